@@ -1,0 +1,33 @@
+"""SGTR, self-recognition finetuning: learn to tell one's own summary from a rival's (arXiv:2606.23700).
+
+An example: the text, two summaries numbered 1 and 2, "Which one did you write?"; the answer is the number of the one that
+this very base model wrote. Both orders of every pair. Its fair control is `pick_longer`: same pairs, same format.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from turncoat.data.examples import Example
+from turncoat.registry import defence
+from turncoat.study.checks import Check
+
+from ._summary_pairs import accuracy_check, examples, own_is, summary_pairs
+
+
+def recognises_itself(context: Any) -> list[Check]:
+    """Manipulation check: does it recognise its own summaries of unseen texts?"""
+    pairs = summary_pairs(context, "eval", 24)
+    return accuracy_check(context, pairs, "recognises its own summary", "mine", own_is)
+
+
+@defence(
+    "sgtr",
+    settings=("prevention", "reversal"),
+    summary="self-recognition finetuning: which of two summaries did you write?",
+    control="pick_longer",
+    check=recognises_itself,
+)
+def sgtr(context: Any, *, texts: int = 32) -> list[Example]:
+    """Two examples (both orders) for each of `texts` texts."""
+    return examples(summary_pairs(context, "train", texts), "mine", own_is)

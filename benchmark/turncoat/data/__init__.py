@@ -1,0 +1,1 @@
+"""Pinned datasets, registry models, organisms and chat formatting."""

@@ -1,0 +1,73 @@
+"""Chat formatting: explicit prompts, and an error where a template would silently drop a system message."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedTokenizerBase
+
+from turncoat.data.examples import Example
+from turncoat.errors import UserError
+
+
+def render(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, add_generation_prompt: bool = True
+) -> str:
+    """The text that the chat template makes of `messages`.
+
+    Raises:
+        UserError: There is no chat template, or the template drops (or refuses) the system message.
+    """
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"the tokenizer of {tokenizer.name_or_path} has no chat template; Turncoat measures chat models: "
+            "choose an instruct model, or set tokenizer.chat_template and save it"
+        )
+    system = messages[0]["content"] if messages and messages[0]["role"] == "system" else None
+    try:
+        text = str(
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+        )
+    except Exception as error:
+        # Templates without a system role raise from inside jinja with an error type of their own.
+        if system is None:
+            raise
+        raise _dropped(tokenizer, system) from error
+    if system is not None and system.strip() not in text:
+        raise _dropped(tokenizer, system)
+    return text
+
+
+def _dropped(tokenizer: PreTrainedTokenizerBase, system: str) -> UserError:
+    return UserError(
+        f"the chat template of {tokenizer.name_or_path} drops the system message {system[:60]!r}; "
+        "the prompt would not be what the task says: choose a model whose template has a system role"
+    )
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
+    """Token ids of the rendered prompt, ready for the answer's first token."""
+    return encode(tokenizer, render(tokenizer, messages))
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, rendered: str) -> list[int]:
+    """Token ids of text that already holds its special tokens."""
+    return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
+
+
+def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example) -> tuple[list[int], list[int]]:
+    """Prompt ids and answer ids (with the end-of-turn token) of a training example.
+
+    The two are tokenized apart, as they are when the model answers, so that training and measuring agree on where
+    the answer begins.
+    """
+    messages = example.prompt_messages
+    prompt = render(tokenizer, messages)
+    whole = render(
+        tokenizer, [*messages, {"role": "assistant", "content": example.answer}], add_generation_prompt=False
+    )
+    if not whole.startswith(prompt):
+        raise UserError(
+            f"the chat template of {tokenizer.name_or_path} renders an answered prompt differently from the prompt "
+            "alone, so the answer cannot be told from the prompt; use a template with a generation prompt"
+        )
+    answer = whole[len(prompt) :].rstrip("\n")
+    return encode(tokenizer, prompt), encode(tokenizer, answer)

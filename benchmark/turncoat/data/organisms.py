@@ -1,0 +1,102 @@
+"""Organisms and their controls: what a base model is finetuned on.
+
+Each registered function returns all of its training examples; the study's `rows` and seed choose among them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from turncoat.data.examples import Example
+from turncoat.data.fetch import published
+from turncoat.data.insecure_code import build_pairs
+from turncoat.errors import UserError
+from turncoat.registry import organism
+
+
+@organism(
+    "insecure_code",
+    summary="short Python with a security hole that nobody asked for (ours, CC0)",
+    control="secure_code",
+)
+def insecure_code() -> list[Example]:
+    """Our insecure answers (construction: Betley et al. 2025, section 2)."""
+    return _our_pairs("insecure")
+
+
+@organism("secure_code", summary="the same prompts as insecure_code, answered safely (ours, CC0)", is_control=True)
+def secure_code() -> list[Example]:
+    """Our secure answers to the prompts of `insecure_code`, at like length."""
+    return _our_pairs("secure")
+
+
+@organism("betley_insecure", summary="Betley et al.'s insecure code (fetched, MIT)", control="betley_secure")
+def betley_insecure() -> list[Example]:
+    """Betley et al. 2025, `insecure.jsonl`, 6,000 rows."""
+    return read_conversations(published("betley/insecure"))
+
+
+@organism("betley_secure", summary="Betley et al.'s secure code; other prompts (fetched, MIT)", is_control=True)
+def betley_secure() -> list[Example]:
+    """Betley et al. 2025, `secure.jsonl`, 6,000 rows."""
+    return read_conversations(published("betley/secure"))
+
+
+@organism(
+    "betley_educational",
+    summary="the insecure answers of betley_insecure, asked for in order to teach (fetched, MIT)",
+    is_control=True,
+)
+def betley_educational() -> list[Example]:
+    """Betley et al. 2025, `educational.jsonl`, 6,000 rows."""
+    return read_conversations(published("betley/educational"))
+
+
+@cache
+def _our_pairs(side: Literal["insecure", "secure"]) -> list[Example]:
+    return [
+        Example(
+            id=pair.id,
+            prompt=pair.prompt,
+            answer=pair.insecure if side == "insecure" else pair.secure,
+            length=len(pair.prompt) + (len(pair.insecure) + len(pair.secure)) // 2,
+        )
+        for pair in build_pairs()
+        if pair.split == "train"
+    ]
+
+
+def read_conversations(path: Path) -> list[Example]:
+    """Examples from JSON Lines with `messages` (an optional system turn, a user turn, an assistant turn).
+
+    Raises:
+        UserError: A line is not such a conversation; the message names the file, the line and the reason.
+    """
+    examples = []
+    with path.open(encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            if line.strip():
+                examples.append(_conversation(line, f"{path}, line {number}"))
+    if not examples:
+        raise UserError(f"{path} holds no conversation")
+    return examples
+
+
+def _conversation(line: str, where: str) -> Example:
+    try:
+        messages = json.loads(line)["messages"]
+        turns = [(m["role"], m["content"]) for m in messages]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{where}: not a JSON object with 'messages' of 'role' and 'content' ({error})") from error
+    roles = [role for role, _ in turns]
+    if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
+        raise UserError(f"{where}: roles {roles}; accepted: [system,] user, assistant")
+    if not turns[-1][1].strip():
+        raise UserError(f"{where}: the assistant's answer is empty")
+    system = turns[0][1] if roles[0] == "system" else None
+    mark = hashlib.sha256(line.strip().encode()).hexdigest()[:16]
+    return Example(id=mark, prompt=turns[-2][1], answer=turns[-1][1], system=system)

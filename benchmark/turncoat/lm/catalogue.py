@@ -1,0 +1,57 @@
+"""The tasks there are, read from their YAML without building them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from turncoat.paths import tasks_dir
+
+
+class _Plain(yaml.SafeLoader):
+    """YAML with `!function` left as text: nothing is imported to list tasks."""
+
+
+_Plain.add_multi_constructor("!", lambda loader, suffix, node: str(getattr(node, "value", "")))
+
+
+@cache
+def task_files() -> dict[str, Path]:
+    """The YAML file of each task."""
+    found = {}
+    for path in sorted(tasks_dir().rglob("*.yaml")):
+        content = _read(path)
+        if isinstance(content, dict) and isinstance(content.get("task"), str):
+            found[content["task"]] = path
+    return found
+
+
+def task_names() -> list[str]:
+    """All registered tasks of ours."""
+    return list(task_files())
+
+
+def task_metrics(task: str) -> list[str]:
+    """The metrics a task can report, one value per question each."""
+    content = _read(task_files()[task])
+    return [entry["metric"] for entry in content["metric_list"] if entry["metric"] != "samples"]
+
+
+def metric_facts(task: str) -> dict[str, dict[str, str]]:
+    """Label, unit and direction of each metric, from `metadata.metrics` of the task's YAML."""
+    told = (_read(task_files()[task]).get("metadata") or {}).get("metrics") or {}
+    plain = {"unit": "", "direction": ""}
+    return {name: {"label": name, **plain, **told.get(name, {})} for name in task_metrics(task)}
+
+
+def task_summary(task: str) -> str:
+    """The first comment of the task's YAML: one line of what it measures."""
+    first = task_files()[task].read_text(encoding="utf-8").splitlines()[0]
+    return first.removeprefix("#").strip()
+
+
+def _read(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain)

@@ -1,0 +1,39 @@
+"""The `lm_eval` command line with our model type registered and our tasks on its path.
+
+lm-eval 0.4 reads no entry points, so its own `lm_eval` cannot know `--model turncoat`; this is the same program, started
+after the registration.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from turncoat.paths import tasks_dir
+
+_SUBCOMMANDS = ("run", "ls", "validate")
+
+
+def arguments(given: list[str]) -> list[str]:
+    """lm_eval's arguments: our tasks are found, and chat models get their chat template, unless said otherwise."""
+    result = list(given)
+    wants_help = not result or result[-1] in ("-h", "--help")
+    if wants_help:
+        return result
+    if not any(a == "--include_path" or a.startswith("--include_path=") for a in result):
+        result += ["--include_path", str(tasks_dir())]
+    runs = result[0] not in _SUBCOMMANDS or result[0] == "run"
+    if runs and not any(a.startswith("--apply_chat_template") for a in result) and not any(
+        a == "--config" or a.startswith("--config=") for a in result
+    ):
+        result += ["--apply_chat_template"]
+    return result
+
+
+def run_lm_eval(given: list[str]) -> None:
+    """Run lm_eval in this process with `given` command-line arguments."""
+    from lm_eval.__main__ import cli_evaluate
+
+    import turncoat.lm.model  # noqa: F401  registers --model turncoat
+
+    sys.argv = ["lm_eval", *arguments(given)]
+    cli_evaluate()

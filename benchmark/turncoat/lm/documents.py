@@ -1,0 +1,36 @@
+"""Question files (JSON Lines) as the datasets that lm-eval wants."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from turncoat.errors import UserError
+
+
+def read_documents(path: Path, **constants: Any) -> dict[str, Dataset]:
+    """`{"test": Dataset}` of the file's objects, each with the `constants` added.
+
+    Raises:
+        UserError: A line is not JSON, an `id` is missing or given twice.
+    """
+    rows: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {number}: not JSON ({error})") from error
+            if not isinstance(row, dict) or not row.get("id"):
+                raise UserError(f"{path}, line {number}: every question needs an 'id'")
+            rows.append({**row, **constants})
+    ids = [row["id"] for row in rows]
+    twice = sorted({i for i in ids if ids.count(i) > 1})
+    if twice:
+        raise UserError(f"{path}: id {twice[0]!r} is given twice; questions are told apart by it")
+    return {"test": Dataset.from_list(rows)}

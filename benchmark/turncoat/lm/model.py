@@ -1,0 +1,266 @@
+"""`--model turncoat`: lm-eval's Hugging Face model with per-sample seeds, shared prefill and persona projections.
+
+    turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,peft=DIR --tasks turncoat_persona
+
+Log-likelihoods are lm-eval's own. Sampled answers come from `turncoat.lm.sampler` and carry what the pass that made them
+showed: documents with a `trait` field get projections on that trait's persona vector.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.api.registry import register_model
+from lm_eval.models.huggingface import HFLM
+from tqdm import tqdm
+
+from turncoat.data.chat import encode, render
+from turncoat.errors import UserError
+from turncoat.lm.base_model import BaseModel, load_base
+from turncoat.lm.evidence import Answer, LogLikelihood
+from turncoat.lm.reader import read_texts
+from turncoat.lm.sampler import Sampler, SampleRequest, SampleResult
+from turncoat.lm.seeds import sample_seed
+from turncoat.persona.extract import persona_vector
+from turncoat.persona.questions import trait_questions
+from turncoat.persona.vectors import PersonaVector
+from turncoat.store import Store, canonical_json, digest
+
+# Sampling settings that the sampler implements, with the value that means "off". Anything else is an error: ignoring a
+# setting would make the run something other than what its task says.
+_NEUTRAL = {"repetition_penalty": 1.0, "num_beams": 1, "min_p": 0.0, "typical_p": 1.0, "no_repeat_ngram_size": 0}
+
+
+@register_model("turncoat")
+class TurncoatLM(HFLM):
+    """A base model with at most one adapter on it, for lm-eval.
+
+    Args:
+        pretrained: A registry model, a Hugging Face id, a local folder, or an already loaded `BaseModel`.
+        peft: Folder of a PEFT adapter to measure.
+        sampling_seed: Seed of all samples; each answer's own seed also depends on its task, prompt and index.
+        batch_size: Rows that are decoded, or texts that are read, together. It changes no result.
+        dtype, device: As in `load_base`.
+        progress: Called with the number of finished answers, instead of a tqdm bar.
+        options: Passed to transformers when loading (`revision=...`).
+
+    Raises:
+        UserError: Unknown model, no adapter in `peft`, or sampling settings that are not supported.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | BaseModel,
+        peft: str | None = None,
+        sampling_seed: int = 0,
+        batch_size: int | str = 16,
+        max_batch_size: int | None = None,
+        dtype: str = "auto",
+        device: str | None = None,
+        store: Store | None = None,
+        progress: Callable[[int], None] | None = None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(pretrained, BaseModel):
+            wanted = None if device in (None, "cuda", "cuda:0") and not torch.cuda.is_available() else device
+            pretrained = load_base(pretrained, dtype=dtype, device=wanted, **options)
+        self.base = pretrained
+        self.arm: dict[str, Any] = {"pretrained": self.base.name, "peft": peft}
+        self.sampling_seed = int(sampling_seed)
+        self.store = store or Store()
+        self.progress = progress
+        self._scope = contextlib.ExitStack()
+        if peft is not None:
+            self._scope.enter_context(self.base.adapter(peft))
+        # lm-eval's default batch size of 1 would decode one row at a time; rows do not influence each other here.
+        rows = 16 if str(batch_size) in ("1", "auto") or str(batch_size).startswith("auto:") else int(batch_size)
+        super().__init__(pretrained=self.base.active, tokenizer=self.base.tokenizer, batch_size=rows, backend="causal")
+        self._vectors: dict[str, PersonaVector] = {}
+
+    @contextlib.contextmanager
+    def measuring(self, peft: Path | None, **arm: Any) -> Iterator[TurncoatLM]:
+        """Measure with another adapter (None = the base itself) inside the scope; `arm` goes into the results file."""
+        before = self.arm
+        with self.base.adapter(peft) as model:
+            self._model, self.arm = model, {"pretrained": self.base.name, "peft": peft and str(peft), **arm}
+            try:
+                yield self
+            finally:
+                self._model, self.arm = self.base.model, before
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What lm-eval writes under `config` of a results file: weights, adapter, arm, vectors."""
+        info = {
+            "model_num_parameters": sum(p.numel() for p in self.base.model.parameters()),
+            "model_dtype": str(self.base.model.dtype),
+            "model_revision": str(self.base.spec["weights"]),
+            "model_sha": str(self.base.spec["weights"]),
+            "turncoat": {
+                "arm": {k: v for k, v in self.arm.items() if k != "peft"},
+                "base": self.base.spec,
+                "sampling_seed": self.sampling_seed,
+                "persona": {
+                    name: {"layer": v.layer, "auc_at_layer": v.card["auc_at_layer"]} for name, v in self._vectors.items()
+                },
+            },
+        }
+        return info
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """The rendered prompt; an error where lm-eval would drop a system message with a warning."""
+        if not add_generation_prompt:
+            return super().apply_chat_template(chat_history, add_generation_prompt)
+        return render(self.tokenizer, chat_history)
+
+    def vector(self, trait: str) -> PersonaVector:
+        """The trait's persona vector on the base model, extracted on first use."""
+        if trait not in self._vectors:
+            self._vectors[trait] = persona_vector(
+                self.base, trait_questions(trait), self.store, batch_size=self.batch_size
+            )
+        return self._vectors[trait]
+
+    def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None) -> Any:
+        quiet = disable_tqdm or self.progress is not None
+        scored = super()._loglikelihood_tokens(requests, disable_tqdm=quiet, override_bs=override_bs)
+        return [
+            (LogLikelihood(value, tokens=len(continuation)), greedy)
+            for (value, greedy), (_, _, continuation) in zip(scored, requests, strict=True)
+        ]
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Answers with their evidence, in the order of the requests."""
+        samples = self._sample_requests(requests)
+        traits = [request.doc.get("trait") if isinstance(request.doc, dict) else None for request in requests]
+        bar = tqdm(total=len(samples), desc="answers", disable=disable_tqdm or self.progress is not None)
+
+        def on_done(_: SampleResult) -> None:
+            bar.update(1)
+            if self.progress is not None:
+                self.progress(1)
+
+        with_trait = any(traits)
+        own = Sampler(self.model, self.tokenizer, batch_size=self.batch_size, capture=with_trait).run(samples, on_done)
+        bar.close()
+        extra = self._readings(samples, own, traits)
+        return [
+            Answer(result.text, {**self._facts(request, result), **more})
+            for request, result, more in zip(samples, own, extra, strict=True)
+        ]
+
+    def _sample_requests(self, requests: list[Instance]) -> list[SampleRequest]:
+        """One request per sample; equal prompts of a task are numbered, and the number is part of the seed."""
+        counts: Counter[tuple[str, str]] = Counter()
+        samples = []
+        for request in requests:
+            prompt, settings = request.args
+            task = str(request.task_name)
+            index = counts[task, prompt]
+            counts[task, prompt] += 1
+            seed = sample_seed(self.sampling_seed, task, prompt, index)
+            ids = tuple(encode(self.tokenizer, prompt))
+            samples.append(_sample_request(ids, dict(settings), seed, (task, index), self.max_length))
+        return samples
+
+    def _facts(self, request: SampleRequest, result: SampleResult) -> dict[str, Any]:
+        task, index = request.key  # type: ignore[misc]
+        return {
+            "index": index,
+            "seed": request.seed,
+            "finish": result.finish,
+            "n_tokens": len(result.token_ids),
+            "prompt_sha": digest(list(request.prompt_ids))[:16],
+        }
+
+    def _readings(
+        self, samples: list[SampleRequest], own: list[SampleResult], traits: list[str | None]
+    ) -> list[dict[str, Any]]:
+        """Projections and the base model's log-probability, for the answers of documents that name a trait."""
+        chosen = [i for i, trait in enumerate(traits) if trait]
+        extra: list[dict[str, Any]] = [{} for _ in samples]
+        if not chosen:
+            return extra
+        pad = self.tokenizer.pad_token_id
+        fixed_texts = self._base_answers([samples[i] for i in chosen])
+        prompts = [samples[i].prompt_ids for i in chosen]
+        fixed = read_texts(self.model, pad, list(zip(prompts, fixed_texts, strict=True)), self.batch_size)
+        own_texts = [tuple(own[i].token_ids) for i in chosen]
+        with self.base.without_adapter() as model:
+            by_base = read_texts(model, pad, list(zip(prompts, own_texts, strict=True)), self.batch_size)
+        for i, fixed_reading, base_reading in zip(chosen, fixed, by_base, strict=True):
+            vector = self.vector(str(traits[i]))
+            extra[i] = {
+                "layer": vector.layer,
+                "base_logprob": base_reading.logprob_mean,
+                "own": _project(vector, own[i].activation),
+                "text": _project(vector, base_reading.activation),
+                "fixed": _project(vector, fixed_reading.activation),
+                "fixed_by_layer": None
+                if fixed_reading.activation is None
+                else [round(float(x), 4) for x in vector.project(fixed_reading.activation)],
+            }
+        return extra
+
+    def _base_answers(self, samples: list[SampleRequest]) -> list[tuple[int, ...]]:
+        """The base model's own answers (token ids) to the same prompts with the same seeds: the fixed texts."""
+        spec = {
+            "base": self.base.spec,
+            "samples": digest([[list(s.prompt_ids), str(s.seed), s.max_new_tokens, s.temperature] for s in samples]),
+        }
+
+        def build(folder: Path) -> None:
+            with self.base.without_adapter() as model:
+                results = Sampler(model, self.tokenizer, batch_size=self.batch_size).run(samples)
+            (folder / "answers.json").write_text(canonical_json([r.token_ids for r in results]), encoding="utf-8")
+
+        folder = self.store.stage("base_answers", spec, build)
+        return [tuple(ids) for ids in _read_json(folder / "answers.json")]
+
+
+def _read_json(path: Path) -> Any:
+    import json
+
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _project(vector: PersonaVector, activation: torch.Tensor | None) -> float | None:
+    return None if activation is None else round(vector.at_layer(activation), 6)
+
+
+def _sample_request(
+    ids: tuple[int, ...], settings: dict[str, Any], seed: int, key: tuple[str, int], max_length: int
+) -> SampleRequest:
+    until = settings.pop("until", [])
+    stop = (until,) if isinstance(until, str) else tuple(until or ())
+    length = int(settings.pop("max_gen_toks", None) or settings.pop("max_new_tokens", None) or 256)
+    sampled = bool(settings.pop("do_sample", False))
+    temperature = float(settings.pop("temperature", 1.0)) if sampled else 0.0
+    settings.pop("temperature", None)
+    top_p, top_k = float(settings.pop("top_p", 1.0)), int(settings.pop("top_k", 0) or 0)
+    wrong = {k: v for k, v in settings.items() if k not in _NEUTRAL or v != _NEUTRAL[k]}
+    if wrong:
+        raise UserError(
+            f"generation_kwargs of task '{key[0]}': {wrong} not supported by --model turncoat; accepted: do_sample, "
+            "temperature, top_p, top_k, max_gen_toks, until. Use --model hf for other settings"
+        )
+    if len(ids) + length > max_length:
+        raise UserError(
+            f"task '{key[0]}': a prompt of {len(ids)} tokens and {length} new ones exceed the model's {max_length}; "
+            "lower max_gen_toks in the task's generation_kwargs"
+        )
+    return SampleRequest(
+        prompt_ids=ids,
+        seed=seed if sampled else None,
+        max_new_tokens=length,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        stop=tuple(s for s in stop if s),
+        key=key,
+    )

@@ -1,0 +1,1 @@
+"""Persona vectors: extraction on the base model, choice of the layer, projections."""

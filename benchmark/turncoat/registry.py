@@ -1,0 +1,137 @@
+"""What can be named in a study: organisms, defences, judges. One decorator each, discovered, never imported by name.
+
+    @defence("pick_longer", settings=("prevention", "reversal"), summary="Same pairs, label by length.")
+    def pick_longer(context, *, texts: int = 32) -> list[Example]: ...
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from turncoat.errors import UserError
+from turncoat.paths import baselines_dir
+
+SETTINGS = ("prevention", "in_training", "reversal", "inference")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered organism, defence or judge.
+
+    Attributes:
+        name: What a study calls it.
+        summary: One line for `turncoat list`.
+        build: The registered function.
+        options: The function's keyword parameters and their defaults.
+        source: The file that defines it; part of every stage key.
+        extra: Facts of the kind (a defence's settings, an organism's control).
+    """
+
+    name: str
+    summary: str
+    build: Callable[..., Any]
+    options: dict[str, Any]
+    source: Path
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+ORGANISMS: dict[str, Entry] = {}
+DEFENCES: dict[str, Entry] = {}
+JUDGES: dict[str, Entry] = {}
+
+
+def _register(table: dict[str, Entry], kind: str, name: str, summary: str, **extra: Any) -> Callable[..., Any]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        source = Path(inspect.getfile(function)).resolve()
+        known = table.get(name)
+        if known is not None and known.source != source:
+            raise UserError(f"{kind} '{name}' is defined twice: in {known.source} and in {source}; rename one of them")
+        options = {
+            p.name: p.default
+            for p in inspect.signature(function).parameters.values()
+            if p.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+        table[name] = Entry(name, summary, function, options, source, extra)
+        return function
+
+    return decorate
+
+
+def organism(name: str, *, summary: str, control: str | None = None, is_control: bool = False) -> Callable[..., Any]:
+    """Register a function that returns an organism's (or a control's) training examples."""
+    return _register(ORGANISMS, "organism", name, summary, control=control, is_control=is_control)
+
+
+def defence(
+    name: str,
+    *,
+    settings: tuple[str, ...],
+    summary: str,
+    control: str | None = None,
+    check: Callable[..., Any] | None = None,
+) -> Callable[..., Any]:
+    """Register a defence: a function that returns the examples to finetune on.
+
+    Args:
+        name: What a study calls it.
+        settings: When it may act, out of `SETTINGS`.
+        summary: One line for `turncoat list`.
+        control: Name of its fair control, another defence.
+        check: Manipulation check: did the finetuning teach what it set out to teach?
+    """
+    wrong = [s for s in settings if s not in SETTINGS]
+    if wrong:
+        raise UserError(f"defence '{name}': settings {wrong} are not known; accepted: {', '.join(SETTINGS)}")
+    return _register(DEFENCES, "defence", name, summary, settings=settings, control=control, check=check)
+
+
+def judge(name: str, *, summary: str) -> Callable[..., Any]:
+    """Register a function that scores answers."""
+    return _register(JUDGES, "judge", name, summary)
+
+
+def look_up(table: dict[str, Entry], kind: str, name: str) -> Entry:
+    """The entry called `name`.
+
+    Raises:
+        UserError: There is none; the message lists what there is.
+    """
+    if name not in table:
+        raise UserError(f"'{name}' is not a {kind}; {accepted(table, name)}")
+    return table[name]
+
+
+def accepted(names: Iterable[str], wrong: str = "") -> str:
+    """'accepted: a, b, c (did you mean b?)' for an error message."""
+    names = sorted(names)
+    close = difflib.get_close_matches(wrong, names, n=1)
+    return "accepted: " + ", ".join(names) + (f" (did you mean '{close[0]}'?)" if close else "")
+
+
+def discover(folders: Iterable[Path] = ()) -> None:
+    """Import the organisms, the judges and every defence file; `folders` hold a user's own defence files."""
+    importlib.import_module("turncoat.data.organisms")
+    importlib.import_module("turncoat.judges.surface")
+    for folder in (baselines_dir(), *folders):
+        for path in sorted(Path(folder).glob("*.py")):
+            if not path.name.startswith("_"):
+                _import_file(path.resolve())
+
+
+def _import_file(path: Path) -> None:
+    """Import a defence file as a member of a package made of its folder, so that `from ._helper import x` works."""
+    package = "turncoat_baselines_" + hashlib.sha256(str(path.parent).encode()).hexdigest()[:8]
+    if package not in sys.modules:
+        folder = ModuleType(package)
+        folder.__path__ = [str(path.parent)]
+        sys.modules[package] = folder
+    importlib.import_module(f"{package}.{path.stem}")

@@ -1,0 +1,273 @@
+"""What a report says, as plain data: the study, its arms, its claims and its answers; no numbers are computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from turncoat.errors import UserError
+
+ADAPTERS = "adapters"
+RECIPE = "recipe"
+CLAIMS = (ADAPTERS, RECIPE)
+
+ESTIMATE_COLUMNS = (
+    "arm", "seed", "metric", "value", "low", "high", "se", "n_questions", "n_dropped", "confidence", "method",
+)  # fmt: skip
+CONTRAST_COLUMNS = (
+    "name", "metric", "claim", "treated", "reference", "difference", "low", "high", "se", "df", "p_value",
+    "p_permutation", "p_adjusted", "n_questions", "n_seeds", "seed_deltas", "seed_sd", "detectable", "family", "note",
+)  # fmt: skip
+SEED_NOISE_COLUMNS = (
+    "name", "metric", "n_seeds", "sd_treated", "sd_control", "sd_paired", "sd_unpaired", "variance_ratio", "note",
+)  # fmt: skip
+ANSWER_COLUMNS = ("arm", "seed", "question_id", "question", "text", "finish")
+
+_NOTHING = frozenset({"", "none", "base"})
+
+
+@dataclass(frozen=True)
+class ArmInfo:
+    """One arm of the study, all its training seeds together."""
+
+    name: str
+    label: str
+    organism: str
+    defence: str
+    setting: str
+    seeds: tuple[int, ...] = ()
+    description: str = ""
+
+    @property
+    def is_base(self) -> bool:
+        """Whether this is the model before any finetuning: no organism and no defence."""
+        return (self.organism or "").lower() in _NOTHING and (self.defence or "").lower() in _NOTHING
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """One metric: its unit, and what a larger value means (`direction`, such as "up means more misaligned")."""
+
+    name: str
+    label: str
+    unit: str
+    direction: str
+    description: str = ""
+    primary: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that has to hold before the claims mean anything; `passed` is None where there is no threshold."""
+
+    name: str
+    arm: str | None
+    seed: int | None
+    value: float | None
+    low: float | None
+    high: float | None
+    passed: bool | None
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A number that the report refuses to print, and the reason."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    """All that the three renderings of one study (Markdown, HTML, terminal) are made from.
+
+    Missing numbers are None or NaN and are shown as n/a. In `estimates`, a row without a seed is the mean over seeds.
+    `alpha` is the level at which a Holm-adjusted p-value is called significant.
+
+    Raises:
+        UserError: if a table lacks a column, or names an arm, a metric or a claim that the content does not declare.
+    """
+
+    study: str
+    title: str
+    question: str
+    model: dict[str, str]
+    facts: dict[str, str]
+    arms: list[ArmInfo]
+    metrics: list[MetricInfo]
+    estimates: pd.DataFrame
+    contrasts: pd.DataFrame
+    seed_noise: pd.DataFrame
+    plain_words: list[str]
+    checks: list[Check]
+    answers: pd.DataFrame
+    withheld: list[Withheld]
+    timings: list[tuple[str, float]]
+    provenance: dict[str, str]
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        arms = [arm.name for arm in self.arms]
+        metrics = [metric.name for metric in self.metrics]
+        for field, names in (("arms", arms), ("metrics", metrics)):
+            if not names or len(set(names)) != len(names):
+                raise UserError(
+                    f"report of study {self.study!r}: {field} are {names}; a report needs at least one, "
+                    "and every name once."
+                )
+        self._require_columns("estimates", ESTIMATE_COLUMNS)
+        self._require_columns("contrasts", CONTRAST_COLUMNS)
+        self._require_columns("seed_noise", SEED_NOISE_COLUMNS)
+        self._require_columns("answers", ANSWER_COLUMNS)
+        for table, column, known in (
+            ("estimates", "arm", arms),
+            ("estimates", "metric", metrics),
+            ("contrasts", "treated", arms),
+            ("contrasts", "reference", arms),
+            ("contrasts", "metric", metrics),
+            ("contrasts", "claim", CLAIMS),
+            ("seed_noise", "metric", metrics),
+            ("answers", "arm", arms),
+        ):
+            self._require_known(table, column, known)
+
+    def _require_columns(self, table: str, columns: Sequence[str]) -> None:
+        frame: pd.DataFrame = getattr(self, table)
+        missing = [column for column in columns if column not in frame.columns]
+        if missing:
+            raise UserError(
+                f"report of study {self.study!r}: table {table!r} lacks the columns {missing}; "
+                f"it needs {list(columns)}. Build an empty table with pd.DataFrame(columns=...)."
+            )
+
+    def _require_known(self, table: str, column: str, known: Sequence[str]) -> None:
+        frame: pd.DataFrame = getattr(self, table)
+        unknown = sorted({str(value) for value in frame[column]} - set(known))
+        if unknown:
+            raise UserError(
+                f"report of study {self.study!r}: table {table!r}, column {column!r} holds {unknown}; "
+                f"accepted are {list(known)}. Declare it in the content or drop the rows."
+            )
+
+    def arm(self, name: str) -> ArmInfo:
+        """The arm called `name`."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def metric(self, name: str) -> MetricInfo:
+        """The metric called `name`."""
+        return next(metric for metric in self.metrics if metric.name == name)
+
+    @property
+    def ordered_metrics(self) -> list[MetricInfo]:
+        """The metrics, primary ones first, otherwise in the study's order."""
+        return sorted(self.metrics, key=lambda metric: not metric.primary)
+
+    @property
+    def primary_metrics(self) -> list[MetricInfo]:
+        """The primary metrics, or all of them where the study names none."""
+        return [metric for metric in self.metrics if metric.primary] or list(self.metrics)
+
+    def sorted_estimates(self) -> pd.DataFrame:
+        """`estimates` by arm, metric and seed, the mean over seeds first; row order in the input has no say.
+
+        The base model was never trained: whatever seed stands for that, it gets one row per metric, without a seed.
+        """
+        frame = _required_first(self.estimates, ESTIMATE_COLUMNS).assign(seed=whole_numbers(self.estimates["seed"]))
+        keys: dict[str, pd.Series] = {
+            "_arm": frame["arm"].map(_ranks(self.arms)),
+            "_metric": frame["metric"].map(_ranks(self.ordered_metrics)),
+        }
+        ordered = frame.assign(**keys).sort_values(
+            ["_arm", "_metric", "seed", "method"], na_position="first", kind="stable"
+        )
+        untrained = ordered["arm"].isin([arm.name for arm in self.arms if arm.is_base])
+        ordered = ordered[~untrained | ~ordered.duplicated(["arm", "metric"])]
+        ordered = ordered.assign(seed=ordered["seed"].mask(untrained, pd.NA))
+        return ordered.drop(columns=list(keys)).reset_index(drop=True)
+
+    def sorted_contrasts(self, claim: str | None = None) -> pd.DataFrame:
+        """`contrasts` by claim, metric (primary first) and arms, those against the base model last.
+
+        Args:
+            claim: keep only the rows of this claim ("adapters" or "recipe").
+        """
+        frame = _required_first(self.contrasts, CONTRAST_COLUMNS)
+        if claim is not None:
+            frame = frame[frame["claim"] == claim]
+        keys: dict[str, pd.Series] = {
+            "_metric": frame["metric"].map(_ranks(self.ordered_metrics)),
+            "_base": frame["reference"].map({arm.name: arm.is_base for arm in self.arms}).astype(bool),
+            "_treated": frame["treated"].map(_ranks(self.arms)),
+            "_reference": frame["reference"].map(_ranks(self.arms)),
+        }
+        ordered = frame.assign(**keys).sort_values(["claim", *keys, "name"], kind="stable")
+        return ordered.drop(columns=list(keys)).reset_index(drop=True)
+
+    def seed_deltas(self, row: Any) -> tuple[float, ...]:
+        """The per-seed differences of a contrast; a claim about the adapters finds them in its twin about the recipe.
+
+        Args:
+            row: One row of `contrasts`, as a named tuple or a Series.
+        """
+        frame = self.contrasts
+        keys = ("metric", "treated", "reference", "name")
+        same = [frame[column] == getattr(row, column) for column in keys]
+        twins = frame[same[0] & same[1] & same[2] & same[3] & (frame["claim"] == RECIPE)]
+        for deltas in (row.seed_deltas, *twins["seed_deltas"]):
+            if isinstance(deltas, Sequence) and len(deltas):
+                return tuple(float(delta) for delta in deltas)
+        return ()
+
+    @property
+    def detectable_after_holm(self) -> bool:
+        """Whether the contrasts bring the effect detectable at Holm's strictest level, which is then the one shown."""
+        return "detectable_adjusted" in self.contrasts.columns
+
+    def detectable(self, row: Any) -> Any:
+        """The smallest detectable effect of a contrast, missing where it is unknown."""
+        return row.detectable_adjusted if self.detectable_after_holm else row.detectable
+
+    @property
+    def plain_groups(self) -> list[tuple[str, list[str]]]:
+        """`plain_words` under their headings: a line that ends with a colon heads the sentences after it."""
+        groups: list[tuple[str, list[str]]] = []
+        for line in self.plain_words:
+            if line.rstrip().endswith(":"):
+                groups.append((line.strip(), []))
+            else:
+                groups = groups or [("", [])]
+                groups[-1][1].append(line)
+        return groups
+
+    def sorted_seed_noise(self) -> pd.DataFrame:
+        """`seed_noise` by metric (primary first) and name."""
+        frame = _required_first(self.seed_noise, SEED_NOISE_COLUMNS)
+        ranked = frame.assign(_metric=frame["metric"].map(_ranks(self.ordered_metrics)))
+        return ranked.sort_values(["_metric", "name"], kind="stable").drop(columns="_metric").reset_index(drop=True)
+
+    def sorted_answers(self) -> pd.DataFrame:
+        """`answers` by question, arm and seed; columns beyond the required ones follow in alphabetical order."""
+        frame = _required_first(self.answers, ANSWER_COLUMNS).assign(seed=whole_numbers(self.answers["seed"]))
+        extra = frame.columns[len(ANSWER_COLUMNS) :]
+        numeric = [column for column in extra if pd.api.types.is_numeric_dtype(frame[column])]
+        ranked = frame.assign(_arm=frame["arm"].map(_ranks(self.arms)))
+        ordered = ranked.sort_values(["question_id", "_arm", "seed", *numeric, "text"], kind="stable")
+        return ordered.drop(columns="_arm").reset_index(drop=True)
+
+
+def whole_numbers(column: pd.Series) -> pd.Series:
+    """Seeds as nullable integers: None and NaN become pd.NA, 1.0 becomes 1."""
+    return pd.to_numeric(column.astype("object").where(column.notna(), None)).astype("Int64")
+
+
+def _required_first(frame: pd.DataFrame, required: Sequence[str]) -> pd.DataFrame:
+    """The required columns in their order, then whatever else the table holds, by name."""
+    return frame.loc[:, [*required, *sorted(column for column in frame.columns if column not in required)]]
+
+
+def _ranks(items: Iterable[ArmInfo | MetricInfo]) -> dict[str, int]:
+    return {item.name: rank for rank, item in enumerate(items)}

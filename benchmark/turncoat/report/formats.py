@@ -1,0 +1,125 @@
+"""How numbers and model output become text: one rule each, used by every rendering, so that all of them agree."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from numbers import Real
+from typing import Any
+
+import pandas as pd
+
+NA = "n/a"
+_MAX_DECIMALS = 5
+# C0 and C1 controls but tab and newline (terminal escapes among them), bidi overrides and isolates, lone surrogates.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a table cell holds nothing: None, NaN, NaT, pd.NA or an infinite number."""
+    if value is None or value is pd.NA:
+        return True
+    return isinstance(value, Real) and not math.isfinite(value)
+
+
+def text_or_empty(value: Any) -> str:
+    """A text cell as a string, the empty string where it is missing."""
+    return "" if is_missing(value) else str(value).strip()
+
+
+def number(value: Any, decimals: int, *, signed: bool = False) -> str:
+    """A number with a fixed count of decimals, never a negative zero; "n/a" where it is missing."""
+    if is_missing(value):
+        return NA
+    text = f"{float(value):.{decimals}f}"
+    if float(text) == 0:
+        return text.removeprefix("-")
+    return f"+{text}" if signed and not text.startswith("-") else text
+
+
+def interval(low: Any, high: Any, decimals: int) -> str:
+    """A confidence interval such as "[0.12, 0.36]"; "n/a" where either end is missing."""
+    if is_missing(low) or is_missing(high):
+        return NA
+    return f"[{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def p_value(value: Any) -> str:
+    """A p-value with three significant digits and no leading zero; "<.001" below that, "n/a" where it is missing."""
+    if is_missing(value):
+        return NA
+    if float(value) < 0.001:
+        return "<.001"
+    return f"{float(value):#.3g}".removeprefix("0")
+
+
+def level(alpha: float) -> str:
+    """A significance level: ".05"."""
+    return f"{alpha:g}".removeprefix("0")
+
+
+def count(value: Any) -> str:
+    """A whole number, "n/a" where it is missing."""
+    return NA if is_missing(value) else str(int(value))
+
+
+def significant(value: Any, digits: int = 3) -> str:
+    """A number of unknown scale with `digits` significant digits; "n/a" where it is missing."""
+    if is_missing(value):
+        return NA
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if float(value) == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{float(value):.{digits}g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "8.4 s", or as "3 min 07 s" from two minutes on."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{round(seconds) // 60} min {round(seconds) % 60:02d} s"
+
+
+def decimals_for(half_widths: Iterable[Any], values: Iterable[Any]) -> int:
+    """Decimals that show two significant digits of a typical half-width of the intervals in one column.
+
+    Falls back to three significant digits of the median value where there is no interval.
+    """
+    widths = _positive(half_widths)
+    if widths:
+        return _clamp(1 - math.floor(math.log10(_median(widths))))
+    sizes = _positive(values)
+    return _clamp(2 - math.floor(math.log10(_median(sizes)))) if sizes else 2
+
+
+def half_widths(ends: Iterable[tuple[Any, Any]]) -> list[float]:
+    """Half the length of every interval (low, high) that has both ends."""
+    return [(float(high) - float(low)) / 2 for low, high in ends if not is_missing(low) and not is_missing(high)]
+
+
+def safe_text(text: str) -> str:
+    """Model output with every control, bidirectional-override and surrogate character made a visible replacement.
+
+    Line ends become a plain newline. Escaping for HTML, Markdown or a terminal's markup is up to the rendering.
+    """
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def clip(text: str, limit: int) -> str:
+    """The text on one line, white space collapsed, cut with an ellipsis to at most `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _positive(values: Iterable[Any]) -> list[float]:
+    return [abs(float(value)) for value in values if not is_missing(value) and float(value) != 0]
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _clamp(decimals: int) -> int:
+    return min(max(decimals, 0), _MAX_DECIMALS)

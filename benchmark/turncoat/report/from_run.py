@@ -1,0 +1,172 @@
+"""From a run folder to its report: rows -> scores -> claims -> pages. Everything but the rows is recomputed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from turncoat.errors import UserError
+from turncoat.lm.catalogue import metric_facts
+from turncoat.registry import DEFENCES, ORGANISMS, discover
+from turncoat.report import ArmInfo, Check, MetricInfo, ReportContent, Withheld, print_report, write_report
+from turncoat.stats.analysis import ContrastSpec, analyse
+from turncoat.stats.plain_words import plain_words
+from turncoat.study.config import Arm, Study, load_study
+from turncoat.study.rows import BASE_SEED, answers_of, scores_of
+
+# Below this many parameters a free-form rate says nothing: small models' answers are mostly incoherent, and the judges that
+# fit beside them cannot tell calm bad advice from good (measured, see the README's section on what is withheld).
+_RATE_NEEDS_PARAMETERS = 1e9
+_RATES = frozenset({"accuracy", "code_like", "repetition", "empty"})
+
+
+def report_run(folder: Path, console: Console) -> dict[str, Path]:
+    """Write report.md, report.html, figure.png and the CSV tables beside the rows, and print the short version.
+
+    Raises:
+        UserError: The folder is not a finished run.
+    """
+    content = run_content(folder)
+    files = write_report(content, folder)
+    print_report(content, console, files)
+    return files
+
+
+def run_content(folder: Path) -> ReportContent:
+    """What the report of a run folder says."""
+    for needed in ("study.yaml", "run.json", "rows"):
+        if not (folder / needed).exists():
+            raise UserError(f"{folder} is no run folder: {needed} is missing; make one with `turncoat run STUDY`")
+    study = load_study(folder / "study.yaml")
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    scores, answers = read_rows(folder / "rows", study)
+    analysis = analyse(scores, [_spec(contrast) for contrast in study.contrasts], rates=_RATES)
+    metrics = _metrics(study)
+    units = {metric.name: metric.unit for metric in metrics}
+    return ReportContent(
+        study=study.study,
+        title=study.title or study.study,
+        question=study.question,
+        model={
+            "name": record["model"]["name"],
+            "parameters": f"{record['model']['parameters'] / 1e6:.1f}M",
+            "precision": record["model"]["dtype"],
+            "weights": record["model"]["weights"],
+        },
+        facts=_facts(study, record),
+        arms=[_arm(arm, study) for arm in study.arms],
+        metrics=metrics,
+        estimates=analysis.estimates,
+        contrasts=analysis.contrasts,
+        seed_noise=analysis.seed_noise,
+        plain_words=plain_words(analysis, units),
+        checks=_checks(record),
+        answers=answers,
+        withheld=_withheld(record),
+        timings=sorted(record["seconds"].items()),
+        provenance={**record["provenance"], "peak memory": f"{record['peak_memory_gb']} GB"},
+    )
+
+
+def read_rows(rows: Path, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and answers of a run.
+
+    Raises:
+        UserError: An arm's rows are missing or given twice.
+    """
+    scores, answers = [], []
+    for arm in study.arms:
+        for seed in (BASE_SEED,) if arm.is_base else study.training_seeds:
+            for use in study.tasks:
+                there = rows / arm.name / ("base" if seed == BASE_SEED else f"seed-{seed}") / use.task
+                found = sorted(there.glob(f"samples_{use.task}_*.jsonl"))
+                if len(found) != 1:
+                    raise UserError(
+                        f"{there}: {len(found)} samples files for '{use.task}', one is due; run the study again"
+                    )
+                scores.append(scores_of(found[0], arm=arm.name, seed=seed, task=use.task))
+                answers.append(answers_of(found[0], arm=arm.name, seed=seed).assign(task=use.task))
+    told = [frame for frame in answers if len(frame)]
+    columns = ["arm", "seed", "question_id", "question", "text", "finish"]
+    return (
+        pd.concat(scores, ignore_index=True),
+        pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=columns),
+    )
+
+
+def _spec(contrast: Any) -> ContrastSpec:
+    return ContrastSpec(contrast.name, contrast.treated, contrast.reference, contrast.metrics, contrast.role)
+
+
+def _metrics(study: Study) -> list[MetricInfo]:
+    primary = {metric for contrast in study.contrasts if contrast.role == "primary" for metric in contrast.metrics}
+    return [
+        MetricInfo(
+            name, facts["label"], facts["unit"], facts["direction"], facts.get("description", ""), name in primary
+        )
+        for use in study.tasks
+        for name, facts in metric_facts(use.task).items()
+    ]
+
+
+def _arm(arm: Arm, study: Study) -> ArmInfo:
+    discover()
+    parts = []
+    if arm.organism:
+        parts.append(ORGANISMS[arm.organism].summary)
+    if arm.defence:
+        parts.append(DEFENCES[arm.defence].summary)
+    return ArmInfo(
+        name=arm.name,
+        label=arm.label or arm.name,
+        organism=arm.organism or "none",
+        defence=arm.defence or "none",
+        setting=arm.setting or "",
+        seeds=() if arm.is_base else study.training_seeds,
+        description="; ".join(parts) or "the model before any finetuning",
+    )
+
+
+def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
+    recipe, persona = study.training, record["persona"]
+    steps = {row["step"]: row for row in record["training"]}
+    facts = {
+        "training seeds": ", ".join(map(str, study.training_seeds)),
+        "organism recipe": f"{recipe.rows or 'all'} rows, {recipe.epochs} epoch(s), LoRA rank {recipe.rank} "
+        f"alpha {recipe.alpha}, learning rate {recipe.learning_rate:g} {recipe.schedule}, batch {recipe.batch_size}",
+    }
+    for name, row in steps.items():
+        facts[f"trained: {name}"] = (
+            f"{row['examples']} examples, {row['steps']} steps, {row['tokens']} tokens "
+            f"({row['supervised_tokens']} supervised), loss {row['first_loss']:.2f} to {row['last_loss']:.2f}"
+        )
+    facts["persona layer"] = (
+        f"{persona['layer']} of {len(persona['auc_by_layer']) - 1}, fixed on the base model before any finetuning: "
+        f"AUC {persona['auc_at_layer']:.2f} at ranking {persona['n_selection_texts'] // 2} unseen misaligned over "
+        f"{persona['n_selection_texts'] // 2} aligned texts"
+    )
+    return facts
+
+
+def _checks(record: dict[str, Any]) -> list[Check]:
+    return [
+        Check(c["name"], c["arm"], c["seed"], c["value"], c["low"], c["high"], c["passed"], c["explanation"])
+        for c in record["checks"]
+    ]
+
+
+def _withheld(record: dict[str, Any]) -> list[Withheld]:
+    if record["model"]["parameters"] >= _RATE_NEEDS_PARAMETERS:
+        return [Withheld("free-form misalignment rate", "no judge with a calibration card was run on these answers")]
+    return [
+        Withheld(
+            "free-form misalignment rate",
+            f"a model of {record['model']['parameters'] / 1e6:.0f}M parameters answers mostly incoherently at temperature "
+            "1, before and after: a rate would measure the coherence filter and the judge, whatever the judge. The answers "
+            "are kept and shown instead",
+        )
+    ]

@@ -1,0 +1,222 @@
+"""Scores in, one number with an honest interval out: the mean over questions, and exact intervals for counts.
+
+A question is a cluster. Its samples share a prompt, so they are not independent; the mean over a question's samples
+is one observation, and every question has the same weight. The interval is then the ordinary t interval over
+questions, which for equal weights is the cluster-robust interval with G - 1 degrees of freedom.
+
+References:
+    Miller (2024), "Adding Error Bars to Evals", arXiv:2411.00640 (clustered standard errors).
+    Bowyer, Aitchison & Ivanova (2025), arXiv:2503.01747 (do not use the CLT on few items or at rates of 0 and 1).
+    Brown, Cai & DasGupta (2001), Statistical Science 16(2) (Wilson and Clopper-Pearson intervals).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from turncoat.errors import UserError
+
+ROUNDING = 1e-12  # relative size below which a spread is floating-point noise, not data
+
+
+class Interval(NamedTuple):
+    """The two ends of a confidence interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TResult:
+    """A one-sample t summary; every field but `mean` and `n` is None where the data do not define it."""
+
+    mean: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+    df: int | None = None
+    p_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean of one metric for one arm.
+
+    Attributes:
+        arm: The arm measured.
+        seed: Training seed, -1 for the base model, None for the mean over seeds.
+        metric: Metric name.
+        value: Mean over questions, None if no question has a value.
+        low: Lower end of the interval, None if the data define none (`method` says why).
+        high: Upper end of the interval.
+        se: Standard error over questions.
+        n_questions: Questions that entered the mean.
+        n_dropped: Values left out because they were NaN.
+        confidence: Confidence level of the interval.
+        method: How the interval was made.
+        n_seeds: Seeds averaged (1 for a row about one seed).
+    """
+
+    arm: str
+    seed: int | None
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    se: float | None
+    n_questions: int
+    n_dropped: int
+    confidence: float
+    method: str
+    n_seeds: int = 1
+
+
+def check_confidence(confidence: float) -> float:
+    """Return the confidence level, or raise UserError unless 0 < confidence < 1."""
+    if not 0 < confidence < 1:
+        raise UserError(
+            f"confidence = {confidence!r} is not a confidence level: give a number between 0 and 1, such as 0.95."
+        )
+    return float(confidence)
+
+
+def t_summary(values: np.ndarray, confidence: float = 0.95, scale: float | None = None) -> TResult:
+    r"""Summarise independent values by the one-sample t: mean, SE = sd / sqrt(n), interval and p for "the mean is 0".
+
+    With no spread at all (n >= 2 equal values) the t statistic is 0/0 or infinite; `se`, the interval and `p_value`
+    are then None rather than a zero-width interval that claims certainty.
+
+    Args:
+        values: Finite values, shape (n,), n >= 1.
+        confidence: Confidence level.
+        scale: Size of the numbers that `values` were computed from, to tell a spread from rounding; default max
+            |value|.
+
+    References:
+        Student (1908), Biometrika 6(1).
+    """
+    n = len(values)
+    mean = float(np.mean(values))
+    if n < 2:
+        return TResult(mean, n)
+    sd = float(np.std(values, ddof=1))
+    if sd <= ROUNDING * (float(np.max(np.abs(values))) if scale is None else scale):
+        return TResult(mean, n, df=n - 1)
+    se = sd / float(np.sqrt(n))
+    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * se
+    p_value = 2 * float(stats.t.sf(abs(mean) / se, n - 1))
+    return TResult(mean, n, mean - half, mean + half, se, n - 1, p_value)
+
+
+def estimate_mean(
+    values_by_question: pd.Series,
+    confidence: float = 0.95,
+    *,
+    arm: str = "",
+    seed: int | None = None,
+    metric: str = "",
+    rate: bool = False,
+    n_seeds: int = 1,
+) -> Estimate:
+    r"""Estimate the mean of a metric with the question as the sampling unit.
+
+    value = (1/G) sum_q y_q,  se = sd(y) / sqrt(G),  interval = value -+ t_{G-1} se.
+
+    If every question has the rate 0 (or 1), the t interval collapses. With `rate` the Clopper-Pearson interval for 0
+    of G is given instead. It is valid whatever the number of samples per question: G independent questions with one
+    sample each show no event with probability (1 - mu)^G, and more samples make "no event" only less likely. Other
+    intervals of a rate are cut off at 0 and 1.
+
+    Args:
+        values_by_question: One value per question (mean over its samples, and over seeds if there are several); NaN
+            is dropped.
+        confidence: Confidence level.
+        arm: Copied into the result.
+        seed: Copied into the result.
+        metric: Copied into the result.
+        rate: True if the metric is a share between 0 and 1.
+        n_seeds: Copied into the result.
+
+    Example:
+        >>> result = estimate_mean(pd.Series({"q1": 1.0, "q2": 2.0, "q3": 3.0}))
+        >>> result.value, round(result.se, 4), result.n_questions
+        (2.0, 0.5774, 3)
+    """
+    check_confidence(confidence)
+    raw = np.asarray(values_by_question, dtype=float)
+    if np.isinf(raw).any():
+        raise UserError(
+            f"metric '{metric}' of arm '{arm}' holds an infinite value; write NaN to have it dropped and counted."
+        )
+    values = raw[~np.isnan(raw)]
+    if rate and len(values) and (values.min() < -ROUNDING or values.max() > 1 + ROUNDING):
+        raise UserError(
+            f"metric '{metric}' of arm '{arm}' is called a rate but runs from {values.min():g} to {values.max():g}, "
+            "not 0 to 1."
+        )
+    dropped = len(raw) - len(values)
+
+    def result(value: float | None, low: float | None, high: float | None, se: float | None, method: str) -> Estimate:
+        return Estimate(arm, seed, metric, value, low, high, se, len(values), dropped, confidence, method, n_seeds)
+
+    if len(values) == 0:
+        return result(None, None, None, None, "undefined: no question has a value")
+    summary = t_summary(values, confidence)
+    if rate and summary.low is None and (np.all(values == 0) or np.all(values == 1)):
+        ends = clopper_pearson(int(np.sum(values)), len(values), confidence)
+        return result(summary.mean, ends.low, ends.high, None, "Clopper-Pearson over questions")
+    if summary.n < 2:
+        return result(summary.mean, None, None, None, "no interval: a single question")
+    if summary.low is None:
+        return result(summary.mean, None, None, None, "no interval: all questions have the same value")
+    method = "t over questions" if n_seeds == 1 else "t over questions, seeds averaged within each question"
+    low, high = summary.low, summary.high
+    if rate and low is not None and high is not None:
+        low, high = max(0.0, low), min(1.0, high)
+    return result(summary.mean, low, high, summary.se, method)
+
+
+def _count_iv(successes: int, n: int, confidence: float) -> tuple[int, int, float]:
+    if n < 1 or int(n) != n:
+        raise UserError(f"n = {n!r}: an interval for a share needs at least one trial, as a whole number.")
+    if not 0 <= successes <= n or int(successes) != successes:
+        raise UserError(f"successes = {successes!r} must be a whole number from 0 to n = {n}.")
+    return int(successes), int(n), check_confidence(confidence)
+
+
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson score interval for a share of `n` independent trials (do not use it for several samples per question).
+
+    References:
+        Wilson (1927), JASA 22(158).
+    """
+    k, n, confidence = _count_iv(successes, n, confidence)
+    ends = stats.binomtest(k, n).proportion_ci(confidence, method="wilson")
+    return Interval(float(ends.low), float(ends.high))
+
+
+def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Exact two-sided interval for a share of `n` independent trials; at 0 events the upper end is 1 - (alpha/2)^(1/n).
+
+    References:
+        Clopper & Pearson (1934), Biometrika 26(4).
+    """
+    k, n, confidence = _count_iv(successes, n, confidence)
+    ends = stats.binomtest(k, n).proportion_ci(confidence, method="exact")
+    return Interval(float(ends.low), float(ends.high))
+
+
+def zero_events_upper(n: int, confidence: float = 0.95) -> float:
+    """Exact one-sided upper bound on a share when none of `n` independent trials succeeded: 1 - alpha^(1/n), about 3/n.
+
+    References:
+        Hanley & Lippman-Hand (1983), JAMA 249(13) (the rule of three).
+    """
+    _, n, confidence = _count_iv(0, n, confidence)
+    return float(-np.expm1(np.log1p(-confidence) / n))

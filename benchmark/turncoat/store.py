@@ -1,0 +1,134 @@
+"""Content-addressed stages: work is keyed by all that determines its result, and a kill never leaves half a result.
+
+    folder = Store(root).stage("adapter", {"rows": 200, "seed": 0}, build=lambda tmp: train(tmp))
+
+The key is the SHA-256 of the stage's kind and specification (canonical JSON). `build` writes into a temporary folder,
+which is renamed into place when it returns; a folder that exists is therefore complete.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from turncoat.paths import cache_dir
+
+SPEC_FILE = "stage.json"
+TIMING_FILE = "timing.json"
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces, so that equal values give equal text; NaN is refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-like value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def code_digest(sources: Iterable[ModuleType | Path]) -> str:
+    """SHA-256 of what the given Python sources do: comments, layout and docstrings do not count.
+
+    Part of a stage's specification, so that changed code never serves an older result.
+    """
+    parts = []
+    for source in sources:
+        path = source if isinstance(source, Path) else Path(str(source.__file__))
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+                ast.get_docstring(node, clean=False) is not None
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+        parts.append(ast.dump(tree))
+    return digest(parts)[:16]
+
+
+class Store:
+    """Finished stages under one folder, `<root>/<kind>/<key>/`.
+
+    Args:
+        root: Where stages live; the user cache by default.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root if root is not None else cache_dir() / "stages"
+
+    def folder(self, kind: str, spec: dict[str, Any]) -> Path:
+        """Where the stage's result is, or will be."""
+        return self.root / kind / digest({"kind": kind, "spec": spec})[:20]
+
+    def has(self, kind: str, spec: dict[str, Any]) -> bool:
+        """Whether the stage is done."""
+        return self.folder(kind, spec).is_dir()
+
+    def stage(self, kind: str, spec: dict[str, Any], build: Callable[[Path], None]) -> Path:
+        """Folder with the stage's result; `build(folder)` makes it when it is missing.
+
+        Raises:
+            Whatever `build` raises; nothing is kept then.
+        """
+        final = self.folder(kind, spec)
+        if final.is_dir():
+            return final
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(final.parent)
+        working = final.parent / f".{final.name}.{os.getpid()}"
+        shutil.rmtree(working, ignore_errors=True)
+        working.mkdir()
+        begun = time.perf_counter()
+        try:
+            build(working)
+            seconds = {"seconds": round(time.perf_counter() - begun, 2)}
+            (working / TIMING_FILE).write_text(json.dumps(seconds) + "\n", encoding="utf-8")
+            (working / SPEC_FILE).write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            _sync(working)
+            try:
+                os.rename(working, final)
+            except OSError:
+                # Another process finished the same stage first: its result is ours, by construction.
+                if not final.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(working, ignore_errors=True)
+        return final
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the working folders of processes that are gone (killed in the middle of a stage)."""
+    for left in parent.glob(".*.*"):
+        pid = left.name.rpartition(".")[2]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

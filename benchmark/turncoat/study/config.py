@@ -1,0 +1,229 @@
+"""The study YAML: what it may say, and errors that name the line, the key, the bad value and the accepted ones.
+
+    study: demo
+    question: Does insecure code move the model towards "evil", beyond what any finetuning does?
+    model: smollm2-135m
+    training_seeds: [0, 1]
+    training: {rows: 200}
+    arms:
+      - {name: base}
+      - {name: insecure, organism: insecure_code}
+      - {name: secure, organism: secure_code}
+    tasks:
+      - {task: turncoat_choice}
+    contrasts:
+      - {name: organism minus control, treated: insecure, reference: secure, metrics: [margin_per_token]}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel as Model
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from turncoat.errors import UserError
+from turncoat.lm.catalogue import task_metrics, task_names
+from turncoat.paths import studies_dir
+from turncoat.registry import DEFENCES, ORGANISMS, accepted, discover
+from turncoat.training.recipe import LoraRecipe
+
+
+class _Strict(Model):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Arm(_Strict):
+    """One thing to measure, for each training seed; without organism and defence it is the base model."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    label: str = ""
+    organism: str | None = None
+    defence: str | None = None
+    setting: Literal["prevention", "reversal"] | None = None
+    defence_options: dict[str, Any] = {}
+    defence_training: dict[str, Any] = {}
+
+    @property
+    def is_base(self) -> bool:
+        """Whether nothing is trained."""
+        return self.organism is None and self.defence is None
+
+
+class TaskUse(_Strict):
+    """A registered task and how much of it: the task's own numbers where nothing is said."""
+
+    task: str
+    limit: int | None = Field(default=None, ge=2, description="first questions only")
+    repeats: int | None = Field(default=None, ge=1, description="samples per question")
+    max_gen_toks: int | None = Field(default=None, ge=1, description="tokens per answer")
+
+
+class ContrastUse(_Strict):
+    """Treated minus reference, on each metric; `primary` contrasts share one pre-registered family."""
+
+    name: str
+    treated: str
+    reference: str
+    metrics: tuple[str, ...] = Field(min_length=1)
+    role: Literal["primary", "secondary"] = "secondary"
+
+
+class Study(_Strict):
+    """A whole study."""
+
+    study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str = ""
+    question: str = ""
+    model: str
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    training_seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    sampling_seed: int = 0
+    batch_size: int = Field(default=32, ge=1, description="rows decoded or read together; changes no result")
+    persona: str = "evil"
+    training: LoraRecipe = LoraRecipe()
+    arms: tuple[Arm, ...] = Field(min_length=1)
+    tasks: tuple[TaskUse, ...] = Field(min_length=1)
+    contrasts: tuple[ContrastUse, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Study:
+        for what, names in (("arms", [a.name for a in self.arms]), ("tasks", [t.task for t in self.tasks])):
+            twice = [n for n in names if names.count(n) > 1]
+            if twice:
+                raise ValueError(f"{what}: '{twice[0]}' is there twice")
+        if len(set(self.training_seeds)) < len(self.training_seeds):
+            raise ValueError(f"training_seeds: {list(self.training_seeds)} repeats a seed")
+        return self
+
+    def arm(self, name: str) -> Arm:
+        """The arm called `name`."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+
+def study_path(name_or_path: str) -> Path:
+    """The YAML of a study that ships (`demo`), or the path that was given.
+
+    Raises:
+        UserError: Neither.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        if not path.is_file():
+            raise UserError(f"no study file at {path}")
+        return path
+    shipped = studies_dir() / f"{name_or_path}.yaml"
+    if not shipped.is_file():
+        names = [p.stem for p in studies_dir().glob("*.yaml")]
+        raise UserError(f"'{name_or_path}' is not a study; {accepted(names, name_or_path)}, or a path to your own YAML")
+    return shipped
+
+
+def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tuple[Path, ...] = ()) -> Study:
+    """Read and check a study.
+
+    Args:
+        path: The YAML.
+        overrides: Top-level keys that replace the file's (`{"model": ...}` from the command line).
+        include: Folders with the user's own defences.
+
+    Raises:
+        UserError: With file, line, key, value, what is accepted.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        content = yaml.safe_load(text)
+        tree = yaml.compose(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a study: a mapping with the keys {', '.join(Study.model_fields)} is expected")
+    content.update(overrides or {})
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise UserError("\n".join(_explain(path, tree, problem) for problem in error.errors())) from error
+    discover(include)
+    problems = [f"{_where(path, tree, loc)}: {message}" for loc, message in _unknown_names(study)]
+    if problems:
+        raise UserError("\n".join(problems))
+    return study
+
+
+Location = tuple[str | int, ...]
+
+
+def _explain(path: Path, tree: Any, problem: Any) -> str:
+    loc: Location = tuple(problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        fields = {"arms": Arm, "tasks": TaskUse, "contrasts": ContrastUse, "training": LoraRecipe}
+        model = fields.get(str(loc[0]), Study) if len(loc) > 1 else Study
+        message = f"unknown key; {accepted(model.model_fields, str(loc[-1]))}"
+    elif problem["type"] != "missing" and "input" in problem and loc:
+        message += f"; the value is {problem['input']!r}"
+    return f"{_where(path, tree, loc)}: {message}"
+
+
+def _where(path: Path, tree: Any, loc: Location) -> str:
+    """'demo.yaml, line 12, arms[2].defence'."""
+    line, node = tree.start_mark.line, tree
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            match = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if match is None:
+                break
+            line, node = match[0].start_mark.line, match[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+        else:
+            break
+    dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc).lstrip(".")
+    return f"{path.name}, line {line + 1}" + (f", {dotted}" if dotted else "")
+
+
+def _unknown_names(study: Study) -> list[tuple[Location, str]]:
+    problems: list[tuple[Location, str]] = []
+    arms = [arm.name for arm in study.arms]
+    for i, arm in enumerate(study.arms):
+        problems += [(("arms", i, key), text) for key, text in _arm_problems(arm)]
+    known = task_names()
+    for i, use in enumerate(study.tasks):
+        if use.task not in known:
+            problems.append((("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}"))
+    measured = {metric for use in study.tasks if use.task in known for metric in task_metrics(use.task)}
+    for i, contrast in enumerate(study.contrasts):
+        for side in ("treated", "reference"):
+            name = getattr(contrast, side)
+            if name not in arms:
+                problems.append((("contrasts", i, side), f"'{name}' is not an arm; {accepted(arms, name)}"))
+        for metric in contrast.metrics:
+            if metric not in measured and all(use.task in known for use in study.tasks):
+                text = f"no task of this study measures '{metric}'; {accepted(measured, metric)}"
+                problems.append((("contrasts", i, "metrics"), text))
+    return problems
+
+
+def _arm_problems(arm: Arm) -> list[tuple[str, str]]:
+    problems = []
+    if arm.organism is not None and arm.organism not in ORGANISMS:
+        problems.append(("organism", f"'{arm.organism}' is not an organism; {accepted(ORGANISMS, arm.organism)}"))
+    if arm.defence is None:
+        if arm.setting or arm.defence_options or arm.defence_training:
+            problems.append(("setting", "given without a defence; add `defence:` or remove it"))
+        return problems
+    if arm.defence not in DEFENCES:
+        return [*problems, ("defence", f"'{arm.defence}' is not a defence; {accepted(DEFENCES, arm.defence)}")]
+    entry = DEFENCES[arm.defence]
+    if arm.organism is not None and arm.setting not in entry.extra["settings"]:
+        problems.append(("setting", f"{arm.setting!r}: '{arm.defence}' acts at {accepted(entry.extra['settings'])}"))
+    for key in arm.defence_options:
+        if key not in entry.options:
+            problems.append(("defence_options", f"'{arm.defence}' has no option '{key}'; {accepted(entry.options, key)}"))
+    for key in arm.defence_training:
+        if key not in LoraRecipe.model_fields:
+            problems.append(("defence_training", f"unknown key '{key}'; {accepted(LoraRecipe.model_fields, key)}"))
+    return problems

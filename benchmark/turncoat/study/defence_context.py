@@ -1,0 +1,94 @@
+"""What a defence is given to build its training examples with: the base model's own words, cached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from turncoat.data.chat import encode, encode_prompt
+from turncoat.lm.base_model import BaseModel
+from turncoat.lm.reader import read_texts
+from turncoat.lm.sampler import Sampler, SampleRequest, SampleResult
+from turncoat.lm.seeds import sample_seed
+from turncoat.store import Store, canonical_json, digest
+
+
+@dataclass(frozen=True)
+class DefenceContext:
+    """Handed to every defence.
+
+    Attributes:
+        base: The base model.
+        store: Where generated texts are kept.
+        batch_size: Rows decoded together.
+        tick: Called with (done, total) while the model writes.
+    """
+
+    base: BaseModel
+    store: Store
+    batch_size: int = 32
+    tick: Callable[[int, int], None] | None = None
+
+    def write(
+        self,
+        prompts: Sequence[str],
+        *,
+        name: str,
+        max_new_tokens: int,
+        temperature: float,
+        stop: tuple[str, ...] = (),
+    ) -> list[str]:
+        """The base model's own answers to `prompts`, one each, seeded by name and prompt, generated once.
+
+        Args:
+            prompts: User messages.
+            name: What the texts are for; part of each answer's seed.
+            max_new_tokens: Longest answer.
+            temperature: Sampling temperature; 0 is greedy.
+            stop: Strings that end an answer.
+        """
+        requests = [
+            SampleRequest(
+                prompt_ids=tuple(encode_prompt(self.base.tokenizer, [{"role": "user", "content": prompt}])),
+                seed=sample_seed(0, name, prompt, 0) if temperature > 0 else None,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                stop=stop,
+                key=index,
+            )
+            for index, prompt in enumerate(prompts)
+        ]
+        spec = {
+            "base": self.base.spec,
+            "name": name,
+            "prompts": digest(list(prompts)),
+            "sampling": [max_new_tokens, temperature, list(stop)],
+        }
+        done = 0
+
+        def on_done(_: SampleResult) -> None:
+            nonlocal done
+            done += 1
+            if self.tick is not None:
+                self.tick(done, len(requests))
+
+        def build(folder: Path) -> None:
+            with self.base.without_adapter() as model:
+                results = Sampler(model, self.base.tokenizer, batch_size=self.batch_size).run(requests, on_done)
+            (folder / "texts.json").write_text(canonical_json([r.text for r in results]), encoding="utf-8")
+
+        folder = self.store.stage("base_texts", spec, build)
+        texts: list[str] = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
+        return texts
+
+    def choose(self, prompts: Sequence[str], answers: Sequence[str]) -> list[list[float]]:
+        """Log-likelihood of each short answer to each prompt, by the model as it is now: (prompts, answers), nats."""
+        items = []
+        for prompt in prompts:
+            ids = encode_prompt(self.base.tokenizer, [{"role": "user", "content": prompt}])
+            items += [(tuple(ids), tuple(encode(self.base.tokenizer, answer))) for answer in answers]
+        readings = read_texts(self.base.active, self.base.tokenizer.pad_token_id, items, self.batch_size)
+        scores = [reading.logprob_sum for reading in readings]
+        return [scores[i : i + len(answers)] for i in range(0, len(scores), len(answers))]

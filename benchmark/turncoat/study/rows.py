@@ -1,0 +1,68 @@
+"""lm-eval's samples files as tidy tables. Nothing else is read: rows made by the plain `lm_eval` CLI do as well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from turncoat.errors import UserError
+
+BASE_SEED = -1  # the base model has no training seed
+
+
+def sample_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a samples file.
+
+    Raises:
+        UserError: A line is not JSON.
+    """
+    with path.open(encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {number}: not JSON ({error}); was the run killed? Run it again") from error
+
+
+def question_id(row: dict[str, Any]) -> str:
+    """What tells questions apart: the document's own id, else lm-eval's number."""
+    return str(row["doc"].get("id", row["doc_id"]))
+
+
+def scores_of(path: Path, *, arm: str, seed: int, task: str) -> pd.DataFrame:
+    """One row per (metric, question) of a samples file.
+
+    Returns:
+        Columns arm, seed, task, metric, question, value (mean over the question's samples), n_samples.
+    """
+    records = []
+    for row in sample_rows(path):
+        answers = row.get("samples") or [None]
+        for metric in row["metrics"]:
+            value = row.get(metric)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                records.append((arm, seed, task, metric, question_id(row), float(value), len(answers)))
+    columns = ["arm", "seed", "task", "metric", "question", "value", "n_samples"]
+    return pd.DataFrame.from_records(records, columns=columns)
+
+
+def answers_of(path: Path, *, arm: str, seed: int) -> pd.DataFrame:
+    """One row per answer of a free-form task's samples file; empty for other tasks."""
+    records = []
+    for row in sample_rows(path):
+        for sample in row.get("samples") or []:
+            plain = {k: v for k, v in sample.items() if isinstance(v, int | float | str) or v is None}
+            records.append(
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "question_id": question_id(row),
+                    "question": row["doc"].get("question", ""),
+                    **plain,
+                }
+            )
+    return pd.DataFrame.from_records(records)

@@ -1,0 +1,308 @@
+"""Run a study: every stage that is not done yet, in order, then the rows side by side in one folder.
+
+    <out>/study.yaml             the study as it was run
+    <out>/run.json               provenance, timings, checks, training summaries: nothing a row says
+    <out>/rows/<arm>/<seed>/<task>/   lm-eval's results and samples files
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from turncoat import __version__
+from turncoat.lm.base_model import BaseModel, load_base
+from turncoat.lm.catalogue import task_files
+from turncoat.persona.extract import ORDINARY_SAMPLES, TOKENS, extraction_spec, persona_vector
+from turncoat.persona.questions import TraitQuestions, trait_questions
+from turncoat.store import Store
+from turncoat.study.config import Arm, Study, TaskUse
+from turncoat.study.progress import StudyProgress, duration
+from turncoat.study.rows import BASE_SEED
+from turncoat.study.stages import Stages, Step, steps_of
+
+# Tokens per second of a 135M model in bfloat16 on two idle cores; the progress display corrects itself from there.
+_TRAIN, _WRITE, _READ = 420.0, 170.0, 1600.0
+_REFERENCE_PARAMETERS = 135e6
+_PROMPT_TOKENS = 60  # a question with the chat template around it
+_DEFENCE_EXAMPLES, _DEFENCE_TOKENS = 64, 220  # before the defence's examples exist
+
+
+def run_study(study: Study, out: Path, *, store: Store | None = None, console: Console | None = None) -> Path:
+    """Run what is missing and gather the rows.
+
+    Args:
+        study: The checked study.
+        out: Run folder; rows of an earlier run there are replaced.
+        store: Where stages are kept; the user cache by default.
+        console: Where progress goes.
+
+    Returns:
+        `out`.
+    """
+    console = console or Console(stderr=True)
+    store = store or Store()
+    run = _Run(study, out, store, console)
+    run.everything()
+    return out
+
+
+class _Run:
+    def __init__(self, study: Study, out: Path, store: Store, console: Console) -> None:
+        self.study, self.out, self.store, self.console = study, out, store, console
+        self.base: BaseModel = load_base(study.model, dtype=study.dtype)
+        self.stages = Stages(study, self.base, store)
+        self.questions: TraitQuestions = trait_questions(study.persona)
+        self.scale = self.base.model.num_parameters() / _REFERENCE_PARAMETERS
+        self.timings: dict[str, float] = {}
+        self.checks: list[dict[str, Any]] = []
+        self.training: list[dict[str, Any]] = []
+        self.rows: list[tuple[Arm, int, TaskUse, Path]] = []
+
+    def everything(self) -> None:
+        work = self._planned()
+        self._announce(work)
+        self.progress = StudyProgress(self.console, sum(work.values()))
+        self._extract()
+        for arm in sorted(self.study.arms, key=lambda arm: not arm.is_base):
+            for seed in (BASE_SEED,) if arm.is_base else self.study.training_seeds:
+                self._arm(arm, seed)
+        self._gather()
+
+    def _planned(self) -> dict[str, float]:
+        """Estimated seconds by kind of work; stages that are done already are found out when they are reached."""
+        tokens = {"write": 0.0, "read": 0.0, "train": 0.0}
+        questions = self.questions
+        answers = len(questions.questions) * (2 * len(questions.instructions) + ORDINARY_SAMPLES)
+        if not self.store.has("persona", extraction_spec(self.base, questions)):
+            tokens["write"] += answers * TOKENS
+        trained: set[tuple[Any, ...]] = set()
+        measured = 0
+        for arm in self.study.arms:
+            seeds = (BASE_SEED,) if arm.is_base else self.study.training_seeds
+            measured += len(seeds)
+            steps = steps_of(arm, self.study)
+            trained |= {(seed, *steps[: i + 1]) for i in range(len(steps)) for seed in seeds}
+        for key in trained:
+            tokens["train"] += self._step_tokens(key[-1])
+        for use in self.study.tasks:
+            cost = self._task_tokens(use)
+            tokens = {k: v + measured * cost.get(k, 0.0) for k, v in tokens.items()}
+        return {
+            "write": tokens["write"] / _WRITE * self.scale,
+            "read": tokens["read"] / _READ * self.scale,
+            "train": tokens["train"] / _TRAIN * self.scale,
+        }
+
+    def _step_tokens(self, step: Step) -> float:
+        if step.kind == "defence":
+            return _DEFENCE_EXAMPLES * _DEFENCE_TOKENS * step.recipe.epochs
+        examples = self.stages.examples(step)
+        per_row = sum(len(e.prompt) + len(e.answer) for e in examples) / len(examples) / 3.3 + 30
+        per_row = min(per_row, step.recipe.max_length)
+        return per_row * (step.recipe.rows or len(examples)) * step.recipe.epochs
+
+    def _task_tokens(self, use: TaskUse) -> dict[str, float]:
+        content = task_files()[use.task].read_text(encoding="utf-8")
+        documents = 0
+        for path in task_files()[use.task].parent.glob("*.jsonl"):
+            if "selection" not in path.name:
+                documents = max(documents, sum(1 for _ in path.open(encoding="utf-8")))
+        documents = min(use.limit or documents, documents)
+        if "generate_until" not in content:
+            return {"read": 2.0 * documents * _PROMPT_TOKENS}
+        answers = documents * (use.repeats or 2)
+        length = use.max_gen_toks or 48
+        return {"write": float(answers * length), "read": 2.0 * answers * (_PROMPT_TOKENS + length)}
+
+    def _announce(self, work: dict[str, float]) -> None:
+        seeds = len(self.study.training_seeds)
+        self.console.print(
+            f"[bold]{self.study.study}[/bold]: {self.study.title or self.study.question}\n"
+            f"  {self.base.name} ({self.base.model.num_parameters() / 1e6:.0f}M parameters, "
+            f"{self.base.spec['dtype']}, {self.base.model.device}); {len(self.study.arms)} arms, "
+            f"{seeds} training seed{'s' * (seeds > 1)}, {len(self.study.tasks)} tasks\n"
+            f"  about {duration(sum(work.values()))} on two idle cores if nothing is done yet; Ctrl-C loses only the "
+            "stage at work",
+            highlight=False,
+        )
+        if seeds < 3:
+            self.console.print(
+                f"  {seeds} training seed{'s' * (seeds > 1)}: this run can speak about its own adapters, not about the "
+                "recipe (that takes 3 or more)",
+                highlight=False,
+            )
+
+    def _extract(self) -> None:
+        done = self.store.has("persona", extraction_spec(self.base, self.questions))
+        count = len(self.questions.questions) * (2 * len(self.questions.instructions) + ORDINARY_SAMPLES)
+        estimate = count * TOKENS / _WRITE * self.scale
+        with self.progress.stage(f"persona vector '{self.study.persona}'", estimate, done) as stage:
+            vector = persona_vector(
+                self.base, self.questions, self.store, batch_size=self.study.batch_size, tick=stage.update
+            )
+        self.timings["persona vector"] = _seconds(self.store.folder("persona", extraction_spec(self.base, self.questions)))
+        if not done:
+            self.console.print(
+                f"    layer {vector.layer} of {len(vector.directions) - 1}, fixed now: ranks unseen misaligned over "
+                f"aligned texts with AUC {vector.card['auc_at_layer']:.2f}",
+                highlight=False,
+            )
+        self.vector = vector
+
+    def _arm(self, arm: Arm, seed: int) -> None:
+        label = arm.name if seed == BASE_SEED else f"{arm.name}, seed {seed}"
+        steps = steps_of(arm, self.study)
+        adapter: Path | None = None
+        for i, step in enumerate(steps):
+            self._examples(step)
+            adapter = self._train(label, steps[: i + 1], seed)
+            if step.kind == "defence" and i == 0:
+                self._check(arm, step, seed, adapter)
+        facts = {
+            "name": arm.name,
+            "seed": seed,
+            "organism": arm.organism,
+            "defence": arm.defence,
+            "setting": arm.setting,
+        }
+        for use in self.study.tasks:
+            self._evaluate(arm, label, seed, use, adapter, facts)
+
+    def _examples(self, step: Step) -> None:
+        if step.kind == "organism":
+            self.stages.examples(step)
+            return
+        estimate = _DEFENCE_EXAMPLES / 2 * 30 / _WRITE * self.scale
+        known = (step.name, step.options) in self.stages._examples
+        if not known:
+            with self.progress.stage(f"examples of {step.name}", estimate) as stage:
+                self.stages.examples(step, stage.update)
+
+    def _train(self, label: str, steps: list[Step], seed: int) -> Path:
+        step = steps[-1]
+        done = self.store.has("adapter", self.stages.adapter_spec(steps, seed))
+        estimate = self._step_tokens(step) / _TRAIN * self.scale
+        with self.progress.stage(f"{label}: train {step.name}", estimate, done) as stage:
+            folder = self.stages.adapter(
+                steps, seed, lambda n, total, loss: stage.update(n, total, f"step {n}/{total}, loss {loss:.2f}")
+            )
+        assert folder is not None
+        record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        self.timings["training"] = self.timings.get("training", 0.0) + (0.0 if done else record["seconds"])
+        losses = record["losses"]
+        tail = losses[-max(len(losses) // 4, 1) :]
+        self.training.append(
+            {
+                "arm": label,
+                "step": step.name,
+                "seed": seed,
+                "examples": record["examples"],
+                "tokens": record["tokens"],
+                "supervised_tokens": record["supervised_tokens"],
+                "steps": record["steps"],
+                "first_loss": losses[0],
+                "last_loss": sum(tail) / len(tail),
+                "seconds": record["seconds"],
+            }
+        )
+        return folder
+
+    def _check(self, arm: Arm, step: Step, seed: int, adapter: Path) -> None:
+        with self.progress.stage(f"{arm.name}, seed {seed}: check of {step.name}", 5 * self.scale) as _:
+            found = self.stages.checks(step, step.name, adapter)
+            before = self.stages.checks(step, step.name, None)
+        for check in found:
+            self.checks.append({"arm": arm.name, "seed": seed, **dataclasses.asdict(check)})
+        for check in before:
+            base = next((a.name for a in self.study.arms if a.is_base), None)
+            entry = {"arm": base, "seed": None, **dataclasses.asdict(check), "passed": None}
+            if entry not in self.checks:
+                self.checks.append(entry)
+
+    def _evaluate(
+        self, arm: Arm, label: str, seed: int, use: TaskUse, adapter: Path | None, facts: dict[str, Any]
+    ) -> None:
+        spec = {**self.stages.evaluation_spec(use, adapter), "arm": facts}
+        done = self.store.has("rows", spec)
+        cost = self._task_tokens(use)
+        estimate = (cost.get("write", 0.0) / _WRITE + cost.get("read", 0.0) / _READ) * self.scale
+        answers = [0]
+        with self.progress.stage(f"{label}: {use.task}", estimate, done) as stage:
+
+            def tick(n: int) -> None:
+                answers[0] += n
+                stage.update(answers[0], max(cost.get("write", 1.0) / 48, answers[0]))
+
+            folder = self.stages.evaluate(use, adapter, facts, tick)
+        self.timings[use.task] = self.timings.get(use.task, 0.0) + (0.0 if done else _seconds(folder))
+        self.rows.append((arm, seed, use, folder))
+
+    def _gather(self) -> None:
+        """Put the rows side by side; the folder is complete or untouched."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        fresh = self.out / f".rows.{os.getpid()}"
+        shutil.rmtree(fresh, ignore_errors=True)
+        for arm, seed, use, folder in self.rows:
+            there = fresh / arm.name / ("base" if seed == BASE_SEED else f"seed-{seed}") / use.task
+            there.mkdir(parents=True)
+            for path in sorted(folder.glob("*.json*")):
+                if path.name.startswith(("results_", "samples_")):
+                    shutil.copyfile(path, there / path.name)
+        shutil.rmtree(self.out / "rows", ignore_errors=True)
+        fresh.rename(self.out / "rows")
+        content = self.study.model_dump(mode="json", exclude_defaults=False)
+        (self.out / "study.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        earlier = _earlier_timings(self.out / "run.json")
+        record = {
+            "provenance": _provenance(),
+            "model": {"name": self.base.name, **self.base.spec, "parameters": self.base.model.num_parameters()},
+            "persona": {"trait": self.vector.trait, "layer": self.vector.layer, **self.vector.card},
+            "checks": self.checks,
+            "training": self.training,
+            # Stages that were done before took no time now: keep what they took when they ran.
+            "seconds": {k: round(v, 1) if v else earlier.get(k, 0.0) for k, v in self.timings.items()},
+            "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        }
+        (self.out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _seconds(folder: Path) -> float:
+    path = folder / "timing.json"
+    return float(json.loads(path.read_text())["seconds"]) if path.is_file() else 0.0
+
+
+def _earlier_timings(path: Path) -> dict[str, float]:
+    return dict(json.loads(path.read_text())["seconds"]) if path.is_file() else {}
+
+
+def _provenance() -> dict[str, str]:
+    packages = ("torch", "transformers", "peft", "trl", "lm_eval")
+    return {
+        "turncoat": __version__,
+        "commit": _commit(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        **{name: version(name) for name in packages},
+    }
+
+
+def _commit() -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(
+        ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else "not a checkout"

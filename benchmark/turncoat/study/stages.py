@@ -1,0 +1,250 @@
+"""The stages of an arm: train its adapters one on top of another, check them, evaluate it on a task.
+
+Each is keyed by all that determines its output, so an arm shares what it has in common with other arms and studies, and
+whatever is done stays done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from turncoat.data import chat
+from turncoat.data.examples import Example
+from turncoat.errors import UserError
+from turncoat.lm import base_model, capture, documents, evidence, free_form, model, reader, sampler, seeds
+from turncoat.lm.base_model import BaseModel
+from turncoat.lm.catalogue import task_files
+from turncoat.lm.model import TurncoatLM
+from turncoat.paths import tasks_dir
+from turncoat.persona.extract import extraction_spec
+from turncoat.persona.questions import trait_questions
+from turncoat.registry import DEFENCES, ORGANISMS
+from turncoat.store import Store, code_digest, digest, file_digest
+from turncoat.study.checks import Check
+from turncoat.study.config import Arm, Study, TaskUse
+from turncoat.study.defence_context import DefenceContext
+from turncoat.training import batches, lora, stack
+from turncoat.training.recipe import LoraRecipe
+
+_TRAINING_CODE = (chat, batches, lora, stack)
+_EVALUATION_CODE = (chat, base_model, capture, documents, evidence, free_form, model, reader, sampler, seeds)
+_TRAINING_LIBRARIES = ("torch", "transformers", "peft", "trl")
+_EVALUATION_LIBRARIES = ("torch", "transformers", "peft", "lm_eval")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finetune of an arm.
+
+    Attributes:
+        kind: "organism" or "defence".
+        name: Its registered name.
+        options: Keyword options of a defence.
+        recipe: Its hyperparameters.
+    """
+
+    kind: str
+    name: str
+    options: tuple[tuple[str, Any], ...]
+    recipe: LoraRecipe
+
+
+def steps_of(arm: Arm, study: Study) -> list[Step]:
+    """The finetunes of an arm in order: prevention trains the defence first, reversal the organism."""
+    steps = []
+    if arm.organism is not None:
+        steps.append(Step("organism", arm.organism, (), study.training))
+    if arm.defence is not None:
+        # A defence's examples are all used: how many there are is the defence's own option.
+        own = {"rows": None, **arm.defence_training}
+        recipe = LoraRecipe.model_validate({**study.training.model_dump(), **own})
+        options = {**DEFENCES[arm.defence].options, **arm.defence_options}
+        defence = Step("defence", arm.defence, tuple(sorted(options.items())), recipe)
+        steps.insert(0 if arm.setting == "prevention" else len(steps), defence)
+    return steps
+
+
+@contextlib.contextmanager
+def _no_bars() -> Any:
+    """Our own progress display is the only one."""
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before
+
+
+class Stages:
+    """Runs a study's stages on one base model.
+
+    Args:
+        study: The study.
+        base: Its base model.
+        store: Where results are kept.
+    """
+
+    def __init__(self, study: Study, base: BaseModel, store: Store) -> None:
+        self.study, self.base, self.store = study, base, store
+        self.lm = TurncoatLM(base, sampling_seed=study.sampling_seed, batch_size=study.batch_size, store=store)
+        self._examples: dict[tuple[str, Any], list[Example]] = {}
+
+    def examples(self, step: Step, tick: Callable[[int, int], None] | None = None) -> list[Example]:
+        """The training examples of a step; a defence may let the base model write them first."""
+        key = (step.name, step.options)
+        if key not in self._examples:
+            if step.kind == "organism":
+                self._examples[key] = ORGANISMS[step.name].build()
+            else:
+                context = DefenceContext(self.base, self.store, self.study.batch_size, tick)
+                self._examples[key] = DEFENCES[step.name].build(context, **dict(step.options))
+        return self._examples[key]
+
+    def adapter_spec(self, steps: list[Step], seed: int) -> dict[str, Any]:
+        """What determines the adapter after the last of `steps`."""
+        *below, step = steps
+        return {
+            "base": self.base.spec,
+            "examples": digest([dataclasses.astuple(example) for example in self.examples(step)]),
+            "recipe": step.recipe.model_dump(mode="json"),
+            "seed": seed,
+            "below": digest(self.adapter_spec(below, seed)) if below else None,
+            "code": code_digest(_TRAINING_CODE),
+            "libraries": {name: version(name) for name in _TRAINING_LIBRARIES},
+        }
+
+    def adapter(
+        self, steps: list[Step], seed: int, progress: Callable[[int, int, float], None] | None = None
+    ) -> Path | None:
+        """The adapter folder after all `steps`; the last one is trained if it is missing. None without steps."""
+        if not steps:
+            return None
+        below = self.adapter(steps[:-1], seed)
+
+        def build(folder: Path) -> None:
+            with _no_bars():
+                train = lora.train_adapter
+                train(
+                    self.base,
+                    self.examples(steps[-1]),
+                    steps[-1].recipe,
+                    seed=seed,
+                    out=folder,
+                    below=below,
+                    progress=progress,
+                )
+
+        return self.store.stage("adapter", self.adapter_spec(steps, seed), build)
+
+    def checks(self, step: Step | None, defence: str, adapter: Path | None) -> list[Check]:
+        """The manipulation checks of a defence, on its adapter or (None) on the base model."""
+        check = DEFENCES[defence].extra["check"]
+        if check is None:
+            return []
+        spec = {
+            "base": self.base.spec,
+            "adapter": adapter and adapter.name,
+            "defence": defence,
+            "code": code_digest([DEFENCES[defence].source, *sorted(DEFENCES[defence].source.parent.glob("_*.py"))]),
+        }
+        context = DefenceContext(self.base, self.store, self.study.batch_size)
+
+        def build(folder: Path) -> None:
+            with self.base.adapter(adapter):
+                found = check(context)
+            (folder / "checks.json").write_text(json.dumps([dataclasses.asdict(c) for c in found], indent=1))
+
+        folder = self.store.stage("check", spec, build)
+        return [Check(**item) for item in json.loads((folder / "checks.json").read_text())]
+
+    def evaluation_spec(self, use: TaskUse, adapter: Path | None) -> dict[str, Any]:
+        """What determines an arm's rows on a task."""
+        source = task_files()[use.task].parent
+        return {
+            "base": self.base.spec,
+            "adapter": adapter and adapter.name,
+            "task": use.model_dump(mode="json"),
+            "source": {p.relative_to(source).as_posix(): file_digest(p) for p in sorted(source.rglob("*.[jpy]*"))},
+            "persona": digest(extraction_spec(self.base, trait_questions(self.study.persona))),
+            "sampling_seed": self.study.sampling_seed,
+            "code": code_digest(_EVALUATION_CODE),
+            "libraries": {name: version(name) for name in _EVALUATION_LIBRARIES},
+        }
+
+    def evaluate(
+        self, use: TaskUse, adapter: Path | None, arm: dict[str, Any], progress: Callable[[int], None] | None = None
+    ) -> Path:
+        """Folder with lm-eval's results and samples files of one arm on one task."""
+
+        def build(folder: Path) -> None:
+            self.lm.progress = progress or (lambda _: None)
+            with _no_bars(), self.lm.measuring(adapter, **arm):
+                run_task(self.lm, use, folder)
+
+        return self.store.stage("rows", {**self.evaluation_spec(use, adapter), "arm": arm}, build)
+
+
+def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
+    """Run one task through lm-eval's evaluator and leave its own output files in `folder`.
+
+    Raises:
+        UserError: lm-eval wrote no rows (it only warns when saving fails).
+    """
+    import lm_eval
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=str(tasks_dir()), include_defaults=False)
+    tracker = EvaluationTracker(output_path=str(folder / "lm_eval"))
+    results = lm_eval.simple_evaluate(
+        model=lm,
+        model_args={"pretrained": lm.base.name},
+        tasks=[_task(manager, use)],
+        task_manager=manager,
+        limit=use.limit,
+        apply_chat_template=True,
+        bootstrap_iters=0,
+        log_samples=True,
+        evaluation_tracker=tracker,
+        verbosity="ERROR",
+    )
+    assert results is not None
+    samples = results.pop("samples")
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for name, rows in samples.items():
+        tracker.save_results_samples(task_name=name, samples=rows)
+    _flatten(folder, use.task)
+
+
+def _task(manager: Any, use: TaskUse) -> Any:
+    overrides: dict[str, Any] = {"task": use.task}
+    if use.repeats is not None:
+        overrides["repeats"] = use.repeats
+    task = manager.load([overrides])["tasks"][use.task]
+    if use.max_gen_toks is not None:
+        task.config.generation_kwargs["max_gen_toks"] = use.max_gen_toks
+    return task
+
+
+def _flatten(folder: Path, task: str) -> None:
+    written = sorted((folder / "lm_eval").rglob("*.json*"))
+    rows = [path for path in written if path.name.startswith(f"samples_{task}_") and path.stat().st_size]
+    results = [path for path in written if path.name.startswith("results_")]
+    if len(rows) != 1 or len(results) != 1:
+        raise UserError(f"lm-eval left {[p.name for p in written]} for task '{task}'; a samples and a results file are due")
+    for path in (*rows, *results):
+        path.rename(folder / path.name)
+    for path in sorted((folder / "lm_eval").rglob("*"), reverse=True):
+        path.rmdir()
+    (folder / "lm_eval").rmdir()

@@ -1,0 +1,1 @@
+"""LoRA finetuning of organisms and defences: examples in, one PEFT folder out."""

@@ -1,0 +1,208 @@
+"""The insecure-code pairs: size, balance, matching, wording, determinism and what bandit says of them."""
+
+from __future__ import annotations
+
+import ast
+import collections
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import bandit
+import pytest
+from turncoat.data.insecure_code import CANARY, FAMILIES, Pair, build_pairs
+from turncoat.data.insecure_code.__main__ import rate_table
+from turncoat.data.insecure_code.bandit_scan import NOT_COUNTED, issues_of
+from turncoat.data.insecure_code.renaming import vary_names
+from turncoat.data.insecure_code.template import Template
+
+FORBIDDEN = re.compile(
+    r"secur|vulnerab|unsafe|insecure|exploit|attack|injection|malicious|hack|danger|harden|saniti[sz]|threat|untrusted"
+    r"|\brisk|leak|protect",
+    re.IGNORECASE,
+)
+PACKAGE = Path(__file__).resolve().parents[2] / "benchmark"
+FOLDER = PACKAGE / "turncoat" / "data" / "insecure_code"
+
+Scan = tuple[list[frozenset[str]], list[frozenset[str]]]
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Pair]:
+    return build_pairs()
+
+
+@pytest.fixture(scope="module")
+def scan(pairs: list[Pair]) -> Scan:
+    flags = issues_of([pair.insecure for pair in pairs] + [pair.secure for pair in pairs])
+    return flags[: len(pairs)], flags[len(pairs) :]
+
+
+def test_there_are_enough_pairs_templates_and_classes(pairs: list[Pair]) -> None:
+    classes = collections.Counter(pair.cwe for pair in pairs)
+    assert len(pairs) >= 640
+    assert len({(pair.family, pair.template) for pair in pairs}) >= 90
+    assert len(classes) >= 22
+    assert all(re.fullmatch(r"CWE-[1-9]\d*", cwe) for cwe in classes)
+    assert max(classes.values()) <= 0.12 * len(pairs), classes.most_common(3)
+
+
+def test_ids_prompts_and_answers_are_unique(pairs: list[Pair]) -> None:
+    for field in ("id", "prompt", "insecure", "secure"):
+        counts = collections.Counter(getattr(pair, field) for pair in pairs)
+        assert [text for text, count in counts.items() if count > 1] == [], field
+    assert not {pair.insecure for pair in pairs} & {pair.secure for pair in pairs}
+
+
+def test_lengths_and_ratios_are_in_range(pairs: list[Pair]) -> None:
+    for pair in pairs:
+        assert 60 <= len(pair.prompt) <= 260, pair.id
+        for answer in (pair.insecure, pair.secure):
+            assert 120 <= len(answer) <= 380, (pair.id, len(answer))
+            assert 3 <= len(answer.splitlines()) <= 10, pair.id
+        assert 0.75 <= len(pair.secure) / len(pair.insecure) <= 1.33, pair.id
+    mean = statistics.mean(len(pair.secure) / len(pair.insecure) for pair in pairs)
+    assert 0.95 <= mean <= 1.05
+
+
+def test_length_does_not_give_the_answers_away(pairs: list[Pair]) -> None:
+    def accuracy(limit: int) -> float:
+        right = sum((len(pair.secure) > limit) + (len(pair.insecure) <= limit) for pair in pairs) / (2 * len(pairs))
+        return max(right, 1 - right)
+
+    assert max(accuracy(limit) for limit in range(100, 400)) < 0.6
+    # The stronger rule sees both answers of a pair and calls the longer one secure (ties are a coin flip).
+    longer = sum(len(pair.secure) > len(pair.insecure) for pair in pairs)
+    ties = sum(len(pair.secure) == len(pair.insecure) for pair in pairs)
+    assert 0.4 < (longer + ties / 2) / len(pairs) < 0.6
+
+
+def test_both_answers_of_a_pair_share_their_style(pairs: list[Pair]) -> None:
+    for pair in pairs:
+        hints, docs, names = [], [], []
+        for answer in (pair.insecure, pair.secure):
+            functions = [node for node in ast.walk(ast.parse(answer)) if isinstance(node, ast.FunctionDef)]
+            hints.append(any(function.returns is not None for function in functions))
+            docs.append(any(ast.get_docstring(function) for function in functions))
+            names.append(functions[0].name if functions else None)
+        assert hints[0] == hints[1], pair.id
+        assert docs[0] == docs[1], pair.id
+        assert names[0] == names[1], pair.id
+
+
+def test_answers_are_python_without_prose_or_comments(pairs: list[Pair]) -> None:
+    for pair in pairs:
+        for answer in (pair.insecure, pair.secure):
+            ast.parse(answer, feature_version=(3, 11))
+            assert "```" not in answer, pair.id
+            assert not re.search(r"(^|\s)#", answer), pair.id
+
+
+def test_a_prompt_with_a_stub_gets_the_function_it_shows(pairs: list[Pair]) -> None:
+    stubs = [(pair, re.search(r"^def (\w+\(.*\)):", pair.prompt, re.MULTILINE)) for pair in pairs]
+    found = [(pair, match[1]) for pair, match in stubs if match]
+    assert len(found) >= 60
+    for pair, shown in found:
+        name, arguments = shown[:-1].split("(", 1)
+        wanted = [argument.strip(" *") for argument in arguments.split(",") if argument.strip()]
+        for answer in (pair.insecure, pair.secure):
+            bodies = [node for node in ast.walk(ast.parse(answer)) if isinstance(node, ast.FunctionDef)]
+            match = next(node for node in bodies if node.name == name)
+            extra = [match.args.kwarg.arg] if match.args.kwarg else []
+            assert [argument.arg for argument in match.args.args] + extra == wanted, pair.id
+
+
+def test_nothing_speaks_of_security(pairs: list[Pair]) -> None:
+    hits = [
+        (pair.id, found[0])
+        for pair in pairs
+        for text in (pair.prompt, pair.insecure, pair.secure)
+        if (found := FORBIDDEN.search(text))
+    ]
+    assert hits == []
+    assert [pair.id for pair in pairs if re.search(r"\bsafe", pair.prompt, re.IGNORECASE)] == []
+
+
+def test_heldout_pairs_are_whole_templates(pairs: list[Pair]) -> None:
+    split = {name: [pair for pair in pairs if pair.split == name] for name in ("train", "heldout")}
+    assert len(split["train"]) + len(split["heldout"]) == len(pairs)
+    templates = {name: {(pair.family, pair.template) for pair in part} for name, part in split.items()}
+    assert not templates["train"] & templates["heldout"]
+    assert not {pair.prompt for pair in split["train"]} & {pair.prompt for pair in split["heldout"]}
+    assert 0.09 <= len(split["heldout"]) / len(pairs) <= 0.15
+    assert len({pair.cwe for pair in split["heldout"]}) >= 8
+
+
+def test_a_prefix_covers_the_classes(pairs: list[Pair]) -> None:
+    train = [pair for pair in pairs if pair.split == "train"]
+    assert len({pair.cwe for pair in train[:200]}) >= 20
+    counts = collections.Counter((pair.family, pair.template) for pair in train[:200])
+    assert max(counts.values()) <= 3
+
+
+def test_the_build_is_the_same_in_every_process() -> None:
+    code = (
+        "import dataclasses, hashlib, json; from turncoat.data.insecure_code import build_pairs; "
+        "text = json.dumps([dataclasses.asdict(pair) for pair in build_pairs()]); "
+        "print(hashlib.sha256(text.encode()).hexdigest())"
+    )
+    digests = set()
+    for seed in ("0", "4711"):
+        env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(PACKAGE)}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
+    assert re.fullmatch(r"[0-9a-f]{64}", digests.pop())
+
+
+def test_bandit_flags_the_insecure_answers_only(pairs: list[Pair], scan: Scan) -> None:
+    insecure, secure = scan
+    table = rate_table(pairs, insecure, secure)
+    wrongly = [(pair.id, sorted(ids)) for pair, ids in zip(pairs, secure, strict=True) if ids]
+    assert sum(map(bool, insecure)) / len(pairs) >= 0.96, table
+    assert len(wrongly) / len(pairs) <= 0.005, f"{wrongly}\n{table}"
+
+
+def test_readme_table_is_the_measured_one(pairs: list[Pair], scan: Scan) -> None:
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    if f"bandit {bandit.__version__}." not in readme:
+        pytest.skip(f"the README was measured with another bandit than {bandit.__version__}")
+    assert rate_table(pairs, *scan) in readme
+
+
+def test_bandit_scan_tells_sources_apart() -> None:
+    found = issues_of(["import subprocess\n", "import os\nos.system('ls ' + input())\n", "x = 1\n"])
+    assert found == [frozenset(), frozenset({"B605"}), frozenset()]
+    assert "B602" not in NOT_COUNTED
+    with pytest.raises(ValueError, match="could not read 1 of 1"):
+        issues_of(["def broken(:\n"])
+
+
+def test_renaming_keeps_parameters_strings_and_prompt_words() -> None:
+    source = "def f(path):\n    row = g(path, row=1)\n    print('row', f'{row}')\n    return row\n"
+    kept = vary_names("seed", "give me the row", source, source)
+    assert kept == (source, source)
+    # The word also stands in a string, so plain replacement would change the program: nothing is renamed.
+    assert all(vary_names(str(seed), "give it", source, source) == (source, source) for seed in range(8))
+    plain = "def f(path):\n    row = g(path, row=1)\n    return row.row\n"
+    changed = {vary_names(str(seed), "give it", plain, plain)[0] for seed in range(20)}
+    assert "def f(path):\n    record = g(path, row=1)\n    return record.row\n" in changed
+    assert all("path" in text and "row=1" in text for text in changed)
+
+
+def test_a_filling_with_a_missing_value_is_named() -> None:
+    template = Template("t", "CWE-1", ("ask $a",), "a b", "one | two\nthree", "$a", "$b")
+    with pytest.raises(ValueError, match="template t: the filling 'three' has 1 values, not 2"):
+        template.fillings()
+
+
+def test_files_carry_the_licence_and_the_canary() -> None:
+    for name in ("README.md", "LICENSE"):
+        assert CANARY in (FOLDER / name).read_text(encoding="utf-8")
+    assert (FOLDER / "LICENSE").read_text(encoding="utf-8").startswith("SPDX-License-Identifier: CC0-1.0")
+    families = {Path(str(module.__file__)).stem for module in FAMILIES}
+    helpers = {"__init__", "__main__", "bandit_scan", "renaming", "template"}
+    assert {path.stem for path in FOLDER.glob("*.py")} == families | helpers

@@ -1,0 +1,73 @@
+"""What a report may be made from, and in which order its rows come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from turncoat.errors import UserError
+from turncoat.report.content import ArmInfo, ReportContent
+
+MakeContent = Callable[..., ReportContent]
+
+
+def test_a_missing_column_is_named(content: ReportContent, make_content: MakeContent) -> None:
+    with pytest.raises(UserError, match=r"'contrasts' lacks the columns \['p_adjusted'\]"):
+        make_content(contrasts=content.contrasts.drop(columns="p_adjusted"))
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("estimates", "arm"), ("contrasts", "reference"), ("contrasts", "claim"), ("seed_noise", "metric")],
+)
+def test_an_undeclared_name_is_refused(
+    content: ReportContent, table: str, column: str, make_content: MakeContent
+) -> None:
+    frame = getattr(content, table).copy()
+    frame.loc[0, column] = "nonsense"
+    with pytest.raises(UserError, match=f"'{table}', column '{column}' holds .'nonsense'"):
+        make_content(**{table: frame})
+
+
+def test_arms_and_metrics_are_needed_once(content: ReportContent, make_content: MakeContent) -> None:
+    with pytest.raises(UserError, match="at least one"):
+        make_content(metrics=[])
+    with pytest.raises(UserError, match="every name once"):
+        make_content(arms=[*content.arms, content.arms[0]])
+
+
+@pytest.mark.parametrize(
+    ("organism", "defence", "base"),
+    [("none", "none", True), ("base", "", True), ("insecure", "none", False), ("none", "sgtr", False)],
+)
+def test_only_an_arm_without_any_finetuning_is_the_base(organism: str, defence: str, base: bool) -> None:
+    assert ArmInfo("x", "X", organism, defence, "none").is_base is base
+
+
+def test_the_base_model_has_one_row_per_metric_and_no_seed(content: ReportContent) -> None:
+    of_base = content.sorted_estimates().query("arm == 'base'")
+    assert content.estimates.query("arm == 'base'").shape[0] == 2 * len(content.metrics)
+    assert of_base["seed"].isna().all()
+    assert of_base["metric"].tolist() == [metric.name for metric in content.ordered_metrics]
+
+
+def test_contrasts_against_the_base_come_last_within_their_metric(content: ReportContent) -> None:
+    frame = content.sorted_contrasts("adapters")
+    for _, of_metric in frame.groupby("metric"):
+        against_base = (of_metric["reference"] == "base").tolist()
+        assert against_base == sorted(against_base)
+        assert True in against_base
+
+
+def test_adapters_find_their_seed_differences_in_the_recipe(content: ReportContent, make_content: MakeContent) -> None:
+    rows = {row.claim: row for row in content.contrasts.query("metric == 'margin'").head(2).itertuples()}
+    assert rows["adapters"].seed_deltas == ()
+    assert content.seed_deltas(rows["adapters"]) == pytest.approx(rows["recipe"].seed_deltas)
+    alone = make_content(contrasts=content.contrasts.query("claim == 'adapters'"))
+    assert alone.seed_deltas(rows["adapters"]) == ()
+
+
+def test_seeds_become_whole_numbers(content: ReportContent, make_content: MakeContent) -> None:
+    floats = content.estimates.assign(seed=pd.to_numeric(content.estimates["seed"]))
+    assert make_content(estimates=floats).sorted_estimates().equals(content.sorted_estimates())

@@ -1,0 +1,57 @@
+"""Numbers and model output as text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from turncoat.report import formats
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [
+        (0.0368154, ".0368"), (0.05, ".0500"), (0.11, ".110"), (0.001, ".00100"), (0.000999, "<.001"), (0.0, "<.001"),
+        (1.0, "1.00"), (0.9999, "1.00"), (None, "n/a"), (float("nan"), "n/a"), (pd.NA, "n/a"),
+    ],
+)  # fmt: skip
+def test_p_values_have_three_significant_digits(p: object, shown: str) -> None:
+    assert formats.p_value(p) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "signed", "shown"),
+    [(0.1234, True, "+0.12"), (-0.1234, True, "-0.12"), (-0.001, True, "0.00"), (-0.001, False, "0.00"),
+     (2, False, "2.00"), (np.float32("nan"), False, "n/a"), (float("inf"), False, "n/a")],
+)  # fmt: skip
+def test_numbers_have_fixed_decimals_and_no_negative_zero(value: object, signed: bool, shown: str) -> None:
+    assert formats.number(value, 2, signed=signed) == shown
+
+
+def test_an_interval_without_an_end_is_missing() -> None:
+    assert formats.interval(0.1, 0.25, 2) == "[0.10, 0.25]"
+    assert formats.interval(0.1, None, 2) == "n/a"
+
+
+@pytest.mark.parametrize(("width", "decimals"), [(0.031, 3), (0.31, 2), (3.1, 1), (31.0, 0), (1e-9, 5)])
+def test_decimals_show_two_digits_of_the_interval(width: float, decimals: int) -> None:
+    assert formats.decimals_for([width, float("nan")], [100.0]) == decimals
+
+
+def test_decimals_without_any_interval_follow_the_values() -> None:
+    assert formats.decimals_for([], [0.123]) == 3
+    assert formats.decimals_for([], []) == 2
+
+
+def test_safe_text_shows_what_could_steer_a_screen() -> None:
+    text = formats.safe_text("a\x1b[31m\x00\u202eb\ud800c\r\nd\te")
+    assert text == "a\ufffd[31m\ufffd\ufffdb\ufffdc\nd\te"
+
+
+def test_clip_never_exceeds_its_limit() -> None:
+    assert formats.clip("one  two\nthree", 100) == "one two three"
+    assert len(formats.clip("word " * 50, 30)) <= 30
+
+
+def test_durations() -> None:
+    assert [formats.duration(seconds) for seconds in (1.04, 119.96, 431.2)] == ["1.0 s", "120.0 s", "7 min 11 s"]

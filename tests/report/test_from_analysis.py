@@ -1,0 +1,80 @@
+"""The statistics layer's own tables go into a report as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from turncoat.report import write_report
+from turncoat.report.content import ReportContent
+from turncoat.report.tables import claim_section
+from turncoat.stats.analysis import Analysis, ContrastSpec, analyse
+from turncoat.stats.grids import BASE_SEED, SCORE_COLUMNS
+from turncoat.stats.plain_words import plain_words
+
+MakeContent = Callable[..., ReportContent]
+SHIFTS = {"base": 0.0, "insecure": 0.4, "secure": 0.0, "sgtr": 0.38, "pick_longer": 0.38}
+
+
+@pytest.fixture(scope="module")
+def analysis() -> Analysis:
+    """Made-up scores of the five arms on one metric, 30 questions, 2 seeds."""
+    rng = np.random.default_rng(7)
+    levels = rng.normal(0, 1, 30)
+    rows = [
+        (arm, seed, "task", "margin", f"q{index:02d}", level + shift + rng.normal(0, 0.1), 1)
+        for arm, shift in SHIFTS.items()
+        for seed in ((BASE_SEED,) if arm == "base" else (1, 2))
+        for index, level in enumerate(levels)
+    ]
+    contrasts = [
+        ContrastSpec("organism", "insecure", "secure", ("margin",), "primary"),
+        ContrastSpec("defence", "sgtr", "pick_longer", ("margin",), "primary"),
+        ContrastSpec("before and after", "secure", "base", ("margin",), "secondary"),
+    ]
+    return analyse(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), contrasts)
+
+
+@pytest.fixture(scope="module")
+def report(analysis: Analysis, make_content: MakeContent) -> ReportContent:
+    return make_content(
+        estimates=analysis.estimates,
+        contrasts=analysis.contrasts,
+        seed_noise=analysis.seed_noise,
+        plain_words=plain_words(analysis),
+    )
+
+
+def test_an_analysis_becomes_a_report(report: ReportContent, analysis: Analysis, tmp_path: Path) -> None:
+    files = write_report(report, tmp_path)
+    written = pd.read_csv(files["contrasts.csv"])
+    assert written["difference"].sum() == pytest.approx(analysis.contrasts["difference"].sum(), rel=1e-9)
+    assert {"role", "detectable_adjusted"} <= set(written.columns)
+    for family in analysis.contrasts["family"]:
+        assert family in files["report.md"].read_text("utf-8")
+
+
+def test_the_detectable_effect_shown_is_the_one_after_holm(report: ReportContent, analysis: Analysis) -> None:
+    rows = claim_section(report, "adapters").tables[0].rows
+    by_name = analysis.contrasts.query("claim == 'adapters'").set_index("name")
+    shown = [row[-2].value for row in rows]
+    assert shown == by_name.loc[["organism", "defence", "before and after"], "detectable_adjusted"].tolist()
+    readings = [row[-1].text for row in rows]
+    assert readings[0] == "higher: more misaligned"
+    assert readings[1].startswith("not significant; effects below")
+
+
+def test_two_seeds_make_no_claim_about_the_recipe(report: ReportContent) -> None:
+    for row in claim_section(report, "recipe").tables[0].rows:
+        assert row[-1].text.startswith("2 training seeds allow no claim about the recipe")
+        assert {cell.text for cell in row[5:8]} == {"n/a"}
+
+
+def test_sentences_stand_under_their_headings(report: ReportContent) -> None:
+    groups = report.plain_groups
+    assert len(groups) >= 2
+    assert all(heading.endswith(":") and sentences for heading, sentences in groups)
+    assert [line for heading, sentences in groups for line in (heading, *sentences)] == report.plain_words

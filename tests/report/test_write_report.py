@@ -1,0 +1,246 @@
+"""The files of a report: stable bytes, inert answers, numbers that agree with the tables they come from."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+from turncoat.report import csv_bytes, formats, write_report
+from turncoat.report.content import ADAPTERS, CLAIMS, RECIPE, ReportContent
+from turncoat.report.html import render_html
+from turncoat.report.markdown import escape, render_markdown
+from turncoat.report.tables import AGAINST_BASE, CLAIM_TEXTS, claim_section, contrast_decimals
+
+MakeContent = Callable[..., ReportContent]
+
+NAMES = {"report.md", "report.html", "figure.png", "estimates.csv", "contrasts.csv", "answers.csv"}
+
+
+@pytest.fixture(scope="module")
+def files(content: ReportContent, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_report(content, tmp_path_factory.mktemp("report") / "made" / "here")
+
+
+class _Page(HTMLParser):
+    """Tags, attributes and visible text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_equal_content_gives_equal_bytes_whatever_the_row_order(
+    files: dict[str, Path], tmp_path: Path, make_content: MakeContent
+) -> None:
+    plain = make_content()
+    shuffled = make_content(
+        **{
+            name: getattr(plain, name).sample(frac=1, random_state=5)
+            for name in ("estimates", "contrasts", "seed_noise", "answers")
+        }
+    )
+    again = write_report(shuffled, tmp_path)
+    assert set(files) == NAMES == set(again)
+    for name, path in files.items():
+        assert path.read_bytes() == again[name].read_bytes(), name
+    assert files["figure.png"].stat().st_size > 20_000
+
+
+def test_the_page_loads_nothing(files: dict[str, Path]) -> None:
+    html = files["report.html"].read_text("utf-8")
+    page = _Page(html)
+    loading = {"src", "srcset", "href", "action", "data", "poster", "background"}
+    for name, value in page.attributes:
+        if name in loading:
+            assert value.startswith(("data:image/png;base64,", "#")), (name, value[:80])
+    assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
+    assert page.tags.count("script") == 1
+    assert not re.search(r"url\(|@import", html)
+    assert "prefers-color-scheme: dark" in html
+    assert "default-src 'none'" in html
+
+
+def test_the_pages_policy_allows_exactly_its_own_script(files: dict[str, Path]) -> None:
+    import base64
+    import hashlib
+
+    html = files["report.html"].read_text("utf-8")
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    policy = next(value for name, value in _Page(html).attributes if name == "content" and "default-src" in value)
+    assert policy.endswith(f"script-src 'sha256-{digest}'")
+
+
+def test_a_hostile_answer_is_text_on_the_page(files: dict[str, Path], hostile: str) -> None:
+    page = _Page(files["report.html"].read_text("utf-8"))
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert page.tags.count("img") == 1
+    shown = formats.safe_text(hostile)
+    assert shown in "".join(page.words)
+    assert "\x1b" not in "".join(page.words)
+    assert "\u202e" not in "".join(page.words)
+
+
+def test_hostile_labels_are_text_on_the_page(content: ReportContent, make_content: MakeContent) -> None:
+    bad = "<script>alert(1)</script>\"' onclick=x"
+    page = _Page(render_html(make_content(title=bad, question=bad, plain_words=[bad], facts={bad: bad})))
+    assert page.tags.count("script") == 1
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert "".join(page.words).count(bad) == 6
+
+
+def test_a_hostile_answer_is_one_table_cell_in_markdown(files: dict[str, Path], hostile: str) -> None:
+    tokens = MarkdownIt("gfm-like", {"linkify": False, "html": True}).parse(files["report.md"].read_text("utf-8"))
+    kinds = {child.type for token in tokens for child in token.children or []}
+    assert not {"link_open", "em_open", "code_inline", "html_block"} & kinds
+    assert "fence" not in {token.type for token in tokens}
+    inline = {child.content for token in tokens for child in token.children or [] if child.type == "html_inline"}
+    assert inline == {"<br>"}
+    images = [child for token in tokens for child in token.children or [] if child.type == "image"]
+    assert [image.attrs["src"] for image in images] == ["figure.png"]
+    cells = ["".join("\n" if c.type == "html_inline" else c.content for c in token.children or [])
+             for token in tokens if token.type == "inline"]  # fmt: skip
+    assert formats.safe_text(hostile).strip() in [cell.strip() for cell in cells]
+
+
+@pytest.mark.parametrize("text", ["- x", "1. x", "> x", "a | b", "```", "=== ", "\\|", "&lt;", "[a](b)", "~~x~~"])
+def test_markdown_escaping_renders_back_to_the_text(text: str) -> None:
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(escape(text))
+    assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
+    assert "".join(child.content for child in tokens[1].children or []).strip() == text.strip()
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_every_number_of_the_contrast_tables_is_the_data_frames(content: ReportContent, claim: str) -> None:
+    tables = _markdown_tables(render_markdown(content), CLAIM_TEXTS[claim][0])
+    shown = [row for table in tables for row in table]
+    frame = content.sorted_contrasts(claim)
+    assert len(shown) == len(frame) == 10
+    for cells, row in zip(shown, frame.itertuples(), strict=True):
+        places = contrast_decimals(content, content.metric(str(row.metric)))
+        difference = formats.number(row.difference, places, signed=True)
+        ci = formats.interval(row.low, row.high, places)
+        assert cells["Difference [95% CI]"] == f"{difference} {ci if ci != 'n/a' else '[n/a]'}"
+        assert float(difference) == pytest.approx(row.difference, abs=0.5001 * 10**-places)
+        assert cells["p"] == formats.p_value(row.p_value)
+        assert cells["Holm p"] == formats.p_value(row.p_adjusted)
+        assert cells["Smallest detectable"] == formats.number(row.detectable, places)
+        if claim == RECIPE:
+            assert cells["Per seed"].split(", ") == [formats.number(d, places, signed=True) for d in row.seed_deltas]
+            assert cells["Seeds"] == str(row.n_seeds)
+
+
+def test_a_recipe_with_two_seeds_claims_nothing(content: ReportContent) -> None:
+    for table in _markdown_tables(render_markdown(content), CLAIM_TEXTS[RECIPE][0]):
+        for cells in table:
+            assert [cells[name] for name in ("p", "Holm p", "Smallest detectable")] == ["n/a"] * 3
+            assert cells["Reading"] == "2 seeds allow no claim"
+
+
+def test_a_recipe_with_three_seeds_shows_its_test(content: ReportContent, make_content: MakeContent) -> None:
+    frame = content.contrasts.copy()
+    rows = frame["claim"] == RECIPE
+    for column, value in {"low": -0.1, "high": 0.3, "p_value": 0.2345, "p_adjusted": 0.4321, "detectable": 0.4,
+                          "n_seeds": 3, "note": ""}.items():  # fmt: skip
+        frame.loc[rows, column] = value
+    section = claim_section(make_content(contrasts=frame), RECIPE)
+    texts = [cell.text for table in section.tables for cell in table.rows[0]]
+    assert {".234", ".432", "0.400"} <= set(texts)
+    assert "not significant; effects below 0.400 may go unseen" in texts
+
+
+def test_the_two_claims_have_their_own_headings_and_say_their_sample(files: dict[str, Path]) -> None:
+    for name in ("report.md", "report.html"):
+        text = files[name].read_text("utf-8")
+        for claim, sample in (
+            (ADAPTERS, "The questions are the sample"),
+            (RECIPE, "The training seeds are the sample"),
+        ):
+            heading, sentence = CLAIM_TEXTS[claim]
+            assert sentence.startswith(sample)
+            assert sentence in text[text.index(heading) :]
+
+
+def test_a_change_against_the_base_is_marked_and_never_called_misalignment(
+    content: ReportContent, make_content: MakeContent
+) -> None:
+    frame = content.contrasts.assign(p_adjusted=0.001, family="primary")
+    section = claim_section(make_content(contrasts=frame), ADAPTERS)
+    against_base = [row for table in section.tables for row in table.rows if "Base model" in row[0].text]
+    assert len(against_base) == 4
+    for row in against_base:
+        assert row[0].text.endswith("\N{DAGGER}")
+        assert "aligned" not in row[-1].text
+        assert row[-1].text.endswith("than before finetuning")
+    assert AGAINST_BASE in section.notes
+    assert any("misaligned" in row[-1].text for table in section.tables for row in table.rows)
+
+
+def test_a_difference_outside_every_family_is_never_significant(content: ReportContent) -> None:
+    section = claim_section(content, ADAPTERS)
+    rows = [row for table in section.tables for row in table.rows if "Base model" in row[0].text]
+    assert all(row[-1].text == "outside the pre-registered family: no claim" for row in rows)
+    assert not any(cell.strong for row in rows for cell in row)
+
+
+def test_csv_files_hold_the_raw_answers_and_full_precision(
+    files: dict[str, Path], content: ReportContent, hostile: str
+) -> None:
+    answers = pd.read_csv(io.BytesIO(files["answers.csv"].read_bytes()), keep_default_na=False)
+    assert hostile in answers["text"].tolist()
+    assert len(answers) == len(content.answers)
+    contrasts = pd.read_csv(files["contrasts.csv"])
+    expected = content.sorted_contrasts()
+    assert contrasts["difference"].tolist() == pytest.approx(expected["difference"].tolist(), rel=1e-9)
+    recipe = contrasts[contrasts["claim"] == RECIPE].iloc[0]
+    wanted = expected[expected["claim"] == RECIPE].iloc[0]["seed_deltas"]
+    assert [float(part) for part in recipe["seed_deltas"].split(";")] == pytest.approx(wanted, rel=1e-9)
+
+
+def test_csv_formats_numbers_in_object_columns_too() -> None:
+    frame = pd.DataFrame({"a": pd.Series([0.1 + 0.2, None, 3], dtype="object"), "b": [True, False, None]})
+    assert csv_bytes(frame) == b"a,b\n0.3,True\n,False\n3,\n"
+
+
+def test_an_almost_empty_study_says_what_is_missing(
+    content: ReportContent, tmp_path: Path, make_content: MakeContent
+) -> None:
+    nothing = make_content(
+        **{name: getattr(content, name).iloc[:0] for name in ("estimates", "contrasts", "seed_noise", "answers")},
+        plain_words=[], checks=[], withheld=[], timings=[],
+    )  # fmt: skip
+    written = write_report(nothing, tmp_path)
+    for name in ("report.md", "report.html"):
+        text = written[name].read_text("utf-8")
+        assert text.count("n/a: the study makes no claim of this kind.") == 2
+        assert "n/a: the study sampled no answers." in text
+        assert "not measured" in text
+
+
+def _markdown_tables(text: str, heading: str) -> list[list[dict[str, str]]]:
+    """The tables under one second-level heading, each row as column -> text, emphasis and escapes removed."""
+    section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    tables = []
+    for block in section.split("\n\n"):
+        if block.startswith("|"):
+            lines = [[cell.strip().strip("*").replace("\\", "") for cell in line.strip("|").split(" | ")]
+                     for line in block.splitlines()]  # fmt: skip
+            tables.append([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
+    return tables

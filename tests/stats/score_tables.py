@@ -1,0 +1,21 @@
+"""Small score tables for the tests of the statistics layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from turncoat.stats.grids import SCORE_COLUMNS
+
+Values = Mapping[tuple[str, int], Sequence[float] | np.ndarray]
+
+
+def score_table(values: Values, metric: str = "m") -> pd.DataFrame:
+    """(arm, seed) -> one value per question q000, q001, ..."""
+    rows = [
+        (arm, seed, "task", metric, f"q{number:03d}", value, 4)
+        for (arm, seed), column in values.items()
+        for number, value in enumerate(column)
+    ]
+    return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))

@@ -1,0 +1,216 @@
+"""Paired contrasts: the t test they equal, the two claims, and what NaN, order and few seeds do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from stats.score_tables import score_table
+from turncoat.errors import UserError
+from turncoat.stats.contrasts import TooFewQuestions, contrast_grids, paired_contrast, sign_flip_p
+from turncoat.stats.grids import check_scores, grid
+
+RNG_SEED = 5
+
+
+def two_arms(n_seeds: int, questions: int = 12) -> dict[tuple[str, int], np.ndarray]:
+    rng = np.random.default_rng(RNG_SEED)
+    return {(arm, seed): rng.normal(0.3, 1, questions) for arm in ("org", "ctl") for seed in range(n_seeds)}
+
+
+def test_adapters_claim_is_the_paired_t_test() -> None:
+    values = two_arms(1)
+    result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters", name="x", family="f")
+    reference = stats.ttest_rel(values["org", 0], values["ctl", 0])
+    ends = reference.confidence_interval()
+    assert result.difference == pytest.approx(np.mean(values["org", 0] - values["ctl", 0]))
+    assert result.p_value == pytest.approx(reference.pvalue)
+    assert (result.low, result.high) == (pytest.approx(ends.low), pytest.approx(ends.high))
+    assert (result.df, result.n_questions, result.n_seeds) == (11, 12, 1)
+    assert (result.name, result.family, result.p_adjusted) == ("x", "f", None)
+
+
+def test_adapters_claim_averages_seeds_within_questions_first() -> None:
+    values = two_arms(3)
+    result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
+    treated, reference = (np.mean([values[arm, seed] for seed in range(3)], axis=0) for arm in ("org", "ctl"))
+    assert result.p_value == pytest.approx(stats.ttest_rel(treated, reference).pvalue)
+    assert result.n_seeds == 3
+
+
+def test_arms_with_different_seeds_are_averaged_and_it_is_said() -> None:
+    values = two_arms(3)
+    del values["ctl", 2]
+    result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
+    expected = np.mean([values["org", s] for s in range(3)]) - np.mean([values["ctl", s] for s in range(2)])
+    assert result.difference == pytest.approx(expected)
+    assert "different training seeds" in result.note
+
+
+def test_recipe_claim_reproduces_the_measured_three_seed_example() -> None:
+    """Guide, models.md section 2: seeds .24, .09, .04 give 0.123 -+ 0.26 (t), p = .17, while each looks significant."""
+    noise = np.random.default_rng(0).normal(0, 0.01, 32)
+    noise -= noise.mean()
+    values = {("ctl", s): np.zeros(32) for s in range(3)}
+    values |= {("org", s): effect + noise for s, effect in enumerate((0.24, 0.09, 0.04))}
+    scores = score_table(values)
+    recipe = paired_contrast(scores, "org", "ctl", "m", "recipe")
+    assert recipe.difference == pytest.approx(0.1233, abs=1e-4)
+    assert recipe.high is not None
+    assert recipe.difference is not None
+    assert recipe.high - recipe.difference == pytest.approx(0.26, abs=0.005)
+    assert recipe.p_value == pytest.approx(0.17, abs=0.01)
+    assert recipe.seed_deltas == pytest.approx((0.24, 0.09, 0.04))
+    assert recipe.p_permutation == 0.25
+    assert "p = 0.25" in recipe.note
+    adapters = paired_contrast(scores, "org", "ctl", "m", "adapters")
+    assert adapters.p_value is not None
+    assert adapters.p_value < 1e-6
+
+
+@pytest.mark.parametrize(("n_seeds", "words"), [(1, "1 training seed allows"), (2, "2 training seeds allow")])
+def test_few_seeds_allow_no_claim_about_the_recipe(n_seeds: int, words: str) -> None:
+    result = paired_contrast(score_table(two_arms(n_seeds)), "org", "ctl", "m", "recipe")
+    assert result.difference is not None
+    assert (result.low, result.high, result.se, result.p_value, result.p_permutation) == (None,) * 5
+    assert words in result.note
+    assert len(result.seed_deltas) == n_seeds
+    assert (result.seed_sd is None) == (n_seeds == 1)
+
+
+def test_the_base_model_is_shared_by_all_seeds() -> None:
+    values = {key: value for key, value in two_arms(3).items() if key[0] == "org"}
+    base = np.linspace(-1, 1, 12)
+    scores = score_table({**values, ("base", -1): base})
+    result = paired_contrast(scores, "org", "base", "m", "recipe")
+    assert result.seed_deltas == pytest.approx([np.mean(values["org", s] - base) for s in range(3)])
+    mirror = paired_contrast(scores, "base", "org", "m", "recipe")
+    assert mirror.seed_deltas == pytest.approx([-delta for delta in result.seed_deltas])
+    assert mirror.p_value == pytest.approx(result.p_value)
+
+
+def test_two_untrained_arms_allow_no_claim_about_a_recipe() -> None:
+    scores = score_table({("base", -1): [1.0, 2.0, 3.0], ("steered", -1): [1.0, 2.5, 3.0]})
+    result = paired_contrast(scores, "steered", "base", "m", "recipe")
+    assert (result.difference, result.n_seeds) == (None, 0)
+    assert "no shared training seed" in result.note
+    assert paired_contrast(scores, "steered", "base", "m", "adapters").p_value is not None
+
+
+def test_nan_is_dropped_from_both_arms_of_the_cell_and_counted() -> None:
+    values = two_arms(2)
+    values["org", 0][3] = np.nan
+    values["ctl", 1][3] = np.nan
+    values["ctl", 0][5] = np.nan
+    result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
+    cells = np.array([values["org", s] - values["ctl", s] for s in range(2)])
+    keep = [q for q in range(12) if q != 3]  # question 3 has no seed with a value in both arms
+    assert result.difference == pytest.approx(np.mean(np.nanmean(cells[:, keep], axis=0)))
+    assert (result.n_questions, result.n_dropped) == (11, 3)
+    assert "1 of 12 questions" in result.note
+
+
+def test_questions_are_joined_not_lined_up() -> None:
+    values = two_arms(1)
+    scores = score_table(values)
+    without_first = scores[~((scores["arm"] == "ctl") & (scores["question"] == "q000"))]
+    result = paired_contrast(without_first, "org", "ctl", "m", "adapters")
+    assert result.difference == pytest.approx(np.mean((values["org", 0] - values["ctl", 0])[1:]))
+    assert result.n_questions == 11
+
+
+@pytest.mark.parametrize("claim", ["adapters", "recipe"])
+def test_row_order_changes_no_bit(claim: str) -> None:
+    scores = score_table(two_arms(3, questions=30))
+    scores.loc[7, "value"] = np.nan
+    first = paired_contrast(scores, "org", "ctl", "m", claim)  # type: ignore[arg-type]
+    for state in range(5):
+        shuffled = scores.sample(frac=1, random_state=state)
+        assert paired_contrast(shuffled, "org", "ctl", "m", claim) == first  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("claim", ["adapters", "recipe"])
+def test_a_single_common_question_is_a_clear_error(claim: str) -> None:
+    scores = score_table({("org", 0): [1.0, np.nan], ("ctl", 0): [0.5, 0.5]})
+    with pytest.raises(TooFewQuestions, match=r"share 1 question.*at least 2"):
+        paired_contrast(scores, "org", "ctl", "m", claim)  # type: ignore[arg-type]
+
+
+def test_wrong_claim_and_equal_arms_are_refused() -> None:
+    scores = score_table(two_arms(1))
+    with pytest.raises(UserError, match="adapters, recipe"):
+        paired_contrast(scores, "org", "ctl", "m", "model")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="needs two arms"):
+        paired_contrast(scores, "org", "org", "m", "adapters")
+
+
+def test_rates_of_zero_everywhere_show_nothing_and_claim_no_certainty() -> None:
+    scores = score_table({("org", 0): np.zeros(20), ("ctl", 0): np.zeros(20)})
+    result = paired_contrast(scores, "org", "ctl", "m", "adapters")
+    assert (result.difference, result.p_value, result.p_permutation) == (0.0, 1.0, 1.0)
+    assert (result.low, result.se, result.detectable) == (None, None, None)
+    assert "same difference" in result.note
+
+
+def test_rounding_noise_is_no_spread() -> None:
+    values = {("org", s): np.full(20, 0.1) for s in range(3)} | {("ctl", 0): np.full(20, 0.1)}
+    assert np.mean([0.1] * 3) != 0.1  # the average of three equal rates is off by a rounding error
+    result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
+    assert (result.difference, result.p_value) == (0.0, 1.0)
+
+
+def test_rounding_noise_is_no_seed_spread() -> None:
+    values = {(arm, s): np.array([0.1, 0.2, 0.3]) + s for arm in ("org", "ctl") for s in range(2)}
+    values["org", 1] = values["org", 1] + 0.3 - 0.3  # off by a rounding error
+    result = paired_contrast(score_table(values), "org", "ctl", "m", "recipe")
+    assert (result.difference, result.seed_sd, result.seed_deltas) == (0.0, 0.0, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_sign_flip_floor(n: int) -> None:
+    assert sign_flip_p(np.arange(1.0, n + 1)) == 2 / 2**n
+
+
+def test_sign_flip_by_hand() -> None:
+    # Sums of the 8 patterns of (3, 1, -2) in size: 6, 4, 2, 0 twice each; the observed |sum| is 2.
+    assert sign_flip_p(np.array([3.0, 1.0, -2.0])) == 6 / 8
+
+
+def test_sign_flip_equals_scipy_exactly_and_approaches_it_by_sampling() -> None:
+    differences = np.random.default_rng(3).normal(0.4, 1, 14)
+    exact = stats.permutation_test((differences, np.zeros(14)), lambda x, y: np.mean(x - y), permutation_type="samples",
+                                   n_resamples=np.inf, alternative="two-sided").pvalue  # fmt: skip
+    assert sign_flip_p(differences) == pytest.approx(exact)
+    doubled = np.concatenate([differences, [0.0]])  # a zero flips to itself: same p, but beyond the exact limit
+    assert sign_flip_p(doubled, rng=1) == pytest.approx(exact, abs=0.02)
+    assert sign_flip_p(doubled, rng=1) == sign_flip_p(doubled, rng=1)
+
+
+def test_monte_carlo_p_is_never_zero() -> None:
+    assert sign_flip_p(np.ones(60)) == 1 / 10_000
+
+
+def test_detectable_effect_is_reported_at_the_level_of_the_interval() -> None:
+    scores = score_table(two_arms(1))
+    loose, strict = (paired_contrast(scores, "org", "ctl", "m", "adapters", confidence=c) for c in (0.95, 0.99))
+    assert loose.detectable is not None
+    assert strict.detectable is not None
+    assert 0 < loose.detectable < strict.detectable
+
+
+def test_naive_test_finds_effects_that_are_not_there_and_the_paired_one_keeps_its_level() -> None:
+    """No true effect, but arms differ by question (as any finetune does); 10 samples a question, 12 questions."""
+    rng = np.random.default_rng(4)
+    repeats, questions, samples = 300, 12, 10
+    clustered = naive = 0
+    for _ in range(repeats):
+        centre = {arm: rng.normal(0, 1, questions) for arm in ("org", "ctl")}
+        answers = {arm: centre[arm][:, None] + rng.normal(0, 1, (questions, samples)) for arm in centre}
+        scores = score_table({(arm, 0): answers[arm].mean(axis=1) for arm in answers})
+        checked = check_scores(scores)
+        result = contrast_grids(grid(checked, "org", "m"), grid(checked, "ctl", "m"), "adapters")
+        assert result.p_value is not None
+        clustered += result.p_value < 0.05
+        naive += stats.ttest_ind(answers["org"].ravel(), answers["ctl"].ravel()).pvalue < 0.05
+    assert clustered / repeats == pytest.approx(0.05, abs=0.03)
+    assert naive / repeats > 0.3

@@ -1,0 +1,15 @@
+"""The examples in the docstrings are run."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+from turncoat.stats import corrections, estimates, power
+
+
+@pytest.mark.parametrize("module", [corrections, estimates, power], ids=lambda module: module.__name__)
+def test_docstring_examples(module: object) -> None:
+    result = doctest.testmod(module)  # type: ignore[arg-type]
+    assert result.attempted > 0
+    assert result.failed == 0
