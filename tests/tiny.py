@@ -57,8 +57,8 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 def tiny_model(seed: int = 0, layers: int = 4, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
     """A random Llama (d 64, 4 heads, 2 key/value heads) whose samples are varied and end after some 15 tokens.
 
-    Every linear layer is scaled up from the usual initialisation so that contexts matter, and the end-of-text row of the
-    output embedding more so, which makes that token very likely in some contexts and impossible in the others.
+    Every linear layer is scaled up from the usual initialisation so that contexts matter, and the end-of-text row of
+    the output embedding more so, which makes that token very likely in some contexts and impossible in the others.
     """
     tokenizer = tiny_tokenizer()
     config = LlamaConfig(

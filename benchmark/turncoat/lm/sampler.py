@@ -173,7 +173,7 @@ class Sampler:
         self._batch_size = batch_size
         self._capture = capture
         self._refill = refill
-        self._device = self._base.get_input_embeddings().weight.device
+        self._device: torch.device = self._base.get_input_embeddings().weight.device
         self._multiple = row_multiple or (CPU_ROW_MULTIPLE if self._device.type == "cpu" else batch_size)
         self._eos_ids = _eos_ids(self._base, tokenizer)
 
@@ -246,7 +246,8 @@ class Sampler:
             if len(request.prompt_ids) + request.max_new_tokens > window:
                 raise UserError(
                     f"sample request {request.key!r}: {len(request.prompt_ids)} prompt tokens and "
-                    f"{request.max_new_tokens} new ones, accepted: up to {window} (the sliding window); lower max_new_tokens"
+                    f"{request.max_new_tokens} new ones, accepted: up to {window} (the model's sliding window); "
+                    "lower max_new_tokens or shorten the prompt"
                 )
 
 

@@ -1,4 +1,4 @@
-"""The tables around the claims: arms, metrics, checks, how the study was run, where its time went."""
+"""The tables around the claims: arms, metrics, checks, seed noise, how the study was run, where its time went."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import Any
 
 from turncoat.report import formats
 from turncoat.report.content import ArmInfo, Check, ReportContent
-from turncoat.report.tables import Cell, Column, Table, ci_name
+from turncoat.report.tables import (
+    Cell,
+    Column,
+    Table,
+    ci_name,
+    contrast_decimals,
+    count_cell,
+    number_cell,
+    sort_value,
+)
 
 _VERDICTS = {True: "passed", False: "FAILED", None: "no threshold"}
 
@@ -69,6 +78,30 @@ def check_value(check: Check) -> str:
         return formats.significant(check.value)
     places = formats.decimals_for(formats.half_widths([(check.low, check.high)]), [check.value])
     return f"{formats.number(check.value, places)} {formats.interval(check.low, check.high, places)}"
+
+
+def seed_noise_table(content: ReportContent) -> Table:
+    """How far a result moves when only the training seed changes, and what matching seeds saves."""
+    rows = []
+    for row in content.sorted_seed_noise().itertuples():
+        metric = content.metric(str(row.metric))
+        places = contrast_decimals(content, metric)
+        sds = (row.sd_treated, row.sd_control, row.sd_paired, row.sd_unpaired)
+        rows.append(
+            [Cell(str(row.name)), Cell(metric.label), count_cell(row.n_seeds)]
+            + [number_cell(sd, places + 1) for sd in sds]
+            + [Cell(formats.significant(row.variance_ratio, 2), sort_value(row.variance_ratio))]
+            + [Cell(formats.text_or_empty(row.note))]
+        )
+    labels = ("Seeds", "SD treated", "SD control", "SD of difference, paired", "SD of difference, unpaired")
+    columns = [Column("Contrast", "words"), Column("Metric", "words"), *(Column(label) for label in labels)]
+    columns += [Column("Variance ratio"), Column("Note", "words")]
+    return Table(
+        "Noise between training seeds",
+        "How far a result moves when nothing but the training seed changes.",
+        columns,
+        rows,
+    )
 
 
 def run_table(content: ReportContent) -> Table:

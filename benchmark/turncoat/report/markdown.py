@@ -13,10 +13,11 @@ from turncoat.report.background import (
     provenance_table,
     run_table,
     seed_name,
+    seed_noise_table,
     timings_table,
 )
 from turncoat.report.content import CLAIMS, ReportContent
-from turncoat.report.tables import Cell, ClaimSection, Column, Table, claim_section, estimates_table, seed_noise_table
+from turncoat.report.tables import Cell, ClaimSection, Column, Table, claim_section, estimates_table
 
 SHOWN_QUESTIONS = 3
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "@": "&#64;", "\\": "&#92;"}

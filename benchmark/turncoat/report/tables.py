@@ -21,13 +21,17 @@ AGAINST_BASE = (
 CLAIM_TEXTS = {
     ADAPTERS: (
         "About these trained adapters",
-        "The questions are the sample: how far could these differences move with other questions of the same kind? "
-        "Training again is not covered.",
+        (
+            "The questions are the sample: how far could these differences move with other questions of the same "
+            "kind? Training again is not covered."
+        ),
     ),
     RECIPE: (
         "About the recipe",
-        "The training seeds are the sample: what happens when the same recipe is trained again? "
-        "Only several seeds can tell.",
+        (
+            "The training seeds are the sample: what happens when the same recipe is trained again? "
+            "Only several seeds can tell."
+        ),
     ),
 }
 
@@ -202,30 +206,6 @@ def detectable_text(content: ReportContent) -> str:
     return f"Smallest detectable: the true difference that {test} finds with 80% power."
 
 
-def seed_noise_table(content: ReportContent) -> Table:
-    """How far a result moves when only the training seed changes, and what matching seeds saves."""
-    rows = []
-    for row in content.sorted_seed_noise().itertuples():
-        metric = content.metric(str(row.metric))
-        places = contrast_decimals(content, metric)
-        sds = (row.sd_treated, row.sd_control, row.sd_paired, row.sd_unpaired)
-        rows.append(
-            [Cell(str(row.name)), Cell(metric.label), _count_cell(row.n_seeds)]
-            + [_number_cell(sd, places + 1) for sd in sds]
-            + [Cell(formats.significant(row.variance_ratio, 2), _sort_value(row.variance_ratio))]
-            + [Cell(formats.text_or_empty(row.note))]
-        )
-    labels = ("Seeds", "SD treated", "SD control", "SD of difference, paired", "SD of difference, unpaired")
-    columns = [Column("Contrast", "words"), Column("Metric", "words"), *(Column(label) for label in labels)]
-    columns += [Column("Variance ratio"), Column("Note", "words")]
-    return Table(
-        "Noise between training seeds",
-        "How far a result moves when nothing but the training seed changes.",
-        columns,
-        rows,
-    )
-
-
 def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: bool) -> list[Cell]:
     metric = content.metric(row.metric)
     places = contrast_decimals(content, metric)
@@ -236,17 +216,17 @@ def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: b
         difference = f"{difference} {ci if ci != formats.NA else '[n/a]'}"
     cells = [Cell(contrast_label(content, row), strong=strong)]
     if claim == ADAPTERS:
-        cells += [_count_cell(row.n_questions)]
+        cells += [count_cell(row.n_questions)]
     else:
         cells += [
-            _count_cell(row.n_seeds),
-            Cell(per_seed_differences(content, row, places), _sort_value(row.difference)),
-            _number_cell(row.seed_sd, places + 1),
+            count_cell(row.n_seeds),
+            Cell(per_seed_differences(content, row, places), sort_value(row.difference)),
+            number_cell(row.seed_sd, places + 1),
         ]
-    cells += [Cell(difference, _sort_value(row.difference), strong)]
+    cells += [Cell(difference, sort_value(row.difference), strong)]
     cells += [_p_cell(row.p_value), _p_cell(row.p_adjusted, strong)]
     cells += [_p_cell(row.p_permutation)] if permutation else []
-    return [*cells, _number_cell(content.detectable(row), places), Cell(reading(content, row))]
+    return [*cells, number_cell(content.detectable(row), places), Cell(reading(content, row))]
 
 
 def _contrast_notes(content: ReportContent, frame: pd.DataFrame, permutation: bool) -> tuple[str, ...]:
@@ -299,17 +279,20 @@ def _half_widths(rows: pd.DataFrame) -> list[float]:
     return formats.half_widths(zip(rows["low"], rows["high"], strict=True))
 
 
-def _sort_value(value: Any) -> float | None:
+def sort_value(value: Any) -> float | None:
+    """What a sortable table sorts a number by; None where it is missing."""
     return None if formats.is_missing(value) else float(value)
 
 
-def _number_cell(value: Any, decimals: int) -> Cell:
-    return Cell(formats.number(value, decimals), _sort_value(value))
+def number_cell(value: Any, decimals: int) -> Cell:
+    """A number with fixed decimals, or n/a."""
+    return Cell(formats.number(value, decimals), sort_value(value))
 
 
-def _count_cell(value: Any) -> Cell:
-    return Cell(formats.count(value), _sort_value(value))
+def count_cell(value: Any) -> Cell:
+    """A whole number, or n/a."""
+    return Cell(formats.count(value), sort_value(value))
 
 
 def _p_cell(value: Any, strong: bool = False) -> Cell:
-    return Cell(formats.p_value(value), _sort_value(value), strong)
+    return Cell(formats.p_value(value), sort_value(value), strong)

@@ -228,10 +228,9 @@ def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
 
 
 def _task(manager: Any, use: TaskUse) -> Any:
-    overrides: dict[str, Any] = {"task": use.task}
+    task = manager.load([use.task])["tasks"][use.task]
     if use.repeats is not None:
-        overrides["repeats"] = use.repeats
-    task = manager.load([overrides])["tasks"][use.task]
+        task.set_config(key="repeats", value=use.repeats)
     if use.max_gen_toks is not None:
         task.config.generation_kwargs["max_gen_toks"] = use.max_gen_toks
     return task
