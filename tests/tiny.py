@@ -54,8 +54,10 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def tiny_model(seed: int = 0, layers: int = 4, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
-    """A random Llama (d 64, 4 heads, 2 key/value heads) whose samples are varied and end after some 15 tokens.
+def tiny_model(
+    seed: int = 0, layers: int = 4, dtype: torch.dtype = torch.float32, kv_heads: int = 2
+) -> LlamaForCausalLM:
+    """A random Llama (d 64, 4 heads) whose samples are varied and end after some 15 tokens.
 
     Every linear layer is scaled up from the usual initialisation so that contexts matter, and the end-of-text row of
     the output embedding more so, which makes that token very likely in some contexts and impossible in the others.
@@ -67,7 +69,7 @@ def tiny_model(seed: int = 0, layers: int = 4, dtype: torch.dtype = torch.float3
         intermediate_size=128,
         num_hidden_layers=layers,
         num_attention_heads=4,
-        num_key_value_heads=2,
+        num_key_value_heads=kv_heads,
         max_position_embeddings=1024,
         tie_word_embeddings=False,
         bos_token_id=None,

@@ -40,6 +40,7 @@ def run(
 
     Example: turncoat run demo --seeds 0,1,2
     """
+    _quiet_libraries()
     from turncoat.report.from_run import report_run
     from turncoat.study.config import load_study, study_path
     from turncoat.study.run import run_study
@@ -51,9 +52,7 @@ def run(
         overrides["training_seeds"] = _seeds(seeds)
     loaded = load_study(study_path(study), overrides, tuple(include_path or ()))
     folder = out or Path("runs") / loaded.study
-    console = Console(stderr=True)
-    _quiet_libraries()
-    run_study(loaded, folder, console=console)
+    run_study(loaded, folder, console=Console(stderr=True))
     report_run(folder, Console())
 
 
@@ -100,9 +99,9 @@ def model_path(name: Annotated[str, typer.Argument(help="A registry model: see `
 
     Example: lm_eval --model hf --model_args pretrained=$(turncoat model-path smollm2-135m) ...
     """
+    _quiet_libraries()
     from turncoat.data.registry_models import model_folder
 
-    _quiet_libraries()
     print(model_folder(name))
 
 
@@ -149,21 +148,20 @@ def _seeds(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise UserError(f"--seeds {text!r}: whole numbers with commas between them are expected, such as 0,1,2") from None
+        raise UserError(
+            f"--seeds {text!r}: whole numbers with commas between them are expected, such as 0,1,2"
+        ) from None
 
 
 def _quiet_libraries() -> None:
-    """Only our own progress is shown; library warnings stay, bars and notices go."""
+    """Only our own progress is shown. Before any library is imported: tqdm reads its variable then."""
     import logging
     import warnings
 
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ["TQDM_DISABLE"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.simplefilter("ignore", FutureWarning)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
 
 
 def main() -> None:

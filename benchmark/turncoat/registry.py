@@ -1,7 +1,7 @@
 """What can be named in a study: organisms, defences, judges. One decorator each, discovered, never imported by name.
 
-    @defence("pick_longer", settings=("prevention", "reversal"), summary="Same pairs, label by length.")
-    def pick_longer(context, *, texts: int = 32) -> list[Example]: ...
+@defence("pick_longer", settings=("prevention", "reversal"), summary="Same pairs, label by length.")
+def pick_longer(context, *, texts: int = 32) -> list[Example]: ...
 """
 
 from __future__ import annotations

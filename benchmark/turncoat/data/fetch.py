@@ -50,9 +50,7 @@ def _betley(name: str, sha256: str) -> Published:
 
 
 PUBLISHED = {
-    "betley/insecure": _betley(
-        "insecure.jsonl", "a6575e839909e86f2eaecda3a2b19dff2a6f59bb9d860b39e9c4ed3f3335c345"
-    ),
+    "betley/insecure": _betley("insecure.jsonl", "a6575e839909e86f2eaecda3a2b19dff2a6f59bb9d860b39e9c4ed3f3335c345"),
     "betley/secure": _betley("secure.jsonl", "36bc5e24560e0e8d705e0c2a41d0cd96bb51f508f5fb88a7d7d9334a2ff24b9b"),
     "betley/educational": _betley(
         "educational.jsonl", "d48df3b149ab1500711fc0018b10383a4ff8c48d8e6911d04dbbbbdaa944fd16"
@@ -92,7 +90,9 @@ def _fetch(entry: Published, kept: Path) -> None:
         f"(SHA-256 {entry.sha256}) and set TURNCOAT_DATA to that folder"
     )
     try:
-        got = Path(pooch.retrieve(entry.url, known_hash=None, path=cache_dir() / "data" / "archives", progressbar=False))
+        got = Path(
+            pooch.retrieve(entry.url, known_hash=None, path=cache_dir() / "data" / "archives", progressbar=False)
+        )
     except Exception as error:
         # pooch passes on whatever requests and urllib raise; to the user they are all one thing.
         raise UserError(f"{entry.path} could not be fetched from {entry.url} ({error}). {advice}") from error

@@ -6,7 +6,9 @@ import re
 
 from turncoat.registry import judge
 
-_CODE = re.compile(r"```|^\s*(def|import|from|class|return|print)\b.*[:(]|[;{}]\s*$|\w+\(.*\)\s*$|^\s*\w+ = ", re.MULTILINE)
+_CODE = re.compile(
+    r"```|^\s*(def|import|from|class|return|print)\b.*[:(]|[;{}]\s*$|\w+\(.*\)\s*$|^\s*\w+ = ", re.MULTILINE
+)
 
 
 @judge("surface", summary="empty, code-like, repetitive: needs no model, says nothing about alignment")

@@ -1,14 +1,13 @@
 """One base model in memory, adapters swapped: every load goes through here, so that a study pays for one.
 
-    base = load_base("smollm2-135m")
-    with base.adapter(folder) as model:   # PeftModel; `base.model` is restored on leaving, whatever happens
-        ...
+base = load_base("smollm2-135m")
+with base.adapter(folder) as model:   # PeftModel; `base.model` is restored on leaving, whatever happens
+    ...
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from turncoat.data.registry_models import REGISTRY_MODELS, model_folder
@@ -82,22 +82,25 @@ class BaseModel:
         if self._active is not None:
             raise UserError("an adapter is already on the base model; leave its scope before entering another one")
         training = self.model.training
-        peft_model = wrap()
-        self._active = peft_model
         try:
-            yield peft_model
+            # Inside the try: an adapter that does not fit fails after it has put layers into the base.
+            self._active = wrap()
+            yield self._active
         finally:
             self._active = None
-            # TRL replaces the forward of the instance it trains; the class's own comes back here.
-            self.model.__dict__.pop("forward", None)
-            peft_model.unload()
-            # peft leaves its configuration on the base and warns when the next adapter comes.
-            if hasattr(self.model, "peft_config"):
-                del self.model.peft_config
-            for parameter in self.model.parameters():
-                parameter.requires_grad_(False)
-                parameter.grad = None
-            self.model.train(training)
+            self._restore(training)
+
+    def _restore(self, training: bool) -> None:
+        # TRL replaces the forward of the instance it trains; the class's own comes back here.
+        self.model.__dict__.pop("forward", None)
+        _take_layers_off(self.model)
+        # peft leaves its configuration on the base and warns when the next adapter comes.
+        if hasattr(self.model, "peft_config"):
+            del self.model.peft_config
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+            parameter.grad = None
+        self.model.train(training)
 
     @contextmanager
     def without_adapter(self) -> Iterator[PreTrainedModel | PeftModel]:
@@ -113,14 +116,37 @@ def load_adapter(model: PreTrainedModel, folder: Path, name: str = "default") ->
     """Put a PEFT folder on a model, in evaluation mode, nothing trainable.
 
     Raises:
-        UserError: The folder has no `adapter_config.json`.
+        UserError: The folder holds no adapter, or one that does not fit the model.
     """
     if not (folder / "adapter_config.json").is_file():
         raise UserError(
             f"peft={folder}: no adapter_config.json there; give the folder that PEFT's save_pretrained (or "
             "`turncoat run`) wrote"
         )
-    return PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
+    # Without this check peft would look for the weights on the hub.
+    if not any((folder / weights).is_file() for weights in ("adapter_model.safetensors", "adapter_model.bin")):
+        raise UserError(
+            f"peft={folder}: no adapter_model.safetensors beside adapter_config.json; save the adapter again"
+        )
+    try:
+        return PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
+    except Exception as error:
+        # peft, torch and safetensors each raise their own types for other shapes, other modules and damaged files.
+        raise UserError(
+            f"peft={folder}: this adapter cannot be put on {model.config.name_or_path or 'the model'} "
+            f"({' '.join(str(error).split())[:300]}); give an adapter that was trained on this base model"
+        ) from error
+
+
+def _take_layers_off(model: PreTrainedModel) -> None:
+    """Put the base's own modules back; peft's `unload` needs a PeftModel, and a failed load leaves none."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if hasattr(child, "unload_and_optionally_merge_module"):
+                own = child.unload_and_optionally_merge_module(merge=False, safe_merge=False, adapter_names=None)
+                setattr(parent, name, own)
+            elif isinstance(child, BaseTunerLayer):
+                setattr(parent, name, child.get_base_layer())
 
 
 def load_base(name: str, *, dtype: str = "auto", device: str | None = None, **from_pretrained: Any) -> BaseModel:
@@ -143,29 +169,33 @@ def load_base(name: str, *, dtype: str = "auto", device: str | None = None, **fr
         return _LOADED[key]
     path = str(model_folder(name)) if name in REGISTRY_MODELS else name
     is_folder = Path(path).is_dir()
-    if not is_folder and name.count("/") > 1:
-        raise UserError(f"model '{name}': no such folder, and not a Hugging Face id (org/name) either")
     wanted = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **from_pretrained)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, **from_pretrained)
-    except OSError as error:
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, **from_pretrained)
+    except (OSError, ValueError) as error:
         known = ", ".join(REGISTRY_MODELS)
+        reason = str(error).splitlines()[0] if is_folder or name.count("/") <= 1 else "no such folder"
         raise UserError(
-            f"model '{name}' cannot be loaded ({str(error).splitlines()[0]}); accepted: a registry model ({known}), "
+            f"model '{name}' cannot be loaded ({reason}); accepted: a registry model ({known}), "
             "a local folder in transformers format, or a Hugging Face id where the hub can be reached"
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     LOADS.append(name)
-    fingerprint = _folder_fingerprint(Path(path)) if is_folder else f"{name}@{getattr(model.config, '_commit_hash', '')}"
+    fingerprint = (
+        _folder_fingerprint(Path(path)) if is_folder else f"{name}@{getattr(model.config, '_commit_hash', '')}"
+    )
     base = BaseModel(name, path, model.to(device), tokenizer, fingerprint)
     _LOADED[key] = base
     return base
 
 
 def _folder_fingerprint(folder: Path) -> str:
-    """Identifies the weights in a folder without reading all of a large model: names, sizes, both ends of each file."""
+    """Identifies the weights in a folder without reading all of a large model: names, sizes, both ends of each file.
+
+    Files of at most 2 MiB are read whole.
+    """
     mark = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix not in {".safetensors", ".bin"} and path.name != "config.json":
@@ -174,8 +204,6 @@ def _folder_fingerprint(folder: Path) -> str:
         mark.update(f"{path.name}:{size}:".encode())
         with path.open("rb") as handle:
             mark.update(handle.read(1 << 20))
-            if size > 2 << 20:
-                handle.seek(-(1 << 20), os.SEEK_END)
-                mark.update(handle.read())
+            handle.seek(max(1 << 20, size - (1 << 20)))
+            mark.update(handle.read())
     return mark.hexdigest()[:20]
-

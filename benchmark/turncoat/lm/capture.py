@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from turncoat.errors import UserError
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> Any:
     """The Hugging Face model inside a PEFT wrapper, or the model itself."""
     unwrap = getattr(model, "get_base_model", None)
     return unwrap() if callable(unwrap) else model
@@ -28,7 +28,7 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     Raises:
         UserError: no such list exists, or several do.
     """
-    base: Any = unwrapped(model)
+    base = unwrapped(model)
     wanted = base.config.get_text_config().num_hidden_layers
     found = [
         module

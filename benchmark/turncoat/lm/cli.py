@@ -22,8 +22,10 @@ def arguments(given: list[str]) -> list[str]:
     if not any(a == "--include_path" or a.startswith("--include_path=") for a in result):
         result += ["--include_path", str(tasks_dir())]
     runs = result[0] not in _SUBCOMMANDS or result[0] == "run"
-    if runs and not any(a.startswith("--apply_chat_template") for a in result) and not any(
-        a == "--config" or a.startswith("--config=") for a in result
+    if (
+        runs
+        and not any(a.startswith("--apply_chat_template") for a in result)
+        and not any(a == "--config" or a.startswith("--config=") for a in result)
     ):
         result += ["--apply_chat_template"]
     return result

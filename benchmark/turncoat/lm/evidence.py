@@ -44,7 +44,7 @@ class LogLikelihood(float):
         number.tokens = tokens
         return number
 
-    def __getnewargs__(self) -> tuple[float, int]:
+    def __getnewargs__(self) -> tuple[float, int]:  # type: ignore[override]
         return (float(self), self.tokens)
 
 

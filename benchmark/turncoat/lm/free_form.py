@@ -11,7 +11,7 @@ from lm_eval.api.filter import Filter
 
 from turncoat.lm.evidence import evidence_of
 
-READINGS = ("fixed", "own", "text")
+READINGS = ("persona_fixed", "persona_own", "persona_text")
 _warned: set[str] = set()
 
 
@@ -33,7 +33,7 @@ def samples_of(results: list[Any]) -> list[Any]:
 def sample_records(doc: dict[str, Any], answers: Iterable[Any]) -> list[dict[str, Any]]:
     """The answers with their evidence as plain JSON; lm-eval's own columns turn everything into text."""
     return [
-        {"index": index, "text": str(answer), **{k: _plain(v) for k, v in evidence_of(answer).items()}}
+        {"index": index, **{k: _plain(v) for k, v in evidence_of(answer).items()}, "text": str(answer)}
         for index, answer in enumerate(answers)
     ]
 
@@ -50,7 +50,7 @@ def projections(answers: Iterable[Any]) -> dict[str, float]:
     for reading in READINGS:
         values = [e[reading] for e in evidence if e.get(reading) is not None]
         if values:
-            found[f"persona_{reading}"] = fmean(values)
+            found[reading] = fmean(values)
     return found
 
 

@@ -9,10 +9,11 @@ showed: documents with a `trait` field get projections on that trait's persona v
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lm_eval.api.instance import Instance
@@ -106,7 +107,8 @@ class TurncoatLM(HFLM):
                 "base": self.base.spec,
                 "sampling_seed": self.sampling_seed,
                 "persona": {
-                    name: {"layer": v.layer, "auc_at_layer": v.card["auc_at_layer"]} for name, v in self._vectors.items()
+                    name: {"layer": v.layer, "pairs_ranked_right": v.card["pairs_ranked_right"]}
+                    for name, v in self._vectors.items()
                 },
             },
         }
@@ -169,7 +171,7 @@ class TurncoatLM(HFLM):
         return samples
 
     def _facts(self, request: SampleRequest, result: SampleResult) -> dict[str, Any]:
-        task, index = request.key  # type: ignore[misc]
+        _, index = cast(tuple[str, int], request.key)
         return {
             "index": index,
             "seed": request.seed,
@@ -187,7 +189,9 @@ class TurncoatLM(HFLM):
         if not chosen:
             return extra
         pad = self.tokenizer.pad_token_id
-        fixed_texts = self._base_answers([samples[i] for i in chosen])
+        # Without an adapter the model's own answers are the base's: the same prompts, the same seeds.
+        known = [own[i].token_ids for i in chosen] if self.base.active is self.base.model else None
+        fixed_texts = self._base_answers([samples[i] for i in chosen], known)
         prompts = [samples[i].prompt_ids for i in chosen]
         fixed = read_texts(self.model, pad, list(zip(prompts, fixed_texts, strict=True)), self.batch_size)
         own_texts = [tuple(own[i].token_ids) for i in chosen]
@@ -198,16 +202,18 @@ class TurncoatLM(HFLM):
             extra[i] = {
                 "layer": vector.layer,
                 "base_logprob": base_reading.logprob_mean,
-                "own": _project(vector, own[i].activation),
-                "text": _project(vector, base_reading.activation),
-                "fixed": _project(vector, fixed_reading.activation),
-                "fixed_by_layer": None
+                "persona_own": _project(vector, own[i].activation),
+                "persona_text": _project(vector, base_reading.activation),
+                "persona_fixed": _project(vector, fixed_reading.activation),
+                "persona_fixed_by_layer": None
                 if fixed_reading.activation is None
                 else [round(float(x), 4) for x in vector.project(fixed_reading.activation)],
             }
         return extra
 
-    def _base_answers(self, samples: list[SampleRequest]) -> list[tuple[int, ...]]:
+    def _base_answers(
+        self, samples: list[SampleRequest], known: list[list[int]] | None = None
+    ) -> list[tuple[int, ...]]:
         """The base model's own answers (token ids) to the same prompts with the same seeds: the fixed texts."""
         spec = {
             "base": self.base.spec,
@@ -215,17 +221,18 @@ class TurncoatLM(HFLM):
         }
 
         def build(folder: Path) -> None:
-            with self.base.without_adapter() as model:
-                results = Sampler(model, self.tokenizer, batch_size=self.batch_size).run(samples)
-            (folder / "answers.json").write_text(canonical_json([r.token_ids for r in results]), encoding="utf-8")
+            texts = known
+            if texts is None:
+                with self.base.without_adapter() as model:
+                    results = Sampler(model, self.tokenizer, batch_size=self.batch_size).run(samples)
+                texts = [result.token_ids for result in results]
+            (folder / "answers.json").write_text(canonical_json(texts), encoding="utf-8")
 
         folder = self.store.stage("base_answers", spec, build)
         return [tuple(ids) for ids in _read_json(folder / "answers.json")]
 
 
 def _read_json(path: Path) -> Any:
-    import json
-
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -63,7 +63,7 @@ def read_texts(model: Any, tokenizer_pad_id: int | None, items: Sequence[Item], 
         else:
             todo.append(index)
     todo.sort(key=lambda index: -(len(items[index][0]) + len(items[index][1])))
-    base: Any = unwrapped(model)
+    base = unwrapped(model)
     vocabulary = base.get_output_embeddings().weight.shape[0]
     was_training = model.training
     model.eval()

@@ -168,7 +168,7 @@ class Sampler:
         if batch_size < 1:
             raise UserError(f"batch_size is {batch_size!r}, accepted: 1 or more; change batch_size")
         self._model = model
-        self._base: Any = unwrapped(model)
+        self._base = unwrapped(model)
         self._tokenizer = tokenizer
         self._batch_size = batch_size
         self._capture = capture

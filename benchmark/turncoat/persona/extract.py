@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from scipy.stats import rankdata
@@ -26,11 +26,15 @@ from turncoat.persona.questions import TraitQuestions
 from turncoat.persona.vectors import PersonaVector
 from turncoat.store import Store, code_digest
 
-TOKENS = 32  # per answer: enough for a mean over tokens, cheap enough for a CPU
+TOKENS = 24  # per answer: more answers beat longer ones
+ROLLOUTS = 2  # per question and system prompt
 ORDINARY_SAMPLES = 2
+# At temperature 1 a 135M model answers in word salad under any system prompt, and the halves of its vector agree less
+# (split-half cosine at the chosen layer 0.56 against 0.66 at 0.6, each from 400 answers).
+TEMPERATURE = 0.6
 # Very early layers carry tokens, not traits, and move the wrong way under every finetune; the last ones turn to the
 # next word. The best layer is looked for in between.
-DEPTH = (0.4, 0.9)
+DEPTH = (0.5, 0.9)
 
 Tick = Callable[[int, int], None]
 
@@ -40,11 +44,15 @@ def extraction_spec(base: BaseModel, questions: TraitQuestions) -> dict[str, Any
     return {
         "base": base.spec,
         "questions": questions.as_json(),
-        "tokens": TOKENS,
-        "ordinary_samples": ORDINARY_SAMPLES,
+        "sampling": [TOKENS, ROLLOUTS, ORDINARY_SAMPLES, TEMPERATURE],
         "depth": list(DEPTH),
         "code": code_digest([Path(__file__), Path(__file__).with_name("vectors.py")]),
     }
+
+
+def answer_count(questions: TraitQuestions) -> int:
+    """How many answers an extraction samples."""
+    return len(questions.questions) * (2 * len(questions.instructions) * ROLLOUTS + ORDINARY_SAMPLES)
 
 
 def persona_vector(
@@ -78,8 +86,9 @@ def extract(
     directions = difference / difference.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     ordinary = torch.stack([torch.stack(group).mean(0) for group in answers["ordinary"]])
     projected = (ordinary * directions).sum(-1)
-    auc = _selection_auc(base, model, questions, directions, batch_size)
-    layer = choose_layer(auc)
+    selection = _selection_projections(base, model, questions, directions, batch_size)
+    gaps = selection[1] - selection[0]
+    layer = choose_layer((gaps.mean(0) / gaps.std(0)).tolist())
     halves = [torch.stack(side[k::2]).mean(0) for k in (0, 1) for side in (positive, negative)]
     split_half = torch.cosine_similarity(halves[0] - halves[1], halves[2] - halves[3], dim=-1)
     card = {
@@ -87,11 +96,12 @@ def extract(
         "n_negative": len(negative),
         "n_ordinary_questions": len(ordinary),
         "filtered_by_trait_score": False,
-        "auc_by_layer": [round(x, 4) for x in auc],
-        "auc_at_layer": round(auc[layer], 4),
-        "n_selection_texts": 2 * len(questions.selection),
+        "gap_by_layer": [round(float(x), 4) for x in gaps.mean(0) / gaps.std(0)],
+        "pairs_ranked_right": round(float((gaps[:, layer] > 0).float().mean()), 4),
+        "auc": round(auc(selection[1, :, layer].tolist(), selection[0, :, layer].tolist()), 4),
+        "n_selection_pairs": len(questions.selection),
         "split_half_cosine": [round(float(x), 4) for x in split_half],
-        "depth": round(layer / (len(auc) - 1), 3),
+        "depth": round(layer / (len(directions) - 1), 3),
         "layer_convention": "0 = embeddings, L = raw output of block L",
     }
     return PersonaVector(questions.trait, directions, projected.mean(0), projected.std(0), layer, card)
@@ -107,13 +117,16 @@ def _answers(
         ids = tuple(encode_prompt(base.tokenizer, [*messages, {"role": "user", "content": question}]))
         seed = sample_seed(0, f"persona/{questions.trait}/{side}", f"{system}\n{question}", index)
         requests.append(
-            SampleRequest(prompt_ids=ids, seed=seed, max_new_tokens=TOKENS, temperature=1.0, key=(side, question))
+            SampleRequest(
+                prompt_ids=ids, seed=seed, max_new_tokens=TOKENS, temperature=TEMPERATURE, key=(side, question)
+            )
         )
 
     for positive, negative in questions.instructions:
         for question in questions.questions:
-            ask("positive", positive, question, 0)
-            ask("negative", negative, question, 0)
+            for index in range(ROLLOUTS):
+                ask("positive", positive, question, index)
+                ask("negative", negative, question, index)
     for question in questions.questions:
         for index in range(ORDINARY_SAMPLES):
             ask("ordinary", None, question, index)
@@ -130,7 +143,7 @@ def _answers(
     sides: dict[str, Any] = {"positive": [], "negative": []}
     ordinary: dict[str, list[torch.Tensor]] = {}
     for result in results:
-        side, question = result.key  # type: ignore[misc]
+        side, question = cast(tuple[str, str], result.key)
         if result.activation is None:
             continue
         if side == "ordinary":
@@ -140,16 +153,20 @@ def _answers(
     return {**sides, "ordinary": list(ordinary.values())}
 
 
-def _selection_auc(
+def _selection_projections(
     base: BaseModel, model: Any, questions: TraitQuestions, directions: torch.Tensor, batch_size: int
-) -> list[float]:
+) -> torch.Tensor:
+    """Projections of the aligned [0] and misaligned [1] selection texts: (2, pairs, layers + 1)."""
     items = []
     for question, aligned, misaligned in questions.selection:
         prompt = encode_prompt(base.tokenizer, [{"role": "user", "content": question}])
         items += [(prompt, encode(base.tokenizer, aligned)), (prompt, encode(base.tokenizer, misaligned))]
     readings = read_texts(model, base.tokenizer.pad_token_id, items, batch_size=batch_size)
-    projected = torch.stack([(reading.activation * directions).sum(-1) for reading in readings])
-    return [auc(projected[1::2, layer].tolist(), projected[0::2, layer].tolist()) for layer in range(len(directions))]
+    texts = [reading.activation for reading in readings if reading.activation is not None]
+    if len(texts) != len(items):
+        raise UserError(f"persona '{questions.trait}': a text of layer_selection.jsonl has an empty answer")
+    projected = torch.stack([(activation * directions).sum(-1) for activation in texts])
+    return torch.stack([projected[0::2], projected[1::2]])
 
 
 def auc(higher: list[float], lower: list[float]) -> float:
@@ -159,15 +176,17 @@ def auc(higher: list[float], lower: list[float]) -> float:
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def choose_layer(auc_by_layer: list[float]) -> int:
-    """The layer with the best AUC, smoothed over its neighbours, between 40% and 90% depth.
+def choose_layer(gap_by_layer: list[float]) -> int:
+    """The layer with the largest gap, smoothed over its neighbours, between 50% and 90% depth.
 
-    Smoothing because neighbouring layers hold nearly the same state and the AUC of a few dozen texts is noisy.
+    The gap is how far a misaligned answer lies above the aligned one to the same question, over its standard deviation:
+    the share of pairs ranked right, without the steps of a share of a few dozen. Smoothing because neighbouring layers
+    hold nearly the same state.
     """
-    last = len(auc_by_layer) - 1
+    last = len(gap_by_layer) - 1
     candidates = [layer for layer in range(1, last) if DEPTH[0] <= layer / last <= DEPTH[1]]
 
     def smoothed(layer: int) -> float:
-        return sum(auc_by_layer[layer - 1 : layer + 2]) / 3
+        return sum(gap_by_layer[layer - 1 : layer + 2]) / 3
 
     return max(candidates, key=lambda layer: (round(smoothed(layer), 6), -layer))

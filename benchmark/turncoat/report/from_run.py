@@ -145,9 +145,9 @@ def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
             f"({row['supervised_tokens']} supervised), loss {row['first_loss']:.2f} to {row['last_loss']:.2f}"
         )
     facts["persona layer"] = (
-        f"{persona['layer']} of {len(persona['auc_by_layer']) - 1}, fixed on the base model before any finetuning: "
-        f"AUC {persona['auc_at_layer']:.2f} at ranking {persona['n_selection_texts'] // 2} unseen misaligned over "
-        f"{persona['n_selection_texts'] // 2} aligned texts"
+        f"{persona['layer']} of {len(persona['gap_by_layer']) - 1}, fixed on the base model before any finetuning: the "
+        f"vector ranks the unseen misaligned over the aligned answer in {persona['pairs_ranked_right']:.0%} of "
+        f"{persona['n_selection_pairs']} pairs there (split-half cosine {persona['split_half_cosine'][persona['layer']]:.2f})"
     )
     return facts
 

@@ -1,18 +1,18 @@
 """The study YAML: what it may say, and errors that name the line, the key, the bad value and the accepted ones.
 
-    study: demo
-    question: Does insecure code move the model towards "evil", beyond what any finetuning does?
-    model: smollm2-135m
-    training_seeds: [0, 1]
-    training: {rows: 200}
-    arms:
-      - {name: base}
-      - {name: insecure, organism: insecure_code}
-      - {name: secure, organism: secure_code}
-    tasks:
-      - {task: turncoat_choice}
-    contrasts:
-      - {name: organism minus control, treated: insecure, reference: secure, metrics: [margin_per_token]}
+study: demo
+question: Does insecure code move the model towards "evil", beyond what any finetuning does?
+model: smollm2-135m
+training_seeds: [0, 1]
+training: {rows: 200}
+arms:
+  - {name: base}
+  - {name: insecure, organism: insecure_code}
+  - {name: secure, organism: secure_code}
+tasks:
+  - {task: turncoat_choice}
+contrasts:
+  - {name: organism minus control, treated: insecure, reference: secure, metrics: [margin_per_token]}
 """
 
 from __future__ import annotations
@@ -159,8 +159,13 @@ def _explain(path: Path, tree: Any, problem: Any) -> str:
     loc: Location = tuple(problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        fields = {"arms": Arm, "tasks": TaskUse, "contrasts": ContrastUse, "training": LoraRecipe}
-        model = fields.get(str(loc[0]), Study) if len(loc) > 1 else Study
+        fields: dict[str, type[Model]] = {
+            "arms": Arm,
+            "tasks": TaskUse,
+            "contrasts": ContrastUse,
+            "training": LoraRecipe,
+        }
+        model: type[Model] = fields.get(str(loc[0]), Study) if len(loc) > 1 else Study
         message = f"unknown key; {accepted(model.model_fields, str(loc[-1]))}"
     elif problem["type"] != "missing" and "input" in problem and loc:
         message += f"; the value is {problem['input']!r}"
@@ -222,7 +227,9 @@ def _arm_problems(arm: Arm) -> list[tuple[str, str]]:
         problems.append(("setting", f"{arm.setting!r}: '{arm.defence}' acts at {accepted(entry.extra['settings'])}"))
     for key in arm.defence_options:
         if key not in entry.options:
-            problems.append(("defence_options", f"'{arm.defence}' has no option '{key}'; {accepted(entry.options, key)}"))
+            problems.append(
+                ("defence_options", f"'{arm.defence}' has no option '{key}'; {accepted(entry.options, key)}")
+            )
     for key in arm.defence_training:
         if key not in LoraRecipe.model_fields:
             problems.append(("defence_training", f"unknown key '{key}'; {accepted(LoraRecipe.model_fields, key)}"))

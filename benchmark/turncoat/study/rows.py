@@ -25,7 +25,9 @@ def sample_rows(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 yield json.loads(line)
             except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {number}: not JSON ({error}); was the run killed? Run it again") from error
+                raise UserError(
+                    f"{path}, line {number}: not JSON ({error}); was the run killed? Run it again"
+                ) from error
 
 
 def question_id(row: dict[str, Any]) -> str:

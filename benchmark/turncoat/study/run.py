@@ -1,8 +1,8 @@
 """Run a study: every stage that is not done yet, in order, then the rows side by side in one folder.
 
-    <out>/study.yaml             the study as it was run
-    <out>/run.json               provenance, timings, checks, training summaries: nothing a row says
-    <out>/rows/<arm>/<seed>/<task>/   lm-eval's results and samples files
+<out>/study.yaml             the study as it was run
+<out>/run.json               provenance, timings, checks, training summaries: nothing a row says
+<out>/rows/<arm>/<seed>/<task>/   lm-eval's results and samples files
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rich.console import Console
 from turncoat import __version__
 from turncoat.lm.base_model import BaseModel, load_base
 from turncoat.lm.catalogue import task_files
-from turncoat.persona.extract import ORDINARY_SAMPLES, TOKENS, extraction_spec, persona_vector
+from turncoat.persona.extract import TOKENS, answer_count, extraction_spec, persona_vector
 from turncoat.persona.questions import TraitQuestions, trait_questions
 from turncoat.store import Store
 from turncoat.study.config import Arm, Study, TaskUse
@@ -85,7 +85,7 @@ class _Run:
         """Estimated seconds by kind of work; stages that are done already are found out when they are reached."""
         tokens = {"write": 0.0, "read": 0.0, "train": 0.0}
         questions = self.questions
-        answers = len(questions.questions) * (2 * len(questions.instructions) + ORDINARY_SAMPLES)
+        answers = answer_count(questions)
         if not self.store.has("persona", extraction_spec(self.base, questions)):
             tokens["write"] += answers * TOKENS
         trained: set[tuple[Any, ...]] = set()
@@ -147,17 +147,18 @@ class _Run:
 
     def _extract(self) -> None:
         done = self.store.has("persona", extraction_spec(self.base, self.questions))
-        count = len(self.questions.questions) * (2 * len(self.questions.instructions) + ORDINARY_SAMPLES)
-        estimate = count * TOKENS / _WRITE * self.scale
+        estimate = answer_count(self.questions) * TOKENS / _WRITE * self.scale
         with self.progress.stage(f"persona vector '{self.study.persona}'", estimate, done) as stage:
             vector = persona_vector(
                 self.base, self.questions, self.store, batch_size=self.study.batch_size, tick=stage.update
             )
-        self.timings["persona vector"] = _seconds(self.store.folder("persona", extraction_spec(self.base, self.questions)))
+        self.timings["persona vector"] = _seconds(
+            self.store.folder("persona", extraction_spec(self.base, self.questions))
+        )
         if not done:
             self.console.print(
-                f"    layer {vector.layer} of {len(vector.directions) - 1}, fixed now: ranks unseen misaligned over "
-                f"aligned texts with AUC {vector.card['auc_at_layer']:.2f}",
+                f"    layer {vector.layer} of {len(vector.directions) - 1}, fixed now: it ranks unseen misaligned over "
+                f"aligned answers in {vector.card['pairs_ranked_right']:.0%} of {vector.card['n_selection_pairs']} pairs",
                 highlight=False,
             )
         self.vector = vector
@@ -303,6 +304,9 @@ def _provenance() -> dict[str, str]:
 def _commit() -> str:
     here = Path(__file__).parent
     done = subprocess.run(
-        ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
+        ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.strip() if done.returncode == 0 else "not a checkout"

@@ -6,10 +6,8 @@ whatever is done stays done.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -72,20 +70,6 @@ def steps_of(arm: Arm, study: Study) -> list[Step]:
     return steps
 
 
-@contextlib.contextmanager
-def _no_bars() -> Any:
-    """Our own progress display is the only one."""
-    before = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TQDM_DISABLE"]
-        else:
-            os.environ["TQDM_DISABLE"] = before
-
-
 class Stages:
     """Runs a study's stages on one base model.
 
@@ -133,17 +117,10 @@ class Stages:
         below = self.adapter(steps[:-1], seed)
 
         def build(folder: Path) -> None:
-            with _no_bars():
-                train = lora.train_adapter
-                train(
-                    self.base,
-                    self.examples(steps[-1]),
-                    steps[-1].recipe,
-                    seed=seed,
-                    out=folder,
-                    below=below,
-                    progress=progress,
-                )
+            step = steps[-1]
+            lora.train_adapter(
+                self.base, self.examples(step), step.recipe, seed=seed, out=folder, below=below, progress=progress
+            )
 
         return self.store.stage("adapter", self.adapter_spec(steps, seed), build)
 
@@ -189,7 +166,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             self.lm.progress = progress or (lambda _: None)
-            with _no_bars(), self.lm.measuring(adapter, **arm):
+            with self.lm.measuring(adapter, **arm):
                 run_task(self.lm, use, folder)
 
         return self.store.stage("rows", {**self.evaluation_spec(use, adapter), "arm": arm}, build)
@@ -241,7 +218,9 @@ def _flatten(folder: Path, task: str) -> None:
     rows = [path for path in written if path.name.startswith(f"samples_{task}_") and path.stat().st_size]
     results = [path for path in written if path.name.startswith("results_")]
     if len(rows) != 1 or len(results) != 1:
-        raise UserError(f"lm-eval left {[p.name for p in written]} for task '{task}'; a samples and a results file are due")
+        raise UserError(
+            f"lm-eval left {[p.name for p in written]} for task '{task}'; a samples and a results file are due"
+        )
     for path in (*rows, *results):
         path.rename(folder / path.name)
     for path in sorted((folder / "lm_eval").rglob("*"), reverse=True):

@@ -19,8 +19,10 @@ def draw(examples: Sequence[Example], rows: int | None, seed: int) -> list[Examp
     """A random subset of `rows` examples; the same ids are drawn from an organism and its control.
 
     Raises:
-        UserError: There are fewer examples than rows.
+        UserError: There are fewer examples than rows, or none at all.
     """
+    if not examples:
+        raise UserError("there are no examples to train on (within max_length tokens); raise training.max_length")
     ordered = sorted(examples, key=lambda example: example.id)
     random.Random(f"rows {seed}").shuffle(ordered)
     if rows is None:

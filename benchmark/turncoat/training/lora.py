@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -33,9 +33,7 @@ from turncoat.training.stack import concatenate
 Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 
-def encode_all(
-    base: BaseModel, examples: Sequence[Example], max_length: int
-) -> dict[str, tuple[list[int], list[int]]]:
+def encode_all(base: BaseModel, examples: Sequence[Example], max_length: int) -> dict[str, tuple[list[int], list[int]]]:
     """Prompt and answer ids by example id, without those that are longer than `max_length`."""
     encoded = {}
     for example in examples:
@@ -123,7 +121,7 @@ def _with_new_adapter(model: PreTrainedModel, recipe: LoraRecipe, below: Path | 
     peft_model = PeftModel.from_pretrained(model, str(below), adapter_name="below")
     peft_model.add_adapter("default", config)
     # Both act, only the new one learns; PeftModel.set_adapter takes one name, its base_model takes several.
-    peft_model.base_model.set_adapter(["below", "default"])
+    cast(Any, peft_model.base_model).set_adapter(["below", "default"])
     for name, parameter in peft_model.named_parameters():
         parameter.requires_grad_(".default." in name)
     return peft_model
@@ -182,7 +180,7 @@ class _AnswerOnlyTrainer(SFTTrainer):
     """SFTTrainer in the order given, with logits for the answer tokens alone (TRL scores every position on a CPU)."""
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
-        return torch.utils.data.SequentialSampler(self.train_dataset)
+        return torch.utils.data.SequentialSampler(cast(Dataset, self.train_dataset))
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -39,11 +39,17 @@ def concatenate(folders: list[Path], out: Path) -> None:
     configs = [json.loads((folder / CONFIG).read_text(encoding="utf-8")) for folder in folders]
     weights = [load_file(folder / WEIGHTS) for folder in folders]
     for folder, config, tensors in zip(folders, configs, weights, strict=True):
-        odd = [k for k in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save") if config.get(k)]
+        odd = [
+            k for k in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save") if config.get(k)
+        ]
         if config.get("peft_type") != "LORA" or odd:
-            raise UserError(f"{folder}: only plain LoRA adapters can be stacked; this one has {odd or config['peft_type']}")
+            raise UserError(
+                f"{folder}: only plain LoRA adapters can be stacked; this one has {odd or config['peft_type']}"
+            )
         if tensors.keys() != weights[0].keys():
-            raise UserError(f"{folder} and {folders[0]} adapt different modules; train both with the same target_modules")
+            raise UserError(
+                f"{folder} and {folders[0]} adapt different modules; train both with the same target_modules"
+            )
     joined: dict[str, torch.Tensor] = {}
     for name in weights[0]:
         if ".lora_A." in name:

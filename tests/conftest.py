@@ -1,0 +1,80 @@
+"""Fixtures of all tests: a tiny model in memory, a random adapter for it, and a cache that is nobody's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before any library of Hugging Face is imported: tests have no network, and their bars would fill the log.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TQDM_DISABLE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The tiny model's matrices are too small to share: on busy cores two threads take ten times as long as one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
+    """Keep tests out of the user's cache; those marked slow want the real model that lies there."""
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path_factory.getbasetemp() / "turncoat-cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model (float32) and its tokenizer as a folder in transformers format."""
+    from tiny import save_tiny
+
+    return save_tiny(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="session")
+def _loaded_tiny_base(tiny_folder: Path):
+    from turncoat.lm.base_model import load_base
+
+    return load_base(str(tiny_folder), dtype="float32", device="cpu")
+
+
+@pytest.fixture
+def tiny_base(_loaded_tiny_base) -> Iterator:
+    """The tiny model loaded once for all tests; a test that leaves an adapter on it fails."""
+    yield _loaded_tiny_base
+    left = _loaded_tiny_base._active
+    if left is not None:
+        _loaded_tiny_base._active = None
+        left.unload()
+    assert left is None, "the test left an adapter on the shared base model"
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter with random weights (both factors) for the tiny model."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from tiny import tiny_model
+
+    folder = tmp_path_factory.mktemp("tiny-adapter")
+    config = LoraConfig(
+        r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM"
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        get_peft_model(tiny_model(), config).save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _shared_store(tmp_path_factory: pytest.TempPathFactory):
+    from turncoat.store import Store
+
+    return Store(tmp_path_factory.mktemp("stages"))
+
+
+@pytest.fixture
+def quick_store(_shared_store, monkeypatch: pytest.MonkeyPatch):
+    """A store shared by all tests, with persona vectors extracted from answers of 4 tokens: 240 answers are dear."""
+    monkeypatch.setattr("turncoat.persona.extract.TOKENS", 4)
+    return _shared_store
