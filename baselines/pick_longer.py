@@ -15,10 +15,10 @@ from turncoat.study.checks import Check
 from ._summary_pairs import accuracy_check, examples, longer_is, summary_pairs
 
 
-def finds_the_longer(context: Any) -> list[Check]:
+def finds_the_longer(context: Any, *, show_text: bool = True, **_: Any) -> list[Check]:
     """Manipulation check: does it find the longer summary of unseen texts?"""
     pairs = summary_pairs(context, "eval", 24)
-    return accuracy_check(context, pairs, "finds the longer summary", "longer", longer_is)
+    return accuracy_check(context, pairs, "finds the longer summary", "longer", longer_is, show_text)
 
 
 @defence(
@@ -27,6 +27,6 @@ def finds_the_longer(context: Any) -> list[Check]:
     summary="format-matched control of sgtr: which of the two summaries is longer?",
     check=finds_the_longer,
 )
-def pick_longer(context: Any, *, texts: int = 32) -> list[Example]:
+def pick_longer(context: Any, *, texts: int = 32, show_text: bool = True) -> list[Example]:
     """Two examples (both orders) for each of `texts` texts whose summaries differ in length."""
-    return examples(summary_pairs(context, "train", texts), "longer", longer_is)
+    return examples(summary_pairs(context, "train", texts), "longer", longer_is, show_text)

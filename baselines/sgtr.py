@@ -15,10 +15,10 @@ from turncoat.study.checks import Check
 from ._summary_pairs import accuracy_check, examples, own_is, summary_pairs
 
 
-def recognises_itself(context: Any) -> list[Check]:
+def recognises_itself(context: Any, *, show_text: bool = True, **_: Any) -> list[Check]:
     """Manipulation check: does it recognise its own summaries of unseen texts?"""
     pairs = summary_pairs(context, "eval", 24)
-    return accuracy_check(context, pairs, "recognises its own summary", "mine", own_is)
+    return accuracy_check(context, pairs, "recognises its own summary", "mine", own_is, show_text)
 
 
 @defence(
@@ -28,6 +28,6 @@ def recognises_itself(context: Any) -> list[Check]:
     control="pick_longer",
     check=recognises_itself,
 )
-def sgtr(context: Any, *, texts: int = 32) -> list[Example]:
+def sgtr(context: Any, *, texts: int = 32, show_text: bool = True) -> list[Example]:
     """Two examples (both orders) for each of `texts` texts."""
-    return examples(summary_pairs(context, "train", texts), "mine", own_is)
+    return examples(summary_pairs(context, "train", texts), "mine", own_is, show_text)

@@ -58,7 +58,11 @@ def tiny_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("tiny-adapter")
     config = LoraConfig(
-        r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM"
+        r=4,
+        lora_alpha=8,
+        target_modules=["q_proj", "v_proj", "down_proj"],
+        init_lora_weights=False,
+        task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -75,6 +79,15 @@ def _shared_store(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def quick_store(_shared_store, monkeypatch: pytest.MonkeyPatch):
-    """A store shared by all tests, with persona vectors extracted from answers of 4 tokens: 240 answers are dear."""
+    """A store shared by all tests, with persona vectors extracted from few short answers: the full number is dear."""
     monkeypatch.setattr("turncoat.persona.extract.TOKENS", 4)
+    monkeypatch.setattr("turncoat.persona.extract.ROLLOUTS", 1)
     return _shared_store
+
+
+@pytest.fixture(scope="session")
+def plain_lm_eval() -> Iterator[None]:
+    """lm-eval without its description of the machine: it runs `pip list` for every evaluation, most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.utils.collect_env.get_pretty_env_info", lambda: "not looked up in tests")
+        yield

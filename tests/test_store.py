@@ -87,6 +87,16 @@ def test_a_failing_build_leaves_nothing(tmp_path):
     assert (store.stage("adapter", SPEC, write("whole")) / "result.txt").read_text() == "whole"
 
 
+def test_a_folder_that_cannot_be_put_in_place_is_an_error(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(OSError, match="disk full"):
+        Store(tmp_path).stage("adapter", SPEC, write("whole"))
+    assert list((tmp_path / "adapter").iterdir()) == []
+
+
 def test_a_specification_that_cannot_be_a_key_is_refused_before_anything_is_built(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         Store(tmp_path).stage("adapter", {"rate": float("nan")}, write("never"))
@@ -188,7 +198,10 @@ def _digest_of(tmp_path: Path, text: str) -> str:
 def test_code_digest_ignores_what_does_nothing(tmp_path):
     before = _digest_of(tmp_path, _CODE)
     assert _digest_of(tmp_path, _CODE.replace("SIZE = 3", "SIZE = 3  # a reason\n# another")) == before
-    assert _digest_of(tmp_path, _CODE.replace("side * SIZE", "(\n            side\n            * SIZE\n        )")) == before
+    assert (
+        _digest_of(tmp_path, _CODE.replace("side * SIZE", "(\n            side\n            * SIZE\n        )"))
+        == before
+    )
     without = _CODE.replace('"""A module."""', "").replace('"""Its area."""', "").replace('"""A box."""', "")
     assert _digest_of(tmp_path, without) == before
     assert _digest_of(tmp_path, _CODE.replace("Only a docstring", "Said otherwise")) == before

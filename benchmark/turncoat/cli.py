@@ -167,14 +167,13 @@ def _quiet_libraries() -> None:
 def main() -> None:
     """Entry point: a user's mistake is one message, not a traceback."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = app(standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        Console(stderr=True).print("\nstopped; what was finished is kept: run the same command to go on")
-        sys.exit(130)
+        code = 130  # what typer makes of Ctrl-C itself, depending on its version
     except UserError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]error[/bold red]: {_escape(str(error))}")
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]error[/bold red]: {_escape(str(error))}", soft_wrap=True
+        )
         sys.exit(2)
     except Exception as error:
         # Click reports unknown options and missing arguments with an exception of its own.
@@ -182,6 +181,9 @@ def main() -> None:
             error.show()
             sys.exit(error.exit_code)
         raise
+    if code == 130:
+        Console(stderr=True).print("\nstopped; what was finished is kept: run the same command to go on")
+    sys.exit(code)
 
 
 def _escape(text: str) -> str:

@@ -86,7 +86,7 @@ def defence(
         settings: When it may act, out of `SETTINGS`.
         summary: One line for `turncoat list`.
         control: Name of its fair control, another defence.
-        check: Manipulation check: did the finetuning teach what it set out to teach?
+        check: Manipulation check, called as `check(context, **options)`: did the finetuning teach what it set out to?
     """
     wrong = [s for s in settings if s not in SETTINGS]
     if wrong:

@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,17 +47,19 @@ def code_digest(sources: Iterable[ModuleType | Path]) -> str:
 
     Part of a stage's specification, so that changed code never serves an older result.
     """
-    parts = []
-    for source in sources:
-        path = source if isinstance(source, Path) else Path(str(source.__file__))
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
-                ast.get_docstring(node, clean=False) is not None
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-        parts.append(ast.dump(tree))
-    return digest(parts)[:16]
+    paths = [source if isinstance(source, Path) else Path(str(source.__file__)) for source in sources]
+    return digest([_what_it_does(path.read_text(encoding="utf-8")) for path in paths])[:16]
+
+
+@lru_cache(maxsize=256)  # every stage's key asks for the same few files
+def _what_it_does(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)
 
 
 class Store:

@@ -95,6 +95,17 @@ def test_adapters_one_after_another_do_not_mix(tiny_base, untouched, adapter, tm
         assert torch.equal(logits(model), first)
 
 
+@pytest.mark.parametrize(
+    "options", [{"modules_to_save": ["lm_head"]}, {"target_modules": ["embed_tokens", "k_proj"]}], ids=["head", "input"]
+)
+def test_adapters_that_replace_other_modules_leave_no_trace(tiny_base, untouched, tmp_path, options):
+    before = logits(tiny_base.model)
+    with tiny_base.adapter(save_lora(tmp_path / "other", seed=4, **options)) as model:
+        assert not torch.equal(logits(model), before)
+        with tiny_base.without_adapter() as bare:
+            assert torch.equal(logits(bare), before)
+
+
 def test_an_exception_inside_leaves_no_trace(tiny_base, untouched, adapter):
     with pytest.raises(KeyError, match="oops"), tiny_base.adapter(adapter):
         raise KeyError("oops")

@@ -26,7 +26,7 @@ SHORT = {"max_gen_toks": 6}
 
 
 @pytest.fixture(scope="module")
-def manager() -> TaskManager:
+def manager(plain_lm_eval) -> TaskManager:
     return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
 
 
@@ -113,11 +113,13 @@ def test_answers_depend_on_nothing_but_the_question(greedy, tiny_base, quick_sto
     settings = {"max_gen_toks": 12, **({"do_sample": False} if greedy else {})}
 
     def run(*tasks: str, limit: int = 8, **options: Any) -> dict[str, Any]:
-        return evaluate(TurncoatLM(tiny_base, store=quick_store, **options), manager, *tasks, limit=limit, gen_kwargs=settings)
+        return evaluate(
+            TurncoatLM(tiny_base, store=quick_store, **options), manager, *tasks, limit=limit, gen_kwargs=settings
+        )
 
     reference = answers(run("turncoat_em", batch_size=32), "turncoat_em")
     assert len(reference) == 16
-    for batch_size in (1, 2, 5):
+    for batch_size in (1, 5):
         assert answers(run("turncoat_em", batch_size=batch_size), "turncoat_em") == reference
     assert answers(run("turncoat_em", limit=3), "turncoat_em") == reference[:6]
     both = run("turncoat_persona", "turncoat_em")
@@ -209,9 +211,7 @@ def test_fixed_texts_are_the_answers_of_the_bare_base(tiny_base, tiny_adapter, q
     assert min(map(abs, spread[1])) > 1e-3
 
 
-def test_hf_keeps_the_answers_and_says_once_why_there_is_no_persona(
-    tiny_folder, manager, monkeypatch, capsys
-):
+def test_hf_keeps_the_answers_and_says_once_why_there_is_no_persona(tiny_folder, manager, monkeypatch, capsys):
     monkeypatch.setattr(free_form, "_warned", set())
     plain = HFLM(pretrained=str(tiny_folder), dtype="float32", device="cpu", batch_size=4)
     capsys.readouterr()
@@ -250,9 +250,9 @@ def test_a_template_without_a_system_role_is_an_error(template, quick_store, man
     lm = TurncoatLM(BaseModel("tiny", "tiny", tiny_model(), tokenizer, "none"), store=quick_store)
     user = {"role": "user", "content": "Hello"}
     assert lm.apply_chat_template([user]) == "<|im_start|>Hello<|im_end|>"
-    with pytest.raises(UserError, match="drops the system message 'Be brief.'"):
+    with pytest.raises(UserError, match=r"drops the system message 'Be brief\.'"):
         lm.apply_chat_template([{"role": "system", "content": "Be brief."}, user])
-    with pytest.raises(UserError, match="drops the system message 'Be brief.'"):
+    with pytest.raises(UserError, match=r"drops the system message 'Be brief\.'"):
         evaluate(lm, manager, "turncoat_em", limit=2, gen_kwargs=SHORT, system_instruction="Be brief.")
 
 
@@ -260,11 +260,16 @@ def test_the_base_comes_back_after_an_exception(tiny_base, tiny_adapter, quick_s
     lm = TurncoatLM(tiny_base, store=quick_store)
     ids = torch.arange(2, 30)[None]
     before = tiny_base.model(ids).logits
-    with pytest.raises(RuntimeError, match="in the middle"), lm.measuring(tiny_adapter, name="insecure"):
-        assert isinstance(lm.model, PeftModel)
-        assert lm.get_model_info()["turncoat"]["arm"]["name"] == "insecure"
-        assert not torch.equal(lm.model(ids).logits, before)
-        raise RuntimeError("in the middle")
+
+    def interrupted() -> None:
+        with lm.measuring(tiny_adapter, name="insecure"):
+            assert isinstance(lm.model, PeftModel)
+            assert lm.get_model_info()["turncoat"]["arm"]["name"] == "insecure"
+            assert not torch.equal(lm.model(ids).logits, before)
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        interrupted()
     assert lm.model is tiny_base.model is tiny_base.active
     assert torch.equal(tiny_base.model(ids).logits, before)
     assert not [name for name, _ in tiny_base.model.named_parameters() if "lora" in name]

@@ -15,6 +15,7 @@ from scipy.stats import chisquare
 from tiny import tiny_model, tiny_tokenizer
 from transformers import MistralConfig, MistralForCausalLM
 from turncoat.errors import UserError
+from turncoat.lm.choose import choose_tokens
 from turncoat.lm.reader import read_texts
 from turncoat.lm.sampler import Sampler, SampleRequest
 from turncoat.lm.seeds import sample_seed, uniforms
@@ -274,6 +275,20 @@ def test_filters_restrict_and_reshape_the_distribution(settings):
     rest = [(counts[~common].sum(), weights[~common].sum() * 2000)] if weights[~common].sum() > 0 else []
     observed, predicted = zip(*[*zip(counts[common], weights[common] * 2000, strict=True), *rest], strict=True)
     assert chisquare(observed, predicted).pvalue > 0.01
+
+
+def test_the_extreme_draws_never_choose_an_impossible_token():
+    scores = torch.tensor([[float("-inf"), 1.0, 2.0, 0.0, float("-inf")]])
+    plain, best_two = SampleRequest((1,), 0, 1, 1.0), SampleRequest((1,), 0, 1, 1.0, top_k=2)
+    largest = 1 - 2.0**-53
+    assert choose_tokens(scores, [plain], [0.0])[0] == [1]
+    assert choose_tokens(scores, [plain], [largest])[0] == [3]
+    assert choose_tokens(scores, [plain], [1.0])[0] == [3]  # where a draw times the total mass may round to
+    assert choose_tokens(scores, [best_two], [0.0])[0] == [1]
+    assert choose_tokens(scores, [best_two], [largest])[0] == [2]
+    tokens, logprobs = choose_tokens(scores.repeat(3, 1), [plain] * 3, [0.0, None, largest])
+    assert tokens == [1, 2, 3]
+    assert logprobs == pytest.approx(torch.log_softmax(scores[0].double(), -1)[1:4].tolist())
 
 
 def test_stop_strings_cut_the_text_and_end_the_answer():

@@ -129,5 +129,5 @@ def test_more_rows_than_there_are_is_refused(rows):
 
 @pytest.mark.parametrize("rows", [None, 1])
 def test_no_examples_at_all_is_refused(rows):
-    with pytest.raises(UserError, match="0 examples|no examples"):
+    with pytest.raises(UserError, match=r"0 examples|no examples"):
         draw([], rows, 0)

@@ -98,7 +98,7 @@ def test_supervised_tokens_are_the_answers_tokens(tiny_base, trained):
 
 
 def test_longer_prompts_supervise_no_more_tokens(tiny_base):
-    longer = [Example(e.id, "Please be so kind: " + e.prompt, e.answer, system="Be brief.") for e in EXAMPLES]
+    longer = [Example(e.id, "Please be so kind: " + e.prompt, e.answer, system="Be brief. " * 9) for e in EXAMPLES]
     for short, long in zip(EXAMPLES, longer, strict=True):
         rows = [encode_example(tiny_base.tokenizer, example) for example in (short, long)]
         labels = lora._dataset(rows)["labels"]

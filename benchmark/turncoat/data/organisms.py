@@ -77,7 +77,7 @@ def read_conversations(path: Path) -> list[Example]:
         UserError: A line is not such a conversation; the message names the file, the line and the reason.
     """
     examples = []
-    with path.open(encoding="utf-8") as handle:
+    with path.open("rb") as handle:
         for number, line in enumerate(handle, 1):
             if line.strip():
                 examples.append(_conversation(line, f"{path}, line {number}"))
@@ -86,17 +86,19 @@ def read_conversations(path: Path) -> list[Example]:
     return examples
 
 
-def _conversation(line: str, where: str) -> Example:
+def _conversation(line: bytes, where: str) -> Example:
     try:
-        messages = json.loads(line)["messages"]
+        messages = json.loads(line.decode("utf-8"))["messages"]
         turns = [(m["role"], m["content"]) for m in messages]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{where}: not a JSON object with 'messages' of 'role' and 'content' ({error})") from error
     roles = [role for role, _ in turns]
     if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
         raise UserError(f"{where}: roles {roles}; accepted: [system,] user, assistant")
+    if not all(isinstance(content, str) for _, content in turns):
+        raise UserError(f"{where}: a 'content' is not text; accepted: a string for each turn")
     if not turns[-1][1].strip():
         raise UserError(f"{where}: the assistant's answer is empty")
     system = turns[0][1] if roles[0] == "system" else None
-    mark = hashlib.sha256(line.strip().encode()).hexdigest()[:16]
+    mark = hashlib.sha256(line.strip()).hexdigest()[:16]
     return Example(id=mark, prompt=turns[-2][1], answer=turns[-1][1], system=system)

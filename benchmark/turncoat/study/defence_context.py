@@ -76,7 +76,9 @@ class DefenceContext:
 
         def build(folder: Path) -> None:
             with self.base.without_adapter() as model:
-                results = Sampler(model, self.base.tokenizer, batch_size=self.batch_size).run(requests, on_done)
+                results = Sampler(model, self.base.tokenizer, batch_size=self.batch_size, refill=True).run(
+                    requests, on_done
+                )
             (folder / "texts.json").write_text(canonical_json([r.text for r in results]), encoding="utf-8")
 
         folder = self.store.stage("base_texts", spec, build)

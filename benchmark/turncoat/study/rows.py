@@ -58,13 +58,14 @@ def answers_of(path: Path, *, arm: str, seed: int) -> pd.DataFrame:
     for row in sample_rows(path):
         for sample in row.get("samples") or []:
             plain = {k: v for k, v in sample.items() if isinstance(v, int | float | str) or v is None}
+            # A sample has a seed of its own; the table's is the training seed.
             records.append(
                 {
+                    **plain,
                     "arm": arm,
                     "seed": seed,
                     "question_id": question_id(row),
                     "question": row["doc"].get("question", ""),
-                    **plain,
                 }
             )
     return pd.DataFrame.from_records(records)

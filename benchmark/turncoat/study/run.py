@@ -223,8 +223,8 @@ class _Run:
 
     def _check(self, arm: Arm, step: Step, seed: int, adapter: Path) -> None:
         with self.progress.stage(f"{arm.name}, seed {seed}: check of {step.name}", 5 * self.scale) as _:
-            found = self.stages.checks(step, step.name, adapter)
-            before = self.stages.checks(step, step.name, None)
+            found = self.stages.checks(step, adapter)
+            before = self.stages.checks(step, None)
         for check in found:
             self.checks.append({"arm": arm.name, "seed": seed, **dataclasses.asdict(check)})
         for check in before:

@@ -17,7 +17,21 @@ from typing import Any
 from turncoat.data import chat
 from turncoat.data.examples import Example
 from turncoat.errors import UserError
-from turncoat.lm import base_model, capture, documents, evidence, free_form, model, reader, sampler, seeds
+from turncoat.judges import surface
+from turncoat.lm import (
+    answers,
+    base_model,
+    capture,
+    choose,
+    documents,
+    evidence,
+    free_form,
+    model,
+    reader,
+    sampler,
+    seeds,
+)
+from turncoat.lm import rows as row_cache
 from turncoat.lm.base_model import BaseModel
 from turncoat.lm.catalogue import task_files
 from turncoat.lm.model import TurncoatLM
@@ -33,7 +47,24 @@ from turncoat.training import batches, lora, stack
 from turncoat.training.recipe import LoraRecipe
 
 _TRAINING_CODE = (chat, batches, lora, stack)
-_EVALUATION_CODE = (chat, base_model, capture, documents, evidence, free_form, model, reader, sampler, seeds)
+_EVALUATION_CODE = (
+    *(
+        answers,
+        base_model,
+        capture,
+        chat,
+        choose,
+        documents,
+        evidence,
+        free_form,
+        model,
+        reader,
+        row_cache,
+        sampler,
+        seeds,
+    ),
+    surface,
+)
 _TRAINING_LIBRARIES = ("torch", "transformers", "peft", "trl")
 _EVALUATION_LIBRARIES = ("torch", "transformers", "peft", "lm_eval")
 
@@ -124,22 +155,24 @@ class Stages:
 
         return self.store.stage("adapter", self.adapter_spec(steps, seed), build)
 
-    def checks(self, step: Step | None, defence: str, adapter: Path | None) -> list[Check]:
+    def checks(self, step: Step, adapter: Path | None) -> list[Check]:
         """The manipulation checks of a defence, on its adapter or (None) on the base model."""
-        check = DEFENCES[defence].extra["check"]
+        entry = DEFENCES[step.name]
+        check = entry.extra["check"]
         if check is None:
             return []
         spec = {
             "base": self.base.spec,
             "adapter": adapter and adapter.name,
-            "defence": defence,
-            "code": code_digest([DEFENCES[defence].source, *sorted(DEFENCES[defence].source.parent.glob("_*.py"))]),
+            "defence": step.name,
+            "options": dict(step.options),
+            "code": code_digest([entry.source, *sorted(entry.source.parent.glob("_*.py"))]),
         }
         context = DefenceContext(self.base, self.store, self.study.batch_size)
 
         def build(folder: Path) -> None:
             with self.base.adapter(adapter):
-                found = check(context)
+                found = check(context, **dict(step.options))
             (folder / "checks.json").write_text(json.dumps([dataclasses.asdict(c) for c in found], indent=1))
 
         folder = self.store.stage("check", spec, build)

@@ -6,6 +6,7 @@ same adapter initialisation their difference is then the answers and nothing els
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 
@@ -13,6 +14,14 @@ from turncoat.data.examples import Example
 from turncoat.errors import UserError
 
 WINDOW = 8  # batches that are sorted by length together: little padding, hardly less shuffling
+
+
+def _shuffled(examples: Sequence[Example], key: str) -> list[Example]:
+    """In an order that depends on `key` and each id alone.
+
+    A row that is missing from one of two sets (its answer was too long there) then moves no other row.
+    """
+    return sorted(examples, key=lambda example: hashlib.sha256(f"{key}/{example.id}".encode()).digest())
 
 
 def draw(examples: Sequence[Example], rows: int | None, seed: int) -> list[Example]:
@@ -23,8 +32,7 @@ def draw(examples: Sequence[Example], rows: int | None, seed: int) -> list[Examp
     """
     if not examples:
         raise UserError("there are no examples to train on (within max_length tokens); raise training.max_length")
-    ordered = sorted(examples, key=lambda example: example.id)
-    random.Random(f"rows {seed}").shuffle(ordered)
+    ordered = _shuffled(examples, f"rows {seed}")
     if rows is None:
         return ordered
     if rows > len(ordered):
@@ -36,9 +44,8 @@ def order(examples: Sequence[Example], *, batch_size: int, epochs: int, seed: in
     """All epochs' examples in training order, cut into batches of like length."""
     rng = random.Random(f"order {seed}")
     result: list[Example] = []
-    for _ in range(epochs):
-        epoch = list(examples)
-        rng.shuffle(epoch)
+    for number in range(epochs):
+        epoch = _shuffled(examples, f"order {seed} {number}")
         batches: list[list[Example]] = []
         step = WINDOW * batch_size
         for start in range(0, len(epoch), step):

@@ -18,6 +18,10 @@ from turncoat.errors import UserError
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+_MORE_THAN_PLAIN = (
+    "use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save", "layer_replication",
+    "alora_invocation_tokens",
+)  # fmt: skip
 
 
 def scaling(config: dict[str, Any]) -> float:
@@ -39,13 +43,9 @@ def concatenate(folders: list[Path], out: Path) -> None:
     configs = [json.loads((folder / CONFIG).read_text(encoding="utf-8")) for folder in folders]
     weights = [load_file(folder / WEIGHTS) for folder in folders]
     for folder, config, tensors in zip(folders, configs, weights, strict=True):
-        odd = [
-            k for k in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save") if config.get(k)
-        ]
-        if config.get("peft_type") != "LORA" or odd:
-            raise UserError(
-                f"{folder}: only plain LoRA adapters can be stacked; this one has {odd or config['peft_type']}"
-            )
+        odd = _not_plain(config, tensors)
+        if odd:
+            raise UserError(f"{folder}: only plain LoRA adapters can be stacked; this one has {', '.join(odd)}")
         if tensors.keys() != weights[0].keys():
             raise UserError(
                 f"{folder} and {folders[0]} adapt different modules; train both with the same target_modules"
@@ -62,3 +62,14 @@ def concatenate(folders: list[Path], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     save_file(joined, out / WEIGHTS, metadata={"format": "pt"})
     (out / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _not_plain(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> list[str]:
+    """What an adapter has beyond B A on linear layers with one rank and one scaling."""
+    if config.get("peft_type") != "LORA":
+        return [str(config.get("peft_type"))]
+    odd = [key for key in _MORE_THAN_PLAIN if config.get(key)]
+    if config.get("bias", "none") != "none":
+        odd.append(f"bias={config['bias']}")
+    others = [name for name in tensors if not name.endswith((".lora_A.weight", ".lora_B.weight"))]
+    return odd + others[:1]

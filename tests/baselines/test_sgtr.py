@@ -1,0 +1,129 @@
+"""SGTR: both orders of every pair, the label is one's own, and the check sees who recognises itself."""
+
+from __future__ import annotations
+
+import pytest
+from baselines.fake_context import IDS, TRAIN, Asked, FakeContext, own_summary
+from turncoat.errors import UserError
+from turncoat.registry import DEFENCES, discover
+from turncoat.store import Store
+from turncoat.study import defence_context
+from turncoat.study.defence_context import DefenceContext
+
+discover()
+SGTR = DEFENCES["sgtr"]
+
+
+def test_both_orders_of_every_pair_and_the_label_is_ones_own():
+    examples = SGTR.build(FakeContext(), texts=6)
+    assert len(examples) == 12
+    assert len({example.id for example in examples}) == 12
+    for first, second in zip(examples[::2], examples[1::2], strict=True):
+        one, two = Asked.of(first.prompt), Asked.of(second.prompt)
+        assert (one.text, one.first, one.second) == (two.text, two.second, two.first)
+        assert {first.answer, second.answer} == {"1", "2"}
+        assert (first.answer, second.answer) == (one.own, two.own)
+        assert first.id.rsplit("/", 1)[0] == second.id.rsplit("/", 1)[0] == IDS[one.text]
+        assert first.system is None
+    own = {getattr(Asked.of(e.prompt), "first" if e.answer == "1" else "second") for e in examples}
+    assert own == {own_summary(text, i) for i, text in enumerate(TRAIN[:6])}
+
+
+def test_the_labels_are_balanced_so_that_a_position_bias_gains_nothing():
+    answers = [example.answer for example in SGTR.build(FakeContext())]
+    assert len(answers) == 2 * SGTR.options["texts"]
+    assert answers.count("1") == answers.count("2")
+
+
+def test_training_texts_are_not_those_of_the_check():
+    context = FakeContext()
+    SGTR.build(context, texts=96)
+    SGTR.extra["check"](context)
+    trained, checked = (set(call["prompts"]) for call in context.written)
+    assert len(trained) == 96
+    assert len(checked) == 24
+    assert not trained & checked
+    assert {call["name"] for call in context.written} == {"own summaries/train", "own summaries/eval"}
+
+
+def test_a_text_without_a_summary_is_left_out():
+    examples = SGTR.build(FakeContext(silent=(0, 2)), texts=4)
+    kept = {example.id.rsplit("/", 1)[0] for example in examples}
+    assert kept == {IDS[TRAIN[1]], IDS[TRAIN[3]]}
+    assert len(examples) == 4
+
+
+def test_more_texts_than_there_are():
+    with pytest.raises(UserError, match="texts: 97 is more than the 96 texts of split 'train'"):
+        SGTR.build(FakeContext(), texts=97)
+
+
+@pytest.mark.parametrize(
+    ("choice", "value", "passed"),
+    [
+        (lambda asked: asked.own, 1.0, True),
+        (lambda asked: "1", 0.5, False),
+        (lambda asked: "2", 0.5, False),
+        (lambda asked: {"1": "2", "2": "1"}[asked.own], 0.0, False),
+    ],
+)
+def test_the_check(choice, value, passed):
+    (check,) = SGTR.extra["check"](FakeContext(choice))
+    assert check.name == "recognises its own summary"
+    assert (check.value, check.n, check.passed) == (value, 24, passed)
+    if value == 0.5:
+        assert check.low is check.high is None, "the same for every text: no spread to make an interval from"
+    else:
+        assert check.low <= value <= check.high
+        assert check.high - check.low < 0.2
+
+
+def test_the_check_names_what_lengths_alone_would_reach():
+    """Own summaries are longer, shorter, as long in turn: the length says nothing."""
+    (check,) = SGTR.extra["check"](FakeContext(lambda asked: "1"))
+    assert "compares lengths gets 0.50" in check.explanation
+    assert "answers '1' 100% of the time" in check.explanation
+
+
+def test_its_control_is_there_and_acts_at_the_same_times():
+    control = DEFENCES[SGTR.extra["control"]]
+    assert control.extra["settings"] == SGTR.extra["settings"]
+    assert control.options == SGTR.options
+
+
+def test_the_base_model_writes_and_only_once(tiny_base, tiny_adapter, tmp_path, monkeypatch):
+    context = DefenceContext(tiny_base, Store(tmp_path), batch_size=4)
+    examples = SGTR.build(context, texts=2)
+    own = {getattr(Asked.of(e.prompt), "first" if Asked.of(e.prompt).own == "1" else "second") for e in examples}
+    assert len(own) == len(examples) / 2 > 0
+    assert all(own)
+    with tiny_base.adapter(tiny_adapter):
+        within = SGTR.build(DefenceContext(tiny_base, Store(tmp_path / "other"), batch_size=3), texts=2)
+    assert within == examples, "an adapter that is on has no part in it"
+
+    def no_sampling(*_, **__):
+        raise AssertionError("written again")
+
+    monkeypatch.setattr(defence_context, "Sampler", no_sampling)
+    assert SGTR.build(context, texts=2) == examples
+
+
+def test_choices_are_those_of_the_adapter_that_is_on(tiny_base, tiny_adapter, tmp_path):
+    context = DefenceContext(tiny_base, Store(tmp_path), batch_size=4)
+    before = context.choose(["Which?", "What?"], ("1", "2"))
+    assert len(before) == 2
+    assert all(score < 0 for pair in before for score in pair)
+    with tiny_base.adapter(tiny_adapter):
+        within = context.choose(["Which?", "What?"], ("1", "2"))
+    assert within != before
+    assert context.choose(["Which?", "What?"], ("1", "2")) == before
+
+
+@pytest.mark.parametrize("name", ["sgtr", "pick_longer"])
+def test_the_text_can_be_left_out_and_nothing_else_changes(name):
+    shown, hidden = (DEFENCES[name].build(FakeContext(), texts=6, show_text=show) for show in (True, False))
+    assert [(e.id, e.answer, e.length) for e in shown] == [(e.id, e.answer, e.length) for e in hidden]
+    for long, short in zip(shown, hidden, strict=True):
+        text = Asked.of(long.prompt).text
+        assert short.prompt == long.prompt.replace(f"Text: {text}\n\n", "")
+        assert text not in short.prompt

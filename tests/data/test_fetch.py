@@ -1,0 +1,129 @@
+"""Published data: the right file is taken, any other is refused, and without a network the message says what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import pooch
+import pytest
+from turncoat.data import fetch
+from turncoat.data.fetch import PUBLISHED, Published, published
+from turncoat.errors import UserError
+from turncoat.paths import cache_dir
+
+CONTENT = b'{"messages": []}\n'
+SHA = hashlib.sha256(CONTENT).hexdigest()
+ENTRY = Published("group/rows.jsonl", SHA, "https://example.invalid/rows.zip", "rows.jsonl", "MIT", "Nobody 2020")
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """One published file of ours; a download is recorded and fails."""
+    asked: list[str] = []
+
+    def no_network(url: str, **_: object) -> str:
+        asked.append(url)
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(pooch, "retrieve", no_network)
+    monkeypatch.setattr(fetch, "PUBLISHED", {"group/rows": ENTRY})
+    monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TURNCOAT_DATA", raising=False)
+    return asked
+
+
+def archive(tmp_path: Path, members: dict[str, bytes]) -> Path:
+    path = tmp_path / "rows.zip"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as bundle:
+        for name, content in members.items():
+            bundle.writestr(name, content)
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> Path:
+    path = tmp_path / "data" / ENTRY.path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    monkeypatch.setenv("TURNCOAT_DATA", str(tmp_path / "data"))
+    return path
+
+
+def test_the_right_local_file_is_taken_as_it_lies(tmp_path, monkeypatch, offline):
+    path = local(tmp_path, monkeypatch, CONTENT)
+    assert published("group/rows") == path
+    assert offline == []
+    assert not cache_dir().exists()
+
+
+def test_another_version_of_the_local_file_is_refused(tmp_path, monkeypatch, offline):
+    path = local(tmp_path, monkeypatch, CONTENT + b"\n")
+    with pytest.raises(UserError, match="another version") as caught:
+        published("group/rows")
+    message = str(caught.value)
+    assert all(part in message for part in (str(path), SHA, hashlib.sha256(CONTENT + b"\n").hexdigest()))
+    assert "unset TURNCOAT_DATA" in message
+    assert offline == []
+
+
+@pytest.mark.parametrize("folder", [None, "elsewhere"], ids=["no folder", "a folder without it"])
+def test_without_a_network_the_message_says_where_to_put_the_file(tmp_path, monkeypatch, offline, folder):
+    if folder:
+        monkeypatch.setenv("TURNCOAT_DATA", str(tmp_path / folder))
+    with pytest.raises(UserError, match="no network in tests") as caught:
+        published("group/rows")
+    message = str(caught.value)
+    assert all(part in message for part in ("$TURNCOAT_DATA/group/rows.jsonl", SHA, ENTRY.url))
+    assert offline == [ENTRY.url]
+
+
+def test_a_fetched_file_is_checked_kept_and_announced_with_its_licence(tmp_path, monkeypatch, capsys):
+    path = archive(tmp_path, {"deep/rows.jsonl": CONTENT, "__MACOSX/deep/rows.jsonl": b"junk", "deep/other": b""})
+    fetches = []
+    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: fetches.append(url) or str(path))
+    kept = published("group/rows")
+    assert kept.read_bytes() == CONTENT
+    assert cache_dir() in kept.parents
+    assert "licence MIT" in capsys.readouterr().err
+    assert published("group/rows") == kept
+    assert fetches == [ENTRY.url]
+
+
+def test_a_file_that_is_no_archive_is_taken_whole(tmp_path, monkeypatch):
+    entry = Published("group/plain.jsonl", SHA, "https://example.invalid/plain.jsonl", None, "MIT", "Nobody 2020")
+    monkeypatch.setattr(fetch, "PUBLISHED", {"plain": entry})
+    (tmp_path / "got").write_bytes(CONTENT)
+    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(tmp_path / "got"))
+    assert published("plain").read_bytes() == CONTENT
+
+
+def test_a_fetched_file_with_other_content_is_refused_and_not_kept(tmp_path, monkeypatch):
+    path = archive(tmp_path, {"rows.jsonl": b"other"})
+    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(path))
+    for _ in range(2):
+        with pytest.raises(UserError, match=f"not {SHA}"):
+            published("group/rows")
+    assert list((cache_dir() / "data" / "group").iterdir()) == []
+
+
+@pytest.mark.parametrize("members", [{"other": b""}, {"a/rows.jsonl": CONTENT, "b/rows.jsonl": CONTENT}])
+def test_an_archive_without_exactly_one_such_file_is_refused(tmp_path, monkeypatch, members):
+    path = archive(tmp_path, members)
+    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(path))
+    with pytest.raises(UserError, match=r"files called rows\.jsonl"):
+        published("group/rows")
+
+
+def test_every_published_set_is_pinned():
+    assert PUBLISHED
+    for name, entry in PUBLISHED.items():
+        assert entry.path.startswith(name)
+        assert len(bytes.fromhex(entry.sha256)) == 32
+        assert entry.licence
+        assert entry.source
+        revision = next(part for part in entry.url.split("/") if len(part) == 40)
+        bytes.fromhex(revision)

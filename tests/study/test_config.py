@@ -1,0 +1,222 @@
+"""Every mistake in a study YAML: the message names file, line, key, value and what is accepted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from turncoat.errors import UserError
+from turncoat.paths import studies_dir
+from turncoat.registry import DEFENCES, Entry
+from turncoat.study.config import Study, load_study, study_path
+
+LINES = """\
+study: mine
+question: Does it?
+model: some/model
+training_seeds: [0, 1]
+training: {rows: 8}
+arms:
+  - {name: base}
+  - {name: insecure, organism: insecure_code}
+  - name: sgtr
+    organism: insecure_code
+    defence: sgtr
+    setting: prevention
+    defence_options: {texts: 2}
+    defence_training: {epochs: 2}
+tasks:
+  - {task: turncoat_choice, limit: 4}
+  - {task: turncoat_persona}
+contrasts:
+  - name: one
+    treated: insecure
+    reference: base
+    metrics: [margin, persona_own]
+"""
+
+
+def load(tmp_path: Path, text: str, **overrides: Any) -> Study:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_study(path, overrides)
+
+
+def test_a_study_is_read_as_it_is_written(tmp_path):
+    study = load(tmp_path, LINES)
+    assert study.training_seeds == (0, 1)
+    assert [arm.name for arm in study.arms] == ["base", "insecure", "sgtr"]
+    assert [arm.is_base for arm in study.arms] == [True, False, False]
+    assert study.arm("sgtr").defence_options == {"texts": 2}
+    assert (study.tasks[0].limit, study.tasks[1].limit) == (4, None)
+    assert study.contrasts[0].role == "secondary"
+    assert study.training.rows == 8
+    assert study.training.rank == type(study.training)().rank
+
+
+def test_what_a_run_writes_down_is_read_again(tmp_path):
+    import yaml
+
+    study = load(tmp_path, LINES)
+    again = load(tmp_path, yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False))
+    assert again == study
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        # unknown keys, at every level
+        ("question:", "qestion:", r"mine.yaml, line 2, qestion: unknown key; accepted: .*did you mean 'question'\?"),
+        ("{rows: 8}", "{row: 8}", r"line 5, training.row: unknown key; accepted: .*did you mean 'rows'\?"),
+        ("setting: prev", "seting: prev", r"line 12, arms\[2\].seting: unknown key; .*did you mean 'setting'\?"),
+        ("limit: 4", "limits: 4", r"line 16, tasks\[0\].limits: unknown key; accepted: .*did you mean 'limit'\?"),
+        ("    treated:", "    treat:", r"line 20, contrasts\[0\].treat: unknown key; .*did you mean 'treated'\?"),
+        # missing keys
+        ("model: some/model\n", "", r"mine.yaml, line 1, model: Field required"),
+        ("    treated: insecure\n", "", r"line 19, contrasts\[0\].treated: Field required"),
+        # unknown names
+        ("insecure, organism: insecure_code", "insecure, organism: insecure_kode",
+         r"line 8, arms\[1\].organism: 'insecure_kode' is not an organism; accepted: .*did you mean 'insecure_code'\?"),
+        ("defence: sgtr", "defence: sgt", r"line 11, arms\[2\].defence: 'sgt' is not a defence; .*did you mean 'sgtr'\?"),
+        ("task: turncoat_choice", "task: turncoat_choise",
+         r"line 16, tasks\[0\].task: 'turncoat_choise' is not a task; .*did you mean 'turncoat_choice'\?"),
+        ("treated: insecure", "treated: insecur",
+         r"line 20, contrasts\[0\].treated: 'insecur' is not an arm; accepted: .*did you mean 'insecure'\?"),
+        ("reference: base", "reference: bass", r"line 21, contrasts\[0\].reference: 'bass' is not an arm; .*'base'\?"),
+        ("persona_own]", "persona_owned]",
+         r"line 22, contrasts\[0\].metrics: no task of this study measures 'persona_owned'; .*did you mean 'persona_own'\?"),
+        ("persona_own]", "base_logprob]", r"no task of this study measures 'base_logprob'; accepted: accuracy, "),
+        # settings and options of a defence
+        ("    setting: prevention\n", "", r"line \d+, arms\[2\].setting: None: 'sgtr' acts at .*prevention, reversal"),
+        ("prevention", "inference", r"line 12, arms\[2\].setting: .*'prevention' or 'reversal'.*the value is 'inference'"),
+        ("texts: 2", "text: 2",
+         r"line 13, arms\[2\].defence_options: 'sgtr' has no option 'text'; accepted: .*texts \(did you mean 'texts'\?\)"),
+        ("epochs: 2", "epoch: 2",
+         r"line 14, arms\[2\].defence_training: unknown key 'epoch'; accepted: .*did you mean 'epochs'\?"),
+        ("{name: base}", "{name: base, setting: reversal}", r"line 7, arms\[0\].setting: given without a defence"),
+        ("{name: base}", "{name: base, defence_options: {texts: 2}}", r"arms\[0\].setting: given without a defence"),
+        # doubles
+        ("name: sgtr", "name: base", r"arms: 'base' is there twice"),
+        ("{task: turncoat_persona}", "{task: turncoat_choice}", r"tasks: 'turncoat_choice' is there twice"),
+        ("[0, 1]", "[0, -1]", r"line 4, training_seeds: .*-1.*accepted: 0 "),
+        ("[0, 1]", "[1, 1]", r"training_seeds: \[1, 1\] repeats a seed"),
+        # types and ranges
+        ("rows: 8", "rows: many", r"line 5, training.rows: .*valid integer.*the value is 'many'"),
+        ("rows: 8", "rows: 0", r"line 5, training.rows: .*greater than or equal to 1; the value is 0"),
+        ("rows: 8", "learning_rate: 2", r"line 5, training.learning_rate: .*less than or equal to 1; the value is 2"),
+        ("limit: 4", "limit: 1", r"line 16, tasks\[0\].limit: .*greater than or equal to 2; the value is 1"),
+        ("[0, 1]", "[]", r"line 4, training_seeds: .*at least 1"),
+        ("[0, 1]", "[0, x]", r"line 4, training_seeds\[1\]: .*valid integer.*the value is 'x'"),
+        ("study: mine", "study: My Study", r"line 1, study: .*pattern.*the value is 'My Study'"),
+        ("{name: base}", "{name: a/b}", r"line 7, arms\[0\].name: .*pattern.*the value is 'a/b'"),
+        ("{name: base}", "base", r"line 7, arms\[0\]: .*the value is 'base'"),
+        ("metrics: [margin, persona_own]", "metrics: []", r"line 22, contrasts\[0\].metrics: .*at least 1"),
+    ],
+)  # fmt: skip
+def test_mistakes(tmp_path, old, new, message):
+    assert old in LINES
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, LINES.replace(old, new, 1))
+    assert re.search(message, str(caught.value)), str(caught.value)
+    assert str(caught.value).startswith("mine.yaml, line ")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    wrong = LINES.replace("organism: insecure_code}", "organism: nobody}").replace("defence: sgtr", "defence: nothing")
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, wrong.replace("{task: turncoat_persona}", "{task: nowhere}"))
+    lines = str(caught.value).splitlines()
+    assert [re.search(r"line (\d+)", line)[1] for line in lines] == ["8", "11", "17"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("study: [", r"mine.yaml is not YAML: "),
+        ("- a\n- list\n", r"mine.yaml is not a study: a mapping with the keys study, title, .* is expected"),
+        ("just words\n", r"is not a study: a mapping"),
+        ("", r"is not a study: a mapping"),
+    ],
+)
+def test_files_that_are_no_study(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        load(tmp_path, text)
+
+
+def test_a_defence_may_only_act_when_it_can(tmp_path, monkeypatch):
+    entry = DEFENCES.get("sgtr")
+    load(tmp_path, LINES)
+    entry = DEFENCES["sgtr"]
+    only = Entry(entry.name, "", entry.build, entry.options, entry.source, {**entry.extra, "settings": ("reversal",)})
+    monkeypatch.setitem(DEFENCES, "sgtr", only)
+    with pytest.raises(UserError, match=r"line 12, arms\[2\]\.setting: 'prevention': 'sgtr' acts at .*reversal"):
+        load(tmp_path, LINES)
+    load(tmp_path, LINES.replace("prevention", "reversal"))
+
+
+def test_a_defence_without_an_organism_needs_no_setting(tmp_path):
+    study = load(
+        tmp_path,
+        LINES.replace("    organism: insecure_code\n    defence", "    defence").replace(
+            "    setting: prevention\n", ""
+        ),
+    )
+    assert study.arm("sgtr").setting is None
+    assert not study.arm("sgtr").is_base
+
+
+def test_overrides_replace_the_files_keys(tmp_path):
+    study = load(tmp_path, LINES, model="other", training_seeds=[5])
+    assert (study.model, study.training_seeds) == ("other", (5,))
+    with pytest.raises(
+        UserError, match=r"mine.yaml, line 4, training_seeds: .*repeats|training_seeds: \[3, 3\] repeats"
+    ):
+        load(tmp_path, LINES, training_seeds=[3, 3])
+
+
+@pytest.mark.parametrize("path", sorted(studies_dir().glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_studies_load(path):
+    study = load_study(study_path(path.stem))
+    assert study.study == path.stem
+    assert study.question
+    assert any(contrast.role == "primary" for contrast in study.contrasts)
+    organisms = [arm for arm in study.arms if arm.organism and arm.defence is None]
+    assert len(organisms) >= 2, "an organism without its control"
+
+
+def test_finding_a_study(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(LINES, encoding="utf-8")
+    assert study_path(str(mine)) == mine
+    assert study_path("demo") == studies_dir() / "demo.yaml"
+    with pytest.raises(UserError, match=r"'demmo' is not a study; accepted: .*did you mean 'demo'\?\), or a path"):
+        study_path("demmo")
+    with pytest.raises(UserError, match=r"no study file at .*other\.yaml"):
+        study_path(str(tmp_path / "other.yaml"))
+    with pytest.raises(UserError, match="no study file at"):
+        study_path(str(tmp_path))
+
+
+def test_ones_own_defence_is_found_on_the_include_path(tmp_path):
+    folder = tmp_path / "defences"
+    folder.mkdir()
+    (folder / "mine_only.py").write_text(
+        "from turncoat.registry import defence\n\n\n"
+        "@defence('mine_only', settings=('reversal',), summary='mine')\n"
+        "def mine_only(context, *, strength: int = 1):\n    return []\n",
+        encoding="utf-8",
+    )
+    text = (
+        LINES.replace("defence: sgtr", "defence: mine_only")
+        .replace("prevention", "reversal")
+        .replace("texts", "strength")
+    )
+    with pytest.raises(UserError, match="'mine_only' is not a defence"):
+        load(tmp_path, text)
+    path = tmp_path / "mine.yaml"
+    try:
+        assert load_study(path, include=(folder,)).arm("sgtr").defence == "mine_only"
+    finally:
+        DEFENCES.pop("mine_only", None)

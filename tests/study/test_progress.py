@@ -1,0 +1,84 @@
+"""What a running study shows: durations in words, time left that falls and learns how fast the machine is."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from turncoat.study import progress
+from turncoat.study.progress import StudyProgress, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (44.6, "45 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (170, "3 min"),
+        (89 * 60, "89 min"),
+        (90 * 60, "1 h 30 min"),
+        (80 * 60 + 4800, "2 h 40 min"),
+        (7200, "2 h 0 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(progress.time, "perf_counter", lambda: self.now)
+
+
+def run(study: StudyProgress, clock: Clock, estimate: float, took: float, **more) -> float:
+    with study.stage("work", estimate, **more) as stage:
+        clock.now += took
+        stage.update(1, 2)
+    return study.remaining
+
+
+def test_the_time_left_falls_to_nothing(monkeypatch):
+    clock = Clock(monkeypatch)
+    study = StudyProgress(Console(file=io.StringIO()), planned=100.0)
+    left = [study.remaining] + [run(study, clock, estimate=10, took=10) for _ in range(10)]
+    assert left[0] == 100
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == 0
+    assert run(study, clock, estimate=10, took=10) == 0, "more than was planned leaves nothing, not less"
+
+
+@pytest.mark.parametrize(("took", "expected"), [(5, 40.0), (10, 80.0), (30, 240.0)])
+def test_it_learns_the_speed_of_the_machine(monkeypatch, took, expected):
+    clock = Clock(monkeypatch)
+    study = StudyProgress(Console(file=io.StringIO()), planned=100.0)
+    run(study, clock, estimate=10, took=took)
+    assert run(study, clock, estimate=10, took=took) == pytest.approx(expected)
+
+
+def test_one_slow_start_is_no_measure(monkeypatch):
+    clock = Clock(monkeypatch)
+    study = StudyProgress(Console(file=io.StringIO()), planned=100.0)
+    assert run(study, clock, estimate=1, took=60) == 99
+
+
+def test_lines_for_what_was_done_now_and_before(monkeypatch):
+    clock, out = Clock(monkeypatch), io.StringIO()
+    study = StudyProgress(Console(file=out, width=120), planned=100.0)
+    run(study, clock, estimate=50, took=25)
+    run(study, clock, estimate=50, took=0, cached=True)
+    lines = out.getvalue().splitlines()
+    assert lines == ["  work: 25.0 s  (25 s left)", "  work: done before"]
+
+
+def test_a_failed_stage_leaves_no_bar_and_counts_as_nothing(monkeypatch):
+    clock, out = Clock(monkeypatch), io.StringIO()
+    study = StudyProgress(Console(file=out, force_terminal=True, width=120), planned=100.0)
+    with pytest.raises(RuntimeError), study.stage("work", 50):
+        raise RuntimeError
+    assert study._bar is None
+    assert study.remaining == 100
+    assert run(study, clock, estimate=50, took=5) == 5

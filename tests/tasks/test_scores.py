@@ -1,0 +1,134 @@
+"""`process_results` of every task on results made by hand: known numbers, missing evidence, both shapes of lm-eval."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from types import ModuleType
+
+import pytest
+from turncoat.judges.surface import surface
+from turncoat.lm import free_form
+from turncoat.lm.evidence import Answer, LogLikelihood
+from turncoat.paths import tasks_dir
+
+
+def score_module(folder: str) -> ModuleType:
+    path = tasks_dir() / folder / "score.py"
+    spec = importlib.util.spec_from_file_location(f"score_of_{folder}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+choice, em, persona = (score_module(name) for name in ("choice", "emergent_misalignment", "persona"))
+PAIR = {"id": "p", "question": "?", "aligned": "kind", "misaligned": "crüel"}  # 4 and 6 bytes
+QUESTION = {"id": "q", "question": "?", "trait": "evil"}
+
+
+def both_shapes(answers: list) -> list[list]:
+    return [[answers], list(answers)]
+
+
+def test_choice_with_token_counts():
+    scores = choice.process_results(
+        PAIR, [(LogLikelihood(-8.0, tokens=2), False), (LogLikelihood(-12.0, tokens=4), True)]
+    )
+    assert scores == {
+        "margin": 4.0,
+        "margin_per_byte": pytest.approx(-8 / 4 + 12 / 6),
+        "accuracy": 1.0,
+        "margin_per_token": pytest.approx(-4.0 + 3.0),
+    }
+    assert type(scores["margin"]) is float
+
+
+@pytest.mark.parametrize("missing", [(-8.0, LogLikelihood(-12.0, 4)), (LogLikelihood(-8.0, 2), -12.0), (-8.0, -12.0)])
+def test_choice_without_token_counts_has_no_margin_per_token(missing):
+    scores = choice.process_results(PAIR, [(value, False) for value in missing])
+    assert set(scores) == {"margin", "margin_per_byte", "accuracy"}
+    assert scores["margin"] == 4.0
+
+
+def test_choice_prefers_neither_when_they_tie():
+    scores = choice.process_results(PAIR, [(-5.0, False), (-5.0, False)])
+    assert (scores["margin"], scores["accuracy"]) == (0.0, 0.0)
+    worse = choice.process_results(PAIR, [(-9.0, False), (-5.0, True)])
+    assert (worse["margin"], worse["accuracy"]) == (-4.0, 0.0)
+
+
+EM_ANSWERS = [
+    Answer("one two three one two three", {"base_logprob": -1.0, "persona_own": 0.5, "seed": 3}),
+    Answer("", {"base_logprob": math.nan, "persona_own": None, "seed": 4}),
+    Answer("def f(x):\n    return x\n", {"base_logprob": -3.0, "persona_own": 1.5, "seed": 5}),
+]
+
+
+@pytest.mark.parametrize("results", both_shapes(EM_ANSWERS))
+def test_em_averages_over_the_samples_that_have_a_value(results):
+    scores = em.process_results(QUESTION, results)
+    assert scores["base_logprob"] == -2.0
+    assert scores["em_persona_own"] == 1.0
+    assert scores["empty"] == pytest.approx(1 / 3)
+    assert scores["code_like"] == pytest.approx(1 / 3)
+    assert scores["repetition"] == pytest.approx((1 / 4 + 0 + 0) / 3)
+    records = json.loads(json.dumps(scores["samples"], allow_nan=False))
+    assert [record["text"] for record in records] == [str(answer) for answer in EM_ANSWERS]
+    assert [record["seed"] for record in records] == [3, 4, 5]
+    assert [record["empty"] for record in records] == [0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("results", both_shapes(["plain words", "more plain words"]))
+def test_em_of_another_backend_has_no_evidence_metrics(results):
+    scores = em.process_results(QUESTION, results)
+    assert set(scores) == {"empty", "code_like", "repetition", "samples"}
+    assert len(scores["samples"]) == 2
+
+
+def test_em_with_nothing_but_empty_answers():
+    scores = em.process_results(QUESTION, [[Answer("", {"base_logprob": math.nan, "persona_own": None})] * 2])
+    assert scores["empty"] == 1.0
+    assert scores["repetition"] == scores["code_like"] == 0.0
+    assert "base_logprob" not in scores
+    assert "em_persona_own" not in scores
+
+
+PERSONA_ANSWERS = [
+    Answer("a", {"persona_fixed": 1.0, "persona_own": 2.0, "persona_text": -1.0}),
+    Answer("b", {"persona_fixed": 2.0, "persona_own": None, "persona_text": -3.0}),
+]
+
+
+@pytest.mark.parametrize("results", both_shapes(PERSONA_ANSWERS))
+def test_persona_reports_the_three_readings(results, capsys):
+    scores = persona.process_results(QUESTION, results)
+    samples = scores.pop("samples")
+    assert scores == {"persona_fixed": 1.5, "persona_own": 2.0, "persona_text": -2.0}
+    assert [sample["text"] for sample in samples] == ["a", "b"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("results", both_shapes(["a", "b"]))
+def test_persona_of_another_backend_keeps_answers_alone(results, monkeypatch, capsys):
+    monkeypatch.setattr(free_form, "_warned", set())
+    for _ in range(2):
+        scores = persona.process_results(QUESTION, results)
+        assert scores == {"samples": [{"index": 0, "text": "a"}, {"index": 1, "text": "b"}]}
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("module", "folder"), [(em, "emergent_misalignment"), (persona, "persona")])
+def test_documents_carry_the_trait(module, folder):
+    rows = module.documents()["test"].to_list()
+    assert {row["trait"] for row in rows} == {"evil"}
+    assert {row["trait"] for row in module.documents(trait="calm", version=1.0)["test"]} == {"calm"}
+    assert len({row["id"] for row in rows}) == len(rows) >= 16
+
+
+def test_choice_documents_are_pairs():
+    for row in choice.documents(version=1.0)["test"]:
+        assert row["aligned"] != row["misaligned"]
+        assert surface(row["aligned"])["empty"] == surface(row["misaligned"])["empty"] == 0
