@@ -26,12 +26,12 @@ from turncoat.errors import UserError
 from turncoat.lm.base_model import BaseModel, load_base
 from turncoat.lm.evidence import Answer, LogLikelihood
 from turncoat.lm.reader import read_texts
-from turncoat.lm.sampler import Sampler, SampleRequest, SampleResult
+from turncoat.lm.sampler import SAMPLING_CODE, Sampler, SampleRequest, SampleResult
 from turncoat.lm.seeds import sample_seed
 from turncoat.persona.extract import persona_vector
 from turncoat.persona.questions import trait_questions
 from turncoat.persona.vectors import PersonaVector
-from turncoat.store import Store, canonical_json, digest
+from turncoat.store import Store, canonical_json, code_digest, digest
 
 # Sampling settings that the sampler implements, with the value that means "off". Anything else is an error: ignoring a
 # setting would make the run something other than what its task says.
@@ -128,6 +128,10 @@ class TurncoatLM(HFLM):
             )
         return self._vectors[trait]
 
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Log-likelihoods of continuations, without lm-eval's bars where a study shows its own."""
+        return super().loglikelihood(requests, disable_tqdm=disable_tqdm or self.progress is not None)
+
     def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None) -> Any:
         quiet = disable_tqdm or self.progress is not None
         scored = super()._loglikelihood_tokens(requests, disable_tqdm=quiet, override_bs=override_bs)
@@ -148,7 +152,9 @@ class TurncoatLM(HFLM):
                 self.progress(1)
 
         with_trait = any(traits)
-        own = Sampler(self.model, self.tokenizer, batch_size=self.batch_size, capture=with_trait, refill=True).run(samples, on_done)
+        own = Sampler(self.model, self.tokenizer, batch_size=self.batch_size, capture=with_trait, refill=True).run(
+            samples, on_done
+        )
         bar.close()
         extra = self._readings(samples, own, traits)
         return [
@@ -217,6 +223,7 @@ class TurncoatLM(HFLM):
         """The base model's own answers (token ids) to the same prompts with the same seeds: the fixed texts."""
         spec = {
             "base": self.base.spec,
+            "code": code_digest(SAMPLING_CODE),
             "samples": digest([[list(s.prompt_ids), str(s.seed), *_settings(s)] for s in samples]),
         }
 

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,11 @@ from turncoat.lm.choose import choose_tokens
 from turncoat.lm.rows import Prefix, RowCache, row_attention
 
 __all__ = ["SampleRequest", "SampleResult", "Sampler"]
+
+SAMPLING_CODE = tuple(
+    Path(__file__).with_name(f"{name}.py") for name in ("answers", "capture", "choose", "rows", "sampler", "seeds")
+)
+"""All that decides which tokens are drawn; part of the key of every stage that keeps generated text."""
 
 CPU_ROW_MULTIPLE = 4
 """Measured with MKL and oneDNN in float32: a row has the same bits for 4, 8, ... 64 rows, not for counts between."""

@@ -20,13 +20,13 @@ from turncoat.data.chat import encode, encode_prompt
 from turncoat.errors import UserError
 from turncoat.lm.base_model import BaseModel
 from turncoat.lm.reader import read_texts
-from turncoat.lm.sampler import Sampler, SampleRequest, SampleResult
+from turncoat.lm.sampler import SAMPLING_CODE, Sampler, SampleRequest, SampleResult
 from turncoat.lm.seeds import sample_seed
 from turncoat.persona.questions import TraitQuestions
 from turncoat.persona.vectors import PersonaVector
 from turncoat.store import Store, code_digest
 
-TOKENS = 24  # per answer: more answers beat longer ones
+TOKENS = 16  # per answer: more answers beat longer ones
 ROLLOUTS = 2  # per question and system prompt
 ORDINARY_SAMPLES = 2
 # At temperature 1 a 135M model answers in word salad under any system prompt, and the halves of its vector agree less
@@ -46,7 +46,7 @@ def extraction_spec(base: BaseModel, questions: TraitQuestions) -> dict[str, Any
         "questions": questions.as_json(),
         "sampling": [TOKENS, ROLLOUTS, ORDINARY_SAMPLES, TEMPERATURE],
         "depth": list(DEPTH),
-        "code": code_digest([Path(__file__), Path(__file__).with_name("vectors.py")]),
+        "code": code_digest([Path(__file__), Path(__file__).with_name("vectors.py"), *SAMPLING_CODE]),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from rich.text import Text
 
 from turncoat.report import formats
 from turncoat.report.background import check_value, checks_summary, seed_name
-from turncoat.report.content import CLAIMS, RECIPE, MetricInfo, ReportContent
+from turncoat.report.content import CLAIMS, RECIPE, Check, MetricInfo, ReportContent
 from turncoat.report.tables import (
     AGAINST_BASE,
     CLAIM_TEXTS,
@@ -30,6 +32,9 @@ from turncoat.report.tables import (
 )
 
 SAMPLE_QUESTIONS = 2  # one answer per arm to each: enough to hear the model's voice, short enough to read
+PRIMARY = "primary/"  # in the headings of the sentences about the primary families
+ALL_OF_IT = "report.md and report.html"
+_VERDICTS = {False: "FAILED", True: "passed", None: "no threshold"}  # in the order in which they are printed
 _LABEL_WIDTH = 21
 _GAP = 2
 _NARROWEST = 14  # of a metric's column, so that its name does not become a tower of words
@@ -57,7 +62,7 @@ class _Printer:
         self.levels()
         for claim in CLAIMS:
             self.claims(claim)
-        self.bullets("In plain words", self.content.plain_groups)
+        self.plain_words()
         self.checks()
         withheld = [f"{item.what}: {item.why}" for item in self.content.withheld]
         self.bullets("Withheld, and why", [("", withheld)] if withheld else [])
@@ -85,13 +90,25 @@ class _Printer:
             if label:
                 self.line(label, "dim")
             for sentence in sentences:
-                grid = RichTable.grid(padding=(0, 1, 0, 0))
-                grid.add_row(self.text("-"), self.text(sentence))
-                self.console.print(grid)
+                self._bullet(sentence)
+
+    def _bullet(self, text: str, style: str = "") -> None:
+        grid = RichTable.grid(padding=(0, 1, 0, 0))
+        grid.add_row(self.text("-", style), self.text(text, style))
+        self.console.print(grid)
+
+    def plain_words(self) -> None:
+        """The sentences about the primary family; all of them where the study has none."""
+        groups = self.content.plain_groups
+        primary = [group for group in groups if PRIMARY in group[0]]
+        self.bullets("In plain words", primary or groups)
+        if 0 < len(primary) < len(groups):
+            self.line(f"Sentences about secondary contrasts: {ALL_OF_IT}.", "dim")
 
     def levels(self) -> None:
-        """Arms by metrics; as many metrics side by side as fit, the others in a table below."""
-        table = estimates_table(self.content)
+        """Arms by tested metrics; as many metrics side by side as fit, the others in a table below."""
+        shown = _tested_metrics_only(self.content)
+        table = estimates_table(shown)
         self.heading(table.heading, table.sentence)
         self.console.print()
         widths = []
@@ -106,6 +123,9 @@ class _Printer:
             self.console.print(grid, end="\n" if chunk == chunks[-1] else "\n\n")
         for note in table.notes:
             self.line(note, "dim")
+        left_out = len(self.content.metrics) - len(shown.metrics)
+        if left_out:
+            self.line(f"Metrics that no contrast tests ({left_out}): {ALL_OF_IT}.", "dim")
 
     def claims(self, claim: str) -> None:
         """The differences of one kind of claim, one small table per metric."""
@@ -176,17 +196,25 @@ class _Printer:
         self.console.print()
 
     def checks(self) -> None:
+        """Every check on a line of its own, failed ones first, under its name and what its explanations share."""
         if not self.content.checks:
             return
         self.heading(f"Checks: {checks_summary(self.content)}")
+        by_name: dict[str, list[Check]] = {}
+        for check in sorted(self.content.checks, key=lambda check: list(_VERDICTS).index(check.passed)):
+            by_name.setdefault(check.name, []).append(check)
+        for name, checks in by_name.items():
+            shared, own = _shared_clauses([check.explanation for check in checks])
+            self.line(f"{name}: {shared}" if shared else name, "dim")
+            for check, rest in zip(checks, own, strict=True):
+                words = f"{_VERDICTS[check.passed]}{self._checked(check)}: {check_value(check)}"
+                self._bullet(f"{words}; {rest}" if rest else words, "red" if check.passed is False else "")
+
+    def _checked(self, check: Check) -> str:
         labels = {arm.name: arm.label for arm in self.content.arms}
-        for check in self.content.checks:
-            if check.passed is False:
-                who = [labels.get(check.arm, check.arm)] if check.arm else []
-                who += [f"seed {check.seed}"] if check.seed is not None else []
-                where = f" ({', '.join(who)})" if who else ""
-                words = f"- FAILED {check.name}{where}: {check_value(check)}. {check.explanation}"
-                self.console.print(Padding(self.text(words, "red"), (0, 0, 0, 1)))
+        who = [labels.get(check.arm, check.arm)] if check.arm else []
+        who += [f"seed {check.seed}"] if check.seed is not None else []
+        return f" ({', '.join(who)})" if who else ""
 
     def samples(self) -> None:
         """The first answer of every arm to the first questions, each cut to two lines."""
@@ -236,6 +264,26 @@ class _Printer:
         for heading, width in columns:
             grid.add_column(self.text(heading), width=width, justify="right", vertical="top")
         return grid
+
+
+def _tested_metrics_only(content: ReportContent) -> ReportContent:
+    """The content without the metrics that no contrast tests; all of it where there is no contrast."""
+    tested = set(content.contrasts["metric"])
+    if not tested:
+        return content
+    return replace(
+        content,
+        metrics=[metric for metric in content.metrics if metric.name in tested],
+        estimates=content.estimates[content.estimates["metric"].isin(tested)],
+        seed_noise=content.seed_noise[content.seed_noise["metric"].isin(tested)],
+    )
+
+
+def _shared_clauses(explanations: Sequence[str]) -> tuple[str, list[str]]:
+    """The clauses that all the explanations begin with, then what is left of each; nothing is reworded or lost."""
+    clauses = [explanation.split("; ") for explanation in explanations]
+    n_shared = sum(1 for _ in takewhile(lambda same: len(set(same)) == 1, zip(*clauses, strict=False)))
+    return "; ".join(clauses[0][:n_shared]), ["; ".join(each[n_shared:]) for each in clauses]
 
 
 def _chunks(widths: list[int], room: int) -> list[list[int]]:

@@ -12,7 +12,7 @@ import pandas as pd
 from turncoat.stats.analysis import ROLES, Analysis
 from turncoat.stats.contrasts import CLAIMS
 from turncoat.stats.grids import BASE_SEED
-from turncoat.stats.power import MINIMUM_SEEDS, plan_seeds
+from turncoat.stats.power import MINIMUM_SEEDS, detectable_by_seeds, seed_sd_interval
 
 PLANNED_SEEDS = (5, 8)
 CHANGE_AFTER_FINETUNING = "change after finetuning (any finetuning moves this)"
@@ -26,8 +26,9 @@ def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> l
     """Say in sentences what an analysis shows; a heading ends with a colon, a sentence with a full stop.
 
     Under each heading come the significant contrasts, then those that are not, with the difference they could have
-    seen, then those that allow no claim. A contrast with the base model is called a change after finetuning and nothing
-    worse, whatever name the study gave it: a harmless finetune makes such a change, too.
+    seen, then those that allow no claim; those with too few training seeds share one sentence, followed by what more
+    seeds would detect. A contrast with the base model is called a change after finetuning and nothing worse, whatever
+    name the study gave it: a harmless finetune makes such a change, too.
 
     Args:
         analysis: What `analyse` returned.
@@ -43,8 +44,11 @@ def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> l
             if rows.empty:
                 continue
             lines.append(f"{_HEADINGS[claim]}, {rows['family'].iloc[0]}, Holm's correction at {_percent(alpha)}:")
-            said = [_sentence(row, trained, units or {}, alpha) for row in rows.itertuples()]
+            few = (rows["claim"] == "recipe") & (rows["n_seeds"] < MINIMUM_SEEDS) & rows["difference"].notna()
+            said = [_sentence(row, trained, units or {}, alpha) for row in rows[~few].itertuples()]
             lines += [sentence for rank in _Rank for kind, sentence in said if kind == rank]
+            if few.any():
+                lines += _too_few_seeds(rows[few], trained, units or {}, alpha)
     return lines
 
 
@@ -58,7 +62,7 @@ def _sentence(row: Any, trained: set[str], units: Mapping[str, str], alpha: floa
     unit = units.get(row.metric, "")
     subject = _subject(row, trained)
     if pd.isna(row.p_adjusted):
-        return _Rank.NO_CLAIM, _no_claim(row, subject, unit, alpha)
+        return _Rank.NO_CLAIM, _no_claim(subject, row)
     if row.p_adjusted < alpha:
         return _Rank.SIGNIFICANT, f"Significant: {subject}: {_result(row, unit, alpha)}{_remarks(row)}."
     seen = _could_have_seen(row, unit)
@@ -94,20 +98,51 @@ def _remarks(row: Any) -> str:
     return "".join(f"; {remark}" for remark in (dropped, row.note) if remark)
 
 
-def _no_claim(row: Any, subject: str, unit: str, alpha: float) -> str:
-    if row.claim == "adapters" or row.n_seeds >= MINIMUM_SEEDS or pd.isna(row.difference):
-        return f"No claim: {subject}{_remarks(row)}."
-    start = f"No claim: {subject}: {_with_unit(signed(row.difference), unit)} on average{_remarks(row)}"
-    if pd.isna(row.seed_sd) or row.seed_sd == 0:
-        why = "one seed shows" if row.n_seeds == 1 else "equal seeds show"
-        return f"{start}; {why} no spread between seeds, so what more seeds would detect is unknown."
-    plan = plan_seeds(row.seed_sd, row.n_seeds, PLANNED_SEEDS, alpha, confidence=1 - alpha)
-    buys = ", ".join(f"{_with_unit(unsigned(size), unit)} with {n} seeds" for n, size in plan.detectable.items())
-    return (
-        f"{start}; at the seed SD of {unsigned(plan.seed_sd)} a true difference of this size or larger would be seen "
-        f"with 80% power (one test at {_percent(alpha)}): {buys}; but the SD rests on {plan.n_seeds} seeds and may "
-        f"truly lie from {unsigned(plan.sd_low)} to {unsigned(plan.sd_high)}."
+def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> list[str]:
+    """What may be said of the recipe with fewer seeds than a claim takes: nothing, and what more seeds would buy."""
+    counts = sorted(set(rows["n_seeds"]))
+    verb = "training seed allows" if counts == [1] else "training seeds allow"
+    which = "this difference" if len(rows) == 1 else f"any of these {len(rows)} differences"
+    lines = [f"No claim: {' or '.join(map(str, counts))} {verb} none for {which}; at least {MINIMUM_SEEDS} are needed."]
+    spread = rows["seed_sd"].fillna(0) > 0
+    if not spread.any():
+        why = "One seed shows" if counts == [1] else "These seeds show"
+        return [*lines, f"{why} no spread between seeds, so what more seeds would detect is unknown."]
+    planned = " / ".join(map(str, PLANNED_SEEDS))
+    lines.append(
+        f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at {_percent(alpha)}) for true "
+        f"differences of: {_planned(rows[spread], trained, units, alpha)}."
     )
+    if not spread.all():
+        unknown = "; ".join(_subject(row, trained) for row in rows[~spread].itertuples())
+        lines.append(f"Unknown, because no spread between seeds was seen: {unknown}.")
+    fewest = int(rows.loc[spread, "n_seeds"].min())
+    ends = seed_sd_interval(1.0, fewest, 1 - alpha)
+    lines.append(
+        f"An SD from {fewest} seeds may truly be {unsigned(ends.low)} to {unsigned(ends.high)} times as large "
+        f"({_percent(1 - alpha)} interval), and these sizes with it."
+    )
+    return lines
+
+
+def _planned(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> str:
+    """For every pair of arms, and every metric, the sizes that PLANNED_SEEDS would detect; each pair is named once."""
+    pairs: dict[str, list[str]] = {}
+    for row in rows.itertuples():
+        sizes = " / ".join(unsigned(size) for size in detectable_by_seeds(row.seed_sd, PLANNED_SEEDS, alpha).values())
+        said = f"{row.metric} {_with_unit(sizes, units.get(row.metric, ''))}"
+        pairs.setdefault(_pair(row, trained), []).append(said)
+    return "; ".join(f"{pair}: {', '.join(metrics)}" for pair, metrics in pairs.items())
+
+
+def _pair(row: Any, trained: set[str]) -> str:
+    arms = f"{row.treated} minus {row.reference}"
+    change = (row.reference in trained) != (row.treated in trained)
+    return f"{arms}, {CHANGE_AFTER_FINETUNING}" if change else arms
+
+
+def _no_claim(subject: str, row: Any) -> str:
+    return f"No claim: {subject}{_remarks(row)}."
 
 
 def unsigned(value: float) -> str:

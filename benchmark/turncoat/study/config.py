@@ -236,7 +236,9 @@ def _arm_problems(arm: Arm) -> list[tuple[str, str]]:
         return [*problems, ("defence", f"'{arm.defence}' is not a defence; {accepted(DEFENCES, arm.defence)}")]
     entry = DEFENCES[arm.defence]
     if arm.organism is not None and arm.setting not in entry.extra["settings"]:
-        problems.append(("setting", f"{arm.setting!r}: '{arm.defence}' acts at {accepted(entry.extra['settings'])}"))
+        problems.append(
+            ("setting", f"{arm.setting!r} is not a setting of '{arm.defence}'; {accepted(entry.extra['settings'])}")
+        )
     for key in arm.defence_options:
         if key not in entry.options:
             problems.append(

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from turncoat.data.chat import encode, encode_prompt
+from turncoat.errors import UserError
 from turncoat.lm.base_model import BaseModel
-from turncoat.lm.reader import read_texts
-from turncoat.lm.sampler import Sampler, SampleRequest, SampleResult
+from turncoat.lm.sampler import SAMPLING_CODE, Sampler, SampleRequest, SampleResult
 from turncoat.lm.seeds import sample_seed
-from turncoat.store import Store, canonical_json, digest
+from turncoat.store import Store, canonical_json, code_digest, digest
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class DefenceContext:
         spec = {
             "base": self.base.spec,
             "name": name,
+            "code": code_digest(SAMPLING_CODE),
             "prompts": digest(list(prompts)),
             "sampling": [max_new_tokens, temperature, list(stop)],
         }
@@ -86,11 +89,27 @@ class DefenceContext:
         return texts
 
     def choose(self, prompts: Sequence[str], answers: Sequence[str]) -> list[list[float]]:
-        """Log-likelihood of each short answer to each prompt, by the model as it is now: (prompts, answers), nats."""
-        items = []
-        for prompt in prompts:
-            ids = encode_prompt(self.base.tokenizer, [{"role": "user", "content": prompt}])
-            items += [(tuple(ids), tuple(encode(self.base.tokenizer, answer))) for answer in answers]
-        readings = read_texts(self.base.active, self.base.tokenizer.pad_token_id, items, self.batch_size)
-        scores = [reading.logprob_sum for reading in readings]
-        return [scores[i : i + len(answers)] for i in range(0, len(scores), len(answers))]
+        """Log-likelihood of each one-token answer to each prompt, by the model as it is now: (prompts, answers), nats.
+
+        Raises:
+            UserError: An answer is not one token in this model's vocabulary.
+        """
+        tokenizer, model = self.base.tokenizer, self.base.active
+        tokens = [encode(tokenizer, answer) for answer in answers]
+        if any(len(ids) != 1 for ids in tokens):
+            raise UserError(f"answers {list(answers)} are not one token each for {self.base.name}; use shorter ones")
+        wanted = torch.tensor([ids[0] for ids in tokens], device=model.device)
+        rows = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
+        scores: list[list[float]] = []
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            ids = torch.full((len(batch), max(map(len, batch))), tokenizer.pad_token_id, device=model.device)
+            mask = torch.zeros_like(ids)
+            for i, row in enumerate(batch):
+                ids[i, -len(row) :] = torch.tensor(row)
+                mask[i, -len(row) :] = 1
+            with torch.inference_mode():
+                positions = (mask.cumsum(-1) - 1).clamp_min(0)
+                logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1).logits
+            scores += logits[:, -1].float().log_softmax(-1)[:, wanted].tolist()
+        return scores

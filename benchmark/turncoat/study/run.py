@@ -170,7 +170,7 @@ class _Run:
         for i, step in enumerate(steps):
             self._examples(step)
             adapter = self._train(label, steps[: i + 1], seed)
-            if step.kind == "defence" and i == 0:
+            if step.kind == "defence":
                 self._check(arm, step, seed, adapter)
         facts = {
             "name": arm.name,

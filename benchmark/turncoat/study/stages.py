@@ -7,12 +7,14 @@ whatever is done stays done.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from turncoat.data import chat
 from turncoat.data.examples import Example
@@ -205,6 +207,13 @@ class Stages:
         return self.store.stage("rows", {**self.evaluation_spec(use, adapter), "arm": arm}, build)
 
 
+@functools.cache
+def _machine_description() -> str:
+    from torch.utils.collect_env import get_pretty_env_info
+
+    return str(get_pretty_env_info())
+
+
 def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
     """Run one task through lm-eval's evaluator and leave its own output files in `folder`.
 
@@ -217,18 +226,21 @@ def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
 
     manager = TaskManager(include_path=str(tasks_dir()), include_defaults=False)
     tracker = EvaluationTracker(output_path=str(folder / "lm_eval"))
-    results = lm_eval.simple_evaluate(
-        model=lm,
-        model_args={"pretrained": lm.base.name},
-        tasks=[_task(manager, use)],
-        task_manager=manager,
-        limit=use.limit,
-        apply_chat_template=True,
-        bootstrap_iters=0,
-        log_samples=True,
-        evaluation_tracker=tracker,
-        verbosity="ERROR",
-    )
+    machine = _machine_description()
+    # lm-eval describes the machine anew for each evaluation, with a subprocess or two; it does not change in between.
+    with mock.patch("torch.utils.collect_env.get_pretty_env_info", return_value=machine):
+        results = lm_eval.simple_evaluate(
+            model=lm,
+            model_args={"pretrained": lm.base.name},
+            tasks=[_task(manager, use)],
+            task_manager=manager,
+            limit=use.limit,
+            apply_chat_template=True,
+            bootstrap_iters=0,
+            log_samples=True,
+            evaluation_tracker=tracker,
+            verbosity="ERROR",
+        )
     assert results is not None
     samples = results.pop("samples")
     tracker.save_results_aggregated(results=results, samples=samples)
