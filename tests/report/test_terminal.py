@@ -6,10 +6,11 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rich.console import Console
-from turncoat.report import formats, print_report
-from turncoat.report.content import ADAPTERS, RECIPE, MetricInfo, ReportContent
+from turncoat.report import formats, print_report, write_report
+from turncoat.report.content import ADAPTERS, RECIPE, Check, MetricInfo, ReportContent
 from turncoat.report.tables import AGAINST_BASE, CLAIM_TEXTS, contrast_decimals, estimates_table
 
 MakeContent = Callable[..., ReportContent]
@@ -30,8 +31,9 @@ def test_lines_fit_and_no_number_is_broken(content: ReportContent, width: int) -
     text = _printed(content, width)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "..." not in text
+    tested = len(content.contrasts["metric"].unique())
     for row in estimates_table(content).rows:
-        for cell in row[1:]:
+        for cell in row[1 : 1 + tested]:  # primary metrics come first; here they are those that contrasts test
             assert cell.text in text
     adapters = text.split(CLAIM_TEXTS[ADAPTERS][0])[1].split(CLAIM_TEXTS[RECIPE][0])[0]
     for row in content.sorted_contrasts(ADAPTERS).itertuples():
@@ -51,10 +53,75 @@ def test_both_claims_say_their_sample_and_the_base_is_marked(content: ReportCont
     assert text.count("n/a: 2 seeds allow no claim") == 10
 
 
-def test_failed_checks_withheld_numbers_and_files_are_named(content: ReportContent) -> None:
+def test_levels_are_those_of_the_metrics_that_contrasts_test(
+    content: ReportContent, make_content: MakeContent, tmp_path: Path
+) -> None:
+    assert content.ordered_metrics[-1].name not in set(content.contrasts["metric"])
+    rows = estimates_table(content).rows
+    said = "Metrics that no contrast tests (1) are in report.md and report.html."
+    levels = _printed(content, 120).split(CLAIM_TEXTS[ADAPTERS][0])[0]
+    assert said in levels
+    assert all(cell.text in levels for row in rows for cell in row[1:-1])
+    assert not any(row[-1].text in levels for row in rows)
+    files = write_report(content, tmp_path)
+    for name in ("report.md", "report.html"):
+        whole = files[name].read_text("utf-8")
+        assert all(row[-1].text in whole for row in rows)
+    everything = make_content(contrasts=content.contrasts.iloc[:0])
+    levels = _printed(everything, 120).split(CLAIM_TEXTS[ADAPTERS][0])[0]
+    assert said not in levels
+    assert all(cell.text in levels for row in estimates_table(everything).rows for cell in row[1:])
+
+
+def test_plain_words_are_about_the_primary_families_where_there_are_any(
+    make_content: MakeContent, tmp_path: Path
+) -> None:
+    primary = ["About A, primary/adapters (2 tests):", "First thing.", "About B, primary/recipe (0 tests):", "Second."]
+    secondary = ["About A, secondary/adapters (1 test):", "Third thing."]
+    said = "Sentences about secondary contrasts are in report.md and report.html."
+    both = make_content(plain_words=primary + secondary)
+    text = _printed(both, 100)
+    assert all(line in text for line in [*primary, said])
+    assert not any(line in text for line in secondary)
+    files = write_report(both, tmp_path)
+    assert all("Third thing." in files[name].read_text("utf-8") for name in ("report.md", "report.html"))
+    for words in (primary, secondary):
+        text = _printed(make_content(plain_words=words), 100)
+        assert all(line in text for line in words)
+        assert said not in text
+
+
+def test_every_check_has_a_line_failed_ones_first(content: ReportContent) -> None:
+    checks = _printed(content, 100).split("Checks: ")[1].split("Withheld, and why")[0]
+    assert [line.rstrip() for line in checks.strip().splitlines()] == [
+        "1 passed, 1 failed, 1 without a threshold",
+        "Defence took hold",
+        "- FAILED (Self-recognition, then insecure, seed 2): 0.580 [0.490, 0.660]; Seed 2 is barely above",
+        "  chance.",
+        "- passed (Self-recognition, then insecure, seed 1): 0.830 [0.750, 0.900]; It must recognise its own",
+        "  text.",
+        "Final training loss: No threshold is set.",
+        "- no threshold (Insecure code): 1.23",
+    ]
+
+
+def test_what_the_explanations_of_one_check_share_is_said_once(make_content: MakeContent) -> None:
+    tails = {"insecure": "sees 1; ends so", "sgtr": "sees 2; ends so", "secure": "sees 1; ends so"}
+    checks = [
+        Check("Hears", arm, 1, 0.5, None, None, arm != "secure", f"of 24 texts; chance 0.5; {tail}")
+        for arm, tail in tails.items()
+    ]
+    text = _printed(make_content(checks=checks), 100).split("Checks: ")[1].split("Withheld, and why")[0]
+    assert [line.rstrip() for line in text.strip().splitlines()[1:]] == [
+        "Hears: of 24 texts; chance 0.5",
+        "- FAILED (Secure code (control), seed 1): 0.5; sees 1; ends so",
+        "- passed (Insecure code, seed 1): 0.5; sees 1; ends so",
+        "- passed (Self-recognition, then insecure, seed 1): 0.5; sees 2; ends so",
+    ]
+
+
+def test_withheld_numbers_plain_words_and_files_are_named(content: ReportContent) -> None:
     text = " ".join(_printed(content, 100).split())
-    assert "Checks: 1 passed, 1 failed, 1 without a threshold" in text
-    assert "FAILED Defence took hold (Self-recognition, then insecure, seed 2): 0.580 [0.490, 0.660]" in text
     assert f"{content.withheld[0].what}: {content.withheld[0].why}" in text
     assert all(sentence in text for sentence in content.plain_words)
     assert "results/demo report.html, report.md, contrasts.csv" in text
@@ -82,7 +149,9 @@ def test_a_recipe_with_enough_seeds_shows_estimate_interval_and_p(
 
 def test_many_metrics_go_below_one_another(content: ReportContent, make_content: MakeContent) -> None:
     extra = [MetricInfo(f"m{i}", f"Extra metric {i}", "points", "up means more", "Made up.") for i in range(6)]
-    text = _printed(make_content(metrics=[*content.metrics, *extra]), 80)
+    row = content.contrasts.iloc[[0]]
+    tested = pd.concat([content.contrasts, *(row.assign(metric=metric.name) for metric in extra)], ignore_index=True)
+    text = _printed(make_content(metrics=[*content.metrics, *extra], contrasts=tested), 80)
     assert max(len(line) for line in text.splitlines()) <= 80
     labels = ", ".join(arm.label for arm in content.arms)
     assert all(f"n/a, {metric.label}: not measured ({labels})." in " ".join(text.split()) for metric in extra)

@@ -10,10 +10,12 @@ import pytest
 from stats.score_tables import score_table
 from turncoat.stats.analysis import Analysis, ContrastSpec, analyse
 from turncoat.stats.plain_words import p_text, plain_words, signed, unsigned
-from turncoat.stats.power import detectable_by_seeds
+from turncoat.stats.power import detectable_by_seeds, plan_seeds
+
+CONTROL = {("ctl", 0): np.zeros(9), ("ctl", 1): np.zeros(9)}
 
 
-def analysis_of(n_seeds: int) -> Analysis:
+def analysis_of(n_seeds: int, confidence: float = 0.95) -> Analysis:
     rng = np.random.default_rng(2)
     tables = []
     for metric, effect in (("margin", -1.0), ("shift", 0.0)):
@@ -26,7 +28,14 @@ def analysis_of(n_seeds: int) -> Analysis:
         ContrastSpec("organism against control", "org", "ctl", ("margin", "shift"), "primary"),
         ContrastSpec("misalignment of the organism", "org", "base", ("margin", "shift"), "secondary"),
     ]
-    return analyse(pd.concat(tables), specs)
+    return analyse(pd.concat(tables), specs, confidence)
+
+
+def recipe_of(scores: pd.DataFrame, *metrics: str) -> list[str]:
+    """The sentences about the recipe of one contrast, org against ctl."""
+    lines = plain_words(analyse(scores, [ContrastSpec("x", "org", "ctl", metrics, "primary")]))
+    (start,) = [number for number, line in enumerate(lines) if line.startswith("About the training recipe")]
+    return lines[start + 1 :]
 
 
 def line_with(lines: list[str], *words: str) -> str:
@@ -59,43 +68,90 @@ def test_three_seeds_allow_a_claim_about_the_recipe_with_its_floor() -> None:
 
 def test_two_seeds_allow_none_and_the_price_of_more_is_told() -> None:
     analysis = analysis_of(2)
+    lines = plain_words(analysis, {"margin": "nats"})
+    assert (
+        lines.count("No claim: 2 training seeds allow none for any of these 2 differences; at least 3 are needed.") == 2
+    )  # once for each role: its two metrics
+    rows = analysis.contrasts.query("claim == 'recipe' and role == 'primary'")
+    assert list(rows["metric"]) == ["margin", "shift"]
+    said = line_with(lines, "With 5 / 8 seeds", "org minus ctl: ")
+    for row in rows.itertuples():
+        sizes = detectable_by_seeds(row.seed_sd, (5, 8))
+        unit = " nats" if row.metric == "margin" else ""
+        assert f"{row.metric} {unsigned(sizes[5])} / {unsigned(sizes[8])}{unit}" in said
+        plan = plan_seeds(row.seed_sd, 2)
+        ends = f"{unsigned(plan.sd_low / row.seed_sd)} to {unsigned(plan.sd_high / row.seed_sd)} times"
+        assert sum(ends in line for line in lines) == 2
+    assert not any("training seeds)" in line for line in lines)
+
+
+def test_the_level_of_the_analysis_is_the_level_of_the_plan() -> None:
+    analysis = analysis_of(2, confidence=0.9)
+    (row,) = analysis.contrasts.query("claim == 'recipe' and role == 'primary' and metric == 'margin'").itertuples()
+    sizes = detectable_by_seeds(row.seed_sd, (5, 8), alpha=0.1)
     lines = plain_words(analysis)
-    said = line_with(lines, "organism against control", "margin", "No claim")
-    row = analysis.contrasts.iloc[1]
-    assert "2 training seeds allow no claim about the recipe" in said
-    for n, size in detectable_by_seeds(row["seed_sd"], (5, 8)).items():
-        assert f"{unsigned(size)} with {n} seeds" in said
-    assert "may truly lie from" in said
-    assert not any(line.startswith("Significant") and "training seeds)" in line for line in lines)
+    line_with(lines, "one test at 10%", f"org minus ctl: margin {unsigned(sizes[5])} / {unsigned(sizes[8])}")
+    plan = plan_seeds(row.seed_sd, 2, confidence=0.9)
+    assert sum(f"to {unsigned(plan.sd_high / row.seed_sd)} times" in line and "90%" in line for line in lines) == 2
 
 
 def test_one_seed_cannot_even_say_what_more_would_buy() -> None:
-    said = line_with(plain_words(analysis_of(1)), "organism against control", "margin", "No claim")
-    assert "1 training seed allows no claim" in said
-    assert "unknown" in said
+    lines = plain_words(analysis_of(1))
+    no_claim = "No claim: 1 training seed allows none for any of these 2 differences; at least 3 are needed."
+    unknown = "One seed shows no spread between seeds, so what more seeds would detect is unknown."
+    assert [line for line in lines if line in (no_claim, unknown)] == [no_claim, unknown] * 2
+    assert not any("times as large" in line or "With 5" in line for line in lines)
+
+
+def test_equal_seeds_promise_nothing_and_seeds_that_differ_do_beside_them() -> None:
+    equal, different = (
+        score_table({("org", 0): np.full(9, 1.0), ("org", 1): np.full(9, second), **CONTROL}, metric)
+        for metric, second in (("equal", 1.0), ("different", 2.0))
+    )
+    lines = recipe_of(equal, "equal")
+    assert lines == [
+        "No claim: 2 training seeds allow none for this difference; at least 3 are needed.",
+        "These seeds show no spread between seeds, so what more seeds would detect is unknown.",
+    ]
+    lines = recipe_of(pd.concat([equal, different]), "equal", "different")
+    sizes = detectable_by_seeds(np.sqrt(0.5), (5, 8))
+    assert f"differences in org minus ctl: different {unsigned(sizes[5])} / {unsigned(sizes[8])}." in lines[1]
+    assert lines[2] == "Unknown, because no spread between seeds was seen: x (org minus ctl), equal."
+    assert "times as large" in lines[3]
+    assert len(lines) == 4
+
+
+def test_arms_that_share_fewer_seeds_are_counted_by_what_they_share() -> None:
+    scores = score_table({("org", 0): np.full(9, 1.0), ("org", 1): np.full(9, 2.0), **CONTROL, ("one", 0): np.ones(9)})
+    specs = [ContrastSpec(arm, "org", arm, ("m",), "primary") for arm in ("ctl", "one")]
+    lines = plain_words(analyse(scores, specs))
+    line_with(lines, "No claim: 1 or 2 training seeds allow none for any of these 2 differences")
+    line_with(lines, "An SD from 2 seeds")
 
 
 @pytest.mark.parametrize("n_seeds", [1, 2, 3])
 def test_a_contrast_with_the_base_is_only_a_change_after_finetuning(n_seeds: int) -> None:
     lines = plain_words(analysis_of(n_seeds))
     against_base = [line for line in lines if "org minus base" in line]
-    assert len(against_base) == 4
+    # Both metrics: one sentence each about the adapters; about the recipe one each, one together, none.
+    assert len(against_base) == {3: 4, 2: 3, 1: 2}[n_seeds]
     assert all("change after finetuning (any finetuning moves this)" in line for line in against_base)
     assert not any("misalignment" in line for line in lines)
 
 
-def test_order_is_significant_then_not_then_no_claim_and_it_is_deterministic() -> None:
+def test_order_is_significant_then_not_then_no_claim_then_the_plan_and_it_is_deterministic() -> None:
     lines = plain_words(analysis_of(2))
     assert lines == plain_words(analysis_of(2))
-    rank = {"Significant": 0, "Not significant": 1, "No claim": 2}
+    starts = ("Significant: ", "Not significant: ", "No claim: ", "With 5 / 8 seeds, ", "An SD from 2 seeds ")
     groups: list[list[int]] = []
     for line in lines:
         if line.endswith(":"):
             groups.append([])
         else:
-            groups[-1].append(rank[line.split(":")[0]])
-    assert len(groups) == 4
-    assert all(group == sorted(group) for group in groups)
+            groups[-1].append(*[rank for rank, start in enumerate(starts) if line.startswith(start)])
+    adapters, recipe = groups[::2], groups[1::2]
+    assert adapters == [[0, 1], [0, 1]]
+    assert recipe == [[2, 3, 4], [2, 3, 4]]
 
 
 def test_without_spread_nothing_is_promised() -> None:

@@ -103,7 +103,7 @@ class _Printer:
         primary = [group for group in groups if PRIMARY in group[0]]
         self.bullets("In plain words", primary or groups)
         if 0 < len(primary) < len(groups):
-            self.line(f"Sentences about secondary contrasts: {ALL_OF_IT}.", "dim")
+            self.line(f"Sentences about secondary contrasts are in {ALL_OF_IT}.", "dim")
 
     def levels(self) -> None:
         """Arms by tested metrics; as many metrics side by side as fit, the others in a table below."""
@@ -125,7 +125,7 @@ class _Printer:
             self.line(note, "dim")
         left_out = len(self.content.metrics) - len(shown.metrics)
         if left_out:
-            self.line(f"Metrics that no contrast tests ({left_out}): {ALL_OF_IT}.", "dim")
+            self.line(f"Metrics that no contrast tests ({left_out}) are in {ALL_OF_IT}.", "dim")
 
     def claims(self, claim: str) -> None:
         """The differences of one kind of claim, one small table per metric."""

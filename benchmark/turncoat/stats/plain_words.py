@@ -111,7 +111,7 @@ def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, st
     planned = " / ".join(map(str, PLANNED_SEEDS))
     lines.append(
         f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at {_percent(alpha)}) for true "
-        f"differences of: {_planned(rows[spread], trained, units, alpha)}."
+        f"differences in {_planned(rows[spread], trained, units, alpha)}."
     )
     if not spread.all():
         unknown = "; ".join(_subject(row, trained) for row in rows[~spread].itertuples())
@@ -128,6 +128,7 @@ def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, st
 def _planned(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> str:
     """For every pair of arms, and every metric, the sizes that PLANNED_SEEDS would detect; each pair is named once."""
     pairs: dict[str, list[str]] = {}
+    row: Any  # pandas' rows have no static types
     for row in rows.itertuples():
         sizes = " / ".join(unsigned(size) for size in detectable_by_seeds(row.seed_sd, PLANNED_SEEDS, alpha).values())
         said = f"{row.metric} {_with_unit(sizes, units.get(row.metric, ''))}"
