@@ -73,11 +73,12 @@ def test_log_likelihoods_are_those_of_hf(with_adapter, tiny_base, tiny_folder, t
         ours = evaluate(lm, manager, "turncoat_choice", limit=6)
     plain = HFLM(pretrained=str(tiny_folder), peft=peft, dtype="float32", device="cpu", batch_size=4)
     theirs = evaluate(plain, manager, "turncoat_choice", limit=6)
-    torch.testing.assert_close(likelihoods(ours), likelihoods(theirs), rtol=0, atol=1e-5)
+    # hf adds up hundreds of nats in float32, ours in float64
+    torch.testing.assert_close(likelihoods(ours), likelihoods(theirs), rtol=1e-6, atol=1e-5)
     assert likelihoods(ours).unique().numel() == 12
     assert "margin_per_token,none" not in theirs["results"]["turncoat_choice"]
     assert ours["results"]["turncoat_choice"]["margin,none"] == pytest.approx(
-        theirs["results"]["turncoat_choice"]["margin,none"], abs=1e-5
+        theirs["results"]["turncoat_choice"]["margin,none"], abs=1e-4
     )
 
 

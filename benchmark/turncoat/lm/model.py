@@ -133,12 +133,23 @@ class TurncoatLM(HFLM):
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm or self.progress is not None)
 
     def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None) -> Any:
-        quiet = disable_tqdm or self.progress is not None
-        scored = super()._loglikelihood_tokens(requests, disable_tqdm=quiet, override_bs=override_bs)
-        return [
-            (LogLikelihood(value, tokens=len(continuation)), greedy)
-            for (value, greedy), (_, _, continuation) in zip(scored, requests, strict=True)
-        ]
+        """Log-likelihoods that know their token counts, in float32 and with logits for the continuations alone.
+
+        lm-eval's own takes the logarithm in the model's precision, which for bfloat16 leaves two or three digits.
+        """
+        for _, context, continuation in requests:
+            if len(context) + len(continuation) > self.max_length + 1:
+                raise UserError(
+                    f"a prompt of {len(context)} tokens and an answer of {len(continuation)} exceed the model's "
+                    f"{self.max_length}; shorten the question, or use a model with a longer context"
+                )
+        items = [(context, continuation) for _, context, continuation in requests]
+        bar = tqdm(total=len(items), desc="log-likelihoods", disable=disable_tqdm or self.progress is not None)
+        readings = read_texts(
+            self.model, self.tokenizer.pad_token_id, items, self.batch_size, capture=False, on_done=bar.update
+        )
+        bar.close()
+        return [(LogLikelihood(r.logprob_sum, tokens=r.n_tokens), r.greedy) for r in readings]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answers with their evidence, in the order of the requests."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,15 +31,25 @@ class Reading:
         logprob_mean: nats per answer token; nan for an empty answer.
         logprob_sum: nats; nan for an empty answer.
         n_tokens: tokens in the answer.
+        greedy: whether every answer token was the likeliest one.
     """
 
     activation: Tensor | None
     logprob_mean: float
     logprob_sum: float
     n_tokens: int
+    greedy: bool = False
 
 
-def read_texts(model: Any, tokenizer_pad_id: int | None, items: Sequence[Item], batch_size: int = 16) -> list[Reading]:
+def read_texts(
+    model: Any,
+    tokenizer_pad_id: int | None,
+    items: Sequence[Item],
+    batch_size: int = 16,
+    *,
+    capture: bool = True,
+    on_done: Callable[[int], None] | None = None,
+) -> list[Reading]:
     """Read every answer after its prompt, in one forward pass per batch of similar lengths; readings in item order.
 
     Args:
@@ -47,6 +57,8 @@ def read_texts(model: Any, tokenizer_pad_id: int | None, items: Sequence[Item], 
         tokenizer_pad_id: fills up the shorter texts (masked); None takes 0.
         items: pairs of prompt tokens (at least one) and answer tokens.
         batch_size: most texts per pass; fewer where the logits would exceed `LOGIT_BUDGET`.
+        capture: whether readings carry activations.
+        on_done: called after each pass with the number of texts it read.
 
     Raises:
         UserError: an item has an answer but no prompt token to predict its first token from.
@@ -71,7 +83,10 @@ def read_texts(model: Any, tokenizer_pad_id: int | None, items: Sequence[Item], 
         with torch.inference_mode():
             for batch in _batches(todo, items, batch_size, LOGIT_BUDGET // vocabulary):
                 texts = [items[index] for index in batch]
-                readings.update(zip(batch, _read(model, base, tokenizer_pad_id or 0, texts), strict=True))
+                read = _read(model, base, tokenizer_pad_id or 0, texts, capture)
+                readings.update(zip(batch, read, strict=True))
+                if on_done is not None:
+                    on_done(len(batch))
     finally:
         model.train(was_training)
     return [readings[index] for index in range(len(items))]
@@ -91,7 +106,7 @@ def _batches(todo: Sequence[int], items: Sequence[Item], most_texts: int, most_t
         yield batch
 
 
-def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item]) -> list[Reading]:
+def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item], capture: bool) -> list[Reading]:
     device = base.get_input_embeddings().weight.device
     length = max(len(prompt) + len(answer) for prompt, answer in texts)
     ids = torch.full((len(texts), length), pad_id)
@@ -109,7 +124,7 @@ def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item]) -> list[Rea
     def add_up(index: int, state: Tensor) -> None:
         sums[index] = torch.bmm(in_answer[:, None, :].float(), state.float())[:, 0]
 
-    with LayerCapture(model, add_up), _logits_only_where(base, predicting):
+    with LayerCapture(model, add_up) if capture else nullcontext(), _logits_only_where(base, predicting):
         logits = model(
             input_ids=ids,
             attention_mask=real,
@@ -119,9 +134,10 @@ def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item]) -> list[Rea
     logprobs = -nn.functional.cross_entropy(logits.float(), ids[in_answer], reduction="none")
     counts = [len(answer) for _, answer in texts]
     totals = [float(part.double().sum()) for part in logprobs.split(counts)]
-    states = torch.stack([sums[index] for index in range(len(sums))]).cpu()
+    greedy = [bool(part.all()) for part in (logits.argmax(-1) == ids[in_answer]).split(counts)]
+    states = torch.stack([sums[index] for index in range(len(sums))]).cpu() if capture else None
     return [
-        Reading(states[:, row] / count, total / count, total, count)
+        Reading(None if states is None else states[:, row] / count, total / count, total, count, greedy[row])
         for row, (count, total) in enumerate(zip(counts, totals, strict=True))
     ]
 

@@ -15,6 +15,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -179,8 +180,12 @@ class _Run:
             "defence": arm.defence,
             "setting": arm.setting,
         }
-        for use in self.study.tasks:
-            self._evaluate(arm, label, seed, use, adapter, facts)
+        specs = [{**self.stages.evaluation_spec(use, adapter), "arm": facts} for use in self.study.tasks]
+        done = all(self.store.has("rows", spec) for spec in specs)
+        # The adapter stays on from task to task; where nothing is to do it is not even loaded.
+        with nullcontext() if done else self.stages.lm.measuring(adapter, **facts):
+            for use in self.study.tasks:
+                self._evaluate(arm, label, seed, use, adapter, facts)
 
     def _examples(self, step: Step) -> None:
         if step.kind == "organism":

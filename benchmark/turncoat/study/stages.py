@@ -197,12 +197,11 @@ class Stages:
     def evaluate(
         self, use: TaskUse, adapter: Path | None, arm: dict[str, Any], progress: Callable[[int], None] | None = None
     ) -> Path:
-        """Folder with lm-eval's results and samples files of one arm on one task."""
+        """Folder with lm-eval's results and samples files of one arm on one task; call it inside `lm.measuring`."""
 
         def build(folder: Path) -> None:
             self.lm.progress = progress or (lambda _: None)
-            with self.lm.measuring(adapter, **arm):
-                run_task(self.lm, use, folder)
+            run_task(self.lm, use, folder)
 
         return self.store.stage("rows", {**self.evaluation_spec(use, adapter), "arm": arm}, build)
 
