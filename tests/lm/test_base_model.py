@@ -245,3 +245,8 @@ def test_the_chat_template_is_part_of_what_identifies_a_base(tiny_base):
         assert tiny_base.spec["chat_template"] != before["chat_template"]
     finally:
         tiny_base.tokenizer.chat_template = template
+
+
+def test_a_slip_in_a_registry_name_is_not_looked_for_on_the_hub():
+    with pytest.raises(UserError, match="did you mean 'smollm2-135m'"):
+        load_base("smollm2-136m")

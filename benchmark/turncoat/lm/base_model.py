@@ -7,6 +7,7 @@ with base.adapter(folder) as model:   # PeftModel; `base.model` is restored on l
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -169,6 +170,12 @@ def load_base(name: str, *, dtype: str = "auto", device: str | None = None, **fr
         return _LOADED[key]
     path = str(model_folder(name)) if name in REGISTRY_MODELS else name
     is_folder = Path(path).is_dir()
+    close = difflib.get_close_matches(name, REGISTRY_MODELS, n=1, cutoff=0.8)
+    if not is_folder and name not in REGISTRY_MODELS and close:
+        # A slip of the keyboard would otherwise be looked for on the hub, with a minute of retries where there is none.
+        raise UserError(
+            f"'{name}' is not a model; did you mean '{close[0]}'? Registry models: {', '.join(REGISTRY_MODELS)}"
+        )
     wanted = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **from_pretrained)
