@@ -120,7 +120,7 @@ def read_rows(
     names = {told: name for name, told in known.items()}
     for arm in study.arms:
         for seed in _seeds(arm, study):
-            for use in () if (arm.name, seed) in failed else study.tasks:
+            for use in () if (arm.name, seed) in failed else filter(arm.measured_by, study.tasks):
                 there = rows / arm.name / ("base" if seed == BASE_SEED else f"seed-{seed}") / use.task
                 found = sample_files(there, use.task)
                 if len(found) != 1:

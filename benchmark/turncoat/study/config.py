@@ -50,6 +50,11 @@ class Arm(_Strict):
     setting: Literal["prevention", "in_training", "reversal", "inference"] | None = None
     defence_options: dict[str, Any] = {}
     defence_training: dict[str, Any] = {}
+    tasks: tuple[str, ...] = Field(default=(), description="which of the study's tasks measure it; all if empty")
+
+    def measured_by(self, use: TaskUse) -> bool:
+        """Whether one of the study's tasks measures this arm: a partner arm needs no more than its held-out loss."""
+        return not self.tasks or use.task in self.tasks
 
     @property
     def is_base(self) -> bool:
@@ -263,6 +268,12 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
     except UserError as error:
         problems.append((("judge",), str(error)))
     known = task_names()
+    used = [use.task for use in study.tasks]
+    for i, arm in enumerate(study.arms):
+        for j, task in enumerate(arm.tasks):
+            if task not in used:
+                text = f"'{task}' is not a task of this study; {accepted(used, task)}"
+                problems.append((("arms", i, "tasks", j), text))
     for i, use in enumerate(study.tasks):
         if use.task not in known:
             problems.append((("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}"))
@@ -272,6 +283,11 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
             if name not in arms:
                 problems.append((("contrasts", i, *side), f"'{name}' is not an arm; {accepted(arms, name)}"))
         for metric in contrast.metrics:
+            task = measured.get(metric, ("", ""))[0]
+            for side, name in contrast.arms.items():
+                if any(own.name == name and own.tasks and task not in own.tasks for own in study.arms):
+                    text = f"'{name}' is not measured by {task}, which has '{metric}'; add it to the arm's tasks"
+                    problems.append((("contrasts", i, *side), text))
             if metric not in measured and all(use.task in known for use in study.tasks):
                 text = f"no task of this study measures '{metric}'; {accepted(measured, metric)}"
                 problems.append((("contrasts", i, "metrics"), text))

@@ -32,7 +32,7 @@ from turncoat.lm.catalogue import is_judged
 from turncoat.persona.extract import TOKENS, answer_count, extraction_spec, persona_vector
 from turncoat.persona.questions import TraitQuestions, trait_questions
 from turncoat.registry import DEFENCES
-from turncoat.store import Store
+from turncoat.store import Store, digest, file_digest
 from turncoat.study.adapters import Options, Step, steps_of
 from turncoat.study.config import Arm, Study, TaskUse
 from turncoat.study.progress import StudyProgress, duration
@@ -78,6 +78,7 @@ class _Run:
         self._costs: dict[str, dict[str, float]] = {}
         self.checks: list[dict[str, Any]] = []
         self.training: list[dict[str, Any]] = []
+        self.measured: list[dict[str, Any]] = []
         self.failed: list[dict[str, Any]] = []
         self.rows: list[tuple[Arm, int, TaskUse, Path]] = []
 
@@ -106,17 +107,17 @@ class _Run:
         if not self.store.has("persona", extraction_spec(self.base, questions)):
             tokens["write"] += answers * TOKENS
         trained: set[tuple[Any, ...]] = set()
-        measured = 0
         for arm in self.study.arms:
             seeds = self.study.training_seeds if arm.is_trained else (BASE_SEED,)
-            measured += len(seeds)
             steps = steps_of(arm, self.study.training)
             trained |= {(seed, *steps[: i + 1]) for i in range(len(steps)) for seed in seeds}
         for key in trained:
             tokens["train"] += self._step_tokens(key[-1])
         for use in self.study.tasks:
+            measured = [arm for arm in self.study.arms if arm.measured_by(use)]
+            times = sum(len(self.study.training_seeds) if arm.is_trained else 1 for arm in measured)
             cost = self._task_tokens(use)
-            tokens = {k: v + measured * cost.get(k, 0.0) for k, v in tokens.items()}
+            tokens = {k: v + times * cost.get(k, 0.0) for k, v in tokens.items()}
         return {
             "write": tokens["write"] / _WRITE * self.scale,
             "read": tokens["read"] / _READ * self.scale,
@@ -201,6 +202,14 @@ class _Run:
                 if checked.get(acting) != adapter:
                     self._check(arm, *acting, seed, adapter, at_the_end=True)
         intervention = self.adapters.intervention(arm)
+        self.measured.append(
+            {
+                "arm": arm.name,
+                "seed": None if seed == BASE_SEED else seed,
+                "adapter": adapter and file_digest(adapter / "adapter_model.safetensors"),
+                "intervention": intervention and digest(intervention.described()),
+            }
+        )
         facts = {
             "name": arm.name,
             "seed": seed,
@@ -209,12 +218,13 @@ class _Run:
             "setting": arm.setting,
         }
         specs = {
-            use: {**self.stages.evaluation_spec(use, adapter, intervention), "arm": facts} for use in self.study.tasks
+            use: {**self.stages.evaluation_spec(use, adapter, intervention), "arm": facts}
+            for use in filter(arm.measured_by, self.study.tasks)
         }
         done = all(self.store.has("rows", spec) for spec in specs.values())
         # The adapter stays on from task to task; where nothing is to do it is not even loaded.
         with nullcontext() if done else self.stages.lm.measuring(adapter, intervention, **facts):
-            for use in self.study.tasks:
+            for use in specs:
                 self._evaluate(arm, label, seed, use, specs[use])
 
     def _examples(self, label: str, step: Step, seed: int) -> None:
@@ -300,6 +310,15 @@ class _Run:
         self.timings[use.task] = self.timings.get(use.task, 0.0) + (0.0 if done else _seconds(folder))
         self.rows.append((arm, seed, use, folder))
 
+    def _data(self) -> dict[str, dict[str, Any]]:
+        """The organisms' examples; those that the base model answers first are its own and carry no hash."""
+        found = {}
+        for name in dict.fromkeys(arm.organism for arm in self.study.arms if arm.organism):
+            if not find_organism(name).extra["answered_by_base"]:
+                examples = find_organism(name).build()
+                found[name] = {"examples": len(examples), "sha256": digest([dataclasses.astuple(e) for e in examples])}
+        return found
+
     def _judge(self) -> dict[str, Any] | None:
         """Who judged, and the error counts of its card that correct a rate; None if nobody did."""
         judge = judge_from_name(self.study.judge) if any(is_judged(use.task) for use in self.study.tasks) else None
@@ -332,6 +351,9 @@ class _Run:
             "persona": {"trait": self.vector.trait, "layer": self.vector.layer, **self.vector.card},
             "judge": self._judge(),
             "failed": self.failed,
+            # Which adapter each row came from, and which texts each organism was trained on: hashes of the bytes.
+            "measured": self.measured,
+            "data": self._data(),
             "checks": self.checks,
             "training": self.training,
             # Stages that were done before took no time now: keep what they took when they ran.
