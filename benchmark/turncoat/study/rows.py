@@ -6,7 +6,7 @@ import gzip
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,14 @@ def scores_of(path: Path, *, arm: str, seed: int, task: str) -> pd.DataFrame:
     Returns:
         Columns arm, seed, task, metric, question, value (mean over the question's samples), n_samples.
     """
+    return scores_in(sample_rows(path), arm=arm, seed=seed, task=task)
+
+
+def scores_in(rows: Iterable[dict[str, Any]], *, arm: str, seed: int, task: str) -> pd.DataFrame:
+    """`scores_of`, of rows that are there already."""
     found: dict[tuple[str, str], list[Any]] = {}
     samples: Counter[tuple[str, str]] = Counter()
-    for row in sample_rows(path):
+    for row in rows:
         for metric in row["metrics"]:
             value = row.get(metric)
             # `<metric>_stderr` is there to put a clustered standard error into lm-eval's own table.
@@ -94,8 +99,13 @@ def _is_number(value: Any) -> bool:
 
 def answers_of(path: Path, *, arm: str, seed: int) -> pd.DataFrame:
     """One row per answer of a free-form task's samples file; empty for other tasks."""
+    return answers_in(sample_rows(path), arm=arm, seed=seed)
+
+
+def answers_in(rows: Iterable[dict[str, Any]], *, arm: str, seed: int) -> pd.DataFrame:
+    """`answers_of`, of rows that are there already."""
     records = []
-    for row in sample_rows(path):
+    for row in rows:
         for sample in row.get("samples") or []:
             plain = {k: v for k, v in sample.items() if isinstance(v, int | float | str) or v is None}
             # A sample has a seed of its own; the table's is the training seed.

@@ -1,0 +1,86 @@
+"""What is wrong with an entry: one finding per place, with all that is needed to mend it.
+
+Finding("duplicate", "rows/defended/seed-0/turncoat_em.jsonl.gz", row=12, field="doc.id", value="power-01",
+        allowed="each question once", fix="remove one of lines 3 and 12")
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from turncoat.errors import UserError
+
+_LONG = 120  # characters of a value that are shown
+_SHOWN = 20  # findings of one rule that are printed; the rest is counted
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One violation of one rule.
+
+    Attributes:
+        rule: Name of the rule, such as "missing-question".
+        file: Path inside the entry, or "." for the entry as a whole.
+        row: Line number in that file, from 1; None where no line is meant.
+        field: Dotted field, such as "samples[0].aligned"; empty for a whole row or file.
+        value: The bad value, shortened and printable (`shown`).
+        allowed: What is accepted there.
+        fix: What to do about it.
+    """
+
+    rule: str
+    file: str
+    row: int | None = None
+    field: str = ""
+    value: str = ""
+    allowed: str = ""
+    fix: str = ""
+
+    def __str__(self) -> str:
+        place = self.file + (f", line {self.row}" if self.row is not None else "")
+        place += f", {self.field}" if self.field else ""
+        told = [f"{self.rule}: {place}"]
+        told += [f"  value: {self.value}"] if self.value else []
+        told += [f"  allowed: {self.allowed}"] if self.allowed else []
+        told += [f"  mend it: {self.fix}"] if self.fix else []
+        return "\n".join(told)
+
+
+class EntryRefused(UserError):
+    """An entry that breaks a rule; `findings` has all that was found before the checks had to stop."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = list(findings)
+        super().__init__(summary(self.findings))
+
+
+def shown(value: Any) -> str:
+    """A value on one line, in ASCII, cut to what helps: an entry's text must not write to the terminal as it likes."""
+    if isinstance(value, str):
+        text = json.dumps(value[: 2 * _LONG])
+    else:
+        try:
+            text = json.dumps(value)
+        except (TypeError, ValueError, RecursionError):
+            text = ascii(type(value).__name__)
+    return (
+        text
+        if len(text) <= _LONG
+        else f"{text[:_LONG]}... ({len(value) if hasattr(value, '__len__') else len(text)} long)"
+    )
+
+
+def summary(findings: list[Finding]) -> str:
+    """All findings as text, at most some of each rule."""
+    by_rule: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_rule.setdefault(finding.rule, []).append(finding)
+    blocks = []
+    for rule, found in by_rule.items():
+        blocks += [str(finding) for finding in found[:_SHOWN]]
+        if len(found) > _SHOWN:
+            blocks.append(f"{rule}: {len(found) - _SHOWN} more of this kind")
+    return "\n".join(blocks)
