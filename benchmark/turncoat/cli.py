@@ -21,6 +21,7 @@ from turncoat.persona_command import persona_app
 from turncoat.power_command import power
 from turncoat.rates_command import rates
 from turncoat.tables_command import tables
+from turncoat.validate_command import validate
 
 app = typer.Typer(
     name="turncoat",
@@ -191,6 +192,7 @@ app.command("rates")(rates)
 app.command("compare")(compare)
 app.command("tables")(tables)
 app.command("power")(power)
+app.command("validate")(validate)
 app.add_typer(stats_app, name="stats")
 app.add_typer(persona_app, name="persona")
 

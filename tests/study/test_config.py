@@ -220,3 +220,22 @@ def test_ones_own_defence_is_found_on_the_include_path(tmp_path):
         assert load_study(path, include=(folder,)).arm("sgtr").defence == "mine_only"
     finally:
         DEFENCES.pop("mine_only", None)
+
+
+def test_an_arm_that_names_its_tasks_is_measured_by_those_alone(tmp_path):
+    text = LINES.replace(
+        "{name: insecure, organism: insecure_code}",
+        "{name: insecure, organism: insecure_code, tasks: [turncoat_choice]}",
+    )
+    study = load(tmp_path, text.replace("metrics: [margin, persona_own]", "metrics: [margin]"))
+    assert [use.task for use in study.tasks if study.arm("insecure").measured_by(use)] == ["turncoat_choice"]
+    assert all(study.arm("base").measured_by(use) for use in study.tasks)
+    with pytest.raises(
+        UserError,
+        match=r"mine.yaml, line 20, .*'insecure' is not measured by turncoat_persona, which has 'persona_own'",
+    ):
+        load(tmp_path, text)
+    with pytest.raises(
+        UserError, match=r"line 8, arms\[1\].tasks\[0\]: 'turncoat_em' is not a task of this study; .*turncoat_persona"
+    ):
+        load(tmp_path, text.replace("tasks: [turncoat_choice]", "tasks: [turncoat_em]"))

@@ -24,7 +24,7 @@ from turncoat.lm.base_model import LOADS
 from turncoat.persona import extract
 from turncoat.registry import ORGANISMS
 from turncoat.report.from_run import read_rows, report_run, run_content
-from turncoat.store import Store
+from turncoat.store import Store, file_digest
 from turncoat.study.config import Study, load_study
 from turncoat.study.run import run_study
 from turncoat.training import lora
@@ -119,6 +119,32 @@ def test_the_record_of_the_run(finished):
     assert {check["name"] for check in record["checks"]} >= {"recognises its own summary"}
     assert load_study(finished.out / "study.yaml") == finished.study
     assert "insecure, seed 0: train insecure_code" in finished.told
+
+
+def test_the_record_names_weights_and_data_by_their_hashes(finished):
+    record = json.loads((finished.out / "run.json").read_text(encoding="utf-8"))
+    weights = {entry["arm"]: entry["adapter"] for entry in record["measured"]}
+    assert list(weights) == list(ARMS)
+    assert weights["base"] is None
+    kept = {file_digest(path) for path in (finished.store.root / "adapter").glob("*/adapter_model.safetensors")}
+    assert {weights[arm] for arm in ARMS[1:]} <= kept
+    assert len(set(weights.values())) == len(ARMS), "no two arms of this study have the same weights"
+    assert set(record["data"]) == {"insecure_code", "secure_code"}
+    assert record["data"]["insecure_code"]["sha256"] != record["data"]["secure_code"]["sha256"]
+
+
+@pytest.mark.usefixtures("quick_extraction")
+def test_an_arm_is_measured_by_the_tasks_that_it_names(finished, tmp_path):
+    content = yaml.safe_load((finished.out / "study.yaml").read_text())
+    content["arms"][2]["tasks"] = ["turncoat_em"]
+    content["contrasts"] = []
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    run_study(load_study(path), tmp_path / "out", store=finished.store, console=Console(file=io.StringIO()))
+    assert [folder.name for folder in (tmp_path / "out" / "rows" / "secure" / "seed-0").iterdir()] == ["turncoat_em"]
+    told = run_content(tmp_path / "out")
+    assert "margin" not in set(told.estimates.loc[told.estimates["arm"] == "secure", "metric"])
+    report_run(tmp_path / "out", Console(file=io.StringIO()))
 
 
 @pytest.mark.usefixtures("quick_extraction")

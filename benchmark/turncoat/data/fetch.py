@@ -11,6 +11,9 @@ import os
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,6 +217,19 @@ def credit(name: str) -> str:
     return f"fetched: {PUBLISHED[name].source}; licence {PUBLISHED[name].licence}"
 
 
+_fetching = ContextVar("fetching", default=True)
+
+
+@contextmanager
+def without_fetching() -> Iterator[None]:
+    """Inside, only data that are here already are used: `published` raises where it would fetch."""
+    token = _fetching.set(False)
+    try:
+        yield
+    finally:
+        _fetching.reset(token)
+
+
 def published(name: str) -> Path:
     """Local path of a published dataset, checked; fetched if it is not here yet.
 
@@ -235,6 +251,8 @@ def published(name: str) -> Path:
         return candidate
     kept = cache_dir() / "data" / entry.path
     if not kept.is_file():
+        if not _fetching.get():
+            raise UserError(f"{entry.path} is not here, and nothing is fetched now")
         _fetch(entry, kept)
     return kept
 

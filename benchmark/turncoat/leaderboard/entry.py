@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel as Model
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
-FORMAT = 1
+
 ROLES = ("base", "organism", "control", "defended", "benign")
 SHAREABLE = ("base", "organism", "control")
 Role = Literal["base", "organism", "control", "defended", "benign"]
@@ -136,9 +136,9 @@ class Submission(_Strict):
         supersedes: The entry that this one replaces.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     slug: Slug
-    track: Word
+    track: Slug
     defence: DefenceFacts
     contact: Line
     model: ModelFacts

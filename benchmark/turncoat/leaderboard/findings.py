@@ -14,7 +14,7 @@ from typing import Any
 from turncoat.errors import UserError
 
 _LONG = 120  # characters of a value that are shown
-_SHOWN = 20  # findings of one rule that are printed; the rest is counted
+_SHOWN = 5  # findings of one rule that are printed; the rest is counted
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from turncoat.errors import UserError
 from turncoat.leaderboard.entry import ROLES, Submission, seed_folders
 from turncoat.leaderboard.findings import EntryRefused, Finding, shown
-from turncoat.leaderboard.track import Track, find_track
+from turncoat.leaderboard.track import Track, find_track, track_files
 from turncoat.leaderboard.untrusted import EntryFiles, list_files, read_json, read_rows, rows_sha256
 from turncoat.study.rows import BASE_SEED, answers_in, scores_in
 
@@ -116,10 +117,10 @@ def load_entry(folder: Path) -> Entry:
                 )
             ]
         )
-    entry = Entry(folder, files, submission, find_track(submission.track))
+    entry = Entry(folder, files, submission, _track(submission.track))
     problems = []
     for role, shared in submission.shared.items():
-        there = folder.resolve().parent / shared.entry
+        there = folder.parent / shared.entry  # a slug: `entry.py` lets no path through
         if not there.is_dir():
             problems.append(
                 Finding(
@@ -150,6 +151,16 @@ def load_entry(folder: Path) -> Entry:
     if problems:
         raise EntryRefused(problems)
     return entry
+
+
+def _track(name: str) -> Track:
+    try:
+        return find_track(name)
+    except UserError as error:
+        allowed = ", ".join(sorted(track_files()))
+        fix = "name a track that ships; one of your own is only known where TURNCOAT_TRACKS names its folder"
+        finding = Finding("unknown-track", SUBMISSION, field="track", value=shown(name), allowed=allowed, fix=fix)
+        raise EntryRefused([finding]) from error
 
 
 def parse_submission(content: dict[str, Any]) -> Submission:

@@ -8,6 +8,7 @@ A track never changes once an entry was accepted under it: a new protocol is a n
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from turncoat.errors import UserError
 from turncoat.lm.catalogue import metric_names, task_content, task_names
 from turncoat.registry import accepted
 
+ENVIRONMENT = "TURNCOAT_TRACKS"
 _FOLDER = Path(__file__).parent / "tracks"
 
 
@@ -88,6 +90,7 @@ class Track(_Strict):
         return tasks[-1:] if role == "benign" else tasks
 
 
+@cache
 def loss_task(organism: str) -> str:
     """The task whose held-out loss tells whether an organism was learnt.
 
@@ -105,22 +108,24 @@ def loss_task(organism: str) -> str:
     return known[organism]
 
 
-@cache
-def track_names() -> tuple[str, ...]:
-    """All tracks that ship."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+def track_files() -> dict[str, Path]:
+    """Name -> file of the tracks that ship and of those in the folders that `TURNCOAT_TRACKS` names."""
+    own = [Path(folder) for folder in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if folder]
+    return {path.stem: path for folder in (*own, _FOLDER) for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_track(name: str) -> Track:
-    """A track by its name, or by the path of a YAML of one's own.
+    """A track by its name; never by a path, for the name may come from somebody's entry.
 
     Raises:
         UserError: It is not there, or its file is not right.
     """
-    own = name.endswith((".yaml", ".yml"))
-    if not own and name not in track_names():
-        raise UserError(f"'{name}' is not a track; {accepted(track_names(), name)}, or a path to a YAML")
-    return _read(Path(name) if own else _FOLDER / f"{name}.yaml")
+    known = track_files()
+    if name not in known:
+        raise UserError(
+            f"'{name}' is not a track; {accepted(known, name)}; a folder with tracks of your own goes into {ENVIRONMENT}"
+        )
+    return _read(known[name])
 
 
 @cache
@@ -131,6 +136,8 @@ def _read(path: Path) -> Track:
         raise UserError(f"no track at {path}") from error
     except (yaml.YAMLError, ValidationError) as error:
         raise UserError(f"{path} is not a track: {error}") from error
+    if track.track != path.stem:
+        raise UserError(f"{path}, track: '{track.track}' is not the file's name, '{path.stem}'")
     names = [use.task for use in track.tasks]
     for name in names:
         if name not in task_names():
