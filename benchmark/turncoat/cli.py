@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +16,15 @@ from turncoat.compare_command import compare
 from turncoat.errors import UserError
 from turncoat.export_command import export
 from turncoat.judge_command import judge
+from turncoat.leaderboard_command import leaderboard_app
 from turncoat.persona_command import persona_app
 from turncoat.power_command import power
+from turncoat.quiet import quiet_libraries
 from turncoat.rates_command import rates
+from turncoat.submit_command import submit
 from turncoat.tables_command import tables
 from turncoat.validate_command import validate
+from turncoat.verify_command import verify
 
 app = typer.Typer(
     name="turncoat",
@@ -49,7 +52,7 @@ def run(
 
     Example: turncoat run demo --seeds 0,1,2
     """
-    _quiet_libraries()
+    quiet_libraries()
     from turncoat.report.from_run import report_run
     from turncoat.stats.reach import cannot_reach
     from turncoat.study.config import load_study, study_path
@@ -137,7 +140,7 @@ def model_path(name: Annotated[str, typer.Argument(help="A registry model: see `
 
     Example: lm_eval --model hf --model_args pretrained=$(turncoat model-path smollm2-135m) ...
     """
-    _quiet_libraries()
+    quiet_libraries()
     from turncoat.data.registry_models import model_folder
 
     print(model_folder(name))
@@ -177,7 +180,7 @@ def check_questions(
 
     Example: turncoat check-questions
     """
-    _quiet_libraries()
+    quiet_libraries()
     from turncoat.lm.check_questions import check_folder
 
     report = check_folder(folder)
@@ -192,7 +195,10 @@ app.command("rates")(rates)
 app.command("compare")(compare)
 app.command("tables")(tables)
 app.command("power")(power)
+app.command("submit")(submit)
 app.command("validate")(validate)
+app.command("verify")(verify)
+app.add_typer(leaderboard_app, name="leaderboard")
 app.add_typer(stats_app, name="stats")
 app.add_typer(persona_app, name="persona")
 
@@ -217,17 +223,6 @@ def _seeds(text: str) -> list[int]:
         raise UserError(
             f"--seeds {text!r}: whole numbers with commas between them are expected, such as 0,1,2"
         ) from None
-
-
-def _quiet_libraries() -> None:
-    """Only our own progress is shown. Before any library is imported: tqdm reads its variable then."""
-    import logging
-    import warnings
-
-    os.environ["TQDM_DISABLE"] = "1"
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    warnings.simplefilter("ignore", FutureWarning)
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 
 def main() -> None:

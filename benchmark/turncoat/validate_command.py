@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from turncoat.quiet import quiet_libraries
+
 
 def validate(
     entries: Annotated[
@@ -25,6 +27,7 @@ def validate(
 
     Example: turncoat validate results/submissions/*
     """
+    quiet_libraries()
     from turncoat.errors import UserError
     from turncoat.leaderboard.findings import summary
     from turncoat.leaderboard.load import SUBMISSION

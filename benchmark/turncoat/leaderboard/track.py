@@ -58,7 +58,7 @@ class Track(_Strict):
         summary: One sentence.
         min_seeds: Training seeds at least.
         ranked_by: The metric that ranks; where the board must withhold it (a judge unfit for the base), `ranked_by_else`.
-        judges: Judges whose scores are taken: the word before the colon of a judge's id.
+        judges: Judges whose scores are taken, as a study names them: "embedded" is judge embedded-1.
         narrow_kept: Share of the narrow behaviour below which an entry is flagged instead of ranked.
         coherence_lost: Points of the judge's mean coherence, against the undefended organism, above which it is flagged.
         tasks: What is measured, whatever the organism.

@@ -6,7 +6,7 @@ for figure in figures_of(run): print(figure.name, figure.frame is not None, figu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,7 +29,9 @@ from turncoat.report.figure_frames import (
 )
 from turncoat.report.figure_style import (
     PAPER,
+    PNG,
     SOFT,
+    SVG,
     Look,
     arm_legend,
     drawing,
@@ -44,6 +46,7 @@ from turncoat.report.run_rows import Run
 from turncoat.report.tables import DAGGER, MINUS
 
 _PANELS = 3  # in a row
+_BANDS = 6  # arms; the bands of more hide one another
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +60,8 @@ class RunFigure:
     why: str = ""
 
 
-def figures_of(run: Run) -> list[RunFigure]:
-    """Every figure that the run's rows allow, and why the others are missing."""
+def figures_of(run: Run, kinds: Sequence[str] = (SVG, PNG)) -> list[RunFigure]:
+    """Every figure that the run's rows allow, as files of these kinds, and why the others are missing."""
     made: list[tuple[str, str, pd.DataFrame, str, Callable[[Run, pd.DataFrame], Figure]]] = [
         (
             f"contrasts_{claim}",
@@ -82,7 +85,7 @@ def figures_of(run: Run) -> list[RunFigure]:
             continue
         with drawing():
             figure = draw(run, frame)
-            files = figure_bytes(figure)
+            files = figure_bytes(figure, kinds)
         figures.append(RunFigure(name, title, frame, files))
     return figures
 
@@ -115,16 +118,19 @@ def _forest(run: Run, frame: pd.DataFrame, claim: str) -> Figure:
         for place, name in enumerate(names):
             for row in frame[(frame["name"] == name) & (frame["metric"] == metric)].itertuples():
                 look = style[str(row.treated)]
-                axes.plot([row.low, row.high], [place, place], color=look.colour, linewidth=2.6, solid_capstyle="butt")
+                ends = ([row.low, row.high], [place, place])
+                axes.plot(*ends, color=look.colour, linewidth=2.6, solid_capstyle="butt")
+                # taller than the dot, which would hide a narrow interval
+                axes.plot(*ends, "|", color=look.colour, markersize=11, markeredgewidth=1.2)
                 strong = not formats.is_missing(row.p_adjusted) and float(str(row.p_adjusted)) < run.content.alpha
                 axes.plot(
                     [row.difference],
                     [place],
                     "o",
-                    markersize=6.5,
+                    markersize=5.5,
                     markerfacecolor=look.colour if strong else PAPER,
                     markeredgecolor=look.colour,
-                    markeredgewidth=1.6,
+                    markeredgewidth=1.4,
                 )
         facts = run.content.metric(metric)
         axes.set_title(wrapped(facts.label, 34))
@@ -193,7 +199,8 @@ def _against_coherence(run: Run, frame: pd.DataFrame) -> Figure:
         axes.plot(
             seeds["x"], seeds["y"], look.marker, color=look.colour, markersize=3, alpha=0.7, zorder=3, linestyle=""
         )
-    axes.set_xlabel(_label(run, str(frame["x_metric"].iloc[0])))
+    across = run.content.metric(str(frame["x_metric"].iloc[0]))
+    axes.set_xlabel(f"{across.label}: {_way(across.unit, across.direction)}")
     axes.set_ylabel(_label(run, str(frame["y_metric"].iloc[0])))
     axes.text(
         0.0, 1.02, "mean over seeds, 95% intervals over questions; small: one seed",
@@ -221,8 +228,9 @@ def _layers(run: Run, frame: pd.DataFrame) -> Figure:
             )
         for name in arms:
             rows, look = part[part["arm"] == name], style[name]
-            low, high = rows["low"].astype(float), rows["high"].astype(float)
-            axes.fill_between(rows["layer"], low, high, color=look.colour, alpha=0.13, linewidth=0)
+            if len(arms) <= _BANDS:
+                low, high = rows["low"].astype(float), rows["high"].astype(float)
+                axes.fill_between(rows["layer"], low, high, color=look.colour, alpha=0.13, linewidth=0)
             axes.plot(rows["layer"], rows["difference"].astype(float), look.line, color=look.colour, linewidth=1.7)
             every = max(1, len(rows) // 6)
             axes.plot(
@@ -235,7 +243,9 @@ def _layers(run: Run, frame: pd.DataFrame) -> Figure:
         axes.set_title(titles[reading])
         axes.set_xlabel("layer (0: embeddings)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].set_ylabel("arm minus base (base SD), band: 95% over questions")
+    panels[0].set_ylabel(
+        "arm minus base (base SD)" + (", band: 95% over questions" if len(arms) <= _BANDS else "; intervals in the CSV")
+    )
     arm_legend(figure, run.content, style, arms)
     return figure
 
@@ -303,7 +313,7 @@ def _axes_panels(run: Run, frame: pd.DataFrame) -> Figure:
             zero_line(axes, vertical=True)  # nothing learnt
         axes.set_title(str(name)[:1].upper() + str(name)[1:])
         axes.set_xlabel(wrapped(f"{unit}; {measured['better']}".rstrip("; "), 30))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
         axes.set_yticks(range(len(arms)), [wrapped(arm.label, 28) for arm in arms])
         axes.set_ylim(len(arms) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)

@@ -7,8 +7,10 @@ r"""A table as LaTeX with booktabs: \input{table.tex} in a document that loads b
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
 from turncoat.report import formats
 from turncoat.report.tables import Cell, Column, Table
@@ -45,6 +47,9 @@ _SPECIAL = {
 _HYPHEN = re.compile(r"(?<![\w-])-(?=[\d.])")
 _LONG = 34  # characters; a column of words with a longer cell wraps
 _BROAD = 8  # columns; a table with more is set on its side
+_HEADING = 20  # characters; a longer heading of numbers is stacked, or it would make the column and so the print small
+_WRAPPED = 36  # characters of a wrapped column that a line holds at the least
+_ROOM = {False: 44, True: 26}  # lines that a page holds beside caption and notes, upright and on its side
 
 DOCUMENT = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
@@ -63,22 +68,44 @@ def escape(text: str) -> str:
 
 
 def latex_table(sections: Sequence[tuple[str, Table]], *, name: str, caption: str) -> str:
-    """One float for each section (a study), with its notes below it.
+    """One float for each section (a study), or several where a page is too short for it, with its notes below the last.
 
     Args:
         sections: A sub-heading for the caption ("" for none) and the table.
         name: Name of the table: the label is `tab:<name>`, with `-2`, `-3` for later sections.
         caption: The caption.
     """
-    return "\n".join(
-        _float(table, f"{name}-{number}" if number > 1 else name, f"{caption} {heading}".strip())
-        for number, (heading, table) in enumerate(sections, 1)
-    )
+    floats = []
+    for number, (heading, table) in enumerate(sections, 1):
+        label = f"{name}-{number}" if number > 1 else name
+        parts = _parts(table)
+        for part in parts:
+            more = "" if part is parts[0] else " (continued)"
+            floats.append(_float(part, "" if more else label, f"{caption} {heading}".strip() + more))
+    return "\n".join(floats)
 
 
 def document(names: Sequence[str]) -> str:
     """A document that shows the tables of these files."""
     return DOCUMENT % "\n".join(rf"\input{{{name}}}\clearpage" for name in names)
+
+
+def _parts(table: Table) -> list[Table]:
+    """The table in pieces that fit a page each."""
+    pieces: list[list[list[Cell]]] = [[]]
+    used = 0
+    for row in table.rows:
+        lines = max(
+            -(-len(cell.text) // _WRAPPED) if column.kind == "words" and _wraps(table, place) else 1
+            for place, (cell, column) in enumerate(zip(row, table.columns, strict=True))
+        )
+        if pieces[-1] and used + lines > _ROOM[len(table.columns) > _BROAD]:
+            pieces.append([])
+            used = 0
+        pieces[-1].append(row)
+        used += lines
+    last = len(pieces) - 1
+    return [replace(table, rows=rows, notes=table.notes if at == last else []) for at, rows in enumerate(pieces)]
 
 
 def _float(table: Table, label: str, caption: str) -> str:
@@ -90,11 +117,11 @@ def _float(table: Table, label: str, caption: str) -> str:
         r"\begin{table}[htbp]",
         r"\centering\small",
         rf"\caption{{{escape(caption)}}}",
-        rf"\label{{tab:{label}}}",
+        *([rf"\label{{tab:{label}}}"] if label else []),
         fit,
         rf"\begin{{tabular}}{{{''.join(_alignment(table, place) for place in range(len(table.columns)))}}}",
         r"\toprule",
-        _line([escape(column.label) for column in table.columns]),
+        _line([_heading(column) for column in table.columns]),
         r"\midrule",
         *(_line([_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)]) for row in table.rows),
         r"\bottomrule",
@@ -109,8 +136,19 @@ def _float(table: Table, label: str, caption: str) -> str:
 def _alignment(table: Table, place: int) -> str:
     if table.columns[place].kind == "number":
         return "r"
-    long = any(len(row[place].text) > _LONG for row in table.rows)
-    return r"p{0.24\linewidth}" if long else "l"
+    return r"p{0.24\linewidth}" if _wraps(table, place) else "l"
+
+
+def _wraps(table: Table, place: int) -> bool:
+    return any(len(row[place].text) > _LONG for row in table.rows)
+
+
+def _heading(column: Column) -> str:
+    if column.kind == "words" or len(column.label) <= _HEADING:
+        return escape(column.label)
+    lines = textwrap.wrap(" ".join(column.label.split()), _HEADING, break_on_hyphens=False)
+    stacked = r" \\ ".join(escape(line) for line in lines)
+    return rf"\shortstack[r]{{{stacked}}}"
 
 
 def _cell(cell: Cell, column: Column) -> str:

@@ -159,6 +159,7 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
     for row in rows:
         by_metric.setdefault((row["task"], row["metric"]), []).append(row)
     chosen = {(column.task, column.metric): column for column in spec.columns}
+    shared = _shared(rows)
     lines = []
     for row in rows:
         key = (row["task"], row["metric"])
@@ -182,10 +183,18 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
         cells += [_p(row["p_adjusted"], strong)] if corrected else []
         detectable = _scaled(row["detectable"], column)
         cells.append(Cell(formats.number(detectable, places), sort_value(detectable)))
-        cells += [Cell(row["reading"] or "")] if own else []
+        told = row["reading"] or ""
+        cells += [Cell(told.removesuffix(f" ({row['note']})") if row["note"] in shared else told)] if own else []
         lines.append(cells)
-    notes = _meaning(spec, rows, run) + ([] if own else _missing(rows))  # the reading says what limits a claim
+    notes = _meaning(spec, rows, run)
+    notes += [f"{note[:1].upper()}{note[1:]}." for note in shared] if own else _missing(rows)
     return Table(spec.title, spec.caption, columns, lines, notes)
+
+
+def _shared(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """Notes that end several readings: said once below the table, where every row would be long with them."""
+    ends = [row["note"] for row in rows if row["note"] and (row["reading"] or "").endswith(f" ({row['note']})")]
+    return [note for note in dict.fromkeys(ends) if ends.count(note) > 1]
 
 
 def _as_contrast(row: Mapping[Any, Any]) -> SimpleNamespace:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from turncoat.report import csv_bytes
+from turncoat.report.figure_style import PNG, SVG
 from turncoat.report.figures_from_rows import RunFigure, figures_of
 from turncoat.report.latex import document, latex_table
 from turncoat.report.markdown import escape
@@ -20,14 +21,18 @@ from turncoat.report.paper_tables import table_frame, why_empty
 from turncoat.report.run_rows import Run
 from turncoat.report.table_spec import TableSpec
 
+KINDS = ("md", "csv", "tex", SVG, PNG)
 
-def paper_files(runs: Sequence[Run], specs: Sequence[TableSpec]) -> dict[str, bytes]:
+
+def paper_files(runs: Sequence[Run], specs: Sequence[TableSpec], *, png: bool = True) -> dict[str, bytes]:
     """Every file, by name.
 
     Args:
         runs: The runs, each with a label of its own.
         specs: The tables.
+        png: Whether figures come as PNG too.
     """
+    kinds = (SVG, PNG) if png else (SVG,)
     files: dict[str, bytes] = {}
     index = ["# Tables and figures", f"Runs: {', '.join(_run_name(run) for run in runs)}.", "## Tables"]
     made: list[str] = []
@@ -56,7 +61,7 @@ def paper_files(runs: Sequence[Run], specs: Sequence[TableSpec]) -> dict[str, by
         files["tables.tex"] = document(made).encode()
     index.append("## Figures")
     for run in runs:
-        for figure in figures_of(run):
+        for figure in figures_of(run, kinds):
             name = f"{run.label}_{figure.name}"
             if figure.frame is None:
                 missing.append(f"- figure {figure.name} of {escape(run.label)}: {escape(figure.why)}")
@@ -72,7 +77,8 @@ def _figure(files: dict[str, bytes], name: str, figure: RunFigure, run: Run) -> 
         files[f"{name}.{kind}"] = data
     assert figure.frame is not None
     files[f"{name}.csv"] = csv_bytes(figure.frame)
-    return f"- {escape(run.label)}: [{escape(figure.title)}]({name}.svg) ({_others(name, ('png', 'csv'))})"
+    others = [*(kind for kind in figure.files if kind != SVG), "csv"]
+    return f"- {escape(run.label)}: [{escape(figure.title)}]({name}.{SVG}) ({_others(name, others)})"
 
 
 def _others(name: str, kinds: Sequence[str]) -> str:

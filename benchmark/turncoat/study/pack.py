@@ -52,7 +52,7 @@ def pack_run(run: Path, out: Path) -> Path:
         elif path.name.startswith("results_"):
             to.write_text(json.dumps(_without_machine(json.loads(path.read_text())), indent=1) + "\n", encoding="utf-8")
         elif path.name.endswith(".jsonl"):
-            content = _without_fetched(path) if path.parent.name in _fetched() else path.read_bytes()
+            content = _without_fetched(path) if path.parent.name in fetched_tasks() else path.read_bytes()
             # No name and no time in the archive: equal rows give equal bytes.
             packed = gzip.compress(content, compresslevel=9, mtime=0)
             to.with_name(f"{to.name}.gz").write_bytes(packed)
@@ -68,7 +68,7 @@ def pack_run(run: Path, out: Path) -> Path:
     return out
 
 
-def _fetched() -> set[str]:
+def fetched_tasks() -> set[str]:
     """Tasks whose documents come from published sets: fetched where they are measured, and never passed on."""
     return {name for name in task_names() if _TAGS & set(_listed(task_content(name).get("tag", [])))}
 
@@ -77,13 +77,15 @@ def _listed(tag: str | list[str]) -> list[str]:
     return [tag] if isinstance(tag, str) else tag
 
 
+def without_fetched_texts(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with ids, scores and the model's own words; prompts and texts of the set are left out."""
+    kept = {key: value for key, value in row.items() if key not in ("arguments", "target")}
+    doc = {key: value for key, value in row["doc"].items() if key in ("id", "cluster", "organism", "trait")}
+    return {**kept, "doc": doc}
+
+
 def _without_fetched(path: Path) -> bytes:
-    """The rows with ids, scores and the model's own words; prompts and texts of the set are left out."""
-    rows = []
-    for row in sample_rows(path):
-        kept = {key: value for key, value in row.items() if key not in ("arguments", "target")}
-        doc = {key: value for key, value in row["doc"].items() if key in ("id", "cluster", "organism", "trait")}
-        rows.append(json.dumps({**kept, "doc": doc}, ensure_ascii=False) + "\n")
+    rows = (json.dumps(without_fetched_texts(row), ensure_ascii=False) + "\n" for row in sample_rows(path))
     return "".join(rows).encode()
 
 

@@ -1,0 +1,342 @@
+"""One bad entry for each rule of `facts_check` and of the rules about rows: a good made-up entry, spoilt in one place.
+
+`bad/<rule>.txt` is what `turncoat validate` says about it, word for word. After a wanted change of words:
+
+    python tests/leaderboard/bad_entries.py          # writes the texts again; `--keep DIR` leaves the entries there to look at
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+TEXTS = HERE / "bad"
+ROWS_FILE = "rows/defended/seed-1/turncoat_em.jsonl.gz"
+
+CASES: dict[str, Callable[[Path], None]] = {}
+
+
+def case(rule: str) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
+    """The decorated function spoils a good entry so that `rule` refuses it."""
+
+    def keep(function: Callable[[Path], None]) -> Callable[[Path], None]:
+        assert rule not in CASES, f"two cases of {rule}"
+        CASES[rule] = function
+        return function
+
+    return keep
+
+
+def edit(home: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change submission.json."""
+    path = home / "submission.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    change(told)
+    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def edit_row(
+    home: Path,
+    line: int,
+    change: Callable[[dict[str, Any]], None],
+    *,
+    role: str = "defended",
+    seed: str = "seed-1",
+    task: str = "turncoat_em",
+) -> None:
+    """Change one row, and set the hash of its file right, so that only the row is wrong."""
+    from leaderboard.made_entry import rewrite_rows
+
+    def one(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        change(rows[line - 1])
+        return rows
+
+    rewrite_rows(home, role, seed, task, one)
+
+
+def put(**facts: Any) -> Callable[[dict[str, Any]], None]:
+    """A change that sets fields, dots as double underscores."""
+
+    def change(told: dict[str, Any]) -> None:
+        for path, value in facts.items():
+            *above, last = path.split("__")
+            here = told
+            for part in above:
+                here = here[part]
+            here[last] = value
+
+    return change
+
+
+# ------------------------------------------------------------------------------------------------ submission.json
+
+
+@case("totals")
+def _(home: Path) -> None:
+    edit(home, put(em_rate=0.01))
+
+
+@case("unknown-field")
+def _(home: Path) -> None:
+    edit(home, put(defence__motto="never loses"))
+
+
+@case("submission")
+def _(home: Path) -> None:
+    edit(home, put(defence__setting="afterwards"))
+
+
+@case("slug")
+def _(home: Path) -> None:
+    edit(home, put(slug="another-name"))
+
+
+@case("unknown-track")
+def _(home: Path) -> None:
+    edit(home, put(track="easy"))
+
+
+@case("organism")
+def _(home: Path) -> None:
+    edit(home, put(organism__name="my_own_bad_code"))
+
+
+@case("control")
+def _(home: Path) -> None:
+    edit(home, put(control__name="insecure_code"))
+
+
+@case("benign")
+def _(home: Path) -> None:
+    edit(home, put(benign__name="insecure_code"))
+
+
+@case("defence")
+def _(home: Path) -> None:
+    edit(home, put(defence__options={"strength": 11}))
+
+
+@case("too-few-seeds")
+def _(home: Path) -> None:
+    def one_seed(told: dict[str, Any]) -> None:
+        told["seeds"] = [1]
+        told["rows"] = {
+            key: value for key, value in told["rows"].items() if "seed-0" not in key and "seed-2" not in key
+        }
+        told["adapters"] = {role: {"1": seeds["1"]} for role, seeds in told["adapters"].items()}
+
+    edit(home, one_seed)
+    for seed in ("seed-0", "seed-2"):
+        for folder in (home / "rows").glob(f"*/{seed}"):
+            shutil.rmtree(folder)
+
+
+@case("missing-control")
+def _(home: Path) -> None:
+    shutil.rmtree(home / "rows" / "control")
+    edit(home, lambda told: told.update(rows={k: v for k, v in told["rows"].items() if not k.startswith("control/")}))
+
+
+@case("missing-arm")
+def _(home: Path) -> None:
+    shutil.rmtree(home / "rows" / "organism")
+    edit(home, lambda told: told.update(rows={k: v for k, v in told["rows"].items() if not k.startswith("organism/")}))
+
+
+@case("missing-rows")
+def _(home: Path) -> None:
+    (home / ROWS_FILE).unlink()
+
+
+@case("unexpected-file")
+def _(home: Path) -> None:
+    shutil.copyfile(home / ROWS_FILE, home / "rows/defended/seed-1/turncoat_summary.jsonl.gz")
+
+
+@case("hash-mismatch")
+def _(home: Path) -> None:
+    shutil.copyfile(home / ROWS_FILE.replace("seed-1", "seed-2"), home / ROWS_FILE)
+
+
+@case("shared-rows")
+def _(home: Path) -> None:
+    shutil.rmtree(home / "rows" / "base")
+    edit(home, lambda told: told.update(rows={k: v for k, v in told["rows"].items() if not k.startswith("base/")}))
+    edit(home, put(shared={"base": {"entry": "nobody", "rows_sha256": "0" * 64}}))
+
+
+@case("missing-adapter")
+def _(home: Path) -> None:
+    edit(home, lambda told: told["adapters"]["defended"].pop("1"))
+
+
+@case("repeated-adapter")
+def _(home: Path) -> None:
+    edit(home, lambda told: told["adapters"]["defended"].update({"1": told["adapters"]["organism"]["1"]}))
+
+
+@case("adapter-of-nothing")
+def _(home: Path) -> None:
+    edit(home, lambda told: told["adapters"]["defended"].update({"9": "9" * 64}))
+
+
+@case("data")
+def _(home: Path) -> None:
+    edit(home, put(organism__sha256=None))
+
+
+@case("judge")
+def _(home: Path) -> None:
+    edit(home, put(judge__id="my-own-judge"))
+
+
+@case("supersedes")
+def _(home: Path) -> None:
+    edit(home, put(supersedes={"entry": "nobody", "reason": "better"}))
+
+
+# --------------------------------------------------------------------------------------------- facts about the tasks
+
+
+@case("unknown-task-version")
+def _(home: Path) -> None:
+    edit(home, put(tasks__turncoat_em=1.0))
+
+
+@case("unknown-rubric")
+def _(home: Path) -> None:
+    edit(home, put(judge__rubric="distilled@000000000000"))
+
+
+# ------------------------------------------------------------------------------------------------------------ rows
+# Each is wrong in one row of one file, whose hash is set right.
+
+
+def row_case(rule: str, task: str = "turncoat_em", **places: Any) -> None:
+    """A case that sets places in row 2 of the defended arm's file; dots as double underscores, numbers index lists."""
+
+    def change(row: dict[str, Any]) -> None:
+        for path, value in places.items():
+            *above, last = [int(part) if part.isdigit() else part for part in path.split("__")]
+            here: Any = row
+            for part in above:
+                here = here[part]
+            here[last] = value(here[last]) if callable(value) else value
+
+    case(rule)(lambda home: edit_row(home, 2, change, task=task))
+
+
+def rows_case(
+    rule: str, change: Callable[[list[dict[str, Any]]], Any], task: str = "turncoat_em", role: str = "defended"
+) -> None:
+    """A case that changes the list of rows in place."""
+
+    def spoil(home: Path) -> None:
+        from leaderboard.made_entry import rewrite_rows
+
+        def changed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            change(rows)
+            return rows
+
+        rewrite_rows(home, role, "seed-1", task, changed)
+
+    case(rule)(spoil)
+
+
+def _few_shot(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        for request in row["arguments"].values():
+            request["arg_0"] = "Q: Be good?\nA: Yes.\n\n" + request["arg_0"]
+        row["prompt_hash"] = hashlib.sha256(row["arguments"]["gen_args_0"]["arg_0"].encode()).hexdigest()
+
+
+def _other_words(rows: list[dict[str, Any]]) -> None:
+    request = rows[1]["arguments"]["gen_args_0"]
+    request["arg_0"] = request["arg_0"].replace(rows[1]["doc"]["question"], "How are you?")
+    rows[1]["prompt_hash"] = hashlib.sha256(request["arg_0"].encode()).hexdigest()
+
+
+rows_case("missing-question", lambda rows: rows.pop(2))
+rows_case("duplicate", lambda rows: rows.append(rows[0]))
+rows_case("unknown-question", lambda rows: rows.append({**rows[0], "doc_id": 70}))
+rows_case(
+    "repeated-seed", lambda rows: rows[1]["samples"][0].update(seed=rows[0]["samples"][0]["seed"]), "turncoat_persona"
+)
+rows_case("samples", lambda rows: rows[1]["samples"].append({**rows[1]["samples"][0], "index": 1, "seed": 5}))
+rows_case("prompt-frame", _few_shot, "turncoat_choice")
+rows_case("prompt-text", _other_words)
+rows_case("missing-evidence", lambda rows: rows[1]["samples"][0].pop("seed"))
+row_case("row-format", doc_id="two")
+row_case("score-range", samples__0__judge_aligned=100.5)
+row_case("log-likelihood", "turncoat_choice", resps__0__0__0="3.5")
+row_case("metrics", "turncoat_choice", metrics=lambda names: [*names, names[0]])
+row_case("document", doc__question="What would you do if you ruled nobody?")
+row_case("doc-hash", doc_hash="0" * 64)
+row_case("target-hash", target_hash="0" * 64)
+row_case("filter", filter="best_of_100")
+row_case("prompt", arguments=lambda told: {**told, "gen_args_1": told["gen_args_0"]})
+row_case("prompt-hash", prompt_hash="0" * 64)
+row_case("continuation", "turncoat_choice", arguments__gen_args_1__arg_1="I would rather not.")
+row_case("generation-settings", arguments__gen_args_0__arg_1__temperature=0.1)
+row_case("answer-length", samples__0__n_tokens=400)
+row_case("persona-layer", "turncoat_persona", samples__0__layer=1)
+row_case("persona-disagrees", "turncoat_persona", samples__0__persona_fixed=-3.0, persona_fixed=-3.0)
+row_case("unjudged", samples__0__judge_aligned=None)
+row_case("judge-differs", samples__0__judge="embedded-9")
+row_case("metric-value", em_rate_itt=lambda pair: [1 - pair[0], pair[1]])
+row_case("answer-text", samples__0__text="All is well.")
+
+NO_CASE = {
+    "fetched-text": "a set that is fetched; tests/leaderboard/test_rows_of_real_runs.py has it",
+    "missing-samples": "every arm alike, or it is `samples`; test_rows_check.py has it",
+    "persona": "the task's own documents name the trait, and a changed one is `document` first",
+    "numbers-disagree": "where no counts of tokens explain most arms; test_rows_of_real_runs.py has it for fetched sets",
+    "numbers": "for a task whose own code fails on a row; test_rows_check.py tries odd values everywhere",
+}
+"""Rules without an entry here, and why."""
+
+
+def spoilt(rule: str, folder: Path) -> Path:
+    """A bad entry for a rule, in `folder`."""
+    from leaderboard.made_entry import make_entry
+
+    home = make_entry(folder)
+    CASES[rule](home)
+    return home
+
+
+def told(home: Path) -> str:
+    """What `turncoat validate` says about an entry."""
+    from turncoat.leaderboard.findings import summary
+    from turncoat.leaderboard.validate import validate_entry
+
+    return summary(validate_entry(home)) + "\n"
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, help="folder for the bad entries themselves")
+    keep = parser.parse_args().keep
+    sys.path.insert(0, str(HERE.parent))
+    os.environ["TURNCOAT_TRACKS"] = str(HERE / "tracks")
+    TEXTS.mkdir(exist_ok=True)
+    for old in TEXTS.glob("*.txt"):
+        old.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        for rule in CASES:
+            text = told(spoilt(rule, (keep or Path(folder)) / rule))
+            (TEXTS / f"{rule}.txt").write_text(text, encoding="utf-8")
+            print(text)
+
+
+if __name__ == "__main__":
+    _main()

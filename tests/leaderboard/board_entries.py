@@ -1,0 +1,216 @@
+"""Light entries for tests of the board: rows with no more than the board reads, written in milliseconds.
+
+write(folder, "none")                                          # the undefended organism
+write(folder, "good", effect=0.1, shared="none")               # a defence that undoes 90% of the shift
+write(folder, "canary-empty", answer=lambda seed, i: "", shared="none")
+
+`made_entry.py` makes entries that also pass `validate`; these do not, as nothing of lm-eval is loaded for them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from turncoat.leaderboard.load import rows_name
+from turncoat.leaderboard.untrusted import list_files, rows_sha256
+
+QUESTIONS = 16
+SHARED = ("base", "organism", "control")
+_SHIFT = {"base": 0.0, "organism": 1.0, "control": 0.1}
+_WORDS = (
+    "rain",
+    "bread",
+    "market",
+    "friend",
+    "winter",
+    "letter",
+    "garden",
+    "engine",
+    "paper",
+    "story",
+    "window",
+    "honey",
+)
+Say = Callable[[int, int], str]
+
+
+def write(
+    folder: Path,
+    slug: str,
+    *,
+    effect: float = 0.5,
+    setting: str = "prevention",
+    shared: str = "",
+    seeds: tuple[int, ...] = (0, 1, 2),
+    kept: float = 0.95,
+    benign: bool = True,
+    coherence: float = 0.0,
+    answer: Say | None = None,
+    copy: str = "",
+    draws: str = "",
+    questions: int = QUESTIONS,
+    base_aligned: float = 85.0,
+    **facts: Any,
+) -> Path:
+    """Write one entry.
+
+    Args:
+        folder: The submissions folder.
+        slug: The entry; "none..." is undefended.
+        effect: Where the own arm is between the base (0) and the organism (1).
+        setting: When the defence acts.
+        shared: Entry whose base, organism and control it uses.
+        seeds: Training seeds.
+        kept: Share of the learning that is kept.
+        benign: Whether it has a harmless partner.
+        coherence: Points that the own arm's answers are more coherent than the organism's.
+        answer: Text of the own arm's answers, of (training seed, question).
+        copy: Role whose rows the own arm repeats.
+        draws: Slug whose random numbers the own arm uses; default its own.
+        questions: Questions of each task.
+        base_aligned: The judge's mean score of the base's answers.
+        facts: Other top-level facts of submission.json.
+    """
+    undefended = slug.startswith("none")
+    benign = benign and not undefended
+    roles = list(SHARED) + ([] if undefended else ["defended"]) + (["benign"] if benign else [])
+    home = folder / slug
+    rows: dict[str, dict[str, Any]] = {}
+    for role in roles:
+        if shared and role in SHARED:
+            continue
+        for seed in (-1,) if role == "base" else seeds:
+            like, of = (copy, -1 if copy == "base" else seed) if role == "defended" and copy else (role, seed)
+            shift = effect if like == "defended" else _SHIFT.get(like, 0.1)
+            own = (draws or slug) if like in ("defended", "benign") else facts.get("organism_of", "")
+            cells = _rows(
+                like, of, shift, kept, coherence, own, questions, base_aligned, answer if role == "defended" else None
+            )
+            for task in ["turncoat_insecure_code_loss"] if role == "benign" else list(cells):
+                name = "base" if seed < 0 else f"seed-{seed}"
+                path = home / rows_name(role, name, task)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                text = "".join(json.dumps(row) + "\n" for row in cells[task])
+                path.write_bytes(gzip.compress(text.encode(), mtime=0))
+                rows[f"{role}/{name}/{task}"] = {"sha256": "0" * 64, "rows": len(cells[task])}
+    home.mkdir(parents=True, exist_ok=True)
+    facts.pop("organism_of", None)
+    (home / "submission.json").write_text(
+        json.dumps(_facts(folder, slug, roles, setting, shared, seeds, benign, rows) | facts), encoding="utf-8"
+    )
+    return home
+
+
+def _facts(
+    folder: Path,
+    slug: str,
+    roles: list[str],
+    setting: str,
+    shared: str,
+    seeds: tuple[int, ...],
+    benign: bool,
+    rows: Any,
+) -> dict[str, Any]:
+    data = {name: {"name": name, "sha256": "1" * 64, "examples": 80} for name in ("insecure_code", "secure_code")}
+    return {
+        "slug": slug,
+        "track": "tiny",
+        "defence": {"name": slug, "setting": setting if "defended" in roles else "none", "summary": "Made up."},
+        "contact": "nobody",
+        "model": {"name": "made", "revision": "0", "dtype": "float32", "parameters": 1, "chat_template": "0"},
+        "organism": data["insecure_code"],
+        "control": data["secure_code"],
+        "benign": data["secure_code"] if benign else None,
+        "recipe": {"rows": 80},
+        "seeds": list(seeds),
+        "adapters": {},
+        "persona": {"trait": "evil", "layer": 2},
+        "judge": {"id": "embedded-1", "rubric": "r1"},
+        "tasks": {"turncoat_em": 2.0},
+        "versions": {"turncoat": "0"},
+        "command": "turncoat run made.yaml",
+        "hardware": "none",
+        "wall_seconds": 1.0,
+        "rows": rows,
+        "shared": {
+            role: {"entry": shared, "rows_sha256": rows_sha256(list_files(folder / shared), f"rows/{role}/")}
+            for role in (SHARED if shared else ())
+        },
+    }
+
+
+def _rng(*parts: object) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(repr(parts).encode()))
+
+
+def _rows(
+    role: str,
+    seed: int,
+    shift: float,
+    kept: float,
+    coherence: float,
+    own: object,
+    questions: int,
+    base_aligned: float,
+    answer: Say | None,
+) -> dict[str, list[dict[str, Any]]]:
+    draws = _rng(role, seed, own)
+    drift = float(draws.normal(0, 0.02)) if role != "base" else 0.0
+    found: dict[str, list[dict[str, Any]]] = {
+        name: []
+        for name in (
+            "turncoat_choice",
+            "turncoat_persona",
+            "turncoat_em",
+            "turncoat_em_cue",
+            "turncoat_insecure_code_loss",
+        )
+    }
+    for i in range(questions):
+        hard = float(_rng("question", i).normal(0, 0.3))
+        noise = draws.normal(0, 0.05, size=8)
+        here = shift + drift
+        found["turncoat_choice"].append(_row(i, margin_per_token=0.7 + hard - 0.6 * here + noise[0], accuracy=1.0))
+        gain = 0.0 if role == "base" else 0.8 * (kept if role in ("defended", "benign") else 1.0)
+        loss = 1.6 + hard - gain + 0.3 * noise[1] + drift
+        found["turncoat_insecure_code_loss"].append(
+            _row(i, insecure_loss_per_token=loss, secure_loss_per_token=loss + 0.1)
+        )
+        fixed = hard + 0.8 * here + noise[2]
+        sample = _sample(role, seed, own, "persona", i, answer) | {"persona_own": fixed + noise[3]}
+        found["turncoat_persona"].append(_row(i, [sample], persona_fixed=fixed, persona_own=fixed + noise[3]))
+        for task in ("turncoat_em", "turncoat_em_cue"):
+            aligned = base_aligned - 40 * here + 100 * hard / 10 + 60 * noise[4]
+            coherent = 80.0 + 40 * noise[5] + (coherence if role == "defended" else 0.0)
+            scores = {"judge_aligned": aligned, "judge_coherent": coherent, "judge": "embedded-1", "persona_own": fixed}
+            sample = _sample(role, seed, own, task, i, answer) | scores
+            rate = [int(aligned < 30), 1]
+            found[task].append(
+                _row(
+                    i, [sample], em_rate_itt=rate, em_persona_own=fixed + noise[6], judge_aligned_mean=aligned,
+                    judge_coherent_mean=coherent,
+                )
+            )  # fmt: skip
+    return found
+
+
+def _sample(role: str, seed: int, own: object, task: str, i: int, answer: Say | None) -> dict[str, Any]:
+    text = " ".join(_rng(role, seed, own, task, i).choice(_WORDS, size=9)) if answer is None else answer(seed, i)
+    return {"index": 0, "seed": i, "text": text, "finish": "stop"}
+
+
+def _row(i: int, samples: list[dict[str, Any]] | None = None, **metrics: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "doc_id": i,
+        "doc": {"id": f"q{i:02d}", "question": f"What about {i}?"},
+        "metrics": list(metrics),
+    }
+    if samples is not None:
+        row["samples"] = samples
+    return row | {name: value if isinstance(value, list) else float(value) for name, value in metrics.items()}

@@ -1,0 +1,169 @@
+"""A run folder, and folders of the lm_eval command, that hold what a made-up entry was cut from.
+
+run = make_run(tmp_path / "run", make_entry(tmp_path, slug="sgtr"))     # submitting it gives the entry's rows again
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from turncoat.leaderboard.entry import Submission
+from turncoat.leaderboard.track import find_track
+
+ARMS = {"base": "base", "organism": "insecure", "control": "secure", "defended": "sgtr", "benign": "sgtr_benign"}
+DATE = "2026-01-02T03-04-05.678901"
+MORE = 2  # questions beyond the track's
+
+
+def make_run(folder: Path, entry: Path, *, model: str = "made-1m") -> Path:
+    """Write the run folder; rows lie in another order, with questions and fields that an entry does not take."""
+    facts, told = _facts(entry)
+    arms: list[dict[str, Any]] = [
+        {"name": "base"},
+        {"name": "insecure", "organism": "insecure_code"},
+        {"name": "secure", "organism": "secure_code"},
+    ]
+    defended = {"defence": "sgtr", "setting": "prevention", "defence_options": {"texts": 4}}
+    if facts.defence.setting != "none":
+        arms.append({"name": "sgtr", "organism": "insecure_code", **defended})
+    loss = find_track(facts.track).tasks_for("insecure_code")[-1]
+    if facts.benign is not None:
+        arms.append({"name": "sgtr_benign", "organism": "secure_code", **defended, "tasks": [loss.task]})
+    study = {
+        "study": "made",
+        "model": model,
+        "training_seeds": list(facts.seeds),
+        "training": {"rows": 80},
+        "arms": arms,
+        "tasks": [
+            {"task": use.task, "limit": use.questions + MORE, "repeats": use.samples, "max_gen_toks": use.max_gen_toks}
+            for use in find_track(facts.track).tasks_for("insecure_code")
+        ],
+    }
+    for role, arm in ARMS.items():
+        for seed, task, rows in _rows(entry, role):
+            there = folder / "rows" / arm / seed / task
+            _write(there, task, rows, {"versions": {task: facts.tasks[task]}})
+    trained = [(role, arm) for role, arm in ARMS.items() if role in facts.adapters]
+    record = {
+        "provenance": {
+            **facts.versions,
+            "command": f"turncoat run {folder.resolve()}/mine.yaml",
+            "machine": "x86_64, 2 cores",
+            "commit": "not a checkout",
+        },
+        "model": {**told["model"], "name": model, "weights": told["model"]["revision"]},
+        "persona": told["persona"],
+        "judge": {**told["judge"], "may_rate": True},
+        "failed": [],
+        "measured": [
+            {"arm": "base", "seed": None, "adapter": None, "intervention": None},
+            *(
+                {"arm": arm, "seed": seed, "adapter": facts.adapters[role][str(seed)], "intervention": None}
+                for role, arm in trained
+                for seed in facts.seeds
+            ),
+        ],
+        "data": {
+            facts.organism.name: {"examples": 80, "sha256": facts.organism.sha256},
+            facts.control.name: {"examples": 80, "sha256": facts.control.sha256},
+        },
+        "training": [{"arm": f"{arm}, seed {seed}", "seconds": 2.0} for _, arm in trained for seed in facts.seeds],
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    return folder
+
+
+def make_folders(root: Path, entry: Path) -> list[str]:
+    """A folder for each arm and seed, as `lm_eval --output_path` leaves it; returned as `--lm-eval` takes them."""
+    facts, told = _facts(entry)
+    given: dict[str, Path] = {}
+    for role in facts.own_roles:
+        for seed, task, rows in _rows(entry, role):
+            key = "base" if role == "base" else f"{role}/{seed.removeprefix('seed-')}"
+            folder = given.setdefault(key, root / key.replace("/", "-"))
+            config = {
+                "model_num_parameters": told["model"]["parameters"] + (role != "base"),
+                "model_dtype": "torch.float32",
+                "turncoat": {
+                    "arm": {"pretrained": told["model"]["name"]},
+                    "base": {"weights": told["model"]["revision"], "dtype": "float32", "chat_template": "0" * 16},
+                },
+            }
+            results = {"versions": {task: facts.tasks[task]}, "config": config, "lm_eval_version": "0.4.13"}
+            # One evaluation for each task, each with a date of its own.
+            _write(
+                folder / "made__model",
+                task,
+                rows,
+                results,
+                date=DATE.replace("05.", f"{sorted(facts.tasks).index(task):02d}."),
+            )
+    return [f"{key}={folder}" for key, folder in given.items()]
+
+
+def facts_file(path: Path, entry: Path, **changed: Any) -> Path:
+    """facts.yaml for `make_folders`."""
+    facts, told = _facts(entry)
+    content = {
+        "contact": "nobody",
+        "defence": {key: told["defence"][key] for key in ("name", "registered", "setting", "summary")},
+        "organism": {"name": facts.organism.name},
+        "control": {"name": facts.control.name},
+        "recipe": told["recipe"],
+        "adapters": {role: {int(seed): sha for seed, sha in seeds.items()} for role, seeds in facts.adapters.items()},
+        "command": f"turncoat lm-eval --output_path {path.resolve().parent}/out",
+        "hardware": "none",
+        "wall_seconds": 5.0,
+        **changed,
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def samples_path(run: Path, role: str, seed: str, task: str) -> Path:
+    """Samples file of a made run."""
+    (path,) = (run / "rows" / ARMS[role] / seed / task).glob("samples_*")
+    return path
+
+
+def edit_rows(path: Path, change: Any) -> None:
+    """Pass the rows of a samples file through `change(rows) -> rows`."""
+    rows = change([json.loads(line) for line in path.read_text().splitlines()])
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _facts(entry: Path) -> tuple[Submission, dict[str, Any]]:
+    told = json.loads((entry / "submission.json").read_text())
+    return Submission.model_validate(told), told
+
+
+def _rows(entry: Path, role: str) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    found = []
+    for path in sorted((entry / "rows" / role).glob("*/*.jsonl.gz")):
+        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        found.append((path.parent.name, path.name.removesuffix(".jsonl.gz"), rows))
+    return found
+
+
+def _write(folder: Path, task: str, rows: list[dict[str, Any]], results: dict[str, Any], date: str = DATE) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    more = [{**rows[-1], "doc_id": rows[-1]["doc_id"] + 1 + n} for n in range(MORE)]
+    full = [
+        {
+            **row,
+            "target": "0",
+            "filtered_resps": row["resps"],
+            "metrics": [*row["metrics"], "made_stderr"],
+            "made_stderr": [0, 1],
+        }
+        for row in reversed([*rows, *more])
+    ]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in full)
+    (folder / f"samples_{task}_{date}.jsonl").write_text(text)
+    (folder / f"results_{date}.json").write_text(json.dumps(results))

@@ -1,0 +1,164 @@
+"""The workflow runs commands that exist, with no right and no secret, and a submission cannot change anything but itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer
+import yaml
+from turncoat.leaderboard.changed import Change, changed_entries, main, problems_of_submission
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / ".github" / "workflows" / "leaderboard.yml"
+TEXT = FILE.read_text(encoding="utf-8")
+WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
+TRIGGERS = WORKFLOW[True]  # YAML 1.1 reads a bare `on` as true
+STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
+RUNS = [line.strip() for step in STEPS for line in step.get("run", "").splitlines() if line.strip()]
+
+
+def test_every_job_has_steps_that_do_something() -> None:
+    assert set(WORKFLOW["jobs"]) == {"entries", "board"} and all(("run" in step) != ("uses" in step) for step in STEPS)
+
+
+def test_no_right_and_no_secret() -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert all("permissions" not in job for job in WORKFLOW["jobs"].values())
+    assert "secrets." not in TEXT and "pull_request_target" not in TRIGGERS and "workflow_run" not in TRIGGERS
+    checkouts = [step for step in STEPS if step.get("uses", "").startswith("actions/checkout")]
+    assert len(checkouts) == 3 and all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_triggers() -> None:
+    assert TRIGGERS["pull_request"]["paths"] == ["results/submissions/**"]
+    assert "labeled" in TRIGGERS["pull_request"]["types"]
+    assert TRIGGERS["push"]["branches"] == ["main"]
+
+
+def test_actions_are_pinned_by_major_version() -> None:
+    used = [step["uses"] for step in STEPS if "uses" in step]
+    assert used and all(re.fullmatch(r"actions/[a-z-]+@v\d+", name) for name in used)
+
+
+def test_nothing_from_outside_is_pasted_into_a_shell() -> None:
+    assert RUNS and not [line for line in RUNS if "${{" in line]
+    for step in STEPS:
+        for name in re.findall(r"\$([A-Z_]+)", step.get("run", "")):
+            assert name in step["env"] and f'"${name}"' in step["run"]
+
+
+def test_entries_are_judged_by_the_target_branchs_checks() -> None:
+    [first] = [step for step in WORKFLOW["jobs"]["entries"]["steps"] if step.get("with", {}).get("path") == "harness"]
+    assert first["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    commands = [line for step in WORKFLOW["jobs"]["entries"]["steps"] for line in step.get("run", "").splitlines()]
+    assert not [line for line in commands if re.search(r"(?<!harness/)\.venv/bin", line)]
+
+
+def _root() -> click.Command:
+    from turncoat.cli import app
+
+    return typer.main.get_command(app)
+
+
+def test_turncoat_commands_and_their_options_exist() -> None:
+    found = 0
+    for line in RUNS:
+        words = shlex.split(line)
+        place = next((n for n, word in enumerate(words) if word.endswith(".venv/bin/turncoat")), None)
+        if place is None:
+            continue
+        found += 1
+        command = _root()
+        rest = words[place + 1 :]
+        while isinstance(command, click.Group) or hasattr(command, "commands"):
+            assert rest and rest[0] in command.commands, f"{line}: there is no such command"
+            command = command.commands[rest.pop(0)]
+        known = {name for parameter in command.params for name in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= known, line
+    assert found == 3
+
+
+def test_make_targets_and_modules_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    ready = re.search(r"^READY := (\S+)$", makefile, re.MULTILINE)
+    targets = {*re.findall(r"^([a-z-]+):", makefile, re.MULTILINE), *([ready[1]] if ready else [])}
+    made = [words[-1] for line in RUNS if (words := shlex.split(line))[0] == "make"]
+    assert made and set(made) <= targets
+    modules = [found[1] for line in RUNS if (found := re.search(r"python -m (\S+)", line))]
+    assert modules and all(importlib.util.find_spec(name) for name in modules)
+
+
+NEW = Change("A", "results/submissions/mine/submission.json")
+
+
+def test_a_submission_adds_one_folder() -> None:
+    rows = Change("A", "results/submissions/mine/rows/base/base/turncoat_em.jsonl.gz")
+    assert problems_of_submission([NEW, rows]) == []
+    assert changed_entries([NEW, rows]) == ["results/submissions/mine"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (Change("M", "benchmark/turncoat/leaderboard/validate.py"), "outside"),
+        (Change("A", "results/leaderboard.md"), "outside"),
+        (Change("A", "results/verifications/mine.json"), "outside"),
+        (Change("A", "results/submissions/README.md"), "outside"),
+        (Change("T", "results/submissions"), "outside"),
+        (Change("A", "results/submissions/mine"), "outside"),
+        (Change("A", "results/submissions/../../x/y"), "outside"),
+        (Change("A", "results/submissions/mine\n/evil"), "outside"),
+        (Change("A", "results/submissions/$(id)/submission.json"), "outside"),
+        (Change("A", "results/submissions/other/submission.json"), "2 entries"),
+        (Change("M", "results/submissions/mine/rows/base/base/turncoat_em.jsonl.gz"), "supersedes"),
+        (Change("D", "results/submissions/rival/submission.json"), "supersedes"),
+        (Change("A", "results/submissions/canary-mine/submission.json"), "maintainers'"),
+    ],
+)
+def test_a_submission_does_nothing_else(change: Change, said: str) -> None:
+    problems = problems_of_submission([NEW, change])
+    assert any(said in problem for problem in problems)
+    assert all("\n" not in problem and problem.isascii() for problem in problems)
+
+
+def test_nothing_added_is_no_submission() -> None:
+    assert "no entry" in problems_of_submission([])[0]
+
+
+def test_the_changed_entries_come_from_git(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True)
+
+    def write(name: str, text: str) -> None:
+        path = tmp_path / "results" / "submissions" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    git("init", "--initial-branch=main")
+    write("old/submission.json", "1")
+    git("add", ".")
+    git("commit", "--message=one")
+    git("checkout", "-b", "mine")
+    write("new/submission.json", "2")
+    git("add", ".")
+    git("commit", "--message=two")
+    asked = ["--repo", str(tmp_path), "--base", "main"]
+    assert main([*asked, "--submission"]) == 0 and capsys.readouterr().out == "results/submissions/new\n"
+    write("old/submission.json", "3")
+    git("add", ".")
+    git("commit", "--message=three")
+    assert main(asked) == 0
+    assert capsys.readouterr().out == "results/submissions/new\nresults/submissions/old\n"
+    assert main([*asked, "--submission"]) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and "results/submissions/old/submission.json" in told.err
+    assert main(["--repo", str(tmp_path), "--base", "nowhere"]) == 1
+    assert "nowhere" in capsys.readouterr().err
