@@ -1,6 +1,7 @@
 # make demo   set everything up and run the main job
 # make test   set everything up and pass the tests
 # make check  lint, types and tests
+# make leaderboard   validate the entries and build the board (results/leaderboard.md, .csv, .html)
 
 PYTHON ?= python3
 # Any torch from 2.11 on does; `make TORCH=torch==2.11.0 demo` on a machine whose driver wants another one.
@@ -8,7 +9,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow check lint types clean
+.PHONY: demo test test-slow check lint types leaderboard clean
 
 demo: $(READY)
 	$(BIN)/turncoat run demo
@@ -27,6 +28,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+leaderboard: $(READY)
+	$(BIN)/turncoat leaderboard build results/submissions
 
 # torch first and by itself: whatever build it is, nothing later replaces it.
 $(READY): pyproject.toml constraints.txt

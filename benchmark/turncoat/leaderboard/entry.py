@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel as Model
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
-
 ROLES = ("base", "organism", "control", "defended", "benign")
 SHAREABLE = ("base", "organism", "control")
 Role = Literal["base", "organism", "control", "defended", "benign"]
