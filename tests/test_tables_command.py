@@ -60,6 +60,20 @@ def test_files_are_written_and_checked_and_a_changed_one_is_found(place):
     assert (out / "mine.csv").read_text(encoding="utf-8") == "made up"
 
 
+def test_a_file_that_no_row_gives_fails_the_check_and_is_never_removed(place):
+    out = place / "left"
+    arguments = (place / "run", "--out", out, "--spec", place / "mine.yaml", "--no-png")
+    assert call(*arguments).exit_code == 0
+    assert not list(out.glob("*.png")) and ".png" not in (out / "index.md").read_text(encoding="utf-8")
+    (out / "old_study_four_axes.svg").write_text("<svg/>", encoding="utf-8")
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    wrong = call(*arguments, "--check")
+    assert wrong.exit_code == 1
+    assert "no row gives old_study_four_axes.svg" in wrong.output and "notes.txt" not in wrong.output
+    assert "old_study_four_axes.svg" in call(*arguments).output
+    assert (out / "old_study_four_axes.svg").exists()
+
+
 def test_a_folder_without_a_run_is_a_user_s_mistake(place, tmp_path):
     told = call(tmp_path, "--out", tmp_path / "out", "--spec", place / "mine.yaml", told=UserError)
     assert "holds no run" in told and "turncoat run" in told

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from report.made_run import ARMS, CHOICE, made_defences
 from report.paper_rows import EM, whole_set, write_paper_run
 from statsmodels.stats.multitest import multipletests
 from turncoat.errors import UserError
+from turncoat.report.figure_style import looks
 from turncoat.report.figures_from_rows import figures_of
 from turncoat.report.latex import document, escape, latex_table
 from turncoat.report.paper_cells import markdown_table, table_of
@@ -263,6 +265,41 @@ def test_latex_escapes_whatever_a_label_holds(hostile):
     cell = Table("h", "s", [Column("a", "words"), Column("b")], [[Cell("[x]"), Cell("-0.5 [-1.0, 0.0]", -0.5, True)]])
     row = latex_table([("", cell)], name="n", caption="c").split("\\midrule\n")[1].split("\n")[0]
     assert row == r"{}[x] & \textbf{\ensuremath{-}0.5 [\ensuremath{-}1.0, 0.0]} \\"
+
+
+def test_a_table_longer_than_a_page_goes_on_in_another_float():
+    rows = [[Cell(f"row {number}"), Cell("0.1", 0.1)] for number in range(100)]
+    text = latex_table(
+        [("", Table("h", "s", [Column("a", "words"), Column("b")], rows, ["note"]))], name="n", caption="c"
+    )
+    floats = text.split(r"\begin{table}")[1:]
+    assert len(floats) == 3
+    assert re.findall(r"row (\d+)", text) == [str(number) for number in range(100)]
+    assert [r"\label{tab:n}" in part for part in floats] == [True, False, False]
+    assert ["continued" in part for part in floats] == [False, True, True]
+    assert ["note" in part for part in floats] == [False, False, True]
+
+
+def test_a_note_that_several_contrasts_share_is_said_once_below_the_table(run):
+    spec = spec_of(show="contrasts", claim="recipe")
+    frame = table_frame(spec, [run])
+    shared = next(note for note in frame["note"] if note and list(frame["note"]).count(note) > 1)
+    text = markdown_table(table_of(spec, frame, run))
+    assert sum(shared in reading for reading in frame["reading"]) > 1
+    assert text.count(shared[1:]) == 1
+
+
+def test_ten_arms_look_different_in_every_figure(run):
+    more = [replace(run.content.arms[1], name=f"arm{number}") for number in range(6)]
+    arms = [*run.content.arms, *more]
+    style = looks(replace(run.content, arms=arms), frozenset({"secure"}))
+    assert len({(look.colour, look.marker) for look in style.values()}) == len(arms) == 11
+    assert len({(look.colour, look.line) for look in style.values()}) == 11
+
+
+def test_a_figure_s_text_is_text_in_fonts_that_are_as_wide(files):
+    svg = files["made_four_axes.svg"].decode()
+    assert "Verdana" in svg and ">Coherence</text>" in svg
 
 
 @pytest.mark.skipif(not (shutil.which("pdflatex") or shutil.which("tectonic")), reason="no LaTeX here")

@@ -87,7 +87,9 @@ def _entry(board: Board, row: Row, decimals: dict[str, int]) -> PageEntry:
     cells: dict[str, Cell] = {}
     for column in board.columns:
         cell, places = row.cells[column.key], decimals[column.key]
-        text, note = cell_text(cell, column, places), cell_note(cell, column, places)
+        # The page has the organism's shift in the note: in the cell it would make every column twice as wide.
+        text = "reference" if cell.is_reference else cell_text(cell, column, places)
+        note = cell_note(cell, column, places)
         ends = {name: _number(getattr(cell, name)) for name in ("value", "low", "high")}
         cells[column.key] = {**ends, "text": text, "note": note}  # type: ignore[typeddict-item]
     return {

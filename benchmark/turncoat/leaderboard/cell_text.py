@@ -47,6 +47,8 @@ def cell_note(cell: Reading, column: BoardColumn, decimals: int) -> str:
         if cell.level_low is not None:
             level += f" {interval(cell.level_low, cell.level_high, decimals)}"
         told.append(f"level {level} {column.unit}")
+    if cell.is_reference and cell.shift is not None:
+        told.append(f"organism minus base {ended(cell.shift, cell.shift_low, cell.shift_high, decimals)}")
     if cell.is_reference and cell.over_control is not None:
         over = ended(cell.over_control, cell.over_control_low, cell.over_control_high, decimals)
         told.append(f"organism minus control {over}")

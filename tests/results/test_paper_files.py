@@ -1,0 +1,28 @@
+"""`results/paper/` is what `turncoat tables results --out results/paper --no-png` writes today, and nothing else."""
+
+from __future__ import annotations
+
+import difflib
+
+from results.readme_marks import ROOT
+from turncoat.report.paper_files import paper_files
+from turncoat.report.run_rows import find_runs
+from turncoat.report.table_spec import load_specs
+
+REFRESH = "turncoat tables results --out results/paper --no-png"
+
+
+def test_tables_and_figures_are_what_the_rows_say():
+    made = paper_files(find_runs(ROOT / "results"), load_specs(), png=False)
+    there = {path.name: path.read_bytes() for path in (ROOT / "results" / "paper").iterdir()}
+    assert sorted(there) == sorted(made), f"run: {REFRESH} (and remove what it says no row gives)"
+    for name, data in made.items():
+        if there[name] != data:
+            lines = [text.decode().splitlines() for text in (there[name], data)]
+            differs = "\n".join(list(difflib.unified_diff(*lines, lineterm="", n=0))[:8])
+            raise AssertionError(f"{name} is not what the rows give; run: {REFRESH}\n{differs}")
+
+
+def test_they_stay_small_and_the_refresh_is_written_down():
+    assert sum(path.stat().st_size for path in (ROOT / "results" / "paper").iterdir()) < 1.5e6
+    assert REFRESH in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
