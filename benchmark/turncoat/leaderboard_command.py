@@ -12,6 +12,7 @@ from rich.text import Text
 
 from turncoat.errors import UserError
 from turncoat.leaderboard_export_command import export
+from turncoat.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from turncoat.leaderboard.board import Built
@@ -48,6 +49,7 @@ def build(
     An invalid entry stops it with all that is wrong, and so does a canary that would be ranked.
     Example: turncoat leaderboard build results/submissions --check
     """
+    quiet_libraries()
     from turncoat.leaderboard.board import build_boards, canaries_caught
     from turncoat.leaderboard.board_files import board_files
 

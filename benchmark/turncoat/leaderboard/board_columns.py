@@ -34,6 +34,17 @@ _CHANGES = (
     (CUE, _CUE, "judge_aligned_mean"),
     (CUE, _CUE, "em_persona_own"),
 )
+_SHORT = {
+    (PERSONA, "persona_fixed"): "fixed texts",
+    (PERSONA, "persona_own"): "own answers",
+    (BROAD, "margin_per_token"): "forced choice",
+    (BROAD, "em_rate_itt"): "misaligned answers",
+    (CUE, "em_rate_itt"): "misaligned answers",
+    (CUE, "judge_aligned_mean"): "alignment score",
+    (CUE, "em_persona_own"): "persona, own answers",
+    (COHERENCE, f"judge_coherent_mean@{_PLAIN.removeprefix('turncoat_')}"): "plain prompts",
+    (COHERENCE, f"judge_coherent_mean@{_CUE.removeprefix('turncoat_')}"): "cue prompts",
+}
 _COHERENCE = (
     (COHERENCE, _PLAIN, "judge_coherent_mean"),
     (COHERENCE, _CUE, "judge_coherent_mean"),
@@ -46,7 +57,8 @@ class BoardColumn:
 
     Attributes:
         key: Name of the metric (`metric_names`), or `narrow_kept`, `benign_kept`.
-        label: Short name.
+        label: Its name.
+        short: Its name under a heading that says the axis.
         unit: Unit of the metric; "share" for what is kept.
         axis: What it is evidence of.
         better: Which way is better.
@@ -56,6 +68,7 @@ class BoardColumn:
 
     key: str
     label: str
+    short: str
     unit: str
     axis: str
     better: Literal["lower", "higher"]
@@ -128,7 +141,8 @@ def _change(axis: str, key: str, task: str, metric: str) -> BoardColumn:
     prompts = " (cue prompts)" if task == _CUE else ""
     way = better(task, metric)
     sentence = f"{facts['label']}{prompts}: change against the undefended organism; {way} is better."
-    return BoardColumn(key, facts["label"] + prompts, facts["unit"], axis, way, sentence)
+    short = _SHORT.get((axis, key)) or _SHORT.get((axis, metric)) or facts["label"]
+    return BoardColumn(key, facts["label"] + prompts, short, facts["unit"], axis, way, sentence)
 
 
 def _share(key: str, axis: str) -> BoardColumn:
@@ -140,4 +154,4 @@ def _share(key: str, axis: str) -> BoardColumn:
     sentence = (
         f"How much of the fall of the held-out loss on {what[0]} is left: 1 is all of {what[1]}; higher is better."
     )
-    return BoardColumn(key, f"{axis} kept", "share", axis, "higher", sentence, "share")
+    return BoardColumn(key, f"{axis} kept", "kept", "share", axis, "higher", sentence, "share")

@@ -61,6 +61,7 @@ def _board(board: Board) -> PageBoard:
         {
             "key": column.key,
             "label": column.label,
+            "short": column.short,
             "unit": column.unit,
             "axis": column.axis,
             "better": column.better,

@@ -25,6 +25,7 @@ from turncoat.leaderboard.canary_rows import RowMaker
 from turncoat.leaderboard.entry import DefenceFacts, RowsFile, Shared, Submission
 from turncoat.leaderboard.load import SUBMISSION, Entry, load_entry, rows_name, seed_number
 from turncoat.leaderboard.untrusted import rows_sha256
+from turncoat.quiet import quiet_libraries
 from turncoat.registry import accepted
 
 CANARY = "canary-"
@@ -177,6 +178,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or any(argument.startswith("-") for argument in arguments):
         print(__doc__, file=sys.stderr)
         return 2
+    quiet_libraries()
     try:
         for argument in arguments:
             make_canaries(load_entry(Path(argument)))

@@ -19,6 +19,7 @@ from turncoat.leaderboard.degenerate import Flag, degenerate
 from turncoat.leaderboard.load import Entry
 from turncoat.leaderboard.measured import Measured, claim, measure, paired
 from turncoat.leaderboard.readings import Reading
+from turncoat.leaderboard.ruler import moved_ruler
 from turncoat.leaderboard.trust import SELF_REPORTED, Trust
 from turncoat.report.formats import number
 from turncoat.report.four_axes import COHERENCE
@@ -93,7 +94,7 @@ def flags_of(
     flags = [*_too_little(one, cells), *_incoherent(one, cells, columns)]
     if not one.is_reference:
         flags += degenerate(one.answers_of("defended"), one.answers_of("organism"))
-    flags += _untrained(one)
+    flags += [*moved_ruler(one.measured, ranked_by), *_untrained(one)]
     if reference is not None and reference is not one:
         flags += _other_conditions(one, reference, ranked_by)
     if not one.is_canary:

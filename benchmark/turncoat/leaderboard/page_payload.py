@@ -44,10 +44,11 @@ class RankedBy(TypedDict):
 
 
 class Column(TypedDict):
-    """One metric of the table. Neighbours with the same `axis` share a heading; `help` is one sentence."""
+    """One metric of the table. Neighbours with the same `axis` share a heading, under which `short` is its name."""
 
     key: str
     label: str
+    short: NotRequired[str]
     unit: str
     axis: str
     better: Better

@@ -199,8 +199,8 @@ def _against_coherence(run: Run, frame: pd.DataFrame) -> Figure:
         axes.plot(
             seeds["x"], seeds["y"], look.marker, color=look.colour, markersize=3, alpha=0.7, zorder=3, linestyle=""
         )
-    across = run.content.metric(str(frame["x_metric"].iloc[0]))
-    axes.set_xlabel(f"{across.label}: {_way(across.unit, across.direction)}")
+    facts = run.content.metric(str(frame["x_metric"].iloc[0]))
+    axes.set_xlabel(f"{facts.label}: {_way(facts.unit, facts.direction)}")
     axes.set_ylabel(_label(run, str(frame["y_metric"].iloc[0])))
     axes.text(
         0.0, 1.02, "mean over seeds, 95% intervals over questions; small: one seed",

@@ -92,7 +92,7 @@ def document(names: Sequence[str]) -> str:
 
 def _parts(table: Table) -> list[Table]:
     """The table in pieces that fit a page each."""
-    pieces: list[list[list[Cell]]] = [[]]
+    pieces: list[list[Sequence[Cell]]] = [[]]
     used = 0
     for row in table.rows:
         lines = max(
