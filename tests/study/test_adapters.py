@@ -264,7 +264,9 @@ def test_examples_in_training_are_mixed_in(tiny_base, tmp_path, defended):
     assert json.loads((folder / "training.json").read_text())["examples"] == 7
 
 
-@pytest.mark.parametrize("returned", [None, 3, Intervention(), (Example("x", "y", "z"),)], ids=repr)
+@pytest.mark.parametrize(
+    "returned", [None, 3, Intervention(), (Example("x", "y", "z"),)], ids=lambda value: type(value).__name__
+)
 def test_a_wrong_return_in_training_is_named(tiny_base, tmp_path, defended, returned):
     adapters = Adapters(tiny_base, Store(tmp_path))
     with pytest.raises(
