@@ -181,6 +181,8 @@ def test_a_verification_of_other_rows_counts_for_nothing(more):
     [
         ({"how": "rejudge"}, "self-reported"),
         ({"how": "reproduced"}, "reproduced"),
+        ({"how": "rerun", "roles": ["base", "defended"]}, "verified"),
+        ({"how": "rerun", "roles": ["base", "organism"]}, "self-reported"),
         ({"how": "rerun", "verdict": "3 of the scores differ"}, "self-reported"),
     ],
 )
@@ -234,7 +236,7 @@ def test_an_invalid_entry_stops_the_build_or_is_left_out(tmp_path, monkeypatch):
     assert list(found.refused) == ["bad"] and [row.slug for row in found.boards[0].rows] == [NONE]
 
 
-def _verify(folder: Path, slug: str, sha: str, **told: str) -> None:
+def _verify(folder: Path, slug: str, sha: str, **told: object) -> None:
     path = folder.parent / "verifications" / f"{slug}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(

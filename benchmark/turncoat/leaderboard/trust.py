@@ -40,6 +40,7 @@ class Verification(Model):
     by: str = ""
     date: str = ""
     verdict: str = "verified"
+    roles: tuple[str, ...] | None = None
 
 
 def read_trust(entry: Entry, folder: Path) -> Trust:
@@ -71,6 +72,10 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
         return Trust(
             SELF_REPORTED, f"the answers are self-reported; their scores were judged again{who}{when} and agree"
         )
+    own = "organism" if entry.submission.defence.setting == "none" else "defended"
+    if told.roles is not None and own not in told.roles:
+        text = f"only the rows of {', '.join(told.roles)} were made again{who}{when}, not the {own} arm's"
+        return Trust(SELF_REPORTED, text)
     if told.how == "rerun":
         return Trust("verified", f"a random part was run again from the adapters{who}{when}")
     return Trust("reproduced", f"trained and measured again{who}{when}")
