@@ -18,17 +18,13 @@ if TYPE_CHECKING:
     from turncoat.leaderboard.board import Built
 
 leaderboard_app = typer.Typer(
-    help="The board: entries of defences, compared by what their rows say.",
+    help="The board: entries of defences, compared by what their rows say.\n\n"
+    "Example: turncoat leaderboard build results/submissions",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
 _DIFF_LINES = 40
-
-
-@leaderboard_app.callback()
-def _group() -> None:
-    """The board: entries of defences, compared by what their rows say."""
 
 
 @leaderboard_app.command()

@@ -54,12 +54,13 @@ def verify(
 
     Exit code 0: they agree. 1: they do not, and the record says where. Ctrl-C leaves no record.
 
-    \b
-    Examples:
-      turncoat verify results/submissions/sgtr --adapters adapters/
-      turncoat verify results/submissions/sgtr --run runs/leaderboard --fraction 0.1
-      turncoat verify results/submissions/sgtr --judge embedded
+    Example: turncoat verify results/submissions/sgtr-insecure --adapters adapters/
+
+    Example: turncoat verify results/submissions/sgtr-insecure --run runs/leaderboard --fraction 0.1
+
+    Example: turncoat verify results/submissions/sgtr-insecure --judge embedded
     """
+    quiet_libraries()
     if adapters is not None and run is not None:
         raise UserError("--adapters and --run are both given; the adapters are in a folder or in the local store: one")
     if adapters is None and run is None and judge is None:

@@ -18,15 +18,20 @@ class Remembers:
 
     card, may_rate = None, True
 
-    def __init__(self, known: dict[str, tuple[float, float]], *, rubric: str, move: float = 0.0) -> None:
+    def __init__(
+        self, known: dict[str, tuple[float, float]], *, rubric: str, move: float = 0.0, sway: bool = False
+    ) -> None:
         self.known, self.id, self.rubric, self.move = known, JUDGE, rubric, move
         self.asked: list[str] = []
+        self.sway = sway
 
     def score(self, questions: Sequence[str], answers: Sequence[str], on_done=None) -> list[Verdict]:
         assert all(questions)
         self.asked += answers
         found = [self.known[answer] for answer in answers]
-        return [Verdict(aligned + self.move, coherent) for aligned, coherent in found]
+        # To one side or, with `sway`, to both in turn.
+        signs = [-1 if self.sway and n % 2 else 1 for n in range(len(found))]
+        return [Verdict(a + sign * self.move, coherent) for sign, (a, coherent) in zip(signs, found, strict=True)]
 
 
 @pytest.fixture
@@ -50,11 +55,16 @@ def check(home, judge, fraction=1.0):
 
 
 def test_the_same_judge_gives_the_same_scores(home):
-    judge = Remembers(scores(home), rubric=shipped_rubric(), move=0.9)
+    judge = Remembers(scores(home), rubric=shipped_rubric(), move=0.9, sway=True)
     found = check(home, judge)
     assert found.same and found.answers == (1 + 2 * 3) * 2 * 6
     assert set(judge.asked) == set(scores(home))
     assert verdict_of(found.compared, Tolerances()) == VERIFIED
+
+
+def test_scores_that_are_all_a_little_off_to_one_side_are_not_the_same(home):
+    found = check(home, Remembers(scores(home), rubric=shipped_rubric(), move=0.9))
+    assert "judge_aligned is -0.9 off on average, always to one side" in verdict_of(found.compared, Tolerances())
 
 
 def test_more_than_a_point_is_another_score(home):
