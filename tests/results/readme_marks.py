@@ -13,6 +13,8 @@ One grammar, `<!--SOURCE/...#FIELDS-->`; the mark takes as many numbers before i
     RUN/kept/ARMS#min,max                     results/RUN/four_axes.csv: share of the narrow behaviour that is kept
     RUN/persona/PATH                          run.json's persona vector; `layer` in the path is the chosen layer
     RUN/report/WORDS                          results/RUN/report.md says these words, `{}` standing for a number
+    board/ENTRY/COLUMN#...                    results/leaderboard.csv: change (value, low, high; where no field is named),
+                                              minus-base, minus-control (of the board's undefended organism)
     judge/PATH                                the embedded judge's card; judge/megabytes is the size of its weights
     calibration/COLUMN#min,max or #96x3       the first table of stats/README.md: extremes, or questions x seeds
 
@@ -112,6 +114,8 @@ def values_of(mark: str) -> tuple[float, ...]:
     match parts:
         case ["judge", path]:
             found = [_judge(path)]
+        case ["board", entry, column]:
+            found = _board(entry, column, names or ["change"])
         case ["calibration", column]:
             found = _calibration(column, names)
         case [run, "adapters" | "recipe" as claim, contrast, metric]:
@@ -185,6 +189,21 @@ def _level(run: str, arm: str, metric: str) -> list[float]:
     levels = table(run, "estimates")
     row = levels[(levels["arm"] == arm) & (levels["metric"] == metric) & levels["seed"].isna()].iloc[0]
     return [row["value"], row["low"], row["high"]]
+
+
+def _board(entry: str, column: str, names: Sequence[str]) -> list[float]:
+    rows = _read_csv(ROOT / "results" / "leaderboard.csv")
+    row = rows[(rows["slug"] == entry) & (rows["column"] == column)].iloc[0]
+    keys = {"change": ("value", "low", "high")}
+    for against in ("base", "control"):
+        start = f"organism_minus_{against}"
+        keys[f"minus-{against}"] = (start, f"{start}_low", f"{start}_high")
+    return [float(row[key]) for name in names for key in keys[name]]
+
+
+@cache
+def _read_csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path)
 
 
 def _contrasts(run: str, claim: str, contrast: str, metric: str, names: Sequence[str]) -> list[float]:

@@ -1,0 +1,71 @@
+"""The committed board is what the committed entries say, every entry is valid, and none of the canaries gets through."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from turncoat.leaderboard.board import Built, build_boards, canaries_caught
+from turncoat.leaderboard.board_files import board_files
+from turncoat.leaderboard.canaries import KINDS
+from turncoat.leaderboard.validate import validate_entry
+
+RESULTS = Path(__file__).parents[2] / "results"
+SUBMISSIONS = RESULTS / "submissions"
+
+
+@pytest.fixture(scope="module")
+def built() -> Built:
+    return build_boards(SUBMISSIONS)
+
+
+def test_the_files_are_those_of_the_entries(built):
+    for name, content in board_files(built).items():
+        assert (RESULTS / name).read_bytes() == content, f"{name} is out of date: make leaderboard, and commit it"
+
+
+def test_every_entry_is_on_a_board(built):
+    shown = {row.slug for board in built.boards for row in board.rows}
+    assert shown == {path.parent.name for path in SUBMISSIONS.glob("*/submission.json")}
+
+
+def test_the_board_has_what_is_to_be_compared(built):
+    (board,) = built.boards
+    settings = {row.slug: row.submission.defence.setting for row in board.rows if not row.slug.startswith("canary-")}
+    assert list(settings.values()).count("in_training") >= 2
+    assert list(settings.values()).count("inference") >= 2
+    assert {"none-insecure", "sgtr-insecure", "pick-longer-insecure"} <= set(settings)
+
+
+def test_all_canaries_are_there_and_caught(built):
+    (board,) = built.boards
+    canaries = [row for row in board.rows if row.slug.startswith("canary-")]
+    assert {row.slug for row in canaries} == {f"canary-{kind}-insecure" for kind in KINDS}
+    assert all(row.rank is None and row.flags for row in canaries)
+    assert canaries_caught(board) == []
+
+
+def test_one_changed_digit_of_a_real_entry_is_found(tmp_path):
+    """What a submitter might do: make one answer look better, and set the hashes right."""
+    import gzip
+    import hashlib
+    import json
+
+    for slug in ("none-insecure", "kl-insecure"):
+        shutil.copytree(SUBMISSIONS / slug, tmp_path / slug)
+    home = tmp_path / "kl-insecure"
+    name = "defended/seed-2/turncoat_persona"
+    path = home / "rows" / f"{name}.jsonl.gz"
+    rows = gzip.decompress(path.read_bytes()).decode().splitlines()
+    row = json.loads(rows[4])
+    row["persona_fixed"] -= 0.1
+    rows[4] = json.dumps(row, ensure_ascii=False)
+    packed = gzip.compress(("\n".join(rows) + "\n").encode(), mtime=0)
+    path.write_bytes(packed)
+    told = json.loads((home / "submission.json").read_text())
+    told["rows"][name]["sha256"] = hashlib.sha256(packed).hexdigest()
+    (home / "submission.json").write_text(json.dumps(told))
+    (finding,) = validate_entry(home)
+    assert (finding.rule, finding.row, finding.field) == ("metric-value", 5, "persona_fixed")
+    assert finding.value == str(row["persona_fixed"]) and "from the evidence" in finding.allowed
