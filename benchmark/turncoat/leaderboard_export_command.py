@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from turncoat.errors import UserError
+from turncoat.quiet import quiet_libraries
 
 FORMATS = ("lm-eval", "hub", "every-eval-ever", "flat")  # as in leaderboard/exports.py, which imports pandas
 
@@ -36,6 +37,7 @@ def export(
 
     Example: turncoat leaderboard export results/submissions/sgtr --to hub --dataset-id me/turncoat --out my-adapter
     """
+    quiet_libraries()
     if to not in FORMATS:
         raise UserError(f"--to {to}: not known; accepted: {', '.join(FORMATS)}")
     if date is not None:

@@ -76,7 +76,7 @@ def _board(board: Board) -> PageBoard:
         "organism": board.organism,
         "control": board.control,
         "ranked_by": ranked_by,
-        "note": " ".join(sentence for sentence in board.note if sentence != INTERVALS),
+        "note": "\n".join(sentence for sentence in board.note if sentence != INTERVALS),
         "intervals": INTERVALS,
         "columns": columns,
         "entries": [_entry(board, row, decimals) for row in board.rows],
