@@ -186,3 +186,14 @@ def test_a_failed_check_takes_the_trust_away(submissions, tmp_path):
         }
     ]
     assert [item.name for item in out.iterdir()] == ["sgtr.json"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "found", "within"), [(-8.74, -8.68, True), (-8.74, -8.54, False), (-1.06, -1.0, False)]
+)
+def test_an_improbable_text_may_differ_by_a_share_of_its_log_likelihood(stored, found, within):
+    from turncoat.leaderboard.verify_compare import number_difference
+
+    told = Tolerances()
+    one = number_difference("log_likelihood", "x", stored, found, told.log_likelihood, relative=told.relative)
+    assert one is not None and one.within is within

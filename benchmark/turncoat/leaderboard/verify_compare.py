@@ -61,14 +61,15 @@ def stored_text(text: Any) -> Any:
 
 
 def number_difference(
-    kind: Any, where: str, stored: Any, found: Any, tolerance: float, per: float = 1.0
+    kind: Any, where: str, stored: Any, found: Any, tolerance: float, per: float = 1.0, relative: float = 0.0
 ) -> Difference | None:
-    """Two numbers, either of which may be missing; None where both are."""
+    """Two numbers, either of which may be missing; None where both are. What was found sets the scale of `relative`."""
     if stored is None and found is None:
         return None
     if not _number(stored) or not _number(found):
         return Difference(kind, where, stored, found, math.inf, False)
     signed = (stored - found) / per
+    tolerance = max(tolerance, relative * abs(found) / per)
     return Difference(kind, where, stored, found, abs(signed), abs(signed) <= tolerance, signed)
 
 
@@ -86,7 +87,9 @@ def _log_likelihoods(stored: Mapping[str, Any], found: Mapping[str, Any], tolera
         told = _stored_number(old[index]) if index < len(old) else None
         value, tokens = new[index] if index < len(new) else (None, 1)
         where = f"resps[{index}]"
-        one = number_difference("log_likelihood", where, told, value, tolerances.log_likelihood, max(tokens, 1))
+        one = number_difference(
+            "log_likelihood", where, told, value, tolerances.log_likelihood, max(tokens, 1), tolerances.relative
+        )
         differences += [one] if one else [Difference("log_likelihood", where, None, None, math.inf, False)]
     return differences
 
@@ -113,7 +116,8 @@ def _sample(
     if old.get("layer") != new.get("layer"):  # a vector of another layer has other projections
         told.append(Difference("projection", f"{where}.layer", old.get("layer"), new.get("layer"), math.inf, False))
     for kind, name, tolerance in checked:
-        one = number_difference(kind, f"{where}.{name}", old.get(name), new.get(name), tolerance)
+        share = tolerances.relative if kind == "log_likelihood" else 0.0
+        one = number_difference(kind, f"{where}.{name}", old.get(name), new.get(name), tolerance, relative=share)
         told += [one] if one else []
     return told
 
