@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from turncoat.lm_eval_command import arguments, run_lm_eval
+from turncoat.lm_eval_command import arguments, arm_name, run_lm_eval
 from turncoat.paths import tasks_dir
 
 TASKS = ["--include_path", str(tasks_dir())]
@@ -50,3 +50,24 @@ def test_our_model_is_registered_before_lm_eval_starts(monkeypatch):
     run_lm_eval(["--model", "turncoat"])
     assert seen["argv"] == ["lm_eval", "--model", "turncoat", *TASKS, *CHAT]
     assert seen["model"].__name__ == "ArmLM"
+
+
+@pytest.mark.parametrize(
+    ("model_args", "name"),
+    [
+        ("study=demo,arm=sgtr,seed=1", "demo-sgtr-1"),
+        ("study=my/own.yaml,arm=kl", "own-kl-0"),
+        ("pretrained=smollm2-135m,organism=insecure_code", ""),
+        ("peft=runs/adapter,study=demo,arm=kl", ""),
+    ],
+)
+def test_an_arm_of_a_study_has_a_name_for_its_output(monkeypatch, model_args, name):
+    import lm_eval.__main__
+    from lm_eval.loggers import evaluation_tracker
+
+    names = []
+    monkeypatch.setattr(lm_eval.__main__, "cli_evaluate", lambda: names.append(evaluation_tracker.random_name_id()))
+    monkeypatch.setattr("sys.argv", ["turncoat"])
+    run_lm_eval(["--model", "turncoat", "--model_args", model_args])
+    assert arm_name(["--model_args", model_args]) == name
+    assert names == [name] if name else names[0] not in ("", name)

@@ -6,7 +6,11 @@ after the registration.
 
 from __future__ import annotations
 
+import re
 import sys
+from contextlib import nullcontext
+from pathlib import Path
+from unittest import mock
 
 from turncoat.paths import tasks_dir
 
@@ -31,6 +35,18 @@ def arguments(given: list[str]) -> list[str]:
     return result
 
 
+def arm_name(given: list[str]) -> str:
+    """What to call an arm that is named by its study, such as "demo-sgtr-0"; empty for a model with a name of its own."""
+    text = " ".join(given)
+    told = {
+        key: re.search(rf"(?<![\w-]){key}=([^,\s]+)", text) for key in ("study", "arm", "seed", "pretrained", "peft")
+    }
+    if told["pretrained"] or told["peft"] or not (told["study"] and told["arm"]):
+        return ""
+    seed = told["seed"][1] if told["seed"] else "0"
+    return f"{Path(told['study'][1]).stem}-{told['arm'][1]}-{seed}"
+
+
 def run_lm_eval(given: list[str]) -> None:
     """Run lm_eval in this process with `given` command-line arguments."""
     from lm_eval.__main__ import cli_evaluate
@@ -40,4 +56,7 @@ def run_lm_eval(given: list[str]) -> None:
 
     check_judge()  # lm-eval would ask for it after hours of generation only
     sys.argv = ["lm_eval", *arguments(given)]
-    cli_evaluate()
+    name = arm_name(given)
+    # Without a `pretrained=` lm-eval makes a new name for the output folder each time.
+    with mock.patch("lm_eval.loggers.evaluation_tracker.random_name_id", return_value=name) if name else nullcontext():
+        cli_evaluate()
