@@ -36,12 +36,10 @@ def validate(
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     refused = 0
     for folder in entries:
-        if not (folder / SUBMISSION).is_file() and not folder.is_dir():
-            raise UserError(
-                f"{folder} is not there; an entry is a folder with {SUBMISSION}: turncoat submit RUN makes one"
-            )
-        if folder.is_file():  # a shell's results/submissions/* names the README as well
+        if folder.is_file() and len(entries) > 1:  # a shell's results/submissions/* names the README as well
             continue
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder; an entry is one with {SUBMISSION}: turncoat submit RUN makes it")
         with notes.status(Text(f"{folder}")) as status:
             findings = validate_entry(folder, lambda text, folder=folder: status.update(Text(f"{folder}: {text}")))  # type: ignore[misc]
         refused += bool(findings)

@@ -20,7 +20,6 @@ from turncoat.registry import DEFENCES, ORGANISMS, discover
 from turncoat.store import digest
 
 Rule = Callable[[Entry], Iterator[Finding]]
-_ROWS_END = ".jsonl.gz"
 
 
 def check_names(entry: Entry) -> list[Finding]:

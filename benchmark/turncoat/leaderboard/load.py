@@ -120,7 +120,7 @@ def load_entry(folder: Path) -> Entry:
     entry = Entry(folder, files, submission, _track(submission.track))
     problems = []
     for role, shared in submission.shared.items():
-        there = folder.parent / shared.entry  # a slug: `entry.py` lets no path through
+        there = folder.absolute().parent / shared.entry  # a slug: `entry.py` lets no path through
         if not there.is_dir():
             problems.append(
                 Finding(
