@@ -13,29 +13,34 @@ import re
 from typing import Any
 
 # The full-width forms are read as formulas by spreadsheets in East Asian locales.
-_FORMULA = (*"=+-@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}", "\N{FULLWIDTH HYPHEN-MINUS}",
-            "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
-_BLANK = re.compile("[\\s\u200b\ufeff]*")
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_FORMULA = (
+    "=+\\-@" + "\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+)
+_BLANK = r"\s\u200b\ufeff"
+_FORMULA_AT_START = re.compile(f"[{_BLANK}]*[{_FORMULA}]")
+# A run of separators, blanks and quotes inside a text, and the formula sign after it. The sign is optional, so that
+# every run is consumed by one match and the time stays linear.
+_CUT = re.compile(f'([;|\t\n][;|"{_BLANK}]*)([{_FORMULA}]?)')
 
 
 def for_spreadsheet(value: Any) -> Any:
     """A cell for a CSV file that no spreadsheet takes for a formula; controls and bidi overrides become U+FFFD.
 
-    Write the file with `csv.QUOTE_NONNUMERIC` or `QUOTE_ALL`: a spreadsheet that separates by semicolons would
-    otherwise cut "a;=1+1" in two and run the second half.
+    Write the file with commas and `csv.QUOTE_NONNUMERIC` or `QUOTE_ALL`. A spreadsheet that separates by semicolons,
+    tabs or bars sees quotes only where its own cells start: it cuts `1,"a;=1+1"` in two and would run the second half,
+    and it joins `"-0",1` to one cell. So a text gets an apostrophe before a formula sign at its start and after each
+    such separator, also where the text by itself is a number.
 
     Args:
-        value: Text, or a number, which is left alone as is text that is a number ("-0.12").
+        value: Text, or a number (or None), which is returned as it is: pass a number as a number, not as text.
     """
     if not isinstance(value, str):
         return value
     from turncoat.report.formats import safe_text
 
     text = safe_text(value)
-    bare = _BLANK.sub("", text, count=1)
-    risky = text.startswith(("\t", "\n")) or bare.startswith(_FORMULA)
-    return f"'{text}" if risky and not _NUMBER.fullmatch(text) else text
+    cut = _CUT.sub(lambda run: f"{run[1]}'{run[2]}" if run[2] else run[0], text)
+    return f"'{cut}" if text.startswith(("\t", "\n")) or _FORMULA_AT_START.match(cut) else cut
 
 
 def for_markdown(text: str) -> str:
