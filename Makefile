@@ -1,5 +1,6 @@
 # make demo   set everything up and run the main job
 # make test   set everything up and pass the tests
+# make fuzz   the property tests with fresh seeds, over and over for MINUTES (5)
 # make check  lint, types and tests
 # make leaderboard   validate the entries and build the board (results/leaderboard.md, .csv, .html)
 
@@ -9,7 +10,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow check lint types leaderboard clean
+.PHONY: demo test test-slow fuzz check lint types leaderboard clean
 
 demo: $(READY)
 	$(BIN)/turncoat run demo
@@ -19,6 +20,12 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# Each round has other examples. A failure ends it, and says what to add to the test as an @example.
+MINUTES ?= 5
+fuzz: $(READY)
+	@end=$$(( $$(date +%s) + 60 * $(MINUTES) )); while [ "$$(date +%s)" -lt "$$end" ]; do \
+	  $(BIN)/python -m pytest -q -x -m "hypothesis and not slow" --hypothesis-profile=fuzz || exit 1; done
 
 check: lint types test
 

@@ -15,6 +15,19 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The tiny model's matrices are too small to share: on busy cores two threads take ten times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:
+    pass  # the property tests skip themselves
+else:
+    # Loaded before any test module is read: `@settings(max_examples=...)` there inherits the rest from here. `make fuzz`
+    # asks for the other one with `--hypothesis-profile=fuzz`; what it finds becomes an `@example`.
+    settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+    settings.register_profile(
+        "fuzz", database=None, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("fixed")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests take minutes on idle cores and many times that on busy ones."""

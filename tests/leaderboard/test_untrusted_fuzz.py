@@ -18,8 +18,7 @@ from turncoat.leaderboard.findings import EntryRefused
 from turncoat.leaderboard.untrusted import list_files, read_rows
 from turncoat.leaderboard.untrusted_json import _depth, parse_object
 
-# No shrinking to speak of and no deadline: two busy cores.
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 numbers = st.integers(-(10**18), 10**18) | st.floats(-1e100, 1e100)
@@ -104,7 +103,7 @@ def test_any_bytes_as_facts_make_a_dict_or_findings(content: bytes) -> None:
     assert (facts == json.loads(content)) if not findings else facts == {}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_changed_byte_of_a_packed_file_changes_what_is_read(data: st.DataObject) -> None:
     good = packed(jsonl(TABLE))

@@ -19,9 +19,7 @@ from leaderboard.made_entry import make_entry, rewrite_rows
 from turncoat.leaderboard.load import load_entry
 from turncoat.leaderboard.validate import validate_entry
 
-_RUNS = settings(
-    max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
+_RUNS = settings(max_examples=10, suppress_health_check=list(HealthCheck))
 _TASKS = ("turncoat_choice", "turncoat_persona", "turncoat_em", "turncoat_em_cue", "turncoat_insecure_code_loss")
 
 _VALUES = st.one_of(
