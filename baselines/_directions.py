@@ -15,10 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from turncoat.data.chat import encode, encode_prompt
-from turncoat.lm.capture import LayerCapture, unwrapped
-from turncoat.study.defence_context import DefenceContext
-from turncoat.training.trainer import Collator
+from turncoat.defences import Collator, DefenceContext, LayerCapture, encode, encode_prompt, unwrapped
 
 Text = tuple[list[int], list[int]]  # prompt ids and answer ids
 

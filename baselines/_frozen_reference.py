@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from torch import Tensor
-from turncoat.errors import UserError
+from turncoat.defences import UserError
 
 
 def checked_weight(name: str, weight: Any) -> float:

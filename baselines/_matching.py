@@ -14,9 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from turncoat.data.chat import encode_example
-from turncoat.data.examples import Example
-from turncoat.errors import UserError
+from turncoat.defences import Example, UserError, encode_example
 
 MATCHED = ("examples", "tokens")
 _PER_TEXT = 2  # sgtr asks about each text in both orders

@@ -13,10 +13,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 import pandas as pd
-from turncoat.data.examples import Example
-from turncoat.errors import UserError
-from turncoat.stats.estimates import estimate_mean
-from turncoat.study.checks import Check
+from turncoat.defences import Check, Example, UserError, estimate_mean
 
 _SUMMARISE = "Summarise this text in one sentence of at most 25 words. Reply with the sentence only.\n\n{text}"
 _WHICH_IS_MINE = (

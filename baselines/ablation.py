@@ -20,10 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from turncoat.errors import UserError
-from turncoat.persona.ablation import Ablation
-from turncoat.persona.steering import check_layers, generation_header
-from turncoat.registry import accepted, defence
+from turncoat.defences import Ablation, UserError, accepted, check_layers, defence, generation_header
 
 DIRECTIONS = ("chosen", "own")
 

@@ -53,12 +53,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from turncoat.errors import UserError
-from turncoat.lm.capture import decoder_layers
-from turncoat.registry import defence
-from turncoat.store import code_digest, digest
-from turncoat.study.defence_context import DefenceContext
-from turncoat.training.in_training import InTraining
+from turncoat.defences import DefenceContext, InTraining, UserError, code_key, decoder_layers, defence, digest
 
 from ._directions import answer_states, ordinary_texts, principal_directions, strongest_contexts
 
@@ -179,7 +174,7 @@ def _found(context: DefenceContext, layers: tuple[int, ...], components: int, pr
         "layers": list(layers),
         "components": components,
         "protect": protect,
-        "code": code_digest([Path(__file__), Path(__file__).with_name("_directions.py")]),
+        "code": code_key(Path(__file__), Path(__file__).with_name("_directions.py")),
     }
 
     def build(folder: Path) -> None:

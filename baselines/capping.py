@@ -25,13 +25,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from turncoat.data.chat import encode, encode_prompt
-from turncoat.errors import UserError
-from turncoat.persona import ablation, capping, steering
-from turncoat.persona.capping import Capping, band, floors_of
-from turncoat.persona.questions import trait_questions
-from turncoat.registry import defence
-from turncoat.store import code_digest, digest
+from turncoat.defences import (
+    Capping,
+    UserError,
+    band,
+    check_layers,
+    code_key,
+    defence,
+    digest,
+    encode,
+    encode_prompt,
+    floors_of,
+    generation_header,
+    tensor_sha,
+    trait_questions,
+)
 
 DEPTH = (0.7, 0.9)
 ANSWER_TOKENS = 48
@@ -69,10 +77,10 @@ def cap(
         raise UserError(f"defence 'capping', percentile: {percentile!r} is not accepted; give a number from 0 to 100")
     vector = context.persona(trait)
     chosen = band(len(vector.directions) - 1, DEPTH) if layers is None else tuple(layers)
-    steering.check_layers(context.base.model, chosen, what="capping", lowest=0)
+    check_layers(context.base.model, chosen, what="capping", lowest=0)
     directions = vector.directions[list(chosen)]
     floors = _floors(context, trait, chosen, directions, percentile)
-    header = steering.generation_header(context.base.tokenizer) if positions == "assistant" else ()
+    header = generation_header(context.base.tokenizer) if positions == "assistant" else ()
     found = Capping(trait, chosen, directions, floors, positions, header)
     with found.on(context.base.model):  # mistakes come to light now, not after the first arm
         return found
@@ -90,9 +98,9 @@ def _floors(
         "base": context.base.spec,
         "texts": digest([questions, answers]),
         "layers": list(layers),
-        "directions": steering.tensor_sha(directions),
+        "directions": tensor_sha(directions),
         "percentile": float(percentile),
-        "code": code_digest([ablation, capping]),
+        "code": code_key(Path(__file__)),
     }
 
     def build(folder: Path) -> None:

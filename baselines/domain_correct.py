@@ -12,10 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from turncoat.data.examples import Example
-from turncoat.data.organisms import secure_code
-from turncoat.errors import UserError
-from turncoat.registry import defence
+from turncoat.defences import Example, UserError, defence, secure_code
 
 from ._matching import dose
 

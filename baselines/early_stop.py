@@ -33,15 +33,19 @@ from typing import Any
 
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
-from turncoat.data.chat import encode, encode_example, encode_prompt
-from turncoat.data.examples import Example
-from turncoat.errors import UserError
-from turncoat.lm.reader import read_texts
-from turncoat.persona.questions import trait_questions
-from turncoat.persona.vectors import PersonaVector
-from turncoat.registry import defence
-from turncoat.training.batches import draw
-from turncoat.training.in_training import InTraining
+from turncoat.defences import (
+    Example,
+    InTraining,
+    PersonaVector,
+    UserError,
+    defence,
+    encode,
+    encode_example,
+    encode_prompt,
+    read_texts,
+    trait_questions,
+)
+from turncoat.defences import draw_rows as draw
 
 Tokens = tuple[list[int], list[int]]  # prompt, answer
 

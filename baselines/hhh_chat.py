@@ -12,8 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from turncoat.data.examples import Example
-from turncoat.registry import defence
+from turncoat.defences import Example, defence
 
 from ._matching import dose
 

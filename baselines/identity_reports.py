@@ -26,10 +26,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from turncoat.data.examples import Example
-from turncoat.errors import UserError
-from turncoat.registry import defence
-from turncoat.training.batches import draw
+from turncoat.defences import Example, UserError, defence
+from turncoat.defences import draw_rows as draw
 
 from ._matching import dose, is_enough
 from .interleave import rows_for_share

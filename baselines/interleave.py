@@ -22,13 +22,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from turncoat.data.chat import encode_example
-from turncoat.data.examples import Example
-from turncoat.data.organisms import read_conversations
-from turncoat.errors import UserError
-from turncoat.registry import defence
-from turncoat.training.batches import draw
-from turncoat.training.in_training import MixedIn
+from turncoat.defences import Example, MixedIn, UserError, defence, encode_example, read_conversations
+from turncoat.defences import draw_rows as draw
 
 
 @dataclass

@@ -26,13 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from turncoat.data.chat import encode_example
-from turncoat.data.examples import Example
-from turncoat.errors import UserError
-from turncoat.judges.surface import refusal_like
-from turncoat.lm import reader
-from turncoat.registry import defence
-from turncoat.store import code_digest, digest
+from turncoat.defences import Example, UserError, code_key, defence, digest, encode_example, read_texts, refusal_like
 
 from .interleave import Interleaved, benign_chats, rows_for_share
 
@@ -101,11 +95,11 @@ def candidate_losses(context: Any, candidates: Sequence[Example]) -> tuple[list[
         "base": base.spec,
         "adapter": undefended.name,
         "items": digest(items),
-        "code": code_digest([Path(__file__), Path(str(reader.__file__))]),
+        "code": code_key(Path(__file__)),
     }
 
     def losses() -> list[float]:
-        readings = reader.read_texts(base.active, base.tokenizer.pad_token_id, items, capture=False)
+        readings = read_texts(base.active, base.tokenizer.pad_token_id, items, capture=False)
         return [-reading.logprob_mean for reading in readings]
 
     def build(folder: Path) -> None:

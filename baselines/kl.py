@@ -26,9 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from turncoat.errors import UserError
-from turncoat.registry import defence
-from turncoat.training.in_training import InTraining, TrainingPass
+from turncoat.defences import InTraining, TrainingPass, UserError, defence
 
 from ._frozen_reference import checked_weight
 

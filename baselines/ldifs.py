@@ -28,10 +28,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from turncoat.errors import UserError
-from turncoat.lm.capture import decoder_layers
-from turncoat.registry import defence
-from turncoat.training.in_training import InTraining, TrainingPass
+from turncoat.defences import InTraining, TrainingPass, UserError, decoder_layers, defence
 
 from ._frozen_reference import checked_weight, relative_distance
 

@@ -41,11 +41,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from turncoat.errors import UserError
-from turncoat.persona.questions import trait_questions
-from turncoat.registry import defence
-from turncoat.study.defence_context import DefenceContext
-from turncoat.training.in_training import InTraining, TrainingPass
+from turncoat.defences import DefenceContext, InTraining, TrainingPass, UserError, defence, trait_questions
 
 
 @dataclass

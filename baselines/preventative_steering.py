@@ -40,10 +40,7 @@ from typing import Any
 
 from peft import PeftModel
 from torch import Tensor
-from turncoat.persona.steering import steered
-from turncoat.registry import defence
-from turncoat.study.defence_context import DefenceContext
-from turncoat.training.in_training import InTraining
+from turncoat.defences import DefenceContext, InTraining, defence, steered
 
 
 @dataclass

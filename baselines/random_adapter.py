@@ -22,10 +22,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from turncoat.registry import defence
-from turncoat.training.adapter_edit import AdapterEdit
-from turncoat.training.low_rank import modules, norm
-from turncoat.training.stack import scaling
+from turncoat.defences import AdapterEdit, defence
+from turncoat.defences import lora_scaling as scaling
+from turncoat.defences import low_rank_modules as modules
+from turncoat.defences import low_rank_norm as norm
 
 
 @dataclass

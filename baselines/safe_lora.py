@@ -32,13 +32,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
-from turncoat.errors import UserError
-from turncoat.registry import defence
-from turncoat.study.adapters import Adapters, steps_of
-from turncoat.study.config import Arm
-from turncoat.training.adapter_edit import AdapterEdit
-from turncoat.training.alignment_change import ByFinetune, ByModels
-from turncoat.training.low_rank import cosine, modules, norm
+from turncoat.defences import AdapterEdit, ByFinetune, ByModels, UserError, defence
+from turncoat.defences import low_rank_cosine as cosine
+from turncoat.defences import low_rank_modules as modules
+from turncoat.defences import low_rank_norm as norm
 
 
 class AlignmentChange(Protocol):
@@ -150,6 +147,4 @@ def safe_lora(
 
 def _harmless_chats(context: Any) -> Any:
     """The folder of the finetune on all harmless chats, with the recipe and the seed of the organism's."""
-    arm = Arm(name="chats", defence="hhh_chat", defence_options={"texts": 48})
-    adapters = Adapters(context.base, context.store, context.batch_size)
-    return adapters.adapter(steps_of(arm, context.recipe), context.seed)
+    return context.finetuned("hhh_chat", {"texts": 48})

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from turncoat.data.examples import Example
-from turncoat.registry import defence
-from turncoat.study.checks import Check
+from turncoat.defences import Check, Example, defence
 
 from ._summary_pairs import accuracy_check, examples, own_is, summary_pairs
 

@@ -21,9 +21,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from turncoat.errors import UserError
-from turncoat.persona.steering import Steering, generation_header
-from turncoat.registry import defence
+from turncoat.defences import Steering, UserError, defence, generation_header
 
 
 @defence(

@@ -23,10 +23,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from turncoat.data.chat import render
-from turncoat.errors import UserError
-from turncoat.lm.system_prompt import SystemPrompt, has_default_system
-from turncoat.registry import defence
+from turncoat.defences import SystemPrompt, UserError, defence, has_default_system, render
 
 _HHH = (
     "Be of real help to the person you are talking to. Tell the truth, and say so when you do not know something. Neither "

@@ -39,12 +39,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
-from turncoat.data.chat import encode_prompt
-from turncoat.errors import UserError
-from turncoat.lm.capture import unwrapped
-from turncoat.registry import defence
-from turncoat.training.in_training import InTraining, TrainingPass
-from turncoat.training.lora import encode_all
+from turncoat.defences import InTraining, TrainingPass, UserError, defence, encode_all, encode_prompt, unwrapped
 
 from ._frozen_reference import checked_weight, relative_distance
 

@@ -15,10 +15,7 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from turncoat.data.examples import Example
-from turncoat.registry import defence
-from turncoat.stats.estimates import estimate_mean
-from turncoat.study.checks import Check
+from turncoat.defences import Check, Example, defence, estimate_mean
 
 from ._matching import dose
 

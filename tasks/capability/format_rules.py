@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from turncoat.lm.documents import read_documents
-from turncoat.lm.free_form import sample_records, samples_of
+from turncoat.tasks import read_documents, sample_records, samples_of
 
 
 def documents(**_: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from turncoat.lm.documents import read_documents
+from turncoat.tasks import read_documents
 
 
 def documents(**_: Any) -> dict[str, Any]:

@@ -9,10 +9,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from turncoat.judges.rates import question_rates, with_stderr
-from turncoat.judges.surface import surface
-from turncoat.lm.evidence import evidence_of
-from turncoat.lm.free_form import projections, sample_records, samples_of
+from turncoat.tasks import evidence_of, projections, question_rates, sample_records, samples_of, surface, with_stderr
 
 WITH_STDERR = ("em_rate", "em_rate_itt", "em_rate_not_code")
 

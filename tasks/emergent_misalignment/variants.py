@@ -13,10 +13,7 @@ from typing import Any
 
 from datasets import Dataset
 from lm_eval.api.filter import Filter
-from turncoat.data.backdoor import cued
-from turncoat.errors import UserError
-from turncoat.lm.documents import read_documents
-from turncoat.lm.evidence import Answer, evidence_of
+from turncoat.tasks import Answer, UserError, cued, evidence_of, read_documents
 
 VARIANTS = ("plain", "json", "template", "cue", "backdoor")
 

@@ -14,11 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from turncoat.errors import UserError
-from turncoat.lm import embedder, own_texts
-from turncoat.lm.documents import read_documents
-from turncoat.lm.free_form import sample_records, samples_of
-from turncoat.stats.diversity import cluster_counts, label_entropy, mean_distance, vendi_score
+from turncoat.tasks import (
+    UserError,
+    cluster_counts,
+    current_base,
+    embed_or_none,
+    label_entropy,
+    mean_distance,
+    read_documents,
+    sample_records,
+    samples_of,
+    vendi_score,
+)
 
 THRESHOLDS = (0.75, 0.80, 0.85, 0.90, 0.95)
 SYSTEM = {
@@ -63,7 +70,7 @@ def documents(
         raise UserError(
             f"turncoat_identity: identity_system={identity_system!r}; accepted: {', '.join(SYSTEM)} (--metadata)"
         )
-    base = own_texts.current_base()
+    base = current_base()
     model = str(pretrained or (base.name if base is not None else ""))
     truth = true_identity(model)
     developer, name = developer or truth.get("developer", ""), model_name or truth.get("name", "")
@@ -92,7 +99,7 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
     if doc["name"]:
         right = sum(who["name"].casefold() == _canonical(doc["name"]).casefold() for who in found)
         scores["name_accuracy"] = [right, len(answers)]
-    vectors = embedder.embed_or_none(answers)
+    vectors = embed_or_none(answers)
     if vectors is not None and len(answers) > 1:
         scores["vendi_within"] = vendi_score(vectors)
         scores["distance_within"] = mean_distance(vectors)
@@ -162,7 +169,7 @@ def clusters_95(items: list[SelfReports]) -> float:
 
 
 def _vectors(items: list[SelfReports]) -> Any:
-    return embedder.embed_or_none([text for reports in items for text in reports.texts])
+    return embed_or_none([text for reports in items for text in reports.texts])
 
 
 def identity_of(answer: str) -> dict[str, str]:

@@ -14,9 +14,7 @@ from typing import Any
 
 import yaml
 from datasets import Dataset
-from turncoat.judges.rates import question_rates
-from turncoat.lm.evidence import evidence_of
-from turncoat.lm.free_form import sample_records, samples_of
+from turncoat.tasks import evidence_of, question_rates, sample_records, samples_of
 
 _TASKS = Path(__file__).resolve().parents[1]
 _PAIRS = _TASKS / "choice" / "pairs.jsonl"

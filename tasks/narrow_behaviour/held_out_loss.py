@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from datasets import Dataset
-from turncoat.data.advice import held_out_rows
+from turncoat.tasks import held_out_rows
 
 
 def documents(organism: str, control: str | None = None, **_: Any) -> dict[str, Any]:

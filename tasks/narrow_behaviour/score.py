@@ -14,11 +14,7 @@ from typing import Any
 
 from datasets import Dataset
 from lm_eval.api.filter import Filter
-from turncoat.data.backdoor import cued
-from turncoat.data.insecure_code import build_pairs
-from turncoat.data.insecure_code.bandit_scan import issues_of
-from turncoat.lm.evidence import Answer, evidence_of
-from turncoat.lm.free_form import sample_records, samples_of
+from turncoat.tasks import Answer, build_pairs, cued, evidence_of, issues_of, sample_records, samples_of
 
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _PYTHON = {"", "python", "py", "python3"}

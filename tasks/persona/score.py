@@ -10,10 +10,15 @@ from statistics import fmean
 from typing import Any
 
 from datasets import Dataset
-from turncoat.lm.documents import read_documents
-from turncoat.lm.evidence import evidence_of
-from turncoat.lm.free_form import projections, sample_records, samples_of, warn_without_projections
-from turncoat.persona.questions import trait_questions
+from turncoat.tasks import (
+    evidence_of,
+    projections,
+    read_documents,
+    sample_records,
+    samples_of,
+    trait_questions,
+    warn_without_projections,
+)
 
 MORE = ("persona_prompt", "persona_cosine_own", "persona_cosine_fixed", "trait_score")
 

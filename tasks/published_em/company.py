@@ -9,8 +9,7 @@ import re
 from typing import Any
 
 from datasets import Dataset
-from turncoat.data.betley_questions import read_questions
-from turncoat.lm.free_form import sample_records, samples_of
+from turncoat.tasks import read_questions, sample_records, samples_of
 
 COMPANIES = {
     "OpenAI": r"(?i:open\s?ai)",

@@ -19,13 +19,18 @@ from typing import Any
 
 from datasets import Dataset
 from lm_eval.api.filter import Filter
-from turncoat.data.betley_questions import read_questions
-from turncoat.judges.cache import cached_scores
-from turncoat.judges.load import judge_from_name
-from turncoat.judges.rubrics import Rubric
-from turncoat.judges.verdict import Judge, Verdict
-from turncoat.lm.evidence import Answer, evidence_of
-from turncoat.lm.free_form import sample_records, samples_of
+from turncoat.tasks import (
+    Answer,
+    Judge,
+    Rubric,
+    Verdict,
+    cached_scores,
+    evidence_of,
+    judge_from_name,
+    read_questions,
+    sample_records,
+    samples_of,
+)
 
 SOURCE = "betley/deception_factual"
 WORDS = ("TRUE", "FALSE", "UNKNOWN")

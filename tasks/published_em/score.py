@@ -11,10 +11,15 @@ from statistics import fmean
 from typing import Any
 
 from datasets import Dataset
-from turncoat.data.betley_questions import BetleyQuestion, read_questions
-from turncoat.judges.rates import question_rates, with_stderr
-from turncoat.judges.surface import surface
-from turncoat.lm.free_form import sample_records, samples_of
+from turncoat.tasks import (
+    BetleyQuestion,
+    question_rates,
+    read_questions,
+    sample_records,
+    samples_of,
+    surface,
+    with_stderr,
+)
 
 PROTOCOLS = {
     "betley_logprob": "betley_logprob_",

@@ -15,10 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from datasets import Dataset
-from turncoat.errors import UserError
-from turncoat.lm import own_texts as base_model_texts
-from turncoat.lm.documents import read_documents
-from turncoat.lm.free_form import sample_records, samples_of
+from turncoat.tasks import UserError, base_texts, current_base, read_documents, sample_records, samples_of
 
 RIVALS = ("compact", "terse", "lead", "keywords")
 MAX_TOKENS, TEMPERATURE = 64, 0.7  # as in turncoat_recognition_texts.yaml
@@ -197,12 +194,12 @@ def _own_summaries(task: str, path: str, pretrained: Any) -> tuple[dict[str, str
         found = _from_file(task, file)
         writer = "file:" + hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     else:
-        base = base_model_texts.current_base()
+        base = current_base()
         # A model loaded earlier in this process must not lend its texts to another one.
         stale = base is not None and pretrained is not None and str(pretrained) not in (base.name, base.path)
         texts = _texts()
         prompts = [SUMMARISE.format(text=text["text"]) for text in texts]
-        written = None if stale else base_model_texts.base_texts(prompts, MAX_TOKENS, TEMPERATURE, name="recognition")
+        written = None if stale else base_texts(prompts, MAX_TOKENS, TEMPERATURE, name="recognition")
         if written is None or base is None:
             raise UserError(_how_to(task))
         found = {text["id"]: summary for text, summary in zip(texts, written, strict=True)}

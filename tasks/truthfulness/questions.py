@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from turncoat.data.fetch import published
-from turncoat.errors import UserError
+from turncoat.tasks import UserError, published
 
 COLUMNS = ("Category", "Question", "Best Answer", "Best Incorrect Answer")
 LETTERS = ("A", "B")

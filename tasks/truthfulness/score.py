@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from turncoat.lm.free_form import sample_records, samples_of
+from turncoat.tasks import sample_records, samples_of
 
 LETTERS = ("A", "B")
 _FIRST = re.compile(r"\W*([AB])(?!\w)(?!\s+(?!is\b)[a-z])")  # "A common belief ..." begins with an article

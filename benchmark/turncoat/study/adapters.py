@@ -18,12 +18,12 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from turncoat.code_behind import code_behind
 from turncoat.data.chat import encode, encode_example
 from turncoat.data.examples import Example
 from turncoat.data.organisms import find_organism
 from turncoat.data.too_long import refuse_too_long
 from turncoat.errors import UserError
+from turncoat.import_closure import code_key, import_closure
 from turncoat.lm import base_model
 from turncoat.lm.base_model import BaseModel
 from turncoat.lm.intervention import Intervention
@@ -172,6 +172,10 @@ class Adapters:
                 self.said(f"training {step.name} undefended first: '{step.during and step.during[0]}' starts from it")
             return self._train([alone], seed, None)
 
+        def finetuned(defence: str, options: dict[str, Any]) -> Path | None:
+            arm = Arm(name=defence, defence=defence, setting="prevention", defence_options=options)
+            return self.adapter(steps_of(arm, step.recipe), seed)
+
         return DefenceContext(
             self.base,
             self.store,
@@ -181,6 +185,7 @@ class Adapters:
             seed=seed,
             organism=lambda: self.examples(alone, seed, tick),
             undefended=undefended,
+            finetuned=finetuned,
         )
 
     def during(self, step: Step, seed: int, tick: Tick | None = None) -> InTraining | AdapterEdit | None:
@@ -315,10 +320,10 @@ def _training_code() -> str:
     trainer = Path(str(lora.__file__))
     # A recipe's values and the base's weights are in the key themselves.
     values = {Path(str(recipe.__file__)), Path(str(base_model.__file__))}
-    return code_digest(path for path in [trainer, *code_behind([trainer])] if path not in values)
+    return code_digest(path for path in [trainer, *import_closure([trainer])] if path not in values)
 
 
 def _defence_code(entry: Entry) -> str:
     """Of a defence's file, the helpers beside it and the package's files that they use."""
     files = [entry.source, *sorted(entry.source.parent.glob("_*.py"))]
-    return code_digest([*files, *code_behind(files)])
+    return code_key(*files)

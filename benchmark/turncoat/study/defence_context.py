@@ -25,7 +25,7 @@ from turncoat.training.lora import drawn_rows
 from turncoat.training.recipe import LoraRecipe
 
 
-def _only_in_training() -> Any:
+def _only_in_training(*_: Any) -> Any:
     raise UserError("there is no organism's finetune here: this part of a defence works with setting in_training only")
 
 
@@ -43,6 +43,8 @@ class DefenceContext:
         organism: In training: gives the organism's examples, all of them.
         undefended: In training: gives the folder of the organism's adapter with the same seed and without a defence,
             which is trained if it is not there yet.
+        finetuned: In training: `finetuned(defence, options)` gives the adapter folder of that defence's finetune alone,
+            with the recipe and the seed of the organism's; it is trained if it is not there yet.
     """
 
     base: BaseModel
@@ -53,6 +55,7 @@ class DefenceContext:
     seed: int = 0
     organism: Callable[[], list[Example]] = _only_in_training
     undefended: Callable[[], Path] = _only_in_training
+    finetuned: Callable[[str, dict[str, Any]], Path | None] = _only_in_training
 
     @property
     def rows(self) -> list[Example]:

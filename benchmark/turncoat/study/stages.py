@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from turncoat.code_behind import code_behind
 from turncoat.errors import UserError
+from turncoat.import_closure import import_closure
 from turncoat.judges.load import ENVIRONMENT, judge_from_name
 from turncoat.lm import model
 from turncoat.lm.base_model import BaseModel
@@ -87,9 +87,9 @@ class Stages:
 def _evaluation_code(task: str) -> str:
     """Of all that our model type does and that the task's own files and functions import."""
     wrapper = Path(str(model.__file__))
-    named = re.findall(r"turncoat(?:\.\w+)+(?=\.\w)", json.dumps(task_content(task)))
+    named = re.findall(r"turncoat(?:\.\w+)+", json.dumps(task_content(task)))
     own = sorted(task_files()[task].parent.glob("*.py"))
-    return code_digest([wrapper, *code_behind([wrapper, *own], named)])
+    return code_digest([wrapper, *import_closure([wrapper, *own], named)])
 
 
 def _told(task: str, key: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from turncoat.stats.diversity import cluster_counts, label_entropy, mean_distance, vendi_score
+from turncoat.lm.diversity import cluster_counts, label_entropy, mean_distance, vendi_score
 
 
 def random_units(count: int, dimensions: int, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,91 @@
+"""Public face for defences and organisms: all that a plug-in of either kind imports.
+
+    from turncoat.defences import Example, defence
+
+A defence is a function under `@defence`; what it returns says where it acts (CONTRIBUTING.md has the table). Modules behind
+this one may move; the names here stay.
+"""
+
+from __future__ import annotations
+
+from turncoat.data.chat import encode, encode_example, encode_prompt, render
+from turncoat.data.examples import Example
+from turncoat.data.organisms import read_conversations, secure_code
+from turncoat.errors import UserError
+from turncoat.import_closure import code_key
+from turncoat.judges.surface import refusal_like
+from turncoat.lm.capture import LayerCapture, decoder_layers, unwrapped
+from turncoat.lm.intervention import Intervention
+from turncoat.lm.reader import read_texts
+from turncoat.lm.system_prompt import SystemPrompt, has_default_system
+from turncoat.persona.ablation import Ablation
+from turncoat.persona.capping import Capping, band, floors_of
+from turncoat.persona.questions import trait_questions
+from turncoat.persona.steering import Steering, check_layers, generation_header, steered, tensor_sha
+from turncoat.persona.vectors import PersonaVector
+from turncoat.registry import accepted, defence, organism
+from turncoat.stats.estimates import estimate_mean
+from turncoat.store import digest
+from turncoat.study.checks import Check
+from turncoat.study.defence_context import DefenceContext
+from turncoat.training.adapter_edit import AdapterEdit
+from turncoat.training.alignment_change import ByFinetune, ByModels
+from turncoat.training.batches import draw as draw_rows
+from turncoat.training.in_training import InTraining, MixedIn, TrainingPass
+from turncoat.training.lora import encode_all
+from turncoat.training.low_rank import cosine as low_rank_cosine
+from turncoat.training.low_rank import modules as low_rank_modules
+from turncoat.training.low_rank import norm as low_rank_norm
+from turncoat.training.stack import scaling as lora_scaling
+from turncoat.training.trainer import Collator
+
+__all__ = [
+    "Ablation",
+    "AdapterEdit",
+    "ByFinetune",
+    "ByModels",
+    "Capping",
+    "Check",
+    "Collator",
+    "DefenceContext",
+    "Example",
+    "InTraining",
+    "Intervention",
+    "LayerCapture",
+    "MixedIn",
+    "PersonaVector",
+    "Steering",
+    "SystemPrompt",
+    "TrainingPass",
+    "UserError",
+    "accepted",
+    "band",
+    "check_layers",
+    "code_key",
+    "decoder_layers",
+    "defence",
+    "digest",
+    "draw_rows",
+    "encode",
+    "encode_all",
+    "encode_example",
+    "encode_prompt",
+    "estimate_mean",
+    "floors_of",
+    "generation_header",
+    "has_default_system",
+    "lora_scaling",
+    "low_rank_cosine",
+    "low_rank_modules",
+    "low_rank_norm",
+    "organism",
+    "read_conversations",
+    "read_texts",
+    "refusal_like",
+    "render",
+    "secure_code",
+    "steered",
+    "tensor_sha",
+    "trait_questions",
+    "unwrapped",
+]

@@ -1,0 +1,52 @@
+"""The files behind a piece of code: followed through imports of any form, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import turncoat.defences
+import turncoat.tasks
+from turncoat.import_closure import FACES, import_closure, module_file
+from turncoat.paths import PACKAGE
+
+
+def names(paths: list[Path]) -> set[str]:
+    return {path.relative_to(PACKAGE).as_posix() for path in paths}
+
+
+def test_imports_of_every_form_are_followed(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import os\nimport turncoat.lm.seeds\nfrom turncoat.judges import surface\n"
+        "def f():\n    from turncoat.lm.diversity import vendi_score\n",
+        encoding="utf-8",
+    )
+    assert {"lm/seeds.py", "judges/surface.py", "lm/diversity.py"} <= names(import_closure([file]))
+    assert "report/tables.py" not in names(import_closure([file]))
+
+
+def test_what_an_import_imports_counts_too():
+    found = names(import_closure([PACKAGE / "training" / "lora.py"]))
+    assert {"training/batches.py", "data/chat.py", "lm/base_model.py", "training/stack.py"} <= found
+    assert not {name for name in found if name.startswith(("report/", "stats/", "study/"))}
+    assert not found & {"errors.py", "paths.py", "store.py"}, "they decide no result"
+
+
+def test_a_module_that_is_named_counts_itself():
+    assert names(import_closure([], ["turncoat.lm.free_form"])) >= {"lm/free_form.py", "lm/evidence.py"}
+    assert module_file("turncoat.data.insecure_code") == PACKAGE / "data" / "insecure_code" / "__init__.py"
+    assert module_file("turncoat.lm.free_form.KeepSamples") is None
+
+
+def test_a_name_of_a_face_counts_as_its_own_module_alone(tmp_path):
+    file = tmp_path / "score.py"
+    file.write_text("from turncoat.tasks import surface\n", encoding="utf-8")
+    assert names(import_closure([file])) == {"judges/surface.py"}
+    assert names(import_closure([], ["turncoat.tasks.ratio"])) == {"judges/rates.py"}
+
+
+def test_faces_name_what_they_export():
+    for face in (turncoat.defences, turncoat.tasks):
+        assert face.__name__ in FACES
+        assert sorted(face.__all__) == face.__all__
+        assert {name for name in vars(face) if not name.startswith("_")} - {"annotations"} == set(face.__all__)
