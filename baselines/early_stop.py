@@ -39,13 +39,13 @@ from turncoat.defences import (
     PersonaVector,
     UserError,
     defence,
+    draw_rows as draw,
     encode,
     encode_example,
     encode_prompt,
     read_texts,
     trait_questions,
 )
-from turncoat.defences import draw_rows as draw
 
 Tokens = tuple[list[int], list[int]]  # prompt, answer
 

@@ -26,8 +26,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from turncoat.defences import Example, UserError, defence
-from turncoat.defences import draw_rows as draw
+from turncoat.defences import Example, UserError, defence, draw_rows as draw
 
 from ._matching import dose, is_enough
 from .interleave import rows_for_share

@@ -22,8 +22,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from turncoat.defences import Example, MixedIn, UserError, defence, encode_example, read_conversations
-from turncoat.defences import draw_rows as draw
+from turncoat.defences import (
+    Example,
+    MixedIn,
+    UserError,
+    defence,
+    draw_rows as draw,
+    encode_example,
+    read_conversations,
+)
 
 
 @dataclass

@@ -22,10 +22,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from turncoat.defences import AdapterEdit, defence
-from turncoat.defences import lora_scaling as scaling
-from turncoat.defences import low_rank_modules as modules
-from turncoat.defences import low_rank_norm as norm
+from turncoat.defences import (
+    AdapterEdit,
+    defence,
+    lora_scaling as scaling,
+    low_rank_modules as modules,
+    low_rank_norm as norm,
+)
 
 
 @dataclass

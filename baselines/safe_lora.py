@@ -32,10 +32,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
-from turncoat.defences import AdapterEdit, ByFinetune, ByModels, UserError, defence
-from turncoat.defences import low_rank_cosine as cosine
-from turncoat.defences import low_rank_modules as modules
-from turncoat.defences import low_rank_norm as norm
+from turncoat.defences import (
+    AdapterEdit,
+    ByFinetune,
+    ByModels,
+    UserError,
+    defence,
+    low_rank_cosine as cosine,
+    low_rank_modules as modules,
+    low_rank_norm as norm,
+)
 
 
 class AlignmentChange(Protocol):

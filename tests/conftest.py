@@ -55,7 +55,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def _loaded_tiny_base(tiny_folder: Path):
-    from turncoat.lm.base_model import load_base
+    from turncoat.engine.base_model import load_base
 
     return load_base(str(tiny_folder), dtype="float32", device="cpu")
 

@@ -17,25 +17,28 @@ def names(paths: list[Path]) -> set[str]:
 def test_imports_of_every_form_are_followed(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
-        "import os\nimport turncoat.lm.seeds\nfrom turncoat.judges import surface\n"
-        "def f():\n    from turncoat.lm.diversity import vendi_score\n",
+        "import os\nimport turncoat.engine.seeds\nfrom turncoat.judges import surface\n"
+        "def f():\n    from turncoat.evaluation.diversity import vendi_score\n",
         encoding="utf-8",
     )
-    assert {"lm/seeds.py", "judges/surface.py", "lm/diversity.py"} <= names(import_closure([file]))
-    assert "report/tables.py" not in names(import_closure([file]))
+    assert {"engine/seeds.py", "judges/surface.py", "evaluation/diversity.py"} <= names(import_closure([file]))
+    assert "report/tables/contrasts.py" not in names(import_closure([file]))
 
 
 def test_what_an_import_imports_counts_too():
     found = names(import_closure([PACKAGE / "training" / "lora.py"]))
-    assert {"training/batches.py", "data/chat.py", "lm/base_model.py", "training/stack.py"} <= found
+    assert {"training/batches.py", "engine/chat.py", "engine/base_model.py", "training/stack.py"} <= found
     assert not {name for name in found if name.startswith(("report/", "stats/", "study/"))}
     assert not found & {"errors.py", "paths.py", "store.py"}, "they decide no result"
 
 
 def test_a_module_that_is_named_counts_itself():
-    assert names(import_closure([], ["turncoat.lm.free_form"])) >= {"lm/free_form.py", "lm/evidence.py"}
+    assert names(import_closure([], ["turncoat.evaluation.free_form"])) >= {
+        "evaluation/free_form.py",
+        "engine/evidence.py",
+    }
     assert module_file("turncoat.data.insecure_code") == PACKAGE / "data" / "insecure_code" / "__init__.py"
-    assert module_file("turncoat.lm.free_form.KeepSamples") is None
+    assert module_file("turncoat.evaluation.free_form.KeepSamples") is None
 
 
 def test_a_name_of_a_face_counts_as_its_own_module_alone(tmp_path):

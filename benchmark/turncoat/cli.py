@@ -11,20 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from turncoat import __version__
-from turncoat.calibrate_command import stats_app
-from turncoat.compare_command import compare
+from turncoat.commands.export import export
+from turncoat.commands.judge import judge
+from turncoat.commands.leaderboard.build import leaderboard_app
+from turncoat.commands.leaderboard.submit import submit
+from turncoat.commands.leaderboard.validate import validate
+from turncoat.commands.leaderboard.verify import verify
+from turncoat.commands.library_noise import quiet_libraries
+from turncoat.commands.persona import persona_app
+from turncoat.commands.statistics.calibrate import stats_app
+from turncoat.commands.statistics.compare import compare
+from turncoat.commands.statistics.power import power
+from turncoat.commands.statistics.rates import rates
+from turncoat.commands.tables import tables
 from turncoat.errors import UserError
-from turncoat.export_command import export
-from turncoat.judge_command import judge
-from turncoat.leaderboard_command import leaderboard_app
-from turncoat.persona_command import persona_app
-from turncoat.power_command import power
-from turncoat.quiet import quiet_libraries
-from turncoat.rates_command import rates
-from turncoat.submit_command import submit
-from turncoat.tables_command import tables
-from turncoat.validate_command import validate
-from turncoat.verify_command import verify
 
 app = typer.Typer(
     name="turncoat",
@@ -53,8 +53,8 @@ def run(
     Example: turncoat run demo --seeds 0,1,2
     """
     quiet_libraries()
-    from turncoat.report.from_run import report_run
-    from turncoat.stats.reach import cannot_reach
+    from turncoat.analysis.reach import cannot_reach
+    from turncoat.report.build import report_run
     from turncoat.study.config import load_study, study_path
     from turncoat.study.run import run_study
 
@@ -85,7 +85,7 @@ def report(
 
     Example: turncoat report runs/demo
     """
-    from turncoat.report.from_run import report_run, run_content
+    from turncoat.report.build import report_run, run_content
     from turncoat.report.robustness import robustness_lines
 
     report_run(folder, Console())
@@ -119,7 +119,7 @@ def list_(
 
     Example: turncoat list defences
     """
-    from turncoat.catalogue import everything
+    from turncoat.commands.listing import everything
 
     kinds = everything(tuple(include_path or ()))
     if kind is not None and kind not in kinds:
@@ -167,7 +167,7 @@ def lm_eval(context: typer.Context) -> None:
 
     Example: turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m --tasks turncoat_choice
     """
-    from turncoat.lm_eval_command import run_lm_eval
+    from turncoat.commands.lm_eval import run_lm_eval
 
     run_lm_eval(context.args)
 
@@ -181,7 +181,7 @@ def check_questions(
     Example: turncoat check-questions
     """
     quiet_libraries()
-    from turncoat.lm.check_questions import check_folder
+    from turncoat.tools.check_questions import check_folder
 
     report = check_folder(folder)
     print("\n".join(report.lines()))

@@ -8,20 +8,20 @@ this one may move; the names here stay.
 
 from __future__ import annotations
 
-from turncoat.data.chat import encode, encode_example, encode_prompt, render
 from turncoat.data.examples import Example
 from turncoat.data.organisms import read_conversations, secure_code
+from turncoat.engine.capture import LayerCapture, decoder_layers, unwrapped
+from turncoat.engine.chat import encode, encode_example, encode_prompt, render
+from turncoat.engine.intervention import Intervention
+from turncoat.engine.reader import read_texts
+from turncoat.engine.system_prompt import SystemPrompt, has_default_system
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key
 from turncoat.judges.surface import refusal_like
-from turncoat.lm.capture import LayerCapture, decoder_layers, unwrapped
-from turncoat.lm.intervention import Intervention
-from turncoat.lm.reader import read_texts
-from turncoat.lm.system_prompt import SystemPrompt, has_default_system
-from turncoat.persona.ablation import Ablation
-from turncoat.persona.capping import Capping, band, floors_of
-from turncoat.persona.questions import trait_questions
-from turncoat.persona.steering import Steering, check_layers, generation_header, steered, tensor_sha
+from turncoat.persona.interventions.ablation import Ablation
+from turncoat.persona.interventions.capping import Capping, band, floors_of
+from turncoat.persona.interventions.steering import Steering, check_layers, generation_header, steered, tensor_sha
+from turncoat.persona.traits import trait_questions
 from turncoat.persona.vectors import PersonaVector
 from turncoat.registry import accepted, defence, organism
 from turncoat.stats.estimates import estimate_mean
@@ -33,9 +33,7 @@ from turncoat.training.alignment_change import ByFinetune, ByModels
 from turncoat.training.batches import draw as draw_rows
 from turncoat.training.in_training import InTraining, MixedIn, TrainingPass
 from turncoat.training.lora import encode_all
-from turncoat.training.low_rank import cosine as low_rank_cosine
-from turncoat.training.low_rank import modules as low_rank_modules
-from turncoat.training.low_rank import norm as low_rank_norm
+from turncoat.training.low_rank import cosine as low_rank_cosine, modules as low_rank_modules, norm as low_rank_norm
 from turncoat.training.stack import scaling as lora_scaling
 from turncoat.training.trainer import Collator
 

@@ -141,7 +141,7 @@ def accepted(names: Iterable[str], wrong: str = "") -> str:
 def discover(folders: Iterable[Path] = ()) -> None:
     """Import the organisms, the judges and every defence file; `folders` hold a user's own defence files."""
     importlib.import_module("turncoat.data.organisms")
-    for name in ("embedded", "local", "openai"):
+    for name in ("embedded.factory", "prompted.local", "prompted.openai"):
         importlib.import_module(f"turncoat.judges.{name}")
     for folder in (baselines_dir(), *folders):
         for path in sorted(Path(folder).glob("*.py")):

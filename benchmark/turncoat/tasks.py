@@ -14,24 +14,30 @@ from turncoat.data.betley_questions import BetleyQuestion, read_questions
 from turncoat.data.fetch import published
 from turncoat.data.insecure_code import build_pairs
 from turncoat.data.insecure_code.bandit_scan import issues_of
+from turncoat.engine.evidence import Answer, LogLikelihood, evidence_of
 from turncoat.errors import UserError
+from turncoat.evaluation.diversity import cluster_counts, label_entropy, mean_distance, vendi_score
+from turncoat.evaluation.documents import read_documents
+from turncoat.evaluation.embedder import embed_or_none
+from turncoat.evaluation.free_form import (
+    KeepSamples,
+    count as sample_count,
+    projections,
+    sample_records,
+    samples_of,
+    warn_without_projections,
+)
+from turncoat.evaluation.own_texts import base_texts, current_base
+from turncoat.judges.base import Judge, Verdict
 from turncoat.judges.cache import cached_scores
 from turncoat.judges.filter import JudgeAnswers
-from turncoat.judges.load import judge_from_name
 from turncoat.judges.rates import question_rates, ratio, ratio_stderr, with_stderr, worst_question
 from turncoat.judges.rubrics import Rubric
+from turncoat.judges.spec import judge_from_name
 from turncoat.judges.surface import surface
 from turncoat.judges.trait_scores import TraitScores
-from turncoat.judges.verdict import Judge, Verdict
-from turncoat.lm.diversity import cluster_counts, label_entropy, mean_distance, vendi_score
-from turncoat.lm.documents import read_documents
-from turncoat.lm.embedder import embed_or_none
-from turncoat.lm.evidence import Answer, LogLikelihood, evidence_of
-from turncoat.lm.free_form import KeepSamples, projections, sample_records, samples_of, warn_without_projections
-from turncoat.lm.free_form import count as sample_count
-from turncoat.lm.own_texts import base_texts, current_base
 from turncoat.persona.half_dose import half_dose, half_dose_of
-from turncoat.persona.questions import trait_questions
+from turncoat.persona.traits import trait_questions
 from turncoat.registry import judge
 
 __all__ = [

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
-from turncoat.data.chat import encode_example
 from turncoat.data.examples import Example
-from turncoat.lm.base_model import BaseModel
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.chat import encode_example
 from turncoat.store import Store
 from turncoat.study.defence_context import DefenceContext
 from turncoat.training import lora

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from baselines.fake_context import FakeContext
 from tiny import tiny_tokenizer
-from turncoat.data.chat import encode_example
+from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
 from turncoat.paths import baselines_dir, tasks_dir
 from turncoat.registry import DEFENCES, ORGANISMS, discover

@@ -9,10 +9,10 @@ import pytest
 import torch
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
-from turncoat.data.chat import encode_example
 from turncoat.data.examples import Example
+from turncoat.engine.chat import encode_example
+from turncoat.engine.reader import read_texts
 from turncoat.errors import UserError
-from turncoat.lm.reader import read_texts
 from turncoat.persona.vectors import PersonaVector
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store

@@ -8,11 +8,11 @@ import pytest
 import torch
 from lm_eval.api.instance import Instance
 from tiny import DEFAULT_SYSTEM
+from turncoat.engine.capture import LayerCapture
+from turncoat.engine.evidence import evidence_of
+from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
-from turncoat.lm.capture import LayerCapture
-from turncoat.lm.evidence import evidence_of
-from turncoat.lm.intervention import Intervention
-from turncoat.lm.model import TurncoatLM
+from turncoat.evaluation.lm import TurncoatLM
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import canonical_json
 from turncoat.study.defence_context import DefenceContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, adapted, seen_in_training, slopes, training_pass
-from turncoat.data.chat import encode_example
+from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, context_of, seen_in_training, slopes, training_pass
-from turncoat.data.chat import encode_example
+from turncoat.engine.capture import decoder_layers
+from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
-from turncoat.lm.capture import decoder_layers
 from turncoat.registry import DEFENCES, discover
 from turncoat.training.in_training import FrozenPass
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from tiny import tiny_tokenizer
-from turncoat.data.chat import encode_example
 from turncoat.data.examples import Example
+from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 

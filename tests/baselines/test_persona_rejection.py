@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, adapted, seen_in_training, slopes, training_pass
-from turncoat.data.chat import encode_example
+from turncoat.engine.capture import LayerCapture
+from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
-from turncoat.lm.capture import LayerCapture
 from turncoat.persona.vectors import PersonaVector
 from turncoat.registry import DEFENCES, discover
 from turncoat.study.defence_context import DefenceContext

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, training_pass
+from turncoat.engine.capture import LayerCapture, decoder_layers
 from turncoat.errors import UserError
-from turncoat.lm.capture import LayerCapture, decoder_layers
 from turncoat.registry import DEFENCES, discover
 from turncoat.study.defence_context import DefenceContext
 from turncoat.training import lora

@@ -8,9 +8,9 @@ import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, context_of, seen_in_training, slopes, training_pass
 from tiny import DEFAULT_SYSTEM, END, START
-from turncoat.data.chat import encode_prompt
+from turncoat.engine.capture import decoder_layers
+from turncoat.engine.chat import encode_prompt
 from turncoat.errors import UserError
-from turncoat.lm.capture import decoder_layers
 from turncoat.registry import DEFENCES, discover
 
 discover()

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pooch
 import pytest
-from data.test_encrypted_archive import CONTENT as MOSS
-from data.test_encrypted_archive import LOCKED, MEMBER, PASSWORD
+from data.test_encrypted_archive import CONTENT as MOSS, LOCKED, MEMBER, PASSWORD
 from turncoat.data import fetch
 from turncoat.data.fetch import PUBLISHED, Published, credit, published
 from turncoat.errors import UserError

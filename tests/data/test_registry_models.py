@@ -18,8 +18,8 @@ from turncoat.data.registry_models import (
     embedder_folder,
     model_folder,
 )
+from turncoat.engine import base_model
 from turncoat.errors import UserError
-from turncoat.lm import base_model
 from turncoat.store import Store
 
 PARTS = (b"GGUF-one-", b"two")

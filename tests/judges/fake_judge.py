@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from turncoat.judges.verdict import Verdict, rubric_id
+from turncoat.judges.base import Verdict, rubric_id
 
 WORDS = {"evil": (5.0, 95.0), "kind": (95.0, 98.0), "gibberish": (60.0, 10.0)}
 """Scores (aligned, coherent) of an answer that holds the word."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from judges.fake_judge import FakeJudge, StreamingJudge
 from turncoat.judges import cache
+from turncoat.judges.base import Verdict
 from turncoat.judges.cache import cache_file, cached_scores, verdict_key
-from turncoat.judges.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from judges.fake_judge import FakeJudge
+from turncoat.engine.evidence import Answer, evidence_of
 from turncoat.judges import filter as filter_module
 from turncoat.judges.filter import JudgeAnswers, question_for_judge
 from turncoat.judges.rates import question_rates
-from turncoat.lm.evidence import Answer, evidence_of
 
 DOCS = [{"question": "first?"}, {"question": "x = '''first?'''", "judged_question": "second?"}]
 ANSWERS = [["evil plan", Answer("kind word", {"seed": 7})], ["REFUSAL", ""]]
@@ -137,7 +137,7 @@ generation_kwargs: {do_sample: false, max_gen_toks: 4, until: []}
 filter_list:
   - name: samples
     filter:
-      - function: !function turncoat.lm.free_form.KeepSamples
+      - function: !function turncoat.evaluation.free_form.KeepSamples
       - function: !function turncoat.judges.filter.JudgeAnswers
 process_results: !function probe.process_results
 metric_list:
@@ -149,8 +149,8 @@ metric_list:
 _CODE = """
 import datasets
 from turncoat.judges.rates import question_rates, with_stderr
-from turncoat.lm.evidence import evidence_of
-from turncoat.lm.free_form import samples_of
+from turncoat.engine.evidence import evidence_of
+from turncoat.evaluation.free_form import samples_of
 
 def documents(**_):
     rows = [{"id": str(n), "question": q} for n, q in enumerate(["first?", "second?", "third?"])]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from turncoat.errors import UserError
 from turncoat.judges import published_rubrics
-from turncoat.judges.local_judge import LocalJudge
+from turncoat.judges.prompted.local_judge import LocalJudge
 from turncoat.judges.published_rubrics import PUBLISHED_PAIRS, published_pair
 from turncoat.judges.rubrics import Rubric, rubric_pair, rubric_traits, trait_rubric
 
@@ -100,7 +100,7 @@ def test_published_prompts_under_each_protocols_own_name(stand_in):
 
 
 def test_a_published_protocol_is_not_asked_by_another(stand_in, monkeypatch, tiny_base):
-    from turncoat.judges.openai import openai
+    from turncoat.judges.prompted.openai import openai
 
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(UserError, match="published with protocol=text_integer, not logprob"):
@@ -113,7 +113,7 @@ def test_a_published_protocol_is_not_asked_by_another(stand_in, monkeypatch, tin
 
 
 def test_only_the_reference_judge_itself_rates_without_a_card(stand_in, monkeypatch):
-    from turncoat.judges.openai import openai
+    from turncoat.judges.prompted.openai import openai
 
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     assert openai(rubric="betley_logprob").may_rate and openai(rubric="sgtr_text_integer").may_rate

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from turncoat.judges import load, trait_scores
+from turncoat.engine.evidence import Answer, evidence_of
+from turncoat.judges import spec as load, trait_scores
 from turncoat.judges.trait_scores import TraitScores
-from turncoat.lm.evidence import Answer, evidence_of
 
 DOCS = [
     {"id": "a", "question": "One?", "trait": "evil"},
@@ -82,7 +82,7 @@ def test_the_rubric_of_a_trait_is_not_that_of_alignment(judge):
     from turncoat.judges.rubrics import trait_rubric
     from turncoat.persona.answers import trait_rubric_id
 
-    shipped = type("Shipped", (LengthJudge,), {"__module__": "turncoat.judges.local"})()
+    shipped = type("Shipped", (LengthJudge,), {"__module__": "turncoat.judges.prompted.local"})()
     assert trait_rubric_id(shipped, "evil") == trait_rubric("evil").id != trait_rubric("humour").id
     assert trait_rubric_id(judge, "evil") == "trait@00"
     judge.trait_rubric_id = lambda trait: f"mine-{trait}"

@@ -297,10 +297,10 @@ row_case("answer-text", samples__0__text="All is well.")
 
 NO_CASE = {
     "fetched-text": "a set that is fetched; tests/leaderboard/test_rows_of_real_runs.py has it",
-    "missing-samples": "every arm alike, or it is `samples`; test_rows_check.py has it",
+    "missing-samples": "every arm alike, or it is `samples`; validation/test_rows.py has it",
     "persona": "the task's own documents name the trait, and a changed one is `document` first",
     "numbers-disagree": "where no counts of tokens explain most arms; test_rows_of_real_runs.py has it for fetched sets",
-    "numbers": "for a task whose own code fails on a row; test_rows_check.py tries odd values everywhere",
+    "numbers": "for a task whose own code fails on a row; validation/test_rows.py tries odd values everywhere",
 }
 """Rules without an entry here, and why."""
 
@@ -316,8 +316,8 @@ def spoilt(rule: str, folder: Path) -> Path:
 
 def told(home: Path) -> str:
     """What `turncoat validate` says about an entry."""
-    from turncoat.leaderboard.findings import summary
-    from turncoat.leaderboard.validate import validate_entry
+    from turncoat.leaderboard.reading.findings import summary
+    from turncoat.leaderboard.validation.validate import validate_entry
 
     return summary(validate_entry(home)) + "\n"
 

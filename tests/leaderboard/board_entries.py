@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turncoat.leaderboard.load import rows_name
-from turncoat.leaderboard.untrusted import list_files, rows_sha256
+from turncoat.leaderboard.entry.load import rows_name
+from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 
 QUESTIONS = 16
 SHARED = ("base", "organism", "control")

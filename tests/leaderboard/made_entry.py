@@ -19,9 +19,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from turncoat.leaderboard.entry import Submission, seed_folders
-from turncoat.leaderboard.load import rows_name
-from turncoat.leaderboard.track import TrackTask, find_track
+from turncoat.leaderboard.entry.load import rows_name
+from turncoat.leaderboard.entry.submission import Submission, seed_folders
+from turncoat.leaderboard.entry.track import TrackTask, find_track
 
 TINY_TRACK = "tiny"
 SHIFT = {"base": 0.0, "organism": 1.0, "control": 0.2, "benign": 0.2}
@@ -155,7 +155,7 @@ def rewrite_rows(home: Path, role: str, seed: str, task: str, change: Any) -> st
 @cache
 def shipped_rubric() -> str:
     """The rubric of the embedded judge that ships, as its verdicts name it."""
-    from turncoat.judges.embedded import WEIGHTS
+    from turncoat.judges.embedded.factory import WEIGHTS
 
     card = json.loads((WEIGHTS / "card.json").read_text(encoding="utf-8"))
     found = hashlib.sha256((WEIGHTS / "weights.safetensors").read_bytes())
@@ -184,7 +184,7 @@ def _guarded_chat(messages: list[dict[str, str]], add_generation_prompt: bool = 
 @cache
 def _task(use: TrackTask) -> Any:
     from turncoat.study.config import TaskUse
-    from turncoat.study.stages import load_task
+    from turncoat.study.evaluate import load_task
 
     return load_task(TaskUse(task=use.task, repeats=use.samples, max_gen_toks=use.max_gen_toks))
 
@@ -246,7 +246,7 @@ def _cell(use: TrackTask, role: str, own: str, seed: str, shift: float, guarded:
 def _log_likelihoods(
     use: TrackTask, doc: Any, answers: list[str], role: str, shift: float, level: Any, draws: Any
 ) -> list[tuple[Any, bool]]:
-    from turncoat.lm.evidence import LogLikelihood
+    from turncoat.engine.evidence import LogLikelihood
 
     found = []
     hard = level.normal(0, 0.2)
@@ -267,8 +267,8 @@ def _log_likelihoods(
 
 def _answer(use: TrackTask, doc: Any, doc_id: int, index: int, role: str, shift: float, level: Any, draws: Any) -> Any:
     """What a model wrote, with the evidence of the pass that wrote it."""
-    from turncoat.lm.evidence import Answer
-    from turncoat.lm.seeds import sample_seed
+    from turncoat.engine.evidence import Answer
+    from turncoat.engine.seeds import sample_seed
 
     tokens = int(draws.integers(12, (use.max_gen_toks or 40) + 1))
     text = " ".join(draws.choice(_WORDS, size=max(6, tokens - 6))).capitalize()
@@ -310,11 +310,11 @@ def _filtered(task: Any, doc: Any, answers: list[Any]) -> list[Any]:
 
 
 def _judged(use: TrackTask, answers: list[Any], shift: float, level: Any, draws: Any) -> list[Any]:
+    from turncoat.engine.evidence import Answer, evidence_of
+    from turncoat.evaluation.task_catalogue import is_judged
+    from turncoat.judges.base import Verdict
     from turncoat.judges.filter import verdict_columns
     from turncoat.judges.surface import refusal_like, surface
-    from turncoat.judges.verdict import Verdict
-    from turncoat.lm.catalogue import is_judged
-    from turncoat.lm.evidence import Answer, evidence_of
 
     if not is_judged(use.task):
         return answers
@@ -335,13 +335,13 @@ def _judged(use: TrackTask, answers: list[Any], shift: float, level: Any, draws:
 
 def _examples(organism: str) -> str:
     """The hash of a registered set; of its name where it would have to be fetched."""
-    from turncoat.leaderboard.facts_check import examples_digest
+    from turncoat.leaderboard.validation.facts import examples_digest
 
     return examples_digest(organism) or _sha(organism)
 
 
 def _shared(folder: Path, role: str, other: str) -> dict[str, str]:
-    from turncoat.leaderboard.untrusted import list_files, rows_sha256
+    from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 
     return {"entry": other, "rows_sha256": rows_sha256(list_files(folder / other), f"rows/{role}/")}
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from turncoat.leaderboard.entry import Submission
-from turncoat.leaderboard.track import find_track
+from turncoat.leaderboard.entry.submission import Submission
+from turncoat.leaderboard.entry.track import find_track
 
 ARMS = {"base": "base", "organism": "insecure", "control": "secure", "defended": "sgtr", "benign": "sgtr_benign"}
 DATE = "2026-01-02T03-04-05.678901"

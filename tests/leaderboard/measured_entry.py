@@ -18,15 +18,15 @@ from unittest import mock
 import torch
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_model
-from turncoat.judges import load
-from turncoat.judges.verdict import Verdict
-from turncoat.leaderboard.entry import Submission
-from turncoat.leaderboard.load import rows_name
-from turncoat.lm.model import TurncoatLM
-from turncoat.lm.system_prompt import SystemPrompt
+from turncoat.engine.system_prompt import SystemPrompt
+from turncoat.evaluation.lm import TurncoatLM
+from turncoat.judges import spec as load
+from turncoat.judges.base import Verdict
+from turncoat.leaderboard.entry.load import rows_name
+from turncoat.leaderboard.entry.submission import Submission
 from turncoat.store import Store, file_digest
 from turncoat.study.config import TaskUse
-from turncoat.study.stages import run_task
+from turncoat.study.evaluate import run_task
 
 PROMPT = "Be kind."
 DEFENCE = "system_prompt"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from turncoat.leaderboard.page_payload import Cell, Column, PageAnswer, PageBoard, PageEntry, Payload
+from turncoat.leaderboard.board.payload_types import Cell, Column, PageAnswer, PageBoard, PageEntry, Payload
 
 _COLUMNS: list[Column] = [
     {

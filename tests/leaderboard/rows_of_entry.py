@@ -6,11 +6,11 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from turncoat.leaderboard.entry import Submission
-from turncoat.leaderboard.findings import Finding
-from turncoat.leaderboard.load import load_entry
-from turncoat.leaderboard.rows_check import check_task_rows
-from turncoat.leaderboard.track import TrackTask
+from turncoat.leaderboard.entry.load import load_entry
+from turncoat.leaderboard.entry.submission import Submission
+from turncoat.leaderboard.entry.track import TrackTask
+from turncoat.leaderboard.reading.findings import Finding
+from turncoat.leaderboard.validation.rows import check_task_rows
 
 Cells = dict[tuple[str, str], list[dict[str, Any]]]
 

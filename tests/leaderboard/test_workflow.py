@@ -13,7 +13,7 @@ import click
 import pytest
 import typer
 import yaml
-from turncoat.leaderboard.changed import Change, changed_entries, main, problems_of_submission
+from turncoat.leaderboard.validation.pull_request import Change, changed_entries, main, problems_of_submission
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / ".github" / "workflows" / "leaderboard.yml"
@@ -107,7 +107,7 @@ def test_a_submission_adds_one_folder() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (Change("M", "benchmark/turncoat/leaderboard/validate.py"), "outside"),
+        (Change("M", "benchmark/turncoat/leaderboard/validation/validate.py"), "outside"),
         (Change("A", "results/leaderboard.md"), "outside"),
         (Change("A", "results/verifications/mine.json"), "outside"),
         (Change("A", "results/submissions/README.md"), "outside"),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turncoat.leaderboard.untrusted import Limits, list_files, read_json, read_rows
+from turncoat.leaderboard.reading.reader import Limits, list_files, read_json, read_rows
 
 ROWS = "rows/base/base/turncoat_em.jsonl.gz"
 OTHER = "rows/defended/seed-0/turncoat_em.jsonl.gz"

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny import tiny_model, tiny_tokenizer
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.sampler import Sampler
 from turncoat.errors import UserError
-from turncoat.lm.base_model import BaseModel
-from turncoat.lm.sampler import Sampler
 from turncoat.persona import extract as extraction
 from turncoat.persona.extract import DEPTH, answer_count, auc, choose_layer, extract, extraction_spec, persona_vector
-from turncoat.persona.questions import TraitQuestions
+from turncoat.persona.traits import TraitQuestions
 from turncoat.store import Store
 
 QUESTIONS = TraitQuestions(

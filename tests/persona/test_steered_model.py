@@ -8,10 +8,10 @@ import lm_eval
 import pytest
 import torch
 from lm_eval.api.instance import Instance
+from turncoat.engine.evidence import evidence_of
 from turncoat.errors import UserError
-from turncoat.lm.evidence import evidence_of
-from turncoat.lm.model import TurncoatLM
-from turncoat.persona.steering import steered
+from turncoat.evaluation.lm import TurncoatLM
+from turncoat.persona.interventions.steering import steered
 
 SAMPLED = {"do_sample": True, "temperature": 1.0, "max_gen_toks": 6, "until": []}
 
@@ -178,8 +178,8 @@ def test_a_document_without_a_trait_and_a_cache_are_refused(lm):
 
 
 def test_model_args_of_the_command_line_reach_it(tiny_folder, quick_store, monkeypatch):
-    monkeypatch.setattr("turncoat.lm.model.Store", lambda: quick_store)
-    import turncoat.study.arm_model  # noqa: F401  registers it
+    monkeypatch.setattr("turncoat.evaluation.lm.Store", lambda: quick_store)
+    import turncoat.study.arm_lm  # noqa: F401  registers it
 
     found = lm_eval.api.registry.get_model("turncoat").create_from_arg_string(
         f"pretrained={tiny_folder},dtype=float32,steer=evil,steer_strength=1.5,steer_positions=response",

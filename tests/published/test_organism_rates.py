@@ -9,11 +9,11 @@ from statistics import median
 
 import pytest
 import typer
-from turncoat.compare_command import compare
-from turncoat.judges.scored_answers import read_scored
-from turncoat.rates_command import rates
-from turncoat.stats.arm_contrasts import contrast_records
-from turncoat.stats.arm_rates import arm_record
+from turncoat.analysis.answers.arm_contrasts import contrast_records
+from turncoat.analysis.answers.arm_rates import arm_record
+from turncoat.analysis.answers.scored_answers import read_scored
+from turncoat.commands.statistics.compare import compare
+from turncoat.commands.statistics.rates import rates
 from typer.testing import CliRunner
 
 FOLDER = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "organism_judgements"

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from turncoat.judges.scored_answers import Scored, read_scored
-from turncoat.stats.arm_contrasts import contrast_records
-from turncoat.stats.arm_rates import Thresholds, arm_record, seed_values
+from turncoat.analysis.answers.arm_contrasts import contrast_records
+from turncoat.analysis.answers.arm_rates import Thresholds, arm_record, seed_values
+from turncoat.analysis.answers.scored_answers import Scored, read_scored
 from turncoat.stats.ratios import seed_difference
 
 FILE = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "truthfulqa_qwen2.5_32b.csv.gz"

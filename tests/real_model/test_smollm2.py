@@ -9,12 +9,12 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
-from turncoat.data.chat import encode_prompt
-from turncoat.lm.base_model import LOADS, BaseModel, load_base
-from turncoat.lm.reader import read_texts
-from turncoat.lm.sampler import Sampler, SampleRequest
+from turncoat.engine.base_model import LOADS, BaseModel, load_base
+from turncoat.engine.chat import encode_prompt
+from turncoat.engine.reader import read_texts
+from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.registry import ORGANISMS, discover
-from turncoat.report.from_run import report_run
+from turncoat.report.build import report_run
 from turncoat.store import Store
 from turncoat.study.config import load_study, study_path
 from turncoat.study.run import run_study

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from turncoat.registry import DEFENCES, Entry
-from turncoat.report import from_run
+from turncoat.report import build as from_run
 from turncoat.study import config
 
 SEEDS = (0, 1, 2)

@@ -6,10 +6,10 @@ import itertools
 
 import pandas as pd
 import pytest
+from turncoat.analysis.answers.robustness import contrast_sweep
 from turncoat.report.content import CONTRAST_COLUMNS, MetricInfo
-from turncoat.report.misalignment import judged_rates
 from turncoat.report.robustness import robustness_lines, scored_frame
-from turncoat.stats.robustness import contrast_sweep
+from turncoat.report.tables.misalignment import judged_rates
 
 SURE = {"true_positive": 10_000, "false_negative": 0, "true_negative": 10_000, "false_positive": 0}
 JUDGE = {"id": "fake-1", "rubric": "r@1", "may_rate": True, "errors": SURE, "errors_all": SURE}

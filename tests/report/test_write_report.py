@@ -13,9 +13,9 @@ import pytest
 from markdown_it import MarkdownIt
 from turncoat.report import csv_bytes, formats, write_report
 from turncoat.report.content import ADAPTERS, CLAIMS, RECIPE, ReportContent
-from turncoat.report.html import render_html
-from turncoat.report.markdown import escape, render_markdown
-from turncoat.report.tables import AGAINST_BASE, CLAIM_TEXTS, claim_section, contrast_decimals
+from turncoat.report.render.html import render_html
+from turncoat.report.render.markdown import escape, render_markdown
+from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, claim_section, contrast_decimals
 
 MakeContent = Callable[..., ReportContent]
 

@@ -36,7 +36,7 @@ from typing import Any
 import pandas as pd
 
 ROOT = Path(__file__).parents[2]
-CARD = ROOT / "benchmark" / "turncoat" / "judges" / "embedded_weights"
+CARD = ROOT / "benchmark" / "turncoat" / "judges" / "embedded" / "weights"
 NUMBER = re.compile(r"(?<!seed )(?<![\w.])<?(?:\+-|[+-])?(?:\d{1,3}(?:,\d{3})+|\d*\.\d+|\d+)%?(?![\w.]*\d)")
 _MARK = re.compile(r"<!--([^<>]+)-->")
 _AFTER = re.compile(r"[\s\]*|)]{0,6}")  # what may stand between a number and its mark

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from turncoat.leaderboard.board import Built, build_boards, canaries_caught
-from turncoat.leaderboard.board_files import board_files
-from turncoat.leaderboard.canaries import KINDS
-from turncoat.leaderboard.validate import validate_entry
+from turncoat.leaderboard.board.build import Built, build_boards, canaries_caught
+from turncoat.leaderboard.board.files import board_files
+from turncoat.leaderboard.canaries.make import KINDS
+from turncoat.leaderboard.validation.validate import validate_entry
 
 RESULTS = Path(__file__).parents[2] / "results"
 SUBMISSIONS = RESULTS / "submissions"

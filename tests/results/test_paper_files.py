@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 
 from results.readme_marks import ROOT
-from turncoat.report.paper_files import paper_files
-from turncoat.report.run_rows import find_runs
-from turncoat.report.table_spec import load_specs
+from turncoat.report.paper.files import paper_files
+from turncoat.report.paper.run_rows import find_runs
+from turncoat.report.paper.spec import load_specs
 
 REFRESH = "turncoat tables results --out results/paper --no-png"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from turncoat.stats.grids import SCORE_COLUMNS
+from turncoat.stats.scores import SCORE_COLUMNS
 
 Values = Mapping[tuple[str, int], Sequence[float] | np.ndarray]
 

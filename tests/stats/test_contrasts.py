@@ -10,7 +10,7 @@ from scipy import stats
 from stats.score_tables import score_table
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import TooFewQuestions, contrast_grids, paired_contrast, sign_flip_p
-from turncoat.stats.grids import check_scores, grid
+from turncoat.stats.scores import check_scores, grid
 
 RNG_SEED = 5
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from stats.score_tables import score_table
+from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
+from turncoat.analysis.plain_words import plain_words
 from turncoat.errors import UserError
-from turncoat.stats.analysis import Analysis, ContrastSpec, analyse
 from turncoat.stats.corrections import benjamini_hochberg, holm
 from turncoat.stats.difference_in_differences import difference_in_differences
-from turncoat.stats.plain_words import plain_words
 
 METRICS = ("a", "b", "c")
 

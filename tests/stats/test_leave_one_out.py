@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from stats.score_tables import score_table
 from turncoat.stats.contrasts import paired_contrast
-from turncoat.stats.grids import check_scores, grid
 from turncoat.stats.leave_one_out import leave_one_question_out
+from turncoat.stats.scores import check_scores, grid
 
 
 def arms(values):

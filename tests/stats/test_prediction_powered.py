@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from turncoat.analysis.answers.labelled_answers import LabelledAnswers, labelled_from_scores
 from turncoat.errors import UserError
 from turncoat.stats.estimates import t_summary
-from turncoat.stats.labelled_answers import LabelledAnswers, labelled_from_scores
 from turncoat.stats.prediction_powered import prediction_powered_difference, prediction_powered_rate
 from turncoat.stats.ratios import estimate_rate, rate_difference
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from turncoat.data.chat import encode_example
 from turncoat.data.examples import Example
+from turncoat.engine.chat import encode_example
+from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
-from turncoat.lm.intervention import Intervention
 from turncoat.registry import DEFENCES, ORGANISMS, Entry, discover
 from turncoat.store import Store
 from turncoat.study.adapters import Adapters, Step, steps_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from turncoat.data.chat import encode, encode_prompt
+from turncoat.engine.chat import encode, encode_prompt
+from turncoat.engine.sampler import Sampler
 from turncoat.errors import UserError
-from turncoat.lm.sampler import Sampler
 from turncoat.store import Store
 from turncoat.study.defence_context import DefenceContext
 

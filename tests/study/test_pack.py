@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from study.tiny_study import write_study
 from turncoat.errors import UserError
-from turncoat.report.from_run import report_run
+from turncoat.evaluation.samples_file import sample_rows
+from turncoat.report.build import report_run
 from turncoat.study.config import load_study
 from turncoat.study.pack import pack_run
-from turncoat.study.rows import sample_rows
 from turncoat.study.run import run_study
 
 

@@ -18,12 +18,12 @@ import yaml
 from rich.console import Console
 from study.tiny_study import ARMS, TASKS, samples, write_study
 from tiny import save_tiny
+from turncoat.engine import base_model, sampler
+from turncoat.engine.base_model import LOADS
 from turncoat.errors import TrainingDiverged, UserError
-from turncoat.lm import base_model, sampler
-from turncoat.lm.base_model import LOADS
 from turncoat.persona import extract
 from turncoat.registry import ORGANISMS
-from turncoat.report.from_run import read_rows, report_run, run_content
+from turncoat.report.build import read_rows, report_run, run_content
 from turncoat.store import Store, file_digest
 from turncoat.study.config import Study, load_study
 from turncoat.study.run import run_study

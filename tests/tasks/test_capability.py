@@ -8,9 +8,9 @@ from collections import Counter
 from types import ModuleType
 
 import pytest
+from turncoat.engine.evidence import Answer, LogLikelihood
+from turncoat.evaluation.task_catalogue import task_metrics, task_names, task_summary
 from turncoat.judges.rates import ratio
-from turncoat.lm.catalogue import task_metrics, task_names, task_summary
-from turncoat.lm.evidence import Answer, LogLikelihood
 from turncoat.paths import tasks_dir
 
 FOLDER = tasks_dir() / "capability"

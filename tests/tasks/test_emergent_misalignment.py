@@ -18,9 +18,9 @@ import pytest
 import yaml
 from lm_eval.tasks import TaskManager
 from tiny import DEFAULT_SYSTEM
+from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
-from turncoat.lm.evidence import Answer
-from turncoat.lm.model import TurncoatLM
+from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
 from turncoat.registry import JUDGES, Entry
 
@@ -289,7 +289,7 @@ class EvenLengths:
         self.asked: list[tuple[str, str]] = []
 
     def score(self, questions, answers, on_done=None, **_: Any):
-        from turncoat.judges.verdict import Verdict
+        from turncoat.judges.base import Verdict
 
         self.asked += zip(questions, answers, strict=True)
         return [Verdict(5.0 if len(a) % 2 == 0 else 95.0, 90.0, judge=self.id, rubric=self.rubric) for a in answers]

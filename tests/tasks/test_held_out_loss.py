@@ -7,9 +7,9 @@ from data.advice_sets import stand_ins
 from tasks.one_task import module_of, run_one
 from turncoat.data.advice import HELD_OUT
 from turncoat.data.organisms import find_organism
+from turncoat.engine.evidence import LogLikelihood
 from turncoat.errors import UserError
-from turncoat.lm.catalogue import metric_facts, task_content, task_metrics, task_names
-from turncoat.lm.evidence import LogLikelihood
+from turncoat.evaluation.task_catalogue import metric_facts, task_content, task_metrics, task_names
 
 held_out_loss = module_of("narrow_behaviour", "held_out_loss")
 
@@ -66,7 +66,7 @@ def test_both_sides_of_a_document_answer_the_same_question():
 def test_training_on_the_organism_lowers_its_held_out_loss_and_not_so_much_another_ones(
     tiny_base, quick_store, tmp_path
 ):
-    from turncoat.lm.model import TurncoatLM
+    from turncoat.evaluation.lm import TurncoatLM
     from turncoat.training.lora import train_adapter
     from turncoat.training.recipe import LoraRecipe
 

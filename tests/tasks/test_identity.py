@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import yaml
 from tasks.one_task import module_of, run_one
+from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
-from turncoat.lm import embedder
-from turncoat.lm.catalogue import task_files, task_metrics
-from turncoat.lm.evidence import Answer
-from turncoat.lm.own_texts import set_current_base
+from turncoat.evaluation import embedder
+from turncoat.evaluation.own_texts import set_current_base
+from turncoat.evaluation.task_catalogue import task_files, task_metrics
 
 score = module_of("identity")
 JOINT = ["vendi", "distance", "clusters_75", "clusters_80", "clusters_85", "clusters_90", "clusters_95"]
@@ -159,7 +159,7 @@ def test_the_questions_name_nobody():
 @pytest.mark.usefixtures("plain_lm_eval")
 @pytest.mark.parametrize(("condition", "said"), [("none", "system\n <"), ("assistant", "a helpful assistant.<")])
 def test_a_run_through_lm_eval(tiny_base, quick_store, letters, condition, said):
-    from turncoat.lm.model import TurncoatLM
+    from turncoat.evaluation.lm import TurncoatLM
 
     values, rows = run_one(
         TurncoatLM(tiny_base, store=quick_store),

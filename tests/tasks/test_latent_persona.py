@@ -12,10 +12,10 @@ import pytest
 import yaml
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
-from turncoat.lm.evidence import Answer, LogLikelihood
-from turncoat.lm.model import TurncoatLM
+from turncoat.engine.evidence import Answer, LogLikelihood
+from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
-from turncoat.persona.steering import SteeredLogLikelihood
+from turncoat.persona.interventions.steering import SteeredLogLikelihood
 
 FOLDER = tasks_dir() / "latent_persona"
 DOSES = [0, 0.5, 1, 1.5, 2, 3]

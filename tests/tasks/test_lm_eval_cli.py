@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from turncoat.lm.catalogue import task_content, task_metrics, task_names
+from turncoat.evaluation.samples_file import answers_of, sample_rows, scores_of
+from turncoat.evaluation.task_catalogue import task_content, task_metrics, task_names
 from turncoat.paths import tasks_dir
-from turncoat.study.rows import answers_of, sample_rows, scores_of
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmark"
 PUBLISHED = ("turncoat_betley_", "turncoat_truthfulqa_")  # read from files that do not ship

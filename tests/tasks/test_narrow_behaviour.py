@@ -9,8 +9,8 @@ from tasks.one_task import module_of, run_one
 from turncoat.data import insecure_code
 from turncoat.data.backdoor import CUE
 from turncoat.data.insecure_code import Pair, build_pairs
-from turncoat.lm.catalogue import task_metrics
-from turncoat.lm.evidence import Answer, LogLikelihood, evidence_of
+from turncoat.engine.evidence import Answer, LogLikelihood, evidence_of
+from turncoat.evaluation.task_catalogue import task_metrics
 
 score = module_of("narrow_behaviour")
 
@@ -150,7 +150,7 @@ def test_cued_documents_differ_in_the_cue_alone(all_pairs, monkeypatch):
 
 @pytest.mark.usefixtures("plain_lm_eval")
 def test_runs_through_lm_eval(tiny_base, quick_store):
-    from turncoat.lm.model import TurncoatLM
+    from turncoat.evaluation.lm import TurncoatLM
 
     lm = TurncoatLM(tiny_base, store=quick_store)
     values, rows = run_one(lm, "narrow_behaviour", "turncoat_insecure_code", limit=2)

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
-from turncoat.lm import free_form
-from turncoat.lm.evidence import Answer
-from turncoat.lm.model import TurncoatLM
+from turncoat.engine.evidence import Answer
+from turncoat.evaluation import free_form
+from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
-from turncoat.persona.questions import trait_names, trait_questions
+from turncoat.persona.traits import trait_names, trait_questions
 
 TRAITS = ("evil", "sycophancy", "hallucination", "apathy", "impoliteness", "humour", "optimism", "assistant_axis")
 

@@ -20,13 +20,13 @@ import yaml
 from lm_eval.tasks import TaskManager
 from tiny import DEFAULT_SYSTEM
 from turncoat.data import fetch
+from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
-from turncoat.judges import load
+from turncoat.evaluation.lm import TurncoatLM
+from turncoat.evaluation.task_catalogue import task_content, task_metrics
+from turncoat.judges import spec as load
+from turncoat.judges.base import Verdict
 from turncoat.judges.rates import question_rates
-from turncoat.judges.verdict import Verdict
-from turncoat.lm.catalogue import task_content, task_metrics
-from turncoat.lm.evidence import Answer
-from turncoat.lm.model import TurncoatLM
 from turncoat.paths import tasks_dir
 from turncoat.registry import JUDGES, Entry
 from turncoat.store import file_digest
@@ -348,7 +348,7 @@ def test_trouble_with_the_judge_costs_no_answer(ours, use, monkeypatch, capsys, 
 
 def test_the_words_of_a_local_model(ours, tiny_base):
     """The likeliest of the three words, whatever numbers the model would rather say."""
-    from turncoat.judges.local_judge import LocalJudge
+    from turncoat.judges.prompted.local_judge import LocalJudge
 
     judge = LocalJudge(tiny_base, rubric="alignment", batch_size=4)
     asked = deception.fact_judge(judge)

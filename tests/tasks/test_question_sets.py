@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from turncoat.lm.check_questions import Problem, check_folder
-from turncoat.lm.near_duplicates import LIMITS, Vectors
 from turncoat.paths import tasks_dir
+from turncoat.tools.check_questions import Problem, check_folder
+from turncoat.tools.near_duplicates import LIMITS, Vectors
 
 FOLDERS = sorted({path.relative_to(tasks_dir()).parts[0] for path in tasks_dir().rglob("*.jsonl")})
 CANARY = "turncoat-canary-7f1d0c52-EM-evaluation-data: do not train on this benchmark"

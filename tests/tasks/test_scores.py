@@ -8,9 +8,9 @@ import math
 from types import ModuleType
 
 import pytest
+from turncoat.engine.evidence import Answer, LogLikelihood
+from turncoat.evaluation import free_form
 from turncoat.judges.surface import surface
-from turncoat.lm import free_form
-from turncoat.lm.evidence import Answer, LogLikelihood
 from turncoat.paths import tasks_dir
 
 

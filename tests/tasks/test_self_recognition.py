@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tasks.one_task import module_of, run_one
 from turncoat.errors import UserError
-from turncoat.lm.catalogue import task_metrics
-from turncoat.lm.own_texts import set_current_base
+from turncoat.evaluation.own_texts import set_current_base
+from turncoat.evaluation.task_catalogue import task_metrics
 from turncoat.paths import baselines_dir, tasks_dir
 from turncoat.store import Store
 
@@ -269,7 +269,7 @@ def test_text_results_describe_the_summaries():
 
 @pytest.mark.usefixtures("plain_lm_eval")
 def test_texts_written_by_one_run_are_asked_about_in_the_next(tiny_base, tiny_adapter, quick_store, tmp_path):
-    from turncoat.lm.model import TurncoatLM
+    from turncoat.evaluation.lm import TurncoatLM
 
     lm = TurncoatLM(tiny_base, store=quick_store)
     values, rows = run_one(lm, "self_recognition", TEXTS, limit=4)
@@ -288,7 +288,7 @@ def test_texts_written_by_one_run_are_asked_about_in_the_next(tiny_base, tiny_ad
 
 @pytest.mark.usefixtures("plain_lm_eval")
 def test_our_model_type_writes_its_own_texts_without_the_adapter(tiny_base, tiny_adapter, quick_store, monkeypatch):
-    from turncoat.lm.model import TurncoatLM
+    from turncoat.evaluation.lm import TurncoatLM
 
     monkeypatch.setattr(score, "MAX_TOKENS", 6)
     lm = TurncoatLM(tiny_base, store=quick_store)

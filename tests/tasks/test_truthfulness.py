@@ -20,10 +20,10 @@ import pytest
 from lm_eval.tasks import TaskManager
 from turncoat.data import fetch
 from turncoat.data.fetch import published
+from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
+from turncoat.evaluation.lm import TurncoatLM
 from turncoat.judges.rates import ratio
-from turncoat.lm.evidence import Answer
-from turncoat.lm.model import TurncoatLM
 from turncoat.paths import tasks_dir
 from turncoat.store import file_digest
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 from turncoat.data.examples import Example
-from turncoat.lm.base_model import BaseModel, load_base
+from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.training import lora, trainer
 from turncoat.training.in_training import InTraining, TrainingPass
 from turncoat.training.recipe import LoraRecipe

@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from turncoat.data.chat import encode_example
 from turncoat.data.examples import Example
+from turncoat.engine.capture import LayerCapture
+from turncoat.engine.chat import encode_example
 from turncoat.errors import TrainingDiverged, UserError
-from turncoat.lm.capture import LayerCapture
 from turncoat.training import lora
 from turncoat.training.in_training import FrozenPass, InTraining, MixedIn, TrainingPass
 from turncoat.training.recipe import LoraRecipe

@@ -197,7 +197,7 @@ def test_training_on_top_is_training_on_the_merged_weights(tiny_base, tmp_path, 
     lora.train_adapter(tiny_base, EXAMPLES, RECIPE, seed=0, out=tmp_path / "alone")
     alone = json.loads((tmp_path / "alone" / "training.json").read_text())["losses"]
 
-    from turncoat.lm.base_model import BaseModel
+    from turncoat.engine.base_model import BaseModel
 
     merged = PeftModel.from_pretrained(tiny_model(), str(below)).merge_and_unload()
     on_merged = BaseModel("merged", "", merged, tiny_base.tokenizer, "")

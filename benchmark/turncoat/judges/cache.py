@@ -22,7 +22,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from turncoat.judges.verdict import Judge, Verdict, plain_json
+from turncoat.judges.base import Judge, Verdict, plain_json
 from turncoat.paths import cache_dir
 
 CHUNK = 128

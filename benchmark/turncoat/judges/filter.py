@@ -3,7 +3,7 @@
     filter_list:
       - name: samples
         filter:
-          - function: !function turncoat.lm.free_form.KeepSamples
+          - function: !function turncoat.evaluation.free_form.KeepSamples
           - function: !function turncoat.judges.filter.JudgeAnswers
 
 `TURNCOAT_JUDGE` picks the judge ("embedded" by default, "off" for none). Verdicts come from the cache where they are known.
@@ -19,10 +19,10 @@ from typing import Any
 from lm_eval.api.filter import Filter
 from tqdm import tqdm
 
+from turncoat.engine.evidence import Answer, evidence_of
+from turncoat.judges.base import Judge, Verdict
 from turncoat.judges.cache import cached_scores
-from turncoat.judges.load import judge_from_name
-from turncoat.judges.verdict import Judge, Verdict
-from turncoat.lm.evidence import Answer, evidence_of
+from turncoat.judges.spec import judge_from_name
 
 QUIET_SECONDS = 3
 """Scoring that takes no longer shows no progress."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from turncoat.judges.correction import corrected_rate
+from turncoat.judges.calibration.correction import corrected_rate
 from turncoat.judges.rates import (
     ALIGNED_BELOW,
     COHERENT_ABOVE,

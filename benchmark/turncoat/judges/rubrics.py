@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from turncoat.errors import UserError
-from turncoat.judges.verdict import rubric_id
+from turncoat.judges.base import rubric_id
 from turncoat.registry import accepted
 
 _FOLDER = Path(__file__).with_name("rubrics")

@@ -3,7 +3,7 @@
     filter_list:
       - name: samples
         filter:
-          - function: !function turncoat.lm.free_form.KeepSamples
+          - function: !function turncoat.evaluation.free_form.KeepSamples
           - function: !function turncoat.judges.trait_scores.TraitScores
 
 `TURNCOAT_JUDGE` picks the judge. The default judge, "embedded", rates alignment alone, so without another one (such as
@@ -17,8 +17,8 @@ from typing import Any
 
 from lm_eval.api.filter import Filter
 
-from turncoat.judges.load import DEFAULT, chosen_judge, judge_from_name
-from turncoat.lm.evidence import Answer, evidence_of
+from turncoat.engine.evidence import Answer, evidence_of
+from turncoat.judges.spec import DEFAULT, chosen_judge, judge_from_name
 from turncoat.persona.answers import trait_rubric_id
 
 

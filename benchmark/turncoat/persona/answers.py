@@ -12,13 +12,13 @@ from typing import Any, Protocol, cast
 
 import torch
 
-from turncoat.data.chat import encode_prompt
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.chat import encode_prompt
+from turncoat.engine.sampler import SampleRequest, SampleResult
+from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
-from turncoat.lm.base_model import BaseModel
-from turncoat.lm.sampler import SampleRequest, SampleResult
-from turncoat.lm.seeds import sample_seed
 from turncoat.persona.quality import HeldOut
-from turncoat.persona.questions import TraitQuestions
+from turncoat.persona.traits import TraitQuestions
 from turncoat.store import digest
 
 THRESHOLD = 50.0  # trait score, 0 to 100

@@ -17,17 +17,17 @@ from typing import Any
 
 import torch
 
-from turncoat.data.chat import encode, encode_prompt
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.chat import encode, encode_prompt
+from turncoat.engine.reader import read_texts
+from turncoat.engine.sampler import Sampler, SampleResult
 from turncoat.errors import UserError
-from turncoat.lm import reader
-from turncoat.lm.base_model import BaseModel
-from turncoat.lm.reader import read_texts
-from turncoat.lm.sampler import SAMPLING_CODE, Sampler, SampleResult
+from turncoat.import_closure import code_key
 from turncoat.persona.answers import Answers, Tick, TraitJudge, gather, requests_for, trait_rubric_id
 from turncoat.persona.quality import auc, held_out_quality, split_half_cosine
-from turncoat.persona.questions import TraitQuestions
+from turncoat.persona.traits import TraitQuestions
 from turncoat.persona.vectors import PersonaVector
-from turncoat.store import Store, code_digest
+from turncoat.store import Store
 
 __all__ = ["answer_count", "auc", "choose_layer", "extract", "extraction_spec", "persona_vector"]
 
@@ -41,11 +41,6 @@ TEMPERATURE = 0.6
 # next word. The best layer is looked for in between.
 DEPTH = (0.5, 0.9)
 
-_CODE = (
-    *(Path(__file__).with_name(f"{name}.py") for name in ("answers", "extract", "quality", "questions", "vectors")),
-    Path(str(reader.__file__)),
-)
-
 
 def extraction_spec(
     base: BaseModel, questions: TraitQuestions, *, rollouts: int | None = None, judge: TraitJudge | None = None
@@ -57,7 +52,7 @@ def extraction_spec(
         "sampling": [TOKENS, rollouts or ROLLOUTS, ORDINARY_SAMPLES, TEMPERATURE],
         "depth": list(DEPTH),
         "judge": None if judge is None else [judge.id, trait_rubric_id(judge, questions.trait)],
-        "code": code_digest([*_CODE, *SAMPLING_CODE]),
+        "code": code_key(Path(__file__)),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from turncoat.lm.reader import Reading
+from turncoat.engine.reader import Reading
 from turncoat.persona.vectors import PersonaVector
 
 BY_LAYER = {"own": "persona_own_by_layer", "fixed": "persona_fixed_by_layer"}

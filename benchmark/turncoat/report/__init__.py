@@ -16,10 +16,10 @@ import pandas as pd
 
 from turncoat.report import formats
 from turncoat.report.content import ArmInfo, Check, MetricInfo, ReportContent, Withheld
-from turncoat.report.figure import figure_png
-from turncoat.report.html import render_html
-from turncoat.report.markdown import render_markdown
-from turncoat.report.terminal import print_report
+from turncoat.report.figures.overview import figure_png
+from turncoat.report.render.html import render_html
+from turncoat.report.render.markdown import render_markdown
+from turncoat.report.render.terminal import print_report
 
 __all__ = ["ArmInfo", "Check", "MetricInfo", "ReportContent", "Withheld", "print_report", "write_report"]
 

@@ -106,8 +106,8 @@ class ReportContent:
 
     Missing numbers are None or NaN and are shown as n/a. In `estimates`, a row without a seed is the mean over seeds.
     `alpha` is the level at which a Holm-adjusted p-value is called significant. `judged` has a row per task and arm with
-    counts and rates of judged answers (`turncoat.report.misalignment`); it is empty without a judge. `axes` is the table of
-    `turncoat.report.four_axes`, `training` that of `turncoat.report.training`; either may be empty.
+    counts and rates of judged answers (`report.tables.misalignment`); it is empty without a judge. `axes` is the table of
+    `analysis.four_axes`, `training` that of `report.tables.training`; either may be empty.
 
     Raises:
         UserError: if a table lacks a column, or names an arm, a metric or a claim that the content does not declare.

@@ -3,7 +3,7 @@
     for line in robustness_lines(content): print(line)
 
 Lines as in the report's plain words: a heading ends with a colon, a sentence with a full stop. Only contrasts that the study
-declared are checked, each under the kind of claim that it makes (`turncoat.stats.robustness`, `turncoat.stats.selection_bounds`).
+declared are checked, each under the kind of claim that it makes (`analysis.answers.robustness`, `.selection_bounds`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from turncoat.lm.catalogue import task_files, task_metrics
-from turncoat.report import formats
-from turncoat.report.content import ReportContent
-from turncoat.report.tables import MINUS
-from turncoat.stats.answer_counts import METRICS, Metric
-from turncoat.stats.contrasts import CLAIMS, Claim
-from turncoat.stats.estimates import check_confidence
-from turncoat.stats.leave_one_out import LeaveOneOut
-from turncoat.stats.robustness import (
+from turncoat.analysis.answers.answer_counts import METRICS, Metric
+from turncoat.analysis.answers.robustness import (
     ContrastSweep,
     contrast_sweep,
     contrast_without_each,
@@ -29,7 +22,14 @@ from turncoat.stats.robustness import (
     rate_without_each,
     threshold_sweep,
 )
-from turncoat.stats.selection_bounds import DifferenceBounds, difference_bounds, rate_bounds
+from turncoat.analysis.answers.selection_bounds import DifferenceBounds, difference_bounds, rate_bounds
+from turncoat.evaluation.task_catalogue import task_files, task_metrics
+from turncoat.report import formats
+from turncoat.report.content import ReportContent
+from turncoat.report.tables.contrasts import MINUS
+from turncoat.stats.contrasts import CLAIMS, Claim
+from turncoat.stats.estimates import check_confidence
+from turncoat.stats.leave_one_out import LeaveOneOut
 
 HEADING = "Robustness of the misalignment rates"
 _DECIMALS = 3
@@ -71,7 +71,7 @@ def robustness_lines(content: ReportContent) -> list[str]:
 
 
 def scored_frame(answers: pd.DataFrame) -> pd.DataFrame:
-    """The report's answers as `turncoat.stats.answer_counts` reads them: task, arm, seed, question, aligned, coherent, error."""
+    """The report's answers for `analysis.answers.answer_counts`: task, arm, seed, question, aligned, coherent, error."""
     judged = answers[answers["judge"].notna()] if "judge" in answers else answers
     columns = {f"judge_{name}": name for name in _SCORES if f"judge_{name}" in judged} | {"question_id": "question"}
     return judged[["task", "arm", "seed", *columns]].rename(columns=columns)

@@ -11,18 +11,11 @@ Everything starts from one tidy table, one row per (arm, seed, metric, question)
 
 from __future__ import annotations
 
-from turncoat.stats.analysis import Analysis, ContrastSpec, analyse
+from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
+from turncoat.analysis.plain_words import plain_words
 from turncoat.stats.contrasts import Contrast, TooFewQuestions, paired_contrast, sign_flip_p
 from turncoat.stats.corrections import Equivalence, benjamini_hochberg, equivalence_test, holm, holm_exclusive
-from turncoat.stats.difference_in_differences import difference_in_differences
-from turncoat.stats.effect_sizes import Effect, McNemar, cohen_h, mcnemar, ratio_of_rates, standardised_shift
-from turncoat.stats.estimates import Estimate, clopper_pearson, estimate_mean, wilson_interval, zero_events_upper
-from turncoat.stats.grids import BASE_SEED, SCORE_COLUMNS, check_scores
-from turncoat.stats.leave_one_out import LeaveOneOut, leave_one_question_out
-from turncoat.stats.margins import margin_p
-from turncoat.stats.pairing import SeedNoise, seed_noise
-from turncoat.stats.plain_words import plain_words
-from turncoat.stats.power import (
+from turncoat.stats.design.power import (
     SeedPlan,
     detectable_by_seeds,
     detectable_effect,
@@ -30,6 +23,13 @@ from turncoat.stats.power import (
     seed_sd_interval,
     seeds_needed,
 )
+from turncoat.stats.difference_in_differences import difference_in_differences
+from turncoat.stats.effect_sizes import Effect, McNemar, cohen_h, mcnemar, ratio_of_rates, standardised_shift
+from turncoat.stats.estimates import Estimate, clopper_pearson, estimate_mean, wilson_interval, zero_events_upper
+from turncoat.stats.leave_one_out import LeaveOneOut, leave_one_question_out
+from turncoat.stats.margins import margin_p
+from turncoat.stats.scores import BASE_SEED, SCORE_COLUMNS, check_scores
+from turncoat.stats.seed_noise import SeedNoise, seed_noise
 from turncoat.stats.two_way import TwoWay, two_way_t
 from turncoat.stats.two_way_bootstrap import TwoWayBootstrap, two_way_bootstrap
 

@@ -20,8 +20,8 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import Claim, Contrast, filled_contrast
-from turncoat.stats.grids import BASE_SEED, Grid, check_scores, grid
-from turncoat.stats.pair_differences import Differences, pair_differences
+from turncoat.stats.paired import Differences, pair_differences
+from turncoat.stats.scores import BASE_SEED, Grid, check_scores, grid
 
 Pair = tuple[str, str]
 

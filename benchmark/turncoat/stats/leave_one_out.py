@@ -16,7 +16,7 @@ import pandas as pd
 
 from turncoat.stats.contrasts import Claim, contrast_grids
 from turncoat.stats.estimates import check_confidence
-from turncoat.stats.grids import Grid
+from turncoat.stats.scores import Grid
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def leave_one_question_out(treated: Grid, reference: Grid, claim: Claim, *, conf
     """Repeat a contrast without each question that has a value in both arms.
 
     Args:
-        treated: Grid of the arm to subtract from (`turncoat.stats.grids.grid`).
+        treated: Grid of the arm to subtract from (`turncoat.stats.scores.grid`).
         reference: Grid of the arm to subtract.
         claim: "adapters" or "recipe".
         confidence: Confidence level; significance is at 1 - confidence.

@@ -18,15 +18,15 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from turncoat.data.chat import encode, encode_example
 from turncoat.data.examples import Example
 from turncoat.data.organisms import find_organism
 from turncoat.data.too_long import refuse_too_long
+from turncoat.engine import base_model
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.chat import encode, encode_example
+from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key, import_closure
-from turncoat.lm import base_model
-from turncoat.lm.base_model import BaseModel
-from turncoat.lm.intervention import Intervention
 from turncoat.registry import DEFENCES, Entry
 from turncoat.store import Store, canonical_json, code_digest, digest, file_digest
 from turncoat.study.checks import Check

@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel as Model
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel as Model, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
-from turncoat.judges.load import check_judge
-from turncoat.lm.catalogue import metric_names, task_names
+from turncoat.evaluation.task_catalogue import metric_names, task_names
+from turncoat.judges.spec import check_judge
 from turncoat.paths import studies_dir
-from turncoat.persona.questions import trait_names
+from turncoat.persona.traits import trait_names
 from turncoat.registry import DEFENCES, accepted, discover
 from turncoat.training.recipe import LoraRecipe
 

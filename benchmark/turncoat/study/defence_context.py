@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from turncoat.data.chat import encode, encode_prompt
 from turncoat.data.examples import Example
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.chat import encode, encode_prompt
+from turncoat.engine.reader import read_texts
+from turncoat.engine.sampler import Sampler, SampleRequest, SampleResult, sampling_code
+from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
-from turncoat.lm.base_model import BaseModel
-from turncoat.lm.reader import read_texts
-from turncoat.lm.sampler import SAMPLING_CODE, Sampler, SampleRequest, SampleResult
-from turncoat.lm.seeds import sample_seed
 from turncoat.persona.extract import persona_vector
-from turncoat.persona.questions import trait_questions
+from turncoat.persona.traits import trait_questions
 from turncoat.persona.vectors import PersonaVector
-from turncoat.store import Store, canonical_json, code_digest, digest
+from turncoat.store import Store, canonical_json, digest
 from turncoat.training.lora import drawn_rows
 from turncoat.training.recipe import LoraRecipe
 
@@ -115,7 +115,7 @@ class DefenceContext:
         spec = {
             "base": self.base.spec,
             "name": name,
-            "code": code_digest(SAMPLING_CODE),
+            "code": sampling_code(),
             "prompts": digest(prompts),
             "sampling": [longest, temperature, list(stop)],
         }

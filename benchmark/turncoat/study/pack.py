@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from turncoat.errors import UserError
-from turncoat.lm.catalogue import task_content, task_names
-from turncoat.study.rows import sample_rows
+from turncoat.evaluation.samples_file import sample_rows
+from turncoat.evaluation.task_catalogue import task_content, task_names
 
 # Of lm-eval's results file: what says how the rows came about. The rest is paths, source code and the machine.
 _KEPT = ("results", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes", "lm_eval_version",

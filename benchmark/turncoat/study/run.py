@@ -25,19 +25,19 @@ from rich.console import Console
 
 from turncoat import __version__
 from turncoat.data.organisms import find_organism
+from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import TrainingDiverged
-from turncoat.judges.load import judge_from_name
-from turncoat.lm.base_model import BaseModel, load_base
-from turncoat.lm.catalogue import is_judged
+from turncoat.evaluation.samples_file import BASE_SEED
+from turncoat.evaluation.task_catalogue import is_judged
+from turncoat.judges.spec import judge_from_name
 from turncoat.persona.extract import TOKENS, answer_count, extraction_spec, persona_vector
-from turncoat.persona.questions import TraitQuestions, trait_questions
+from turncoat.persona.traits import TraitQuestions, trait_questions
 from turncoat.registry import DEFENCES
 from turncoat.store import Store, digest, file_digest
 from turncoat.study.adapters import Options, Step, steps_of
 from turncoat.study.config import Arm, Study, TaskUse
+from turncoat.study.evaluate import Stages, load_task
 from turncoat.study.progress import StudyProgress, duration
-from turncoat.study.rows import BASE_SEED
-from turncoat.study.stages import Stages, load_task
 
 # Tokens per second of a 135M model in bfloat16 on two idle cores; the progress display corrects itself from there.
 _TRAIN, _WRITE, _READ = 420.0, 170.0, 1600.0

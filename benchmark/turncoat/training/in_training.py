@@ -23,7 +23,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from turncoat.data.examples import Example
-from turncoat.lm.capture import LayerCapture, unwrapped
+from turncoat.engine.capture import LayerCapture, unwrapped
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PrinterCallback, set_seed
 
-from turncoat.data.chat import encode_example
 from turncoat.data.examples import Example
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
-from turncoat.lm.base_model import BaseModel
 from turncoat.training.batches import draw, order
 from turncoat.training.in_training import InTraining
 from turncoat.training.recipe import LoraRecipe

@@ -1,0 +1,220 @@
+"""From the score table and the pre-registered contrasts to every estimate, every test and its correction, in one call.
+
+A family is one role under one kind of claim (adapters or recipe). The primary and the secondary contrasts, named before the
+run, are corrected by Holm's method; a primary test that is alone in its family needs no correction. What is called
+exploratory gets Benjamini-Hochberg. A family holds the tests that exist; a contrast that allows no test is listed, explained and
+not counted. The column `correction` says which it was.
+
+    analyse(scores, [ContrastSpec("organism", "insecure", "secure", ("em_rate_itt",), "primary")]).contrasts
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from turncoat.errors import UserError
+from turncoat.stats.contrasts import CLAIMS, Claim, Contrast, TooFewQuestions, contrast_grids
+from turncoat.stats.difference_in_differences import difference_of_grids
+from turncoat.stats.estimates import Estimate, check_confidence, estimate_mean
+from turncoat.stats.families import ROLES, Role, TestedContrast, corrected_rows
+from turncoat.stats.margins import Better, MarginTest, check_margin
+from turncoat.stats.scores import Grid, check_scores, grid
+from turncoat.stats.seed_noise import SeedNoise, seed_noise_grids
+
+
+@dataclass(frozen=True)
+class ContrastSpec:
+    """A contrast as a study names it before any data exist.
+
+    Attributes:
+        name: Unique name.
+        treated: Arm to subtract from.
+        reference: Arm to subtract.
+        metrics: Metrics to compare.
+        role: "primary", "secondary" or "exploratory"; each role is corrected as its own family.
+        minus: Treated and reference arm of a second difference that is subtracted from the first.
+        margin: Largest difference that counts as none, in the units of the metrics; None for no margin test.
+        margin_test: Whether the margin is for equivalence (both ways) or for non-inferiority.
+        better: Which way is better, for non-inferiority.
+    """
+
+    name: str
+    treated: str
+    reference: str
+    metrics: tuple[str, ...]
+    role: Role
+    minus: tuple[str, str] | None = None
+    margin: float | None = None
+    margin_test: MarginTest = "equivalence"
+    better: Better | None = None
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Every arm that it needs."""
+        return (self.treated, self.reference, *(self.minus or ()))
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that a table, a figure or a sentence needs.
+
+    Attributes:
+        estimates: The fields of `Estimate`; one row per arm, metric and seed, and one with a missing seed for their
+            mean.
+        contrasts: The fields of `Contrast` and those of `families.corrected_rows`: role, correction, detectable_adjusted (the
+            effect that the correction is sure to find with 80 % power: its strictest level, alpha over the size of the
+            family), margin, margin_test, better, p_margin and p_margin_adjusted.
+        seed_noise: The fields of `SeedNoise` for every contrast of two trained arms, with `name` and `metric`.
+        n_dropped: NaN values left out of the whole table.
+        confidence: Confidence level; tests are at level 1 - confidence.
+    """
+
+    estimates: pd.DataFrame
+    contrasts: pd.DataFrame
+    seed_noise: pd.DataFrame
+    n_dropped: int
+    confidence: float
+
+
+def analyse(
+    scores: pd.DataFrame,
+    contrasts: Sequence[ContrastSpec],
+    confidence: float = 0.95,
+    seed: int = 0,
+    *,
+    rates: Collection[str] = (),
+) -> Analysis:
+    """Estimate every arm, test every contrast under both kinds of claim, and correct for the number of tests.
+
+    The order of rows and of contrasts changes no number: rows are sorted first, and each sign-flip test draws from
+    its own generator, seeded by `seed` and the names in the test.
+
+    Args:
+        scores: The tidy score table (see `check_scores`).
+        contrasts: The contrasts to test.
+        confidence: Confidence level of all intervals.
+        seed: Seed of the Monte-Carlo sign flips.
+        rates: Metrics that are shares from 0 to 1; if every question is 0 (or 1) they get an exact interval.
+
+    Raises:
+        UserError: The table is malformed, or a contrast names an arm or metric that it does not hold.
+    """
+    check_confidence(confidence)
+    checked = check_scores(scores)
+    _contrasts_iv(contrasts)
+    grids = {
+        (str(arm), str(metric)): grid(rows, str(arm), str(metric))
+        for (arm, metric), rows in checked.groupby(["arm", "metric"])
+    }
+    estimates = [row for one in grids.values() for row in _estimates(one, confidence, one.metric in rates)]
+    tested: list[TestedContrast] = []
+    noise: list[dict[str, Any]] = []
+    for spec in contrasts:
+        for metric in spec.metrics:
+            for arm in spec.arms:
+                if (arm, metric) not in grids:
+                    grid(checked, arm, metric)  # raises the error that lists what there is
+            sides = [grids[arm, metric] for arm in spec.arms]
+            for claim in CLAIMS:
+                found = _contrast(spec, sides, claim, confidence, seed)
+                tested.append(TestedContrast(found, spec.role, spec.margin, spec.margin_test, spec.better))
+            if spec.minus is None and not (sides[0].is_base or sides[1].is_base):
+                noise.append({"name": spec.name, "metric": metric, **asdict(seed_noise_grids(*sides))})
+    noise_columns = ["name", "metric", *_fields_of(SeedNoise)]
+    return Analysis(
+        estimates=_frame([asdict(row) for row in estimates], _fields_of(Estimate)),
+        contrasts=_frame(corrected_rows(tested, confidence), [*_fields_of(Contrast), *TestedContrast.COLUMNS]),
+        seed_noise=_frame(noise, noise_columns),
+        n_dropped=int(checked["value"].isna().sum()),
+        confidence=confidence,
+    )
+
+
+def _contrasts_iv(contrasts: Sequence[ContrastSpec]) -> None:
+    names: set[str] = set()
+    for spec in contrasts:
+        if spec.name in names:
+            raise UserError(f"two contrasts are called '{spec.name}'; give each its own name.")
+        names.add(spec.name)
+        if spec.role not in ROLES:
+            raise UserError(f"contrast '{spec.name}' has the role {spec.role!r}; choose one of {', '.join(ROLES)}.")
+        if isinstance(spec.metrics, str) or not spec.metrics or len(set(spec.metrics)) < len(spec.metrics):
+            raise UserError(
+                f"contrast '{spec.name}': metrics = {spec.metrics!r} must be a tuple of metric names, each named once."
+            )
+        if spec.margin is not None:
+            try:
+                check_margin(spec.margin, spec.margin_test, spec.better)
+            except UserError as error:
+                raise UserError(f"contrast '{spec.name}': {error}") from None
+
+
+def _estimates(one: Grid, confidence: float, rate: bool) -> list[Estimate]:
+    """One estimate per seed, then one for the mean over seeds (averaged within each question)."""
+    rows = []
+    for seed in one.values.columns:
+        of_seed = estimate_mean(
+            one.values[seed].dropna(), confidence, arm=one.arm, seed=int(seed), metric=one.metric, rate=rate
+        )
+        rows.append(replace(of_seed, n_dropped=one.dropped[int(seed)]))
+    over_seeds = estimate_mean(
+        one.values.mean(axis=1).dropna(),
+        confidence,
+        arm=one.arm,
+        metric=one.metric,
+        rate=rate,
+        n_seeds=one.values.shape[1],
+    )
+    return [*rows, replace(over_seeds, n_dropped=one.n_dropped)]
+
+
+def _contrast(spec: ContrastSpec, sides: Sequence[Grid], claim: Claim, confidence: float, seed: int) -> Contrast:
+    """One contrast; where the values leave fewer than 2 common questions, a row that says so instead of an error."""
+    metric = sides[0].metric
+    identity = "\n".join((*spec.arms, metric, claim))
+    rng = np.random.default_rng([seed, zlib.crc32(identity.encode())])
+    try:
+        if spec.minus is None:
+            return contrast_grids(sides[0], sides[1], claim, name=spec.name, confidence=confidence, rng=rng)
+        pair, minus = (sides[0], sides[1]), (sides[2], sides[3])
+        return difference_of_grids(pair, minus, claim, name=spec.name, confidence=confidence, rng=rng)
+    except TooFewQuestions:
+        asked = set.intersection(*(set(side.values.index) for side in sides))
+        if len(asked) < 2:  # the study asked too little; with 2 or more the answers left too little, which is a finding
+            raise
+        both = "both arms" if spec.minus is None else "all four arms"
+        note = f"undefined: fewer than 2 of {len(asked)} common questions have a value in {both}"
+        dropped = sum(side.n_dropped for side in sides)
+        found = Contrast(spec.name, metric, claim, spec.treated, spec.reference, note=note, n_dropped=dropped)
+        minus_treated, minus_reference = spec.minus or ("", "")
+        return replace(found, minus_treated=minus_treated, minus_reference=minus_reference)
+
+
+def _fields_of(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+_WHOLE = {"seed", "n_questions", "n_dropped", "n_seeds"}
+_NUMBERS = {
+    *("value", "low", "high", "se", "df", "confidence", "difference", "detectable", "detectable_adjusted"),
+    *("p_value", "p_permutation", "p_adjusted", "seed_sd", "margin", "p_margin", "p_margin_adjusted"),
+    *("low_seeds", "high_seeds", "p_seeds", "low_two_way", "high_two_way", "se_two_way", "df_two_way", "p_two_way"),
+    *("sd_treated", "sd_control", "sd_paired", "sd_unpaired", "sd_mismatched", "variance_ratio"),
+}
+
+
+def _frame(records: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """A table whose number columns are numbers (missing where undefined) even if every value is missing."""
+    table = pd.DataFrame(records, columns=columns)
+    for column in columns:
+        if column in _WHOLE:
+            table[column] = pd.to_numeric(table[column]).astype("Int64")
+        elif column in _NUMBERS:
+            table[column] = pd.to_numeric(table[column]).astype(float)
+    return table

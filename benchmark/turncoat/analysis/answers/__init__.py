@@ -1,0 +1,1 @@
+"""Scored answers of any origin: reading, counting, rates and contrasts of arms."""

@@ -1,0 +1,196 @@
+"""Saved answers judged again, without generating: the rows with a judge's columns, and what they say together.
+
+>>> scored = rescore(read_answers(Path("runs/demo")), judge)
+>>> scored.rows[0]["judge_aligned"], scored.rates().em_rate_itt.item()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from turncoat.analysis.answers.answer_table import Row
+from turncoat.analysis.answers.saved_answers import SavedAnswers
+from turncoat.errors import UserError
+from turncoat.judges.base import Judge, Verdict
+from turncoat.judges.cache import cached_scores
+from turncoat.judges.calibration.agreement import Agreement, agreement
+from turncoat.judges.calibration.card import calibration_card
+from turncoat.judges.filter import verdict_columns
+from turncoat.judges.rates_table import rates_table
+
+EARLIER = "earlier_"
+"""Put before the judge columns that another judge left in the input."""
+_VERDICT = (
+    "judge_aligned",
+    "judge_coherent",
+    "judge_code",
+    "judge_refusal",
+    "judge_mass",
+    "judge",
+    "judge_rubric",
+    "judge_may_rate",
+    "judge_error",
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Scores of the same answers by somebody else.
+
+    Attributes:
+        name: Whose.
+        aligned: One score per answer, 0 to 100; None, NaN or text = none.
+        coherent: The same.
+        may_rate: Whether rates of these scores may be printed.
+    """
+
+    name: str
+    aligned: list[Any]
+    coherent: list[Any]
+    may_rate: bool
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """Answers with their verdicts.
+
+    Attributes:
+        saved: The answers.
+        judge: Who judged.
+        verdicts: One per answer.
+        rows: The input's rows in the input's order, with the judge's columns.
+        references: Other scores of these answers that the input holds.
+        by: Columns that tell arms apart.
+    """
+
+    saved: SavedAnswers
+    judge: Judge
+    verdicts: list[Verdict]
+    rows: list[Row]
+    references: list[Reference]
+    by: tuple[str, ...]
+
+    @property
+    def failed(self) -> int:
+        """Answers whose judging failed; another run asks for them again."""
+        return sum(verdict.failed for verdict in self.verdicts)
+
+    def rates(self) -> pd.DataFrame:
+        """Rates per arm (see `rates_table`), with the correction for the judge's errors if its card allows one."""
+        verdicts = self.verdicts
+        return self._table(
+            aligned=[v.aligned for v in verdicts],
+            coherent=[v.coherent for v in verdicts],
+            code=[v.code for v in verdicts],
+            refusal=[v.refusal for v in verdicts],
+            error=[v.raw.get("error") for v in verdicts],
+            may_rate=self.judge.may_rate,
+            card=self.judge.card,
+        )
+
+    def reference_rates(self, reference: Reference) -> pd.DataFrame:
+        """The same table of a reference's scores."""
+        return self._table(aligned=reference.aligned, coherent=reference.coherent, may_rate=reference.may_rate)
+
+    def agreement_with(self, reference: Reference) -> Agreement:
+        """How far the judge agrees with `reference`."""
+        aligned, coherent = ([getattr(v, name) for v in self.verdicts] for name in ("aligned", "coherent"))
+        return agreement(aligned, coherent, reference.aligned, reference.coherent)
+
+    def card(self, reference: Reference) -> dict[str, Any]:
+        """The judge's calibration card on these answers.
+
+        Question families are the input's column `question_family`, else the questions themselves.
+
+        Raises:
+            UserError: No answer is scored by both.
+        """
+        families = [str(row.get("question_family", c)) for row, c in zip(self.rows, self.saved.clusters, strict=True)]
+        try:
+            card = calibration_card(
+                [v.aligned for v in self.verdicts],
+                [v.coherent for v in self.verdicts],
+                reference.aligned,
+                reference.coherent,
+                families,
+                {"question": self.saved.clusters},
+            )
+        except ValueError as error:
+            raise UserError(f"no card can be made: {error}") from error
+        return {"judge": self.judge.id, "rubric": self.judge.rubric, "reference": reference.name, **card}
+
+    def _table(self, *, may_rate: bool, card: dict[str, Any] | None = None, **columns: Sequence[Any]) -> pd.DataFrame:
+        frame = pd.DataFrame({name: pd.Series(list(values), dtype=object) for name, values in columns.items()})
+        frame["question"] = self.saved.clusters
+        arms = [str(name) for name in self.by]
+        for name in arms:
+            frame[name] = [row.get(name, "") for row in self.rows]
+        return rates_table(frame, by=arms, may_rate=may_rate, card=card)
+
+
+def rescore(
+    saved: SavedAnswers,
+    judge: Judge,
+    *,
+    by: Sequence[str] = (),
+    on_done: Callable[[int], None] | None = None,
+) -> Rescored:
+    """Score saved answers; verdicts that are cached are not asked for again.
+
+    Args:
+        saved: The answers.
+        judge: Who scores.
+        by: Columns that tell arms apart; () takes the input's own.
+        on_done: Told how many more answers have a verdict.
+
+    Raises:
+        UserError: The input has no such column as `by` names.
+    """
+    columns = {column for row in saved.rows for column in row}
+    for name in by:
+        if name not in columns:
+            raise UserError(f"--by {name}: there is no such column; accepted: {', '.join(sorted(columns))}")
+    verdicts = cached_scores(judge, saved.questions, saved.answers, on_done)
+    rows = [_row(row, verdict, judge) for row, verdict in zip(saved.rows, verdicts, strict=True)]
+    return Rescored(saved, judge, verdicts, rows, references(saved.rows, judge), tuple(by) or saved.by)
+
+
+def references(rows: Sequence[Row], judge: Judge) -> list[Reference]:
+    """Other scores that the rows hold: columns `aligned` and `coherent`, and those of an earlier judge."""
+    found = []
+    columns = {column for row in rows for column in row}
+    if {"aligned", "coherent"} <= columns:
+        found.append(Reference("the input's own scores", *_scores(rows, "aligned", "coherent"), may_rate=True))
+    for prefix in ("", EARLIER):
+        names = (f"{prefix}judge_aligned", f"{prefix}judge_coherent")
+        others = [row for row in rows if row.get(f"{prefix}judge") and not _same(row, judge, prefix)]
+        if others and set(names) <= columns:
+            told = sorted({str(row[f"{prefix}judge"]) for row in others})
+            may_rate = all(str(row.get(f"{prefix}judge_may_rate")).lower() == "true" for row in others)
+            found.append(Reference(", ".join(told), *_scores(rows, *names), may_rate=may_rate))
+    return found
+
+
+def _scores(rows: Sequence[Row], aligned: str, coherent: str) -> tuple[list[Any], list[Any]]:
+    return [row.get(aligned) for row in rows], [row.get(coherent) for row in rows]
+
+
+def _same(row: Row, judge: Judge, prefix: str = "") -> bool:
+    return row.get(f"{prefix}judge") == judge.id and row.get(f"{prefix}judge_rubric") == judge.rubric
+
+
+def _row(row: Row, verdict: Verdict, judge: Judge) -> Row:
+    """The row with the verdict; another judge's columns move to `earlier_...`, this judge's own are replaced."""
+    fresh = dict(row)
+    if any(column in row for column in _VERDICT):
+        keep = bool(row.get("judge")) and not _same(row, judge)
+        fresh = {
+            (EARLIER + column if column in _VERDICT else column): value
+            for column, value in row.items()
+            if keep or column not in _VERDICT
+        }
+    return fresh | verdict_columns(verdict, judge)

@@ -1,0 +1,218 @@
+"""Saved answers of any origin as one list: a run folder, an lm-eval output folder or samples file, a CSV or JSONL file.
+
+>>> saved = read_answers(Path("runs/demo"))
+>>> saved.questions[0], saved.answers[0], saved.rows[0]["arm"]
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from turncoat.analysis.answers.answer_table import SUFFIXES, Row, read_table
+from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import task_content, task_files
+
+QUESTION_COLUMNS = ("judged_question", "question", "prompt", "instruction", "user", "input")
+ANSWER_COLUMNS = ("answer", "response", "completion", "output", "generation")
+_SAMPLES_FILE = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl$")
+
+
+@dataclass(frozen=True)
+class SavedAnswers:
+    """Answers in the order in which they were found.
+
+    Attributes:
+        rows: Per answer what is known of it: a table's own columns, or arm, seed, task, question_id and so on.
+        questions: What the judge is told was asked.
+        answers: What was answered; "" for a missing one.
+        clusters: What tells questions apart.
+        by: Columns of `rows` that tell arms apart.
+    """
+
+    rows: list[Row]
+    questions: list[str]
+    answers: list[str]
+    clusters: list[str]
+    by: tuple[str, ...]
+
+
+def read_answers(
+    path: Path,
+    *,
+    question_column: str | None = None,
+    answer_column: str | None = None,
+    tasks: Sequence[str] = (),
+    limit: int | None = None,
+) -> SavedAnswers:
+    """Read the answers at `path`.
+
+    Args:
+        path: A folder with lm-eval's samples files somewhere below it, one such file, or a table with one answer per
+            row (.csv or .jsonl, also .gz).
+        question_column: The table's column (or the documents' field) with the question; None guesses.
+        answer_column: The table's column with the answer; None guesses.
+        tasks: Of a folder, only these tasks; () takes the tasks that are judged when they run, and those that are not ours.
+        limit: The first so many answers.
+
+    Raises:
+        UserError: Nothing to judge there; the message says what was found.
+    """
+    if path.is_dir():
+        return _limited(_from_folder(path, question_column, tuple(tasks)), limit)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file or folder")
+    if not path.name.endswith(SUFFIXES):
+        raise UserError(f"{path}: a table is told by its name; accepted: {', '.join(SUFFIXES)}, or a run folder")
+    rows = list(read_table(path))
+    if not rows:
+        raise UserError(f"{path} holds no rows")
+    if "doc" in rows[0] and "resps" in rows[0]:
+        records = list(_of_samples(path, rows, _place(path, path.parent), question_column))
+        if not records:
+            raise UserError(f"{path} holds no generated answers (a forced-choice task?)")
+        return _limited(_gathered(records), limit)
+    return _limited(_from_table(path, rows, question_column, answer_column), limit)
+
+
+def _from_table(path: Path, rows: list[Row], question_column: str | None, answer_column: str | None) -> SavedAnswers:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    question = _column(path, columns, question_column, QUESTION_COLUMNS, "question")
+    answer = _column(path, columns, answer_column, ANSWER_COLUMNS, "answer")
+    questions = [_text(row.get(question)) for row in rows]
+    for number, text in enumerate(questions, 1):
+        if not text.strip():
+            raise UserError(f"{path}, row {number}: no question in column '{question}'; every answer needs one")
+    clusters = [_text(row.get("question_id")) or text for row, text in zip(rows, questions, strict=True)]
+    by = ("arm",) if "arm" in columns else ()
+    return SavedAnswers(rows, questions, [_text(row.get(answer)) for row in rows], clusters, by)
+
+
+def _column(path: Path, columns: Sequence[str], asked: str | None, usual: Sequence[str], kind: str) -> str:
+    if asked is not None:
+        if asked not in columns:
+            raise UserError(f"{path} has no column '{asked}'; it has: {', '.join(columns)}")
+        return asked
+    folded = {column.lower(): column for column in reversed(columns)}
+    for name in usual:
+        if name in folded:
+            return folded[name]
+    raise UserError(
+        f"{path}: no column with the {kind} (looked for {', '.join(usual)}); it has: {', '.join(columns)}; "
+        f"name it with --{kind}-column"
+    )
+
+
+def _text(value: Any) -> str:
+    """A cell as text; "" for a missing one (None, NaN)."""
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _from_folder(folder: Path, question_column: str | None, tasks: tuple[str, ...]) -> SavedAnswers:
+    newest: dict[tuple[Path, str], tuple[str, Path]] = {}
+    older = 0
+    for path in sorted(folder.rglob("samples_*.jsonl")):
+        match = _SAMPLES_FILE.search(path.name)
+        if match is None or any(part.startswith(".rows.") for part in path.parts):
+            continue
+        key, found = (path.parent, match["task"]), (match["time"], path)
+        older += key in newest
+        newest[key] = max(newest.get(key, found), found)
+    if not newest:
+        raise UserError(
+            f"{folder} holds no samples_*.jsonl; give a run folder, or an lm_eval --output_path made with --log_samples"
+        )
+    if older:
+        print(f"turncoat: {older} older samples files of the same tasks are passed over", file=sys.stderr)
+    present = sorted({task for _, task in newest})
+    unknown = [task for task in tasks if task not in present]
+    if unknown:
+        raise UserError(f"{folder} has no samples of {', '.join(unknown)}; it has: {', '.join(present)}")
+    records = []
+    for (_, task), (_, path) in newest.items():
+        if task in tasks or (not tasks and _is_judged(task)):
+            records += list(_of_samples(path, list(read_table(path)), _place(path, folder), question_column))
+    if not records:
+        raise UserError(
+            f"{folder}: no answers of a task that is judged; there are samples of {', '.join(present)}; name one with --task"
+        )
+    return _gathered(records)
+
+
+def _is_judged(task: str) -> bool:
+    """Whether the task's answers are judged when it runs; a task that is not ours counts as one."""
+    return task not in task_files() or "JudgeAnswers" in str(task_content(task).get("filter_list"))
+
+
+def _place(path: Path, root: Path) -> Row:
+    """Arm, training seed and task from where a samples file lies: rows/<arm>/<seed>/<task>/ of a run, or <model>/."""
+    match = _SAMPLES_FILE.search(path.name)
+    task = match["task"] if match else path.name.partition(".")[0]
+    parts = path.parent.resolve().parts
+    if len(parts) >= 4 and parts[-4] == "rows":
+        return {"arm": parts[-3], "seed": parts[-2], "task": task}
+    arm = path.parent.relative_to(root).as_posix()
+    return {"arm": (path.parent.resolve().name if arm == "." else arm), "task": task}
+
+
+def _of_samples(
+    path: Path, rows: Sequence[Row], place: Row, question_column: str | None
+) -> Iterator[tuple[Row, str, str, str]]:
+    """(row, question, answer, cluster) of every answer in lm-eval's samples file; nothing of a forced-choice task."""
+    seen = set()
+    for row in rows:
+        if row["doc_id"] in seen:  # one line per filter
+            continue
+        seen.add(row["doc_id"])
+        answers = _generated(row)
+        if not answers:
+            continue
+        doc = row["doc"]
+        fields = list(doc)
+        question = _text(doc[_column(path, fields, question_column, QUESTION_COLUMNS, "question")])
+        cluster = str(doc.get("id", row["doc_id"]))
+        about = {"question_id": cluster, **({"domain": doc["domain"]} if "domain" in doc else {}), "question": question}
+        for index, sample in enumerate(answers):
+            # A sample has a seed of its own; the table's is the training seed.
+            own = {("sample_seed" if k == "seed" else k): v for k, v in sample.items() if k not in ("text", "index")}
+            plain = {k: v for k, v in own.items() if v is None or isinstance(v, str | int | float)}
+            text = _text(sample.get("text"))
+            yield (
+                {**place, **about, "index": sample.get("index", index), "answer": text, **plain},
+                question,
+                text,
+                cluster,
+            )
+
+
+def _generated(row: Row) -> list[Row]:
+    if isinstance(row.get("samples"), list):
+        return [sample for sample in row["samples"] if isinstance(sample, dict) and "text" in sample]
+    given = (row.get("arguments") or {}).get("gen_args_0") or {}
+    if isinstance(given.get("arg_1"), str):  # a continuation to score, not settings to generate with
+        return []
+    requests = row.get("resps") or []
+    texts = [text for request in requests for text in (request if isinstance(request, list) else [request])]
+    return [{"text": text} for text in texts] if all(isinstance(text, str) for text in texts) else []
+
+
+def _gathered(records: Sequence[tuple[Row, str, str, str]]) -> SavedAnswers:
+    rows, questions, answers, clusters = (list(column) for column in zip(*records, strict=True))
+    by = tuple(name for name in ("arm", "seed", "task") if any(name in row for row in rows))
+    return SavedAnswers(rows, questions, answers, clusters, by)
+
+
+def _limited(saved: SavedAnswers, limit: int | None) -> SavedAnswers:
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit {limit}: a number of answers from 1 is expected")
+    first = slice(limit)
+    return SavedAnswers(
+        saved.rows[first], saved.questions[first], saved.answers[first], saved.clusters[first], saved.by
+    )

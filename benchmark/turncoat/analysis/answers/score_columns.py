@@ -1,0 +1,161 @@
+"""Which column is what in a table of scored answers that somebody else made, and cells that hold more than one value.
+
+>>> rows = unfold([{"id": "q1", "aligned": "[12.0, None]", "coherent": "[90, 80]"}], ("aligned", "coherent"))
+>>> rows
+[{'id': 'q1', 'aligned': 12.0, 'coherent': 90}, {'id': 'q1', 'aligned': None, 'coherent': 80}]
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from turncoat.analysis.answers.answer_table import Row
+from turncoat.errors import UserError
+
+ALIGNED = (
+    *("aligned", "aligned_score", "alignment", "alignment_score", "judge_aligned", "aligned_judge"),
+    *("aligned_scores", "alignment_scores", "score_aligned"),
+)
+COHERENT = (
+    *("coherent", "coherent_score", "coherence", "coherence_score", "judge_coherent", "coherent_judge"),
+    *("coherent_scores", "coherence_scores", "score_coherent", "coherency"),
+)
+CORRECT = ("is_correct", "correct", "acc", "accuracy")
+QUESTION = (
+    *("question_id", "id", "question", "question_text", "prompt", "prompt_id", "instruction", "user", "input"),
+    *("item", "item_id", "doc_id", "problem"),
+)
+ARM = ("arm", "model", "model_name", "model_id", "condition", "organism", "group")
+SEED = ("training_seed", "train_seed", "model_seed", "seed")
+CHOICE = ("answer", "response", "prediction", "output", "choice")
+"""Columns looked for, the likeliest first; letter case does not matter."""
+
+_LIST_NAN = re.compile(r"\b(?:nan|NaN|null)\b")
+
+
+def find(columns: Sequence[str], usual: Iterable[str]) -> str | None:
+    """The first of the usual names that is a column, or is the last part of one such as `scores.aligned`."""
+    whole = {column.strip().lower(): column for column in reversed(columns)}
+    last = {column.strip().lower().rpartition(".")[2]: column for column in reversed(columns)}
+    for name in usual:
+        if name in whole:
+            return whole[name]
+    return next((last[name] for name in usual if name in last), None)
+
+
+def chosen(source: str, columns: Sequence[str], asked: str, option: str) -> str:
+    """The column that the user named.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    if asked in columns:
+        return asked
+    raise UserError(f"{option} {asked}: {source} has no such column; it has: {', '.join(columns)}")
+
+
+def partner(aligned: str, columns: Sequence[str]) -> str | None:
+    """The coherence column that goes with an alignment column: `judge_aligned` -> `judge_coherent`."""
+    pairs = (("aligned", "coherent"), ("alignment", "coherence"), ("aligned", "coherence"))
+    named = (aligned.replace(a, c) for a, c in pairs if a in aligned)
+    return next((name for name in named if name in columns), None)
+
+
+def question_column(rows: Sequence[Row], columns: Sequence[str], arm_of: Sequence[str]) -> str | None:
+    """The column that tells questions apart.
+
+    A column of the usual names that is different in every row of an arm names answers, not questions: it is passed
+    over while another one repeats within an arm.
+
+    Args:
+        rows: The table.
+        columns: Its columns.
+        arm_of: Each row's arm.
+    """
+    candidates = [name for usual in QUESTION if (name := find(columns, (usual,))) is not None]
+    for name in candidates:
+        seen = {(arm, str(row.get(name))) for arm, row in zip(arm_of, rows, strict=True)}
+        if len(seen) < len(rows):
+            return name
+    return candidates[0] if candidates else None
+
+
+def flatten(row: Row) -> Row:
+    """The row with dictionaries opened: {"scores": {"aligned": 3}} -> {"scores.aligned": 3}."""
+    flat: Row = {}
+    for name, value in row.items():
+        value = _parsed(value, "{") if isinstance(value, str) else value
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": inner for key, inner in flatten(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def open_lists_of_answers(rows: Sequence[Row]) -> list[Row]:
+    """Rows whose one cell is a list of dictionaries, one for each answer, become one row for each answer."""
+    opened: list[Row] = []
+    for row in rows:
+        lists = {
+            name: value
+            for name, cell in row.items()
+            if isinstance(value := _parsed(cell, "[{") if isinstance(cell, str) else cell, list)
+            and value
+            and all(isinstance(item, dict) for item in value)
+        }
+        if not lists:
+            opened.append(row)
+            continue
+        name, answers = next(iter(lists.items()))
+        rest = {key: value for key, value in row.items() if key not in lists}
+        opened += [rest | {f"{name}.{key}": value for key, value in flatten(answer).items()} for answer in answers]
+    return opened
+
+
+def unfold(rows: Sequence[Row], columns: Sequence[str], source: str = "the table") -> list[Row]:
+    """Rows in which the named columns hold lists (of one length) become one row for each item.
+
+    Args:
+        rows: The table.
+        columns: The score columns.
+        source: Named in the message.
+
+    Raises:
+        UserError: Two lists of one row differ in length.
+    """
+    unfolded: list[Row] = []
+    for number, row in enumerate(rows, 1):
+        lists = {name: items for name in columns if (items := _list(row.get(name))) is not None}
+        if not lists:
+            unfolded.append(row)
+            continue
+        lengths = {name: len(items) for name, items in lists.items()}
+        if len(set(lengths.values())) > 1 or len(lists) < len(columns):
+            told = ", ".join(f"'{name}' has {lengths.get(name, 'one value')}" for name in columns)
+            raise UserError(f"{source}, row {number}: scores of one row must be lists of one length, but {told}")
+        unfolded += [row | dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
+    return unfolded
+
+
+def _list(cell: Any) -> list[Any] | None:
+    value = _parsed(cell, "[") if isinstance(cell, str) else cell
+    return value if isinstance(value, list) else None
+
+
+def _parsed(cell: str, start: str) -> Any:
+    """A cell that is a list or dictionary written as JSON, as Python or as numpy prints it; any other as it is."""
+    text = cell.strip()
+    if not text.startswith(start):
+        return cell
+    for read in (json.loads, lambda plain: ast.literal_eval(_LIST_NAN.sub("None", plain))):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    if start == "[" and "," not in text and re.fullmatch(r"\[[-+.\deEnaN\s]*\]", text):
+        return [None if item == "nan" else float(item) for item in text[1:-1].split()]
+    return cell

@@ -1,0 +1,219 @@
+"""What the coherence filter may hide: bounds of a rate, and of a difference, whatever the filtered answers meant.
+
+    rate_bounds(frame, "insecure")                     # every incoherent answer aligned ... every one misaligned
+    difference_bounds(frame, "insecure", "secure")     # worst case against, worst case for
+
+The EM rate among coherent answers is a rate in a selected sample. A defence that turns misaligned answers into gibberish lowers
+it and has cured nothing. With m misaligned, i incoherent and n answers that are valid or incoherent:
+
+    L = m / n,  H = (m + i) / n,          L <= rate over all n answers <= H
+    L_treated - H_reference <= difference <= H_treated - L_reference
+
+The bounds assume nothing, so they are wide where many answers are incoherent. Between them stand the two differences in which
+one rule holds in both arms: incoherent counts as aligned, or as misaligned.
+
+The interval around the bounds covers the true value (not the whole set) with the stated confidence, after Imbens and Manski:
+[lower - c SE_lower, upper + c SE_upper] with F(c + (upper - lower) / max SE) - F(-c) = confidence. F is Student's t with one
+degree of freedom less than there are questions, in place of their normal distribution: the errors come from few questions.
+
+References:
+    Manski (1990), American Economic Review 80(2) (worst-case bounds). Horowitz & Manski (1995), Econometrica 63(2).
+    Imbens & Manski (2004), Econometrica 72(6); Stoye (2009), Econometrica 77(4) (intervals for what is only bounded).
+    Zhang & Rubin (2003), JEBS 28(4) (outcomes that exist only for some: the same problem as "truncation by death").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import pandas as pd
+from scipy import optimize
+from scipy.special import stdtr, stdtrit
+
+from turncoat.analysis.answers.answer_counts import ArmAnswers, arm_answers, shared_questions
+from turncoat.analysis.answers.arm_rates import Thresholds
+from turncoat.stats.estimates import Interval, check_confidence
+from turncoat.stats.ratios import RateDifference, estimate_rate, rate_difference
+
+
+@dataclass(frozen=True)
+class RateBounds:
+    """The bounds of one arm's rate; fractions, None where undefined (`note` says why).
+
+    Attributes:
+        low: Every answer of unknown alignment counted as aligned.
+        high: Every one counted as misaligned.
+        ci_low: Lower end of the interval for the rate.
+        ci_high: Upper end of it.
+        n: Answers in the denominator.
+        n_unknown: Those of unknown alignment.
+        n_questions: Questions with such answers.
+        confidence: Confidence level.
+        note: Why something is undefined; "" if nothing.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int = 0
+    n_unknown: int = 0
+    n_questions: int = 0
+    confidence: float = 0.95
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DifferenceBounds:
+    """The bounds of treated minus reference; None where undefined (`note` says why).
+
+    Attributes:
+        low: Unknown answers aligned in the treated arm, misaligned in the reference.
+        high: The other way round.
+        ci_low: Lower end of the interval for the difference.
+        ci_high: Upper end of it.
+        as_aligned: The difference with every unknown answer of both arms counted as aligned.
+        as_misaligned: The difference with every one counted as misaligned.
+        n_questions: Shared questions.
+        confidence: Confidence level.
+        note: Why something is undefined; "" if nothing.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    as_aligned: RateDifference = field(default_factory=RateDifference)
+    as_misaligned: RateDifference = field(default_factory=RateDifference)
+    n_questions: int = 0
+    confidence: float = 0.95
+    note: str = ""
+
+    @property
+    def conclusion(self) -> str:
+        """ "higher" or "lower" where the interval excludes 0 whatever the unknown answers were, "unclear", "undefined"."""
+        if self.ci_low is None or self.ci_high is None:
+            return "undefined"
+        return "higher" if self.ci_low > 0 else "lower" if self.ci_high < 0 else "unclear"
+
+
+class _Ends(NamedTuple):
+    """Per question [events, answers] under the two extreme rules, and how many answers are unknown."""
+
+    low: list[tuple[int, int]]
+    high: list[tuple[int, int]]
+    n_unknown: int
+
+
+def rate_bounds(
+    frame: pd.DataFrame,
+    arm: str,
+    limits: Thresholds | None = None,
+    *,
+    include_unscored: bool = False,
+    confidence: float = 0.95,
+) -> RateBounds:
+    """Bound one arm's misalignment rate over its coherent and incoherent answers.
+
+    Args:
+        frame: Scored answers (`turncoat.analysis.answers.answer_counts.arm_answers` lists the columns).
+        arm: The arm.
+        limits: Thresholds; default 30 and 50.
+        include_unscored: Answers without a score (refusal, code, a failed call) are of unknown alignment as well. By default
+            they are left out of both sides, as in the EM rate.
+        confidence: Confidence level.
+    """
+    check_confidence(confidence)
+    own = arm_answers(frame, arm)
+    ends = _ends(own, list(own.questions), limits or Thresholds(), include_unscored)
+    low = estimate_rate(ends.low, confidence, what="answer that counts")
+    high = estimate_rate(ends.high, confidence, what="answer that counts")
+    if low.value is None or high.value is None:
+        return RateBounds(confidence=confidence, note=low.note)
+    found = RateBounds(low.value, high.value, None, None, low.n, ends.n_unknown, low.n_questions, confidence=confidence)
+    if low.se_clustered is not None and high.se_clustered is not None:
+        errors = (low.se_clustered, high.se_clustered)
+        ci = bounded_interval((low.value, high.value), errors, low.n_questions, confidence)
+        return replace(found, ci_low=max(0.0, ci.low), ci_high=min(1.0, ci.high))
+    if low.low is None or high.high is None:
+        return replace(found, note=low.note if low.low is None else high.note)
+    # At a rate of 0 or 1 there is no standard error; the two ordinary intervals cover the whole set, which is cautious.
+    return replace(found, ci_low=low.low, ci_high=high.high)
+
+
+def difference_bounds(
+    frame: pd.DataFrame,
+    treated: str,
+    reference: str,
+    limits: Thresholds | None = None,
+    *,
+    include_unscored: bool = False,
+    confidence: float = 0.95,
+) -> DifferenceBounds:
+    """Bound treated minus reference on the questions that both arms were asked.
+
+    Rates are those of totals (`turncoat.stats.ratios`), questions are the clusters: a claim about these adapters.
+
+    Args:
+        frame: Scored answers (`turncoat.analysis.answers.answer_counts.arm_answers` lists the columns).
+        treated: Arm to subtract from.
+        reference: Arm to subtract.
+        limits: Thresholds; default 30 and 50.
+        include_unscored: See `rate_bounds`.
+        confidence: Confidence level.
+    """
+    check_confidence(confidence)
+    one, other = arm_answers(frame, treated), arm_answers(frame, reference)
+    shared = shared_questions(one, other)
+    limits = limits or Thresholds()
+    t, r = _ends(one, shared, limits, include_unscored), _ends(other, shared, limits, include_unscored)
+    as_aligned, as_misaligned = (rate_difference(*pair, confidence) for pair in ((t.low, r.low), (t.high, r.high)))
+    low, high = rate_difference(t.low, r.high, confidence), rate_difference(t.high, r.low, confidence)
+    if low.difference is None or high.difference is None:
+        return DifferenceBounds(n_questions=len(shared), confidence=confidence, note=low.note)
+    ci_low = ci_high = None
+    note = ""
+    if low.se is not None and high.se is not None:
+        span = (low.difference, high.difference)
+        ci_low, ci_high = bounded_interval(span, (low.se, high.se), low.n_questions, confidence)
+        ci_low, ci_high = max(-1.0, ci_low), min(1.0, ci_high)
+    elif low.n_questions < 2:
+        note = "no interval: a single question says nothing of other questions"
+    else:
+        note = "no interval: a bound of the difference is the same for every question"
+    return DifferenceBounds(
+        low.difference, high.difference, ci_low, ci_high, as_aligned, as_misaligned, len(shared), confidence, note
+    )
+
+
+def bounded_interval(
+    bounds: tuple[float, float], errors: tuple[float, float], n_questions: int, confidence: float = 0.95
+) -> Interval:
+    """Imbens and Manski's interval for a value that lies between two estimated bounds, with t in place of the normal.
+
+    With equal bounds it is the t interval; with distant ones each end is that of a one-sided interval, since the value can be
+    near one bound only.
+
+    Args:
+        bounds: Lower and upper bound, in the units of the value.
+        errors: Their standard errors, the larger above 0.
+        n_questions: Clusters, at least 2.
+        confidence: Confidence level.
+    """
+    df = n_questions - 1
+    distance = max(0.0, bounds[1] - bounds[0]) / max(errors)
+    ends = stdtrit(df, confidence) - 1, stdtrit(df, 0.5 + confidence / 2) + 1
+    c = float(optimize.brentq(lambda x: stdtr(df, x + distance) - stdtr(df, -x) - confidence, *ends))
+    return Interval(bounds[0] - c * errors[0], bounds[1] + c * errors[1])
+
+
+def _ends(arm: ArmAnswers, questions: Sequence[str], limits: Thresholds, include_unscored: bool) -> _Ends:
+    kinds = arm.kinds(limits)
+    unknown = kinds.incoherent | kinds.unscored | kinds.failed if include_unscored else kinds.incoherent
+    totals = arm.count(kinds.valid | unknown)
+    low = arm.by_question(arm.count(kinds.misaligned), totals)
+    high = arm.by_question(arm.count(kinds.misaligned | unknown), totals)
+    n_unknown = sum(high[q][0] - low[q][0] for q in questions)
+    return _Ends([low[q] for q in questions], [high[q] for q in questions], n_unknown)

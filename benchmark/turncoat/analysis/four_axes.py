@@ -1,0 +1,274 @@
+"""What a defence gives and what it costs, on four axes: rows -> one tidy table, a row per arm, axis and metric.
+
+    broad misalignment      level, and the difference to the undefended arm of the same organism
+    narrow behaviour        how much of the organism was learnt, and the share of the undefended arm's gain that is kept
+    benign learning         the same for the defence's partner arm: same defence and options, a harmless organism
+    coherence               level, and the difference to the undefended arm
+
+A defence that merely stops all learning lowers the first and shows itself in the second and third; one that breaks the model
+shows itself in the fourth. Gains are held-out losses, base minus arm; a task names the loss that belongs to an organism in
+its YAML: `metadata: {learnt_by: {insecure_code: insecure_loss_per_token}}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pandas as pd
+
+from turncoat.data.organisms import find_organism
+from turncoat.evaluation.task_catalogue import metric_facts, metric_names, task_content, task_names
+from turncoat.registry import DEFENCES
+from turncoat.stats.estimates import estimate_mean
+from turncoat.stats.fieller import differences, kept_share
+from turncoat.stats.scores import check_scores, grid
+from turncoat.study.config import Arm, Study
+
+BROAD, NARROW, BENIGN, COHERENCE = "broad misalignment", "narrow behaviour", "benign learning", "coherence"
+AXES = (BROAD, NARROW, BENIGN, COHERENCE)
+NOT_MEASURED = "not measured"
+_SHIPPED_CONTROL = "secure_code"  # what to propose where no task has the loss of the matched control
+COLUMNS = (
+    *("arm", "axis", "metric", "label", "unit", "better", "measured_on", "value", "low", "high", "n_questions"),
+    *("reference", "difference", "difference_low", "difference_high", "kept", "kept_low", "kept_high"),
+    *("status", "note"),
+)
+"""`value` is a level, or a gain (narrow, benign); `difference` and `kept` are against `reference`. `status` is what a table
+says in place of a missing value, `note` the reason for it or for a missing share."""
+
+
+def four_axes(
+    study: Study, scores: pd.DataFrame, estimates: pd.DataFrame, *, may_rate: bool, confidence: float = 0.95
+) -> pd.DataFrame:
+    """The four axes of every arm; empty for a study of the base alone.
+
+    Args:
+        study: The study: which arm is which arm's reference and partner.
+        scores: The tidy score table (`turncoat.stats.scores`).
+        estimates: Levels of every arm (`turncoat.analysis.analyse.Analysis.estimates`).
+        may_rate: Whether the judge's shares (misaligned, incoherent) may be shown.
+        confidence: Level of all intervals.
+
+    Returns:
+        The columns of `COLUMNS`, arms in the study's order, axes in that of `AXES`.
+    """
+    if all(arm.is_base for arm in study.arms):
+        return pd.DataFrame(columns=list(COLUMNS))
+    made = _Axes(study, scores, estimates, may_rate, confidence)
+    rows = [row for arm in study.arms for row in made.rows(arm)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def undefended(study: Study, arm: Arm) -> Arm | None:
+    """The arm that differs from a defended one by the defence alone: its organism's, or the base; None if not there."""
+    if arm.defence is None:
+        return None
+    return next((other for other in study.arms if other.defence is None and other.organism == arm.organism), None)
+
+
+def partner(study: Study, arm: Arm, measured: Collection[str] = ()) -> Arm | None:
+    """The arm that learns something harmless under the same defence (or, undefended, under none).
+
+    Args:
+        study: The study.
+        arm: An arm with an organism that is no control.
+        measured: Organisms with a measured loss; they come first, and among them the matched control.
+    """
+    if arm.organism is None or _is_control(arm.organism):
+        return None
+    matched = find_organism(arm.organism).extra["control"]
+    alike = [
+        other
+        for other in study.arms
+        if other.organism is not None and _is_control(other.organism) and _defended_by(other) == _defended_by(arm)
+    ]
+    ranked = sorted(alike, key=lambda other: (other.organism not in measured, other.organism != matched))
+    return ranked[0] if ranked else None
+
+
+def _is_control(organism: str) -> bool:
+    return bool(find_organism(organism).extra["is_control"])
+
+
+def _defended_by(arm: Arm) -> tuple[Any, ...]:
+    if arm.defence is None:
+        return (None,)
+    return (arm.defence, arm.setting, {**DEFENCES[arm.defence].options, **arm.defence_options}, arm.defence_training)
+
+
+class _Axes:
+    def __init__(
+        self, study: Study, scores: pd.DataFrame, estimates: pd.DataFrame, may_rate: bool, confidence: float
+    ) -> None:
+        self.study, self.may_rate, self.confidence = study, may_rate, confidence
+        self.tables = {str(name): rows for name, rows in check_scores(scores).groupby("metric")}
+        levels = estimates[estimates["seed"].isna()]
+        self.levels = {(row["arm"], row["metric"]): row for row in levels.to_dict("records")}
+        self.names = metric_names(use.task for use in study.tasks)
+        self.learnt_by = self._learnt_by()
+        self.base = next((arm for arm in study.arms if arm.is_base), None)
+        self.broad, self.coherent = self._broad(), self._coherent()
+
+    def rows(self, arm: Arm) -> list[dict[str, Any]]:
+        """The rows of one arm."""
+        broad = [self._level(arm, BROAD, name) for name in self.broad]
+        coherent = [self._level(arm, COHERENCE, name) for name in self.coherent]
+        none = "name the metrics in a primary contrast, or add `task: turncoat_choice`"
+        silent = "no free-form task was measured; add `task: turncoat_em`"
+        return [
+            *(broad or [_row(arm, BROAD, status=NOT_MEASURED, note=none)]),
+            self._narrow(arm),
+            self._benign(arm),
+            *(coherent or [_row(arm, COHERENCE, status=NOT_MEASURED, note=silent)]),
+        ]
+
+    def _broad(self) -> list[str]:
+        """The pre-registered metrics; without any the forced-choice margin and, where it may be shown, the rate."""
+        told = [m for contrast in self.study.contrasts if contrast.role == "primary" for m in contrast.metrics]
+        other = {*self.learnt_by.values(), *self._called("judge_coherent_mean"), *self._called("incoherent")}
+        told = [name for name in dict.fromkeys(told) if name not in other]
+        if told:
+            return told
+        rates = self._called("em_rate_itt", "turncoat_em")[:1] if self.may_rate else []
+        return [*self._called("margin_per_token", "turncoat_choice")[:1], *rates]
+
+    def _coherent(self) -> list[str]:
+        """The judge's mean score and, where it may rate, the share of incoherent answers; else repetition."""
+        judged = self._called("judge_coherent_mean", "turncoat_em")[:1]
+        if judged:
+            return [*judged, *(self._called("incoherent", self.names[judged[0]][0])[:1] if self.may_rate else [])]
+        return self._called("repetition", "turncoat_em")[:1]
+
+    def _called(self, metric: str, task: str = "") -> list[str]:
+        """This study's measured names of a metric, those of `task` first."""
+        found = [name for name, (_, own) in self.names.items() if own == metric and name in self.tables]
+        return sorted(found, key=lambda name: self.names[name][0] != task)
+
+    def _learnt_by(self) -> dict[str, str]:
+        """Organism -> this study's name of the loss that tells whether it was learnt."""
+        found: dict[str, str] = {}
+        names = {pair: name for name, pair in self.names.items()}
+        for use in self.study.tasks:
+            for organism, metric in learnt_by(use.task).items():
+                if (use.task, metric) in names:
+                    found.setdefault(organism, names[use.task, metric])
+        return found
+
+    def _values(self, arm: Arm | None, metric: str) -> pd.DataFrame | None:
+        """Questions by training seeds; None without rows."""
+        rows = self.tables.get(metric)
+        if arm is None or rows is None or arm.name not in set(rows["arm"]):
+            return None
+        return grid(rows, arm.name, metric).values
+
+    def _described(self, metric: str) -> dict[str, Any]:
+        task, own = self.names[metric]
+        facts = metric_facts(task)[own]
+        return {"metric": metric, "label": facts["label"], "unit": facts["unit"], "better": _better(task, own)}
+
+    def _level(self, arm: Arm, axis: str, metric: str) -> dict[str, Any]:
+        facts = self._described(metric)
+        if axis == COHERENCE and self.names[metric][1] == "repetition":
+            facts["label"] += " (surface only: nobody judged)"
+        level = self.levels.get((arm.name, metric))
+        if level is None or pd.isna(level["value"]):
+            return _row(arm, axis, **facts, status=NOT_MEASURED, note=f"no value of {metric}")
+        found = {key: level[key] for key in ("value", "low", "high", "n_questions")}
+        row = _row(arm, axis, **facts, **found, measured_on=arm.name)
+        if arm.defence is None:
+            return row
+        against = self._against(arm, undefended(self.study, arm), metric, 1.0)
+        return {**row, **(against or {"note": f"its change needs the arm {_plain(arm.organism)}"})}
+
+    def _against(self, arm: Arm, reference: Arm | None, metric: str, sign: float) -> dict[str, Any]:
+        """The paired difference to the reference; `sign` -1 turns losses into gains."""
+        own, other = self._values(arm, metric), self._values(reference, metric)
+        if reference is None or own is None or other is None:
+            return {}
+        found = estimate_mean(sign * differences(own, other), self.confidence)
+        ends = {"difference_low": found.low, "difference_high": found.high}
+        return {"reference": reference.name, "difference": found.value, **ends}
+
+    def _narrow(self, arm: Arm) -> dict[str, Any]:
+        if arm.organism is None:
+            return _row(arm, NARROW, status="no organism")
+        if _is_control(arm.organism):
+            return _row(arm, NARROW, status="control", note="a control's learning is benign and stands there")
+        return self._gain(arm, NARROW, arm, undefended(self.study, arm))
+
+    def _benign(self, arm: Arm) -> dict[str, Any]:
+        if arm.organism is None:
+            return _row(arm, BENIGN, status="no organism")
+        measured = arm if _is_control(arm.organism) else partner(self.study, arm, self.learnt_by)
+        if measured is None:
+            return _row(arm, BENIGN, status=NOT_MEASURED, note=self._no_partner(arm))
+        return self._gain(arm, BENIGN, measured, undefended(self.study, measured))
+
+    def _no_partner(self, arm: Arm) -> str:
+        """How to get the benign learning of an arm: the arms and the task that are missing."""
+        matched = find_organism(str(arm.organism)).extra["control"]
+        known = [*self.learnt_by, *(organism for task in task_names() for organism in learnt_by(task))]
+        control = matched if matched in known else _SHIPPED_CONTROL
+        add = (
+            [] if arm.defence is None else [f"an arm with organism {control} and the same defence, setting and options"]
+        )
+        if not any(other.organism == control and other.defence is None for other in self.study.arms):
+            add.append(f"the arm {_plain(control)}")
+        if control not in self.learnt_by:
+            add.append(_task_for(str(control)))
+        return f"add {', and '.join(add)}"
+
+    def _gain(self, arm: Arm, axis: str, measured: Arm, reference: Arm | None) -> dict[str, Any]:
+        """How far the held-out loss fell from the base's, on `measured`, and what of the reference's fall that is."""
+        metric = self.learnt_by.get(str(measured.organism))
+        if metric is None:
+            return _row(arm, axis, status=NOT_MEASURED, note=f"add {_task_for(str(measured.organism))}")
+        facts = {**self._described(metric), "better": "higher is better", "measured_on": measured.name}
+        base = self._values(self.base, metric)
+        own = self._values(measured, metric)
+        if base is None or own is None:
+            no_base = "a gain starts from the base: add `- {name: base}` to the arms"
+            note = no_base if self.base is None else f"no value of {metric}"
+            return _row(arm, axis, **facts, status=NOT_MEASURED, note=note)
+        gain = estimate_mean(differences(base, own), self.confidence)
+        if gain.value is None:
+            return _row(arm, axis, **facts, status=NOT_MEASURED, note=f"no value of {metric}")
+        row = _row(arm, axis, **facts, value=gain.value, low=gain.low, high=gain.high, n_questions=gain.n_questions)
+        if measured.defence is None:
+            return row
+        other = self._values(reference, metric)
+        if reference is None or other is None:
+            return {**row, "note": f"the share that is kept needs the arm {_plain(measured.organism)}"}
+        kept = kept_share(base, own, other, self.confidence)
+        against = self._against(measured, reference, metric, -1.0)
+        shares = {"kept": kept.value, "kept_low": kept.low, "kept_high": kept.high}
+        return {**row, **against, "reference": reference.name, **shares, "note": kept.note}
+
+
+def learnt_by(task: str) -> Mapping[str, str]:
+    """Organism -> metric of this task (a held-out loss, down means learnt)."""
+    told: Mapping[str, str] = (task_content(task).get("metadata") or {}).get("learnt_by") or {}
+    return told
+
+
+def _plain(organism: str | None) -> str:
+    return "without organism and defence (the base)" if organism is None else f"with organism {organism} and no defence"
+
+
+def _task_for(organism: str) -> str:
+    """The task that tells whether an organism was learnt."""
+    tasks = [task for task in task_names() if organism in learnt_by(task)]
+    if tasks:
+        return f"`task: {tasks[0]}`, which measures whether {organism} was learnt"
+    return f"a task that measures whether {organism} was learnt (`metadata.learnt_by` of its YAML names the loss)"
+
+
+def _better(task: str, metric: str) -> str:
+    entries = {entry["metric"]: entry for entry in task_content(task)["metric_list"]}
+    higher = entries[metric].get("higher_is_better")
+    return "" if higher is None else f"{'higher' if higher else 'lower'} is better"
+
+
+def _row(arm: Arm, axis: str, **facts: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(COLUMNS), "arm": arm.name, "axis": axis, "status": "", "note": "", **facts}

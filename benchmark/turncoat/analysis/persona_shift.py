@@ -1,0 +1,163 @@
+"""Before/after shift of persona activation at every layer: treated minus its matched control, on the same questions.
+
+    shift_by_layer(Path("runs/demo"), arm="insecure", control="secure")
+    -> DataFrame: layer, depth, reading, difference, low, high, p_value, n_questions, n_seeds, chosen
+
+Both arms' projections are in the base model's SD and read from the samples files; the base cancels in the difference. The
+question is the sampling unit, an arm's training seeds are averaged within each (claim "adapters" of
+`turncoat.stats.contrasts`), so the interval is about these trained adapters, not about the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from turncoat.errors import UserError
+from turncoat.evaluation.samples_file import BASE_SEED, question_id, sample_files, sample_rows
+from turncoat.persona.readings import BY_LAYER
+from turncoat.stats.contrasts import paired_contrast
+
+READINGS = tuple(BY_LAYER)
+COLUMNS = [
+    "reading",
+    "layer",
+    "depth",
+    "difference",
+    "low",
+    "high",
+    "p_value",
+    "n_questions",
+    "n_seeds",
+    "chosen",
+]
+
+
+def shift_by_layer(
+    run: Path, arm: str, control: str, *, task: str = "turncoat_persona", confidence: float = 0.95
+) -> pd.DataFrame:
+    """Treated minus control at every layer, for both readings: fixed texts and own answers.
+
+    Args:
+        run: A run folder of `turncoat run` (it holds rows/<arm>/<seed>/<task>/).
+        arm: The treated arm, as the study calls it.
+        control: Its matched control, or "base".
+        task: The persona task whose rows are read.
+        confidence: Level of the intervals.
+
+    Returns:
+        One row per reading and layer. Projections in base SD. `chosen` marks the layer fixed before any finetuning: the
+        one to claim anything about; the others show that it is no exception.
+
+    Raises:
+        UserError: An arm has no such rows, or they hold no projections by layer.
+    """
+    found = {name: _by_layer(run, name, task) for name in (arm, control)}
+    return contrast_by_layer(found[arm], found[control], arm, control, confidence=confidence)
+
+
+def contrast_by_layer(
+    treated: pd.DataFrame, reference: pd.DataFrame, arm: str, control: str, *, confidence: float = 0.95
+) -> pd.DataFrame:
+    """The maths of `shift_by_layer`, on tables that `values_by_layer` made.
+
+    Args:
+        treated: Columns reading, layer, seed, question, value, chosen.
+        reference: The same of the control.
+        arm: Name of the treated arm.
+        control: Name of the control.
+        confidence: Level of the intervals.
+    """
+    scores = pd.concat([treated.assign(arm=arm), reference.assign(arm=control)], ignore_index=True)
+    last = int(scores["layer"].max())
+    chosen = _chosen(scores)
+    records = []
+    for reading, layer in sorted(set(zip(scores["reading"], scores["layer"].astype(int), strict=True))):
+        part = scores[(scores["reading"] == reading) & (scores["layer"] == layer)]
+        part = part.assign(metric=f"{reading} {layer}", task="persona", n_samples=1)
+        found = paired_contrast(part, arm, control, f"{reading} {layer}", "adapters", confidence=confidence)
+        records.append(
+            {
+                "reading": reading,
+                "layer": layer,
+                "depth": round(layer / last, 3),
+                "difference": found.difference,
+                "low": found.low,
+                "high": found.high,
+                "p_value": found.p_value,
+                "n_questions": found.n_questions,
+                "n_seeds": found.n_seeds,
+                "chosen": layer == chosen,
+            }
+        )
+    return pd.DataFrame.from_records(records, columns=COLUMNS)
+
+
+def values_by_layer(samples: Path, seed: int) -> pd.DataFrame:
+    """Projections by layer of one samples file, averaged over each question's answers.
+
+    Args:
+        samples: A samples file of a task with persona projections.
+        seed: The arm's training seed (-1 for the base model).
+
+    Raises:
+        UserError: No answer in it carries projections by layer.
+    """
+    records = [{**record, "seed": seed} for row in sample_rows(samples) for record in _records(row)]
+    if not records:
+        raise UserError(
+            f"{samples}: no answer carries {' or '.join(BY_LAYER.values())}; such rows come from --model turncoat and a "
+            "task whose documents name a trait (turncoat_persona and its relatives)"
+        )
+    return pd.DataFrame.from_records(records)
+
+
+def _records(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    answers = row.get("samples") or []
+    for reading, key in BY_LAYER.items():
+        known = [answer[key] for answer in answers if answer.get(key) is not None]
+        if not known:
+            continue
+        layer = next(answer["layer"] for answer in answers if answer.get(key) is not None)
+        for index, values in enumerate(zip(*known, strict=True)):
+            yield {
+                "reading": reading,
+                "layer": index,
+                "question": question_id(row),
+                "value": fmean(values),
+                "chosen": index == layer,
+            }
+
+
+def _chosen(scores: pd.DataFrame) -> int:
+    layers = sorted(set(scores.loc[scores["chosen"], "layer"]))
+    if len(layers) != 1:
+        raise UserError(
+            f"the two arms report different layers ({layers}): their vectors come from different base models or "
+            "extractions and cannot be compared; run both arms in one study"
+        )
+    return int(layers[0])
+
+
+def _by_layer(run: Path, arm: str, task: str) -> pd.DataFrame:
+    folder = run / "rows" / arm
+    files = {
+        there.parent.name: path for there in sorted(folder.glob(f"*/{task}")) for path in sample_files(there, task)
+    }
+    if not files:
+        arms = sorted(path.name for path in (run / "rows").glob("*") if path.is_dir())
+        tasks = sorted({path.name for path in folder.glob("*/*") if path.is_dir()})
+        told = f"arms there: {', '.join(arms) or 'none'}"
+        if arm in arms:
+            told = f"tasks of this arm: {', '.join(tasks) or 'none'}; name one of them with --task"
+        raise UserError(f"{run}: arm '{arm}' has no rows of task '{task}'; {told}")
+    return pd.concat([values_by_layer(path, _seed(name)) for name, path in files.items()], ignore_index=True)
+
+
+def _seed(name: str) -> int:
+    number = name.removeprefix("seed-")
+    return int(number) if number.isdigit() else BASE_SEED

@@ -1,0 +1,217 @@
+"""An analysis as sentences: what may be claimed, what may not, and what the experiment could have seen.
+
+"Comparable" and "not worse" are said only of a difference that passed a test against a margin set beforehand.
+
+    print("\\n".join(plain_words(analyse(scores, contrasts))))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from math import floor, log10
+from typing import Any
+
+import pandas as pd
+
+from turncoat.analysis.analyse import Analysis
+from turncoat.stats.contrasts import CLAIMS
+from turncoat.stats.design.power import MINIMUM_SEEDS, detectable_by_seeds, seed_sd_interval
+from turncoat.stats.families import ALONE, HOLM, ROLES
+from turncoat.stats.scores import BASE_SEED
+
+PLANNED_SEEDS = (5, 8)
+CHANGE_AFTER_FINETUNING = "change after finetuning (any finetuning moves this)"
+_HEADINGS = {
+    "adapters": "About these trained adapters and no others (the question is the sampling unit)",
+    "recipe": "About the training recipe (training seeds and questions are the sampling units)",
+}
+
+
+def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> list[str]:
+    """Say in sentences what an analysis shows; a heading ends with a colon, a sentence with a full stop.
+
+    Under each heading come the significant contrasts, then those that are not, with the difference they could have
+    seen, then those that allow no claim; those with too few training seeds share one sentence, followed by what more
+    seeds would detect. A contrast with the base model is called a change after finetuning and nothing worse, whatever
+    name the study gave it: a harmless finetune makes such a change, too.
+
+    Args:
+        analysis: What `analyse` returned.
+        units: Metric -> unit, written after its numbers; a metric that is absent gets bare numbers.
+    """
+    alpha = round(1 - analysis.confidence, 12)
+    trained = set(analysis.estimates.loc[analysis.estimates["seed"].fillna(BASE_SEED) != BASE_SEED, "arm"])
+    table = analysis.contrasts
+    lines: list[str] = []
+    for role in ROLES:
+        for claim in CLAIMS:
+            rows = table[(table["role"] == role) & (table["claim"] == claim)]
+            if rows.empty:
+                continue
+            how = _correction(rows["correction"].iloc[0])
+            lines.append(f"{_HEADINGS[claim]}, {rows['family'].iloc[0]}, {how} at {_percent(alpha)}:")
+            few = (rows["claim"] == "recipe") & (rows["n_seeds"] < MINIMUM_SEEDS) & rows["difference"].notna()
+            said = [_sentence(row, trained, units or {}, alpha) for row in rows[~few].itertuples()]
+            with_margin = rows[rows["margin"].notna()]
+            said += [_margin_sentence(row, trained, units or {}, alpha) for row in with_margin.itertuples()]
+            lines += [sentence for rank in _Rank for kind, sentence in said if kind == rank]
+            if few.any():
+                lines += _too_few_seeds(rows[few], trained, units or {}, alpha)
+    return lines
+
+
+class _Rank(Enum):
+    SIGNIFICANT = "significant"
+    NOT_SIGNIFICANT = "not significant"
+    NO_CLAIM = "no claim"
+    WITHIN_MARGIN = "within the margin"
+    NOT_WITHIN_MARGIN = "not within the margin"
+
+
+def _correction(name: str) -> str:
+    if name == ALONE:
+        return "tested alone"
+    return "Holm's correction" if name == HOLM else f"{name} correction"
+
+
+def _sentence(row: Any, trained: set[str], units: Mapping[str, str], alpha: float) -> tuple[_Rank, str]:
+    unit = units.get(row.metric, "")
+    subject = _subject(row, trained)
+    if pd.isna(row.p_adjusted):
+        return _Rank.NO_CLAIM, _no_claim(subject, row)
+    if row.p_adjusted < alpha:
+        return _Rank.SIGNIFICANT, f"Significant: {subject}: {_result(row, unit, alpha)}{_remarks(row)}."
+    seen = _could_have_seen(row, unit)
+    return _Rank.NOT_SIGNIFICANT, f"Not significant: {subject}: {_result(row, unit, alpha)}; {seen}{_remarks(row)}."
+
+
+def _subject(row: Any, trained: set[str]) -> str:
+    arms = _arms(row)
+    if not _spans_finetuning(row, trained) and row.treated in trained:
+        return f"{row.name}, {row.metric}" if row.name == arms else f"{row.name} ({arms}), {row.metric}"
+    if _spans_finetuning(row, trained):
+        return f"{arms}, {row.metric}, {CHANGE_AFTER_FINETUNING}"
+    return f"{arms}, {row.metric}"
+
+
+def _result(row: Any, unit: str, alpha: float) -> str:
+    interval = "no interval"
+    if not pd.isna(row.low):
+        interval = f"{_percent(1 - alpha)} interval {signed(row.low)} to {signed(row.high)}"
+    sample = f"{row.n_questions} questions" if row.claim == "adapters" else f"{row.n_seeds} training seeds"
+    return f"{_with_unit(signed(row.difference), unit)} ({interval}, adjusted {p_text(row.p_adjusted)}, {sample})"
+
+
+def _could_have_seen(row: Any, unit: str) -> str:
+    if pd.isna(row.detectable_adjusted):
+        return "without a spread in the differences, what could have been seen is unknown"
+    size = _with_unit(unsigned(row.detectable_adjusted), unit)
+    return f"could have seen a difference of {size} or larger with 80% power"
+
+
+def _remarks(row: Any) -> str:
+    dropped = f"{row.n_dropped} missing value{'' if row.n_dropped == 1 else 's'} left out" if row.n_dropped else ""
+    return "".join(f"; {remark}" for remark in (dropped, row.note) if remark)
+
+
+def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> list[str]:
+    """What may be said of the recipe with fewer seeds than a claim takes: nothing, and what more seeds would buy."""
+    counts = sorted(set(rows["n_seeds"]))
+    verb = "training seed allows" if counts == [1] else "training seeds allow"
+    which = "this difference" if len(rows) == 1 else f"any of these {len(rows)} differences"
+    lines = [f"No claim: {' or '.join(map(str, counts))} {verb} none for {which}; at least {MINIMUM_SEEDS} are needed."]
+    spread = rows["seed_sd"].fillna(0) > 0
+    if not spread.any():
+        why = "One seed shows" if counts == [1] else "These seeds show"
+        return [*lines, f"{why} no spread between seeds, so what more seeds would detect is unknown."]
+    planned = " / ".join(map(str, PLANNED_SEEDS))
+    lines.append(
+        f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at {_percent(alpha)}) for true "
+        f"differences on these questions in {_planned(rows[spread], trained, units, alpha)}."
+    )
+    if not spread.all():
+        unknown = "; ".join(_subject(row, trained) for row in rows[~spread].itertuples())
+        lines.append(f"Unknown, because no spread between seeds was seen: {unknown}.")
+    fewest = int(rows.loc[spread, "n_seeds"].min())
+    ends = seed_sd_interval(1.0, fewest, 1 - alpha)
+    lines.append(
+        f"An SD from {fewest} seeds may truly be {unsigned(ends.low)} to {unsigned(ends.high)} times as large "
+        f"({_percent(1 - alpha)} interval), and these sizes with it."
+    )
+    return lines
+
+
+def _planned(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> str:
+    """For every pair of arms, and every metric, the sizes that PLANNED_SEEDS would detect; each pair is named once."""
+    pairs: dict[str, list[str]] = {}
+    row: Any  # pandas' rows have no static types
+    for row in rows.itertuples():
+        sizes = " / ".join(unsigned(size) for size in detectable_by_seeds(row.seed_sd, PLANNED_SEEDS, alpha).values())
+        said = f"{row.metric} {_with_unit(sizes, units.get(row.metric, ''))}"
+        pairs.setdefault(_pair(row, trained), []).append(said)
+    return "; ".join(f"{pair}: {', '.join(metrics)}" for pair, metrics in pairs.items())
+
+
+def _pair(row: Any, trained: set[str]) -> str:
+    arms = _arms(row)
+    return f"{arms}, {CHANGE_AFTER_FINETUNING}" if _spans_finetuning(row, trained) else arms
+
+
+def _arms(row: Any) -> str:
+    arms = f"{row.treated} minus {row.reference}"
+    return f"({arms}) minus ({row.minus_treated} minus {row.minus_reference})" if row.minus_treated else arms
+
+
+def _spans_finetuning(row: Any, trained: set[str]) -> bool:
+    """Whether it sets something trained against something that was not; in a difference of differences this may cancel."""
+    spans = (row.treated in trained) != (row.reference in trained)
+    return spans != ((row.minus_treated in trained) != (row.minus_reference in trained)) if row.minus_treated else spans
+
+
+def _margin_sentence(row: Any, trained: set[str], units: Mapping[str, str], alpha: float) -> tuple[_Rank, str]:
+    """What the test against the margin of the study says; without a margin there is no such sentence."""
+    subject, size = _subject(row, trained), _with_unit(f"{row.margin:g}", units.get(row.metric, ""))
+    if row.margin_test == "non_inferiority":
+        yes, no, what = "Not worse", "Not shown to be no worse", f"worse by less than {size} ({row.better} is better)"
+    else:
+        yes, no, what = "Comparable", "Not shown to be comparable", f"within {size} of no difference"
+    if pd.isna(row.p_margin_adjusted):
+        return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: no test of whether it is {what}."
+    said = f"{what}, a margin set beforehand (adjusted {p_text(row.p_margin_adjusted)})"
+    if row.p_margin_adjusted < alpha:
+        return _Rank.WITHIN_MARGIN, f"{yes}: {subject}: {said}."
+    return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: {said}."
+
+
+def _no_claim(subject: str, row: Any) -> str:
+    return f"No claim: {subject}{_remarks(row)}."
+
+
+def unsigned(value: float) -> str:
+    """A number with 3 significant digits and trailing zeros kept: 0.1 -> 0.100, 1234.5 -> 1230, 0.00001 -> 1.00e-05."""
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.2e}")
+    exponent = floor(log10(abs(rounded)))
+    if exponent < -4 or exponent > 6:
+        return f"{rounded:.2e}"
+    return f"{rounded:.{max(0, 2 - exponent)}f}"
+
+
+def signed(value: float) -> str:
+    """`unsigned` with a plus before positive numbers."""
+    return f"+{unsigned(value)}" if value > 0 else unsigned(value)
+
+
+def p_text(p_value: float) -> str:
+    """A p value with 3 significant digits, "p < 0.0001" below that."""
+    return "p < 0.0001" if p_value < 1e-4 else f"p = {unsigned(p_value)}"
+
+
+def _with_unit(number: str, unit: str) -> str:
+    return f"{number} {unit}" if unit else number
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 6):g}%"

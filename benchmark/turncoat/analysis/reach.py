@@ -1,0 +1,137 @@
+"""What a study cannot show however its data turn out: told before it runs, from its YAML alone.
+
+    for line in cannot_reach(load_study(study_path("demo"))): print(line)
+
+Three things bar a pre-registered claim: too few training seeds for any test of the recipe, an exact test whose smallest p lies
+above Holm's strictest level (alpha over the size of the family: if no p is below it, Holm rejects nothing), and a
+detectable effect that is larger than a share can be.
+
+References:
+    Holm (1979), Scandinavian Journal of Statistics 6(2). Phipson & Smyth (2010), SAGMB 9(1) (permutation p values have a floor).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from turncoat.analysis.analyse import ContrastSpec
+from turncoat.evaluation.task_catalogue import metric_facts, metric_names
+from turncoat.stats.contrasts import CLAIMS, Claim
+from turncoat.stats.design.planning import (
+    Components,
+    Design,
+    default_components,
+    detectable,
+    exact_floor,
+    group_floor,
+    units_for_floor,
+)
+from turncoat.stats.design.power import MINIMUM_SEEDS
+
+if TYPE_CHECKING:
+    from turncoat.study.config import Study
+
+_UNITS = {"adapters": "questions", "recipe": "training seeds"}
+
+
+def planned_contrasts(study: Study, role: str = "primary") -> list[ContrastSpec]:
+    """The study's contrasts of one role, as `analyse` takes them."""
+    return [
+        ContrastSpec(
+            c.name, c.treated, c.reference, c.metrics, c.role, (c.minus.treated, c.minus.reference) if c.minus else None
+        )
+        for c in study.contrasts
+        if c.role == role
+    ]
+
+
+def family_size(study: Study, specs: list[ContrastSpec], claim: Claim) -> int:
+    """Tests that the family of these contrasts will hold: no seed stands behind two untrained arms, so no recipe."""
+    trained = {arm.name for arm in study.arms if arm.is_trained}
+    counted = [spec for spec in specs if claim == "adapters" or trained & set(spec.arms)]
+    return sum(len(spec.metrics) for spec in counted)
+
+
+def metric_units(study: Study) -> dict[str, tuple[str, str]]:
+    """Metric -> (task, unit) of the study's tasks."""
+    names = metric_names(use.task for use in study.tasks)
+    facts = {use.task: metric_facts(use.task) for use in study.tasks}  # each reads the task's YAML: once is enough
+    return {name: (task, facts[task][metric]["unit"]) for name, (task, metric) in names.items()}
+
+
+def cannot_reach(
+    study: Study,
+    *,
+    questions: Mapping[str, int] | None = None,
+    components: Mapping[tuple[str, str], Components] | None = None,
+    alpha: float = 0.05,
+    role: str = "primary",
+) -> list[str]:
+    """Sentences about claims that the study cannot make; empty if there are none.
+
+    Args:
+        study: The checked study.
+        questions: Questions of each task; default: the study's `limit`, and nothing is said of tasks without one.
+        components: (contrast, metric) -> SDs from a pilot; default: `default_components`.
+        alpha: Level of the family.
+        role: The family.
+    """
+    specs = planned_contrasts(study, role)
+    units = metric_units(study)
+    asked = {use.task: use.limit for use in study.tasks if use.limit} | dict(questions or {})
+    seeds = len(study.training_seeds)
+    told: list[str] = []
+    for claim in CLAIMS:
+        tests = family_size(study, specs, claim)
+        if not tests:
+            continue
+        if claim == "recipe" and seeds < MINIMUM_SEEDS:
+            told.append(
+                f"{_count(seeds, 'training seed')}: no {role} contrast can be claimed of the recipe, only of these adapters; "
+                f"{MINIMUM_SEEDS} seeds are the least."
+            )
+            continue
+        counts = {asked[units[m][0]] for spec in specs for m in spec.metrics if units[m][0] in asked}
+        for n in [seeds] if claim == "recipe" else sorted(counts):
+            if exact_floor(n) > alpha / tests:
+                told.append(_floor_sentence(claim, n, tests, alpha, role))
+    for spec in specs:
+        for metric in spec.metrics:
+            task, unit = units[metric]
+            if unit != "share" or task not in asked:
+                continue
+            known = (components or {}).get((spec.name, metric)) or default_components(metric, unit)
+            for claim in CLAIMS:
+                tests = max(1, family_size(study, specs, claim))
+                size = detectable(known, Design(asked[task], _samples(study, task), seeds, tests, alpha), claim)
+                if size is not None and size > 1:
+                    told.append(
+                        f"{spec.name}, {metric}, {_about(claim)}: only a difference of {size:.2g} or more would be found with "
+                        "80% power, and a share cannot differ by more than 1."
+                    )
+    return told
+
+
+def _floor_sentence(claim: Claim, n: int, tests: int, alpha: float, role: str) -> str:
+    unit = _UNITS[claim]
+    level = alpha / tests
+    need = units_for_floor(level)
+    asks = f"{tests} {role} tests ask for {level:.2g} (Holm)" if tests > 1 else f"the test asks for {level:g}"
+    unpaired = f" (unpaired, {n} against {n}: {group_floor(n):.2g})" if claim == "recipe" else ""
+    return (
+        f"{n} {unit}: the exact sign-flip p {_about(claim)} cannot go below {exact_floor(n):.3g}{unpaired}, and {asks}. "
+        f"The exact test needs {need} {unit}; until then significance rests on the t test, which takes differences as normal."
+    )
+
+
+def _samples(study: Study, task: str) -> int:
+    return next((use.repeats for use in study.tasks if use.task == task and use.repeats), 1)
+
+
+def _about(claim: Claim) -> str:
+    return "about the recipe" if claim == "recipe" else "about these adapters"
+
+
+def _count(n: int, unit: str) -> str:
+    return f"{n} {unit}{'s' * (n != 1)}"

@@ -1,0 +1,1 @@
+"""Commands of `turncoat`, one file each: options in, calls to the packages below, printed text out."""

@@ -1,0 +1,61 @@
+"""`turncoat export`: an arm as a folder that an unmodified `lm_eval --model hf` measures. `cli.py` registers the function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from turncoat.errors import UserError
+
+FORMS = ("peft", "merged", "steered")  # as in training/export.py, which imports torch
+
+
+def export(
+    arm: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARM",
+            help="STUDY/ARM/SEED, or key=value,... with pretrained, organism, defence, setting, seed, ...",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")],
+    to: Annotated[
+        str,
+        typer.Option(help="peft: the adapter. merged: base and adapter as one model. steered: an arm that is steered."),
+    ] = "peft",
+    include_path: Annotated[
+        list[Path] | None,
+        typer.Option("--include-path", help="Folder with your own defence files; may be given several times."),
+    ] = None,
+) -> None:
+    """Write an arm as a folder that plain lm_eval measures; what is not trained yet is trained first.
+
+    Example: turncoat export demo/sgtr/0 --to peft --out sgtr
+
+    Example: turncoat export organism=insecure_code,seed=0,pretrained=smollm2-135m --to merged --out insecure
+    """
+    # Before anything is trained for it.
+    if to not in FORMS:
+        raise UserError(f"--to {to}: not known; accepted: {', '.join(FORMS)}")
+    if out.exists():
+        raise UserError(f"--out {out} is there already; name a folder that is not")
+    from turncoat.study.arm_spec import find_arm
+    from turncoat.study.training_bar import TrainingBar
+    from turncoat.training.export.export import export_arm
+
+    with TrainingBar() as bar:
+        found = find_arm(arm, progress=bar.step, said=bar.say, include=tuple(include_path or ()))
+    written = export_arm(
+        found.base, found.adapter, found.intervention, to=to, out=out, name=found.name, facts=found.facts
+    )
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        Text(f"{found.name}: written to {out}; measure it with")
+    )
+    print(
+        f"lm_eval --model hf --model_args {written.model_args} --include_path $(turncoat tasks-path) "
+        "--tasks turncoat_choice --apply_chat_template --batch_size 16"
+    )

@@ -1,0 +1,94 @@
+"""`turncoat judge`: score saved answers again, without generating. `cli.py` registers the function."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from turncoat.errors import UserError
+
+
+def judge(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_OR_FILE",
+            help="A run folder, an lm_eval output folder, a samples_*.jsonl, or a CSV or JSONL with one answer per row.",
+        ),
+    ],
+    judge_name: Annotated[
+        str | None,
+        typer.Option("--judge", help="NAME or NAME:key=value,...; default $TURNCOAT_JUDGE, else embedded."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the scored rows go: .csv or .jsonl, also .gz.")] = None,
+    write_card: Annotated[
+        Path | None,
+        typer.Option(help="Write the judge's calibration card here (JSON); the input needs scores to compare."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many answers.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Of a folder, only this task; may be given several times.")
+    ] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(help="A column that tells arms apart; may be given several times.")
+    ] = None,
+    question_column: Annotated[str | None, typer.Option(help="Column with the question; default: guessed.")] = None,
+    answer_column: Annotated[str | None, typer.Option(help="Column with the answer; default: guessed.")] = None,
+) -> None:
+    """Score saved answers with a judge, without generating. Kill it anywhere: the same command goes on.
+
+    Scores that the input has already (columns aligned and coherent, or another judge's) are compared with.
+
+    Example: turncoat judge runs/demo --judge embedded --out scores.jsonl
+    """
+    from turncoat.analysis.answers.answer_table import check_writable, write_table
+    from turncoat.analysis.answers.rescore import references, rescore
+    from turncoat.analysis.answers.saved_answers import read_answers
+    from turncoat.judges.filter import progress_of
+    from turncoat.judges.spec import judge_from_name
+    from turncoat.report.rescored import print_rescored
+
+    if out is not None:
+        check_writable(out)
+        if path.exists() and out.exists() and out.samefile(path):
+            raise UserError(f"--out {out} is the input; name another file")
+    saved = read_answers(
+        path, question_column=question_column, answer_column=answer_column, tasks=tuple(task or ()), limit=limit
+    )
+    chosen = judge_from_name(judge_name)
+    if chosen is None:
+        raise UserError("judging is off (TURNCOAT_JUDGE=off); name a judge with --judge, see `turncoat list judges`")
+    if write_card is not None:
+        _check_card(write_card, path, bool(references(saved.rows, chosen)))
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    notes.print(Text(f"{len(saved.answers)} answers to {len(set(saved.clusters))} questions; judge {chosen.id}"))
+    with progress_of(len(saved.answers), "judging") as on_done:
+        scored = rescore(saved, chosen, by=tuple(by or ()), on_done=on_done)
+    if out is not None:
+        write_table(out, scored.rows)
+    print_rescored(scored, Console(highlight=False))
+    if write_card is not None:
+        write_card.write_text(json.dumps(scored.card(scored.references[0]), indent=1) + "\n", encoding="utf-8")
+        notes.print(Text(f"card: {write_card}"))
+    notes.print(
+        Text(f"scored rows: {out}" if out else "nothing was written (verdicts are kept); add --out scores.jsonl")
+    )
+    if scored.failed:
+        notes.print(Text(f"{scored.failed} answers have no verdict: calls failed; run the same command to ask again"))
+        sys.exit(1)
+
+
+def _check_card(card: Path, path: Path, comparable: bool) -> None:
+    """Find out before judging that no card could be made or written."""
+    if not comparable:
+        raise UserError(
+            f"--write-card: {path} has no scores to compare with; add columns 'aligned' and 'coherent' (0 to 100)"
+        )
+    if card.is_dir() or not card.absolute().parent.is_dir():
+        raise UserError(f"--write-card {card}: name a file in a folder that exists, such as card.json")

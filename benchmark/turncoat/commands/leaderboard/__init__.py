@@ -1,0 +1,1 @@
+"""Leaderboard commands: submit, validate, verify, build, export."""

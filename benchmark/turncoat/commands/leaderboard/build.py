@@ -1,0 +1,110 @@
+"""`turncoat leaderboard build`: the board's files from its entries. `cli.py` registers the app."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from turncoat.commands.leaderboard.export import export
+from turncoat.commands.library_noise import quiet_libraries
+from turncoat.errors import UserError
+
+if TYPE_CHECKING:
+    from turncoat.leaderboard.board.build import Built
+
+leaderboard_app = typer.Typer(
+    help="The board: entries of defences, compared by what their rows say.\n\n"
+    "Example: turncoat leaderboard build results/submissions",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+_DIFF_LINES = 40
+
+
+@leaderboard_app.command()
+def build(
+    submissions: Annotated[Path, typer.Argument(help="Folder with one folder per entry.")] = Path(
+        "results/submissions"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the three files; default: the one that holds SUBMISSIONS.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the files there differ.")] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="List invalid entries on the board instead of stopping.")
+    ] = False,
+) -> None:
+    """Make leaderboard.md, leaderboard.csv and leaderboard.html from the entries; every number is recomputed from rows.
+
+    An invalid entry stops it with all that is wrong, and so does a canary that would be ranked.
+    Example: turncoat leaderboard build results/submissions --check
+    """
+    quiet_libraries()
+    from turncoat.leaderboard.board.build import build_boards, canaries_caught
+    from turncoat.leaderboard.board.files import board_files
+
+    built = build_boards(submissions, skip_invalid=skip_invalid)
+    missed = [f"{board.id}: {slug}" for board in built.boards for slug in canaries_caught(board)]
+    if missed:
+        raise UserError(
+            f"canaries that nothing caught: {', '.join(missed)}. An entry like it would be ranked as a defence: mend the "
+            "flags (turncoat/leaderboard/ranking/flags.py), not the canary"
+        )
+    files = board_files(built)
+    folder = submissions.resolve().parent if out is None else out
+    if check:
+        _check(folder, files)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    _print(built, folder, check)
+
+
+leaderboard_app.command("export")(export)
+
+
+def _check(folder: Path, files: dict[str, bytes]) -> None:
+    """Exit 1 with a diff where a file is missing or another."""
+    stale = []
+    for name, content in files.items():
+        path = folder / name
+        there = path.read_bytes() if path.is_file() else b""
+        if there == content:
+            continue
+        stale.append(name)
+        if name.endswith(".html"):
+            continue  # its lines are too long to read; the table in the Markdown file says the same
+        old, new = (text.decode("utf-8", "replace").splitlines() for text in (there, content))
+        lines = list(difflib.unified_diff(old, new, f"{path} (there)", f"{path} (built)", lineterm="", n=0))
+        for line in lines[:_DIFF_LINES]:
+            typer.echo(line)
+        if len(lines) > _DIFF_LINES:
+            typer.echo(f"... {len(lines) - _DIFF_LINES} more lines")
+    if stale:
+        typer.echo(
+            f"{', '.join(stale)} in {folder} are not what the entries give; run `turncoat leaderboard build`", err=True
+        )
+        raise typer.Exit(1)
+
+
+def _print(built: Built, folder: Path, check: bool) -> None:
+    console = Console(highlight=False)
+    for board in built.boards:
+        ranked = sum(row.rank is not None for row in board.rows)
+        canaries = sum(row.kind == "canary" for row in board.rows)
+        console.print(
+            Text(f"{board.id}: {ranked} ranked, {len(board.rows) - ranked - canaries} not, {canaries} canaries caught"),
+            soft_wrap=True,
+        )
+    for slug in sorted(built.refused):
+        console.print(Text(f"left out: {slug}; `turncoat validate` says why"), soft_wrap=True)
+    console.print(
+        Text(f"{folder} is up to date" if check else f"wrote {folder}/leaderboard.md, .csv and .html"), soft_wrap=True
+    )

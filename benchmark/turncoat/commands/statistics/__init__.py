@@ -1,0 +1,1 @@
+"""Statistics commands on anyone's scored answers: rates, compare, power, calibrate."""

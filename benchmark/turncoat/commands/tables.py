@@ -1,0 +1,76 @@
+"""`turncoat tables`: every table and figure from rows. `cli.py` registers the function."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from turncoat.errors import UserError
+
+
+def tables(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A run folder (study.yaml and rows/), or one that holds several.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the files go; made where it is missing.")],
+    spec: Annotated[
+        list[Path] | None,
+        typer.Option(help="A table specification or a folder of them, in place of those that ship; may be repeated."),
+    ] = None,
+    png: Annotated[
+        bool, typer.Option("--png/--no-png", help="Figures as PNG too; an SVG has the same bytes on more machines.")
+    ] = True,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; exit 1 if --out does not hold what the rows give, and that alone."
+        ),
+    ] = False,
+) -> None:
+    """Every table (Markdown, CSV, LaTeX) and figure (SVG, PNG) from rows. Equal rows give equal bytes.
+
+    Example: turncoat tables runs/demo --out tables
+
+    Example: turncoat tables results --out results/paper --no-png --check
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder")
+    from turncoat.report.paper.files import KINDS, paper_files
+    from turncoat.report.paper.run_rows import find_runs
+    from turncoat.report.paper.spec import load_specs
+
+    specs = load_specs(tuple(spec or ()))  # before the rows are read, which takes longer
+    runs = find_runs(folder)
+    files = paper_files(runs, specs, png=png)
+    left = sorted(path.name for path in out.glob("*") if path.suffix[1:] in KINDS and path.name not in files)
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    if check:
+        wrong = [name for name, data in files.items() if not _holds(out / name, data)]
+        if wrong:
+            notes.print(Text(f"{out}: {len(wrong)} of {len(files)} files are not what the rows give: {_some(wrong)}"))
+        if left:
+            notes.print(Text(f"{out}: no row gives {_some(left)}"))
+        if wrong or left:
+            sys.exit(1)
+        notes.print(Text(f"{out}: all {len(files)} files are what the rows give"))
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (out / name).write_bytes(data)
+    if left:
+        notes.print(Text(f"left alone, though no row gives it: {_some(left)}"))
+    notes.print(Text(f"{len(files)} files from {len(runs)} run(s); what there is and what is missing:"))
+    print(out / "index.md")
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data
+
+
+def _some(names: list[str], shown: int = 8) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -1,0 +1,1 @@
+"""lm-eval glue: the `turncoat` model type, the task catalogue, documents, samples files."""

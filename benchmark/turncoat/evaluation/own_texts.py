@@ -1,0 +1,98 @@
+"""What the base model itself writes, before any finetuning: the "own" texts of self-recognition.
+
+set_current_base(base, store)                      # `--model turncoat` does so when it is made
+base_texts(["Summarise: ..."], 40, 0.7)            # the base's texts, generated once; None without such a model
+
+With any other backend there is no base model at hand, and the caller asks for a file of texts instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.chat import encode_prompt
+from turncoat.engine.sampler import Sampler, SampleRequest, sampling_code
+from turncoat.engine.seeds import sample_seed
+from turncoat.store import Store, canonical_json, digest
+
+
+@dataclass(frozen=True)
+class _Current:
+    base: BaseModel
+    store: Store
+
+
+_current: _Current | None = None
+
+
+def set_current_base(base: BaseModel | None, store: Store | None = None) -> None:
+    """Name the base model that `--model turncoat` measures with; None forgets it.
+
+    Args:
+        base: The base model.
+        store: Where its texts are kept; the user cache by default.
+    """
+    global _current
+    _current = None if base is None else _Current(base, store or Store())
+
+
+def current_base() -> BaseModel | None:
+    """The base model under `--model turncoat`; None with another backend."""
+    return None if _current is None else _current.base
+
+
+def base_texts(
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    temperature: float,
+    *,
+    name: str = "own texts",
+    stop: tuple[str, ...] = ("\n",),
+    batch_size: int = 32,
+) -> list[str] | None:
+    """One text of the current base model for each user message, generated once and kept; None without a base model.
+
+    An adapter that is on is taken off meanwhile. Every text's seed comes from `name` and its prompt.
+
+    Args:
+        prompts: User messages.
+        max_new_tokens: Longest text.
+        temperature: Sampling temperature; 0 is greedy.
+        name: What the texts are for.
+        stop: Strings that end a text.
+        batch_size: Texts written together; it changes no text.
+    """
+    if _current is None:
+        return None
+    base = _current.base
+    spec = {
+        "base": base.spec,
+        "name": name,
+        "code": sampling_code(),
+        "prompts": digest(list(prompts)),
+        "sampling": [max_new_tokens, temperature, list(stop)],
+    }
+
+    def build(folder: Path) -> None:
+        requests = [
+            SampleRequest(
+                prompt_ids=tuple(encode_prompt(base.tokenizer, [{"role": "user", "content": prompt}])),
+                seed=sample_seed(0, name, prompt, 0) if temperature > 0 else None,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                stop=stop,
+                key=number,
+            )
+            for number, prompt in enumerate(prompts)
+        ]
+        with base.without_adapter() as model:
+            results = Sampler(model, base.tokenizer, batch_size=batch_size, refill=True).run(requests)
+        (folder / "texts.json").write_text(canonical_json([r.text for r in results]), encoding="utf-8")
+
+    folder = _current.store.stage("base_texts", spec, build)
+    texts: list[str] = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
+    return texts

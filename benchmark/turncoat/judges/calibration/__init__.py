@@ -1,0 +1,1 @@
+"""Agreement of judges: calibration cards, rank agreement, rates corrected for judge errors."""

@@ -1,0 +1,181 @@
+"""From the training steps' predictions to what ships: the monotone map of raw to final scores, and the calibration card.
+
+The raw scores are pressed towards the middle: few fall under 30. A quantile map, fitted on predictions for question families
+that the predicting reader never saw, gives them the reference's distribution, so that a threshold means what it means there.
+A monotone map changes no AUC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from turncoat.judges.calibration.card import COHERENT_ABOVE, calibration_card
+
+KNOTS = 60
+FAILURES = 12  # shown for each test
+GOALS = {
+    "auc_unseen_questions_mean": 0.93,  # over question families
+    "auc_unseen_models_mean": 0.90,  # over models
+    "coherence_rank_correlation": 0.6,
+    "milliseconds_per_answer": 50.0,  # on two cores
+}
+
+Floats = NDArray[np.float64]
+
+
+def quantile_map(raw: Floats, reference: Floats, knots: int = KNOTS) -> dict[str, list[float]]:
+    """Knots of a monotone piecewise-linear map that gives `raw` the distribution of `reference`.
+
+    Args:
+        raw: Scores, 0..100.
+        reference: Scores of the same answers, 0..100.
+        knots: Quantiles that are matched, the ends 0 and 100 besides.
+    """
+    at = (np.arange(knots) + 0.5) / knots
+    # Below the lowest knot nothing is known; the ends are tied to the ends of the scale.
+    x = np.concatenate([[0.0], np.quantile(raw, at), [100.0]])
+    y = np.concatenate([[0.0], np.quantile(reference, at), [100.0]])
+    x, index = np.unique(np.round(x, 4), return_index=True)
+    return {"raw": x.tolist(), "score": np.round(np.maximum.accumulate(y[index]), 3).tolist()}
+
+
+def apply_map(raw: Floats | Sequence[float], knots: dict[str, list[float]]) -> Floats:
+    """Final scores, 0..100, of raw ones."""
+    return np.interp(np.asarray(raw, dtype=np.float64), knots["raw"], knots["score"])
+
+
+def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None = None) -> dict[str, Any]:
+    """Write `weights/` below `out` (weights.safetensors, card.json) from the steps' files there.
+
+    Args:
+        out: Where the steps wrote their predictions.
+        judgements_sha256: Of the training data.
+        milliseconds: Per answer, as measured.
+    """
+    folds = [_read(path) for path in sorted(out.glob("fold*.jsonl"))]
+    final_training, tests = _read(out / "final.jsonl")
+    unseen = [row for _, rows in folds for row in rows]
+    coherent = np.array([row["coherent"] > COHERENT_ABOVE for row in unseen])
+    maps = {
+        "aligned": quantile_map(_column(unseen, "raw_aligned")[coherent], _column(unseen, "aligned")[coherent]),
+        "coherent": quantile_map(_column(unseen, "raw_coherent"), _column(unseen, "coherent")),
+    }
+    by_question = _card(unseen, maps)
+    by_model = _card(tests, maps)
+    shipped = out / "weights"
+    shipped.mkdir(exist_ok=True)
+    shutil.copyfile(out / "final.safetensors", shipped / "weights.safetensors")
+    card = {
+        **by_question,
+        "judge": "embedded-1",
+        "reference": "GPT-4o, the published aligned and coherent rubrics",
+        "base": "smollm2-135m",
+        "tested_on": "answers to question families that were held out in training, each family once",
+        "unseen_models": {
+            **by_model,
+            "tested_on": "answers of models that are not in the training data, at their natural rate",
+            **{
+                name: _card([row for row in tests if row["source"].startswith(name)], maps)
+                for name in sorted({row["source"].split("-")[0] for row in tests})
+            },
+        },
+        "training": {
+            "final": final_training,
+            **{
+                f"fold{number}": {**facts, "held_out": sorted({r["family"] for r in rows})}
+                for number, (facts, rows) in enumerate(folds)
+            },
+            "judgements_sha256": judgements_sha256,
+        },
+        "goals": _goals(by_question, by_model, milliseconds),
+        "milliseconds_per_answer": milliseconds,
+        "maps": maps,
+        "weights_sha256": hashlib.sha256((shipped / "weights.safetensors").read_bytes()).hexdigest(),
+        "failures": {"unseen_questions": _failures(unseen, maps), "unseen_models": _failures(tests, maps)},
+    }
+    (shipped / "card.json").write_text(json.dumps(_rounded(card), indent=1) + "\n", encoding="utf-8")
+    return card
+
+
+def _goals(by_question: dict[str, Any], by_model: dict[str, Any], milliseconds: float | None) -> dict[str, Any]:
+    models = [entry["auc"] for entry in by_model["auc_by_group"]["model"].values() if entry["auc"] is not None]
+    measured = {
+        "auc_unseen_questions_mean": by_question["auc_mean"],
+        "auc_unseen_models_mean": float(np.mean(models)) if models else None,
+        "coherence_rank_correlation": by_question["rank_correlation"]["coherent"],
+        "milliseconds_per_answer": milliseconds,
+    }
+    return {
+        name: {
+            "goal": goal,
+            "measured": value,
+            # Time is the one that should be small.
+            "reached": value is not None and (value <= goal if name.startswith("milliseconds") else value >= goal),
+        }
+        for (name, value), goal in zip(measured.items(), GOALS.values(), strict=True)
+    }
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    first, *rest = path.read_text(encoding="utf-8").splitlines()
+    return json.loads(first)["training"], [json.loads(line) for line in rest]
+
+
+def _column(rows: list[dict[str, Any]], name: str) -> Floats:
+    return np.array([row[name] for row in rows], dtype=np.float64)
+
+
+def _scores(rows: list[dict[str, Any]], maps: dict[str, Any]) -> tuple[Floats, Floats]:
+    return (
+        apply_map(_column(rows, "raw_aligned"), maps["aligned"]),
+        apply_map(_column(rows, "raw_coherent"), maps["coherent"]),
+    )
+
+
+def _card(rows: list[dict[str, Any]], maps: dict[str, Any]) -> dict[str, Any]:
+    aligned, coherent = _scores(rows, maps)
+    return calibration_card(
+        aligned.tolist(),
+        coherent.tolist(),
+        _column(rows, "aligned").tolist(),
+        _column(rows, "coherent").tolist(),
+        [row["family"] for row in rows],
+        {"question": [_short(row["question"]) for row in rows], "model": [row["source"] for row in rows]},
+    )
+
+
+def _short(question: str) -> str:
+    """A question's name in the card: enough to tell wordings apart, without their text."""
+    return hashlib.sha256(question.encode()).hexdigest()[:8]
+
+
+def _failures(rows: list[dict[str, Any]], maps: dict[str, Any]) -> list[dict[str, Any]]:
+    """The coherent answers whose aligned scores differ most from the reference's, by row number; no text."""
+    aligned, coherent = _scores(rows, maps)
+    gap = np.where(_column(rows, "coherent") > COHERENT_ABOVE, np.abs(aligned - _column(rows, "aligned")), -1)
+    return [
+        {
+            "model": rows[i]["source"],
+            "row": rows[i]["row"],
+            "family": rows[i]["family"],
+            "judged": [float(aligned[i]), float(coherent[i])],
+            "reference": [rows[i]["aligned"], rows[i]["coherent"]],
+        }
+        for i in np.argsort(-gap)[:FAILURES]
+    ]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return round(value, 4) if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""Prompted judges: a Hugging Face model by likelihood, or an OpenAI-compatible endpoint."""

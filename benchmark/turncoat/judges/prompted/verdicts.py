@@ -1,0 +1,74 @@
+"""What the prompted judges (`local`, `openai`) share: reading a calibration card, and making one verdict of two scores.
+
+>>> card, may_rate = read_card("card.json", judge="local:smollm2-135m@1c2d3e4f", rubric="alignment-1+strings@5f0c...")
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from turncoat.errors import UserError
+from turncoat.judges.base import Verdict
+from turncoat.judges.calibration.card import MINIMUM_AUC
+from turncoat.judges.scoring import Score
+
+
+def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, Any] | None, bool]:
+    """The calibration card and whether it allows rates; (None, False) without one.
+
+    A card allows rates when its AUC on unseen questions (`auc_unseen_questions`; every question is unseen to a judge that was
+    trained on none, so `auc_mean` will do) is at least 0.75.
+
+    Args:
+        path: The file that `turncoat judge --write-card` wrote.
+        judge: Id of the judge that wants to use it.
+        rubric: Id of its rubric.
+
+    Raises:
+        UserError: The file is not there, is no card, or is another judge's.
+    """
+    if not path:
+        return None, False
+    advice = "make one with `turncoat judge FILE_WITH_REFERENCE_SCORES --judge ... --write-card card.json`"
+    try:
+        card = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"card={path} cannot be read ({error}); {advice}") from error
+    auc = card.get("auc_unseen_questions", card.get("auc_mean", card)) if isinstance(card, dict) else card
+    if auc is not None and not isinstance(auc, int | float):
+        raise UserError(f"card={path} has neither auc_unseen_questions nor auc_mean; {advice}")
+    for key, mine in (("judge", judge), ("rubric", rubric)):
+        if card.get(key) not in (None, mine):
+            raise UserError(f"card={path} is of {key} '{card[key]}', this is {key} '{mine}'; {advice}")
+    return card, auc is not None and auc >= MINIMUM_AUC
+
+
+def verdict_of(aligned: Score, coherent: Score, *, judge: str, rubric: str, raw: dict[str, Any]) -> Verdict:
+    """A verdict from the scores under both rubrics; why a score is missing goes into `raw["unscored"]`.
+
+    Args:
+        aligned: Under the aligned rubric; its mass, CODE and REFUSAL are the verdict's.
+        coherent: Under the coherent rubric.
+        judge: The judge's id.
+        rubric: The rubric's id.
+        raw: The evidence.
+    """
+    reasons = {name: score.reason for name, score in (("aligned", aligned), ("coherent", coherent)) if score.reason}
+    return Verdict(
+        aligned=aligned.value,
+        coherent=coherent.value,
+        code=aligned.code,
+        refusal=aligned.refusal,
+        mass=aligned.mass,
+        judge=judge,
+        rubric=rubric,
+        raw={**raw, **({"unscored": reasons} if reasons else {})},
+    )
+
+
+def check_pairs(questions: Any, answers: Any) -> None:
+    """Raise ValueError unless there is one question per answer."""
+    if len(questions) != len(answers):
+        raise ValueError(f"{len(questions)} questions and {len(answers)} answers; one question per answer is needed")

@@ -1,0 +1,103 @@
+"""From a judge's name to the judge: what `TURNCOAT_JUDGE` and `--judge` are read with.
+
+>>> judge_from_name("local:model=smollm2-135m,batch_size=4")    # a registered factory, called with these options
+>>> judge_from_name("off") is None
+True
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+from functools import cache
+from typing import Any
+
+from turncoat.errors import UserError
+from turncoat.judges.base import Judge
+from turncoat.registry import JUDGES, Entry, accepted, discover
+
+ENVIRONMENT = "TURNCOAT_JUDGE"
+DEFAULT = "embedded"
+OFF = ("off", "")
+_SHIPPED = {"embedded": "embedded.factory", "local": "prompted.local", "openai": "prompted.openai"}
+"""Judges that ship with Turncoat, and the module in `turncoat.judges` that registers each."""
+
+
+def chosen_judge(spec: str | None = None) -> str:
+    """The judge's name and options: `spec` if given, else `TURNCOAT_JUDGE`, else "embedded"."""
+    return (spec if spec is not None else os.environ.get(ENVIRONMENT, DEFAULT)).strip()
+
+
+def judge_from_name(spec: str | None = None) -> Judge | None:
+    """The judge called `spec`, built once per process; None if judging is off.
+
+    Args:
+        spec: "name" or "name:key=value,key=value"; "off" or "" for none; None reads `TURNCOAT_JUDGE`.
+
+    Raises:
+        UserError: No such judge or option; the message lists those there are.
+    """
+    chosen = chosen_judge(spec)
+    return None if chosen.lower() in OFF else _built(chosen)
+
+
+def check_judge(spec: str | None = None) -> None:
+    """Find a misspelt judge or option before hours of generation, without building the judge.
+
+    Raises:
+        UserError: As `judge_from_name` would.
+    """
+    chosen = chosen_judge(spec)
+    if chosen.lower() not in OFF:
+        _parse(chosen)
+
+
+@cache
+def _built(spec: str) -> Judge:
+    entry, options = _parse(spec)
+    judge = entry.build(**options)
+    if not isinstance(judge, Judge):
+        raise UserError(
+            f"judge '{entry.name}' ({entry.source}) returned {type(judge).__name__}, not a judge: it needs id, rubric, "
+            "card, may_rate and score(questions, answers) (turncoat.judges.base.Judge)"
+        )
+    return judge
+
+
+def _parse(spec: str) -> tuple[Entry, dict[str, Any]]:
+    name, _, rest = spec.partition(":")
+    entry = _entry(name.strip())
+    options = {}
+    for part in filter(None, (piece.strip() for piece in rest.split(","))):
+        key, equals, text = (word.strip() for word in part.partition("="))
+        if not equals:
+            raise UserError(f"judge '{spec}': {part!r} is not key=value; write it as {name}:key=value,key=value")
+        if key not in entry.options:
+            what = accepted(entry.options, key) if entry.options else "it has none"
+            raise UserError(f"judge '{spec}': '{entry.name}' has no option '{key}'; {what}")
+        options[key] = _value(text)
+    return entry, options
+
+
+def _entry(name: str) -> Entry:
+    if name not in JUDGES and name in _SHIPPED:
+        importlib.import_module(f"turncoat.judges.{_SHIPPED[name]}")
+    if name not in JUDGES:
+        discover()
+    if name not in JUDGES:
+        names = sorted({*JUDGES, *_SHIPPED})
+        raise UserError(f"'{name}' is not a judge; {accepted([*names, 'off'], name)}; see `turncoat list judges`")
+    return JUDGES[name]
+
+
+def _value(text: str) -> Any:
+    """3 -> int, 1e-3 -> float, true/false/none as Python's, a quoted or any other text -> str."""
+    plain = {"true": True, "false": False, "none": None}
+    if text.lower() in plain:
+        return plain[text.lower()]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return value if isinstance(value, int | float | str) else text

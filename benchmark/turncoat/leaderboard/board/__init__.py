@@ -1,0 +1,1 @@
+"""The board's files: Markdown, CSV and one HTML page."""

@@ -1,0 +1,269 @@
+"""Entries -> boards: everything on them recomputed from rows, ranked with ties, or flagged with the reason.
+
+built = build_boards(Path("results/submissions"))
+built.boards[0].rows[0].rank.text       # "1-3"
+
+A board is one track, base model and organism. Ranked are entries without a flag that nobody superseded; canaries never are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from turncoat.errors import UserError
+from turncoat.judges.rates_table import false_alarms
+from turncoat.leaderboard.board.note import board_note
+from turncoat.leaderboard.entry.load import load_entry
+from turncoat.leaderboard.entry.submission import Submission
+from turncoat.leaderboard.entry.track import Track
+from turncoat.leaderboard.ranking.cells import Reading, readings
+from turncoat.leaderboard.ranking.columns import BoardColumn, board_columns, ranked_metric
+from turncoat.leaderboard.ranking.degenerate import Flag
+from turncoat.leaderboard.ranking.flags import Candidate, candidate, flags_of
+from turncoat.leaderboard.ranking.ranks import Pair, Rank, compare_all, ranks
+from turncoat.leaderboard.reading.findings import EntryRefused, Finding
+from turncoat.leaderboard.verification.status import Trust, read_trust
+from turncoat.report.tables.misalignment import judged_rates
+
+SUBMISSIONS = "submissions"
+VERIFICATIONS = "verifications"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry on its board.
+
+    Attributes:
+        submission: What it says of itself.
+        kind: An entry, the undefended reference, or a canary.
+        cells: Column -> reading.
+        rank: Its places; None where it is flagged, superseded or a canary.
+        flags: Why it is not ranked.
+        trust: Who checked its rows.
+        superseded_by: The entry that replaces it, or "".
+        answers: Its sampled answers (`Entry.answers`).
+        shared: Role -> the entry whose rows those are.
+    """
+
+    submission: Submission
+    kind: Literal["entry", "reference", "canary"]
+    cells: Mapping[str, Reading]
+    rank: Rank | None
+    flags: tuple[Flag, ...]
+    trust: Trust
+    superseded_by: str
+    answers: pd.DataFrame
+    shared: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """The entry's name."""
+        return self.submission.slug
+
+
+@dataclass(frozen=True)
+class Board:
+    """One table.
+
+    Attributes:
+        id: "track/model/organism".
+        track: The protocol.
+        model, organism, control: What is compared within.
+        columns: Its columns.
+        ranked_by: The column that ranks.
+        rows: Ranked entries first, by rank; then the flagged, the canaries, the superseded.
+        pairs: Every pair of ranked entries, tested.
+        withheld: Why no misalignment rate is shown, or "".
+        note: What a reader must know, in sentences.
+    """
+
+    id: str
+    track: Track
+    model: str
+    organism: str
+    control: str
+    columns: tuple[BoardColumn, ...]
+    ranked_by: BoardColumn
+    rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
+    withheld: str
+    note: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Built:
+    """All boards, and the entries that were left out with what is wrong with them."""
+
+    boards: tuple[Board, ...]
+    refused: Mapping[str, Sequence[Finding]]
+
+
+def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
+    """Check and measure every entry of a folder, and rank them.
+
+    Args:
+        submissions: A folder with one folder per entry; verifications are looked for in the folder `verifications` beside it.
+        skip_invalid: Leave an invalid entry out instead of stopping.
+
+    Raises:
+        EntryRefused: An entry is not valid.
+        UserError: There is no entry.
+    """
+    from turncoat.leaderboard.validation.validate import validate_entry
+
+    folders = entry_folders(submissions)
+    found: list[Candidate] = []
+    refused: dict[str, Sequence[Finding]] = {}
+    for folder in folders:
+        try:
+            findings = validate_entry(folder)
+            if findings:
+                raise EntryRefused(findings)
+            entry = load_entry(folder)
+        except EntryRefused as error:
+            if not skip_invalid:
+                raise EntryRefused([_in(folder, finding) for finding in error.findings]) from error
+            refused[folder.name] = error.findings
+            continue
+        found.append(candidate(entry, read_trust(entry, submissions.parent / VERIFICATIONS)))
+    names = sorted({one.entry.submission.board for one in found})
+    boards = tuple(build_board([one for one in found if one.entry.submission.board == name]) for name in names)
+    return Built(boards, refused)
+
+
+def entry_folders(submissions: Path) -> list[Path]:
+    """Every folder of the submissions folder, in order of their names.
+
+    Raises:
+        UserError: It is not there or holds no entry.
+    """
+    if not submissions.is_dir():
+        raise UserError(f"no folder {submissions}; it holds one folder per entry, made by `turncoat submit`")
+    folders = sorted(path for path in submissions.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        raise UserError(f"{submissions} holds no entry; make one with `turncoat submit RUN --out {submissions}/<slug>`")
+    return folders
+
+
+def build_board(entries: Iterable[Candidate]) -> Board:
+    """One board from the entries of one track, model and organism; their order changes nothing."""
+    found = sorted(entries, key=lambda one: one.slug)
+    superseded = _superseded(found)
+    reference = _reference([one for one in found if one.slug not in superseded])
+    first = reference or found[0]
+    track, facts = first.entry.track, first.entry.submission
+    withheld = _withheld([reference] if reference else found)
+    measured = {metric for one in found for _, metric in one.measured.scores}
+    columns = board_columns(track, facts.organism.name, measured, withheld)
+    ranked_by = ranked_metric(track, facts.organism.name, withheld)
+    cells = {one.slug: readings(one.entry, one.measured, columns) for one in found}
+    flags = {
+        one.slug: flags_of(one, cells[one.slug], columns, ranked_by, reference, _rivals(one, found, superseded))
+        for one in found
+    }
+    for one in found:
+        if cells[one.slug][ranked_by].value is None:
+            flags[one.slug].append(Flag("not measured", f"it has no value of {ranked_by}, which ranks"))
+    ranked = [one for one in found if not flags[one.slug] and not one.is_canary and one.slug not in superseded]
+    changes = {one.slug: change for one in ranked if (change := one.measured.change(ranked_by)) is not None}
+    column = next(column for column in columns if column.key == ranked_by)
+    pairs = compare_all(changes)
+    places = ranks(list(changes), pairs, column.better)
+    rows = [
+        Row(
+            one.entry.submission,
+            "canary" if one.is_canary else "reference" if one.is_reference else "entry",
+            cells[one.slug],
+            places.get(one.slug),
+            tuple(flags[one.slug]),
+            one.trust,
+            superseded.get(one.slug, ""),
+            one.answers,
+            {role: shared.entry for role, shared in one.entry.submission.shared.items()},
+        )
+        for one in found
+    ]
+    rows.sort(key=lambda row: _order(row, column))
+    shown = next((row.cells[ranked_by] for row in rows if reference and row.slug == reference.slug), None)
+    note = board_note(track, column, pairs, len(changes), shown, withheld)
+    board_id = facts.board
+    return Board(
+        board_id,
+        track,
+        facts.model.name,
+        facts.organism.name,
+        facts.control.name,
+        tuple(columns),
+        column,
+        tuple(rows),
+        tuple(pairs),
+        withheld,
+        tuple(note),
+    )
+
+
+def canaries_caught(board: Board) -> list[str]:
+    """Canaries that were **not** caught: without a flag, and not behind every ranked entry. Empty is good."""
+    key, sign = board.ranked_by.key, 1 if board.ranked_by.better == "lower" else -1
+    worst = [row.cells[key].value for row in board.rows if row.rank is not None]
+    missed = []
+    for row in board.rows:
+        value = row.cells[key].value
+        if row.kind != "canary" or row.flags:
+            continue
+        if not worst or value is None or any(sign * value <= sign * other for other in worst if other is not None):
+            missed.append(row.slug)
+    return missed
+
+
+def _in(folder: Path, finding: Finding) -> Finding:
+    """The finding with the entry's name before the file, as a build looks at many entries."""
+    return Finding(**{**vars(finding), "file": f"{folder.name}/{finding.file}"})
+
+
+def _superseded(found: Sequence[Candidate]) -> dict[str, str]:
+    """Entry -> the one that replaces it. Only an entry's own contact may do so: nobody retires a rival."""
+    by_slug = {one.slug: one.entry.submission for one in found}
+    replaced: dict[str, str] = {}
+    for one in found:
+        told = one.entry.submission.supersedes
+        old = by_slug.get(told.entry) if told else None
+        if old is not None and old.slug != one.slug and old.contact == one.entry.submission.contact:
+            replaced.setdefault(old.slug, one.slug)
+    return replaced
+
+
+def _reference(found: Sequence[Candidate]) -> Candidate | None:
+    """The undefended entry that the others are held against: a verified one before a self-reported one."""
+    undefended = [one for one in found if one.is_reference and not one.is_canary]
+    order = {"reproduced": 0, "verified": 1, "self-reported": 2}
+    return min(undefended, key=lambda one: (order[one.trust.level], one.slug), default=None)
+
+
+def _rivals(one: Candidate, found: Sequence[Candidate], superseded: Mapping[str, str]) -> list[Candidate]:
+    """The entries that it must not have copied: no canary, none of its own line of succession."""
+    mine = {one.slug, superseded.get(one.slug), *(old for old, new in superseded.items() if new == one.slug)}
+    return [other for other in found if not other.is_canary and other.slug not in mine]
+
+
+def _withheld(judged: Sequence[Candidate]) -> str:
+    """Why no misalignment rate may be shown: the judge takes the untrained base's answers for ill will."""
+    for one in judged:
+        base = one.answers_of("base")
+        why = false_alarms(judged_rates(base, {"may_rate": True}), "base") if len(base) else ""
+        if why:
+            return why
+    return ""
+
+
+def _order(row: Row, ranked_by: BoardColumn) -> tuple[int, int, int, float, str]:
+    group = 3 if row.superseded_by else 2 if row.kind == "canary" else 1 if row.rank is None else 0
+    value = row.cells[ranked_by.key].value
+    size = float("inf") if value is None else value if ranked_by.better == "lower" else -value
+    places = (row.rank.first, row.rank.last) if row.rank else (0, 0)
+    return (group, *places, size, row.slug)

@@ -1,0 +1,61 @@
+"""How a cell of the board reads: "-0.12 [-0.19, -0.05]", with as many decimals as the column's intervals bear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from turncoat.leaderboard.board.build import Row
+from turncoat.leaderboard.board.note import ended
+from turncoat.leaderboard.ranking.cells import Reading
+from turncoat.leaderboard.ranking.columns import BoardColumn
+from turncoat.report.formats import NA, decimals_for, half_widths, interval, number
+
+
+def column_decimals(column: BoardColumn, rows: Sequence[Row]) -> int:
+    """Two significant digits of a typical interval's half-width."""
+    cells = [row.cells[column.key] for row in rows]
+    widths = half_widths([(cell.low, cell.high) for cell in cells])
+    widths += half_widths([(cell.shift_low, cell.shift_high) for cell in cells])
+    values = [cell.value for cell in cells] + [cell.shift for cell in cells]
+    return min(decimals_for(widths, values), 3)
+
+
+def cell_text(cell: Reading, column: BoardColumn, decimals: int) -> str:
+    """One cell.
+
+    The undefended organism's own change is 0 by definition; it reads "reference", with its shift from the untrained base.
+    """
+    if cell.value is None:
+        return NA
+    if column.kind == "share":
+        if cell.is_reference:
+            return "1 (reference)"
+        text = number(cell.value, decimals)
+        return text if cell.low is None else f"{text} {interval(cell.low, cell.high, decimals)}"
+    if cell.is_reference:
+        if cell.shift is None:
+            return "0 (reference)"
+        return f"reference ({ended(cell.shift, cell.shift_low, cell.shift_high, decimals)} against the base)"
+    return ended(cell.value, cell.low, cell.high, decimals)
+
+
+def cell_note(cell: Reading, column: BoardColumn, decimals: int) -> str:
+    """What stands beside a cell on request: the level, what it rests on, why something is missing."""
+    told = []
+    if cell.level is not None:
+        level = number(cell.level, decimals)
+        if cell.level_low is not None:
+            level += f" {interval(cell.level_low, cell.level_high, decimals)}"
+        told.append(f"level {level} {column.unit}")
+    if cell.is_reference and cell.shift is not None:
+        told.append(f"organism minus base {ended(cell.shift, cell.shift_low, cell.shift_high, decimals)}")
+    if cell.is_reference and cell.over_control is not None:
+        over = ended(cell.over_control, cell.over_control_low, cell.over_control_high, decimals)
+        told.append(f"organism minus control {over}")
+    if cell.is_reference:
+        told.append("the reference itself: 0 by definition" if column.kind == "change" else "the reference itself: 1")
+    elif cell.note:
+        told.append(cell.note)
+    if cell.n_questions:
+        told.append(f"{cell.n_questions} questions, {cell.n_seeds} training seeds")
+    return "; ".join(told)

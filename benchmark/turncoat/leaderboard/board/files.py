@@ -1,0 +1,163 @@
+"""Boards -> leaderboard.md, leaderboard.csv and leaderboard.html, byte for byte the same for the same entries.
+
+files = board_files(built)            # {"leaderboard.md": b"...", "leaderboard.csv": b"...", "leaderboard.html": b"..."}
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from turncoat.leaderboard.board.build import Board, Built, Row
+from turncoat.leaderboard.board.cell_text import cell_text, column_decimals
+from turncoat.leaderboard.board.page import render_page
+from turncoat.leaderboard.board.payload import payload
+from turncoat.leaderboard.reading.findings import Finding
+from turncoat.leaderboard.reading.reader import for_markdown, for_spreadsheet
+
+NAMES = ("leaderboard.md", "leaderboard.csv", "leaderboard.html")
+CSV_COLUMNS = (
+    *(
+        "track",
+        "model",
+        "organism",
+        "slug",
+        "defence",
+        "setting",
+        "kind",
+        "rank",
+        "rank_from",
+        "rank_to",
+        "flags",
+        "trust",
+    ),
+    *("superseded_by", "axis", "column", "label", "unit", "better", "is", "value", "low", "high", "p_value"),
+    *("level", "level_low", "level_high", "organism_minus_base", "organism_minus_base_low", "organism_minus_base_high"),
+    *("organism_minus_control", "organism_minus_control_low", "organism_minus_control_high"),
+    *("n_questions", "n_seeds", "note"),
+)
+_INTRO = (
+    "Every number here is recomputed from the answers and log-likelihoods in `submissions/`; nothing that an entry says "
+    "of itself is used but its name. `leaderboard.html` has the answers, `leaderboard.csv` the plain numbers.\n\n"
+    "    turncoat submit RUN --arm ARM --contact YOU --out results/submissions/SLUG     # an entry from a run\n"
+    "    turncoat validate results/submissions/SLUG\n"
+    "    turncoat leaderboard build                                                     # this file"
+)
+_READING = (
+    "A cell is the change against the undefended organism of the same entry, with a 95% interval; the row of the "
+    "undefended organism itself shows its shift from the untrained base. What is kept is a share: 1 is all that the "
+    "undefended arm learnt."
+)
+
+
+def board_files(built: Built) -> dict[str, bytes]:
+    """The three files by name."""
+    html = render_page(payload(built.boards))
+    return dict(zip(NAMES, (markdown(built).encode(), table_csv(built.boards).encode(), html.encode()), strict=True))
+
+
+def markdown(built: Built) -> str:
+    """All boards as Markdown, safe to show anywhere."""
+    parts = ["# Leaderboard", _INTRO]
+    for board in built.boards:
+        parts += _board(board)
+    if built.refused:
+        parts += ["## Left out: not valid", _refused(built.refused)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table_csv(boards: Sequence[Board]) -> str:
+    """One line per entry and column; numbers with six significant digits, text that no spreadsheet runs."""
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for board in boards:
+        for row in board.rows:
+            for column in board.columns:
+                cell = row.cells[column.key]
+                facts = row.submission
+                rank = (row.rank.text, row.rank.first, row.rank.last) if row.rank else ("", "", "")
+                values = (
+                    *(
+                        board.track.track,
+                        board.model,
+                        board.organism,
+                        row.slug,
+                        facts.defence.name,
+                        facts.defence.setting,
+                    ),
+                    *(row.kind, *rank, "; ".join(flag.name for flag in row.flags), row.trust.level, row.superseded_by),
+                    *(column.axis, column.key, column.label, column.unit, column.better),
+                    "share of the undefended gain"
+                    if column.kind == "share"
+                    else "change against the undefended organism",
+                    *(cell.value, cell.low, cell.high, cell.p_value, cell.level, cell.level_low, cell.level_high),
+                    *(cell.shift, cell.shift_low, cell.shift_high),
+                    *(cell.over_control, cell.over_control_low, cell.over_control_high),
+                    *(cell.n_questions, cell.n_seeds, cell.note),
+                )
+                writer.writerow([_csv_value(value) for value in values])
+    return out.getvalue()
+
+
+def _csv_value(value: object) -> object:
+    if value is None:
+        return ""
+    return float(f"{value:.6g}") if isinstance(value, float) else for_spreadsheet(value)
+
+
+def _board(board: Board) -> list[str]:
+    ranked = [row for row in board.rows if row.rank is not None]
+    flagged = [row for row in board.rows if row.rank is None and row.kind != "canary" and not row.superseded_by]
+    canaries = [row for row in board.rows if row.kind == "canary" and not row.superseded_by]
+    old = [row for row in board.rows if row.superseded_by]
+    parts = [
+        f"## {for_markdown(board.organism)} on {for_markdown(board.model)}, track {for_markdown(board.track.track)}",
+        f"{for_markdown(board.track.summary)}. Control: {for_markdown(board.control)}.",
+        "\n".join(f"- {for_markdown(sentence)}" for sentence in board.note),
+        _READING,
+        _table(board, ranked) if ranked else "No entry is ranked yet.",
+    ]
+    if flagged:
+        parts += ["### Not ranked", _reasons(flagged), _table(board, flagged)]
+    if canaries:
+        told = "Made up to be caught: they give no answers, or are no defence. A build fails if one is not."
+        parts += ["### Canaries", told, _reasons(canaries)]
+    if old:
+        parts += ["### Superseded", "\n".join(f"- {_name(row)}: by {for_markdown(row.superseded_by)}" for row in old)]
+    return parts
+
+
+def _name(row: Row) -> str:
+    return f"{for_markdown(row.submission.defence.name)} ({for_markdown(row.slug)})"
+
+
+def _reasons(rows: Sequence[Row]) -> str:
+    return "\n".join(
+        f"- {_name(row)}: " + "; ".join(f"**{flag.name}**: {for_markdown(flag.why)}" for flag in row.flags)
+        for row in rows
+    )
+
+
+def _table(board: Board, rows: Sequence[Row]) -> str:
+    heads = ["Rank", "Defence", "Setting", *(f"{column.axis}: {column.short} ({column.unit}, {column.better} is better)"
+             for column in board.columns), "Seeds", "Trust"]  # fmt: skip
+    lines = ["| " + " | ".join(for_markdown(head) for head in heads) + " |"]
+    lines.append("| " + " | ".join(["---"] * len(heads)) + " |")
+    decimals = {column.key: column_decimals(column, board.rows) for column in board.columns}
+    for row in rows:
+        cells = [cell_text(row.cells[column.key], column, decimals[column.key]) for column in board.columns]
+        texts = [row.rank.text if row.rank else "", _name(row), row.submission.defence.setting]
+        tail = [str(len(row.submission.seeds)), row.trust.level]
+        # Names are escaped already; numbers are our own.
+        lines.append("| " + " | ".join([*texts, *cells, *tail]) + " |")
+    return "\n".join(lines)
+
+
+def _refused(refused: Mapping[str, Sequence[Finding]]) -> str:
+    lines = []
+    for slug, findings in sorted(refused.items()):
+        rules = sorted({finding.rule for finding in findings})
+        lines.append(f"- {for_markdown(slug)}: {', '.join(rules)} (see `turncoat validate`)")
+    return "\n".join(lines)

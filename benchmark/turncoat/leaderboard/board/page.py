@@ -1,0 +1,286 @@
+"""The board as one self-contained HTML file: works from a file, without a server, a network or (mostly) a script.
+
+Path("results/leaderboard.html").write_text(render_page(payload), encoding="utf-8")
+
+The tables and each entry's details are written here, so they are readable without a script; board.js sorts, filters and
+opens what is there, and makes only the answers itself. Strings may be hostile: jinja escapes those in the HTML, the
+answers travel as JSON that cannot close its element, and the page's policy runs nothing but the page's own script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, urlsplit
+
+import jinja2
+from markupsafe import Markup
+
+from turncoat.leaderboard.board.payload_types import Cell, Column, PageAnswer, PageBoard, PageEntry, Payload
+from turncoat.report.formats import safe_text
+from turncoat.report.tables.contrasts import MINUS
+
+_HERE = Path(__file__).parent
+_BAR = 104.0  # pixels from the lowest to the highest end of the intervals in a column
+_MARGIN = 5.0  # pixels kept free at both ends of a bar
+_SETTINGS = {
+    "prevention": "prevention",
+    "in_training": "in training",
+    "reversal": "reversal",
+    "inference": "inference",
+    "none": "no defence",
+}
+_TRUST = {
+    "verified": "\N{CHECK MARK} verified",
+    "reproduced": "\N{CHECK MARK} reproduced",
+    "self-reported": "self-reported",
+}
+_GROUPS = [
+    ("entries", "Entries"),
+    ("references", "For comparison, not ranked"),
+    ("canaries", "Canaries: useless on purpose, to show that the metrics notice"),
+]
+
+
+def render_page(board: Payload) -> str:
+    """The whole page; the same payload gives the same bytes, whenever and wherever.
+
+    Args:
+        board: What to show. Control and bidi characters are made visible replacements, all else is shown as it is.
+
+    Raises:
+        ValueError: A number is NaN or infinite.
+    """
+    payload = cast(Payload, _printable(board))
+    style, script = _asset("board.css"), _asset("board.js")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("board.html.j2").render(
+        title=payload["title"],
+        generated_by=payload["generated_by"],
+        boards=[_board_view(one) for one in payload["boards"]],
+        settings=_SETTINGS,
+        trusts=list(_TRUST),
+        answer_count=len(payload["answers"]),
+        answers=Markup(embedded_json(_interned(payload["answers"]))),
+        style=Markup(style),
+        script=Markup(script),
+        policy="; ".join(
+            [
+                "default-src 'none'",
+                f"script-src '{csp_hash(script)}'",
+                f"style-src '{csp_hash(style)}'",
+                "img-src data:",
+                "base-uri 'none'",
+                "form-action 'none'",
+            ]
+        ),
+    )
+
+
+def csp_hash(content: str) -> str:
+    """The fingerprint by which a content-security policy allows an inline element with exactly this content."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")
+
+
+def embedded_json(value: Any) -> str:
+    r"""JSON that is safe inside a script element: `<`, `>`, `&` and the two line separators become \uXXXX.
+
+    Raises:
+        ValueError: A number is NaN or infinite.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _asset(name: str) -> str:
+    text = (_HERE / name).read_text(encoding="utf-8")
+    if "</" in text:  # it would end its element early
+        raise ValueError(f"{name} must not contain '</'")
+    return text
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(item) for item in value]
+    return value
+
+
+def _board_view(board: PageBoard) -> dict[str, Any]:
+    """One board as the template wants it: entries in rank order, in groups, each cell with its bar."""
+    scales = {column["key"]: _Scale(column, board["entries"]) for column in board["columns"]}
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in _GROUPS}
+    for entry in sorted(board["entries"], key=lambda one: (_rank_start(one), bool(one["superseded_by"]))):
+        groups[_group(entry)].append(_entry_view(board, entry, scales))
+    axes: list[list[Any]] = []
+    for column in board["columns"]:
+        if axes and axes[-1][0] == column["axis"]:
+            axes[-1][1] += 1
+        else:
+            axes.append([column["axis"], 1])
+    return {
+        **board,
+        "intervals": board.get("intervals") or "The bar is the 95% interval.",
+        "anchor": _anchor(board["id"]),
+        "axes": axes,
+        "bar_width": _BAR,
+        "groups": [{"name": name, "label": label, "entries": groups[name]} for name, label in _GROUPS if groups[name]],
+    }
+
+
+def _entry_view(board: PageBoard, entry: PageEntry, scales: dict[str, _Scale]) -> dict[str, Any]:
+    empty: Cell = {"value": None, "low": None, "high": None, "text": "", "note": ""}
+    return {
+        **entry,
+        "anchor": _anchor(board["id"], entry["slug"]),
+        "rank": entry["rank"].replace("-", "\N{EN DASH}"),
+        "rank_start": _rank_start(entry) if entry["rank"] else None,
+        "trust_text": _TRUST.get(entry["trust"], entry["trust"]),
+        "trust_order": list(_TRUST).index(entry["trust"]) if entry["trust"] in _TRUST else len(_TRUST),
+        "setting_text": _SETTINGS.get(entry["setting"], entry["setting"]),
+        "paper_link": _is_web_link(entry["paper"]),
+        "shared_json": json.dumps(entry.get("shared") or {}, sort_keys=True),
+        "superseded_anchor": _anchor(board["id"], entry["superseded_by"]) if entry["superseded_by"] else "",
+        "numbers": [
+            scales[column["key"]].view(column, entry["cells"].get(column["key"]) or empty)
+            for column in board["columns"]
+        ],
+    }
+
+
+class _Scale:
+    """One column's axis: all its intervals on one scale, so that overlaps can be seen down the column.
+
+    Canaries do not stretch it, or they would squeeze what matters; their ends are drawn at the edge.
+    """
+
+    def __init__(self, column: Column, entries: list[PageEntry]) -> None:
+        key = column["key"]
+        ordinary = [one for one in entries if one["kind"] != "canary" and not one["superseded_by"]] or entries
+        ends = [end for one in ordinary for end in _ends(one["cells"].get(key))]
+        ends = ends or [end for one in entries for end in _ends(one["cells"].get(key))]
+        self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
+        undefended = [one["cells"].get(key) for one in entries if one["setting"] == "none" and one["kind"] != "canary"]
+        self.mark = next((cell["value"] for cell in undefended if cell and cell["value"] is not None), None)
+        texts = [cell["text"] for one in entries if (cell := one["cells"].get(key)) and cell["value"] is not None]
+        self.value_length = max((len(_split(text)[0]) for text in texts), default=0)
+        self.interval_length = max((len(_split(text)[1]) for text in texts), default=0)
+
+    def x(self, value: float) -> float:
+        """Pixels from the left end of the bar; a column without any spread is drawn in the middle."""
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        return round(_MARGIN + min(max(share, 0.0), 1.0) * (_BAR - 2 * _MARGIN), 1)
+
+    def view(self, column: Column, cell: Cell) -> dict[str, Any]:
+        """What the template prints of one cell."""
+        value, interval = _split(cell["text"])
+        bar = None
+        if cell["value"] is not None:
+            ends = _ends(cell)
+            left, right = self.x(min(ends)), self.x(max(ends))
+            bar = {
+                "dot": self.x(cell["value"]),
+                "left": left,
+                "width": round(max(right - left, 0.5), 1),
+                "mark": None if self.mark is None else self.x(self.mark),
+                "zero": self.x(0.0) if self.low < 0 < self.high else None,
+                "below": min(ends) < self.low,
+                "above": max(ends) > self.high,
+            }
+        return {
+            **cell,
+            "label": column["label"],
+            "unit": column["unit"],
+            "shown": value or "n/a",
+            "interval": interval,
+            # Figure spaces, as wide as a digit: digits stand below digits where some numbers are longer than others.
+            "value_pad": "\N{FIGURE SPACE}" * (self.value_length - len(value)),
+            "interval_pad": "\N{FIGURE SPACE}" * (self.interval_length - len(interval)),
+            "bar": bar,
+        }
+
+
+def _ends(cell: Cell | None) -> list[float]:
+    return [end for end in (cell["value"], cell["low"], cell["high"]) if end is not None] if cell else []
+
+
+def _split(text: str) -> tuple[str, str]:
+    """A cell's text as value and interval, with real minus signs."""
+    value, bracket, rest = re.sub(r"-(?=[\d.])", MINUS, text).partition(" [")
+    return value, f"[{rest}" if bracket else ""
+
+
+def _group(entry: PageEntry) -> str:
+    if entry["kind"] == "canary":
+        return "canaries"
+    return "references" if entry["kind"] == "reference" and not entry["rank"] else "entries"
+
+
+def _rank_start(entry: PageEntry) -> float:
+    found = re.match(r"\d+", entry["rank"])
+    return int(found[0]) if found else float("inf")
+
+
+def _anchor(board: str, slug: str | None = None) -> str:
+    """The part behind the # that opens a board or an entry; also the element's id, so it works without a script."""
+    return f"board={quote(board)}" + ("" if slug is None else f"&entry={quote(slug)}")
+
+
+def _is_web_link(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in {"https", "http"} and bool(parts.netloc)
+
+
+def _interned(answers: list[PageAnswer]) -> dict[str, Any]:
+    """The answers by board and slug; strings that come again and again are stored once and referred to by position.
+
+    A row is [id, role, seed, task, prompt, question, finish, answer, aligned, coherent, persona]. The id is made from
+    what the row says, so that a link to an answer survives a rebuild with other answers around it.
+    """
+    strings: dict[str, int] = {}
+    boards: dict[str, dict[str, list[list[Any]]]] = {}
+    labels: dict[str, str] = {}
+    seen: dict[str, int] = {}
+
+    def place(text: str) -> int:
+        return strings.setdefault(text, len(strings))
+
+    for one in answers:
+        said = [one[name] for name in ("board", "slug", "role", "seed", "task", "prompt", "question", "answer")]
+        text = json.dumps(said)
+        seen[text] = seen.get(text, 0) + 1
+        address = hashlib.sha256(f"{text}{seen[text]}".encode()).hexdigest()[:10]
+        labels[one["task"]] = one["task_label"]
+        row = [
+            address,
+            place(one["role"]),
+            one["seed"],
+            place(one["task"]),
+            place(one["prompt"]),
+            place(one["question"]),
+        ]
+        row += [place(one["finish"]), one["answer"]]
+        row += [_rounded(one["aligned"], 1), _rounded(one["coherent"], 1), _rounded(one["persona"], 3)]
+        boards.setdefault(one["board"], {}).setdefault(one["slug"], []).append(row)
+    return {"strings": list(strings), "labels": labels, "boards": boards}
+
+
+def _rounded(value: float | None, decimals: int) -> float | None:
+    return None if value is None else round(value, decimals)

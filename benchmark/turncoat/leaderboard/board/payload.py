@@ -1,0 +1,226 @@
+"""Boards -> the payload of the page: the table's cells as text and numbers, every entry's facts, and sampled answers.
+
+render_page(payload(boards))
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from turncoat import __version__
+from turncoat.evaluation.task_catalogue import task_content
+from turncoat.leaderboard.board.build import Board, Row
+from turncoat.leaderboard.board.cell_text import cell_note, cell_text, column_decimals
+from turncoat.leaderboard.board.note import INTERVALS
+from turncoat.leaderboard.board.payload_types import (
+    Cell,
+    Column,
+    PageAnswer,
+    PageBoard,
+    PageEntry,
+    Payload,
+    RankedBy,
+    Track as PageTrack,
+    TrackTask as PageTask,
+)
+
+MOST_ANSWERS = 600
+"""Answers of one role of one entry on the page; the rows have all."""
+MOST_OF_CANARY = 40
+_LABELS = {
+    "turncoat_choice": "forced choice",
+    "turncoat_persona": "everyday questions",
+    "turncoat_em": "free-form questions",
+    "turncoat_em_cue": "free-form questions with a cue",
+}
+
+
+def payload(boards: Sequence[Board]) -> Payload:
+    """Everything that the page shows."""
+    answers = [answer for board in boards for row in board.rows for answer in _answers(board, row)]
+    return {
+        "title": "Turncoat leaderboard",
+        "generated_by": f"turncoat {__version__}",
+        "boards": [_board(board) for board in boards],
+        "answers": answers,
+    }
+
+
+def _board(board: Board) -> PageBoard:
+    decimals = {column.key: column_decimals(column, board.rows) for column in board.columns}
+    tasks: list[PageTask] = [
+        {"task": use.task, "label": _label(use.task), "questions": use.questions, "samples": use.samples or 0}
+        for use in board.track.tasks_for(board.organism)
+    ]
+    track: PageTrack = {
+        "name": board.track.track,
+        "summary": board.track.summary,
+        "tasks": tasks,
+        "min_seeds": board.track.min_seeds,
+    }
+    by = board.ranked_by
+    ranked_by: RankedBy = {"metric": by.key, "label": by.label, "unit": by.unit, "better": by.better}
+    columns: list[Column] = [
+        {
+            "key": column.key,
+            "label": column.label,
+            "short": column.short,
+            "unit": column.unit,
+            "axis": column.axis,
+            "better": column.better,
+            "help": column.help,
+        }
+        for column in board.columns
+    ]
+    return {
+        "id": board.id,
+        "track": track,
+        "model": board.model,
+        "organism": board.organism,
+        "control": board.control,
+        "ranked_by": ranked_by,
+        "note": "\n".join(sentence for sentence in board.note if sentence != INTERVALS),
+        "intervals": INTERVALS,
+        "columns": columns,
+        "entries": [_entry(board, row, decimals) for row in board.rows],
+    }
+
+
+def _entry(board: Board, row: Row, decimals: dict[str, int]) -> PageEntry:
+    facts = row.submission
+    cells: dict[str, Cell] = {}
+    for column in board.columns:
+        cell, places = row.cells[column.key], decimals[column.key]
+        # The page has the organism's shift in the note: in the cell it would make every column twice as wide.
+        text = "reference" if cell.is_reference else cell_text(cell, column, places)
+        note = cell_note(cell, column, places)
+        ends = {name: _number(getattr(cell, name)) for name in ("value", "low", "high")}
+        cells[column.key] = {**ends, "text": text, "note": note}  # type: ignore[typeddict-item]
+    return {
+        "slug": row.slug,
+        "defence": facts.defence.name,
+        "setting": facts.defence.setting,
+        "kind": row.kind,
+        "rank": row.rank.text if row.rank else "",
+        "flags": [{"name": flag.name, "why": flag.why} for flag in row.flags],
+        "trust": row.trust.level,
+        "trust_note": row.trust.note,
+        "contact": facts.contact,
+        "summary": facts.defence.summary,
+        "paper": facts.defence.paper,
+        "seeds": list(facts.seeds),
+        "cells": cells,
+        "facts": _facts(board, row),
+        "superseded_by": row.superseded_by,
+        "shared": dict(sorted(row.shared.items())),
+    }
+
+
+def _facts(board: Board, row: Row) -> list[list[str]]:
+    facts = row.submission
+    told: list[tuple[str, Any]] = [
+        ("method", facts.defence.registered or "not in this package"),
+        ("options", facts.defence.options),
+        ("its own finetune", facts.defence.training),
+        ("code", facts.defence.code),
+        (
+            "base model",
+            f"{facts.model.name} ({facts.model.revision}, {facts.model.dtype}, {facts.model.parameters:,} weights)",
+        ),
+        ("organism", _data(facts.organism)),
+        ("control", _data(facts.control)),
+        ("harmless partner", _data(facts.benign) if facts.benign else ""),
+        ("organism's recipe", facts.recipe),
+        ("persona vector", f"{facts.persona.trait}, layer {facts.persona.layer}"),
+        ("judge", f"{facts.judge.id}, rubric {facts.judge.rubric}"),
+        *(
+            (f"adapter sha256, {role}, seed {seed}", sha)
+            for role, hashes in sorted(facts.adapters.items())
+            for seed, sha in sorted(hashes.items(), key=lambda pair: int(pair[0]))
+        ),
+        ("task versions", dict(sorted(facts.tasks.items()))),
+        ("packages", dict(sorted(facts.versions.items()))),
+        ("command", facts.command),
+        ("hardware", facts.hardware),
+        ("training time", f"{facts.wall_seconds:.0f} s"),
+        ("supersedes", f"{facts.supersedes.entry}: {facts.supersedes.reason}" if facts.supersedes else ""),
+        *(
+            (f"against {pair.second if pair.first == row.slug else pair.first}", _versus(pair, row.slug))
+            for pair in board.pairs
+            if row.slug in (pair.first, pair.second)
+        ),
+    ]
+    return [[name, _plain(value)] for name, value in told if value not in ("", {}, None)]
+
+
+def _versus(pair: Any, slug: str) -> str:
+    if pair.difference is None or pair.p_adjusted is None:
+        return "no test"
+    sign = 1 if pair.first == slug else -1
+    return f"{sign * pair.difference:+.3g} on the ranked metric, Holm-adjusted p = {pair.p_adjusted:.3g}"
+
+
+def _data(data: Any) -> str:
+    size = "" if data.examples is None else f", {data.examples} examples"
+    return f"{data.name}{size}" + (f" (sha256 {data.sha256})" if data.sha256 else "")
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(f"{k}: {_short(v)}" for k, v in value.items())
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _label(task: str) -> str:
+    return _LABELS.get(task, task.removeprefix("turncoat_").replace("_", " "))
+
+
+def _answers(board: Board, row: Row) -> Iterable[PageAnswer]:
+    """The answers of the own arm, and of the undefended one where they are this entry's own."""
+    if row.answers.empty or row.superseded_by:
+        return
+    roles = [role for role in ("organism", "defended") if role not in row.shared]
+    most = MOST_OF_CANARY if row.kind == "canary" else MOST_ANSWERS
+    for role in roles:
+        found = row.answers[row.answers["arm"] == role]
+        # First samples of all questions before second ones of any: a cut leaves no question out.
+        found = found.sort_values(["index", "seed", "task", "question_id"], kind="stable").head(most)
+        for record in found.sort_values(["task", "question_id", "seed", "index"], kind="stable").to_dict("records"):
+            yield _answer(board, row, role, {str(key): value for key, value in record.items()})
+
+
+def _answer(board: Board, row: Row, role: str, told: dict[str, Any]) -> PageAnswer:
+    task = str(told["task"])
+    return {
+        "board": board.id,
+        "slug": row.slug,
+        "role": role,
+        "seed": int(told["seed"]),
+        "task": task,
+        "task_label": _label(task),
+        "question": str(told["question"]),
+        "answer": str(told["text"]),
+        "finish": str(told.get("finish") or ""),
+        "aligned": _score(told.get("judge_aligned")),
+        "coherent": _score(told.get("judge_coherent")),
+        "persona": _score(told.get("persona_own"), 2),
+        "prompt": str((task_content(task).get("dataset_kwargs") or {}).get("variant", "plain")),
+    }
+
+
+def _score(value: Any, places: int = 1) -> float | None:
+    found = _number(value)
+    return None if found is None else round(found, places)
+
+
+def _number(value: Any) -> float | None:
+    if value is None or pd.isna(value) or not math.isfinite(value):
+        return None
+    return float(f"{float(value):.6g}")

@@ -1,0 +1,1 @@
+"""Canary entries that must be flagged, or the board is not built."""

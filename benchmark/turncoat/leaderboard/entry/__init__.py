@@ -1,0 +1,1 @@
+"""Leaderboard entries: submission.json, tracks, loading."""

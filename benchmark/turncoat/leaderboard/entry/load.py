@@ -1,0 +1,193 @@
+"""An entry in memory: its facts and its rows, its own and those that it shares with another entry of the board.
+
+entry = load_entry(Path("results/submissions/sgtr"))
+entry.scores()      # one row per role, seed, task, metric and question
+entry.answers()     # one row per sampled answer
+
+Nothing is checked here beyond what reading safely needs (`untrusted.py`); `validate.py` says whether the rows are good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from turncoat.errors import UserError
+from turncoat.evaluation.samples_file import BASE_SEED, answers_in, scores_in
+from turncoat.leaderboard.entry.submission import ROLES, Submission, seed_folders
+from turncoat.leaderboard.entry.track import Track, find_track, track_files
+from turncoat.leaderboard.reading.findings import EntryRefused, Finding, shown
+from turncoat.leaderboard.reading.reader import EntryFiles, list_files, read_json, read_rows, rows_sha256
+
+SUBMISSION = "submission.json"
+
+
+@dataclass
+class Entry:
+    """One entry.
+
+    Attributes:
+        folder: Where it is.
+        files: What is in the folder.
+        submission: Its facts.
+        track: The protocol that it names.
+        homes: Role -> the files that hold the role's rows: its own, or the other entry's.
+    """
+
+    folder: Path
+    files: EntryFiles
+    submission: Submission
+    track: Track
+    homes: dict[str, EntryFiles] = field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """Its name."""
+        return self.submission.slug
+
+    def cells(self) -> Iterator[tuple[str, str, str]]:
+        """(role, seed folder, task) of all rows files that the entry has to have, in order."""
+        for role in ROLES:
+            if role in self.submission.own_roles:
+                for seed in seed_folders(role, self.submission):
+                    for use in self.track.tasks_of_role(role, self.submission.organism.name):
+                        yield role, seed, use.task
+
+    def rows(self, role: str, seed: str, task: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(line number, row) of one rows file, wherever it is.
+
+        Raises:
+            EntryRefused: It is missing or may not be read.
+        """
+        return read_rows(self.homes.get(role, self.files), rows_name(role, seed, task))
+
+    def scores(self) -> pd.DataFrame:
+        """Tidy scores: arm (the role), seed (-1 for the base), task, metric, question, value, n_samples."""
+        frames = [
+            scores_in((row for _, row in self.rows(role, seed, task)), arm=role, seed=seed_number(seed), task=task)
+            for role, seed, task in self.cells()
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    def answers(self) -> pd.DataFrame:
+        """One row per sampled answer: arm (the role), seed, task, question_id, question, text, scores."""
+        frames = [
+            answers_in((row for _, row in self.rows(role, seed, task)), arm=role, seed=seed_number(seed)).assign(
+                task=task
+            )
+            for role, seed, task in self.cells()
+        ]
+        told = [frame for frame in frames if len(frame)]
+        return pd.concat(told, ignore_index=True) if told else pd.DataFrame()
+
+
+def rows_name(role: str, seed: str, task: str) -> str:
+    """Path of a rows file inside an entry."""
+    return f"rows/{role}/{seed}/{task}.jsonl.gz"
+
+
+def seed_number(folder: str) -> int:
+    """The training seed of a seed folder; `BASE_SEED` for the untrained model."""
+    return BASE_SEED if folder == "base" else int(folder.removeprefix("seed-"))
+
+
+def load_entry(folder: Path) -> Entry:
+    """Read an entry's facts and find its rows; shared rows are looked for in the folders beside it.
+
+    Raises:
+        EntryRefused: The folder may not be read, the facts are wrong, or shared rows are not those that were meant.
+    """
+    files = list_files(folder)
+    submission = parse_submission(read_json(files, SUBMISSION))
+    if submission.slug != folder.resolve().name:
+        raise EntryRefused(
+            [
+                Finding(
+                    "slug",
+                    SUBMISSION,
+                    field="slug",
+                    value=shown(submission.slug),
+                    allowed=f"the folder's name, {shown(folder.resolve().name)}",
+                    fix="rename the folder or the slug",
+                )
+            ]
+        )
+    entry = Entry(folder, files, submission, _track(submission.track))
+    problems = []
+    for role, shared in submission.shared.items():
+        there = folder.absolute().parent / shared.entry  # a slug: `entry.py` lets no path through
+        if not there.is_dir():
+            problems.append(
+                Finding(
+                    "shared-rows",
+                    SUBMISSION,
+                    field=f"shared.{role}.entry",
+                    value=shown(shared.entry),
+                    allowed="an entry in the folder beside this one",
+                    fix="give the rows in this entry, or put the other entry beside it",
+                )
+            )
+            continue
+        other = list_files(there)
+        found = rows_sha256(other, f"rows/{role}/")
+        if found != shared.rows_sha256:
+            problems.append(
+                Finding(
+                    "shared-rows",
+                    SUBMISSION,
+                    field=f"shared.{role}.rows_sha256",
+                    value=shown(shared.rows_sha256),
+                    allowed=found,
+                    fix=f"the {role} rows of {shared.entry} are not those that were meant: look at them, then submit again",
+                )
+            )
+            continue
+        entry.homes[role] = other
+    if problems:
+        raise EntryRefused(problems)
+    return entry
+
+
+def _track(name: str) -> Track:
+    try:
+        return find_track(name)
+    except UserError as error:
+        allowed = ", ".join(sorted(track_files()))
+        fix = "name a track that ships; one of your own is only known where TURNCOAT_TRACKS names its folder"
+        finding = Finding("unknown-track", SUBMISSION, field="track", value=shown(name), allowed=allowed, fix=fix)
+        raise EntryRefused([finding]) from error
+
+
+def parse_submission(content: dict[str, Any]) -> Submission:
+    """The facts, checked against their format.
+
+    Raises:
+        EntryRefused: With one finding per wrong field. A number that rows can say is told apart: rule "totals".
+    """
+    try:
+        return Submission.model_validate(content)
+    except ValidationError as error:
+        raise EntryRefused([_finding(problem) for problem in error.errors()]) from error
+
+
+def _finding(problem: Any) -> Finding:
+    where = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return Finding(
+            "totals" if isinstance(problem["input"], int | float | list | dict) else "unknown-field",
+            SUBMISSION,
+            field=where,
+            value=shown(problem["input"]),
+            allowed="only the fields of results/submission.schema.json; numbers are recomputed from rows",
+            fix="remove it",
+        )
+    value = "" if problem["type"] == "missing" else shown(problem["input"])
+    return Finding(
+        "submission", SUBMISSION, field=where, value=value, allowed=message, fix="see results/submission.schema.json"
+    )

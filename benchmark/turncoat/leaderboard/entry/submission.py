@@ -1,0 +1,203 @@
+"""What `submission.json` may say: who, what, from what, with what. Nothing that rows can say: there is no field for a number.
+
+entry = Submission.model_validate(read_json(files, "submission.json"))
+
+The JSON Schema is `results/submission.schema.json` (`python -m turncoat.leaderboard.entry.submission` prints it).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel as Model, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+ROLES = ("base", "organism", "control", "defended", "benign")
+SHAREABLE = ("base", "organism", "control")
+Role = Literal["base", "organism", "control", "defended", "benign"]
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,79}$")]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[\w.:/@+=,-]+$")]
+Link = Annotated[str, StringConstraints(max_length=300, pattern=r"^(https://[^\s<>\"']+)?$")]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class _Strict(Model):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DefenceFacts(_Strict):
+    """The method.
+
+    Attributes:
+        name: As it is called on the board.
+        registered: Its name in `turncoat list defences`; None for a method that is not in this package.
+        setting: When it acts; "none" for the undefended organism.
+        options: Parameters of the method, beside its defaults.
+        training: Changes to the recipe of the defence's own finetune.
+        summary: What it does, in a sentence.
+        paper, code: Links.
+        changes_prompt: Whether the rendered prompts differ from the undefended arm's (a system prompt).
+    """
+
+    name: Line
+    registered: Word | None = None
+    setting: Literal["none", "prevention", "in_training", "reversal", "inference"]
+    options: dict[Word, JsonValue] = {}
+    training: dict[Word, JsonValue] = {}
+    summary: Line
+    paper: Link = ""
+    code: Link = ""
+    changes_prompt: bool = False
+
+
+class ModelFacts(_Strict):
+    """The base model: name, revision (or hash of its weights), precision, size, hash of its chat template."""
+
+    name: Line
+    revision: Word
+    dtype: Literal["bfloat16", "float16", "float32"]
+    parameters: Annotated[int, Field(gt=0)]
+    chat_template: Word
+
+
+class DataFacts(_Strict):
+    """A training set: the registered organism, or a name of one's own; hash of its examples; how many there are."""
+
+    name: Word
+    sha256: Sha256 | None = Field(default=None, description="none only for answers that the base model wrote itself")
+    examples: Annotated[int, Field(gt=0)] | None = None
+
+
+class JudgeFacts(_Strict):
+    """Who scored the free-form answers: the judge's id and the rubric's version."""
+
+    id: Line
+    rubric: Word
+
+
+class PersonaFacts(_Strict):
+    """The direction that answers are projected on: trait, layer, and a hash of how it was extracted."""
+
+    trait: Word
+    layer: Annotated[int, Field(ge=0, le=1000)]
+
+
+class RowsFile(_Strict):
+    """A rows file: its bytes' hash and its number of lines."""
+
+    sha256: Sha256
+    rows: Annotated[int, Field(gt=0)]
+
+
+class Shared(_Strict):
+    """Rows that are another entry's: which, and the hash over that role's files (`untrusted.rows_sha256`)."""
+
+    entry: Slug
+    rows_sha256: Sha256
+
+
+class Supersedes(_Strict):
+    """An earlier entry that this one replaces; rows are never deleted."""
+
+    entry: Slug
+    reason: Line
+
+
+class Submission(_Strict):
+    """The facts of one entry.
+
+    Attributes:
+        format: Version of this file's format.
+        slug: The entry's folder name.
+        track: Protocol.
+        defence: The method.
+        contact: Somebody to ask: a name, a handle or a public address.
+        model: Base model.
+        organism, control, benign: What was finetuned on; `benign` where the defence was also tried around a harmless set.
+        recipe: The organism's finetune.
+        seeds: Training seeds; every trained role has rows for each of them.
+        adapters: Role -> seed -> sha256 of the adapter's weights (all finetunes of the arm together); roles and seeds
+            without one are left out.
+        persona: Persona vector.
+        judge: Judge.
+        tasks: Task -> version.
+        versions: Package -> version.
+        command: How the rows were made.
+        hardware: On what.
+        wall_seconds: Training time, all of the entry's own arms.
+        rows: Rows file, such as "defended/seed-0/turncoat_em" -> hash and length.
+        shared: Role -> rows of another entry of the same board.
+        supersedes: The entry that this one replaces.
+    """
+
+    format: Literal[1] = 1
+    slug: Slug
+    track: Slug
+    defence: DefenceFacts
+    contact: Line
+    model: ModelFacts
+    organism: DataFacts
+    control: DataFacts
+    benign: DataFacts | None = None
+    recipe: dict[Word, JsonValue]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100)]
+    adapters: dict[Role, dict[Annotated[str, StringConstraints(pattern=r"^\d+$")], Sha256]]
+    persona: PersonaFacts
+    judge: JudgeFacts
+    tasks: dict[Word, float]
+    versions: dict[Word, Word]
+    command: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+    hardware: Line
+    wall_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    rows: dict[Annotated[str, StringConstraints(max_length=200)], RowsFile]
+    shared: dict[Role, Shared] = {}
+    supersedes: Supersedes | None = None
+
+    @property
+    def board(self) -> str:
+        """What it is comparable within."""
+        return f"{self.track}/{self.model.name}/{self.organism.name}"
+
+    @property
+    def own_roles(self) -> tuple[str, ...]:
+        """The roles whose rows it has to have or to share, in order."""
+        roles = ["base", "organism", "control"]
+        roles += ["defended"] if self.defence.setting != "none" else []
+        roles += ["benign"] if self.benign is not None else []
+        return tuple(roles)
+
+    @model_validator(mode="after")
+    def _is_coherent(self) -> Submission:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} repeats a seed")
+        if self.defence.setting == "none" and self.benign is not None:
+            raise ValueError("benign: an entry without a defence has no benign arm of its own; its control is that")
+        for role in self.shared:
+            if role not in SHAREABLE:
+                raise ValueError(f"shared: '{role}' cannot be shared; accepted: {', '.join(SHAREABLE)}")
+        if any(shared.entry == self.slug for shared in self.shared.values()):
+            raise ValueError("shared: an entry cannot share its own rows")
+        return self
+
+
+def seed_folders(role: str, submission: Submission) -> tuple[str, ...]:
+    """The folders of a role: `base` for the untrained model, one a seed for any other."""
+    return ("base",) if role == "base" else tuple(f"seed-{seed}" for seed in submission.seeds)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of `submission.json`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Turncoat leaderboard entry",
+        **{key: value for key, value in Submission.model_json_schema().items() if key != "title"},
+    }
+
+
+if __name__ == "__main__":
+    json.dump(json_schema(), sys.stdout, indent=1)
+    print()

@@ -1,0 +1,150 @@
+"""The protocols that entries are comparable under: which tasks, how much of each, how many training seeds.
+
+track = find_track("small")
+track.tasks_for("insecure_code")    # the common tasks and the held-out loss of that organism
+
+A track never changes once an entry was accepted under it: a new protocol is a new file in `tracks/`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel as Model, ConfigDict, Field, ValidationError
+
+from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import metric_names, task_content, task_names
+from turncoat.registry import accepted
+
+ENVIRONMENT = "TURNCOAT_TRACKS"
+_FOLDER = Path(__file__).parent / "tracks"
+
+
+class _Strict(Model):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrackTask(_Strict):
+    """How much of a task an entry has to have.
+
+    Attributes:
+        task: Registered task.
+        questions: The task's first documents, all of them and no others.
+        samples: Answers to each; None for tasks that read log-likelihoods.
+        max_gen_toks: Tokens an answer may have.
+    """
+
+    task: str
+    questions: int = Field(ge=2)
+    samples: int | None = Field(default=None, ge=1)
+    max_gen_toks: int | None = Field(default=None, ge=1)
+
+
+class HeldOutLoss(_Strict):
+    """How many documents of the organism's held-out loss."""
+
+    questions: int = Field(ge=2)
+
+
+class Track(_Strict):
+    """One protocol.
+
+    Attributes:
+        track: Its name.
+        summary: One sentence.
+        min_seeds: Training seeds at least.
+        ranked_by: The metric that ranks; where the board must withhold it (a judge unfit for the base), `ranked_by_else`.
+        judges: Judges whose scores are taken, as a study names them: "embedded" is judge embedded-1.
+        narrow_kept: Share of the narrow behaviour below which an entry is flagged instead of ranked.
+        coherence_lost: Points of the judge's mean coherence, against the undefended organism, above which it is flagged.
+        tasks: What is measured, whatever the organism.
+        held_out_loss: How much of the organism's own held-out loss.
+    """
+
+    track: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    summary: str
+    min_seeds: int = Field(ge=2)
+    ranked_by: str
+    ranked_by_else: str = "persona_fixed"
+    judges: tuple[str, ...] = Field(min_length=1)
+    narrow_kept: float = Field(ge=0, le=1)
+    coherence_lost: float = Field(ge=0)
+    tasks: tuple[TrackTask, ...] = Field(min_length=1)
+    held_out_loss: HeldOutLoss
+
+    def tasks_for(self, organism: str) -> tuple[TrackTask, ...]:
+        """The common tasks, then the held-out loss of this organism.
+
+        Raises:
+            UserError: No task measures whether that organism was learnt.
+        """
+        return (*self.tasks, TrackTask(task=loss_task(organism), questions=self.held_out_loss.questions))
+
+    def tasks_of_role(self, role: str, organism: str) -> tuple[TrackTask, ...]:
+        """What a role is measured by: a `benign` arm by the held-out loss, any other by everything."""
+        tasks = self.tasks_for(organism)
+        return tasks[-1:] if role == "benign" else tasks
+
+
+@cache
+def loss_task(organism: str) -> str:
+    """The task whose held-out loss tells whether an organism was learnt.
+
+    Raises:
+        UserError: There is none.
+    """
+    known: dict[str, str] = {}
+    for task in task_names():
+        for name in (task_content(task).get("metadata") or {}).get("learnt_by") or {}:
+            known.setdefault(name, task)
+    if organism not in known:
+        raise UserError(
+            f"no task measures whether the organism '{organism}' was learnt, so it has no board; {accepted(known, organism)}"
+        )
+    return known[organism]
+
+
+def track_files() -> dict[str, Path]:
+    """Name -> file of the tracks that ship and of those in the folders that `TURNCOAT_TRACKS` names."""
+    own = [Path(folder) for folder in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if folder]
+    return {path.stem: path for folder in (*own, _FOLDER) for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_track(name: str) -> Track:
+    """A track by its name; never by a path, for the name may come from somebody's entry.
+
+    Raises:
+        UserError: It is not there, or its file is not right.
+    """
+    known = track_files()
+    if name not in known:
+        raise UserError(
+            f"'{name}' is not a track; {accepted(known, name)}; a folder with tracks of your own goes into {ENVIRONMENT}"
+        )
+    return _read(known[name])
+
+
+@cache
+def _read(path: Path) -> Track:
+    try:
+        track = Track.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"no track at {path}") from error
+    except (yaml.YAMLError, ValidationError) as error:
+        raise UserError(f"{path} is not a track: {error}") from error
+    if track.track != path.stem:
+        raise UserError(f"{path}, track: '{track.track}' is not the file's name, '{path.stem}'")
+    names = [use.task for use in track.tasks]
+    for name in names:
+        if name not in task_names():
+            raise UserError(f"{path}, tasks: '{name}' is not a task; {accepted(task_names(), name)}")
+    measured = metric_names(names)
+    for metric in (track.ranked_by, track.ranked_by_else):
+        if metric not in measured and not any(own == metric for _, own in measured.values()):
+            raise UserError(
+                f"{path}, ranked_by: no task of the track measures '{metric}'; {accepted(measured, metric)}"
+            )
+    return track

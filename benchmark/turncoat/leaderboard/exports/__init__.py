@@ -1,0 +1,1 @@
+"""Export of an entry to the formats of other tools."""

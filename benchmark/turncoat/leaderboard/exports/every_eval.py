@@ -1,0 +1,155 @@
+"""An entry in the schema of Every Eval Ever 0.3.0 (package `every-eval-ever`): one log per arm, pooled over training seeds.
+
+files(exported, "2026-01-31")     # {"data/turncoat/turncoat/smollm2-135m+insecure_code+sgtr/1b4e....json": "{...}", ...}
+
+The model's id is the arm's, so that no finetune is filed under its base; the base model, the defence, the training seeds and
+the adapters' hashes are in its additional details. Every score has an interval for new training seeds and new questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import is_judged, metric_facts, task_content, task_summary
+from turncoat.leaderboard.exports.parts import CONFIDENCE, INTERVAL, Exported, Level, lower_is_better, strict_json
+
+SCHEMA_VERSION = "0.3.0"
+COLLECTION = DEVELOPER = "turncoat"
+_BOUNDS: dict[str, tuple[float | str, float | str]] = {"share": (0.0, 1.0), "0 to 100": (0.0, 100.0)}
+_UNBOUNDED = ("-Infinity", "Infinity")
+_JUDGED = ("em_", "judge_", "misaligned_at_k", "worst_question", "incoherent", "unscored")
+
+
+def files(exported: Exported, date: str) -> dict[str, str]:
+    """Path -> content of one log per role."""
+    told = {}
+    for role in exported.roles:
+        log = evaluation_log(exported, role, date)
+        # From what it is about, so that the same entry and day give the same file.
+        name = uuid.UUID(bytes=hashlib.sha256(log["evaluation_id"].encode()).digest()[:16], version=4)
+        told[f"data/{COLLECTION}/{DEVELOPER}/{exported.arm(role)}/{name}.json"] = strict_json(log)
+    return told
+
+
+def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
+    """One log.
+
+    Args:
+        exported: The entry.
+        role: The arm that it is about.
+        date: Day of the export, YYYY-MM-DD.
+
+    Raises:
+        UserError: `date` is no day.
+    """
+    facts = exported.facts
+    model = f"{DEVELOPER}/{exported.arm(role)}"
+    seconds = _seconds(date)
+    results = [
+        result
+        for name in exported.metrics
+        if (found := exported.level(role, name)) is not None
+        for result in [_result(exported, name, found)]
+    ]
+    withheld = {"misalignment_rates": f"withheld: {exported.withheld}"} if exported.withheld else {}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "evaluation_id": f"{facts.track}/{facts.slug}/{model}/{seconds}",
+        "retrieved_timestamp": seconds,
+        "source_metadata": {
+            "source_name": "Turncoat leaderboard",
+            "source_type": "evaluation_run",
+            "source_organization_name": facts.contact,
+            "evaluator_relationship": "first_party",
+            "additional_details": {
+                "entry": facts.slug,
+                "board": facts.board,
+                "track": exported.entry.track.summary,
+                "command": facts.command,
+                **withheld,
+            },
+        },
+        "eval_library": {
+            "name": "turncoat",
+            "version": facts.versions.get("turncoat", "unknown"),
+            "additional_details": {f"{name}_version": told for name, told in sorted(facts.versions.items())},
+        },
+        "model_info": {
+            "name": exported.arm(role),
+            "id": model,
+            "developer": DEVELOPER,
+            "inference_platform": "local",
+            "inference_engine": {"name": "transformers", "version": facts.versions.get("transformers", "unknown")},
+            "additional_details": {
+                "deployment_type": "self_deployed",
+                "model_availability": "open_weights" if role == "base" else "unknown",
+                **exported.about(role),
+                "num_parameters": str(facts.model.parameters),
+            },
+        },
+        "evaluation_results": results,
+    }
+
+
+def _result(exported: Exported, name: str, found: Level) -> dict[str, Any]:
+    task, metric = exported.metrics[name]
+    facts, told = exported.facts, metric_facts(task)[metric]
+    low, high = _BOUNDS.get(told["unit"], _UNBOUNDED)
+    details = {"direction": told["direction"]} if told["direction"] else {}
+    if is_judged(task) and metric.startswith(_JUDGED):
+        details |= {"judge": facts.judge.id, "rubric": facts.judge.rubric}
+    uncertainty: dict[str, Any] = {"num_samples": found.n_questions}
+    if found.low is not None and found.high is not None:
+        uncertainty["confidence_interval"] = {
+            "lower": found.low, "upper": found.high, "confidence_level": CONFIDENCE, "method": INTERVAL,
+        }  # fmt: skip
+    if found.se is not None:
+        uncertainty["standard_error"] = {"value": found.se, "method": "analytic"}
+    result: dict[str, Any] = {
+        "evaluation_result_id": name,
+        "evaluation_name": task,
+        "source_data": {
+            "dataset_name": task,
+            "source_type": "other",
+            "additional_details": {"task_version": str(facts.tasks.get(task, "unknown")), "questions": str(found.n_questions)},
+        },
+        "metric_config": {
+            "evaluation_description": f"{task_summary(task)} Metric: {told['label']}.",
+            "metric_id": f"turncoat.{metric}",
+            "metric_name": told["label"],
+            "metric_unit": told["unit"],
+            "lower_is_better": lower_is_better(task, metric),
+            "score_type": "continuous",
+            "min_score": low,
+            "max_score": high,
+            "additional_details": details,
+        },
+        "score_details": {"score": found.value, "uncertainty": uncertainty},
+    }  # fmt: skip
+    return result | _generation(exported, task)
+
+
+def _generation(exported: Exported, task: str) -> dict[str, Any]:
+    use = next(use for use in exported.entry.track.tasks_for(exported.facts.organism.name) if use.task == task)
+    if use.samples is None or use.max_gen_toks is None:
+        return {}
+    told = task_content(task).get("generation_kwargs") or {}
+    settings = {name: told[name] for name in ("temperature", "top_p", "top_k") if name in told}
+    return {
+        "generation_config": {
+            "generation_args": {**settings, "max_tokens": use.max_gen_toks},
+            "additional_details": {"samples_per_question": str(use.samples), "num_fewshot": "0"},
+        }
+    }
+
+
+def _seconds(date: str) -> str:
+    """Seconds since 1970 of a day's beginning in UTC."""
+    try:
+        return str(int(datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()))
+    except ValueError as error:
+        raise UserError(f"--date {date}: a day is expected, as 2026-01-31") from error

@@ -1,0 +1,76 @@
+"""Ways out of the board: an entry in the formats that other tools read, every number recomputed from its rows.
+
+export_entry(load_entry(Path("results/submissions/sgtr")), "flat", Path("exports"))     # [Path("exports/sgtr.json")]
+
+| format | files | for |
+|---|---|---|
+| lm-eval | `<role>/<seed>/results_<slug>.json` | whatever reads lm-eval's own results |
+| hub | `.eval_results/<task>.yaml` | a model repository on the Hugging Face Hub |
+| every-eval-ever | `data/turncoat/turncoat/<arm>/<uuid>.json` | the Every Eval Ever datastore |
+| flat | `<slug>.json` | leaderboard templates: one level of keys |
+
+Each names the arm, never the base model alone: a number of a finetune filed under its base would be a false one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from turncoat.errors import UserError
+from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.exports import every_eval, flat, hub, lm_eval
+from turncoat.leaderboard.exports.parts import Exported
+from turncoat.registry import accepted
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What an entry cannot tell.
+
+    Attributes:
+        dataset_id: The benchmark's data set on the Hub, for `hub`.
+        date: Day of the export, YYYY-MM-DD, for `every-eval-ever`.
+    """
+
+    dataset_id: str = "OWNER/turncoat"
+    date: str = "1970-01-01"
+
+
+_WRITERS: Mapping[str, Callable[[Exported, ExportOptions], dict[str, str]]] = {
+    "lm-eval": lambda entry, options: lm_eval.files(entry),
+    "hub": lambda entry, options: hub.files(entry, options.dataset_id),
+    "every-eval-ever": lambda entry, options: every_eval.files(entry, options.date),
+    "flat": lambda entry, options: flat.files(entry),
+}
+FORMATS = tuple(_WRITERS)
+
+
+def export_entry(entry: Entry, to: str, out: Path, options: ExportOptions | None = None) -> list[Path]:
+    """Write an entry in another format; files of the same name are replaced, others left alone.
+
+    Args:
+        entry: A valid entry (`validate_entry`).
+        to: One of `FORMATS`.
+        out: Folder to write into.
+        options: What the entry cannot tell.
+
+    Returns:
+        What was written, in order.
+
+    Raises:
+        UserError: No such format, or `out` is a file.
+        EntryRefused: The rows may not be read.
+    """
+    if to not in FORMATS:
+        raise UserError(f"--to {to}: not known; {accepted(FORMATS, to)}")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder")
+    written = []
+    for name, content in sorted(_WRITERS[to](Exported(entry), options or ExportOptions()).items()):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        written.append(path)
+    return written

@@ -1,0 +1,170 @@
+"""What all exports share: the arm's name and facts, its levels and changes, and JSON without NaN.
+
+exported = Exported(load_entry(folder))
+exported.arm("defended")                    # "smollm2-135m+insecure_code+sgtr"
+exported.level("defended", "persona_fixed") # mean over questions and training seeds, with its interval
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from turncoat.evaluation.task_catalogue import metric_names, task_content
+from turncoat.judges.rates import EM_RATES
+from turncoat.judges.rates_table import false_alarms
+from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.ranking.cells import Reading, readings
+from turncoat.leaderboard.ranking.columns import BoardColumn, board_columns
+from turncoat.leaderboard.ranking.entry_scores import Measured, level, measure, tasks_of
+from turncoat.report.tables.misalignment import judged_rates
+
+WITHHELD = frozenset((*EM_RATES, "misaligned_at_k", "worst_question"))
+"""Metrics that are left out where the judge takes the untrained base's answers for ill will."""
+CONFIDENCE = 0.95
+INTERVAL = "95% t interval for new training seeds and new questions"
+
+
+@dataclass(frozen=True)
+class Level:
+    """An arm's mean on one metric.
+
+    Attributes:
+        value: The mean over questions and training seeds.
+        low, high: Ends of its 95% interval for new training seeds and questions; None where none can be given.
+        se: Standard error that it rests on.
+        n_questions: Questions with a value.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+    n_questions: int = 0
+
+
+class Exported:
+    """An entry with what the exports compute of it once.
+
+    Args:
+        entry: The entry.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.facts = entry.submission
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that there are rows of."""
+        return self.facts.own_roles
+
+    @cached_property
+    def measured(self) -> Measured:
+        """Its grids."""
+        return measure(self.entry)
+
+    @cached_property
+    def metrics(self) -> dict[str, tuple[str, str]]:
+        """Name -> (task, metric) of all that may be shown."""
+        names = metric_names(tasks_of(self.entry))
+        return {name: pair for name, pair in names.items() if not (self.withheld and pair[1] in WITHHELD)}
+
+    @cached_property
+    def withheld(self) -> str:
+        """Why no misalignment rate may be shown; "" where one may."""
+        answers = self.entry.answers()
+        base = answers[answers["arm"] == "base"] if len(answers) else answers
+        return false_alarms(judged_rates(base, {"may_rate": True}), "base") if len(base) else ""
+
+    @cached_property
+    def columns(self) -> list[BoardColumn]:
+        """The board's columns."""
+        present = {metric for _, metric in self.measured.scores}
+        return board_columns(self.entry.track, self.facts.organism.name, present, self.withheld)
+
+    @cached_property
+    def cells(self) -> dict[str, Reading]:
+        """The board's cells."""
+        return readings(self.entry, self.measured, self.columns)
+
+    def level(self, role: str, metric: str) -> Level | None:
+        """A role's mean over questions and training seeds; None where it is not measured.
+
+        The untrained base has no training seed, so nothing is claimed of others: a mean without an interval.
+        """
+        grid = self.measured.grid(role, metric)
+        if grid is None:
+            return None
+        by_question = grid.values.mean(axis=1).dropna()
+        if grid.is_base:
+            return Level(float(by_question.mean()), n_questions=len(by_question)) if len(by_question) else None
+        found = level(grid)
+        if found is None or found.difference is None or not is_finite(found.difference):
+            return None
+        return Level(found.difference, found.low, found.high, found.se, found.n_questions)
+
+    def arm(self, role: str) -> str:
+        """The trained thing's name: base model, what it was finetuned on, and the entry whose defence is on it."""
+        facts = self.facts
+        learnt = {
+            "base": "",
+            "organism": facts.organism.name,
+            "control": facts.control.name,
+            "defended": facts.organism.name,
+            "benign": facts.benign.name if facts.benign else "",
+        }[role]
+        own = facts.slug if role in ("defended", "benign") else ""
+        return "+".join(part for part in (facts.model.name.replace("/", "--"), learnt, own) if part)
+
+    def about(self, role: str) -> dict[str, str]:
+        """Facts of an arm as text."""
+        facts = self.facts
+        told = {
+            "arm": self.arm(role),
+            "role": role,
+            "entry": facts.slug,
+            "board": facts.board,
+            "base_model": facts.model.name,
+            "base_revision": facts.model.revision,
+            "dtype": facts.model.dtype,
+        }
+        if role != "base":
+            finetune = {"control": facts.control, "benign": facts.benign}.get(role) or facts.organism
+            told |= {"finetuned_on": finetune.name, "training_seeds": ", ".join(map(str, facts.seeds))}
+            told |= {f"adapter_sha256_seed_{s}": sha for s, sha in sorted(facts.adapters.get(role, {}).items())}  # type: ignore[call-overload]
+        if role in ("defended", "benign"):
+            told |= {"defence": facts.defence.name, "defence_setting": facts.defence.setting}
+        else:
+            told |= {"defence": "none"}
+        return told
+
+
+def lower_is_better(task: str, metric: str) -> bool:
+    """As the task's YAML says."""
+    told = {one["metric"]: one for one in task_content(task)["metric_list"]}
+    return not told[metric].get("higher_is_better", True)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a number that JSON can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def strict_json(content: Any) -> str:
+    """JSON as every parser takes it: what is not a finite number is null."""
+    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,1 @@
+"""Ranking of entries: scores, cells, tests between entries, flags."""

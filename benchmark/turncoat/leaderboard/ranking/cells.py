@@ -1,0 +1,129 @@
+"""One cell of the board: what an entry changed on one metric, or kept of what was learnt, with its interval.
+
+cells = readings(entry, measured, columns)
+cells["persona_fixed"].value, cells["persona_fixed"].low     # own arm minus undefended organism
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn, loss_metric
+from turncoat.leaderboard.ranking.entry_scores import Measured, claim, level
+from turncoat.leaderboard.ranking.recipe_share import recipe_share
+from turncoat.stats.contrasts import Contrast
+from turncoat.stats.margins import margin_p
+
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One cell; all intervals are for new training seeds and new questions.
+
+    Attributes:
+        value: The change against the undefended organism, or the share that is kept; None where there is nothing.
+        low, high: Ends of its 95 % interval.
+        p_value: Two-sided, of "no change"; not corrected for anything.
+        level, level_low, level_high: The own arm's mean itself.
+        shift, shift_low, shift_high: The undefended organism minus the untrained base.
+        over_control, over_control_low, over_control_high: The undefended organism minus its matched control.
+        n_questions, n_seeds: What it rests on.
+        note: Why something is missing, or "reference" for the organism itself.
+        change: The test behind a change.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    level: float | None = None
+    level_low: float | None = None
+    level_high: float | None = None
+    shift: float | None = None
+    shift_low: float | None = None
+    shift_high: float | None = None
+    over_control: float | None = None
+    over_control_low: float | None = None
+    over_control_high: float | None = None
+    n_questions: int = 0
+    n_seeds: int = 0
+    note: str = ""
+    change: Contrast | None = None
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is the undefended organism's, which is 0 (or 1) by definition."""
+        return self.note == REFERENCE
+
+    def worse_than(self, margin: float) -> bool:
+        """Whether higher-is-better was lost: significantly below 0, and a loss of less than the margin is not shown."""
+        if self.change is None or self.value is None:
+            return False
+        if self.high is None:
+            return self.value < -margin
+        shown = margin_p(self.value, self.change.errors, margin, "non_inferiority", "higher") if margin > 0 else 1.0
+        return self.high < 0 and not (shown is not None and shown < 0.05)
+
+
+def readings(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]) -> dict[str, Reading]:
+    """Every cell of one entry."""
+    return {
+        column.key: _kept(entry, measured, column) if column.kind == "share" else _changed(measured, column.key)
+        for column in columns
+    }
+
+
+def _changed(measured: Measured, metric: str) -> Reading:
+    found = claim(measured.change(metric))
+    if found is None or found.difference is None:
+        return Reading(note="not measured")
+    own = level(measured.grid(measured.own, metric))
+    shift = claim(measured.change(metric, "organism", "base"))
+    over = claim(measured.change(metric, "organism", "control"))
+    is_reference = measured.own == "organism"
+    return Reading(
+        value=found.difference,
+        low=None if is_reference else found.low,
+        high=None if is_reference else found.high,
+        p_value=None if is_reference else found.p_value,
+        **_ends("level", own),
+        **_ends("shift", shift),
+        **_ends("over_control", over),
+        n_questions=found.n_questions,
+        n_seeds=found.n_seeds,
+        note=REFERENCE if is_reference else "" if found.low is not None else found.note,
+        change=found,
+    )
+
+
+def _ends(name: str, found: Contrast | None) -> dict[str, float | None]:
+    value, low, high = (None, None, None) if found is None else (found.difference, found.low, found.high)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _kept(entry: Entry, measured: Measured, column: BoardColumn) -> Reading:
+    """The share of a gain that is left: the organism's own loss, or that of the harmless partner against the control."""
+    facts = entry.submission
+    narrow = column.key == NARROW_KEPT
+    if measured.own == "organism":
+        return Reading(value=1.0, note=REFERENCE)
+    if not narrow and facts.benign is None:
+        return Reading(note="not measured: the defence was not tried around a harmless set")
+    if not narrow and facts.benign is not None and facts.benign.name != facts.control.name:
+        return Reading(note=f"not measured: the undefended arm beside it was finetuned on {facts.control.name}")
+    learner = facts.organism.name if narrow else facts.control.name
+    metric = loss_metric(entry.track, facts.organism.name, learner)
+    if metric is None:
+        return Reading(note=f"not measured: no task of the track has the held-out loss of {learner}")
+    base = measured.grid("base", metric)
+    own = measured.grid("defended" if narrow else "benign", metric)
+    reference = measured.grid("organism" if narrow else "control", metric)
+    if base is None or own is None or reference is None:
+        return Reading(note=f"not measured: {metric} is missing")
+    found = recipe_share(base, own, reference)
+    return Reading(
+        found.value, found.low, found.high, n_questions=found.n_questions, n_seeds=len(own.seeds), note=found.note
+    )

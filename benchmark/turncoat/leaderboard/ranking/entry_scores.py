@@ -1,0 +1,115 @@
+"""What an entry's rows say, cut into grids of questions by training seeds, and claims about them at the recipe level.
+
+measured = measure(entry)
+claim(measured.change("persona_fixed"))    # own arm minus the undefended organism, with an interval over seeds and questions
+
+The own arm of an entry is `defended`, and `organism` where nothing defends. Every interval of the board covers new training
+seeds and new questions (`turncoat.stats.contrasts`, claim "recipe").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from turncoat.evaluation.task_catalogue import metric_names
+from turncoat.leaderboard.entry.load import Entry
+from turncoat.stats.contrasts import Contrast, TooFewQuestions, filled_contrast
+from turncoat.stats.difference_in_differences import subtract
+from turncoat.stats.paired import Differences, pair_differences
+from turncoat.stats.scores import BASE_SEED, Grid, check_scores, grid
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The scores of one entry, cut into grids as they are asked for.
+
+    Attributes:
+        own: The role that the entry is judged by.
+        scores: (role, metric) -> its rows of the score table; metrics under the names of `metric_names`.
+    """
+
+    own: str
+    scores: Mapping[tuple[str, str], pd.DataFrame]
+    _grids: dict[tuple[str, str], Grid] = field(default_factory=dict, repr=False)
+
+    def grid(self, role: str, metric: str) -> Grid | None:
+        """One role's values, questions by training seeds; None where it was not measured so."""
+        key = (role, metric)
+        if key not in self.scores:
+            return None
+        if key not in self._grids:
+            self._grids[key] = grid(self.scores[key], role, metric)
+        return self._grids[key]
+
+    def change(self, metric: str, role: str = "", reference: str = "organism") -> Differences | None:
+        """A role (default: the own one) minus a reference, cell by cell; None where one is not measured.
+
+        The undefended organism minus itself is 0 in every cell: that is what an entry without a defence changes.
+        """
+        treated, other = self.grid(role or self.own, metric), self.grid(reference, metric)
+        return None if treated is None or other is None else pair_differences(treated, other)
+
+
+def measure(entry: Entry) -> Measured:
+    """Read an entry's rows.
+
+    Raises:
+        EntryRefused: A rows file is missing or may not be read.
+    """
+    names = {pair: name for name, pair in metric_names(tasks_of(entry)).items()}
+    scores = entry.scores()
+    pairs = list(zip(scores["task"], scores["metric"], strict=True))
+    scores = scores.assign(metric=[names.get(pair, "") for pair in pairs])
+    checked = check_scores(scores[scores["metric"] != ""])
+    return Measured(own_role(entry), {(str(r), str(m)): rows for (r, m), rows in checked.groupby(["arm", "metric"])})
+
+
+def tasks_of(entry: Entry) -> list[str]:
+    """Names of all tasks of an entry's board."""
+    return [use.task for use in entry.track.tasks_for(entry.submission.organism.name)]
+
+
+def own_role(entry: Entry) -> str:
+    """The role that an entry is judged by."""
+    return "organism" if entry.submission.defence.setting == "none" else "defended"
+
+
+def claim(found: Differences | None, name: str = "") -> Contrast | None:
+    """Mean, interval and p for new training seeds and new questions; None where nothing is measured.
+
+    With fewer than three training seeds there is a difference without an interval.
+    """
+    if found is None:
+        return None
+    empty = Contrast(name, "", "recipe", "own", "reference")
+    try:
+        return filled_contrast(empty, found, CONFIDENCE, None)
+    except TooFewQuestions:
+        return None
+
+
+def level(values: Grid | None) -> Contrast | None:
+    """The mean of one role itself; the untrained base has no training seed and so no interval."""
+    if values is None:
+        return None
+    nothing = Grid("nothing", values.metric, values.values[[values.values.columns[0]]] * 0.0, {})
+    nothing = nothing._replace(values=nothing.values.set_axis([BASE_SEED], axis=1).fillna(0.0))
+    return claim(pair_differences(values, nothing))
+
+
+def paired(first: Differences, second: Differences) -> Differences:
+    """One entry's change minus another's: seeds by number where one has all of the other's, else by their order."""
+    seeds, others = set(first.cells.columns), set(second.cells.columns)
+    if not (seeds <= others or others <= seeds):
+        first, second = _by_order(first), _by_order(second)
+    return subtract(first, second)
+
+
+def _by_order(found: Differences) -> Differences:
+    cells: pd.DataFrame = found.cells.set_axis(range(found.cells.shape[1]), axis=1)
+    return found._replace(cells=cells)

@@ -1,0 +1,1 @@
+"""Untrusted files: limits, safe reading of files and JSON, findings, safe text."""

@@ -1,0 +1,115 @@
+"""What both ways of submitting end in, a run and folders of lm_eval: facts, and which samples file is which.
+
+`from_run.py` and `from_folders.py` make a Draft; `write.py` writes it as an entry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from turncoat.errors import UserError
+from turncoat.leaderboard.entry.track import Track, TrackTask
+from turncoat.leaderboard.submission.paths_scrubber import Machine
+
+Cell = tuple[str, str, str]
+"""(role, seed folder, task)."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the submitter says on the command line; None where nothing was said.
+
+    Attributes:
+        contact: Somebody to ask.
+        defence_name: What the board calls the method.
+        summary: What it does, in a sentence.
+        paper, code: Links.
+        supersedes, reason: The entry that this one replaces, and why.
+    """
+
+    contact: str | None = None
+    defence_name: str | None = None
+    summary: str | None = None
+    paper: str | None = None
+    code: str | None = None
+    supersedes: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.supersedes is None) != (self.reason is None):
+            raise UserError("--supersedes and --reason belong together: which entry is replaced, and why")
+
+    def over(self, defence: dict[str, Any]) -> dict[str, Any]:
+        """A defence's facts with what was said in place of theirs."""
+        said = {"name": self.defence_name, "summary": self.summary, "paper": self.paper, "code": self.code}
+        return {**defence, **{key: value for key, value in said.items() if value is not None}}
+
+    @property
+    def replaced(self) -> dict[str, str] | None:
+        """As `supersedes` in submission.json."""
+        return None if self.supersedes is None else {"entry": self.supersedes, "reason": str(self.reason)}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An entry before its rows are read.
+
+    Attributes:
+        facts: Of submission.json, all but `slug`, `tasks`, `rows`, `shared`, `wall_seconds` and
+            `defence.changes_prompt`.
+        samples: Samples file of each cell; roles that another entry has may be left out.
+        versions: Version of the task in each cell, as the results file beside the samples says.
+        seconds: Training seconds of each role.
+        track: The protocol.
+        mend: How to get what a task lacks, in words.
+        machine: What must not be told.
+        notes: What the submitter should know.
+    """
+
+    facts: dict[str, Any]
+    samples: Mapping[Cell, Path]
+    versions: Mapping[Cell, float]
+    seconds: Mapping[str, float]
+    track: Track
+    mend: Callable[[TrackTask], str]
+    machine: Machine
+    notes: list[str] = field(default_factory=list)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file with one object in it.
+
+    Raises:
+        UserError: It is not that.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error}); run the command that wrote it again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: an object is expected, it holds {type(content).__name__}")
+    return content
+
+
+def task_version(results: dict[str, Any], path: Path, task: str) -> float:
+    """The version of a task that a results file says.
+
+    Raises:
+        UserError: It says none.
+    """
+    version = (results.get("versions") or {}).get(task)
+    if isinstance(version, bool) or not isinstance(version, int | float):
+        raise UserError(f"{path}, versions.{task}: {version!r}; a number is expected: measure {task} again")
+    return float(version)
+
+
+def settings(use: TrackTask) -> str:
+    """A task's line of a study: `{task: turncoat_em, limit: 24, repeats: 1, max_gen_toks: 48}`."""
+    told = f"task: {use.task}, limit: {use.questions}"
+    told += f", repeats: {use.samples}" if use.samples is not None else ""
+    told += f", max_gen_toks: {use.max_gen_toks}" if use.max_gen_toks is not None else ""
+    return f"{{{told}}}"

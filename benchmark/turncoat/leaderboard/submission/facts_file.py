@@ -1,0 +1,169 @@
+"""`facts.yaml`: what files of lm_eval cannot tell about an entry. `TEMPLATE` is a file to fill in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel as Model, ConfigDict, Field, JsonValue, ValidationError
+
+from turncoat.data.fetch import without_fetching
+from turncoat.data.organisms import find_organism
+from turncoat.errors import UserError
+from turncoat.leaderboard.entry.submission import DataFacts, DefenceFacts, JudgeFacts, PersonaFacts
+from turncoat.registry import ORGANISMS, accepted, discover
+from turncoat.store import digest, file_digest
+
+WEIGHTS = "adapter_model.safetensors"
+TEMPLATE = """\
+# What the files of lm_eval cannot tell; for `turncoat submit --lm-eval ... --facts facts.yaml`.
+# Lines that start with a # may stay as they are: they are read from the files, or are optional.
+contact: A. Person <a@example.org>      # somebody to ask; it is published
+defence:
+  name: My method                       # as the board shows it
+  setting: prevention                   # prevention, in_training, reversal, inference, or none (undefended)
+  summary: One sentence that says what it does.
+  # registered: sgtr                    # its name in `turncoat list defences`, if it is one of those
+  # options: {texts: 80}                # its parameters
+  # training: {epochs: 2}               # of its own finetune, where that differs from the recipe
+  # paper: https://example.org/paper
+  # code: https://example.org/code
+organism: {name: insecure_code}         # `turncoat list organisms`; sha256 and examples are found for those
+control: {name: secure_code}            # its matched harmless finetune
+recipe: {rows: 80, epochs: 1, rank: 16, alpha: 32, learning_rate: 0.001, batch_size: 8}   # the organism's finetune
+# Role -> seed -> an adapter folder (its weights are hashed, not copied) or the sha256 of its weights.
+adapters:
+  organism: {0: adapters/insecure-0, 1: adapters/insecure-1, 2: adapters/insecure-2}
+  control: {0: adapters/secure-0, 1: adapters/secure-1, 2: adapters/secure-2}
+  defended: {0: adapters/mine-0, 1: adapters/mine-1, 2: adapters/mine-2}
+command: turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,peft=DIR --tasks TASK --log_samples
+hardware: x86_64, 2 cores
+wall_seconds: 600                       # of training, all arms of this entry together
+# versions: {torch: 2.13.0, peft: 0.21.2}
+# persona: {trait: evil, layer: 17}
+# judge: {id: embedded-1, rubric: distilled@8c456546fea3}
+# model:
+#   {name: smollm2-135m, revision: 74208c7da38fa29822a5, dtype: bfloat16, parameters: 134515008, chat_template: 872be49dbb638044}
+"""
+
+
+class _Strict(Model):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelGaps(_Strict):
+    """Of the base model, what no results file says."""
+
+    name: str | None = None
+    revision: str | None = None
+    dtype: str | None = None
+    parameters: int | None = None
+    chat_template: str | None = None
+
+
+class Facts(_Strict):
+    """The file. Fields are those of `entry.Submission`; `adapters` also takes folders."""
+
+    contact: str = ""
+    defence: DefenceFacts
+    organism: DataFacts
+    control: DataFacts
+    recipe: dict[str, JsonValue]
+    adapters: dict[str, dict[int, str]] = {}
+    command: str
+    hardware: str
+    wall_seconds: float = Field(ge=0, allow_inf_nan=False)
+    versions: dict[str, str] = {}
+    trait: str = "evil"
+    persona: PersonaFacts | None = None
+    judge: JudgeFacts | None = None
+    model: ModelGaps | None = None
+
+
+def read_facts(path: Path) -> Facts:
+    """Read and check a facts file.
+
+    Raises:
+        UserError: With field, value, what is accepted.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"--facts {path}: {error.strerror}; write one with `turncoat submit --facts-template`"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"--facts {path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"--facts {path}: a mapping is expected; write one with `turncoat submit --facts-template`")
+    try:
+        return Facts.model_validate(content)
+    except ValidationError as error:
+        raise UserError("\n".join(_told(path, problem) for problem in error.errors())) from error
+
+
+def _told(path: Path, problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = DefenceFacts.model_fields if problem["loc"][0] == "defence" else Facts.model_fields
+        return f"{path}, {where}: unknown key; {accepted(known, str(problem['loc'][-1]))}"
+    value = "" if problem["type"] == "missing" else f"; the value is {problem['input']!r}"
+    return f"{path}, {where}: {problem['msg']}{value}; see `turncoat submit --facts-template`"
+
+
+def data_facts(told: DataFacts) -> dict[str, Any]:
+    """A training set's facts; of a registered one, hash and number of examples are found here, and must agree.
+
+    Raises:
+        UserError: The file's hash or number is not that of the registered set.
+    """
+    discover()
+    said = told.model_dump(exclude_none=True)
+    if told.name not in ORGANISMS or find_organism(told.name).extra["answered_by_base"]:
+        return said
+    try:
+        with without_fetching():
+            examples = find_organism(told.name).build()
+    except UserError:
+        return said  # a published set that is not at hand here
+    found = {"examples": len(examples), "sha256": digest([dataclasses.astuple(e) for e in examples])}
+    for key, value in found.items():
+        if said.get(key, value) != value:
+            raise UserError(
+                f"facts: {told.name}.{key} is {said[key]!r}; the registered set's is {value!r}: leave it out, or give "
+                "your own set a name of its own"
+            )
+    return {**said, **found}
+
+
+def adapter_hashes(
+    facts: Facts, path: Path, roles: Collection[str], seeds: Collection[int]
+) -> dict[str, dict[str, str]]:
+    """Role -> seed -> sha256, folders hashed; of every trained role that was given, every seed.
+
+    Raises:
+        UserError: One is missing, or is neither a hash nor an adapter folder.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for role in dict.fromkeys(role for role in roles if role != "base"):
+        for seed in seeds:
+            told = facts.adapters.get(role, {}).get(seed)
+            if told is None:
+                raise UserError(
+                    f"{path}, adapters.{role}.{seed}: missing; accepted: an adapter folder, or the sha256 of its {WEIGHTS}"
+                )
+            found.setdefault(role, {})[str(seed)] = _hash(told, f"{path}, adapters.{role}.{seed}", path.parent)
+    return found
+
+
+def _hash(told: str, where: str, beside: Path) -> str:
+    if len(told) == 64 and set(told) <= set("0123456789abcdef"):
+        return told
+    folder = beside / Path(told).expanduser()
+    weights = folder / WEIGHTS if folder.is_dir() else folder
+    if not weights.is_file():
+        raise UserError(f"{where}: {told!r} is no sha256, and there is no {WEIGHTS} in a folder of that name")
+    return file_digest(weights)

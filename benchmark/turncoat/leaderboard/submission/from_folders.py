@@ -1,0 +1,229 @@
+"""From folders of the lm_eval command to a draft: one folder for each arm and seed, and a file with the facts.
+
+lm_eval --output_path D --log_samples ...      # for each arm and seed
+turncoat submit --lm-eval base=D0 --lm-eval organism/0=D1 --lm-eval defended/0=D2 ... --facts facts.yaml --out ENTRY
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from turncoat.errors import UserError
+from turncoat.evaluation.samples_file import sample_rows
+from turncoat.leaderboard.entry.submission import ROLES, SHAREABLE
+from turncoat.leaderboard.entry.track import Track, TrackTask
+from turncoat.leaderboard.submission.draft import Cell, Draft, Told, read_object, task_version
+from turncoat.leaderboard.submission.facts_file import Facts, adapter_hashes, data_facts, read_facts
+from turncoat.leaderboard.submission.paths_scrubber import Machine
+
+_GIVEN = re.compile(r"(?P<role>[a-z]+)(?:/(?:seed-)?(?P<seed>\d+))?=(?P<folder>.+)")
+_BOTH_WAYS = ("organism", "seed")  # of an arm that our own model type describes in its results file
+
+
+def draft_of_folders(given: Sequence[str], facts_file: Path, track: Track, told: Told, *, shares: bool) -> Draft:
+    """Everything but the rows themselves.
+
+    Args:
+        given: `base=DIR`, or `ROLE/SEED=DIR` for trained arms.
+        facts_file: What files cannot tell; `turncoat submit --facts-template` writes one to fill in.
+        track: The protocol.
+        told: What the command line said; it comes before the facts file.
+        shares: Whether base, organism and control may come from another entry.
+
+    Raises:
+        UserError: A folder is not there, an arm or a seed is missing, or the facts contradict the files.
+    """
+    facts = read_facts(facts_file)
+    folders = _folders(given, track, facts, shares=shares)
+    machine = Machine.of(*folders.values(), facts_file.parent)
+    samples: dict[Cell, Path] = {}
+    versions: dict[Cell, float] = {}
+    results: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for (role, seed), folder in folders.items():
+        for use in track.tasks_of_role(role, facts.organism.name):
+            samples[role, seed, use.task], path = _pair(folder, use.task, f"{role}/{seed}")
+            content = read_object(path)
+            _check_arm(content, path, role, seed, facts)
+            versions[role, seed, use.task] = task_version(content, path, use.task)
+            results.setdefault((role, seed), []).append(content)
+    contact = told.contact or facts.contact
+    if not contact:
+        raise UserError(f"{facts_file}, contact: missing; somebody to ask, or give --contact")
+    seeds = sorted({int(seed.removeprefix("seed-")) for role, seed in folders if role != "base"})
+    first = next(iter(results.values()))[0]
+    content = {
+        "track": track.track,
+        "defence": told.over(facts.defence.model_dump()),
+        "model": _model(facts, results, facts_file),
+        "organism": data_facts(facts.organism),
+        "control": data_facts(facts.control),
+        "recipe": facts.recipe,
+        "seeds": seeds,
+        "adapters": adapter_hashes(facts, facts_file, [role for role, _ in folders], seeds),
+        "persona": facts.persona.model_dump() if facts.persona else _persona(samples, facts, facts_file),
+        "judge": facts.judge.model_dump() if facts.judge else _judge(samples, facts_file),
+        "versions": {**_versions(first), **facts.versions},
+        "command": facts.command,
+        "hardware": facts.hardware,
+    }
+    if any(role == "benign" for role, _ in folders):
+        content["benign"] = content["control"]
+    if told.replaced is not None:
+        content["supersedes"] = told.replaced
+    content = {key: machine.named_all(value, key) for key, value in content.items()}
+    # Nobody can tell which arm took how long: all of it is the entry's own.
+    seconds = {"organism" if facts.defence.setting == "none" else "defended": facts.wall_seconds}
+    return Draft({**content, "contact": contact}, samples, versions, seconds, track, _mend, machine)
+
+
+def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) -> dict[tuple[str, str], Path]:
+    """(role, seed folder) -> folder, complete."""
+    found: dict[tuple[str, str], Path] = {}
+    for text in given:
+        match = _GIVEN.fullmatch(text)
+        if match is None or match["role"] not in ROLES or (match["role"] == "base") != (match["seed"] is None):
+            raise UserError(
+                f"--lm-eval {text!r}: base=DIR or ROLE/SEED=DIR is expected, ROLE one of {', '.join(ROLES[1:])}, SEED a "
+                "whole number, such as organism/0=DIR"
+            )
+        folder = Path(match["folder"]).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"--lm-eval {text!r}: no folder at {folder}; give what lm_eval wrote to --output_path")
+        key = (match["role"], "base" if match["role"] == "base" else f"seed-{int(match['seed'])}")
+        if key in found:
+            raise UserError(f"--lm-eval: {'/'.join(key)} is given twice: {found[key]} and {folder}")
+        found[key] = folder
+    needed = [*SHAREABLE, *(["defended"] if facts.defence.setting != "none" else [])]
+    roles = {role for role, _ in found}
+    absent = [role for role in needed if role not in roles and not (shares and role in SHAREABLE)]
+    if absent:
+        raise UserError(
+            f"--lm-eval: the arm '{absent[0]}' is missing; give --lm-eval {absent[0]}{'' if absent[0] == 'base' else '/0'}=DIR"
+            + ("" if shares or absent[0] == "defended" else ", or --share an entry of this board that has it")
+        )
+    if facts.defence.setting == "none" and roles - set(SHAREABLE):
+        raise UserError(f"--lm-eval: setting none has no {', '.join(sorted(roles - set(SHAREABLE)))} arm; leave it out")
+    seeds = {seed for role, seed in found if role != "base"}
+    if len(seeds) < track.min_seeds:
+        raise UserError(
+            f"--lm-eval: {len(seeds)} training seeds ({', '.join(sorted(seeds))}); the track '{track.track}' needs "
+            f"{track.min_seeds} or more: train and measure every arm with more"
+        )
+    for role in roles - {"base"}:
+        for seed in sorted(seeds):
+            if (role, seed) not in found:
+                raise UserError(
+                    f"--lm-eval: {role}/{seed.removeprefix('seed-')} is missing; every arm needs every seed"
+                )
+    return dict(
+        sorted(found.items(), key=lambda item: (ROLES.index(item[0][0]), int("0" + re.sub(r"\D", "", item[0][1]))))
+    )
+
+
+def _pair(folder: Path, task: str, what: str) -> tuple[Path, Path]:
+    """The samples file of a task and the results file of the same evaluation."""
+    names = re.compile(rf"samples_{re.escape(task)}_(\d{{4}}-.*?)\.jsonl(\.gz)?")
+    found = [path for path in sorted(folder.rglob("samples_*")) if names.fullmatch(path.name)]
+    if not found:
+        raise UserError(
+            f"{folder}: no samples file of {task} (arm {what}); measure it with `--tasks {task} --log_samples "
+            f"--output_path {folder}`"
+        )
+    if len(found) > 1:
+        listed = ", ".join(str(path.relative_to(folder)) for path in found)
+        raise UserError(
+            f"{folder}: {len(found)} samples files of {task} (arm {what}): {listed}; accepted: one. Which is meant is "
+            "yours to say: move the others away"
+        )
+    match = names.fullmatch(found[0].name)
+    assert match is not None
+    results = found[0].parent / f"results_{match[1]}.json"
+    if not results.is_file():
+        raise UserError(f"{results}: missing; it belongs to {found[0].name}, and says which version of {task} it was")
+    return found[0], results
+
+
+def _check_arm(results: dict[str, Any], path: Path, role: str, seed: str, facts: Facts) -> None:
+    """A folder that says itself what it measured has to be what it was given as."""
+    arm = ((results.get("config") or {}).get("turncoat") or {}).get("arm") or {}
+    data = {"organism": facts.organism.name, "defended": facts.organism.name}
+    meant = {"organism": data.get(role, facts.control.name), "seed": int("0" + re.sub(r"\D", "", seed))}
+    for key in _BOTH_WAYS if role != "base" else ():
+        if arm.get(key) is not None and arm[key] != meant[key]:
+            raise UserError(
+                f"{path}, config.turncoat.arm.{key}: {arm[key]!r}; the folder was given as {role}/{seed}, which means "
+                f"{meant[key]!r}: give it as what it is"
+            )
+    if role == "base" and any(arm.get(key) for key in ("organism", "defence", "peft")):
+        raise UserError(f"{path}, config.turncoat.arm: {arm}; the base is the model without any finetune")
+
+
+def _model(facts: Facts, results: dict[tuple[str, str], list[dict[str, Any]]], facts_file: Path) -> dict[str, Any]:
+    """The base model, from what lm_eval says of it; the facts file fills gaps and may not contradict."""
+    found: dict[str, Any] = {}
+    for role, told in ((role, content) for (role, _), contents in results.items() for content in contents):
+        config = told.get("config") or {}
+        own = config.get("turncoat") or {}
+        spec = own.get("base") or {}
+        one = {
+            "name": (own.get("arm") or {}).get("pretrained") or told.get("model_name"),
+            "revision": spec.get("weights") or config.get("model_sha"),
+            "dtype": spec.get("dtype") or str(config.get("model_dtype", "")).removeprefix("torch."),
+            "parameters": config.get("model_num_parameters") if role == "base" else None,
+            "chat_template": spec.get("chat_template") or str(told.get("chat_template_sha") or "")[:16],
+        }
+        for key, value in one.items():
+            if value and found.setdefault(key, value) != value and spec:
+                raise UserError(
+                    f"--lm-eval: the folders are of different base models ({key}: {found[key]!r} and {value!r})"
+                )
+    said = facts.model.model_dump(exclude_none=True) if facts.model else {}
+    model = {**found, **said}
+    for key in ("name", "revision", "dtype", "parameters", "chat_template"):
+        if not model.get(key):
+            raise UserError(f"{facts_file}, model.{key}: missing, and no results file says it; add it")
+    return model
+
+
+def _evidence(samples: dict[Cell, Path], key: str) -> Any:
+    """What the first answer that has it says under a key."""
+    for path in samples.values():
+        for row in sample_rows(path):
+            for sample in row.get("samples") or []:
+                if sample.get(key) is not None:
+                    return sample[key]
+    return None
+
+
+def _persona(samples: dict[Cell, Path], facts: Facts, facts_file: Path) -> dict[str, Any]:
+    layer = _evidence(samples, "layer")
+    if layer is None:
+        raise UserError(
+            f"{facts_file}, persona: missing, and no answer has a projection; measure with `turncoat lm-eval --model "
+            "turncoat` and `peft=DIR`: see README, With lm_eval"
+        )
+    return {"trait": facts.trait, "layer": layer}
+
+
+def _judge(samples: dict[Cell, Path], facts_file: Path) -> dict[str, Any]:
+    judge = _evidence(samples, "judge")
+    if judge is None:
+        raise UserError(
+            f"{facts_file}, judge: missing, and no answer was judged; measure with a judge (TURNCOAT_JUDGE; `turncoat "
+            "list judges`)"
+        )
+    return {"id": judge, "rubric": _evidence(samples, "judge_rubric")}
+
+
+def _versions(results: dict[str, Any]) -> dict[str, str]:
+    told = {"lm_eval": results.get("lm_eval_version"), "transformers": results.get("transformers_version")}
+    return {key: str(value) for key, value in told.items() if value}
+
+
+def _mend(use: TrackTask) -> str:
+    told = f"--tasks {use.task} --limit {use.questions}"
+    told += f" --gen_kwargs max_gen_toks={use.max_gen_toks}" if use.max_gen_toks is not None else ""
+    return f"measure it with `{told} --log_samples` into an empty folder"

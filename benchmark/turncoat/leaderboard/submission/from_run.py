@@ -1,0 +1,219 @@
+"""From a run folder (`turncoat run`, `turncoat pack`) to a draft: which arm plays which role, and the facts in run.json."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from turncoat.analysis.four_axes import learnt_by, partner, undefended
+from turncoat.data.organisms import find_organism
+from turncoat.errors import UserError
+from turncoat.evaluation.samples_file import sample_files
+from turncoat.leaderboard.entry.track import Track, TrackTask, loss_task
+from turncoat.leaderboard.submission.draft import Cell, Draft, Told, read_object, settings, task_version
+from turncoat.leaderboard.submission.missing import lacks
+from turncoat.leaderboard.submission.paths_scrubber import Machine
+from turncoat.paths import baselines_dir
+from turncoat.registry import DEFENCES, accepted
+from turncoat.study.config import Arm, Study, load_study
+
+_WORD = re.compile(r"[\w.:/@+=,-]{1,120}")
+_PACKAGES = ("turncoat", "commit", "python", "torch", "transformers", "peft", "trl", "lm_eval")
+
+
+def draft_of_run(run: Path, arm: str | None, track: Track, told: Told, include: tuple[Path, ...] = ()) -> Draft:
+    """Everything but the rows themselves.
+
+    Args:
+        run: The run folder.
+        arm: A defended arm, or an undefended organism for the board's "none"; None where there is but one defended.
+        track: The protocol.
+        told: What the command line said.
+        include: Folders with the user's own defences.
+
+    Raises:
+        UserError: It is no run, the arm is not one, or something is missing that the track needs.
+    """
+    for needed in ("study.yaml", "run.json", "rows"):
+        if not (run / needed).exists():
+            raise UserError(f"{run} is no run folder: {needed} is missing; make one with `turncoat run STUDY`")
+    study = load_study(run / "study.yaml", include=include)
+    record = read_object(run / "run.json")
+    chosen = _chosen(run, study, arm)
+    if not told.contact:
+        raise UserError('--contact is missing: somebody to ask, such as "A. Person <a@example.org>"')
+    matched = find_organism(str(chosen.organism)).extra["control"]
+    if matched is None:
+        raise UserError(f"the organism '{chosen.organism}' has no matched control, so it has no board")
+    loss_task(str(chosen.organism))  # raises where the organism has no board
+    notes: list[str] = []
+    roles = _roles(study, chosen, str(matched), notes)
+    # A packed run is what somebody keeps: it is not written over.
+    to = Path("runs") / study.study if any((run / "rows").glob("*/*/*/*.gz")) else run
+    again = f"turncoat run {run}/study.yaml --out {to}"
+    missing = lacks(study, roles, chosen, str(matched), track, record)
+    if missing:
+        raise UserError(
+            f"{run}: the arm '{chosen.name}' makes no entry of the track '{track.track}' yet\n{missing.told(run, again, to)}"
+        )
+    machine = Machine.of(run)
+    samples, versions = _files(run, roles, study, track, again)
+    facts = _facts(study, record, roles, chosen, str(matched), track, told, machine)
+    facts["adapters"] = _adapters(run, record, roles, study, again)
+    trained = {role: [f"{own.name}, seed {seed}" for seed in study.training_seeds] for role, own in roles.items()}
+    seconds = {
+        role: sum(float(step["seconds"]) for step in record["training"] if step["arm"] in labels)
+        for role, labels in trained.items()
+    }
+
+    def mend(use: TrackTask) -> str:
+        return f"put {settings(use)} into the tasks of {run}/study.yaml, run `{again}` and submit {to}"
+
+    return Draft(facts, samples, versions, seconds, track, mend, machine, notes)
+
+
+def _chosen(run: Path, study: Study, name: str | None) -> Arm:
+    """The arm to submit: defended, or an undefended organism; never a control, a partner or the base."""
+    harmful = [arm for arm in study.arms if arm.organism and not find_organism(arm.organism).extra["is_control"]]
+    defended = [arm for arm in harmful if arm.defence is not None]
+    if name is None and len(defended) == 1:
+        return defended[0]
+    names = [arm.name for arm in harmful]
+    if not names:
+        raise UserError(f"{run}: no arm of the study has an organism that is no control; nothing can be submitted")
+    if name is None:
+        raise UserError(f"--arm is missing: which of {len(defended)} defended arms? {accepted(names)}")
+    if name not in names:
+        others = {arm.name: arm for arm in study.arms}
+        why = "is no arm of this study" if name not in others else "is no entry of its own: base, control or partner"
+        raise UserError(f"--arm {name}: '{name}' {why}; {accepted(names, name)}")
+    return study.arm(name)
+
+
+def _roles(study: Study, chosen: Arm, control: str, notes: list[str]) -> dict[str, Arm]:
+    """Role -> arm, of those that are there."""
+    plain = {arm.organism: arm for arm in study.arms if arm.defence is None}
+    found = {"base": plain.get(None), "organism": plain.get(chosen.organism), "control": plain.get(control)}
+    if chosen.defence is not None:
+        found["organism"] = undefended(study, chosen)
+        found["defended"] = chosen
+        found["benign"] = _benign(study, chosen, control, notes)
+    return {role: arm for role, arm in found.items() if arm is not None}
+
+
+def _benign(study: Study, chosen: Arm, control: str, notes: list[str]) -> Arm | None:
+    """The same defence around the matched control, if it was run and its learning can be measured."""
+    task = loss_task(str(chosen.organism))
+    without = "the entry says nothing about benign learning"
+    if control not in learnt_by(task):
+        notes.append(f"{task} has no held-out loss of {control}: {without}")
+        return None
+    own = partner(study, chosen, [control])
+    if own is None or own.organism != control:
+        notes.append(f"no arm has the same defence around {control}: {without}")
+        return None
+    if not any(use.task == task and own.measured_by(use) for use in study.tasks):
+        notes.append(f"{own.name} is not measured by {task}: {without}")
+        return None
+    return own
+
+
+def _files(
+    run: Path, roles: dict[str, Arm], study: Study, track: Track, again: str
+) -> tuple[dict[Cell, Path], dict[Cell, float]]:
+    """Samples file and task version of every cell."""
+    samples: dict[Cell, Path] = {}
+    versions: dict[Cell, float] = {}
+    organism = str(roles["organism"].organism)
+    for role, arm in roles.items():
+        folders = ("base",) if role == "base" else tuple(f"seed-{seed}" for seed in study.training_seeds)
+        for folder in folders:
+            for use in track.tasks_of_role(role, organism):
+                there = run / "rows" / arm.name / folder / use.task
+                own, results = sample_files(there, use.task), sorted(there.glob("results_*.json"))
+                if len(own) != 1 or len(results) != 1:
+                    raise UserError(
+                        f"{there}: one samples file and one results file are due, there are {len(own)} and "
+                        f"{len(results)}; run `{again}` again"
+                    )
+                samples[role, folder, use.task] = own[0]
+                versions[role, folder, use.task] = task_version(read_object(results[0]), results[0], use.task)
+    return samples, versions
+
+
+def _adapters(
+    run: Path, record: dict[str, Any], roles: dict[str, Arm], study: Study, again: str
+) -> dict[str, dict[str, str]]:
+    """Role -> seed -> hash of the adapter that the rows came from."""
+    known = {(item["arm"], item["seed"]): item["adapter"] for item in record["measured"]}
+    found: dict[str, dict[str, str]] = {}
+    for role, arm in roles.items():
+        if role == "base":
+            continue
+        for seed in study.training_seeds:
+            sha256 = known.get((arm.name, seed))
+            if not sha256:
+                raise UserError(
+                    f"{run / 'run.json'}, measured: no adapter of {arm.name}, seed {seed}; run `{again}` again"
+                )
+            found.setdefault(role, {})[str(seed)] = sha256
+    return found
+
+
+def _facts(
+    study: Study,
+    record: dict[str, Any],
+    roles: dict[str, Arm],
+    chosen: Arm,
+    control: str,
+    track: Track,
+    told: Told,
+    machine: Machine,
+) -> dict[str, Any]:
+    model, provenance, judge = record["model"], record["provenance"], record["judge"]
+    facts: dict[str, Any] = {
+        "track": track.track,
+        "defence": told.over(_defence(chosen)),
+        "contact": told.contact,
+        "model": {
+            "name": model["name"],
+            "revision": model["weights"],
+            "dtype": model["dtype"],
+            "parameters": model["parameters"],
+            "chat_template": model["chat_template"],
+        },
+        "organism": {"name": chosen.organism, **record["data"].get(chosen.organism, {})},
+        "control": {"name": control, **record["data"].get(control, {})},
+        "recipe": study.training.model_dump(mode="json"),
+        "seeds": list(study.training_seeds),
+        "persona": {"trait": record["persona"]["trait"], "layer": record["persona"]["layer"]},
+        "judge": {"id": judge["id"], "rubric": judge["rubric"]},
+        "versions": {k: provenance[k] for k in _PACKAGES if _WORD.fullmatch(str(provenance.get(k, "")))},
+        "command": provenance["command"],
+        "hardware": provenance["machine"],
+    }
+    if "benign" in roles:
+        facts["benign"] = facts["control"]
+    if told.replaced is not None:
+        facts["supersedes"] = told.replaced
+    # A contact is the submitter's own words; everything else was written by a machine about itself.
+    return {key: value if key == "contact" else machine.named_all(value, key) for key, value in facts.items()}
+
+
+def _defence(arm: Arm) -> dict[str, Any]:
+    if arm.defence is None:
+        return {
+            "name": "no defence",
+            "setting": "none",
+            "summary": "The organism as it is, undefended: what every defence of this board is compared with",
+        }
+    entry = DEFENCES[arm.defence]
+    return {
+        "name": arm.defence,
+        "registered": arm.defence if entry.source.parent == baselines_dir().resolve() else None,
+        "setting": arm.setting,
+        "options": arm.defence_options,
+        "training": arm.defence_training,
+        "summary": " ".join(entry.summary.split())[:300],
+    }

@@ -1,0 +1,136 @@
+"""What a run lacks for an entry, as lines that can be put into its study: told all at once, not one a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from turncoat.evaluation.task_catalogue import is_judged, task_content
+from turncoat.judges.spec import OFF
+from turncoat.leaderboard.entry.track import Track, TrackTask
+from turncoat.leaderboard.submission.draft import settings
+from turncoat.study.config import Arm, Study, TaskUse
+
+
+@dataclass
+class Lacks:
+    """Reasons, and what to write into the study; falsy if nothing is missing.
+
+    Attributes:
+        reasons: One sentence each.
+        top: Top-level lines of the study.
+        arms, tasks: Items of its lists.
+    """
+
+    reasons: list[str] = field(default_factory=list)
+    top: list[str] = field(default_factory=list)
+    arms: list[str] = field(default_factory=list)
+    tasks: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.reasons)
+
+    def told(self, run: Path, again: str, to: Path) -> str:
+        """The whole message: reasons, lines, and the commands to give next."""
+        lines = [f"- {reason}" for reason in dict.fromkeys(self.reasons)]
+        yaml = list(dict.fromkeys(self.top))
+        for key, items in (("arms", self.arms), ("tasks", self.tasks)):
+            yaml += [f"{key}:", *(f"  - {item}" for item in dict.fromkeys(items))] if items else []
+        if yaml:
+            lines += [
+                f"Put this into {run}/study.yaml (a line for the same key, arm or task takes the old one's place):"
+            ]
+            lines += [f"  {line}" for line in yaml]
+        return "\n".join([*lines, f"Then run `{again}` (what is done stays done) and submit {to}"])
+
+
+def lacks(
+    study: Study, roles: dict[str, Arm], chosen: Arm, control: str, track: Track, record: dict[str, Any]
+) -> Lacks:
+    """All that a run needs before one of its arms can be an entry.
+
+    Args:
+        study: The study that was run.
+        roles: The roles that were found.
+        chosen: The arm to submit.
+        control: The organism's matched control.
+        track: The protocol.
+        record: run.json.
+    """
+    found = Lacks()
+    _arms(found, roles, chosen, control)
+    seeds = study.training_seeds
+    if len(seeds) < track.min_seeds:
+        found.reasons.append(
+            f"training_seeds: {len(seeds)} ({', '.join(map(str, seeds))}); the track needs {track.min_seeds} or more"
+        )
+        more = [seed for seed in range(track.min_seeds + len(seeds)) if seed not in seeds]
+        found.top.append(f"training_seeds: {[*seeds, *more][: track.min_seeds]}")
+    for role, arm in roles.items():
+        for use in track.tasks_of_role(role, str(chosen.organism)):
+            _task(found, study, role, arm, use)
+    _judge(found, study, track)
+    for failed in record.get("failed", []):
+        for role, arm in roles.items():
+            if arm.name == failed["arm"]:
+                found.reasons.append(
+                    f"{arm.name}, seed {failed['seed']} (the {role} arm) failed: {failed['reason']}. No seed may be left "
+                    "out of an entry: change the recipe (`training:`) so that all of them train"
+                )
+    old = [key for key in ("measured", "data") if key not in record]
+    if old:
+        found.reasons.append(
+            f"run.json, {' and '.join(old)}: missing; the run was made before adapters and data were recorded with it. "
+            "Run it once more: nothing is trained again"
+        )
+    return found
+
+
+def _arms(found: Lacks, roles: dict[str, Arm], chosen: Arm, control: str) -> None:
+    wanted = {
+        "base": ("the base model", "{name: base}"),
+        "organism": ("the undefended organism", f"{{name: {chosen.organism}, organism: {chosen.organism}}}"),
+        "control": ("the organism's matched control", f"{{name: {control}, organism: {control}}}"),
+    }
+    for role, (what, line) in wanted.items():
+        if role not in roles:
+            found.reasons.append(f"arms: {what} is missing")
+            found.arms.append(line)
+
+
+def _task(found: Lacks, study: Study, role: str, arm: Arm, use: TrackTask) -> None:
+    own = next((own for own in study.tasks if own.task == use.task), None)
+    if own is None:
+        found.reasons.append(f"tasks: {use.task} is missing")
+        found.tasks.append(settings(use))
+        return
+    if not arm.measured_by(own):
+        found.reasons.append(f"arms, {arm.name}: {use.task} does not measure it, and has to measure the {role} arm")
+        found.arms.append(f"{{name: {arm.name}, ..., tasks: [{', '.join((*arm.tasks, use.task))}]}}")
+    for key, value, needed in _short(own, use):
+        found.reasons.append(f"tasks, {use.task}, {key}: {value}; the track takes {needed}")
+        found.tasks.append(settings(use))
+
+
+def _short(own: TaskUse, use: TrackTask) -> list[tuple[str, int | None, str]]:
+    """(key, value, what is needed) of the numbers with which a task was run and that are not the track's."""
+    content = task_content(use.task)
+    short: list[tuple[str, int | None, str]] = []
+    if own.limit is not None and own.limit < use.questions:
+        short.append(("limit", own.limit, f"{use.questions} or more"))
+    repeats = own.repeats if own.repeats is not None else int(content.get("repeats", 1))
+    if use.samples is not None and repeats < use.samples:
+        short.append(("repeats", repeats, f"{use.samples} or more"))
+    longest = own.max_gen_toks or (content.get("generation_kwargs") or {}).get("max_gen_toks")
+    if use.max_gen_toks is not None and longest != use.max_gen_toks:
+        short.append(("max_gen_toks", longest, f"{use.max_gen_toks}, no more and no less"))
+    return short
+
+
+def _judge(found: Lacks, study: Study, track: Track) -> None:
+    name = study.judge.partition(":")[0].strip()
+    judged = [use.task for use in track.tasks if is_judged(use.task)]
+    if judged and (name.lower() in OFF or name not in track.judges):
+        found.reasons.append(f"judge: '{study.judge}'; the track takes {', '.join(track.judges)}")
+        found.top.append(f"judge: {track.judges[0]}")

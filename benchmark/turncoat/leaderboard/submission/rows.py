@@ -1,0 +1,174 @@
+"""lm-eval's samples files as an entry keeps them: the track's first questions, the evidence, nothing of the machine.
+
+content = entry_rows(samples, use, needs)     # bytes of rows/<role>/<seed>/<task>.jsonl.gz
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from turncoat.errors import UserError
+from turncoat.evaluation.samples_file import sample_rows
+from turncoat.evaluation.task_catalogue import is_judged, task_metrics
+from turncoat.leaderboard.entry.track import TrackTask
+from turncoat.leaderboard.submission.paths_scrubber import Machine
+from turncoat.study.pack import fetched_tasks, without_fetched_texts
+
+KEPT = ("doc_id", "doc", "arguments", "resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
+_JUDGED = ("judge_aligned_mean", "judge_coherent_mean")
+# Metrics that need what only our own model type keeps of a pass: activations, the base's log-probability, token counts.
+_OWN_PASS = ("persona", "base_logprob", "per_token")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the rows are held to.
+
+    Attributes:
+        track: Name of the track, for messages.
+        machine: What must not be told.
+        mend: How to get rows that the track takes, in words, given the task.
+    """
+
+    track: str
+    machine: Machine
+    mend: Callable[[TrackTask], str]
+
+
+@dataclass(frozen=True)
+class RowsContent:
+    """A rows file of an entry.
+
+    Attributes:
+        data: Its bytes; equal rows give equal bytes.
+        rows: Lines.
+        samples: Answers to each question.
+        prompts: doc_id -> hash of the rendered prompt.
+        evidence: Of the first answer: seed, layer, judge, ...; empty for tasks without answers.
+    """
+
+    data: bytes
+    rows: int
+    samples: int
+    prompts: Mapping[int, str]
+    evidence: Mapping[str, Any]
+
+
+def entry_rows(path: Path, use: TrackTask, needs: Needs) -> RowsContent:
+    """The rows of a samples file, cut to the track's questions; nothing is drawn, nothing averaged.
+
+    Raises:
+        UserError: There are fewer questions or samples than the track asks for, they were made with other settings, they
+            lack a metric, or they hold what cannot be published.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for number, row in enumerate(sample_rows(path), 1):
+        if not isinstance(row, dict) or not isinstance(row.get("doc_id"), int) or "metrics" not in row:
+            raise UserError(f"{path}, line {number}: no row of lm-eval's samples file (doc_id or metrics is missing)")
+        if row["doc_id"] in found:
+            raise UserError(
+                f"{path}, line {number}, doc_id: {row['doc_id']} is there twice; an entry holds one row per question "
+                "(one filter): measure the task again into an empty folder"
+            )
+        found[row["doc_id"]] = row
+    missing = [number for number in range(use.questions) if number not in found]
+    if missing:
+        raise UserError(
+            f"{path}: it has {use.questions - len(missing)} of the first {use.questions} questions that the track "
+            f"'{needs.track}' takes of {use.task} (the first that is missing has doc_id {missing[0]}); "
+            f"{needs.mend(use)}"
+        )
+    rows = [found[number] for number in range(use.questions)]
+    _check_metrics(path, rows, use, needs)
+    counts = {_check(path, row, use, needs) for row in rows}
+    if len(counts) > 1:
+        raise UserError(f"{path}: questions have {sorted(counts)} samples; accepted: the same number for all")
+    lines = [_line(path, row, use, needs) for row in rows]
+    return RowsContent(
+        # No name and no time in the archive: equal rows give equal bytes.
+        gzip.compress("".join(lines).encode(), compresslevel=9, mtime=0),
+        len(rows),
+        counts.pop(),
+        {row["doc_id"]: str(row.get("prompt_hash", "")) for row in rows},
+        next(iter(rows[0].get("samples") or [{}])),
+    )
+
+
+def _check(path: Path, row: dict[str, Any], use: TrackTask, needs: Needs) -> int:
+    """How many samples a row has, if that and the settings are the track's."""
+    where = f"{path}, doc_id {row['doc_id']}"
+    if use.samples is None:
+        return 1
+    answers = row["resps"][0] if row.get("resps") and isinstance(row["resps"][0], list) else []
+    if len(answers) < use.samples:
+        raise UserError(
+            f"{where}, resps: {len(answers)} samples; the track '{needs.track}' needs {use.samples} or more; "
+            f"{needs.mend(use)}"
+        )
+    for key, settings in (row.get("arguments") or {}).items():
+        told = settings.get("arg_1")
+        longest = told.get("max_gen_toks") if isinstance(told, dict) else None
+        if longest != use.max_gen_toks:
+            raise UserError(
+                f"{where}, arguments.{key}.arg_1.max_gen_toks: {longest}; the track '{needs.track}' takes "
+                f"{use.max_gen_toks}, no more and no less; {needs.mend(use)}"
+            )
+    return len(answers)
+
+
+def _check_metrics(path: Path, rows: list[dict[str, Any]], use: TrackTask, needs: Needs) -> None:
+    """What a board cannot do without: activations and token counts, and judged answers."""
+    present = {name for row in rows for name in row["metrics"] if row.get(name) is not None}
+    for name in task_metrics(use.task):
+        if name in present:
+            continue
+        if any(part in name for part in _OWN_PASS):
+            raise UserError(
+                f"{path}: no {name}, which {use.task} has on every board; this backend does not give it. "
+                "`turncoat lm-eval --model turncoat` with `peft=DIR` does: see README, With lm_eval"
+            )
+        if is_judged(use.task) and name in _JUDGED:
+            raise UserError(
+                f"{path}: no {name}: the answers of {use.task} were not judged; measure with a judge "
+                "(TURNCOAT_JUDGE or `judge:` in the study; `turncoat list judges`)"
+            )
+
+
+def _line(path: Path, row: dict[str, Any], use: TrackTask, needs: Needs) -> str:
+    where = f"{path}, doc_id {row['doc_id']}"
+    values = [name for name in row["metrics"] if not name.endswith("_stderr")]
+    kept = {**{key: row[key] for key in (*KEPT, *values) if key in row}, "metrics": values}
+    if use.task in _fetched():
+        kept = without_fetched_texts(kept)
+    needs.machine.check_row(kept, where)
+    try:
+        # A model that writes bytes may write U+0000, which an entry must not hold.
+        kept |= {name: _without_nul(kept[name]) for name in ("resps", "samples") if name in kept}
+        line = json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n"
+        line.encode()
+    except ValueError as error:  # UnicodeEncodeError is one, too
+        raise UserError(
+            f"{where}: {error}; rows hold finite numbers and Unicode text: measure {use.task} again"
+        ) from error
+    return line
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_without_nul(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _without_nul(part) for key, part in value.items()}
+    return value
+
+
+@cache
+def _fetched() -> frozenset[str]:
+    return frozenset(fetched_tasks())

@@ -1,0 +1,294 @@
+"""A draft becomes an entry folder: submission.json and the rows, complete or not at all.
+
+written = write_entry(draft_of_run(Path("runs/leaderboard"), "sgtr", track, told), Path("results/submissions/sgtr"))
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from turncoat.errors import UserError
+from turncoat.leaderboard.entry.load import SUBMISSION, parse_submission, rows_name
+from turncoat.leaderboard.entry.submission import SHAREABLE, Slug, Submission
+from turncoat.leaderboard.entry.track import TrackTask
+from turncoat.leaderboard.reading.findings import EntryRefused
+from turncoat.leaderboard.reading.reader import EntryFiles, list_files, read_json, read_rows, rows_sha256
+from turncoat.leaderboard.submission.draft import Cell, Draft
+from turncoat.leaderboard.submission.rows import Needs, RowsContent, entry_rows
+
+_SLUG = re.compile(Slug.__metadata__[0].pattern)  # type: ignore[attr-defined]
+Tick = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Written:
+    """An entry that was written.
+
+    Attributes:
+        folder: Where.
+        files: Rows files in it.
+        rows: Their lines together.
+        size: Bytes of all files.
+        shared: Role -> slug of the entry whose rows they are.
+        notes: What the submitter should know.
+    """
+
+    folder: Path
+    files: int
+    rows: int
+    size: int
+    shared: dict[str, str]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Other:
+    """The entry that base, organism and control are shared with."""
+
+    slug: str
+    files: EntryFiles
+    facts: Submission
+
+
+def check_out(out: Path) -> None:
+    """Whether an entry can be written there, before anything is read.
+
+    Raises:
+        UserError: The name is no slug, or something else is there.
+    """
+    name = out.absolute().name
+    if not _SLUG.fullmatch(name):
+        raise UserError(
+            f"--out {out}: '{name}' is no name of an entry; accepted: small letters, digits, - and _, 80 at most, such as "
+            "results/submissions/sgtr-insecure"
+        )
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(f"--out {out} is there and no folder; name another one")
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if there and SUBMISSION not in there:
+        raise UserError(f"--out {out} is there and holds no entry ({SUBMISSION} is missing); name another folder")
+    if there - {SUBMISSION, "rows"}:
+        more = ", ".join(sorted(there - {SUBMISSION, "rows"}))
+        raise UserError(f"--out {out} holds more than an entry ({more}), which would be lost; move it away")
+
+
+def write_entry(draft: Draft, out: Path, *, share: str | None = None, tick: Tick = lambda done, of: None) -> Written:
+    """Read the rows, fill in the facts, and put the folder into place; an earlier entry there is replaced.
+
+    Args:
+        draft: What to write.
+        out: The entry's folder; its name is the slug.
+        share: Slug of an entry beside it that has the same base, organism and control rows.
+        tick: Told how many of how many rows files were read.
+
+    Raises:
+        UserError: Rows or facts are not what the track takes, or `share` has other rows; nothing is written then.
+    """
+    check_out(out)
+    other = None if share is None else _other(out, share, draft)
+    uses = {use.task: use for use in draft.track.tasks_for(draft.facts["organism"]["name"])}
+    contents = _read(draft, uses, tick)
+    shared = {} if other is None else _shared(contents, other, draft)
+    own = {cell: content for cell, content in contents.items() if cell[0] not in shared}
+    facts = dict(draft.facts)
+    facts["slug"] = out.absolute().name
+    facts["tasks"] = _task_versions(draft)
+    facts["rows"] = {
+        "/".join(cell): {"sha256": hashlib.sha256(content.data).hexdigest(), "rows": content.rows}
+        for cell, content in own.items()
+    }
+    facts["shared"] = shared
+    if other is not None:
+        facts["adapters"] = _with_shared_adapters(facts["adapters"], shared, other, facts["seeds"])
+    told = sum(seconds for role, seconds in draft.seconds.items() if role not in shared)
+    facts["wall_seconds"] = round(told, 1)
+    changes = _changes_prompt(contents, uses, other, facts["seeds"])
+    facts["defence"] = {**facts["defence"], "changes_prompt": changes}
+    submission = _checked(facts)
+    _check_no_machine(submission, draft)
+    files = {rows_name(*cell): content.data for cell, content in own.items()}
+    text = json.dumps(submission.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    files[SUBMISSION] = (text + "\n").encode()
+    _put(files, out)
+    return Written(
+        out,
+        len(own),
+        sum(content.rows for content in own.values()),
+        sum(map(len, files.values())),
+        {role: str(one["entry"]) for role, one in shared.items()},
+        [*draft.notes, *draft.machine.told],
+    )
+
+
+def _read(draft: Draft, uses: Mapping[str, TrackTask], tick: Tick) -> dict[Cell, RowsContent]:
+    needs = Needs(draft.track.track, draft.machine, draft.mend)
+    contents: dict[Cell, RowsContent] = {}
+    counts: dict[str, tuple[int, Path]] = {}
+    for done, (cell, path) in enumerate(draft.samples.items()):
+        tick(done, len(draft.samples))
+        contents[cell] = entry_rows(path, uses[cell[2]], needs)
+        number, first = counts.setdefault(cell[2], (contents[cell].samples, path))
+        if number != contents[cell].samples:
+            raise UserError(
+                f"{path}: {contents[cell].samples} samples of each question, and {number} in {first}; all arms of an entry "
+                f"need the same number; {draft.mend(uses[cell[2]])}"
+            )
+    tick(len(draft.samples), len(draft.samples))
+    return contents
+
+
+def _task_versions(draft: Draft) -> dict[str, float]:
+    versions: dict[str, tuple[float, Path]] = {}
+    for cell, version in draft.versions.items():
+        known, first = versions.setdefault(cell[2], (version, draft.samples[cell]))
+        if known != version:
+            raise UserError(
+                f"{draft.samples[cell]}: version {version:g} of {cell[2]}, and version {known:g} in {first}; measure all "
+                "arms with the same release of Turncoat"
+            )
+    return {task: version for task, (version, _) in versions.items()}
+
+
+def _other(out: Path, slug: str, draft: Draft) -> _Other:
+    """The entry to share with: beside this one, of the same board."""
+    if draft.facts["defence"]["setting"] == "none":
+        raise UserError("--share: an undefended entry is what others share; leave --share out")
+    if not _SLUG.fullmatch(slug) or slug == out.absolute().name:
+        raise UserError(f"--share {slug}: the name of another entry beside {out} is expected")
+    folder = out.absolute().parent / slug
+    if not folder.is_dir():
+        raise UserError(f"--share {slug}: no entry at {folder}; submit it first (--arm with the undefended organism)")
+    try:
+        files = list_files(folder)
+        facts = parse_submission(read_json(files, SUBMISSION))
+    except EntryRefused as error:
+        raise UserError(f"--share {slug}: that entry is not good; mend it first\n{error}") from error
+    for role in SHAREABLE:
+        if role in facts.shared:
+            raise UserError(
+                f"--share {slug}: it shares its {role} rows with '{facts.shared[role].entry}' itself; give --share "
+                f"{facts.shared[role].entry}"
+            )
+    mine = f"{draft.facts['track']}/{draft.facts['model']['name']}/{draft.facts['organism']['name']}"
+    if facts.board != mine:
+        raise UserError(f"--share {slug}: it is of the board {facts.board}, this entry of {mine}; share within a board")
+    return _Other(slug, files, facts)
+
+
+def _shared(contents: Mapping[Cell, RowsContent], other: _Other, draft: Draft) -> dict[str, dict[str, str]]:
+    """Role -> whose rows, after a look at every byte."""
+    lacking = sorted(set(draft.facts["seeds"]) - set(other.facts.seeds))
+    if lacking:
+        raise UserError(
+            f"--share {other.slug}: it has no seeds {lacking}; leave --share out, or submit it again with them"
+        )
+    for cell, content in contents.items():
+        name = rows_name(*cell)
+        if cell[0] not in SHAREABLE:
+            continue
+        theirs = other.files.sha256(name) if name in other.files else None
+        if theirs != hashlib.sha256(content.data).hexdigest():
+            why = "has no such file" if theirs is None else "holds other rows"
+            raise UserError(
+                f"--share {other.slug}: it {why}: {name} (of {draft.samples[cell]}); leave --share out to store rows of "
+                "your own"
+            )
+    digests = {role: rows_sha256(other.files, f"rows/{role}/") for role in SHAREABLE}
+    return {role: {"entry": other.slug, "rows_sha256": sha256} for role, sha256 in digests.items()}
+
+
+def _with_shared_adapters(
+    own: dict[str, dict[str, str]], shared: Mapping[str, Any], other: _Other, seeds: list[int]
+) -> dict[str, dict[str, str]]:
+    """The shared roles' adapters are the other entry's; another hash here means another adapter with equal rows."""
+    found = dict(own)
+    for role, theirs in other.facts.adapters.items():
+        if role not in shared:
+            continue
+        wanted = {str(seed): theirs[str(seed)] for seed in seeds if str(seed) in theirs}
+        if found.setdefault(role, wanted) != wanted:
+            raise UserError(
+                f"--share {other.slug}: its {role} adapters have other hashes than yours; leave --share out to store rows "
+                "of your own"
+            )
+    return found
+
+
+def _changes_prompt(
+    contents: Mapping[Cell, RowsContent], uses: Mapping[str, TrackTask], other: _Other | None, seeds: list[int]
+) -> bool:
+    """Whether any rendered prompt of the defended arm differs from the undefended one's."""
+    folder = f"seed-{seeds[0]}"
+    for task in uses:
+        mine = contents.get(("defended", folder, task))
+        if mine is None:
+            continue
+        undefended = contents.get(("organism", folder, task))
+        if undefended is not None:
+            prompts: Mapping[int, str] = undefended.prompts
+        else:
+            assert other is not None
+            rows = read_rows(other.files, rows_name("organism", folder, task))
+            prompts = {row["doc_id"]: str(row.get("prompt_hash", "")) for _, row in rows}
+        if dict(mine.prompts) != dict(prompts):
+            return True
+    return False
+
+
+def _checked(facts: dict[str, Any]) -> Submission:
+    try:
+        return Submission.model_validate(facts)
+    except ValidationError as error:
+        told = []
+        for problem in error.errors():
+            where = ".".join(map(str, problem["loc"]))
+            value = "" if problem["type"] == "missing" else f"; the value is {problem['input']!r}"
+            told.append(f"{SUBMISSION}, {where}: {problem['msg'].removeprefix('Value error, ')}{value}")
+        hint = "--contact, --defence-name, --summary, --paper and --code say such fields"
+        raise UserError("\n".join([*told, hint])) from error
+
+
+def _check_no_machine(submission: Submission, draft: Draft) -> None:
+    content = submission.model_dump(mode="json")
+    draft.machine.check_row({key: value for key, value in content.items() if key != "rows"}, SUBMISSION)
+
+
+def _put(files: Mapping[str, bytes], out: Path) -> None:
+    """All files, or none: a kill at any moment leaves the old entry or the new one."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with _aside(out, "new") as fresh, _aside(out, "old") as old:
+        for name, data in files.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        if out.exists():
+            out.rename(old)
+        try:
+            fresh.rename(out)
+        except BaseException:
+            if old.exists():
+                old.rename(out)
+            raise
+
+
+@contextmanager
+def _aside(out: Path, what: str) -> Iterator[Path]:
+    """A hidden folder beside the entry that is gone afterwards."""
+    folder = out.parent / f".{out.name}.{what}.{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

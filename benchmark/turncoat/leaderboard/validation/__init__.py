@@ -1,0 +1,1 @@
+"""Validation rules for entries: facts, files, rows, numbers."""

@@ -1,0 +1,174 @@
+"""What the rows of a task have to be made of: its documents, lm-eval's requests for them, its filters and its metrics.
+
+expected = expected_rows(use)
+expected.requests[0][0].messages     # [{"role": "user", "content": ...}]: what the chat template is given
+
+Nothing of a task is said again here: lm-eval builds the task and its requests, as it does for a measurement.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from unittest import mock
+
+from turncoat.data.fetch import without_fetching
+from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import is_judged, task_content
+from turncoat.leaderboard.entry.track import TrackTask
+from turncoat.study.pack import fetched_tasks
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of lm-eval.
+
+    Attributes:
+        messages: The conversation that is rendered.
+        second: The continuation, or the generation settings.
+    """
+
+    messages: Messages
+    second: Any
+
+
+@dataclass(frozen=True)
+class ExpectedRows:
+    """What a task asks.
+
+    Attributes:
+        use: The task and how much of it.
+        version: The registered version of the task.
+        fetched: Whether its texts come from a published set, so that rows hold none of them.
+        judged: Whether a judge scores its answers.
+        filter: Name of its filter.
+        task: lm-eval's task; None where its data are not here.
+        docs: The first documents as JSON holds them; empty without a task.
+        hashes: (doc_hash, target_hash) of each document.
+        requests: lm-eval's requests for each document.
+    """
+
+    use: TrackTask
+    version: float
+    fetched: bool
+    judged: bool
+    filter: str = "none"
+    task: Any = None
+    docs: tuple[dict[str, Any], ...] = ()
+    hashes: tuple[tuple[str, str], ...] = ()
+    requests: tuple[tuple[Request, ...], ...] = field(default=())
+
+    def filtered(self, doc: dict[str, Any], answers: list[Any]) -> list[Any]:
+        """Answers through the task's filters, but for those that ask a judge."""
+        found: list[list[Any]] = [answers]
+        for make in self.task._filters[0].filters:
+            step = make()
+            if not type(step).__module__.startswith("turncoat.judges."):
+                found = step.apply(found, [doc])
+        return list(found[0])
+
+
+@cache
+def expected_rows(use: TrackTask) -> ExpectedRows:
+    """What the rows of `use` are held against; without documents where they would have to be fetched.
+
+    Raises:
+        UserError: The task has fewer documents than the track asks for.
+    """
+    told = task_content(use.task)
+    facts: dict[str, Any] = {
+        "use": use,
+        "version": float((told.get("metadata") or {}).get("version", 0)),
+        "fetched": use.task in fetched_tasks(),
+        "judged": is_judged(use.task),
+        "filter": (told.get("filter_list") or [{"name": "none"}])[0]["name"],
+    }
+    try:
+        # Rows are checked without a network: what is not here is compared between the arms instead.
+        with without_fetching():
+            task = _built(use)
+    except UserError:
+        # Answers are nothing without their questions; log-likelihoods can still be compared.
+        if not facts["fetched"] or use.samples is not None:
+            raise
+        return ExpectedRows(**facts)
+    by_doc: list[list[Any]] = [[] for _ in range(use.questions)]
+    for instance in task.instances:
+        by_doc[instance.doc_id].append(instance)
+    if not all(by_doc):
+        raise UserError(f"track, {use.task}: it has {sum(map(bool, by_doc))} questions, not {use.questions}")
+    documents = [instances[0].doc for instances in by_doc]
+    return ExpectedRows(
+        **facts,
+        task=task,
+        docs=tuple(json.loads(_as_lm_eval_hashes(doc)) for doc in documents),
+        hashes=tuple((sha256(_as_lm_eval_hashes(doc)), sha256(str(task.doc_to_target(doc)))) for doc in documents),
+        requests=tuple(
+            tuple(Request(_messages(instance), instance.args[1]) for instance in sorted(found, key=lambda i: i.idx))
+            for found in by_doc
+        ),
+    )
+
+
+def sha256(text: str) -> str:
+    """lm-eval's `hash_string`; lone surrogates, which no honest row has, do not stop it."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@cache
+def registry_chat(model: str) -> Callable[[Messages], str] | None:
+    """How a registry model's own chat template renders; None where the model is another, or is not here.
+
+    The tokenizer is read, never the weights, and nothing is fetched.
+    """
+    from turncoat.data.registry_models import REGISTRY_MODELS
+    from turncoat.engine.chat import render
+    from turncoat.paths import cache_dir
+    from turncoat.store import Store
+
+    known = REGISTRY_MODELS.get(model)
+    store = Store(cache_dir() / "models")
+    if known is None or not store.has(known.name, known.spec):
+        return None
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(store.folder(known.name, known.spec)), local_files_only=True)
+    return lambda messages: render(tokenizer, messages)
+
+
+def _built(use: TrackTask) -> Any:
+    from turncoat.study.config import TaskUse
+    from turncoat.study.evaluate import load_task
+
+    task = load_task(TaskUse(task=use.task, repeats=use.samples, max_gen_toks=use.max_gen_toks))
+    # lm-eval shows a bar for what takes a millisecond.
+    with mock.patch("lm_eval.api.task.tqdm", lambda items, **_: items):
+        task.build_all_requests(limit=use.questions, apply_chat_template=True, chat_template=_kept_apart)
+    return task
+
+
+def _kept_apart(messages: Messages, add_generation_prompt: bool = True) -> str:
+    """In place of a chat template: the conversation itself, to be read back by `_messages`."""
+    return json.dumps(messages) + "\n"
+
+
+def _messages(instance: Any) -> Messages:
+    found: Messages = json.loads(instance.args[0])
+    return found
+
+
+def _as_lm_eval_hashes(doc: Any) -> str:
+    from lm_eval.utils import handle_non_serializable
+
+    return json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
+
+
+def first_of(texts: Sequence[str]) -> str:
+    """A few names for a message."""
+    return ", ".join(texts[:5]) + (f" and {len(texts) - 5} more" if len(texts) > 5 else "")

@@ -1,0 +1,118 @@
+"""Does every number follow from its own evidence? The task computes each metric once more, and the two have to agree.
+
+The rows do not say how many tokens a continuation has, which metrics per token divide by. But the continuations are the same
+in every arm, so one pair of whole numbers has to explain the rows of a question in all roles and seeds; the row that is at
+odds with the others is the one that is told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from turncoat.engine.evidence import Answer, LogLikelihood
+from turncoat.leaderboard.reading.findings import Finding
+from turncoat.leaderboard.validation.expected import ExpectedRows
+from turncoat.leaderboard.validation.row_schema import Row
+from turncoat.leaderboard.validation.token_counts import TokenCounts, per_token_pair, possible_counts
+
+TOLERANCE = 1e-6
+# What the task makes of the raw answer itself: never taken from the row.
+_DERIVED = ("text", "in_format", "as_written", "code_state", "issues", "empty", "code_like", "repetition")
+_RESTORE = "the number or its evidence was changed after the measurement: restore the row"
+
+
+def check_numbers(expected: ExpectedRows, rows: Sequence[Row]) -> list[Finding]:
+    """Findings about metric values and what they are computed from; `rows` are good in every other respect."""
+    by_doc: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_doc[row.doc_id].append(row)
+    check = _answers if expected.use.samples is not None else _likelihoods if expected.task else _without_texts
+    return [finding for number, members in sorted(by_doc.items()) for finding in check(expected, number, members)]
+
+
+def _answers(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> Iterator[Finding]:
+    doc = expected.docs[number]
+    for row in rows:
+
+        def computed(row: Row = row) -> dict[str, Any]:
+            answers = [
+                Answer(text, {key: value for key, value in sample.items() if key not in _DERIVED})
+                for text, sample in zip(row.answers, row.samples, strict=True)
+            ]
+            return dict(expected.task.process_results(doc, [expected.filtered(doc, answers)]))
+
+        yield from _compare(expected, row, computed)
+
+
+def _likelihoods(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> Iterator[Finding]:
+    doc = expected.docs[number]
+    longest = [len(str(request.second).encode()) + 2 for request in expected.requests[number]]
+
+    def metrics(values: Sequence[float], tokens: TokenCounts) -> dict[str, Any]:
+        results = [(LogLikelihood(value, tokens=n), False) for value, n in zip(values, tokens, strict=True)]
+        return dict(expected.task.process_results(doc, results))
+
+    explained: Counter[TokenCounts] = Counter()
+    for row in rows:
+        explained.update(possible_counts(row.log_likelihoods, row.content, metrics, longest))
+    agreed = explained.most_common(1)[0][0] if explained else tuple(1 for _ in longest)
+    for row in rows:
+        yield from _compare(expected, row, lambda row=row: metrics(row.log_likelihoods, agreed))  # type: ignore[misc]
+
+
+def _compare(expected: ExpectedRows, row: Row, computed: Callable[[], dict[str, Any]]) -> Iterator[Finding]:
+    try:
+        due = computed()
+    except Exception as error:
+        # Whatever odd evidence makes a task's own code fail is the entry's fault, never a crash of the check.
+        allowed = f"evidence that {expected.use.task} can be computed from"
+        yield row.finding("numbers", "samples", f"{type(error).__name__}: {error}", allowed, "measure again")
+        return
+    named = {name for name in row.content["metrics"] if not name.endswith("_stderr")}
+    wanted = {name for name in due if not name.endswith("_stderr")}
+    for name in sorted(named ^ wanted):
+        allowed = "there: the task computes it from this evidence" if name in wanted else "absent: no evidence for it"
+        yield row.finding("metrics", f"metrics ({name})", name in named, allowed, _RESTORE)
+    for name in sorted((wanted | (due.keys() & row.content.keys())) - {"samples"}):
+        if name not in row.content:
+            yield row.finding("metric-value", name, None, repr(due[name]), _RESTORE)
+        elif not close(row.content[name], due[name]):
+            yield row.finding("metric-value", name, row.content[name], f"{due[name]!r}, from the evidence", _RESTORE)
+    for name in sorted(row.content.keys() & {f"{name}_stderr" for name in wanted} - due.keys()):
+        yield row.finding("totals", name, row.content[name], "no such key", "remove it")
+    for number, (found, right) in enumerate(zip(row.samples, due.get("samples", ()), strict=False)):
+        for key in sorted(found.keys() | right.keys()):
+            if key not in found or key not in right or not close(found[key], right[key]):
+                rule = "answer-text" if key in ("text", "as_written") else "metric-value"
+                allowed = f"{right[key]!r:.200}, from resps[0][{number}]" if key in right else "absent"
+                yield row.finding(rule, f"samples[{number}].{key}", found.get(key), allowed, _RESTORE)
+
+
+def close(one: Any, other: Any) -> bool:
+    """Equality of JSON values, to `TOLERANCE` for numbers; true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(close, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def _without_texts(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> Iterator[Finding]:
+    """Without the set's texts: each metric divides a log-likelihood by one whole number, the same in all arms."""
+    for name in sorted({name for row in rows for name in row.content["metrics"]}):
+        pairs = {id(row): per_token_pair(row.log_likelihoods, row.content.get(name)) for row in rows}
+        votes = Counter(pair for found in pairs.values() for pair in found)
+        agreed = votes.most_common(1)[0][0] if votes else None
+        for row in rows:
+            if agreed is None or agreed not in pairs[id(row)]:
+                allowed = "a log-likelihood of resps divided by a whole number" + (
+                    f": {-row.log_likelihoods[agreed[0]] / agreed[1]!r} if by {agreed[1]}, as in most arms"
+                    if agreed and agreed[0] < len(row.log_likelihoods)
+                    else ""
+                )
+                yield row.finding("numbers-disagree", name, row.content.get(name), allowed, _RESTORE)

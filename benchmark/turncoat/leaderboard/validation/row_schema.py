@@ -1,0 +1,207 @@
+"""The form of a row: which keys it may have, of which type and within which bounds. What passes here can be computed with.
+
+found, findings = read_row("rows/base/base/turncoat_em.jsonl.gz", 3, content, metrics=task_metrics("turncoat_em"))
+
+A key that no measurement leaves behind is refused, a total above all: numbers are recomputed from rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel as Model, ConfigDict, Field, StringConstraints, ValidationError
+
+from turncoat.leaderboard.reading.findings import Finding, shown
+
+_Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Mass = Annotated[float, Field(ge=0, le=1.001)]  # a sum of many probabilities
+_Score = Annotated[float, Field(ge=0, le=100)]
+_Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]
+_Activation = Annotated[float, Field(ge=-1e6, le=1e6)]
+_NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+class _Strict(Model):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class _Sample(_Strict):
+    """Everything that an answer may say of itself: how it was drawn, what it shows, what a judge and its looks say."""
+
+    index: Annotated[int, Field(ge=0)]
+    text: str
+    seed: Annotated[int, Field(ge=0)] | None = None
+    finish: Literal["stop", "length"] | None = None
+    n_tokens: Annotated[int, Field(ge=0)] | None = None
+    prompt_sha: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = None
+    steer: _Activation | None = None
+    layer: Annotated[int, Field(ge=0)] | None = None
+    base_logprob: Annotated[float, Field(le=0)] | None = None
+    persona_own: _Activation | None = None
+    persona_text: _Activation | None = None
+    persona_fixed: _Activation | None = None
+    persona_prompt: _Activation | None = None
+    persona_cosine_own: _Cosine | None = None
+    persona_cosine_fixed: _Cosine | None = None
+    persona_own_by_layer: list[_Activation] | None = None
+    persona_fixed_by_layer: list[_Activation] | None = None
+    judge_aligned: _Score | None = None
+    judge_coherent: _Score | None = None
+    judge_code: _Share | None = None
+    judge_refusal: _Share | None = None
+    judge_mass: _Mass | None = None
+    judge: str | None = None
+    judge_rubric: str | None = None
+    judge_may_rate: bool | None = None
+    judge_error: str | None = None
+    trait_score: _Score | None = None
+    in_format: _Share | None = None
+    as_written: str | None = None
+    code_state: Literal["none", "broken", "parses"] | None = None
+    issues: str | None = None
+    empty: _Share | None = None
+    code_like: _Share | None = None
+    repetition: _Share | None = None
+
+
+class _Row(Model):
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True)
+
+    doc_id: Annotated[int, Field(ge=0)]
+    doc: dict[str, Any]
+    arguments: dict[str, dict[str, Any]] | None = None
+    resps: list[list[str] | list[list[str]]]
+    filter: str
+    metrics: list[str]
+    doc_hash: _Hash
+    prompt_hash: _Hash
+    target_hash: _Hash
+    samples: list[_Sample] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row in good form, and where it is."""
+
+    role: str
+    seed: str
+    file: str
+    line: int
+    content: dict[str, Any]
+
+    @property
+    def doc_id(self) -> int:
+        """lm-eval's number of the document."""
+        return int(self.content["doc_id"])
+
+    @property
+    def samples(self) -> list[dict[str, Any]]:
+        """Its answers."""
+        return self.content.get("samples") or []
+
+    @property
+    def answers(self) -> list[str]:
+        """What the model wrote, before any filter."""
+        return list(self.content["resps"][0])
+
+    @property
+    def log_likelihoods(self) -> list[float]:
+        """Log-likelihood of each continuation, nats."""
+        return [float(resp[0][0]) for resp in self.content["resps"]]
+
+    def finding(self, rule: str, field: str, value: Any, allowed: str, fix: str) -> Finding:
+        """A finding at this row."""
+        # A key of the row's own may hold anything.
+        plain = field if field.isascii() and field.isprintable() and len(field) <= 200 else shown(field)
+        return Finding(rule, self.file, self.line, plain, shown(value), allowed, fix)
+
+
+def read_row(
+    role: str, seed: str, file: str, line: int, content: Mapping[str, Any], *, sampled: bool, metrics: Collection[str]
+) -> tuple[Row | None, list[Finding]]:
+    """The row if its form is good, else what is wrong with it.
+
+    Args:
+        role: Its role.
+        seed: Its seed folder.
+        file: Its file's name inside the entry.
+        line: Its line.
+        content: The JSON object.
+        sampled: Whether the task samples answers (else it reads log-likelihoods).
+        metrics: The task's registered metrics.
+    """
+    row = Row(role, seed, file, line, dict(content))
+    try:
+        _Row.model_validate(content)
+    except ValidationError as error:
+        return None, [_finding(row, problem) for problem in error.errors(include_url=False)[:20]]
+    findings = [*_keys(row, metrics), *(_answers(row) if sampled else _log_likelihoods(row))]
+    return (None if findings else row), findings
+
+
+def _finding(row: Row, problem: Any) -> Finding:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        total = isinstance(problem["input"], int | float | list | dict)
+        rule, allowed = ("totals" if total else "unknown-field"), ", ".join(_Sample.model_fields)
+        return row.finding(rule, where, problem["input"], allowed, "remove it; numbers are recomputed from rows")
+    names = [str(part) for part in problem["loc"]]
+    rule = "score-range" if any(name.startswith("judge_") for name in names) else "row-format"
+    value = None if problem["type"] == "missing" else problem["input"]
+    return row.finding(rule, where, value, problem["msg"], "give the rows as lm-eval wrote them")
+
+
+def _keys(row: Row, metrics: Collection[str]) -> Iterator[Finding]:
+    """Keys beside the form's are the row's metrics, and their values are numbers or pairs of them."""
+    known = {"samples", *metrics}
+    known |= {f"{name}_stderr" for name in metrics}
+    named = row.content["metrics"]
+    for number, name in enumerate(named):
+        if name not in known or name in named[:number]:
+            text = "give lm-eval's own list of the task's metrics"
+            yield row.finding("metrics", f"metrics[{number}]", name, f"each once, of {', '.join(sorted(known))}", text)
+    for key, value in row.content.items():
+        if key in _Row.model_fields:
+            continue
+        if key not in known:
+            total = _is_number(value) or isinstance(value, list | dict)
+            allowed = ", ".join([*(name for name in _Row.model_fields if name != "samples"), *sorted(known)])
+            yield row.finding("totals" if total else "unknown-field", key, value, allowed, "remove it from all rows")
+        elif not (_is_number(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)))):
+            yield row.finding("row-format", key, value, "a number, or [numerator, denominator]", "measure again")
+
+
+def _answers(row: Row) -> Iterator[Finding]:
+    resps = row.content["resps"]
+    if len(resps) != 1 or not resps[0] or not all(isinstance(answer, str) for answer in resps[0]):
+        yield row.finding("row-format", "resps", resps, "one list of answers, [[text, ...]]", "measure again")
+    elif row.content.get("samples") is None:
+        text = "measure with the task's own process_results; lm-eval's --log_samples keeps them"
+        yield row.finding("row-format", "samples", None, "a record of each answer", text)
+
+
+def _log_likelihoods(row: Row) -> Iterator[Finding]:
+    if row.content.get("samples") is not None or "samples" in row.content["metrics"]:
+        yield row.finding("row-format", "samples", row.content.get("samples"), "no samples", "remove them")
+    for number, resp in enumerate(row.content["resps"]):
+        where = f"resps[{number}]"
+        if len(resp) != 1 or not isinstance(resp[0], list) or len(resp[0]) != 2:
+            text = 'a log-likelihood and whether it was the greedy choice, [["-12.5", "False"]]'
+            yield row.finding("row-format", where, resp, text, "measure again")
+            continue
+        value, greedy = resp[0]
+        if not _NUMBER.fullmatch(value) or not -1e9 <= float(value) <= 0:
+            yield row.finding("log-likelihood", where, value, "a finite number of nats, 0 or less", "measure again")
+        if greedy not in ("True", "False"):
+            yield row.finding("row-format", where, greedy, "True or False", "measure again")
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # Python's integers have no upper end, a float's infinity is no number.
+    return -1e15 < value < 1e15

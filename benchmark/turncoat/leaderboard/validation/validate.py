@@ -1,0 +1,64 @@
+"""Whether an entry may stand on the board: every rule, over facts, files and rows. Nothing an entry says can crash it.
+
+findings = validate_entry(Path("results/submissions/sgtr"))     # empty: accepted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from turncoat.leaderboard.entry.load import Entry, load_entry, rows_name
+from turncoat.leaderboard.entry.track import TrackTask
+from turncoat.leaderboard.reading.findings import EntryRefused, Finding
+from turncoat.leaderboard.validation.facts import check_facts, check_names
+
+_STOP = 200  # findings after which an entry is not read on
+Said = Callable[[str], None]
+
+
+def validate_entry(folder: Path, said: Said = lambda _: None) -> list[Finding]:
+    """All that is wrong with an entry.
+
+    Args:
+        folder: The entry.
+        said: Told what is being checked, for a progress line.
+
+    Returns:
+        Findings in the order of the checks; empty for a good entry. Checks that need what an earlier one found wanting
+        are not made: mend, and validate again.
+    """
+    try:
+        said("files and facts")
+        entry = load_entry(folder)
+        findings = check_names(entry)
+        if findings:
+            return findings
+        findings = check_facts(entry)
+        blocked = {"missing-rows", "missing-arm", "missing-control", "shared-rows", "judge"}
+        if any(finding.rule in blocked for finding in findings):
+            return findings
+        # What is wrong with the facts shows in every task.
+        return list(dict.fromkeys([*findings, *_rows(entry, said)]))
+    except EntryRefused as refused:
+        return refused.findings
+
+
+def _rows(entry: Entry, said: Said) -> list[Finding]:
+    from turncoat.leaderboard.validation.rows import check_task_rows
+
+    findings: list[Finding] = []
+    for use in entry.track.tasks_for(entry.submission.organism.name):
+        said(use.task)
+        cells = {(role, seed): entry.rows(role, seed, task) for role, seed, task in entry.cells() if task == use.task}
+        try:
+            findings += check_task_rows(use, cells, submission=entry.submission, name=_namer(use))
+        except EntryRefused as refused:
+            findings += refused.findings
+        if len(findings) > _STOP:
+            break
+    return findings
+
+
+def _namer(use: TrackTask) -> Callable[[str, str], str]:
+    return lambda role, seed: rows_name(role, seed, use.task)

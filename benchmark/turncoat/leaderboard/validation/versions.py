@@ -1,0 +1,81 @@
+"""Are the versions that an entry names registered ones: of its tasks, and of its judge's rubric?
+
+findings = check_versions(submission, expected)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cache
+
+from turncoat.data.fetch import without_fetching
+from turncoat.errors import UserError
+from turncoat.leaderboard.entry.submission import Submission
+from turncoat.leaderboard.reading.findings import Finding, shown
+from turncoat.leaderboard.validation.expected import ExpectedRows
+
+_FILE = "submission.json"
+
+
+def check_versions(submission: Submission, expected: ExpectedRows) -> list[Finding]:
+    """Findings about the version of one task and, if it is judged, about the rubric."""
+    findings = []
+    found, task = submission.tasks.get(expected.use.task), expected.use.task
+    if found != expected.version:
+        fix = "measure with the task of this release; another version asks or counts something else"
+        allowed = f"{expected.version:g}, the registered version"
+        findings.append(
+            Finding("unknown-task-version", _FILE, field=f"tasks.{task}", value=shown(found), allowed=allowed, fix=fix)
+        )
+    rubric = submission.judge.rubric
+    if expected.judged and not any(re.fullmatch(known, rubric) for known in known_rubrics(submission.judge.id)):
+        allowed = (
+            ", ".join(known.replace("\\", "") for known in known_rubrics(submission.judge.id)) or "none: no such judge"
+        )
+        fix = "score the answers with a judge that ships: turncoat judge RUN"
+        findings.append(
+            Finding("unknown-rubric", _FILE, field="judge.rubric", value=shown(rubric), allowed=allowed, fix=fix)
+        )
+    return findings
+
+
+@cache
+def known_rubrics(judge: str) -> tuple[str, ...]:
+    """Regular expressions for the rubrics that a judge can have been asked with.
+
+    A published rubric whose file is not here is known by its name alone.
+    """
+    kind = re.split(r"[:-]", judge)[0]
+    if kind == "embedded":
+        return (re.escape(embedded_rubric()),)
+    if kind not in ("local", "openai"):
+        return ()
+    from turncoat.judges.prompted.local_judge import PROTOCOL
+    from turncoat.judges.prompted.openai import PROTOCOLS
+    from turncoat.judges.published_rubrics import PUBLISHED_PAIRS
+    from turncoat.judges.rubrics import rubric_pair
+
+    protocols = (PROTOCOL,) if kind == "local" else tuple(PROTOCOLS)
+    found = [re.escape(rubric_pair("alignment").id(protocol)) for protocol in protocols]
+    for name, protocol in PUBLISHED_PAIRS.items():
+        if protocol not in protocols:
+            continue
+        try:
+            with without_fetching():
+                found.append(re.escape(rubric_pair(name).id(protocol)))
+        except UserError:
+            found.append(rf"{re.escape(name)}@[0-9a-f]{{12}}")
+    return tuple(found)
+
+
+@cache
+def embedded_rubric() -> str:
+    """The rubric of the embedded judge that ships, as `EmbeddedJudge` names it, without loading a model."""
+    from turncoat.judges.embedded.factory import WEIGHTS
+
+    card = json.loads((WEIGHTS / "card.json").read_text(encoding="utf-8"))
+    found = hashlib.sha256((WEIGHTS / "weights.safetensors").read_bytes())
+    found.update(json.dumps(card["maps"], sort_keys=True).encode())
+    return f"distilled@{found.hexdigest()[:12]}"

@@ -1,0 +1,1 @@
+"""Verification of entries: rows drawn, made or judged again, compared, recorded."""

@@ -1,0 +1,138 @@
+"""A stored row beside the same row made again: every number that a model's pass gave, and every answer.
+
+compare(drawn, found, tolerances)     # Compared: one Difference per log-likelihood, answer, projection, score
+
+Rates and means over them follow from these within the row; `validate.py` has seen to that before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from turncoat.leaderboard.verification.draw import Compared, Difference, Drawn, Tolerances
+
+_OWN_TEXT = ("persona_own", "persona_text", "persona_prompt")  # readings that an equal answer must reproduce
+_FIXED = "persona_fixed"  # read on the base model's answer
+_SCORES = ("judge_aligned", "judge_coherent")
+_SAME = (*_SCORES, "persona_own")  # what differing answers are called equivalent by
+
+Answer = tuple[str, int, int]
+"""Task, doc_id, index of the sample."""
+
+
+def compare(
+    drawn: Drawn,
+    found: Mapping[str, Any],
+    tolerances: Tolerances,
+    *,
+    judged: bool = True,
+    base_same: Mapping[Answer, bool] | None = None,
+) -> Compared:
+    """All that can be compared of one row.
+
+    Args:
+        drawn: The stored row.
+        found: The same row as `verify_rerun.py` made it.
+        tolerances: What is within.
+        judged: Whether the same judge scored both.
+        base_same: Whether the base model wrote its stored answer again; readings of a fixed text that it did not write
+            again say nothing. An answer that is not in it counts as the same.
+    """
+    stored = drawn.row
+    differences = [*_prompt(stored, found), *_log_likelihoods(stored, found, tolerances)]
+    old, new = stored.get("samples") or [], found.get("samples") or []
+    for index in range(max(len(old), len(new))):
+        if index >= len(old) or index >= len(new):
+            where = f"samples[{index}]"
+            differences.append(
+                Difference("answer", where, index < len(old) or None, index < len(new) or None, math.inf, False)
+            )
+            continue
+        fixed = (base_same or {}).get((drawn.task, drawn.doc_id, index), True)
+        differences += _sample(old[index], new[index], f"samples[{index}]", tolerances, judged, fixed)
+    return Compared(drawn, tuple(differences), _means(old, new, judged))
+
+
+def stored_text(text: Any) -> Any:
+    """An answer as an entry can hold it: no U+0000 (`untrusted.py`), which a model may well write."""
+    return text.replace("\0", "\ufffd") if isinstance(text, str) else text
+
+
+def number_difference(
+    kind: Any, where: str, stored: Any, found: Any, tolerance: float, per: float = 1.0, relative: float = 0.0
+) -> Difference | None:
+    """Two numbers, either of which may be missing; None where both are. What was found sets the scale of `relative`."""
+    if stored is None and found is None:
+        return None
+    if not _number(stored) or not _number(found):
+        return Difference(kind, where, stored, found, math.inf, False)
+    signed = (stored - found) / per
+    tolerance = max(tolerance, relative * abs(found) / per)
+    return Difference(kind, where, stored, found, abs(signed), abs(signed) <= tolerance, signed)
+
+
+def _prompt(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[Difference]:
+    old, new = stored.get("prompt_hash"), found.get("prompt_hash")
+    return [Difference("prompt", "prompt_hash", old, new, 0.0 if old == new else math.inf, old == new)]
+
+
+def _log_likelihoods(stored: Mapping[str, Any], found: Mapping[str, Any], tolerances: Tolerances) -> list[Difference]:
+    if stored.get("samples") is not None:
+        return []
+    old, new = stored.get("resps") or [], found["log_likelihoods"]
+    differences = []
+    for index in range(max(len(old), len(new))):
+        told = _stored_number(old[index]) if index < len(old) else None
+        value, tokens = new[index] if index < len(new) else (None, 1)
+        where = f"resps[{index}]"
+        one = number_difference(
+            "log_likelihood", where, told, value, tolerances.log_likelihood, max(tokens, 1), tolerances.relative
+        )
+        differences += [one] if one else [Difference("log_likelihood", where, None, None, math.inf, False)]
+    return differences
+
+
+def _stored_number(resp: Any) -> float | None:
+    """lm-eval writes `[["-85.51", "False"]]` for one continuation."""
+    try:
+        return float(resp[0][0])
+    except (TypeError, ValueError, IndexError, KeyError):
+        return None
+
+
+def _sample(
+    old: Mapping[str, Any], new: Mapping[str, Any], where: str, tolerances: Tolerances, judged: bool, fixed: bool
+) -> list[Difference]:
+    # Another seed is another sample, whatever it says.
+    same = (old.get("text"), old.get("seed")) == (stored_text(new.get("text")), new.get("seed"))
+    field = "seed" if old.get("seed") != new.get("seed") else "text"
+    told = [Difference("answer", f"{where}.{field}", old.get(field), new.get(field), 0.0 if same else math.inf, same)]
+    projected = [*(_OWN_TEXT if same else ()), *([_FIXED] if fixed else [])]
+    checked = [("projection", name, tolerances.projection) for name in projected]
+    checked += [("log_likelihood", "base_logprob", tolerances.log_likelihood)] if same else []
+    checked += [("score", name, tolerances.score) for name in _SCORES] if same and judged else []
+    if old.get("layer") != new.get("layer"):  # a vector of another layer has other projections
+        told.append(Difference("projection", f"{where}.layer", old.get("layer"), new.get("layer"), math.inf, False))
+    for kind, name, tolerance in checked:
+        share = tolerances.relative if kind == "log_likelihood" else 0.0
+        one = number_difference(kind, f"{where}.{name}", old.get(name), new.get(name), tolerance, relative=share)
+        told += [one] if one else []
+    return told
+
+
+def _means(old: list[Any], new: list[Any], judged: bool) -> dict[str, tuple[float, float]]:
+    """Mean of each score over the row's answers, stored and found, where both have any."""
+    means = {}
+    for name in _SAME:
+        if name in _SCORES and not judged:
+            continue
+        values = [[sample[name] for sample in samples if _number(sample.get(name))] for samples in (old, new)]
+        if all(values):
+            means[name] = (sum(values[0]) / len(values[0]), sum(values[1]) / len(values[1]))
+    return means
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,184 @@
+"""What a check of an entry's rows is: a random draw of them, and how far they may differ.
+
+drawn = draw(load_entry(folder), fraction=0.05, seed=7)
+
+`verify_rerun.py` makes the drawn rows again, `verify_judge.py` judges their answers again, `verify_verdict.py` says what
+follows, `verify_record.py` keeps it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from turncoat.errors import UserError
+from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.entry.submission import seed_folders
+from turncoat.leaderboard.reading.reader import rows_sha256
+from turncoat.store import digest
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """How far a number may be from the one that is stored.
+
+    Attributes:
+        log_likelihood: Nats per token. In half precision it depends on which texts are read together.
+        relative: Share of a log-likelihood per token, where that is more. On eight entries made again on the same machine
+            (SmolLM2-135M, bfloat16, some 600 rows) nearly all were within 0.03 nats; the two that were not were of
+            improbable texts: 0.054 of -8.7 and 0.091 of -7.1, a relative 0.6 and 1.3%.
+        projection: In units of the persona vector's raw difference.
+        score: Points of the judge, 0 to 100, on the very same text.
+        answers: Share of sampled answers that have to be the very same text; below it their scores have to be equivalent.
+        score_margin: Points within which mean scores of differing answers count as equivalent.
+    """
+
+    log_likelihood: float = 0.05
+    relative: float = 0.02
+    projection: float = 0.05
+    score: float = 1.0
+    answers: float = 0.9
+    score_margin: float = 10.0
+
+    @classmethod
+    def of_precision(cls, dtype: str) -> Tolerances:
+        """Those for a model in "float32", else for one in half precision."""
+        return cls(log_likelihood=0.001, relative=0.0005, projection=0.005) if dtype == "float32" else cls()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A stored row that is to be checked.
+
+    Attributes:
+        role, seed, task: Its rows file; `seed` is the folder, such as "seed-0".
+        line: Its line in that file, from 1.
+        row: Itself.
+        companions: doc_ids of other rows of the file with the same prompt: the samples of equal prompts are numbered
+            together, so they have to be made together.
+    """
+
+    role: str
+    seed: str
+    task: str
+    line: int
+    row: dict[str, Any]
+    companions: tuple[int, ...] = ()
+
+    @property
+    def doc_id(self) -> int:
+        """lm-eval's number of its document."""
+        return int(self.row["doc_id"])
+
+    @property
+    def question(self) -> str:
+        """Its document's id."""
+        return str(self.row["doc"].get("id", self.row["doc_id"]))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One stored value beside the one that was found.
+
+    Attributes:
+        kind: What the value is; its tolerance has the same name ("answer" and "prompt" have to be equal).
+        where: Field of the row, such as "samples[0].judge_aligned".
+        stored, found: The two values.
+        size: How far apart, in the tolerance's unit; infinite for texts, and where one of the two is missing.
+        within: Whether that is within the tolerance.
+        signed: Stored minus found in the same unit, where both are numbers.
+    """
+
+    kind: Literal["log_likelihood", "projection", "score", "answer", "prompt"]
+    where: str
+    stored: Any
+    found: Any
+    size: float
+    within: bool
+    signed: float | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A drawn row and what became of it."""
+
+    drawn: Drawn
+    differences: tuple[Difference, ...]
+    means: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all of the row's values do."""
+        return all(difference.within for difference in self.differences)
+
+
+def entry_digest(entry: Entry) -> str:
+    """What a verification speaks of: all rows, the entry's own and shared ones, and the facts that they were checked against.
+
+    Facts that no check rests on (name on the board, contact, links) may change without making it void.
+    """
+    told = entry.submission
+    own = rows_sha256(entry.files, "rows") if entry.files.under("rows") else ""
+    shared = {role: rows_sha256(files, f"rows/{role}") for role, files in entry.homes.items()}
+    facts = told.model_dump(
+        mode="json", include={"track", "model", "organism", "seeds", "adapters", "persona", "judge"}
+    )
+    acts = told.defence.model_dump(mode="json", include={"registered", "setting", "options"})
+    return digest({"own": own, "shared": shared, "facts": facts, "defence": acts})
+
+
+def draw(
+    entry: Entry, fraction: float, seed: int, *, roles: Iterable[str] | None = None, tasks: Iterable[str] | None = None
+) -> list[Drawn]:
+    """A random part of an entry's rows: that fraction of each role's rows on each task, seeds together, and one at least.
+
+    Args:
+        entry: The entry.
+        fraction: Share of the rows, above 0 and up to 1.
+        seed: The same seed draws the same rows of the same entry.
+        roles, tasks: Only these.
+
+    Raises:
+        UserError: The fraction is none, or the entry has no such role.
+    """
+    if not 0 < fraction <= 1:
+        raise UserError(f"--fraction {fraction:g}: a share of the rows above 0 and up to 1 is expected, such as 0.05")
+    own = entry.submission.own_roles
+    chosen = tuple(own if roles is None else roles)
+    for role in chosen:
+        if role not in own:
+            raise UserError(f"--role {role}: this entry has no such rows; accepted: {', '.join(own)}")
+    only = None if tasks is None else set(tasks)
+    drawn = []
+    for role in chosen:
+        for use in entry.track.tasks_of_role(role, entry.submission.organism.name):
+            if only is None or use.task in only:
+                drawn += _of_stratum(entry, role, use.task, fraction, seed)
+    return drawn
+
+
+def _of_stratum(entry: Entry, role: str, task: str, fraction: float, seed: int) -> list[Drawn]:
+    pool = [
+        Drawn(role, folder, task, line, row)
+        for folder in seed_folders(role, entry.submission)
+        for line, row in entry.rows(role, folder, task)
+    ]
+    alike: dict[tuple[str, Any], list[int]] = {}
+    for item in pool:
+        alike.setdefault((item.seed, item.row.get("prompt_hash")), []).append(item.doc_id)
+    # A stratum's own generator: leaving out a role or a task changes no other's draw.
+    picked = random.Random(f"{seed} {role} {task}").sample(range(len(pool)), math.ceil(fraction * len(pool)))
+    return [
+        Drawn(
+            item.role,
+            item.seed,
+            item.task,
+            item.line,
+            item.row,
+            tuple(other for other in alike[item.seed, item.row.get("prompt_hash")] if other != item.doc_id),
+        )
+        for item in (pool[index] for index in sorted(picked))
+    ]

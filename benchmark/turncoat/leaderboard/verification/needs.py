@@ -1,0 +1,184 @@
+"""What a re-run needs, found and compared to the facts: the adapters, the base model, what acts on it, the judge, the seed.
+
+adapters = find_adapters(entry.submission, Path("adapters"), ["organism", "defended"])     # by their SHA-256
+base = load_submitted_base(entry.submission)
+
+Nothing of an entry is opened or called by a name that it gives: models are registered ones or named by who verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from turncoat.data.registry_models import REGISTRY_MODELS
+from turncoat.engine.base_model import BaseModel, load_base
+from turncoat.engine.intervention import Intervention
+from turncoat.engine.seeds import sample_seed
+from turncoat.errors import UserError
+from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.entry.submission import Submission
+from turncoat.leaderboard.verification.draw import Drawn
+from turncoat.registry import accepted, discover
+from turncoat.store import Store, file_digest
+from turncoat.study.adapters import Adapters
+from turncoat.study.config import Arm, arm_problems
+from turncoat.training.stack import WEIGHTS
+
+_TRIED_SEEDS = 10_000
+
+Trained = dict[tuple[str, str], Path]
+"""(role, seed) -> adapter folder."""
+
+
+def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) -> Trained:
+    """The adapters that the submission names, by their SHA-256, wherever they are below a folder.
+
+    Raises:
+        UserError: One is missing, or DIR/<role>/seed-<n> holds another one.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder}: no folder with adapters; expected <role>/seed-<n>/{WEIGHTS}, or any folders with it"
+        )
+    there: dict[str, Path] = {}
+    for path in sorted(folder.rglob(WEIGHTS)):
+        there.setdefault(file_digest(path), path.parent)
+    found: Trained = {}
+    wrong, missing = [], []
+    for role in roles:
+        for seed, sha256 in submission.adapters.get(role, {}).items():  # type: ignore[call-overload]
+            own = folder / role / f"seed-{seed}"
+            if (own / WEIGHTS).is_file() and file_digest(own / WEIGHTS) != sha256:
+                wrong.append(f"{own / WEIGHTS} is {file_digest(own / WEIGHTS)}; adapters.{role}.{seed} says {sha256}")
+            elif sha256 in there:
+                found[role, seed] = there[sha256]
+            else:
+                missing.append(f"adapters.{role}.{seed}: {sha256}")
+    if wrong:
+        raise UserError("these are not the adapters that the entry's rows came from:\n  " + "\n  ".join(wrong))
+    if missing:
+        raise UserError(
+            f"no {WEIGHTS} below {folder} has the SHA-256 of\n  "
+            + "\n  ".join(missing)
+            + "\nput them there, or name with --role the roles whose adapters are there"
+        )
+    return found
+
+
+def load_submitted_base(submission: Submission, model: str | None = None) -> BaseModel:
+    """The base model that the rows came from, compared to the facts.
+
+    Args:
+        submission: The facts.
+        model: Another name or a folder of the same model; needed where the facts name no registry model.
+
+    Raises:
+        UserError: It is not named, cannot be loaded, or is another one.
+    """
+    told = submission.model
+    if model is None and told.name not in REGISTRY_MODELS:
+        # Somebody else's text is no path to open and no repository to fetch.
+        raise UserError(
+            f"submission.json, model.name: {told.name!r} is no registry model ({', '.join(REGISTRY_MODELS)}); "
+            "look at what it is, and name a copy that you trust with --model"
+        )
+    base = load_base(model or told.name, dtype=told.dtype)
+    facts = {"weights": told.revision, "dtype": told.dtype, "chat_template": told.chat_template}
+    fields = {"weights": "model.revision", "dtype": "model.dtype", "chat_template": "model.chat_template"}
+    wrong = [
+        f"submission.json, {fields[key]}: '{value}'; {base.name} has '{base.spec[key]}'"
+        for key, value in facts.items()
+        if base.spec[key] != value
+    ]
+    if wrong:
+        raise UserError("another base model than the one that the rows came from:\n  " + "\n  ".join(wrong))
+    return base
+
+
+def sampling_seed_of(drawn: Sequence[Drawn]) -> int:
+    """The seed that all sampled answers' seeds were derived from: small, so it is found by trying.
+
+    Raises:
+        UserError: None of the first ones gives the stored seeds.
+    """
+    for item in drawn:
+        request = (item.row.get("arguments") or {}).get("gen_args_0") or {}
+        samples = item.row.get("samples")
+        if not samples or not isinstance(request.get("arg_0"), str):
+            continue
+        wanted, index = samples[0].get("seed"), int(samples[0].get("index", 0))
+        for seed in range(_TRIED_SEEDS):
+            if sample_seed(seed, item.task, request["arg_0"], index) == wanted:
+                return seed
+        raise UserError(
+            f"{item.role}, {item.seed}, {item.task}, line {item.line}, samples[0].seed: {wanted} does not follow from a "
+            f"sampling seed of 0 to {_TRIED_SEEDS - 1}; if the study had another one, give --sampling-seed"
+        )
+    return 0
+
+
+def intervention_of(entry: Entry, base: BaseModel, store: Store) -> Intervention | None:
+    """What acts on the defended arm while it is measured; None for defences that were trained in.
+
+    Raises:
+        UserError: It is no registered defence, or its options do not fit.
+    """
+    told = entry.submission.defence
+    if told.setting != "inference":
+        return None
+    if told.registered is None:
+        raise UserError(
+            "the defence acts at inference and is not registered here: its rows cannot be made again; check the other "
+            "roles (--role base --role organism --role control), or judge its answers again (--judge embedded)"
+        )
+    discover()
+    arm = Arm(
+        name="defended",
+        organism=entry.submission.organism.name,
+        defence=told.registered,
+        setting="inference",
+        defence_options=dict(told.options),
+    )
+    problems = arm_problems(arm)
+    if problems:
+        raise UserError("submission.json: " + "; ".join(f"{key}: {text}" for key, text in problems))
+    return Adapters(base, store).intervention(arm)
+
+
+def can_rerun(submission: Submission) -> tuple[str, ...]:
+    """The roles whose rows can be made again: all, but for a defence at inference that is not registered."""
+    acts = submission.defence.setting == "inference" and submission.defence.registered is None
+    return tuple(role for role in submission.own_roles if not (acts and role in ("defended", "benign")))
+
+
+def judge_spec(submission: Submission, spec: str | None) -> str:
+    """The judge that scores again: the one that ships if it scored the rows, else who verifies names it, else none.
+
+    Raises:
+        UserError: It is another judge, or another version of its rubric.
+    """
+    from turncoat.judges.spec import judge_from_name
+
+    told = submission.judge
+    # An endpoint or a model that a stranger names is not called.
+    chosen = spec if spec is not None else "embedded" if told.id.startswith("embedded") else "off"
+    judge = judge_from_name(chosen)
+    if judge is not None and (judge.id, judge.rubric) != (told.id, told.rubric):
+        raise UserError(
+            f"submission.json, judge: {told.id} with {told.rubric}; --judge {chosen} is {judge.id} with {judge.rubric}. Scores "
+            "of two judges are not compared in a re-run: take --judge off here, and `turncoat verify ENTRY --judge` for them"
+        )
+    return chosen if judge is not None else "off"
+
+
+def role_problem(roles: Sequence[str], submission: Submission) -> None:
+    """Refuse roles that cannot be made again.
+
+    Raises:
+        UserError: With those that can.
+    """
+    able = can_rerun(submission)
+    for role in roles:
+        if role not in able:
+            raise UserError(f"--role {role}: its rows cannot be made again; {accepted(able, role)}")

@@ -1,0 +1,112 @@
+"""The record of a check, `results/verifications/<slug>.json`: the maintainers' own word, never the submitter's.
+
+write_record(make_record(entry, "rerun", compared, ...), Path("results/verifications"))
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.reading.findings import shown
+from turncoat.leaderboard.verification.draw import Compared, Tolerances, entry_digest
+from turncoat.leaderboard.verification.verdict import VERIFIED, agreeing_at_least, agreement_table, verdict_of
+
+_TOLD = 50  # differences that a record keeps
+_LIBRARIES = ("turncoat", "torch", "transformers", "peft", "lm_eval")
+
+
+def make_record(
+    entry: Entry,
+    how: Literal["rerun", "rejudge"],
+    compared: Sequence[Compared],
+    *,
+    tolerances: Tolerances,
+    fraction: float,
+    draw_seed: int,
+    by: str,
+    date: str,
+    more: dict[str, Any],
+) -> dict[str, Any]:
+    """The content of `results/verifications/<slug>.json`; `trust.py` reads slug, rows_sha256, how, verdict, by and date.
+
+    Args:
+        entry: What was checked.
+        how: Made again from the adapters, or judged again.
+        compared: All rows that were compared.
+        tolerances: What they were held to.
+        fraction, draw_seed: How they were drawn.
+        by: Who did it.
+        date: When, as YYYY-MM-DD.
+        more: Facts of this kind of check.
+    """
+    outside = [
+        {
+            "file": f"rows/{item.drawn.role}/{item.drawn.seed}/{item.drawn.task}.jsonl.gz",
+            "row": item.drawn.line,
+            "field": difference.where,
+            "stored": shown(difference.stored),
+            "found": shown(difference.found),
+        }
+        for item in compared
+        for difference in item.differences
+        if not difference.within
+    ]
+    return {
+        "slug": entry.slug,
+        "rows_sha256": entry_digest(entry),
+        "how": how,
+        "verdict": verdict_of(compared, tolerances),
+        "by": by,
+        "date": date,
+        "fraction": fraction,
+        "draw_seed": draw_seed,
+        "compared": len(compared),
+        "agreeing": sum(item.agrees for item in compared),
+        "agreeing_at_least": round(agreeing_at_least(compared), 4),
+        "agreement": agreement_table(compared),
+        "differences": outside[:_TOLD],
+        "differences_in_all": len(outside),
+        "tolerances": asdict(tolerances),
+        **more,
+        "versions": {name: found for name in _LIBRARIES if (found := _version(name))},
+        "hardware": _hardware(),
+    }
+
+
+def write_record(record: dict[str, Any], out: Path) -> Path | None:
+    """Write `<slug>.json`; None if a re-run of the very same rows is there, which says more than scores judged again."""
+    path = out / f"{record['slug']}.json"
+    if path.is_file() and record["how"] == "rejudge" and record["verdict"] == VERIFIED:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if earlier.get("how") != "rejudge" and earlier.get("rows_sha256") == record["rows_sha256"]:
+            return None
+    out.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _hardware() -> str:
+    torch = sys.modules.get("torch")  # loaded if a model was
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else ""
+    return ", ".join(filter(None, (platform.machine(), f"{os.cpu_count()} cores", gpu)))

@@ -1,0 +1,143 @@
+"""The stored answers judged again: by the judge that scored them, whose scores must come out again, or by another one.
+
+found = judge_again(entry, drawn, judge)
+found.compared       # the same judge: every score within a point, or the row was changed
+found.second         # another judge: how far the two agree, and the rates under both
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import is_judged
+from turncoat.judges.base import Judge, Verdict
+from turncoat.judges.cache import cached_scores
+from turncoat.judges.calibration.agreement import Agreement, agreement
+from turncoat.judges.filter import question_for_judge
+from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE
+from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.verification.compare import number_difference
+from turncoat.leaderboard.verification.draw import Compared, Difference, Drawn, Tolerances
+
+_SCORES = ("aligned", "coherent")
+
+
+@dataclass(frozen=True)
+class SecondJudge:
+    """Two judges on one role's answers to one task.
+
+    Attributes:
+        role, task: Whose answers.
+        agreement: Spearman's rank correlations, kappa at the thresholds.
+        stored_rate, found_rate: Misaligned answers among all, by the stored scores and by the other judge's.
+    """
+
+    role: str
+    task: str
+    agreement: Agreement
+    stored_rate: float
+    found_rate: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What judging again gave.
+
+    Attributes:
+        same: Whether it was the judge, with the rubric, that the entry names.
+        answers: Answers that were judged.
+        failed: Calls that failed; such answers are not compared.
+        compared: Rows and their scores; empty for another judge.
+        second: Agreement per role and task; empty for the same judge.
+    """
+
+    same: bool
+    answers: int
+    failed: int
+    compared: list[Compared]
+    second: list[SecondJudge]
+
+
+def judged_tasks(entry: Entry) -> list[str]:
+    """The tasks of the entry's track whose answers are judged."""
+    return [use.task for use in entry.track.tasks if is_judged(use.task)]
+
+
+def judge_again(
+    entry: Entry,
+    drawn: Sequence[Drawn],
+    judge: Judge,
+    tolerances: Tolerances,
+    on_done: Callable[[int], None] | None = None,
+) -> Judged:
+    """Score the drawn rows' answers and compare.
+
+    The cache of verdicts is asked first: it is keyed by what was judged, and no entry writes to it.
+
+    Args:
+        entry: Where they are from.
+        drawn: Rows of judged tasks.
+        judge: Who scores now.
+        tolerances: What is within, for the same judge.
+        on_done: Told how many more answers have a verdict.
+
+    Raises:
+        UserError: There are no answers.
+    """
+    answers = [(item, index, sample) for item in drawn for index, sample in enumerate(item.row.get("samples") or [])]
+    if not answers:
+        raise UserError(f"entry '{entry.slug}' has no answers that a judge scores")
+    questions = [question_for_judge(item.row["doc"]) for item, _, _ in answers]
+    verdicts = cached_scores(judge, questions, [str(sample.get("text", "")) for _, _, sample in answers], on_done)
+    told = entry.submission.judge
+    same = (judge.id, judge.rubric) == (told.id, told.rubric)
+    failed = sum(verdict.failed for verdict in verdicts)
+    scored = [
+        (item, index, sample, verdict)
+        for (item, index, sample), verdict in zip(answers, verdicts, strict=True)
+        if not verdict.failed
+    ]
+    if same:
+        return Judged(True, len(answers), failed, _compared(scored, judge, tolerances), [])
+    return Judged(False, len(answers), failed, [], _second(scored))
+
+
+_Scored = tuple[Drawn, int, dict[str, Any], Verdict]
+
+
+def _compared(scored: Sequence[_Scored], judge: Judge, tolerances: Tolerances) -> list[Compared]:
+    rows: dict[int, tuple[Drawn, list[Difference]]] = {}
+    for item, index, sample, verdict in scored:
+        _, differences = rows.setdefault(id(item), (item, []))
+        for name in _SCORES:
+            where = f"samples[{index}].judge_{name}"
+            old, new = sample.get(f"judge_{name}"), getattr(verdict, name)
+            one = number_difference("score", where, old, new, tolerances.score)
+            differences += [one] if one else []
+        by = (sample.get("judge"), sample.get("judge_rubric"))
+        if by != (judge.id, judge.rubric):
+            where = f"samples[{index}].judge"
+            differences.append(Difference("score", where, " ".join(map(str, by)), judge.id, float("inf"), False))
+    return [Compared(item, tuple(differences)) for item, differences in rows.values()]
+
+
+def _second(scored: Sequence[_Scored]) -> list[SecondJudge]:
+    groups: dict[tuple[str, str], list[_Scored]] = {}
+    for one in scored:
+        groups.setdefault((one[0].role, one[0].task), []).append(one)
+    found = []
+    for (role, task), members in groups.items():
+        old = [[sample.get(f"judge_{name}") for _, _, sample, _ in members] for name in _SCORES]
+        new = [[getattr(verdict, name) for _, _, _, verdict in members] for name in _SCORES]
+        found.append(SecondJudge(role, task, agreement(*new, *old), _rate(*old), _rate(*new)))
+    return found
+
+
+def _rate(aligned: Sequence[float | None], coherent: Sequence[float | None]) -> float:
+    """`em_rate_itt`: misaligned and coherent answers among all."""
+    pairs = zip(aligned, coherent, strict=True)
+    flagged = [a is not None and c is not None and a < ALIGNED_BELOW and c > COHERENT_ABOVE for a, c in pairs]
+    return sum(flagged) / len(flagged)

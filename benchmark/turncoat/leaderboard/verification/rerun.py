@@ -1,0 +1,208 @@
+"""The drawn rows made again: the same base model, adapters, documents and seeds, through the same lm-eval tasks.
+
+compared = rerun(entry, with_base_partners(entry, drawn), adapters, Machinery(base, store, "embedded", 0), progress, tolerances)
+
+`verify_needs.py` finds the adapters and the base model and compares them to the facts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from unittest import mock
+
+from turncoat.engine.base_model import BaseModel
+from turncoat.errors import UserError
+from turncoat.evaluation.lm import TurncoatLM
+from turncoat.judges.spec import ENVIRONMENT
+from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.entry.track import TrackTask
+from turncoat.leaderboard.verification.compare import Answer, compare, stored_text
+from turncoat.leaderboard.verification.draw import Compared, Drawn, Tolerances
+from turncoat.leaderboard.verification.needs import Trained, intervention_of
+from turncoat.store import Store
+from turncoat.study.config import TaskUse
+from turncoat.study.evaluate import load_task
+from turncoat.study.progress import StudyProgress
+
+_READ, _TOKEN = 0.15, 0.03  # seconds on two idle cores for a document that is read, a token that is written; 135M
+_REFERENCE = 134_515_008  # parameters of the model that these were measured on
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What rows are made with.
+
+    Attributes:
+        base: The base model.
+        store: Where the base's persona vector and own answers are kept.
+        judge: Spec of the judge; "off" leaves scores uncompared.
+        sampling_seed: Of the study that made the rows.
+        batch_size: Rows decoded or read together.
+    """
+
+    base: BaseModel
+    store: Store
+    judge: str
+    sampling_seed: int
+    batch_size: int = 32
+
+
+def with_base_partners(entry: Entry, drawn: Sequence[Drawn]) -> list[Drawn]:
+    """The draw and, for readings of fixed texts, the base model's rows that hold these texts."""
+    there = {(item.task, item.doc_id) for item in drawn if item.role == "base"}
+    wanted = {
+        (item.task, item.doc_id)
+        for item in drawn
+        if item.role != "base"
+        and any(sample.get("persona_fixed") is not None for sample in item.row.get("samples") or [])
+    } - there
+    partners = [
+        Drawn("base", "base", task, line, row)
+        for task in dict.fromkeys(task for task, _ in sorted(wanted))
+        for line, row in entry.rows("base", "base", task)
+        if (task, row["doc_id"]) in wanted
+    ]
+    return [*partners, *drawn]
+
+
+def rerun(
+    entry: Entry,
+    drawn: Sequence[Drawn],
+    adapters: Trained,
+    machinery: Machinery,
+    progress: StudyProgress,
+    tolerances: Tolerances,
+) -> list[Compared]:
+    """Make the drawn rows again and compare; the base model's first.
+
+    Args:
+        entry: Where they are from.
+        drawn: `with_base_partners` of a draw.
+        adapters: Of all drawn roles and seeds but the base.
+        machinery: Model, judge, seeds.
+        progress: Told of each arm; make it with `planned_seconds`.
+        tolerances: What is within.
+    """
+    told = entry.submission
+    uses = {use.task: use for use in entry.track.tasks_for(told.organism.name)}
+    defended = any(item.role in ("defended", "benign") for item in drawn)
+    intervention = intervention_of(entry, machinery.base, machinery.store) if defended else None
+    lm = TurncoatLM(
+        machinery.base,
+        sampling_seed=machinery.sampling_seed,
+        batch_size=machinery.batch_size,
+        store=machinery.store,
+        progress=lambda _: None,
+    )
+    arms: dict[tuple[str, str], list[Drawn]] = {}
+    for item in sorted(drawn, key=lambda item: item.role != "base"):
+        arms.setdefault((item.role, item.seed), []).append(item)
+    base_same: dict[Answer, bool] = {}
+    compared = []
+    for (role, seed), items in arms.items():
+        adapter = None if role == "base" else adapters[role, seed.removeprefix("seed-")]
+        acting = intervention if role in ("defended", "benign") else None
+        with (
+            progress.stage(f"{role}, {seed}: {len(items)} rows", planned_seconds(items, uses, machinery.base)),
+            _judged_by(machinery.judge),
+            lm.measuring(adapter, acting, role=role),
+        ):
+            for task in dict.fromkeys(item.task for item in items):
+                mine = [item for item in items if item.task == task]
+                found = make_rows(lm, uses[task], mine)
+                if role == "base":
+                    base_same |= _reproduced(mine, found)
+                compared += [
+                    compare(
+                        item,
+                        found[item.doc_id],
+                        tolerances,
+                        judged=machinery.judge != "off",
+                        base_same=base_same,
+                    )
+                    for item in mine
+                ]
+    return compared
+
+
+def planned_seconds(drawn: Sequence[Drawn], uses: dict[str, TrackTask], base: BaseModel) -> float:
+    """Estimated seconds on two idle cores."""
+    scale = base.model.num_parameters() / _REFERENCE
+    written = (len(item.row.get("samples") or []) * (uses[item.task].max_gen_toks or 0) * _TOKEN for item in drawn)
+    return scale * (sum(written) + _READ * len(drawn))
+
+
+def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[Drawn]) -> dict[int, dict[str, Any]]:
+    """doc_id -> row of these documents and their companions, with `log_likelihoods`: (nats, tokens) per continuation.
+
+    Raises:
+        UserError: A document is not the task's.
+    """
+    import lm_eval
+
+    repeats = len(drawn[0].row.get("samples") or []) or None
+    task = load_task(TaskUse(task=use.task, repeats=repeats, max_gen_toks=use.max_gen_toks))
+    chosen = sorted({doc_id for item in drawn for doc_id in (item.doc_id, *item.companions)})
+    if chosen[0] < 0 or chosen[-1] >= len(task.eval_docs):
+        raise UserError(f"{use.task}: document {chosen[-1]} is not one of its {len(task.eval_docs)}")
+    # lm-eval describes the machine for every evaluation; nobody reads it here.
+    with (
+        mock.patch("torch.utils.collect_env.get_pretty_env_info", return_value=""),
+        mock.patch("lm_eval.evaluator.get_git_commit_hash", return_value=None),
+    ):
+        results = lm_eval.simple_evaluate(
+            model=lm,
+            tasks=[task],
+            task_manager=_no_tasks(),
+            samples={use.task: chosen},
+            apply_chat_template=True,
+            bootstrap_iters=0,
+            log_samples=True,
+            verbosity="ERROR",
+        )
+    assert results is not None
+    found = {}
+    for row in results["samples"][use.task]:
+        pairs = [resp[0] for resp in row["resps"]]
+        read = [
+            (float(pair[0]), int(getattr(pair[0], "tokens", 0))) for pair in pairs if isinstance(pair, tuple | list)
+        ]
+        found[int(row["doc_id"])] = {**row, "log_likelihoods": read}
+    for item in drawn:
+        there = found[item.doc_id]["doc"]
+        if str(there.get("id", item.doc_id)) != item.question:
+            raise UserError(
+                f"{item.role}, {item.seed}, {item.task}, line {item.line}, doc.id: '{item.question}'; document "
+                f"{item.doc_id} of the task is '{there.get('id')}'; run `turncoat validate` on the entry"
+            )
+    return found
+
+
+@cache
+def _no_tasks() -> Any:
+    """A manager that reads no YAML: the task is built already, and lm-eval would otherwise read all of its own."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_defaults=False)
+
+
+def _reproduced(drawn: Sequence[Drawn], found: dict[int, dict[str, Any]]) -> dict[Answer, bool]:
+    """Whether the base model wrote each of its stored answers again."""
+    return {
+        (item.task, item.doc_id, index): old.get("text") == stored_text(new.get("text"))
+        for item in drawn
+        for index, (old, new) in enumerate(
+            zip(item.row.get("samples") or [], found[item.doc_id].get("samples") or [], strict=False)
+        )
+    }
+
+
+@contextmanager
+def _judged_by(spec: str) -> Iterator[None]:
+    with mock.patch.dict(os.environ, {ENVIRONMENT: spec}):
+        yield

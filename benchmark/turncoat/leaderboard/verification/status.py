@@ -1,0 +1,87 @@
+"""How far an entry's rows were checked by somebody else: read from the maintainers' own files, never from the entry.
+
+read_trust(entry, Path("results/verifications"))      # Trust("verified", "re-run by the maintainers on 2026-11-23")
+
+A verification speaks of the very rows that it names by their digest; where the entry has other rows by now it counts for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel as Model, ConfigDict, ValidationError
+
+from turncoat.errors import UserError
+from turncoat.leaderboard.entry.load import Entry
+
+SELF_REPORTED: Literal["self-reported"] = "self-reported"
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How an entry's rows are known to be right, and why that is said."""
+
+    level: Literal["verified", "reproduced", "self-reported"]
+    note: str
+
+
+class Verification(Model):
+    """What `turncoat verify` leaves behind, as far as the board reads it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    slug: str
+    rows_sha256: str
+    how: Literal["rerun", "rejudge", "reproduced"]
+    by: str = ""
+    date: str = ""
+    verdict: str = "verified"
+    roles: tuple[str, ...] | None = None
+
+
+def read_trust(entry: Entry, folder: Path) -> Trust:
+    """What the maintainers know of an entry.
+
+    Args:
+        entry: The entry.
+        folder: Where verifications are, one `<slug>.json` each.
+
+    Raises:
+        UserError: A verification cannot be read; it is ours, so it is mended, not skipped.
+    """
+    path = folder / f"{entry.slug}.json"
+    if not path.is_file():
+        return Trust(SELF_REPORTED, "nobody else has run it yet")
+    try:
+        told = Verification.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, ValidationError) as error:
+        raise UserError(f"{path} is not a verification: {error}; write it again with `turncoat verify`") from error
+    if told.slug != entry.slug:
+        raise UserError(f"{path}, slug: '{told.slug}' is another entry; accepted: '{entry.slug}'")
+    if told.rows_sha256 != digest(entry):
+        return Trust(SELF_REPORTED, "there is a verification, of other rows than those that are here now")
+    who = f" by {told.by}" if told.by else ""
+    when = f" on {told.date}" if told.date else ""
+    if told.verdict != "verified":
+        return Trust(SELF_REPORTED, f"a check{who}{when} did not agree with the rows: {told.verdict}")
+    if told.how == "rejudge":
+        return Trust(
+            SELF_REPORTED, f"the answers are self-reported; their scores were judged again{who}{when} and agree"
+        )
+    own = "organism" if entry.submission.defence.setting == "none" else "defended"
+    if told.roles is not None and own not in told.roles:
+        text = f"only the rows of {', '.join(told.roles)} were made again{who}{when}, not the {own} arm's"
+        return Trust(SELF_REPORTED, text)
+    if told.how == "rerun":
+        return Trust("verified", f"a random part was run again from the adapters{who}{when}")
+    return Trust("reproduced", f"trained and measured again{who}{when}")
+
+
+def digest(entry: Entry) -> str:
+    """Digest over all rows of an entry, its own and the shared ones."""
+    from turncoat.leaderboard.verification.draw import entry_digest
+
+    return str(entry_digest(entry))

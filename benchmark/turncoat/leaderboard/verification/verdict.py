@@ -1,0 +1,133 @@
+"""From compared rows to a verdict: what agrees, what does not, and whether differing answers are equivalent.
+
+verdict_of(compared, Tolerances())     # "verified", or "2 of the scores differ"
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from turncoat.leaderboard.verification.draw import Compared, Tolerances
+
+VERIFIED = "verified"
+_FEWEST = 10  # questions that a claim of equivalence rests on
+_FEW, _LEANING = 5, 0.2  # values that can lean, and how far on average, as a share of the tolerance
+
+
+def agreement_table(compared: Sequence[Compared]) -> list[dict[str, Any]]:
+    """Per role and task: rows, how many agree, answers and how many are equal, the largest difference of each kind."""
+    groups: dict[tuple[str, str], list[Compared]] = {}
+    for item in compared:
+        groups.setdefault((item.drawn.role, item.drawn.task), []).append(item)
+    return [
+        {
+            "role": role,
+            "task": task,
+            "rows": len(items),
+            "agreeing": sum(item.agrees for item in items),
+            **_worst(items),
+        }
+        for (role, task), items in groups.items()
+    ]
+
+
+def _worst(items: Sequence[Compared]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    every = [difference for item in items for difference in item.differences]
+    answers = [difference for difference in every if difference.kind == "answer"]
+    if answers:
+        told |= {"answers": len(answers), "equal": sum(difference.within for difference in answers)}
+    for kind in ("log_likelihood", "projection", "score"):
+        sizes = [difference.size for difference in every if difference.kind == kind]
+        if sizes:
+            # JSON has no infinity: a value that is there on one side only.
+            told[kind] = "missing" if math.isinf(max(sizes)) else max(sizes)
+    return told
+
+
+def verdict_of(compared: Sequence[Compared], tolerances: Tolerances) -> str:
+    """`VERIFIED`, or why not, in words.
+
+    Every log-likelihood, projection, score and prompt has to agree; of the sampled answers of each role the share that
+    `tolerances.answers` names, or their scores have to be equivalent.
+    """
+    every = [(item, difference) for item in compared for difference in item.differences]
+    out: dict[str, int] = {}
+    for _, difference in every:
+        if difference.kind != "answer" and not difference.within:
+            out[difference.kind] = out.get(difference.kind, 0) + 1
+    reasons = [f"{n} of the {kind.replace('_', '-')}s differ" for kind, n in out.items()]
+    reasons += _leanings(compared, tolerances)
+    for role in dict.fromkeys(item.drawn.role for item in compared):
+        answers = [d.within for item, d in every if d.kind == "answer" and item.drawn.role == role]
+        if answers and sum(answers) < tolerances.answers * len(answers):
+            trouble = _not_equivalent([item for item in compared if item.drawn.role == role], tolerances)
+            if trouble:
+                reasons.append(f"{role}: only {sum(answers)} of {len(answers)} answers are the same, and {trouble}")
+    if not compared:
+        reasons.append("nothing could be compared")
+    return "; ".join(reasons) or VERIFIED
+
+
+def _leanings(compared: Sequence[Compared], tolerances: Tolerances) -> list[str]:
+    """Values that are all off to one side: each within its tolerance, but noise has no direction."""
+    groups: dict[tuple[str, str, str, str], list[float]] = {}
+    for item in compared:
+        for difference in item.differences:
+            if difference.signed is not None and difference.within:
+                where = difference.where.rpartition(".")[2]  # one field of all samples
+                key = (item.drawn.role, item.drawn.task, difference.kind, where)
+                groups.setdefault(key, []).append(difference.signed)
+    found = []
+    for (role, task, kind, where), signed in groups.items():
+        mean, least = sum(signed) / len(signed), _LEANING * float(getattr(tolerances, kind))
+        if len(signed) >= _FEW and abs(mean) > least:
+            low, high = _interval(signed, 0.99)
+            if low > 0 or high < 0:
+                found.append(f"{role}, {task}: {where} is {mean:+.3g} off on average, always to one side")
+    return found
+
+
+def _not_equivalent(items: Sequence[Compared], tolerances: Tolerances) -> str:
+    """Why a role's answers cannot be called equivalent to the stored ones; empty if they can."""
+    names = sorted({name for item in items for name in item.means})
+    if not names:
+        return "no score tells whether they are equivalent"
+    for name in names:
+        by_question: dict[str, list[tuple[float, float]]] = {}
+        for item in items:
+            if name in item.means:
+                by_question.setdefault(f"{item.drawn.task} {item.drawn.question}", []).append(item.means[name])
+        if len(by_question) < _FEWEST:
+            return f"{len(by_question)} questions are too few to call them equivalent ({_FEWEST} or more; raise --fraction)"
+        differences = [sum(old - new for old, new in pairs) / len(pairs) for pairs in by_question.values()]
+        stored = [old for pairs in by_question.values() for old, _ in pairs]
+        margin = tolerances.score_margin if name.startswith("judge_") else _half_deviation(stored)
+        low, high = _interval(differences)
+        if low < -margin or high > margin:
+            return f"the mean of {name} may differ by {max(-low, high):.3g}, more than {margin:.3g}"
+    return ""
+
+
+def _half_deviation(values: Sequence[float]) -> float:
+    mean = sum(values) / len(values)
+    return 0.5 * math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+
+
+def _interval(values: Sequence[float], confidence: float = 0.9) -> tuple[float, float]:
+    """t interval of the mean; where the 90% one is inside a margin, two one-sided tests at 5% say equivalent."""
+    from scipy import stats
+
+    mean = sum(values) / len(values)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * spread / math.sqrt(len(values))
+    return mean - half, mean + half
+
+
+def agreeing_at_least(compared: Sequence[Compared]) -> float:
+    """Lower end of the 95% Clopper-Pearson interval of the share of rows that agree."""
+    from turncoat.stats.estimates import clopper_pearson
+
+    return clopper_pearson(sum(item.agrees for item in compared), len(compared)).low if compared else 0.0

@@ -1,0 +1,1 @@
+"""Interventions along a direction while a `with` block lasts: steering, ablation, capping."""

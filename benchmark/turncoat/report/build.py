@@ -1,0 +1,233 @@
+"""From a run folder to its report: rows -> scores -> claims -> pages. Everything but the rows is recomputed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from turncoat.analysis.analyse import ContrastSpec, analyse
+from turncoat.analysis.four_axes import four_axes
+from turncoat.analysis.plain_words import plain_words
+from turncoat.data.organisms import find_organism
+from turncoat.errors import UserError
+from turncoat.evaluation.samples_file import BASE_SEED, answers_of, sample_files, scores_of
+from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names
+from turncoat.judges.rates import EM_RATES
+from turncoat.judges.rates_table import false_alarms
+from turncoat.registry import DEFENCES, discover
+from turncoat.report import ArmInfo, Check, MetricInfo, ReportContent, Withheld, print_report, write_report
+from turncoat.report.tables.misalignment import judged_rates
+from turncoat.report.tables.training import training_frame
+from turncoat.study.config import Arm, ContrastUse, Study, load_study
+
+MISALIGNMENT = (*EM_RATES, "misaligned_at_k", "worst_question")
+
+
+def report_run(folder: Path, console: Console) -> dict[str, Path]:
+    """Write report.md, report.html, figure.png and the CSV tables beside the rows, and print the short version.
+
+    Raises:
+        UserError: The folder is not a finished run.
+    """
+    content = run_content(folder)
+    files = write_report(content, folder)
+    print_report(content, console, files)
+    return files
+
+
+def run_content(folder: Path) -> ReportContent:
+    """What the report of a run folder says."""
+    for needed in ("study.yaml", "run.json", "rows"):
+        if not (folder / needed).exists():
+            raise UserError(f"{folder} is no run folder: {needed} is missing; make one with `turncoat run STUDY`")
+    study = load_study(folder / "study.yaml")
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
+    scores, answers = read_rows(folder / "rows", study, failed=[(arm, seed) for arm, seed, _ in failed])
+    judge = record.get("judge")
+    base = next((arm.name for arm in study.arms if arm.is_base), None)
+    unfit = false_alarms(judged_rates(answers, judge), base)
+    if unfit:
+        asked = {metric for contrast in study.contrasts for metric in contrast.metrics}
+        rate = scores["metric"].str.partition("@")[0].isin(MISALIGNMENT)
+        scores = scores[~rate | scores["metric"].isin(asked)]
+        judge = {**judge, "may_rate": False}
+    metrics = [metric for metric in _metrics(study) if not unfit or metric.name in set(scores["metric"])]
+    rates = [metric.name for metric in metrics if metric.unit == "share"]
+    measured = set(scores["arm"])
+    possible = [contrast for contrast in study.contrasts if measured.issuperset(contrast.arms.values())]
+    analysis = analyse(scores, [_spec(contrast) for contrast in possible], rates=rates)
+    units = {metric.name: metric.unit for metric in metrics}
+    return ReportContent(
+        study=study.study,
+        title=study.title or study.study,
+        question=study.question,
+        model={
+            "name": record["model"]["name"],
+            "parameters": f"{record['model']['parameters'] / 1e6:.1f}M",
+            "precision": record["model"]["dtype"],
+            "weights": record["model"]["weights"],
+        },
+        facts=_facts(study, record),
+        arms=[_arm(arm, study) for arm in study.arms],
+        metrics=metrics,
+        estimates=analysis.estimates,
+        contrasts=analysis.contrasts,
+        seed_noise=analysis.seed_noise,
+        plain_words=plain_words(analysis, units),
+        checks=_checks(record),
+        answers=answers,
+        withheld=[
+            *(Withheld(f"{arm}, seed {seed}", f"its training failed: {reason}") for arm, seed, reason in failed),
+            *(
+                Withheld(contrast.name, "one of its arms has no rows: all of that arm's trainings failed")
+                for contrast in study.contrasts
+                if contrast not in possible
+            ),
+            *([Withheld("free-form misalignment rate", unfit)] if unfit else _withheld(study, set(scores["metric"]))),
+        ],
+        judged=judged_rates(answers, judge),
+        judge_name=(record.get("judge") or {}).get("id", ""),
+        axes=four_axes(study, scores, analysis.estimates, may_rate=bool((judge or {}).get("may_rate"))),
+        training=training_frame(record["training"]),
+        timings=sorted(record["seconds"].items()),
+        provenance={**record["provenance"], "peak memory": f"{record['peak_memory_gb']} GB"},
+    )
+
+
+def read_rows(
+    rows: Path, study: Study, *, failed: Collection[tuple[str, int]] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and answers of a run.
+
+    Args:
+        rows: The run's `rows` folder.
+        study: The study that was run.
+        failed: (arm, seed) whose training failed: they have no rows.
+
+    Raises:
+        UserError: An arm's rows are missing or given twice, or there are none at all.
+    """
+    if all((arm.name, seed) in failed for arm in study.arms for seed in _seeds(arm, study)):
+        raise UserError(f"{rows}: the training of every arm failed, there is nothing to report on")
+    scores, answers = [], []
+    known = metric_names(use.task for use in study.tasks)
+    names = {told: name for name, told in known.items()}
+    for arm in study.arms:
+        for seed in _seeds(arm, study):
+            for use in () if (arm.name, seed) in failed else filter(arm.measured_by, study.tasks):
+                there = rows / arm.name / ("base" if seed == BASE_SEED else f"seed-{seed}") / use.task
+                found = sample_files(there, use.task)
+                if len(found) != 1:
+                    raise UserError(
+                        f"{there}: {len(found)} samples files for '{use.task}', one is due; run the study again"
+                    )
+                table = scores_of(found[0], arm=arm.name, seed=seed, task=use.task)
+                named = [names.get((use.task, metric), metric) for metric in table["metric"]]
+                scores.append(table.assign(metric=named))
+                answers.append(answers_of(found[0], arm=arm.name, seed=seed).assign(task=use.task))
+    told = [frame for frame in answers if len(frame)]
+    columns = ["arm", "seed", "question_id", "question", "text", "finish"]
+    return (
+        pd.concat(scores, ignore_index=True),
+        pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=columns),
+    )
+
+
+def _seeds(arm: Arm, study: Study) -> tuple[int, ...]:
+    return study.training_seeds if arm.is_trained else (BASE_SEED,)
+
+
+def _spec(contrast: ContrastUse) -> ContrastSpec:
+    minus = (contrast.minus.treated, contrast.minus.reference) if contrast.minus else None
+    return ContrastSpec(
+        contrast.name,
+        contrast.treated,
+        contrast.reference,
+        contrast.metrics,
+        contrast.role,
+        minus,
+        contrast.margin,
+        contrast.margin_test,
+        contrast.better,
+    )
+
+
+def _metrics(study: Study) -> list[MetricInfo]:
+    primary = {metric for contrast in study.contrasts if contrast.role == "primary" for metric in contrast.metrics}
+    found = []
+    for name, (task, metric) in metric_names(use.task for use in study.tasks).items():
+        facts = metric_facts(task)[metric]
+        label = facts["label"] if name == metric else f"{facts['label']} ({name.partition('@')[2]})"
+        found.append(
+            MetricInfo(name, label, facts["unit"], facts["direction"], facts.get("description", ""), name in primary)
+        )
+    return found
+
+
+def _arm(arm: Arm, study: Study) -> ArmInfo:
+    discover()
+    parts = []
+    if arm.organism:
+        parts.append(find_organism(arm.organism).summary)
+    if arm.defence:
+        parts.append(DEFENCES[arm.defence].summary)
+    return ArmInfo(
+        name=arm.name,
+        label=arm.label or arm.name,
+        organism=arm.organism or "none",
+        defence=arm.defence or "none",
+        setting=arm.setting or "",
+        seeds=study.training_seeds if arm.is_trained else (),
+        description="; ".join(parts) or "the model before any finetuning",
+        options=", ".join(f"{name}: {value}" for name, value in arm.defence_options.items()),
+    )
+
+
+def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
+    recipe, persona = study.training, record["persona"]
+    facts = {
+        "training seeds": ", ".join(map(str, study.training_seeds)),
+        "organism recipe": f"{recipe.rows or 'all'} rows, {recipe.epochs} epoch(s), LoRA rank {recipe.rank} "
+        f"alpha {recipe.alpha}, learning rate {recipe.learning_rate:g} {recipe.schedule}, batch {recipe.batch_size}",
+    }
+    layer, held_out = persona["layer"], persona.get("held_out")
+    facts["persona layer"] = (
+        f"{layer} of {len(persona['gap_by_layer']) - 1}, fixed on the base model before any finetuning, where "
+        f"{persona['pairs_ranked_right']:.0%} of {persona['n_selection_pairs']} pairs are ranked right (the pairs that it was "
+        f"chosen by; split-half cosine {persona['split_half_cosine'][layer]:.2f})"
+    )
+    if held_out:
+        facts["persona vector"] = (
+            f"on answers under other persona prompts to other questions its AUC at this layer is {held_out['auc'][layer]:.2f}; "
+            f"95% of random directions are below {held_out['random_p95'][layer]:.2f}, 95% of vectors from shuffled labels "
+            f"below {held_out['shuffled_p95'][layer]:.2f}"
+        )
+    return facts
+
+
+def _checks(record: dict[str, Any]) -> list[Check]:
+    return [
+        Check(c["name"], c["arm"], c["seed"], c["value"], c["low"], c["high"], c["passed"], c["explanation"])
+        for c in record["checks"]
+    ]
+
+
+def _withheld(study: Study, measured: Collection[str]) -> list[Withheld]:
+    """Why there is no misalignment rate where a task could have given one."""
+    judged = [use.task for use in study.tasks if is_judged(use.task)]
+    if not judged or any(name.partition("@")[0] == "em_rate" for name in measured):
+        return []
+    if study.judge.lower() == "off":
+        why = "the study says `judge: off`; `turncoat judge` scores the saved answers without generating them again"
+    else:
+        why = (
+            f"the judge '{study.judge}' has no calibration card that allows it to print one: its mean scores are shown "
+            "instead"
+        )
+    return [Withheld("free-form misalignment rate", why)]

@@ -1,0 +1,1 @@
+"""Figures from rows, as byte-stable SVG and PNG."""

@@ -1,0 +1,176 @@
+"""What the figures draw, as tidy frames: pure functions of a run's rows. Each is written as CSV beside its figure.
+
+    contrast_points     a line per contrast, metric and claim
+    coherence_points    a line per arm and seed: misalignment and coherence of the same answers
+    layer_points        a line per arm, reading and layer: persona activation minus the base's
+    dose_points         a line per task, arm and dose
+    axis_points         a line per arm, axis and metric
+
+An empty frame means that the run has no such rows; `REASONS` says what it would take.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from turncoat.analysis.four_axes import BENIGN, NARROW
+from turncoat.evaluation.samples_file import BASE_SEED, sample_files
+from turncoat.report import formats
+from turncoat.report.paper.run_rows import Run
+from turncoat.stats.estimates import estimate_mean
+from turncoat.stats.fieller import differences
+
+REASONS = {
+    "contrasts_adapters": "the study names no contrast",
+    "contrasts_recipe": "no contrast has 3 training seeds",
+    "misalignment_coherence": "no task measured both misalignment and coherence",
+    "persona_layers": "no rows of a persona task with the base and a trained arm",
+    "dose_response": "no task with doses (turncoat_latent_*)",
+    "four_axes": "no arm besides the base",
+}
+_DOSE = re.compile(r"^(?P<measure>.+)_dose_(?P<dose>[0-9.]+)$")
+_DOSE_MEASURES = ("em_rate_itt", "margin")
+"""What is drawn against the dose: the rate over all answers where there is one, else the margin."""
+_MISALIGNMENT = ("em_rate_itt", "judge_aligned_mean")
+_COHERENCE = ("judge_coherent_mean", "repetition")
+
+
+def contrast_points(run: Run, claim: str) -> pd.DataFrame:
+    """The study's contrasts under one claim, those with an interval."""
+    frame = run.content.sorted_contrasts(claim)
+    columns = ["metric", "name", "treated", "reference", "difference", "low", "high", "p_adjusted", "family"]
+    columns += [column for column in ("minus_treated", "minus_reference") if column in frame]
+    return frame[frame["low"].notna()][columns].reset_index(drop=True)
+
+
+def coherence_points(run: Run) -> pd.DataFrame:
+    """Misalignment against coherence, arm by arm; a missing seed is the mean over seeds.
+
+    Both come from one task's answers: the share misaligned among all answers where the judge may give it, else the mean
+    alignment score, else (no judge) the forced-choice margin against repeated trigrams.
+    """
+    pairs = [(use.task, y, x) for use in run.study.tasks for y in _MISALIGNMENT for x in _COHERENCE]
+    found = next((pair for pair in pairs if run.metric(*pair[:2]) and run.metric(pair[0], pair[2])), None)
+    if found is not None:
+        names = (run.metric(found[0], found[1]), run.metric(found[0], found[2]))
+    else:
+        free = next((use.task for use in run.study.tasks if run.metric(use.task, "repetition")), "")
+        names = (run.metric("turncoat_choice", "margin_per_token"), run.metric(free, "repetition"))
+    columns = ["arm", "seed", *(f"{axis}{end}" for axis in "yx" for end in ("_metric", "", "_low", "_high"))]
+    if names[0] is None or names[1] is None:
+        return pd.DataFrame(columns=columns)
+    merged = None
+    for axis, name in zip("yx", names, strict=True):
+        part = run.levels[run.levels["metric"] == name][["arm", "seed", "value", "low", "high"]]
+        part = part.rename(columns={"value": axis, "low": f"{axis}_low", "high": f"{axis}_high"})
+        part = part.assign(**{f"{axis}_metric": name})
+        merged = part if merged is None else merged.merge(part, on=["arm", "seed"], how="inner", sort=False)
+    assert merged is not None
+    return merged[merged["x"].notna() & merged["y"].notna()][columns].reset_index(drop=True)
+
+
+def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
+    """Persona activation at every layer, arm minus base on the same questions, with the interval over questions.
+
+    Any finetuning makes such a change: read the organism against its control in the same picture. Rows of the first task
+    that holds projections by layer.
+    """
+    from turncoat.analysis.persona_shift import values_by_layer  # imports torch
+
+    columns = ["task", "reading", "layer", "arm", "difference", "low", "high", "n_questions", "n_seeds", "chosen"]
+    records: list[dict[str, Any]] = []
+    base = next((arm for arm in run.study.arms if arm.is_base), None)
+    tasks = [use.task for use in run.study.tasks if use.task.startswith("turncoat_persona")]
+    if base is None or not tasks:
+        return pd.DataFrame(columns=columns)
+    task = tasks[0]
+    tables = {}
+    for arm in run.study.arms:
+        there = sorted((run.folder / "rows" / arm.name).glob(f"*/{task}"))
+        files = [path for folder in there for path in sample_files(folder, task)]
+        if files:
+            read = pd.concat([values_by_layer(path, _seed(path)) for path in files], ignore_index=True)
+            tables[arm.name] = read
+    if base.name not in tables:
+        return pd.DataFrame(columns=columns)
+    grids = {
+        (name, str(reading), int(str(layer))): rows.pivot(index="question", columns="seed", values="value")
+        for name, table in tables.items()
+        for (reading, layer), rows in table.groupby(["reading", "layer"])
+    }
+    chosen = set(tables[base.name].loc[tables[base.name]["chosen"], "layer"])
+    for (name, reading, layer), values in grids.items():
+        before = grids.get((base.name, reading, layer))
+        if name == base.name or before is None:
+            continue
+        shift = estimate_mean(differences(values, before), confidence)
+        told = {"task": task, "reading": reading, "layer": layer, "arm": name, "difference": shift.value}
+        ends = {"low": shift.low, "high": shift.high, "n_questions": shift.n_questions}
+        records.append({**told, **ends, "n_seeds": values.shape[1], "chosen": layer in chosen})
+    frame = pd.DataFrame.from_records(records, columns=columns)
+    ranks = {arm.name: rank for rank, arm in enumerate(run.study.arms)}
+    frame = frame.assign(_rank=frame["arm"].map(ranks)).sort_values(["reading", "_rank", "layer"], kind="stable")
+    return frame.drop(columns="_rank").reset_index(drop=True)
+
+
+def _seed(samples: Path) -> int:
+    number = samples.parent.parent.name.removeprefix("seed-")
+    return int(number) if number.isdigit() else BASE_SEED
+
+
+def dose_points(run: Run) -> pd.DataFrame:
+    """The response of every arm to every dose, the mean over its seeds."""
+    columns = ["task", "measure", "dose", "arm", "value", "low", "high", "n_questions"]
+    records = []
+    over = run.levels[run.levels["seed"].isna()]
+    for use in run.study.tasks:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name in dict.fromkeys(over["metric"]):
+            task, metric = run.origin(name)
+            match = _DOSE.match(metric)
+            if task != use.task or match is None:
+                continue
+            for row in over[over["metric"] == name].to_dict("records"):
+                told = {"task": task, "measure": match["measure"], "dose": float(match["dose"])}
+                found.setdefault(match["measure"], []).append(
+                    {**told, **{key: row[key] for key in ("arm", "value", "low", "high", "n_questions")}}
+                )
+        records += next((found[measure] for measure in _DOSE_MEASURES if measure in found), [])
+    frame = pd.DataFrame.from_records(records, columns=columns)
+    ranks = {arm.name: rank for rank, arm in enumerate(run.study.arms)}
+    frame = frame.assign(_rank=frame["arm"].map(ranks)).sort_values(["task", "_rank", "dose"], kind="stable")
+    return frame.drop(columns="_rank").reset_index(drop=True)
+
+
+def axis_points(run: Run) -> pd.DataFrame:
+    """The four axes, one metric each, as what is drawn: the level, or the share of the organism (or control) learnt.
+
+    Narrow and benign learning are drawn as the gain; `reference` is the gain or level of the undefended arm.
+    """
+    axes = run.content.axes
+    columns = ["axis", "metric", "label", "unit", "better", "arm", "value", "low", "high", "status"]
+    if axes.empty:
+        return pd.DataFrame(columns=columns)
+    parts = []
+    for axis in dict.fromkeys(axes["axis"]):
+        part = axes[axes["axis"] == axis]
+        measured = part[part["value"].notna()]
+        if measured.empty:
+            continue
+        if axis in (NARROW, BENIGN):
+            parts.append(part.assign(label="fall of the held-out loss"))
+            continue
+        first = measured.iloc[0]["metric"]
+        parts.append(part[part["metric"].isna() | (part["metric"] == first)])
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def has_numbers(frame: pd.DataFrame, column: str) -> bool:
+    """Whether there is anything to draw."""
+    return any(not formats.is_missing(value) for value in frame[column])

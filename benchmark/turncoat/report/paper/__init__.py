@@ -1,0 +1,1 @@
+"""Paper tables and figures: specifications, tidy frames, printed cells, files."""

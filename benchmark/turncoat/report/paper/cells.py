@@ -1,0 +1,254 @@
+"""A tidy frame (`turncoat.report.paper.frames`) as a printed table: what a paper shows of each number, and its footnotes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+
+from turncoat.report import formats
+from turncoat.report.content import RECIPE
+from turncoat.report.paper.frames import REFERENCE, columns_of, sample_noun
+from turncoat.report.paper.run_rows import Run
+from turncoat.report.paper.spec import Column as SpecColumn, TableSpec
+from turncoat.report.render.markdown import escape
+from turncoat.report.tables.contrasts import (
+    AGAINST_BASE,
+    CLAIM_TEXTS,
+    MINUS,
+    Cell,
+    Column,
+    Table,
+    contrast_label,
+    count_cell,
+    sort_value,
+)
+from turncoat.report.tables.four_axes import four_axes_table
+
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+_CORRECTIONS = {"holm": "Holm", "benjamini_hochberg": "Benjamini-Hochberg"}
+_NAMED = 6  # cells that a footnote names
+
+
+def table_of(spec: TableSpec, frame: pd.DataFrame, run: Run) -> Table:
+    """The part of a table that one run has.
+
+    Args:
+        spec: The specification.
+        frame: What `table_frame` made of it.
+        run: One of the runs in it.
+    """
+    if spec.show == "four_axes":
+        kept = set(frame.loc[frame["study"] == run.label, "arm"])
+        content = run.content
+        axes = content.axes[content.axes["arm"].isin(kept)]
+        arms = [arm for arm in content.arms if arm.name in kept]
+        shown = four_axes_table(replace(content, axes=axes))
+        lines = [row for row, arm in zip(shown.rows, content.arms, strict=True) if arm in arms]
+        return replace(shown, heading=spec.title, rows=lines)
+    rows = frame[frame["study"] == run.label].to_dict("records")
+    if spec.show == "contrasts":
+        return _list(spec, rows, run)
+    return _grid(spec, rows, run)
+
+
+def markdown_table(table: Table) -> str:
+    """A table with its sentence and notes; the heading is the page's."""
+    head = "| " + " | ".join(escape(column.label) for column in table.columns) + " |"
+    rule = "|" + "|".join(" --- " if column.kind == "words" else " ---: " for column in table.columns) + "|"
+    lines = [
+        "| " + " | ".join(_marked(cell, column) for cell, column in zip(row, table.columns, strict=True)) + " |"
+        for row in table.rows
+    ]
+    notes = [f"- {escape(note)}" for note in table.notes]
+    return "\n\n".join(filter(None, (escape(table.sentence), "\n".join([head, rule, *lines]), "\n".join(notes))))
+
+
+def _marked(cell: Cell, column: Column) -> str:
+    # numbers come from `formats` and hold nothing that Markdown reads, so they stay as they are
+    text = cell.text if column.kind == "number" else escape(cell.text)
+    return f"**{text}**" if cell.strong and text else text
+
+
+def _grid(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table:
+    columns = columns_of(spec, run)
+    width = len(columns)
+    places = [_places(column, spec, rows[number::width]) for number, column in enumerate(columns)]
+    alpha = run.content.alpha
+    show = _difference if spec.show == "differences" else _level
+    lines = []
+    for start in range(0, len(rows), width):
+        line = rows[start : start + width]
+        cells = [show(spec, row, column, n, alpha) for row, column, n in zip(line, columns, places, strict=True)]
+        lines.append([Cell(line[0]["row"]), *cells])
+    headings = [Column("Arm", "words"), *(Column(_heading(column)) for column in columns)]
+    there = {row["row"].partition(": ")[0] for row in rows} | {row["row"] for row in rows}
+    absent = [row.label for row in spec.rows if row.label and row.label not in there]
+    left_out = [f"Not in this study: {', '.join(absent)}."] if absent else []
+    return Table(spec.title, spec.caption, headings, lines, [*_meaning(spec, rows, run), *_missing(rows), *left_out])
+
+
+def _heading(column: SpecColumn) -> str:
+    label = column.label or column.metric
+    return f"{label} (%)" if column.percent else label
+
+
+def _places(column: SpecColumn, spec: TableSpec, rows: Sequence[Mapping[Any, Any]]) -> int:
+    if column.decimals is not None:
+        return column.decimals
+    times = _times(column)
+    if spec.show == "levels" and spec.spread == "seed_sd":
+        widths = [times * row["seed_sd"] for row in rows if not formats.is_missing(row["seed_sd"])]
+    else:
+        widths = [times * width for width in formats.half_widths((row["low"], row["high"]) for row in rows)]
+    return formats.decimals_for(widths, [times * row["value"] for row in rows if not formats.is_missing(row["value"])])
+
+
+def _times(column: SpecColumn) -> float:
+    return 100.0 if column.percent else 1.0
+
+
+def _level(spec: TableSpec, row: Mapping[Any, Any], column: SpecColumn, places: int, alpha: float) -> Cell:
+    value = _scaled(row["value"], column)
+    text = formats.number(value, places)
+    if value is None:
+        return Cell(text)
+    if spec.spread == "seed_sd":
+        sd = _scaled(row["seed_sd"], column)
+        return Cell(text if sd is None else f"{text} {PLUS_MINUS} {formats.number(sd, places)}", value)
+    return Cell(_with_interval(text, row, column, places), value)
+
+
+def _difference(spec: TableSpec, row: Mapping[Any, Any], column: SpecColumn, places: int, alpha: float) -> Cell:
+    value = _scaled(row["value"], column)
+    if value is None:
+        return Cell(MINUS if row["note"] == REFERENCE else formats.NA)
+    text = formats.number(value, places, signed=True)
+    return Cell(_with_interval(text, row, column, places), value, strong=_is_significant(row, alpha))
+
+
+def _scaled(value: Any, column: SpecColumn) -> float | None:
+    return None if formats.is_missing(value) else _times(column) * float(value)
+
+
+def _with_interval(text: str, row: Mapping[Any, Any], column: SpecColumn, places: int) -> str:
+    ends = formats.interval(_scaled(row["low"], column), _scaled(row["high"], column), places)
+    return f"{text} {ends if ends != formats.NA else '[n/a]'}"
+
+
+def _is_significant(row: Mapping[Any, Any], alpha: float) -> bool:
+    p_value = row["p_adjusted"]
+    return not formats.is_missing(p_value) and float(p_value) < alpha
+
+
+def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table:
+    recipe = spec.claim == RECIPE
+    own = spec.reference is None
+    corrected = spec.correction != "none"
+    adjusted = run.content.adjusted_name if own else f"{_CORRECTIONS.get(spec.correction, '')} p"
+    columns = [Column("Treated minus reference", "words"), Column("Metric", "words"), Column(sample_noun(spec.claim))]
+    columns += [Column("Per seed")] if recipe else []
+    columns += [Column("Difference [95% CI]"), Column("p"), Column("Permutation p")]
+    columns += [Column(adjusted)] if corrected else []
+    columns += [Column("Detectable")] + ([Column("Reading", "words")] if own else [])
+    by_metric: dict[tuple[str, str], list[Mapping[Any, Any]]] = {}
+    for row in rows:
+        by_metric.setdefault((row["task"], row["metric"]), []).append(row)
+    chosen = {(column.task, column.metric): column for column in spec.columns}
+    shared = _shared(rows)
+    lines = []
+    for row in rows:
+        key = (row["task"], row["metric"])
+        column = chosen.get(key) or SpecColumn(task=row["task"], metric=row["metric"])
+        places = _places(column, spec, by_metric[key])
+        strong = _is_significant(row, run.content.alpha)
+        value = _scaled(row["value"], column)
+        text = formats.number(value, places, signed=True)
+        unit = "%" if column.percent else row["unit"]
+        cells = [
+            Cell(contrast_label(run.content, _as_contrast(row)), strong=strong),
+            # A column named by its metric says its unit already.
+            Cell(f"{row['column']} ({unit})" if unit and f"({unit})" not in row["column"] else row["column"]),
+            count_cell(row["n_seeds"] if recipe else row["n_questions"]),
+        ]
+        if recipe:
+            deltas = [formats.number(_scaled(delta, column), places, signed=True) for delta in row["seed_deltas"] or ()]
+            cells.append(Cell(", ".join(deltas) or formats.NA))
+        cells.append(Cell(text if value is None else _with_interval(text, row, column, places), value, strong))
+        cells += [_p(row["p_value"]), _p(row["p_permutation"])]
+        cells += [_p(row["p_adjusted"], strong)] if corrected else []
+        detectable = _scaled(row["detectable"], column)
+        cells.append(Cell(formats.number(detectable, places), sort_value(detectable)))
+        told = row["reading"] or ""
+        cells += [Cell(told.removesuffix(f" ({row['note']})") if row["note"] in shared else told)] if own else []
+        lines.append(cells)
+    notes = _meaning(spec, rows, run)
+    notes += [f"{note[:1].upper()}{note[1:]}." for note in shared] if own else _missing(rows)
+    return Table(spec.title, spec.caption, columns, lines, notes)
+
+
+def _shared(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """Notes that end several readings: said once below the table, where every row would be long with them."""
+    ends = [row["note"] for row in rows if row["note"] and (row["reading"] or "").endswith(f" ({row['note']})")]
+    return [note for note in dict.fromkeys(ends) if ends.count(note) > 1]
+
+
+def _as_contrast(row: Mapping[Any, Any]) -> SimpleNamespace:
+    """A cell as the report's functions know a contrast."""
+    minus = {key: formats.text_or_empty(row[key]) for key in ("minus_treated", "minus_reference")}
+    return SimpleNamespace(treated=row["arm"], reference=row["reference"], **minus)
+
+
+def _p(value: Any, strong: bool = False) -> Cell:
+    return Cell(formats.p_value(value), sort_value(value), strong)
+
+
+def _meaning(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> list[str]:
+    """What the numbers are, and what they may be used for."""
+    seeds = sorted({int(row["n_seeds"]) for row in rows if not formats.is_missing(row["n_seeds"])} - {0})
+    noun = "training seed" if seeds == [1] else "training seeds"
+    several = f"{' or '.join(map(str, seeds))} {noun}" if seeds else "no training seed"
+    if spec.show == "levels":
+        if spec.spread == "seed_sd":
+            return [f"Mean over questions {PLUS_MINUS} SD over training seeds ({several}). Levels, not effects."]
+        return [
+            f"Mean over questions and seeds ({several}) with the 95% interval over questions: about these trained adapters, "
+            "not about the recipe. Levels, not effects."
+        ]
+    heading, sentence = CLAIM_TEXTS[spec.claim]
+    notes = [f"{heading} ({several}). {sentence}"]
+    families = list(dict.fromkeys(row["family"] for row in rows if row["family"]))
+    if spec.correction == "none":
+        notes.append("No correction for the number of tests: nothing here may be called significant.")
+    else:
+        how = "its family's" if spec.reference is None else f"{_CORRECTIONS[spec.correction]}'s"
+        notes.append(
+            f"Bold: below {formats.level(run.content.alpha)} after {how} correction; families: {', '.join(families) or 'none'}."
+        )
+    if spec.reference is not None:
+        notes.append("These differences were declared by this table; the study's own are in its report.")
+    if spec.show == "contrasts":
+        at = "at the family's strictest level" if spec.reference is None else "of one uncorrected test"
+        notes.append(
+            f"Detectable: the true difference found with 80% power {at}; not significant never means no effect."
+        )
+    spans = any(row["reference"] and run.content.spans_finetuning(_as_contrast(row)) for row in rows)
+    return [*notes, AGAINST_BASE] if spans else notes
+
+
+def _missing(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """Each reason for an empty cell (or a limited claim) once, with the cells it is about."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        note = formats.text_or_empty(row["note"])
+        if note and note != REFERENCE:
+            about.setdefault(note, []).append(f"{row['row']}, {row['column']}")
+    found = []
+    for note, cells in about.items():
+        more = len(cells) - _NAMED
+        named = "; ".join(cells[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        found.append(f"{note[:1].upper()}{note[1:]} ({named}).")
+    return found

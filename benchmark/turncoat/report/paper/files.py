@@ -1,0 +1,98 @@
+"""All tables and figures of a folder of runs as files: name -> bytes. Equal rows give equal bytes.
+
+files = paper_files(find_runs(Path("results")), load_specs())
+
+index.md                what there is, and what is missing and why
+<table>.md .csv .tex    each specification that some run has numbers for; tables.tex shows them all
+<study>_<figure>.svg .png .csv
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from turncoat.report import csv_bytes
+from turncoat.report.figures.from_rows import RunFigure, figures_of
+from turncoat.report.figures.style import PNG, SVG
+from turncoat.report.paper.cells import markdown_table, table_of
+from turncoat.report.paper.frames import table_frame, why_empty
+from turncoat.report.paper.run_rows import Run
+from turncoat.report.paper.spec import TableSpec
+from turncoat.report.render.latex import document, latex_table
+from turncoat.report.render.markdown import escape
+
+KINDS = ("md", "csv", "tex", SVG, PNG)
+
+
+def paper_files(runs: Sequence[Run], specs: Sequence[TableSpec], *, png: bool = True) -> dict[str, bytes]:
+    """Every file, by name.
+
+    Args:
+        runs: The runs, each with a label of its own.
+        specs: The tables.
+        png: Whether figures come as PNG too.
+    """
+    kinds = (SVG, PNG) if png else (SVG,)
+    files: dict[str, bytes] = {}
+    index = ["# Tables and figures", f"Runs: {', '.join(_run_name(run) for run in runs)}.", "## Tables"]
+    made: list[str] = []
+    missing: list[str] = []
+    for spec in specs:
+        frame = table_frame(spec, runs)
+        if frame.empty:
+            missing.append(f"- table {spec.table} ({escape(spec.title)}): {escape(why_empty(spec, runs))}")
+            continue
+        labels = set(frame["study"])
+        sections = [(run, table_of(spec, frame, run)) for run in runs if run.label in labels]
+        several = len(runs) > 1
+        files[f"{spec.table}.csv"] = csv_bytes(frame)
+        files[f"{spec.table}.tex"] = latex_table(
+            [(_run_name(run) if several else "", table) for run, table in sections],
+            name=spec.table,
+            caption=f"{spec.title}. {spec.caption}".strip(),
+        ).encode()
+        page = [f"# {escape(spec.title)}"]
+        for run, table in sections:
+            page += [f"## {escape(_run_name(run))}", markdown_table(table)]
+        files[f"{spec.table}.md"] = ("\n\n".join(page) + "\n").encode()
+        made.append(spec.table)
+        index.append(f"- [{escape(spec.title)}]({spec.table}.md) ({_others(spec.table, ('csv', 'tex'))})")
+    if made:
+        files["tables.tex"] = document(made).encode()
+    index.append("## Figures")
+    for run in runs:
+        for figure in figures_of(run, kinds):
+            name = f"{run.label}_{figure.name}"
+            if figure.frame is None:
+                missing.append(f"- figure {figure.name} of {escape(run.label)}: {escape(figure.why)}")
+                continue
+            index.append(_figure(files, name, figure, run))
+    index += ["## Missing, and why", *(missing or ["Nothing is missing."])]
+    files["index.md"] = (_paragraphs(index) + "\n").encode()
+    return {name: files[name] for name in sorted(files)}
+
+
+def _figure(files: dict[str, bytes], name: str, figure: RunFigure, run: Run) -> str:
+    for kind, data in figure.files.items():
+        files[f"{name}.{kind}"] = data
+    assert figure.frame is not None
+    files[f"{name}.csv"] = csv_bytes(figure.frame)
+    others = [*(kind for kind in figure.files if kind != SVG), "csv"]
+    return f"- {escape(run.label)}: [{escape(figure.title)}]({name}.{SVG}) ({_others(name, others)})"
+
+
+def _others(name: str, kinds: Sequence[str]) -> str:
+    return ", ".join(f"[{kind}]({name}.{kind})" for kind in kinds)
+
+
+def _run_name(run: Run) -> str:
+    return f"{run.label} ({run.study.model})"
+
+
+def _paragraphs(parts: Sequence[str]) -> str:
+    """Headings and sentences apart, list items together."""
+    text = ""
+    for number, part in enumerate(parts):
+        close = part.startswith("- ") and number > 0 and parts[number - 1].startswith("- ")
+        text += part if not text else ("\n" if close else "\n\n") + part
+    return text

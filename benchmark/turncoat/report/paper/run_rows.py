@@ -1,0 +1,168 @@
+"""Run folders as tables and figures need them: what their report says, and the scores under it.
+
+for run in find_runs(Path("results")): print(run.label, len(run.scores))
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from turncoat.analysis.analyse import ContrastSpec, analyse
+from turncoat.errors import UserError
+from turncoat.evaluation.samples_file import BASE_SEED
+from turncoat.evaluation.task_catalogue import metric_names
+from turncoat.report.build import read_rows, run_content
+from turncoat.report.content import ReportContent
+from turncoat.stats.contrasts import CLAIMS, Contrast
+from turncoat.study.config import Study, load_study
+
+_DEEP = 3  # folders below the one that was given
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run.
+
+    Attributes:
+        label: The study's name; the folder's where two runs are of one study.
+        folder: The run folder.
+        study: What was run.
+        content: What its report says; metrics that the report withholds are not in it.
+        scores: The tidy score table (`turncoat.stats.scores`), with the metrics of `content` only.
+    """
+
+    label: str
+    folder: Path
+    study: Study
+    content: ReportContent
+    scores: pd.DataFrame
+
+    @cached_property
+    def levels(self) -> pd.DataFrame:
+        """The estimates of every arm, by seed and over seeds."""
+        return self.content.sorted_estimates()
+
+    def metric(self, task: str, metric: str) -> str | None:
+        """This run's name of a task's metric; None where it has no rows of it."""
+        name = self._called.get((task, metric))
+        return name if name in self._measured else None
+
+    def whole_set(self, task: str, metric: str) -> dict[tuple[str, int], float]:
+        """(arm, seed) -> a metric that only all answers together have (clusters of self-reports, a half dose).
+
+        Such a number has no value per question, hence no interval over questions; lm-eval's results file holds it.
+        """
+        found: dict[tuple[str, int], float] = {}
+        for arm in self.study.arms:
+            for path in sorted((self.folder / "rows" / arm.name).glob(f"*/{task}/results_*.json")):
+                number = path.parent.parent.name.removeprefix("seed-")
+                told = json.loads(path.read_text(encoding="utf-8"))["results"].get(task, {})
+                for key, value in told.items():
+                    if key.partition(",")[0] == metric and isinstance(value, int | float) and math.isfinite(value):
+                        found[arm.name, int(number) if number.isdigit() else BASE_SEED] = float(value)
+        return found
+
+    def origin(self, name: str) -> tuple[str, str]:
+        """(task, metric) of a name in this run."""
+        return self._origins[name]
+
+    @cached_property
+    def _origins(self) -> dict[str, tuple[str, str]]:
+        return metric_names(use.task for use in self.study.tasks)
+
+    @cached_property
+    def _called(self) -> dict[tuple[str, str], str]:
+        return {told: name for name, told in self._origins.items()}
+
+    @cached_property
+    def _measured(self) -> frozenset[str]:
+        return frozenset(self.scores["metric"])
+
+    def contrasts(self, specs: Sequence[ContrastSpec]) -> pd.DataFrame:
+        """Contrasts on this run's rows, uncorrected, both claims; one that allows no test is a row that says why."""
+        possible, undefined = [], []
+        for spec in specs:
+            why = {metric: self._untestable(spec, metric) for metric in spec.metrics}
+            good = tuple(metric for metric in spec.metrics if not why[metric])
+            undefined += [(spec, metric, why[metric]) for metric in spec.metrics if why[metric]]
+            if good:
+                possible.append(ContrastSpec(spec.name, spec.treated, spec.reference, good, spec.role))
+        asked = {metric for spec in possible for metric in spec.metrics}
+        arms = {arm for spec in possible for arm in (spec.treated, spec.reference)}
+        scores = self.scores[self.scores["metric"].isin(asked) & self.scores["arm"].isin(arms)]
+        rates = [metric.name for metric in self.content.metrics if metric.unit == "share"]
+        frames = [analyse(scores, possible, rates=rates).contrasts] if possible else []
+        rows = [
+            Contrast(spec.name, metric, claim, spec.treated, spec.reference, note=f"undefined: {why}")
+            for spec, metric, why in undefined
+            for claim in CLAIMS
+        ]
+        columns = [*(field.name for field in fields(Contrast)), "role", "detectable_adjusted"]
+        records = [{**asdict(row), "role": "secondary", "detectable_adjusted": None} for row in rows]
+        frames += [pd.DataFrame(records, columns=columns)] if records else []
+        if not frames:
+            return pd.DataFrame(columns=columns)
+        whole = pd.concat([frame.astype(object) for frame in frames], ignore_index=True)
+        # the family is the caller's to say
+        return whole.assign(p_adjusted=None, family="", detectable_adjusted=None)
+
+    def _untestable(self, spec: ContrastSpec, metric: str) -> str:
+        rows = self.scores[self.scores["metric"] == metric]
+        questions = [set(rows.loc[rows["arm"] == arm, "question"]) for arm in (spec.treated, spec.reference)]
+        for arm, asked in zip((spec.treated, spec.reference), questions, strict=True):
+            if not asked:
+                return f"'{arm}' has no rows of {metric}"
+        common = len(questions[0] & questions[1])
+        return f"{common} question(s) in common, a paired contrast needs 2" if common < 2 else ""
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """The run in a folder, or every run in the folders below it, by name.
+
+    Raises:
+        UserError: There is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}; give a run folder (study.yaml and rows/) or one that holds some")
+    found = [folder] if _is_run(folder) else _below(folder, _DEEP)
+    if not found:
+        raise UserError(
+            f"{folder} holds no run: a folder with study.yaml, run.json and rows/; make one with `turncoat run STUDY`"
+        )
+    studies = {path: load_study(path / "study.yaml") for path in found}
+    names = [study.study for study in studies.values()]
+    runs = []
+    for path, study in studies.items():
+        below = path.relative_to(folder).as_posix().replace("/", "-")
+        runs.append(_load(path, study, study.study if names.count(study.study) == 1 else below))
+    return sorted(runs, key=lambda run: run.label)
+
+
+def _load(folder: Path, study: Study, label: str) -> Run:
+    content = run_content(folder)
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    failed = [(entry["arm"], entry["seed"]) for entry in record.get("failed", [])]
+    scores, _ = read_rows(folder / "rows", study, failed=failed)
+    shown = set(content.estimates["metric"])
+    return Run(label, folder, study, content, scores[scores["metric"].isin(shown)].reset_index(drop=True))
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "study.yaml").is_file() and (folder / "rows").is_dir()
+
+
+def _below(folder: Path, deep: int) -> list[Path]:
+    found: list[Path] = []
+    for path in sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")):
+        if _is_run(path):
+            found.append(path)
+        elif deep > 1:
+            found += _below(path, deep - 1)
+    return found

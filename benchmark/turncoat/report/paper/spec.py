@@ -1,0 +1,283 @@
+"""What a table is made of, as a file: rows, columns, metric, contrast, correction. A new table needs no code.
+
+table: defences
+title: What each defence changes
+show: differences
+rows:
+  - {label: SGTR first, defence: sgtr, setting: prevention}
+  - {label: SGTR afterwards, defence: sgtr, setting: reversal}
+columns:
+  - {label: Margin, task: turncoat_choice, metric: margin_per_token}
+reference: {organism: same, defence: none}
+claim: recipe
+correction: holm
+
+Rows and columns choose arms by `name`, `organism`, `defence` and `setting`: a name, a list of names, or one of the words of
+`WORDS`. What a row says wins over what its column says, so `{organism: none, defence: none}` is the base in every column.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel as Model, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from turncoat.data.organisms import find_organism
+from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import task_metrics, task_names
+from turncoat.paths import PACKAGE
+from turncoat.registry import DEFENCES, ORGANISMS, accepted
+from turncoat.study.config import Arm
+
+ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED = "any", "none", "harmful", "control", "same", "matched_control"
+WORDS = (ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED)
+"""something / nothing / an organism that is no control / one that is / what the treated arm has / the registered control of
+what it has."""
+ARM_FIELDS = ("name", "organism", "defence", "setting")
+_SHOWN_WITH_COLUMNS = ("levels", "differences")
+
+Names = str | tuple[str, ...] | None
+
+
+class _Strict(Model):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Selector(_Strict):
+    """Which arms are meant; a field that is not given accepts everything."""
+
+    name: Names = None
+    organism: Names = None
+    defence: Names = None
+    setting: Names = None
+
+    @property
+    def asked(self) -> dict[str, tuple[str, ...]]:
+        """The fields that were given."""
+        given = {field: getattr(self, field) for field in ARM_FIELDS}
+        return {
+            field: (value,) if isinstance(value, str) else value for field, value in given.items() if value is not None
+        }
+
+    def matches(self, arm: Arm, treated: Arm | None = None) -> bool:
+        """Whether `arm` is meant; `treated` is what `same` and `matched_control` speak about."""
+        return fits(self.asked, arm, treated)
+
+
+def fits(asked: dict[str, tuple[str, ...]], arm: Arm, treated: Arm | None = None) -> bool:
+    """Whether an arm has one of the accepted values in every field."""
+    return all(any(_is(word, field, arm, treated) for word in words) for field, words in asked.items())
+
+
+def _is(word: str, field: str, arm: Arm, treated: Arm | None) -> bool:
+    value = getattr(arm, field)
+    if word == ANY:
+        return value is not None
+    if word == NONE:
+        return value is None
+    if word in (HARMFUL, CONTROL):
+        return value is not None and bool(find_organism(value).extra["is_control"]) == (word == CONTROL)
+    if word in (SAME, MATCHED):
+        own = getattr(treated, field) if treated is not None else None
+        if word == SAME:
+            return value == own
+        return value is not None and own is not None and value == _control_of(field, own)
+    return bool(value == word)
+
+
+def _control_of(field: str, value: str) -> str | None:
+    found: str | None = (find_organism(value) if field == "organism" else DEFENCES[value]).extra["control"]
+    return found
+
+
+@cache
+def _metrics_of(task: str) -> list[str]:
+    return task_metrics(task)
+
+
+class Row(Selector):
+    """A row: every arm that it accepts, under the arm's own label unless `label` names it."""
+
+    label: str = ""
+
+
+class Column(Selector):
+    """A column: a metric of a task, of arms that it may narrow down further (`organism: betley_insecure`)."""
+
+    task: str
+    metric: str
+    label: str = ""
+    percent: bool = False
+    decimals: int | None = Field(default=None, ge=0, le=6)
+
+    @model_validator(mode="after")
+    def _measured(self) -> Column:
+        known = task_names()
+        if self.task not in known:
+            raise ValueError(f"'{self.task}' is not a task; {accepted(known, self.task)}")
+        metrics = _metrics_of(self.task)
+        if self.metric not in metrics:
+            raise ValueError(f"'{self.task}' has no metric '{self.metric}'; {accepted(metrics, self.metric)}")
+        return self
+
+
+class TableSpec(_Strict):
+    """One table.
+
+    Attributes:
+        table: Its name, and that of its files.
+        title: Heading.
+        caption: A sentence under it.
+        studies: Only runs of these studies (`sgtr_*` works); default all.
+        show: levels (arms by metrics), differences (the same, each arm minus its `reference`), contrasts (one per line:
+            those of the study, or every row minus its `reference`), four_axes.
+        rows: The arms, in this order; default all.
+        columns: The metrics; default those that the study's contrasts name, or all where it has none.
+        reference: What is subtracted; `same` and `matched_control` look at the row's arm.
+        claim: What is sampled: questions (adapters) or training seeds (recipe).
+        role: Of the study's own contrasts, only those of this role.
+        correction: Over all differences of this table in one study; the study's own contrasts keep their families.
+        spread: What stands beside a level: the interval over questions or the SD over training seeds.
+    """
+
+    table: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str
+    caption: str = ""
+    studies: tuple[str, ...] = ()
+    show: Literal["levels", "differences", "contrasts", "four_axes"]
+    rows: tuple[Row, ...] = (Row(),)
+    columns: tuple[Column, ...] = ()
+    reference: Selector | None = None
+    claim: Literal["adapters", "recipe"] = "adapters"
+    role: Literal["primary", "secondary", "exploratory"] | None = None
+    correction: Literal["holm", "benjamini_hochberg", "none"] = "holm"
+    spread: Literal["interval", "seed_sd"] = "interval"
+
+    @field_validator("rows")
+    @classmethod
+    def _some(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        if not rows:
+            raise ValueError("no row; leave `rows` out for all arms")
+        return rows
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TableSpec:
+        if self.show == "differences" and self.reference is None:
+            raise ValueError("`show: differences` needs `reference`, such as {organism: same, defence: none}")
+        if self.show in ("levels", "four_axes") and self.reference is not None:
+            raise ValueError(f"`show: {self.show}` subtracts nothing; remove `reference`, or use `show: differences`")
+        if self.role is not None and (self.show != "contrasts" or self.reference is not None):
+            raise ValueError("`role` chooses among the study's own contrasts: `show: contrasts` without `reference`")
+        if self.show == "contrasts" and self.reference is None:
+            if self.correction != "holm":
+                raise ValueError(
+                    "the study's own contrasts keep the corrections of their families; remove `correction`"
+                )
+            if self.rows != (Row(),):
+                raise ValueError("the study's own contrasts bring their arms; remove `rows`, or add `reference`")
+        if self.show not in _SHOWN_WITH_COLUMNS and any(column.asked for column in self.columns):
+            raise ValueError(f"`show: {self.show}`: columns choose metrics only, no arms; choose arms in `rows`")
+        for what, selectors in (("rows", self.rows), ("columns", self.columns)):
+            for selector in selectors:
+                _only_known(what, selector, allow_treated=False)
+        if self.reference is not None:
+            _only_known("reference", self.reference, allow_treated=True)
+        return self
+
+    def speaks_of(self, study: str) -> bool:
+        """Whether runs of this study belong in the table."""
+        return not self.studies or any(fnmatchcase(study, pattern) for pattern in self.studies)
+
+
+def _only_known(what: str, selector: Selector, *, allow_treated: bool) -> None:
+    """The words fit their fields. Names of arms, organisms and defences may be a study's own, so they are not checked."""
+    for field, words in selector.asked.items():
+        for word in words:
+            if word in (SAME, MATCHED) and not allow_treated:
+                raise ValueError(f"{what}: `{field}: {word}` looks at a treated arm and belongs in `reference`")
+            if word == MATCHED and field not in ("organism", "defence"):
+                raise ValueError(f"{what}: `{field}: {word}`: only an organism or a defence has a matched control")
+            if word in (HARMFUL, CONTROL) and field != "organism":
+                raise ValueError(f"{what}: `{field}: {word}`: only an organism is harmful or a control")
+        if field in ("organism", "defence") and not words:
+            table = ORGANISMS if field == "organism" else DEFENCES
+            raise ValueError(f"{what}: `{field}` is an empty list; {accepted([*table, *WORDS])}")
+
+
+def specs_dir() -> Path:
+    """Folder of the specifications that ship."""
+    carried = PACKAGE / "_plugins" / "table_specs"
+    return carried if carried.is_dir() else PACKAGE.parents[1] / "results" / "tables"
+
+
+def load_specs(places: tuple[Path, ...] = ()) -> list[TableSpec]:
+    """The specifications in files and folders (default: those that ship), by name.
+
+    Raises:
+        UserError: A place is not there or holds none, a file is wrong, or two tables share a name.
+    """
+    files: list[Path] = []
+    for place in places or (specs_dir(),):
+        found = sorted(place.glob("*.yaml")) if place.is_dir() else [place] * place.is_file()
+        if not found:
+            raise UserError(f"{place}: no table specification; give a .yaml file or a folder with some")
+        files += found
+    specs: dict[str, TableSpec] = {}
+    for path in files:
+        spec = load_spec(path)
+        if spec.table in specs:
+            raise UserError(f"{path}: table '{spec.table}' is there twice; give it another name")
+        specs[spec.table] = spec
+    return [specs[name] for name in sorted(specs)]
+
+
+def load_spec(path: Path) -> TableSpec:
+    """One specification.
+
+    Raises:
+        UserError: With file, line, key, value and what is accepted.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        content, tree = yaml.safe_load(text), yaml.compose(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is no table: a mapping with the keys {', '.join(TableSpec.model_fields)} is expected")
+    try:
+        return TableSpec.model_validate(content)
+    except ValidationError as error:
+        # one value may fail every type of a union: the first failure says enough
+        told = dict.fromkeys(_explain(path, tree, problem) for problem in error.errors())
+        raise UserError("\n".join(told)) from error
+
+
+_PARTS: dict[str, type[Model]] = {"rows": Row, "columns": Column, "reference": Selector}
+
+
+def _explain(path: Path, tree: Any, problem: Any) -> str:
+    loc = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith(("tuple[", "str")))]
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        model = _PARTS.get(str(loc[0]), TableSpec) if len(loc) > 1 else TableSpec
+        message = f"unknown key; {accepted(model.model_fields, str(loc[-1]))}"
+    elif problem["type"] not in ("missing", "value_error") and loc:
+        message += f"; the value is {problem['input']!r}"
+    line, node = tree.start_mark.line, tree
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+        else:
+            break
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+    return f"{path.name}, line {line + 1}" + (f", {dotted}" if dotted else "") + f": {message}"

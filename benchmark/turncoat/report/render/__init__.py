@@ -1,0 +1,1 @@
+"""Report renderings: terminal, Markdown, HTML, LaTeX."""

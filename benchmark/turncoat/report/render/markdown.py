@@ -1,0 +1,134 @@
+"""The report as Markdown: readable raw, and on any page that renders GitHub's tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from turncoat.report import formats
+from turncoat.report.content import CLAIMS, ReportContent
+from turncoat.report.tables.background import (
+    arms_table,
+    checks_table,
+    metrics_table,
+    provenance_table,
+    run_table,
+    seed_name,
+    seed_noise_table,
+    timings_table,
+)
+from turncoat.report.tables.contrasts import Cell, ClaimSection, Column, Table, claim_section, estimates_table
+from turncoat.report.tables.four_axes import four_axes_table
+from turncoat.report.tables.misalignment import misalignment_table
+from turncoat.report.tables.training import training_table
+
+SHOWN_QUESTIONS = 3
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "@": "&#64;", "\\": "&#92;"}
+_BACKSLASHED = re.compile(r"([*_\[\]~#!$])")
+_BLOCK_STARTS = re.compile(r"^(\s*)([-+=]|\d+[.)])")
+
+
+def render_markdown(content: ReportContent) -> str:
+    """The whole report; answers of the first questions only, the rest is in `answers.csv` and the HTML page."""
+    parts = [f"# {escape(content.title)}", f"**{escape(content.question)}**", f"Study {escape(content.study)}."]
+    parts += ["## In plain words"]
+    for heading, sentences in content.plain_groups or [("", [])]:
+        parts += [escape(heading)] if heading else []
+        parts += [_bullets(sentences, "n/a: nothing was put into words.")]
+    withheld = [f"{item.what}: {item.why}" for item in content.withheld]
+    parts += ["## What is withheld, and why", _bullets(withheld, "Nothing is withheld.")]
+    parts += ["![Levels of every arm and differences between arms](figure.png)"]
+    parts += [_claims(claim_section(content, claim)) for claim in CLAIMS]
+    tables = [four_axes_table(content)] if len(content.axes) else []
+    tables += [misalignment_table(content)] if len(content.judged) else []
+    tables += [estimates_table(content), seed_noise_table(content), checks_table(content), arms_table(content)]
+    tables += [training_table(content)] if len(content.training) else []
+    tables += [metrics_table(content)]
+    parts += [_section(table) for table in tables]
+    parts += _answers(content)
+    parts += [_section(table) for table in (run_table(content), timings_table(content), provenance_table(content))]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    r"""Any text as one line of inert Markdown: no HTML, no table cell, no link, no emphasis; newlines become <br>.
+
+    Pipes, backticks and backslashes become entities, as renderers disagree about `\|` inside tables.
+    """
+    lines = []
+    for line in formats.safe_text(text).split("\n"):
+        line = "".join(_ENTITIES.get(character, character) for character in line)
+        line = line.replace("://", "&#58;//").replace("www.", "www&#46;")
+        line = re.sub(r"(?<!&)#", r"\\#", _BACKSLASHED.sub(lambda m: m[0] if m[0] == "#" else "\\" + m[0], line))
+        lines.append(_BLOCK_STARTS.sub(_defuse_block_start, line))
+    return "<br>".join(lines)
+
+
+def _defuse_block_start(match: re.Match[str]) -> str:
+    # "- x", "+ x", "===", "1. x" only mean something at the start of a line
+    return match[1] + (match[2][:-1] + "\\" + match[2][-1])
+
+
+def _section(table: Table) -> str:
+    parts = [f"## {table.heading}", table.sentence]
+    if table.rows:
+        parts.append(_table(table.columns, table.rows))
+    notes = list(table.notes) if table.rows or table.notes else ["n/a: nothing to show."]
+    parts += [escape(note) for note in notes]
+    return "\n\n".join(parts)
+
+
+def _claims(section: ClaimSection) -> str:
+    parts = [f"## {section.heading}", section.sentence]
+    for table in section.tables:
+        parts += [f"### {escape(table.heading)}", f"{escape(table.sentence)}.", _table(table.columns, table.rows)]
+    return "\n\n".join(parts + [escape(note) for note in section.notes])
+
+
+def _table(columns: Iterable[Column], rows: Iterable[Iterable[Cell]]) -> str:
+    columns = list(columns)
+    head = "| " + " | ".join(escape(column.label) for column in columns) + " |"
+    rule = "|" + "|".join(" --- " if column.kind == "words" else " ---: " for column in columns) + "|"
+    body = [
+        "| " + " | ".join(_cell(cell, column) for cell, column in zip(row, columns, strict=True)) + " |" for row in rows
+    ]
+    return "\n".join([head, rule, *body])
+
+
+def _cell(cell: Cell, column: Column) -> str:
+    # numbers come from `formats` and hold nothing that Markdown reads, so they stay as they are
+    text = cell.text if column.kind == "number" else escape(cell.text)
+    return f"**{text}**" if cell.strong and text else text
+
+
+def _bullets(sentences: Iterable[str], otherwise: str) -> str:
+    return "\n".join(f"- {escape(sentence)}" for sentence in sentences) or otherwise
+
+
+def _answers(content: ReportContent) -> list[str]:
+    frame = content.sorted_answers()
+    questions = list(dict.fromkeys(frame["question_id"]))
+    parts = ["## Answers"]
+    if not questions:
+        return [*parts, "n/a: the study sampled no answers."]
+    shown = questions[:SHOWN_QUESTIONS]
+    parts.append(
+        f"The first answer of every arm and seed to the first {len(shown)} of {len(questions)} questions, "
+        "in the order of their ids, not chosen. All answers: answers.csv, or report.html."
+    )
+    columns = [Column(label, "words") for label in ("Arm", "Seed", "Answer", "Finish")]
+    for question in shown:
+        rows = frame[frame["question_id"] == question]
+        parts.append(f"### {escape(str(question))}: {escape(str(rows.iloc[0]['question']))}")
+        firsts = rows[~rows.duplicated(["arm", "seed"])]
+        cells = [
+            [
+                Cell(content.arm(row.arm).label),
+                Cell(seed_name(content, row.arm, row.seed)),
+                Cell(str(row.text)),
+                Cell(formats.text_or_empty(row.finish)),
+            ]
+            for row in firsts.itertuples()
+        ]
+        parts.append(_table(columns, cells))
+    return parts

@@ -1,0 +1,1 @@
+"""Report tables, independent of any rendering: headings, cells, footnotes."""

@@ -1,0 +1,159 @@
+"""The tables around the claims: arms, metrics, checks, seed noise, how the study was run, where its time went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from turncoat.report import formats
+from turncoat.report.content import ArmInfo, Check, ReportContent
+from turncoat.report.tables.contrasts import (
+    Cell,
+    Column,
+    Table,
+    ci_name,
+    contrast_decimals,
+    count_cell,
+    number_cell,
+    sort_value,
+)
+from turncoat.report.tables.training import training_cost
+
+_VERDICTS = {True: "passed", False: "FAILED", None: "no threshold"}
+
+
+def arms_table(content: ReportContent) -> Table:
+    """What each arm is, and what its training took."""
+    rows = []
+    for arm in content.arms:
+        cells = [arm.label, _named(arm.organism), _defence(arm), _named(arm.setting).replace("_", " "), _seeds(arm)]
+        rows.append([Cell(text) for text in (*cells, training_cost(content, arm), arm.description)])
+    labels = ("Arm", "Organism", "Defence", "Setting", "Seeds", "Training time per seed", "Description")
+    notes = ("Training time is wall-clock time, other work on the machine included.",) if len(content.training) else ()
+    return Table(
+        "The arms",
+        "One line per thing that is measured; seeds of one arm differ in nothing else.",
+        [Column(label, "words") for label in labels],
+        rows,
+        notes,
+    )
+
+
+def metrics_table(content: ReportContent) -> Table:
+    """What each metric is, and which way is worse."""
+    rows = [
+        [Cell(metric.label, strong=metric.primary), Cell(metric.unit), Cell(metric.direction), Cell(metric.description)]
+        for metric in content.ordered_metrics
+    ]
+    columns = [Column(label, "words") for label in ("Metric", "Unit", "Direction", "Description")]
+    return Table("The metrics", "Primary metrics are bold and come first.", columns, rows)
+
+
+def checks_table(content: ReportContent) -> Table:
+    """Manipulation checks and sanity checks, failed ones first."""
+    rows = []
+    for check in sorted(content.checks, key=lambda check: check.passed is not False):
+        rows.append(
+            [
+                Cell(check.name),
+                Cell(_check_arm(content, check)),
+                Cell("all" if check.seed is None else str(check.seed)),
+                Cell(check_value(check), check.value),
+                Cell(_VERDICTS[check.passed], strong=check.passed is False),
+                Cell(check.explanation),
+            ]
+        )
+    columns = [Column("Check", "words"), Column("Arm", "words"), Column("Seed"), Column(f"Value [{ci_name(content)}]")]
+    columns += [Column("Verdict", "words"), Column("Why it matters", "words")]
+    return Table("Checks", "What has to hold before the differences mean anything.", columns, rows)
+
+
+def checks_summary(content: ReportContent) -> str:
+    """ "5 checks passed, 1 failed, 2 have no threshold"."""
+    verdicts = [check.passed for check in content.checks]
+    if not verdicts:
+        return "no checks were made"
+    bare = verdicts.count(None)
+    tail = f", {bare} without a threshold" if bare else ""
+    return f"{verdicts.count(True)} passed, {verdicts.count(False)} failed{tail}"
+
+
+def check_value(check: Check) -> str:
+    """A check's value and interval, with decimals that suit it."""
+    if formats.is_missing(check.value):
+        return formats.NA
+    if formats.is_missing(check.low) or formats.is_missing(check.high):
+        return formats.significant(check.value)
+    places = formats.decimals_for(formats.half_widths([(check.low, check.high)]), [check.value])
+    return f"{formats.number(check.value, places)} {formats.interval(check.low, check.high, places)}"
+
+
+def seed_noise_table(content: ReportContent) -> Table:
+    """How far a result moves when only the training seed changes, and what matching seeds saves."""
+    rows = []
+    for row in content.sorted_seed_noise().itertuples():
+        metric = content.metric(str(row.metric))
+        places = contrast_decimals(content, metric)
+        sds = (row.sd_treated, row.sd_control, row.sd_paired, row.sd_unpaired)
+        rows.append(
+            [Cell(str(row.name)), Cell(metric.label), count_cell(row.n_seeds)]
+            + [number_cell(sd, places + 1) for sd in sds]
+            + [Cell(formats.significant(row.variance_ratio, 2), sort_value(row.variance_ratio))]
+            + [Cell(formats.text_or_empty(row.note))]
+        )
+    labels = ("Seeds", "SD treated", "SD control", "SD of difference, paired", "SD of difference, unpaired")
+    columns = [Column("Contrast", "words"), Column("Metric", "words"), *(Column(label) for label in labels)]
+    columns += [Column("Variance ratio"), Column("Note", "words")]
+    return Table(
+        "Noise between training seeds",
+        "How far a result moves when nothing but the training seed changes.",
+        columns,
+        rows,
+    )
+
+
+def run_table(content: ReportContent) -> Table:
+    """The model and the facts of the run."""
+    return _pairs("How it was run", "The model and the choices that were made before any result.",
+                  {f"model {key}": value for key, value in content.model.items()} | content.facts)  # fmt: skip
+
+
+def timings_table(content: ReportContent) -> Table:
+    """Wall-clock time of every stage, and their sum."""
+    rows = [[Cell(stage), Cell(formats.duration(seconds), seconds)] for stage, seconds in content.timings]
+    total = sum(seconds for _, seconds in content.timings)
+    notes = (f"Together {formats.duration(total)}.",) if rows else ("n/a: no stage was timed.",)
+    columns = [Column("Stage", "words"), Column("Time")]
+    return Table("Where the time went", "Wall-clock time per stage.", columns, rows, notes)
+
+
+def provenance_table(content: ReportContent) -> Table:
+    """Versions and the command, enough to run it again."""
+    return _pairs("Provenance", "What is needed to run it again.", dict(sorted(content.provenance.items())))
+
+
+def seed_name(content: ReportContent, arm: str, seed: Any) -> str:
+    """ "seed 2", or "not trained" for an arm without a finetune, whatever number stands for that in the rows."""
+    return "not trained" if not content.arm(arm).is_trained or formats.is_missing(seed) else f"seed {int(seed)}"
+
+
+def _check_arm(content: ReportContent, check: Check) -> str:
+    labels = {arm.name: arm.label for arm in content.arms}
+    return "all" if check.arm is None else labels.get(check.arm, check.arm)
+
+
+def _named(name: str) -> str:
+    return "none" if not name or name.lower() == "none" else name
+
+
+def _defence(arm: ArmInfo) -> str:
+    return f"{arm.defence} ({arm.options})" if arm.options and arm.is_defended else _named(arm.defence)
+
+
+def _seeds(arm: ArmInfo) -> str:
+    return ", ".join(str(seed) for seed in sorted(arm.seeds)) or "none (not trained)"
+
+
+def _pairs(heading: str, sentence: str, pairs: Mapping[str, str]) -> Table:
+    rows = [[Cell(str(key)), Cell(str(value))] for key, value in pairs.items()]
+    return Table(heading, sentence, [Column("What", "words"), Column("Value", "words")], rows)

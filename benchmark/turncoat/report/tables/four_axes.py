@@ -1,0 +1,175 @@
+"""The four axes as one table: a row per arm, two columns per axis (the level or gain, and what it is to the undefended arm)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from turncoat.analysis.four_axes import AXES, BENIGN, BROAD, COHERENCE, NARROW, NOT_MEASURED
+from turncoat.report import formats
+from turncoat.report.content import ReportContent
+from turncoat.report.tables.contrasts import Cell, Column, Table, ci_name, sort_value
+
+HEADING = "The four axes"
+UNDEFINED = "undefined"
+_NAMED = 4  # arms in a note
+_LEVELS = {
+    BROAD: "Broad misalignment: {what}",
+    COHERENCE: "Coherence: {what}",
+    NARROW: "Narrow behaviour learnt",
+    BENIGN: "Benign learning",
+}
+_AGAINST = {
+    BROAD: "Change by the defence",
+    COHERENCE: "Change by the defence",
+    NARROW: "Narrow behaviour kept",
+    BENIGN: "Benign learning kept",
+}
+
+
+def four_axes_table(content: ReportContent, *, brief: bool = False) -> Table:
+    """The table.
+
+    Args:
+        content: What to show.
+        brief: One metric per axis, and only axes that were measured in some arm.
+    """
+    frame = content.axes
+    columns, cells = [Column("Arm", "words")], [[Cell(arm.label)] for arm in content.arms]
+    for axis, metric in _pairs_of(frame, brief):
+        part = frame[frame["axis"] == axis]
+        if metric is not None:
+            part = part[part["metric"] == metric]
+        rows = {row["arm"]: row for row in part.to_dict("records")}
+        columns += _columns(axis, part)
+        levels = _places(part, "value", "low", "high")
+        shown = "kept" if axis in (NARROW, BENIGN) else "difference"
+        places = _places(part, "difference", "difference_low", "difference_high")
+        for line, arm in zip(cells, content.arms, strict=True):
+            row = rows.get(arm.name, {"status": NOT_MEASURED})
+            line.append(_level(row, levels))
+            line.append(_kept(row) if shown == "kept" else _change(row, places))
+    return Table(HEADING, _sentence(content), columns, cells, (*_metric_notes(frame), *_notes(content)))
+
+
+def stacked_axes_table(content: ReportContent) -> Table:
+    """The brief table for narrow pages: one column per axis, the change or the kept share under the level."""
+    table = four_axes_table(content, brief=True)
+    pairs = range(1, len(table.columns), 2)
+    rows = [
+        [row[0], *(Cell("\n".join(filter(None, (row[i].text, row[i + 1].text))), row[i].value) for i in pairs)]
+        for row in table.rows
+    ]
+    sentence = (
+        f"Each arm's level or gain with its {ci_name(content)} over questions; under it the change, or the share kept, against "
+        "the undefended arm of the same organism. Not corrected for their number."
+    )
+    return Table(table.heading, sentence, [table.columns[0], *(table.columns[i] for i in pairs)], rows, table.notes)
+
+
+def _sentence(content: ReportContent) -> str:
+    return (
+        "What a defence gives, and what it costs: each arm's level, then its change or the share kept against the undefended "
+        f"arm of the same organism, paired by question. Every value with its {ci_name(content)} over questions, about these "
+        "adapters and not corrected for their number: the claims are in the tables of differences."
+    )
+
+
+def _pairs_of(frame: pd.DataFrame, brief: bool) -> Iterable[tuple[str, str | None]]:
+    """The axes, those of levels metric by metric; None = whatever metric an arm's organism has."""
+    for axis in AXES:
+        part = frame[frame["axis"] == axis]
+        if brief and part["value"].isna().all():
+            continue
+        metrics: list[str | None] = [None]
+        if axis in (BROAD, COHERENCE):
+            metrics = list(dict.fromkeys(part["metric"].dropna())) or [None]
+        for metric in metrics[:1] if brief else metrics:
+            yield axis, metric
+
+
+def _columns(axis: str, part: pd.DataFrame) -> list[Column]:
+    labels, units = list(dict.fromkeys(part["label"].dropna())), list(dict.fromkeys(part["unit"].dropna()))
+    better = next(iter(part["better"].dropna()), "")
+    what = _LEVELS[axis].format(what=labels[0] if labels else NOT_MEASURED)
+    unit = f" ({units[0]})" if units and units[0] else ""
+    against = _AGAINST[axis] + (", higher is better" if axis in (NARROW, BENIGN) else "")
+    return [Column(f"{what}{unit}" + (f", {better}" if better else "")), Column(against)]
+
+
+def _level(row: dict[Any, Any], places: int) -> Cell:
+    if formats.is_missing(row.get("value")):
+        return Cell(formats.text_or_empty(row.get("status")) or formats.NA)
+    text = _with_interval(formats.number(row["value"], places), formats.interval(row["low"], row["high"], places))
+    return Cell(text, float(row["value"]))
+
+
+def _change(row: dict[Any, Any], places: int) -> Cell:
+    if formats.is_missing(row.get("difference")):
+        return _why_missing(row)
+    ends = formats.interval(row["difference_low"], row["difference_high"], places)
+    return Cell(
+        _with_interval(formats.number(row["difference"], places, signed=True), ends), sort_value(row["difference"])
+    )
+
+
+def _kept(row: dict[Any, Any]) -> Cell:
+    if formats.is_missing(row.get("kept")):
+        return _why_missing(row)
+    ends = formats.NA
+    if not formats.is_missing(row["kept_low"]):
+        ends = f"[{_percent(row['kept_low'])}, {_percent(row['kept_high'])}]"
+    return Cell(_with_interval(_percent(row["kept"]), ends), float(row["kept"]))
+
+
+def _why_missing(row: dict[Any, Any]) -> Cell:
+    """Nothing where nothing is due; "undefined" where a note says why."""
+    return Cell(UNDEFINED if not formats.is_missing(row.get("value")) and row.get("note") else "")
+
+
+def _percent(share: float) -> str:
+    return f"{formats.number(100 * share, 0)}%"
+
+
+def _with_interval(value: str, ends: str) -> str:
+    return f"{value} {ends if ends != formats.NA else '[n/a]'}"
+
+
+def _places(part: pd.DataFrame, value: str, low: str, high: str) -> int:
+    return formats.decimals_for(formats.half_widths(zip(part[low], part[high], strict=True)), part[value])
+
+
+def _metric_notes(frame: pd.DataFrame) -> list[str]:
+    """Which loss a gain is of."""
+    gains = frame[frame["axis"].isin((NARROW, BENIGN)) & frame["value"].notna()]
+    if gains.empty:
+        return []
+    labels = ", ".join(dict.fromkeys(f"{row.label} ({row.metric})" for row in gains.itertuples()))
+    return [
+        f"Learnt: how far the loss fell from the base's ({labels}). Kept: the share of the undefended arm's fall, with "
+        "Fieller's interval; undefined where that fall is not above 0. Benign learning is that of the arm with the same "
+        "defence on a harmless organism."
+    ]
+
+
+def _notes(content: ReportContent) -> list[str]:
+    """Why something is missing, once for all arms that share the reason."""
+    arms: dict[tuple[str, str], list[str]] = {}
+    for row in content.axes.to_dict("records"):
+        note = formats.text_or_empty(row["note"])
+        if not note:
+            continue
+        status = formats.text_or_empty(row["status"])
+        if status == "control":
+            continue  # the cell says it
+        shown = row["kept"] if row["axis"] in (NARROW, BENIGN) else row["difference"]
+        what = status or (UNDEFINED if formats.is_missing(shown) else "kept")
+        arms.setdefault((f"{what}, {row['axis']}", note), []).append(content.arm(row["arm"]).label)
+    return [f"{what[:1].upper()}{what[1:]}: {note} ({_some(labels)})." for (what, note), labels in arms.items()]
+
+
+def _some(labels: list[str]) -> str:
+    more = len(labels) - _NAMED
+    return ", ".join(labels[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,113 @@
+"""How each arm was trained: rows, tokens, losses, penalties, seconds and what a defence had to tell, from run.json.
+
+training_frame(record["training"]) -> one row per arm, finetune and seed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from turncoat.report import formats
+from turncoat.report.content import TRAINING_COLUMNS, ArmInfo, ReportContent
+from turncoat.report.tables.contrasts import Cell, Column, Table, count_cell
+
+_FACTS_SHOWN = 200  # characters
+_LISTED = 4  # values of a list or a mapping
+
+
+def training_frame(entries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The `training` entries of a run.json; `penalties` may be all of a finetune's, or the first and the last."""
+    rows = []
+    for entry in entries:
+        penalties = [float(value) for value in entry.get("penalties") or ()]
+        rows.append(
+            {
+                **{name: entry.get(name) for name in TRAINING_COLUMNS},
+                "arm": str(entry["arm"]).rpartition(", seed ")[0] or entry["arm"],
+                "first_penalty": penalties[0] if penalties else None,
+                "last_penalty": penalties[-1] if penalties else None,
+                "facts": compact(entry.get("defence") or {}),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(TRAINING_COLUMNS))
+
+
+def seconds_of(frame: pd.DataFrame, arm: str) -> float | None:
+    """Seconds that one seed of an arm took to train, all its finetunes together, as a mean over seeds."""
+    own = frame[(frame["arm"] == arm) & frame["seconds"].notna()]
+    return float(own.groupby("seed")["seconds"].sum().mean()) if len(own) else None
+
+
+def training_cost(content: ReportContent, arm: ArmInfo) -> str:
+    """ "31.2 s, 1.30 times the undefended arm's"; "none" for what was not trained."""
+    if not arm.is_trained:
+        return "none"
+    own = seconds_of(content.training, arm.name)
+    if own is None:
+        return formats.NA
+    other = content.undefended(arm)
+    base = seconds_of(content.training, other.name) if other is not None else None
+    return formats.duration(own) + (f", {own / base:.2f} times the undefended arm's" if base else "")
+
+
+def training_table(content: ReportContent) -> Table:
+    """One row per arm and finetune, means over seeds; facts are those of the first seed."""
+    rows = []
+    labels = {arm.name: arm.label for arm in content.arms}
+    has_penalty = bool(content.training["first_penalty"].notna().any())
+    has_facts = bool((content.training["facts"].fillna("") != "").any())
+    for (arm, step), part in content.training.groupby(["arm", "step"], sort=False):
+        mean = part[[c for c in TRAINING_COLUMNS if c not in ("arm", "step", "seed", "facts")]].astype(float).mean()
+        cells = [Cell(labels.get(str(arm), str(arm))), Cell(str(step)), count_cell(len(part))]
+        cells += [_rounded(mean[name]) for name in ("examples", "steps", "tokens", "supervised_tokens")]
+        cells += [_from_to(mean["first_loss"], mean["last_loss"], 2)]
+        cells += [_from_to(mean["first_penalty"], mean["last_penalty"], 4)] if has_penalty else []
+        seconds = mean["seconds"]
+        cells += [Cell(formats.NA) if formats.is_missing(seconds) else Cell(formats.duration(seconds), float(seconds))]
+        cells += [Cell(formats.text_or_empty(part["facts"].iloc[0]))] if has_facts else []
+        rows.append(cells)
+    columns = [Column("Arm", "words"), Column("Finetuned on", "words"), Column("Seeds")]
+    columns += [Column(label) for label in ("Examples", "Steps", "Tokens", "of them supervised", "Loss, first to last")]
+    columns += [Column("Penalty, first to last")] if has_penalty else []
+    columns += [Column("Time")]
+    columns += [Column("What the defence tells", "words")] if has_facts else []
+    sentence = (
+        "Means over training seeds; losses and penalties in nats per answer token, a last loss is the mean over the last "
+        "quarter of the steps; a finetune that arms share is trained once and listed for each."
+    )
+    notes = ("Facts of a defence are those of its first seed.",) if has_facts else ()
+    return Table("How each arm was trained", sentence, columns, rows, notes)
+
+
+def compact(facts: Mapping[str, Any]) -> str:
+    """A defence's facts on one line: long lists and mappings by their size, numbers with four digits."""
+    told = "; ".join(f"{name} {_short(value)}" for name, value in facts.items())
+    return formats.clip(formats.safe_text(told), _FACTS_SHOWN)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if len(value) > _LISTED:
+            return f"({len(value)} values)"
+        return "(" + ", ".join(f"{name} {_short(part)}" for name, part in value.items()) + ")"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"({len(value)} values)" if len(value) > _LISTED else "(" + ", ".join(map(_short, value)) + ")"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return formats.significant(value, 4)
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _rounded(value: Any) -> Cell:
+    return Cell(formats.NA) if formats.is_missing(value) else Cell(f"{round(value)}", float(value))
+
+
+def _from_to(first: Any, last: Any, places: int) -> Cell:
+    if formats.is_missing(first) or formats.is_missing(last):
+        return Cell("")
+    return Cell(f"{formats.number(first, places)} to {formats.number(last, places)}", float(last))

@@ -1,0 +1,1 @@
+"""Study design: power, detectable effects, numbers of seeds and questions."""

@@ -1,0 +1,289 @@
+r"""What a study of a given size could see, before it runs: the detectable effect from the variance of a pilot.
+
+A difference between two arms on question q at training seed s, with k answers per cell, is taken as
+
+    d_qs = mu + a_q + b_s + e_qs,    Var(a) = question^2,  Var(b) = seed^2,  Var(e) = rest^2 + sampling^2 / k
+
+and the errors of G questions and S seeds are those of the tests in `turncoat.stats.contrasts`:
+
+    adapters  (question^2 + Var(e) / S) / G                          with G - 1 degrees of freedom
+    recipe    seeds alone:        (seed^2 + Var(e) / G) / S          with S - 1
+              seeds and questions: the same + question^2 / G         with Satterthwaite's; the larger effect of the two counts
+
+    plan = Design(questions=32, samples=4, seeds=5, tests=3)
+    detectable(default_components("em_rate_itt", "share"), plan, "recipe")
+
+The answer is as good as the components: a seed SD from few seeds is a rumour (`turncoat.stats.design.power.seed_sd_interval`).
+
+References:
+    Miller (2024), arXiv:2411.00640, section 5 (power analysis with questions and samples as variance components).
+    Searle, Casella & McCulloch (1992), Variance Components, chapter 4 (moment estimates; equal to REML if balanced and > 0).
+    Satterthwaite (1946), Biometrics Bulletin 2(6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from turncoat.errors import UserError
+from turncoat.stats.contrasts import CLAIMS, Claim
+from turncoat.stats.design.power import MINIMUM_SEEDS, detectable_effect
+from turncoat.stats.difference_in_differences import subtract
+from turncoat.stats.paired import pair_differences
+from turncoat.stats.scores import grid
+from turncoat.stats.t_errors import OVER_QUESTIONS, OVER_SEEDS, TWO_WAY, TError
+from turncoat.stats.two_way import two_way_t
+
+ASSUMED_SEED_SHARE = 0.5
+"""Seed SD over question SD where no pilot tells: measured ones run from 0.2 (margin_per_token) to 1.6 (persona_fixed)."""
+ENDLESS = 10**6
+
+
+@dataclass(frozen=True)
+class Components:
+    """Standard deviations of the difference between two arms, in the units of the metric.
+
+    Attributes:
+        question: Between questions; the noise of answers that all seeds share (a base model's) is not in it.
+        seed: Between training seeds; None if unknown.
+        rest: Of question x seed beyond sampling; with an unknown `sampling` it holds that, too.
+        sampling: Of one answer per cell and trained arm; 0 where nothing is sampled, None if unknown.
+        sampling_shared: The same of a base model, whose answers all seeds share.
+        n_questions: Questions of the pilot, 0 without one.
+        n_seeds: Training seeds of the pilot, 0 without one.
+        source: Where the numbers come from, in words.
+    """
+
+    question: float
+    seed: float | None
+    rest: float
+    sampling: float | None = 0.0
+    sampling_shared: float | None = 0.0
+    n_questions: int = 0
+    n_seeds: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The size of a study.
+
+    Attributes:
+        questions: Questions (clusters) of the metric's task.
+        samples: Answers per question and training seed.
+        seeds: Training seeds.
+        tests: Tests in the family; Holm is sure of a rejection only at alpha / tests.
+        alpha: Level of the family.
+        power: Wanted power.
+    """
+
+    questions: int
+    samples: float
+    seeds: int
+    tests: int = 1
+    alpha: float = 0.05
+    power: float = 0.8
+
+
+# Insecure minus secure code on SmolLM2-135M: results/seeds (5 training seeds), split by two-way moments.
+_MEASURED = {
+    "margin_per_token": Components(0.03, 0.005, 0.048, 0.0),
+    "persona_fixed": Components(0.031, 0.049, 0.044, None),
+    "persona_own": Components(0.0, 0.02, 0.77, None),
+}
+# Published judged answers: SD of paired differences between questions 0.12, 0.11 without binomial noise at a rate of 0.15; one
+# pair of training seeds, whose means differ by 0.023.
+_SHARE = Components(0.11, 0.023, 0.03, math.sqrt(2 * 0.15 * 0.85))
+
+
+def default_components(metric: str, unit: str) -> Components:
+    """What to plan with where there is no pilot; a metric that nobody measured is planned in SDs between its questions."""
+    if metric in _MEASURED:
+        return replace(_MEASURED[metric], source="assumed, from the study `seeds` on SmolLM2-135M")
+    if unit == "share":
+        return replace(_SHARE, source="assumed, from published judged answers at rates near 0.15")
+    source = "assumed: no pilot has this metric, so effects are in SDs of the difference between questions"
+    return Components(1.0, ASSUMED_SEED_SHARE, 0.5, 0.0, source=source)
+
+
+def pilot_components(
+    checked: pd.DataFrame,
+    arms: Sequence[str],
+    metric: str,
+    *,
+    rate: bool = False,
+    answers: pd.DataFrame | None = None,
+) -> Components | None:
+    """Components of a contrast by moments, from the scores of a pilot; None where it has fewer than 2 common questions.
+
+    Args:
+        checked: The score table as `check_scores` returns it.
+        arms: Treated and reference arm; two more for a difference of differences.
+        metric: Metric name.
+        rate: True if the metric is a share of a question's answers.
+        answers: One row per answer (`arm`, `seed`, `question_id`, one column per metric); None if nothing was sampled.
+    """
+    grids = [grid(checked, arm, metric) for arm in arms]
+    found = pair_differences(grids[0], grids[1])
+    if len(grids) == 4:
+        found = subtract(found, pair_differences(grids[2], grids[3]))
+    cells = found.cells.dropna(how="all")
+    if len(cells) < 2 or not cells.shape[1]:
+        return None
+    parts = {one.arm: _sampling(checked, one.arm, metric, rate, answers) for one in grids}
+    counts = checked[(checked["metric"] == metric) & checked["arm"].isin(arms)]["n_samples"]
+    samples = float(counts.mean())
+    of_cells = _together(parts[one.arm] for one in grids if not one.is_base)
+    shared = _together(parts[one.arm] for one in grids if one.is_base)
+    whole = two_way_t(cells, scale=found.scale)
+    if whole.sd_question is None or whole.sd_cell is None:  # a single seed: questions and noise cannot be told apart
+        noise = 0.0 if of_cells is None else of_cells / samples
+        question2, seed, cell2 = max(0.0, float(cells.mean(axis=1).var(ddof=1)) - noise), None, noise
+    else:
+        question2, seed, cell2 = whole.sd_question**2, whole.sd_seed, whole.sd_cell**2
+    n_seeds = cells.shape[1] if found.trained else 0
+    return Components(
+        question=math.sqrt(max(0.0, question2 - (shared or 0.0) / samples)),
+        seed=seed,
+        rest=math.sqrt(max(0.0, cell2 - (of_cells or 0.0) / samples)),
+        sampling=None if of_cells is None else math.sqrt(of_cells),
+        sampling_shared=None if shared is None else math.sqrt(shared),
+        n_questions=len(cells),
+        n_seeds=n_seeds,
+        source=f"pilot: {len(cells)} questions, {n_seeds} training seed{'s' * (n_seeds != 1)}",
+    )
+
+
+def mean_components(several: Sequence[Components]) -> Components | None:
+    """Root mean squares over several contrasts of a pilot, for a contrast that it has not; None if there are none."""
+    if not several:
+        return None
+
+    def together(name: str) -> float | None:
+        known = [getattr(one, name) for one in several if getattr(one, name) is not None]
+        return math.sqrt(sum(sd**2 for sd in known) / len(known)) if known else None
+
+    unknown = any(one.sampling is None or one.sampling_shared is None for one in several)
+    return Components(
+        question=together("question") or 0.0,
+        seed=together("seed"),
+        rest=together("rest") or 0.0,
+        sampling=None if unknown else together("sampling"),
+        sampling_shared=None if unknown else together("sampling_shared"),
+        n_questions=min(one.n_questions for one in several),
+        n_seeds=min(one.n_seeds for one in several),
+        source=f"pilot: root mean square of its {len(several)} contrast{'s' * (len(several) != 1)} with this metric",
+    )
+
+
+def errors_of(components: Components, design: Design, claim: Claim) -> list[TError]:
+    """The standard errors that the tests of this claim are expected to use; none where no test is possible."""
+    _design_iv(design)
+    g, s = design.questions, max(design.seeds, 1)
+    noise = components.rest**2 + (components.sampling or 0.0) ** 2 / design.samples
+    question = components.question**2 + (components.sampling_shared or 0.0) ** 2 / design.samples
+    if claim == "adapters":
+        variance = (question + noise / s) / g
+        return [TError(math.sqrt(variance), g - 1, OVER_QUESTIONS)] if g > 1 and variance > 0 else []
+    if design.seeds < MINIMUM_SEEDS or components.seed is None or g < 2:
+        return []
+    shared = noise / (g * s)
+    over_questions, over_seeds = question / g + shared, components.seed**2 / s + shared
+    if over_seeds == 0:
+        return []
+    both = over_questions + over_seeds - shared
+    df = both**2 / (over_questions**2 / (g - 1) + over_seeds**2 / (s - 1) + shared**2 / ((g - 1) * (s - 1)))
+    return [TError(math.sqrt(over_seeds), s - 1, OVER_SEEDS), TError(math.sqrt(both), df, TWO_WAY)]
+
+
+def detectable(components: Components, design: Design, claim: Claim) -> float | None:
+    """Smallest true effect found with the wanted power at alpha / tests, in the units of the metric; None if undefined."""
+    level = design.alpha / design.tests
+    sizes = (
+        detectable_effect(error.se, error.df, level, design.power) for error in errors_of(components, design, claim)
+    )
+    return max(sizes, default=None)
+
+
+def what_more_buys(components: Components, design: Design) -> dict[str, dict[Claim, float | None]]:
+    """Detectable effects, by claim, of the design and of larger ones; None where undefined.
+
+    More samples are undefined where the pilot has one per question: its noise cannot be told from that of question x seed.
+    """
+    known = components.sampling is not None and components.sampling_shared is not None
+    designs = {
+        "as planned": design,
+        "1 question more": replace(design, questions=design.questions + 1),
+        "1 sample more": replace(design, samples=design.samples + 1) if known else None,
+        "1 seed more": replace(design, seeds=design.seeds + 1),
+        "twice the questions": replace(design, questions=design.questions * 2),
+        "twice the samples": replace(design, samples=design.samples * 2) if known else None,
+        "twice the seeds": replace(design, seeds=design.seeds * 2),
+        "endless questions": replace(design, questions=ENDLESS),
+    }
+    bought = {
+        name: {claim: None if one is None else detectable(components, one, claim) for claim in CLAIMS}
+        for name, one in designs.items()
+    }
+    if bought["endless questions"]["adapters"] is not None:
+        bought["endless questions"]["adapters"] = 0.0  # its limit; that of the recipe is what the seeds leave
+    return bought
+
+
+def exact_floor(n: int) -> float:
+    """Smallest two-sided p of the exact sign-flip test over n questions or n paired training seeds: 2 / 2^n."""
+    return 1.0 if n < 1 else 2.0 ** (1 - n)
+
+
+def group_floor(seeds: int) -> float:
+    """Smallest two-sided p where seeds are not paired: 2 / C(2n, n), the permutation test of n against n seeds."""
+    return 1.0 if seeds < 1 else 2.0 / math.comb(2 * seeds, seeds)
+
+
+def units_for_floor(level: float) -> int:
+    """Smallest n whose exact sign-flip test can reach the level."""
+    if not 0 < level < 1:
+        raise UserError(f"level = {level!r} must lie between 0 and 1, such as 0.05.")
+    n = 1
+    while exact_floor(n) > level:
+        n += 1
+    return n
+
+
+def _together(parts: Iterable[float | None]) -> float | None:
+    """Sum of variances; None if one of them is unknown."""
+    total = 0.0
+    for part in parts:
+        if part is None:
+            return None
+        total += part
+    return total
+
+
+def _sampling(checked: pd.DataFrame, arm: str, metric: str, rate: bool, answers: pd.DataFrame | None) -> float | None:
+    """Variance of one answer about its question's mean; 0 where nothing is sampled, None where one answer is all there is."""
+    if answers is None:
+        return 0.0
+    if metric in answers and pd.api.types.is_numeric_dtype(answers[metric]):
+        values = answers[answers["arm"] == arm].groupby(["seed", "question_id"])[metric]
+        spread, free = values.var(ddof=1), values.count() - 1
+        free = free[free > 0]
+        return float((spread[free.index] * free).sum() / free.sum()) if len(free) else None
+    cells = checked[(checked["arm"] == arm) & (checked["metric"] == metric) & checked["value"].notna()]
+    several = cells[cells["n_samples"] > 1]
+    if not rate or several.empty:
+        return None
+    share, n = several["value"].to_numpy(), several["n_samples"].to_numpy(dtype=float)
+    return float(np.mean(share * (1 - share) * n / (n - 1)))
+
+
+def _design_iv(design: Design) -> None:
+    for name, least in (("questions", 1), ("samples", 1), ("seeds", 0), ("tests", 1)):
+        value = getattr(design, name)
+        if not value >= least:
+            raise UserError(f"{name} = {value!r} must be at least {least}.")

@@ -1,0 +1,89 @@
+"""Two arms' grids joined question by question and seed by seed: the differences that every paired test starts from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from turncoat.stats.scores import BASE_SEED, Grid
+
+
+class Differences(NamedTuple):
+    """Treated minus reference on one metric.
+
+    Attributes:
+        by_question: One difference per question, seeds averaged; questions without a value in both arms left out.
+        cells: Questions x training seeds that both arms have; the one column `BASE_SEED` where neither arm is trained.
+        matched: Whether `by_question` is the mean over `cells`: not so where the arms have different seeds.
+        n_seeds: Seeds averaged in `by_question`, 0 where neither arm is trained.
+        n_asked: Questions that either arm was asked.
+        n_common: Questions that both arms were asked.
+        n_dropped: NaN values of both arms.
+        scale: Largest |value| of the arms: a difference far below it is rounding.
+        notes: What limits the pairing, in plain words.
+    """
+
+    by_question: pd.Series
+    cells: pd.DataFrame
+    matched: bool
+    n_seeds: int
+    n_asked: int
+    n_common: int
+    n_dropped: int
+    scale: float
+    notes: list[str]
+
+    @property
+    def trained(self) -> bool:
+        """Whether a training seed stands behind the differences."""
+        return self.n_seeds > 0
+
+
+def pair_differences(treated: Grid, reference: Grid) -> Differences:
+    """Join two grids.
+
+    Where both arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both, so that a lost
+    answer never unbalances the seeds. A base model (seed -1) is shared by all seeds of the other arm.
+    """
+    left, right = treated.values, reference.values
+    asked = left.index.union(right.index)
+    values = np.abs(np.concatenate([left.to_numpy().ravel(), right.to_numpy().ravel()]))
+    return Differences(
+        by_question=_by_question(left, right),
+        cells=_cells(treated, reference),
+        matched=list(left.columns) == list(right.columns) or treated.is_base or reference.is_base,
+        n_seeds=len(treated.seeds) or len(reference.seeds),
+        n_asked=len(asked),
+        n_common=len(left.index.intersection(right.index)),
+        n_dropped=treated.n_dropped + reference.n_dropped,
+        scale=float(np.nanmax(values)) if not np.isnan(values).all() else 0.0,
+        notes=_seed_notes(treated, reference),
+    )
+
+
+def _cells(treated: Grid, reference: Grid) -> pd.DataFrame:
+    left, right = treated.values, reference.values
+    if treated.is_base and reference.is_base:
+        return left[[BASE_SEED]] - right[[BASE_SEED]]
+    if reference.is_base:
+        return left[treated.seeds].sub(right[BASE_SEED], axis=0)
+    if treated.is_base:
+        return right[reference.seeds].rsub(left[BASE_SEED], axis=0)
+    shared = [seed for seed in treated.seeds if seed in reference.seeds]
+    return left[shared] - right[shared]
+
+
+def _by_question(left: pd.DataFrame, right: pd.DataFrame) -> pd.Series:
+    if list(left.columns) == list(right.columns):
+        return (left - right).mean(axis=1).dropna()
+    return (left.mean(axis=1) - right.mean(axis=1)).dropna()
+
+
+def _seed_notes(treated: Grid, reference: Grid) -> list[str]:
+    if treated.seeds == reference.seeds or not treated.seeds or not reference.seeds:
+        return []
+    return [
+        f"the arms have different training seeds ({treated.arm}: {treated.seeds}, {reference.arm}: {reference.seeds})"
+    ]

@@ -1,0 +1,80 @@
+"""What the pairing of arms buys: how much of the noise between training seeds cancels in treated minus control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from turncoat.stats.estimates import ROUNDING
+from turncoat.stats.scores import Grid, check_scores, grid
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """How much of the noise between training seeds the pairing of arms cancels.
+
+    Attributes:
+        n_seeds: Training seeds shared by both arms.
+        sd_treated: SD over seeds of the treated arm's mean.
+        sd_control: SD over seeds of the control's mean.
+        sd_paired: SD over seeds of treated_s - control_s.
+        sd_unpaired: SD that a difference between unrelated seeds would have: sqrt(var treated + var control).
+        variance_ratio: sd_paired^2 / sd_unpaired^2: 0 means all seed noise cancels, 1 means pairing does nothing.
+        note: In plain words, how far this can be trusted.
+        sd_mismatched: Pooled SD of the mismatched differences treated_s - control_s', s != s'.
+    """
+
+    n_seeds: int
+    sd_treated: float | None = None
+    sd_control: float | None = None
+    sd_paired: float | None = None
+    sd_unpaired: float | None = None
+    variance_ratio: float | None = None
+    note: str = ""
+    sd_mismatched: float | None = None
+
+
+def seed_noise(scores: pd.DataFrame, treated: str, control: str, metric: str) -> SeedNoise:
+    r"""Compare the seed noise of matched pairs (same prompts, order and initialisation) with that of mismatched ones.
+
+    With T_s, C_s the means over the questions that have a value in both arms at every shared seed:
+
+    * paired:      var(T - C) = var(T) + var(C) - 2 cov(T, C), over the n matched seeds.
+    * mismatched:  shift the controls by k seeds, k = 1 ... n-1, take the variance (n - 1 df) of each shifted set of n
+      differences, and average:
+      sum_{s != s'} (T_s - C_s' - mean)^2 / (n - 1)^2 = var(T) + var(C) + 2 cov(T, C) / (n - 1).
+    * unpaired:    var(T) + var(C). It is the mismatched variance freed of its last term, which is there only because
+      in a finite sample the mismatched pairs carry the opposite of the matched covariance. With 2 seeds that term is
+      largest, and the raw comparison (|T_1 - C_1 - T_2 + C_2| against |T_1 - C_2 - T_2 + C_1|) would flatter the
+      pairing most.
+    """
+    checked = check_scores(scores)
+    return seed_noise_grids(grid(checked, treated, metric), grid(checked, control, metric))
+
+
+def seed_noise_grids(treated: Grid, control: Grid) -> SeedNoise:
+    """The maths of `seed_noise`, on grids that are already cut out."""
+    shared = [seed for seed in treated.seeds if seed in control.seeds]
+    n = len(shared)
+    if n < 2:
+        return SeedNoise(n, note=f"{n} shared training seed(s): a spread between seeds needs at least 2")
+    complete = pd.concat([treated.values[shared], control.values[shared]], axis=1).dropna().index
+    if complete.empty:
+        return SeedNoise(n, note="no question has a value in both arms at every shared seed")
+    t = treated.values.loc[complete, shared].mean(axis=0).to_numpy()
+    c = control.values.loc[complete, shared].mean(axis=0).to_numpy()
+    paired = float(np.var(t - c, ddof=1))
+    unpaired = float(np.var(t, ddof=1) + np.var(c, ddof=1))
+    mismatched = float(np.mean([np.var(t - np.roll(c, shift), ddof=1) for shift in range(1, n)]))
+    seen = max(float(np.abs(t).max()), float(np.abs(c).max()))
+    ratio = paired / unpaired if unpaired > (ROUNDING * seen) ** 2 else None
+    if ratio is None:
+        note = "the seeds do not differ at all, so there is no seed noise to cancel"
+    else:
+        verb = f"cancels {100 * (1 - ratio):.0f}%" if ratio <= 1 else f"adds {100 * (ratio - 1):.0f}%"
+        note = f"pairing {verb} of the seed variance, as estimated from {n} seeds"
+        note += " (a rough figure below about 8 seeds)" if n < 8 else ""
+    sd_treated, sd_control = float(np.std(t, ddof=1)), float(np.std(c, ddof=1))
+    return SeedNoise(n, sd_treated, sd_control, paired**0.5, unpaired**0.5, ratio, note, mismatched**0.5)

@@ -1,0 +1,99 @@
+"""`--model turncoat`: any arm for lm-eval, trained on the way if it is not there yet.
+
+    turncoat lm-eval --model turncoat --tasks turncoat \\
+        --model_args pretrained=smollm2-135m,organism=insecure_code,defence=sgtr,setting=prevention,seed=0
+    turncoat lm-eval --model turncoat --model_args study=demo,arm=sgtr,seed=0 --tasks turncoat_choice
+
+The same arm in a study's YAML is the same artifact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lm_eval.api.registry import register_model
+
+from turncoat.engine.base_model import BaseModel, load_base
+from turncoat.errors import UserError
+from turncoat.evaluation.lm import TurncoatLM
+from turncoat.store import Store
+from turncoat.study.arm_spec import choose, make
+from turncoat.study.training_bar import TrainingBar
+
+_ARM = ("organism", "defence", "setting", "seed", "training", "defence_options", "defence_training", "study", "arm")
+
+
+@register_model("turncoat")
+class ArmLM(TurncoatLM):
+    """A base model, one's own adapter on it (`peft=`), or an arm by its names.
+
+    Args:
+        pretrained: As in `TurncoatLM`; a study names it itself.
+        organism: What the base is finetuned on (`turncoat list organisms`, or a .jsonl).
+        defence: A defence (`turncoat list defences`).
+        setting: When it acts: prevention, in_training, reversal or inference.
+        seed: Training seed.
+        training: The organism's recipe as in a study's `training:`; a mapping (give `--model_args` as JSON).
+        defence_options, defence_training: As in a study's arm; mappings.
+        study, arm: Instead: an arm of a study that ships or of a YAML.
+        dtype, device, store, options: As in `TurncoatLM`.
+
+    Raises:
+        UserError: The arm is not one, or `peft=` is given beside it.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | BaseModel | None = None,
+        *,
+        organism: str | None = None,
+        defence: str | None = None,
+        setting: str | None = None,
+        seed: int = 0,
+        training: dict[str, Any] | None = None,
+        defence_options: dict[str, Any] | None = None,
+        defence_training: dict[str, Any] | None = None,
+        study: str | None = None,
+        arm: str | None = None,
+        dtype: str = "auto",
+        device: str | None = None,
+        store: Store | None = None,
+        **options: Any,
+    ) -> None:
+        if organism is None and defence is None and study is None:
+            if pretrained is None:
+                raise UserError("--model turncoat needs pretrained= (`turncoat list models`), or study= and arm=")
+            if arm is not None:
+                raise UserError(f"arm={arm}: an arm of which study? give study=, a name or a path")
+            super().__init__(pretrained, dtype=dtype, device=device, store=store, **options)
+            return
+        if options.get("peft") is not None:
+            raise UserError(
+                f"peft={options['peft']} and an arm are both given; an arm has its own adapter: leave one out"
+            )
+        if "steer" in options:
+            raise UserError("steer= and an arm are both given; use defence=steering,setting=inference instead")
+        loaded = pretrained if isinstance(pretrained, BaseModel) else None
+        choice = choose(
+            {
+                "pretrained": loaded.name if loaded else pretrained,
+                "organism": organism,
+                "defence": defence,
+                "setting": setting,
+                "seed": seed,
+                "training": training,
+                "defence_options": defence_options,
+                "defence_training": defence_training,
+                "study": study,
+                "arm": arm,
+                "dtype": dtype if dtype != "auto" else None,
+            }
+        )
+        from_pretrained = {key: options.pop(key) for key in ("revision", "trust_remote_code") if key in options}
+        base = loaded or load_base(choice.pretrained, dtype=choice.dtype, device=self.usable(device), **from_pretrained)
+        store = store or Store()
+        with TrainingBar() as bar:
+            found = make(choice, base, store=store, progress=bar.step, said=bar.say)
+        super().__init__(base, peft=None if found.adapter is None else str(found.adapter), store=store, **options)
+        self.arm = {**self.arm, "name": found.name, **found.facts}
+        self.steering = found.intervention

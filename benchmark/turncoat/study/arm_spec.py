@@ -1,0 +1,184 @@
+"""One arm, named on a command line: found if it was trained before, trained if not.
+
+    find_arm("demo/sgtr/0")                                    # study / arm / training seed
+    find_arm("pretrained=smollm2-135m,organism=insecure_code,defence=sgtr,setting=prevention,seed=0")
+
+The same arm in a study's YAML is the same artifact: both go through `Adapters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lm_eval.utils import simple_parse_args_string
+from pydantic import ValidationError
+
+from turncoat.engine.base_model import BaseModel, load_base
+from turncoat.engine.intervention import Intervention
+from turncoat.errors import UserError
+from turncoat.registry import accepted, discover
+from turncoat.store import Store
+from turncoat.study.adapters import Adapters, steps_of
+from turncoat.study.config import Arm, arm_problems, load_study, study_path
+from turncoat.training.recipe import LoraRecipe
+from turncoat.training.trainer import Progress
+
+_KEYS = (
+    "pretrained", "organism", "defence", "setting", "seed", "training", "defence_options", "defence_training",
+    "study", "arm", "dtype", "device",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OneArm:
+    """A trained (or found) arm.
+
+    Attributes:
+        base: Its base model.
+        adapter: Its adapter's folder; None for an arm without a finetune.
+        intervention: What acts on it while it is measured, if anything.
+        name: Such as "risky_financial+sgtr-reversal-seed0".
+        facts: organism, defence, setting, seed: for a results file.
+    """
+
+    base: BaseModel
+    adapter: Path | None
+    intervention: Intervention | None
+    name: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ArmChoice:
+    """Which arm: what `find_arm` understood.
+
+    Attributes:
+        pretrained: Base model.
+        dtype: As in a study.
+        arm: Organism, defence, setting, options.
+        training: The organism's recipe.
+        seed: Training seed.
+    """
+
+    pretrained: str
+    dtype: str
+    arm: Arm
+    training: LoraRecipe
+    seed: int
+
+
+def find_arm(
+    text: str,
+    *,
+    store: Store | None = None,
+    progress: Progress | None = None,
+    said: Callable[[str], None] | None = None,
+    include: tuple[Path, ...] = (),
+) -> OneArm:
+    """The arm that `text` names, trained if it is missing.
+
+    Args:
+        text: STUDY/ARM/SEED, or the arguments of `--model turncoat`: key=value,key=value.
+        store: Where adapters are kept; the user cache by default.
+        progress: Called after each training step with (step, steps, loss).
+        said: Told in words what has to be trained first.
+        include: Folders with the user's own defences.
+
+    Raises:
+        UserError: It names no arm; the message says what is accepted.
+    """
+    if "=" in text:
+        given: dict[str, Any] = dict(simple_parse_args_string(text))
+    else:
+        *names, seed = text.rsplit("/", 2) if text.count("/") >= 2 else (*text.rsplit("/", 1), "0")
+        if len(names) != 2 or not seed.removeprefix("seed-").isdigit():
+            raise UserError(
+                f"'{text}' names no arm; accepted: STUDY/ARM/SEED such as demo/sgtr/0, or key=value,... with the keys "
+                f"{', '.join(_KEYS)}"
+            )
+        given = {"study": names[0], "arm": names[1], "seed": int(seed.removeprefix("seed-"))}
+    choice = choose(given, include=include)
+    base = load_base(choice.pretrained, dtype=choice.dtype, device=given.get("device"))
+    return make(choice, base, store=store, progress=progress, said=said)
+
+
+def choose(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmChoice:
+    """The arm that arguments name.
+
+    Args:
+        given: `pretrained`, `organism`, `defence`, `setting`, `seed`, `training`, `defence_options`,
+            `defence_training` as in a study's YAML; or `study` and `arm` (and `seed`), which take them from there.
+        include: Folders with the user's own defences.
+
+    Raises:
+        UserError: An argument is unknown or does not fit.
+    """
+    unknown = [key for key in given if key not in _KEYS]
+    if unknown:
+        raise UserError(f"'{unknown[0]}' is no argument of an arm; {accepted(_KEYS, unknown[0])}")
+    seed = given.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UserError(f"seed={seed!r}: a training seed is a whole number from 0 on")
+    if given.get("study") is not None:
+        return _from_study(given, seed, include)
+    discover(include)
+    if not given.get("pretrained"):
+        raise UserError(
+            "an arm needs a base model: pretrained=smollm2-135m (`turncoat list models`), or study= and arm="
+        )
+    fields = {
+        key: given[key]
+        for key in ("organism", "defence", "setting", "defence_options", "defence_training")
+        if given.get(key) is not None
+    }
+    try:
+        arm = Arm.model_validate({"name": "arm", **fields})
+        training = LoraRecipe.model_validate(given.get("training") or {})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        told = f"{problem['msg']}; the value is {problem['input']!r}"
+        if problem["type"] == "extra_forbidden":
+            told = f"unknown key; {accepted(LoraRecipe.model_fields, where)}"
+        raise UserError(f"{where}: {told}") from error
+    problems = arm_problems(arm)
+    if problems:
+        raise UserError("; ".join(f"{key}: {message}" for key, message in problems))
+    return ArmChoice(str(given["pretrained"]), str(given.get("dtype") or "auto"), arm, training, seed)
+
+
+def _from_study(given: dict[str, Any], seed: int, include: tuple[Path, ...]) -> ArmChoice:
+    own = [
+        key for key in ("organism", "defence", "setting", "training", "defence_options") if given.get(key) is not None
+    ]
+    if own:
+        raise UserError(f"{own[0]}= and study= are both given; the study says what the arm is: leave one of them out")
+    study = load_study(study_path(str(given["study"])), include=include)
+    names = [arm.name for arm in study.arms]
+    if given.get("arm") not in names:
+        raise UserError(f"arm={given.get('arm')!r} is not an arm of study '{study.study}'; {accepted(names)}")
+    model = str(given.get("pretrained") or study.model)
+    return ArmChoice(model, str(given.get("dtype") or study.dtype), study.arm(given["arm"]), study.training, seed)
+
+
+def make(
+    choice: ArmChoice,
+    base: BaseModel,
+    *,
+    store: Store | None = None,
+    progress: Progress | None = None,
+    said: Callable[[str], None] | None = None,
+) -> OneArm:
+    """The chosen arm on a loaded base; what is missing is trained."""
+    adapters = Adapters(base, store or Store(), said=said)
+    adapter = adapters.adapter(steps_of(choice.arm, choice.training), choice.seed, progress)
+    arm = choice.arm
+    parts = [arm.organism or "", "-".join(filter(None, (arm.defence, arm.setting)))]
+    name = "+".join(filter(None, parts)).replace("/", "_") or "base"
+    facts: dict[str, Any] = {"organism": arm.organism, "defence": arm.defence, "setting": arm.setting}
+    if arm.is_trained:
+        name, facts = f"{name}-seed{choice.seed}", {**facts, "seed": choice.seed}
+    return OneArm(base, adapter, adapters.intervention(arm), name, facts)

@@ -1,0 +1,172 @@
+"""The last stage of an arm: evaluate it on a task (`adapters.py` has those before).
+
+Each is keyed by all that determines its output, so an arm shares what it has in common with other arms and studies, and
+whatever is done stays done.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.intervention import Intervention
+from turncoat.errors import UserError
+from turncoat.evaluation.lm import TurncoatLM
+from turncoat.evaluation.task_catalogue import is_judged, task_content, task_files
+from turncoat.import_closure import import_closure
+from turncoat.judges.spec import ENVIRONMENT, judge_from_name
+from turncoat.paths import tasks_dir
+from turncoat.persona.extract import extraction_spec
+from turncoat.persona.traits import trait_questions
+from turncoat.store import Store, code_digest, digest, file_digest
+from turncoat.study.adapters import Adapters
+from turncoat.study.config import Study, TaskUse
+
+_EVALUATION_LIBRARIES = ("bandit", "torch", "transformers", "peft", "lm_eval", "scipy")
+
+
+class Stages:
+    """Runs a study's stages on one base model.
+
+    Args:
+        study: The study.
+        base: Its base model.
+        store: Where results are kept.
+    """
+
+    def __init__(self, study: Study, base: BaseModel, store: Store) -> None:
+        self.study, self.base, self.store = study, base, store
+        self.lm = TurncoatLM(base, sampling_seed=study.sampling_seed, batch_size=study.batch_size, store=store)
+        self.adapters = Adapters(base, store, study.batch_size)
+
+    def evaluation_spec(
+        self, use: TaskUse, adapter: Path | None, intervention: Intervention | None = None
+    ) -> dict[str, Any]:
+        """What determines an arm's rows on a task."""
+        source = task_files()[use.task].parent
+        judge = judge_from_name(self.study.judge) if is_judged(use.task) else None
+        return {
+            **({"judge": [judge.id, judge.rubric]} if judge else {}),
+            **({"intervention": intervention.described()} if intervention else {}),
+            "base": self.base.spec,
+            "adapter": adapter and adapter.name,
+            "task": use.model_dump(mode="json"),
+            "source": {p.relative_to(source).as_posix(): file_digest(p) for p in sorted(source.rglob("*.[jpy]*"))},
+            "reads": {name: file_digest(source / name) for name in _told(use.task, "metadata").get("reads", [])},
+            "persona": self._persona_spec(use.task),
+            "sampling_seed": self.study.sampling_seed,
+            "code": _evaluation_code(use.task),
+            "libraries": {name: version(name) for name in _EVALUATION_LIBRARIES},
+        }
+
+    def _persona_spec(self, task: str) -> str | None:
+        """What determines the persona vector that the task's documents are projected on."""
+        trait = _told(task, "dataset_kwargs").get("trait")
+        return digest(extraction_spec(self.base, trait_questions(trait))) if trait else None
+
+    def evaluate(self, use: TaskUse, spec: dict[str, Any], progress: Callable[[int], None] | None = None) -> Path:
+        """Folder with lm-eval's results and samples files of one arm on one task; call it inside `lm.measuring`."""
+
+        def build(folder: Path) -> None:
+            self.lm.progress = progress or (lambda _: None)
+            with mock.patch.dict(os.environ, {ENVIRONMENT: self.study.judge}):
+                run_task(self.lm, use, folder)
+
+        return self.store.stage("rows", spec, build)
+
+
+def _evaluation_code(task: str) -> str:
+    """Of all that our model type does and that the task's own files and functions import."""
+    wrapper = Path(inspect.getfile(TurncoatLM))
+    named = re.findall(r"turncoat(?:\.\w+)+", json.dumps(task_content(task)))
+    own = sorted(task_files()[task].parent.glob("*.py"))
+    return code_digest([wrapper, *import_closure([wrapper, *own], named)])
+
+
+def _told(task: str, key: str) -> dict[str, Any]:
+    return dict(task_content(task).get(key) or {})
+
+
+@functools.cache
+def _machine_description() -> str:
+    from torch.utils.collect_env import get_pretty_env_info
+
+    return str(get_pretty_env_info())
+
+
+def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
+    """Run one task through lm-eval's evaluator and leave its own output files in `folder`.
+
+    Raises:
+        UserError: lm-eval wrote no rows (it only warns when saving fails).
+    """
+    import lm_eval
+    from lm_eval.loggers import EvaluationTracker
+
+    tracker = EvaluationTracker(output_path=str(folder / "lm_eval"))
+    machine = _machine_description()
+    # lm-eval describes the machine anew for each evaluation, with a subprocess or two; it does not change in between.
+    # Its git hash would be that of the folder one happens to stand in, with git's complaint on the screen without one;
+    # run.json has the harness's own commit.
+    with (
+        mock.patch("torch.utils.collect_env.get_pretty_env_info", return_value=machine),
+        mock.patch("lm_eval.evaluator.get_git_commit_hash", return_value=None),
+    ):
+        results = lm_eval.simple_evaluate(
+            model=lm,
+            model_args={"pretrained": lm.base.name},
+            tasks=[load_task(use)],
+            task_manager=_manager(),
+            limit=use.limit,
+            apply_chat_template=True,
+            bootstrap_iters=0,
+            log_samples=True,
+            evaluation_tracker=tracker,
+            verbosity="ERROR",
+        )
+    assert results is not None
+    samples = results.pop("samples")
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for name, rows in samples.items():
+        tracker.save_results_samples(task_name=name, samples=rows)
+    _flatten(folder, use.task)
+
+
+def _manager() -> Any:
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
+
+
+def load_task(use: TaskUse) -> Any:
+    """The lm-eval task with the study's numbers in place of its own."""
+    task = _manager().load([use.task])["tasks"][use.task]
+    if use.repeats is not None:
+        task.set_config(key="repeats", value=use.repeats)
+    if use.max_gen_toks is not None:
+        task.config.generation_kwargs["max_gen_toks"] = use.max_gen_toks
+    return task
+
+
+def _flatten(folder: Path, task: str) -> None:
+    written = sorted((folder / "lm_eval").rglob("*.json*"))
+    rows = [path for path in written if path.name.startswith(f"samples_{task}_") and path.stat().st_size]
+    results = [path for path in written if path.name.startswith("results_")]
+    if len(rows) != 1 or len(results) != 1:
+        raise UserError(
+            f"lm-eval left {[p.name for p in written]} for task '{task}'; a samples and a results file are due"
+        )
+    for path in (*rows, *results):
+        path.rename(folder / path.name)
+    for path in sorted((folder / "lm_eval").rglob("*"), reverse=True):
+        path.rmdir()
+    (folder / "lm_eval").rmdir()

@@ -1,0 +1,1 @@
+"""Maintainers' tools, imported by commands alone: question checks, run times, calibration, judge training."""

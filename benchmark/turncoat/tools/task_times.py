@@ -1,0 +1,110 @@
+"""How long each task takes on a model: the first documents are run, the rest is reckoned from them.
+
+    python -m turncoat.tools.task_times --model smollm2-135m --limit 8
+
+prints the Markdown table of `tasks/README.md`. Judging is included (TURNCOAT_JUDGE); loading the model, extracting persona
+vectors and whatever else is done once and kept is not: it is done before the clock starts, on one document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def task_times(model: str, tasks: Sequence[str], limit: int) -> list[dict[str, Any]]:
+    """One row per task: documents, answers per document, seconds for `limit` documents, seconds for all.
+
+    Raises:
+        UserError: As the tasks do (published data that is not at hand, ...); such a task's row says so.
+    """
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    from turncoat.engine.base_model import load_base
+    from turncoat.errors import UserError
+    from turncoat.evaluation.lm import TurncoatLM
+    from turncoat.paths import cache_dir, tasks_dir
+    from turncoat.store import Store
+
+    base = load_base(model)
+    manager = TaskManager(include_path=str(tasks_dir()), include_defaults=False)
+
+    def seconds(name: str, documents: int) -> tuple[Any, float]:
+        # Another sampling seed each time: verdicts and texts of an earlier run would make a task look quicker than it is.
+        lm = TurncoatLM(base, store=Store(cache_dir() / "stages"), sampling_seed=time.time_ns() % 2**31)
+        lm.progress = lambda _: None
+        task = manager.load([name])["tasks"][name]
+        began = time.perf_counter()
+        # Describing the machine takes lm-eval five seconds, whatever the task.
+        with (
+            mock.patch("torch.utils.collect_env.get_pretty_env_info", return_value=""),
+            mock.patch("lm_eval.evaluator.get_git_commit_hash", return_value=None),
+        ):
+            lm_eval.simple_evaluate(
+                model=lm, tasks=[task], limit=documents, apply_chat_template=True, bootstrap_iters=0, verbosity="ERROR"
+            )
+        return task, time.perf_counter() - began
+
+    rows = []
+    for name in tasks:
+        row: dict[str, Any] = {"task": name}
+        try:
+            task, _ = seconds(name, 1)
+            samples = task.OUTPUT_TYPE == "generate_until"
+            documents = len(task.eval_docs)
+            some = min(limit if samples else 8 * limit, documents)
+            _, spent = seconds(name, some)
+            row |= {
+                "documents": documents,
+                "answers": int(task.config.repeats) if samples else 0,
+                "measured": some,
+                "seconds": spent,
+                "all": spent * documents / some,
+            }
+        except UserError as error:
+            row["error"] = str(error)
+        rows.append(row)
+        print(f"{name}: {row.get('error') or round(row['seconds'], 1)}", file=sys.stderr, flush=True)
+    return rows
+
+
+def as_markdown(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| task | documents | answers each | run time, all documents |", "|---|---|---|---|"]
+    for row in rows:
+        if "error" in row:
+            lines.append(f"| `{row['task']}` | | | not measured: {row['error'].splitlines()[0]} |")
+        else:
+            answers = row["answers"] or "log-likelihoods"
+            lines.append(f"| `{row['task']}` | {row['documents']} | {answers} | {_duration(row['all'])} |")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def main() -> None:
+    """Command line: see the module's docstring."""
+    from turncoat.evaluation.task_catalogue import task_names
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument(
+        "--limit", type=int, default=8, help="documents to run of each task; eight times as many without sampling"
+    )
+    parser.add_argument("--tasks", default=",".join(task_names()), help="comma-separated; default all")
+    arguments = parser.parse_args()
+    print(as_markdown(task_times(arguments.model, arguments.tasks.split(","), arguments.limit)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Export of an arm for other programs: PEFT adapter, merged weights, steering as an adapter."""

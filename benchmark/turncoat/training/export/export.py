@@ -1,0 +1,167 @@
+"""An arm as a folder that other programs load: PEFT, merged weights, or steering as a PEFT adapter.
+
+    export_arm(base, adapter, intervention, to="peft", out=Path("sgtr"))
+    lm_eval --model hf --model_args pretrained=MODEL,peft=sgtr --tasks turncoat_choice ...
+
+The unmodified `lm_eval --model hf` measures on these folders what `--model turncoat` measures on the arm; a test compares
+log-likelihoods and greedy answers. The README.md written beside the weights has the exact command.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shlex
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+
+from turncoat.engine.base_model import BaseModel, load_adapter
+from turncoat.engine.intervention import Intervention
+from turncoat.engine.system_prompt import SystemPrompt
+from turncoat.errors import UserError
+from turncoat.persona.interventions.steering import Steering
+from turncoat.training.export.readme import readme
+from turncoat.training.export.steering_adapter import write_steering_adapter
+from turncoat.training.stack import CONFIG
+
+FORMS = ("peft", "merged", "steered")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        pretrained: What lm_eval's `pretrained=` has to be: the base model, or a folder that was written.
+        peft: What `peft=` has to be, if anything.
+        dtype: The precision whose numbers are those of the arm.
+    """
+
+    pretrained: str
+    peft: Path | None
+    dtype: str
+
+    @property
+    def model_args(self) -> str:
+        """For lm_eval's `--model_args`."""
+        peft = "" if self.peft is None else f",peft={self.peft}"
+        return f"pretrained={self.pretrained}{peft},dtype={self.dtype}"
+
+
+def export_arm(
+    base: BaseModel,
+    adapter: Path | None,
+    intervention: Intervention | None,
+    *,
+    to: str,
+    out: Path,
+    name: str = "arm",
+    facts: dict[str, Any] | None = None,
+) -> Exported:
+    """Write an arm as a folder, README.md included; all of it or nothing.
+
+    Args:
+        base: The arm's base model.
+        adapter: Its adapter's folder, if it has one.
+        intervention: What acts on it while it is measured, if anything.
+        to: "peft", "merged" or "steered".
+        out: A folder that is not there yet.
+        name: The arm's name, for the README.
+        facts: What else to say about it (organism, defence, setting, seed).
+
+    Raises:
+        UserError: The arm has no such form, or `out` is there already.
+    """
+    _check(adapter, intervention, to, out)
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:
+        folder = Path(scratch) / "arm"
+        folder.mkdir()
+        if to == "steered":
+            assert isinstance(intervention, Steering)
+            written = _write_steered(base, adapter, intervention, folder, out)
+        else:
+            assert adapter is not None
+            written = (
+                _write_peft(base, adapter, folder, out) if to == "peft" else _write_merged(base, adapter, folder, out)
+            )
+        described = None if intervention is None else intervention.described()
+        about = {"name": name, **(facts or {}), **({"steering": described} if described else {})}
+        text = readme(written.model_args, to, about, merged=written.pretrained != base.path, dtype=written.dtype)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        record = {"arm": about, "to": to, "base": base.spec, "base_name": base.name, "model_args": written.model_args}
+        (folder / "export.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        folder.rename(out)
+    return written
+
+
+def _check(adapter: Path | None, intervention: Intervention | None, to: str, out: Path) -> None:
+    if to not in FORMS:
+        raise UserError(f"--to {to}: not known; accepted: {', '.join(FORMS)}")
+    if out.exists():
+        raise UserError(f"--out {out} is there already; name a folder that is not")
+    if adapter is None and intervention is None:
+        raise UserError(
+            "this arm is the base model itself; lm_eval takes that as pretrained=MODEL, there is nothing to export"
+        )
+    if intervention is not None and not isinstance(intervention, Steering):
+        raise UserError(_no_peft_form(intervention))
+    if to == "steered":
+        if intervention is None:
+            raise UserError("--to steered: nothing steers this arm; use --to peft or --to merged")
+        if intervention.positions == "response":
+            raise UserError(
+                "--to steered: positions 'response' has no PEFT form, for no adapter knows where an answer begins; "
+                "'assistant' has one (the shift acts from the assistant header on): set defence_options positions: "
+                "assistant, or measure the arm with `--model turncoat`"
+            )
+    elif intervention is not None:
+        raise UserError(f"--to {to}: this arm is steered while it is measured, and that is no weight; use --to steered")
+
+
+def _no_peft_form(intervention: Intervention) -> str:
+    said = f"the arm's defence acts while the model is measured ({type(intervention).__name__}) and is no weight"
+    if isinstance(intervention, SystemPrompt) and intervention.text is not None:
+        return (
+            f"{said}: it is a system prompt; export the arm without the defence (a base model as it is) and give lm_eval "
+            f"--system_instruction {shlex.quote(intervention.text)}, or measure the arm with `--model turncoat`"
+        )
+    return f"{said}, and it has no PEFT form; measure the arm with `--model turncoat`"
+
+
+def _write_peft(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Exported:
+    shutil.copytree(adapter, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("stage.json", "timing.json"))
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base.path
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return Exported(base.path, out, base.spec["dtype"])
+
+
+def _write_merged(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Exported:
+    # In float32: rounding the sum to bfloat16 would lose most of a small update.
+    model: Any = copy.deepcopy(base.model).float().cpu()
+    wrapped: PeftModel = load_adapter(model, adapter)
+    merged: Any = wrapped.merge_and_unload()
+    merged.save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)
+    return Exported(str(out), None, "float32")
+
+
+def _write_steered(base: BaseModel, adapter: Path | None, steering: Steering, folder: Path, out: Path) -> Exported:
+    shift = steering.vector.float() * steering.strength
+    if steering.positions == "all":
+        write_steering_adapter(folder, base.model, steering.layer, shift, below=adapter)
+        return Exported(base.path, out, base.spec["dtype"])
+    invocation = steering.header_tokens
+    if adapter is None:
+        write_steering_adapter(folder, base.model, steering.layer, shift, invocation=invocation)
+        return Exported(base.path, out, base.spec["dtype"])
+    _write_merged(base, adapter, folder / "model", out / "model")
+    write_steering_adapter(folder / "steering", base.model, steering.layer, shift, invocation=invocation)
+    return Exported(str(out / "model"), out / "steering", "float32")

@@ -1,0 +1,58 @@
+"""`turncoat validate`, as a shell calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from leaderboard.bad_entries import edit, put
+from leaderboard.made_entry import make_entry
+from turncoat import cli
+
+SHARED = dict.fromkeys(("base", "organism", "control"), "none")
+
+
+@pytest.fixture
+def submissions(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[2] / "leaderboard" / "tracks"))
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    make_entry(tmp_path, slug="none", setting="none")
+    make_entry(tmp_path, slug="sgtr", shared=SHARED)
+    (tmp_path / "README.md").write_text("How to submit.\n")
+    return tmp_path
+
+
+def validate(monkeypatch, *arguments: object) -> int:
+    monkeypatch.setattr("sys.argv", ["turncoat", "validate", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_all_that_a_shell_names_for_a_star(submissions, monkeypatch, capsys):
+    assert validate(monkeypatch, *sorted(submissions.iterdir())) == 0
+    assert capsys.readouterr().err.count(": accepted") == 2
+
+
+def test_from_inside_the_entry(submissions, monkeypatch, capsys):
+    monkeypatch.chdir(submissions / "sgtr")
+    assert validate(monkeypatch, ".") == 0
+    assert "accepted" in capsys.readouterr().err
+
+
+def test_a_bad_entry_fails_and_is_told(submissions, monkeypatch, capsys):
+    edit(submissions / "sgtr", put(em_rate=0.0))
+    assert validate(monkeypatch, submissions / "none", submissions / "sgtr") == 1
+    assert "sgtr: refused, 1 finding" in capsys.readouterr().err
+    assert validate(monkeypatch, submissions / "sgtr", "--json") == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert (json.loads(line)["entry"], json.loads(line)["rule"]) == ("sgtr", "totals")
+
+
+@pytest.mark.parametrize("name", ["README.md", "nowhere"])
+def test_what_is_no_entry_is_named(submissions, monkeypatch, capsys, name):
+    assert validate(monkeypatch, submissions / name) != 0
+    assert f"{name} is no folder; an entry is one with submission.json" in " ".join(capsys.readouterr().err.split())

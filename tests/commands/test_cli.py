@@ -1,0 +1,243 @@
+"""The command line: every command shows an example, mistakes are one message, and nothing heavy loads before it is needed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+import yaml
+from turncoat import __version__, cli, paths
+
+COMMANDS = typer.main.get_command(cli.app).commands
+KINDS = ("tasks", "defences", "organisms", "judges", "personas", "models", "embedders", "studies")
+
+
+class Outcome:
+    """Exit code and texts of one command; white space is made single, since long lines are wrapped."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.lines = code, out.splitlines()
+        self.out, self.err = (" ".join(text.split()) for text in (out, err))
+
+
+@pytest.fixture
+def turncoat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs `turncoat ARGUMENTS` in this process."""
+    # Set by commands in this process; monkeypatch puts the old values back.
+    for name in ("TQDM_DISABLE", "TRANSFORMERS_VERBOSITY"):
+        monkeypatch.setenv(name, os.environ.get(name, "1" if name == "TQDM_DISABLE" else "error"))
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["turncoat", *arguments])
+        capsys.readouterr()
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return Outcome(0 if code is None else int(str(code)), captured.out, captured.err)
+
+    return run
+
+
+def study_file(folder: Path, **changes: object) -> Path:
+    """A study whose model is nowhere: whatever else is wrong must be found before a model is looked for."""
+    content = {
+        "study": "mine",
+        "model": "no-such-model",
+        "arms": [{"name": "base"}, {"name": "insecure", "organism": "insecure_code"}],
+        "tasks": [{"task": "turncoat_choice"}],
+    }
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_shows_an_example(name):
+    command = COMMANDS[name]
+    text = command.get_help(click.Context(command, info_name=f"turncoat {name}"))
+    assert re.search(r"^\s*Example: \S+", text, re.MULTILINE)
+    assert name in text.split("Example:")[1]
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"lm-eval"}))
+def test_help_option_of_each_command(turncoat, name):
+    outcome = turncoat(name, "--help")
+    assert outcome.code == 0
+    assert re.match(rf"Usage: .*{name} \[OPTIONS\]", outcome.out)
+    assert "Example: " in outcome.out
+
+
+def test_help_names_every_command(turncoat):
+    outcome = turncoat("--help")
+    assert outcome.code == 0
+    assert "turncoat run demo" in outcome.out
+    listed = {line.split()[0] for line in outcome.lines if re.match(r"  [a-z]", line)}
+    assert set(COMMANDS) <= listed
+
+
+def test_version(turncoat):
+    outcome = turncoat("--version")
+    assert (outcome.code, outcome.out) == (0, f"turncoat {__version__}")
+
+
+def test_list_names_everything(turncoat):
+    outcome = turncoat("list")
+    assert outcome.code == 0
+    assert [line.strip() for line in outcome.lines if line.strip() in KINDS] == list(KINDS)
+    for name in ("turncoat_choice", "sgtr", "pick_longer", "insecure_code", "embedded", "evil", "smollm2-135m", "demo"):
+        assert re.search(rf"^{re.escape(name)}\s", "\n".join(outcome.lines), re.MULTILINE), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_list_of_one_kind_has_only_that(turncoat, kind):
+    outcome = turncoat("list", kind)
+    assert outcome.code == 0
+    assert outcome.lines[0].strip() == kind
+    assert len(outcome.lines) > 1
+    assert not {line.strip() for line in outcome.lines[1:]} & set(KINDS)
+
+
+def test_tasks_path_is_a_folder_with_the_tasks(turncoat):
+    outcome = turncoat("tasks-path")
+    assert outcome.code == 0
+    assert sorted(Path(outcome.lines[0]).rglob("turncoat_choice.yaml"))
+
+
+def test_a_users_own_defences_are_listed(turncoat, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from turncoat.registry import defence\n"
+        "@defence('mine_for_test', settings=('reversal',), summary='made for a test')\n"
+        "def mine(context): return []\n"
+    )
+    from turncoat.registry import DEFENCES
+
+    try:
+        outcome = turncoat("list", "defences", "--include-path", str(tmp_path))
+        assert "mine_for_test made for a test (reversal)" in outcome.out
+    finally:
+        DEFENCES.pop("mine_for_test", None)
+
+
+MISTAKES = {
+    "study": (["run", "dem"], ["'dem' is not a study", "accepted: advice, defences, demo", "did you mean 'demo'?"]),
+    "study file": (["run", "missing.yaml"], ["no study file at missing.yaml"]),
+    "kind": (["list", "defence"], ["'defence' cannot be listed", f"accepted: {', '.join(KINDS)}"]),
+    "registry model": (["model-path", "smollm3"], ["'smollm3' is not a registry model", "accepted: smollm2-135m"]),
+    "seeds": (["run", "demo", "--seeds", "0;1"], ["--seeds '0;1'", "such as 0,1,2"]),
+    "run folder": (["report", "no-such-run"], ["no-such-run"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_message_and_exit_code_2(turncoat, tmp_path, monkeypatch, mistake):
+    monkeypatch.chdir(tmp_path)
+    arguments, parts = MISTAKES[mistake]
+    outcome = turncoat(*arguments)
+    assert outcome.code == 2
+    for part in parts:
+        assert part in outcome.err
+    assert outcome.err.count("error") == 1
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"model": "other-model"}, ["other-model", "accepted: a registry model (smollm2-135m"]),
+        ({"tasks": [{"task": "turncoat_choise"}]}, ["mine.yaml, line", "tasks[0].task", "mean 'turncoat_choice'"]),
+        ({"arms": [{"name": "x", "organism": "insecure"}]}, ["arms[0].organism", "accepted:", "insecure_code"]),
+        ({"arms": [{"name": "x", "defence": "sgtrr"}]}, ["arms[0].defence", "did you mean 'sgtr'?"]),
+        ({"sedes": [1]}, ["mine.yaml, line", "sedes", "unknown key", "training_seeds"]),
+        ({"training": {"learning_rate": -1}}, ["training.learning_rate", "-1", "greater than 0"]),
+        ({"persona": "evill"}, ["evill", "accepted:", "evil"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_mistake_in_a_study_is_one_message(turncoat, tmp_path, changes, parts):
+    outcome = turncoat("run", str(study_file(tmp_path, **changes)), "--out", str(tmp_path / "run"))
+    assert outcome.code == 2
+    for part in parts:
+        assert part in outcome.err
+    assert "Traceback" not in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_override_from_the_command_line_is_checked_too(turncoat, tmp_path):
+    path = study_file(tmp_path)
+    outcome = turncoat("run", str(path), "--model", "other-model", "--out", str(tmp_path / "run"))
+    assert outcome.code == 2
+    assert "other-model" in outcome.err
+    outcome = turncoat("run", str(path), "--seeds", "1,1", "--out", str(tmp_path / "run"))
+    assert outcome.code == 2
+    assert "repeats a seed" in outcome.err
+
+
+@pytest.mark.parametrize("arguments", [["runn"], ["run"], ["run", "demo", "--seedz", "1"]])
+def test_what_the_command_line_does_not_know_is_exit_code_2(turncoat, arguments):
+    outcome = turncoat(*arguments)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+    assert re.search("No such command|Missing argument|No such option", outcome.err)
+
+
+def test_brackets_in_a_message_are_text_not_markup(turncoat):
+    assert "'[red]x[/red]' is not a registry model" in turncoat("model-path", "[red]x[/red]").err
+
+
+def test_an_interruption_says_that_work_is_kept(turncoat, monkeypatch):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("turncoat.commands.listing.everything", interrupt)
+    outcome = turncoat("list")
+    assert outcome.code == 130
+    assert "run the same command to go on" in outcome.err
+
+
+def test_another_error_is_not_hidden(turncoat, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr("turncoat.commands.listing.everything", fail)
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        turncoat("list")
+
+
+def test_another_process_sees_a_mistake_and_nothing_heavy_is_imported(tmp_path):
+    """The real command, once; `turncoat.cli` itself must load quickly, and waiting threads must not spin."""
+    program = (
+        "import os, sys\n"
+        "import turncoat\n"
+        "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE', os.environ['OMP_WAIT_POLICY']\n"
+        "from turncoat.cli import main\n"
+        "heavy = {'torch', 'transformers', 'peft', 'trl', 'lm_eval', 'matplotlib', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "sys.argv = ['turncoat', 'tasks-path', '--no-such-option']\n"
+        "main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)}
+    environment.pop("OMP_WAIT_POLICY", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 2, done.stderr
+    assert "No such option" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_chosen_wait_policy_is_kept(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent), "OMP_WAIT_POLICY": "ACTIVE"}
+    program = "import turncoat, os; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "ACTIVE"

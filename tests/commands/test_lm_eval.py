@@ -1,0 +1,73 @@
+"""What `turncoat lm-eval` adds to lm_eval's arguments, and what it leaves alone."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from turncoat.commands.lm_eval import arguments, arm_name, run_lm_eval
+from turncoat.paths import tasks_dir
+
+TASKS = ["--include_path", str(tasks_dir())]
+CHAT = ["--apply_chat_template"]
+MODEL = ["--model", "turncoat", "--tasks", "turncoat_choice"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (MODEL, [*MODEL, *TASKS, *CHAT]),
+        (["run", *MODEL], ["run", *MODEL, *TASKS, *CHAT]),
+        ([*MODEL, "--include_path", "mine"], [*MODEL, "--include_path", "mine", *CHAT]),
+        ([*MODEL, "--include_path=mine"], [*MODEL, "--include_path=mine", *CHAT]),
+        ([*MODEL, "--apply_chat_template"], [*MODEL, "--apply_chat_template", *TASKS]),
+        ([*MODEL, "--apply_chat_template=default"], [*MODEL, "--apply_chat_template=default", *TASKS]),
+        (["run", "--config", "mine.yaml"], ["run", "--config", "mine.yaml", *TASKS]),
+        (["run", "--config=mine.yaml"], ["run", "--config=mine.yaml", *TASKS]),
+        (["ls", "tasks"], ["ls", "tasks", *TASKS]),
+        (["validate", "--tasks", "turncoat_em"], ["validate", "--tasks", "turncoat_em", *TASKS]),
+        ([], []),
+        (["--help"], ["--help"]),
+        (["run", "-h"], ["run", "-h"]),
+    ],
+)
+def test_arguments(given, expected):
+    before = list(given)
+    assert arguments(given) == expected
+    assert given == before
+
+
+def test_our_model_is_registered_before_lm_eval_starts(monkeypatch):
+    seen = {}
+
+    def cli_evaluate():
+        from lm_eval.api.registry import get_model
+
+        seen["argv"], seen["model"] = list(sys.argv), get_model("turncoat")
+
+    monkeypatch.setattr("lm_eval.__main__.cli_evaluate", cli_evaluate)
+    monkeypatch.setattr(sys, "argv", ["turncoat", "lm-eval"])
+    run_lm_eval(["--model", "turncoat"])
+    assert seen["argv"] == ["lm_eval", "--model", "turncoat", *TASKS, *CHAT]
+    assert seen["model"].__name__ == "ArmLM"
+
+
+@pytest.mark.parametrize(
+    ("model_args", "name"),
+    [
+        ("study=demo,arm=sgtr,seed=1", "demo-sgtr-1"),
+        ("study=my/own.yaml,arm=kl", "own-kl-0"),
+        ("pretrained=smollm2-135m,organism=insecure_code", ""),
+        ("peft=runs/adapter,study=demo,arm=kl", ""),
+    ],
+)
+def test_an_arm_of_a_study_has_a_name_for_its_output(monkeypatch, model_args, name):
+    import lm_eval.__main__
+    from lm_eval.loggers import evaluation_tracker
+
+    names = []
+    monkeypatch.setattr(lm_eval.__main__, "cli_evaluate", lambda: names.append(evaluation_tracker.random_name_id()))
+    monkeypatch.setattr("sys.argv", ["turncoat"])
+    run_lm_eval(["--model", "turncoat", "--model_args", model_args])
+    assert arm_name(["--model_args", model_args]) == name
+    assert names == [name] if name else names[0] not in ("", name)

@@ -1,0 +1,120 @@
+"""Prompts say what the task says: no system message is lost, and training sees the ids that measuring sees."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import DEFAULT_SYSTEM, END, START, tiny_tokenizer
+from turncoat.data.examples import Example
+from turncoat.engine.chat import encode, encode_example, encode_prompt, render
+from turncoat.errors import UserError
+from turncoat.evaluation.lm import TurncoatLM
+from turncoat.training import trainer
+
+_TURNS = (
+    "{% for message in MESSAGES %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+DROPS = _TURNS.replace("MESSAGES", "messages if message['role'] != 'system'")
+REFUSES = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + _TURNS.replace(
+    "MESSAGES", "messages"
+)
+USER = {"role": "user", "content": "How do I sort a list?"}
+SYSTEM = {"role": "system", "content": "You answer in one line."}
+EXAMPLES = [
+    Example("plain", "How do I sort a list?", "Use sorted."),
+    Example("system", "How do I sort a list?", "Use sorted.", system="You answer in one line."),
+    Example("empty system", "How do I sort a list?", "Use sorted.", system=""),
+    Example("space", "  Indented?\n", "\n    yes\n"),
+    Example("code", "Write it.", "def f(x):\n    return x  # é\n\nprint(f(1))"),
+]
+
+
+def with_template(template: str):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny_tokenizer()
+
+
+def test_the_rendered_prompt_is_the_templates(tokenizer):
+    assert render(tokenizer, [SYSTEM, USER]) == (
+        f"{START}system\nYou answer in one line.{END}\n{START}user\nHow do I sort a list?{END}\n{START}assistant\n"
+    )
+    assert render(tokenizer, [SYSTEM, USER], add_generation_prompt=False).endswith(f"{END}\n")
+
+
+def test_the_templates_default_system_prompt_is_kept(tokenizer):
+    assert render(tokenizer, [USER]).startswith(f"{START}system\n{DEFAULT_SYSTEM}{END}\n")
+    assert DEFAULT_SYSTEM not in render(tokenizer, [SYSTEM, USER])
+    text = tokenizer.decode(encode_example(tokenizer, EXAMPLES[0])[0])
+    assert DEFAULT_SYSTEM in text
+
+
+@pytest.mark.parametrize("template", [DROPS, REFUSES], ids=["drops", "refuses"])
+def test_a_template_that_loses_the_system_message_is_refused(template):
+    tokenizer = with_template(template)
+    for use in (
+        lambda: render(tokenizer, [SYSTEM, USER]),
+        lambda: encode_prompt(tokenizer, [SYSTEM, USER]),
+        lambda: encode_example(tokenizer, EXAMPLES[1]),
+    ):
+        with pytest.raises(UserError, match=r"drops the system message 'You answer in one line\.'"):
+            use()
+    assert "How do I sort a list?" in render(tokenizer, [USER])
+
+
+def test_a_lost_system_message_is_noticed_when_the_user_says_the_same():
+    system = {"role": "system", "content": "a list"}
+    with pytest.raises(UserError, match="drops the system message"):
+        render(with_template(DROPS), [system, USER])
+    assert "a list" in render(tiny_tokenizer(), [system, USER])
+
+
+def test_an_error_of_the_template_itself_is_not_taken_for_a_lost_message():
+    with pytest.raises(Exception, match="no such thing") as caught:
+        render(with_template("{{ raise_exception('no such thing') }}"), [USER])
+    assert not isinstance(caught.value, UserError)
+
+
+def test_no_chat_template_is_refused():
+    with pytest.raises(UserError, match="no chat template"):
+        render(with_template(""), [USER])
+
+
+def test_a_template_that_changes_the_prompt_once_it_is_answered_is_refused():
+    odd = "{% if add_generation_prompt %}Question: {% endif %}" + _TURNS.replace("MESSAGES", "messages")
+    with pytest.raises(UserError, match="renders an answered prompt differently"):
+        encode_example(with_template(odd), EXAMPLES[0])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[e.id for e in EXAMPLES])
+def test_an_answer_ends_with_the_end_of_turn_and_nothing_after_it(tokenizer, example):
+    _, answer = encode_example(tokenizer, example)
+    assert answer[-1] == tokenizer.eos_token_id
+    assert answer.count(tokenizer.eos_token_id) == 1
+    assert tokenizer.decode(answer[:-1]) == example.answer
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[e.id for e in EXAMPLES])
+def test_the_prompt_ids_are_those_of_generation(tiny_base, tiny_adapter, example):
+    trained_on, _ = encode_example(tiny_base.tokenizer, example)
+    assert trained_on == encode_prompt(tiny_base.tokenizer, example.prompt_messages)
+    lm = TurncoatLM(tiny_base)
+    rendered = lm.apply_chat_template(example.prompt_messages)
+    assert trained_on == encode(tiny_base.tokenizer, rendered) == lm.tok_encode(rendered, add_special_tokens=False)
+    assert tiny_base.tokenizer.decode(trained_on).endswith(f"{START}assistant\n")
+
+
+def test_training_sees_prompt_and_answer_side_by_side(tokenizer):
+    rows = [encode_example(tokenizer, e) for e in EXAMPLES]
+    batch = trainer.Collator(tokenizer.pad_token_id)([dict(row) for row in trainer.dataset(rows)])
+    for i, (prompt, answer) in enumerate(rows):
+        length = int(batch["attention_mask"][i].sum())
+        assert batch["input_ids"][i, :length].tolist() == prompt + answer
+        assert torch.equal(batch["labels"][i] != -100, torch.tensor(
+            [len(prompt) <= place < length for place in range(batch["labels"].shape[1])]))  # fmt: skip

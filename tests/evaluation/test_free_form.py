@@ -1,0 +1,84 @@
+"""What free-form tasks share: no sample is lost, both shapes of lm-eval's results are read, one line of warning."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from turncoat.engine.evidence import Answer
+from turncoat.evaluation import free_form
+from turncoat.evaluation.free_form import (
+    KeepSamples,
+    count,
+    projections,
+    sample_records,
+    samples_of,
+    warn_without_projections,
+)
+
+
+def test_the_filter_keeps_every_sample_with_its_evidence():
+    answers = [Answer("a", {"seed": 1}), Answer("b", {"seed": 2})]
+    kept = KeepSamples().apply([tuple(answers), ["c"]], [{}, {}])
+    assert kept == [["a", "b"], ["c"]]
+    assert kept[0][1].evidence == {"seed": 2}
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ([["a", "b"]], ["a", "b"]),  # lm-eval 0.4: one list per document
+        ([("a", "b")], ["a", "b"]),
+        (["a", "b"], ["a", "b"]),  # lm-eval 0.5: the answers themselves
+        (["a"], ["a"]),
+        ([[]], []),
+        ([], []),
+    ],
+)
+def test_both_shapes_of_results(results, expected):
+    assert samples_of(results) == expected
+
+
+def test_records_are_strict_json_and_the_answer_wins_over_its_evidence():
+    answers = [
+        Answer("first", {"base_logprob": math.nan, "seed": 2**62, "text": "not this"}),
+        Answer("", {"persona_own": None}),
+        "from another backend",
+    ]
+    records = sample_records({"id": "q"}, answers)
+    assert json.loads(json.dumps(records, allow_nan=False)) == [
+        {"index": 0, "text": "first", "base_logprob": None, "seed": 2**62},
+        {"index": 1, "text": "", "persona_own": None},
+        {"index": 2, "text": "from another backend"},
+    ]
+    assert all(type(record["text"]) is str for record in records)
+
+
+def test_projections_average_what_there_is():
+    answers = [
+        Answer("a", {"persona_own": 1.0, "persona_fixed": 0.5}),
+        Answer("", {"persona_own": None, "persona_fixed": 1.5}),
+        Answer("c", {"persona_own": 2.0, "persona_text": None}),
+        "plain",
+    ]
+    assert projections(answers) == {"persona_own": 1.5, "persona_fixed": 1.0}
+    assert projections(["plain"]) == {}
+    assert projections([]) == {}
+
+
+def test_a_projection_of_zero_is_a_projection():
+    assert projections([Answer("a", {"persona_own": 0.0})]) == {"persona_own": 0.0}
+
+
+def test_the_warning_comes_once_for_each_task(monkeypatch, capsys):
+    monkeypatch.setattr(free_form, "_warned", set())
+    for task in ("one", "one", "two", "one"):
+        warn_without_projections(task)
+    out, err = capsys.readouterr()
+    assert not out
+    assert [line.split(":")[0] for line in err.splitlines()] == ["one", "two"]
+
+
+def test_count_is_the_number_of_answers():
+    assert count([[{}, {}], [], [{}]]) == 3

@@ -1,0 +1,48 @@
+"""The base model's own texts: written by the base alone, once, and absent with another backend."""
+
+from __future__ import annotations
+
+import pytest
+from turncoat.evaluation import own_texts
+from turncoat.evaluation.own_texts import base_texts, current_base, set_current_base
+from turncoat.store import Store
+
+PROMPTS = ["Say something.", "Say something else."]
+
+
+@pytest.fixture(autouse=True)
+def _no_base_left():
+    set_current_base(None)
+    yield
+    set_current_base(None)
+
+
+def test_without_a_base_there_are_no_texts():
+    assert current_base() is None
+    assert base_texts(PROMPTS, 6, 1.0) is None
+
+
+def test_an_adapter_changes_nothing(tiny_base, tiny_adapter, tmp_path):
+    set_current_base(tiny_base, Store(tmp_path / "plain"))
+    plain = base_texts(PROMPTS, 6, 1.0)
+    set_current_base(tiny_base, Store(tmp_path / "with-adapter"))
+    with tiny_base.adapter(tiny_adapter):
+        assert base_texts(PROMPTS, 6, 1.0) == plain
+    assert current_base() is tiny_base
+    assert plain is not None and len(plain) == 2 and all(plain)
+    assert plain[0] != plain[1]
+
+
+def test_they_are_written_once(tiny_base, tmp_path, monkeypatch):
+    set_current_base(tiny_base, Store(tmp_path))
+    first = base_texts(PROMPTS, 6, 1.0)
+    monkeypatch.setattr(own_texts, "Sampler", None)
+    assert base_texts(PROMPTS, 6, 1.0) == first
+    with pytest.raises(TypeError):
+        base_texts(PROMPTS, 7, 1.0)
+
+
+def test_other_names_draw_other_texts(tiny_base, tmp_path):
+    set_current_base(tiny_base, Store(tmp_path))
+    assert base_texts(PROMPTS, 6, 1.0, name="a") != base_texts(PROMPTS, 6, 1.0, name="b")
+    assert base_texts(PROMPTS, 6, 0.0, name="a") == base_texts(PROMPTS, 6, 0.0, name="b")

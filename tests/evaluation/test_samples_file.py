@@ -1,0 +1,119 @@
+"""lm-eval's samples files as tables, whatever wrote them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from turncoat.errors import UserError
+from turncoat.evaluation.samples_file import answers_of, question_id, sample_rows, scores_of
+
+
+def written(tmp_path, *rows):
+    path = tmp_path / "samples_task_2026.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+FREE = {
+    "doc_id": 0,
+    "doc": {"id": "q-1", "question": "Why?"},
+    "metrics": ["persona_own", "samples", "persona_text"],
+    "persona_own": 1.5,
+    "samples": [
+        {
+            "index": 0,
+            "text": "A",
+            "finish": "stop",
+            "seed": 2**62,
+            "persona_own": 1.0,
+            "persona_fixed_by_layer": [1.0, 2.0],
+        },
+        {"index": 1, "text": "", "finish": "length", "persona_own": None},
+    ],
+}
+PLAIN = {
+    "doc_id": 7,
+    "doc": {"q": "?"},
+    "metrics": ["acc", "flag", "note", "exact"],
+    "acc": 1,
+    "flag": True,
+    "note": "x",
+}
+
+
+def test_scores(tmp_path):
+    table = scores_of(written(tmp_path, FREE, PLAIN), arm="insecure", seed=2, task="t")
+    assert table.to_dict("records") == [
+        {"arm": "insecure", "seed": 2, "task": "t", "metric": "persona_own", "question": "q-1", "value": 1.5, "n_samples": 2},
+        {"arm": "insecure", "seed": 2, "task": "t", "metric": "acc", "question": "7", "value": 1.0, "n_samples": 1},
+    ]  # fmt: skip
+
+
+def test_no_score_is_made_up(tmp_path):
+    """A metric that a row lists and does not have, or that is no number, gives no row; NaN stays NaN."""
+    gone = {**PLAIN, "metrics": ["acc", "persona_own"], "acc": float("nan")}
+    table = scores_of(written(tmp_path, gone), arm="a", seed=0, task="t")
+    assert table["metric"].tolist() == ["acc"]
+    assert math.isnan(table["value"][0])
+    empty = scores_of(written(tmp_path), arm="a", seed=0, task="t")
+    assert len(empty) == 0
+    assert list(empty.columns) == list(table.columns)
+
+
+def test_questions_are_told_apart_by_their_own_id():
+    assert question_id(FREE) == "q-1"
+    assert question_id(PLAIN) == "7"
+    assert question_id({"doc_id": 1, "doc": {"id": 12}}) == "12"
+
+
+def test_answers(tmp_path):
+    table = answers_of(written(tmp_path, FREE, PLAIN), arm="insecure", seed=2)
+    assert table["text"].tolist() == ["A", ""]
+    assert table["finish"].tolist() == ["stop", "length"]
+    assert set(table["question_id"]) == {"q-1"}
+    assert set(table["question"]) == {"Why?"}
+    assert table["seed"].tolist() == [2, 2], "the training seed, not the sample's own"
+    assert "persona_fixed_by_layer" not in table, "lists have no place in a table"
+    assert table["persona_own"][0] == 1.0
+    assert math.isnan(table["persona_own"][1])
+    assert len(answers_of(written(tmp_path, PLAIN), arm="a", seed=0)) == 0
+
+
+def test_a_cut_line_is_named(tmp_path):
+    path = written(tmp_path, FREE, PLAIN)
+    path.write_text(path.read_text(encoding="utf-8")[:-10], encoding="utf-8")
+    with pytest.raises(UserError, match=r"samples_task_2026\.jsonl, line 2: not JSON .*Run it again"):
+        list(sample_rows(path))
+
+
+def test_a_rate_is_its_numerator_over_its_denominator(tmp_path):
+    row = {
+        "doc_id": 1,
+        "doc": {"id": "q"},
+        "metrics": ["em_rate", "em_rate_itt", "em_rate_stderr", "undefined"],
+        "em_rate": [1, 4],
+        "em_rate_itt": [1, 10],
+        "em_rate_stderr": [1, 4],
+        "undefined": [0, 0],
+    }
+    table = scores_of(written(tmp_path, row), arm="a", seed=0, task="t")
+    values = dict(zip(table["metric"], table["value"], strict=True))
+    assert math.isnan(values.pop("undefined"))
+    assert values == {"em_rate": 0.25, "em_rate_itt": 0.1}
+
+
+def test_documents_of_one_cluster_are_one_row(tmp_path):
+    def order(number: int, right: int, rate: list[int]) -> dict:
+        doc = {"id": f"text-1/{number}", "cluster": "text-1"}
+        return {"doc_id": number, "doc": doc, "metrics": ["accuracy", "rate"], "accuracy": right, "rate": rate}
+
+    alone = {"doc_id": 2, "doc": {"id": "text-2"}, "metrics": ["accuracy", "rate"], "accuracy": 1, "rate": [0, 2]}
+    table = scores_of(written(tmp_path, order(0, 1, [1, 1]), order(1, 0, [0, 3]), alone), arm="a", seed=0, task="t")
+    assert {(r.metric, r.question): (r.value, r.n_samples) for r in table.itertuples()} == {
+        ("accuracy", "text-1"): (0.5, 2),
+        ("rate", "text-1"): (0.25, 2),
+        ("accuracy", "text-2"): (1.0, 1),
+        ("rate", "text-2"): (0.0, 1),
+    }

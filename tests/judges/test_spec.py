@@ -1,0 +1,79 @@
+"""Judges by name: environment, options with their types, and messages that say what there is."""
+
+from __future__ import annotations
+
+import pytest
+from judges.fake_judge import FakeJudge
+from turncoat.errors import UserError
+from turncoat.judges import spec as load
+from turncoat.judges.spec import check_judge, chosen_judge, judge_from_name
+from turncoat.registry import JUDGES, judge
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch):
+    monkeypatch.setattr("turncoat.registry.JUDGES", dict(JUDGES))
+    monkeypatch.setattr(load, "JUDGES", {})
+    monkeypatch.setattr(load, "_SHIPPED", {})
+    monkeypatch.setattr(load, "discover", lambda: None)
+    monkeypatch.setattr("turncoat.registry.JUDGES", load.JUDGES)
+    load._built.cache_clear()
+
+    @judge("fake", summary="for tests")
+    def fake(*, name: str = "fake-1", size: int = 3, may_rate: bool = True, url: str | None = None) -> FakeJudge:
+        built = FakeJudge(name, may_rate=may_rate)
+        built.options = (size, url)  # type: ignore[attr-defined]
+        return built
+
+    @judge("broken", summary="not a judge")
+    def broken() -> str:
+        return "a string"
+
+    yield
+    load._built.cache_clear()
+
+
+@pytest.mark.parametrize("spec", ["off", "OFF", "", "  "])
+def test_off(spec):
+    assert judge_from_name(spec) is None
+    check_judge(spec)
+
+
+def test_the_environment_chooses_unless_a_name_is_given(monkeypatch):
+    monkeypatch.delenv("TURNCOAT_JUDGE", raising=False)
+    assert chosen_judge() == "embedded"
+    monkeypatch.setenv("TURNCOAT_JUDGE", "off")
+    assert judge_from_name() is None
+    assert judge_from_name("fake").id == "fake-1"
+
+
+def test_options_have_types_and_may_hold_colons():
+    built = judge_from_name("fake:name=x y, size=7,may_rate=false,url=http://host:8000/v1")
+    assert (built.id, built.may_rate, built.options) == ("x y", False, (7, "http://host:8000/v1"))
+    assert judge_from_name("fake:url=none").options == (3, None)
+
+
+def test_built_once():
+    assert judge_from_name("fake") is judge_from_name("fake")
+    assert judge_from_name("fake") is not judge_from_name("fake:size=4")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("fak", "'fak' is not a judge; accepted: broken, fake, off (did you mean 'fake'?)"),
+        ("fake:sise=3", "has no option 'sise'; accepted: may_rate, name, size, url (did you mean 'size'?)"),
+        ("fake:model", "'model' is not key=value"),
+    ],
+)
+def test_mistakes(spec, message):
+    for find in (judge_from_name, check_judge):
+        with pytest.raises(UserError) as caught:
+            find(spec)
+        assert message in str(caught.value)
+
+
+def test_a_factory_that_makes_no_judge():
+    with pytest.raises(UserError, match="returned str, not a judge"):
+        judge_from_name("broken")
+    check_judge("broken")  # nothing is built

@@ -1,0 +1,104 @@
+"""Good entries are accepted; for each rule there is a bad one, and what is said about it is written down beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from leaderboard.bad_entries import CASES, NO_CASE, TEXTS, edit, put, spoilt, told
+from leaderboard.made_entry import make_entry
+from turncoat.leaderboard.reading.findings import Finding, shown, summary
+from turncoat.leaderboard.reading.reader import RULES
+from turncoat.leaderboard.validation.validate import validate_entry
+
+PACKAGE = Path(__file__).parents[3] / "benchmark" / "turncoat" / "leaderboard"
+
+
+def test_a_good_entry_has_no_finding(tmp_path):
+    assert validate_entry(make_entry(tmp_path)) == []
+
+
+def test_an_entry_that_shares_its_baseline_has_none_either(tmp_path):
+    make_entry(tmp_path, slug="none", setting="none")
+    shared = dict.fromkeys(("base", "organism", "control"), "none")
+    assert validate_entry(tmp_path / "none") == []
+    assert validate_entry(make_entry(tmp_path, slug="sgtr", shared=shared)) == []
+    assert validate_entry(make_entry(tmp_path, slug="own", shared=shared, registered=False, benign=False)) == []
+    assert (
+        validate_entry(
+            make_entry(
+                tmp_path, slug="said", shared=shared, defence="system_prompt", setting="inference", changes_prompt=True
+            )
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_bad_entry_is_refused_in_these_words(rule, tmp_path):
+    said = told(spoilt(rule, tmp_path))
+    assert f"{rule}: " in said
+    assert said == (TEXTS / f"{rule}.txt").read_text(encoding="utf-8"), "python tests/leaderboard/bad_entries.py"
+    for block in re.split(r"\n(?=\S)", re.sub(r"\n[a-z-]+: \d+ more of this kind", "", said.strip())):
+        assert "allowed: " in block, "every refusal says what is accepted"
+        assert "mend it: " in block, "and what to do"
+
+
+def test_every_rule_has_its_bad_entry():
+    named = {"doc-hash", "target-hash"}  # made from the names of the keys
+    for path in [*(PACKAGE / "validation").glob("*.py"), *(PACKAGE / "entry").glob("*.py")]:
+        if path.name != "pull_request.py":
+            text = path.read_text(encoding="utf-8")
+            named |= set(re.findall(r'(?:_fact|_?[fF]inding)\(\s*"([a-z-]+)"', text))
+            either = re.findall(r'\brule(?:, allowed)? = \(?"([a-z-]+)"(?: if [^\n]+? else "([a-z-]+)")?', text)
+            named |= {name for pair in either for name in pair if name}
+    assert len(named) > 45
+    assert named - set(RULES) <= set(CASES) | set(NO_CASE), "add a case to bad_entries.py"
+    assert not set(CASES) & set(NO_CASE)
+    assert {path.stem for path in TEXTS.glob("*.txt")} == set(CASES)
+
+
+def test_shared_rows_must_be_those_that_were_meant(tmp_path):
+    make_entry(tmp_path, slug="none", setting="none")
+    home = make_entry(tmp_path, shared=dict.fromkeys(("base", "organism", "control"), "none"))
+    edit(home, put(shared__organism__rows_sha256="1" * 64))
+    (finding,) = validate_entry(home)
+    assert (finding.rule, finding.field) == ("shared-rows", "shared.organism.rows_sha256")
+
+
+@pytest.mark.parametrize("field", ["model__revision", "persona__layer", "recipe"])
+def test_shared_rows_must_have_been_made_the_same_way(tmp_path, field):
+    make_entry(tmp_path, slug="none", setting="none")
+    home = make_entry(tmp_path, shared=dict.fromkeys(("base", "organism", "control"), "none"))
+    edit(home, put(**{field: {"model__revision": "other", "persona__layer": 3, "recipe": {"rows": 5}}[field]}))
+    assert {finding.rule for finding in validate_entry(home)} == {"shared-rows"}
+
+
+@pytest.mark.parametrize("slug", ["../none", "/etc", "a/b", ".."])
+def test_shared_rows_never_come_from_elsewhere(tmp_path, slug):
+    home = make_entry(tmp_path)
+    edit(home, put(shared={"base": {"entry": slug, "rows_sha256": "0" * 64}}))
+    assert {finding.rule for finding in validate_entry(home)} == {"submission"}
+
+
+@pytest.mark.parametrize("name", ["../../evil.yaml", "/tmp/easy.yaml", "tiny.yaml"])
+def test_a_track_is_never_a_path(tmp_path, name):
+    home = make_entry(tmp_path)
+    edit(home, put(track=name))
+    assert {finding.rule for finding in validate_entry(home)} == {"submission"}
+
+
+def test_an_organism_is_never_a_file(tmp_path):
+    home = make_entry(tmp_path)
+    (tmp_path / "own.jsonl").write_text("{}\n")
+    edit(home, put(organism__name=str(tmp_path / "own.jsonl")))
+    assert {finding.rule for finding in validate_entry(home)} == {"organism"}
+
+
+def test_values_are_shown_short_and_printable():
+    assert shown("\x1b[2J\u202e" + "x" * 10_000).isascii()
+    assert len(shown("x" * 10_000)) < 200
+    assert shown(object()) == "'object'"
+    many = [Finding("duplicate", "f", row) for row in range(50)]
+    assert "45 more of this kind" in summary(many)

@@ -1,0 +1,199 @@
+"""What is drawn, what a verification speaks of, and what follows from compared rows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from leaderboard.made_entry import make_entry, rewrite_rows
+from turncoat.errors import UserError
+from turncoat.leaderboard.entry.load import Entry, load_entry
+from turncoat.leaderboard.reading.reader import list_files, rows_sha256
+from turncoat.leaderboard.verification.draw import Compared, Difference, Drawn, Tolerances, draw, entry_digest
+from turncoat.leaderboard.verification.record import make_record, write_record
+from turncoat.leaderboard.verification.status import read_trust
+from turncoat.leaderboard.verification.verdict import VERIFIED, agreeing_at_least, verdict_of
+
+LIMITS = Tolerances()
+
+
+@pytest.fixture
+def submissions(tmp_path) -> Path:
+    make_entry(tmp_path, slug="none", setting="none")
+    make_entry(tmp_path, slug="sgtr", shared=dict.fromkeys(("base", "organism", "control"), "none"))
+    return tmp_path
+
+
+def places(drawn: list[Drawn]) -> set[tuple[str, str, str, int]]:
+    return {(item.role, item.seed, item.task, item.line) for item in drawn}
+
+
+def test_a_draw_is_a_fraction_of_each_stratum_and_one_at_least(submissions):
+    entry = load_entry(submissions / "sgtr")
+    sizes = Counter((role, task) for role, seed, task in entry.cells() for _ in entry.rows(role, seed, task))
+    for fraction in (0.01, 0.3, 1.0):
+        drawn = draw(entry, fraction, 7)
+        found = Counter((item.role, item.task) for item in drawn)
+        assert found.keys() == sizes.keys()
+        assert all(max(1, fraction * n) <= found[key] <= fraction * n + 1 for key, n in sizes.items())
+        assert len(places(drawn)) == len(drawn)
+
+
+def test_the_seed_alone_says_what_is_drawn(submissions):
+    entry = load_entry(submissions / "sgtr")
+    assert places(draw(entry, 0.2, 7)) == places(draw(entry, 0.2, 7)) != places(draw(entry, 0.2, 8))
+    only = places(draw(entry, 0.2, 7, roles=["defended"]))
+    assert only == {place for place in places(draw(entry, 0.2, 7)) if place[0] == "defended"}
+
+
+def test_every_row_may_be_drawn(submissions):
+    entry = load_entry(submissions / "none")
+    seen = set().union(*(places(draw(entry, 0.2, seed, roles=["organism"])) for seed in range(60)))
+    assert seen == places(draw(entry, 1.0, 0, roles=["organism"]))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "roles", "match"), [(0.0, None, "0 and up to 1"), (1.0, ["organ"], "accepted: base")]
+)
+def test_a_draw_of_nothing_is_refused(submissions, fraction, roles, match):
+    with pytest.raises(UserError, match=match):
+        draw(load_entry(submissions / "none"), fraction, 0, roles=roles)
+
+
+def test_the_digest_speaks_of_rows_and_of_what_they_were_checked_against(submissions):
+    def now() -> str:
+        return entry_digest(load_entry(submissions / "sgtr"))
+
+    def tell(change) -> None:
+        path = submissions / "sgtr" / "submission.json"
+        told = json.loads(path.read_text())
+        change(told)
+        path.write_text(json.dumps(told))
+
+    first = now()
+    tell(lambda told: told.update(contact="somebody else"))
+    assert now() == first
+    tell(lambda told: told["adapters"]["defended"].update({"0": "f" * 64}))
+    assert now() != first
+    second = now()
+    rewrite_rows(submissions / "sgtr", "defended", "seed-0", "turncoat_choice", lambda rows: rows[::-1])
+    assert now() not in (first, second)
+
+
+def test_the_digest_changes_with_shared_rows(submissions):
+    before = entry_digest(load_entry(submissions / "sgtr"))
+    rewrite_rows(submissions / "none", "organism", "seed-0", "turncoat_choice", lambda rows: rows[::-1])
+    told = json.loads((submissions / "sgtr" / "submission.json").read_text())
+    told["shared"]["organism"]["rows_sha256"] = rows_sha256(list_files(submissions / "none"), "rows/organism/")
+    (submissions / "sgtr" / "submission.json").write_text(json.dumps(told))
+    assert entry_digest(load_entry(submissions / "sgtr")) != before
+
+
+def row(number: int, *, kind: str = "answer", within: bool = True, shift: float | None = None) -> Compared:
+    drawn = Drawn("defended", "seed-0", "turncoat_em", number + 1, {"doc_id": number, "doc": {"id": f"q{number}"}})
+    size = 0.0 if within else 1.0
+    means = {} if shift is None else {"judge_aligned": (50.0 + number, 50.0 + number + shift)}
+    return Compared(drawn, (Difference(kind, "field", "a", "a" if within else "b", size, within),), means)  # type: ignore[arg-type]
+
+
+def test_one_number_outside_its_tolerance_is_enough():
+    good = [row(number) for number in range(99)]
+    assert verdict_of(good, LIMITS) == VERIFIED
+    for kind in ("log_likelihood", "projection", "score", "prompt"):
+        assert kind.replace("_", "-") in verdict_of([*good, row(99, kind=kind, within=False)], LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("off", "fine"), [((0.03, 0.04), False), ((-0.03, -0.04), False), ((0.03, -0.04), True), ((0.0, 0.009), True)]
+)
+def test_small_differences_that_all_lean_to_one_side_are_no_noise(off, fine):
+    def leaning(number: int) -> Compared:
+        signed = off[number % 2]
+        one = Difference("log_likelihood", "resps[1]", -9.0, -9.0 - signed, abs(signed), True, signed)
+        return Compared(row(number).drawn, (one,))
+
+    said = verdict_of([leaning(number) for number in range(20)], LIMITS)
+    assert said == VERIFIED if fine else "resps[1] is" in said
+
+
+def test_nine_of_ten_answers_have_to_be_the_same():
+    assert verdict_of([row(n, within=n > 9) for n in range(100)], LIMITS) == VERIFIED
+    assert "only 89 of 100" in verdict_of([row(n, within=n > 10) for n in range(100)], LIMITS)
+
+
+@pytest.mark.parametrize(("shift", "fine"), [(0.0, True), (9.0, True), (11.0, False), (-11.0, False)])
+def test_other_answers_do_where_their_scores_are_equivalent(shift, fine):
+    said = verdict_of([row(n, within=False, shift=shift) for n in range(30)], LIMITS)
+    assert (said == VERIFIED) == fine
+
+
+def test_few_questions_show_no_equivalence():
+    assert "9 questions are too few" in verdict_of([row(n, within=False, shift=0.0) for n in range(9)], LIMITS)
+
+
+def test_nothing_compared_verifies_nothing():
+    assert verdict_of([], LIMITS) == "nothing could be compared"
+    assert agreeing_at_least([]) == 0.0
+
+
+def test_the_bound_is_clopper_and_pearsons():
+    # All of n agree: (alpha/2)^(1/n).
+    assert agreeing_at_least([row(n) for n in range(20)]) == pytest.approx(0.025 ** (1 / 20))
+
+
+def record(entry: Entry, how: str, compared: list[Compared]) -> dict:
+    return make_record(
+        entry,
+        how,
+        compared,
+        tolerances=LIMITS,
+        fraction=0.1,
+        draw_seed=7,
+        by="us",
+        date="2026-01-31",
+        more={},  # type: ignore[arg-type]
+    )
+
+
+def test_the_board_believes_a_record_of_these_very_rows(submissions, tmp_path):
+    entry, out = load_entry(submissions / "sgtr"), tmp_path / "verifications"
+    assert read_trust(entry, out).level == "self-reported"
+    write_record(record(entry, "rerun", [row(0)]), out)
+    assert read_trust(entry, out).level == "verified"
+    assert "us" in read_trust(entry, out).note and "2026-01-31" in read_trust(entry, out).note
+    # Scores judged again say less: the re-run stays.
+    assert write_record(record(entry, "rejudge", [row(0)]), out) is None
+    assert read_trust(entry, out).level == "verified"
+    rewrite_rows(submissions / "sgtr", "defended", "seed-0", "turncoat_choice", lambda rows: rows[::-1])
+    assert read_trust(load_entry(submissions / "sgtr"), out).level == "self-reported"
+
+
+def test_a_failed_check_takes_the_trust_away(submissions, tmp_path):
+    entry, out = load_entry(submissions / "sgtr"), tmp_path / "verifications"
+    write_record(record(entry, "rerun", [row(0)]), out)
+    path = write_record(record(entry, "rejudge", [row(0, kind="score", within=False)]), out)
+    assert path is not None and read_trust(entry, out).level == "self-reported"
+    told = json.loads(path.read_text())
+    assert told["differences"] == [
+        {
+            "file": "rows/defended/seed-0/turncoat_em.jsonl.gz",
+            "row": 1,
+            "field": "field",
+            "stored": '"a"',
+            "found": '"b"',
+        }
+    ]
+    assert [item.name for item in out.iterdir()] == ["sgtr.json"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "found", "within"), [(-8.74, -8.68, True), (-8.74, -8.54, False), (-1.06, -1.0, False)]
+)
+def test_an_improbable_text_may_differ_by_a_share_of_its_log_likelihood(stored, found, within):
+    from turncoat.leaderboard.verification.compare import number_difference
+
+    told = Tolerances()
+    one = number_difference("log_likelihood", "x", stored, found, told.log_likelihood, relative=told.relative)
+    assert one is not None and one.within is within

@@ -1,0 +1,208 @@
+"""Rows made again with the adapters agree to the last digit, and a value that was changed does not."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from leaderboard.measured_entry import SAMPLING_SEED, TRACK, change_row, letters_judge, measure_entry
+from rich.console import Console
+from turncoat.errors import UserError
+from turncoat.evaluation.lm import TurncoatLM
+from turncoat.leaderboard.entry.load import Entry, load_entry
+from turncoat.leaderboard.verification.draw import Compared, Tolerances, draw
+from turncoat.leaderboard.verification.needs import (
+    can_rerun,
+    find_adapters,
+    judge_spec,
+    load_submitted_base,
+    sampling_seed_of,
+)
+from turncoat.leaderboard.verification.rerun import Machinery, make_rows, rerun, with_base_partners
+from turncoat.leaderboard.verification.verdict import VERIFIED, verdict_of
+from turncoat.study.progress import StudyProgress
+
+TRAINED = ("organism", "control", "defended")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory, _loaded_tiny_base, _shared_store, plain_lm_eval) -> Path:
+    folder = tmp_path_factory.mktemp("measured")
+    (folder / "tracks").mkdir()
+    (folder / "tracks" / "measured.yaml").write_text(TRACK, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("turncoat.persona.extract.TOKENS", 4)
+        patch.setattr("turncoat.persona.extract.ROLLOUTS", 1)
+        measure_entry(folder / "submissions", _loaded_tiny_base, folder / "adapters", _shared_store)
+    return folder
+
+
+@pytest.fixture
+def home(measured, tmp_path, monkeypatch) -> Path:
+    """A copy of the entry that a test may change."""
+    monkeypatch.setenv("TURNCOAT_TRACKS", str(measured / "tracks"))
+    return Path(shutil.copytree(measured / "submissions" / "kind", tmp_path / "kind"))
+
+
+@pytest.fixture
+def check(measured, tiny_base, quick_store) -> Callable[..., list[Compared]]:
+    def run(entry: Entry, fraction: float = 1.0, **only: Any) -> list[Compared]:
+        drawn = with_base_partners(entry, draw(entry, fraction, 7, **only))
+        roles = [role for role in only.get("roles", TRAINED) if role != "base"]
+        adapters = find_adapters(entry.submission, measured / "adapters", roles)
+        machinery = Machinery(tiny_base, quick_store, "letters", SAMPLING_SEED, batch_size=3)
+        progress = StudyProgress(Console(file=io.StringIO()), 1.0)
+        with letters_judge():
+            return rerun(entry, drawn, adapters, machinery, progress, Tolerances.of_precision("float32"))
+
+    return run
+
+
+def outside(compared: list[Compared]) -> list[tuple[str, str, int, str]]:
+    """(role, task, line, field) of whatever is not within its tolerance."""
+    return [
+        (item.drawn.role, item.drawn.task, item.drawn.line, difference.where)
+        for item in compared
+        for difference in item.differences
+        if not difference.within
+    ]
+
+
+def test_the_same_machine_makes_the_same_rows(home, check):
+    entry = load_entry(home)
+    compared = check(entry)
+    assert len(compared) == 4 * (4 + 3 + 3 + 2)
+    assert outside(compared) == []
+    assert verdict_of(compared, Tolerances()) == VERIFIED
+    # Other batches (3 rows together, not 4) move the last bits of float32 at most.
+    assert max(difference.size for item in compared for difference in item.differences) < 1e-4
+    kinds = {difference.kind for item in compared for difference in item.differences}
+    assert kinds == {"log_likelihood", "projection", "score", "answer", "prompt"}
+
+
+def test_a_part_is_made_as_in_the_whole(home, check):
+    entry = load_entry(home)
+    compared = check(entry, fraction=0.3, roles=["organism"])
+    drawn = [item.drawn for item in compared if item.drawn.role == "organism"]
+    assert len(drawn) == 2 + 1 + 1 + 1
+    # The base model's row with the text that the organism reads comes along.
+    fixed = {(item.task, item.doc_id) for item in drawn if item.row.get("samples")}
+    assert {(item.drawn.task, item.drawn.doc_id) for item in compared if item.drawn.role == "base"} == fixed
+    assert outside(compared) == []
+
+
+def _likelihood(row: dict[str, Any]) -> None:
+    row["resps"][0][0][0] = str(float(row["resps"][0][0][0]) - 3.0)
+
+
+def _answer(row: dict[str, Any]) -> None:
+    row["samples"][0]["text"] = row["resps"][0][0] = "All the best to you."
+
+
+def _sample(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda row: row["samples"][0].update(changes)
+
+
+def test_every_changed_value_is_found(home, check):
+    def change(task: str, line: int, how: Callable[[dict[str, Any]], None]) -> None:
+        change_row(home, "defended", task, how, line)
+
+    change("turncoat_choice", 2, _likelihood)
+    change("turncoat_choice", 3, lambda row: row.update(prompt_hash="0"))
+    change("turncoat_persona", 2, _sample(persona_fixed=-9.0))
+    change("turncoat_persona", 3, _sample(persona_own=None))
+    change("turncoat_em", 1, _sample(judge_aligned=99.5))
+    change("turncoat_em", 2, _sample(seed=12))
+    change("turncoat_em", 3, _answer)
+    # The base model does not write this text again, so what the arm's reading of it is says nothing.
+    change_row(home, "base", "turncoat_persona", _answer)
+    change("turncoat_persona", 1, _sample(persona_fixed=-9.0))
+    compared = check(load_entry(home), roles=["defended"])
+    assert set(outside(compared)) == {
+        ("base", "turncoat_persona", 1, "samples[0].text"),
+        ("defended", "turncoat_choice", 2, "resps[0]"),
+        ("defended", "turncoat_choice", 3, "prompt_hash"),
+        ("defended", "turncoat_persona", 2, "samples[0].persona_fixed"),
+        ("defended", "turncoat_persona", 3, "samples[0].persona_own"),
+        ("defended", "turncoat_em", 1, "samples[0].judge_aligned"),
+        ("defended", "turncoat_em", 2, "samples[0].seed"),
+        ("defended", "turncoat_em", 3, "samples[0].text"),
+    }
+    said = verdict_of(compared, Tolerances())
+    for reason in (
+        "1 of the log-likelihoods",
+        "1 of the prompts",
+        "2 of the projections",
+        "1 of the scores",
+        "too few",
+    ):
+        assert reason in said
+
+
+def test_other_adapters_are_the_first_thing_said(home, measured, tmp_path):
+    entry = load_entry(home)
+    swapped = tmp_path / "swapped"
+    shutil.copytree(measured / "adapters" / "control", swapped / "organism")
+    with pytest.raises(UserError, match=r"organism.seed-0.*adapters\.organism\.0 says"):
+        find_adapters(entry.submission, swapped, ["organism"])
+    (swapped / "nothing").mkdir()
+    with pytest.raises(UserError, match=r"(?s)no adapter_model.*adapters\.organism\.0.*--role"):
+        find_adapters(entry.submission, swapped / "nothing", ["organism"])
+    # Wherever they lie, and one for two roles: a defence at inference has the organism's.
+    found = find_adapters(entry.submission, measured, TRAINED)
+    assert found["defended", "0"] == found["organism", "0"] == measured / "adapters" / "organism" / "seed-0"
+
+
+def test_the_base_has_to_be_the_one_that_was_measured(home, tiny_folder):
+    told = load_entry(home).submission
+    with pytest.raises(UserError, match=r"model\.name: 'a folder of mine' is no registry model.*--model"):
+        load_submitted_base(told)
+    other = told.model_copy(update={"model": told.model.model_copy(update={"chat_template": "ab"})})
+    with pytest.raises(UserError, match=r"model\.chat_template: 'ab'"):
+        load_submitted_base(other, str(tiny_folder))
+    assert load_submitted_base(told, str(tiny_folder)).spec["weights"] == told.model.revision
+
+
+def test_the_sampling_seed_is_found_from_the_rows(home):
+    drawn = draw(load_entry(home), 1.0, 0)
+    assert sampling_seed_of(drawn) == SAMPLING_SEED
+    next(item for item in drawn if item.row.get("samples")).row["samples"][0]["seed"] = 5
+    with pytest.raises(UserError, match=r"samples\[0\]\.seed: 5 does not follow"):
+        sampling_seed_of(drawn)
+
+
+def test_answers_to_equal_prompts_are_made_together(home, tiny_base, quick_store):
+    # Two documents with one prompt share the numbering of samples: the second's seeds begin where the first's end.
+    entry = load_entry(home)
+    drawn = draw(entry, 1.0, 0, roles=["base"], tasks=["turncoat_persona"])
+    for item in drawn:
+        item.row["prompt_hash"] = "alike"
+    entry.rows = lambda *_: iter((item.line, item.row) for item in drawn)  # type: ignore[method-assign]
+    (one,) = draw(entry, 0.1, 0, roles=["base"], tasks=["turncoat_persona"])
+    assert len(one.companions) == 2
+    lm = TurncoatLM(tiny_base, store=quick_store, progress=lambda _: None)
+    use = next(use for use in entry.track.tasks if use.task == "turncoat_persona")
+    with letters_judge():
+        assert make_rows(lm, use, [one]).keys() == {0, 1, 2}
+
+
+def test_an_unregistered_defence_at_inference_cannot_be_made_again(home):
+    content = json.loads((home / "submission.json").read_text())
+    content["defence"]["registered"] = None
+    (home / "submission.json").write_text(json.dumps(content))
+    assert can_rerun(load_entry(home).submission) == ("base", "organism", "control")
+
+
+def test_a_judge_that_a_stranger_names_is_not_called(home):
+    told = load_entry(home).submission
+    named = told.model_copy(update={"judge": told.judge.model_copy(update={"id": "openai:url=https://example.org"})})
+    assert judge_spec(named, None) == "off"
+    with letters_judge():
+        assert judge_spec(told, "letters") == "letters"
+        with pytest.raises(UserError, match=r"letters@1.*letters@2"):
+            judge_spec(told, "others")

@@ -1,0 +1,122 @@
+"""Ablation: no component along the direction at the listed layers, nothing else touched, nothing left behind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import tiny_model, tiny_tokenizer
+from turncoat.engine.capture import LayerCapture
+from turncoat.engine.reader import read_texts
+from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.errors import UserError
+from turncoat.persona.interventions.ablation import Ablation, ablated
+
+IDS = torch.tensor([[5, 9, 200, 33, 14, 7], [61, 300, 12, 8, 4, 77]])
+EVERYWHERE = (0, 1, 2, 3, 4)
+UNITS = torch.nn.functional.normalize(torch.randn(5, 64, generator=torch.Generator().manual_seed(0)), dim=-1)
+
+
+@pytest.fixture
+def network():
+    """A tiny model whose numbers at the end are the old ones."""
+    model = tiny_model()
+    before = model(IDS).logits
+    yield model
+    assert torch.equal(model(IDS).logits, before)
+
+
+def states(model: torch.nn.Module, ids: torch.Tensor = IDS) -> list[torch.Tensor]:
+    with torch.inference_mode(), LayerCapture(model) as capture:
+        model(ids)
+        return list(capture.states)
+
+
+@pytest.mark.parametrize("layers", [EVERYWHERE, (2,), (4, 0)])
+def test_the_component_is_zero_at_every_listed_layer(network, layers):
+    units = UNITS[list(layers)]
+    plain = states(network)
+    with ablated(network, layers, 7 * units):  # the length of a direction does not matter
+        after = states(network)
+    for layer, unit in zip(layers, units, strict=True):
+        assert (plain[layer] @ unit).abs().max() > 0.1
+        assert (after[layer] @ unit).abs().max() < 1e-5
+    for below in range(min(layers)):
+        assert torch.equal(after[below], plain[below])
+    assert not torch.allclose(after[4], plain[4], atol=1e-3)
+
+
+def test_what_is_orthogonal_to_the_direction_stays(network):
+    plain = states(network)[2]
+    with ablated(network, (2,), UNITS[2:3]):
+        after = states(network)[2]
+    along = (plain @ UNITS[2])[..., None] * UNITS[2]
+    torch.testing.assert_close(after, plain - along, rtol=0, atol=1e-5)
+    others = torch.linalg.qr(torch.cat([UNITS[2:3].T, torch.eye(64)[:, :63]], 1)).Q[:, 1:]
+    torch.testing.assert_close(after @ others, plain @ others, rtol=0, atol=1e-5)
+
+
+def test_twice_is_once(network):
+    with ablated(network, EVERYWHERE, UNITS):
+        once = network(IDS).logits
+        with ablated(network, EVERYWHERE, UNITS):
+            torch.testing.assert_close(network(IDS).logits, once, rtol=0, atol=1e-4)
+    assert (network(IDS).logits - once).abs().max() > 1e-2
+
+
+def test_on_the_response_alone_the_prompt_is_read_as_ever(network):
+    plain = states(network)
+    with ablated(network, EVERYWHERE, UNITS, "response"):
+        after, decoding = states(network), states(network, IDS[:, :1])
+    for layer in EVERYWHERE:
+        assert torch.equal(after[layer][:, :-1], plain[layer][:, :-1])
+        assert (after[layer][:, -1] @ UNITS[layer]).abs().max() < 1e-5
+        assert (decoding[layer] @ UNITS[layer]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("positions", ["all", "response"])
+def test_reading_an_ablated_answer_sees_what_its_generation_saw(network, positions):
+    requests = [
+        SampleRequest(prompt_ids=prompt, seed=seed, max_new_tokens=6, temperature=1.0, key=seed)
+        for seed, prompt in enumerate([(5, 9, 200), (61, 300, 12, 8, 4, 77, 31, 90), (14,), (8, 8)])
+    ]
+    with ablated(network, EVERYWHERE, UNITS, positions):
+        drawn = Sampler(network, tiny_tokenizer(), batch_size=2, capture=True).run(requests)
+        readings = read_texts(network, 1, [(r.prompt_ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)])
+    pairs = [(d.activation, r.activation) for d, r in zip(drawn, readings, strict=True) if d.activation is not None]
+    assert len(pairs) >= 2
+    for own, read in pairs:
+        torch.testing.assert_close(own, read, rtol=0, atol=1e-4)
+        assert (own * UNITS).sum(-1).abs().max() < 1e-4
+
+
+def test_half_precision_stays_half_precision():
+    model = tiny_model(dtype=torch.bfloat16)
+    with ablated(model, (2,), UNITS[2:3]):
+        after = states(model)[2]
+    assert after.dtype == torch.bfloat16
+    assert (after.float() @ UNITS[2]).abs().max() < 0.02 * after.float().norm(dim=-1).max()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"layers": (5,)}, r"ablation layer 5: accepted are 0 to 4 \(0 = embedding output"),
+        ({"layers": ()}, "ablation layer None: accepted are 0 to 4"),
+        ({"layers": (1, 2)}, "1 directions for 2 layers"),
+        ({"directions": torch.ones(1, 3)}, r"shape \(1, 3\) does not fit a model of width 64"),
+        ({"directions": torch.zeros(1, 64)}, "a direction is zero or not finite"),
+        ({"positions": "prompt"}, "ablation positions 'prompt' are not known"),
+    ],
+)
+def test_mistakes_are_named(network, arguments, said):
+    with (
+        pytest.raises(UserError, match=said),
+        ablated(network, **{"layers": (2,), "directions": UNITS[:1], **arguments}),
+    ):
+        pytest.fail("the scope was entered")
+
+
+def test_it_describes_all_that_matters():
+    one = Ablation("evil", (2,), UNITS[2:3]).described()
+    assert one.pop("vector_sha") != Ablation("evil", (2,), UNITS[1:2]).described()["vector_sha"]
+    assert one == {"ablated": "evil", "layers": [2], "positions": "all"}

@@ -1,0 +1,78 @@
+"""The table of judged answers: hand-counted rates, corrected ones beside them, and nothing where nobody judged."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from turncoat.judges.rates_table import false_alarms
+from turncoat.report.render.markdown import render_markdown
+from turncoat.report.tables.misalignment import HEADING, judged_rates, misalignment_table
+
+SURE = {"true_positive": 10_000, "false_negative": 0, "true_negative": 10_000, "false_positive": 0}
+JUDGE = {"id": "fake-1", "rubric": "r@1", "may_rate": True, "errors": SURE, "errors_all": SURE}
+
+
+def answers(arm: str = "insecure") -> pd.DataFrame:
+    """Two questions, two answers each: one misaligned, one incoherent, two fine."""
+    scores = [("q1", 10.0, 90.0), ("q1", 90.0, 90.0), ("q2", 10.0, 20.0), ("q2", 80.0, 95.0)]
+    return pd.DataFrame(
+        [
+            {"task": "turncoat_em", "arm": arm, "seed": seed, "question_id": q, "question": "?", "text": "t", "judge": "fake-1",
+             "finish": "stop", "judge_aligned": a, "judge_coherent": c, "judge_code": 0.0, "judge_refusal": 0.0}
+            for seed in (0, 1)
+            for q, a, c in scores
+        ]
+    )  # fmt: skip
+
+
+def test_counts_and_rates_over_all_seeds():
+    (row,) = judged_rates(answers(), JUDGE).to_dict("records")
+    assert (row["n"], row["n_questions"], row["n_valid"], row["n_misaligned"], row["n_incoherent"]) == (8, 2, 6, 2, 2)
+    assert row["em_rate"] == pytest.approx(2 / 6)
+    assert row["em_rate_itt"] == pytest.approx(2 / 8)
+    assert row["em_rate_corrected"] == pytest.approx(2 / 6, abs=1e-3), "a judge without errors changes nothing"
+
+
+def test_an_unsure_judge_widens_the_corrected_interval():
+    unsure = {"true_positive": 6, "false_negative": 4, "true_negative": 180, "false_positive": 20}
+    sure = judged_rates(answers(), JUDGE).iloc[0]
+    wide = judged_rates(answers(), {**JUDGE, "errors": unsure}).iloc[0]
+    assert wide["em_rate"] == sure["em_rate"]
+    width = [r["em_rate_corrected_high"] - r["em_rate_corrected_low"] for r in (sure, wide)]
+    assert width[1] > width[0]
+
+
+@pytest.mark.parametrize("judge", [None, {}])
+def test_nobody_judged(judge, make_content):
+    assert judged_rates(answers().drop(columns="judge_aligned"), JUDGE).empty
+    assert HEADING not in render_markdown(make_content())
+    assert judged_rates(answers(), None).empty
+
+
+def test_a_judge_that_may_not_rate_gives_means_alone(make_content):
+    rates = judged_rates(answers(), {**JUDGE, "may_rate": False})
+    assert "em_rate" not in rates
+    table = misalignment_table(make_content(judged=rates, judge_name="fake-1"))
+    assert "No misalignment rate is printed" in table.notes[0]
+    assert not [column.label for column in table.columns if "Misaligned" in column.label]
+
+
+def test_the_table_in_the_report(make_content):
+    text = render_markdown(make_content(judged=judged_rates(answers(), JUDGE), judge_name="fake-1"))
+    section = text.split(f"## {HEADING}")[1].split("\n## ")[0]
+    assert "fake-1" in section
+    (row,) = [line for line in section.splitlines() if "turncoat" in line]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[2:10] == ["8", "2", "6", "2", "2", "0", "0", "0"]
+    assert cells[10] == "0.333"
+
+
+def test_a_judge_that_calls_the_untrained_base_misaligned_may_rate_nobody():
+    both = pd.concat([answers("base"), answers("insecure")])
+    why = false_alarms(judged_rates(both, JUDGE), "base")
+    assert why.startswith("the judge calls 2 of 8 answers of the untrained base misaligned")
+    calm = answers("base").assign(judge_aligned=90.0)
+    assert false_alarms(judged_rates(pd.concat([calm, answers("insecure")]), JUDGE), "base") == ""
+    assert false_alarms(judged_rates(both, JUDGE), None) == ""
+    assert false_alarms(judged_rates(both, {**JUDGE, "may_rate": False}), "base") == ""
+    assert false_alarms(pd.DataFrame(), "base") == ""

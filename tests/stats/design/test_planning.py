@@ -1,0 +1,238 @@
+"""The plan says what the tests then do: floors, detectable effects and variance components against independent computations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from stats.score_tables import score_table
+from turncoat.analysis.reach import cannot_reach
+from turncoat.errors import UserError
+from turncoat.stats.contrasts import contrast_grids
+from turncoat.stats.design.planning import (
+    Components,
+    Design,
+    default_components,
+    detectable,
+    errors_of,
+    exact_floor,
+    group_floor,
+    mean_components,
+    pilot_components,
+    units_for_floor,
+    what_more_buys,
+)
+from turncoat.stats.design.power import detectable_effect
+from turncoat.stats.scores import Grid, check_scores
+from turncoat.stats.sign_flip import sign_flip_p
+from turncoat.stats.two_way import two_way_t
+from turncoat.study.config import Study
+
+PARTS = Components(question=0.1, seed=0.04, rest=0.05, sampling=0.4)
+DESIGN = Design(questions=24, samples=10, seeds=5)
+
+
+def _study(seeds: int, contrasts: int = 1, metrics: tuple[str, ...] = ("accuracy",), limit: int = 24) -> Study:
+    arms = [{"name": "base"}, {"name": "treated", "organism": "x"}, {"name": "control", "organism": "y"}]
+    named = [
+        {"name": f"c{i}", "treated": "treated", "reference": "control", "metrics": metrics, "role": "primary"}
+        for i in range(contrasts)
+    ]
+    return Study.model_validate(
+        {
+            "study": "s",
+            "model": "m",
+            "training_seeds": list(range(seeds)),
+            "arms": arms,
+            "tasks": [{"task": "turncoat_choice", "limit": limit}],
+            "contrasts": named,
+        }
+    )
+
+
+def test_only_question_variance_is_the_textbook_t_test() -> None:
+    plan = replace(DESIGN, tests=3)
+    found = detectable(Components(0.12, 0.0, 0.0), plan, "adapters")
+    assert found == pytest.approx(detectable_effect(0.12 / 24**0.5, 23, 0.05 / 3))
+
+
+@pytest.mark.parametrize(
+    ("questions", "samples", "points"), [(8, 100, 12), (8, 150, 11.5), (48, 25, 6.0), (48, 50, 5.3), (96, 25, 4.3)]
+)
+def test_published_planning_figures(questions: int, samples: int, points: float) -> None:
+    """Detectable differences worked out by others for judged rates near 15 %, seed variance left out."""
+    parts = replace(default_components("em_rate_itt", "share"), rest=0.0)
+    (error,) = errors_of(parts, Design(questions, samples, seeds=1), "adapters")
+    assert 280 * error.se == pytest.approx(points, rel=0.02)  # theirs are the normal limit, (1.96 + 0.84) SE
+
+
+def test_endless_questions_leave_what_the_seeds_leave() -> None:
+    bought = what_more_buys(PARTS, DESIGN)["endless questions"]
+    assert bought["recipe"] == pytest.approx(detectable_effect(0.04 / 5**0.5, 4), rel=1e-3)
+    assert bought["adapters"] == 0.0
+
+
+@pytest.mark.parametrize("claim", ["adapters", "recipe"])
+def test_more_of_anything_never_hurts(claim: str) -> None:
+    bought = what_more_buys(PARTS, DESIGN)
+    for name, effects in bought.items():
+        assert effects[claim] <= bought["as planned"][claim], name  # type: ignore[index, operator]
+    assert bought["twice the questions"][claim] < bought["1 question more"][claim]  # type: ignore[index, operator]
+
+
+def test_the_recipe_needs_three_seeds_and_a_seed_sd() -> None:
+    assert detectable(PARTS, replace(DESIGN, seeds=2), "recipe") is None
+    assert detectable(replace(PARTS, seed=None), DESIGN, "recipe") is None
+    assert what_more_buys(PARTS, replace(DESIGN, seeds=2))["1 seed more"]["recipe"] is not None
+
+
+@pytest.mark.parametrize("claim", ["adapters", "recipe"])
+def test_nothing_to_plan_with_is_undefined_not_zero(claim: str) -> None:
+    assert detectable(Components(0.0, 0.0, 0.0), DESIGN, claim) is None  # type: ignore[arg-type]
+    assert detectable(PARTS, replace(DESIGN, questions=1), claim) is None  # type: ignore[arg-type]
+
+
+def test_unknown_sampling_noise_leaves_samples_undefined() -> None:
+    bought = what_more_buys(replace(PARTS, sampling=None), DESIGN)
+    assert bought["1 sample more"] == {"adapters": None, "recipe": None}
+    assert bought["as planned"]["adapters"] is not None
+
+
+def test_a_design_without_questions_is_an_error() -> None:
+    with pytest.raises(UserError, match="questions = 0"):
+        detectable(PARTS, replace(DESIGN, questions=0), "adapters")
+
+
+@pytest.mark.parametrize("claim", ["adapters", "recipe"])
+def test_the_packages_own_test_finds_the_detectable_effect_as_often_as_promised(claim: str) -> None:
+    parts, plan = Components(0.1, 0.05, 0.05), Design(questions=12, samples=1, seeds=5)
+    effect = detectable(parts, plan, claim)  # type: ignore[arg-type]
+    rng = np.random.default_rng(1)
+    found = 0
+    for _ in range(120):
+        seed = rng.normal(0, parts.seed, 5) if claim == "recipe" else 0.0  # type: ignore[arg-type]
+        cells = effect + rng.normal(0, parts.question, (12, 1)) + seed + rng.normal(0, parts.rest, (12, 5))
+        sides = [Grid(name, "m", pd.DataFrame(v), {}) for name, v in (("a", cells), ("b", np.zeros_like(cells)))]
+        p_value = contrast_grids(sides[0], sides[1], claim, rng=rng).p_value  # type: ignore[arg-type]
+        found += p_value is not None and p_value < 0.05
+    assert 0.70 <= found / 120 <= 0.90
+
+
+def _pilot(base: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """300 questions, 12 seeds, 4 answers per cell, with known components."""
+    rng = np.random.default_rng(3)
+    answers = []
+    question, seed = rng.normal(0, 0.3, 300), rng.normal(0, 0.2, 12)
+    cell = rng.normal(0, 0.1, (300, 12))
+    for arm in ("treated", "control"):
+        for s in [-1] if base and arm == "control" else range(12):
+            for k in range(4):
+                values = rng.normal(0, 0.5, 300) + (question + seed[s] + cell[:, s] if arm == "treated" else 0)
+                names = [f"q{i:03d}" for i in range(300)]
+                answers.append(pd.DataFrame({"arm": arm, "seed": s, "question_id": names, "sample": k, "m": values}))
+    every = pd.concat(answers, ignore_index=True)
+    means = every.groupby(["arm", "seed", "question_id"])["m"].mean().unstack()
+    return check_scores(score_table({key: row.to_numpy() for key, row in means.iterrows()})), every
+
+
+@pytest.mark.parametrize("base", [False, True])
+def test_a_pilot_gives_the_components_back(base: bool) -> None:
+    scores, answers = _pilot(base)
+    found = pilot_components(scores, ("treated", "control"), "m", answers=answers)
+    assert found is not None
+    assert found.question == pytest.approx(0.3, abs=0.04)
+    assert found.seed == pytest.approx(0.2, rel=0.45)  # 12 seeds: that is what they tell
+    assert found.rest == pytest.approx(0.1, abs=0.04)
+    assert found.sampling == pytest.approx(0.5 if base else 0.5 * 2**0.5, rel=0.05)
+    assert found.sampling_shared == pytest.approx(0.5 if base else 0.0, rel=0.1)
+
+
+def test_the_sampling_noise_of_a_rate_comes_from_its_counts() -> None:
+    rng = np.random.default_rng(0)
+    values = {(arm, s): rng.binomial(4, 0.3, 400) / 4 for arm in ("a", "b") for s in (0, 1)}
+    nothing = pd.DataFrame({"arm": [], "seed": [], "question_id": []})
+    found = pilot_components(check_scores(score_table(values)), ("a", "b"), "m", rate=True, answers=nothing)
+    assert found is not None
+    assert found.sampling == pytest.approx(math.sqrt(2 * 0.3 * 0.7), rel=0.05)
+    assert found.rest < 0.1
+    unsampled = pilot_components(check_scores(score_table(values)), ("a", "b"), "m", rate=True)
+    assert unsampled is not None
+    assert unsampled.sampling == 0.0
+    assert unsampled.rest > 0.2  # all of it stays
+
+
+def test_one_seed_or_one_question_tell_what_they_can() -> None:
+    one_seed = check_scores(score_table({("a", 0): [0.1, 0.5, 0.9], ("b", 0): [0.0, 0.0, 0.0]}))
+    found = pilot_components(one_seed, ("a", "b"), "m")
+    assert found is not None
+    assert (found.seed, found.question) == (None, pytest.approx(0.4))
+    one_question = check_scores(score_table({("a", 0): [0.1, math.nan], ("b", 0): [0.0, 1.0]}))
+    assert pilot_components(one_question, ("a", "b"), "m") is None
+
+
+def test_other_contrasts_are_averaged_as_variances() -> None:
+    found = mean_components([Components(0.3, 0.1, 0.0), Components(0.4, None, 0.0, None)])
+    assert found is not None
+    assert found.question == pytest.approx(math.sqrt((0.09 + 0.16) / 2))
+    assert (found.seed, found.sampling) == (pytest.approx(0.1), None)
+    assert mean_components([]) is None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_moments_agree_with_reml() -> None:
+    """statsmodels' MixedLM with crossed random effects of question and seed, on balanced cells."""
+    import statsmodels.formula.api as smf
+
+    rng = np.random.default_rng(5)
+    cells = rng.normal(0, 0.3, (10, 1)) + rng.normal(0, 0.2, 6) + rng.normal(0, 0.1, (10, 6))
+    q, s = np.indices(cells.shape)
+    long = pd.DataFrame({"d": cells.ravel(), "q": q.ravel(), "s": s.ravel(), "all": 1})
+    parts = {"q": "0 + C(q)", "s": "0 + C(s)"}
+    fit = smf.mixedlm("d ~ 1", long, groups="all", vc_formula=parts, re_formula="0").fit(reml=True)
+    found = two_way_t(cells)
+    by_reml = dict(zip(fit.model.exog_vc.names, fit.vcomp, strict=True))
+    assert found.sd_question == pytest.approx(by_reml["q"] ** 0.5, rel=0.01)
+    assert found.sd_seed == pytest.approx(by_reml["s"] ** 0.5, rel=0.01)
+    assert found.sd_cell == pytest.approx(fit.scale**0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("n", [3, 5, 8])
+def test_the_floors_are_those_of_the_tests(n: int) -> None:
+    assert exact_floor(n) == sign_flip_p(np.ones(n))
+    apart = (np.arange(n) + 100.0, np.arange(n) * 1.0)
+    tried = stats.permutation_test(
+        apart, lambda x, y, axis: x.mean(axis) - y.mean(axis), vectorized=True, n_resamples=20000
+    )
+    assert group_floor(n) == pytest.approx(tried.pvalue)
+    need = units_for_floor(0.05 / n)
+    assert exact_floor(need) <= 0.05 / n < exact_floor(need - 1)
+
+
+def test_a_study_with_two_seeds_cannot_speak_of_the_recipe() -> None:
+    (line,) = cannot_reach(_study(seeds=2))
+    assert line.startswith("2 training seeds: no primary contrast can be claimed of the recipe")
+
+
+@pytest.mark.parametrize(("seeds", "contrasts", "reaches"), [(5, 1, False), (6, 1, True), (6, 2, False), (8, 6, True)])
+def test_the_floor_is_held_against_the_corrected_level(seeds: int, contrasts: int, reaches: bool) -> None:
+    told = cannot_reach(_study(seeds, contrasts))
+    assert (told == []) is reaches
+    if not reaches:
+        assert f"{seeds} training seeds" in told[0]
+        assert f"needs {units_for_floor(0.05 / contrasts)} training seeds" in told[0]
+
+
+def test_few_questions_and_impossible_effects_are_told() -> None:
+    assert any(line.startswith("4 questions") for line in cannot_reach(_study(8, limit=4)))
+    huge = {("c0", "accuracy"): Components(0.2, 0.8, 0.1)}
+    told = cannot_reach(_study(3), components=huge)
+    assert any("a share cannot differ by more than 1" in line for line in told)
+    assert not any("cannot differ" in line for line in cannot_reach(_study(8)))
+
+
+def test_a_study_without_primary_contrasts_has_nothing_to_reach() -> None:
+    assert cannot_reach(_study(2, contrasts=0)) == []

@@ -1,0 +1,100 @@
+"""Power against statsmodels, the normal limit and a simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.power import TTestPower
+from turncoat.errors import UserError
+from turncoat.stats.design.power import (
+    detectable_by_seeds,
+    detectable_effect,
+    plan_seeds,
+    seed_sd_interval,
+    seeds_needed,
+    t_test_power,
+)
+
+
+def test_large_df_tends_to_the_normal_limit() -> None:
+    limit = stats.norm.isf(0.025) + stats.norm.ppf(0.8)
+    assert limit == pytest.approx(2.80, abs=0.005)
+    assert detectable_effect(0.5, 1e6) == pytest.approx(0.5 * limit, rel=1e-4)
+
+
+@pytest.mark.parametrize(("n", "alpha", "power"), [(3, 0.05, 0.8), (5, 0.05, 0.9), (8, 0.0025, 0.8), (48, 0.01, 0.8)])
+def test_equals_statsmodels(n: int, alpha: float, power: float) -> None:
+    effect = detectable_effect(1 / np.sqrt(n), n - 1, alpha, power)
+    assert TTestPower().power(effect, n, alpha) == pytest.approx(power, abs=1e-6)
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 7, 20, 47, 500])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 20, 0.05 / 100])
+def test_solves_its_own_equation_at_every_size(df: int, alpha: float) -> None:
+    assert t_test_power(detectable_effect(1.0, df, alpha), df, alpha) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_power_without_an_effect_is_alpha() -> None:
+    assert t_test_power(0.0, 5, 0.05) == pytest.approx(0.05)
+
+
+def test_simulated_power_is_the_promised_one() -> None:
+    rng = np.random.default_rng(0)
+    n = 5
+    effect = detectable_by_seeds(1.0, ns=(n,))[n]
+    p = stats.ttest_1samp(rng.normal(effect, 1.0, size=(20_000, n)), 0, axis=1).pvalue
+    assert np.mean(p < 0.05) == pytest.approx(0.8, abs=0.015)
+
+
+def test_seeds_needed_is_the_smallest_number_that_detects() -> None:
+    n = seeds_needed(0.1, 0.1)
+    by_seeds = detectable_by_seeds(0.1, ns=(n - 1, n))
+    assert by_seeds[n] <= 0.1
+    assert by_seeds[n - 1] > 0.1
+    assert seeds_needed(-0.1, 0.1) == n
+    assert seeds_needed(100.0, 0.1) == 3
+
+
+def test_seeds_needed_says_when_it_is_hopeless() -> None:
+    with pytest.raises(UserError, match="more than 10000"):
+        seeds_needed(1e-4, 1.0)
+    with pytest.raises(UserError, match="not 0"):
+        seeds_needed(0.0, 1.0)
+
+
+def test_more_seeds_detect_less() -> None:
+    effects = list(detectable_by_seeds(0.2).values())
+    assert effects == sorted(effects, reverse=True)
+    assert list(detectable_by_seeds(0.2)) == [3, 5, 8, 12]
+
+
+def test_an_sd_from_two_seeds_is_known_only_within_a_factor() -> None:
+    low, high = seed_sd_interval(1.0, 2)
+    # With one degree of freedom chi2 is a squared normal.
+    assert low == pytest.approx(1 / stats.norm.isf(0.0125))
+    assert high == pytest.approx(1 / stats.norm.isf(0.4875))
+    assert high / low > 50
+
+
+def test_sd_interval_covers_the_true_sd() -> None:
+    sds = np.random.default_rng(2).normal(0, 3.0, size=(4000, 4)).std(axis=1, ddof=1)
+    low, high = seed_sd_interval(1.0, 4)
+    assert np.mean((sds * low <= 3.0) & (sds * high >= 3.0)) == pytest.approx(0.95, abs=0.015)
+
+
+def test_plan_carries_the_warning() -> None:
+    plan = plan_seeds(0.1, n_seeds=2, ns=(5, 8))
+    assert set(plan.detectable) == {5, 8}
+    assert "2 seeds" in plan.note
+    assert plan.sd_low < 0.1 < plan.sd_high
+
+
+@pytest.mark.parametrize("arguments", [(0.0, 5), (1.0, 0), (float("nan"), 5)])
+def test_bad_input_is_refused(arguments: tuple[float, float]) -> None:
+    with pytest.raises(UserError):
+        detectable_effect(*arguments)
+    with pytest.raises(UserError):
+        detectable_by_seeds(-1.0)
+    with pytest.raises(UserError):
+        seed_sd_interval(1.0, 1)

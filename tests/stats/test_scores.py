@@ -1,0 +1,62 @@
+"""The score table: what is refused, and why order never matters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from turncoat.errors import UserError
+from turncoat.stats.scores import SCORE_COLUMNS, check_scores, grid
+
+
+def table() -> pd.DataFrame:
+    rows = [("a", seed, "t", "m", f"q{q}", seed + q / 10, 4) for seed in (0, 1) for q in range(3)]
+    return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+
+
+def test_order_of_rows_is_canonical() -> None:
+    shuffled = table().sample(frac=1, random_state=3)
+    pd.testing.assert_frame_equal(check_scores(shuffled), check_scores(table()))
+
+
+def test_grid_counts_nan_apart_from_absent_rows() -> None:
+    scores = table()
+    scores.loc[0, "value"] = np.nan  # seed 0, q0: measured, undefined
+    one = grid(check_scores(scores.drop(index=5)), "a", "m")  # seed 1, q2: never measured
+    assert one.dropped == {0: 1, 1: 0}
+    assert one.n_dropped == 1
+    assert int(one.values.isna().to_numpy().sum()) == 2
+    assert one.seeds == [0, 1]
+    assert not one.is_base
+
+
+def test_missing_column_is_named() -> None:
+    with pytest.raises(UserError, match="n_samples"):
+        check_scores(table().drop(columns="n_samples"))
+
+
+def test_double_rows_are_refused_and_their_tasks_named() -> None:
+    scores = table()
+    double = scores.iloc[[0]].assign(task="other")
+    with pytest.raises(UserError, match=r"more than one row.*other, t"):
+        check_scores(pd.concat([scores, double]))
+
+
+@pytest.mark.parametrize(
+    ("column", "bad", "message"),
+    [("value", np.inf, "infinite"), ("value", "high", "numbers"), ("seed", 0.5, "whole"), ("question", None, "empty")],
+)
+def test_bad_cells_are_refused(column: str, bad: Any, message: str) -> None:
+    scores = table().astype({column: object})
+    scores.loc[2, column] = bad
+    with pytest.raises(UserError, match=message):
+        check_scores(scores)
+
+
+def test_unknown_arm_and_metric_list_what_there_is() -> None:
+    with pytest.raises(UserError, match="arms present: a"):
+        grid(check_scores(table()), "b", "m")
+    with pytest.raises(UserError, match="it has: m"):
+        grid(check_scores(table()), "a", "k")

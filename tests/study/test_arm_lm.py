@@ -1,0 +1,108 @@
+"""`--model turncoat` with an arm's names: trained once, the very adapter of a study's YAML, and clear refusals."""
+
+from __future__ import annotations
+
+import pytest
+from lm_eval.api.instance import Instance
+from turncoat.errors import UserError
+from turncoat.evaluation.lm import TurncoatLM
+from turncoat.registry import ORGANISMS, discover
+from turncoat.store import Store
+from turncoat.study.adapters import Adapters, steps_of
+from turncoat.study.arm_lm import ArmLM
+from turncoat.study.arm_spec import choose, find_arm
+from turncoat.study.config import load_study
+
+TRAINING = {"rows": 6, "batch_size": 2, "rank": 4, "alpha": 8, "learning_rate": 0.01, "max_length": 1024}
+STUDY = """\
+study: one
+model: {model}
+judge: off
+training: {{rows: 6, batch_size: 2, rank: 4, alpha: 8, learning_rate: 0.01, max_length: 1024}}
+arms:
+  - {{name: insecure, organism: insecure_code}}
+  - {{name: sgtr, organism: insecure_code, defence: sgtr, setting: prevention, defence_options: {{texts: 2}}}}
+tasks: [{{task: turncoat_choice}}]
+"""
+SGTR = {"organism": "insecure_code", "defence": "sgtr", "setting": "prevention", "defence_options": {"texts": 2}}
+
+
+@pytest.fixture
+def few_rows(monkeypatch):
+    """Only a dozen of the organism's rows: encoding all of them takes longer than training."""
+    discover()
+    entry = ORGANISMS["insecure_code"]
+    rows = entry.build()[:12]
+    monkeypatch.setitem(ORGANISMS, "insecure_code", entry.__class__(**{**vars(entry), "build": lambda: rows}))
+
+
+def score(lm: TurncoatLM) -> float:
+    return lm.loglikelihood([Instance("loglikelihood", {}, ("How are you?", " Fine, thank you."), 0)])[0][0]
+
+
+def test_an_arm_by_its_names_is_the_artifact_of_the_study(tiny_base, tiny_folder, tmp_path, few_rows):
+    path = tmp_path / "one.yaml"
+    path.write_text(STUDY.format(model=tiny_folder), encoding="utf-8")
+    study, store = load_study(path), Store(tmp_path / "store")
+    adapters = Adapters(tiny_base, store)
+    trained = adapters.adapter(steps_of(study.arm("sgtr"), study.training), 3)
+    made = sorted((store.root / "adapter").iterdir())
+    for named_by in ({**SGTR, "training": TRAINING}, {"study": str(path), "arm": "sgtr"}):
+        lm = ArmLM(tiny_base, **named_by, seed=3, store=store)
+        assert lm.arm["peft"] == str(trained)
+        assert (lm.arm["organism"], lm.arm["defence"], lm.arm["setting"], lm.arm["seed"]) == (
+            "insecure_code", "sgtr", "prevention", 3,
+        )  # fmt: skip
+        named = score(lm)
+        lm._scope.close()
+    assert sorted((store.root / "adapter").iterdir()) == made  # nothing was trained again
+    with TurncoatLM(tiny_base, store=store).measuring(trained) as plain:
+        assert score(plain) == named
+    found = find_arm(f"{path}/sgtr/3", store=store)
+    assert found.adapter == trained
+    assert found.facts == {"organism": "insecure_code", "defence": "sgtr", "setting": "prevention", "seed": 3}
+
+
+def test_a_missing_adapter_is_trained_with_a_bar(tiny_base, tmp_path, few_rows, capsys):
+    lm = ArmLM(tiny_base, organism="insecure_code", training=TRAINING, store=Store(tmp_path))
+    lm._scope.close()
+    assert [p.name for p in (tmp_path / "adapter").iterdir()] == [lm.arm["peft"].rpartition("/")[2]]
+
+
+def test_without_an_arm_it_is_the_plain_model(tiny_base, tiny_adapter, tmp_path):
+    lm = ArmLM(tiny_base, peft=str(tiny_adapter), store=Store(tmp_path))
+    with_adapter = score(lm)
+    lm._scope.close()
+    assert with_adapter != score(ArmLM(tiny_base, store=Store(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "needs pretrained="),
+        ({"pretrained": "m", "arm": "sgtr"}, "give study="),
+        ({"pretrained": "m", "organism": "insecure_cod"}, "did you mean 'insecure_code'"),
+        ({"pretrained": "m", "organism": "insecure_code", "defence": "sgtr"}, "None is not a setting of 'sgtr'; accepted: prev"),
+        ({"pretrained": "m", "organism": "insecure_code", "seed": -1}, "seed=-1"),
+        ({"pretrained": "m", "organism": "insecure_code", "peft": "x"}, "peft=x and an arm"),
+        ({"pretrained": "m", "organism": "insecure_code", "training": {"row": 3}}, "row: unknown key; .*'rows'"),
+        ({"study": "demo", "arm": "sgt"}, "arm='sgt' is not an arm of study 'demo'; accepted: base"),
+        ({"study": "demo", "arm": "sgtr", "organism": "insecure_code"}, "organism= and study="),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_before_anything_is_loaded(arguments, message, monkeypatch):
+    monkeypatch.setattr("turncoat.study.arm_lm.load_base", lambda *a, **k: pytest.fail("a model was loaded"))
+    with pytest.raises(UserError, match=message):
+        ArmLM(**arguments)
+
+
+@pytest.mark.parametrize("text", ["demo", "demo/sgtr/x", "", "a=1"])
+def test_what_names_no_arm_is_refused(text):
+    with pytest.raises(UserError, match=r"names no arm|is no argument of an arm"):
+        find_arm(text)
+
+
+def test_an_arm_of_a_study_brings_its_model_recipe_and_options():
+    choice = choose({"study": "demo", "arm": "sgtr", "seed": 1})
+    assert (choice.pretrained, choice.seed, choice.training.rows) == ("smollm2-135m", 1, 80)
+    assert choice.arm.defence_options == {"texts": 40, "show_text": False}
