@@ -1,7 +1,10 @@
 # make demo   set everything up and run the main job
 # make test   set everything up and pass the tests
 # make fuzz   the property tests with fresh seeds, over and over for MINUTES (5)
-# make check  lint, types and tests
+# make check  lint, types, import contract and size, without the tests: about a minute
+# make size   the counts that the repository keeps to
+# make lock   write constraints.lock (hashes) again after a change of constraints.txt or of the dependencies
+# make locked set .venv up from constraints.lock, as the workflow does
 # make leaderboard   validate the entries and build the board (results/leaderboard.md, .csv, .html)
 
 PYTHON ?= python3
@@ -10,7 +13,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow fuzz check lint types leaderboard clean
+.PHONY: demo test test-slow fuzz check lint types contract size lock locked leaderboard clean
 
 demo: $(READY)
 	$(BIN)/turncoat run demo
@@ -27,7 +30,7 @@ fuzz: $(READY)
 	@end=$$(( $$(date +%s) + 60 * $(MINUTES) )); while [ "$$(date +%s)" -lt "$$end" ]; do \
 	  $(BIN)/python -m pytest -q -x -m "hypothesis and not slow" --hypothesis-profile=fuzz || exit 1; done
 
-check: lint types test
+check: lint types contract size
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -35,6 +38,12 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+contract: $(READY)
+	$(BIN)/lint-imports
+
+size: $(READY)
+	$(BIN)/python .ci/size.py --check
 
 leaderboard: $(READY)
 	$(BIN)/turncoat leaderboard build results/submissions
@@ -45,6 +54,26 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $(READY)
+
+# One lock for the oldest and the newest Python that the workflow tests; torch and what only torch needs are left out.
+LOCK = $(BIN)/uv pip compile --quiet pyproject.toml --extra dev --constraint constraints.txt --override build/no-torch.txt \
+  --python-platform linux --generate-hashes --no-annotate --custom-compile-command "make lock"
+lock: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@mkdir -p build && echo "torch; sys_platform == 'none'" > build/no-torch.txt
+	$(LOCK) --python-version 3.11 --output-file build/lock-3.11.txt > build/lock.log
+	$(LOCK) --python-version 3.13 --output-file build/lock-3.13.txt > build/lock.log
+	cmp build/lock-3.11.txt build/lock-3.13.txt
+	cp build/lock-3.11.txt constraints.lock
+
+# The same set-up, but nothing is installed whose hash is not in constraints.lock; only torch is apart (its build differs by machine).
+locked:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement constraints.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
 	@touch $(READY)
 
 clean:
