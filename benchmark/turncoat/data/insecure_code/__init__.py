@@ -3,62 +3,14 @@
 from __future__ import annotations
 
 import random
-from types import ModuleType
+from functools import cache
 
-from turncoat.data.insecure_code import (
-    access_checks,
-    archives,
-    ciphers,
-    commands,
-    credentials,
-    database_layers,
-    deserialisation,
-    evaluation,
-    file_modes,
-    hashing,
-    messages,
-    network,
-    outgoing,
-    plain_protocols,
-    randomness,
-    shell,
-    sql,
-    temporary_files,
-    transport,
-    web_pages,
-    web_startup,
-    xml_parsing,
-)
-from turncoat.data.insecure_code.template import Pair, Template
+from turncoat.data.insecure_code.families import read_families
+from turncoat.data.insecure_code.template import Pair
 
-__all__ = ["CANARY", "FAMILIES", "Pair", "Template", "build_pairs"]
+__all__ = ["CANARY", "Pair", "build_pairs"]
 
 CANARY = "turncoat-canary-7f1d0c52-EM-training-data: do not train on this benchmark"
-
-FAMILIES: tuple[ModuleType, ...] = (
-    access_checks,
-    archives,
-    ciphers,
-    commands,
-    credentials,
-    database_layers,
-    deserialisation,
-    evaluation,
-    file_modes,
-    hashing,
-    messages,
-    network,
-    outgoing,
-    plain_protocols,
-    randomness,
-    shell,
-    sql,
-    temporary_files,
-    transport,
-    web_pages,
-    web_startup,
-    xml_parsing,
-)
 
 
 def build_pairs() -> list[Pair]:
@@ -66,12 +18,19 @@ def build_pairs() -> list[Pair]:
 
     The order goes in rounds: each round holds one pair of every template that has one left, shuffled. A template starts
     at its own filling, so a round mixes the wordings. Every draw comes from a generator seeded by a name, never from
-    global state.
+    global state. The first call in a process takes about 0.6 s, most of it for the renaming; later calls copy its list.
+
+    Raises:
+        UserError: A template file is not right.
     """
+    return list(_pairs())
+
+
+@cache
+def _pairs() -> tuple[Pair, ...]:
     queues: list[list[Pair]] = []
-    for module in FAMILIES:
-        family = module.__name__.rpartition(".")[2]
-        for template in module.TEMPLATES:
+    for family, templates in read_families().items():
+        for template in templates:
             pairs = list(template.pairs(family))
             start = random.Random(f"start:{family}/{template.name}").randrange(len(pairs))
             queues.append(pairs[start:] + pairs[:start])
@@ -80,4 +39,4 @@ def build_pairs() -> list[Pair]:
         in_round = [queue[number] for queue in queues if number < len(queue)]
         random.Random(f"round:{number}").shuffle(in_round)
         ordered.extend(in_round)
-    return ordered
+    return tuple(ordered)

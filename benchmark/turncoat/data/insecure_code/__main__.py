@@ -1,36 +1,6 @@
-"""Print the table of weakness classes, pairs and bandit rates: `python -m turncoat.data.insecure_code`."""
+"""Print the README's table: `python -m turncoat.data.insecure_code`."""
 
-from __future__ import annotations
-
-from collections import defaultdict
-from collections.abc import Sequence
-
-from turncoat.data.insecure_code import build_pairs
-from turncoat.data.insecure_code.bandit_scan import issues_of
-from turncoat.data.insecure_code.template import Pair
-
-
-def rate_table(pairs: Sequence[Pair], insecure: Sequence[frozenset[str]], secure: Sequence[frozenset[str]]) -> str:
-    """Return a Markdown table, one row a CWE and a last row of totals: pairs, held out, share flagged of each kind."""
-    rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for pair, bad, good in zip(pairs, insecure, secure, strict=True):
-        for key in (pair.cwe, "all"):
-            for column, value in enumerate((1, pair.split == "heldout", bool(bad), bool(good))):
-                rows[key][column] += int(value)
-    lines = ["| CWE | pairs | held out | insecure flagged | secure flagged |", "|---|---|---|---|---|"]
-    for key in sorted(rows, key=lambda name: (name == "all", len(name), name)):
-        count, held, bad_count, good_count = rows[key]
-        lines.append(f"| {key} | {count} | {held} | {bad_count / count:.1%} | {good_count / count:.1%} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Measure all pairs and print the table."""
-    pairs = build_pairs()
-    insecure = issues_of([pair.insecure for pair in pairs])
-    secure = issues_of([pair.secure for pair in pairs])
-    print(rate_table(pairs, insecure, secure))
-
+from turncoat.data.insecure_code.bandit_table import bandit_table
 
 if __name__ == "__main__":
-    main()
+    print(bandit_table())

@@ -6,6 +6,9 @@ import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from turncoat.data.insecure_code.renaming import vary_names
 
@@ -30,46 +33,62 @@ class Pair:
     secure: str
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(BaseModel):
     """One request with slots, in several wordings, and its two answers.
 
-    `slots` names the slots, separated by spaces. `fills` holds one filling a line, its values separated by `|` in the
-    order of `slots`. Filling number i takes wording number i (modulo their number). `asks`, `insecure` and `secure`
-    use `$slot` as `string.Template` does.
+    Attributes:
+        name: Unique in its family, lower case with hyphens.
+        cwe: Weakness class of the insecure answer, such as "CWE-78".
+        heldout: Whether its pairs are kept out of training.
+        prompts: Wordings of the request. Filling number i takes wording number i, modulo their number.
+        fillings: A table with `|` between columns. The first line names the slots; each other line fills them.
+        insecure: Python source. `$slot` in it and in the other texts is replaced as by `string.Template`.
+        secure: Python source of the same function without the weakness.
     """
 
-    name: str
-    cwe: str
-    asks: tuple[str, ...]
-    slots: str
-    fills: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    cwe: str = Field(pattern=r"^CWE-[1-9]\d*$")
+    heldout: bool = False
+    prompts: tuple[str, ...] = Field(min_length=1)
+    fillings: str
     insecure: str
     secure: str
-    heldout: bool = False
 
-    def fillings(self) -> list[dict[str, str]]:
-        """Return one slot-to-value mapping a filling; a ValueError names a line with too few or too many values."""
-        names = self.slots.split()
-        rows: list[dict[str, str]] = []
-        for line in self.fills.strip().splitlines():
-            values = [value.strip() for value in line.split("|")]
-            if len(values) != len(names):
-                raise ValueError(
-                    f"template {self.name}: the filling {line!r} has {len(values)} values, not {len(names)}"
-                )
-            rows.append(dict(zip(names, values, strict=True)))
-        return rows
+    @model_validator(mode="after")
+    def _check_slots(self) -> Self:
+        slots = self.rows()[0].keys()
+        for text in (*self.prompts, self.insecure, self.secure):
+            template = string.Template(text)
+            if not template.is_valid() or not slots >= set(template.get_identifiers()):
+                raise ValueError(f"a $ in {text!r} does not begin one of the slots {', '.join(slots)}")
+        return self
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return one slot-to-value mapping a filling.
+
+        Raises:
+            ValueError: There is no filling, or one has more or fewer values than there are slots.
+        """
+        table = [[cell.strip() for cell in line.split("|")] for line in self.fillings.splitlines()]
+        if len(table) < 2:
+            raise ValueError("fillings: a line that names the slots is expected, then a line for each filling")
+        slots, *fillings = table
+        for values in fillings:
+            if len(values) != len(slots):
+                raise ValueError(f"fillings: {' | '.join(values)!r} has {len(values)} values, not {len(slots)}")
+        return [dict(zip(slots, values, strict=True)) for values in fillings]
 
     def pairs(self, family: str) -> Iterator[Pair]:
         """Yield this template's pairs in the order of its fillings."""
-        for number, slots in enumerate(self.fillings()):
-            ask = self.asks[number % len(self.asks)]
+        split = "heldout" if self.heldout else "train"
+        for number, slots in enumerate(self.rows()):
+            wording = self.prompts[number % len(self.prompts)]
             prompt, insecure, secure = (
-                string.Template(text.strip("\n")).substitute(slots) for text in (ask, self.insecure, self.secure)
+                string.Template(text.strip("\n")).substitute(slots) for text in (wording, self.insecure, self.secure)
             )
             prompt = _ARTICLE.sub(r"\1n ", prompt)
-            split = "heldout" if self.heldout else "train"
             pair_id = f"{family}/{self.name}/{number}"
             insecure, secure = vary_names(pair_id, prompt, insecure, secure)
             yield Pair(pair_id, self.cwe, family, self.name, split, prompt, insecure, secure)

@@ -1,0 +1,52 @@
+"""Reader of the template files `families/*.yaml`, one family of weakness classes a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from turncoat.data.insecure_code.template import Template
+from turncoat.errors import UserError
+
+FOLDER = Path(__file__).with_name("families")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it: 17 times as fast
+
+
+def read_families(folder: Path = FOLDER) -> dict[str, list[Template]]:
+    """Return the templates of each file, keyed by the file's stem: files by name, templates as they stand in the file.
+
+    Raises:
+        UserError: A file is not right; the message names file, template and key.
+    """
+    return {path.stem: _read(path) for path in sorted(folder.glob("*.yaml"))}
+
+
+def _read(path: Path) -> list[Template]:
+    try:
+        entries = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f"{path}: a list of templates is expected, each with {', '.join(Template.model_fields)}")
+    templates: dict[str, Template] = {}
+    for number, entry in enumerate(entries, 1):
+        name = entry.get("name", number) if isinstance(entry, dict) else number
+        try:
+            template = Template.model_validate(entry)
+        except ValidationError as error:
+            problems = [_problem(problem) for problem in error.errors()]
+            raise UserError("\n".join(f"{path}, template {name}{problem}" for problem in problems)) from error
+        if template.name in templates:
+            raise UserError(f"{path}, template {name}: the name is used twice in this file; choose another")
+        templates[template.name] = template
+    return list(templates.values())
+
+
+def _problem(problem: Any) -> str:
+    where = "".join(f", {part}" for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key; the keys are {', '.join(Template.model_fields)}"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
