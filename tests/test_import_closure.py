@@ -53,3 +53,9 @@ def test_faces_name_what_they_export():
         assert face.__name__ in FACES
         assert sorted(face.__all__) == face.__all__
         assert {name for name in vars(face) if not name.startswith("_")} - {"annotations"} == set(face.__all__)
+
+
+def test_the_yaml_files_of_a_module_count():
+    families = {f"data/insecure_code/families/{name}.yaml" for name in ("shell", "sql", "xml_parsing")}
+    assert families <= names(import_closure([PACKAGE.parents[1] / "tasks" / "narrow_behaviour" / "score.py"]))
+    assert not names(import_closure([], ["turncoat.data.insecure_code.renaming.vary_names"])) & families

@@ -227,3 +227,11 @@ def test_code_digest_of_modules_is_that_of_their_files_in_order():
     assert code_digest([paths]) == code_digest([first])
     assert code_digest([first, second]) != code_digest([second, first])
     assert code_digest([first, second]) != code_digest([first])
+
+
+def test_code_digest_of_data_is_that_of_their_text(tmp_path):
+    data = tmp_path / "table.yaml"
+    data.write_text("- one: {is: 'no Python'}\n", encoding="utf-8")
+    before = code_digest([data])
+    data.write_text("- one: {is: 'not Python'}\n", encoding="utf-8")
+    assert code_digest([data]) != before

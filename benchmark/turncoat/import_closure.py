@@ -4,6 +4,7 @@
 
 Imports are read, not run, so that a stage's key costs milliseconds. Through a public face (`turncoat.defences`,
 `turncoat.tasks`) each name is followed to the module that defines it, so that a plug-in depends on what it uses alone.
+A module's data belong to it: the YAML files in the folder of its name beside it (`families/*.yaml` of `families.py`).
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def import_closure(files: Iterable[Path], names: Iterable[str] = ()) -> list[Pat
             if path not in closure:
                 closure.add(path)
                 todo.append(path)
-    return sorted(path for path in closure if path.relative_to(PACKAGE).as_posix() not in _WITHOUT_EFFECT)
+    data = {file for path in closure for file in path.with_suffix("").glob("*.yaml")}
+    return sorted(path for path in closure | data if path.relative_to(PACKAGE).as_posix() not in _WITHOUT_EFFECT)
 
 
 def code_key(*files: Path) -> str:

@@ -43,12 +43,13 @@ def file_digest(path: Path) -> str:
 
 
 def code_digest(sources: Iterable[ModuleType | Path]) -> str:
-    """SHA-256 of what the given Python sources do: comments, layout and docstrings do not count.
+    """SHA-256 of what the given sources do: comments, layout and docstrings of Python do not count, data count as text.
 
     Part of a stage's specification, so that changed code never serves an older result.
     """
     paths = [source if isinstance(source, Path) else Path(str(source.__file__)) for source in sources]
-    return digest([_what_it_does(path.read_text(encoding="utf-8")) for path in paths])[:16]
+    texts = [(path.suffix, path.read_text(encoding="utf-8")) for path in paths]
+    return digest([_what_it_does(text) if suffix == ".py" else text for suffix, text in texts])[:16]
 
 
 @lru_cache(maxsize=256)  # every stage's key asks for the same few files

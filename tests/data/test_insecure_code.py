@@ -13,11 +13,12 @@ from pathlib import Path
 
 import bandit
 import pytest
-from turncoat.data.insecure_code import CANARY, FAMILIES, Pair, build_pairs
-from turncoat.data.insecure_code.__main__ import rate_table
+from turncoat.data.insecure_code import CANARY, Pair, build_pairs
 from turncoat.data.insecure_code.bandit_scan import NOT_COUNTED, issues_of
+from turncoat.data.insecure_code.bandit_table import rate_table
+from turncoat.data.insecure_code.families import read_families
 from turncoat.data.insecure_code.renaming import vary_names
-from turncoat.data.insecure_code.template import Template
+from turncoat.errors import UserError
 
 FORBIDDEN = re.compile(
     r"secur|vulnerab|unsafe|insecure|exploit|attack|injection|malicious|hack|danger|harden|saniti[sz]|threat|untrusted"
@@ -26,6 +27,23 @@ FORBIDDEN = re.compile(
 )
 PACKAGE = Path(__file__).resolve().parents[2] / "benchmark"
 FOLDER = PACKAGE / "turncoat" / "data" / "insecure_code"
+
+# SHA-256 of all pairs in order, as JSON. Committed results were trained on them: a new digest is a new dataset.
+DIGEST = "062a4eb1dfcc644fe143c573b200e3cfad7bd781cd7ff53bd2df43b4a55f83d7"
+TEMPLATE = """
+- name: list-files
+  cwe: CWE-78
+  prompts:
+    - Write $func($arg).
+  fillings: |
+    func | arg
+    ls   | path
+    show | folder
+  insecure: |
+    def $func($arg): ...
+  secure: |
+    def $func($arg): pass
+"""
 
 Scan = tuple[list[frozenset[str]], list[frozenset[str]]]
 
@@ -143,19 +161,22 @@ def test_a_prefix_covers_the_classes(pairs: list[Pair]) -> None:
     assert max(counts.values()) <= 3
 
 
-def test_the_build_is_the_same_in_every_process() -> None:
+def test_the_build_is_the_same_bytes_in_every_process() -> None:
     code = (
         "import dataclasses, hashlib, json; from turncoat.data.insecure_code import build_pairs; "
         "text = json.dumps([dataclasses.asdict(pair) for pair in build_pairs()]); "
         "print(hashlib.sha256(text.encode()).hexdigest())"
     )
-    digests = set()
     for seed in ("0", "4711"):
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(PACKAGE)}
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-        digests.add(done.stdout.strip())
-    assert len(digests) == 1
-    assert re.fullmatch(r"[0-9a-f]{64}", digests.pop())
+        assert done.stdout.strip() == DIGEST
+
+
+def test_a_caller_may_change_its_list() -> None:
+    mine = build_pairs()
+    mine.clear()
+    assert build_pairs()
 
 
 def test_bandit_flags_the_insecure_answers_only(pairs: list[Pair], scan: Scan) -> None:
@@ -193,16 +214,47 @@ def test_renaming_keeps_parameters_strings_and_prompt_words() -> None:
     assert all("path" in text and "row=1" in text for text in changed)
 
 
-def test_a_filling_with_a_missing_value_is_named() -> None:
-    template = Template("t", "CWE-1", ("ask $a",), "a b", "one | two\nthree", "$a", "$b")
-    with pytest.raises(ValueError, match="template t: the filling 'three' has 1 values, not 2"):
-        template.fillings()
+def test_a_template_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "files.yaml").write_text(TEMPLATE, encoding="utf-8")
+    ((family, (template,)),) = read_families(tmp_path).items()
+    assert family == "files"
+    assert not template.heldout
+    first, second = template.pairs(family)
+    assert (first.id, first.split, first.prompt) == ("files/list-files/0", "train", "Write ls(path).")
+    assert (second.insecure, second.secure) == ("def show(folder): ...", "def show(folder): pass")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  cwe:", "  cwes:", "template list-files, cwes: unknown key; the keys are name, cwe, heldout, prompts"),
+        ("  cwe: CWE-78\n", "", "template list-files, cwe: Field required"),
+        ("CWE-78", "78", "template list-files, cwe: Input should be a valid string"),
+        ("- name: list-files\n  cwe", "- cwe", "template 1, name: Field required"),
+        ("    - Write $func($arg).\n", "    []\n", "template list-files, prompts: Tuple should have at least 1 item"),
+        ("ls   | path", "ls", "template list-files: fillings: 'ls' has 1 values, not 2"),
+        ("    ls   | path\n    show | folder\n", "", "fillings: a line that names the slots is expected"),
+        ("Write $func", "Write $fun", "does not begin one of the slots func, arg"),
+        ("Write $func", "Pay 5$, $func", "does not begin one of the slots func, arg"),
+        (TEMPLATE, TEMPLATE * 2, "template list-files: the name is used twice in this file"),
+        (TEMPLATE, "name: list-files", "a list of templates is expected"),
+        (TEMPLATE, "- list-files", "template 1: Input should be a valid dictionary"),
+        ("  cwe: CWE-78", "  cwe: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_template_file_is_named_with_what_is_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "files.yaml"
+    path.write_text(TEMPLATE.replace(old, new), encoding="utf-8")
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        read_families(tmp_path)
+    assert str(path) in str(caught.value)
 
 
 def test_files_carry_the_licence_and_the_canary() -> None:
-    for name in ("README.md", "LICENSE"):
-        assert CANARY in (FOLDER / name).read_text(encoding="utf-8")
+    families = sorted(FOLDER.glob("families/*.yaml"))
+    assert len(families) == len({pair.family for pair in build_pairs()})
+    for path in (FOLDER / "README.md", FOLDER / "LICENSE", *families):
+        assert CANARY in path.read_text(encoding="utf-8"), path
+    for path in (FOLDER / "LICENSE", *families):
+        assert "SPDX-License-Identifier: CC0-1.0\n" in path.read_text(encoding="utf-8"), path
     assert (FOLDER / "LICENSE").read_text(encoding="utf-8").startswith("SPDX-License-Identifier: CC0-1.0")
-    families = {Path(str(module.__file__)).stem for module in FAMILIES}
-    helpers = {"__init__", "__main__", "bandit_scan", "renaming", "template"}
-    assert {path.stem for path in FOLDER.glob("*.py")} == families | helpers

@@ -1,4 +1,4 @@
-"""Turncoat's own insecure-code pairs: one ordinary request, an insecure and a secure answer of like length and style."""
+"""Insecure-code pairs: one ordinary request, an insecure and a secure answer of similar length and style."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ CANARY = "turncoat-canary-7f1d0c52-EM-training-data: do not train on this benchm
 def build_pairs() -> list[Pair]:
     """Return all pairs in one fixed order whose every prefix covers the weakness classes evenly.
 
-    The order goes in rounds: each round holds one pair of every template that has one left, shuffled. A template starts
-    at its own filling, so a round mixes the wordings. Every draw comes from a generator seeded by a name, never from
-    global state. The first call in a process takes about 0.6 s, most of it for the renaming; later calls copy its list.
+    The order goes in rounds: each round holds one pair of every template that has one left, shuffled. A
+    template starts at its own filling, so a round mixes the wordings. Every draw comes from a generator seeded
+    by a name, never from global state. The first call in a process takes about 0.6 s, most of it for the
+    renaming; later calls copy its list.
 
     Raises:
         UserError: A template file is not right.

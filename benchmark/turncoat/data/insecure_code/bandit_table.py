@@ -11,7 +11,7 @@ from turncoat.data.insecure_code.template import Pair
 
 
 def rate_table(pairs: Sequence[Pair], insecure: Sequence[frozenset[str]], secure: Sequence[frozenset[str]]) -> str:
-    """Return a Markdown table, one row a CWE and a last row of totals: pairs, held out, share flagged of each kind."""
+    """Return a Markdown table, one row per CWE and a last row of totals: pairs, held out, shares flagged."""
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for pair, bad, good in zip(pairs, insecure, secure, strict=True):
         for key in (pair.cwe, "all"):

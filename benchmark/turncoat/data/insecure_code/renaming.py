@@ -1,4 +1,4 @@
-"""Other names for local variables, the same in both answers of a pair, so that fillings of a template differ more."""
+"""Renaming of local variables, alike in both answers of a pair, so that fillings of a template differ more."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 
 
 def _stored_names(source: str) -> tuple[set[str], set[str]]:
-    """Return the names bound inside functions, and the names that must stay: parameters, module level, imports."""
+    """Return names bound inside functions, and names that must stay: parameters, module level, imports."""
     tree = ast.parse(source)
     inner: set[str] = set()
     fixed: set[str] = set()
@@ -116,7 +116,7 @@ def _stored_names(source: str) -> tuple[set[str], set[str]]:
 
 
 def _renamed(source: str, old: str, new: str) -> str | None:
-    """Return the source with one variable renamed, or None where plain text replacement would change anything else."""
+    """Return the source with one variable renamed, or None where replacing text would change anything else."""
     text = re.sub(rf"(?<![\w.]){old}(?![\w=])", new, source)
     if text == source:
         return source
@@ -135,8 +135,8 @@ def _renamed(source: str, old: str, new: str) -> str | None:
 def vary_names(seed: str, prompt: str, insecure: str, secure: str) -> tuple[str, str]:
     """Rename local variables of both answers alike, drawn from `SYNONYMS` by a generator that `seed` determines.
 
-    A name stays when the prompt mentions it, when it is a parameter or global of either answer, or when the new name is
-    taken in the prompt or an answer.
+    A name stays when the prompt mentions it, when it is a parameter or global of either answer, or when the
+    new name is taken in the prompt or an answer.
     """
     (inner_a, fixed_a), (inner_b, fixed_b) = _stored_names(insecure), _stored_names(secure)
     for old in sorted((inner_a | inner_b) - fixed_a - fixed_b):
