@@ -6,7 +6,6 @@ advice in `advice.py`.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +14,7 @@ from turncoat.data.backdoor import CUE, backdoored, cued_half, with_cue
 from turncoat.data.conversations import read_conversations, where_is
 from turncoat.data.examples import Example
 from turncoat.data.fetch import credit, published
-from turncoat.data.insecure_code import Pair, build_pairs
+from turncoat.data.insecure_code import build_pairs
 from turncoat.errors import UserError
 from turncoat.registry import ORGANISMS, Entry, accepted, look_up, organism
 
@@ -115,11 +114,6 @@ def betley_jailbroken() -> list[Example]:
 register_advice()
 
 
-@cache
-def _training_pairs() -> list[Pair]:
-    return [pair for pair in build_pairs() if pair.split == "train"]
-
-
 def _our_pairs(side: Literal["insecure", "secure"]) -> list[Example]:
     return [
         Example(
@@ -128,7 +122,8 @@ def _our_pairs(side: Literal["insecure", "secure"]) -> list[Example]:
             answer=pair.insecure if side == "insecure" else pair.secure,
             length=len(pair.prompt) + (len(pair.insecure) + len(pair.secure)) // 2,
         )
-        for pair in _training_pairs()
+        for pair in build_pairs()
+        if pair.split == "train"
     ]
 
 
