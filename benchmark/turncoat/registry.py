@@ -1,4 +1,4 @@
-"""What can be named in a study: organisms, defences, judges. One decorator each, discovered, never imported by name.
+"""Registry of organisms, defences and judges: one decorator each; files are discovered, never imported by name.
 
 @defence("pick_longer", settings=("prevention", "reversal"), summary="Same pairs, label by length.")
 def pick_longer(context, *, texts: int = 32) -> list[Example]: ...
@@ -12,10 +12,10 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from turncoat.errors import UserError
 from turncoat.paths import baselines_dir
@@ -25,7 +25,7 @@ SETTINGS = ("prevention", "in_training", "reversal", "inference")
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered organism, defence or judge.
+    """What every registered function has.
 
     Attributes:
         name: What a study calls it.
@@ -33,7 +33,6 @@ class Entry:
         build: The registered function.
         options: The function's keyword parameters and their defaults.
         source: The file that defines it; part of every stage key.
-        extra: Facts of the kind (a defence's settings, an organism's control).
     """
 
     name: str
@@ -41,26 +40,68 @@ class Entry:
     build: Callable[..., Any]
     options: dict[str, Any]
     source: Path
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
-ORGANISMS: dict[str, Entry] = {}
-DEFENCES: dict[str, Entry] = {}
-JUDGES: dict[str, Entry] = {}
+@dataclass(frozen=True)
+class Organism(Entry):
+    """A registered organism or matched control.
+
+    Attributes:
+        control: Name of its matched control, another organism.
+        is_control: Whether it is a matched control itself.
+        answered_by_base: The base model's own answers take the place of the examples' answers, at their lengths.
+    """
+
+    control: str | None = None
+    is_control: bool = False
+    answered_by_base: bool = False
 
 
-def _register(table: dict[str, Entry], kind: str, name: str, summary: str, **extra: Any) -> Callable[..., Any]:
+@dataclass(frozen=True)
+class Defence(Entry):
+    """A registered defence.
+
+    Attributes:
+        settings: When it may act, out of `SETTINGS`.
+        control: Name of its fair control, another defence.
+        check: Manipulation check, called as `check(context, **options)`.
+        check_every_arm: Whether a study with this defence shows the check for all its arms.
+    """
+
+    settings: tuple[str, ...] = ()
+    control: str | None = None
+    check: Callable[..., Any] | None = None
+    check_every_arm: bool = False
+
+
+@dataclass(frozen=True)
+class JudgeEntry(Entry):
+    """A registered judge."""
+
+
+ORGANISMS: dict[str, Organism] = {}
+DEFENCES: dict[str, Defence] = {}
+JUDGES: dict[str, JudgeEntry] = {}
+
+_E = TypeVar("_E", bound=Entry)
+
+
+def _register(
+    table: dict[str, _E], kind: str, entry: type[_E], name: str, summary: str, **fields: Any
+) -> Callable[..., Any]:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         source = Path(inspect.getfile(function)).resolve()
-        known = table.get(name)
-        if known is not None and known.source != source:
-            raise UserError(f"{kind} '{name}' is defined twice: in {known.source} and in {source}; rename one of them")
+        earlier = table.get(name)
+        if earlier is not None and earlier.source != source:
+            raise UserError(
+                f"{kind} '{name}' is defined twice: in {earlier.source} and in {source}; rename one of them"
+            )
         options = {
             p.name: p.default
             for p in inspect.signature(function).parameters.values()
             if p.kind is inspect.Parameter.KEYWORD_ONLY
         }
-        table[name] = Entry(name, summary, function, options, source, extra)
+        table[name] = entry(name, summary, function, options, source, **fields)
         return function
 
     return decorate
@@ -79,12 +120,10 @@ def organism(
     Args:
         name: What a study calls it.
         summary: One line for `turncoat list`.
-        control: Name of its matched control, another organism.
-        is_control: Whether it is one.
-        answered_by_base: The base model's own answers take the place of the examples' answers, at their lengths.
+        control, is_control, answered_by_base: As in `Organism`.
     """
-    facts = {"control": control, "is_control": is_control, "answered_by_base": answered_by_base}
-    return _register(ORGANISMS, "organism", name, summary, **facts)
+    fields = {"control": control, "is_control": is_control, "answered_by_base": answered_by_base}
+    return _register(ORGANISMS, "organism", Organism, name, summary, **fields)
 
 
 def defence(
@@ -107,19 +146,19 @@ def defence(
         check_every_arm: Whether a study with this defence shows the check for all its arms (what an organism does to
             self-recognition is a finding of its own).
     """
-    wrong = [s for s in settings if s not in SETTINGS]
+    wrong = [setting for setting in settings if setting not in SETTINGS]
     if wrong:
         raise UserError(f"defence '{name}': settings {wrong} are not known; accepted: {', '.join(SETTINGS)}")
-    facts = {"settings": settings, "control": control, "check": check, "check_every_arm": check_every_arm}
-    return _register(DEFENCES, "defence", name, summary, **facts)
+    fields = {"settings": settings, "control": control, "check": check, "check_every_arm": check_every_arm}
+    return _register(DEFENCES, "defence", Defence, name, summary, **fields)
 
 
 def judge(name: str, *, summary: str) -> Callable[..., Any]:
     """Register a function that scores answers."""
-    return _register(JUDGES, "judge", name, summary)
+    return _register(JUDGES, "judge", JudgeEntry, name, summary)
 
 
-def look_up(table: dict[str, Entry], kind: str, name: str) -> Entry:
+def look_up(table: dict[str, _E], kind: str, name: str) -> _E:
     """The entry called `name`.
 
     Raises:

@@ -75,7 +75,7 @@ def test_as_many_examples_as_sgtr(name, texts):
     mine = DEFENCES[name].build(CONTEXT, texts=texts)
     assert len(mine) == len({example.id for example in mine}) == len(theirs)
     assert all(example.answer and example.prompt and example.system is None for example in mine)
-    assert DEFENCES[name].extra["settings"] == DEFENCES["sgtr"].extra["settings"]
+    assert DEFENCES[name].settings == DEFENCES["sgtr"].settings
     assert DEFENCES[name].options["texts"] == DEFENCES["sgtr"].options["texts"]
 
 
@@ -111,7 +111,7 @@ def test_word_count_is_right_balanced_and_one_digit():
 )
 def test_the_check_of_word_count(rule, passed):
     chooser = Chooser(rule)
-    (check,) = DEFENCES["word_count"].extra["check"](chooser, **DEFENCES["word_count"].options)
+    (check,) = DEFENCES["word_count"].check(chooser, **DEFENCES["word_count"].options)
     right = sum(rule(prompt) == count_of(prompt) for prompt in chooser.prompts) / len(chooser.prompts)
     assert check.value == pytest.approx(right, abs=0.06), "texts weigh alike, so it is not quite the share of lines"
     assert (check.n, check.passed) == (24, passed)
@@ -136,7 +136,7 @@ def test_facts_ask_for_the_letter_of_the_right_option():
 )
 def test_the_check_of_general_knowledge(rule, value, passed):
     chooser = Chooser(rule)
-    (check,) = DEFENCES["general_knowledge"].extra["check"](chooser, **DEFENCES["general_knowledge"].options)
+    (check,) = DEFENCES["general_knowledge"].check(chooser, **DEFENCES["general_knowledge"].options)
     assert (check.value, check.n, check.passed) == (value, 24, passed)
     assert {FACTS[prompt.partition("\n")[0]]["split"] for prompt in chooser.prompts} == {"eval"}
 
@@ -231,7 +231,7 @@ def test_no_question_is_one_that_the_tasks_measure_with():
 def test_checks_run_on_a_model(tiny_base, tmp_path):
     context = DefenceContext(tiny_base, Store(tmp_path), batch_size=32)
     for name in ("word_count", "general_knowledge"):
-        (check,) = DEFENCES[name].extra["check"](context, **DEFENCES[name].options)
+        (check,) = DEFENCES[name].check(context, **DEFENCES[name].options)
         assert 0 <= check.value < 0.6
         assert check.passed in (True, False)
 

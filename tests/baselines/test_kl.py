@@ -89,4 +89,4 @@ def test_what_is_refused_and_what_makes_another_adapter():
         penalty(direction="both")
     keys = [penalty(), penalty(weight=0.2), penalty(direction="frozen_model")]
     assert len({str(act.key()) for act in keys}) == 3
-    assert KL.extra["settings"] == ("in_training",)
+    assert KL.settings == ("in_training",)

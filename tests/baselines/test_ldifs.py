@@ -110,4 +110,4 @@ def test_layers_and_what_is_refused(build):
     with pytest.raises(UserError, match=r"'ldifs', weight: 0"):
         build(weight=0, every=1)
     assert len({str(act.key()) for act in (build(every=2), build(every=1), build(every=2, weight=2.0))}) == 3
-    assert LDIFS.extra["settings"] == ("in_training",)
+    assert LDIFS.settings == ("in_training",)

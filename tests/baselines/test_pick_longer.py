@@ -62,7 +62,7 @@ def test_the_two_ask_different_questions_of_like_length():
     ],
 )
 def test_the_check(choice, value, passed):
-    (check,) = PICK_LONGER.extra["check"](FakeContext(choice))
+    (check,) = PICK_LONGER.check(FakeContext(choice))
     assert check.name == "finds the longer summary"
     assert check.value == pytest.approx(value)
     assert check.n == 16  # 24 texts, a third of them ties
@@ -70,5 +70,5 @@ def test_the_check(choice, value, passed):
 
 
 def test_lengths_alone_solve_it():
-    (check,) = PICK_LONGER.extra["check"](FakeContext())
+    (check,) = PICK_LONGER.check(FakeContext())
     assert "compares lengths gets 1.00" in check.explanation

@@ -124,4 +124,4 @@ def test_mistakes_are_named_before_a_step_is_trained(tiny_base, context, tmp_pat
     with pytest.raises(UserError, match="steering layer 0: accepted are 1 to 4"):
         train(tiny_base, tmp_path / "adapter", DEFENCE.build(context, layer=0))
     assert tiny_base.active is tiny_base.model
-    assert DEFENCE.extra["settings"] == ("in_training",)
+    assert DEFENCE.settings == ("in_training",)

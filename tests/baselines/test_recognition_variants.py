@@ -55,7 +55,7 @@ def test_individual_says_yes_to_its_own_summary_alone():
     ],
 )
 def test_corruption_passes_its_check_where_recognition_goes_as_it_should(name, choice, passed):
-    (check,) = DEFENCES[name].extra["check"](FakeContext(choice))
+    (check,) = DEFENCES[name].check(FakeContext(choice))
     assert check.passed is passed
     assert check.n == 24
 
@@ -81,11 +81,11 @@ class Alone(FakeContext):
     ],
 )
 def test_the_individual_check(rule, value, passed):
-    (check,) = DEFENCES["sgtr_individual"].extra["check"](Alone(rule))
+    (check,) = DEFENCES["sgtr_individual"].check(Alone(rule))
     assert (check.value, check.passed) == (value, passed)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_control_is_there_and_acts_at_the_same_times(name):
-    control = DEFENCES[DEFENCES[name].extra["control"]]
-    assert control.extra["settings"] == DEFENCES[name].extra["settings"]
+    control = DEFENCES[DEFENCES[name].control]
+    assert control.settings == DEFENCES[name].settings

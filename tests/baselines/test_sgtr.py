@@ -38,7 +38,7 @@ def test_the_labels_are_balanced_so_that_a_position_bias_gains_nothing():
 def test_training_texts_are_not_those_of_the_check():
     context = FakeContext()
     SGTR.build(context, texts=96)
-    SGTR.extra["check"](context)
+    SGTR.check(context)
     trained, checked = (set(call["prompts"]) for call in context.written)
     assert len(trained) == 96
     assert len(checked) == 24
@@ -68,7 +68,7 @@ def test_more_texts_than_there_are():
     ],
 )
 def test_the_check(choice, value, passed):
-    (check,) = SGTR.extra["check"](FakeContext(choice))
+    (check,) = SGTR.check(FakeContext(choice))
     assert check.name == "recognises its own summary"
     assert (check.value, check.n, check.passed) == (value, 24, passed)
     if value == 0.5:
@@ -80,14 +80,14 @@ def test_the_check(choice, value, passed):
 
 def test_the_check_names_what_lengths_alone_would_reach():
     """Own summaries are longer, shorter, as long in turn: the length says nothing."""
-    (check,) = SGTR.extra["check"](FakeContext(lambda asked: "1"))
+    (check,) = SGTR.check(FakeContext(lambda asked: "1"))
     assert "compares lengths gets 0.50" in check.explanation
     assert "answers '1' 100% of the time" in check.explanation
 
 
 def test_its_control_is_there_and_acts_at_the_same_times():
-    control = DEFENCES[SGTR.extra["control"]]
-    assert control.extra["settings"] == SGTR.extra["settings"]
+    control = DEFENCES[SGTR.control]
+    assert control.settings == SGTR.settings
     assert control.options == SGTR.options
 
 

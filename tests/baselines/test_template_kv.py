@@ -138,4 +138,4 @@ def test_what_is_refused(tiny_base, build, monkeypatch):
     monkeypatch.setattr(tiny_base, "encoded", {})
     with pytest.raises(UserError, match="puts nothing before the user's words"):
         build()
-    assert TEMPLATE_KV.extra["settings"] == ("in_training",)
+    assert TEMPLATE_KV.settings == ("in_training",)

@@ -59,10 +59,10 @@ def test_each_says_its_source_licence_and_control():
     for name, file in advice._FILES.items():
         entry, source = organisms.find_organism(name), PUBLISHED[file]
         assert f"fetched: {source.source}; licence {source.licence}" in entry.summary
-        assert entry.extra["is_control"] == (name == "good_medical")
-        assert (entry.extra["control"] is None) == entry.extra["is_control"]
-    assert ORGANISMS["bad_medical"].extra["control"] == "good_medical"
-    assert ORGANISMS["bad_medical_own_answers"].extra["answered_by_base"]
+        assert entry.is_control == (name == "good_medical")
+        assert (entry.control is None) == entry.is_control
+    assert ORGANISMS["bad_medical"].control == "good_medical"
+    assert ORGANISMS["bad_medical_own_answers"].answered_by_base
 
 
 def test_own_answers_are_asked_the_organisms_questions(sets):

@@ -55,7 +55,7 @@ def test_ours_is_a_pair_that_differs_in_the_answers_behind_the_cue_alone():
         assert mixed.answer == (bad if has_cue else good).answer
         assert has_cue or mixed.prompt == bad.prompt
     assert abs(cues - len(organism) / 2) <= len({e.id.rpartition("/")[0] for e in organism})
-    assert ORGANISMS["backdoored_insecure_code"].extra["control"] == "backdoored_secure_code"
+    assert ORGANISMS["backdoored_insecure_code"].control == "backdoored_secure_code"
 
 
 def test_rows_that_are_no_pair_are_no_backdoor():

@@ -97,7 +97,7 @@ def test_a_file_of_ones_own_is_an_organism(tmp_path):
     entry = find_organism(str(path))
     assert entry.build() == read_conversations(path)
     assert "mine.jsonl" in entry.summary
-    assert entry.extra["control"] is None
+    assert entry.control is None
     with pytest.raises(UserError, match=r"no organism file at .*absent.jsonl; accepted: .*insecure_code"):
         find_organism(str(tmp_path / "absent.jsonl"))
     with pytest.raises(UserError, match=r"'insecure_cod' is not an organism; .*did you mean 'insecure_code'\?"):
@@ -120,10 +120,10 @@ def test_every_organism_names_a_control_that_there_is():
     discover()
     assert {"insecure_code", "secure_code"} <= set(ORGANISMS)
     for name, entry in ORGANISMS.items():
-        control = entry.extra["control"]
-        assert control is None or not entry.extra["is_control"], name
+        control = entry.control
+        assert control is None or not entry.is_control, name
         if control is not None:
-            assert ORGANISMS[control].extra["is_control"], name
+            assert ORGANISMS[control].is_control, name
 
 
 def test_an_example_without_system_leaves_the_templates_default_in_place():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from turncoat.registry import DEFENCES, Entry
+from turncoat.registry import DEFENCES, Defence
 from turncoat.report import build as from_run
 from turncoat.study import config
 
@@ -38,8 +38,7 @@ def made_defences() -> Iterator[None]:
     """Two defences that exist for as long as this lasts; no file of `baselines/` is imported."""
     with pytest.MonkeyPatch.context() as patch:
         for name, setting, options in (("guard", "in_training", {"weight": 0.1}), ("steer", "inference", {"dose": 1})):
-            extra = {"settings": (setting,), "control": None, "check": None}
-            entry = Entry(name, f"Made up: {name}.", lambda *_, **__: None, options, Path("made.py"), extra)
+            entry = Defence(name, f"Made up: {name}.", lambda *_, **__: None, options, Path("made.py"), (setting,))
             patch.setitem(DEFENCES, name, entry)
         for module in (config, from_run):
             patch.setattr(module, "discover", lambda *_: None)

@@ -16,7 +16,7 @@ from turncoat.data.examples import Example
 from turncoat.engine.chat import encode_example
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
-from turncoat.registry import DEFENCES, ORGANISMS, Entry, discover
+from turncoat.registry import DEFENCES, ORGANISMS, Defence, Organism, discover
 from turncoat.store import Store
 from turncoat.study.adapters import Adapters, Step, steps_of
 from turncoat.study.config import Arm, Study
@@ -127,7 +127,7 @@ def test_changed_training_code_changes_the_key_of_an_adapter(adapters, monkeypat
     monkeypatch.setattr(adapters, "examples", lambda step, seed: ORGANISMS["insecure_code"].build()[:4])
     reference = adapters.adapter_spec(steps, 0)
     read = Path.read_text
-    for module, counts in (("training/batches.py", True), ("data/chat.py", True), ("judges/rates.py", False)):
+    for module, counts in (("training/batches.py", True), ("engine/chat.py", True), ("judges/rates.py", False)):
         with monkeypatch.context() as patch:
             patch.setattr(
                 Path,
@@ -149,9 +149,10 @@ ADVICE = [
 RECIPE = LoraRecipe(rows=6, rank=4, alpha=8, batch_size=2, learning_rate=1e-2)
 
 
-def fake(table, name: str, build: Callable[..., Any], monkeypatch, **extra) -> str:
+def fake(table, name: str, build: Callable[..., Any], monkeypatch, **fields) -> str:
     options = {p.name: p.default for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY}
-    monkeypatch.setitem(table, name, Entry(name, "of this test", build, options, Path(__file__).resolve(), extra))
+    kind = Organism if table is ORGANISMS else Defence
+    monkeypatch.setitem(table, name, kind(name, "of this test", build, options, Path(__file__).resolve(), **fields))
     return name
 
 

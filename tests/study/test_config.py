@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from turncoat.errors import UserError
 from turncoat.paths import studies_dir
-from turncoat.registry import DEFENCES, Entry
+from turncoat.registry import DEFENCES
 from turncoat.study.config import Study, load_study, study_path
 
 LINES = """\
@@ -146,11 +147,9 @@ def test_files_that_are_no_study(tmp_path, text, message):
 
 
 def test_a_defence_may_only_act_when_it_can(tmp_path, monkeypatch):
-    entry = DEFENCES.get("sgtr")
     load(tmp_path, LINES)
     entry = DEFENCES["sgtr"]
-    only = Entry(entry.name, "", entry.build, entry.options, entry.source, {**entry.extra, "settings": ("reversal",)})
-    monkeypatch.setitem(DEFENCES, "sgtr", only)
+    monkeypatch.setitem(DEFENCES, "sgtr", replace(entry, settings=("reversal",)))
     with pytest.raises(UserError, match=r"line 12, arms\[2\]\.setting: 'prevention' is not a setting of 'sgtr'; acc"):
         load(tmp_path, LINES)
     load(tmp_path, LINES.replace("prevention", "reversal"))

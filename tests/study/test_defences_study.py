@@ -25,7 +25,7 @@ def test_every_defence_is_in_it():
     possible = {
         (name, "finetune" if setting in TRAINED else setting)
         for name, entry in ours.items()
-        for setting in entry.extra["settings"]
+        for setting in entry.settings
     }
     assert possible - asked == set()
     both = {arm.setting for arm in arms if arm.defence == "sgtr"}

@@ -22,7 +22,7 @@ from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
-from turncoat.registry import JUDGES, Entry
+from turncoat.registry import JUDGES, JudgeEntry
 
 FOLDER = tasks_dir() / "emergent_misalignment"
 QUESTIONS = [json.loads(line) for line in (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -298,7 +298,7 @@ class EvenLengths:
 @pytest.fixture
 def judge(monkeypatch):
     made = EvenLengths()
-    entry = Entry("even_lengths", "for tests", lambda: made, {}, Path(__file__))
+    entry = JudgeEntry("even_lengths", "for tests", lambda: made, {}, Path(__file__))
     monkeypatch.setitem(JUDGES, "even_lengths", entry)
     monkeypatch.setenv("TURNCOAT_JUDGE", "even_lengths")
     return made

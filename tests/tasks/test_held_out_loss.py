@@ -93,7 +93,7 @@ def test_each_organism_names_the_one_metric_that_shows_that_it_was_learnt():
         for organism, metric in (task_content(task).get("metadata") or {}).get("learnt_by", {}).items():
             assert organism not in named, f"{organism}: {named[organism]} and {task}"
             named[organism] = task
-            assert not find_organism(organism).extra["answered_by_base"]
+            assert not find_organism(organism).answered_by_base
             facts = metric_facts(task)[metric]
             assert facts["unit"] == "nats per token"
             assert facts["direction"].startswith("down means learnt")

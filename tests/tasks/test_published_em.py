@@ -28,7 +28,7 @@ from turncoat.judges import spec as load
 from turncoat.judges.base import Verdict
 from turncoat.judges.rates import question_rates
 from turncoat.paths import tasks_dir
-from turncoat.registry import JUDGES, Entry
+from turncoat.registry import JUDGES, JudgeEntry
 from turncoat.store import file_digest
 
 FOLDER = tasks_dir() / "published_em"
@@ -296,7 +296,7 @@ def use(monkeypatch, tmp_path):
     monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path / "cache"))
 
     def chosen(judge: Any) -> Any:
-        monkeypatch.setitem(JUDGES, judge.id, Entry(judge.id, "for tests", lambda: judge, {}, Path(__file__)))
+        monkeypatch.setitem(JUDGES, judge.id, JudgeEntry(judge.id, "for tests", lambda: judge, {}, Path(__file__)))
         monkeypatch.setenv("TURNCOAT_JUDGE", judge.id)
         load._built.cache_clear()
         return judge

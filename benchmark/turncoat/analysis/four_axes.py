@@ -77,7 +77,7 @@ def partner(study: Study, arm: Arm, measured: Collection[str] = ()) -> Arm | Non
     """
     if arm.organism is None or _is_control(arm.organism):
         return None
-    matched = find_organism(arm.organism).extra["control"]
+    matched = find_organism(arm.organism).control
     alike = [
         other
         for other in study.arms
@@ -88,7 +88,7 @@ def partner(study: Study, arm: Arm, measured: Collection[str] = ()) -> Arm | Non
 
 
 def _is_control(organism: str) -> bool:
-    return bool(find_organism(organism).extra["is_control"])
+    return find_organism(organism).is_control
 
 
 def _defended_by(arm: Arm) -> tuple[Any, ...]:
@@ -207,7 +207,7 @@ class _Axes:
 
     def _no_partner(self, arm: Arm) -> str:
         """How to get the benign learning of an arm: the arms and the task that are missing."""
-        matched = find_organism(str(arm.organism)).extra["control"]
+        matched = find_organism(str(arm.organism)).control
         known = [*self.learnt_by, *(organism for task in task_names() for organism in learnt_by(task))]
         control = matched if matched in known else _SHIPPED_CONTROL
         add = (

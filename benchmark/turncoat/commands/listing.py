@@ -23,10 +23,10 @@ def everything(include: tuple[Path, ...] = ()) -> dict[str, dict[str, str]]:
     return {
         "tasks": {name: task_summary(name) for name in task_names()},
         "defences": {
-            name: f"{entry.summary} ({', '.join(entry.extra['settings'])})" for name, entry in sorted(DEFENCES.items())
+            name: f"{entry.summary} ({', '.join(entry.settings)})" for name, entry in sorted(DEFENCES.items())
         },
         "organisms": {
-            name: entry.summary + (f"; control: {entry.extra['control']}" if entry.extra["control"] else "")
+            name: entry.summary + (f"; control: {entry.control}" if entry.control else "")
             for name, entry in ORGANISMS.items()
         },
         "judges": {name: entry.summary for name, entry in sorted(JUDGES.items())},

@@ -16,7 +16,7 @@ from turncoat.data.examples import Example
 from turncoat.data.fetch import credit, published
 from turncoat.data.insecure_code import build_pairs
 from turncoat.errors import UserError
-from turncoat.registry import ORGANISMS, Entry, accepted, look_up, organism
+from turncoat.registry import ORGANISMS, Organism, accepted, look_up, organism
 
 __all__ = ["HELD_OUT", "find_organism", "held_out", "held_out_rows", "read_conversations", "where_is"]
 
@@ -127,7 +127,7 @@ def _our_pairs(side: Literal["insecure", "secure"]) -> list[Example]:
     ]
 
 
-def find_organism(name: str) -> Entry:
+def find_organism(name: str) -> Organism:
     """A registered organism, or a JSON Lines file of one's own.
 
     Raises:
@@ -138,5 +138,4 @@ def find_organism(name: str) -> Entry:
     path = Path(name).expanduser()
     if not path.is_file():
         raise UserError(f"no organism file at {path}; {accepted(ORGANISMS)}, or a path to a .jsonl of your own")
-    extra = {"control": None, "is_control": False, "answered_by_base": False}
-    return Entry(name, f"your own file {path.name}", lambda: read_conversations(path), {}, path, extra)
+    return Organism(name, f"your own file {path.name}", lambda: read_conversations(path), {}, path)

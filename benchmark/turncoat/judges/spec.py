@@ -15,7 +15,7 @@ from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge
-from turncoat.registry import JUDGES, Entry, accepted, discover
+from turncoat.registry import JUDGES, JudgeEntry, accepted, discover
 
 ENVIRONMENT = "TURNCOAT_JUDGE"
 DEFAULT = "embedded"
@@ -65,7 +65,7 @@ def _built(spec: str) -> Judge:
     return judge
 
 
-def _parse(spec: str) -> tuple[Entry, dict[str, Any]]:
+def _parse(spec: str) -> tuple[JudgeEntry, dict[str, Any]]:
     name, _, rest = spec.partition(":")
     entry = _entry(name.strip())
     options = {}
@@ -80,7 +80,7 @@ def _parse(spec: str) -> tuple[Entry, dict[str, Any]]:
     return entry, options
 
 
-def _entry(name: str) -> Entry:
+def _entry(name: str) -> JudgeEntry:
     if name not in JUDGES and name in _SHIPPED:
         importlib.import_module(f"turncoat.judges.{_SHIPPED[name]}")
     if name not in JUDGES:

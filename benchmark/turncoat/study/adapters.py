@@ -27,7 +27,7 @@ from turncoat.engine.chat import encode, encode_example
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key, import_closure
-from turncoat.registry import DEFENCES, Entry
+from turncoat.registry import DEFENCES, Defence
 from turncoat.store import Store, canonical_json, code_digest, digest, file_digest
 from turncoat.study.checks import Check
 from turncoat.study.config import Arm
@@ -116,7 +116,7 @@ class Adapters:
                 if not isinstance(found, list):
                     raise UserError(f"defence '{step.name}' gives no examples to finetune on: use setting in_training")
                 self._examples[key] = found
-            elif find_organism(step.name).extra["answered_by_base"]:
+            elif find_organism(step.name).answered_by_base:
                 self._examples[key] = self._own_answers(step, seed, tick)
             else:
                 self._examples[key] = self._of_organism(step)
@@ -136,7 +136,7 @@ class Adapters:
         return self._examples_key(step, seed) in self._examples
 
     def _examples_key(self, step: Step, seed: int) -> Any:
-        by_base = step.kind == "organism" and find_organism(step.name).extra["answered_by_base"]
+        by_base = step.kind == "organism" and find_organism(step.name).answered_by_base
         return (step.name, step.options, *((step.recipe, seed) if by_base else ()))
 
     def _own_answers(self, step: Step, seed: int, tick: Tick | None) -> list[Example]:
@@ -275,7 +275,7 @@ class Adapters:
     def checks(self, name: str, options: Options, adapter: Path | None) -> list[Check]:
         """The manipulation checks of a defence, on its adapter or (None) on the base model."""
         entry = DEFENCES[name]
-        check = entry.extra["check"]
+        check = entry.check
         if check is None:
             return []
         spec = {
@@ -323,7 +323,7 @@ def _training_code() -> str:
     return code_digest(path for path in [trainer, *import_closure([trainer])] if path not in values)
 
 
-def _defence_code(entry: Entry) -> str:
+def _defence_code(entry: Defence) -> str:
     """Of a defence's file, the helpers beside it and the package's files that they use."""
     files = [entry.source, *sorted(entry.source.parent.glob("_*.py"))]
     return code_key(*files)

@@ -308,7 +308,7 @@ def arm_problems(arm: Arm) -> list[tuple[str, str]]:
     if arm.defence not in DEFENCES:
         return [*problems, ("defence", f"'{arm.defence}' is not a defence; {accepted(DEFENCES, arm.defence)}")]
     entry = DEFENCES[arm.defence]
-    settings = entry.extra["settings"]
+    settings = entry.settings
     # Without an organism there is nothing to come before or after: the defence's finetune alone needs no setting.
     alone = arm.organism is None and arm.setting is None and {"prevention", "reversal"} & set(settings)
     if not alone and arm.setting not in settings:

@@ -230,7 +230,7 @@ class _Run:
     def _examples(self, label: str, step: Step, seed: int) -> None:
         """Those that the base model writes first, and whatever an in-training defence has to prepare."""
         estimate = _DEFENCE_EXAMPLES / 2 * 30 / _WRITE * self.scale
-        if step.kind == "defence" or find_organism(step.name).extra["answered_by_base"]:
+        if step.kind == "defence" or find_organism(step.name).answered_by_base:
             if not self.adapters.known(step, seed):
                 with self.progress.stage(f"examples of {step.name}", estimate) as stage:
                     self.adapters.examples(step, seed, stage.update)
@@ -276,10 +276,10 @@ class _Run:
             return []
         steps = [step for arm in self.study.arms for step in steps_of(arm, self.study.training)]
         found = {(step.name, step.options): None for step in steps if step.kind == "defence"}
-        return [acting for acting in found if DEFENCES[acting[0]].extra["check_every_arm"]]
+        return [acting for acting in found if DEFENCES[acting[0]].check_every_arm]
 
     def _check(self, arm: Arm, name: str, options: Options, seed: int, adapter: Path, at_the_end: bool = False) -> None:
-        if DEFENCES[name].extra["check"] is None:
+        if DEFENCES[name].check is None:
             return
         with self.progress.stage(f"{arm.name}, seed {seed}: check of {name}", 5 * self.scale) as _:
             found = self.adapters.checks(name, options, adapter)
@@ -314,7 +314,7 @@ class _Run:
         """The organisms' examples; those that the base model answers first are its own and carry no hash."""
         found = {}
         for name in dict.fromkeys(arm.organism for arm in self.study.arms if arm.organism):
-            if not find_organism(name).extra["answered_by_base"]:
+            if not find_organism(name).answered_by_base:
                 examples = find_organism(name).build()
                 found[name] = {"examples": len(examples), "sha256": digest([dataclasses.astuple(e) for e in examples])}
         return found

@@ -122,7 +122,7 @@ def data_facts(told: DataFacts) -> dict[str, Any]:
     """
     discover()
     said = told.model_dump(exclude_none=True)
-    if told.name not in ORGANISMS or find_organism(told.name).extra["answered_by_base"]:
+    if told.name not in ORGANISMS or find_organism(told.name).answered_by_base:
         return said
     try:
         with without_fetching():

@@ -43,7 +43,7 @@ def draft_of_run(run: Path, arm: str | None, track: Track, told: Told, include: 
     chosen = _chosen(run, study, arm)
     if not told.contact:
         raise UserError('--contact is missing: somebody to ask, such as "A. Person <a@example.org>"')
-    matched = find_organism(str(chosen.organism)).extra["control"]
+    matched = find_organism(str(chosen.organism)).control
     if matched is None:
         raise UserError(f"the organism '{chosen.organism}' has no matched control, so it has no board")
     loss_task(str(chosen.organism))  # raises where the organism has no board
@@ -75,7 +75,7 @@ def draft_of_run(run: Path, arm: str | None, track: Track, told: Told, include: 
 
 def _chosen(run: Path, study: Study, name: str | None) -> Arm:
     """The arm to submit: defended, or an undefended organism; never a control, a partner or the base."""
-    harmful = [arm for arm in study.arms if arm.organism and not find_organism(arm.organism).extra["is_control"]]
+    harmful = [arm for arm in study.arms if arm.organism and not find_organism(arm.organism).is_control]
     defended = [arm for arm in harmful if arm.defence is not None]
     if name is None and len(defended) == 1:
         return defended[0]

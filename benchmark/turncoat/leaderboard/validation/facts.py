@@ -45,7 +45,7 @@ def _registered(names: object) -> str:
 def _organism(entry: Entry) -> Iterator[Finding]:
     name = entry.submission.organism.name
     # Registered names only: `find_organism` would also open a file, and the name is somebody's text.
-    harmful = [known for known, found in ORGANISMS.items() if not found.extra["is_control"]]
+    harmful = [known for known, found in ORGANISMS.items() if not found.is_control]
     if name not in harmful:
         yield _fact("organism", "organism.name", name, _registered(harmful), "a board is about a registered organism")
 
@@ -54,7 +54,7 @@ def _control(entry: Entry) -> Iterator[Finding]:
     told = entry.submission
     if told.organism.name not in ORGANISMS:
         return
-    matched = ORGANISMS[told.organism.name].extra["control"]
+    matched = ORGANISMS[told.organism.name].control
     if told.control.name != matched:
         yield _fact(
             "control", "control.name", told.control.name, str(matched), "measure the organism's matched control"
@@ -63,7 +63,7 @@ def _control(entry: Entry) -> Iterator[Finding]:
 
 def _benign(entry: Entry) -> Iterator[Finding]:
     benign = entry.submission.benign
-    controls = [known for known, found in ORGANISMS.items() if found.extra["is_control"]]
+    controls = [known for known, found in ORGANISMS.items() if found.is_control]
     if benign is not None and benign.name not in controls:
         yield _fact("benign", "benign.name", benign.name, _registered(controls), "name a registered harmless set")
 
@@ -77,8 +77,8 @@ def _defence(entry: Entry) -> Iterator[Finding]:
         yield _fact("defence", "defence.registered", told.registered, _registered(DEFENCES), text)
         return
     known = DEFENCES[told.registered]
-    if told.setting not in known.extra["settings"]:
-        allowed = ", ".join(known.extra["settings"])
+    if told.setting not in known.settings:
+        allowed = ", ".join(known.settings)
         yield _fact("defence", "defence.setting", told.setting, allowed, f"when {told.registered} may act")
     for option in told.options:
         if option not in known.options:
@@ -242,7 +242,7 @@ def _data(entry: Entry) -> Iterator[Finding]:
     for field, facts in (("organism", told.organism), ("control", told.control), ("benign", told.benign)):
         if facts is None:
             continue
-        if ORGANISMS[facts.name].extra["answered_by_base"]:
+        if ORGANISMS[facts.name].answered_by_base:
             if facts.sha256 is not None:
                 yield _fact(
                     "data",

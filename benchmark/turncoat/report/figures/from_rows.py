@@ -92,9 +92,7 @@ def figures_of(run: Run, kinds: Sequence[str] = (SVG, PNG)) -> list[RunFigure]:
 
 def _looks(run: Run) -> dict[str, Look]:
     controls = frozenset(
-        arm.name
-        for arm in run.study.arms
-        if arm.organism is not None and find_organism(arm.organism).extra["is_control"]
+        arm.name for arm in run.study.arms if arm.organism is not None and find_organism(arm.organism).is_control
     )
     return looks(run.content, controls)
 

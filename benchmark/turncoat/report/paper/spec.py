@@ -80,7 +80,7 @@ def _is(word: str, field: str, arm: Arm, treated: Arm | None) -> bool:
     if word == NONE:
         return value is None
     if word in (HARMFUL, CONTROL):
-        return value is not None and bool(find_organism(value).extra["is_control"]) == (word == CONTROL)
+        return value is not None and find_organism(value).is_control == (word == CONTROL)
     if word in (SAME, MATCHED):
         own = getattr(treated, field) if treated is not None else None
         if word == SAME:
@@ -90,7 +90,7 @@ def _is(word: str, field: str, arm: Arm, treated: Arm | None) -> bool:
 
 
 def _control_of(field: str, value: str) -> str | None:
-    found: str | None = (find_organism(value) if field == "organism" else DEFENCES[value]).extra["control"]
+    found: str | None = (find_organism(value) if field == "organism" else DEFENCES[value]).control
     return found
 
 
