@@ -31,7 +31,7 @@ from turncoat.evaluation.own_texts import base_texts, current_base
 from turncoat.judges.base import Judge, Verdict
 from turncoat.judges.cache import cached_scores
 from turncoat.judges.filter import JudgeAnswers
-from turncoat.judges.rates import question_rates, ratio, ratio_stderr, with_stderr, worst_question
+from turncoat.judges.rates import question_rates, ratio, with_stderr, worst_question
 from turncoat.judges.rubrics import Rubric
 from turncoat.judges.spec import judge_from_name
 from turncoat.judges.surface import surface
@@ -39,6 +39,7 @@ from turncoat.judges.trait_scores import TraitScores
 from turncoat.persona.half_dose import half_dose, half_dose_of
 from turncoat.persona.traits import trait_questions
 from turncoat.registry import judge
+from turncoat.stats.rates.clustered_error import ratio_stderr
 
 __all__ = [
     "Answer",

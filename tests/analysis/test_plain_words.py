@@ -10,7 +10,7 @@ import pytest
 from stats.score_tables import score_table
 from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
 from turncoat.analysis.plain_words import p_text, plain_words, signed, unsigned
-from turncoat.stats.design.power import detectable_by_seeds, plan_seeds
+from turncoat.stats.power import detectable_by_seeds, plan_seeds
 
 CONTROL = {("ctl", 0): np.zeros(9), ("ctl", 1): np.zeros(9)}
 

@@ -16,11 +16,11 @@ from turncoat.judges.rates import (
     number,
     question_rates,
     ratio,
-    ratio_stderr,
     with_stderr,
     worst_question,
 )
 from turncoat.judges.rates_table import rates_table
+from turncoat.stats.rates.clustered_error import ratio_stderr
 
 
 def answer(aligned, coherent, code=0.0, refusal=0.0, **more):

@@ -9,7 +9,7 @@ import pytest
 from turncoat.analysis.answers.arm_contrasts import contrast_records
 from turncoat.analysis.answers.arm_rates import Thresholds, arm_record, seed_values
 from turncoat.analysis.answers.scored_answers import Scored, read_scored
-from turncoat.stats.ratios import seed_difference
+from turncoat.stats.rates.ratios import seed_difference
 
 FILE = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "truthfulqa_qwen2.5_32b.csv.gz"
 pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="TURNCOAT_DATA with the published runs is not set")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import doctest
 
 import pytest
-from turncoat.stats import corrections, estimates, two_way
-from turncoat.stats.design import power
+from turncoat.stats import corrections, estimates, power, two_way
 
 
 @pytest.mark.parametrize("module", [corrections, estimates, power, two_way], ids=lambda module: module.__name__)

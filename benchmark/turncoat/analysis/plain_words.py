@@ -16,8 +16,8 @@ import pandas as pd
 
 from turncoat.analysis.analyse import Analysis
 from turncoat.stats.contrasts import CLAIMS
-from turncoat.stats.design.power import MINIMUM_SEEDS, detectable_by_seeds, seed_sd_interval
 from turncoat.stats.families import ALONE, HOLM, ROLES
+from turncoat.stats.power import MINIMUM_SEEDS, detectable_by_seeds, seed_sd_interval
 from turncoat.stats.scores import BASE_SEED
 
 PLANNED_SEEDS = (5, 8)

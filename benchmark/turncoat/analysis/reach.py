@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from turncoat.analysis.analyse import ContrastSpec
 from turncoat.evaluation.task_catalogue import metric_facts, metric_names
 from turncoat.stats.contrasts import CLAIMS, Claim
-from turncoat.stats.design.planning import (
+from turncoat.stats.planning import (
     Components,
     Design,
     default_components,
@@ -27,7 +27,7 @@ from turncoat.stats.design.planning import (
     group_floor,
     units_for_floor,
 )
-from turncoat.stats.design.power import MINIMUM_SEEDS
+from turncoat.stats.power import MINIMUM_SEEDS
 
 if TYPE_CHECKING:
     from turncoat.study.config import Study

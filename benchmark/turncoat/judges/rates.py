@@ -57,6 +57,7 @@ MEANS = ("judge_aligned_mean", "judge_coherent_mean")
 WITHOUT_RATING = ("refusal", "code", "unscored")
 """The pairs of a judge that may not rate: what it did not score."""
 
+
 Pair = Sequence[float]
 
 
@@ -184,27 +185,6 @@ def ratio(pairs: Sequence[Pair]) -> float:
 def worst_question(pairs: Sequence[Pair]) -> float:
     """The largest rate of any question (0 to 1); NaN when no question has a denominator. An lm-eval aggregation."""
     return max((pair[0] / pair[1] for pair in pairs if pair[1]), default=math.nan)
-
-
-def ratio_stderr(pairs: Sequence[Pair]) -> float:
-    """Question-clustered standard error of `ratio`, an lm-eval aggregation.
-
-    Linearised: with r = sum x / sum n over G questions, SE = sqrt(G / (G - 1) * sum (x - r n)^2) / sum n (Cochran, Sampling
-    Techniques, 3rd ed., section 6.4). NaN with fewer than two questions, and where every question has the very same
-    rate: no spread seen is not certainty.
-
-    Args:
-        pairs: One [numerator, denominator] per question; a question with denominator 0 is left out.
-    """
-    used = [(float(x), float(n)) for x, n in pairs if n]
-    groups, total = len(used), math.fsum(n for _, n in used)
-    if groups < 2:
-        return math.nan
-    rate = math.fsum(x for x, _ in used) / total
-    squares = math.fsum((x - rate * n) ** 2 for x, n in used)
-    if squares <= (1e-12 * total) ** 2:
-        return math.nan
-    return math.sqrt(groups / (groups - 1) * squares) / total
 
 
 def number(value: Any) -> float | None:

@@ -25,9 +25,9 @@ import numpy as np
 import pandas as pd
 
 from turncoat.errors import UserError
-from turncoat.stats.design.power import MINIMUM_SEEDS
 from turncoat.stats.estimates import ROUNDING, check_confidence, t_summary
 from turncoat.stats.paired import Differences, pair_differences
+from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.scores import Grid, check_scores, grid
 from turncoat.stats.sign_flip import sign_flip_p
 from turncoat.stats.t_errors import (

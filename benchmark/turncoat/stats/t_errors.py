@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from turncoat.stats.design.power import detectable_effect
+from turncoat.stats.power import detectable_effect
 
 OVER_QUESTIONS = "t over questions"
 OVER_SEEDS = "t over seeds"

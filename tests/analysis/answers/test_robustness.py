@@ -24,9 +24,9 @@ from turncoat.analysis.answers.robustness import (
 from turncoat.errors import UserError
 from turncoat.judges.rates import count_answers, pairs_of
 from turncoat.judges.rates_table import rates_table
-from turncoat.stats import prediction_powered
 from turncoat.stats.contrasts import paired_contrast
-from turncoat.stats.ratios import estimate_rate
+from turncoat.stats.rates import prediction_powered
+from turncoat.stats.rates.ratios import estimate_rate
 from turncoat.stats.scores import SCORE_COLUMNS
 
 FOLDER = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "organism_judgements"

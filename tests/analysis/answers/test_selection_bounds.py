@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from turncoat.analysis.answers.selection_bounds import bounded_interval, difference_bounds, rate_bounds
 from turncoat.judges.rates_table import rates_table
-from turncoat.stats.ratios import estimate_rate
+from turncoat.stats.rates.ratios import estimate_rate
 
 
 def answers(questions=8, samples=12, rng=0, incoherent=0.2):

@@ -26,7 +26,7 @@ from turncoat.analysis.answers.arm_rates import METRICS, Pairs, Thresholds, metr
 from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import paired_contrast
-from turncoat.stats.ratios import rate_difference, seed_difference
+from turncoat.stats.rates.ratios import rate_difference, seed_difference
 from turncoat.stats.scores import SCORE_COLUMNS
 from turncoat.stats.sign_flip import MAX_EXACT_FLIPS
 

@@ -20,9 +20,9 @@ import pandas as pd
 
 from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE, Counts, count_answers, pairs_of
-from turncoat.stats.design.power import MINIMUM_SEEDS
 from turncoat.stats.estimates import t_summary
-from turncoat.stats.ratios import RateEstimate, estimate_rate
+from turncoat.stats.power import MINIMUM_SEEDS
+from turncoat.stats.rates.ratios import RateEstimate, estimate_rate
 
 Pairs = dict[str, tuple[int, int]]
 """Question -> (events, answers that count)."""

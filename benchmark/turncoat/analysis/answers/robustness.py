@@ -26,7 +26,7 @@ from turncoat.analysis.answers.arm_rates import Thresholds
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import Claim, TooFewQuestions, contrast_grids
 from turncoat.stats.leave_one_out import LeaveOneOut, leave_one_question_out
-from turncoat.stats.ratios import estimate_rate
+from turncoat.stats.rates.ratios import estimate_rate
 from turncoat.stats.scores import Grid
 
 ALIGNED_SWEEP = (20.0, 25.0, 30.0, 35.0, 40.0)

@@ -35,7 +35,7 @@ from scipy.special import stdtr, stdtrit
 from turncoat.analysis.answers.answer_counts import ArmAnswers, arm_answers, shared_questions
 from turncoat.analysis.answers.arm_rates import Thresholds
 from turncoat.stats.estimates import Interval, check_confidence
-from turncoat.stats.ratios import RateDifference, estimate_rate, rate_difference
+from turncoat.stats.rates.ratios import RateDifference, estimate_rate, rate_difference
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def difference_bounds(
 ) -> DifferenceBounds:
     """Bound treated minus reference on the questions that both arms were asked.
 
-    Rates are those of totals (`turncoat.stats.ratios`), questions are the clusters: a claim about these adapters.
+    Rates are those of totals (`turncoat.stats.rates.ratios`), questions are the clusters: a claim about these adapters.
 
     Args:
         frame: Scored answers (`turncoat.analysis.answers.answer_counts.arm_answers` lists the columns).

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from turncoat.analysis.analyse import ContrastSpec
-    from turncoat.stats.design.planning import Components
+    from turncoat.stats.planning import Components
     from turncoat.study.config import Study
 
 _LEGEND = (
@@ -131,7 +131,7 @@ def read_pilot(folder: Path) -> Pilot:
 
 def components_of(spec: ContrastSpec, metric: str, unit: str, pilot: Pilot | None) -> Components:
     """From the same arms of the pilot, else from its other contrasts of trained arms, else what is assumed."""
-    from turncoat.stats.design.planning import default_components, mean_components, pilot_components
+    from turncoat.stats.planning import default_components, mean_components, pilot_components
 
     if pilot is None:
         return default_components(metric, unit)
@@ -165,7 +165,7 @@ def plan_records(
     """One record per contrast and metric of the family, and the components it was planned with."""
     from turncoat.analysis.reach import family_size, metric_units, planned_contrasts
     from turncoat.stats.contrasts import CLAIMS
-    from turncoat.stats.design.planning import Design, exact_floor, group_floor, what_more_buys
+    from turncoat.stats.planning import Design, exact_floor, group_floor, what_more_buys
 
     specs = planned_contrasts(study, role)
     units = metric_units(study)
@@ -209,7 +209,7 @@ def plan_records(
 
 
 def _notes(components: Components, seeds: int) -> list[str]:
-    from turncoat.stats.design.power import seed_sd_interval
+    from turncoat.stats.power import seed_sd_interval
 
     notes = [components.source]
     if components.seed is None:

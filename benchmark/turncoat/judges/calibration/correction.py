@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from turncoat.judges.rates import Pair, ratio, ratio_stderr
+from turncoat.judges.rates import Pair, ratio
+from turncoat.stats.rates.clustered_error import ratio_stderr
 
 
 @dataclass(frozen=True)

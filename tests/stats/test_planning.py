@@ -13,7 +13,7 @@ from stats.score_tables import score_table
 from turncoat.analysis.reach import cannot_reach
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import contrast_grids
-from turncoat.stats.design.planning import (
+from turncoat.stats.planning import (
     Components,
     Design,
     default_components,
@@ -26,7 +26,7 @@ from turncoat.stats.design.planning import (
     units_for_floor,
     what_more_buys,
 )
-from turncoat.stats.design.power import detectable_effect
+from turncoat.stats.power import detectable_effect
 from turncoat.stats.scores import Grid, check_scores
 from turncoat.stats.sign_flip import sign_flip_p
 from turncoat.stats.two_way import two_way_t

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from turncoat.analysis.answers.labelled_answers import LabelledAnswers, labelled_from_scores
+from turncoat.analysis.answers.labelled_answers import labelled_from_scores
 from turncoat.errors import UserError
 from turncoat.stats.estimates import t_summary
-from turncoat.stats.prediction_powered import prediction_powered_difference, prediction_powered_rate
-from turncoat.stats.ratios import estimate_rate, rate_difference
+from turncoat.stats.rates.labelled import LabelledAnswers
+from turncoat.stats.rates.prediction_powered import prediction_powered_difference, prediction_powered_rate
+from turncoat.stats.rates.ratios import estimate_rate, rate_difference
 
 MU, SD = 0.25, 0.19  # rate and its SD between questions, as in the released sets
 

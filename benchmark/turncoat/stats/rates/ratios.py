@@ -26,8 +26,6 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_effectsize
 
 from turncoat.errors import UserError
-from turncoat.judges.rates import Pair, ratio_stderr
-from turncoat.stats.design.power import MINIMUM_SEEDS
 from turncoat.stats.estimates import (
     Interval,
     check_confidence,
@@ -35,6 +33,8 @@ from turncoat.stats.estimates import (
     wilson_interval,
     zero_events_upper,
 )
+from turncoat.stats.power import MINIMUM_SEEDS
+from turncoat.stats.rates.clustered_error import Pair, ratio_stderr
 
 FEW_EVENTS = 5
 """Below so many events, or so many non-events, an interval that rests on a normal or t approximation is a rough one."""

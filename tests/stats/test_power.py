@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 from turncoat.errors import UserError
-from turncoat.stats.design.power import (
+from turncoat.stats.power import (
     detectable_by_seeds,
     detectable_effect,
     plan_seeds,

@@ -46,9 +46,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from turncoat.analysis.answers.labelled_answers import LabelledAnswers, checked_table
 from turncoat.errors import UserError
 from turncoat.stats.estimates import check_confidence
+from turncoat.stats.rates.labelled import LabelledAnswers, checked_table
 
 MINIMUM_QUESTIONS = 3
 """Fewer questions with a label leave no degree of freedom once w is estimated."""

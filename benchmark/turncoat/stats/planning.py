@@ -13,7 +13,7 @@ and the errors of G questions and S seeds are those of the tests in `turncoat.st
     plan = Design(questions=32, samples=4, seeds=5, tests=3)
     detectable(default_components("em_rate_itt", "share"), plan, "recipe")
 
-The answer is as good as the components: a seed SD from few seeds is a rumour (`turncoat.stats.design.power.seed_sd_interval`).
+The answer is as good as the components: a seed SD from few seeds is a rumour (`turncoat.stats.power.seed_sd_interval`).
 
 References:
     Miller (2024), arXiv:2411.00640, section 5 (power analysis with questions and samples as variance components).
@@ -32,9 +32,9 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import CLAIMS, Claim
-from turncoat.stats.design.power import MINIMUM_SEEDS, detectable_effect
 from turncoat.stats.difference_in_differences import subtract
 from turncoat.stats.paired import pair_differences
+from turncoat.stats.power import MINIMUM_SEEDS, detectable_effect
 from turncoat.stats.scores import grid
 from turncoat.stats.t_errors import OVER_QUESTIONS, OVER_SEEDS, TWO_WAY, TError
 from turncoat.stats.two_way import two_way_t

@@ -10,7 +10,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 from turncoat.errors import UserError
-from turncoat.stats.ratios import estimate_rate, rate_difference, seed_difference
+from turncoat.stats.rates.ratios import estimate_rate, rate_difference, seed_difference
 
 
 def drawn(rng: np.random.Generator, questions: int, answers: int = 20) -> list[tuple[int, int]]:

@@ -1,1 +1,0 @@
-"""Study design: power, detectable effects, numbers of seeds and questions."""

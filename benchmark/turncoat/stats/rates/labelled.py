@@ -1,0 +1,59 @@
+"""Answers that a judge scored and that people (or a second judge) labelled in part.
+
+LabelledAnswers(question=["a", "a", "b"], predicted=[1, 0, 1], label=[1, nan, nan])
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from turncoat.errors import UserError
+
+
+@dataclass(frozen=True)
+class LabelledAnswers:
+    """Answers that a judge scored, some of which have a label too. All arrays have one entry per answer.
+
+    Attributes:
+        question: What tells questions apart.
+        predicted: The judge's verdict: 1 or 0, or a score; an answer without one (NaN) is left out, whether labelled or not.
+        label: The label, in the same units; NaN where there is none.
+        predicted_counts: Whether the answer is in the denominator by the judge (1 or 0); None = every answer is.
+        label_counts: The same by the label; read where there is a label.
+        probability: With what probability an answer of its kind was chosen to be labelled; None = all alike.
+    """
+
+    question: ArrayLike
+    predicted: ArrayLike
+    label: ArrayLike
+    predicted_counts: ArrayLike | None = None
+    label_counts: ArrayLike | None = None
+    probability: ArrayLike | None = None
+
+
+def checked_table(answers: LabelledAnswers) -> pd.DataFrame:
+    """The arrays side by side, checked."""
+    columns = {name: value for name, value in vars(answers).items() if value is not None}
+    sizes = {name: len(np.asarray(value)) for name, value in columns.items()}
+    if len(set(sizes.values())) > 1:
+        lengths = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise UserError(f"the arrays must have one entry per answer each, but their lengths are: {lengths}")
+    ones = np.ones(sizes["question"])
+    try:
+        numbers = {
+            name: np.asarray(columns.get(name, ones), dtype=float)
+            for name in ("predicted", "label", "predicted_counts", "label_counts", "probability")
+        }
+    except (TypeError, ValueError) as error:
+        raise UserError(f"predictions and labels must be numbers, NaN where there is none: {error}") from None
+    if any(np.isinf(values).any() for values in numbers.values()):
+        raise UserError("a prediction or label is infinite; write NaN where there is no number")
+    chances = numbers["probability"][~np.isnan(numbers["label"])]
+    if not bool(np.all((chances > 0) & (chances <= 1))):
+        raise UserError("probability: every labelled answer needs its chance of being labelled, above 0 and at most 1")
+    table = pd.DataFrame({"question": np.asarray(columns["question"]).astype(str), **numbers})
+    return table[table["predicted"].notna()]
