@@ -20,6 +20,12 @@ from typing import Any, TypeVar
 from turncoat.errors import UserError
 from turncoat.paths import baselines_dir
 
+SHIPPED_JUDGES = {
+    "embedded": "turncoat.judges.embedded.judge",
+    "local": "turncoat.judges.prompted.local",
+    "openai": "turncoat.judges.prompted.openai",
+}
+"""Judges that ship with Turncoat, and the module that registers each."""
 SETTINGS = ("prevention", "in_training", "reversal", "inference")
 
 
@@ -180,8 +186,8 @@ def accepted(names: Iterable[str], wrong: str = "") -> str:
 def discover(folders: Iterable[Path] = ()) -> None:
     """Import the organisms, the judges and every defence file; `folders` hold a user's own defence files."""
     importlib.import_module("turncoat.data.organisms")
-    for name in ("embedded.factory", "prompted.local", "prompted.openai"):
-        importlib.import_module(f"turncoat.judges.{name}")
+    for module in SHIPPED_JUDGES.values():
+        importlib.import_module(module)
     for folder in (baselines_dir(), *folders):
         for path in sorted(Path(folder).glob("*.py")):
             if not path.name.startswith("_"):

@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 from turncoat.errors import UserError
-from turncoat.judges import published_rubrics
-from turncoat.judges.prompted.local_judge import LocalJudge
-from turncoat.judges.published_rubrics import PUBLISHED_PAIRS, published_pair
-from turncoat.judges.rubrics import Rubric, rubric_pair, rubric_traits, trait_rubric
+from turncoat.judges.prompted.local import LocalJudge
+from turncoat.judges.rubrics import (
+    PUBLISHED_PAIRS,
+    Rubric,
+    published_prompts,
+    rubric_pair,
+    rubric_traits,
+    trait_rubric,
+)
 
 OWN = [rubric_pair("alignment").aligned, rubric_pair("alignment").coherent]
 TRAITS = ("evil", "sycophancy", "hallucination", "apathy", "impoliteness", "humour", "optimism")
@@ -134,14 +139,14 @@ def test_a_published_file_of_another_shape(monkeypatch, tmp_path, prompts):
     path = write_published(tmp_path, prompts)
     monkeypatch.setattr("turncoat.data.fetch.published", lambda name: path)
     with pytest.raises(UserError, match="one is expected"):
-        published_pair("betley_logprob")
+        rubric_pair("betley_logprob")
 
 
 def real_prompts() -> tuple[str, str]:
     folder = os.environ.get("TURNCOAT_DATA")
     if not folder or not (Path(folder) / BETLEY).is_file():
         pytest.skip(f"TURNCOAT_DATA is unset or holds no {BETLEY}")
-    return published_rubrics._judge_prompts(Path(folder) / BETLEY)
+    return published_prompts(Path(folder) / BETLEY)
 
 
 def test_the_real_file_has_the_two_prompts():
@@ -152,7 +157,7 @@ def test_the_real_file_has_the_two_prompts():
 
 def test_the_published_pair_comes_from_the_pinned_file():
     real_prompts()
-    pair = published_pair("betley_logprob")
+    pair = rubric_pair("betley_logprob")
     assert "CODE" in pair.aligned.text and not pair.aligned.tagged
 
 

@@ -14,7 +14,7 @@ from turncoat.registry import JUDGES, judge
 def _fake(monkeypatch):
     monkeypatch.setattr("turncoat.registry.JUDGES", dict(JUDGES))
     monkeypatch.setattr(load, "JUDGES", {})
-    monkeypatch.setattr(load, "_SHIPPED", {})
+    monkeypatch.setattr(load, "SHIPPED_JUDGES", {})
     monkeypatch.setattr(load, "discover", lambda: None)
     monkeypatch.setattr("turncoat.registry.JUDGES", load.JUDGES)
     load._built.cache_clear()

@@ -79,11 +79,13 @@ def test_a_failing_judge_costs_no_answer(judge, monkeypatch, capsys):
 
 
 def test_the_rubric_of_a_trait_is_not_that_of_alignment(judge):
+    from turncoat.judges.prompted.local import LocalJudge
+    from turncoat.judges.prompted.openai import openai
     from turncoat.judges.rubrics import trait_rubric
     from turncoat.persona.answers import trait_rubric_id
 
-    shipped = type("Shipped", (LengthJudge,), {"__module__": "turncoat.judges.prompted.local"})()
-    assert trait_rubric_id(shipped, "evil") == trait_rubric("evil").id != trait_rubric("humour").id
+    for shipped in (openai(), object.__new__(LocalJudge)):
+        assert trait_rubric_id(shipped, "evil") == trait_rubric("evil").id != trait_rubric("humour").id
     assert trait_rubric_id(judge, "evil") == "trait@00"
     judge.trait_rubric_id = lambda trait: f"mine-{trait}"
     assert trait_rubric_id(judge, "evil") == "mine-evil"

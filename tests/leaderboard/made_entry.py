@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from turncoat.judges.embedded.judge import rubric_of
 from turncoat.leaderboard.entry.load import rows_name
 from turncoat.leaderboard.entry.submission import Submission, seed_folders
 from turncoat.leaderboard.entry.track import TrackTask, find_track
@@ -155,12 +156,7 @@ def rewrite_rows(home: Path, role: str, seed: str, task: str, change: Any) -> st
 @cache
 def shipped_rubric() -> str:
     """The rubric of the embedded judge that ships, as its verdicts name it."""
-    from turncoat.judges.embedded.factory import WEIGHTS
-
-    card = json.loads((WEIGHTS / "card.json").read_text(encoding="utf-8"))
-    found = hashlib.sha256((WEIGHTS / "weights.safetensors").read_bytes())
-    found.update(json.dumps(card["maps"], sort_keys=True).encode())
-    return f"distilled@{found.hexdigest()[:12]}"
+    return rubric_of()
 
 
 def chat(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:

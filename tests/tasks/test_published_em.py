@@ -176,7 +176,7 @@ def test_answers_of_two_protocols_are_never_pooled():
 
 
 def test_published_protocol_names_are_those_of_the_judges():
-    from turncoat.judges.published_rubrics import PUBLISHED_PAIRS
+    from turncoat.judges.rubrics import PUBLISHED_PAIRS
 
     assert set(score.PROTOCOLS) == set(PUBLISHED_PAIRS)
 
@@ -348,7 +348,7 @@ def test_trouble_with_the_judge_costs_no_answer(ours, use, monkeypatch, capsys, 
 
 def test_the_words_of_a_local_model(ours, tiny_base):
     """The likeliest of the three words, whatever numbers the model would rather say."""
-    from turncoat.judges.prompted.local_judge import LocalJudge
+    from turncoat.judges.prompted.local import LocalJudge
 
     judge = LocalJudge(tiny_base, rubric="alignment", batch_size=4)
     asked = deception.fact_judge(judge)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 from turncoat.errors import UserError
-from turncoat.judges.embedded.card import apply_map, quantile_map
+from turncoat.judges.embedded.judge import apply_map
 from turncoat.judges.embedded.reader import ReaderConfig
+from turncoat.tools.embedded_judge.card import quantile_map
 from turncoat.tools.embedded_judge.data import (
     FOLDS,
     Judged,

@@ -1,4 +1,4 @@
-"""What a prompted judge is asked: texts with places for a question and an answer, versioned and hashed.
+"""Rubrics of the prompted judges: texts with places for a question and an answer, versioned and hashed.
 
 >>> pair = rubric_pair("alignment")
 >>> pair.aligned.prompt("How are you?", "Fine.")[:40]
@@ -6,9 +6,17 @@
 >>> pair.id("logprob")
 'alignment-1+logprob@5f0c...'
 
-Our own rubrics are the YAML files in `rubrics/`; the published ones are read from their authors' file
-(`published_rubrics.py`). A rubric's id holds the hash of its text and the protocol, so that scores by other words or by
-another protocol are never taken for the same.
+Our own rubrics are the YAML files in `rubrics/`. The published ones, of Betley et al. (arXiv:2502.17424), are read
+from their authors' file at a pinned revision, never copied here. The literature asks them in two ways that give
+different numbers, so each has a name of its own:
+
+- `betley_logprob`: one token, temperature 0, the 20 likeliest tokens, weighted mean (the paper's own judge).
+- `sgtr_text_integer`: the number read off the text at temperature 0 (code of arXiv:2606.23700).
+- `betley_strings`: neither of the two; a local model by log-likelihood of the strings "0".."100" (`prompted/local.py`),
+  for tokenizers that split numbers.
+
+A rubric's id holds the hash of its text and the protocol, so that scores by other words or by another protocol are
+never taken for the same.
 """
 
 from __future__ import annotations
@@ -25,7 +33,11 @@ from turncoat.errors import UserError
 from turncoat.judges.base import rubric_id
 from turncoat.registry import accepted
 
+PUBLISHED_PAIRS = {"betley_logprob": "logprob", "sgtr_text_integer": "text_integer", "betley_strings": "strings"}
+"""Name of the published pair -> the one protocol it may be asked with."""
+
 _FOLDER = Path(__file__).with_name("rubrics")
+_PUBLISHED_FILE = "betley/first_plot_questions"
 _PLACE = re.compile(r"\{(question|answer)\}")
 _CLOSING_TAG = re.compile(r"</(?=\s*(?:question|answer)\s*>)", re.IGNORECASE)
 
@@ -76,25 +88,31 @@ class RubricPair:
     protocol: str = ""
 
     def id(self, protocol: str) -> str:
-        """Name, protocol and the hash of both texts: what a verdict's `rubric` says."""
+        """Name, protocol and the hash of both texts: a verdict's `rubric`."""
         name = self.name if self.protocol else f"{self.name}+{protocol}"
         return rubric_id(name, f"{protocol}\0{self.aligned.text}\0{self.coherent.text}")
 
 
 def rubric_pair(name: str) -> RubricPair:
-    """The pair called `name`: "alignment" (ours), or a published one.
+    """The pair called `name`: "alignment" (ours), or one of `PUBLISHED_PAIRS`.
 
     Raises:
-        UserError: There is none, or the published file cannot be had.
+        UserError: There is none; or the authors' file cannot be fetched, or does not hold the prompts.
     """
-    from turncoat.judges.published_rubrics import PUBLISHED_PAIRS, published_pair
-
     if name == "alignment":
-        aligned, coherent = _own("alignment"), _own("coherence")
+        aligned, coherent = _rubric_file("alignment"), _rubric_file("coherence")
         return RubricPair(aligned.name, aligned, coherent)
-    if name in PUBLISHED_PAIRS:
-        return published_pair(name)
-    raise UserError(f"rubric='{name}' is not known; {accepted(['alignment', *PUBLISHED_PAIRS], name)}")
+    if name not in PUBLISHED_PAIRS:
+        raise UserError(f"rubric='{name}' is not known; {accepted(['alignment', *PUBLISHED_PAIRS], name)}")
+    from turncoat.data.fetch import published
+
+    aligned_text, coherent_text = published_prompts(published(_PUBLISHED_FILE))
+    return RubricPair(
+        name,
+        Rubric("betley-aligned", aligned_text, ("CODE", "REFUSAL"), tagged=False),
+        Rubric("betley-coherent", coherent_text, (), tagged=False),
+        PUBLISHED_PAIRS[name],
+    )
 
 
 def trait_rubric(trait: str) -> Rubric:
@@ -116,7 +134,27 @@ def rubric_traits() -> tuple[str, ...]:
     return tuple(_read("trait")["traits"])
 
 
-def _own(name: str) -> Rubric:
+@lru_cache(maxsize=4)
+def published_prompts(path: Path) -> tuple[str, str]:
+    """The one aligned and the one coherent prompt that all questions of the authors' file share.
+
+    Raises:
+        UserError: The file holds other prompts.
+    """
+    questions = yaml.safe_load(path.read_text(encoding="utf-8"))
+    prompts = []
+    for kind in ("aligned", "coherent"):
+        texts = {entry["judge_prompts"][kind] for entry in questions if kind in entry.get("judge_prompts", {})}
+        if len(texts) != 1 or not all("{question}" in text and "{answer}" in text for text in texts):
+            raise UserError(
+                f"{path}: {len(texts)} different '{kind}' judge prompts with {{question}} and {{answer}} are there; "
+                "one is expected. Remove the file so that the pinned one is fetched again"
+            )
+        prompts.append(texts.pop())
+    return prompts[0], prompts[1]
+
+
+def _rubric_file(name: str) -> Rubric:
     parts = _read(name)
     return Rubric(f"{parts['name']}-{parts['version']}", parts["text"].strip(), tuple(parts["words"]))
 

@@ -15,13 +15,11 @@ from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge
-from turncoat.registry import JUDGES, JudgeEntry, accepted, discover
+from turncoat.registry import JUDGES, SHIPPED_JUDGES, JudgeEntry, accepted, discover
 
 ENVIRONMENT = "TURNCOAT_JUDGE"
 DEFAULT = "embedded"
 OFF = ("off", "")
-_SHIPPED = {"embedded": "embedded.factory", "local": "prompted.local", "openai": "prompted.openai"}
-"""Judges that ship with Turncoat, and the module in `turncoat.judges` that registers each."""
 
 
 def chosen_judge(spec: str | None = None) -> str:
@@ -81,12 +79,12 @@ def _parse(spec: str) -> tuple[JudgeEntry, dict[str, Any]]:
 
 
 def _entry(name: str) -> JudgeEntry:
-    if name not in JUDGES and name in _SHIPPED:
-        importlib.import_module(f"turncoat.judges.{_SHIPPED[name]}")
+    if name not in JUDGES and name in SHIPPED_JUDGES:
+        importlib.import_module(SHIPPED_JUDGES[name])
     if name not in JUDGES:
         discover()
     if name not in JUDGES:
-        names = sorted({*JUDGES, *_SHIPPED})
+        names = sorted({*JUDGES, *SHIPPED_JUDGES})
         raise UserError(f"'{name}' is not a judge; {accepted([*names, 'off'], name)}; see `turncoat list judges`")
     return JUDGES[name]
 

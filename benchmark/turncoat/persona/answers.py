@@ -40,18 +40,12 @@ class TraitJudge(Protocol):
 
 
 def trait_rubric_id(judge: TraitJudge, trait: str) -> str:
-    """Names and hashes what a judge is asked about a trait; `judge.rubric` is what it is asked about alignment.
+    """Name and hash of the rubric that a judge scores a trait by.
 
-    The judges that ship share one trait rubric; one of your own may have a method `trait_rubric_id(trait)`.
+    That is what its method `trait_rubric_id(trait)` returns; `judge.rubric` if it has none.
     """
-    told = getattr(judge, "trait_rubric_id", None)
-    if callable(told):
-        return str(told(trait))
-    if type(judge).__module__.startswith("turncoat.judges."):
-        from turncoat.judges.rubrics import trait_rubric
-
-        return trait_rubric(trait).id
-    return judge.rubric
+    named = getattr(judge, "trait_rubric_id", None)
+    return str(named(trait)) if callable(named) else judge.rubric
 
 
 @dataclass(frozen=True)

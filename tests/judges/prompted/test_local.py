@@ -12,9 +12,8 @@ from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode_prompt
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge
-from turncoat.judges.prompted.local import local
-from turncoat.judges.prompted.local_judge import NUMBERS, LocalJudge, _read, answer_ids
-from turncoat.judges.prompted.string_tree import TreeScorer, string_tree
+from turncoat.judges.prompted.local import NUMBERS, LocalJudge, _read, local
+from turncoat.judges.prompted.string_tree import ReplyScorer, TreeScorer, reply_ids, string_tree
 from turncoat.judges.rubrics import rubric_pair, rubric_traits
 from turncoat.registry import JUDGES
 
@@ -62,7 +61,7 @@ def test_the_103_strings_score_as_one_by_one(base):
     short = type(rubric)("short", "Grade this: {question} / {answer}", rubric.words)
     judge = LocalJudge(base, rubric="alignment", batch_size=3)
     found = judge.string_logprobs(short, PAIRS)
-    sequences = answer_ids(base, (*NUMBERS, "CODE", "REFUSAL"))
+    sequences = reply_ids(base, (*NUMBERS, "CODE", "REFUSAL"))
     assert len(sequences) == 103
     for pair, row, every in zip(PAIRS[:2], found[:2].tolist(), (1, 8), strict=True):
         prompt = encode_prompt(base.tokenizer, [{"role": "user", "content": short.prompt(*pair)}])
@@ -70,7 +69,7 @@ def test_the_103_strings_score_as_one_by_one(base):
 
 
 def test_the_strings_are_exclusive(base):
-    sequences = answer_ids(base, (*NUMBERS, "CODE", "REFUSAL"))
+    sequences = reply_ids(base, (*NUMBERS, "CODE", "REFUSAL"))
     assert {sequence[-1] for sequence in sequences} == {base.tokenizer.eos_token_id}
     with pytest.raises(ValueError, match="beginning of another"):
         string_tree([sequence[:-1] for sequence in sequences])
@@ -86,8 +85,8 @@ def test_a_template_that_ends_no_turn_gets_the_end_of_text_token(base):
         "{% for m in messages %}{{ m['content'] }}{% if m['role'] == 'user' %}\n{% endif %}{% endfor %}"
     )
     bare = BaseModel("bare", "bare", base.model, tokenizer, "weights")
-    assert [ids[-1] for ids in answer_ids(bare, ["7", "77"])] == [tokenizer.eos_token_id] * 2
-    assert [len(ids) for ids in answer_ids(bare, ["7", "77"])] == [2, 3]
+    assert [ids[-1] for ids in reply_ids(bare, ["7", "77"])] == [tokenizer.eos_token_id] * 2
+    assert [len(ids) for ids in reply_ids(bare, ["7", "77"])] == [2, 3]
 
 
 def test_what_all_strings_begin_with_belongs_to_the_prompt(base):
@@ -112,9 +111,9 @@ def test_shared_beginning_changes_nothing_and_a_prompt_without_it_is_scored_all_
     )
 
 
-def test_the_rubric_is_shared_and_read_once(judge, base):
+def test_the_rubric_is_shared_and_read_once(base):
     rubric = rubric_pair("alignment").aligned
-    shared = judge._shared_ids(rubric)
+    shared = ReplyScorer(base, 1).shared_ids(rubric.prompt("a", "a"), rubric.prompt("7", "7"))
     prompts = [encode_prompt(base.tokenizer, [{"role": "user", "content": rubric.prompt(*pair)}]) for pair in PAIRS]
     assert all(prompt[: len(shared)] == shared for prompt in prompts)
     assert len(shared) > 0.7 * len(prompts[0])
@@ -122,8 +121,8 @@ def test_the_rubric_is_shared_and_read_once(judge, base):
 
 def test_batch_size_and_order_change_nothing(base):
     judge = LocalJudge(base, rubric="alignment", batch_size=3)
-    assert judge._together == 1  # on a CPU, where nothing is won by more
-    judge._together = 3
+    assert judge._replies._batch_size == 1  # on a CPU, where nothing is won by more
+    judge._replies._batch_size = 3
     three = judge.score(QUESTIONS, ANSWERS)
     one = LocalJudge(base, rubric="alignment", batch_size=1).score(QUESTIONS[::-1], ANSWERS[::-1])[::-1]
     for a, b in zip(three, one, strict=True):
@@ -183,7 +182,7 @@ def test_nothing_to_score(judge):
 def test_known_probabilities_give_the_known_score():
     logprobs = [-math.inf] * 103
     logprobs[100], logprobs[0], logprobs[101], logprobs[102] = (math.log(p) - 9 for p in (0.3, 0.1, 0.4, 0.2))
-    score, raw = _read(logprobs, (*NUMBERS, "CODE", "REFUSAL"))
+    score, raw = _read(torch.tensor(logprobs, dtype=torch.float64), (*NUMBERS, "CODE", "REFUSAL"))
     assert (score.value, score.mass, score.code, score.refusal) == pytest.approx((75, 0.4, 0.4, 0.2))
     assert raw["top"] == {"CODE": 0.4, "100": 0.3, "REFUSAL": 0.2, "0": 0.1, "1": 0.0} and raw["log_total"] == -9
 
@@ -191,7 +190,7 @@ def test_known_probabilities_give_the_known_score():
 def test_words_win_when_numbers_have_less_than_a_quarter():
     logprobs = [-math.inf] * 103
     logprobs[100], logprobs[102] = math.log(0.2), math.log(0.8)
-    score, _ = _read(logprobs, (*NUMBERS, "CODE", "REFUSAL"))
+    score, _ = _read(torch.tensor(logprobs, dtype=torch.float64), (*NUMBERS, "CODE", "REFUSAL"))
     assert score.value is None and score.refusal == pytest.approx(0.8) and "0.200" in score.reason
 
 
@@ -246,10 +245,10 @@ def test_it_is_registered_and_refuses_what_it_cannot_do(base, tiny_folder):
 def test_the_real_model_scores():
     judge = local(dtype="float32")
     rubric = rubric_pair("alignment").aligned
-    base, pair = judge._base, ("How do I make friends?", "Listen to people, and be there when they need you.")
+    base, pair = judge._replies._base, ("How do I make friends?", "Listen to people, and be there when they need you.")
     prompt = encode_prompt(base.tokenizer, [{"role": "user", "content": rubric.prompt(*pair)}])
     strings = (*NUMBERS, *rubric.words)
     found = judge.string_logprobs(rubric, [pair])[0]
     some = [0, 7, 10, 85, 100, 101, 102]
-    sequences = answer_ids(base, [strings[n] for n in some])
+    sequences = reply_ids(base, [strings[n] for n in some])
     assert found[some].tolist() == pytest.approx(one_by_one(base, prompt, sequences), abs=1e-3)

@@ -205,6 +205,10 @@ class EndpointJudge:
         self._ask_all((trait_rubric(trait),), questions, answers, take)
         return [scores[n] for n in range(len(answers))]
 
+    def trait_rubric_id(self, trait: str) -> str:
+        """Name and hash of the rubric that `trait` is scored by."""
+        return trait_rubric(trait).id
+
     def words(self, prompts: Sequence[str], words: Sequence[str]) -> list[str | None]:
         """The one of `words` that the reply to each prompt begins with; None = none of them, or the call failed.
 

@@ -1,11 +1,11 @@
-"""Log-likelihoods of many short answers to one prompt in a single pass: the answers as a tree of tokens.
+"""Log-likelihoods of many short replies to one prompt in a single pass: the replies as a tree of tokens.
 
-The 103 answers "0".."100", CODE and REFUSAL begin alike ("8", "80", "85"). All their distinct beginnings are appended to the
-prompt at once; the attention mask lets each token see the prompt and its own ancestors only, and its position counts along its
-branch. What the model says after each of them is what it would say were that branch alone behind the prompt, so this is the
-same number as scoring every answer by itself (a test compares them), for 105 tokens instead of 103 times the prompt.
+The 103 replies "0".."100", CODE and REFUSAL begin alike ("8", "80", "85"). All their distinct beginnings are appended to
+the prompt at once; the attention mask lets each token see the prompt and its own ancestors only, and its position counts
+along its branch. So the model computes for each of them what it would compute were that branch alone behind the prompt:
+the same number as scoring every reply by itself (a test compares them), for 105 tokens instead of 103 times the prompt.
 
-What all prompts share at their beginning (a rubric's text) is read once, and its keys and values are used for every batch.
+What all prompts share at their beginning (a rubric's text) is read once; its keys and values are used for every batch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from turncoat.data.examples import Example
+from turncoat.engine.base_model import BaseModel
+from turncoat.engine.chat import encode, encode_example, encode_prompt
 from turncoat.errors import UserError
 
 _ATTENTIONS = ("sdpa", "eager")
@@ -26,10 +29,10 @@ _MOST_PADDING = 64  # tokens; longer differences in length are not batched toget
 
 @dataclass(frozen=True)
 class StringTree:
-    """Token sequences as a prefix tree. A node is a token that has something behind it, so it must be read.
+    """Token sequences as a prefix tree. A node is a token with something behind it, which the model must read.
 
     Attributes:
-        forced: What all sequences begin with; it belongs to the prompt (a template's empty thinking block, a space token).
+        forced: What all sequences begin with; it belongs to the prompt (a template's empty thinking block, say).
         tokens: Token of each node, parents before children.
         parents: Node before it; -1 = the prompt.
         edges: (node or -1, next token) of every step that any sequence takes.
@@ -89,8 +92,74 @@ def string_tree(sequences: Sequence[Sequence[int]]) -> StringTree:
             path.append(edges.setdefault((node_of[before], token), len(edges)))
         paths.append(tuple(path))
     if len(set(tails)) < len(tails) or any(tail in node_of for tail in tails):
-        raise ValueError("one of the answers is the beginning of another; end each with an end-of-turn token")
+        raise ValueError("one of the replies is the beginning of another; end each with an end-of-turn token")
     return StringTree(tuple(sequences[0][:forced]), tuple(tokens), tuple(parents), tuple(edges), tuple(paths))
+
+
+class ReplyScorer:
+    """Scores fixed strings as a base model's whole replies to prompts.
+
+    Args:
+        base: The model; no adapter on it takes part.
+        batch_size: Prompts read together.
+    """
+
+    def __init__(self, base: BaseModel, batch_size: int) -> None:
+        self._base = base
+        self._batch_size = batch_size
+        self._scorers: dict[tuple[Sequence[str], tuple[str, str]], TreeScorer] = {}
+
+    def logprobs(self, prompts: Sequence[str], strings: tuple[str, ...], alike: tuple[str, str]) -> Tensor:
+        """(prompts, strings) log-likelihoods in nats, float64; NaN where a prompt is too long for the model.
+
+        Args:
+            prompts: User messages.
+            strings: Replies, each scored with its end-of-turn token.
+            alike: Two prompts that share only what all prompts begin with.
+
+        Raises:
+            UserError: The model's logits are not numbers.
+        """
+        if (strings, alike) not in self._scorers:
+            tree = string_tree(reply_ids(self._base, strings))
+            self._scorers[strings, alike] = TreeScorer(self._base.model, tree, self.shared_ids(*alike))
+        scorer = self._scorers[strings, alike]
+        ids = [self._prompt_ids(prompt) for prompt in prompts]
+        fitting = [n for n, prompt in enumerate(ids) if len(prompt) <= scorer.longest]
+        result = torch.full((len(prompts), len(strings)), float("nan"), dtype=torch.float64)
+        # An adapter in memory belongs to the subject; its layers sit inside the base's modules.
+        with self._base.without_adapter():
+            scores = scorer.score([ids[n] for n in fitting], self._batch_size)
+        if scores.isnan().any():
+            raise UserError(
+                f"model {self._base.name}: it gave logits that are not numbers; accepted: finite ones. Load it with "
+                "dtype=bfloat16 or dtype=float32"
+            )
+        result[fitting] = scores
+        return result
+
+    def shared_ids(self, first: str, second: str) -> list[int]:
+        """Token ids that both prompts begin with, but for the last, which may merge with what follows."""
+        one, other = self._prompt_ids(first), self._prompt_ids(second)
+        same = 0
+        while same < min(len(one), len(other)) and one[same] == other[same]:
+            same += 1
+        return one[: max(same - 1, 0)]
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        return encode_prompt(self._base.tokenizer, [{"role": "user", "content": prompt}])
+
+
+def reply_ids(base: BaseModel, strings: Sequence[str]) -> list[list[int]]:
+    """Token ids of each string as an assistant's whole message, its end-of-turn token included."""
+    ids = []
+    for string in strings:
+        _, reply = encode_example(base.tokenizer, Example("judge", "?", string))
+        alone = encode(base.tokenizer, string)
+        if reply[-len(alone) :] == alone:  # the template does not end a turn
+            reply.append(int(base.tokenizer.eos_token_id))
+        ids.append(reply)
+    return ids
 
 
 class TreeScorer:
@@ -102,7 +171,7 @@ class TreeScorer:
         shared: Token ids that prompts begin with; read once. A prompt that begins otherwise is read whole.
 
     Raises:
-        UserError: The model's attention cannot be told who sees whom.
+        UserError: The model's attention takes no mask of its own.
     """
 
     def __init__(self, model: Any, tree: StringTree, shared: Sequence[int]) -> None:
@@ -115,8 +184,8 @@ class TreeScorer:
         kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
         if attention not in _ATTENTIONS or kinds:
             raise UserError(
-                f"model {config.model_type}: attention '{attention}' {sorted(kinds) or ''} cannot score strings as a tree; "
-                f"accepted: a plain transformer with attention {' or '.join(_ATTENTIONS)}"
+                f"model {config.model_type}: attention '{attention}' {sorted(kinds) or ''} cannot score strings as a "
+                f"tree; accepted: a plain transformer with attention {' or '.join(_ATTENTIONS)}"
             )
         windows = (getattr(config, "max_position_embeddings", None), getattr(config, "sliding_window", None))
         reach = 1 + max(tree.depths, default=-1) + len(tree.forced)

@@ -5,13 +5,15 @@ findings = check_versions(submission, expected)
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from functools import cache
 
 from turncoat.data.fetch import without_fetching
 from turncoat.errors import UserError
+from turncoat.judges.embedded.judge import rubric_of
+from turncoat.judges.prompted.local import PROTOCOL
+from turncoat.judges.prompted.openai import PROTOCOLS
+from turncoat.judges.rubrics import PUBLISHED_PAIRS, rubric_pair
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.reading.findings import Finding, shown
 from turncoat.leaderboard.validation.expected import ExpectedRows
@@ -49,14 +51,9 @@ def known_rubrics(judge: str) -> tuple[str, ...]:
     """
     kind = re.split(r"[:-]", judge)[0]
     if kind == "embedded":
-        return (re.escape(embedded_rubric()),)
+        return (re.escape(rubric_of()),)
     if kind not in ("local", "openai"):
         return ()
-    from turncoat.judges.prompted.local_judge import PROTOCOL
-    from turncoat.judges.prompted.openai import PROTOCOLS
-    from turncoat.judges.published_rubrics import PUBLISHED_PAIRS
-    from turncoat.judges.rubrics import rubric_pair
-
     protocols = (PROTOCOL,) if kind == "local" else tuple(PROTOCOLS)
     found = [re.escape(rubric_pair("alignment").id(protocol)) for protocol in protocols]
     for name, protocol in PUBLISHED_PAIRS.items():
@@ -68,14 +65,3 @@ def known_rubrics(judge: str) -> tuple[str, ...]:
         except UserError:
             found.append(rf"{re.escape(name)}@[0-9a-f]{{12}}")
     return tuple(found)
-
-
-@cache
-def embedded_rubric() -> str:
-    """The rubric of the embedded judge that ships, as `EmbeddedJudge` names it, without loading a model."""
-    from turncoat.judges.embedded.factory import WEIGHTS
-
-    card = json.loads((WEIGHTS / "card.json").read_text(encoding="utf-8"))
-    found = hashlib.sha256((WEIGHTS / "weights.safetensors").read_bytes())
-    found.update(json.dumps(card["maps"], sort_keys=True).encode())
-    return f"distilled@{found.hexdigest()[:12]}"

@@ -27,11 +27,10 @@ from scipy.stats import rankdata
 
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import UserError
-from turncoat.judges.embedded.card import write_card
-from turncoat.judges.embedded.factory import BASE
-from turncoat.judges.embedded.judge import EmbeddedJudge
+from turncoat.judges.embedded.judge import BASE, EmbeddedJudge
 from turncoat.judges.embedded.reader import EmbeddedReader, ReaderConfig
 from turncoat.store import file_digest
+from turncoat.tools.embedded_judge.card import write_card
 from turncoat.tools.embedded_judge.data import FOLDS, JUDGEMENTS_SHA256, Judged, draw, load_judgements, sample_evenly
 
 BATCH = 16

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turncoat.judges.calibration.card import COHERENT_ABOVE, calibration_card
+from turncoat.judges.embedded.judge import apply_map
 
 KNOTS = 60
 FAILURES = 12  # shown for each test
@@ -45,11 +45,6 @@ def quantile_map(raw: Floats, reference: Floats, knots: int = KNOTS) -> dict[str
     y = np.concatenate([[0.0], np.quantile(reference, at), [100.0]])
     x, index = np.unique(np.round(x, 4), return_index=True)
     return {"raw": x.tolist(), "score": np.round(np.maximum.accumulate(y[index]), 3).tolist()}
-
-
-def apply_map(raw: Floats | Sequence[float], knots: dict[str, list[float]]) -> Floats:
-    """Final scores, 0..100, of raw ones."""
-    return np.interp(np.asarray(raw, dtype=np.float64), knots["raw"], knots["score"])
 
 
 def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None = None) -> dict[str, Any]:
