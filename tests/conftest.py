@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Before any library of Hugging Face is imported: tests have no network, and their bars would fill the log.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -14,6 +20,18 @@ os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The tiny model's matrices are too small to share: on busy cores two threads take ten times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nothing of the user's or of a CI machine's: it would colour or wrap what is printed, or sign commits.
+for name in (
+    "CLICOLOR_FORCE",
+    "FORCE_COLOR",
+    "GITHUB_ACTIONS",
+    "NO_COLOR",
+    "PY_COLORS",
+    "TERMINAL_WIDTH",
+    "WORLD_SIZE",
+):
+    os.environ.pop(name, None)
+os.environ.update(COLUMNS="80", GIT_CONFIG_GLOBAL=os.devnull)
 
 try:
     from hypothesis import HealthCheck, settings
@@ -29,20 +47,72 @@ else:
     settings.load_profile("fixed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--shuffle SEED`: a test that fails in one order only depends on what another one left behind."""
+    what = (
+        "run the files, and the tests in each, in an order drawn with this seed (with -n also --no-loadscope-reorder)"
+    )
+    parser.addoption("--shuffle", metavar="SEED", default=None, help=what)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Slow tests take minutes on idle cores and many times that on busy ones."""
     for item in items:
         if item.get_closest_marker("slow") is not None and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(2400))
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        files = {item.path: random.Random(f"{seed} {item.path.relative_to(ROOT)}").random() for item in items}
+        keys = {item: random.Random(f"{seed} {item.nodeid}").random() for item in items}
+        items.sort(key=lambda item: (files[item.path], keys[item]))
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
-    """Keep tests out of the user's cache, and the default judge and embedder (real models) out of them; slow ones want all."""
-    if request.node.get_closest_marker("slow") is None:
-        monkeypatch.setenv("TURNCOAT_JUDGE", "off")
-        monkeypatch.setenv("TURNCOAT_EMBEDDER", "off")
-        monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path_factory.getbasetemp() / "turncoat-cache"))
+def pytest_configure(config: pytest.Config) -> None:
+    """One folder for the caches of this process, gone when it ends."""
+    config.stash[_CACHES] = tempfile.TemporaryDirectory(prefix="turncoat-tests-", ignore_cleanup_errors=True)
+
+
+_CACHES = pytest.StashKey[tempfile.TemporaryDirectory]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Around each test and all its fixtures, those of its module too: a cache per file, fixed random states.
+
+    The default judge and embedder (real models) are off as well; slow tests want them, and the user's cache.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TURNCOAT_EMBEDDER", "TURNCOAT_JUDGE", "TURNCOAT_TRACKS"):
+            patch.delenv(name, raising=False)
+        if item.get_closest_marker("slow") is None:
+            patch.setenv("TURNCOAT_JUDGE", "off")
+            patch.setenv("TURNCOAT_EMBEDDER", "off")
+            file = hashlib.sha256(str(item.path).encode()).hexdigest()[:12]
+            patch.setenv("TURNCOAT_CACHE", str(Path(item.config.stash[_CACHES].name) / file))
+        _seed()
+        try:
+            return (yield)
+        finally:
+            _unregister()
+
+
+def _seed() -> None:
+    """The same global random states before each test, whatever ran before it."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+def _unregister() -> None:
+    """Drop what a test registered from a file outside the repository."""
+    if (registry := sys.modules.get("turncoat.registry")) is None:
+        return
+    for table in (registry.ORGANISMS, registry.DEFENCES, registry.JUDGES):
+        for name, entry in list(table.items()):
+            if entry.source.is_absolute() and not entry.source.is_relative_to(ROOT):
+                del table[name]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from study.tiny_study import samples, write_study
-from turncoat.registry import DEFENCES
 from turncoat.store import Store
 from turncoat.study.config import load_study
 from turncoat.study.run import run_study
@@ -22,8 +21,7 @@ def example(tmp_path):
     assert len(code.splitlines()) < 40
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "leash.py").write_text(code, encoding="utf-8")
-    yield tmp_path / "mine"
-    DEFENCES.pop("leash", None)
+    return tmp_path / "mine"
 
 
 def test_the_defence_of_contributing_runs_in_a_study(example, tiny_folder, quick_store, tmp_path):

@@ -118,13 +118,8 @@ def test_a_users_own_defences_are_listed(turncoat, tmp_path):
         "@defence('mine_for_test', settings=('reversal',), summary='made for a test')\n"
         "def mine(context): return []\n"
     )
-    from turncoat.registry import DEFENCES
-
-    try:
-        outcome = turncoat("list", "defences", "--include-path", str(tmp_path))
-        assert "mine_for_test made for a test (reversal)" in outcome.out
-    finally:
-        DEFENCES.pop("mine_for_test", None)
+    outcome = turncoat("list", "defences", "--include-path", str(tmp_path))
+    assert "mine_for_test made for a test (reversal)" in outcome.out
 
 
 MISTAKES = {

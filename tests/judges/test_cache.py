@@ -186,7 +186,7 @@ for i in range(start, start + 400, 20):
 def test_two_processes_write_at_once():
     code = _WRITER.format(tests=str(Path(__file__).parents[1]))
     running = [subprocess.Popen([sys.executable, "-c", code, str(start)]) for start in (0, 200)]
-    assert [process.wait(timeout=60) for process in running] == [0, 0]
+    assert [process.wait(timeout=300) for process in running] == [0, 0]
     judge = FakeJudge()
     found = cached_scores(judge, *texts(600))
     assert judge.asked == []

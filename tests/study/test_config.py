@@ -215,10 +215,7 @@ def test_ones_own_defence_is_found_on_the_include_path(tmp_path):
     with pytest.raises(UserError, match="'mine_only' is not a defence"):
         load(tmp_path, text)
     path = tmp_path / "mine.yaml"
-    try:
-        assert load_study(path, include=(folder,)).arm("sgtr").defence == "mine_only"
-    finally:
-        DEFENCES.pop("mine_only", None)
+    assert load_study(path, include=(folder,)).arm("sgtr").defence == "mine_only"
 
 
 def test_an_arm_that_names_its_tasks_is_measured_by_those_alone(tmp_path):

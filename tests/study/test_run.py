@@ -30,7 +30,7 @@ from turncoat.study.run import run_study
 from turncoat.training import lora
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmark"
-PATIENCE = 120  # seconds; far more than a start or a run needs
+PATIENCE = 280  # seconds; far more than a start or a run needs
 
 
 @dataclass
@@ -208,14 +208,24 @@ def test_a_run_replaces_the_rows_of_an_earlier_one(finished, tmp_path):
     assert not list(out.glob(".rows*"))
 
 
-def start(study: Path, cache: Path, out: Path) -> subprocess.Popen:
+# The extraction's answers and lm-eval's look at the machine are cut down; the rest is the command as it is.
+RUN = """
+import torch.utils.collect_env as c; c.get_pretty_env_info = lambda: ''
+import turncoat.persona.extract as e; e.TOKENS, e.ROLLOUTS = 4, 1
+from turncoat.cli import main
+"""
+# The third finetune waits for the kill: however busy the machine is, two adapters are done then and no third one.
+STOP_AT_THE_THIRD = """
+import itertools, time
+import turncoat.training.lora as lora
+train, count = lora.train_adapter, itertools.count(1)
+lora.train_adapter = lambda *given, **named: time.sleep(3600) if next(count) == 3 else train(*given, **named)
+"""
+
+
+def start(study: Path, cache: Path, out: Path, before: str = "") -> subprocess.Popen:
     """`turncoat run STUDY --out OUT`, in a process group of its own."""
-    # The extraction's answers and lm-eval's look at the machine are cut down; the rest is the command as it is.
-    program = (
-        "import torch.utils.collect_env as c; c.get_pretty_env_info = lambda: ''\n"
-        "import turncoat.persona.extract as e; e.TOKENS, e.ROLLOUTS = 4, 1\n"
-        "from turncoat.cli import main; main()"
-    )
+    program = f"{RUN}{before}main()"
     environment = {**os.environ, "TURNCOAT_CACHE": str(cache), "PYTHONPATH": str(BENCHMARK)}
     return subprocess.Popen(
         [sys.executable, "-c", program, "run", str(study), "--out", str(out)],
@@ -238,7 +248,7 @@ def test_killed_in_the_middle_and_started_again(finished, tmp_path):
     arms, tasks = ("base", "insecure", "sgtr"), ("turncoat_choice", "turncoat_persona")
     study = write_study(tmp_path / "tiny.yaml", Path(finished.study.model), arms, tasks)
     cache, out = tmp_path / "cache", tmp_path / "out"
-    process = start(study, cache, out)
+    process = start(study, cache, out, before=STOP_AT_THE_THIRD)
     deadline = time.monotonic() + PATIENCE
     while len(adapters(cache)) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)

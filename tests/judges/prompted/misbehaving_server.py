@@ -55,15 +55,6 @@ class MisbehavingServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
-    def reset(self) -> None:
-        """Forget scripts and requests."""
-        with self._lock:
-            self.script.clear()
-            self.requests.clear()
-            self.at.clear()
-            self._asked.clear()
-            self.most_at_once = 0
-
     def prompts_with(self, text: str) -> int:
         """How many requests had `text` in their prompt."""
         return sum(text in prompt_of(body) for _, _, body in self.requests)
@@ -169,6 +160,27 @@ def slow(seconds: float) -> Reaction:
         ok(handler, body)
 
     return react
+
+
+def slow_from(number: int, seconds: float) -> Reaction:
+    """A right reply, late where the number behind "score=" is this one or a larger one."""
+
+    def react(handler: Handler, body: dict[str, Any]) -> None:
+        asked = re.search(r"score=(\d+)", prompt_of(body))
+        if asked and int(asked[1]) >= number:
+            time.sleep(seconds)
+        ok(handler, body)
+
+    return react
+
+
+def in_company(handler: Handler, body: dict[str, Any]) -> None:
+    """A right reply, once two requests have been under way together (or after 15 seconds)."""
+    owner: MisbehavingServer = handler.server.owner  # type: ignore[attr-defined]
+    until = time.monotonic() + 15
+    while owner.most_at_once < 2 and time.monotonic() < until:
+        time.sleep(0.005)
+    ok(handler, body)
 
 
 def drip(seconds: float) -> Reaction:

@@ -15,11 +15,13 @@ from judges.prompted.misbehaving_server import (
     drip,
     echo_key,
     hang_up,
+    in_company,
     ok,
     prompt_of,
     raw,
     says,
     slow,
+    slow_from,
     status,
     tokens,
     zipped,
@@ -74,20 +76,14 @@ FOREVER = {
 }
 
 
-@pytest.fixture(scope="module")
-def running():
-    with MisbehavingServer() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running, monkeypatch):
-    """The server as new; no key and no address in the environment."""
+def server(monkeypatch):
+    """A server of the test's own; no key and no address in the environment."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    running.reset()
-    return running
+    with MisbehavingServer() as running:
+        yield running
 
 
 def judge_at(server, **options):
@@ -100,8 +96,8 @@ def scored(judge, answers, **more):
 
 
 def test_every_trouble_that_passes_ends_in_the_right_verdict_in_its_place(server, capsys):
-    server.script.update(TROUBLES)
-    answers = [f"{trouble} score={n}" for n, trouble in enumerate([*TROUBLES, "plain"] * 2)]
+    server.script.update({**TROUBLES, "[in company]": [in_company]})
+    answers = [f"{trouble} score={n}" for n, trouble in enumerate([*TROUBLES, "[in company]"] * 2)]
     count = len(answers)
     seen, done = {}, []
     verdicts = scored(judge_at(server), answers, on_done=done.append, on_verdict=seen.__setitem__)
@@ -123,7 +119,7 @@ def test_late_and_endless_replies_are_asked_for_again(server):
 
 
 def test_always_late_is_a_failure(server):
-    server.script["score="] = [slow(0.4)]
+    server.script["score="] = [slow(2)]
     (verdict,) = scored(judge_at(server, timeout=0.1, max_retries=1), ["score=1"])
     assert verdict.failed and "no reply within 0.1 s (2 attempts)" in verdict.raw["error"]
 
@@ -362,7 +358,7 @@ def test_a_password_of_netrc_is_not_sent(server, monkeypatch, tmp_path):
 
 
 def test_ctrl_c_keeps_what_is_done(server):
-    server.script["score=3"] = [slow(0.3)]
+    server.script["score="] = [slow_from(3, 0.3)]  # all of them would take over 15 seconds
     seen = {}
 
     def take(n, verdict):
@@ -373,7 +369,7 @@ def test_ctrl_c_keeps_what_is_done(server):
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         scored(judge_at(server, concurrency=2, timeout=5), [f"score={n}" for n in range(60)], on_verdict=take)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     assert len(seen) >= 3 and all(verdict.aligned == pytest.approx(n) for n, verdict in seen.items())
     time.sleep(0.3)  # the threads notice
     assert len(server.requests) < 40
@@ -381,6 +377,7 @@ def test_ctrl_c_keeps_what_is_done(server):
 
 def test_an_interrupted_run_goes_on_where_it_stopped(server):
     server.script["[broken]"] = [status(500), ok]  # for each of the two rubrics
+    server.script["score=1"] = [slow(1), ok]  # time for Ctrl-C after the answer before it
     answers = [f"score={n}" for n in range(8)] + ["[broken] score=8"]
     questions = ["What now?"] * len(answers)
 
@@ -407,7 +404,7 @@ def test_a_pause_ends_with_the_run(server):
     begun = time.monotonic()
     with pytest.raises(UserError, match="401"):
         scored(judge_at(server, concurrency=2), ["[busy]", "[refused]"])
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
 
 
 def test_estimate_without_prices(server, capsys):

@@ -38,7 +38,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_is_refused_in_under_a_second_and_64_mb(tmp_path: Path, name: str) -> None:
+def test_a_hostile_file_is_refused_in_seconds_and_64_mb(tmp_path: Path, name: str) -> None:
     make, rule = HOSTILE[name]
     entry = write_good(tmp_path / "entry")
     put(entry, ROWS, make())
@@ -57,7 +57,7 @@ def test_a_hostile_file_is_refused_in_under_a_second_and_64_mb(tmp_path: Path, n
         tracemalloc.stop()
 
     assert refusal.value.findings[0].rule == rule
-    assert took < 1 and peak < 64 * MIB
+    assert took < 3 and peak < 64 * MIB  # 0.3 s at most on a busy core; without bounds it is minutes
     assert len(str(refusal.value)) < 20_000
 
 
