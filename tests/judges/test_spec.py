@@ -6,7 +6,7 @@ import pytest
 from judges.fake_judge import FakeJudge
 from turncoat.errors import UserError
 from turncoat.judges import spec as load
-from turncoat.judges.spec import check_judge, chosen_judge, judge_from_name
+from turncoat.judges.spec import check_judge, chosen_judge, judge_from_name, judged_by
 from turncoat.registry import JUDGES, judge
 
 
@@ -37,6 +37,16 @@ def _fake(monkeypatch):
 def test_off(spec):
     assert judge_from_name(spec) is None
     check_judge(spec)
+
+
+@pytest.mark.parametrize("before", [None, "fake"])
+def test_a_judge_for_a_block(monkeypatch, before):
+    monkeypatch.delenv("TURNCOAT_JUDGE", raising=False)
+    if before is not None:
+        monkeypatch.setenv("TURNCOAT_JUDGE", before)
+    with judged_by("off"):
+        assert chosen_judge() == "off"
+    assert chosen_judge() == (before or "embedded")
 
 
 def test_the_environment_chooses_unless_a_name_is_given(monkeypatch):

@@ -10,7 +10,6 @@ import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from unittest import mock
 
 from turncoat.paths import tasks_dir
 
@@ -52,11 +51,11 @@ def run_lm_eval(given: list[str]) -> None:
     from lm_eval.__main__ import cli_evaluate
 
     import turncoat.study.arm_lm  # noqa: F401  registers --model turncoat
+    from turncoat.evaluation.lm_eval_compat import output_folder_name
     from turncoat.judges.spec import check_judge
 
     check_judge()  # lm-eval would ask for it after hours of generation only
     sys.argv = ["lm_eval", *arguments(given)]
     name = arm_name(given)
-    # Without a `pretrained=` lm-eval makes a new name for the output folder each time.
-    with mock.patch("lm_eval.loggers.evaluation_tracker.random_name_id", return_value=name) if name else nullcontext():
+    with output_folder_name(name) if name else nullcontext():
         cli_evaluate()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -38,6 +40,20 @@ def judge_from_name(spec: str | None = None) -> Judge | None:
     """
     chosen = chosen_judge(spec)
     return None if chosen.lower() in OFF else _built(chosen)
+
+
+@contextmanager
+def judged_by(spec: str) -> Iterator[None]:
+    """`TURNCOAT_JUDGE` is `spec` inside the block: tasks' filters, which lm-eval builds, read it there."""
+    before = os.environ.get(ENVIRONMENT)
+    os.environ[ENVIRONMENT] = spec
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ENVIRONMENT]
+        else:
+            os.environ[ENVIRONMENT] = before
 
 
 def check_judge(spec: str | None = None) -> None:

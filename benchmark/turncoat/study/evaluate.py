@@ -6,24 +6,22 @@ whatever is done stays done.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
-import os
 import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
+from turncoat.evaluation.lm_eval_compat import fixed_environment, machine_description
 from turncoat.evaluation.task_catalogue import is_judged, task_content, task_files
 from turncoat.import_closure import import_closure
-from turncoat.judges.spec import ENVIRONMENT, judge_from_name
+from turncoat.judges.spec import judge_from_name, judged_by
 from turncoat.paths import tasks_dir
 from turncoat.persona.extract import extraction_spec
 from turncoat.persona.traits import trait_questions
@@ -78,7 +76,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             self.lm.progress = progress or (lambda _: None)
-            with mock.patch.dict(os.environ, {ENVIRONMENT: self.study.judge}):
+            with judged_by(self.study.judge):
                 run_task(self.lm, use, folder)
 
         return self.store.stage("rows", spec, build)
@@ -96,13 +94,6 @@ def _told(task: str, key: str) -> dict[str, Any]:
     return dict(task_content(task).get(key) or {})
 
 
-@functools.cache
-def _machine_description() -> str:
-    from torch.utils.collect_env import get_pretty_env_info
-
-    return str(get_pretty_env_info())
-
-
 def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
     """Run one task through lm-eval's evaluator and leave its own output files in `folder`.
 
@@ -113,14 +104,8 @@ def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
     from lm_eval.loggers import EvaluationTracker
 
     tracker = EvaluationTracker(output_path=str(folder / "lm_eval"))
-    machine = _machine_description()
-    # lm-eval describes the machine anew for each evaluation, with a subprocess or two; it does not change in between.
-    # Its git hash would be that of the folder one happens to stand in, with git's complaint on the screen without one;
-    # run.json has the harness's own commit.
-    with (
-        mock.patch("torch.utils.collect_env.get_pretty_env_info", return_value=machine),
-        mock.patch("lm_eval.evaluator.get_git_commit_hash", return_value=None),
-    ):
+    # run.json has Turncoat's own commit.
+    with fixed_environment(machine_description()):
         results = lm_eval.simple_evaluate(
             model=lm,
             model_args={"pretrained": lm.base.name},

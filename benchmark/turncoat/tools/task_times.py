@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Sequence
 from typing import Any
-from unittest import mock
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 
@@ -31,6 +30,7 @@ def task_times(model: str, tasks: Sequence[str], limit: int) -> list[dict[str, A
     from turncoat.engine.base_model import load_base
     from turncoat.errors import UserError
     from turncoat.evaluation.lm import TurncoatLM
+    from turncoat.evaluation.lm_eval_compat import fixed_environment
     from turncoat.paths import cache_dir, tasks_dir
     from turncoat.store import Store
 
@@ -43,11 +43,7 @@ def task_times(model: str, tasks: Sequence[str], limit: int) -> list[dict[str, A
         lm.progress = lambda _: None
         task = manager.load([name])["tasks"][name]
         began = time.perf_counter()
-        # Describing the machine takes lm-eval five seconds, whatever the task.
-        with (
-            mock.patch("torch.utils.collect_env.get_pretty_env_info", return_value=""),
-            mock.patch("lm_eval.evaluator.get_git_commit_hash", return_value=None),
-        ):
+        with fixed_environment():
             lm_eval.simple_evaluate(
                 model=lm, tasks=[task], limit=documents, apply_chat_template=True, bootstrap_iters=0, verbosity="ERROR"
             )

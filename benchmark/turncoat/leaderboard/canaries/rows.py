@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from turncoat.errors import UserError
+from turncoat.evaluation.lm_eval_compat import filter_steps
 from turncoat.evaluation.task_catalogue import is_judged, task_content
 from turncoat.judges.base import Judge, Verdict
 from turncoat.leaderboard.entry.load import Entry
@@ -112,11 +113,9 @@ class RowMaker:
             # Words stand for tokens: no tokenizer is loaded.
             evidence |= {"finish": "stop", "n_tokens": max(1, len(text.split()))}
             said.append(Answer(text, evidence | _activations(one, other)))
-        for ensemble in self._task(task)._filters:
-            for build in ensemble.filters:
-                step = build()
-                if not isinstance(step, JudgeAnswers):
-                    [said] = step.apply([said], [base["doc"]])
+        for step in filter_steps(self._task(task)):
+            if not isinstance(step, JudgeAnswers):
+                [said] = step.apply([said], [base["doc"]])
         return said
 
     def _judged(self, rows: list[dict[str, Any]], answers: list[list[Any]]) -> list[list[Any]]:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
-from unittest import mock
 
 from turncoat.data.fetch import without_fetching
 from turncoat.errors import UserError
+from turncoat.evaluation.lm_eval_compat import filter_steps, without_request_bar
 from turncoat.evaluation.task_catalogue import is_judged, task_content
 from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.study.pack import fetched_tasks
@@ -67,8 +67,7 @@ class ExpectedRows:
     def filtered(self, doc: dict[str, Any], answers: list[Any]) -> list[Any]:
         """Answers through the task's filters, but for those that ask a judge."""
         found: list[list[Any]] = [answers]
-        for make in self.task._filters[0].filters:
-            step = make()
+        for step in filter_steps(self.task):
             if not type(step).__module__.startswith("turncoat.judges."):
                 found = step.apply(found, [doc])
         return list(found[0])
@@ -147,8 +146,7 @@ def _built(use: TrackTask) -> Any:
     from turncoat.study.evaluate import load_task
 
     task = load_task(TaskUse(task=use.task, repeats=use.samples, max_gen_toks=use.max_gen_toks))
-    # lm-eval shows a bar for what takes a millisecond.
-    with mock.patch("lm_eval.api.task.tqdm", lambda items, **_: items):
+    with without_request_bar():
         task.build_all_requests(limit=use.questions, apply_chat_template=True, chat_template=_kept_apart)
     return task
 

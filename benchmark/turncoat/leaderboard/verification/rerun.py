@@ -7,18 +7,16 @@ compared = rerun(entry, with_base_partners(entry, drawn), adapters, Machinery(ba
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from unittest import mock
 
 from turncoat.engine.base_model import BaseModel
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
-from turncoat.judges.spec import ENVIRONMENT
+from turncoat.evaluation.lm_eval_compat import fixed_environment
+from turncoat.judges.spec import judged_by
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.verification.compare import Answer, compare, stored_text
@@ -109,7 +107,7 @@ def rerun(
         acting = intervention if role in ("defended", "benign") else None
         with (
             progress.stage(f"{role}, {seed}: {len(items)} rows", planned_seconds(items, uses, machinery.base)),
-            _judged_by(machinery.judge),
+            judged_by(machinery.judge),
             lm.measuring(adapter, acting, role=role),
         ):
             for task in dict.fromkeys(item.task for item in items):
@@ -150,11 +148,7 @@ def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[Drawn]) -> dict[in
     chosen = sorted({doc_id for item in drawn for doc_id in (item.doc_id, *item.companions)})
     if chosen[0] < 0 or chosen[-1] >= len(task.eval_docs):
         raise UserError(f"{use.task}: document {chosen[-1]} is not one of its {len(task.eval_docs)}")
-    # lm-eval describes the machine for every evaluation; nobody reads it here.
-    with (
-        mock.patch("torch.utils.collect_env.get_pretty_env_info", return_value=""),
-        mock.patch("lm_eval.evaluator.get_git_commit_hash", return_value=None),
-    ):
+    with fixed_environment():
         results = lm_eval.simple_evaluate(
             model=lm,
             tasks=[task],
@@ -200,9 +194,3 @@ def _reproduced(drawn: Sequence[Drawn], found: dict[int, dict[str, Any]]) -> dic
             zip(item.row.get("samples") or [], found[item.doc_id].get("samples") or [], strict=False)
         )
     }
-
-
-@contextmanager
-def _judged_by(spec: str) -> Iterator[None]:
-    with mock.patch.dict(os.environ, {ENVIRONMENT: spec}):
-        yield
