@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from turncoat.commands.statistics.calibrate import BEGIN, END, replaced
 from turncoat.errors import UserError
 from turncoat.tools import calibrate
 from turncoat.tools.calibrate import TESTS, Null, calibration, markdown_table, simulate, verdicts
+from turncoat.tools.calibration_page import BEGIN, END, replaced
 
 
 def test_the_null_has_the_variances_and_means_that_it_names() -> None:

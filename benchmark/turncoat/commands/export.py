@@ -1,4 +1,4 @@
-"""`turncoat export`: an arm as a folder that an unmodified `lm_eval --model hf` measures. `cli.py` registers the function."""
+"""`turncoat export`: an arm as a folder that an unmodified `lm_eval --model hf` measures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.commands.printing import note
 from turncoat.errors import UserError
 
 FORMS = ("peft", "merged", "steered")  # as in training/export.py, which imports torch
@@ -22,15 +22,12 @@ def export(
             help="STUDY/ARM/SEED, or key=value,... with pretrained, organism, defence, setting, seed, ...",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
     to: Annotated[
         str,
         typer.Option(help="peft: the adapter. merged: base and adapter as one model. steered: an arm that is steered."),
     ] = "peft",
-    include_path: Annotated[
-        list[Path] | None,
-        typer.Option("--include-path", help="Folder with your own defence files; may be given several times."),
-    ] = None,
+    include_path: IncludePath = None,
 ) -> None:
     """Write an arm as a folder that plain lm_eval measures; what is not trained yet is trained first.
 
@@ -47,14 +44,11 @@ def export(
     from turncoat.study.training_bar import TrainingBar
     from turncoat.training.export.export import export_arm
 
+    include = plug_ins(include_path)
     with TrainingBar() as bar:
-        found = find_arm(arm, progress=bar.step, said=bar.say, include=tuple(include_path or ()))
-    written = export_arm(
-        found.base, found.adapter, found.intervention, to=to, out=out, name=found.name, facts=found.facts
-    )
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        Text(f"{found.name}: written to {out}; measure it with")
-    )
+        one = find_arm(arm, progress=bar.step, said=bar.say, include=include)
+    written = export_arm(one.base, one.adapter, one.intervention, to=to, out=out, name=one.name, facts=one.facts)
+    note(f"{one.name}: written to {out}; measure it with")
     print(
         f"lm_eval --model hf --model_args {written.model_args} --include_path $(turncoat tasks-path) "
         "--tasks turncoat_choice --apply_chat_template --batch_size 16"

@@ -1,25 +1,58 @@
-"""Everything that can be named, with one line each: what `turncoat list` shows."""
+"""`turncoat list`: everything that can be named, one line each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-import yaml
+import typer
+from rich.console import Console
+from rich.table import Table
 
-from turncoat.data.registry_models import REGISTRY_EMBEDDERS, REGISTRY_MODELS
-from turncoat.evaluation.task_catalogue import task_names, task_summary
-from turncoat.paths import studies_dir
-from turncoat.persona.traits import trait_names
-from turncoat.registry import DEFENCES, JUDGES, ORGANISMS, discover
+from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.errors import UserError
 
 
-def everything(include: tuple[Path, ...] = ()) -> dict[str, dict[str, str]]:
+def list_names(
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="tasks, defences, organisms, judges, models, embedders, ... (the titles below)."),
+    ] = None,
+    include_path: IncludePath = None,
+) -> None:
+    """Show what there is, one line each.
+
+    Example: turncoat list defences
+    """
+    kinds = everything(include_path)
+    if kind is not None and kind not in kinds:
+        raise UserError(f"'{kind}' cannot be listed; accepted: {', '.join(kinds)}")
+    console = Console()
+    for name in [kind] if kind else kinds:
+        table = Table(title=name, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, style="bold")
+        table.add_column()
+        for entry, summary in kinds[name].items():
+            table.add_row(entry, summary)
+        console.print(table)
+
+
+def everything(include_path: Sequence[Path] | None = None) -> dict[str, dict[str, str]]:
     """Names and summaries by kind.
 
     Args:
-        include: Folders with the user's own defences.
+        include_path: Folders with the user's own plug-ins.
     """
-    discover(include)
+    import yaml
+
+    from turncoat.data.registry_models import REGISTRY_EMBEDDERS, REGISTRY_MODELS
+    from turncoat.evaluation.task_catalogue import task_names, task_summary
+    from turncoat.paths import studies_dir
+    from turncoat.persona.traits import trait_names
+    from turncoat.registry import DEFENCES, JUDGES, ORGANISMS
+
+    plug_ins(include_path)
     return {
         "tasks": {name: task_summary(name) for name in task_names()},
         "defences": {

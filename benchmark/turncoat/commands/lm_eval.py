@@ -1,4 +1,4 @@
-"""The `lm_eval` command line with our model type registered and our tasks on its path.
+"""`turncoat lm-eval`: the `lm_eval` command line with our model type registered and our tasks on its path.
 
 lm-eval 0.4 reads no entry points, so its own `lm_eval` cannot know `--model turncoat`; this is the same program, started
 after the registration.
@@ -11,39 +11,19 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import typer
+
 from turncoat.paths import tasks_dir
 
 _SUBCOMMANDS = ("run", "ls", "validate")
 
 
-def arguments(given: list[str]) -> list[str]:
-    """lm_eval's arguments: our tasks are found, and chat models get their chat template, unless said otherwise."""
-    result = list(given)
-    wants_help = not result or result[-1] in ("-h", "--help")
-    if wants_help:
-        return result
-    if not any(a == "--include_path" or a.startswith("--include_path=") for a in result):
-        result += ["--include_path", str(tasks_dir())]
-    runs = result[0] not in _SUBCOMMANDS or result[0] == "run"
-    if (
-        runs
-        and not any(a.startswith("--apply_chat_template") for a in result)
-        and not any(a == "--config" or a.startswith("--config=") for a in result)
-    ):
-        result += ["--apply_chat_template"]
-    return result
+def lm_eval(context: typer.Context) -> None:
+    """The lm_eval command with `--model turncoat` and our tasks registered; all its options work.
 
-
-def arm_name(given: list[str]) -> str:
-    """What to call an arm that is named by its study, such as "demo-sgtr-0"; empty for a model with a name of its own."""
-    text = " ".join(given)
-    told = {
-        key: re.search(rf"(?<![\w-]){key}=([^,\s]+)", text) for key in ("study", "arm", "seed", "pretrained", "peft")
-    }
-    if told["pretrained"] or told["peft"] or not (told["study"] and told["arm"]):
-        return ""
-    seed = told["seed"][1] if told["seed"] else "0"
-    return f"{Path(told['study'][1]).stem}-{told['arm'][1]}-{seed}"
+    Example: turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m --tasks turncoat_choice
+    """
+    run_lm_eval(context.args)
 
 
 def run_lm_eval(given: list[str]) -> None:
@@ -59,3 +39,34 @@ def run_lm_eval(given: list[str]) -> None:
     name = arm_name(given)
     with output_folder_name(name) if name else nullcontext():
         cli_evaluate()
+
+
+def arguments(given: list[str]) -> list[str]:
+    """lm_eval's arguments: our tasks are found, and chat models get their chat template, unless said otherwise."""
+    result = list(given)
+    wants_help = not result or result[-1] in ("-h", "--help")
+    if wants_help:
+        return result
+
+    def has(option: str) -> bool:
+        return any(argument == option or argument.startswith(f"{option}=") for argument in result)
+
+    if not has("--include_path"):
+        result += ["--include_path", str(tasks_dir())]
+    runs = result[0] not in _SUBCOMMANDS or result[0] == "run"
+    if runs and not has("--apply_chat_template") and not has("--config"):
+        result += ["--apply_chat_template"]
+    return result
+
+
+def arm_name(given: list[str]) -> str:
+    """The name of an arm that is given by its study, such as "demo-sgtr-0"; empty for a model with a name of its own."""
+    text = " ".join(given)
+
+    def value(key: str) -> str:
+        match = re.search(rf"(?<![\w-]){key}=([^,\s]+)", text)
+        return match[1] if match else ""
+
+    if value("pretrained") or value("peft") or not (value("study") and value("arm")):
+        return ""
+    return f"{Path(value('study')).stem}-{value('arm')}-{value('seed') or '0'}"

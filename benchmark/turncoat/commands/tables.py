@@ -1,15 +1,13 @@
-"""`turncoat tables`: every table and figure from rows. `cli.py` registers the function."""
+"""`turncoat tables`: every table and figure from rows."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from turncoat.commands.printing import note
 from turncoat.errors import UserError
 
 
@@ -44,28 +42,32 @@ def tables(
     from turncoat.report.paper.run_rows import find_runs
     from turncoat.report.paper.spec import load_specs
 
-    specs = load_specs(tuple(spec or ()))  # before the rows are read, which takes longer
+    specs = load_specs(tuple(spec or ()))  # mistakes in them are found before the rows are read
     runs = find_runs(folder)
     files = paper_files(runs, specs, png=png)
-    left = sorted(path.name for path in out.glob("*") if path.suffix[1:] in KINDS and path.name not in files)
-    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    extra = sorted(path.name for path in out.glob("*") if path.suffix[1:] in KINDS and path.name not in files)
     if check:
-        wrong = [name for name, data in files.items() if not _holds(out / name, data)]
-        if wrong:
-            notes.print(Text(f"{out}: {len(wrong)} of {len(files)} files are not what the rows give: {_some(wrong)}"))
-        if left:
-            notes.print(Text(f"{out}: no row gives {_some(left)}"))
-        if wrong or left:
-            sys.exit(1)
-        notes.print(Text(f"{out}: all {len(files)} files are what the rows give"))
+        _check(out, files, extra)
         return
     out.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (out / name).write_bytes(data)
-    if left:
-        notes.print(Text(f"left alone, though no row gives it: {_some(left)}"))
-    notes.print(Text(f"{len(files)} files from {len(runs)} run(s); what there is and what is missing:"))
+    if extra:
+        note(f"left alone, though no row gives it: {_some(extra)}")
+    note(f"{len(files)} files from {len(runs)} run(s); what there is and what is missing:")
     print(out / "index.md")
+
+
+def _check(out: Path, files: dict[str, bytes], extra: list[str]) -> None:
+    """Exit with 1 where a file differs from what the rows give, is missing, or comes from no row."""
+    wrong = [name for name, data in files.items() if not _holds(out / name, data)]
+    if wrong:
+        note(f"{out}: {len(wrong)} of {len(files)} files are not what the rows give: {_some(wrong)}")
+    if extra:
+        note(f"{out}: no row gives {_some(extra)}")
+    if wrong or extra:
+        raise typer.Exit(1)
+    note(f"{out}: all {len(files)} files are what the rows give")
 
 
 def _holds(path: Path, data: bytes) -> bool:

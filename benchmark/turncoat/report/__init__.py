@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.content import ArmInfo, Check, MetricInfo, ReportContent, Withheld
 from turncoat.report.figures.overview import figure_png
 from turncoat.report.render.html import render_html

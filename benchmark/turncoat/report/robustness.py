@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from turncoat import formats
 from turncoat.analysis.answers.answer_counts import METRICS, Metric
 from turncoat.analysis.answers.robustness import (
     ContrastSweep,
@@ -24,7 +25,6 @@ from turncoat.analysis.answers.robustness import (
 )
 from turncoat.analysis.answers.selection_bounds import DifferenceBounds, difference_bounds, rate_bounds
 from turncoat.evaluation.task_catalogue import task_files, task_metrics
-from turncoat.report import formats
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import MINUS
 from turncoat.stats.contrasts import CLAIMS, Claim

@@ -12,7 +12,7 @@ from judges.fake_judge import FakeJudge
 from turncoat.analysis.answers.answer_table import read_table, write_table
 from turncoat.analysis.answers.rescore import rescore
 from turncoat.analysis.answers.saved_answers import read_answers
-from turncoat.commands.judge import judge as judge_command
+from turncoat.commands.statistics.judge import judge as judge_command
 from turncoat.errors import UserError
 from turncoat.judges import spec as load
 

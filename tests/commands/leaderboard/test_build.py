@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from leaderboard.board_entries import write
-from turncoat.commands.leaderboard.build import leaderboard_app
+from turncoat import cli
 from turncoat.errors import UserError
 from turncoat.leaderboard.validation import validate
 from typer.testing import CliRunner
@@ -31,7 +31,7 @@ def fill(folder: Path, slugs: tuple[str, ...] = ("none", "good")) -> Path:
 
 
 def run(*arguments: object):
-    return CliRunner().invoke(leaderboard_app, ["build", *map(str, arguments)])
+    return CliRunner().invoke(cli.app, ["leaderboard", "build", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_a_run_is_submitted_and_the_next_commands_are_told(tmp_path, monkeypatch
     assert done.stdout == f"{out}\n"
     rows = sum(file["rows"] for file in json.loads((out / "submission.json").read_text())["rows"].values())
     assert re.search(rf"{rows} rows in 35 files, [\d.]+ (kB|MB)", done.stderr)
-    assert f"turncoat validate {out}" in done.stderr and "pull request" in done.stderr
+    assert f"turncoat leaderboard validate {out}" in done.stderr and "pull request" in done.stderr
     assert asked == [out]
     found.append(Finding("some-rule", "rows/x", fix="mend it so"))
     done = run(*arguments, code=1)
@@ -85,4 +85,4 @@ def test_the_template_is_printed_alone():
 
 def test_help_has_examples():
     text = " ".join(run("--help").stdout.split())
-    assert "turncoat submit runs/leaderboard --arm sgtr" in text and "--lm-eval base=D0" in text
+    assert "turncoat leaderboard submit runs/leaderboard --arm sgtr" in text and "--lm-eval base=D0" in text

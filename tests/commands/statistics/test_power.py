@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import typer
 import yaml
-from turncoat.commands.statistics.calibrate import stats_app
+from turncoat import cli
 from turncoat.commands.statistics.power import power, task_sizes as real_sizes
 from turncoat.errors import UserError
 from turncoat.study.config import load_study
@@ -110,9 +110,9 @@ def test_a_pilot_tells_the_variances(tmp_path: Path) -> None:
 
 def test_more_seeds_lower_what_the_recipe_can_show(tmp_path: Path) -> None:
     study = str(_study(tmp_path / "s.yaml"))
-    few, many = (_records(study, "--seeds", n)["organism", "em_rate_itt"]["detectable"]["recipe"] for n in ("3", "8"))
+    few, many = (_records(study, "--n-seeds", n)["organism", "em_rate_itt"]["detectable"]["recipe"] for n in ("3", "8"))
     assert many["as planned"] < few["as planned"]
-    assert _records(study, "--seeds", "2")["organism", "em_rate_itt"]["detectable"]["recipe"]["as planned"] is None
+    assert _records(study, "--n-seeds", "2")["organism", "em_rate_itt"]["detectable"]["recipe"]["as planned"] is None
 
 
 def test_what_cannot_be_reached_is_said_first(tmp_path: Path) -> None:
@@ -132,7 +132,9 @@ def test_a_study_with_secondary_contrasts_only_is_planned_by_them(tmp_path: Path
     ("changes", "arguments", "message"),
     [
         ({"contrasts": []}, (), "names no contrasts"),
-        ({}, ("--seeds", "0"), "--seeds 0"),
+        ({}, ("--n-seeds", "0"), "--n-seeds 0"),
+        ({}, ("--seeds", "8"), "--seeds 8: a list of training seeds.*--n-seeds 8"),
+        ({}, ("--seeds", "0,1,2"), "--n-seeds 3"),
         ({}, ("--pilot", "nowhere"), "--pilot nowhere: no run folder"),
         ({}, ("--power", "1.5"), "power = 1.5"),
     ],
@@ -151,6 +153,6 @@ def test_the_questions_of_a_task_are_counted(tmp_path: Path) -> None:
 def test_calibrate_is_a_command_of_stats(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("no markers")
-    result = CliRunner().invoke(stats_app, ["calibrate", "--replicates", "1", "--write", str(page)])
+    result = CliRunner().invoke(cli.app, ["stats", "calibrate", "--replicates", "1", "--write", str(page)])
     assert isinstance(result.exception, UserError)
     assert page.read_text() == "no markers"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from rich.console import Console
-from turncoat.report import formats, print_report, write_report
+from turncoat import formats, print_report, write_report
 from turncoat.report.content import ADAPTERS, RECIPE, Check, MetricInfo, ReportContent
 from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, contrast_decimals, estimates_table
 

@@ -1,4 +1,4 @@
-"""`turncoat leaderboard build`: the board's files from its entries. `cli.py` registers the app."""
+"""`turncoat leaderboard build`: the board's files from its entries."""
 
 from __future__ import annotations
 
@@ -8,26 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
-from turncoat.commands.leaderboard.export import export
-from turncoat.commands.library_noise import quiet_libraries
+from turncoat.commands.printing import print_line
 from turncoat.errors import UserError
 
 if TYPE_CHECKING:
     from turncoat.leaderboard.board.build import Built
 
-leaderboard_app = typer.Typer(
-    help="The board: entries of defences, compared by what their rows say.\n\n"
-    "Example: turncoat leaderboard build results/submissions",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
 _DIFF_LINES = 40
 
 
-@leaderboard_app.command()
 def build(
     submissions: Annotated[Path, typer.Argument(help="Folder with one folder per entry.")] = Path(
         "results/submissions"
@@ -45,7 +35,6 @@ def build(
     An invalid entry stops it with all that is wrong, and so does a canary that would be ranked.
     Example: turncoat leaderboard build results/submissions --check
     """
-    quiet_libraries()
     from turncoat.leaderboard.board.build import build_boards, canaries_caught
     from turncoat.leaderboard.board.files import board_files
 
@@ -53,7 +42,7 @@ def build(
     missed = [f"{board.id}: {slug}" for board in built.boards for slug in canaries_caught(board)]
     if missed:
         raise UserError(
-            f"canaries that nothing caught: {', '.join(missed)}. An entry like it would be ranked as a defence: mend the "
+            f"canaries that nothing caught: {', '.join(missed)}. An entry like it would be ranked as a defence: change the "
             "flags (turncoat/leaderboard/ranking/flags.py), not the canary"
         )
     files = board_files(built)
@@ -65,9 +54,6 @@ def build(
         for name, content in files.items():
             (folder / name).write_bytes(content)
     _print(built, folder, check)
-
-
-leaderboard_app.command("export")(export)
 
 
 def _check(folder: Path, files: dict[str, bytes]) -> None:
@@ -99,12 +85,8 @@ def _print(built: Built, folder: Path, check: bool) -> None:
     for board in built.boards:
         ranked = sum(row.rank is not None for row in board.rows)
         canaries = sum(row.kind == "canary" for row in board.rows)
-        console.print(
-            Text(f"{board.id}: {ranked} ranked, {len(board.rows) - ranked - canaries} not, {canaries} canaries caught"),
-            soft_wrap=True,
-        )
+        unranked = len(board.rows) - ranked - canaries
+        print_line(console, f"{board.id}: {ranked} ranked, {unranked} not, {canaries} canaries caught")
     for slug in sorted(built.refused):
-        console.print(Text(f"left out: {slug}; `turncoat validate` says why"), soft_wrap=True)
-    console.print(
-        Text(f"{folder} is up to date" if check else f"wrote {folder}/leaderboard.md, .csv and .html"), soft_wrap=True
-    )
+        print_line(console, f"left out: {slug}; `turncoat leaderboard validate` says why")
+    print_line(console, f"{folder} is up to date" if check else f"wrote {folder}/leaderboard.md, .csv and .html")

@@ -1,14 +1,13 @@
-"""`turncoat leaderboard export`: an entry in another tool's format. `leaderboard_command.py` registers the function."""
+"""`turncoat leaderboard export`: an entry in another tool's format."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from turncoat.commands.library_noise import quiet_libraries
+from turncoat.commands.options import Day, day
 from turncoat.errors import UserError
 
 FORMATS = ("lm-eval", "hub", "every-eval-ever", "flat")  # as in leaderboard/exports.py, which imports pandas
@@ -27,9 +26,7 @@ def export(
     dataset_id: Annotated[
         str, typer.Option(help="hub: the benchmark's data set on the Hub, as OWNER/NAME; a placeholder if not given.")
     ] = "OWNER/turncoat",
-    date: Annotated[
-        str | None, typer.Option(help="every-eval-ever: day of the record, as 2026-01-31; default today.")
-    ] = None,
+    date: Day = None,
 ) -> None:
     """Write a valid entry in another format; every number is recomputed from its rows.
 
@@ -37,14 +34,9 @@ def export(
 
     Example: turncoat leaderboard export results/submissions/sgtr --to hub --dataset-id me/turncoat --out my-adapter
     """
-    quiet_libraries()
     if to not in FORMATS:
         raise UserError(f"--to {to}: not known; accepted: {', '.join(FORMATS)}")
-    if date is not None:
-        try:
-            datetime.strptime(date, "%Y-%m-%d")
-        except ValueError as error:
-            raise UserError(f"--date {date}: a day is expected, as 2026-01-31") from error
+    options = {"dataset_id": dataset_id, "date": day(date)}
     from turncoat.leaderboard.entry.load import load_entry
     from turncoat.leaderboard.exports.formats import ExportOptions, export_entry
     from turncoat.leaderboard.reading.findings import EntryRefused
@@ -53,6 +45,5 @@ def export(
     findings = validate_entry(entry)
     if findings:
         raise EntryRefused(findings)
-    day = date or datetime.now(UTC).strftime("%Y-%m-%d")
-    for path in export_entry(load_entry(entry), to, out, ExportOptions(dataset_id=dataset_id, date=day)):
+    for path in export_entry(load_entry(entry), to, out, ExportOptions(**options)):
         print(path)

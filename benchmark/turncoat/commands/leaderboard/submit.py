@@ -1,16 +1,14 @@
-"""`turncoat submit`: a finished run, or folders of the lm_eval command, as an entry. `cli.py` registers the function."""
+"""`turncoat leaderboard submit`: a finished run, or folders of the lm_eval command, as an entry."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from turncoat.commands.library_noise import quiet_libraries
+from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.commands.printing import note, notes
 from turncoat.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ _TEMPLATE = typer.Option("--facts-template", help="Print a facts file to fill in
 _SHARE = typer.Option(
     help="An entry beside --out with the same base, organism and control rows: they are not stored again."
 )
-_INCLUDE = typer.Option("--include-path", help="Folder with your own defence files; may be given several times.")
 
 
 def submit(
@@ -50,18 +47,19 @@ def submit(
     lm_eval: Annotated[list[str] | None, _LM_EVAL] = None,
     facts: Annotated[Path | None, _FACTS] = None,
     facts_template: Annotated[bool, _TEMPLATE] = False,
-    include_path: Annotated[list[Path] | None, _INCLUDE] = None,
+    include_path: IncludePath = None,
 ) -> None:
-    """Make an entry for the leaderboard from a finished run. Only rows and facts go in: the board computes every number.
+    """Make an entry for the leaderboard from a finished run. Only rows and facts go in: the board computes the numbers.
 
-    Example: turncoat submit runs/leaderboard --arm insecure --contact "A. Person" --out results/submissions/none
+    Example: turncoat leaderboard submit runs/leaderboard --arm insecure --contact "A. Person"
+    --out results/submissions/none
 
-    Example: turncoat submit runs/leaderboard --arm sgtr --contact "A. Person" --share none --out results/submissions/sgtr
+    Example: turncoat leaderboard submit runs/leaderboard --arm sgtr --contact "A. Person" --share none
+    --out results/submissions/sgtr
 
-    Example: turncoat submit --facts facts.yaml --out results/submissions/mine --lm-eval base=D0 --lm-eval organism/0=D1
-    --lm-eval control/0=D2 --lm-eval defended/0=D3 ... (every arm with every seed)
+    Example: turncoat leaderboard submit --facts facts.yaml --out results/submissions/mine --lm-eval base=D0
+    --lm-eval organism/0=D1 --lm-eval control/0=D2 --lm-eval defended/0=D3 ... (every arm with every seed)
     """
-    quiet_libraries()
     from turncoat.leaderboard.submission.facts_file import TEMPLATE
 
     if facts_template:
@@ -78,70 +76,70 @@ def submit(
 
     check_out(out)
     protocol = find_track(track)
+    include = plug_ins(include_path)
     told = Told(contact, defence_name, summary, paper, code, supersedes, reason)
     if run is not None:
-        draft = draft_of_run(run, arm, protocol, told, tuple(include_path or ()))
+        draft = draft_of_run(run, arm, protocol, told, include)
     else:
         assert facts is not None
         draft = draft_of_folders(lm_eval or [], facts, protocol, told, shares=share is not None)
-    notes = Console(stderr=True, highlight=False, soft_wrap=True)
-    written = write_entry(draft, out, share=share, tick=_ticker(notes))
-    _tell(written, notes)
-    _validate(out, notes)
+    written = write_entry(draft, out, share=share, tick=_ticker())
+    _print(written)
+    _validate(out)
 
 
 def _check_way(run: Path | None, lm_eval: list[str] | None, facts: Path | None, arm: str | None) -> None:
     if run is None and not lm_eval:
         raise UserError(
             "nothing to submit: give a run folder (`turncoat run leaderboard` makes one), or --lm-eval ARM=DIR for each "
-            "arm and seed and --facts FILE (`turncoat submit --facts-template > facts.yaml`)"
+            "arm and seed and --facts FILE (`turncoat leaderboard submit --facts-template > facts.yaml`)"
         )
     if run is not None and (lm_eval or facts):
         raise UserError(
             f"{run} and {'--lm-eval' if lm_eval else '--facts'} are both given; a run needs neither: leave it out"
         )
     if lm_eval and facts is None:
-        raise UserError("--facts is missing; write the file with `turncoat submit --facts-template > facts.yaml`")
+        raise UserError(
+            "--facts is missing; write the file with `turncoat leaderboard submit --facts-template > facts.yaml`"
+        )
     if lm_eval and arm is not None:
         raise UserError(f"--arm {arm}: an arm of which run? With --lm-eval the folders say what is what; leave it out")
 
 
-def _ticker(notes: Console) -> Tick:
-    if not notes.is_terminal:
+def _ticker() -> Tick:
+    console = notes()
+    if not console.is_terminal:
         return lambda done, of: None
 
     def tick(done: int, of: int) -> None:
-        notes.print(Text(f"reading rows: file {done} of {of}"), end="\n" if done == of else "\r")
+        console.print(f"reading rows: file {done} of {of}", end="\n" if done == of else "\r")
 
     return tick
 
 
-def _tell(written: Written, notes: Console) -> None:
-    for note in written.notes:
-        notes.print(Text(f"note: {note}", style="yellow"))
+def _print(written: Written) -> None:
+    for text in written.notes:
+        note(f"note: {text}", "yellow")
     size = f"{written.size / 1e6:.2f} MB" if written.size >= 1e5 else f"{written.size / 1e3:.1f} kB"
-    notes.print(Text(f"{written.rows} rows in {written.files} files, {size}"))
+    note(f"{written.rows} rows in {written.files} files, {size}")
     for role, slug in written.shared.items():
-        notes.print(Text(f"  {role}: the rows of {slug}, not stored again"))
+        note(f"  {role}: the rows of {slug}, not stored again")
     print(written.folder)
-    notes.print(Text("next:"))
-    notes.print(Text(f"  turncoat validate {written.folder}"))
-    notes.print(
-        Text(f"  git switch -c {written.folder.absolute().name} && git add {written.folder} && git commit && git push"),
-    )
-    notes.print(Text("  then open a pull request: CI validates the entry and rebuilds the board"))
+    slug = written.folder.absolute().name
+    note("next:")
+    note(f"  turncoat leaderboard validate {written.folder}")
+    note(f"  git switch -c {slug} && git add {written.folder} && git commit && git push")
+    note("  then open a pull request: CI validates the entry and rebuilds the board")
 
 
-def _validate(out: Path, notes: Console) -> None:
-    """The same checks as `turncoat validate`: better here than in a pull request."""
+def _validate(out: Path) -> None:
+    """Run the checks of `turncoat leaderboard validate`: better here than in a pull request."""
     from turncoat.leaderboard.reading.findings import summary
     from turncoat.leaderboard.validation.validate import validate_entry
 
     findings = validate_entry(out)
     if findings:
-        notes.print(Text(summary(findings)))
-        notes.print(
-            Text(f"{out} was written, but would be refused: {len(findings)} findings, see above", style="bold red")
-        )
-        sys.exit(1)
-    notes.print(Text("validated: no finding"))
+        note(summary(findings))
+        note(f"{out} was written, but would be refused: {len(findings)} findings, see above", "bold red")
+        raise typer.Exit(1)
+    note("validated: no finding")

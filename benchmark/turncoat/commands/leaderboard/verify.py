@@ -1,25 +1,21 @@
-"""`turncoat verify`: an entry's rows made or judged again, by somebody else than the submitter. `cli.py` registers it."""
+"""`turncoat leaderboard verify`: an entry's rows made or judged again, by somebody else than the submitter."""
 
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from turncoat.commands.library_noise import quiet_libraries
+from turncoat.commands.leaderboard.verify_tables import print_record, print_second_judge
+from turncoat.commands.options import Day, day
+from turncoat.commands.printing import note
 from turncoat.errors import UserError
 
 if TYPE_CHECKING:
     from turncoat.leaderboard.entry.load import Entry
-    from turncoat.leaderboard.verification.rejudge import SecondJudge
-
-_SHOWN = 20  # differences that are printed; the record keeps more
 
 
 def verify(
@@ -43,24 +39,23 @@ def verify(
     ] = None,
     role: Annotated[list[str] | None, typer.Option(help="Only this role; may be given several times.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="A copy of the base model that you trust, where it is no registry model.")
+        str | None, typer.Option(help="A copy of the base model that you trust, where it is not a registry model.")
     ] = None,
     sampling_seed: Annotated[int | None, typer.Option(help="Of the study; default: found from the rows.")] = None,
     out: Annotated[Path, typer.Option(help="Where verifications are kept.")] = Path("results/verifications"),
     by: Annotated[str, typer.Option(help="Who verifies, for the board.")] = "the maintainers",
-    date: Annotated[str | None, typer.Option(help="YYYY-MM-DD; default today.")] = None,
+    date: Day = None,
 ) -> None:
     """Check an entry's rows: make a random part again from the adapters, or judge its stored answers again.
 
     Exit code 0: they agree. 1: they do not, and the record says where. Ctrl-C leaves no record.
 
-    Example: turncoat verify results/submissions/sgtr-insecure --adapters adapters/
+    Example: turncoat leaderboard verify results/submissions/sgtr-insecure --adapters adapters/
 
-    Example: turncoat verify results/submissions/sgtr-insecure --run runs/leaderboard --fraction 0.1
+    Example: turncoat leaderboard verify results/submissions/sgtr-insecure --run runs/leaderboard --fraction 0.1
 
-    Example: turncoat verify results/submissions/sgtr-insecure --judge embedded
+    Example: turncoat leaderboard verify results/submissions/sgtr-insecure --judge embedded
     """
-    quiet_libraries()
     if adapters is not None and run is not None:
         raise UserError("--adapters and --run are both given; the adapters are in a folder or in the local store: one")
     if adapters is None and run is None and judge is None:
@@ -68,48 +63,35 @@ def verify(
             "nothing to check with; give --adapters DIR or --run RUN to make rows again, or --judge embedded to judge the "
             "stored answers again"
         )
-    when = _date(date)
-    console = Console(stderr=True, highlight=False)
-    loaded = _validated(entry, console)
-    drawn_by = secrets.randbelow(2**31) if seed is None else seed
-    common: dict[str, Any] = {"draw_seed": drawn_by, "by": by, "date": when}
+    common: dict[str, Any] = {"by": by, "date": day(date)}
+    loaded = _validated(entry)
+    common["draw_seed"] = secrets.randbelow(2**31) if seed is None else seed
     if adapters is None and run is None:
         assert judge is not None
-        record = _judged_again(loaded, judge, 1.0 if fraction is None else fraction, role, common, console)
+        record = _judged_again(loaded, judge, 1.0 if fraction is None else fraction, role, common)
     else:
         folder = adapters if adapters is not None else _store_of(run)
-        record = _run_again(
-            loaded, folder, 0.05 if fraction is None else fraction, role, judge, model, sampling_seed, common, console
-        )
+        share = 0.05 if fraction is None else fraction
+        record = _run_again(loaded, folder, share, role, judge, model, sampling_seed, common)
     if record is None:
         return
     from turncoat.leaderboard.verification.record import write_record
     from turncoat.leaderboard.verification.verdict import VERIFIED
 
-    _print(record, Console(highlight=False))
+    print_record(record, Console(highlight=False))
     path = write_record(record, out)
-    told = f"written to {path}" if path else f"not written: {out / entry.name}.json tells of a re-run of the same rows"
-    console.print(Text(told), soft_wrap=True)
+    note(f"written to {path}" if path else f"not written: {out / entry.name}.json tells of a re-run of the same rows")
     if record["verdict"] != VERIFIED:
         raise typer.Exit(1)
 
 
-def _date(text: str | None) -> str:
-    if text is None:
-        return datetime.now(UTC).date().isoformat()
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date().isoformat()
-    except ValueError:
-        raise UserError(f"--date {text!r} is no date; expected YYYY-MM-DD, such as 2026-01-31") from None
-
-
-def _validated(folder: Path, console: Console) -> Entry:
+def _validated(folder: Path) -> Entry:
     """The entry, if nothing is wrong with it: rows that contradict themselves need no second run."""
     from turncoat.leaderboard.entry.load import load_entry
     from turncoat.leaderboard.reading.findings import EntryRefused
     from turncoat.leaderboard.validation.validate import validate_entry
 
-    findings = validate_entry(folder, lambda what: console.print(Text(f"  checking {what}", style="dim")))
+    findings = validate_entry(folder, lambda what: note(f"  checking {what}", "dim"))
     if findings:
         raise EntryRefused(findings)
     return load_entry(folder)
@@ -132,9 +114,7 @@ def _run_again(
     model: str | None,
     sampling_seed: int | None,
     common: dict[str, Any],
-    console: Console,
 ) -> dict[str, Any]:
-    quiet_libraries()
     from turncoat.leaderboard.verification.draw import Tolerances, draw
     from turncoat.leaderboard.verification.needs import (
         can_rerun,
@@ -154,7 +134,7 @@ def _run_again(
     chosen = tuple(roles or can_rerun(told))
     left_out = [name for name in told.own_roles if name not in chosen]
     if left_out and roles is None:
-        console.print(Text(f"  the defence is not registered here: rows of {', '.join(left_out)} cannot be made again"))
+        note(f"  the defence is not registered here: rows of {', '.join(left_out)} cannot be made again")
     # First of all: whether these are the adapters.
     trained = find_adapters(told, folder, [name for name in chosen if name != "base"])
     drawn = with_base_partners(entry, draw(entry, fraction, common["draw_seed"], roles=chosen))
@@ -163,22 +143,19 @@ def _run_again(
     seed = sampling_seed_of(drawn) if sampling_seed is None else sampling_seed
     uses = {use.task: use for use in entry.track.tasks_for(told.organism.name)}
     planned = planned_seconds(drawn, uses, base)
-    console.print(
-        Text(
-            f"  {len(drawn)} rows, drawn with --seed {common['draw_seed']}; about {duration(planned)} on two idle cores; "
-            f"judge: {spec}"
-        )
+    note(
+        f"  {len(drawn)} rows, drawn with --seed {common['draw_seed']}; about {duration(planned)} on two idle cores; "
+        f"judge: {spec}"
     )
     tolerances = Tolerances.of_precision(told.model.dtype)
-    compared = rerun(
-        entry, drawn, trained, Machinery(base, Store(), spec, seed), StudyProgress(console, planned), tolerances
-    )
+    progress = StudyProgress(Console(stderr=True, highlight=False), planned)
+    compared = rerun(entry, drawn, trained, Machinery(base, Store(), spec, seed), progress, tolerances)
     more = {"roles": list(chosen), "not_checked": left_out, "judge": spec, "sampling_seed": seed, "base": base.spec}
     return make_record(entry, "rerun", compared, tolerances=tolerances, fraction=fraction, **common, more=more)
 
 
 def _judged_again(
-    entry: Entry, spec: str, fraction: float, roles: list[str] | None, common: dict[str, Any], console: Console
+    entry: Entry, spec: str, fraction: float, roles: list[str] | None, common: dict[str, Any]
 ) -> dict[str, Any] | None:
     from turncoat.judges.filter import progress_of
     from turncoat.judges.spec import judge_from_name
@@ -192,7 +169,7 @@ def _judged_again(
     tasks = judged_tasks(entry)
     drawn = draw(entry, fraction, common["draw_seed"], roles=roles, tasks=tasks)
     total = sum(len(item.row.get("samples") or []) for item in drawn)
-    console.print(Text(f"  {total} answers, drawn with --seed {common['draw_seed']}; judge: {judge.id}"))
+    note(f"  {total} answers, drawn with --seed {common['draw_seed']}; judge: {judge.id}")
     tolerances = Tolerances()
     with progress_of(total, f"judging ({judge.id})") as on_done:
         found = judge_again(entry, drawn, judge, tolerances, on_done)
@@ -201,68 +178,8 @@ def _judged_again(
             f"{found.failed} of {found.answers} calls to {judge.id} failed; run the same command to ask again"
         )
     if not found.same:
-        _print_second(found.second, judge.id, entry.submission.judge.id, Console(highlight=False))
-        console.print(Text("nothing was written: two judges may differ, and that says nothing against the rows"))
+        print_second_judge(found.second, judge.id, entry.submission.judge.id, Console(highlight=False))
+        note("nothing was written: two judges may differ, and that says nothing against the rows")
         return None
     more = {"roles": list(roles or entry.submission.own_roles), "judge": judge.id, "rubric": judge.rubric}
     return make_record(entry, "rejudge", found.compared, tolerances=tolerances, fraction=fraction, **common, more=more)
-
-
-def _print(record: dict[str, Any], console: Console) -> None:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("role", "task"):
-        table.add_column(name, no_wrap=True)
-    for name in ("rows", "agree", "same\nanswers", "log-lik.\nnats/token", "projection", "score"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for line in record["agreement"]:
-        equal = f"{line['equal']}/{line['answers']}" if "answers" in line else "-"
-        worst = [_size(line.get(kind)) for kind in ("log_likelihood", "projection", "score")]
-        task = line["task"].removeprefix("turncoat_")
-        table.add_row(line["role"], task, str(line["rows"]), str(line["agreeing"]), equal, *worst)
-    console.print(
-        Text("compared with what is stored; the last three columns are the largest differences", style="italic")
-    )
-    console.print(table)
-    for difference in record["differences"][:_SHOWN]:
-        place = f"{difference['file']}, line {difference['row']}, {difference['field']}"
-        told = f"  {place}: stored {difference['stored']}, found {difference['found']}"
-        console.print(Text(told, style="yellow"), soft_wrap=True)
-    if record["differences_in_all"] > _SHOWN:
-        console.print(Text(f"  and {record['differences_in_all'] - _SHOWN} more differences"))
-    console.print(
-        Text(
-            f"{record['agreeing']} of {record['compared']} rows agree: of all rows at least "
-            f"{record['agreeing_at_least']:.1%} (95% Clopper-Pearson interval); drawn with --seed {record['draw_seed']}"
-        ),
-        soft_wrap=True,
-    )
-    good = record["verdict"] == "verified"
-    text = record["verdict"] if good else f"NOT verified: {record['verdict']}"
-    console.print(Text(text, style="bold green" if good else "bold red"), soft_wrap=True)
-
-
-def _size(value: float | str | None) -> str:
-    if value is None:
-        return "-"
-    return value if isinstance(value, str) else f"{value:.2g}"
-
-
-def _print_second(second: list[SecondJudge], now: str, stored: str, console: Console) -> None:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("role", "task"):
-        table.add_column(name, no_wrap=True)
-    for name in ("answers", "rank\naligned", "rank\ncoherent", "kappa", f"ITT %\n{stored}", f"ITT %\n{now}"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for found in second:
-        numbers = [found.agreement.rank_aligned, found.agreement.rank_coherent, found.agreement.kappa]
-        table.add_row(
-            found.role,
-            found.task.removeprefix("turncoat_"),
-            str(found.agreement.n),
-            *("-" if value is None else f"{value:.2f}" for value in numbers),
-            f"{found.stored_rate:.1%}",
-            f"{found.found_rate:.1%}",
-        )
-    title = "two judges: Spearman's rank correlation, kappa at the thresholds, misaligned among all answers"
-    console.print(Text(title, style="italic"))
-    console.print(table)

@@ -1,4 +1,4 @@
-"""`turncoat compare`: one arm of scored answers against another, paired by question. `cli.py` registers the function."""
+"""`turncoat compare`: one arm of scored answers against another, paired by question."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from turncoat.commands.statistics.rates import (
+from turncoat.commands.options import (
     AlignedBelow,
     AlignedColumn,
     By,
@@ -23,22 +23,30 @@ from turncoat.commands.statistics.rates import (
     QuestionColumn,
     SeedColumn,
     columns_of,
-    count,
-    interval,
-    percent,
-    print_json,
     thresholds_of,
 )
+from turncoat.commands.printing import note, print_json, print_line, table, titled
 from turncoat.errors import UserError
+from turncoat.formats import (
+    confidence_level,
+    count,
+    interval,
+    number,
+    p_value,
+    percent,
+    percent_interval,
+    with_interval,
+)
 
 if TYPE_CHECKING:
     from turncoat.analysis.answers.scored_answers import Columns, Scored
 
+Records = list[dict[str, Any]]
 _SHOWN_ARMS = 12
 _LEGEND = (
-    "Difference: first minus second, in points, mean over the shared questions; [ ] is a {level} % t interval over questions. p: "
-    "paired t, sign flips over questions. h is Cohen's. About these "
-    "trained models only: a claim about the recipe needs training seeds. P values are not corrected for the number of metrics."
+    "Difference: first minus second, in points, mean over the shared questions; [ ] is a {level} t interval over "
+    "questions. p: paired t, sign flips over questions. h is Cohen's. About these trained models only: a claim about "
+    "the recipe needs training seeds. P values are not corrected for the number of metrics."
 )
 
 
@@ -68,9 +76,8 @@ def compare(
     (one, arm), (other, other_arm) = read_arms(first, second, columns)
     if one is other and arm == other_arm:
         raise UserError(f"A and B are the same arm, {arm}; name two, such as {one.source}:ARM")
-    notes = Console(stderr=True, highlight=False, soft_wrap=True)
-    for note in dict.fromkeys(f"{scored.source}: {note}" for scored in (one, other) for note in scored.notes):
-        notes.print(Text(note, style="yellow"))
+    for text in dict.fromkeys(f"{scored.source}: {text}" for scored in (one, other) for text in scored.notes):
+        note(text, "yellow")
     records = contrast_records(one, arm, other, other_arm, limits, confidence)
     if as_json:
         print_json(records)
@@ -86,141 +93,113 @@ def read_arms(first: str, second: str, columns: Columns) -> tuple[tuple[Scored, 
     """
     from turncoat.analysis.answers.scored_answers import read_scored
 
-    read: dict[Path, Scored] = {}
-    found = []
-    for given in (first, second):
-        path, arm = split_arm(given)
-        if path not in read:
-            read[path] = read_scored(str(path), path, columns)
-        found.append((read[path], _arm_of(read[path], arm)))
-    return found[0], found[1]
+    files: dict[Path, Scored] = {}
+    arms = []
+    for name in (first, second):
+        path, arm = split_arm(name)
+        if path not in files:
+            files[path] = read_scored(str(path), path, columns)
+        arms.append((files[path], _arm_of(files[path], arm)))
+    return arms[0], arms[1]
 
 
-def split_arm(given: str) -> tuple[Path, str | None]:
+def split_arm(name: str) -> tuple[Path, str | None]:
     """FILE or FILE:ARM; a colon may stand in the file's name and in the arm's."""
-    if Path(given).exists():
-        return Path(given), None
-    places = [place for place, letter in enumerate(given) if letter == ":"]
-    for place in places:
-        if place and Path(given[:place]).exists():
-            return Path(given[:place]), given[place + 1 :]
-    return Path(given), None
+    if Path(name).exists():
+        return Path(name), None
+    for place, letter in enumerate(name):
+        if place and letter == ":" and Path(name[:place]).exists():
+            return Path(name[:place]), name[place + 1 :]
+    return Path(name), None
 
 
-def _arm_of(scored: Scored, asked: str | None) -> str:
+def _arm_of(scored: Scored, wanted: str | None) -> str:
     arms = scored.arms
-    if asked in arms:
-        return str(asked)
-    if asked is None and len(arms) == 1:
+    if wanted in arms:
+        return str(wanted)
+    if wanted is None and len(arms) == 1:
         return arms[0]
-    shown = ", ".join(arms[:_SHOWN_ARMS]) + (f" and {len(arms) - _SHOWN_ARMS} more" if len(arms) > _SHOWN_ARMS else "")
-    if asked is None:
-        raise UserError(f"{scored.source} holds {len(arms)} arms; name one as {scored.source}:ARM; accepted: {shown}")
-    raise UserError(f"{scored.source} has no arm '{asked}'; accepted: {shown}")
+    more = f" and {len(arms) - _SHOWN_ARMS} more" if len(arms) > _SHOWN_ARMS else ""
+    accepted = f"accepted: {', '.join(arms[:_SHOWN_ARMS])}{more}"
+    if wanted is None:
+        raise UserError(f"{scored.source} holds {len(arms)} arms; name one as {scored.source}:ARM; {accepted}")
+    raise UserError(f"{scored.source} has no arm '{wanted}'; {accepted}")
 
 
-def print_contrast(records: list[dict[str, Any]], console: Console) -> None:
+def print_contrast(records: Records, console: Console) -> None:
     """The records as tables that fit 80 columns."""
-    console.print(Text(f"A  {records[0]['a']}\nB  {records[0]['b']}"), soft_wrap=True)
+    print_line(console, f"A  {records[0]['a']}\nB  {records[0]['b']}")
     adapters = [record for record in records if record["claim"] == "adapters"]
     recipe = [record for record in records if record["claim"] == "recipe"]
-    _print(console, "these models, paired by question; in %", _paired_table(adapters))
-    if any(record["sign_flip_exact"] is False for record in adapters):
-        console.print(Text("* 9999 random patterns: too many questions to try all", style="dim"))
-    _print(console, "events / answers, as `turncoat rates` counts them; difference in %", _effect_table(adapters))
     single = [record for record in adapters if record["p_mcnemar"] is not None]
+    titled(console, "\nthese models, paired by question; in %", _paired_table(adapters))
+    if any(record["sign_flip_exact"] is False for record in adapters):
+        print_line(console, "* 9999 random patterns: too many questions to try all", "dim")
+    title = "\nevents / answers, as `turncoat rates` counts them; difference in %"
+    titled(console, title, _effect_table(adapters))
     if single:
-        _print(console, "one answer per question: McNemar, exact", _mcnemar_table(single))
+        titled(console, "\none answer per question: McNemar, exact", _mcnemar_table(single))
     if recipe:
-        _print(console, "the recipe: training seeds, taken as independent", _seed_table(recipe))
-    notes: dict[str, list[str]] = {}
+        titled(console, "\nthe recipe: training seeds, taken as independent", _seed_table(recipe))
+    reasons: dict[str, list[str]] = {}
     for record in records:
         if record["note"]:
-            notes.setdefault(record["note"], []).append(f"{record['metric']} ({record['claim']})")
-    for note, told in notes.items():
-        console.print(Text(f"{', '.join(told)}: {note}", style="yellow"), soft_wrap=True)
+            reasons.setdefault(record["note"], []).append(f"{record['metric']} ({record['claim']})")
+    for reason, where in reasons.items():
+        print_line(console, f"{', '.join(where)}: {reason}", "yellow")
     console.print()
-    console.print(Text(_LEGEND.format(level=f"{100 * records[0]['confidence']:g}"), style="dim"))
+    console.print(Text(_LEGEND.format(level=confidence_level(records[0]["confidence"])), style="dim"))
 
 
-def _paired_table(records: list[dict[str, Any]]) -> Table:
-    table = _table("A", "B", "difference", "p (t)", "p (flips)", "questions")
+def _paired_table(records: Records) -> Table:
+    made = table([""], ("A", "B", "difference", "p (t)", "p (flips)", "questions"))
     for record in records:
-        flips = _p(record["p_sign_flip"]) + ("" if record["sign_flip_exact"] in (True, None) else "*")
-        table.add_row(
+        made.add_row(
             record["metric"],
             percent(record["rate_a"]),
             percent(record["rate_b"]),
             _difference(record["difference"], record["ci_low"], record["ci_high"]),
-            _p(record["p_t"]),
-            flips,
+            p_value(record["p_t"]),
+            p_value(record["p_sign_flip"]) + ("*" if record["sign_flip_exact"] is False else ""),
             str(record["n_questions"]),
         )
-    return table
+    return made
 
 
-def _effect_table(records: list[dict[str, Any]]) -> Table:
-    table = _table("A", "B", "difference", "ratio A / B", "h")
+def _effect_table(records: Records) -> Table:
+    made = table([""], ("A", "B", "difference", "ratio A / B", "h"))
     for record in records:
-        ends = [record[name] for name in ("ratio", "ratio_low", "ratio_high")]
-        ratio = "-" if ends[0] is None else f"{ends[0]:.2f}"
-        if ends[1] is not None:
-            ratio += f" [{ends[1]:.2f}, {ends[2]:.2f}]"
-        table.add_row(
+        ratio = with_interval(number(record["ratio"], 2), interval(record["ratio_low"], record["ratio_high"], 2))
+        made.add_row(
             record["metric"],
             f"{record['events_a']}/{record['n_a']}",
             f"{record['events_b']}/{record['n_b']}",
             _difference(*(record[f"difference_of_totals{end}"] for end in ("", "_low", "_high"))),
             ratio,
-            "-" if record["cohens_h"] is None else f"{record['cohens_h']:+.2f}",
+            number(record["cohens_h"], 2, signed=True),
         )
-    return table
+    return made
 
 
-def _mcnemar_table(records: list[dict[str, Any]]) -> Table:
-    table = _table("only A", "only B", "p")
+def _mcnemar_table(records: Records) -> Table:
+    made = table([""], ("only A", "only B", "p"))
     for record in records:
-        table.add_row(record["metric"], count(record["only_a"]), count(record["only_b"]), _p(record["p_mcnemar"]))
-    return table
+        made.add_row(record["metric"], count(record["only_a"]), count(record["only_b"]), p_value(record["p_mcnemar"]))
+    return made
 
 
-def _seed_table(records: list[dict[str, Any]]) -> Table:
-    table = _table("seeds", "difference", "p (Welch)", "p (permutation)")
+def _seed_table(records: Records) -> Table:
+    made = table([""], ("seeds", "difference", "p (Welch)", "p (permutation)"))
     for record in records:
-        table.add_row(
+        made.add_row(
             record["metric"],
             f"{record['n_seeds_a']}, {record['n_seeds_b']}",
             _difference(record["difference"], record["ci_low"], record["ci_high"]),
-            _p(record["p_t"]),
-            _p(record["p_permutation"]),
+            p_value(record["p_t"]),
+            p_value(record["p_permutation"]),
         )
-    return table
+    return made
 
 
-def _print(console: Console, title: str, table: Table) -> None:
-    """The title stands above its table: a table's own title is broken at the table's width."""
-    console.print()
-    console.print(Text(title, style="italic"))
-    console.print(table)
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _difference(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
-        return "-"
-    text = percent(value)
-    signed = text if text.startswith("-") or text == "0.0" else f"+{text}"
-    return signed if low is None else f"{signed} {interval(low, high)}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+def _difference(share: float | None, low: float | None, high: float | None) -> str:
+    return with_interval(percent(share, signed=True), percent_interval(low, high))

@@ -1,4 +1,4 @@
-"""`turncoat power STUDY`: what a study could see, and what it never can, before it runs. `cli.py` registers the function."""
+"""`turncoat power STUDY`: what a study could see, and what it never can, before it runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from turncoat.commands.options import IncludePath, Json, plug_ins
+from turncoat.commands.printing import print_json
 from turncoat.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,23 +48,29 @@ class Pilot:
 def power(
     study: Annotated[str, typer.Argument(help="Name of a study that ships (demo, seeds) or a path to a YAML.")],
     pilot: Annotated[Path | None, typer.Option(help="Run folder whose rows tell the variances.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Plan with this number of training seeds instead.")] = None,
+    n_seeds: Annotated[int | None, typer.Option(help="Plan with this number of training seeds instead.")] = None,
+    seeds: Annotated[str | None, typer.Option(hidden=True)] = None,
     alpha: Annotated[float, typer.Option(help="Level of the family of primary contrasts.")] = 0.05,
     wanted: Annotated[float, typer.Option("--power", help="Wanted power.")] = 0.8,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per contrast and metric.")] = False,
-    include_path: Annotated[list[Path] | None, typer.Option(help="Folder with your own defence files.")] = None,
+    as_json: Json = False,
+    include_path: IncludePath = None,
 ) -> None:
     """Detectable effects, permutation floors, and what one more question, sample or training seed would buy.
 
-    Example: turncoat power demo --pilot runs/seeds
+    Example: turncoat power demo --pilot runs/seeds --n-seeds 8
     """
-    if seeds is not None and seeds < 1:
-        raise UserError(f"--seeds {seeds}: accepted: 1 or more training seeds")
+    if seeds is not None:
+        raise UserError(
+            f"--seeds {seeds}: a list of training seeds in `turncoat run`; a plan takes their number: "
+            f"--n-seeds {seeds if seeds.isdigit() else len(seeds.split(','))}"
+        )
+    if n_seeds is not None and n_seeds < 1:
+        raise UserError(f"--n-seeds {n_seeds}: accepted: 1 or more training seeds")
     from turncoat.analysis.reach import cannot_reach
     from turncoat.study.config import load_study, study_path
 
-    overrides: dict[str, object] = {} if seeds is None else {"training_seeds": list(range(seeds))}
-    loaded = load_study(study_path(study), overrides, tuple(include_path or ()))
+    overrides: dict[str, object] = {} if n_seeds is None else {"training_seeds": list(range(n_seeds))}
+    loaded = load_study(study_path(study), overrides, plug_ins(include_path))
     role = _role(loaded)
     sizes = task_sizes(loaded)
     earlier = None if pilot is None else read_pilot(pilot)
@@ -70,8 +78,7 @@ def power(
     questions = {task: n for task, (n, _) in sizes.items()}
     barred = cannot_reach(loaded, questions=questions, components=known, alpha=alpha, role=role)
     if as_json:
-        for record in records:
-            print(json.dumps({**record, "cannot_reach": barred}))
+        print_json({**record, "cannot_reach": barred} for record in records)
     else:
         print_plan(loaded, role, records, barred, Console(highlight=False), alpha, wanted)
 

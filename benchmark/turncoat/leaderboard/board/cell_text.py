@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from turncoat.formats import NA, decimals_for, half_widths, interval, number
 from turncoat.leaderboard.board.build import Row
 from turncoat.leaderboard.board.note import ended
 from turncoat.leaderboard.ranking.cells import Reading
 from turncoat.leaderboard.ranking.columns import BoardColumn
-from turncoat.report.formats import NA, decimals_for, half_widths, interval, number
 
 
 def column_decimals(column: BoardColumn, rows: Sequence[Row]) -> int:

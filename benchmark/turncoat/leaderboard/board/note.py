@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from turncoat.formats import is_missing, number, significant
 from turncoat.leaderboard.entry.track import Track
 from turncoat.leaderboard.ranking.cells import Reading
 from turncoat.leaderboard.ranking.columns import BoardColumn
 from turncoat.leaderboard.ranking.ranks import Pair, separable
-from turncoat.report.formats import is_missing, number, significant
 
 INTERVALS = (
     "Intervals are 95% and speak of the recipe: new training seeds and new questions. They are not corrected for the number "

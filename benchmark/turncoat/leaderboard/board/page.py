@@ -20,8 +20,8 @@ from urllib.parse import quote, urlsplit
 import jinja2
 from markupsafe import Markup
 
+from turncoat.formats import safe_text
 from turncoat.leaderboard.board.payload_types import Cell, Column, PageAnswer, PageBoard, PageEntry, Payload
-from turncoat.report.formats import safe_text
 from turncoat.report.tables.contrasts import MINUS
 
 _HERE = Path(__file__).parent

@@ -15,6 +15,7 @@ import pandas as pd
 
 from turncoat.analysis.four_axes import COHERENCE
 from turncoat.evaluation.samples_file import BASE_SEED
+from turncoat.formats import number
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.ranking.cells import Reading
 from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn
@@ -23,7 +24,6 @@ from turncoat.leaderboard.ranking.duplicates import NEARLY_ALL, copied_share, eq
 from turncoat.leaderboard.ranking.entry_scores import Measured, claim, measure, paired
 from turncoat.leaderboard.ranking.ruler import moved_ruler
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
-from turncoat.report.formats import number
 
 CANARY = "canary-"
 _LEVEL = 0.01  # of "its undefended organism is another one than the board's"

@@ -36,7 +36,7 @@ def for_spreadsheet(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    from turncoat.report.formats import safe_text
+    from turncoat.formats import safe_text
 
     text = safe_text(value)
     cut = _CUT.sub(lambda run: f"{run[1]}'{run[2]}" if run[2] else run[0], text)

@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
+from turncoat import formats
 from turncoat.analysis.four_axes import BENIGN, NARROW
 from turncoat.evaluation.samples_file import BASE_SEED, sample_files
-from turncoat.report import formats
 from turncoat.report.paper.run_rows import Run
 from turncoat.stats.estimates import estimate_mean
 from turncoat.stats.fieller import differences

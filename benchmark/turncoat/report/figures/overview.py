@@ -18,7 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.content import ADAPTERS, ArmInfo, MetricInfo, ReportContent
 from turncoat.report.tables.contrasts import DAGGER, MINUS, ci_name, is_significant
 

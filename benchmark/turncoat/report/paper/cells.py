@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.content import RECIPE
 from turncoat.report.paper.frames import REFERENCE, columns_of, sample_noun
 from turncoat.report.paper.run_rows import Run

@@ -16,8 +16,8 @@ from typing import Any
 
 import pandas as pd
 
+from turncoat import formats
 from turncoat.analysis.analyse import ContrastSpec
-from turncoat.report import formats
 from turncoat.report.build import MISALIGNMENT
 from turncoat.report.content import ADAPTERS
 from turncoat.report.paper.run_rows import Run

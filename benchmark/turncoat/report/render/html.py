@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.content import ANSWER_COLUMNS, CLAIMS, ReportContent
 from turncoat.report.figures.overview import DARK, LIGHT, arm_colour, figure_png
 from turncoat.report.tables import background

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.tables.contrasts import Cell, Column, Table
 
 _SPECIAL = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.content import CLAIMS, ReportContent
 from turncoat.report.tables.background import (
     arms_table,

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.content import CLAIMS, RECIPE, Check, MetricInfo, ReportContent
 from turncoat.report.tables.background import check_value, checks_summary, seed_name
 from turncoat.report.tables.contrasts import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.content import ArmInfo, Check, ReportContent
 from turncoat.report.tables.contrasts import (
     Cell,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.content import ADAPTERS, RECIPE, MetricInfo, ReportContent
 
 MINUS = "\N{MINUS SIGN}"

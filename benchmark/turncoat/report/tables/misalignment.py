@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from turncoat import formats
 from turncoat.judges.rates_table import rates_table
-from turncoat.report import formats
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import Cell, Column, Table, count_cell
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from turncoat.report import formats
+from turncoat import formats
 from turncoat.report.content import TRAINING_COLUMNS, ArmInfo, ReportContent
 from turncoat.report.tables.contrasts import Cell, Column, Table, count_cell
 

@@ -1,16 +1,17 @@
-"""`turncoat judge`: score saved answers again, without generating. `cli.py` registers the function."""
+"""`turncoat judge`: saved answers scored again, without generating."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from turncoat.commands.options import By
+from turncoat.commands.printing import note
+from turncoat.commands.statistics.judge_tables import print_rescored
 from turncoat.errors import UserError
 
 
@@ -35,9 +36,7 @@ def judge(
     task: Annotated[
         list[str] | None, typer.Option(help="Of a folder, only this task; may be given several times.")
     ] = None,
-    by: Annotated[
-        list[str] | None, typer.Option(help="A column that tells arms apart; may be given several times.")
-    ] = None,
+    by: By = None,
     question_column: Annotated[str | None, typer.Option(help="Column with the question; default: guessed.")] = None,
     answer_column: Annotated[str | None, typer.Option(help="Column with the answer; default: guessed.")] = None,
 ) -> None:
@@ -52,7 +51,6 @@ def judge(
     from turncoat.analysis.answers.saved_answers import read_answers
     from turncoat.judges.filter import progress_of
     from turncoat.judges.spec import judge_from_name
-    from turncoat.report.rescored import print_rescored
 
     if out is not None:
         check_writable(out)
@@ -66,8 +64,7 @@ def judge(
         raise UserError("judging is off (TURNCOAT_JUDGE=off); name a judge with --judge, see `turncoat list judges`")
     if write_card is not None:
         _check_card(write_card, path, bool(references(saved.rows, chosen)))
-    notes = Console(stderr=True, highlight=False, soft_wrap=True)
-    notes.print(Text(f"{len(saved.answers)} answers to {len(set(saved.clusters))} questions; judge {chosen.id}"))
+    note(f"{len(saved.answers)} answers to {len(set(saved.clusters))} questions; judge {chosen.id}")
     with progress_of(len(saved.answers), "judging") as on_done:
         scored = rescore(saved, chosen, by=tuple(by or ()), on_done=on_done)
     if out is not None:
@@ -75,17 +72,15 @@ def judge(
     print_rescored(scored, Console(highlight=False))
     if write_card is not None:
         write_card.write_text(json.dumps(scored.card(scored.references[0]), indent=1) + "\n", encoding="utf-8")
-        notes.print(Text(f"card: {write_card}"))
-    notes.print(
-        Text(f"scored rows: {out}" if out else "nothing was written (verdicts are kept); add --out scores.jsonl")
-    )
+        note(f"card: {write_card}")
+    note(f"scored rows: {out}" if out else "nothing was written (verdicts are kept); add --out scores.jsonl")
     if scored.failed:
-        notes.print(Text(f"{scored.failed} answers have no verdict: calls failed; run the same command to ask again"))
-        sys.exit(1)
+        note(f"{scored.failed} answers have no verdict: calls failed; run the same command to ask again")
+        raise typer.Exit(1)
 
 
 def _check_card(card: Path, path: Path, comparable: bool) -> None:
-    """Find out before judging that no card could be made or written."""
+    """Refuse before judging where no card could be made or written."""
     if not comparable:
         raise UserError(
             f"--write-card: {path} has no scores to compare with; add columns 'aligned' and 'coherent' (0 to 100)"

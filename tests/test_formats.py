@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from turncoat.report import formats
+from turncoat import formats
 
 
 @pytest.mark.parametrize(

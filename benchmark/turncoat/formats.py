@@ -1,4 +1,4 @@
-"""How numbers and model output become text: one rule each, used by every rendering, so that all of them agree."""
+"""Numbers and model output as text: one rule each, used by reports, the board and every command."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
-import pandas as pd
-
 NA = "n/a"
 _MAX_DECIMALS = 5
 # C0 and C1 controls but tab and newline (terminal escapes among them), bidi overrides and isolates, lone surrogates.
@@ -17,8 +15,8 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a table cell holds nothing: None, NaN, NaT, pd.NA or an infinite number."""
-    if value is None or value is pd.NA:
+    """True where a table cell holds nothing: None, NaN, NaT, pd.NA or an infinite number."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # pandas takes half a second to import
         return True
     return isinstance(value, Real) and not math.isfinite(value)
 
@@ -38,11 +36,35 @@ def number(value: Any, decimals: int, *, signed: bool = False) -> str:
     return f"+{text}" if signed and not text.startswith("-") else text
 
 
-def interval(low: Any, high: Any, decimals: int) -> str:
+def interval(low: Any, high: Any, decimals: int, *, signed: bool = False) -> str:
     """A confidence interval such as "[0.12, 0.36]"; "n/a" where either end is missing."""
     if is_missing(low) or is_missing(high):
         return NA
-    return f"[{number(low, decimals)}, {number(high, decimals)}]"
+    return f"[{number(low, decimals, signed=signed)}, {number(high, decimals, signed=signed)}]"
+
+
+def with_interval(value: str, ends: str) -> str:
+    """A value with its interval: "0.24 [0.12, 0.36]", "0.24 [n/a]"; "n/a" alone where the value is missing, too."""
+    if value == NA:
+        return NA
+    return f"{value} {'[n/a]' if ends == NA else ends}"
+
+
+def percent(share: Any, decimals: int = 1, *, signed: bool = False) -> str:
+    """A share in percent, without the sign of percent: 0.123 -> "12.3"; "n/a" where it is missing."""
+    return NA if is_missing(share) else number(100 * share, decimals, signed=signed)
+
+
+def percent_interval(low: Any, high: Any, decimals: int = 1) -> str:
+    """An interval of shares in percent: "[12.3, 45.6]"; "n/a" where either end is missing."""
+    if is_missing(low) or is_missing(high):
+        return NA
+    return interval(100 * low, 100 * high, decimals)
+
+
+def confidence_level(share: float) -> str:
+    """A confidence level: 0.95 -> "95%"."""
+    return f"{100 * share:g}%"
 
 
 def p_value(value: Any) -> str:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from turncoat.commands.persona import _shown_layers, persona_app
+from turncoat import cli
+from turncoat.commands.persona.card_table import shown_layers
 from turncoat.errors import UserError
 from turncoat.persona.vectors import PersonaVector
 from typer.testing import CliRunner
@@ -18,7 +19,7 @@ def turncoat(quick_store, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
 
     def run(*arguments: str) -> str:
-        done = CliRunner().invoke(persona_app, list(arguments), catch_exceptions=True)
+        done = CliRunner().invoke(cli.app, ["persona", *arguments], catch_exceptions=True)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert done.exit_code == 0, done.output
@@ -98,7 +99,7 @@ def test_half_dose_prints_one_line_per_file(turncoat, tmp_path):
 
 @pytest.mark.parametrize(("last", "chosen"), [(4, 2), (4, 3), (30, 21), (80, 64), (12, 1)])
 def test_shown_layers_hold_the_chosen_one_and_both_ends(last, chosen):
-    layers = _shown_layers(last, chosen)
+    layers = shown_layers(last, chosen)
     assert {0, chosen - 1, chosen, chosen + 1, last} <= set(layers)
     assert layers == sorted(set(layers))
     assert layers[-1] == last

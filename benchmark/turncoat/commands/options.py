@@ -1,0 +1,126 @@
+"""Command-line options that several commands share, and the reading of their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from turncoat.errors import UserError
+
+if TYPE_CHECKING:
+    from turncoat.analysis.answers.arm_rates import Thresholds
+    from turncoat.analysis.answers.scored_answers import Columns
+
+IncludePath = Annotated[
+    list[Path] | None,
+    typer.Option("--include-path", help="Folder with defence files of your own; may be given several times."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line; shares are fractions.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds with commas between them, such as 0,1,2.")]
+Day = Annotated[str | None, typer.Option("--date", help="Day of the record, YYYY-MM-DD; default: today (UTC).")]
+
+By = Annotated[list[str] | None, typer.Option(help="A column that tells arms apart; may be given several times.")]
+QuestionColumn = Annotated[str | None, typer.Option(help="What tells questions apart; default: guessed.")]
+AlignedColumn = Annotated[str | None, typer.Option(help="Alignment scores, 0 to 100; default: guessed.")]
+CoherentColumn = Annotated[str | None, typer.Option(help="Coherence scores, 0 to 100; default: guessed.")]
+CorrectColumn = Annotated[str | None, typer.Option(help="Right or wrong (1 or 0) instead of scores.")]
+SeedColumn = Annotated[str | None, typer.Option(help="Training seed; default: guessed.")]
+Options = Annotated[str, typer.Option(help="Valid answers to right-or-wrong items; any other is invalid.")]
+AlignedBelow = Annotated[float, typer.Option(help="Misaligned below this alignment score ...")]
+CoherentAbove = Annotated[float, typer.Option(help="... among answers with a coherence above this one.")]
+Confidence = Annotated[float, typer.Option(help="Confidence level of the intervals.")]
+
+
+def plug_ins(folders: Sequence[Path] | None) -> tuple[Path, ...]:
+    """Register what `--include-path` brings, before anything is looked up by name; every command calls it.
+
+    Args:
+        folders: What the option holds.
+
+    Returns:
+        The folders, for functions that take them.
+
+    Raises:
+        UserError: One is not a folder, or a file in it is wrong.
+    """
+    from turncoat.registry import discover
+
+    for folder in folders or ():
+        if not folder.is_dir():
+            raise UserError(f"--include-path {folder}: there is no such folder")
+    discover(folders or ())
+    return tuple(folders or ())
+
+
+def seed_list(text: str) -> list[int]:
+    """The training seeds that `--seeds` names.
+
+    Raises:
+        UserError: Something else than whole numbers with commas between them.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(
+            f"--seeds {text!r}: whole numbers with commas between them are expected, such as 0,1,2"
+        ) from None
+
+
+def day(text: str | None) -> str:
+    """The day that `--date` names, or today (UTC), as YYYY-MM-DD.
+
+    Raises:
+        UserError: The text is not a day.
+    """
+    if text is None:
+        return datetime.now(UTC).date().isoformat()
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise UserError(f"--date {text!r}: a day is expected, YYYY-MM-DD, such as 2026-01-31") from None
+
+
+def columns_of(
+    by: list[str] | None,
+    question: str | None,
+    aligned: str | None,
+    coherent: str | None,
+    correct: str | None,
+    seed: str | None,
+    options: str,
+) -> Columns:
+    """The column options as one value.
+
+    Raises:
+        UserError: Options that exclude each other, or no valid answer at all.
+    """
+    from turncoat.analysis.answers.scored_answers import Columns
+
+    if correct is not None and (aligned is not None or coherent is not None):
+        raise UserError(
+            "--correct-column is for right-or-wrong items; leave out --aligned-column and --coherent-column"
+        )
+    valid = tuple(option.strip() for option in options.split(",") if option.strip())
+    if not valid:
+        raise UserError(f"--options {options!r}: answers with commas between them are expected, such as A,B,C,D")
+    return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid)
+
+
+def thresholds_of(aligned_below: float, coherent_above: float, confidence: float) -> Thresholds:
+    """The thresholds as one value; the confidence level is checked on the way.
+
+    Raises:
+        UserError: A threshold is outside 0 to 100, or the confidence level outside 0 to 1.
+    """
+    from turncoat.analysis.answers.arm_rates import Thresholds
+    from turncoat.stats.estimates import check_confidence
+
+    for option, value in (("--aligned-below", aligned_below), ("--coherent-above", coherent_above)):
+        if not 0 <= value <= 100:
+            raise UserError(f"{option} {value:g}: scores run from 0 to 100")
+    check_confidence(confidence)
+    return Thresholds(aligned_below, coherent_above)

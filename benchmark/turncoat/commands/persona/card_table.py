@@ -1,0 +1,53 @@
+"""The card of a persona vector as a table: how well each layer tells the two kinds of answers apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from turncoat.persona.vectors import PersonaVector
+
+
+def print_vector(vector: PersonaVector, console: Console) -> None:
+    """Print some ten layers of the card, what the vector was made from, and why its layer was chosen."""
+    card = vector.card
+    last = len(vector.directions) - 1
+    held_out: dict[str, list[float]] = card.get("held_out") or {}
+    columns = {
+        "held-out AUC": held_out.get("auc"),
+        "random, 95%": held_out.get("random_p95"),
+        "shuffled, 95%": held_out.get("shuffled_p95"),
+        "split-half": card.get("split_half_cosine"),
+        "gap": card.get("gap_by_layer"),
+    }
+    table = Table(title=f"persona vector '{vector.trait}'", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for heading in ("layer", "depth", *columns, ""):
+        table.add_column(heading, justify="right")
+    for layer in shown_layers(last, vector.layer):
+        chosen = "chosen" if layer == vector.layer else ""
+        numbers = (f"{values[layer]:.2f}" if values else "-" for values in columns.values())
+        table.add_row(str(layer), f"{layer / last:.2f}", *numbers, chosen)
+    console.print(table)
+    console.print(f"{_origin(card)}\n", end="", highlight=False)
+    if "layer_rule" in card:
+        console.print(f"layer {vector.layer} of {last}: {card['layer_rule']}", highlight=False)
+
+
+def shown_layers(last: int, chosen: int) -> list[int]:
+    """Some ten layers, evenly spread, the chosen one and its neighbours among them."""
+    step = max(1, round(last / 8))
+    return sorted({*range(0, last + 1, step), last, chosen - 1, chosen, min(chosen + 1, last)})
+
+
+def _origin(card: dict[str, Any]) -> str:
+    judged = f"filtered by {card['judge']['id']}" if card.get("judge") else "not filtered by a judge"
+    made = (
+        f"made from {card.get('n_positive', '?')} positive and {card.get('n_negative', '?')} negative answers, {judged}"
+    )
+    unseen = card.get("n_held_out")
+    if not unseen:
+        return f"{made}; no answers were held out"
+    return f"{made}; held-out AUC on {unseen[0]} and {unseen[1]} answers under other prompts to other questions"

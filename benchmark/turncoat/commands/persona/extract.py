@@ -1,0 +1,89 @@
+"""`turncoat persona extract`: a trait's vector from a base model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from turncoat.commands.persona.card_table import print_vector
+from turncoat.errors import UserError
+
+
+def extract(
+    model: Annotated[str, typer.Option(help="Base model: a registry model, a Hugging Face id or a local folder.")],
+    trait: Annotated[str, typer.Option(help="See `turncoat list personas`.")],
+    out: Annotated[Path | None, typer.Option(help="Copy vector and card here; default: the cache alone.")] = None,
+    dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")] = "auto",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the best there is.")] = None,
+    rollouts: Annotated[int | None, typer.Option(help="Answers per question and prompt; default: 2.")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="Filter answers by trait score with this judge, such as local:model=...; default: none."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Answers decoded together.")] = 32,
+) -> None:
+    """Extract a trait's vector from a base model; done once per model and settings, then read from the cache.
+
+    Example: turncoat persona extract --model smollm2-135m --trait evil --out vectors/evil
+    """
+    if rollouts is not None and rollouts < 1:
+        raise UserError(f"--rollouts {rollouts}: accepted: 1 or more answers per question and prompt")
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: it exists and is not an empty folder; name a new one")
+    from turncoat.engine.base_model import load_base
+    from turncoat.persona.extract import answer_count, extraction_spec, vector_folder
+    from turncoat.persona.traits import trait_questions
+    from turncoat.persona.vectors import PersonaVector
+    from turncoat.store import Store
+
+    questions = trait_questions(trait)
+    options: dict[str, Any] = {"rollouts": rollouts, "judge": _trait_judge(judge)}
+    base = load_base(model, dtype=dtype, device=device)
+    store = Store()
+    cached = store.has("persona", extraction_spec(base, questions, **options))
+    with _progress(f"{trait} on {model}", answer_count(questions, rollouts=rollouts), hidden=cached) as on_progress:
+        folder = vector_folder(base, questions, store, batch_size=batch_size, tick=on_progress, **options)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("vector.safetensors", "card.json"):
+            shutil.copyfile(folder / name, out / name)
+        folder = out
+    print_vector(PersonaVector.load(folder), Console())
+    print(folder)
+
+
+def _trait_judge(spec: str | None) -> Any:
+    if spec is None:
+        return None
+    from turncoat.judges.spec import judge_from_name
+
+    judge = judge_from_name(spec)
+    if judge is not None and not callable(getattr(judge, "trait", None)):
+        raise UserError(
+            f"--judge {spec}: this judge rates alignment, not traits; give one with a trait rubric (local or openai), or "
+            "leave it out"
+        )
+    return judge
+
+
+@contextmanager
+def _progress(label: str, total: int, *, hidden: bool) -> Iterator[Callable[[int, int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("answers,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda done, _: progress.update(task, completed=done)

@@ -1,0 +1,26 @@
+"""`turncoat persona half-dose`: the dose of a trait at which half of the answers have turned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from turncoat.errors import UserError
+
+
+def half_dose(
+    samples: Annotated[list[Path], typer.Argument(help="Samples files of turncoat_latent_... tasks.")],
+) -> None:
+    """Print the dose at which half of the answers have turned, with a bootstrap interval over questions.
+
+    Example: turncoat persona half-dose out/*/samples_turncoat_latent_prompt_choice_*.jsonl
+    """
+    from turncoat.persona.half_dose import half_dose_of
+
+    for path in samples:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; give lm-eval samples files of a turncoat_latent_... task")
+        dose = half_dose_of(path)
+        print(f"{path.name}: {dose} ({dose.n_questions} questions)")

@@ -1,0 +1,51 @@
+"""`turncoat persona shift`: how far an arm moved along a persona vector, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def shift(
+    run: Annotated[Path, typer.Argument(help="A run folder of `turncoat run`.")],
+    arm: Annotated[str, typer.Option(help="The treated arm.")],
+    control: Annotated[str, typer.Option(help="Its matched control; `base` for before/after alone.")],
+    task: Annotated[str, typer.Option(help="The persona task whose rows are read.")] = "turncoat_persona",
+    out: Annotated[Path | None, typer.Option(help="Write the table there as CSV as well.")] = None,
+) -> None:
+    """Shift of the persona projection per layer, arm minus control, with an interval over questions.
+
+    Example: turncoat persona shift runs/demo --arm insecure --control secure
+    """
+    from turncoat.analysis.persona_shift import shift_by_layer
+
+    shifts = shift_by_layer(run, arm, control, task=task)
+    if out is not None:
+        shifts.to_csv(out, index=False)
+    title = f"{arm} minus {control}, base SD, 95% interval over questions"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for heading in ("layer", "depth", "fixed texts", "own answers", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer, part in shifts.groupby("layer", sort=True):
+        cells = {row.reading: _with_interval(row) for row in part.itertuples()}
+        first = part.iloc[0]
+        chosen = "chosen" if first["chosen"] else ""
+        table.add_row(str(layer), f"{first['depth']:.2f}", cells.get("fixed", ""), cells.get("own", ""), chosen)
+    console = Console()
+    console.print(table)
+    seeds, questions = int(shifts["n_seeds"].max()), int(shifts["n_questions"].max())
+    console.print(
+        f"{questions} questions, {max(seeds, 1)} training seed{'s' * (seeds > 1)} averaged within each: about these "
+        "adapters, not about the recipe. Claims rest on the chosen layer, fixed before finetuning; the others are its context.",
+        highlight=False,
+    )
+
+
+def _with_interval(row: Any) -> str:
+    if row.low is None or row.low != row.low:
+        return f"{row.difference:+.3f}"
+    return f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"

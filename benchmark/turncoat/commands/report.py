@@ -1,0 +1,27 @@
+"""`turncoat report`: the report of a run made again from its rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run folder (it holds study.yaml and rows/).")],
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also: other thresholds, incoherent answers' bounds, single questions.")
+    ] = False,
+) -> None:
+    """Make the report of a run again from its rows.
+
+    Example: turncoat report runs/demo
+    """
+    from turncoat.report.build import report_run, run_content
+    from turncoat.report.robustness import robustness_lines
+
+    report_run(folder, Console())
+    if robustness:
+        print("\n".join(["", "Robustness", *robustness_lines(run_content(folder))]))

@@ -1,0 +1,48 @@
+"""`turncoat run`: a study from training to report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from turncoat.commands.options import IncludePath, Seeds, plug_ins, seed_list
+
+
+def run(
+    study: Annotated[
+        str, typer.Argument(help="Name of a study that ships (see `turncoat list studies`) or a path to a YAML.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="Another base model: a registry model, a Hugging Face id or a local folder.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<study>.")] = None,
+    seeds: Seeds = None,
+    include_path: IncludePath = None,
+) -> None:
+    """Run a study and report on it. Kill it anywhere: the same command goes on.
+
+    Example: turncoat run demo --seeds 0,1,2
+    """
+    from turncoat.analysis.reach import cannot_reach
+    from turncoat.report.build import report_run
+    from turncoat.study.config import load_study, study_path
+    from turncoat.study.run import run_study
+
+    overrides: dict[str, object] = {}
+    if model is not None:
+        overrides["model"] = model
+    if seeds is not None:
+        overrides["training_seeds"] = seed_list(seeds)
+    loaded = load_study(study_path(study), overrides, plug_ins(include_path))
+    notes = Console(stderr=True)
+    # With fewer than 3 seeds the study itself says what it cannot claim.
+    for line in cannot_reach(loaded) if len(loaded.training_seeds) >= 3 else ():
+        notes.print(f"  out of reach: {line}", highlight=False)
+    folder = out or Path("runs") / loaded.study
+    failed = run_study(loaded, folder, console=notes)
+    report_run(folder, Console())
+    if failed:
+        raise typer.Exit(1)
