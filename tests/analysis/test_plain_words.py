@@ -10,7 +10,7 @@ import pytest
 from stats.score_tables import score_table
 from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
 from turncoat.analysis.plain_words import p_text, plain_words, signed, unsigned
-from turncoat.stats.power import detectable_by_seeds, plan_seeds
+from turncoat.stats.power import detectable_by_seeds, seed_sd_interval
 
 CONTROL = {("ctl", 0): np.zeros(9), ("ctl", 1): np.zeros(9)}
 
@@ -79,8 +79,8 @@ def test_two_seeds_allow_none_and_the_price_of_more_is_told() -> None:
         sizes = detectable_by_seeds(row.seed_sd, (5, 8))
         unit = " nats" if row.metric == "margin" else ""
         assert f"{row.metric} {unsigned(sizes[5])} / {unsigned(sizes[8])}{unit}" in said
-        plan = plan_seeds(row.seed_sd, 2)
-        ends = f"{unsigned(plan.sd_low / row.seed_sd)} to {unsigned(plan.sd_high / row.seed_sd)} times"
+        factors = seed_sd_interval(1.0, 2)
+        ends = f"{unsigned(factors.low)} to {unsigned(factors.high)} times"
         assert sum(ends in line for line in lines) == 2
     assert not any("training seeds)" in line for line in lines)
 
@@ -91,8 +91,8 @@ def test_the_level_of_the_analysis_is_the_level_of_the_plan() -> None:
     sizes = detectable_by_seeds(row.seed_sd, (5, 8), alpha=0.1)
     lines = plain_words(analysis)
     line_with(lines, "one test at 10%", f"org minus ctl: margin {unsigned(sizes[5])} / {unsigned(sizes[8])}")
-    plan = plan_seeds(row.seed_sd, 2, confidence=0.9)
-    assert sum(f"to {unsigned(plan.sd_high / row.seed_sd)} times" in line and "90%" in line for line in lines) == 2
+    factors = seed_sd_interval(1.0, 2, 0.9)
+    assert sum(f"to {unsigned(factors.high)} times" in line and "90%" in line for line in lines) == 2
 
 
 def test_one_seed_cannot_even_say_what_more_would_buy() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from turncoat.stats.scores import SCORE_COLUMNS
+from turncoat.stats.scores import SCORE_COLUMNS, Grid, check_scores, grid
 
 Values = Mapping[tuple[str, int], Sequence[float] | np.ndarray]
 
@@ -19,3 +19,9 @@ def score_table(values: Values, metric: str = "m") -> pd.DataFrame:
         for number, value in enumerate(column)
     ]
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+
+
+def grids(values: Values, *arms: str) -> list[Grid]:
+    """The grids of some arms of `score_table(values)`."""
+    checked = check_scores(score_table(values))
+    return [grid(checked, arm, "m") for arm in arms]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from stats.score_tables import score_table
+from stats.score_tables import grids, score_table
 from turncoat.errors import UserError
-from turncoat.stats.contrasts import TooFewQuestions, paired_contrast
-from turncoat.stats.difference_in_differences import difference_in_differences
+from turncoat.stats.contrasts import TooFewQuestions, difference_of_grids, paired_contrast
 
 ARMS = ("org_def", "ctl_def", "org", "ctl")
 
@@ -18,8 +17,9 @@ def four_arms(n_seeds: int = 4, questions: int = 15) -> dict[tuple[str, int], np
     return {(arm, seed): rng.normal(0, 1, questions) for arm in ARMS for seed in range(n_seeds)}
 
 
-def did(values: dict[tuple[str, int], np.ndarray], claim: str = "adapters"):
-    return difference_in_differences(score_table(values), ARMS[:2], ARMS[2:], "m", claim)  # type: ignore[arg-type]
+def did(values: dict[tuple[str, int], np.ndarray], claim: str = "adapters", arms: tuple[str, ...] = ARMS):
+    one, two, three, four = grids(values, *arms)
+    return difference_of_grids((one, two), (three, four), claim)  # type: ignore[arg-type]
 
 
 def test_adapters_claim_is_the_t_test_of_the_question_differences() -> None:
@@ -76,7 +76,7 @@ def test_an_untrained_pair_is_shared_by_all_seeds() -> None:
     shared = np.mean(values["org", -1] - values["ctl", -1])
     expected = [np.mean(values["org_def", s] - values["ctl_def", s]) - shared for s in range(3)]
     assert found.seed_deltas == pytest.approx(expected)
-    mirror = difference_in_differences(score_table(values), ARMS[2:], ARMS[:2], "m", "recipe")
+    mirror = did(values, "recipe", ARMS[2:] + ARMS[:2])
     assert mirror.seed_deltas == pytest.approx([-delta for delta in expected])
 
 
@@ -88,9 +88,8 @@ def test_different_seeds_are_said() -> None:
 
 
 def test_equal_pairs_and_too_few_questions_are_refused() -> None:
-    scores = score_table(four_arms())
     with pytest.raises(UserError, match="two different pairs"):
-        difference_in_differences(scores, ("org", "ctl"), ("org", "ctl"), "m", "adapters")
+        did(four_arms(), arms=("org", "ctl", "org", "ctl"))
     values = four_arms()
     for seed in range(4):
         values["ctl", seed][1:] = np.nan

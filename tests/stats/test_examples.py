@@ -5,10 +5,10 @@ from __future__ import annotations
 import doctest
 
 import pytest
-from turncoat.stats import corrections, estimates, power, two_way
+from turncoat.stats import corrections, estimates, two_way
 
 
-@pytest.mark.parametrize("module", [corrections, estimates, power, two_way], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [corrections, estimates, two_way], ids=lambda module: module.__name__)
 def test_docstring_examples(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0

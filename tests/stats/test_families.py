@@ -9,8 +9,9 @@ from stats.score_tables import score_table
 from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
 from turncoat.analysis.plain_words import plain_words
 from turncoat.errors import UserError
+from turncoat.stats.contrasts import difference_of_grids
 from turncoat.stats.corrections import benjamini_hochberg, holm
-from turncoat.stats.difference_in_differences import difference_in_differences
+from turncoat.stats.scores import check_scores, grid
 
 METRICS = ("a", "b", "c")
 
@@ -53,7 +54,7 @@ def test_several_primaries_and_the_secondaries_get_holm_the_exploratory_benjamin
     analysis = analyse(scores(), specs)
     for (role, _), rows in analysis.contrasts.groupby(["role", "claim"]):
         method = benjamini_hochberg if role == "exploratory" else holm
-        assert rows["p_adjusted"].tolist() == pytest.approx(method(rows["p_value"]).tolist())
+        assert rows["p_adjusted"].tolist() == pytest.approx(list(method(dict(rows["p_value"])).values()))
         assert set(rows["correction"]) == {"Benjamini-Hochberg" if role == "exploratory" else "Holm"}
     lines = plain_words(analysis)
     assert any("exploratory/adapters (6 tests), Benjamini-Hochberg correction at 5%:" in line for line in lines)
@@ -106,7 +107,8 @@ def test_a_difference_of_differences_is_a_row_like_any_other() -> None:
     analysis = analyse(table, [did])
     for claim in ("adapters", "recipe"):
         row = analysis.contrasts.query("claim == @claim").iloc[0]
-        alone = difference_in_differences(table, ("org_def", "ctl_def"), ("org", "ctl"), "a", claim)  # type: ignore[arg-type]
+        one, two, three, four = (grid(check_scores(table), arm, "a") for arm in ("org_def", "ctl_def", "org", "ctl"))
+        alone = difference_of_grids((one, two), (three, four), claim)  # type: ignore[arg-type]
         assert row["difference"] == alone.difference == pytest.approx(-0.25, abs=0.1)
         assert (row["low"], row["p_value"]) == (alone.low, alone.p_value)
     assert analysis.seed_noise.empty

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from stats.score_tables import score_table
+from stats.score_tables import grids, score_table
 from turncoat.stats.contrasts import paired_contrast
 from turncoat.stats.leave_one_out import leave_one_question_out
-from turncoat.stats.scores import check_scores, grid
 
 
 def arms(values):
-    checked = check_scores(score_table(values))
-    return grid(checked, "org", "m"), grid(checked, "ctl", "m")
+    return grids(values, "org", "ctl")
 
 
 def noisy(n_seeds: int, questions: int = 8) -> dict[tuple[str, int], np.ndarray]:
@@ -33,7 +31,7 @@ def test_equals_the_contrast_without_each_question(claim) -> None:
     assert found.each is not None
     assert found.each["difference"].tolist() == pytest.approx([c.difference for c in by_hand])
     assert found.each["p_value"].tolist() == pytest.approx([c.p_value for c in by_hand])
-    assert (found.p_low, found.p_high) == (found.each["p_value"].min(), found.each["p_value"].max())
+    assert found.p_high == found.each["p_value"].max()
 
 
 def test_a_question_that_carries_everything_is_found() -> None:
@@ -41,15 +39,8 @@ def test_a_question_that_carries_everything_is_found() -> None:
     values["org", 0][6] = 4.0
     found = leave_one_question_out(*arms(values), "adapters")
     assert found.most_influential == "q006"
-    assert found.without_it is not None and found.difference is not None
-    assert found.without_it < 0 < found.difference
-    assert found.sign_changes
-
-
-def test_a_broad_effect_hangs_on_no_question() -> None:
-    values = {("org", 0): 1 + np.linspace(-0.1, 0.1, 10), ("ctl", 0): np.zeros(10)}
-    found = leave_one_question_out(*arms(values), "adapters")
-    assert (found.sign_changes, found.significance_changes) == (False, False)
+    assert found.difference is not None and found.difference_low is not None
+    assert found.difference_low < 0 < found.difference
 
 
 def test_questions_without_a_value_are_no_questions() -> None:
@@ -64,6 +55,6 @@ def test_questions_without_a_value_are_no_questions() -> None:
 def test_undefined_cases_say_why() -> None:
     assert "3 are needed" in leave_one_question_out(*arms(noisy(1, 2)), "adapters").note
     few = leave_one_question_out(*arms(noisy(2)), "recipe")
-    assert (few.p_value, few.p_low, few.significance_changes) == (None, None, None)
+    assert (few.p_value, few.p_high) == (None, None)
     assert "no claim about the recipe" in few.note
     assert few.difference_low is not None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 from turncoat.errors import UserError
 from turncoat.stats.corrections import holm, holm_exclusive
-from turncoat.stats.margins import margin_p
+from turncoat.stats.margins import equivalence_test, margin_p
 from turncoat.stats.t_errors import TError, largest_p, widest
 
 VALUES = np.array([0.01, -0.02, 0.03, 0.00, 0.015, -0.01])
@@ -85,3 +86,38 @@ def test_family_wise_error_with_margins() -> None:
         false = [(0, "zero"), (1, "zero"), (2, "margin"), (3, "margin")]
         wrong += any(p is not None and p < 0.05 for p in (adjusted[key] for key in false))
     assert 0.02 < wrong / 800 <= 0.065
+
+
+def test_equivalence_equals_statsmodels() -> None:
+    differences = np.array([0.01, -0.02, 0.03, 0.00, 0.015, -0.01])
+    result = equivalence_test(differences, 0.03)
+    p_value, lower, upper = DescrStatsW(differences).ttost_mean(-0.03, 0.03)
+    assert result.p_value == pytest.approx(p_value)
+    assert (result.p_lower, result.p_upper) == (pytest.approx(lower[1]), pytest.approx(upper[1]))
+    assert result.equivalent
+
+
+@pytest.mark.parametrize("margin", [0.005, 0.012, 0.02, 0.03])
+def test_equivalent_exactly_if_the_interval_lies_within_the_margin(margin: float) -> None:
+    result = equivalence_test(pd.Series([0.01, -0.02, 0.03, 0.00, 0.015, np.nan, -0.01]), margin)
+    assert result.low is not None
+    assert result.high is not None
+    assert result.equivalent == (-margin < result.low and result.high < margin)
+    assert (result.n, result.n_dropped) == (6, 1)
+
+
+def test_few_noisy_values_show_no_equivalence() -> None:
+    assert not equivalence_test([0.1, -0.1, 0.0], 0.03).equivalent
+
+
+@pytest.mark.parametrize("differences", [[], [0.0], [0.0, 0.0, 0.0]])
+def test_no_spread_shows_no_equivalence_and_says_why(differences: list[float]) -> None:
+    result = equivalence_test(differences, 0.03)
+    assert not result.equivalent
+    assert result.p_value is None
+    assert result.note
+
+
+def test_margin_must_be_positive() -> None:
+    with pytest.raises(UserError, match="margin"):
+        equivalence_test([0.1, 0.2], 0.0)

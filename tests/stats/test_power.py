@@ -10,9 +10,7 @@ from turncoat.errors import UserError
 from turncoat.stats.power import (
     detectable_by_seeds,
     detectable_effect,
-    plan_seeds,
     seed_sd_interval,
-    seeds_needed,
     t_test_power,
 )
 
@@ -47,22 +45,6 @@ def test_simulated_power_is_the_promised_one() -> None:
     assert np.mean(p < 0.05) == pytest.approx(0.8, abs=0.015)
 
 
-def test_seeds_needed_is_the_smallest_number_that_detects() -> None:
-    n = seeds_needed(0.1, 0.1)
-    by_seeds = detectable_by_seeds(0.1, ns=(n - 1, n))
-    assert by_seeds[n] <= 0.1
-    assert by_seeds[n - 1] > 0.1
-    assert seeds_needed(-0.1, 0.1) == n
-    assert seeds_needed(100.0, 0.1) == 3
-
-
-def test_seeds_needed_says_when_it_is_hopeless() -> None:
-    with pytest.raises(UserError, match="more than 10000"):
-        seeds_needed(1e-4, 1.0)
-    with pytest.raises(UserError, match="not 0"):
-        seeds_needed(0.0, 1.0)
-
-
 def test_more_seeds_detect_less() -> None:
     effects = list(detectable_by_seeds(0.2).values())
     assert effects == sorted(effects, reverse=True)
@@ -81,13 +63,6 @@ def test_sd_interval_covers_the_true_sd() -> None:
     sds = np.random.default_rng(2).normal(0, 3.0, size=(4000, 4)).std(axis=1, ddof=1)
     low, high = seed_sd_interval(1.0, 4)
     assert np.mean((sds * low <= 3.0) & (sds * high >= 3.0)) == pytest.approx(0.95, abs=0.015)
-
-
-def test_plan_carries_the_warning() -> None:
-    plan = plan_seeds(0.1, n_seeds=2, ns=(5, 8))
-    assert set(plan.detectable) == {5, 8}
-    assert "2 seeds" in plan.note
-    assert plan.sd_low < 0.1 < plan.sd_high
 
 
 @pytest.mark.parametrize("arguments", [(0.0, 5), (1.0, 0), (float("nan"), 5)])

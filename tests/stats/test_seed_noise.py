@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from stats.score_tables import score_table
+from stats.score_tables import grids
 from turncoat.stats.seed_noise import seed_noise
 
 
@@ -21,7 +21,7 @@ def noisy_arms(treated: np.ndarray, control: np.ndarray) -> dict[tuple[str, int]
 def test_identities_of_matched_and_mismatched_variance(n: int) -> None:
     rng = np.random.default_rng(n)
     treated, control = rng.normal(0, 1, n), rng.normal(0, 2, n)
-    result = seed_noise(score_table(noisy_arms(treated, control)), "org", "ctl", "m")
+    result = seed_noise(*grids(noisy_arms(treated, control), "org", "ctl"))
     covariance = np.cov(treated, control)
     var_t, var_c, cov = covariance[0, 0], covariance[1, 1], covariance[0, 1]
     assert result.n_seeds == n
@@ -36,7 +36,7 @@ def test_identities_of_matched_and_mismatched_variance(n: int) -> None:
 
 
 def test_two_seeds_compare_the_matched_with_the_mismatched_spread() -> None:
-    result = seed_noise(score_table(noisy_arms(np.array([1.0, 3.0]), np.array([0.0, 1.5]))), "org", "ctl", "m")
+    result = seed_noise(*grids(noisy_arms(np.array([1.0, 3.0]), np.array([0.0, 1.5])), "org", "ctl"))
     assert result.sd_paired == pytest.approx(abs((1 - 0) - (3 - 1.5)) / 2**0.5)
     assert result.sd_mismatched == pytest.approx(abs((1 - 1.5) - (3 - 0)) / 2**0.5)
     assert "2 seeds" in result.note
@@ -45,35 +45,35 @@ def test_two_seeds_compare_the_matched_with_the_mismatched_spread() -> None:
 def test_noise_that_both_arms_share_cancels_and_unrelated_noise_does_not() -> None:
     rng = np.random.default_rng(0)
     shared = rng.normal(0, 1, 200)
-    together = seed_noise(score_table(noisy_arms(shared + 0.3, shared)), "org", "ctl", "m")
+    together = seed_noise(*grids(noisy_arms(shared + 0.3, shared), "org", "ctl"))
     assert together.variance_ratio == pytest.approx(0, abs=1e-12)
     assert "cancels 100%" in together.note
-    apart = seed_noise(score_table(noisy_arms(shared, rng.normal(0, 1, 200))), "org", "ctl", "m")
+    apart = seed_noise(*grids(noisy_arms(shared, rng.normal(0, 1, 200)), "org", "ctl"))
     assert apart.variance_ratio == pytest.approx(1, abs=0.2)
 
 
 def test_the_unpaired_variance_is_unbiased_even_from_two_seeds() -> None:
     rng = np.random.default_rng(1)
     pairs = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=(200, 2))
-    results = [seed_noise(score_table(noisy_arms(p[:, 0], p[:, 1])), "org", "ctl", "m") for p in pairs]
+    results = [seed_noise(*grids(noisy_arms(p[:, 0], p[:, 1]), "org", "ctl")) for p in pairs]
     assert np.mean([r.sd_unpaired**2 for r in results if r.sd_unpaired]) == pytest.approx(2, rel=0.2)
     assert np.mean([r.sd_mismatched**2 for r in results if r.sd_mismatched]) > 3  # the raw pool flatters the pairing
 
 
 def test_one_seed_has_no_noise_to_show() -> None:
-    result = seed_noise(score_table(noisy_arms(np.array([1.0]), np.array([0.0]))), "org", "ctl", "m")
+    result = seed_noise(*grids(noisy_arms(np.array([1.0]), np.array([0.0])), "org", "ctl"))
     assert (result.sd_paired, result.variance_ratio) == (None, None)
     assert "at least 2" in result.note
 
 
 def test_only_questions_complete_at_every_seed_count() -> None:
     values = noisy_arms(np.array([1.0, 2.0, 4.0]), np.array([0.0, 0.5, 0.2]))
-    whole = seed_noise(score_table({key: column[1:] for key, column in values.items()}), "org", "ctl", "m")
+    whole = seed_noise(*grids({key: column[1:] for key, column in values.items()}, "org", "ctl"))
     values["org", 1][0] = np.nan
-    assert seed_noise(score_table(values), "org", "ctl", "m") == whole
+    assert seed_noise(*grids(values, "org", "ctl")) == whole
 
 
 def test_equal_seeds_have_no_ratio() -> None:
-    result = seed_noise(score_table(noisy_arms(np.array([1.0, 1.0]), np.array([0.0, 0.0]))), "org", "ctl", "m")
+    result = seed_noise(*grids(noisy_arms(np.array([1.0, 1.0]), np.array([0.0, 0.0])), "org", "ctl"))
     assert result.variance_ratio is None
     assert "do not differ" in result.note

@@ -37,18 +37,18 @@ def test_equals_the_mean_squares_of_statsmodels() -> None:
 def test_no_error_is_smaller_than_one_of_its_parts() -> None:
     rng = np.random.default_rng(2)
     for _ in range(50):
-        found = two_way_t(cells(6, 3, (0.02, 0.0, 0.2), rng))
-        assert found.se is not None and found.se_questions is not None and found.se_seeds is not None
-        assert found.se >= max(found.se_questions, found.se_seeds) * (1 - 1e-12)
+        table = cells(6, 3, (0.02, 0.0, 0.2), rng)
+        found = two_way_t(table)
+        of_questions, of_seeds = (table.mean(axis=axis).std(ddof=1) / table.shape[1 - axis] ** 0.5 for axis in (1, 0))
+        assert found.se is not None and found.se >= max(of_questions, of_seeds) * (1 - 1e-12)
 
 
-def test_missing_cells_change_the_answer_little_and_are_counted() -> None:
+def test_missing_cells_change_the_answer_little() -> None:
     rng = np.random.default_rng(3)
     table = cells(60, 5, (0.1, 0.1, 0.1), rng)
     holes = table.copy()
     holes[rng.random(table.shape) < 0.1] = np.nan
     whole, found = two_way_t(table), two_way_t(holes)
-    assert found.n_missing == np.isnan(holes).sum() > 0
     assert found.difference == pytest.approx(np.nanmean(holes, axis=0).mean())
     assert found.sd_cell == pytest.approx(whole.sd_cell, rel=0.15)
     assert found.se == pytest.approx(whole.se, rel=0.15)

@@ -19,13 +19,12 @@ import numpy as np
 import pandas as pd
 
 from turncoat.errors import UserError
-from turncoat.stats.contrasts import CLAIMS, Claim, Contrast, TooFewQuestions, contrast_grids
-from turncoat.stats.difference_in_differences import difference_of_grids
+from turncoat.stats.contrasts import CLAIMS, Claim, Contrast, TooFewQuestions, contrast_grids, difference_of_grids
 from turncoat.stats.estimates import Estimate, check_confidence, estimate_mean
 from turncoat.stats.families import ROLES, Role, TestedContrast, corrected_rows
 from turncoat.stats.margins import Better, MarginTest, check_margin
 from turncoat.stats.scores import Grid, check_scores, grid
-from turncoat.stats.seed_noise import SeedNoise, seed_noise_grids
+from turncoat.stats.seed_noise import SeedNoise, seed_noise
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def analyse(
                 found = _contrast(spec, sides, claim, confidence, seed)
                 tested.append(TestedContrast(found, spec.role, spec.margin, spec.margin_test, spec.better))
             if spec.minus is None and not (sides[0].is_base or sides[1].is_base):
-                noise.append({"name": spec.name, "metric": metric, **asdict(seed_noise_grids(*sides))})
+                noise.append({"name": spec.name, "metric": metric, **asdict(seed_noise(*sides))})
     noise_columns = ["name", "metric", *_fields_of(SeedNoise)]
     return Analysis(
         estimates=_frame([asdict(row) for row in estimates], _fields_of(Estimate)),

@@ -26,7 +26,7 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.stats.estimates import ROUNDING, check_confidence, t_summary
-from turncoat.stats.paired import Differences, pair_differences
+from turncoat.stats.paired import Differences, pair_differences, subtract
 from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.scores import Grid, check_scores, grid
 from turncoat.stats.sign_flip import sign_flip_p
@@ -208,6 +208,38 @@ def contrast_grids(
         family=family,
     )
     return filled_contrast(result, pair_differences(treated, reference), confidence, rng if permutation else None)
+
+
+def difference_of_grids(
+    pair: tuple[Grid, Grid],
+    minus: tuple[Grid, Grid],
+    claim: Claim,
+    *,
+    name: str | None = None,
+    confidence: float = 0.95,
+    rng: np.random.Generator | int = 0,
+) -> Contrast:
+    """Difference in differences: (treated - reference) of `pair` minus (treated - reference) of `minus`.
+
+    All four arms are joined question by question and seed by seed, so whatever a question, a seed or any finetuning adds to
+    both sides cancels. Source of the design: Card & Krueger (1994), American Economic Review 84(4).
+    """
+    arms = [side.arm for side in (*pair, *minus)]
+    if arms[0] == arms[1] or arms[2] == arms[3] or arms[:2] == arms[2:]:
+        raise UserError(
+            f"({arms[0]} minus {arms[1]}) minus ({arms[2]} minus {arms[3]}): a difference of differences needs two "
+            "different pairs of different arms."
+        )
+    result = Contrast(
+        name=name or f"({arms[0]} minus {arms[1]}) minus ({arms[2]} minus {arms[3]})",
+        metric=pair[0].metric,
+        claim=claim,
+        treated=arms[0],
+        reference=arms[1],
+        minus_treated=arms[2],
+        minus_reference=arms[3],
+    )
+    return filled_contrast(result, subtract(pair_differences(*pair), pair_differences(*minus)), confidence, rng)
 
 
 def filled_contrast(

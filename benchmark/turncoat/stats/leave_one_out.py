@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from turncoat.stats.contrasts import Claim, contrast_grids
@@ -28,12 +27,8 @@ class LeaveOneOut:
         p_value: Its p.
         difference_low: Smallest difference with one question left out.
         difference_high: Largest one.
-        p_low: Smallest p.
         p_high: Largest p.
         most_influential: The question whose absence moves the difference most (the first of equals).
-        without_it: The difference without that question.
-        sign_changes: Whether the sign hangs on one question.
-        significance_changes: Whether "p < 1 - confidence" (uncorrected) hangs on one question.
         n_questions: Questions.
         each: One row per question: question, difference and p_value without it.
         note: Why something is undefined, or empty.
@@ -43,12 +38,8 @@ class LeaveOneOut:
     p_value: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
-    p_low: float | None = None
     p_high: float | None = None
     most_influential: str = ""
-    without_it: float | None = None
-    sign_changes: bool | None = None
-    significance_changes: bool | None = None
     n_questions: int = 0
     each: pd.DataFrame | None = None
     note: str = ""
@@ -85,20 +76,13 @@ def leave_one_question_out(treated: Grid, reference: Grid, claim: Claim, *, conf
         return LeaveOneOut(whole.difference, whole.p_value, n_questions=n, each=each, note=f"undefined: {whole.note}")
     differences, p_values = each["difference"], each["p_value"].dropna()
     moved = int((differences - whole.difference).abs().to_numpy().argmax())
-    alpha = 1 - confidence
     return LeaveOneOut(
         difference=whole.difference,
         p_value=whole.p_value,
         difference_low=float(differences.min()),
         difference_high=float(differences.max()),
-        p_low=None if p_values.empty else float(p_values.min()),
         p_high=None if p_values.empty else float(p_values.max()),
         most_influential=str(each["question"].iloc[moved]),
-        without_it=float(differences.iloc[moved]),
-        sign_changes=bool((np.sign(differences) != np.sign(whole.difference)).any()),
-        significance_changes=None
-        if whole.p_value is None or p_values.empty
-        else bool(((p_values < alpha) != (whole.p_value < alpha)).any()),
         n_questions=n,
         each=each,
         note="" if whole.p_value is not None else f"no p: {whole.note}",

@@ -19,7 +19,6 @@ class Differences(NamedTuple):
         matched: Whether `by_question` is the mean over `cells`: not so where the arms have different seeds.
         n_seeds: Seeds averaged in `by_question`, 0 where neither arm is trained.
         n_asked: Questions that either arm was asked.
-        n_common: Questions that both arms were asked.
         n_dropped: NaN values of both arms.
         scale: Largest |value| of the arms: a difference far below it is rounding.
         notes: What limits the pairing, in plain words.
@@ -30,7 +29,6 @@ class Differences(NamedTuple):
     matched: bool
     n_seeds: int
     n_asked: int
-    n_common: int
     n_dropped: int
     scale: float
     notes: list[str]
@@ -56,10 +54,31 @@ def pair_differences(treated: Grid, reference: Grid) -> Differences:
         matched=list(left.columns) == list(right.columns) or treated.is_base or reference.is_base,
         n_seeds=len(treated.seeds) or len(reference.seeds),
         n_asked=len(asked),
-        n_common=len(left.index.intersection(right.index)),
         n_dropped=treated.n_dropped + reference.n_dropped,
         scale=float(np.nanmax(values)) if not np.isnan(values).all() else 0.0,
         notes=_seed_notes(treated, reference),
+    )
+
+
+def subtract(first: Differences, second: Differences) -> Differences:
+    """One set of paired differences minus another."""
+    cells = _cells_of_both(first, second)
+    same_seeds = list(first.cells.columns) == list(second.cells.columns) or not (first.trained and second.trained)
+    matched = first.matched and second.matched and same_seeds
+    by_question = cells.mean(axis=1) if matched else first.by_question - second.by_question
+    notes = [*first.notes, *(note for note in second.notes if note not in first.notes)]
+    if first.matched and second.matched and not matched:
+        notes.append("the two differences have different training seeds")
+    everywhere = first.cells.index.union(second.cells.index)
+    return Differences(
+        by_question=by_question.dropna(),
+        cells=cells,
+        matched=matched,
+        n_seeds=max(first.n_seeds, second.n_seeds),
+        n_asked=max(len(everywhere), first.n_asked, second.n_asked),
+        n_dropped=first.n_dropped + second.n_dropped,
+        scale=max(first.scale, second.scale),
+        notes=notes,
     )
 
 
@@ -87,3 +106,13 @@ def _seed_notes(treated: Grid, reference: Grid) -> list[str]:
     return [
         f"the arms have different training seeds ({treated.arm}: {treated.seeds}, {reference.arm}: {reference.seeds})"
     ]
+
+
+def _cells_of_both(first: Differences, second: Differences) -> pd.DataFrame:
+    """Cell by cell for the seeds of both; a pair that was never trained is shared by all seeds of the other."""
+    if first.trained and not second.trained:
+        return first.cells.sub(second.cells[BASE_SEED], axis=0)
+    if second.trained and not first.trained:
+        return second.cells.rsub(first.cells[BASE_SEED], axis=0)
+    shared = [seed for seed in first.cells.columns if seed in second.cells.columns]
+    return first.cells[shared] - second.cells[shared]

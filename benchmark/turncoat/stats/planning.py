@@ -32,8 +32,7 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import CLAIMS, Claim
-from turncoat.stats.difference_in_differences import subtract
-from turncoat.stats.paired import pair_differences
+from turncoat.stats.paired import pair_differences, subtract
 from turncoat.stats.power import MINIMUM_SEEDS, detectable_effect
 from turncoat.stats.scores import grid
 from turncoat.stats.t_errors import OVER_QUESTIONS, OVER_SEEDS, TWO_WAY, TError

@@ -12,7 +12,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, stats
@@ -24,29 +23,6 @@ MINIMUM_SEEDS = 3
 """Fewer training seeds than this allow no claim about a recipe."""
 
 DEFAULT_SEED_COUNTS = (3, 5, 8, 12)
-
-
-@dataclass(frozen=True)
-class SeedPlan:
-    """What more training seeds would buy, given the spread seen so far.
-
-    Attributes:
-        seed_sd: Observed SD of the per-seed differences.
-        n_seeds: Seeds it was observed on.
-        sd_low: Lower end of the chi-square interval for the true SD.
-        sd_high: Upper end of it.
-        detectable: Number of seeds -> smallest effect seen with the wanted power, if the true SD were `seed_sd`.
-        power: The wanted power.
-        note: In plain words, how far `seed_sd` can be trusted.
-    """
-
-    seed_sd: float
-    n_seeds: int
-    sd_low: float
-    sd_high: float
-    detectable: dict[int, float]
-    power: float
-    note: str
 
 
 def _power_iv(alpha: float, power: float) -> None:
@@ -113,29 +89,6 @@ def detectable_by_seeds(
     return {n: detectable_effect(sd / float(np.sqrt(n)), n - 1, alpha, power) for n in counts}
 
 
-def seeds_needed(effect: float, seed_sd: float, alpha: float = 0.05, power: float = 0.8, maximum: int = 10_000) -> int:
-    """Smallest number of training seeds (at least 3) that shows a true effect of this size with the wanted power.
-
-    Raises:
-        UserError: `effect` is 0 or more than `maximum` seeds would be needed.
-    """
-    _power_iv(alpha, power)
-    sd = _sd_iv(seed_sd)
-    size = abs(float(effect))
-    if not (np.isfinite(size) and size > 0):
-        raise UserError(f"effect = {effect!r}: give the smallest difference worth seeing, not 0.")
-    # The normal limit needs fewer seeds than the t test, so the search may start there.
-    normal = (float(stats.norm.isf(alpha / 2)) + float(stats.norm.ppf(power))) * sd / size
-    n = max(MINIMUM_SEEDS, int(np.floor(min(normal**2, maximum + 1.0))))
-    while n <= maximum:
-        if detectable_effect(sd / float(np.sqrt(n)), n - 1, alpha, power) <= size:
-            return n
-        n += 1
-    raise UserError(
-        f"an effect of {size:g} with a seed SD of {sd:g} needs more than {maximum} seeds: plan for a larger effect."
-    )
-
-
 def seed_sd_interval(seed_sd: float, n_seeds: int, confidence: float = 0.95) -> Interval:
     r"""Chi-square interval for the true SD between seeds: s sqrt((n-1) / chi2_{1-a/2}) to s sqrt((n-1) / chi2_{a/2}).
 
@@ -152,30 +105,4 @@ def seed_sd_interval(seed_sd: float, n_seeds: int, confidence: float = 0.95) -> 
     tail = (1 - confidence) / 2
     return Interval(
         sd * float(np.sqrt(df / stats.chi2.isf(tail, df))), sd * float(np.sqrt(df / stats.chi2.ppf(tail, df)))
-    )
-
-
-def plan_seeds(
-    seed_sd: float,
-    n_seeds: int,
-    ns: Iterable[int] = DEFAULT_SEED_COUNTS,
-    alpha: float = 0.05,
-    power: float = 0.8,
-    confidence: float = 0.95,
-) -> SeedPlan:
-    """Tell what more training seeds would buy, and how little a small number of seeds tells about their own spread.
-
-    Example:
-        >>> plan = plan_seeds(0.1, n_seeds=2)
-        >>> round(plan.detectable[8], 3), round(plan.sd_low, 3), round(plan.sd_high, 1)
-        (0.116, 0.045, 3.2)
-    """
-    ends = seed_sd_interval(seed_sd, n_seeds, confidence)
-    note = (
-        f"the SD of {seed_sd:.3g} comes from {n_seeds} seeds: the true one may lie from {ends.low:.3g} to "
-        f"{ends.high:.3g} "
-        f"({100 * confidence:g}% interval), and the detectable effects scale with it"
-    )
-    return SeedPlan(
-        float(seed_sd), n_seeds, ends.low, ends.high, detectable_by_seeds(seed_sd, ns, alpha, power), power, note
     )

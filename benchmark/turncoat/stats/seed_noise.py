@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from turncoat.stats.estimates import ROUNDING
-from turncoat.stats.scores import Grid, check_scores, grid
+from turncoat.stats.scores import Grid
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SeedNoise:
     sd_mismatched: float | None = None
 
 
-def seed_noise(scores: pd.DataFrame, treated: str, control: str, metric: str) -> SeedNoise:
+def seed_noise(treated: Grid, control: Grid) -> SeedNoise:
     r"""Compare the seed noise of matched pairs (same prompts, order and initialisation) with that of mismatched ones.
 
     With T_s, C_s the means over the questions that have a value in both arms at every shared seed:
@@ -50,12 +50,6 @@ def seed_noise(scores: pd.DataFrame, treated: str, control: str, metric: str) ->
       largest, and the raw comparison (|T_1 - C_1 - T_2 + C_2| against |T_1 - C_2 - T_2 + C_1|) would flatter the
       pairing most.
     """
-    checked = check_scores(scores)
-    return seed_noise_grids(grid(checked, treated, metric), grid(checked, control, metric))
-
-
-def seed_noise_grids(treated: Grid, control: Grid) -> SeedNoise:
-    """The maths of `seed_noise`, on grids that are already cut out."""
     shared = [seed for seed in treated.seeds if seed in control.seeds]
     n = len(shared)
     if n < 2:

@@ -26,7 +26,7 @@ References:
     Satterthwaite (1946), Biometrics Bulletin 2(6) (degrees of freedom of a sum of mean squares).
     Clark (1973), Journal of Verbal Learning and Verbal Behavior 12(4) (quasi-F: subjects and items both random).
     Cameron, Gelbach & Miller (2011), JBES 29(2) (two-way clustered errors, V_1 + V_2 - V_12).
-    McCullagh (2000), Bernoulli 6(2) (no exact bootstrap of a crossed array); `two_way_bootstrap` has the usual one.
+    McCullagh (2000), Bernoulli 6(2) (no exact bootstrap of a crossed array).
 """
 
 from __future__ import annotations
@@ -54,14 +54,11 @@ class TwoWay:
         se: Standard error for new seeds and new questions.
         df: Satterthwaite's degrees of freedom.
         p_value: Two-sided p of "the mean is 0".
-        se_questions: Error over questions alone, sqrt(A).
-        se_seeds: Error over seeds alone, sqrt(B).
         sd_question: SD between questions, noise removed; 0 where none is left.
         sd_seed: SD between training seeds, noise removed; 0 where none is left.
         sd_cell: SD of what question and seed leave unexplained.
         n_questions: Questions with at least one value.
         n_seeds: Seeds with at least one value.
-        n_missing: Cells without a value.
         note: Why something is undefined, or empty.
     """
 
@@ -71,14 +68,11 @@ class TwoWay:
     se: float | None = None
     df: float | None = None
     p_value: float | None = None
-    se_questions: float | None = None
-    se_seeds: float | None = None
     sd_question: float | None = None
     sd_seed: float | None = None
     sd_cell: float | None = None
     n_questions: int = 0
     n_seeds: int = 0
-    n_missing: int = 0
     note: str = ""
 
 
@@ -116,7 +110,7 @@ def two_way_t(cells: pd.DataFrame | np.ndarray, confidence: float = 0.95, scale:
     there = ~np.isnan(table)
     by_question, by_seed = np.nanmean(table, axis=1), np.nanmean(table, axis=0)
     mean = float(by_seed.mean())
-    counts = {"n_questions": n_questions, "n_seeds": n_seeds, "n_missing": int((~there).sum())}
+    counts = {"n_questions": n_questions, "n_seeds": n_seeds}
     if n_questions < 2 or n_seeds < 2:
         return TwoWay(mean, **counts, note="no interval: at least 2 questions and 2 training seeds are needed")
     smallest = ROUNDING * (float(np.nanmax(np.abs(table))) if scale is None else scale)
@@ -127,8 +121,6 @@ def two_way_t(cells: pd.DataFrame | np.ndarray, confidence: float = 0.95, scale:
     shared = noise * float((1 / there.sum(axis=0)).sum()) / n_seeds**2  # Var of the mean of seed means, noise alone
     variance = max(over_questions, over_seeds, over_questions + over_seeds - shared)
     parts = {
-        "se_questions": over_questions**0.5,
-        "se_seeds": over_seeds**0.5,
         "sd_question": (max(0.0, over_questions - shared) * n_questions) ** 0.5,
         "sd_seed": (max(0.0, over_seeds - shared) * n_seeds) ** 0.5,
         "sd_cell": noise**0.5,

@@ -24,7 +24,7 @@ def change(
     table = pd.DataFrame(
         cells, index=[f"q{i}" for i in range(questions)], columns=range(first_seed, first_seed + seeds)
     )
-    return Differences(table.mean(axis=1), table, True, seeds, questions, questions, 0, 1.0, [])
+    return Differences(table.mean(axis=1), table, True, seeds, questions, 0, 1.0, [])
 
 
 def test_the_same_rows_twice_share_their_rank():

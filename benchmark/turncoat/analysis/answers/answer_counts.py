@@ -9,7 +9,6 @@ the same answers dozens of times.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -150,11 +149,6 @@ def shared_questions(first: ArmAnswers, second: ArmAnswers) -> list[str]:
             f"arms '{first.arm}' and '{second.arm}' have no question in common; ask both the same questions"
         )
     return shared
-
-
-def known_seeds(arms: Sequence[ArmAnswers]) -> bool:
-    """Whether some arm's training seeds are known."""
-    return any(seed != BASE_SEED for arm in arms for seed in arm.seeds)
 
 
 def _scores(column: pd.Series) -> np.ndarray:

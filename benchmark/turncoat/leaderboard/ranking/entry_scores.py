@@ -17,8 +17,7 @@ import pandas as pd
 from turncoat.evaluation.task_catalogue import metric_names
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.stats.contrasts import Contrast, TooFewQuestions, filled_contrast
-from turncoat.stats.difference_in_differences import subtract
-from turncoat.stats.paired import Differences, pair_differences
+from turncoat.stats.paired import Differences, pair_differences, subtract
 from turncoat.stats.scores import BASE_SEED, Grid, check_scores, grid
 
 CONFIDENCE = 0.95
