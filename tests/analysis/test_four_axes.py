@@ -14,11 +14,12 @@ from rich.console import Console
 from turncoat.analysis import four_axes as axes
 from turncoat.analysis.analyse import analyse
 from turncoat.analysis.four_axes import BENIGN, BROAD, COHERENCE, NARROW
-from turncoat.report import csv_bytes, print_report
 from turncoat.report.build import run_content
 from turncoat.report.content import ReportContent
 from turncoat.report.render import html
 from turncoat.report.render.markdown import render_markdown
+from turncoat.report.render.terminal import print_report
+from turncoat.report.write import csv_bytes
 from turncoat.stats.scores import SCORE_COLUMNS
 from turncoat.study.config import Study
 

@@ -14,7 +14,7 @@ from turncoat.engine.chat import encode_prompt
 from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.registry import ORGANISMS, discover
-from turncoat.report.build import report_run
+from turncoat.report.write import report_run
 from turncoat.store import Store
 from turncoat.study.config import load_study, study_path
 from turncoat.study.run import run_study

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
 from turncoat.analysis.plain_words import plain_words
-from turncoat.report import write_report
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import claim_section
+from turncoat.report.write import write_report
 from turncoat.stats.scores import BASE_SEED, SCORE_COLUMNS
 
 MakeContent = Callable[..., ReportContent]

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from report.made_run import ARMS, CHOICE, LOSS, made_defences, study_of, write_run
 from rich.console import Console
-from turncoat.report import print_report, write_report
 from turncoat.report.build import run_content
 from turncoat.report.content import ArmInfo, ReportContent
+from turncoat.report.render.terminal import print_report
 from turncoat.report.tables.background import arms_table, seed_name
 from turncoat.report.tables.contrasts import DAGGER, claim_section, contrast_label
 from turncoat.report.tables.training import compact, training_frame, training_table
+from turncoat.report.write import write_report
 
 CONTRASTS = [
     {"name": name, "treated": treated, "reference": reference, "metrics": ["margin_per_token"], "role": "primary"}

@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
-from turncoat.report import csv_bytes, formats, write_report
+from turncoat import formats
 from turncoat.report.content import ADAPTERS, CLAIMS, RECIPE, ReportContent
 from turncoat.report.render.html import render_html
 from turncoat.report.render.markdown import escape, render_markdown
 from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, claim_section, contrast_decimals
+from turncoat.report.write import csv_bytes, write_report
 
 MakeContent = Callable[..., ReportContent]
 

@@ -6,7 +6,7 @@ import difflib
 
 from results.readme_marks import ROOT
 from turncoat.report.paper.files import paper_files
-from turncoat.report.paper.run_rows import find_runs
+from turncoat.report.run_rows import find_runs
 from turncoat.report.paper.spec import load_specs
 
 REFRESH = "turncoat tables results --out results/paper --no-png"

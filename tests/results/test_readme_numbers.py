@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from results.readme_marks import ROOT, Mark, agrees, marks_of, prose, record, values_of
 from rich.console import Console
-from turncoat.report.build import report_run
+from turncoat.report.write import report_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROSE = prose(README)

@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 from turncoat.paths import baselines_dir, studies_dir
 from turncoat.registry import DEFENCES, discover
-from turncoat.report.build import report_run
+from turncoat.report.write import report_run
 from turncoat.study.config import load_study, study_path
 from turncoat.study.run import run_study
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from study.tiny_study import write_study
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_rows
-from turncoat.report.build import report_run
+from turncoat.report.write import report_run
 from turncoat.study.config import load_study
 from turncoat.study.pack import pack_run
 from turncoat.study.run import run_study

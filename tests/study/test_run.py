@@ -23,7 +23,8 @@ from turncoat.engine.base_model import LOADS
 from turncoat.errors import TrainingDiverged, UserError
 from turncoat.persona import extract
 from turncoat.registry import ORGANISMS
-from turncoat.report.build import read_rows, report_run, run_content
+from turncoat.report.build import read_rows, run_content
+from turncoat.report.write import report_run
 from turncoat.store import Store, file_digest
 from turncoat.study.config import Study, load_study
 from turncoat.study.run import run_study

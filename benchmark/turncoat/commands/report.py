@@ -19,8 +19,9 @@ def report(
 
     Example: turncoat report runs/demo
     """
-    from turncoat.report.build import report_run, run_content
+    from turncoat.report.build import run_content
     from turncoat.report.robustness import robustness_lines
+    from turncoat.report.write import report_run
 
     report_run(folder, Console())
     if robustness:

@@ -27,7 +27,7 @@ def run(
     Example: turncoat run demo --seeds 0,1,2
     """
     from turncoat.analysis.reach import cannot_reach
-    from turncoat.report.build import report_run
+    from turncoat.report.write import report_run
     from turncoat.study.config import load_study, study_path
     from turncoat.study.run import run_study
 

@@ -39,8 +39,8 @@ def tables(
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder")
     from turncoat.report.paper.files import KINDS, paper_files
-    from turncoat.report.paper.run_rows import find_runs
     from turncoat.report.paper.spec import load_specs
+    from turncoat.report.run_rows import find_runs
 
     specs = load_specs(tuple(spec or ()))  # mistakes in them are found before the rows are read
     runs = find_runs(folder)

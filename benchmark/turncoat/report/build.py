@@ -1,4 +1,4 @@
-"""From a run folder to its report: rows -> scores -> claims -> pages. Everything but the rows is recomputed."""
+"""Content of a run's report: rows -> scores -> claims. Everything but the rows is recomputed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
 from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.four_axes import four_axes
@@ -20,24 +19,12 @@ from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_n
 from turncoat.judges.rates import EM_RATES
 from turncoat.judges.rates_table import false_alarms
 from turncoat.registry import DEFENCES, discover
-from turncoat.report import ArmInfo, Check, MetricInfo, ReportContent, Withheld, print_report, write_report
+from turncoat.report.content import ArmInfo, Check, MetricInfo, ReportContent, Withheld
 from turncoat.report.tables.misalignment import judged_rates
 from turncoat.report.tables.training import training_frame
 from turncoat.study.config import Arm, ContrastUse, Study, load_study
 
 MISALIGNMENT = (*EM_RATES, "misaligned_at_k", "worst_question")
-
-
-def report_run(folder: Path, console: Console) -> dict[str, Path]:
-    """Write report.md, report.html, figure.png and the CSV tables beside the rows, and print the short version.
-
-    Raises:
-        UserError: The folder is not a finished run.
-    """
-    content = run_content(folder)
-    files = write_report(content, folder)
-    print_report(content, console, files)
-    return files
 
 
 def run_content(folder: Path) -> ReportContent:

@@ -24,9 +24,9 @@ from turncoat.report.figures.style import looks
 from turncoat.report.paper.cells import markdown_table, table_of
 from turncoat.report.paper.files import paper_files
 from turncoat.report.paper.frames import table_frame, why_empty
-from turncoat.report.paper.run_rows import Run, find_runs
 from turncoat.report.paper.spec import TableSpec, load_spec, load_specs, specs_dir
 from turncoat.report.render.latex import document, escape, latex_table
+from turncoat.report.run_rows import Run, find_runs
 from turncoat.report.tables.contrasts import Cell, Column, Table
 
 MARGIN = {"task": CHOICE, "metric": "margin_per_token"}

@@ -9,9 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from rich.console import Console
-from turncoat import formats, print_report, write_report
+from turncoat import formats
 from turncoat.report.content import ADAPTERS, RECIPE, Check, MetricInfo, ReportContent
+from turncoat.report.render.terminal import print_report
 from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, contrast_decimals, estimates_table
+from turncoat.report.write import write_report
 
 MakeContent = Callable[..., ReportContent]
 

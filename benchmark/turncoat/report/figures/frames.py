@@ -20,7 +20,7 @@ import pandas as pd
 from turncoat import formats
 from turncoat.analysis.four_axes import BENIGN, NARROW
 from turncoat.evaluation.samples_file import BASE_SEED, sample_files
-from turncoat.report.paper.run_rows import Run
+from turncoat.report.run_rows import Run
 from turncoat.stats.estimates import estimate_mean
 from turncoat.stats.fieller import differences
 

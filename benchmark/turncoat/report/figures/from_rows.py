@@ -42,7 +42,7 @@ from turncoat.report.figures.style import (
     wrapped,
     zero_line,
 )
-from turncoat.report.paper.run_rows import Run
+from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import DAGGER, MINUS
 
 _PANELS = 3  # in a row

@@ -12,9 +12,9 @@ import pandas as pd
 from turncoat import formats
 from turncoat.report.content import RECIPE
 from turncoat.report.paper.frames import REFERENCE, columns_of, sample_noun
-from turncoat.report.paper.run_rows import Run
 from turncoat.report.paper.spec import Column as SpecColumn, TableSpec
 from turncoat.report.render.markdown import escape
+from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import (
     AGAINST_BASE,
     CLAIM_TEXTS,

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from turncoat.report import csv_bytes
 from turncoat.report.figures.from_rows import RunFigure, figures_of
 from turncoat.report.figures.style import PNG, SVG
 from turncoat.report.paper.cells import markdown_table, table_of
 from turncoat.report.paper.frames import table_frame, why_empty
-from turncoat.report.paper.run_rows import Run
 from turncoat.report.paper.spec import TableSpec
 from turncoat.report.render.latex import document, latex_table
 from turncoat.report.render.markdown import escape
+from turncoat.report.run_rows import Run
+from turncoat.report.write import csv_bytes
 
 KINDS = ("md", "csv", "tex", SVG, PNG)
 

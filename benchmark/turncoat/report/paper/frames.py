@@ -20,8 +20,8 @@ from turncoat import formats
 from turncoat.analysis.analyse import ContrastSpec
 from turncoat.report.build import MISALIGNMENT
 from turncoat.report.content import ADAPTERS
-from turncoat.report.paper.run_rows import Run
 from turncoat.report.paper.spec import ARM_FIELDS, Column, Row, TableSpec, fits
+from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import reading
 from turncoat.stats.corrections import benjamini_hochberg, holm
 from turncoat.study.config import Arm
