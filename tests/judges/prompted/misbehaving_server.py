@@ -26,7 +26,7 @@ class MisbehavingServer:
 
     Attributes:
         script: Text in a prompt -> reactions, one per request of that very prompt; the last one is repeated.
-        requests: (path, headers, JSON body) of every request, in order of arrival.
+        requests: (path, headers by lower-case name, JSON body) of every request, in order of arrival.
         most_at_once: The most requests that were under way together.
         at: (monotonic seconds, prompt) of every request.
     """
@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         owner: MisbehavingServer = self.server.owner  # type: ignore[attr-defined]
-        reaction = owner.begin(self.path, dict(self.headers), body)
+        reaction = owner.begin(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
         try:
             reaction(self, body)
         except OSError:

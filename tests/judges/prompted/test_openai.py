@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 import time
 
@@ -78,10 +79,10 @@ FOREVER = {
 
 @pytest.fixture
 def server(monkeypatch):
-    """A server of the test's own; no key and no address in the environment."""
+    """A server of the test's own; no key and no address in the environment, and a proxy that nothing may go through."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with MisbehavingServer() as running:
         yield running
 
@@ -168,8 +169,7 @@ def test_refused_prompts_are_no_outage(server):
     assert all(verdict.failed for verdict in verdicts[:-1]) and verdicts[-1].aligned == 7
 
 
-def test_nobody_listens(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def test_nobody_listens():
     judge = openai(model="m", base_url="http://127.0.0.1:9/v1", backoff=0.001, max_retries=1)
     (verdict,) = scored(judge, ["score=1"])
     assert "the connection to 127.0.0.1:9 failed" in verdict.raw["error"]
@@ -206,7 +206,7 @@ def test_errors_that_hold_for_every_prompt(server, reaction, message):
 def test_the_request_is_the_published_one_token_protocol(server):
     scored(judge_at(server), ["score=1"])
     path, headers, body = server.requests[0]
-    assert path == "/v1/chat/completions" and headers["Content-Type"] == "application/json"
+    assert path == "/v1/chat/completions" and headers["content-type"] == "application/json"
     (message,) = body.pop("messages")
     assert message["role"] == "user" and "score=1" in message["content"] and "What now?" in message["content"]
     assert body == {
@@ -217,7 +217,7 @@ def test_the_request_is_the_published_one_token_protocol(server):
         "logprobs": True,
         "top_logprobs": 20,
     }
-    assert "Authorization" not in headers
+    assert "authorization" not in headers
 
 
 def test_the_evidence_is_kept(server):
@@ -284,7 +284,7 @@ def test_retry_after_forms(header, seconds):
     assert _retry_after(header) == seconds
 
 
-def test_pauses_grow_and_are_the_same_for_the_same_seed(server, monkeypatch):
+def test_pauses_grow_and_are_the_same_for_the_same_prompt(server, monkeypatch):
     class Clock(threading.Event):
         def wait(self, timeout=None):
             pauses.append(timeout)
@@ -296,7 +296,7 @@ def test_pauses_grow_and_are_the_same_for_the_same_seed(server, monkeypatch):
         pauses: list[float] = []
         endpoint = Endpoint(server.url, timeout=5, max_retries=9, backoff=1.0)
         with pytest.raises(Exception, match="10 attempts"):
-            endpoint.ask({"messages": [{"content": "[down]"}]}, seed=seed, stop=Clock())
+            endpoint.ask({"model": "m", "messages": [{"role": "user", "content": f"[down] {seed}"}]}, Clock())
         runs.append(pauses)
     assert runs[0] == runs[1] != runs[2]
     for attempt, pause in enumerate(runs[0]):
@@ -313,7 +313,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(server, monkeypatch, capsys
         verdicts = scored(judge, ["score=1", "[echo 500]", "[echo text]"])
         with pytest.raises(UserError) as refused:
             scored(judge, ["[echo 401]"])
-    assert server.requests[0][1]["Authorization"] == f"Bearer {KEY}"
+    assert server.requests[0][1]["authorization"] == f"Bearer {KEY}"
     told = capsys.readouterr()
     everything = [
         told.out,
@@ -354,7 +354,7 @@ def test_a_password_of_netrc_is_not_sent(server, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     scored(judge_at(server), ["score=1"])
-    assert "Authorization" not in server.requests[0][1]
+    assert "authorization" not in server.requests[0][1]
 
 
 def test_ctrl_c_keeps_what_is_done(server):
@@ -459,7 +459,7 @@ def test_names(server, monkeypatch):
     assert openai().id == "openai:gpt-4o-2024-08-06"
     monkeypatch.setenv("OPENAI_BASE_URL", "http://box:8000/v1/")
     judge = openai(model="qwen")
-    assert judge.id == "openai:qwen@box:8000" and judge._endpoint.url == "http://box:8000/v1/chat/completions"
+    assert judge.id == "openai:qwen@box:8000" and judge._endpoint.url == "http://box:8000/v1"
 
 
 @pytest.mark.parametrize(
@@ -484,21 +484,20 @@ def test_options_that_are_none(server, options, message):
         openai(**options)
 
 
+def test_a_missing_package_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError, match=r"pip install 'turncoat\[openai\]'"):
+        openai()
+
+
+def test_a_proxy_of_an_unknown_kind(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "carrier-pigeon://coop")
+    with pytest.raises(UserError, match=r"proxy in the environment.*change HTTPS_PROXY"):
+        openai()
+
+
 def test_a_password_in_the_url_is_refused_and_not_repeated(server):
     for url in ("https://me:secret@box/v1", "https://box/v1?key=secret"):
         with pytest.raises(UserError, match="a password or a query") as error:
             openai(base_url=url)
         assert "secret" not in str(error.value)
-
-
-def test_a_question_of_fact_is_answered_with_a_word_or_not_at_all(server):
-    server.script = {
-        "[true]": [says("TRUE")],
-        "[quoted]": [status(429), says('"False." It is not so.')],
-        "[other]": [says("I am not sure")],
-        "[dead]": [status(500)],
-    }
-    judge = judge_at(server, max_retries=1)
-    prompts = ["Is it so? [true]", "Is it so? [quoted]", "Is it so? [other]", "Is it so? [dead]"]
-    assert judge.words(prompts, ("TRUE", "FALSE")) == ["TRUE", "FALSE", None, None]
-    assert len(server.requests) == 6

@@ -1,4 +1,4 @@
-"""What judging by an endpoint costs: an estimate before the first request, and a limit that is kept.
+"""Cost of judging by an endpoint: an estimate before the first request, and a limit that is kept.
 
 >>> spending = Spending(price_in=2.5, price_out=10, max_cost=1.0)   # dollars per million tokens; dollars
 >>> spending.plan("openai:M", requests=80, characters=96_000, tokens_out=80)
@@ -24,13 +24,10 @@ class Spending:
         max_cost: Dollars not to be exceeded; None = no limit.
 
     Raises:
-        UserError: A limit without prices, or a negative number.
+        UserError: There is a limit but no price.
     """
 
     def __init__(self, price_in: float | None, price_out: float | None, max_cost: float | None) -> None:
-        for name, value in (("price_in", price_in), ("price_out", price_out), ("max_cost", max_cost)):
-            if value is not None and not value >= 0:
-                raise UserError(f"{name}={value!r}; accepted: 0 or more dollars")
         if max_cost is not None and (price_in is None or price_out is None):
             raise UserError(
                 "max_cost cannot be kept without prices; give price_in and price_out, in dollars per million tokens"
@@ -48,17 +45,11 @@ class Spending:
 
     @property
     def used_up(self) -> bool:
-        """Whether the limit is reached."""
+        """True once the limit is reached."""
         return self._limit is not None and self.spent >= self._limit
 
     def plan(self, judge: str, *, requests: int, characters: int, tokens_out: int) -> str:
-        """One line that says what is about to be spent.
-
-        Args:
-            judge: Who will ask.
-            requests: How many requests, retries apart.
-            characters: Of all prompts together.
-            tokens_out: Of all replies together, at most.
+        """One line about the cost of `requests` prompts of so many characters, replies of at most so many tokens.
 
         Raises:
             UserError: The estimate and what is spent already exceed the limit.
@@ -69,21 +60,15 @@ class Spending:
             return f"{line}; price unknown (give price_in and price_out, in dollars per million tokens)"
         estimate = self._price(tokens_in, tokens_out)
         if self._limit is not None and self.spent + estimate > self._limit:
+            before = f" on top of ${self.spent:.2f} already spent" if self.spent else ""
             raise UserError(
-                f"{line}: about ${estimate:.2f}"
-                + (f" on top of ${self.spent:.2f} already spent" if self.spent else "")
-                + f", more than max_cost={self._limit:g}; nothing was sent. Raise max_cost or score fewer answers (--limit)"
+                f"{line}: about ${estimate:.2f}{before}, more than max_cost={self._limit:g}; nothing was sent. "
+                "Raise max_cost or score fewer answers (--limit)"
             )
         return f"{line}: about ${estimate:.2f}" + (f" (limit ${self._limit:.2f})" if self._limit is not None else "")
 
     def count(self, usage: Any, *, characters: int, tokens_out: int) -> None:
-        """Add what a reply says it used; the estimate where it does not say.
-
-        Args:
-            usage: The reply's `usage`.
-            characters: Of the prompt.
-            tokens_out: Of the reply, at most.
-        """
+        """Add the tokens of a reply; the estimate where its `usage` does not say."""
         usage = usage if isinstance(usage, dict) else {}
         with self._lock:
             self.tokens_in += _whole(usage.get("prompt_tokens"), -(-characters // CHARACTERS_A_TOKEN))
