@@ -6,29 +6,39 @@
     coherence               level, and the difference to the undefended arm
 
 A defence that merely stops all learning lowers the first and shows itself in the second and third; one that breaks the model
-shows itself in the fourth. Gains are held-out losses, base minus arm; a task names the loss that belongs to an organism in
-its YAML: `metadata: {learnt_by: {insecure_code: insecure_loss_per_token}}`.
+shows itself in the fourth. Gains are held-out losses, base minus arm. A task's YAML says which of its metrics stand on which
+axis, and which loss belongs to which organism (`turncoat.evaluation.task_facts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
 
 from turncoat.data.organisms import find_organism
 from turncoat.evaluation.task_catalogue import metric_facts, metric_names, task_content, task_names
+from turncoat.evaluation.task_facts import (
+    BENIGN,
+    BROAD,
+    COHERENCE,
+    NARROW,
+    is_fetched,
+    learnt_by,
+    main_axis,
+    metric_axes,
+    tasks_on,
+)
+from turncoat.judges.rates import RATES
 from turncoat.registry import DEFENCES
 from turncoat.stats.estimates import estimate_mean
 from turncoat.stats.fieller import differences, kept_share
 from turncoat.stats.scores import check_scores, grid
 from turncoat.study.config import Arm, Study
 
-BROAD, NARROW, BENIGN, COHERENCE = "broad misalignment", "narrow behaviour", "benign learning", "coherence"
 AXES = (BROAD, NARROW, BENIGN, COHERENCE)
 NOT_MEASURED = "not measured"
-_SHIPPED_CONTROL = "secure_code"  # what to propose where no task has the loss of the matched control
 COLUMNS = (
     *("arm", "axis", "metric", "label", "unit", "better", "measured_on", "value", "low", "high", "n_questions"),
     *("reference", "difference", "difference_low", "difference_high", "kept", "kept_low", "kept_high"),
@@ -108,14 +118,16 @@ class _Axes:
         self.names = metric_names(use.task for use in study.tasks)
         self.learnt_by = self._learnt_by()
         self.base = next((arm for arm in study.arms if arm.is_base), None)
-        self.broad, self.coherent = self._broad(), self._coherent()
+        axes = {use.task: metric_axes(use.task) for use in study.tasks}
+        self.axes = {name: axes[task].get(metric, "") for name, (task, metric) in self.names.items()}
+        self.broad, self.coherent = self._broad(), self._on(COHERENCE)
 
     def rows(self, arm: Arm) -> list[dict[str, Any]]:
         """The rows of one arm."""
         broad = [self._level(arm, BROAD, name) for name in self.broad]
         coherent = [self._level(arm, COHERENCE, name) for name in self.coherent]
-        none = "name the metrics in a primary contrast, or add `task: turncoat_choice`"
-        silent = "no free-form task was measured; add `task: turncoat_em`"
+        none = f"name the metrics in a primary contrast, or add `task: {_first_task(BROAD)}`"
+        silent = f"no free-form task was measured; add `task: {_first_task(COHERENCE)}`"
         return [
             *(broad or [_row(arm, BROAD, status=NOT_MEASURED, note=none)]),
             self._narrow(arm),
@@ -124,26 +136,27 @@ class _Axes:
         ]
 
     def _broad(self) -> list[str]:
-        """The pre-registered metrics; without any the forced-choice margin and, where it may be shown, the rate."""
-        told = [m for contrast in self.study.contrasts if contrast.role == "primary" for m in contrast.metrics]
-        other = {*self.learnt_by.values(), *self._called("judge_coherent_mean"), *self._called("incoherent")}
-        told = [name for name in dict.fromkeys(told) if name not in other]
-        if told:
-            return told
-        rates = self._called("em_rate_itt", "turncoat_em")[:1] if self.may_rate else []
-        return [*self._called("margin_per_token", "turncoat_choice")[:1], *rates]
+        """The pre-registered metrics; without any those that the tasks put on this axis."""
+        primary = [m for contrast in self.study.contrasts if contrast.role == "primary" for m in contrast.metrics]
+        other = {*self.learnt_by.values(), *(name for name in self.names if self.axes[name] == COHERENCE)}
+        return [name for name in dict.fromkeys(primary) if name not in other] or self._on(BROAD)
 
-    def _coherent(self) -> list[str]:
-        """The judge's mean score and, where it may rate, the share of incoherent answers; else repetition."""
-        judged = self._called("judge_coherent_mean", "turncoat_em")[:1]
-        if judged:
-            return [*judged, *(self._called("incoherent", self.names[judged[0]][0])[:1] if self.may_rate else [])]
-        return self._called("repetition", "turncoat_em")[:1]
+    def _on(self, axis: str) -> list[str]:
+        """Measured metrics of an axis: of those with one name the first, and a stand-in only where it has to stand in."""
+        names = [
+            name
+            for name, (_, metric) in self.names.items()
+            if main_axis(self.axes[name]) == axis and name in self.tables and (self.may_rate or metric not in RATES)
+        ]
+        chosen: dict[str, str] = {}
+        # The axis itself comes before its variants ("..., cue prompts"), and what needs no fit judge before rates.
+        for name in sorted(names, key=lambda name: (self.axes[name] != axis, self.names[name][1] in RATES)):
+            chosen.setdefault(self.names[name][1], name)
+        return [name for metric, name in chosen.items() if self._facts(name).get("instead_of") not in chosen]
 
-    def _called(self, metric: str, task: str = "") -> list[str]:
-        """This study's measured names of a metric, those of `task` first."""
-        found = [name for name, (_, own) in self.names.items() if own == metric and name in self.tables]
-        return sorted(found, key=lambda name: self.names[name][0] != task)
+    def _facts(self, name: str) -> dict[str, str]:
+        task, metric = self.names[name]
+        return metric_facts(task)[metric]
 
     def _learnt_by(self) -> dict[str, str]:
         """Organism -> this study's name of the loss that tells whether it was learnt."""
@@ -163,14 +176,13 @@ class _Axes:
         return grid(rows, arm.name, metric).values
 
     def _described(self, metric: str) -> dict[str, Any]:
-        task, own = self.names[metric]
-        facts = metric_facts(task)[own]
-        return {"metric": metric, "label": facts["label"], "unit": facts["unit"], "better": _better(task, own)}
+        facts = self._facts(metric)
+        caveat = f" ({facts['caveat']})" if facts.get("caveat") else ""
+        better = _better(*self.names[metric])
+        return {"metric": metric, "label": facts["label"] + caveat, "unit": facts["unit"], "better": better}
 
     def _level(self, arm: Arm, axis: str, metric: str) -> dict[str, Any]:
         facts = self._described(metric)
-        if axis == COHERENCE and self.names[metric][1] == "repetition":
-            facts["label"] += " (surface only: nobody judged)"
         level = self.levels.get((arm.name, metric))
         if level is None or pd.isna(level["value"]):
             return _row(arm, axis, **facts, status=NOT_MEASURED, note=f"no value of {metric}")
@@ -209,7 +221,7 @@ class _Axes:
         """How to get the benign learning of an arm: the arms and the task that are missing."""
         matched = find_organism(str(arm.organism)).control
         known = [*self.learnt_by, *(organism for task in task_names() for organism in learnt_by(task))]
-        control = matched if matched in known else _SHIPPED_CONTROL
+        control = matched if matched in known else _ready_control()
         add = (
             [] if arm.defence is None else [f"an arm with organism {control} and the same defence, setting and options"]
         )
@@ -246,10 +258,14 @@ class _Axes:
         return {**row, **against, "reference": reference.name, **shares, "note": kept.note}
 
 
-def learnt_by(task: str) -> Mapping[str, str]:
-    """Organism -> metric of this task (a held-out loss, down means learnt)."""
-    told: Mapping[str, str] = (task_content(task).get("metadata") or {}).get("learnt_by") or {}
-    return told
+def _first_task(axis: str) -> str:
+    return next(iter(tasks_on(axis)), "NAME")
+
+
+def _ready_control() -> str:
+    """What to propose where no task has the loss of the matched control: a control whose task fetches nothing."""
+    tasks = sorted(task_names(), key=is_fetched)
+    return next((name for task in tasks for name in learnt_by(task) if _is_control(name)), "secure_code")
 
 
 def _plain(organism: str | None) -> str:

@@ -97,4 +97,18 @@ def _read(path: Path) -> Any:
     merged: dict[str, Any] = {}
     for part in parts if isinstance(parts, list) else [parts]:
         merged.update(_read(path.parent / part))
+    included, own = merged.get("metadata"), content.get("metadata")
+    if isinstance(included, dict) and isinstance(own, dict):
+        content["metadata"] = _with_included(included, own)
     return {**merged, **content}  # as in lm-eval: the file's own keys win
+
+
+def _with_included(included: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """`metadata` of a variant: what it says, and of the included file the rest; metrics fact by fact.
+
+    lm-eval itself takes the variant's `metadata` alone; it reads the version there, so a variant repeats that.
+    """
+    metrics = {name: dict(facts) for name, facts in (included.get("metrics") or {}).items()}
+    for name, facts in (own.get("metrics") or {}).items():
+        metrics[name] = {**metrics.get(name, {}), **facts}
+    return {**included, **own, "metrics": metrics}

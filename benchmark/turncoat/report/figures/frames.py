@@ -18,8 +18,9 @@ from typing import Any
 import pandas as pd
 
 from turncoat import formats
-from turncoat.analysis.four_axes import BENIGN, NARROW
 from turncoat.evaluation.samples_file import BASE_SEED, sample_files
+from turncoat.evaluation.task_facts import BENIGN, BROAD, NARROW, PERSONA, metric_axes
+from turncoat.judges.rates import RATES
 from turncoat.report.run_rows import Run
 from turncoat.stats.estimates import estimate_mean
 from turncoat.stats.fieller import differences
@@ -51,7 +52,7 @@ def coherence_points(run: Run) -> pd.DataFrame:
     """Misalignment against coherence, arm by arm; a missing seed is the mean over seeds.
 
     Both come from one task's answers: the share misaligned among all answers where the judge may give it, else the mean
-    alignment score, else (no judge) the forced-choice margin against repeated trigrams.
+    alignment score, else (no judge) the first log-likelihood metric of the axis against repeated trigrams.
     """
     pairs = [(use.task, y, x) for use in run.study.tasks for y in _MISALIGNMENT for x in _COHERENCE]
     found = next((pair for pair in pairs if run.metric(*pair[:2]) and run.metric(pair[0], pair[2])), None)
@@ -59,7 +60,7 @@ def coherence_points(run: Run) -> pd.DataFrame:
         names = (run.metric(found[0], found[1]), run.metric(found[0], found[2]))
     else:
         free = next((use.task for use in run.study.tasks if run.metric(use.task, "repetition")), "")
-        names = (run.metric("turncoat_choice", "margin_per_token"), run.metric(free, "repetition"))
+        names = (_unjudged(run), run.metric(free, "repetition"))
     columns = ["arm", "seed", *(f"{axis}{end}" for axis in "yx" for end in ("_metric", "", "_low", "_high"))]
     if names[0] is None or names[1] is None:
         return pd.DataFrame(columns=columns)
@@ -73,6 +74,12 @@ def coherence_points(run: Run) -> pd.DataFrame:
     return merged[merged["x"].notna() & merged["y"].notna()][columns].reset_index(drop=True)
 
 
+def _unjudged(run: Run) -> str | None:
+    """This run's name of the first metric of broad misalignment that is not a judge's rate."""
+    pairs = [(use.task, m) for use in run.study.tasks for m, axis in metric_axes(use.task).items() if axis == BROAD]
+    return next((name for task, m in pairs if m not in RATES and (name := run.metric(task, m))), None)
+
+
 def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
     """Persona activation at every layer, arm minus base on the same questions, with the interval over questions.
 
@@ -84,7 +91,7 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
     columns = ["task", "reading", "layer", "arm", "difference", "low", "high", "n_questions", "n_seeds", "chosen"]
     records: list[dict[str, Any]] = []
     base = next((arm for arm in run.study.arms if arm.is_base), None)
-    tasks = [use.task for use in run.study.tasks if use.task.startswith("turncoat_persona")]
+    tasks = [use.task for use in run.study.tasks if PERSONA in metric_axes(use.task).values()]
     if base is None or not tasks:
         return pd.DataFrame(columns=columns)
     task = tasks[0]
