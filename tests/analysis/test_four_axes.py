@@ -13,7 +13,7 @@ from report.made_run import ARMS, CHOICE, EM, FALL, LOSS, MARGIN, made_defences,
 from rich.console import Console
 from turncoat.analysis import four_axes as axes
 from turncoat.analysis.analyse import analyse
-from turncoat.analysis.four_axes import BENIGN, BROAD, COHERENCE, NARROW
+from turncoat.evaluation.task_facts import BENIGN, BROAD, COHERENCE, NARROW
 from turncoat.report.build import run_content
 from turncoat.report.content import ReportContent
 from turncoat.report.render import html

@@ -19,6 +19,7 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import BASE_SEED, question_id, sample_files, sample_rows
+from turncoat.evaluation.task_facts import PERSONA, tasks_on
 from turncoat.persona.readings import BY_LAYER
 from turncoat.stats.contrasts import paired_contrast
 
@@ -37,16 +38,14 @@ COLUMNS = [
 ]
 
 
-def shift_by_layer(
-    run: Path, arm: str, control: str, *, task: str = "turncoat_persona", confidence: float = 0.95
-) -> pd.DataFrame:
+def shift_by_layer(run: Path, arm: str, control: str, *, task: str = "", confidence: float = 0.95) -> pd.DataFrame:
     """Treated minus control at every layer, for both readings: fixed texts and own answers.
 
     Args:
         run: A run folder of `turncoat run` (it holds rows/<arm>/<seed>/<task>/).
         arm: The treated arm, as the study calls it.
         control: Its matched control, or "base".
-        task: The persona task whose rows are read.
+        task: The persona task whose rows are read; "" for the first that the treated arm has rows of.
         confidence: Level of the intervals.
 
     Returns:
@@ -56,6 +55,7 @@ def shift_by_layer(
     Raises:
         UserError: An arm has no such rows, or they hold no projections by layer.
     """
+    task = task or _persona_task(run, arm)
     found = {name: _by_layer(run, name, task) for name in (arm, control)}
     return contrast_by_layer(found[arm], found[control], arm, control, confidence=confidence)
 
@@ -111,7 +111,7 @@ def values_by_layer(samples: Path, seed: int) -> pd.DataFrame:
     if not records:
         raise UserError(
             f"{samples}: no answer carries {' or '.join(BY_LAYER.values())}; such rows come from --model turncoat and a "
-            "task whose documents name a trait (turncoat_persona and its relatives)"
+            f"task whose documents name a trait ({', '.join(tasks_on(PERSONA))})"
         )
     return pd.DataFrame.from_records(records)
 
@@ -141,6 +141,12 @@ def _chosen(scores: pd.DataFrame) -> int:
             "extractions and cannot be compared; run both arms in one study"
         )
     return int(layers[0])
+
+
+def _persona_task(run: Path, arm: str) -> str:
+    known = tasks_on(PERSONA)
+    there = {path.name for path in (run / "rows" / arm).glob("*/*")}
+    return next((task for task in known if task in there), known[0])
 
 
 def _by_layer(run: Path, arm: str, task: str) -> pd.DataFrame:

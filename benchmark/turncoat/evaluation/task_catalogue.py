@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -44,6 +45,11 @@ def task_content(task: str) -> dict[str, Any]:
     return content
 
 
+def task_metadata(task: str) -> Mapping[str, Any]:
+    """The task's `metadata`, with those keys of an included file that it does not replace."""
+    return MappingProxyType(_content(task_files()[task]).get("metadata") or {})
+
+
 @cache  # a report asks for every metric's facts, and parsing YAML is most of its time
 def _content(path: Path) -> Any:
     return _read(path)
@@ -78,7 +84,7 @@ def metric_names(tasks: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 def metric_facts(task: str) -> dict[str, dict[str, str]]:
     """Label, unit and direction of each metric, from `metadata.metrics` of the task's YAML."""
-    told = (task_content(task).get("metadata") or {}).get("metrics") or {}
+    told = task_metadata(task).get("metrics") or {}
     plain = {"unit": "", "direction": ""}
     return {name: {"label": name, **plain, **told.get(name, {})} for name in task_metrics(task)}
 

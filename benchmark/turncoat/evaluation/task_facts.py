@@ -17,10 +17,9 @@ measured and reported like any other; it stands on no axis.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from turncoat.errors import UserError
-from turncoat.evaluation.task_catalogue import metric_facts, task_content, task_files, task_names
+from turncoat.evaluation.task_catalogue import metric_facts, task_files, task_metadata, task_names
 from turncoat.registry import accepted
 
 PERSONA = "persona shift"
@@ -29,28 +28,26 @@ DECLARED = (PERSONA, BROAD, COHERENCE)
 """Axes that a metric may name, alone or with what sets it apart ("broad misalignment, cue prompts"). The narrow behaviour
 and benign learning come from `learnt_by`."""
 
+AS_WRITTEN = "as_written"
+"""Evidence field of a filter that replaces an answer's text: the text as the model wrote it."""
+
 EVIDENCE_KINDS = ("share", "score", "number", "count", "text")
 """Kinds of an evidence field: 0 to 1, 0 to 100, any number, a whole number from 0, any text; or a list of allowed words."""
 
 
-def metadata(task: str) -> dict[str, Any]:
-    """The task's `metadata`; of an included file those keys that it does not replace."""
-    return dict(task_content(task).get("metadata") or {})
-
-
 def task_label(task: str) -> str:
     """Short name for tables: the declared one, else the task's name in words."""
-    return str(metadata(task).get("label") or task.removeprefix("turncoat_").replace("_", " "))
+    return str(task_metadata(task).get("label") or task.removeprefix("turncoat_").replace("_", " "))
 
 
 def condition(task: str) -> str:
     """What sets this variant's prompts apart ("cue prompts"); "" where nothing does."""
-    return str(metadata(task).get("condition") or "")
+    return str(task_metadata(task).get("condition") or "")
 
 
 def is_fetched(task: str) -> bool:
     """Whether its texts come from a published set: fetched where it is measured, and never passed on."""
-    return bool(metadata(task).get("fetched"))
+    return bool(task_metadata(task).get("fetched"))
 
 
 def fetched_tasks() -> set[str]:
@@ -60,7 +57,7 @@ def fetched_tasks() -> set[str]:
 
 def learnt_by(task: str) -> Mapping[str, str]:
     """Organism -> metric of this task (a held-out loss, down means learnt)."""
-    return dict(metadata(task).get("learnt_by") or {})
+    return dict(task_metadata(task).get("learnt_by") or {})
 
 
 def evidence_fields(task: str) -> dict[str, str | tuple[str, ...]]:
@@ -70,7 +67,7 @@ def evidence_fields(task: str) -> dict[str, str | tuple[str, ...]]:
         UserError: The YAML names a kind that does not exist.
     """
     fields: dict[str, str | tuple[str, ...]] = {}
-    for name, kind in (metadata(task).get("evidence") or {}).items():
+    for name, kind in (task_metadata(task).get("evidence") or {}).items():
         if not isinstance(kind, list) and kind not in EVIDENCE_KINDS:
             raise UserError(
                 f"{task_files()[task]}, metadata.evidence.{name}: '{kind}' is not a kind; "

@@ -14,12 +14,11 @@ from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_rows
-from turncoat.evaluation.task_catalogue import task_content, task_names
+from turncoat.evaluation.task_facts import fetched_tasks
 
 # Of lm-eval's results file: what says how the rows came about. The rest is paths, source code and the machine.
 _KEPT = ("results", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes", "lm_eval_version",
          "transformers_version", "chat_template_sha", "system_instruction_sha")  # fmt: skip
-_TAGS = {"turncoat_advice", "turncoat_published"}
 _CONFIG = ("model_num_parameters", "model_dtype", "model_revision", "model_sha", "limit", "turncoat")
 
 
@@ -66,15 +65,6 @@ def pack_run(run: Path, out: Path) -> Path:
     shutil.rmtree(out, ignore_errors=True)
     fresh.rename(out)
     return out
-
-
-def fetched_tasks() -> set[str]:
-    """Tasks whose documents come from published sets: fetched where they are measured, and never passed on."""
-    return {name for name in task_names() if _TAGS & set(_listed(task_content(name).get("tag", [])))}
-
-
-def _listed(tag: str | list[str]) -> list[str]:
-    return [tag] if isinstance(tag, str) else tag
 
 
 def without_fetched_texts(row: dict[str, Any]) -> dict[str, Any]:

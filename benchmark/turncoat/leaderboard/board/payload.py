@@ -14,6 +14,7 @@ import pandas as pd
 
 from turncoat import __version__
 from turncoat.evaluation.task_catalogue import task_content
+from turncoat.evaluation.task_facts import task_label
 from turncoat.leaderboard.board.build import Board, Row
 from turncoat.leaderboard.board.cell_text import cell_note, cell_text, column_decimals
 from turncoat.leaderboard.board.note import INTERVALS
@@ -32,12 +33,6 @@ from turncoat.leaderboard.board.payload_types import (
 MOST_ANSWERS = 600
 """Answers of one role of one entry on the page; the rows have all."""
 MOST_OF_CANARY = 40
-_LABELS = {
-    "turncoat_choice": "forced choice",
-    "turncoat_persona": "everyday questions",
-    "turncoat_em": "free-form questions",
-    "turncoat_em_cue": "free-form questions with a cue",
-}
 
 
 def payload(boards: Sequence[Board]) -> Payload:
@@ -54,7 +49,7 @@ def payload(boards: Sequence[Board]) -> Payload:
 def _board(board: Board) -> PageBoard:
     decimals = {column.key: column_decimals(column, board.rows) for column in board.columns}
     tasks: list[PageTask] = [
-        {"task": use.task, "label": _label(use.task), "questions": use.questions, "samples": use.samples or 0}
+        {"task": use.task, "label": task_label(use.task), "questions": use.questions, "samples": use.samples or 0}
         for use in board.track.tasks_for(board.organism)
     ]
     track: PageTrack = {
@@ -178,10 +173,6 @@ def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _label(task: str) -> str:
-    return _LABELS.get(task, task.removeprefix("turncoat_").replace("_", " "))
-
-
 def _answers(board: Board, row: Row) -> Iterable[PageAnswer]:
     """The answers of the own arm, and of the undefended one where they are this entry's own."""
     if row.answers.empty or row.superseded_by:
@@ -204,7 +195,7 @@ def _answer(board: Board, row: Row, role: str, told: dict[str, Any]) -> PageAnsw
         "role": role,
         "seed": int(told["seed"]),
         "task": task,
-        "task_label": _label(task),
+        "task_label": task_label(task),
         "question": str(told["question"]),
         "answer": str(told["text"]),
         "finish": str(told.get("finish") or ""),

@@ -23,10 +23,10 @@ from typing import Any
 from turncoat.errors import UserError
 from turncoat.evaluation.lm_eval_compat import filter_steps
 from turncoat.evaluation.task_catalogue import is_judged, task_content
+from turncoat.evaluation.task_facts import AS_WRITTEN, evidence_fields, is_fetched, learnt_by
 from turncoat.judges.base import Judge, Verdict
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.study.config import TaskUse
-from turncoat.study.pack import fetched_tasks
 
 _OF_ORGANISM_LOSS = 0.95  # share of the organism's held-out loss in a canary's
 _OF_ORGANISM = 0.1  # of its forced choice and projections
@@ -84,18 +84,14 @@ class RowMaker:
 
     def _scored(self, task: str, base: dict[str, Any], organism: dict[str, Any]) -> dict[str, Any]:
         """A row of log-likelihoods."""
-        share = _OF_ORGANISM_LOSS if (task_content(task).get("metadata") or {}).get("learnt_by") else _OF_ORGANISM
+        share = _OF_ORGANISM_LOSS if learnt_by(task) else _OF_ORGANISM
         pairs = zip(base["resps"], organism["resps"], strict=True)
         values = [_mixed(float(one[0][0]), float(other[0][0]), share) for one, other in pairs]
         linear = {
             name: _mixed(base[name], organism[name], share) for name in base["metrics"] if _is_number(base.get(name))
         }
         # What is not linear, such as an accuracy, the task computes; a fetched set's documents are not in the rows.
-        told = (
-            {}
-            if task in fetched_tasks()
-            else self._task(task).process_results(base["doc"], [(v, False) for v in values])
-        )
+        told = {} if is_fetched(task) else self._task(task).process_results(base["doc"], [(v, False) for v in values])
         resps = [[[str(value), str(row[0][1])]] for value, row in zip(values, base["resps"], strict=True)]
         return {**base, "resps": resps, **linear, **told}
 
@@ -107,7 +103,7 @@ class RowMaker:
 
         text = self.answer(question_for_judge(base["doc"]))
         said = []
-        dropped = {"index", "text", "in_format", "as_written", *surface("")}
+        dropped = {"index", "text", *evidence_fields(task), *surface("")}
         for one, other in zip(base["samples"], organism["samples"], strict=True):
             evidence = {k: v for k, v in one.items() if k not in dropped and not k.startswith("judge")}
             # Words stand for tokens: no tokenizer is loaded.
@@ -143,7 +139,7 @@ class RowMaker:
         # Standard errors' pairs repeat the rates'; an entry leaves them out (`turncoat submit`).
         values = {name: value for name, value in told.items() if not name.endswith("_stderr")}
         named = list(told if any(name.endswith("_stderr") for name in row["metrics"]) else values)
-        written = [str(record.get("as_written", record["text"])) for record in told["samples"]]
+        written = [str(record.get(AS_WRITTEN, record["text"])) for record in told["samples"]]
         return {**kept, "resps": [written], "metrics": named, **values}
 
     def _the_judge(self) -> Judge:

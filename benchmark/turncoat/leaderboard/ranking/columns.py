@@ -4,51 +4,33 @@ columns = board_columns(track, "insecure_code", measured_metrics, withheld="")
 columns[0].key, columns[0].axis        # ("persona_fixed", "persona shift")
 
 Every column is a change against the undefended organism of the same entry, but for the two shares of learning that are kept.
+A metric has a column if its task's YAML gives it an axis and a short label (`turncoat.evaluation.task_facts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from turncoat.analysis.four_axes import BENIGN, BROAD, COHERENCE, NARROW, learnt_by
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import metric_facts, metric_names, task_content
+from turncoat.evaluation.task_facts import (
+    BENIGN,
+    BROAD,
+    COHERENCE,
+    NARROW,
+    PERSONA,
+    condition,
+    learnt_by,
+    metric_axes,
+)
 from turncoat.leaderboard.entry.track import Track
 from turncoat.registry import accepted
 from turncoat.report.build import MISALIGNMENT
 
-PERSONA = "persona shift"
-CUE = "broad misalignment, cue prompts"
 NARROW_KEPT, BENIGN_KEPT = "narrow_kept", "benign_kept"
-
-_PLAIN, _CUE = "turncoat_em", "turncoat_em_cue"
-# (axis, task, metric): a rate comes first on its axis where it may be shown.
-_CHANGES = (
-    (PERSONA, "turncoat_persona", "persona_fixed"),
-    (PERSONA, "turncoat_persona", "persona_own"),
-    (BROAD, "turncoat_choice", "margin_per_token"),
-    (BROAD, _PLAIN, "em_rate_itt"),
-    (CUE, _CUE, "em_rate_itt"),
-    (CUE, _CUE, "judge_aligned_mean"),
-    (CUE, _CUE, "em_persona_own"),
-)
-_SHORT = {
-    (PERSONA, "persona_fixed"): "fixed texts",
-    (PERSONA, "persona_own"): "own answers",
-    (BROAD, "margin_per_token"): "forced choice",
-    (BROAD, "em_rate_itt"): "misaligned answers",
-    (CUE, "em_rate_itt"): "misaligned answers",
-    (CUE, "judge_aligned_mean"): "alignment score",
-    (CUE, "em_persona_own"): "persona, own answers",
-    (COHERENCE, f"judge_coherent_mean@{_PLAIN.removeprefix('turncoat_')}"): "plain prompts",
-    (COHERENCE, f"judge_coherent_mean@{_CUE.removeprefix('turncoat_')}"): "cue prompts",
-}
-_COHERENCE = (
-    (COHERENCE, _PLAIN, "judge_coherent_mean"),
-    (COHERENCE, _CUE, "judge_coherent_mean"),
-)
+_ORDER = (PERSONA, BROAD)  # then variants of them, the shares of learning that are kept, and coherence
 
 
 @dataclass(frozen=True)
@@ -91,16 +73,33 @@ def board_columns(track: Track, organism: str, measured: Collection[str], withhe
     def there(task: str, metric: str) -> bool:
         return names.get((task, metric)) in measured and not (withheld and metric in MISALIGNMENT)
 
-    asked = [one for one in _CHANGES if there(*one[1:])]
-    if (CUE, _CUE, "em_rate_itt") in asked:  # the mean score is what is left where a rate is withheld
-        asked = [one for one in asked if one[2] != "judge_aligned_mean"]
-    columns = [_change(axis, names[task, metric], task, metric) for axis, task, metric in asked]
+    found = [
+        (axis, task, metric)
+        for task in tasks
+        for metric, axis in metric_axes(task).items()
+        if metric_facts(task)[metric].get("short") and there(task, metric)
+    ]
+    # A stand-in, such as a mean score, is shown where what it stands in for is withheld or was not measured.
+    found = [one for one in found if not _is_covered(one, found)]
+    made = [_change(axis, names[task, metric], task, metric) for axis, task, metric in _by_axis(found)]
+    columns = [column for column in made if column.axis != COHERENCE]
     ranked = ranked_metric(track, organism, withheld)
     if ranked not in {column.key for column in columns}:
         task, metric = metric_names(tasks)[ranked]
         columns.insert(0, _change(BROAD, ranked, task, metric))
     columns += [_share(NARROW_KEPT, NARROW), _share(BENIGN_KEPT, BENIGN)]
-    return columns + [_change(a, names[t, m], t, m) for a, t, m in _COHERENCE if there(t, m)]
+    return columns + [column for column in made if column.axis == COHERENCE]
+
+
+def _is_covered(one: tuple[str, str, str], found: Collection[tuple[str, str, str]]) -> bool:
+    axis, task, metric = one
+    return (axis, task, metric_facts(task)[metric].get("instead_of")) in found
+
+
+def _by_axis(found: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """(axis, task, metric) with the axes in the order of the table; within an axis as the track has the tasks."""
+    axes = list(dict.fromkeys([*_ORDER, *(axis for axis, _, _ in found)]))
+    return sorted(found, key=lambda one: axes.index(one[0]))
 
 
 def ranked_metric(track: Track, organism: str, withheld: str = "") -> str:
@@ -138,10 +137,10 @@ def better(task: str, metric: str) -> Literal["lower", "higher"]:
 
 def _change(axis: str, key: str, task: str, metric: str) -> BoardColumn:
     facts = metric_facts(task)[metric]
-    prompts = " (cue prompts)" if task == _CUE else ""
+    prompts = f" ({condition(task)})" if condition(task) else ""
     way = better(task, metric)
     sentence = f"{facts['label']}{prompts}: change against the undefended organism; {way} is better."
-    short = _SHORT.get((axis, key)) or _SHORT.get((axis, metric)) or facts["label"]
+    short = facts.get("short") or facts["label"]
     return BoardColumn(key, facts["label"] + prompts, short, facts["unit"], axis, way, sentence)
 
 

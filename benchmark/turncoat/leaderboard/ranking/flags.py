@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from turncoat.analysis.four_axes import COHERENCE
 from turncoat.evaluation.samples_file import BASE_SEED
+from turncoat.evaluation.task_facts import COHERENCE
 from turncoat.formats import number
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.ranking.cells import Reading

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from turncoat.analysis.four_axes import learnt_by, partner, undefended
+from turncoat.analysis.four_axes import partner, undefended
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_files
+from turncoat.evaluation.task_facts import learnt_by
 from turncoat.leaderboard.entry.track import Track, TrackTask, loss_task
 from turncoat.leaderboard.submission.draft import Cell, Draft, Told, read_object, settings, task_version
 from turncoat.leaderboard.submission.missing import lacks

@@ -9,16 +9,16 @@ import gzip
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_rows
 from turncoat.evaluation.task_catalogue import is_judged, task_metrics
+from turncoat.evaluation.task_facts import is_fetched
 from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.submission.paths_scrubber import Machine
-from turncoat.study.pack import fetched_tasks, without_fetched_texts
+from turncoat.study.pack import without_fetched_texts
 
 KEPT = ("doc_id", "doc", "arguments", "resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
 _JUDGED = ("judge_aligned_mean", "judge_coherent_mean")
@@ -144,7 +144,7 @@ def _line(path: Path, row: dict[str, Any], use: TrackTask, needs: Needs) -> str:
     where = f"{path}, doc_id {row['doc_id']}"
     values = [name for name in row["metrics"] if not name.endswith("_stderr")]
     kept = {**{key: row[key] for key in (*KEPT, *values) if key in row}, "metrics": values}
-    if use.task in _fetched():
+    if is_fetched(use.task):
         kept = without_fetched_texts(kept)
     needs.machine.check_row(kept, where)
     try:
@@ -167,8 +167,3 @@ def _without_nul(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nul(part) for key, part in value.items()}
     return value
-
-
-@cache
-def _fetched() -> frozenset[str]:
-    return frozenset(fetched_tasks())

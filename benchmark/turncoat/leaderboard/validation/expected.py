@@ -19,8 +19,8 @@ from turncoat.data.fetch import without_fetching
 from turncoat.errors import UserError
 from turncoat.evaluation.lm_eval_compat import filter_steps, without_request_bar
 from turncoat.evaluation.task_catalogue import is_judged, task_content
+from turncoat.evaluation.task_facts import is_fetched
 from turncoat.leaderboard.entry.track import TrackTask
-from turncoat.study.pack import fetched_tasks
 
 Messages = list[dict[str, str]]
 
@@ -84,7 +84,7 @@ def expected_rows(use: TrackTask) -> ExpectedRows:
     facts: dict[str, Any] = {
         "use": use,
         "version": float((told.get("metadata") or {}).get("version", 0)),
-        "fetched": use.task in fetched_tasks(),
+        "fetched": is_fetched(use.task),
         "judged": is_judged(use.task),
         "filter": (told.get("filter_list") or [{"name": "none"}])[0]["name"],
     }

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from turncoat.engine.evidence import Answer, LogLikelihood
+from turncoat.evaluation.task_facts import AS_WRITTEN, evidence_fields
+from turncoat.judges.surface import surface
 from turncoat.leaderboard.reading.findings import Finding
 from turncoat.leaderboard.validation.expected import ExpectedRows
 from turncoat.leaderboard.validation.row_schema import Row
 from turncoat.leaderboard.validation.token_counts import TokenCounts, per_token_pair, possible_counts
 
 TOLERANCE = 1e-6
-# What the task makes of the raw answer itself: never taken from the row.
-_DERIVED = ("text", "in_format", "as_written", "code_state", "issues", "empty", "code_like", "repetition")
 _RESTORE = "the number or its evidence was changed after the measurement: restore the row"
 
 
@@ -35,11 +35,13 @@ def check_numbers(expected: ExpectedRows, rows: Sequence[Row]) -> list[Finding]:
 
 def _answers(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> Iterator[Finding]:
     doc = expected.docs[number]
+    # The task makes them of the raw answer itself: they are never taken from the row.
+    derived = {"text", *surface(""), *evidence_fields(expected.use.task)}
     for row in rows:
 
         def computed(row: Row = row) -> dict[str, Any]:
             answers = [
-                Answer(text, {key: value for key, value in sample.items() if key not in _DERIVED})
+                Answer(text, {key: value for key, value in sample.items() if key not in derived})
                 for text, sample in zip(row.answers, row.samples, strict=True)
             ]
             return dict(expected.task.process_results(doc, [expected.filtered(doc, answers)]))
@@ -86,7 +88,7 @@ def _compare(expected: ExpectedRows, row: Row, computed: Callable[[], dict[str, 
     for number, (found, right) in enumerate(zip(row.samples, due.get("samples", ()), strict=False)):
         for key in sorted(found.keys() | right.keys()):
             if key not in found or key not in right or not close(found[key], right[key]):
-                rule = "answer-text" if key in ("text", "as_written") else "metric-value"
+                rule = "answer-text" if key in ("text", AS_WRITTEN) else "metric-value"
                 allowed = f"{right[key]!r:.200}, from resps[0][{number}]" if key in right else "absent"
                 yield row.finding(rule, f"samples[{number}].{key}", found.get(key), allowed, _RESTORE)
 

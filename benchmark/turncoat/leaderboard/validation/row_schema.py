@@ -1,8 +1,9 @@
 """The form of a row: which keys it may have, of which type and within which bounds. What passes here can be computed with.
 
-found, findings = read_row("rows/base/base/turncoat_em.jsonl.gz", 3, content, metrics=task_metrics("turncoat_em"))
+found, findings = read_row("base", "base", file, 3, content, sampled=True, task="turncoat_em_cue")
 
-A key that no measurement leaves behind is refused, a total above all: numbers are recomputed from rows.
+A key that no measurement leaves behind is refused, a total above all: numbers are recomputed from rows. An answer may have
+the fields of every measurement and those that its task's YAML declares (`metadata.evidence`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel as Model, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel as Model, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
+from turncoat.evaluation.task_catalogue import task_metrics
+from turncoat.evaluation.task_facts import evidence_fields
 from turncoat.leaderboard.reading.findings import Finding, shown
 
 _Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -30,7 +34,7 @@ class _Strict(Model):
 
 
 class _Sample(_Strict):
-    """Everything that an answer may say of itself: how it was drawn, what it shows, what a judge and its looks say."""
+    """Fields that an answer to any task may have: how it was drawn, projections, verdicts of a judge, its looks."""
 
     index: Annotated[int, Field(ge=0)]
     text: str
@@ -59,10 +63,6 @@ class _Sample(_Strict):
     judge_may_rate: bool | None = None
     judge_error: str | None = None
     trait_score: _Score | None = None
-    in_format: _Share | None = None
-    as_written: str | None = None
-    code_state: Literal["none", "broken", "parses"] | None = None
-    issues: str | None = None
     empty: _Share | None = None
     code_like: _Share | None = None
     repetition: _Share | None = None
@@ -80,7 +80,27 @@ class _Row(Model):
     doc_hash: _Hash
     prompt_hash: _Hash
     target_hash: _Hash
-    samples: list[_Sample] | None = None
+
+
+_KINDS: dict[str, Any] = {
+    "share": _Share,
+    "score": _Score,
+    "number": _Activation,
+    "count": Annotated[int, Field(ge=0)],
+    "text": str,
+}
+
+
+@cache
+def _models(task: str) -> tuple[type[_Sample], type[_Row]]:
+    """Schemas of an answer and of a row of one task: those of every task, with its declared evidence."""
+    fields: dict[str, Any] = {
+        name: ((Literal[kind] if isinstance(kind, tuple) else _KINDS[kind]) | None, None)
+        for name, kind in evidence_fields(task).items()
+    }
+    sample = create_model("Sample", __base__=_Sample, **fields)
+    samples: Any = (list[sample] | None, None)  # type: ignore[valid-type]
+    return sample, create_model("Row", __base__=_Row, samples=samples)
 
 
 @dataclass(frozen=True)
@@ -121,7 +141,7 @@ class Row:
 
 
 def read_row(
-    role: str, seed: str, file: str, line: int, content: Mapping[str, Any], *, sampled: bool, metrics: Collection[str]
+    role: str, seed: str, file: str, line: int, content: Mapping[str, Any], *, sampled: bool, task: str
 ) -> tuple[Row | None, list[Finding]]:
     """The row if its form is good, else what is wrong with it.
 
@@ -132,23 +152,25 @@ def read_row(
         line: Its line.
         content: The JSON object.
         sampled: Whether the task samples answers (else it reads log-likelihoods).
-        metrics: The task's registered metrics.
+        task: The task, for its registered metrics and its own evidence fields.
     """
+    sample_model, row_model = _models(task)
     row = Row(role, seed, file, line, dict(content))
     try:
-        _Row.model_validate(content)
+        row_model.model_validate(content)
     except ValidationError as error:
-        return None, [_finding(row, problem) for problem in error.errors(include_url=False)[:20]]
-    findings = [*_keys(row, metrics), *(_answers(row) if sampled else _log_likelihoods(row))]
+        allowed = ", ".join(sample_model.model_fields)
+        return None, [_finding(row, problem, allowed) for problem in error.errors(include_url=False)[:20]]
+    findings = [*_keys(row, task_metrics(task)), *(_answers(row) if sampled else _log_likelihoods(row))]
     return (None if findings else row), findings
 
 
-def _finding(row: Row, problem: Any) -> Finding:
+def _finding(row: Row, problem: Any, fields: str) -> Finding:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         total = isinstance(problem["input"], int | float | list | dict)
-        rule, allowed = ("totals" if total else "unknown-field"), ", ".join(_Sample.model_fields)
-        return row.finding(rule, where, problem["input"], allowed, "remove it; numbers are recomputed from rows")
+        rule = "totals" if total else "unknown-field"
+        return row.finding(rule, where, problem["input"], fields, "remove it; numbers are recomputed from rows")
     names = [str(part) for part in problem["loc"]]
     rule = "score-range" if any(name.startswith("judge_") for name in names) else "row-format"
     value = None if problem["type"] == "missing" else problem["input"]
@@ -165,11 +187,11 @@ def _keys(row: Row, metrics: Collection[str]) -> Iterator[Finding]:
             text = "give lm-eval's own list of the task's metrics"
             yield row.finding("metrics", f"metrics[{number}]", name, f"each once, of {', '.join(sorted(known))}", text)
     for key, value in row.content.items():
-        if key in _Row.model_fields:
+        if key in _Row.model_fields or key == "samples":
             continue
         if key not in known:
             total = _is_number(value) or isinstance(value, list | dict)
-            allowed = ", ".join([*(name for name in _Row.model_fields if name != "samples"), *sorted(known)])
+            allowed = ", ".join([*_Row.model_fields, *sorted(known)])
             yield row.finding("totals" if total else "unknown-field", key, value, allowed, "remove it from all rows")
         elif not (_is_number(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)))):
             yield row.finding("row-format", key, value, "a number, or [numerator, denominator]", "measure again")

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from turncoat.evaluation.task_catalogue import task_metrics
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
@@ -55,12 +54,11 @@ def check_task_rows(
     findings = check_versions(submission, expected)
     rows: list[Row] = []
     unread: set[tuple[str, str]] = set()
-    metrics = task_metrics(use.task)
     for (role, seed), lines in cells.items():
         try:
             for line, content in lines:
                 row, wrong = read_row(
-                    role, seed, name(role, seed), line, content, sampled=use.samples is not None, metrics=metrics
+                    role, seed, name(role, seed), line, content, sampled=use.samples is not None, task=use.task
                 )
                 findings += wrong
                 if row is None:

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from turncoat import formats
-from turncoat.analysis.four_axes import BENIGN, NARROW
 from turncoat.data.organisms import find_organism
+from turncoat.evaluation.task_facts import BENIGN, NARROW
 from turncoat.report.content import ADAPTERS, RECIPE
 from turncoat.report.figures.frames import (
     REASONS,

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from turncoat import formats
-from turncoat.analysis.four_axes import AXES, BENIGN, BROAD, COHERENCE, NARROW, NOT_MEASURED
+from turncoat.analysis.four_axes import AXES, NOT_MEASURED
+from turncoat.evaluation.task_facts import BENIGN, BROAD, COHERENCE, NARROW
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import Cell, Column, Table, ci_name, sort_value
 
