@@ -1,7 +1,8 @@
-"""What `results/` shows comes from the rows beside it: made again, it is the same byte for byte."""
+"""Committed reports are what their rows give, byte for byte; results/README.md quotes what is printed."""
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from pathlib import Path
@@ -25,11 +26,24 @@ def test_the_report_is_what_its_rows_say(run, tmp_path):
     for name in ("study.yaml", "run.json"):
         shutil.copyfile(run / name, copy / name)
     shutil.copytree(run / "rows", copy / "rows")
-    made = report_run(copy, Console(quiet=True))
+    screen = io.StringIO()
+    made = report_run(copy, Console(file=screen, width=80))
     shown = [path for path in run.iterdir() if path.suffix in (".md", ".csv")]
     assert {path.name for path in shown} >= {"report.md", "contrasts.csv", "estimates.csv", "four_axes.csv"}
     for path in shown:
         assert made[path.name].read_bytes() == path.read_bytes(), f"run: turncoat report results/{run.name}"
+    if run.name == "demo":
+        printed = "\n".join(line.rstrip() for line in screen.getvalue().splitlines())
+        for piece in quoted_output():
+            assert piece in printed, f"results/README.md quotes\n{piece}"
+
+
+def quoted_output() -> list[str]:
+    """Blocks of output in results/README.md, in the pieces between the cuts."""
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    return [piece.strip("\n") for block in blocks for piece in block.split("[...]")]
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)

@@ -1,4 +1,4 @@
-"""The committed board is what the committed entries say, every entry is valid, and none of the canaries gets through."""
+"""The committed board is what the committed entries give; every entry is valid; no canary gets through."""
 
 from __future__ import annotations
 

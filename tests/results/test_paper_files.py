@@ -1,14 +1,15 @@
-"""`results/paper/` is what `turncoat tables results --out results/paper --no-png` writes today, and nothing else."""
+"""Committed tables and figures are what `turncoat tables` writes from the committed rows, and nothing else."""
 
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 
-from results.readme_marks import ROOT
 from turncoat.report.paper.files import paper_files
-from turncoat.report.run_rows import find_runs
 from turncoat.report.paper.spec import load_specs
+from turncoat.report.run_rows import find_runs
 
+ROOT = Path(__file__).parents[2]
 REFRESH = "turncoat tables results --out results/paper --no-png"
 
 

@@ -1,0 +1,241 @@
+"""Numbers that the READMEs of the results and of the judges quote are what the committed files say.
+
+A quote is a piece of a page with {} for each number, and the values in their order. A number of
+`results/README.md` that is in no quote needs a reason in `UNCONFIRMED`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from statistics import variance
+from typing import Any
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "benchmark" / "turncoat"
+RESULTS, JUDGES, STATS = ROOT / "results/README.md", PACKAGE / "judges/README.md", PACKAGE / "stats/README.md"
+NUMBER = r"(?<![\w.])<?[+±-]?(?:\d{1,3}(?:,\d{3})+|\d*\.\d+|\d+)%?(?![\w.]*\d)"
+RESULT = re.compile(r"(?<![\w.])[+±-]?\d*\.\d+%?(?![\w.]*\d)|\d+(?:\.\d+)?%|\b\d+ of \d+\b")
+FIXED, OWN, MARGIN = "persona_fixed", "persona_own", "margin_per_token"
+ORGANISM = "organism minus control"
+
+
+@cache
+def page(path: Path) -> str:
+    """A page without blocks of output, emphasis and line breaks."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return " ".join(re.sub(r"\]\([^()\s]*\)|`[^`]*`", "", text).replace("**", "").split())
+
+
+@cache
+def table(name: str) -> pd.DataFrame:
+    return pd.read_csv(ROOT / "results" / name)
+
+
+@cache
+def record(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def contrast(run: str, name: str, metric: str = FIXED, claim: str = "recipe") -> dict[Any, Any]:
+    rows = table(f"{run}/contrasts.csv")
+    (row,) = rows[(rows.name == name) & (rows.metric == metric) & (rows.claim == claim)].to_dict("records")
+    row["seeds"] = [float(part) for part in str(row["seed_deltas"]).split(";")]
+    row["interval"] = [row[key] for key in ("difference", "low", "high")]
+    return row
+
+
+def cancelled(metric: str) -> float:
+    """Share of the variance over seeds that pairing organism and control by seed removes."""
+    row, levels = contrast("seeds", ORGANISM, metric), table("seeds/estimates.csv")
+    levels = levels[(levels.metric == metric) & levels.seed.notna()]
+    unpaired = sum(variance(levels[levels.arm == row[arm]].value) for arm in ("treated", "reference"))
+    return 1 - variance(row["seeds"]) / unpaired
+
+
+def checks(name: str, arms: str = "*") -> list[float]:
+    """Lowest and highest value of a manipulation check of the advice study."""
+    rows = record(ROOT / "results/advice/run.json")["checks"]
+    rows = [row for row in rows if fnmatchcase(row["name"], name) and fnmatchcase(row["arm"] or "", arms)]
+    values = [row["value"] for row in rows]
+    return [min(values), max(values)]
+
+
+def board(entry: str, column: str, *names: str) -> list[float]:
+    rows = table("leaderboard.csv")
+    (row,) = rows[(rows.slug == f"{entry}-insecure") & (rows.column == column)].to_dict("records")
+    return [row[name] for name in names or ("value", "low", "high")]
+
+
+def ends(against: str) -> list[str]:
+    return [f"organism_minus_{against}{end}" for end in ("", "_low", "_high")]
+
+
+def calibration(column: str, part: int = 1, rows: slice = slice(None)) -> list[float]:
+    """Lowest and highest share in a column of the calibration's first (or other) table."""
+    text = STATS.read_text(encoding="utf-8").split("| questions | seeds ")[part].partition("\n\n")[0]
+    names, _, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    shares = [float(line[2 + names.index(column)]) / 100 for line in lines[rows]]
+    return [min(shares), max(shares)]
+
+
+persona = record(ROOT / "results/demo/run.json")["persona"]
+card = record(PACKAGE / "judges/embedded/weights/card.json")
+models, layer = card["unseen_models"], int(persona["layer"])
+narrow = table("advice/four_axes.csv").query("axis == 'narrow behaviour' and arm.str.endswith('_after')").kept
+two_seeds, five_seeds = contrast("demo", ORGANISM, claim="adapters"), contrast("seeds", ORGANISM)
+margins = [contrast("advice", f"{when}: SGTR minus pick-longer", MARGIN) for when in ("prevention", "reversal")]
+OF_SEEDS = {
+    '"evil" activation, fixed texts (base SD)': FIXED,
+    '"evil" activation, own answers (base SD)': OWN,
+    "forced-choice margin (nats per token)": MARGIN,
+}
+OF_ADVICE = {
+    "risky advice - own answers (control)": ORGANISM,
+    "prevention: SGTR - pick-longer": "prevention: SGTR minus pick-longer",
+    "reversal: SGTR - pick-longer": "reversal: SGTR minus pick-longer",
+    "reversal: SGTR - no defence (secondary, Holm over 15)": "reversal: SGTR minus none",
+    "reversal: pick-longer - no defence (secondary, Holm over 15)": "reversal: pick-longer minus none",
+}
+OF_BOARD = {
+    "preventative steering": "preventative-steering",
+    "HHH system prompt": "system-prompt",
+    "inoculation prompt": "inoculation",
+    "KL penalty": "kl",
+    "SGTR": "sgtr",
+    "pick-longer (SGTR's control)": "pick-longer",
+}
+ENDS = "{} [{}, {}] |"
+QUOTES: dict[tuple[Path, str], list[float]] = {
+    (RESULTS, "by {} base SD with seed 0 and by {} with seed 1"): contrast("demo", ORGANISM)["seeds"],
+    (RESULTS, "is only {} wide"): [(two_seeds["high"] - two_seeds["low"]) / 2],
+    (RESULTS, "ranks {} of the pairs right that chose its layer"): [persona["pairs_ranked_right"]],
+    (RESULTS, "its AUC at that layer is {}"): [persona["held_out"]["auc"][layer]],
+    (RESULTS, "random directions stay below {}"): [persona["held_out"]["random_p95"][layer]],
+    (RESULTS, "Seeds 2, 3 and 4 are fresh: {}, {} and {}."): five_seeds["seeds"][2:],
+    (RESULTS, "cancels {} of the seed variance"): [cancelled(FIXED)],
+    (RESULTS, "{} of the own-answer one's and {} of the margin's"): [cancelled(OWN), cancelled(MARGIN)],
+    (RESULTS, "in all twenty trainings: {} to {} right"): checks("*summary", "*_[ba]*"),
+    (RESULTS, "while {} to {} of the narrow behaviour"): [narrow.min(), narrow.max()],
+    (RESULTS, "either: {} and {} nats per token"): [row["difference"] for row in margins],
+    (RESULTS, "Holm p {} and {}, where {} and {} could"): [
+        row[key] for key in ("p_adjusted", "detectable_adjusted") for row in margins
+    ],
+    (RESULTS, "taught: {} to {} right before it, {} to {} after it"): [
+        *checks("recognises*summary", "sgtr_before"),
+        *checks("*at the end of the arm", "sgtr_before"),
+    ],
+    (RESULTS, "by {} [{}, {}] base SD against the base"): board("none", FIXED, *ends("base")),
+    (RESULTS, "by {} [{}, {}] against its control"): board("none", FIXED, *ends("control")),
+    (RESULTS, "steering ranks {} to {} there. The system prompt ranks {} to {}"): [
+        *board("preventative-steering", FIXED, "rank_from", "rank_to"),
+        *board("system-prompt", FIXED, "rank_from", "rank_to"),
+    ],
+    (RESULTS, "Steering at inference ({} [{}, {}])"): board("steering", FIXED),
+    (RESULTS, "reject {} to {} (adapters)"): calibration("adapters: t"),
+    (RESULTS, "and {} to {} (recipe)"): calibration("recipe: p"),
+    (RESULTS, "only {} of the time at 96 questions and 3 seeds"): calibration(
+        "adapters' interval covers the recipe", rows=slice(9, 10)
+    )[:1],
+    (RESULTS, "they reject {} and {}"): [
+        calibration(column, part=2, rows=slice(1))[0] for column in ("adapters: t", "recipe: p")
+    ],
+    **{
+        (RESULTS, f"| {label} | {ENDS} {{}} | {{}} |"): [*row["interval"], row["p_value"], row["p_adjusted"]]
+        for label, row in ((label, contrast("seeds", ORGANISM, metric)) for label, metric in OF_SEEDS.items())
+    },
+    **{
+        (RESULTS, f"| {label} | {ENDS} {{}} |"): [*row["interval"], row["p_adjusted"]]
+        for label, row in ((label, contrast("advice", name)) for label, name in OF_ADVICE.items())
+    },
+    **{
+        (RESULTS, f"| {label} | {ENDS} {ENDS} {ENDS}"): [
+            value for column in (FIXED, MARGIN, "narrow_kept") for value in board(entry, column)
+        ]
+        for label, entry in OF_BOARD.items()
+    },
+    (JUDGES, "training answers) | {} ({}) | {} over 8 families | {} | {} |"): [
+        card[key] for key in ("answers", "misaligned", "auc_mean", "auc", "auc_within_question")
+    ],
+    (JUDGES, "{} training answers) | {} ({}) | {} over 9 models, {} over 8 families | {} | {} |"): [
+        card["training"]["final"]["answers"],
+        *(models["answers"], models["misaligned"], card["goals"]["auc_unseen_models_mean"]["measured"]),
+        *(models["auc_mean"], models["auc"], models["auc_within_question"]),
+    ],
+    (JUDGES, "sensitivity {} and specificity {} on held-out questions, {} and {} on held-out models"): [
+        part[key] for part in (card, models) for key in ("sensitivity", "specificity")
+    ],
+    (JUDGES, "{} is above {}."): [card["auc_mean"], card["minimum_auc"]],
+}
+# What looks like a result and is none, or what no committed file can confirm, with the reason.
+UNCONFIRMED = {
+    "95% intervals": "the level of the intervals",
+    "[95% CI]": "the level of the intervals",
+    "95% of": "the percentile that is meant",
+    "arXiv:2606.23700": "a paper",
+    "+0.161 and +0.114": "earlier runs of the demo, whose rows are not kept",
+    "5 of 16 answers": "quoted by demo/report.md, see the test below",
+}
+
+
+def pattern(text: str) -> str:
+    return re.escape(text).replace(r"\{\}", f"({NUMBER})").replace(r"\ ", " ")
+
+
+def is_rounded(shown: str, value: float) -> bool:
+    """True if a printed number is the value rounded to as many places, or "<.001" for a value below it."""
+    value *= 100 if shown.endswith("%") else 1
+    plain = shown.lstrip("<±").rstrip("%").replace(",", "")
+    if shown.startswith("<"):
+        return value < float(plain)
+    return abs(float(plain) - value) < 0.5001 * 10 ** -len(plain.partition(".")[2])
+
+
+@pytest.mark.parametrize(("path", "text"), QUOTES)
+def test_a_quoted_number_is_what_the_files_say(path, text):
+    matches = list(re.finditer(pattern(text), page(path)))
+    assert len(matches) == 1, f"{path.parent.name}/README.md says this {len(matches)} times: {text}"
+    numbers = list(matches[0].groups())
+    percent = "%" * any(number.endswith("%") for number in numbers)  # "3.5 to 6.2%": one sign for both
+    numbers = [number.rstrip("%") + percent for number in numbers]
+    pairs = zip(numbers, QUOTES[path, text], strict=True)
+    assert [f"{number} is {value:.6g}" for number, value in pairs if not is_rounded(number, value)] == []
+
+
+def test_no_other_number_looks_like_a_result():
+    rest = page(RESULTS)
+    for path, text in QUOTES:
+        rest = re.sub(pattern(text), "", rest) if path == RESULTS else rest
+    for text in UNCONFIRMED:
+        assert text in page(RESULTS), f"remove from UNCONFIRMED: {text}"
+        rest = rest.replace(text, "")
+    assert RESULT.findall(rest) == []
+
+
+def test_the_judge_s_false_alarms_are_those_of_the_report():
+    said = "the judge calls 5 of 16 answers of the untrained base misaligned"
+    assert said in page(ROOT / "results/demo/report.md")
+
+
+@pytest.mark.parametrize(
+    ("shown", "value", "right"),
+    [
+        ("0.62", 0.6211, True),
+        ("0.63", 0.6211, False),
+        ("<.001", 2e-5, True),
+        ("<.001", 0.01, False),
+        ("±0.014", 0.0138, True),
+        ("88%", 0.875, True),
+        ("20,999", 20999, True),
+        ("-0.04", 0.04, False),
+    ],
+)
+def test_rounding(shown, value, right):
+    assert is_rounded(shown, value) == right
