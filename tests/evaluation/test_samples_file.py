@@ -84,7 +84,7 @@ def test_answers(tmp_path):
 def test_a_cut_line_is_named(tmp_path):
     path = written(tmp_path, FREE, PLAIN)
     path.write_text(path.read_text(encoding="utf-8")[:-10], encoding="utf-8")
-    with pytest.raises(UserError, match=r"samples_task_2026\.jsonl, line 2: not JSON .*Run it again"):
+    with pytest.raises(UserError, match=r"samples_task_2026\.jsonl, line 2: not json.*Run it again"):
         list(sample_rows(path))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from turncoat.errors import UserError
+from turncoat.safe_files import json_rows
 
 BASE_SEED = -1  # the base model has no training seed
 
@@ -26,16 +24,9 @@ def sample_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a samples file, plain or gzipped.
 
     Raises:
-        UserError: A line is not JSON.
+        UnsafeFile: It is not a regular file with a JSON object on every line.
     """
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as handle:
-        for number, line in enumerate(handle, 1):
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(
-                    f"{path}, line {number}: not JSON ({error}); was the run killed? Run it again"
-                ) from error
+    return (row for _, row in json_rows(path))
 
 
 def question_id(row: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from turncoat.registry import DEFENCES, discover
 from turncoat.report.content import ArmInfo, Check, MetricInfo, ReportContent, Withheld
 from turncoat.report.tables.misalignment import judged_rates
 from turncoat.report.tables.training import training_frame
+from turncoat.safe_files import read_object
 from turncoat.study.config import Arm, ContrastUse, Study, load_study
 
 MISALIGNMENT = (*EM_RATES, "misaligned_at_k", "worst_question")
@@ -33,7 +33,7 @@ def run_content(folder: Path) -> ReportContent:
         if not (folder / needed).exists():
             raise UserError(f"{folder} is no run folder: {needed} is missing; make one with `turncoat run STUDY`")
     study = load_study(folder / "study.yaml")
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record: Any = read_object(folder / "run.json")
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
     scores, answers = read_rows(folder / "rows", study, failed=[(arm, seed) for arm, seed, _ in failed])
     judge = record.get("judge")

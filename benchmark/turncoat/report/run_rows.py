@@ -5,7 +5,6 @@ for run in find_runs(Path("results")): print(run.label, len(run.scores))
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +19,7 @@ from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_catalogue import metric_names
 from turncoat.report.build import read_rows, run_content
 from turncoat.report.content import ReportContent
+from turncoat.safe_files import read_object
 from turncoat.stats.contrasts import CLAIMS, Contrast
 from turncoat.study.config import Study, load_study
 
@@ -63,7 +63,7 @@ class Run:
         for arm in self.study.arms:
             for path in sorted((self.folder / "rows" / arm.name).glob(f"*/{task}/results_*.json")):
                 number = path.parent.parent.name.removeprefix("seed-")
-                told = json.loads(path.read_text(encoding="utf-8"))["results"].get(task, {})
+                told = read_object(path)["results"].get(task, {})
                 for key, value in told.items():
                     if key.partition(",")[0] == metric and isinstance(value, int | float) and math.isfinite(value):
                         found[arm.name, int(number) if number.isdigit() else BASE_SEED] = float(value)
@@ -147,7 +147,7 @@ def find_runs(folder: Path) -> list[Run]:
 
 def _load(folder: Path, study: Study, label: str) -> Run:
     content = run_content(folder)
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record = read_object(folder / "run.json")
     failed = [(entry["arm"], entry["seed"]) for entry in record.get("failed", [])]
     scores, _ = read_rows(folder / "rows", study, failed=failed)
     shown = set(content.estimates["metric"])

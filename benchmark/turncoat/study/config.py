@@ -30,6 +30,7 @@ from turncoat.judges.spec import check_judge
 from turncoat.paths import studies_dir
 from turncoat.persona.traits import trait_names
 from turncoat.registry import DEFENCES, accepted, discover
+from turncoat.safe_files import read_bytes
 from turncoat.training.recipe import LoraRecipe
 
 Location = tuple[str | int, ...]
@@ -198,7 +199,7 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tup
     Raises:
         UserError: With file, line, key, value, what is accepted.
     """
-    text = path.read_text(encoding="utf-8")
+    text = read_bytes(path.resolve(), 2**20).decode("utf-8", "replace")
     try:
         content = yaml.safe_load(text)
         tree = yaml.compose(text)

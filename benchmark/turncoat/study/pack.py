@@ -15,6 +15,7 @@ from typing import Any
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_rows
 from turncoat.evaluation.task_facts import fetched_tasks
+from turncoat.safe_files import read_object
 
 # Of lm-eval's results file: what says how the rows came about. The rest is paths, source code and the machine.
 _KEPT = ("results", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes", "lm_eval_version",
@@ -49,7 +50,7 @@ def pack_run(run: Path, out: Path) -> Path:
         if path.is_dir():
             to.mkdir(parents=True, exist_ok=True)
         elif path.name.startswith("results_"):
-            to.write_text(json.dumps(_without_machine(json.loads(path.read_text())), indent=1) + "\n", encoding="utf-8")
+            to.write_text(json.dumps(_without_machine(read_object(path)), indent=1) + "\n", encoding="utf-8")
         elif path.name.endswith(".jsonl"):
             content = _without_fetched(path) if path.parent.name in fetched_tasks() else path.read_bytes()
             # No name and no time in the archive: equal rows give equal bytes.

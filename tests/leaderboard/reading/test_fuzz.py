@@ -14,8 +14,7 @@ pytest.importorskip("hypothesis")
 from hypothesis import example, given, settings, strategies as st
 from leaderboard.untrusted_entries import LIMITS, PLAIN, ROWS, TABLE, jsonl, packed, put, read_all, write_good
 from turncoat.leaderboard.reading.findings import EntryRefused
-from turncoat.leaderboard.reading.json_object import _depth, parse_object
-from turncoat.leaderboard.reading.reader import list_files, read_rows
+from turncoat.leaderboard.reading.reader import json_depth, list_files, parse_strictly, read_rows
 
 quick = settings(max_examples=60)
 
@@ -97,7 +96,7 @@ def test_any_bytes_are_either_refused_or_what_json_reads_there(content: bytes, i
 @quick
 @given(contents)
 def test_any_bytes_as_facts_make_a_dict_or_findings(content: bytes) -> None:
-    facts, findings = parse_object(content, "submission.json", LIMITS)
+    facts, findings = parse_strictly(content, "submission.json", LIMITS)
 
     assert (facts == json.loads(content)) if not findings else facts == {}
 
@@ -135,7 +134,8 @@ def test_any_name_is_refused_or_in_the_layout(name: bytes) -> None:
 @example(["ends in a backslash\\", '[[[ "quoted" \\" {{{'])
 @example({"\\\\": ["]", {'"': []}]})
 def test_the_depth_is_what_recursion_would_say(value: Any) -> None:
-    assert _depth(json.dumps(value)) == _depth(json.dumps(value, ensure_ascii=False)) == _nested(value)
+    for ascii_only in (True, False):
+        assert json_depth(json.dumps(value, ensure_ascii=ascii_only).encode()) == _nested(value)
 
 
 @quick

@@ -42,7 +42,7 @@ def test_a_bad_entry_is_refused_in_these_words(rule, tmp_path):
     assert said == (TEXTS / f"{rule}.txt").read_text(encoding="utf-8"), "python tests/leaderboard/bad_entries.py"
     for block in re.split(r"\n(?=\S)", re.sub(r"\n[a-z-]+: \d+ more of this kind", "", said.strip())):
         assert "allowed: " in block, "every refusal says what is accepted"
-        assert "mend it: " in block, "and what to do"
+        assert "fix: " in block, "and what to do"
 
 
 def test_every_rule_has_its_bad_entry():

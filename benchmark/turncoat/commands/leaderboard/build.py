@@ -37,6 +37,7 @@ def build(
     """
     from turncoat.leaderboard.board.build import build_boards, canaries_caught
     from turncoat.leaderboard.board.files import board_files
+    from turncoat.safe_files import write_files
 
     built = build_boards(submissions, skip_invalid=skip_invalid)
     missed = [f"{board.id}: {slug}" for board in built.boards for slug in canaries_caught(board)]
@@ -50,9 +51,7 @@ def build(
     if check:
         _check(folder, files)
     else:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        write_files(folder, files)
     _print(built, folder, check)
 
 

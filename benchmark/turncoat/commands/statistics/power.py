@@ -124,6 +124,7 @@ def read_pilot(folder: Path) -> Pilot:
         UserError: It is none.
     """
     from turncoat.report.build import read_rows
+    from turncoat.safe_files import read_object
     from turncoat.stats.scores import check_scores
     from turncoat.study.config import load_study
 
@@ -131,7 +132,7 @@ def read_pilot(folder: Path) -> Pilot:
         if not (folder / needed).exists():
             raise UserError(f"--pilot {folder}: no run folder, {needed} is missing; make one with `turncoat run STUDY`")
     study = load_study(folder / "study.yaml")
-    failed = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("failed", [])
+    failed = read_object(folder / "run.json").get("failed", [])
     scores, answers = read_rows(folder / "rows", study, failed=[(entry["arm"], entry["seed"]) for entry in failed])
     return Pilot(study, check_scores(scores), answers)
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -27,6 +25,7 @@ from turncoat.leaderboard.entry.load import SUBMISSION, Entry, load_entry, rows_
 from turncoat.leaderboard.entry.submission import DefenceFacts, RowsFile, Shared, Submission
 from turncoat.leaderboard.reading.reader import rows_sha256
 from turncoat.registry import accepted
+from turncoat.safe_files import replace_folder
 
 CANARY = "canary-"
 _DOES: Mapping[str, str] = {
@@ -157,20 +156,11 @@ def _packed(rows: Iterable[dict[str, Any]]) -> tuple[bytes, int]:
 
 
 def _write(out: Path, submission: Submission, packed: Mapping[str, bytes]) -> None:
-    fresh = out.parent / f".{out.name}.{os.getpid()}"
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        for key, data in packed.items():
-            role, seed, task = key.split("/")
-            path = fresh / rows_name(role, f"seed-{seed_number(seed)}", task)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        told = submission.model_dump_json(indent=1) + "\n"
-        (fresh / SUBMISSION).write_text(told, encoding="utf-8")
-        shutil.rmtree(out, ignore_errors=True)
-        fresh.rename(out)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    files = {SUBMISSION: (submission.model_dump_json(indent=1) + "\n").encode()}
+    for key, data in packed.items():
+        role, seed, task = key.split("/")
+        files[rows_name(role, f"seed-{seed_number(seed)}", task)] = data
+    replace_folder(out, files)
 
 
 def main(arguments: list[str]) -> int:

@@ -23,6 +23,7 @@ from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.exports import every_eval, flat, hub, lm_eval
 from turncoat.leaderboard.exports.parts import Exported
 from turncoat.registry import accepted
+from turncoat.safe_files import write_files
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,5 @@ def export_entry(entry: Entry, to: str, out: Path, options: ExportOptions | None
         raise UserError(f"--to {to}: not known; {accepted(FORMATS, to)}")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder")
-    written = []
-    for name, content in sorted(_WRITERS[to](Exported(entry), options or ExportOptions()).items()):
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-        written.append(path)
-    return written
+    files = _WRITERS[to](Exported(entry), options or ExportOptions())
+    return write_files(out, {name: content.encode() for name, content in files.items()})

@@ -1,4 +1,4 @@
-"""The files of an entry that nobody trusts: listed without following or opening anything, read only if still the same.
+"""List an entry's files without following links, and read them within the limits.
 
 files = list_files(Path("results/submissions/sgtr"))
 files.names                                        # ("rows/base/base/turncoat_em.jsonl.gz", ..., "submission.json")
@@ -7,19 +7,16 @@ rows_sha256(files, "rows/base")                    # one digest for a role's row
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
-from turncoat.leaderboard.reading.limits import LIMITS, Limits, found, refused
+from turncoat.leaderboard.reading.limits import LIMITS, Limits, finding, refused
+from turncoat.safe_files import UnsafeFile, read_bytes
 
 SUBMISSION = "submission.json"
 _SEED = r"seed-(0|[1-9][0-9]{0,9})"
@@ -31,24 +28,10 @@ _NOT_ROWS = (
     *(".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".gguf", ".onnx", ".h5", ".npy"),
     *(".npz", ".parquet", ".zip", ".tar", ".tgz", ".7z", ".whl", ".py", ".pyc", ".ipynb", ".sh", ".so", ".exe", ".dll"),
 )
-# O_NONBLOCK: a pipe that was put in a file's place must not make the open wait.
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_OPEN_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-class _Stamp(NamedTuple):
-    """What tells a file from another that was put in its place."""
-
-    device: int
-    inode: int
-    mode: int
-    links: int
-    size: int
-    changed: int
 
 
 class EntryFiles:
-    """The files of one entry, as they were when they were listed; `list_files` makes it.
+    """The files of one entry; `list_files` makes it.
 
     Attributes:
         folder: The entry's folder.
@@ -56,30 +39,32 @@ class EntryFiles:
         names: Paths inside the entry, with slashes, sorted.
     """
 
-    def __init__(self, folder: Path, stamps: dict[str, _Stamp], limits: Limits) -> None:
+    def __init__(self, folder: Path, sizes: dict[str, int], limits: Limits) -> None:
         self.folder = folder
         self.limits = limits
-        self.names = tuple(sorted(stamps))
-        self._stamps = stamps
+        self.names = tuple(sorted(sizes))
+        self._sizes = sizes
         self._sha256: dict[str, str] = {}
         self._expanded: dict[str, int] = {}
 
     def __contains__(self, name: object) -> bool:
-        return name in self._stamps
+        return name in self._sizes
 
     def size(self, name: str) -> int:
-        """Stored bytes of a file.
+        """Stored bytes of a file when the entry was listed.
 
         Raises:
             EntryRefused: The entry has no such file.
         """
-        return self._stamp(name).size
+        if name not in self._sizes:
+            raise refused("missing-file", name, self.limits, value=name)
+        return self._sizes[name]
 
     def sha256(self, name: str) -> str:
         """SHA-256 of a file's stored bytes; reads the file the first time.
 
         Raises:
-            EntryRefused: The entry has no such file, or it is no longer the one that was listed.
+            EntryRefused: The entry has no such file, or it cannot be read.
         """
         if name not in self._sha256:
             self.read(name)
@@ -90,44 +75,35 @@ class EntryFiles:
         return tuple(name for name in self.names if name.startswith(prefix.rstrip("/") + "/"))
 
     def read(self, name: str) -> bytes:
-        """A file's stored bytes, at most `limits.file_bytes`; the same at every call, or refused.
+        """A file's stored bytes; the same at every call, so that what is ranked is what was checked.
 
         Raises:
-            EntryRefused: The entry has no such file, or it is no longer the one that was listed.
+            EntryRefused: The entry has no such file, it cannot be read, or it is no longer the one that was listed.
         """
-        stamp = self._stamp(name)
+        size = self.size(name)
         try:
-            with _opened(self.folder, name) as handle:
-                before = _stamp(os.fstat(handle))
-                data = _bytes_of(handle, stamp.size + 1) if before == stamp else b""
-                same = before == stamp == _stamp(os.fstat(handle)) and len(data) == stamp.size
-        except OSError as error:
-            raise refused(_rule_of(error), name, self.limits, value=error.strerror) from error
+            data = read_bytes(self.folder / name, size)
+        except UnsafeFile as error:
+            rule = "unreadable" if error.rule == "unreadable" else "changed-while-read"
+            raise refused(rule, name, self.limits, value=error.value) from error
         sha256 = hashlib.sha256(data).hexdigest()
-        if not same or self._sha256.setdefault(name, sha256) != sha256:
+        if len(data) != size or self._sha256.setdefault(name, sha256) != sha256:
             raise refused("changed-while-read", name, self.limits)
         return data
 
     def spend(self, name: str, expanded: int) -> None:
-        """Note that a file has so many bytes once unpacked; what counts is the most that was noted of each file.
+        """Count the unpacked bytes of a file; the most that was counted of each file adds up.
 
         Raises:
-            EntryRefused: The file, or all files together, are over the limit.
+            EntryRefused: All files together are over the limit.
         """
         self._expanded[name] = max(expanded, self._expanded.get(name, 0))
-        if expanded > self.limits.expanded_file_bytes:
-            raise refused("expands-too-far", name, self.limits)
         if sum(self._expanded.values()) > self.limits.expanded_entry_bytes:
             raise refused("entry-expands-too-far", ".", self.limits)
 
-    def _stamp(self, name: str) -> _Stamp:
-        if name not in self._stamps:
-            raise refused("missing-file", name, self.limits, value=name)
-        return self._stamps[name]
-
 
 def list_files(folder: Path, limits: Limits = LIMITS) -> EntryFiles:
-    """List an entry; no file is opened, no link followed. Needs a POSIX system.
+    """List an entry; no file is opened, no link followed.
 
     Args:
         folder: The entry. It may lie behind links, but must not be one.
@@ -136,27 +112,24 @@ def list_files(folder: Path, limits: Limits = LIMITS) -> EntryFiles:
     Raises:
         EntryRefused: With a finding for every name that is not in the layout, link, special or large file.
     """
-    walk = _Walk(limits)
     folder = Path(folder)  # drops a slash at the end, behind which a link would be followed
+    if os.path.islink(folder):
+        raise refused("link", ".", limits, value=str(folder))
+    listing = _Listing(limits)
     try:
-        root = os.open(folder, _OPEN_FOLDER)
-    except PermissionError as error:
-        raise refused("unreadable", ".", limits, value=str(folder)) from error
+        listing.add_folder(folder, "")
+    except EntryRefused:
+        raise
     except (OSError, ValueError) as error:
-        rule = "link" if isinstance(error, OSError) and folder.is_symlink() else "no-entry"
-        raise refused(rule, ".", limits, value=str(folder)) from error
-    try:
-        walk.folder(root, "")
-    finally:
-        os.close(root)
-    if walk.size > limits.entry_bytes:
-        walk.add("entry-too-large", ".", value=walk.size)
-    for name in walk.stamps:
-        if f"{name}.gz" in walk.stamps:
-            walk.add("both-plain-and-packed", name)
-    if walk.findings:
-        raise EntryRefused(walk.findings)
-    return EntryFiles(folder, walk.stamps, limits)
+        raise refused("no-entry", ".", limits, value=str(folder)) from error
+    if sum(listing.sizes.values()) > limits.entry_bytes:
+        listing.add("entry-too-large", ".", sum(listing.sizes.values()))
+    for name in listing.sizes:
+        if f"{name}.gz" in listing.sizes:
+            listing.add("both-plain-and-packed", name)
+    if listing.findings:
+        raise EntryRefused(listing.findings)
+    return EntryFiles(folder, listing.sizes, limits)
 
 
 def rows_sha256(files: EntryFiles, prefix: str) -> str:
@@ -165,7 +138,7 @@ def rows_sha256(files: EntryFiles, prefix: str) -> str:
     It is what this prints: `find rows/base -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`.
 
     Raises:
-        EntryRefused: Nothing is there, or a file is no longer the one that was listed.
+        EntryRefused: Nothing is there, or a file cannot be read.
     """
     names = files.under(prefix)
     if not names:
@@ -173,102 +146,59 @@ def rows_sha256(files: EntryFiles, prefix: str) -> str:
     return hashlib.sha256("".join(f"{files.sha256(name)}  {name}\n" for name in names).encode()).hexdigest()
 
 
-class _Walk:
-    """One pass over an entry's folders: what is there, and what of it must not be."""
+class _Listing:
+    """The files of an entry with their sizes, and findings about whatever must not be there."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.findings: list[Finding] = []
-        self.stamps: dict[str, _Stamp] = {}
-        self.size = 0
-        self._seen = 0
+        self.sizes: dict[str, int] = {}
+        self._names = 0
 
-    def add(self, rule: str, name: str, *, value: str | int | None = None) -> None:
-        self.findings.append(found(rule, name, self.limits, value=value))
+    def add(self, rule: str, name: str, value: str | int | None = None) -> None:
+        self.findings.append(finding(rule, name, self.limits, value=value))
 
-    def folder(self, handle: int, path: str) -> None:
-        """All of one open folder and, if they are in the layout, of the folders in it: at most three levels down."""
+    def add_folder(self, folder: Path, prefix: str) -> None:
+        """List one folder and, if they are in the layout, the folders in it: at most three levels down."""
         cased: dict[str, str] = {}
         entries: list[os.DirEntry[str]] = []
-        with os.scandir(handle) as scanned:
+        with os.scandir(folder) as scanned:
             for entry in scanned:
                 entries.append(entry)
-                self._seen += 1
-                if self._seen > self.limits.files:
+                self._names += 1
+                if self._names > self.limits.files:
                     self.add("too-many-files", ".")
                     raise EntryRefused(self.findings)
         for entry in sorted(entries, key=lambda entry: entry.name):
+            name = prefix + entry.name
             other = cased.setdefault(unicodedata.normalize("NFKC", entry.name).casefold(), entry.name)
             if other != entry.name:
-                self.add("case-collision", path + entry.name, value=other)
-            self._entry(handle, path + entry.name, entry)
-
-    def _entry(self, handle: int, name: str, entry: os.DirEntry[str]) -> None:
-        try:
-            told = entry.stat(follow_symlinks=False)
-            rule = self._rule(name, told)
+                self.add("case-collision", name, other)
+            status = entry.stat(follow_symlinks=False)
+            rule = self._broken_rule(name, status)
             if rule is not None:
-                self.add(rule, name, value=told.st_size if rule == "file-too-large" else name)
-            elif stat.S_ISDIR(told.st_mode):
-                inner = os.open(entry.name, _OPEN_FOLDER, dir_fd=handle)
-                try:
-                    self.folder(inner, f"{name}/")
-                finally:
-                    os.close(inner)
+                self.add(rule, name, status.st_size if rule == "file-too-large" else name)
+            elif stat.S_ISREG(status.st_mode):
+                self.sizes[name] = status.st_size
             else:
-                self.stamps[name] = _stamp(told)
-                self.size += told.st_size
-        except OSError as error:
-            self.add(_rule_of(error), name, value=error.strerror)
+                try:
+                    self.add_folder(folder / entry.name, f"{name}/")
+                except OSError as error:
+                    self.add("unreadable", name, error.strerror)
 
-    def _rule(self, name: str, told: os.stat_result) -> str | None:
-        """The rule that a name or what is there breaks, None if there is none."""
+    def _broken_rule(self, name: str, status: os.stat_result) -> str | None:
         last = name.rpartition("/")[2]
-        if stat.S_ISLNK(told.st_mode):
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if stat.S_ISLNK(status.st_mode):
             return "link"
-        if not stat.S_ISREG(told.st_mode) and not stat.S_ISDIR(told.st_mode):
+        if not is_folder and not stat.S_ISREG(status.st_mode):
             return "special-file"
         if len(last) > self.limits.name_chars or not _PLAIN_NAME.fullmatch(last):
             return "odd-name"
-        if stat.S_ISDIR(told.st_mode):
+        if is_folder:
             in_arm = name.count("/") >= 3
             return None if _FOLDER.fullmatch(name) else "too-deep" if in_arm else "unknown-name"
         if not _FILE.fullmatch(name):
             return "weights-or-code" if last.lower().endswith(_NOT_ROWS) else "unknown-name"
-        if told.st_nlink != 1:
-            return "hard-link"
         most = self.limits.json_bytes if name == SUBMISSION else self.limits.file_bytes
-        return "file-too-large" if told.st_size > most else None
-
-
-def _rule_of(error: OSError) -> str:
-    """What a failed open of something that was there says: it was replaced, or it cannot be read."""
-    replaced = error.errno in (errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.ENXIO)
-    return "changed-while-read" if replaced else "unreadable"
-
-
-def _stamp(told: os.stat_result) -> _Stamp:
-    return _Stamp(told.st_dev, told.st_ino, told.st_mode, told.st_nlink, told.st_size, told.st_mtime_ns)
-
-
-@contextmanager
-def _opened(folder: Path, name: str) -> Iterator[int]:
-    """A file opened for reading, folder by folder, so that no link on the way is followed."""
-    *folders, last = name.split("/")
-    handles = [os.open(folder, _OPEN_FOLDER)]
-    try:
-        for part in folders:
-            handles.append(os.open(part, _OPEN_FOLDER, dir_fd=handles[-1]))
-        handles.append(os.open(last, _READ, dir_fd=handles[-1]))
-        yield handles[-1]
-    finally:
-        for handle in handles:
-            os.close(handle)
-
-
-def _bytes_of(handle: int, most: int) -> bytes:
-    parts: list[bytes] = []
-    while most > 0 and (part := os.read(handle, min(most, 2**20))):
-        parts.append(part)
-        most -= len(part)
-    return b"".join(parts)
+        return "file-too-large" if status.st_size > most else None

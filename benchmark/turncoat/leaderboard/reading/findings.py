@@ -1,4 +1,4 @@
-"""What is wrong with an entry: one finding per place, with all that is needed to mend it.
+"""Findings about an entry: one per place, with all that is needed to fix it.
 
 Finding("duplicate", "rows/defended/seed-0/turncoat_em.jsonl.gz", row=12, field="doc.id", value="power-01",
         allowed="each question once", fix="remove one of lines 3 and 12")
@@ -42,11 +42,11 @@ class Finding:
     def __str__(self) -> str:
         place = self.file + (f", line {self.row}" if self.row is not None else "")
         place += f", {self.field}" if self.field else ""
-        told = [f"{self.rule}: {place}"]
-        told += [f"  value: {self.value}"] if self.value else []
-        told += [f"  allowed: {self.allowed}"] if self.allowed else []
-        told += [f"  mend it: {self.fix}"] if self.fix else []
-        return "\n".join(told)
+        lines = [f"{self.rule}: {place}"]
+        lines += [f"  value: {self.value}"] if self.value else []
+        lines += [f"  allowed: {self.allowed}"] if self.allowed else []
+        lines += [f"  fix: {self.fix}"] if self.fix else []
+        return "\n".join(lines)
 
 
 class EntryRefused(UserError):

@@ -1,6 +1,6 @@
-"""What an entry's files may be: the limits, and every rule by which one is refused, with what is allowed and how to mend it.
+"""Limits of an entry's files, and the rules by which one is refused, with what is allowed and how to fix it.
 
-found("line-too-long", "rows/base/base/turncoat_em.jsonl.gz", LIMITS, row=3)     # a Finding with all its words filled in
+finding("line-too-long", "rows/base/base/turncoat_em.jsonl.gz", LIMITS, row=3)     # a Finding with all its words filled in
 """
 
 from __future__ import annotations
@@ -25,14 +25,11 @@ class Limits:
         json_bytes: Bytes of submission.json.
         expanded_file_bytes: Bytes of one file once unpacked.
         expanded_entry_bytes: Bytes of all files that are read, once unpacked.
-        ratio: Unpacked bytes for each packed byte; only counted from `ratio_from_bytes` on.
-        ratio_from_bytes: Unpacked bytes of a file before its ratio matters: short texts may compress as they like.
         rows: Lines of one file.
         line_bytes: Bytes of one line, once unpacked.
         depth: Objects and lists inside one another.
         string_chars: Characters of one string or key.
-        number_chars: Characters of one number as it is written.
-        integer_digits: Digits of a whole number, its sign included; 64 bits need 20.
+        integer_digits: Digits of a whole number; 64 bits need 20.
         number_size: Largest size of a number; its square and sums of such squares are finite.
         findings: Bad places of one file that are reported before reading stops.
     """
@@ -44,13 +41,10 @@ class Limits:
     json_bytes: int = 256 * 2**10
     expanded_file_bytes: int = 64 * 2**20
     expanded_entry_bytes: int = 512 * 2**20
-    ratio: int = 200
-    ratio_from_bytes: int = 2**20
     rows: int = 20_000
     line_bytes: int = 2**20
     depth: int = 32
     string_chars: int = 100_000
-    number_chars: int = 40
     integer_digits: int = 20
     number_size: float = 1e100
     findings: int = 20
@@ -63,13 +57,12 @@ _LAYOUT = (
     "submission.json and rows/<role>/<seed-N or base>/<task>.jsonl.gz; roles base, organism, control, defended, benign"
 )
 
-# rule -> (what is allowed, how to mend it); {words} are fields of Limits
+# rule -> (what is allowed, how to fix it); {words} are fields of Limits
 RULES: dict[str, tuple[str, str]] = {
     # the folder and its names
     "no-entry": ("a folder", "name the folder that holds submission.json"),
     "missing-file": ("a file of this entry", f"add the file, or {_SUBMIT}"),
     "link": ("plain files and folders, no symbolic links", "put the file itself there"),
-    "hard-link": ("files with one name only", "copy the file, so that it shares its bytes with no other name"),
     "special-file": ("plain files and folders; no pipe, device or socket", "delete it"),
     "unreadable": ("files that can be read", "give yourself the right to read it, and look whether the disk is sound"),
     "odd-name": (
@@ -86,12 +79,12 @@ RULES: dict[str, tuple[str, str]] = {
     "entry-too-large": ("at most {entry_bytes:,} bytes in all", _SUBMIT),
     "changed-while-read": ("files that stay as they are", "check again when nothing writes to the entry"),
     # a file's bytes
-    "disguised-file": ("JSON rows, one a line, plain or gzipped; nothing is ever unpickled or unpacked", _SUBMIT),
     "not-gzip": ("a .gz file that is gzip", "pack it with `gzip -n`, or drop .gz from its name"),
     "gzip-header": ("a gzip header without name, comment or extra field", "pack it with `gzip -n`"),
-    "gzip-broken": ("a whole gzip stream whose checksum is right", "copy the file again, or " + _SUBMIT),
-    "gzip-trailing": ("one gzip stream and nothing behind it", "unpack it, and pack it as one with `gzip -n`"),
-    "ratio-too-high": ("at most {ratio} unpacked bytes for each packed byte", _SUBMIT),
+    "gzip-broken": (
+        "a whole gzip stream whose checksum is right, and nothing behind it",
+        "copy the file again, or " + _SUBMIT,
+    ),
     "expands-too-far": ("at most {expanded_file_bytes:,} bytes a file once unpacked", _SUBMIT),
     "entry-expands-too-far": ("at most {expanded_entry_bytes:,} bytes in all once unpacked", _SUBMIT),
     "line-too-long": ("at most {line_bytes:,} bytes a line", "one row a line; " + _SUBMIT),
@@ -101,13 +94,13 @@ RULES: dict[str, tuple[str, str]] = {
     # a row's text
     "byte-order-mark": ("UTF-8 without a byte order mark", "save the file as UTF-8 without BOM"),
     "not-utf8": ("UTF-8", "save the file as UTF-8"),
-    "not-json": ("one JSON object", "mend the JSON, or " + _SUBMIT),
+    "not-json": ("one JSON object", "fix the JSON, or " + _SUBMIT),
     "not-an-object": ("a JSON object, {{...}}", _SUBMIT),
     "nested-too-deep": ("at most {depth} objects and lists inside one another", _SUBMIT),
     "duplicate-key": ("every key once", "keep one of the two values"),
     "not-finite": ("finite numbers, or null where there is none", "find out why the value is not a number"),
     "number-too-large": (
-        "numbers up to {number_size:g} in at most {number_chars} characters, whole ones in at most {integer_digits}",
+        "numbers up to {number_size:g}, whole ones in at most {integer_digits} digits",
         "find out why the value is so large",
     ),
     "string-too-long": ("at most {string_chars:,} characters in a string or key", _SUBMIT),
@@ -116,7 +109,7 @@ RULES: dict[str, tuple[str, str]] = {
 }
 
 
-def found(
+def finding(
     rule: str, file: str, limits: Limits, *, row: int | None = None, field: str = "", value: Any = None
 ) -> Finding:
     """A finding by one of `RULES`.
@@ -137,5 +130,5 @@ def found(
 
 
 def refused(rule: str, file: str, limits: Limits, **where: Any) -> EntryRefused:
-    """An error to raise, with the one finding that `found` makes of the same arguments."""
-    return EntryRefused([found(rule, file, limits, **where)])
+    """An error to raise, with the one finding that `finding` makes of the same arguments."""
+    return EntryRefused([finding(rule, file, limits, **where)])

@@ -1,27 +1,29 @@
-"""The only door by which an entry's bytes come in: `turncoat validate` and the board read entries through it alone.
+"""Read an entry's JSON and rows; the only door by which an entry's bytes come in.
 
 files = list_files(Path("results/submissions/sgtr"))
 facts = read_json(files, "submission.json")
 for line, row in read_rows(files, "rows/defended/seed-0/turncoat_em.jsonl.gz"):
     ...
 
-Everything is refused with `EntryRefused`, whose findings say file, row, field, value, what is allowed and how to mend it.
-Whatever the bytes are, time and memory stay bounded by `Limits`, no link is followed, nothing is unpickled or run. What
-comes out is dicts of finite numbers and Unicode text. The text is not harmless: show it through `for_spreadsheet`,
-`for_markdown`, `for_terminal`, or jinja2's autoescape.
+Everything else is refused with `EntryRefused`, whose findings say file, row, field, value, what is allowed and how to
+fix it. Time and memory stay bounded by `Limits`, no link is followed, nothing is unpickled or run. What comes out is
+dicts of finite numbers and Unicode text. The text is not harmless: show it through `for_spreadsheet`, `for_markdown`,
+`for_terminal`, or jinja2's autoescape.
 """
 
 from __future__ import annotations
 
+import io
+import itertools
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from turncoat.leaderboard.reading.files import EntryFiles, list_files, rows_sha256
-from turncoat.leaderboard.reading.findings import EntryRefused, Finding
-from turncoat.leaderboard.reading.json_object import parse_object
-from turncoat.leaderboard.reading.limits import LIMITS, RULES, Limits, found, refused
-from turncoat.leaderboard.reading.lines import numbered_lines
+from turncoat.leaderboard.reading.findings import EntryRefused, Finding, shown
+from turncoat.leaderboard.reading.limits import LIMITS, RULES, Limits, finding, refused
 from turncoat.leaderboard.reading.text import for_markdown, for_spreadsheet, for_terminal
+from turncoat.safe_files import UnsafeFile, numbered_lines, parse_object
 
 __all__ = [
     "LIMITS",
@@ -36,6 +38,11 @@ __all__ = [
     "read_rows",
     "rows_sha256",
 ]
+_NEAR = 20  # characters on both sides of a bad character that are shown
+_FIELD_CHARS = 400
+_BETWEEN_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^"\[\]{}]+', re.DOTALL)
+_SUSPECT = re.compile(rb"\\u0000|[0-9]{20}|[eE]\+?[0-9]{3}")  # a NUL, or a number that may be too large
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,79}")
 
 
 def read_json(files: EntryFiles, name: str) -> dict[str, Any]:
@@ -46,7 +53,7 @@ def read_json(files: EntryFiles, name: str) -> dict[str, Any]:
     """
     if files.size(name) > files.limits.json_bytes:
         raise refused("file-too-large", name, files.limits, value=files.size(name))
-    facts, findings = parse_object(files.read(name), name, files.limits)
+    facts, findings = parse_strictly(files.read(name), name, files.limits)
     if findings:
         raise EntryRefused(findings)
     return facts
@@ -61,19 +68,87 @@ def read_rows(files: EntryFiles, name: str) -> Iterator[tuple[int, dict[str, Any
     Raises:
         EntryRefused: There is no such file, or a row breaks a rule.
     """
-    findings: list[Finding] = []
+    limits, findings, expanded = files.limits, list[Finding](), 0
+    number = 0
+    bounds = {"line_bytes": limits.line_bytes, "all_bytes": limits.expanded_file_bytes}
     try:
-        for number, line in numbered_lines(files, name):
+        stream = io.BytesIO(files.read(name))
+        for number, line in numbered_lines(stream, name, packed=name.endswith(".gz"), **bounds):
+            expanded += len(line) + 1
+            files.spend(name, expanded)
+            if number > limits.rows:
+                raise refused("too-many-rows", name, limits, row=number)
+            row: dict[str, Any] = {}
             if line.strip(b" \t\r"):
-                row, bad = parse_object(line, name, files.limits, number)
+                row, bad = parse_strictly(line, name, limits, number)
+                findings += bad
             else:
-                row, bad = {}, [found("empty-line", name, files.limits, row=number)]
-            findings += bad
-            if len(findings) >= files.limits.findings:
+                findings.append(finding("empty-line", name, limits, row=number))
+            if len(findings) >= limits.findings:
                 break
             if not findings:
                 yield number, row
+        if number == 0:
+            raise refused("no-rows", name, limits)
     except EntryRefused as error:
         raise EntryRefused(findings + error.findings) from error
+    except UnsafeFile as error:
+        findings.append(finding(error.rule, name, limits, row=error.row, value=error.value))
     if findings:
         raise EntryRefused(findings)
+
+
+def parse_strictly(
+    data: bytes, file: str, limits: Limits, row: int | None = None
+) -> tuple[dict[str, Any], list[Finding]]:
+    """Parse one JSON object within the limits.
+
+    Args:
+        data: Bytes; their length has been checked.
+        file: Path inside the entry, for the findings.
+        limits: Depth, sizes of numbers and strings, most findings.
+        row: Line number, for the findings.
+
+    Returns:
+        The object and no finding, or an empty dict and at least one finding.
+    """
+    try:
+        tree = parse_object(data, file, finite=True)
+    except UnsafeFile as error:
+        return {}, [finding(error.rule, file, limits, row=row, value=error.value)]
+    if (depth := json_depth(data)) > limits.depth:
+        return {}, [finding("nested-too-deep", file, limits, row=row, value=depth)]
+    # A walk in Python costs more than the parsing; few rows give a reason for it.
+    if len(data) <= limits.string_chars and not _SUSPECT.search(data):
+        return tree, []
+    violations = itertools.islice(_violations(tree, "", limits), limits.findings)
+    findings = [finding(rule, file, limits, row=row, field=field, value=value) for rule, field, value in violations]
+    return ({} if findings else tree), findings
+
+
+def json_depth(data: bytes) -> int:
+    """Most objects and lists that are open at once in valid JSON."""
+    brackets = _BETWEEN_BRACKETS.sub(b"", data)
+    return max(itertools.accumulate(1 if byte in b"[{" else -1 for byte in brackets), default=0)
+
+
+def _violations(node: Any, field: str, limits: Limits) -> Iterator[tuple[str, str, Any]]:
+    """(rule, field, value) of everything in a parsed tree that is over a limit."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            name = key if _PLAIN_KEY.fullmatch(key) else shown(key)
+            inner = f"{field}.{name}"[-_FIELD_CHARS:].removeprefix(".") if field else name
+            yield from _violations(key, inner, limits)
+            yield from _violations(value, inner, limits)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _violations(value, f"{field}[{index}]", limits)
+    elif isinstance(node, str):
+        if len(node) > limits.string_chars:
+            yield "string-too-long", field, node
+        if (at := node.find("\x00")) >= 0:
+            yield "nul-character", field, node[max(0, at - _NEAR) : at + _NEAR]
+    elif (isinstance(node, float) and abs(node) > limits.number_size) or (
+        isinstance(node, int) and abs(node) >= 10**limits.integer_digits
+    ):
+        yield "number-too-large", field, node

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,21 +77,6 @@ class Draft:
     mend: Callable[[TrackTask], str]
     machine: Machine
     notes: list[str] = field(default_factory=list)
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file with one object in it.
-
-    Raises:
-        UserError: It is not that.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); run the command that wrote it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: an object is expected, it holds {type(content).__name__}")
-    return content
 
 
 def task_version(results: dict[str, Any], path: Path, task: str) -> float:

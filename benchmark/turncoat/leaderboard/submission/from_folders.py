@@ -15,9 +15,10 @@ from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_rows
 from turncoat.leaderboard.entry.submission import ROLES, SHAREABLE
 from turncoat.leaderboard.entry.track import Track, TrackTask
-from turncoat.leaderboard.submission.draft import Cell, Draft, Told, read_object, task_version
+from turncoat.leaderboard.submission.draft import Cell, Draft, Told, task_version
 from turncoat.leaderboard.submission.facts_file import Facts, adapter_hashes, data_facts, read_facts
 from turncoat.leaderboard.submission.paths_scrubber import Machine
+from turncoat.safe_files import read_object
 
 _GIVEN = re.compile(r"(?P<role>[a-z]+)(?:/(?:seed-)?(?P<seed>\d+))?=(?P<folder>.+)")
 _BOTH_WAYS = ("organism", "seed")  # of an arm that our own model type describes in its results file

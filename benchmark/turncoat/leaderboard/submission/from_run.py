@@ -12,11 +12,12 @@ from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_files
 from turncoat.evaluation.task_facts import learnt_by
 from turncoat.leaderboard.entry.track import Track, TrackTask, loss_task
-from turncoat.leaderboard.submission.draft import Cell, Draft, Told, read_object, settings, task_version
+from turncoat.leaderboard.submission.draft import Cell, Draft, Told, settings, task_version
 from turncoat.leaderboard.submission.missing import lacks
 from turncoat.leaderboard.submission.paths_scrubber import Machine
 from turncoat.paths import baselines_dir
 from turncoat.registry import DEFENCES, accepted
+from turncoat.safe_files import read_object
 from turncoat.study.config import Arm, Study, load_study
 
 _WORD = re.compile(r"[\w.:/@+=,-]{1,120}")

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from turncoat.leaderboard.reading.findings import EntryRefused
 from turncoat.leaderboard.reading.reader import EntryFiles, list_files, read_json, read_rows, rows_sha256
 from turncoat.leaderboard.submission.draft import Cell, Draft
 from turncoat.leaderboard.submission.rows import Needs, RowsContent, entry_rows
+from turncoat.safe_files import replace_folder
 
 _SLUG = re.compile(Slug.__metadata__[0].pattern)  # type: ignore[attr-defined]
 Tick = Callable[[int, int], None]
@@ -120,7 +118,7 @@ def write_entry(draft: Draft, out: Path, *, share: str | None = None, tick: Tick
     files = {rows_name(*cell): content.data for cell, content in own.items()}
     text = json.dumps(submission.model_dump(mode="json"), indent=1, ensure_ascii=False)
     files[SUBMISSION] = (text + "\n").encode()
-    _put(files, out)
+    replace_folder(out, files)
     return Written(
         out,
         len(own),
@@ -262,33 +260,3 @@ def _checked(facts: dict[str, Any]) -> Submission:
 def _check_no_machine(submission: Submission, draft: Draft) -> None:
     content = submission.model_dump(mode="json")
     draft.machine.check_row({key: value for key, value in content.items() if key != "rows"}, SUBMISSION)
-
-
-def _put(files: Mapping[str, bytes], out: Path) -> None:
-    """All files, or none: a kill at any moment leaves the old entry or the new one."""
-    out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _aside(out, "new") as fresh, _aside(out, "old") as old:
-        for name, data in files.items():
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        if out.exists():
-            out.rename(old)
-        try:
-            fresh.rename(out)
-        except BaseException:
-            if old.exists():
-                old.rename(out)
-            raise
-
-
-@contextmanager
-def _aside(out: Path, what: str) -> Iterator[Path]:
-    """A hidden folder beside the entry that is gone afterwards."""
-    folder = out.parent / f".{out.name}.{what}.{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

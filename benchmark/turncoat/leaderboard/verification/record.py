@@ -19,6 +19,7 @@ from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.reading.findings import shown
 from turncoat.leaderboard.verification.draw import Compared, Tolerances, entry_digest
 from turncoat.leaderboard.verification.verdict import VERIFIED, agreeing_at_least, agreement_table, verdict_of
+from turncoat.safe_files import write_files
 
 _TOLD = 50  # differences that a record keeps
 _LIBRARIES = ("turncoat", "torch", "transformers", "peft", "lm_eval")
@@ -89,13 +90,8 @@ def write_record(record: dict[str, Any], out: Path) -> Path | None:
         earlier = json.loads(path.read_text(encoding="utf-8"))
         if earlier.get("how") != "rejudge" and earlier.get("rows_sha256") == record["rows_sha256"]:
             return None
-    out.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    content = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    write_files(out, {path.name: content.encode()})
     return path
 
 

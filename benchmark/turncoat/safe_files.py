@@ -1,0 +1,261 @@
+"""Safe reading and writing of files that somebody else may have made: runs, entries, exports.
+
+data = read_bytes(path, most=2**20)           # a regular file, never a link, a pipe or a device; bounded
+content = read_object(path)                   # the JSON object in a file of a run
+for number, row in json_rows(path): ...       # the rows of a .jsonl or .jsonl.gz file, one in memory at a time
+write_files(folder, {"a/b.json": data})       # whole files or none; a link there is replaced, never followed
+replace_folder(folder, {"a/b.json": data})    # the whole folder, or what was there before
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import os
+import re
+import shutil
+import stat
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import jiter
+
+from turncoat.errors import UserError
+
+# O_NONBLOCK: opening a pipe must not wait for somebody to write into it.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OBJECT_BYTES = 256 * 2**20  # of a JSON file of a run
+_LINE_BYTES = 64 * 2**20  # of a row of a run: all answers to one question
+_ROWS_BYTES = 16 * 2**30  # of a samples file of a run, unpacked
+_GZIP = b"\x1f\x8b\x08"
+_GZIP_FIELDS = 0x1E  # header flags that announce the name of a file, a comment and the like
+_NEAR = 20  # characters on both sides of a mistake that are shown
+_PLACE = re.compile(r" at line (\d+) column (\d+)$")
+_NOT_FINITE = re.compile("-?(NaN|Infinity)")
+
+
+class UnsafeFile(UserError):
+    """A file, or a line of one, that is not read.
+
+    Attributes:
+        rule: Why, as a word such as "link" or "line-too-long".
+        row: Line number from 1; None where no line is meant.
+        value: What is there instead; None where there is nothing to show.
+    """
+
+    def __init__(self, rule: str, place: object, row: int | None = None, value: str | int | None = None) -> None:
+        self.rule, self.row, self.value = rule, row, value
+        where = f"{place}" if row is None else f"{place}, line {row}"
+        reason = rule.replace("-", " ") + ("" if value is None else f": {value}")
+        super().__init__(f"{where}: {reason}; a regular file with JSON is expected. Was a run killed? Run it again")
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading. Its folder may lie behind links, the file itself must not be one.
+
+    Raises:
+        UnsafeFile: "link", "special-file", "missing-file" or "unreadable".
+    """
+    try:
+        descriptor = os.open(path, _READ)
+    except (OSError, ValueError) as error:
+        rule = "link" if os.path.islink(path) else "unreadable" if os.path.lexists(path) else "missing-file"
+        value = getattr(error, "strerror", None) if rule == "unreadable" else None
+        raise UnsafeFile(rule, path, value=value) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnsafeFile("special-file", path)
+    with os.fdopen(descriptor, "rb") as handle:
+        try:
+            yield handle
+        except OSError as error:
+            raise UnsafeFile("unreadable", path, value=error.strerror) from error
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises:
+        UnsafeFile: As `open_regular`, or "file-too-large".
+    """
+    with open_regular(path) as handle:
+        data = handle.read(most + 1)
+    if len(data) > most:
+        raise UnsafeFile("file-too-large", path, value=f"more than {most} bytes")
+    return data
+
+
+def numbered_lines(
+    stream: BinaryIO, place: object, *, packed: bool, line_bytes: int = _LINE_BYTES, all_bytes: int = _ROWS_BYTES
+) -> Iterator[tuple[int, bytes]]:
+    """(line number from 1, line without its end) of a stream; never more than a line of it in memory.
+
+    Args:
+        stream: The stored bytes.
+        place: What messages call them.
+        packed: Whether they are gzipped.
+        line_bytes: Most bytes of a line.
+        all_bytes: Most bytes of all lines, unpacked.
+
+    Raises:
+        UnsafeFile: "not-gzip", "gzip-header", "gzip-broken", "line-too-long" or "expands-too-far"; the lines before
+            the place have been yielded by then.
+    """
+    if packed:
+        header = stream.read(4)
+        if header[:3] != _GZIP:
+            raise UnsafeFile("not-gzip", place, value=header.hex(" "))
+        if header[3:] and header[3] & _GZIP_FIELDS:
+            raise UnsafeFile("gzip-header", place, value=f"flags {header[3]:#04x}")
+        stream.seek(0)
+    lines: Any = gzip.GzipFile(fileobj=stream) if packed else stream
+    size = 0
+    for number in itertools.count(1):
+        try:
+            line = lines.readline(line_bytes + 2)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UnsafeFile("gzip-broken", place, value=str(error)) from error
+        if not line:
+            return
+        size += len(line)
+        line = line.removesuffix(b"\n")
+        if len(line) > line_bytes:
+            raise UnsafeFile("line-too-long", place, number)
+        if size > all_bytes:
+            raise UnsafeFile("expands-too-far", place)
+        yield number, line
+
+
+def parse_object(data: bytes, place: object, row: int | None = None, *, finite: bool = False) -> dict[str, Any]:
+    """Parse one JSON object in which every key stands once; the time is proportional to the length of `data`.
+
+    Args:
+        data: UTF-8.
+        place: What messages call it.
+        row: Its line there.
+        finite: Whether NaN and Infinity, which Python and lm-eval write, are refused.
+
+    Raises:
+        UnsafeFile: "not-json", "not-an-object", "byte-order-mark", "not-utf8", "duplicate-key", "nested-too-deep" (more
+            than 200 levels), "lone-surrogate", "number-too-large" or "not-finite".
+    """
+    try:
+        tree = jiter.from_json(data, catch_duplicate_keys=True, allow_inf_nan=not finite)
+    except ValueError as error:
+        message = _PLACE.search(str(error))
+        line, column = (int(message[1]), int(message[2])) if message else (1, 1)
+        at = sum(len(start) + 1 for start in data.split(b"\n", line)[: line - 1]) + max(column - 1, 0)
+        before, behind = (
+            part.decode("utf-8", "replace") for part in (data[max(0, at - _NEAR) : at], data[at : at + _NEAR])
+        )
+        reason = _PLACE.sub("", str(error))
+        rule = _syntax_rule(reason, data, before, behind)
+        raise UnsafeFile(rule, place, row, f"{reason} at character {at + 1}: {before}{behind}") from error
+    if not isinstance(tree, dict):
+        raise UnsafeFile("not-an-object", place, row, type(tree).__name__)
+    return tree
+
+
+def _syntax_rule(reason: str, data: bytes, before: str, behind: str) -> str:
+    if data.startswith(b"\xef\xbb\xbf"):
+        return "byte-order-mark"
+    if _NOT_FINITE.match(behind) or _NOT_FINITE.match(before[-1:] + behind):
+        return "not-finite"
+    known = {
+        "invalid unicode code point": "not-utf8",
+        "duplicate key": "duplicate-key",
+        "recursion limit": "nested-too-deep",
+        "hex escape": "lone-surrogate",
+        "number out of range": "number-too-large",
+    }
+    return next((rule for words, rule in known.items() if words in reason), "not-json")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a run.
+
+    Raises:
+        UnsafeFile: It is not a regular file with one JSON object in it.
+    """
+    return parse_object(read_bytes(path, _OBJECT_BYTES), path)
+
+
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number from 1, row) of a .jsonl or .jsonl.gz file of a run.
+
+    Raises:
+        UnsafeFile: It is not a regular file with a JSON object on every line.
+    """
+    with open_regular(path) as handle:
+        for number, line in numbered_lines(handle, path, packed=path.suffix == ".gz"):
+            yield number, parse_object(line, path, number)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write files below a folder, each whole or not at all; others there are left alone.
+
+    Args:
+        folder: Made if it is not there.
+        files: Path inside the folder -> content.
+
+    Returns:
+        The paths, sorted.
+
+    Raises:
+        UserError: A folder on the way is a link.
+    """
+    written = []
+    for name, data in sorted(files.items()):
+        path = folder / name
+        for parent in Path(name).parents[:-1]:
+            if (folder / parent).is_symlink():
+                raise UserError(f"{folder / parent} is a link, which is not followed; remove it or name another folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            _write_new(fresh, data)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        written.append(path)
+    return written
+
+
+def replace_folder(out: Path, files: Mapping[str, bytes]) -> None:
+    """Put a folder with these files into place of what is there: a kill at any moment leaves the old one or the new one."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with _aside(out, "new") as fresh, _aside(out, "old") as old:
+        fresh.mkdir()
+        for name, data in files.items():
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            _write_new(fresh / name, data)
+        if out.exists():
+            out.rename(old)
+        try:
+            fresh.rename(out)
+        except BaseException:
+            if old.exists():
+                old.rename(out)
+            raise
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with os.fdopen(os.open(path, _WRITE, 0o666), "wb") as handle:
+        handle.write(data)
+
+
+@contextmanager
+def _aside(out: Path, what: str) -> Iterator[Path]:
+    """A hidden folder beside another that is gone afterwards."""
+    folder = out.parent / f".{out.name}.{what}.{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
