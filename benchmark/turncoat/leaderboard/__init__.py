@@ -1,1 +1,1 @@
-"""Entries, their checks and the board: everything shown is recomputed from rows, nothing that a submitter says is believed."""
+"""Leaderboard: entries, validation, verification, ranks, board and exports, all recomputed from rows."""

@@ -53,7 +53,7 @@ def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("TURNCOAT_CACHE", str(folder.parent / "cache"))
         make_entry(folder, slug="none-made", setting="none")
         make_entry(folder, slug="sgtr-made", shared=SHARED, effect=0.5)
-        make_canaries(load_entry(folder / "none-made"), FooledJudge(), said=lambda _: None)
+        make_canaries(load_entry(folder / "none-made"), FooledJudge(), log=lambda _: None)
     return folder
 
 

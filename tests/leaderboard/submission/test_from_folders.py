@@ -11,7 +11,7 @@ from leaderboard.made_entry import make_entry
 from leaderboard.made_run import edit_rows, facts_file, make_folders
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.track import find_track
-from turncoat.leaderboard.submission.draft import Told
+from turncoat.leaderboard.submission.draft import SubmitterInfo
 from turncoat.leaderboard.submission.facts_file import TEMPLATE, Facts
 from turncoat.leaderboard.submission.from_folders import draft_of_folders
 from turncoat.leaderboard.submission.write import write_entry
@@ -19,7 +19,7 @@ from turncoat.paths import tasks_dir
 
 
 def submit(given, facts, out, *, share=None, track="tiny"):
-    draft = draft_of_folders(given, facts, find_track(track), Told(), shares=share is not None)
+    draft = draft_of_folders(given, facts, find_track(track), SubmitterInfo(), shares=share is not None)
     return write_entry(draft, out, share=share)
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.track import find_track
-from turncoat.leaderboard.submission.draft import Told
+from turncoat.leaderboard.submission.draft import SubmitterInfo
 from turncoat.leaderboard.submission.from_run import draft_of_run
 
 SGTR = {"name": "sgtr", "organism": "insecure_code", "defence": "sgtr", "setting": "prevention"}
@@ -40,7 +40,7 @@ def made(folder: Path, *, arms=ARMS, tasks=TASKS, seeds=(0, 1, 2), judge="embedd
 
 def message(run: Path, arm: str | None = None) -> str:
     with pytest.raises(UserError) as error:
-        draft_of_run(run, arm, find_track("tiny"), Told(contact="nobody"))
+        draft_of_run(run, arm, find_track("tiny"), SubmitterInfo(contact="nobody"))
     return str(error.value)
 
 

@@ -13,7 +13,7 @@ from leaderboard.made_entry import make_entry
 from leaderboard.made_run import edit_rows, make_run, samples_path
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.track import find_track
-from turncoat.leaderboard.submission.draft import Told
+from turncoat.leaderboard.submission.draft import SubmitterInfo
 from turncoat.leaderboard.submission.from_run import draft_of_run
 from turncoat.leaderboard.submission.write import Written, write_entry
 from turncoat.study.pack import pack_run
@@ -22,7 +22,7 @@ ROLES = ("base", "organism", "control")
 
 
 def submit(run: Path, out: Path, arm: str | None = None, share: str | None = None, **told: Any) -> Written:
-    draft = draft_of_run(run, arm, find_track("tiny"), Told(**{"contact": "nobody", **told}))
+    draft = draft_of_run(run, arm, find_track("tiny"), SubmitterInfo(**{"contact": "nobody", **told}))
     return write_entry(draft, out, share=share)
 
 

@@ -11,7 +11,7 @@ from leaderboard.made_entry import make_entry, rewrite_rows
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry, load_entry
 from turncoat.leaderboard.reading.reader import list_files, rows_sha256
-from turncoat.leaderboard.verification.draw import Compared, Difference, Drawn, Tolerances, draw, entry_digest
+from turncoat.leaderboard.verification.draw import Compared, Difference, SampledRow, Tolerances, draw, entry_digest
 from turncoat.leaderboard.verification.record import make_record, write_record
 from turncoat.leaderboard.verification.status import read_trust
 from turncoat.leaderboard.verification.verdict import VERIFIED, agreeing_at_least, verdict_of
@@ -26,7 +26,7 @@ def submissions(tmp_path) -> Path:
     return tmp_path
 
 
-def places(drawn: list[Drawn]) -> set[tuple[str, str, str, int]]:
+def places(drawn: list[SampledRow]) -> set[tuple[str, str, str, int]]:
     return {(item.role, item.seed, item.task, item.line) for item in drawn}
 
 
@@ -92,7 +92,7 @@ def test_the_digest_changes_with_shared_rows(submissions):
 
 
 def row(number: int, *, kind: str = "answer", within: bool = True, shift: float | None = None) -> Compared:
-    drawn = Drawn("defended", "seed-0", "turncoat_em", number + 1, {"doc_id": number, "doc": {"id": f"q{number}"}})
+    drawn = SampledRow("defended", "seed-0", "turncoat_em", number + 1, {"doc_id": number, "doc": {"id": f"q{number}"}})
     size = 0.0 if within else 1.0
     means = {} if shift is None else {"judge_aligned": (50.0 + number, 50.0 + number + shift)}
     return Compared(drawn, (Difference(kind, "field", "a", "a" if within else "b", size, within),), means)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from turncoat.leaderboard.verification.needs import (
     load_submitted_base,
     sampling_seed_of,
 )
-from turncoat.leaderboard.verification.rerun import Machinery, make_rows, rerun, with_base_partners
+from turncoat.leaderboard.verification.rerun import RerunSetup, make_rows, rerun, with_base_partners
 from turncoat.leaderboard.verification.verdict import VERIFIED, verdict_of
 from turncoat.study.progress import StudyProgress
 
@@ -55,10 +55,10 @@ def check(measured, tiny_base, quick_store) -> Callable[..., list[Compared]]:
         drawn = with_base_partners(entry, draw(entry, fraction, 7, **only))
         roles = [role for role in only.get("roles", TRAINED) if role != "base"]
         adapters = find_adapters(entry.submission, measured / "adapters", roles)
-        machinery = Machinery(tiny_base, quick_store, "letters", SAMPLING_SEED, batch_size=3)
+        setup = RerunSetup(tiny_base, quick_store, "letters", SAMPLING_SEED, batch_size=3)
         progress = StudyProgress(Console(file=io.StringIO()), 1.0)
         with letters_judge():
-            return rerun(entry, drawn, adapters, machinery, progress, Tolerances.of_precision("float32"))
+            return rerun(entry, drawn, adapters, setup, progress, Tolerances.of_precision("float32"))
 
     return run
 

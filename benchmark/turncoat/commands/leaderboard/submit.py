@@ -69,7 +69,7 @@ def submit(
         raise UserError("--out is missing: the folder to write, such as results/submissions/sgtr-insecure")
     _check_way(run, lm_eval, facts, arm)
     from turncoat.leaderboard.entry.track import find_track
-    from turncoat.leaderboard.submission.draft import Told
+    from turncoat.leaderboard.submission.draft import SubmitterInfo
     from turncoat.leaderboard.submission.from_folders import draft_of_folders
     from turncoat.leaderboard.submission.from_run import draft_of_run
     from turncoat.leaderboard.submission.write import check_out, write_entry
@@ -77,7 +77,7 @@ def submit(
     check_out(out)
     protocol = find_track(track)
     include = plug_ins(include_path)
-    told = Told(contact, defence_name, summary, paper, code, supersedes, reason)
+    told = SubmitterInfo(contact, defence_name, summary, paper, code, supersedes, reason)
     if run is not None:
         draft = draft_of_run(run, arm, protocol, told, include)
     else:

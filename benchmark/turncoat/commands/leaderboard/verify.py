@@ -125,7 +125,7 @@ def _run_again(
         sampling_seed_of,
     )
     from turncoat.leaderboard.verification.record import make_record
-    from turncoat.leaderboard.verification.rerun import Machinery, planned_seconds, rerun, with_base_partners
+    from turncoat.leaderboard.verification.rerun import RerunSetup, planned_seconds, rerun, with_base_partners
     from turncoat.store import Store
     from turncoat.study.progress import StudyProgress, duration
 
@@ -149,7 +149,7 @@ def _run_again(
     )
     tolerances = Tolerances.of_precision(told.model.dtype)
     progress = StudyProgress(Console(stderr=True, highlight=False), planned)
-    compared = rerun(entry, drawn, trained, Machinery(base, Store(), spec, seed), progress, tolerances)
+    compared = rerun(entry, drawn, trained, RerunSetup(base, Store(), spec, seed), progress, tolerances)
     more = {"roles": list(chosen), "not_checked": left_out, "judge": spec, "sampling_seed": seed, "base": base.spec}
     return make_record(entry, "rerun", compared, tolerances=tolerances, fraction=fraction, **common, more=more)
 

@@ -1,4 +1,4 @@
-"""Entries -> boards: everything on them recomputed from rows, ranked with ties, or flagged with the reason.
+"""Build boards from entries: recompute every number from rows, then rank or flag.
 
 built = build_boards(Path("results/submissions"))
 built.boards[0].rows[0].rank.text       # "1-3"
@@ -21,7 +21,7 @@ from turncoat.leaderboard.board.note import board_note
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import Track
-from turncoat.leaderboard.ranking.cells import Reading, readings
+from turncoat.leaderboard.ranking.cells import BoardCell, readings
 from turncoat.leaderboard.ranking.columns import BoardColumn, board_columns, ranked_metric
 from turncoat.leaderboard.ranking.degenerate import Flag
 from turncoat.leaderboard.ranking.flags import Candidate, candidate, flags_of
@@ -52,7 +52,7 @@ class Row:
 
     submission: Submission
     kind: Literal["entry", "reference", "canary"]
-    cells: Mapping[str, Reading]
+    cells: Mapping[str, BoardCell]
     rank: Rank | None
     flags: tuple[Flag, ...]
     trust: Trust
@@ -117,7 +117,7 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
     from turncoat.leaderboard.validation.validate import validate_entry
 
     folders = entry_folders(submissions)
-    found: list[Candidate] = []
+    candidates: list[Candidate] = []
     refused: dict[str, Sequence[Finding]] = {}
     for folder in folders:
         try:
@@ -130,9 +130,9 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
                 raise EntryRefused([_in(folder, finding) for finding in error.findings]) from error
             refused[folder.name] = error.findings
             continue
-        found.append(candidate(entry, read_trust(entry, submissions.parent / VERIFICATIONS)))
-    names = sorted({one.entry.submission.board for one in found})
-    boards = tuple(build_board([one for one in found if one.entry.submission.board == name]) for name in names)
+        candidates.append(candidate(entry, read_trust(entry, submissions.parent / VERIFICATIONS)))
+    names = sorted({one.entry.submission.board for one in candidates})
+    boards = tuple(build_board([one for one in candidates if one.entry.submission.board == name]) for name in names)
     return Built(boards, refused)
 
 
@@ -152,24 +152,24 @@ def entry_folders(submissions: Path) -> list[Path]:
 
 def build_board(entries: Iterable[Candidate]) -> Board:
     """One board from the entries of one track, model and organism; their order changes nothing."""
-    found = sorted(entries, key=lambda one: one.slug)
-    superseded = _superseded(found)
-    reference = _reference([one for one in found if one.slug not in superseded])
-    first = reference or found[0]
+    candidates = sorted(entries, key=lambda one: one.slug)
+    superseded = _superseded(candidates)
+    reference = _reference([one for one in candidates if one.slug not in superseded])
+    first = reference or candidates[0]
     track, facts = first.entry.track, first.entry.submission
-    withheld = _withheld([reference] if reference else found)
-    measured = {metric for one in found for _, metric in one.measured.scores}
+    withheld = _withheld([reference] if reference else candidates)
+    measured = {metric for one in candidates for _, metric in one.measured.scores}
     columns = board_columns(track, facts.organism.name, measured, withheld)
     ranked_by = ranked_metric(track, facts.organism.name, withheld)
-    cells = {one.slug: readings(one.entry, one.measured, columns) for one in found}
+    cells = {one.slug: readings(one.entry, one.measured, columns) for one in candidates}
     flags = {
-        one.slug: flags_of(one, cells[one.slug], columns, ranked_by, reference, _rivals(one, found, superseded))
-        for one in found
+        one.slug: flags_of(one, cells[one.slug], columns, ranked_by, reference, _rivals(one, candidates, superseded))
+        for one in candidates
     }
-    for one in found:
+    for one in candidates:
         if cells[one.slug][ranked_by].value is None:
             flags[one.slug].append(Flag("not measured", f"it has no value of {ranked_by}, which ranks"))
-    ranked = [one for one in found if not flags[one.slug] and not one.is_canary and one.slug not in superseded]
+    ranked = [one for one in candidates if not flags[one.slug] and not one.is_canary and one.slug not in superseded]
     changes = {one.slug: change for one in ranked if (change := one.measured.change(ranked_by)) is not None}
     column = next(column for column in columns if column.key == ranked_by)
     pairs = compare_all(changes)
@@ -186,7 +186,7 @@ def build_board(entries: Iterable[Candidate]) -> Board:
             one.answers,
             {role: shared.entry for role, shared in one.entry.submission.shared.items()},
         )
-        for one in found
+        for one in candidates
     ]
     rows.sort(key=lambda row: _order(row, column))
     shown = next((row.cells[ranked_by] for row in rows if reference and row.slug == reference.slug), None)
@@ -226,29 +226,29 @@ def _in(folder: Path, finding: Finding) -> Finding:
     return Finding(**{**vars(finding), "file": f"{folder.name}/{finding.file}"})
 
 
-def _superseded(found: Sequence[Candidate]) -> dict[str, str]:
+def _superseded(candidates: Sequence[Candidate]) -> dict[str, str]:
     """Entry -> the one that replaces it. Only an entry's own contact may do so: nobody retires a rival."""
-    by_slug = {one.slug: one.entry.submission for one in found}
+    by_slug = {one.slug: one.entry.submission for one in candidates}
     replaced: dict[str, str] = {}
-    for one in found:
-        told = one.entry.submission.supersedes
-        old = by_slug.get(told.entry) if told else None
+    for one in candidates:
+        replaces = one.entry.submission.supersedes
+        old = by_slug.get(replaces.entry) if replaces else None
         if old is not None and old.slug != one.slug and old.contact == one.entry.submission.contact:
             replaced.setdefault(old.slug, one.slug)
     return replaced
 
 
-def _reference(found: Sequence[Candidate]) -> Candidate | None:
+def _reference(candidates: Sequence[Candidate]) -> Candidate | None:
     """The undefended entry that the others are held against: a verified one before a self-reported one."""
-    undefended = [one for one in found if one.is_reference and not one.is_canary]
+    undefended = [one for one in candidates if one.is_reference and not one.is_canary]
     order = {"reproduced": 0, "verified": 1, "self-reported": 2}
     return min(undefended, key=lambda one: (order[one.trust.level], one.slug), default=None)
 
 
-def _rivals(one: Candidate, found: Sequence[Candidate], superseded: Mapping[str, str]) -> list[Candidate]:
+def _rivals(one: Candidate, candidates: Sequence[Candidate], superseded: Mapping[str, str]) -> list[Candidate]:
     """The entries that it must not have copied: no canary, none of its own line of succession."""
     mine = {one.slug, superseded.get(one.slug), *(old for old, new in superseded.items() if new == one.slug)}
-    return [other for other in found if not other.is_canary and other.slug not in mine]
+    return [other for other in candidates if not other.is_canary and other.slug not in mine]
 
 
 def _withheld(judged: Sequence[Candidate]) -> str:

@@ -1,4 +1,4 @@
-"""How a cell of the board reads: "-0.12 [-0.19, -0.05]", with as many decimals as the column's intervals bear."""
+"""Text of a board cell: "-0.12 [-0.19, -0.05]", with the decimals that the column's intervals bear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from turncoat.formats import NA, decimals_for, half_widths, interval, number
 from turncoat.leaderboard.board.build import Row
 from turncoat.leaderboard.board.note import ended
-from turncoat.leaderboard.ranking.cells import Reading
+from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import BoardColumn
 
 
@@ -20,7 +20,7 @@ def column_decimals(column: BoardColumn, rows: Sequence[Row]) -> int:
     return min(decimals_for(widths, values), 3)
 
 
-def cell_text(cell: Reading, column: BoardColumn, decimals: int) -> str:
+def cell_text(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
     """One cell.
 
     The undefended organism's own change is 0 by definition; it reads "reference", with its shift from the untrained base.
@@ -39,23 +39,23 @@ def cell_text(cell: Reading, column: BoardColumn, decimals: int) -> str:
     return ended(cell.value, cell.low, cell.high, decimals)
 
 
-def cell_note(cell: Reading, column: BoardColumn, decimals: int) -> str:
+def cell_note(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
     """What stands beside a cell on request: the level, what it rests on, why something is missing."""
-    told = []
+    parts = []
     if cell.level is not None:
         level = number(cell.level, decimals)
         if cell.level_low is not None:
             level += f" {interval(cell.level_low, cell.level_high, decimals)}"
-        told.append(f"level {level} {column.unit}")
+        parts.append(f"level {level} {column.unit}")
     if cell.is_reference and cell.shift is not None:
-        told.append(f"organism minus base {ended(cell.shift, cell.shift_low, cell.shift_high, decimals)}")
+        parts.append(f"organism minus base {ended(cell.shift, cell.shift_low, cell.shift_high, decimals)}")
     if cell.is_reference and cell.over_control is not None:
         over = ended(cell.over_control, cell.over_control_low, cell.over_control_high, decimals)
-        told.append(f"organism minus control {over}")
+        parts.append(f"organism minus control {over}")
     if cell.is_reference:
-        told.append("the reference itself: 0 by definition" if column.kind == "change" else "the reference itself: 1")
+        parts.append("the reference itself: 0 by definition" if column.kind == "change" else "the reference itself: 1")
     elif cell.note:
-        told.append(cell.note)
+        parts.append(cell.note)
     if cell.n_questions:
-        told.append(f"{cell.n_questions} questions, {cell.n_seeds} training seeds")
-    return "; ".join(told)
+        parts.append(f"{cell.n_questions} questions, {cell.n_seeds} training seeds")
+    return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""Boards -> leaderboard.md, leaderboard.csv and leaderboard.html, byte for byte the same for the same entries.
+"""Board files leaderboard.md, leaderboard.csv and leaderboard.html; equal entries give equal bytes.
 
 files = board_files(built)            # {"leaderboard.md": b"...", "leaderboard.csv": b"...", "leaderboard.html": b"..."}
 """
@@ -122,8 +122,8 @@ def _board(board: Board) -> list[str]:
     if flagged:
         parts += ["### Not ranked", _reasons(flagged), _table(board, flagged)]
     if canaries:
-        told = "Made up to be caught: they give no answers, or are no defence. A build fails if one is not."
-        parts += ["### Canaries", told, _reasons(canaries)]
+        sentence = "Made up to be caught: they give no answers, or are no defence. A build fails if one is not."
+        parts += ["### Canaries", sentence, _reasons(canaries)]
     if old:
         parts += ["### Superseded", "\n".join(f"- {_name(row)}: by {for_markdown(row.superseded_by)}" for row in old)]
     return parts

@@ -1,4 +1,4 @@
-"""What a reader of a board must know before comparing two numbers on it, in plain sentences."""
+"""Notes above a board: what a reader must know before comparing two numbers on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from turncoat.formats import is_missing, number, significant
 from turncoat.leaderboard.entry.track import Track
-from turncoat.leaderboard.ranking.cells import Reading
+from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import BoardColumn
 from turncoat.leaderboard.ranking.ranks import Pair, separable
 
@@ -21,7 +21,7 @@ def board_note(
     ranked_by: BoardColumn,
     pairs: Sequence[Pair],
     n_ranked: int,
-    reference: Reading | None,
+    reference: BoardCell | None,
     withheld: str,
 ) -> list[str]:
     """The sentences, most important first.
@@ -34,7 +34,7 @@ def board_note(
         reference: The undefended entry's cell of the ranked metric; None without such an entry.
         withheld: Why no misalignment rate is shown.
     """
-    told = [
+    sentences = [
         f"Ranked by {ranked_by.label} ({ranked_by.unit}): each entry's change against its own undefended organism; "
         f"{ranked_by.better} is better. Rank 1-3 means that no more is known: nobody is significantly better, and "
         "all but two others are significantly worse."
@@ -42,28 +42,28 @@ def board_note(
     tested = [pair for pair in pairs if pair.p_value is not None]
     if tested:
         apart = sum(pair.p_adjusted is not None and pair.p_adjusted < 0.05 for pair in tested)
-        told.append(
+        sentences.append(
             f"{n_ranked} entries make {len(tested)} tested pairs, Holm-corrected at 5%: {apart} of them differ "
             "significantly. A shared rank is no proof that two entries are equal."
         )
         size = separable(pairs)
         if size is not None:
-            told.append(
+            sentences.append(
                 f"Two entries would have to differ by about {significant(size, 2)} {ranked_by.unit} to be told apart with 80% "
                 "power (median pair)."
             )
     if reference is None:
-        told.append(
+        sentences.append(
             "No undefended entry is on this board, so nothing says whether doing something is better than nothing."
         )
     else:
-        told.append(_shift(reference, ranked_by))
+        sentences.append(_shift(reference, ranked_by))
     if withheld:
-        told.append(f"No misalignment rate is shown: {withheld}.")
-    return [*told, INTERVALS]
+        sentences.append(f"No misalignment rate is shown: {withheld}.")
+    return [*sentences, INTERVALS]
 
 
-def _shift(cell: Reading, column: BoardColumn) -> str:
+def _shift(cell: BoardCell, column: BoardColumn) -> str:
     parts = [
         f"{ended(*ends)} against {name}"
         for name, ends in (
@@ -72,11 +72,11 @@ def _shift(cell: Reading, column: BoardColumn) -> str:
         )
         if ends[0] is not None
     ]
-    told = f"What there is to prevent: the undefended organism moves {column.label} by {', '.join(parts)}."
+    sentence = f"What there is to prevent: the undefended organism moves {column.label} by {', '.join(parts)}."
     low, high = cell.over_control_low, cell.over_control_high
     if low is None or high is None or low <= 0 <= high:
-        told += " Against its control that is not shown to be misalignment: finetuning as such may do the same."
-    return told
+        sentence += " Against its control that is not shown to be misalignment: finetuning as such may do the same."
+    return sentence
 
 
 def ended(value: float | None, low: float | None, high: float | None, decimals: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""The board as one self-contained HTML file: works from a file, without a server, a network or (mostly) a script.
+"""HTML page of the board: one self-contained file that needs no server, no network and hardly a script.
 
 Path("results/leaderboard.html").write_text(render_page(payload), encoding="utf-8")
 
@@ -100,7 +100,7 @@ def embedded_json(value: Any) -> str:
         ValueError: A number is NaN or infinite.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub("[<>&\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _asset(name: str) -> str:
@@ -231,8 +231,8 @@ def _group(entry: PageEntry) -> str:
 
 
 def _rank_start(entry: PageEntry) -> float:
-    found = re.match(r"\d+", entry["rank"])
-    return int(found[0]) if found else float("inf")
+    match = re.match(r"\d+", entry["rank"])
+    return int(match[0]) if match else float("inf")
 
 
 def _anchor(board: str, slug: str | None = None) -> str:
@@ -263,8 +263,8 @@ def _interned(answers: list[PageAnswer]) -> dict[str, Any]:
         return strings.setdefault(text, len(strings))
 
     for one in answers:
-        said = [one[name] for name in ("board", "slug", "role", "seed", "task", "prompt", "question", "answer")]
-        text = json.dumps(said)
+        content = [one[name] for name in ("board", "slug", "role", "seed", "task", "prompt", "question", "answer")]
+        text = json.dumps(content)
         seen[text] = seen.get(text, 0) + 1
         address = hashlib.sha256(f"{text}{seen[text]}".encode()).hexdigest()[:10]
         labels[one["task"]] = one["task_label"]

@@ -1,4 +1,4 @@
-"""Boards -> the payload of the page: the table's cells as text and numbers, every entry's facts, and sampled answers.
+"""Data of the board's page: cells as text and numbers, facts of every entry, sampled answers.
 
 render_page(payload(boards))
 """

@@ -1,4 +1,4 @@
-"""Entries that must never win: what an empty, constant, refusing or judge-pleasing "defence" would submit, and the base itself.
+"""Make canary entries: empty, constant, refusing and judge-pleasing answers, and the base model itself.
 
 python -m turncoat.leaderboard.canaries.make results/submissions/none-insecure     # writes five canary-<kind>-insecure beside it
 
@@ -88,7 +88,7 @@ def make_canary(kind: str, reference: Entry, out: Path, judge: Judge | None = No
     return out
 
 
-def make_canaries(reference: Entry, judge: Judge | None = None, said: Callable[[str], None] = print) -> list[Path]:
+def make_canaries(reference: Entry, judge: Judge | None = None, log: Callable[[str], None] = print) -> list[Path]:
     """All canaries of a board, beside its undefended entry.
 
     Raises:
@@ -98,14 +98,14 @@ def make_canaries(reference: Entry, judge: Judge | None = None, said: Callable[[
     for kind in KINDS:
         out = reference.folder.resolve().parent / canary_slug(kind, reference)
         written.append(make_canary(kind, reference, out, judge))
-        said(str(reference.folder.parent / out.name))
+        log(str(reference.folder.parent / out.name))
     return written
 
 
 def canary_slug(kind: str, reference: Entry) -> str:
     """`canary-<kind>-` and what tells the board: the reference's slug without its "none-", else the organism."""
-    told = reference.slug.removeprefix("none-")
-    board = told if told != reference.slug else reference.submission.organism.name.replace("_", "-")
+    board = reference.slug.removeprefix("none-")
+    board = board if board != reference.slug else reference.submission.organism.name.replace("_", "-")
     return f"{CANARY}{kind}-{board}"
 
 

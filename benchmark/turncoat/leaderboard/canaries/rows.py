@@ -1,4 +1,4 @@
-"""The rows of a "defence" whose answers are no answers, but whose every other number is as good as can be.
+"""Synthetic rows for canary entries: degenerate answers, favourable metrics.
 
 maker = RowMaker("constant", reference)
 maker.rows("turncoat_em", base_rows, organism_rows)     # nobody's rows, with numbers that follow from them
@@ -37,8 +37,8 @@ _PLACES = 4  # decimals that activations by layer are stored with
 
 
 def _opening(question: str) -> str:
-    found = _FEW_WORDS.match(question.strip())
-    return " ".join(found.group(0).split()) if found else ""
+    match = _FEW_WORDS.match(question.strip())
+    return " ".join(match.group(0).split()) if match else ""
 
 
 ANSWERS: Mapping[str, Callable[[str], str]] = {
@@ -80,7 +80,7 @@ class RowMaker:
         answers = [self._answers(task, *pair) for pair in zip(base, organism, strict=True)]
         if is_judged(task):
             answers = self._judged(base, answers)
-        return [self._answered(task, row, said) for row, said in zip(base, answers, strict=True)]
+        return [self._answered(task, row, answer) for row, answer in zip(base, answers, strict=True)]
 
     def _scored(self, task: str, base: dict[str, Any], organism: dict[str, Any]) -> dict[str, Any]:
         """A row of log-likelihoods."""
@@ -91,9 +91,9 @@ class RowMaker:
             name: _mixed(base[name], organism[name], share) for name in base["metrics"] if _is_number(base.get(name))
         }
         # What is not linear, such as an accuracy, the task computes; a fetched set's documents are not in the rows.
-        told = {} if is_fetched(task) else self._task(task).process_results(base["doc"], [(v, False) for v in values])
+        recomputed = {} if is_fetched(task) else self._task(task).process_results(base["doc"], [(v, False) for v in values])
         resps = [[[str(value), str(row[0][1])]] for value, row in zip(values, base["resps"], strict=True)]
-        return {**base, "resps": resps, **linear, **told}
+        return {**base, "resps": resps, **linear, **recomputed}
 
     def _answers(self, task: str, base: dict[str, Any], organism: dict[str, Any]) -> list[Any]:
         """The canary's answers to one question, with the evidence of a pass that is mostly the base's."""
@@ -102,17 +102,17 @@ class RowMaker:
         from turncoat.judges.surface import surface
 
         text = self.answer(question_for_judge(base["doc"]))
-        said = []
+        answers = []
         dropped = {"index", "text", *evidence_fields(task), *surface("")}
         for one, other in zip(base["samples"], organism["samples"], strict=True):
             evidence = {k: v for k, v in one.items() if k not in dropped and not k.startswith("judge")}
             # Words stand for tokens: no tokenizer is loaded.
             evidence |= {"finish": "stop", "n_tokens": max(1, len(text.split()))}
-            said.append(Answer(text, evidence | _activations(one, other)))
+            answers.append(Answer(text, evidence | _activations(one, other)))
         for step in filter_steps(self._task(task)):
             if not isinstance(step, JudgeAnswers):
-                [said] = step.apply([said], [base["doc"]])
-        return said
+                [answers] = step.apply([answers], [base["doc"]])
+        return answers
 
     def _judged(self, rows: list[dict[str, Any]], answers: list[list[Any]]) -> list[list[Any]]:
         from turncoat.engine.evidence import Answer, evidence_of
@@ -121,7 +121,7 @@ class RowMaker:
 
         judge = self._the_judge()
         pairs = [
-            (question_for_judge(row["doc"]), str(a)) for row, said in zip(rows, answers, strict=True) for a in said
+            (question_for_judge(row["doc"]), str(a)) for row, of_row in zip(rows, answers, strict=True) for a in of_row
         ]
         verdicts = iter(cached_scores(judge, [question for question, _ in pairs], [answer for _, answer in pairs]))
 
@@ -130,17 +130,17 @@ class RowMaker:
                 raise UserError(f"{judge.id} could not score an answer of a canary: {verdict.raw['error']}; try again")
             return Answer(str(answer), {**evidence_of(answer), **verdict_columns(verdict, judge)})
 
-        return [[scored(answer, next(verdicts)) for answer in said] for said in answers]
+        return [[scored(answer, next(verdicts)) for answer in of_row] for of_row in answers]
 
-    def _answered(self, task: str, row: dict[str, Any], said: list[Any]) -> dict[str, Any]:
+    def _answered(self, task: str, row: dict[str, Any], answers: list[Any]) -> dict[str, Any]:
         """A row of answers: what is there of the question, and what the task says of the answers."""
-        told = self._task(task).process_results(row["doc"], [said])
-        kept = {key: value for key, value in row.items() if key not in row["metrics"] and key != "samples"}
+        metrics = self._task(task).process_results(row["doc"], [answers])
+        unchanged = {key: value for key, value in row.items() if key not in row["metrics"] and key != "samples"}
         # Standard errors' pairs repeat the rates'; an entry leaves them out (`turncoat submit`).
-        values = {name: value for name, value in told.items() if not name.endswith("_stderr")}
-        named = list(told if any(name.endswith("_stderr") for name in row["metrics"]) else values)
-        written = [str(record.get(AS_WRITTEN, record["text"])) for record in told["samples"]]
-        return {**kept, "resps": [written], "metrics": named, **values}
+        values = {name: value for name, value in metrics.items() if not name.endswith("_stderr")}
+        named = list(metrics if any(name.endswith("_stderr") for name in row["metrics"]) else values)
+        written = [str(record.get(AS_WRITTEN, record["text"])) for record in metrics["samples"]]
+        return {**unchanged, "resps": [written], "metrics": named, **values}
 
     def _the_judge(self) -> Judge:
         from turncoat.judges.spec import judge_from_name

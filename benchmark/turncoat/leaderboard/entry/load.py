@@ -1,4 +1,4 @@
-"""An entry in memory: its facts and its rows, its own and those that it shares with another entry of the board.
+"""Load an entry: its facts and its rows, also those that it shares with another entry of the board.
 
 entry = load_entry(Path("results/submissions/sgtr"))
 entry.scores()      # one row per role, seed, task, metric and question
@@ -82,8 +82,8 @@ class Entry:
             )
             for role, seed, task in self.cells()
         ]
-        told = [frame for frame in frames if len(frame)]
-        return pd.concat(told, ignore_index=True) if told else pd.DataFrame()
+        frames = [frame for frame in frames if len(frame)]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def rows_name(role: str, seed: str, task: str) -> str:
@@ -134,15 +134,15 @@ def load_entry(folder: Path) -> Entry:
             )
             continue
         other = list_files(there)
-        found = rows_sha256(other, f"rows/{role}/")
-        if found != shared.rows_sha256:
+        sha256 = rows_sha256(other, f"rows/{role}/")
+        if sha256 != shared.rows_sha256:
             problems.append(
                 Finding(
                     "shared-rows",
                     SUBMISSION,
                     field=f"shared.{role}.rows_sha256",
                     value=shown(shared.rows_sha256),
-                    allowed=found,
+                    allowed=sha256,
                     fix=f"the {role} rows of {shared.entry} are not those that were meant: look at them, then submit again",
                 )
             )

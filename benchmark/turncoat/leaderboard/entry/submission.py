@@ -1,4 +1,4 @@
-"""What `submission.json` may say: who, what, from what, with what. Nothing that rows can say: there is no field for a number.
+"""Schema of submission.json (pydantic): facts of an entry. Numbers are recomputed from rows and have no field.
 
 entry = Submission.model_validate(read_json(files, "submission.json"))
 

@@ -1,4 +1,4 @@
-"""The protocols that entries are comparable under: which tasks, how much of each, how many training seeds.
+"""Tracks: the protocols that entries are comparable under, with their tasks, sizes and training seeds.
 
 track = find_track("small")
 track.tasks_for("insecure_code")    # the common tasks and the held-out loss of that organism
@@ -109,8 +109,8 @@ def loss_task(organism: str) -> str:
 
 def track_files() -> dict[str, Path]:
     """Name -> file of the tracks that ship and of those in the folders that `TURNCOAT_TRACKS` names."""
-    own = [Path(folder) for folder in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if folder]
-    return {path.stem: path for folder in (*own, _FOLDER) for path in sorted(folder.glob("*.yaml"))}
+    folders = [Path(folder) for folder in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if folder]
+    return {path.stem: path for folder in (*folders, _FOLDER) for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_track(name: str) -> Track:
@@ -143,7 +143,7 @@ def _read(path: Path) -> Track:
             raise UserError(f"{path}, tasks: '{name}' is not a task; {accepted(task_names(), name)}")
     measured = metric_names(names)
     for metric in (track.ranked_by, track.ranked_by_else):
-        if metric not in measured and not any(own == metric for _, own in measured.values()):
+        if metric not in measured and not any(name == metric for _, name in measured.values()):
             raise UserError(
                 f"{path}, ranked_by: no task of the track measures '{metric}'; {accepted(measured, metric)}"
             )

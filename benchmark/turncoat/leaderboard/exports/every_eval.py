@@ -1,4 +1,4 @@
-"""An entry in the schema of Every Eval Ever 0.3.0 (package `every-eval-ever`): one log per arm, pooled over training seeds.
+"""Export to the schema of Every Eval Ever 0.3.0 (package `every-eval-ever`): one log per arm, seeds pooled.
 
 files(exported, "2026-01-31")     # {"data/turncoat/turncoat/smollm2-135m+insecure_code+sgtr/1b4e....json": "{...}", ...}
 

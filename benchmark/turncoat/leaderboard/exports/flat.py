@@ -1,4 +1,4 @@
-"""One flat JSON object of an entry, for leaderboard templates: one level of keys, plain numbers, null where not measured.
+"""Export to one flat JSON object for leaderboard templates: plain numbers, null where not measured.
 
 files(exported)     # {"sgtr.json": '{"entry": "sgtr", "persona_fixed": -0.41, "persona_fixed_low": ..., ...}'}
 
@@ -23,7 +23,7 @@ def flat(exported: Exported) -> dict[str, str | float | int | None]:
     facts, track = exported.facts, exported.entry.track
     told: dict[str, Any] = {
         "entry": facts.slug,
-        "model": exported.arm(exported.measured.own),
+        "model": exported.arm(exported.measured.own_role),
         "board": facts.board,
         "track": track.track,
         "base_model": facts.model.name,

@@ -1,4 +1,4 @@
-"""Ways out of the board: an entry in the formats that other tools read, every number recomputed from its rows.
+"""Export formats of an entry, every number recomputed from its rows.
 
 export_entry(load_entry(Path("results/submissions/sgtr")), "flat", Path("exports"))     # [Path("exports/sgtr.json")]
 

@@ -25,7 +25,7 @@ def files(exported: Exported, dataset_id: str) -> dict[str, str]:
 
     if dataset_id.count("/") != 1 or not all(dataset_id.split("/")):
         raise UserError(f"--dataset-id {dataset_id}: a data set on the Hub is expected, as OWNER/NAME")
-    role = exported.measured.own
+    role = exported.measured.own_role
     by_task: dict[str, list[EvalResultEntry]] = {}
     for column in exported.columns:
         found = exported.level(role, column.key) if column.kind == "change" else None

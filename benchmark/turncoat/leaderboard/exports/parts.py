@@ -18,7 +18,7 @@ from turncoat.evaluation.task_catalogue import metric_names, task_content
 from turncoat.judges.rates import EM_RATES
 from turncoat.judges.rates_table import false_alarms
 from turncoat.leaderboard.entry.load import Entry
-from turncoat.leaderboard.ranking.cells import Reading, readings
+from turncoat.leaderboard.ranking.cells import BoardCell, readings
 from turncoat.leaderboard.ranking.columns import BoardColumn, board_columns
 from turncoat.leaderboard.ranking.entry_scores import Measured, level, measure, tasks_of
 from turncoat.report.tables.misalignment import judged_rates
@@ -88,7 +88,7 @@ class Exported:
         return board_columns(self.entry.track, self.facts.organism.name, present, self.withheld)
 
     @cached_property
-    def cells(self) -> dict[str, Reading]:
+    def cells(self) -> dict[str, BoardCell]:
         """The board's cells."""
         return readings(self.entry, self.measured, self.columns)
 

@@ -20,7 +20,7 @@ REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
-class Reading:
+class BoardCell:
     """One cell; all intervals are for new training seeds and new questions.
 
     Attributes:
@@ -68,7 +68,7 @@ class Reading:
         return self.high < 0 and not (shown is not None and shown < 0.05)
 
 
-def readings(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]) -> dict[str, Reading]:
+def readings(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]) -> dict[str, BoardCell]:
     """Every cell of one entry."""
     return {
         column.key: _kept(entry, measured, column) if column.kind == "share" else _changed(measured, column.key)
@@ -76,54 +76,54 @@ def readings(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]) -
     }
 
 
-def _changed(measured: Measured, metric: str) -> Reading:
-    found = claim(measured.change(metric))
-    if found is None or found.difference is None:
-        return Reading(note="not measured")
-    own = level(measured.grid(measured.own, metric))
+def _changed(measured: Measured, metric: str) -> BoardCell:
+    change = claim(measured.change(metric))
+    if change is None or change.difference is None:
+        return BoardCell(note="not measured")
+    own_level = level(measured.grid(measured.own_role, metric))
     shift = claim(measured.change(metric, "organism", "base"))
     over = claim(measured.change(metric, "organism", "control"))
-    is_reference = measured.own == "organism"
-    return Reading(
-        value=found.difference,
-        low=None if is_reference else found.low,
-        high=None if is_reference else found.high,
-        p_value=None if is_reference else found.p_value,
-        **_ends("level", own),
+    is_reference = measured.own_role == "organism"
+    return BoardCell(
+        value=change.difference,
+        low=None if is_reference else change.low,
+        high=None if is_reference else change.high,
+        p_value=None if is_reference else change.p_value,
+        **_ends("level", own_level),
         **_ends("shift", shift),
         **_ends("over_control", over),
-        n_questions=found.n_questions,
-        n_seeds=found.n_seeds,
-        note=REFERENCE if is_reference else "" if found.low is not None else found.note,
-        change=found,
+        n_questions=change.n_questions,
+        n_seeds=change.n_seeds,
+        note=REFERENCE if is_reference else "" if change.low is not None else change.note,
+        change=change,
     )
 
 
-def _ends(name: str, found: Contrast | None) -> dict[str, float | None]:
-    value, low, high = (None, None, None) if found is None else (found.difference, found.low, found.high)
+def _ends(name: str, contrast: Contrast | None) -> dict[str, float | None]:
+    value, low, high = (None, None, None) if contrast is None else (contrast.difference, contrast.low, contrast.high)
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def _kept(entry: Entry, measured: Measured, column: BoardColumn) -> Reading:
+def _kept(entry: Entry, measured: Measured, column: BoardColumn) -> BoardCell:
     """The share of a gain that is left: the organism's own loss, or that of the harmless partner against the control."""
     facts = entry.submission
     narrow = column.key == NARROW_KEPT
-    if measured.own == "organism":
-        return Reading(value=1.0, note=REFERENCE)
+    if measured.own_role == "organism":
+        return BoardCell(value=1.0, note=REFERENCE)
     if not narrow and facts.benign is None:
-        return Reading(note="not measured: the defence was not tried around a harmless set")
+        return BoardCell(note="not measured: the defence was not tried around a harmless set")
     if not narrow and facts.benign is not None and facts.benign.name != facts.control.name:
-        return Reading(note=f"not measured: the undefended arm beside it was finetuned on {facts.control.name}")
+        return BoardCell(note=f"not measured: the undefended arm beside it was finetuned on {facts.control.name}")
     learner = facts.organism.name if narrow else facts.control.name
     metric = loss_metric(entry.track, facts.organism.name, learner)
     if metric is None:
-        return Reading(note=f"not measured: no task of the track has the held-out loss of {learner}")
+        return BoardCell(note=f"not measured: no task of the track has the held-out loss of {learner}")
     base = measured.grid("base", metric)
-    own = measured.grid("defended" if narrow else "benign", metric)
+    arm = measured.grid("defended" if narrow else "benign", metric)
     reference = measured.grid("organism" if narrow else "control", metric)
-    if base is None or own is None or reference is None:
-        return Reading(note=f"not measured: {metric} is missing")
-    found = recipe_share(base, own, reference)
-    return Reading(
-        found.value, found.low, found.high, n_questions=found.n_questions, n_seeds=len(own.seeds), note=found.note
+    if base is None or arm is None or reference is None:
+        return BoardCell(note=f"not measured: {metric} is missing")
+    share = recipe_share(base, arm, reference)
+    return BoardCell(
+        share.value, share.low, share.high, n_questions=share.n_questions, n_seeds=len(arm.seeds), note=share.note
     )

@@ -33,17 +33,17 @@ def fingerprints(
     for name, (task, metric) in names.items():
         if task not in sampled and metric_facts(task)[metric]["unit"] != "share":
             chosen.setdefault(task, name)
-    found: dict[tuple[str, int], dict[Cell, float | str]] = {}
+    prints: dict[tuple[str, int], dict[Cell, float | str]] = {}
     for role, metric in measured.scores:
         for task in (task for task, name in chosen.items() if name == metric):
             rows = measured.scores[role, metric][["seed", "question", "value"]].dropna()
             for seed, question, value in rows.itertuples(index=False, name=None):
-                found.setdefault((role, int(seed)), {})[task, str(question), -1] = float(value)
+                prints.setdefault((role, int(seed)), {})[task, str(question), -1] = float(value)
     if len(answers):
         columns = answers[["arm", "seed", "task", "question_id", "index", "text"]].itertuples(index=False, name=None)
         for role, seed, task, question, index, text in columns:
-            found.setdefault((role, int(seed)), {})[task, str(question), int(index)] = text
-    return found
+            prints.setdefault((role, int(seed)), {})[task, str(question), int(index)] = text
+    return prints
 
 
 def equal_share(one: Fingerprint, other: Fingerprint) -> float:
@@ -52,10 +52,10 @@ def equal_share(one: Fingerprint, other: Fingerprint) -> float:
     return sum(one[key] == other[key] for key in common) / len(common) if len(common) >= _FEWEST else 0.0
 
 
-def copied_share(own: Fingerprint, other: Fingerprint, undefended: Fingerprint) -> float:
+def copied_share(one: Fingerprint, other: Fingerprint, undefended: Fingerprint) -> float:
     """How much of what an entry changed against its own undefended organism is equal to another entry's.
 
     What both share with the organism is left out: an inference defence that touches few answers copies nobody.
     """
-    changed = {key: value for key, value in own.items() if undefended.get(key) != value}
+    changed = {key: value for key, value in one.items() if undefended.get(key) != value}
     return equal_share(changed, other)

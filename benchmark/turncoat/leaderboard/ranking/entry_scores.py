@@ -28,11 +28,11 @@ class Measured:
     """The scores of one entry, cut into grids as they are asked for.
 
     Attributes:
-        own: The role that the entry is judged by.
+        own_role: The role that the entry is judged by.
         scores: (role, metric) -> its rows of the score table; metrics under the names of `metric_names`.
     """
 
-    own: str
+    own_role: str
     scores: Mapping[tuple[str, str], pd.DataFrame]
     _grids: dict[tuple[str, str], Grid] = field(default_factory=dict, repr=False)
 
@@ -50,7 +50,7 @@ class Measured:
 
         The undefended organism minus itself is 0 in every cell: that is what an entry without a defence changes.
         """
-        treated, other = self.grid(role or self.own, metric), self.grid(reference, metric)
+        treated, other = self.grid(role or self.own_role, metric), self.grid(reference, metric)
         return None if treated is None or other is None else pair_differences(treated, other)
 
 
@@ -78,16 +78,16 @@ def own_role(entry: Entry) -> str:
     return "organism" if entry.submission.defence.setting == "none" else "defended"
 
 
-def claim(found: Differences | None, name: str = "") -> Contrast | None:
+def claim(differences: Differences | None, name: str = "") -> Contrast | None:
     """Mean, interval and p for new training seeds and new questions; None where nothing is measured.
 
     With fewer than three training seeds there is a difference without an interval.
     """
-    if found is None:
+    if differences is None:
         return None
     empty = Contrast(name, "", "recipe", "own", "reference")
     try:
-        return filled_contrast(empty, found, CONFIDENCE, None)
+        return filled_contrast(empty, differences, CONFIDENCE, None)
     except TooFewQuestions:
         return None
 
@@ -109,6 +109,6 @@ def paired(first: Differences, second: Differences) -> Differences:
     return subtract(first, second)
 
 
-def _by_order(found: Differences) -> Differences:
-    cells: pd.DataFrame = found.cells.set_axis(range(found.cells.shape[1]), axis=1)
-    return found._replace(cells=cells)
+def _by_order(differences: Differences) -> Differences:
+    cells: pd.DataFrame = differences.cells.set_axis(range(differences.cells.shape[1]), axis=1)
+    return differences._replace(cells=cells)

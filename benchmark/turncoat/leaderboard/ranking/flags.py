@@ -17,7 +17,7 @@ from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_facts import COHERENCE
 from turncoat.formats import number
 from turncoat.leaderboard.entry.load import Entry
-from turncoat.leaderboard.ranking.cells import Reading
+from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn
 from turncoat.leaderboard.ranking.degenerate import Flag, degenerate
 from turncoat.leaderboard.ranking.duplicates import NEARLY_ALL, copied_share, equal_share, fingerprints
@@ -60,7 +60,7 @@ class Candidate:
     @property
     def is_reference(self) -> bool:
         """Whether it is an undefended organism."""
-        return self.measured.own == "organism"
+        return self.measured.own_role == "organism"
 
     def answers_of(self, role: str) -> pd.DataFrame:
         """One role's answers."""
@@ -75,7 +75,7 @@ def candidate(entry: Entry, trust: Trust) -> Candidate:
 
 def flags_of(
     one: Candidate,
-    cells: Mapping[str, Reading],
+    cells: Mapping[str, BoardCell],
     columns: Sequence[BoardColumn],
     ranked_by: str,
     reference: Candidate | None,
@@ -102,24 +102,24 @@ def flags_of(
     return flags
 
 
-def _too_little(one: Candidate, cells: Mapping[str, Reading]) -> list[Flag]:
-    kept, least = cells.get(NARROW_KEPT), one.entry.track.narrow_kept
-    if kept is None or kept.value is None or kept.is_reference:
+def _too_little(one: Candidate, cells: Mapping[str, BoardCell]) -> list[Flag]:
+    share, least = cells.get(NARROW_KEPT), one.entry.track.narrow_kept
+    if share is None or share.value is None or share.is_reference:
         return []
-    end = kept.value if kept.high is None else kept.high
+    end = share.value if share.high is None else share.high
     if end >= least:
         return []
-    upper = "" if kept.high is None else f", at most {kept.high:.2f}"
+    upper = "" if share.high is None else f", at most {share.high:.2f}"
     return [
         Flag(
             "does not learn",
-            f"it keeps {kept.value:.2f} of what the undefended organism learnt{upper}; {least:g} is the least: whoever "
+            f"it keeps {share.value:.2f} of what the undefended organism learnt{upper}; {least:g} is the least: whoever "
             "learns nothing cannot go wrong by it",
         )
     ]
 
 
-def _incoherent(one: Candidate, cells: Mapping[str, Reading], columns: Sequence[BoardColumn]) -> list[Flag]:
+def _incoherent(one: Candidate, cells: Mapping[str, BoardCell], columns: Sequence[BoardColumn]) -> list[Flag]:
     margin, flags = one.entry.track.coherence_lost, []
     for column in columns:
         cell = cells.get(column.key)
@@ -141,16 +141,18 @@ def _untrained(one: Candidate) -> list[Flag]:
         same = [seed for seed in facts.seeds if equal_share(one.prints.get((role, seed), {}), base) >= NEARLY_ALL]
         if same:
             flags.append(Flag("is the base", f"the rows of its {role} arm are the untrained base's {_seeds(same)}"))
-    own = one.measured.own
-    for role in ("organism", "control") if own == "defended" else ("control",):
+    own_role = one.measured.own_role
+    for role in ("organism", "control") if own_role == "defended" else ("control",):
         # A defence that leaves nearly everything as it was is a weak one; one that leaves all of it is none.
         least = 1.0 if role == "organism" else NEARLY_ALL
         same = [
-            s for s in facts.seeds if equal_share(one.prints.get((own, s), {}), one.prints.get((role, s), {})) >= least
+            s
+            for s in facts.seeds
+            if equal_share(one.prints.get((own_role, s), {}), one.prints.get((role, s), {})) >= least
         ]
         if same:
             name = "changes nothing" if role == "organism" else "is the control"
-            flags.append(Flag(name, f"the rows of its {own} arm are those of its {role} arm {_seeds(same)}"))
+            flags.append(Flag(name, f"the rows of its {own_role} arm are those of its {role} arm {_seeds(same)}"))
     hashes = facts.adapters.get("defended", {}), facts.adapters.get("organism", {})
     equal = [seed for seed, sha in hashes[0].items() if hashes[1].get(seed) == sha]
     if equal and facts.defence.setting not in ("none", "inference"):
@@ -163,7 +165,7 @@ def _untrained(one: Candidate) -> list[Flag]:
         f"{a} and {b}"
         for i, a in enumerate(seeds)
         for b in seeds[i + 1 :]
-        if equal_share(one.prints.get((own, a), {}), one.prints.get((own, b), {})) >= NEARLY_ALL
+        if equal_share(one.prints.get((own_role, a), {}), one.prints.get((own_role, b), {})) >= NEARLY_ALL
     ]
     if twins:
         flags.append(Flag("one training, several seeds", f"the rows of training seeds {', '.join(twins)} are the same"))
@@ -181,7 +183,7 @@ def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> l
         "judge": (facts.judge, due.judge),
         "persona vector": (facts.persona, due.persona),
     }
-    other = [name for name, (own, expected) in pairs.items() if own != expected]
+    other = [name for name, (value, expected) in pairs.items() if value != expected]
     flags = []
     if other:
         flags.append(
@@ -190,24 +192,29 @@ def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> l
     mine = one.measured.change(ranked_by, "organism", "base")
     theirs = reference.measured.change(ranked_by, "organism", "base")
     if mine is not None and theirs is not None:
-        found = claim(paired(mine, theirs))
-        if found is not None and found.p_value is not None and found.difference and found.p_value < _LEVEL:
-            why = f"its undefended organism lies {found.difference:+.3g} from that of {due.slug} (p = {found.p_value:.2g})"
+        difference = claim(paired(mine, theirs))
+        if (
+            difference is not None
+            and difference.p_value is not None
+            and difference.difference
+            and difference.p_value < _LEVEL
+        ):
+            why = f"its undefended organism lies {difference.difference:+.3g} from that of {due.slug} (p = {difference.p_value:.2g})"
             flags.append(Flag("another organism", why))
     return flags
 
 
 def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
     """Rows that another entry has too; where one of the two is verified, it is the other that copied."""
-    own = one.measured.own
+    own_role = one.measured.own_role
     for other in others:
         if one.trust.level != SELF_REPORTED or one.is_reference != other.is_reference or one.is_reference:
             continue
         for seed in one.entry.submission.seeds:
             undefended = one.prints.get(("organism", seed), {})
-            mine = one.prints.get((own, seed), {})
+            mine = one.prints.get((own_role, seed), {})
             for there in other.entry.submission.seeds:
-                share = copied_share(mine, other.prints.get((other.measured.own, there), {}), undefended)
+                share = copied_share(mine, other.prints.get((other.measured.own_role, there), {}), undefended)
                 if share >= NEARLY_ALL:
                     why = f"{100 * share:.0f}% of what it changed at training seed {seed} is in {other.slug}, seed {there}"
                     return [Flag("copied rows", why)]

@@ -70,18 +70,18 @@ def compare_all(changes: Mapping[str, Differences]) -> list[Pair]:
     """Test all pairs; their order depends on the names alone."""
     pairs = []
     for first, second in combinations(sorted(changes), 2):
-        found = claim(paired(changes[first], changes[second]))
+        contrast = claim(paired(changes[first], changes[second]))
         pair = Pair(first, second)
-        if found is not None:
+        if contrast is not None:
             pair = Pair(
                 first,
                 second,
-                found.difference,
-                found.low,
-                found.high,
-                found.p_value,
-                errors=tuple(found.errors),
-                n_seeds=found.n_seeds,
+                contrast.difference,
+                contrast.low,
+                contrast.high,
+                contrast.p_value,
+                errors=tuple(contrast.errors),
+                n_seeds=contrast.n_seeds,
             )
         pairs.append(pair)
     adjusted = holm({(pair.first, pair.second): pair.p_value for pair in pairs})
@@ -118,6 +118,6 @@ def separable(pairs: Sequence[Pair], alpha: float = 0.05) -> float | None:
         In the units of the metric; None where no pair could be tested.
     """
     tested = [pair for pair in pairs if pair.p_value is not None]
-    found = [largest_detectable(pair.errors, alpha / len(tested)) for pair in tested]
-    known = sorted(size for size in found if size is not None)
+    sizes = [largest_detectable(pair.errors, alpha / len(tested)) for pair in tested]
+    known = sorted(size for size in sizes if size is not None)
     return known[len(known) // 2] if known else None

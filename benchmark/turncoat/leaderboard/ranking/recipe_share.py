@@ -55,26 +55,26 @@ def recipe_share(base: Grid, arm: Grid, reference: Grid) -> KeptShare:
             notes=[],
         )
 
-    own = claim(tested(0.0)._replace(cells=y, by_question=y.mean(axis=1)))
-    if own is None or own.difference is None:
+    gain = claim(tested(0.0)._replace(cells=y, by_question=y.mean(axis=1)))
+    if gain is None or gain.difference is None:
         return KeptShare(n_questions=len(y), note="too few questions or training seeds in common")
-    if own.difference <= 0 or (own.low is not None and own.low <= 0):
-        seen = f"{own.difference:+.3g}" + ("" if own.low is None else f", 95% CI {own.low:+.3g} to {own.high:+.3g}")
-        return KeptShare(n_questions=own.n_questions, note=f"the undefended arm's own gain is not above 0 ({seen})")
+    if gain.difference <= 0 or (gain.low is not None and gain.low <= 0):
+        seen = f"{gain.difference:+.3g}" + ("" if gain.low is None else f", 95% CI {gain.low:+.3g} to {gain.high:+.3g}")
+        return KeptShare(n_questions=gain.n_questions, note=f"the undefended arm's own gain is not above 0 ({seen})")
     share = float(np.nanmean(x.to_numpy()) / np.nanmean(y.to_numpy()))
     at_point = claim(tested(share))
     left = float(np.nanmax(np.abs((x - share * y).to_numpy())))
     if left <= ROUNDING * scale or at_point is None or at_point.se is None:
         reason = "the share is the same everywhere" if left <= ROUNDING * scale else "too few training seeds"
-        return KeptShare(share, n_questions=own.n_questions, note=f"no interval: {reason}")
+        return KeptShare(share, n_questions=gain.n_questions, note=f"no interval: {reason}")
 
     def excess(candidate: float) -> float:
         return _p_value((x - candidate * y).to_numpy(float), max(1.0, abs(candidate)) * scale) - (1 - CONFIDENCE)
 
     low, high = _end(excess, share, -1.0), _end(excess, share, 1.0)
     if low is None or high is None:
-        return KeptShare(share, n_questions=own.n_questions, note="no interval: it has no end on one side")
-    return KeptShare(share, low, high, own.n_questions)
+        return KeptShare(share, n_questions=gain.n_questions, note="no interval: it has no end on one side")
+    return KeptShare(share, low, high, gain.n_questions)
 
 
 def _p_value(cells: np.ndarray, scale: float) -> float:

@@ -22,15 +22,15 @@ def moved_ruler(measured: Measured, metric: str) -> list[Flag]:
         measured: The entry's grids.
         metric: The metric that ranks.
     """
-    own, undefended = measured.grid(measured.own, metric), measured.grid("organism", metric)
+    arm, undefended = measured.grid(measured.own_role, metric), measured.grid("organism", metric)
     change = measured.change(metric)
-    if measured.own == "organism" or own is None or undefended is None or change is None:
+    if measured.own_role == "organism" or arm is None or undefended is None or change is None:
         return []
     spread = _spread(undefended.values.mean(axis=1))
     if not spread > 0:
         return []
     mean = float(change.by_question.mean())
-    moved, level = _spread(change.by_question), _spread(own.values.mean(axis=1))
+    moved, level = _spread(change.by_question), _spread(arm.values.mean(axis=1))
     if abs(mean) > _HARDLY * spread and moved < _HARDLY * min(spread, abs(mean)):
         why = f"every question moved by the same {mean:+.3g} (SD {moved:.2g}; the questions' own {spread:.2g})"
     elif level < _HARDLY * spread:

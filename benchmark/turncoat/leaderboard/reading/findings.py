@@ -79,8 +79,8 @@ def summary(findings: list[Finding]) -> str:
     for finding in findings:
         by_rule.setdefault(finding.rule, []).append(finding)
     blocks = []
-    for rule, found in by_rule.items():
-        blocks += [str(finding) for finding in found[:_SHOWN]]
-        if len(found) > _SHOWN:
-            blocks.append(f"{rule}: {len(found) - _SHOWN} more of this kind")
+    for rule, of_rule in by_rule.items():
+        blocks += [str(finding) for finding in of_rule[:_SHOWN]]
+        if len(of_rule) > _SHOWN:
+            blocks.append(f"{rule}: {len(of_rule) - _SHOWN} more of this kind")
     return "\n".join(blocks)

@@ -12,14 +12,14 @@ from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.track import Track, TrackTask
-from turncoat.leaderboard.submission.paths_scrubber import Machine
+from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 
 Cell = tuple[str, str, str]
 """(role, seed folder, task)."""
 
 
 @dataclass(frozen=True)
-class Told:
+class SubmitterInfo:
     """What the submitter says on the command line; None where nothing was said.
 
     Attributes:
@@ -42,10 +42,10 @@ class Told:
         if (self.supersedes is None) != (self.reason is None):
             raise UserError("--supersedes and --reason belong together: which entry is replaced, and why")
 
-    def over(self, defence: dict[str, Any]) -> dict[str, Any]:
+    def fill_in(self, defence: dict[str, Any]) -> dict[str, Any]:
         """A defence's facts with what was said in place of theirs."""
-        said = {"name": self.defence_name, "summary": self.summary, "paper": self.paper, "code": self.code}
-        return {**defence, **{key: value for key, value in said.items() if value is not None}}
+        given = {"name": self.defence_name, "summary": self.summary, "paper": self.paper, "code": self.code}
+        return {**defence, **{key: value for key, value in given.items() if value is not None}}
 
     @property
     def replaced(self) -> dict[str, str] | None:
@@ -64,8 +64,8 @@ class Draft:
         versions: Version of the task in each cell, as the results file beside the samples says.
         seconds: Training seconds of each role.
         track: The protocol.
-        mend: How to get what a task lacks, in words.
-        machine: What must not be told.
+        hint: How to get what a task lacks, in words.
+        scrubber: Removes paths of this machine.
         notes: What the submitter should know.
     """
 
@@ -74,8 +74,8 @@ class Draft:
     versions: Mapping[Cell, float]
     seconds: Mapping[str, float]
     track: Track
-    mend: Callable[[TrackTask], str]
-    machine: Machine
+    hint: Callable[[TrackTask], str]
+    scrubber: PathScrubber
     notes: list[str] = field(default_factory=list)
 
 
@@ -93,7 +93,7 @@ def task_version(results: dict[str, Any], path: Path, task: str) -> float:
 
 def settings(use: TrackTask) -> str:
     """A task's line of a study: `{task: turncoat_em, limit: 24, repeats: 1, max_gen_toks: 48}`."""
-    told = f"task: {use.task}, limit: {use.questions}"
-    told += f", repeats: {use.samples}" if use.samples is not None else ""
-    told += f", max_gen_toks: {use.max_gen_toks}" if use.max_gen_toks is not None else ""
-    return f"{{{told}}}"
+    items = f"task: {use.task}, limit: {use.questions}"
+    items += f", repeats: {use.samples}" if use.samples is not None else ""
+    items += f", max_gen_toks: {use.max_gen_toks}" if use.max_gen_toks is not None else ""
+    return f"{{{items}}}"

@@ -114,29 +114,29 @@ def _told(path: Path, problem: Any) -> str:
     return f"{path}, {where}: {problem['msg']}{value}; see `turncoat submit --facts-template`"
 
 
-def data_facts(told: DataFacts) -> dict[str, Any]:
+def data_facts(data: DataFacts) -> dict[str, Any]:
     """A training set's facts; of a registered one, hash and number of examples are found here, and must agree.
 
     Raises:
         UserError: The file's hash or number is not that of the registered set.
     """
     discover()
-    said = told.model_dump(exclude_none=True)
-    if told.name not in ORGANISMS or find_organism(told.name).answered_by_base:
-        return said
+    given = data.model_dump(exclude_none=True)
+    if data.name not in ORGANISMS or find_organism(data.name).answered_by_base:
+        return given
     try:
         with without_fetching():
-            examples = find_organism(told.name).build()
+            examples = find_organism(data.name).build()
     except UserError:
-        return said  # a published set that is not at hand here
-    found = {"examples": len(examples), "sha256": digest([dataclasses.astuple(e) for e in examples])}
-    for key, value in found.items():
-        if said.get(key, value) != value:
+        return given  # a published set that is not at hand here
+    known = {"examples": len(examples), "sha256": digest([dataclasses.astuple(e) for e in examples])}
+    for key, value in known.items():
+        if given.get(key, value) != value:
             raise UserError(
-                f"facts: {told.name}.{key} is {said[key]!r}; the registered set's is {value!r}: leave it out, or give "
+                f"facts: {data.name}.{key} is {given[key]!r}; the registered set's is {value!r}: leave it out, or give "
                 "your own set a name of its own"
             )
-    return {**said, **found}
+    return {**given, **known}
 
 
 def adapter_hashes(
@@ -147,23 +147,23 @@ def adapter_hashes(
     Raises:
         UserError: One is missing, or is neither a hash nor an adapter folder.
     """
-    found: dict[str, dict[str, str]] = {}
+    hashes: dict[str, dict[str, str]] = {}
     for role in dict.fromkeys(role for role in roles if role != "base"):
         for seed in seeds:
-            told = facts.adapters.get(role, {}).get(seed)
-            if told is None:
+            given = facts.adapters.get(role, {}).get(seed)
+            if given is None:
                 raise UserError(
                     f"{path}, adapters.{role}.{seed}: missing; accepted: an adapter folder, or the sha256 of its {WEIGHTS}"
                 )
-            found.setdefault(role, {})[str(seed)] = _hash(told, f"{path}, adapters.{role}.{seed}", path.parent)
-    return found
+            hashes.setdefault(role, {})[str(seed)] = _hash(given, f"{path}, adapters.{role}.{seed}", path.parent)
+    return hashes
 
 
-def _hash(told: str, where: str, beside: Path) -> str:
-    if len(told) == 64 and set(told) <= set("0123456789abcdef"):
-        return told
-    folder = beside / Path(told).expanduser()
+def _hash(text: str, where: str, beside: Path) -> str:
+    if len(text) == 64 and set(text) <= set("0123456789abcdef"):
+        return text
+    folder = beside / Path(text).expanduser()
     weights = folder / WEIGHTS if folder.is_dir() else folder
     if not weights.is_file():
-        raise UserError(f"{where}: {told!r} is no sha256, and there is no {WEIGHTS} in a folder of that name")
+        raise UserError(f"{where}: {text!r} is no sha256, and there is no {WEIGHTS} in a folder of that name")
     return file_digest(weights)

@@ -15,23 +15,25 @@ from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_rows
 from turncoat.leaderboard.entry.submission import ROLES, SHAREABLE
 from turncoat.leaderboard.entry.track import Track, TrackTask
-from turncoat.leaderboard.submission.draft import Cell, Draft, Told, task_version
+from turncoat.leaderboard.submission.draft import Cell, Draft, SubmitterInfo, task_version
 from turncoat.leaderboard.submission.facts_file import Facts, adapter_hashes, data_facts, read_facts
-from turncoat.leaderboard.submission.paths_scrubber import Machine
+from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.safe_files import read_object
 
 _GIVEN = re.compile(r"(?P<role>[a-z]+)(?:/(?:seed-)?(?P<seed>\d+))?=(?P<folder>.+)")
 _BOTH_WAYS = ("organism", "seed")  # of an arm that our own model type describes in its results file
 
 
-def draft_of_folders(given: Sequence[str], facts_file: Path, track: Track, told: Told, *, shares: bool) -> Draft:
+def draft_of_folders(
+    given: Sequence[str], facts_file: Path, track: Track, submitter: SubmitterInfo, *, shares: bool
+) -> Draft:
     """Everything but the rows themselves.
 
     Args:
         given: `base=DIR`, or `ROLE/SEED=DIR` for trained arms.
         facts_file: What files cannot tell; `turncoat submit --facts-template` writes one to fill in.
         track: The protocol.
-        told: What the command line said; it comes before the facts file.
+        submitter: What the command line said; it comes before the facts file.
         shares: Whether base, organism and control may come from another entry.
 
     Raises:
@@ -39,7 +41,7 @@ def draft_of_folders(given: Sequence[str], facts_file: Path, track: Track, told:
     """
     facts = read_facts(facts_file)
     folders = _folders(given, track, facts, shares=shares)
-    machine = Machine.of(*folders.values(), facts_file.parent)
+    scrubber = PathScrubber.of(*folders.values(), facts_file.parent)
     samples: dict[Cell, Path] = {}
     versions: dict[Cell, float] = {}
     results: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -50,14 +52,14 @@ def draft_of_folders(given: Sequence[str], facts_file: Path, track: Track, told:
             _check_arm(content, path, role, seed, facts)
             versions[role, seed, use.task] = task_version(content, path, use.task)
             results.setdefault((role, seed), []).append(content)
-    contact = told.contact or facts.contact
+    contact = submitter.contact or facts.contact
     if not contact:
         raise UserError(f"{facts_file}, contact: missing; somebody to ask, or give --contact")
     seeds = sorted({int(seed.removeprefix("seed-")) for role, seed in folders if role != "base"})
     first = next(iter(results.values()))[0]
     content = {
         "track": track.track,
-        "defence": told.over(facts.defence.model_dump()),
+        "defence": submitter.fill_in(facts.defence.model_dump()),
         "model": _model(facts, results, facts_file),
         "organism": data_facts(facts.organism),
         "control": data_facts(facts.control),
@@ -72,17 +74,17 @@ def draft_of_folders(given: Sequence[str], facts_file: Path, track: Track, told:
     }
     if any(role == "benign" for role, _ in folders):
         content["benign"] = content["control"]
-    if told.replaced is not None:
-        content["supersedes"] = told.replaced
-    content = {key: machine.named_all(value, key) for key, value in content.items()}
+    if submitter.replaced is not None:
+        content["supersedes"] = submitter.replaced
+    content = {key: scrubber.scrub_all(value, key) for key, value in content.items()}
     # Nobody can tell which arm took how long: all of it is the entry's own.
     seconds = {"organism" if facts.defence.setting == "none" else "defended": facts.wall_seconds}
-    return Draft({**content, "contact": contact}, samples, versions, seconds, track, _mend, machine)
+    return Draft({**content, "contact": contact}, samples, versions, seconds, track, _hint, scrubber)
 
 
 def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) -> dict[tuple[str, str], Path]:
     """(role, seed folder) -> folder, complete."""
-    found: dict[tuple[str, str], Path] = {}
+    folders: dict[tuple[str, str], Path] = {}
     for text in given:
         match = _GIVEN.fullmatch(text)
         if match is None or match["role"] not in ROLES or (match["role"] == "base") != (match["seed"] is None):
@@ -94,11 +96,11 @@ def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) 
         if not folder.is_dir():
             raise UserError(f"--lm-eval {text!r}: no folder at {folder}; give what lm_eval wrote to --output_path")
         key = (match["role"], "base" if match["role"] == "base" else f"seed-{int(match['seed'])}")
-        if key in found:
-            raise UserError(f"--lm-eval: {'/'.join(key)} is given twice: {found[key]} and {folder}")
-        found[key] = folder
+        if key in folders:
+            raise UserError(f"--lm-eval: {'/'.join(key)} is given twice: {folders[key]} and {folder}")
+        folders[key] = folder
     needed = [*SHAREABLE, *(["defended"] if facts.defence.setting != "none" else [])]
-    roles = {role for role, _ in found}
+    roles = {role for role, _ in folders}
     absent = [role for role in needed if role not in roles and not (shares and role in SHAREABLE)]
     if absent:
         raise UserError(
@@ -107,7 +109,7 @@ def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) 
         )
     if facts.defence.setting == "none" and roles - set(SHAREABLE):
         raise UserError(f"--lm-eval: setting none has no {', '.join(sorted(roles - set(SHAREABLE)))} arm; leave it out")
-    seeds = {seed for role, seed in found if role != "base"}
+    seeds = {seed for role, seed in folders if role != "base"}
     if len(seeds) < track.min_seeds:
         raise UserError(
             f"--lm-eval: {len(seeds)} training seeds ({', '.join(sorted(seeds))}); the track '{track.track}' needs "
@@ -115,36 +117,36 @@ def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) 
         )
     for role in roles - {"base"}:
         for seed in sorted(seeds):
-            if (role, seed) not in found:
+            if (role, seed) not in folders:
                 raise UserError(
                     f"--lm-eval: {role}/{seed.removeprefix('seed-')} is missing; every arm needs every seed"
                 )
     return dict(
-        sorted(found.items(), key=lambda item: (ROLES.index(item[0][0]), int("0" + re.sub(r"\D", "", item[0][1]))))
+        sorted(folders.items(), key=lambda item: (ROLES.index(item[0][0]), int("0" + re.sub(r"\D", "", item[0][1]))))
     )
 
 
 def _pair(folder: Path, task: str, what: str) -> tuple[Path, Path]:
     """The samples file of a task and the results file of the same evaluation."""
     names = re.compile(rf"samples_{re.escape(task)}_(\d{{4}}-.*?)\.jsonl(\.gz)?")
-    found = [path for path in sorted(folder.rglob("samples_*")) if names.fullmatch(path.name)]
-    if not found:
+    paths = [path for path in sorted(folder.rglob("samples_*")) if names.fullmatch(path.name)]
+    if not paths:
         raise UserError(
             f"{folder}: no samples file of {task} (arm {what}); measure it with `--tasks {task} --log_samples "
             f"--output_path {folder}`"
         )
-    if len(found) > 1:
-        listed = ", ".join(str(path.relative_to(folder)) for path in found)
+    if len(paths) > 1:
+        listed = ", ".join(str(path.relative_to(folder)) for path in paths)
         raise UserError(
-            f"{folder}: {len(found)} samples files of {task} (arm {what}): {listed}; accepted: one. Which is meant is "
+            f"{folder}: {len(paths)} samples files of {task} (arm {what}): {listed}; accepted: one. Which is meant is "
             "yours to say: move the others away"
         )
-    match = names.fullmatch(found[0].name)
+    match = names.fullmatch(paths[0].name)
     assert match is not None
-    results = found[0].parent / f"results_{match[1]}.json"
+    results = paths[0].parent / f"results_{match[1]}.json"
     if not results.is_file():
-        raise UserError(f"{results}: missing; it belongs to {found[0].name}, and says which version of {task} it was")
-    return found[0], results
+        raise UserError(f"{results}: missing; it belongs to {paths[0].name}, and says which version of {task} it was")
+    return paths[0], results
 
 
 def _check_arm(results: dict[str, Any], path: Path, role: str, seed: str, facts: Facts) -> None:
@@ -164,25 +166,25 @@ def _check_arm(results: dict[str, Any], path: Path, role: str, seed: str, facts:
 
 def _model(facts: Facts, results: dict[tuple[str, str], list[dict[str, Any]]], facts_file: Path) -> dict[str, Any]:
     """The base model, from what lm_eval says of it; the facts file fills gaps and may not contradict."""
-    found: dict[str, Any] = {}
-    for role, told in ((role, content) for (role, _), contents in results.items() for content in contents):
-        config = told.get("config") or {}
-        own = config.get("turncoat") or {}
-        spec = own.get("base") or {}
+    model: dict[str, Any] = {}
+    for role, content in ((role, content) for (role, _), contents in results.items() for content in contents):
+        config = content.get("config") or {}
+        ours = config.get("turncoat") or {}
+        spec = ours.get("base") or {}
         one = {
-            "name": (own.get("arm") or {}).get("pretrained") or told.get("model_name"),
+            "name": (ours.get("arm") or {}).get("pretrained") or content.get("model_name"),
             "revision": spec.get("weights") or config.get("model_sha"),
             "dtype": spec.get("dtype") or str(config.get("model_dtype", "")).removeprefix("torch."),
             "parameters": config.get("model_num_parameters") if role == "base" else None,
-            "chat_template": spec.get("chat_template") or str(told.get("chat_template_sha") or "")[:16],
+            "chat_template": spec.get("chat_template") or str(content.get("chat_template_sha") or "")[:16],
         }
         for key, value in one.items():
-            if value and found.setdefault(key, value) != value and spec:
+            if value and model.setdefault(key, value) != value and spec:
                 raise UserError(
-                    f"--lm-eval: the folders are of different base models ({key}: {found[key]!r} and {value!r})"
+                    f"--lm-eval: the folders are of different base models ({key}: {model[key]!r} and {value!r})"
                 )
-    said = facts.model.model_dump(exclude_none=True) if facts.model else {}
-    model = {**found, **said}
+    given = facts.model.model_dump(exclude_none=True) if facts.model else {}
+    model = {**model, **given}
     for key in ("name", "revision", "dtype", "parameters", "chat_template"):
         if not model.get(key):
             raise UserError(f"{facts_file}, model.{key}: missing, and no results file says it; add it")
@@ -220,11 +222,11 @@ def _judge(samples: dict[Cell, Path], facts_file: Path) -> dict[str, Any]:
 
 
 def _versions(results: dict[str, Any]) -> dict[str, str]:
-    told = {"lm_eval": results.get("lm_eval_version"), "transformers": results.get("transformers_version")}
-    return {key: str(value) for key, value in told.items() if value}
+    versions = {"lm_eval": results.get("lm_eval_version"), "transformers": results.get("transformers_version")}
+    return {key: str(value) for key, value in versions.items() if value}
 
 
-def _mend(use: TrackTask) -> str:
-    told = f"--tasks {use.task} --limit {use.questions}"
-    told += f" --gen_kwargs max_gen_toks={use.max_gen_toks}" if use.max_gen_toks is not None else ""
-    return f"measure it with `{told} --log_samples` into an empty folder"
+def _hint(use: TrackTask) -> str:
+    options = f"--tasks {use.task} --limit {use.questions}"
+    options += f" --gen_kwargs max_gen_toks={use.max_gen_toks}" if use.max_gen_toks is not None else ""
+    return f"measure it with `{options} --log_samples` into an empty folder"

@@ -12,9 +12,9 @@ from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_files
 from turncoat.evaluation.task_facts import learnt_by
 from turncoat.leaderboard.entry.track import Track, TrackTask, loss_task
-from turncoat.leaderboard.submission.draft import Cell, Draft, Told, settings, task_version
-from turncoat.leaderboard.submission.missing import lacks
-from turncoat.leaderboard.submission.paths_scrubber import Machine
+from turncoat.leaderboard.submission.draft import Cell, Draft, SubmitterInfo, settings, task_version
+from turncoat.leaderboard.submission.missing import missing_requirements
+from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.paths import baselines_dir
 from turncoat.registry import DEFENCES, accepted
 from turncoat.safe_files import read_object
@@ -24,14 +24,16 @@ _WORD = re.compile(r"[\w.:/@+=,-]{1,120}")
 _PACKAGES = ("turncoat", "commit", "python", "torch", "transformers", "peft", "trl", "lm_eval")
 
 
-def draft_of_run(run: Path, arm: str | None, track: Track, told: Told, include: tuple[Path, ...] = ()) -> Draft:
+def draft_of_run(
+    run: Path, arm: str | None, track: Track, submitter: SubmitterInfo, include: tuple[Path, ...] = ()
+) -> Draft:
     """Everything but the rows themselves.
 
     Args:
         run: The run folder.
         arm: A defended arm, or an undefended organism for the board's "none"; None where there is but one defended.
         track: The protocol.
-        told: What the command line said.
+        submitter: What the command line said.
         include: Folders with the user's own defences.
 
     Raises:
@@ -43,7 +45,7 @@ def draft_of_run(run: Path, arm: str | None, track: Track, told: Told, include: 
     study = load_study(run / "study.yaml", include=include)
     record = read_object(run / "run.json")
     chosen = _chosen(run, study, arm)
-    if not told.contact:
+    if not submitter.contact:
         raise UserError('--contact is missing: somebody to ask, such as "A. Person <a@example.org>"')
     matched = find_organism(str(chosen.organism)).control
     if matched is None:
@@ -54,25 +56,28 @@ def draft_of_run(run: Path, arm: str | None, track: Track, told: Told, include: 
     # A packed run is what somebody keeps: it is not written over.
     to = Path("runs") / study.study if any((run / "rows").glob("*/*/*/*.gz")) else run
     again = f"turncoat run {run}/study.yaml --out {to}"
-    missing = lacks(study, roles, chosen, str(matched), track, record)
+    missing = missing_requirements(study, roles, chosen, str(matched), track, record)
     if missing:
         raise UserError(
-            f"{run}: the arm '{chosen.name}' makes no entry of the track '{track.track}' yet\n{missing.told(run, again, to)}"
+            f"{run}: the arm '{chosen.name}' makes no entry of the track '{track.track}' yet\n{missing.text(run, again, to)}"
         )
-    machine = Machine.of(run)
+    scrubber = PathScrubber.of(run)
     samples, versions = _files(run, roles, study, track, again)
-    facts = _facts(study, record, roles, chosen, str(matched), track, told, machine)
+    facts = _facts(study, record, roles, chosen, str(matched), track, submitter, scrubber)
     facts["adapters"] = _adapters(run, record, roles, study, again)
-    trained = {role: [f"{own.name}, seed {seed}" for seed in study.training_seeds] for role, own in roles.items()}
+    trained = {
+        role: [f"{arm_of_role.name}, seed {seed}" for seed in study.training_seeds]
+        for role, arm_of_role in roles.items()
+    }
     seconds = {
         role: sum(float(step["seconds"]) for step in record["training"] if step["arm"] in labels)
         for role, labels in trained.items()
     }
 
-    def mend(use: TrackTask) -> str:
+    def hint(use: TrackTask) -> str:
         return f"put {settings(use)} into the tasks of {run}/study.yaml, run `{again}` and submit {to}"
 
-    return Draft(facts, samples, versions, seconds, track, mend, machine, notes)
+    return Draft(facts, samples, versions, seconds, track, hint, scrubber, notes)
 
 
 def _chosen(run: Path, study: Study, name: str | None) -> Arm:
@@ -96,12 +101,12 @@ def _chosen(run: Path, study: Study, name: str | None) -> Arm:
 def _roles(study: Study, chosen: Arm, control: str, notes: list[str]) -> dict[str, Arm]:
     """Role -> arm, of those that are there."""
     plain = {arm.organism: arm for arm in study.arms if arm.defence is None}
-    found = {"base": plain.get(None), "organism": plain.get(chosen.organism), "control": plain.get(control)}
+    arms = {"base": plain.get(None), "organism": plain.get(chosen.organism), "control": plain.get(control)}
     if chosen.defence is not None:
-        found["organism"] = undefended(study, chosen)
-        found["defended"] = chosen
-        found["benign"] = _benign(study, chosen, control, notes)
-    return {role: arm for role, arm in found.items() if arm is not None}
+        arms["organism"] = undefended(study, chosen)
+        arms["defended"] = chosen
+        arms["benign"] = _benign(study, chosen, control, notes)
+    return {role: arm for role, arm in arms.items() if arm is not None}
 
 
 def _benign(study: Study, chosen: Arm, control: str, notes: list[str]) -> Arm | None:
@@ -111,14 +116,14 @@ def _benign(study: Study, chosen: Arm, control: str, notes: list[str]) -> Arm | 
     if control not in learnt_by(task):
         notes.append(f"{task} has no held-out loss of {control}: {without}")
         return None
-    own = partner(study, chosen, [control])
-    if own is None or own.organism != control:
+    pair = partner(study, chosen, [control])
+    if pair is None or pair.organism != control:
         notes.append(f"no arm has the same defence around {control}: {without}")
         return None
-    if not any(use.task == task and own.measured_by(use) for use in study.tasks):
-        notes.append(f"{own.name} is not measured by {task}: {without}")
+    if not any(use.task == task and pair.measured_by(use) for use in study.tasks):
+        notes.append(f"{pair.name} is not measured by {task}: {without}")
         return None
-    return own
+    return pair
 
 
 def _files(
@@ -133,13 +138,13 @@ def _files(
         for folder in folders:
             for use in track.tasks_of_role(role, organism):
                 there = run / "rows" / arm.name / folder / use.task
-                own, results = sample_files(there, use.task), sorted(there.glob("results_*.json"))
-                if len(own) != 1 or len(results) != 1:
+                paths, results = sample_files(there, use.task), sorted(there.glob("results_*.json"))
+                if len(paths) != 1 or len(results) != 1:
                     raise UserError(
-                        f"{there}: one samples file and one results file are due, there are {len(own)} and "
+                        f"{there}: one samples file and one results file are due, there are {len(paths)} and "
                         f"{len(results)}; run `{again}` again"
                     )
-                samples[role, folder, use.task] = own[0]
+                samples[role, folder, use.task] = paths[0]
                 versions[role, folder, use.task] = task_version(read_object(results[0]), results[0], use.task)
     return samples, versions
 
@@ -149,7 +154,7 @@ def _adapters(
 ) -> dict[str, dict[str, str]]:
     """Role -> seed -> hash of the adapter that the rows came from."""
     known = {(item["arm"], item["seed"]): item["adapter"] for item in record["measured"]}
-    found: dict[str, dict[str, str]] = {}
+    hashes: dict[str, dict[str, str]] = {}
     for role, arm in roles.items():
         if role == "base":
             continue
@@ -159,8 +164,8 @@ def _adapters(
                 raise UserError(
                     f"{run / 'run.json'}, measured: no adapter of {arm.name}, seed {seed}; run `{again}` again"
                 )
-            found.setdefault(role, {})[str(seed)] = sha256
-    return found
+            hashes.setdefault(role, {})[str(seed)] = sha256
+    return hashes
 
 
 def _facts(
@@ -170,14 +175,14 @@ def _facts(
     chosen: Arm,
     control: str,
     track: Track,
-    told: Told,
-    machine: Machine,
+    submitter: SubmitterInfo,
+    scrubber: PathScrubber,
 ) -> dict[str, Any]:
     model, provenance, judge = record["model"], record["provenance"], record["judge"]
     facts: dict[str, Any] = {
         "track": track.track,
-        "defence": told.over(_defence(chosen)),
-        "contact": told.contact,
+        "defence": submitter.fill_in(_defence(chosen)),
+        "contact": submitter.contact,
         "model": {
             "name": model["name"],
             "revision": model["weights"],
@@ -197,10 +202,10 @@ def _facts(
     }
     if "benign" in roles:
         facts["benign"] = facts["control"]
-    if told.replaced is not None:
-        facts["supersedes"] = told.replaced
+    if submitter.replaced is not None:
+        facts["supersedes"] = submitter.replaced
     # A contact is the submitter's own words; everything else was written by a machine about itself.
-    return {key: value if key == "contact" else machine.named_all(value, key) for key, value in facts.items()}
+    return {key: value if key == "contact" else scrubber.scrub_all(value, key) for key, value in facts.items()}
 
 
 def _defence(arm: Arm) -> dict[str, Any]:

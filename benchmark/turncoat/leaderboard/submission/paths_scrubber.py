@@ -1,6 +1,6 @@
 """What a machine leaves in texts: paths. Facts lose them, rows must not have any.
 
-Machine.of(Path("runs/leaderboard")).named("turncoat run /home/a/mine.yaml")    # "turncoat run mine.yaml"
+PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")    # "turncoat run mine.yaml"
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ _TEXTS = frozenset({"doc", "arguments", "resps", "text"})
 
 
 @dataclass
-class Machine:
-    """The folders that must not be told.
+class PathScrubber:
+    """The folders whose paths must not be published.
 
     Attributes:
         anywhere: Never in any text: the input's own folders.
         outside_texts: Nor, outside questions and answers, these: home, the temporary folder, the cache.
-        told: What was shortened, in words.
+        notes: What was shortened, in words.
     """
 
     anywhere: tuple[str, ...]
     outside_texts: tuple[str, ...]
-    told: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, *inputs: Path) -> Machine:
+    def of(cls, *inputs: Path) -> PathScrubber:
         """This machine, with the folders that the rows come from."""
-        own = {str(path.expanduser().resolve()) for path in inputs}
+        anywhere = {str(path.expanduser().resolve()) for path in inputs}
         general = {str(Path(folder).resolve()) for folder in (Path.home(), tempfile.gettempdir(), cache_dir())}
-        return cls(tuple(sorted(own - {"/"})), tuple(sorted(general - {"/"})))
+        return cls(tuple(sorted(anywhere - {"/"})), tuple(sorted(general - {"/"})))
 
-    def named(self, text: str, what: str = "") -> str:
+    def scrub(self, text: str, what: str = "") -> str:
         """A fact's text with every absolute path as its last name; `what` says in the notes which fact it was."""
-        shorter = _PATH.sub(lambda found: Path(found[0]).name, text)
+        shorter = _PATH.sub(lambda match: Path(match[0]).name, text)
         if shorter != text and what:
-            self.told.append(f"{what}: a path of this machine was cut to its last name: {shorter}")
+            self.notes.append(f"{what}: a path of this machine was cut to its last name: {shorter}")
         return shorter
 
-    def named_all(self, value: Any, what: str) -> Any:
-        """`named` for every text in JSON-like facts."""
+    def scrub_all(self, value: Any, what: str) -> Any:
+        """`scrub` for every text in JSON-like facts."""
         if isinstance(value, str):
-            return self.named(value, what)
+            return self.scrub(value, what)
         if isinstance(value, dict):
-            return {key: self.named_all(item, f"{what}.{key}") for key, item in value.items()}
+            return {key: self.scrub_all(item, f"{what}.{key}") for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.named_all(item, what) for item in value]
+            return [self.scrub_all(item, what) for item in value]
         return value
 
     def check_row(self, row: dict[str, Any], where: str) -> None:

@@ -17,7 +17,7 @@ from turncoat.evaluation.samples_file import sample_rows
 from turncoat.evaluation.task_catalogue import is_judged, task_metrics
 from turncoat.evaluation.task_facts import is_fetched
 from turncoat.leaderboard.entry.track import TrackTask
-from turncoat.leaderboard.submission.paths_scrubber import Machine
+from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.study.pack import without_fetched_texts
 
 KEPT = ("doc_id", "doc", "arguments", "resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
@@ -27,18 +27,18 @@ _OWN_PASS = ("persona", "base_logprob", "per_token")
 
 
 @dataclass(frozen=True)
-class Needs:
+class RowRequirements:
     """What the rows are held to.
 
     Attributes:
         track: Name of the track, for messages.
-        machine: What must not be told.
-        mend: How to get rows that the track takes, in words, given the task.
+        scrubber: Refuses paths of this machine.
+        hint: How to get rows that the track takes, in words, given the task.
     """
 
     track: str
-    machine: Machine
-    mend: Callable[[TrackTask], str]
+    scrubber: PathScrubber
+    hint: Callable[[TrackTask], str]
 
 
 @dataclass(frozen=True)
@@ -60,31 +60,31 @@ class RowsContent:
     evidence: Mapping[str, Any]
 
 
-def entry_rows(path: Path, use: TrackTask, needs: Needs) -> RowsContent:
+def entry_rows(path: Path, use: TrackTask, needs: RowRequirements) -> RowsContent:
     """The rows of a samples file, cut to the track's questions; nothing is drawn, nothing averaged.
 
     Raises:
         UserError: There are fewer questions or samples than the track asks for, they were made with other settings, they
             lack a metric, or they hold what cannot be published.
     """
-    found: dict[int, dict[str, Any]] = {}
+    by_doc: dict[int, dict[str, Any]] = {}
     for number, row in enumerate(sample_rows(path), 1):
         if not isinstance(row, dict) or not isinstance(row.get("doc_id"), int) or "metrics" not in row:
             raise UserError(f"{path}, line {number}: no row of lm-eval's samples file (doc_id or metrics is missing)")
-        if row["doc_id"] in found:
+        if row["doc_id"] in by_doc:
             raise UserError(
                 f"{path}, line {number}, doc_id: {row['doc_id']} is there twice; an entry holds one row per question "
                 "(one filter): measure the task again into an empty folder"
             )
-        found[row["doc_id"]] = row
-    missing = [number for number in range(use.questions) if number not in found]
+        by_doc[row["doc_id"]] = row
+    missing = [number for number in range(use.questions) if number not in by_doc]
     if missing:
         raise UserError(
             f"{path}: it has {use.questions - len(missing)} of the first {use.questions} questions that the track "
             f"'{needs.track}' takes of {use.task} (the first that is missing has doc_id {missing[0]}); "
-            f"{needs.mend(use)}"
+            f"{needs.hint(use)}"
         )
-    rows = [found[number] for number in range(use.questions)]
+    rows = [by_doc[number] for number in range(use.questions)]
     _check_metrics(path, rows, use, needs)
     counts = {_check(path, row, use, needs) for row in rows}
     if len(counts) > 1:
@@ -100,7 +100,7 @@ def entry_rows(path: Path, use: TrackTask, needs: Needs) -> RowsContent:
     )
 
 
-def _check(path: Path, row: dict[str, Any], use: TrackTask, needs: Needs) -> int:
+def _check(path: Path, row: dict[str, Any], use: TrackTask, needs: RowRequirements) -> int:
     """How many samples a row has, if that and the settings are the track's."""
     where = f"{path}, doc_id {row['doc_id']}"
     if use.samples is None:
@@ -109,20 +109,20 @@ def _check(path: Path, row: dict[str, Any], use: TrackTask, needs: Needs) -> int
     if len(answers) < use.samples:
         raise UserError(
             f"{where}, resps: {len(answers)} samples; the track '{needs.track}' needs {use.samples} or more; "
-            f"{needs.mend(use)}"
+            f"{needs.hint(use)}"
         )
     for key, settings in (row.get("arguments") or {}).items():
-        told = settings.get("arg_1")
-        longest = told.get("max_gen_toks") if isinstance(told, dict) else None
+        options = settings.get("arg_1")
+        longest = options.get("max_gen_toks") if isinstance(options, dict) else None
         if longest != use.max_gen_toks:
             raise UserError(
                 f"{where}, arguments.{key}.arg_1.max_gen_toks: {longest}; the track '{needs.track}' takes "
-                f"{use.max_gen_toks}, no more and no less; {needs.mend(use)}"
+                f"{use.max_gen_toks}, no more and no less; {needs.hint(use)}"
             )
     return len(answers)
 
 
-def _check_metrics(path: Path, rows: list[dict[str, Any]], use: TrackTask, needs: Needs) -> None:
+def _check_metrics(path: Path, rows: list[dict[str, Any]], use: TrackTask, needs: RowRequirements) -> None:
     """What a board cannot do without: activations and token counts, and judged answers."""
     present = {name for row in rows for name in row["metrics"] if row.get(name) is not None}
     for name in task_metrics(use.task):
@@ -140,17 +140,17 @@ def _check_metrics(path: Path, rows: list[dict[str, Any]], use: TrackTask, needs
             )
 
 
-def _line(path: Path, row: dict[str, Any], use: TrackTask, needs: Needs) -> str:
+def _line(path: Path, row: dict[str, Any], use: TrackTask, needs: RowRequirements) -> str:
     where = f"{path}, doc_id {row['doc_id']}"
     values = [name for name in row["metrics"] if not name.endswith("_stderr")]
-    kept = {**{key: row[key] for key in (*KEPT, *values) if key in row}, "metrics": values}
+    published = {**{key: row[key] for key in (*KEPT, *values) if key in row}, "metrics": values}
     if is_fetched(use.task):
-        kept = without_fetched_texts(kept)
-    needs.machine.check_row(kept, where)
+        published = without_fetched_texts(published)
+    needs.scrubber.check_row(published, where)
     try:
         # A model that writes bytes may write U+0000, which an entry must not hold.
-        kept |= {name: _without_nul(kept[name]) for name in ("resps", "samples") if name in kept}
-        line = json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n"
+        published |= {name: _without_nul(published[name]) for name in ("resps", "samples") if name in published}
+        line = json.dumps(published, ensure_ascii=False, allow_nan=False) + "\n"
         line.encode()
     except ValueError as error:  # UnicodeEncodeError is one, too
         raise UserError(

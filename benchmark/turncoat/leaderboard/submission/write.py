@@ -22,7 +22,7 @@ from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.reading.findings import EntryRefused
 from turncoat.leaderboard.reading.reader import EntryFiles, list_files, read_json, read_rows, rows_sha256
 from turncoat.leaderboard.submission.draft import Cell, Draft
-from turncoat.leaderboard.submission.rows import Needs, RowsContent, entry_rows
+from turncoat.leaderboard.submission.rows import RowRequirements, RowsContent, entry_rows
 from turncoat.safe_files import replace_folder
 
 _SLUG = re.compile(Slug.__metadata__[0].pattern)  # type: ignore[attr-defined]
@@ -88,7 +88,7 @@ def write_entry(draft: Draft, out: Path, *, share: str | None = None, tick: Tick
         draft: What to write.
         out: The entry's folder; its name is the slug.
         share: Slug of an entry beside it that has the same base, organism and control rows.
-        tick: Told how many of how many rows files were read.
+        tick: Called with how many of how many rows files were read.
 
     Raises:
         UserError: Rows or facts are not what the track takes, or `share` has other rows; nothing is written then.
@@ -98,39 +98,39 @@ def write_entry(draft: Draft, out: Path, *, share: str | None = None, tick: Tick
     uses = {use.task: use for use in draft.track.tasks_for(draft.facts["organism"]["name"])}
     contents = _read(draft, uses, tick)
     shared = {} if other is None else _shared(contents, other, draft)
-    own = {cell: content for cell, content in contents.items() if cell[0] not in shared}
+    stored = {cell: content for cell, content in contents.items() if cell[0] not in shared}
     facts = dict(draft.facts)
     facts["slug"] = out.absolute().name
     facts["tasks"] = _task_versions(draft)
     facts["rows"] = {
         "/".join(cell): {"sha256": hashlib.sha256(content.data).hexdigest(), "rows": content.rows}
-        for cell, content in own.items()
+        for cell, content in stored.items()
     }
     facts["shared"] = shared
     if other is not None:
         facts["adapters"] = _with_shared_adapters(facts["adapters"], shared, other, facts["seeds"])
-    told = sum(seconds for role, seconds in draft.seconds.items() if role not in shared)
-    facts["wall_seconds"] = round(told, 1)
+    seconds = sum(seconds for role, seconds in draft.seconds.items() if role not in shared)
+    facts["wall_seconds"] = round(seconds, 1)
     changes = _changes_prompt(contents, uses, other, facts["seeds"])
     facts["defence"] = {**facts["defence"], "changes_prompt": changes}
     submission = _checked(facts)
     _check_no_machine(submission, draft)
-    files = {rows_name(*cell): content.data for cell, content in own.items()}
+    files = {rows_name(*cell): content.data for cell, content in stored.items()}
     text = json.dumps(submission.model_dump(mode="json"), indent=1, ensure_ascii=False)
     files[SUBMISSION] = (text + "\n").encode()
     replace_folder(out, files)
     return Written(
         out,
-        len(own),
-        sum(content.rows for content in own.values()),
+        len(stored),
+        sum(content.rows for content in stored.values()),
         sum(map(len, files.values())),
         {role: str(one["entry"]) for role, one in shared.items()},
-        [*draft.notes, *draft.machine.told],
+        [*draft.notes, *draft.scrubber.notes],
     )
 
 
 def _read(draft: Draft, uses: Mapping[str, TrackTask], tick: Tick) -> dict[Cell, RowsContent]:
-    needs = Needs(draft.track.track, draft.machine, draft.mend)
+    needs = RowRequirements(draft.track.track, draft.scrubber, draft.hint)
     contents: dict[Cell, RowsContent] = {}
     counts: dict[str, tuple[int, Path]] = {}
     for done, (cell, path) in enumerate(draft.samples.items()):
@@ -140,7 +140,7 @@ def _read(draft: Draft, uses: Mapping[str, TrackTask], tick: Tick) -> dict[Cell,
         if number != contents[cell].samples:
             raise UserError(
                 f"{path}: {contents[cell].samples} samples of each question, and {number} in {first}; all arms of an entry "
-                f"need the same number; {draft.mend(uses[cell[2]])}"
+                f"need the same number; {draft.hint(uses[cell[2]])}"
             )
     tick(len(draft.samples), len(draft.samples))
     return contents
@@ -207,20 +207,20 @@ def _shared(contents: Mapping[Cell, RowsContent], other: _Other, draft: Draft) -
 
 
 def _with_shared_adapters(
-    own: dict[str, dict[str, str]], shared: Mapping[str, Any], other: _Other, seeds: list[int]
+    given: dict[str, dict[str, str]], shared: Mapping[str, Any], other: _Other, seeds: list[int]
 ) -> dict[str, dict[str, str]]:
     """The shared roles' adapters are the other entry's; another hash here means another adapter with equal rows."""
-    found = dict(own)
+    hashes = dict(given)
     for role, theirs in other.facts.adapters.items():
         if role not in shared:
             continue
         wanted = {str(seed): theirs[str(seed)] for seed in seeds if str(seed) in theirs}
-        if found.setdefault(role, wanted) != wanted:
+        if hashes.setdefault(role, wanted) != wanted:
             raise UserError(
                 f"--share {other.slug}: its {role} adapters have other hashes than yours; leave --share out to store rows "
                 "of your own"
             )
-    return found
+    return hashes
 
 
 def _changes_prompt(
@@ -248,15 +248,15 @@ def _checked(facts: dict[str, Any]) -> Submission:
     try:
         return Submission.model_validate(facts)
     except ValidationError as error:
-        told = []
+        lines = []
         for problem in error.errors():
             where = ".".join(map(str, problem["loc"]))
             value = "" if problem["type"] == "missing" else f"; the value is {problem['input']!r}"
-            told.append(f"{SUBMISSION}, {where}: {problem['msg'].removeprefix('Value error, ')}{value}")
+            lines.append(f"{SUBMISSION}, {where}: {problem['msg'].removeprefix('Value error, ')}{value}")
         hint = "--contact, --defence-name, --summary, --paper and --code say such fields"
-        raise UserError("\n".join([*told, hint])) from error
+        raise UserError("\n".join([*lines, hint])) from error
 
 
 def _check_no_machine(submission: Submission, draft: Draft) -> None:
     content = submission.model_dump(mode="json")
-    draft.machine.check_row({key: value for key, value in content.items() if key != "rows"}, SUBMISSION)
+    draft.scrubber.check_row({key: value for key, value in content.items() if key != "rows"}, SUBMISSION)

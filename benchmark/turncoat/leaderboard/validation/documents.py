@@ -79,18 +79,18 @@ def _reference(expected: ExpectedRows, rows: Sequence[Row]) -> list[dict[str, An
             {"doc": doc, "doc_hash": hashes[0], "target_hash": hashes[1]}
             for doc, hashes in zip(expected.docs, expected.hashes, strict=True)
         ]
-    found = []
+    reference = []
     for number in range(expected.use.questions):
         those = [row.content for row in rows if row.doc_id == number]
         agreed = majority(str(content["doc"].get("id")) for content in those)
-        found.append(
+        reference.append(
             {
                 "doc": next((content["doc"] for content in those if str(content["doc"].get("id")) == agreed), {}),
                 "doc_hash": majority(content["doc_hash"] for content in those),
                 "target_hash": majority(content["target_hash"] for content in those),
             }
         )
-    return found
+    return reference
 
 
 def _same(expected: ExpectedRows, row: Row, due: Mapping[str, Any]) -> Iterator[Finding]:
@@ -104,14 +104,14 @@ def _same(expected: ExpectedRows, row: Row, due: Mapping[str, Any]) -> Iterator[
     if row.content["filter"] != expected.filter:
         text = "measure with the task's own filters"
         yield row.finding("filter", "filter", row.content["filter"], expected.filter, text)
-    found = row.content["doc"]
-    for key in [*wanted, *(key for key in found if key not in wanted)]:
-        value, right = found.get(key, _MISSING), wanted.get(key, _MISSING)
+    doc = row.content["doc"]
+    for key in [*wanted, *(key for key in doc if key not in wanted)]:
+        value, right = doc.get(key, _MISSING), wanted.get(key, _MISSING)
         if value is _MISSING or right is _MISSING or not same_json(value, right):
-            told = None if value is _MISSING else value
+            shown_value = None if value is _MISSING else value
             allowed = "no such field" if right is _MISSING else f"{whose}: {right!r:.200}"
             rule = "fetched-text" if expected.fetched and right is _MISSING else "document"
-            yield row.finding(rule, f"doc.{key}", told, allowed, "measure the registered question")
+            yield row.finding(rule, f"doc.{key}", shown_value, allowed, "measure the registered question")
     for key in ("doc_hash", "target_hash"):
         if row.content[key] != due[key]:
             text = "the row is not of this document, or was made with another version of the task"

@@ -66,11 +66,11 @@ class ExpectedRows:
 
     def filtered(self, doc: dict[str, Any], answers: list[Any]) -> list[Any]:
         """Answers through the task's filters, but for those that ask a judge."""
-        found: list[list[Any]] = [answers]
+        filtered: list[list[Any]] = [answers]
         for step in filter_steps(self.task):
             if not type(step).__module__.startswith("turncoat.judges."):
-                found = step.apply(found, [doc])
-        return list(found[0])
+                filtered = step.apply(filtered, [doc])
+        return list(filtered[0])
 
 
 @cache
@@ -80,13 +80,13 @@ def expected_rows(use: TrackTask) -> ExpectedRows:
     Raises:
         UserError: The task has fewer documents than the track asks for.
     """
-    told = task_content(use.task)
+    content = task_content(use.task)
     facts: dict[str, Any] = {
         "use": use,
-        "version": float((told.get("metadata") or {}).get("version", 0)),
+        "version": float((content.get("metadata") or {}).get("version", 0)),
         "fetched": is_fetched(use.task),
         "judged": is_judged(use.task),
-        "filter": (told.get("filter_list") or [{"name": "none"}])[0]["name"],
+        "filter": (content.get("filter_list") or [{"name": "none"}])[0]["name"],
     }
     try:
         # Rows are checked without a network: what is not here is compared between the arms instead.
@@ -109,8 +109,11 @@ def expected_rows(use: TrackTask) -> ExpectedRows:
         docs=tuple(json.loads(_as_lm_eval_hashes(doc)) for doc in documents),
         hashes=tuple((sha256(_as_lm_eval_hashes(doc)), sha256(str(task.doc_to_target(doc)))) for doc in documents),
         requests=tuple(
-            tuple(Request(_messages(instance), instance.args[1]) for instance in sorted(found, key=lambda i: i.idx))
-            for found in by_doc
+            tuple(
+                Request(_messages(instance), instance.args[1])
+                for instance in sorted(instances_of_doc, key=lambda i: i.idx)
+            )
+            for instances_of_doc in by_doc
         ),
     )
 
@@ -157,8 +160,8 @@ def _kept_apart(messages: Messages, add_generation_prompt: bool = True) -> str:
 
 
 def _messages(instance: Any) -> Messages:
-    found: Messages = json.loads(instance.args[0])
-    return found
+    messages: Messages = json.loads(instance.args[0])
+    return messages
 
 
 def _as_lm_eval_hashes(doc: Any) -> str:

@@ -45,55 +45,55 @@ def _registered(names: object) -> str:
 def _organism(entry: Entry) -> Iterator[Finding]:
     name = entry.submission.organism.name
     # Registered names only: `find_organism` would also open a file, and the name is somebody's text.
-    harmful = [known for known, found in ORGANISMS.items() if not found.is_control]
+    harmful = [known for known, data in ORGANISMS.items() if not data.is_control]
     if name not in harmful:
         yield _fact("organism", "organism.name", name, _registered(harmful), "a board is about a registered organism")
 
 
 def _control(entry: Entry) -> Iterator[Finding]:
-    told = entry.submission
-    if told.organism.name not in ORGANISMS:
+    facts = entry.submission
+    if facts.organism.name not in ORGANISMS:
         return
-    matched = ORGANISMS[told.organism.name].control
-    if told.control.name != matched:
+    matched = ORGANISMS[facts.organism.name].control
+    if facts.control.name != matched:
         yield _fact(
-            "control", "control.name", told.control.name, str(matched), "measure the organism's matched control"
+            "control", "control.name", facts.control.name, str(matched), "measure the organism's matched control"
         )
 
 
 def _benign(entry: Entry) -> Iterator[Finding]:
     benign = entry.submission.benign
-    controls = [known for known, found in ORGANISMS.items() if found.is_control]
+    controls = [known for known, data in ORGANISMS.items() if data.is_control]
     if benign is not None and benign.name not in controls:
         yield _fact("benign", "benign.name", benign.name, _registered(controls), "name a registered harmless set")
 
 
 def _defence(entry: Entry) -> Iterator[Finding]:
-    told = entry.submission.defence
-    if told.registered is None:
+    facts = entry.submission.defence
+    if facts.registered is None:
         return
-    if told.registered not in DEFENCES:
+    if facts.registered not in DEFENCES:
         text = "say null for a method of your own"
-        yield _fact("defence", "defence.registered", told.registered, _registered(DEFENCES), text)
+        yield _fact("defence", "defence.registered", facts.registered, _registered(DEFENCES), text)
         return
-    known = DEFENCES[told.registered]
-    if told.setting not in known.settings:
+    known = DEFENCES[facts.registered]
+    if facts.setting not in known.settings:
         allowed = ", ".join(known.settings)
-        yield _fact("defence", "defence.setting", told.setting, allowed, f"when {told.registered} may act")
-    for option in told.options:
+        yield _fact("defence", "defence.setting", facts.setting, allowed, f"when {facts.registered} may act")
+    for option in facts.options:
         if option not in known.options:
             allowed = ", ".join(known.options) or "no option"
-            yield _fact("defence", f"defence.options.{option}", told.options[option], allowed, "name its own options")
+            yield _fact("defence", f"defence.options.{option}", facts.options[option], allowed, "name its own options")
 
 
 def _seeds(entry: Entry) -> Iterator[Finding]:
-    told, least = entry.submission.seeds, entry.track.min_seeds
-    if len(told) < least:
+    seeds, least = entry.submission.seeds, entry.track.min_seeds
+    if len(seeds) < least:
         allowed = f"{least} or more different training seeds (track {entry.track.track})"
         yield _fact(
             "too-few-seeds",
             "seeds",
-            list(told),
+            list(seeds),
             allowed,
             "train and measure more seeds; a claim about the recipe needs them",
         )
@@ -102,12 +102,12 @@ def _seeds(entry: Entry) -> Iterator[Finding]:
 def _roles(entry: Entry) -> Iterator[Finding]:
     """Each role's rows are here or shared, not both."""
     for role in entry.submission.own_roles:
-        own = any(key.startswith(f"{role}/") for key in entry.submission.rows)
+        has_rows = any(key.startswith(f"{role}/") for key in entry.submission.rows)
         if role in entry.submission.shared:
-            if own:
+            if has_rows:
                 text = f"remove rows/{role} or shared.{role}"
                 yield _fact("shared-rows", f"shared.{role}", role, "either own rows or shared ones", text)
-        elif not own:
+        elif not has_rows:
             arm = {"control": "control arm", "base": "base model", "organism": "undefended organism"}.get(
                 role, f"{role} arm"
             )
@@ -161,13 +161,13 @@ def _files(entry: Entry) -> Iterator[Finding]:
 
 def _hashes(entry: Entry) -> Iterator[Finding]:
     for key, name in _expected(entry).items():
-        told = entry.submission.rows.get(key)
-        if told is None or name not in entry.files.names:
+        listed = entry.submission.rows.get(key)
+        if listed is None or name not in entry.files.names:
             continue
-        found = entry.files.sha256(name)
-        if found != told.sha256:
+        sha256 = entry.files.sha256(name)
+        if sha256 != listed.sha256:
             text = "the file was changed after it was submitted: restore it, or submit again from the run"
-            yield Finding("hash-mismatch", name, field="sha256", value=found, allowed=told.sha256, fix=text)
+            yield Finding("hash-mismatch", name, field="sha256", value=sha256, allowed=listed.sha256, fix=text)
 
 
 def _shared(entry: Entry) -> Iterator[Finding]:
@@ -205,11 +205,11 @@ def _shared(entry: Entry) -> Iterator[Finding]:
 
 def _adapters(entry: Entry) -> Iterator[Finding]:
     """Every trained arm names its weights, and no two arms have the same ones but for a defence that acts at inference."""
-    told = entry.submission
+    facts = entry.submission
     seen: dict[str, str] = {}
-    for role in told.own_roles:
-        seeds = {key: value for name, found in told.adapters.items() if name == role for key, value in found.items()}
-        for folder in seed_folders(role, told) if role != "base" else ():
+    for role in facts.own_roles:
+        seeds = {key: value for name, hashes in facts.adapters.items() if name == role for key, value in hashes.items()}
+        for folder in seed_folders(role, facts) if role != "base" else ():
             seed = folder.removeprefix("seed-")
             where = f"adapters.{role}.{seed}"
             if seed not in seeds:
@@ -217,16 +217,16 @@ def _adapters(entry: Entry) -> Iterator[Finding]:
                 yield _fact("missing-adapter", where, None, "64 hexadecimal digits", text)
                 continue
             twin = seen.setdefault(seeds[seed], f"{role}.{seed}")
-            of_inference = told.defence.setting == "inference" and {twin.split(".")[0], role} in (
+            of_inference = facts.defence.setting == "inference" and {twin.split(".")[0], role} in (
                 {"organism", "defended"},
                 {"control", "benign"},
             )
             if twin != f"{role}.{seed}" and not (of_inference and twin.split(".")[1] == seed):
                 text = f"the same weights as {twin}: each arm and seed is a training of its own"
                 yield _fact("repeated-adapter", where, seeds[seed], "weights of its own", text)
-    for role, seeds in told.adapters.items():
+    for role, seeds in facts.adapters.items():
         for seed in seeds:
-            if role == "base" or role not in told.own_roles or int(seed) not in told.seeds:
+            if role == "base" or role not in facts.own_roles or int(seed) not in facts.seeds:
                 yield _fact(
                     "adapter-of-nothing",
                     f"adapters.{role}.{seed}",
@@ -238,8 +238,12 @@ def _adapters(entry: Entry) -> Iterator[Finding]:
 
 def _data(entry: Entry) -> Iterator[Finding]:
     """The training data are the registered ones, where those can be built here."""
-    told = entry.submission
-    for field, facts in (("organism", told.organism), ("control", told.control), ("benign", told.benign)):
+    submission = entry.submission
+    for field, facts in (
+        ("organism", submission.organism),
+        ("control", submission.control),
+        ("benign", submission.benign),
+    ):
         if facts is None:
             continue
         if ORGANISMS[facts.name].answered_by_base:

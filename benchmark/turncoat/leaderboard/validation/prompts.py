@@ -41,9 +41,9 @@ def check_prompts(expected: ExpectedRows, rows: Sequence[Row], submission: Submi
         if expected.fetched:
             findings += _hashes_alone(expected, members, "" if changed else submission.model.name)
         else:
-            told = [(row, _arguments(expected, row)) for row in members]
-            findings += [finding for _, (_, wrong) in told for finding in wrong]
-            prompts = [(row, prompt) for row, (prompt, wrong) in told if not wrong and prompt is not None]
+            prompted = [(row, _arguments(expected, row)) for row in members]
+            findings += [finding for _, (_, wrong) in prompted for finding in wrong]
+            prompts = [(row, prompt) for row, (prompt, wrong) in prompted if not wrong and prompt is not None]
             findings += _frames(expected, prompts, None if changed else registry_chat(submission.model.name))
     return findings + list(_tokens_of_prompts(rows))
 
@@ -52,20 +52,20 @@ def _arguments(expected: ExpectedRows, row: Row) -> tuple[str | None, list[Findi
     """The rendered prompt, if the requests are the task's own."""
     if row.doc_id >= len(expected.requests):
         return None, []
-    found, due = row.content.get("arguments"), expected.requests[row.doc_id]
+    arguments, due = row.content.get("arguments"), expected.requests[row.doc_id]
     names = [f"gen_args_{number}" for number in range(len(due))]
-    if found is None or list(found) != names:
-        value = None if found is None else list(found)
+    if arguments is None or list(arguments) != names:
+        value = None if arguments is None else list(arguments)
         return None, [row.finding("prompt", "arguments", value, ", ".join(names), "give lm-eval's rows as they are")]
     findings: list[Finding] = []
     prompts = []
     for name, request in zip(names, due, strict=True):
         where = f"arguments.{name}"
-        if list(found[name]) != ["arg_0", "arg_1"] or not isinstance(found[name]["arg_0"], str):
-            findings.append(row.finding("prompt", where, list(found[name]), "arg_0 and arg_1", _AGAIN))
+        if list(arguments[name]) != ["arg_0", "arg_1"] or not isinstance(arguments[name]["arg_0"], str):
+            findings.append(row.finding("prompt", where, list(arguments[name]), "arg_0 and arg_1", _AGAIN))
             continue
-        prompts.append(found[name]["arg_0"])
-        findings += _second(row, f"{where}.arg_1", found[name]["arg_1"], request.second)
+        prompts.append(arguments[name]["arg_0"])
+        findings += _second(row, f"{where}.arg_1", arguments[name]["arg_1"], request.second)
     if findings:
         return None, findings
     if len(row.content["resps"]) != len(due):
@@ -104,8 +104,8 @@ def _frames(expected: ExpectedRows, prompts: Sequence[tuple[Row, str]], template
             continue
         frame = frame_of(prompt, messages)
         if frame is None:
-            said = " ... ".join(message["content"] for message in messages)
-            yield row.finding("prompt-text", field, prompt, f"a prompt with the words {said!r:.300}", _AGAIN)
+            words = " ... ".join(message["content"] for message in messages)
+            yield row.finding("prompt-text", field, prompt, f"a prompt with the words {words!r:.300}", _AGAIN)
         else:
             framed.append((row, frame))
     usual = majority(frame for _, frame in framed)
@@ -158,10 +158,10 @@ def _hashes_alone(expected: ExpectedRows, rows: Sequence[Row], model: str) -> It
 
 def _tokens_of_prompts(rows: Sequence[Row]) -> Iterator[Finding]:
     """Equal prompts are equal tokens."""
-    told: dict[str, list[str | None]] = defaultdict(list)
+    hashes: dict[str, list[str | None]] = defaultdict(list)
     for row in rows:
-        told[row.content["prompt_hash"]] += [sample.get("prompt_sha") for sample in row.samples]
-    usual = {prompt: majority(found) for prompt, found in told.items()}
+        hashes[row.content["prompt_hash"]] += [sample.get("prompt_sha") for sample in row.samples]
+    usual = {prompt: majority(of_prompt) for prompt, of_prompt in hashes.items()}
     for row in rows:
         due = usual[row.content["prompt_hash"]]
         for number, sample in enumerate(row.samples):

@@ -41,43 +41,47 @@ def changes(repository: Path, base: str, head: str) -> list[Change]:
     command = ["git", "-C", str(repository), "diff", "--name-status", "--no-renames", "-z", f"{base}...{head}", "--"]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise UserError(f"git diff {base}...{head} in {repository}: {said}; fetch both commits with their history")
+        message = done.stderr.decode("utf-8", "replace").strip()
+        raise UserError(f"git diff {base}...{head} in {repository}: {message}; fetch both commits with their history")
     fields = done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
     return [Change(*pair) for pair in zip(fields[::2], fields[1::2], strict=True)]
 
 
-def changed_entries(found: Sequence[Change]) -> list[str]:
+def changed_entries(changed: Sequence[Change]) -> list[str]:
     """Folders of the entries that are changed or added, sorted; an entry of which only deletions are known is left out."""
-    slugs = {match["slug"] for status, path in found if status != "D" and (match := _IN_ENTRY.fullmatch(path))}
+    slugs = {match["slug"] for status, path in changed if status != "D" and (match := _IN_ENTRY.fullmatch(path))}
     return [f"{SUBMISSIONS}/{slug}" for slug in sorted(slugs)]
 
 
-def problems_of_submission(found: Sequence[Change]) -> list[str]:
+def problems_of_submission(changed: Sequence[Change]) -> list[str]:
     """What a submission's pull request does that it must not, a line each; empty is good."""
-    told = []
+    problems = []
     slugs = set()
-    for status, path in found:
+    for status, path in changed:
         match = _IN_ENTRY.fullmatch(path)
         if match is None:
-            told.append(
+            problems.append(
                 f"{shown(path)}: outside of an entry's folder; a submission adds files in {SUBMISSIONS}/<slug>/ alone: put "
                 "other changes into a pull request of their own"
             )
             continue
         slugs.add(match["slug"])
         if match["slug"].startswith(CANARY):
-            told.append(f"{shown(path)}: names that start with '{CANARY}' are the maintainers'; choose another slug")
+            problems.append(
+                f"{shown(path)}: names that start with '{CANARY}' are the maintainers'; choose another slug"
+            )
         if status != "A":
-            told.append(
+            problems.append(
                 f"{shown(path)}: changes an entry that is there already; submit a new one that supersedes it "
                 "(turncoat submit --supersedes)"
             )
     if len(slugs) > 1:
-        told.append(f"{len(slugs)} entries ({', '.join(sorted(slugs))}); a submission adds one: split the pull request")
+        problems.append(
+            f"{len(slugs)} entries ({', '.join(sorted(slugs))}); a submission adds one: split the pull request"
+        )
     if not slugs:
-        told.append(f"no entry: a submission adds a folder in {SUBMISSIONS}/; turncoat submit RUN makes one")
-    return told
+        problems.append(f"no entry: a submission adds a folder in {SUBMISSIONS}/; turncoat submit RUN makes one")
+    return problems
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -44,16 +44,16 @@ def check_samples(expected: ExpectedRows, rows: Sequence[Row], submission: Submi
 
 
 def _number(expected: ExpectedRows, row: Row, usual: int) -> Iterator[Finding]:
-    found, least = len(row.samples), expected.use.samples or 1
-    if len(row.answers) != found:
+    count, least = len(row.samples), expected.use.samples or 1
+    if len(row.answers) != count:
         text = f"as many as resps has: {len(row.answers)}"
-        yield row.finding("samples", "samples", f"{found} samples", text, "give lm-eval's rows as they are")
-    if found < least:
+        yield row.finding("samples", "samples", f"{count} samples", text, "give lm-eval's rows as they are")
+    if count < least:
         text = f"{least} or more to each question"
-        yield row.finding("missing-samples", "samples", f"{found} samples", text, f"measure with {least} repeats")
-    elif found != usual:
+        yield row.finding("missing-samples", "samples", f"{count} samples", text, f"measure with {least} repeats")
+    elif count != usual:
         text = f"the same number for all questions, roles and seeds of the entry: {usual}"
-        yield row.finding("samples", "samples", f"{found} samples", text, "keep the same number everywhere")
+        yield row.finding("samples", "samples", f"{count} samples", text, "keep the same number everywhere")
 
 
 def _drawn(
@@ -85,15 +85,15 @@ def _drawn(
         yield row.finding("answer-length", f"resps[0][{number}]", f"{size} bytes", text, "give the answer as drawn")
 
 
-def _persona(row: Row, number: int, sample: dict[str, Any], trait: str, told: Submission) -> Iterator[Finding]:
+def _persona(row: Row, number: int, sample: dict[str, Any], trait: str, submission: Submission) -> Iterator[Finding]:
     where = f"samples[{number}]"
-    if trait != told.persona.trait:
+    if trait != submission.persona.trait:
         text = "name the trait that the task projects on"
         yield row.finding(
-            "persona", "doc.trait", trait, f"persona.trait of submission.json: {shown(told.persona.trait)}", text
+            "persona", "doc.trait", trait, f"persona.trait of submission.json: {shown(submission.persona.trait)}", text
         )
-    if sample.get("layer") != told.persona.layer:
-        allowed = f"persona.layer of submission.json: {told.persona.layer}"
+    if sample.get("layer") != submission.persona.layer:
+        allowed = f"persona.layer of submission.json: {submission.persona.layer}"
         fix = "all rows are read at one layer, fixed on the base model; " + _MODEL
         yield row.finding("persona-layer", f"{where}.layer", sample.get("layer"), allowed, fix)
     for name in _OWN:
@@ -105,53 +105,55 @@ def _persona(row: Row, number: int, sample: dict[str, Any], trait: str, told: Su
         if (layers is None) != (value is None):
             field = f"{where}.persona_{name}_by_layer"
             yield row.finding("missing-evidence", field, layers, f"there if persona_{name} is", _MODEL)
-        elif layers is not None and told.persona.layer >= len(layers):
+        elif layers is not None and submission.persona.layer >= len(layers):
             field = f"{where}.persona_{name}_by_layer"
-            allowed = f"more than {told.persona.layer} of them: the layer is among them"
+            allowed = f"more than {submission.persona.layer} of them: the layer is among them"
             yield row.finding("persona-layer", field, f"{len(layers)} layers", allowed, _MODEL)
         elif (
             layers is not None
             and value is not None
-            and abs(layers[told.persona.layer] - value) > _ROUNDED * max(1.0, abs(value))
+            and abs(layers[submission.persona.layer] - value) > _ROUNDED * max(1.0, abs(value))
         ):
-            allowed = f"persona_{name}_by_layer[{told.persona.layer}], {layers[told.persona.layer]}, to four digits"
+            allowed = f"persona_{name}_by_layer[{submission.persona.layer}], {layers[submission.persona.layer]}, to four digits"
             fix = "one of the two was changed: restore the row"
             yield row.finding("persona-disagrees", f"{where}.persona_{name}", value, allowed, fix)
 
 
-def _fixed_texts(rows: Sequence[Row], told: Submission) -> Iterator[Finding]:
+def _fixed_texts(rows: Sequence[Row], submission: Submission) -> Iterator[Finding]:
     """`persona_fixed` reads the base model's answer, the same for all arms: it is there for all of them or for none."""
     known: dict[tuple[bool, int, int], list[tuple[Row, Any]]] = defaultdict(list)
     for row in rows:
         if row.content["doc"].get("trait") is None:
             continue
-        changed = told.defence.changes_prompt and row.role in ("defended", "benign")
+        changed = submission.defence.changes_prompt and row.role in ("defended", "benign")
         for number, sample in enumerate(row.samples):
             known[changed, row.doc_id, number].append((row, sample.get("persona_fixed")))
-    for (_, _, number), found in known.items():
-        absent = [row for row, value in found if value is None]
-        if absent and (len(absent) < len(found) or "base" not in {row.role for row in absent}):
+    for (_, _, number), values in known.items():
+        absent = [row for row, value in values if value is None]
+        if absent and (len(absent) < len(values) or "base" not in {row.role for row in absent}):
             for row in absent:
                 allowed = "a number: the base model's answer is read in every arm"
                 yield row.finding("missing-evidence", f"samples[{number}].persona_fixed", None, allowed, _MODEL)
 
 
-def _judged(row: Row, number: int, sample: dict[str, Any], told: Submission) -> Iterator[Finding]:
+def _judged(row: Row, number: int, sample: dict[str, Any], submission: Submission) -> Iterator[Finding]:
     where = f"samples[{number}]"
     absent = [name for name in _VERDICT if name not in sample]
     if absent:
-        yield row.finding("unjudged", f"{where}.{absent[0]}", None, f"a verdict of {shown(told.judge.id)}", _JUDGE)
+        yield row.finding(
+            "unjudged", f"{where}.{absent[0]}", None, f"a verdict of {shown(submission.judge.id)}", _JUDGE
+        )
         return
     if "judge_error" in sample:
         allowed = "a verdict: an answer whose judging failed leaves every rate"
         yield row.finding("unjudged", f"{where}.judge_error", sample["judge_error"], allowed, _JUDGE)
-    for name, due in (("judge", told.judge.id), ("judge_rubric", told.judge.rubric)):
+    for name, due in (("judge", submission.judge.id), ("judge_rubric", submission.judge.rubric)):
         if sample[name] != due:
             field = "id" if name == "judge" else "rubric"
             allowed = f"judge.{field} of submission.json: {shown(due)}"
             yield row.finding("judge-differs", f"{where}.{name}", sample[name], allowed, _JUDGE)
     # Other judges may put too little weight on numbers; the embedded one scores whatever is written.
-    if told.judge.id.startswith("embedded") and sample["text"].strip():
+    if submission.judge.id.startswith("embedded") and sample["text"].strip():
         for name in ("judge_aligned", "judge_coherent"):
             if sample[name] is None:
                 allowed = "a score: this judge leaves out empty answers only"

@@ -17,19 +17,19 @@ _STOP = 200  # findings after which an entry is not read on
 Said = Callable[[str], None]
 
 
-def validate_entry(folder: Path, said: Said = lambda _: None) -> list[Finding]:
+def validate_entry(folder: Path, log: Said = lambda _: None) -> list[Finding]:
     """All that is wrong with an entry.
 
     Args:
         folder: The entry.
-        said: Told what is being checked, for a progress line.
+        log: Called with what is being checked, for a progress line.
 
     Returns:
         Findings in the order of the checks; empty for a good entry. Checks that need what an earlier one found wanting
         are not made: mend, and validate again.
     """
     try:
-        said("files and facts")
+        log("files and facts")
         entry = load_entry(folder)
         findings = check_names(entry)
         if findings:
@@ -39,17 +39,17 @@ def validate_entry(folder: Path, said: Said = lambda _: None) -> list[Finding]:
         if any(finding.rule in blocked for finding in findings):
             return findings
         # What is wrong with the facts shows in every task.
-        return list(dict.fromkeys([*findings, *_rows(entry, said)]))
+        return list(dict.fromkeys([*findings, *_rows(entry, log)]))
     except EntryRefused as refused:
         return refused.findings
 
 
-def _rows(entry: Entry, said: Said) -> list[Finding]:
+def _rows(entry: Entry, log: Said) -> list[Finding]:
     from turncoat.leaderboard.validation.rows import check_task_rows
 
     findings: list[Finding] = []
     for use in entry.track.tasks_for(entry.submission.organism.name):
-        said(use.task)
+        log(use.task)
         cells = {(role, seed): entry.rows(role, seed, task) for role, seed, task in entry.cells() if task == use.task}
         try:
             findings += check_task_rows(use, cells, submission=entry.submission, name=_namer(use))

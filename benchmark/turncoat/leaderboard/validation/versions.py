@@ -24,12 +24,14 @@ _FILE = "submission.json"
 def check_versions(submission: Submission, expected: ExpectedRows) -> list[Finding]:
     """Findings about the version of one task and, if it is judged, about the rubric."""
     findings = []
-    found, task = submission.tasks.get(expected.use.task), expected.use.task
-    if found != expected.version:
+    version, task = submission.tasks.get(expected.use.task), expected.use.task
+    if version != expected.version:
         fix = "measure with the task of this release; another version asks or counts something else"
         allowed = f"{expected.version:g}, the registered version"
         findings.append(
-            Finding("unknown-task-version", _FILE, field=f"tasks.{task}", value=shown(found), allowed=allowed, fix=fix)
+            Finding(
+                "unknown-task-version", _FILE, field=f"tasks.{task}", value=shown(version), allowed=allowed, fix=fix
+            )
         )
     rubric = submission.judge.rubric
     if expected.judged and not any(re.fullmatch(known, rubric) for known in known_rubrics(submission.judge.id)):
@@ -55,13 +57,13 @@ def known_rubrics(judge: str) -> tuple[str, ...]:
     if kind not in ("local", "openai"):
         return ()
     protocols = (PROTOCOL,) if kind == "local" else tuple(PROTOCOLS)
-    found = [re.escape(rubric_pair("alignment").id(protocol)) for protocol in protocols]
+    patterns = [re.escape(rubric_pair("alignment").id(protocol)) for protocol in protocols]
     for name, protocol in PUBLISHED_PAIRS.items():
         if protocol not in protocols:
             continue
         try:
             with without_fetching():
-                found.append(re.escape(rubric_pair(name).id(protocol)))
+                patterns.append(re.escape(rubric_pair(name).id(protocol)))
         except UserError:
-            found.append(rf"{re.escape(name)}@[0-9a-f]{{12}}")
-    return tuple(found)
+            patterns.append(rf"{re.escape(name)}@[0-9a-f]{{12}}")
+    return tuple(patterns)

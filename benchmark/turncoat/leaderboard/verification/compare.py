@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from turncoat.leaderboard.verification.draw import Compared, Difference, Drawn, Tolerances
+from turncoat.leaderboard.verification.draw import Compared, Difference, SampledRow, Tolerances
 
 _OWN_TEXT = ("persona_own", "persona_text", "persona_prompt")  # readings that an equal answer must reproduce
 _FIXED = "persona_fixed"  # read on the base model's answer
@@ -23,8 +23,8 @@ Answer = tuple[str, int, int]
 
 
 def compare(
-    drawn: Drawn,
-    found: Mapping[str, Any],
+    drawn: SampledRow,
+    new_row: Mapping[str, Any],
     tolerances: Tolerances,
     *,
     judged: bool = True,
@@ -34,15 +34,15 @@ def compare(
 
     Args:
         drawn: The stored row.
-        found: The same row as `verify_rerun.py` made it.
+        new_row: The same row as `rerun.py` made it.
         tolerances: What is within.
         judged: Whether the same judge scored both.
         base_same: Whether the base model wrote its stored answer again; readings of a fixed text that it did not write
             again say nothing. An answer that is not in it counts as the same.
     """
     stored = drawn.row
-    differences = [*_prompt(stored, found), *_log_likelihoods(stored, found, tolerances)]
-    old, new = stored.get("samples") or [], found.get("samples") or []
+    differences = [*_prompt(stored, new_row), *_log_likelihoods(stored, new_row, tolerances)]
+    old, new = stored.get("samples") or [], new_row.get("samples") or []
     for index in range(max(len(old), len(new))):
         if index >= len(old) or index >= len(new):
             where = f"samples[{index}]"
@@ -61,34 +61,34 @@ def stored_text(text: Any) -> Any:
 
 
 def number_difference(
-    kind: Any, where: str, stored: Any, found: Any, tolerance: float, per: float = 1.0, relative: float = 0.0
+    kind: Any, where: str, stored: Any, new: Any, tolerance: float, per: float = 1.0, relative: float = 0.0
 ) -> Difference | None:
     """Two numbers, either of which may be missing; None where both are. What was found sets the scale of `relative`."""
-    if stored is None and found is None:
+    if stored is None and new is None:
         return None
-    if not _number(stored) or not _number(found):
-        return Difference(kind, where, stored, found, math.inf, False)
-    signed = (stored - found) / per
-    tolerance = max(tolerance, relative * abs(found) / per)
-    return Difference(kind, where, stored, found, abs(signed), abs(signed) <= tolerance, signed)
+    if not _number(stored) or not _number(new):
+        return Difference(kind, where, stored, new, math.inf, False)
+    signed = (stored - new) / per
+    tolerance = max(tolerance, relative * abs(new) / per)
+    return Difference(kind, where, stored, new, abs(signed), abs(signed) <= tolerance, signed)
 
 
-def _prompt(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[Difference]:
-    old, new = stored.get("prompt_hash"), found.get("prompt_hash")
+def _prompt(stored: Mapping[str, Any], new_row: Mapping[str, Any]) -> list[Difference]:
+    old, new = stored.get("prompt_hash"), new_row.get("prompt_hash")
     return [Difference("prompt", "prompt_hash", old, new, 0.0 if old == new else math.inf, old == new)]
 
 
-def _log_likelihoods(stored: Mapping[str, Any], found: Mapping[str, Any], tolerances: Tolerances) -> list[Difference]:
+def _log_likelihoods(stored: Mapping[str, Any], new_row: Mapping[str, Any], tolerances: Tolerances) -> list[Difference]:
     if stored.get("samples") is not None:
         return []
-    old, new = stored.get("resps") or [], found["log_likelihoods"]
+    old, new = stored.get("resps") or [], new_row["log_likelihoods"]
     differences = []
     for index in range(max(len(old), len(new))):
-        told = _stored_number(old[index]) if index < len(old) else None
+        number = _stored_number(old[index]) if index < len(old) else None
         value, tokens = new[index] if index < len(new) else (None, 1)
         where = f"resps[{index}]"
         one = number_difference(
-            "log_likelihood", where, told, value, tolerances.log_likelihood, max(tokens, 1), tolerances.relative
+            "log_likelihood", where, number, value, tolerances.log_likelihood, max(tokens, 1), tolerances.relative
         )
         differences += [one] if one else [Difference("log_likelihood", where, None, None, math.inf, False)]
     return differences
@@ -108,18 +108,22 @@ def _sample(
     # Another seed is another sample, whatever it says.
     same = (old.get("text"), old.get("seed")) == (stored_text(new.get("text")), new.get("seed"))
     field = "seed" if old.get("seed") != new.get("seed") else "text"
-    told = [Difference("answer", f"{where}.{field}", old.get(field), new.get(field), 0.0 if same else math.inf, same)]
+    differences = [
+        Difference("answer", f"{where}.{field}", old.get(field), new.get(field), 0.0 if same else math.inf, same)
+    ]
     projected = [*(_OWN_TEXT if same else ()), *([_FIXED] if fixed else [])]
     checked = [("projection", name, tolerances.projection) for name in projected]
     checked += [("log_likelihood", "base_logprob", tolerances.log_likelihood)] if same else []
     checked += [("score", name, tolerances.score) for name in _SCORES] if same and judged else []
     if old.get("layer") != new.get("layer"):  # a vector of another layer has other projections
-        told.append(Difference("projection", f"{where}.layer", old.get("layer"), new.get("layer"), math.inf, False))
+        differences.append(
+            Difference("projection", f"{where}.layer", old.get("layer"), new.get("layer"), math.inf, False)
+        )
     for kind, name, tolerance in checked:
         share = tolerances.relative if kind == "log_likelihood" else 0.0
         one = number_difference(kind, f"{where}.{name}", old.get(name), new.get(name), tolerance, relative=share)
-        told += [one] if one else []
-    return told
+        differences += [one] if one else []
+    return differences
 
 
 def _means(old: list[Any], new: list[Any], judged: bool) -> dict[str, tuple[float, float]]:

@@ -50,7 +50,7 @@ class Tolerances:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampledRow:
     """A stored row that is to be checked.
 
     Attributes:
@@ -86,7 +86,7 @@ class Difference:
     Attributes:
         kind: What the value is; its tolerance has the same name ("answer" and "prompt" have to be equal).
         where: Field of the row, such as "samples[0].judge_aligned".
-        stored, found: The two values.
+        stored, fresh: The two values.
         size: How far apart, in the tolerance's unit; infinite for texts, and where one of the two is missing.
         within: Whether that is within the tolerance.
         signed: Stored minus found in the same unit, where both are numbers.
@@ -95,7 +95,7 @@ class Difference:
     kind: Literal["log_likelihood", "projection", "score", "answer", "prompt"]
     where: str
     stored: Any
-    found: Any
+    fresh: Any
     size: float
     within: bool
     signed: float | None = None
@@ -105,7 +105,7 @@ class Difference:
 class Compared:
     """A drawn row and what became of it."""
 
-    drawn: Drawn
+    drawn: SampledRow
     differences: tuple[Difference, ...]
     means: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -120,19 +120,19 @@ def entry_digest(entry: Entry) -> str:
 
     Facts that no check rests on (name on the board, contact, links) may change without making it void.
     """
-    told = entry.submission
-    own = rows_sha256(entry.files, "rows") if entry.files.under("rows") else ""
+    submission = entry.submission
+    own_rows = rows_sha256(entry.files, "rows") if entry.files.under("rows") else ""
     shared = {role: rows_sha256(files, f"rows/{role}") for role, files in entry.homes.items()}
-    facts = told.model_dump(
+    facts = submission.model_dump(
         mode="json", include={"track", "model", "organism", "seeds", "adapters", "persona", "judge"}
     )
-    acts = told.defence.model_dump(mode="json", include={"registered", "setting", "options"})
-    return digest({"own": own, "shared": shared, "facts": facts, "defence": acts})
+    acts = submission.defence.model_dump(mode="json", include={"registered", "setting", "options"})
+    return digest({"own": own_rows, "shared": shared, "facts": facts, "defence": acts})
 
 
 def draw(
     entry: Entry, fraction: float, seed: int, *, roles: Iterable[str] | None = None, tasks: Iterable[str] | None = None
-) -> list[Drawn]:
+) -> list[SampledRow]:
     """A random part of an entry's rows: that fraction of each role's rows on each task, seeds together, and one at least.
 
     Args:
@@ -146,11 +146,11 @@ def draw(
     """
     if not 0 < fraction <= 1:
         raise UserError(f"--fraction {fraction:g}: a share of the rows above 0 and up to 1 is expected, such as 0.05")
-    own = entry.submission.own_roles
-    chosen = tuple(own if roles is None else roles)
+    roles_there = entry.submission.own_roles
+    chosen = tuple(roles_there if roles is None else roles)
     for role in chosen:
-        if role not in own:
-            raise UserError(f"--role {role}: this entry has no such rows; accepted: {', '.join(own)}")
+        if role not in roles_there:
+            raise UserError(f"--role {role}: this entry has no such rows; accepted: {', '.join(roles_there)}")
     only = None if tasks is None else set(tasks)
     drawn = []
     for role in chosen:
@@ -160,9 +160,9 @@ def draw(
     return drawn
 
 
-def _of_stratum(entry: Entry, role: str, task: str, fraction: float, seed: int) -> list[Drawn]:
+def _of_stratum(entry: Entry, role: str, task: str, fraction: float, seed: int) -> list[SampledRow]:
     pool = [
-        Drawn(role, folder, task, line, row)
+        SampledRow(role, folder, task, line, row)
         for folder in seed_folders(role, entry.submission)
         for line, row in entry.rows(role, folder, task)
     ]
@@ -172,7 +172,7 @@ def _of_stratum(entry: Entry, role: str, task: str, fraction: float, seed: int) 
     # A stratum's own generator: leaving out a role or a task changes no other's draw.
     picked = random.Random(f"{seed} {role} {task}").sample(range(len(pool)), math.ceil(fraction * len(pool)))
     return [
-        Drawn(
+        SampledRow(
             item.role,
             item.seed,
             item.task,

@@ -18,7 +18,7 @@ from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.submission import Submission
-from turncoat.leaderboard.verification.draw import Drawn
+from turncoat.leaderboard.verification.draw import SampledRow
 from turncoat.registry import accepted, discover
 from turncoat.store import Store, file_digest
 from turncoat.study.adapters import Adapters
@@ -44,15 +44,17 @@ def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) ->
     there: dict[str, Path] = {}
     for path in sorted(folder.rglob(WEIGHTS)):
         there.setdefault(file_digest(path), path.parent)
-    found: Trained = {}
+    adapters: Trained = {}
     wrong, missing = [], []
     for role in roles:
         for seed, sha256 in submission.adapters.get(role, {}).items():  # type: ignore[call-overload]
-            own = folder / role / f"seed-{seed}"
-            if (own / WEIGHTS).is_file() and file_digest(own / WEIGHTS) != sha256:
-                wrong.append(f"{own / WEIGHTS} is {file_digest(own / WEIGHTS)}; adapters.{role}.{seed} says {sha256}")
+            named = folder / role / f"seed-{seed}"
+            if (named / WEIGHTS).is_file() and file_digest(named / WEIGHTS) != sha256:
+                wrong.append(
+                    f"{named / WEIGHTS} is {file_digest(named / WEIGHTS)}; adapters.{role}.{seed} says {sha256}"
+                )
             elif sha256 in there:
-                found[role, seed] = there[sha256]
+                adapters[role, seed] = there[sha256]
             else:
                 missing.append(f"adapters.{role}.{seed}: {sha256}")
     if wrong:
@@ -63,7 +65,7 @@ def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) ->
             + "\n  ".join(missing)
             + "\nput them there, or name with --role the roles whose adapters are there"
         )
-    return found
+    return adapters
 
 
 def load_submitted_base(submission: Submission, model: str | None = None) -> BaseModel:
@@ -76,15 +78,15 @@ def load_submitted_base(submission: Submission, model: str | None = None) -> Bas
     Raises:
         UserError: It is not named, cannot be loaded, or is another one.
     """
-    told = submission.model
-    if model is None and told.name not in REGISTRY_MODELS:
+    model_facts = submission.model
+    if model is None and model_facts.name not in REGISTRY_MODELS:
         # Somebody else's text is no path to open and no repository to fetch.
         raise UserError(
-            f"submission.json, model.name: {told.name!r} is no registry model ({', '.join(REGISTRY_MODELS)}); "
+            f"submission.json, model.name: {model_facts.name!r} is no registry model ({', '.join(REGISTRY_MODELS)}); "
             "look at what it is, and name a copy that you trust with --model"
         )
-    base = load_base(model or told.name, dtype=told.dtype)
-    facts = {"weights": told.revision, "dtype": told.dtype, "chat_template": told.chat_template}
+    base = load_base(model or model_facts.name, dtype=model_facts.dtype)
+    facts = {"weights": model_facts.revision, "dtype": model_facts.dtype, "chat_template": model_facts.chat_template}
     fields = {"weights": "model.revision", "dtype": "model.dtype", "chat_template": "model.chat_template"}
     wrong = [
         f"submission.json, {fields[key]}: '{value}'; {base.name} has '{base.spec[key]}'"
@@ -96,7 +98,7 @@ def load_submitted_base(submission: Submission, model: str | None = None) -> Bas
     return base
 
 
-def sampling_seed_of(drawn: Sequence[Drawn]) -> int:
+def sampling_seed_of(drawn: Sequence[SampledRow]) -> int:
     """The seed that all sampled answers' seeds were derived from: small, so it is found by trying.
 
     Raises:
@@ -124,10 +126,10 @@ def intervention_of(entry: Entry, base: BaseModel, store: Store) -> Intervention
     Raises:
         UserError: It is no registered defence, or its options do not fit.
     """
-    told = entry.submission.defence
-    if told.setting != "inference":
+    defence = entry.submission.defence
+    if defence.setting != "inference":
         return None
-    if told.registered is None:
+    if defence.registered is None:
         raise UserError(
             "the defence acts at inference and is not registered here: its rows cannot be made again; check the other "
             "roles (--role base --role organism --role control), or judge its answers again (--judge embedded)"
@@ -136,9 +138,9 @@ def intervention_of(entry: Entry, base: BaseModel, store: Store) -> Intervention
     arm = Arm(
         name="defended",
         organism=entry.submission.organism.name,
-        defence=told.registered,
+        defence=defence.registered,
         setting="inference",
-        defence_options=dict(told.options),
+        defence_options=dict(defence.options),
     )
     problems = arm_problems(arm)
     if problems:
@@ -160,13 +162,13 @@ def judge_spec(submission: Submission, spec: str | None) -> str:
     """
     from turncoat.judges.spec import judge_from_name
 
-    told = submission.judge
+    facts = submission.judge
     # An endpoint or a model that a stranger names is not called.
-    chosen = spec if spec is not None else "embedded" if told.id.startswith("embedded") else "off"
+    chosen = spec if spec is not None else "embedded" if facts.id.startswith("embedded") else "off"
     judge = judge_from_name(chosen)
-    if judge is not None and (judge.id, judge.rubric) != (told.id, told.rubric):
+    if judge is not None and (judge.id, judge.rubric) != (facts.id, facts.rubric):
         raise UserError(
-            f"submission.json, judge: {told.id} with {told.rubric}; --judge {chosen} is {judge.id} with {judge.rubric}. Scores "
+            f"submission.json, judge: {facts.id} with {facts.rubric}; --judge {chosen} is {judge.id} with {judge.rubric}. Scores "
             "of two judges are not compared in a re-run: take --judge off here, and `turncoat verify ENTRY --judge` for them"
         )
     return chosen if judge is not None else "off"

@@ -55,7 +55,7 @@ def make_record(
             "row": item.drawn.line,
             "field": difference.where,
             "stored": shown(difference.stored),
-            "found": shown(difference.found),
+            "found": shown(difference.fresh),
         }
         for item in compared
         for difference in item.differences
@@ -78,7 +78,7 @@ def make_record(
         "differences_in_all": len(outside),
         "tolerances": asdict(tolerances),
         **more,
-        "versions": {name: found for name in _LIBRARIES if (found := _version(name))},
+        "versions": {name: number for name in _LIBRARIES if (number := _version(name))},
         "hardware": _hardware(),
     }
 

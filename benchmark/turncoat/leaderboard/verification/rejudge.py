@@ -20,7 +20,7 @@ from turncoat.judges.filter import question_for_judge
 from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.verification.compare import number_difference
-from turncoat.leaderboard.verification.draw import Compared, Difference, Drawn, Tolerances
+from turncoat.leaderboard.verification.draw import Compared, Difference, SampledRow, Tolerances
 
 _SCORES = ("aligned", "coherent")
 
@@ -68,7 +68,7 @@ def judged_tasks(entry: Entry) -> list[str]:
 
 def judge_again(
     entry: Entry,
-    drawn: Sequence[Drawn],
+    drawn: Sequence[SampledRow],
     judge: Judge,
     tolerances: Tolerances,
     on_done: Callable[[int], None] | None = None,
@@ -82,7 +82,7 @@ def judge_again(
         drawn: Rows of judged tasks.
         judge: Who scores now.
         tolerances: What is within, for the same judge.
-        on_done: Told how many more answers have a verdict.
+        on_done: Called with how many more answers have a verdict.
 
     Raises:
         UserError: There are no answers.
@@ -92,8 +92,8 @@ def judge_again(
         raise UserError(f"entry '{entry.slug}' has no answers that a judge scores")
     questions = [question_for_judge(item.row["doc"]) for item, _, _ in answers]
     verdicts = cached_scores(judge, questions, [str(sample.get("text", "")) for _, _, sample in answers], on_done)
-    told = entry.submission.judge
-    same = (judge.id, judge.rubric) == (told.id, told.rubric)
+    facts = entry.submission.judge
+    same = (judge.id, judge.rubric) == (facts.id, facts.rubric)
     failed = sum(verdict.failed for verdict in verdicts)
     scored = [
         (item, index, sample, verdict)
@@ -105,11 +105,11 @@ def judge_again(
     return Judged(False, len(answers), failed, [], _second(scored))
 
 
-_Scored = tuple[Drawn, int, dict[str, Any], Verdict]
+_Scored = tuple[SampledRow, int, dict[str, Any], Verdict]
 
 
 def _compared(scored: Sequence[_Scored], judge: Judge, tolerances: Tolerances) -> list[Compared]:
-    rows: dict[int, tuple[Drawn, list[Difference]]] = {}
+    rows: dict[int, tuple[SampledRow, list[Difference]]] = {}
     for item, index, sample, verdict in scored:
         _, differences = rows.setdefault(id(item), (item, []))
         for name in _SCORES:
@@ -128,12 +128,12 @@ def _second(scored: Sequence[_Scored]) -> list[SecondJudge]:
     groups: dict[tuple[str, str], list[_Scored]] = {}
     for one in scored:
         groups.setdefault((one[0].role, one[0].task), []).append(one)
-    found = []
+    agreements = []
     for (role, task), members in groups.items():
         old = [[sample.get(f"judge_{name}") for _, _, sample, _ in members] for name in _SCORES]
         new = [[getattr(verdict, name) for _, _, _, verdict in members] for name in _SCORES]
-        found.append(SecondJudge(role, task, agreement(*new, *old), _rate(*old), _rate(*new)))
-    return found
+        agreements.append(SecondJudge(role, task, agreement(*new, *old), _rate(*old), _rate(*new)))
+    return agreements
 
 
 def _rate(aligned: Sequence[float | None], coherent: Sequence[float | None]) -> float:

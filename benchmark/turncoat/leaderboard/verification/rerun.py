@@ -1,6 +1,6 @@
 """The drawn rows made again: the same base model, adapters, documents and seeds, through the same lm-eval tasks.
 
-compared = rerun(entry, with_base_partners(entry, drawn), adapters, Machinery(base, store, "embedded", 0), progress, tolerances)
+compared = rerun(entry, with_base_partners(entry, drawn), adapters, RerunSetup(base, store, "embedded", 0), progress, tolerances)
 
 `verify_needs.py` finds the adapters and the base model and compares them to the facts.
 """
@@ -20,7 +20,7 @@ from turncoat.judges.spec import judged_by
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.verification.compare import Answer, compare, stored_text
-from turncoat.leaderboard.verification.draw import Compared, Drawn, Tolerances
+from turncoat.leaderboard.verification.draw import Compared, SampledRow, Tolerances
 from turncoat.leaderboard.verification.needs import Trained, intervention_of
 from turncoat.store import Store
 from turncoat.study.config import TaskUse
@@ -32,7 +32,7 @@ _REFERENCE = 134_515_008  # parameters of the model that these were measured on
 
 
 @dataclass(frozen=True)
-class Machinery:
+class RerunSetup:
     """What rows are made with.
 
     Attributes:
@@ -50,7 +50,7 @@ class Machinery:
     batch_size: int = 32
 
 
-def with_base_partners(entry: Entry, drawn: Sequence[Drawn]) -> list[Drawn]:
+def with_base_partners(entry: Entry, drawn: Sequence[SampledRow]) -> list[SampledRow]:
     """The draw and, for readings of fixed texts, the base model's rows that hold these texts."""
     there = {(item.task, item.doc_id) for item in drawn if item.role == "base"}
     wanted = {
@@ -60,7 +60,7 @@ def with_base_partners(entry: Entry, drawn: Sequence[Drawn]) -> list[Drawn]:
         and any(sample.get("persona_fixed") is not None for sample in item.row.get("samples") or [])
     } - there
     partners = [
-        Drawn("base", "base", task, line, row)
+        SampledRow("base", "base", task, line, row)
         for task in dict.fromkeys(task for task, _ in sorted(wanted))
         for line, row in entry.rows("base", "base", task)
         if (task, row["doc_id"]) in wanted
@@ -70,9 +70,9 @@ def with_base_partners(entry: Entry, drawn: Sequence[Drawn]) -> list[Drawn]:
 
 def rerun(
     entry: Entry,
-    drawn: Sequence[Drawn],
+    drawn: Sequence[SampledRow],
     adapters: Trained,
-    machinery: Machinery,
+    setup: RerunSetup,
     progress: StudyProgress,
     tolerances: Tolerances,
 ) -> list[Compared]:
@@ -82,22 +82,22 @@ def rerun(
         entry: Where they are from.
         drawn: `with_base_partners` of a draw.
         adapters: Of all drawn roles and seeds but the base.
-        machinery: Model, judge, seeds.
-        progress: Told of each arm; make it with `planned_seconds`.
+        setup: Model, judge, seeds.
+        progress: Shown each arm; make it with `planned_seconds`.
         tolerances: What is within.
     """
-    told = entry.submission
-    uses = {use.task: use for use in entry.track.tasks_for(told.organism.name)}
+    submission = entry.submission
+    uses = {use.task: use for use in entry.track.tasks_for(submission.organism.name)}
     defended = any(item.role in ("defended", "benign") for item in drawn)
-    intervention = intervention_of(entry, machinery.base, machinery.store) if defended else None
+    intervention = intervention_of(entry, setup.base, setup.store) if defended else None
     lm = TurncoatLM(
-        machinery.base,
-        sampling_seed=machinery.sampling_seed,
-        batch_size=machinery.batch_size,
-        store=machinery.store,
+        setup.base,
+        sampling_seed=setup.sampling_seed,
+        batch_size=setup.batch_size,
+        store=setup.store,
         progress=lambda _: None,
     )
-    arms: dict[tuple[str, str], list[Drawn]] = {}
+    arms: dict[tuple[str, str], list[SampledRow]] = {}
     for item in sorted(drawn, key=lambda item: item.role != "base"):
         arms.setdefault((item.role, item.seed), []).append(item)
     base_same: dict[Answer, bool] = {}
@@ -106,21 +106,21 @@ def rerun(
         adapter = None if role == "base" else adapters[role, seed.removeprefix("seed-")]
         acting = intervention if role in ("defended", "benign") else None
         with (
-            progress.stage(f"{role}, {seed}: {len(items)} rows", planned_seconds(items, uses, machinery.base)),
-            judged_by(machinery.judge),
+            progress.stage(f"{role}, {seed}: {len(items)} rows", planned_seconds(items, uses, setup.base)),
+            judged_by(setup.judge),
             lm.measuring(adapter, acting, role=role),
         ):
             for task in dict.fromkeys(item.task for item in items):
                 mine = [item for item in items if item.task == task]
-                found = make_rows(lm, uses[task], mine)
+                made = make_rows(lm, uses[task], mine)
                 if role == "base":
-                    base_same |= _reproduced(mine, found)
+                    base_same |= _reproduced(mine, made)
                 compared += [
                     compare(
                         item,
-                        found[item.doc_id],
+                        made[item.doc_id],
                         tolerances,
-                        judged=machinery.judge != "off",
+                        judged=setup.judge != "off",
                         base_same=base_same,
                     )
                     for item in mine
@@ -128,14 +128,14 @@ def rerun(
     return compared
 
 
-def planned_seconds(drawn: Sequence[Drawn], uses: dict[str, TrackTask], base: BaseModel) -> float:
+def planned_seconds(drawn: Sequence[SampledRow], uses: dict[str, TrackTask], base: BaseModel) -> float:
     """Estimated seconds on two idle cores."""
     scale = base.model.num_parameters() / _REFERENCE
     written = (len(item.row.get("samples") or []) * (uses[item.task].max_gen_toks or 0) * _TOKEN for item in drawn)
     return scale * (sum(written) + _READ * len(drawn))
 
 
-def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[Drawn]) -> dict[int, dict[str, Any]]:
+def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[SampledRow]) -> dict[int, dict[str, Any]]:
     """doc_id -> row of these documents and their companions, with `log_likelihoods`: (nats, tokens) per continuation.
 
     Raises:
@@ -160,21 +160,21 @@ def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[Drawn]) -> dict[in
             verbosity="ERROR",
         )
     assert results is not None
-    found = {}
+    made = {}
     for row in results["samples"][use.task]:
         pairs = [resp[0] for resp in row["resps"]]
         read = [
             (float(pair[0]), int(getattr(pair[0], "tokens", 0))) for pair in pairs if isinstance(pair, tuple | list)
         ]
-        found[int(row["doc_id"])] = {**row, "log_likelihoods": read}
+        made[int(row["doc_id"])] = {**row, "log_likelihoods": read}
     for item in drawn:
-        there = found[item.doc_id]["doc"]
+        there = made[item.doc_id]["doc"]
         if str(there.get("id", item.doc_id)) != item.question:
             raise UserError(
                 f"{item.role}, {item.seed}, {item.task}, line {item.line}, doc.id: '{item.question}'; document "
                 f"{item.doc_id} of the task is '{there.get('id')}'; run `turncoat validate` on the entry"
             )
-    return found
+    return made
 
 
 @cache
@@ -185,12 +185,12 @@ def _no_tasks() -> Any:
     return TaskManager(include_defaults=False)
 
 
-def _reproduced(drawn: Sequence[Drawn], found: dict[int, dict[str, Any]]) -> dict[Answer, bool]:
+def _reproduced(drawn: Sequence[SampledRow], made: dict[int, dict[str, Any]]) -> dict[Answer, bool]:
     """Whether the base model wrote each of its stored answers again."""
     return {
         (item.task, item.doc_id, index): old.get("text") == stored_text(new.get("text"))
         for item in drawn
         for index, (old, new) in enumerate(
-            zip(item.row.get("samples") or [], found[item.doc_id].get("samples") or [], strict=False)
+            zip(item.row.get("samples") or [], made[item.doc_id].get("samples") or [], strict=False)
         )
     }

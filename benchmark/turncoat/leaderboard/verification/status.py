@@ -56,26 +56,26 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
     if not path.is_file():
         return Trust(SELF_REPORTED, "nobody else has run it yet")
     try:
-        told = Verification.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        verification = Verification.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, ValidationError) as error:
         raise UserError(f"{path} is not a verification: {error}; write it again with `turncoat verify`") from error
-    if told.slug != entry.slug:
-        raise UserError(f"{path}, slug: '{told.slug}' is another entry; accepted: '{entry.slug}'")
-    if told.rows_sha256 != digest(entry):
+    if verification.slug != entry.slug:
+        raise UserError(f"{path}, slug: '{verification.slug}' is another entry; accepted: '{entry.slug}'")
+    if verification.rows_sha256 != digest(entry):
         return Trust(SELF_REPORTED, "there is a verification, of other rows than those that are here now")
-    who = f" by {told.by}" if told.by else ""
-    when = f" on {told.date}" if told.date else ""
-    if told.verdict != "verified":
-        return Trust(SELF_REPORTED, f"a check{who}{when} did not agree with the rows: {told.verdict}")
-    if told.how == "rejudge":
+    who = f" by {verification.by}" if verification.by else ""
+    when = f" on {verification.date}" if verification.date else ""
+    if verification.verdict != "verified":
+        return Trust(SELF_REPORTED, f"a check{who}{when} did not agree with the rows: {verification.verdict}")
+    if verification.how == "rejudge":
         return Trust(
             SELF_REPORTED, f"the answers are self-reported; their scores were judged again{who}{when} and agree"
         )
-    own = "organism" if entry.submission.defence.setting == "none" else "defended"
-    if told.roles is not None and own not in told.roles:
-        text = f"only the rows of {', '.join(told.roles)} were made again{who}{when}, not the {own} arm's"
+    own_role = "organism" if entry.submission.defence.setting == "none" else "defended"
+    if verification.roles is not None and own_role not in verification.roles:
+        text = f"only the rows of {', '.join(verification.roles)} were made again{who}{when}, not the {own_role} arm's"
         return Trust(SELF_REPORTED, text)
-    if told.how == "rerun":
+    if verification.how == "rerun":
         return Trust("verified", f"a random part was run again from the adapters{who}{when}")
     return Trust("reproduced", f"trained and measured again{who}{when}")
 

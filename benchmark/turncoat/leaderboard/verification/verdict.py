@@ -34,17 +34,17 @@ def agreement_table(compared: Sequence[Compared]) -> list[dict[str, Any]]:
 
 
 def _worst(items: Sequence[Compared]) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    worst: dict[str, Any] = {}
     every = [difference for item in items for difference in item.differences]
     answers = [difference for difference in every if difference.kind == "answer"]
     if answers:
-        told |= {"answers": len(answers), "equal": sum(difference.within for difference in answers)}
+        worst |= {"answers": len(answers), "equal": sum(difference.within for difference in answers)}
     for kind in ("log_likelihood", "projection", "score"):
         sizes = [difference.size for difference in every if difference.kind == kind]
         if sizes:
             # JSON has no infinity: a value that is there on one side only.
-            told[kind] = "missing" if math.isinf(max(sizes)) else max(sizes)
-    return told
+            worst[kind] = "missing" if math.isinf(max(sizes)) else max(sizes)
+    return worst
 
 
 def verdict_of(compared: Sequence[Compared], tolerances: Tolerances) -> str:
@@ -80,14 +80,14 @@ def _leanings(compared: Sequence[Compared], tolerances: Tolerances) -> list[str]
                 where = difference.where.rpartition(".")[2]  # one field of all samples
                 key = (item.drawn.role, item.drawn.task, difference.kind, where)
                 groups.setdefault(key, []).append(difference.signed)
-    found = []
+    reasons = []
     for (role, task, kind, where), signed in groups.items():
         mean, least = sum(signed) / len(signed), _LEANING * float(getattr(tolerances, kind))
         if len(signed) >= _FEW and abs(mean) > least:
             low, high = _interval(signed, 0.99)
             if low > 0 or high < 0:
-                found.append(f"{role}, {task}: {where} is {mean:+.3g} off on average, always to one side")
-    return found
+                reasons.append(f"{role}, {task}: {where} is {mean:+.3g} off on average, always to one side")
+    return reasons
 
 
 def _not_equivalent(items: Sequence[Compared], tolerances: Tolerances) -> str:
