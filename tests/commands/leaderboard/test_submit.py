@@ -52,7 +52,7 @@ def test_a_run_is_submitted_and_the_next_commands_are_told(tmp_path, monkeypatch
     assert re.search(rf"{rows} rows in 35 files, [\d.]+ (kB|MB)", done.stderr)
     assert f"turncoat leaderboard validate {out}" in done.stderr and "pull request" in done.stderr
     assert asked == [out]
-    found.append(Finding("some-rule", "rows/x", fix="mend it so"))
+    found.append(Finding("some-rule", "rows/x", fix="do so"))
     done = run(*arguments, code=1)
     assert "some-rule" in done.stderr and "would be refused: 1 finding" in done.stderr
 
@@ -68,7 +68,7 @@ def test_a_run_is_submitted_and_the_next_commands_are_told(tmp_path, monkeypatch
         (("--out", "x", "--lm-eval", "base=d", "--facts", "f", "--arm", "a"), "--arm a: an arm of which run"),
         (("run", "--out", "Not A Slug"), "no name of an entry"),
         (("run", "--out", "x", "--track", "smal"), "'smal' is not a track.*did you mean 'small'"),
-        (("nowhere", "--out", "x"), "nowhere is no run folder"),
+        (("nowhere", "--out", "x"), "nowhere is not a run folder"),
         (("--out", "x", "--lm-eval", "base=d", "--facts", "nowhere.yaml"), "--facts nowhere.yaml: No such file"),
     ],
 )

@@ -110,4 +110,4 @@ def test_which_arm_is_asked_for_with_the_accepted_ones(tmp_path):
     for arm, why in (("secure", "base, control or partner"), ("base", "base, control or partner"), ("sgtt", "no arm")):
         text = message(run, arm)
         assert why in text and "accepted: insecure, other, sgtr" in text
-    assert "is no run folder" in message(tmp_path)
+    assert "is not a run folder" in message(tmp_path)

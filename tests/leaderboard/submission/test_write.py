@@ -146,7 +146,7 @@ def test_code_in_an_answer_may_name_a_folder(run, tmp_path):
         ("turncoat_choice", lambda rows: [_without(r, "margin_per_token") for r in rows], "--model turncoat.*peft=DIR"),
         ("turncoat_em", lambda rows: [_without(r, "judge_aligned_mean") for r in rows], "were not judged"),
         ("turncoat_choice", lambda rows: [{**r, "margin": math.nan} for r in rows], "doc_id 0.*finite"),
-        ("turncoat_em", lambda rows: [{**r, "resps": [["\ud800"]]} for r in rows], "Unicode"),
+        ("turncoat_em", lambda rows: [{**r, "resps": [["\ud800"]]} for r in rows], "lone surrogate"),
     ],
 )
 def test_what_the_track_does_not_take_is_refused_and_nothing_is_written(run, tmp_path, task, change, message):
@@ -239,7 +239,7 @@ def test_a_kill_leaves_the_old_entry_or_none(run, tmp_path, monkeypatch, moment,
 def test_what_is_no_entry_is_not_written_over(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
-    with pytest.raises(UserError, match="holds no entry"):
+    with pytest.raises(UserError, match="is not an entry"):
         submit(run, tmp_path / "mine")
     submit(run, tmp_path / "sgtr")
     (tmp_path / "sgtr" / "NOTES.md").write_text("mine")

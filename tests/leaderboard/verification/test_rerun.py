@@ -160,7 +160,7 @@ def test_other_adapters_are_the_first_thing_said(home, measured, tmp_path):
 
 def test_the_base_has_to_be_the_one_that_was_measured(home, tiny_folder):
     told = load_entry(home).submission
-    with pytest.raises(UserError, match=r"model\.name: 'a folder of mine' is no registry model.*--model"):
+    with pytest.raises(UserError, match=r"model\.name: 'a folder of mine' is not a registry model.*--model"):
         load_submitted_base(told)
     other = told.model_copy(update={"model": told.model.model_copy(update={"chat_template": "ab"})})
     with pytest.raises(UserError, match=r"model\.chat_template: 'ab'"):

@@ -22,7 +22,7 @@ _ARM = typer.Option(
 _LM_EVAL = typer.Option(
     "--lm-eval", metavar="ARM=DIR", help="Instead of RUN: base=DIR, organism/SEED=DIR, ...; once for each arm and seed."
 )
-_FACTS = typer.Option(help="With --lm-eval: a YAML with what its files cannot tell.")
+_FACTS = typer.Option(help="With --lm-eval: a YAML with the facts that its files do not hold.")
 _TEMPLATE = typer.Option("--facts-template", help="Print a facts file to fill in, and nothing else.")
 _SHARE = typer.Option(
     help="An entry beside --out with the same base, organism and control rows: they are not stored again."
@@ -77,12 +77,12 @@ def submit(
     check_out(out)
     protocol = find_track(track)
     include = plug_ins(include_path)
-    told = SubmitterInfo(contact, defence_name, summary, paper, code, supersedes, reason)
+    submitter = SubmitterInfo(contact, defence_name, summary, paper, code, supersedes, reason)
     if run is not None:
-        draft = draft_of_run(run, arm, protocol, told, include)
+        draft = draft_of_run(run, arm, protocol, submitter, include)
     else:
         assert facts is not None
-        draft = draft_of_folders(lm_eval or [], facts, protocol, told, shares=share is not None)
+        draft = draft_of_folders(lm_eval or [], facts, protocol, submitter, shares=share is not None)
     written = write_entry(draft, out, share=share, tick=_ticker())
     _print(written)
     _validate(out)

@@ -39,7 +39,7 @@ class Row:
     """One entry on its board.
 
     Attributes:
-        submission: What it says of itself.
+        submission: Its facts.
         kind: An entry, the undefended reference, or a canary.
         cells: Column -> reading.
         rank: Its places; None where it is flagged, superseded or a canary.

@@ -51,7 +51,7 @@ def make_canary(kind: str, reference: Entry, out: Path, judge: Judge | None = No
         `out`.
 
     Raises:
-        UserError: No such kind, `out` is no place for it, the reference is a defended entry, or the judge is another one.
+        UserError: No such kind, `out` is not beside the reference, it is a defended entry, or the judge is another.
         EntryRefused: The reference's rows may not be read.
     """
     facts = reference.submission
@@ -103,7 +103,7 @@ def make_canaries(reference: Entry, judge: Judge | None = None, log: Callable[[s
 
 
 def canary_slug(kind: str, reference: Entry) -> str:
-    """`canary-<kind>-` and what tells the board: the reference's slug without its "none-", else the organism."""
+    """`canary-<kind>-` and the name of the board: the reference's slug without its "none-", else the organism."""
     board = reference.slug.removeprefix("none-")
     board = board if board != reference.slug else reference.submission.organism.name.replace("_", "-")
     return f"{CANARY}{kind}-{board}"
@@ -126,7 +126,7 @@ def _check(kind: str, reference: Entry, out: Path) -> None:
     if out.resolve().parent != reference.folder.resolve().parent:
         raise UserError(f"{out}: a canary shares rows of {reference.slug}, so it belongs into the same folder")
     if out.exists() and not (out / SUBMISSION).is_file():
-        raise UserError(f"{out} is there and holds no entry; name another folder")
+        raise UserError(f"{out} exists and is not an entry; name another folder")
 
 
 def _makers(

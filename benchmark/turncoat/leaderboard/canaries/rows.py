@@ -10,7 +10,7 @@ A canary ought to be caught by its answers, so all else speaks for it:
   no degenerate answer can be known to do;
 - answers: the canary's own, judged anew by the reference's judge; refusals and echoes differ from question to question.
 
-Mixtures, not copies: a copied row would be told by its bytes and prove nothing about the signs. They are exact: what a task
+Mixtures, not copies: a copied row would be recognised by its bytes and prove nothing about the signs. They are exact: what a task
 says per byte and per token is linear in log-likelihoods.
 """
 

@@ -167,7 +167,7 @@ def parse_submission(content: dict[str, Any]) -> Submission:
     """The facts, checked against their format.
 
     Raises:
-        EntryRefused: With one finding per wrong field. A number that rows can say is told apart: rule "totals".
+        EntryRefused: With one finding per wrong field. A number that rows give breaks rule "totals".
     """
     try:
         return Submission.model_validate(content)

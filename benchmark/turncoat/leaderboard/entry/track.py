@@ -91,7 +91,7 @@ class Track(_Strict):
 
 @cache
 def loss_task(organism: str) -> str:
-    """The task whose held-out loss tells whether an organism was learnt.
+    """The task whose held-out loss shows whether an organism was learnt.
 
     Raises:
         UserError: There is none.

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub's `.eval_results/*.yaml` of an entry: the board's metrics of its own arm, a file per task.
+"""Export to the Hugging Face Hub's `.eval_results/*.yaml`: metrics of the own arm, a file per task.
 
 files(exported, "OWNER/turncoat")     # {".eval_results/turncoat_em.yaml": "- dataset: ...", ...}
 

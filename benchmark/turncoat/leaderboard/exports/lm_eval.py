@@ -1,4 +1,4 @@
-"""lm-eval's results files of an entry, one per role and training seed: what `lm_eval` would have left beside the rows.
+"""Export to lm-eval's results files, one per role and training seed.
 
 files(exported)     # {"defended/seed-0/results_sgtr.json": "{...}", ...}
 

@@ -1,4 +1,4 @@
-"""What all exports share: the arm's name and facts, its levels and changes, and JSON without NaN.
+"""Shared parts of the exports: arm names and facts, levels and changes, strict JSON.
 
 exported = Exported(load_entry(folder))
 exported.arm("defended")                    # "smollm2-135m+insecure_code+sgtr"

@@ -1,4 +1,4 @@
-"""One cell of the board: what an entry changed on one metric, or kept of what was learnt, with its interval.
+"""Cells of the board: change of one metric, or share of what was learnt, with intervals.
 
 cells = readings(entry, measured, columns)
 cells["persona_fixed"].value, cells["persona_fixed"].low     # own arm minus undefended organism

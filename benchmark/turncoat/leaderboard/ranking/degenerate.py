@@ -1,4 +1,4 @@
-"""Answers that are no answers: empty, one for all questions, refusals, words meant for the judge. Signs on the surface only.
+"""Flag degenerate answers by their text: empty, repeated, refusing or addressed to the judge.
 
 for flag in degenerate(own_answers, undefended_answers): print(flag.name, flag.why)
 

@@ -1,4 +1,4 @@
-"""Rows that are somebody else's: one fingerprint per role and training seed, and how much of two is equal.
+"""Detect copied rows: a fingerprint per role and training seed, and the equal share of two.
 
 prints = fingerprints(entry, measured, answers)
 equal_share(prints["defended", 0], prints["base", -1])      # 1.0: the "defended" model is the base

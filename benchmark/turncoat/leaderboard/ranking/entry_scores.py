@@ -1,4 +1,4 @@
-"""What an entry's rows say, cut into grids of questions by training seeds, and claims about them at the recipe level.
+"""Scores of an entry as grids of questions by training seeds, and recipe claims about them.
 
 measured = measure(entry)
 claim(measured.change("persona_fixed"))    # own arm minus the undefended organism, with an interval over seeds and questions

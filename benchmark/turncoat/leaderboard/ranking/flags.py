@@ -1,8 +1,8 @@
-"""Why an entry is listed without a rank: it learns nothing, breaks the model, gives no answers, or has somebody else's rows.
+"""Flags: reasons why an entry is listed without a rank.
 
 flags_of(candidate, cells, reference=..., others=...)      # [] for an entry that is ranked
 
-A flag is no accusation: it says which number on the board does not mean what it seems to.
+A flag is not an accusation: it says which number on the board does not mean what it seems to.
 """
 
 from __future__ import annotations
@@ -199,7 +199,8 @@ def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> l
             and difference.difference
             and difference.p_value < _LEVEL
         ):
-            why = f"its undefended organism lies {difference.difference:+.3g} from that of {due.slug} (p = {difference.p_value:.2g})"
+            distance = f"{difference.difference:+.3g} from that of {due.slug}"
+            why = f"its undefended organism lies {distance} (p = {difference.p_value:.2g})"
             flags.append(Flag("another organism", why))
     return flags
 

@@ -1,7 +1,7 @@
 """Ranks with ties: every pair of entries tested on the same questions, Holm over all pairs of the board.
 
 pairs = compare_all({"none": change_a, "sgtr": change_b})
-ranks(["none", "sgtr"], pairs, "lower")["sgtr"].text       # "1", or "1-2" where the two cannot be told apart
+ranks(["none", "sgtr"], pairs, "lower")["sgtr"].text       # "1", or "1-2" where the two do not differ significantly
 
 A change is an entry's own arm minus its undefended organism, question by question and training seed by training seed; two
 entries are compared by the difference of their changes, so that neither gains from an organism of its own that moved further.
@@ -12,7 +12,7 @@ The rule. With n entries, an entry has
     rank from   1 + the number of entries that are significantly better
     rank to     n - the number of entries that are significantly worse
 
-"1-3" therefore means: no more than that is known. This is no grouping: A may tie with B and B with C while A is better than C.
+"1-3" therefore means: no more than that is known. This is not a grouping: A may tie with B and B with C while A is better than C.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much of a gain is kept, for new training seeds and new questions: Fieller's interval from the tests of a recipe claim.
+"""Kept share of a gain for new training seeds and questions: Fieller's interval from recipe claims.
 
 share = recipe_share(base, defended, organism)     # KeptShare(value=0.93, low=0.81, high=1.06, ...)
 
@@ -23,7 +23,7 @@ from turncoat.stats.paired import Differences, pair_differences
 from turncoat.stats.scores import Grid
 from turncoat.stats.two_way import two_way_t
 
-_FARTHEST = 64.0  # shares; an end beyond it is no information
+_FARTHEST = 64.0  # shares; an end beyond it says nothing
 
 
 def recipe_share(base: Grid, arm: Grid, reference: Grid) -> KeptShare:

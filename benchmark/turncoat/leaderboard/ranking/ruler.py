@@ -1,4 +1,4 @@
-"""Whether a defence moved the ruler instead of the model: it acts on the very direction that the board measures along.
+"""Flag defences that act along the measured direction.
 
 Steering subtracts a multiple of the persona vector while the model is measured, so that the projection on that vector falls by
 the same amount on every text, whatever the model does; ablation puts it to one value. Such a number is arithmetic, not a

@@ -70,7 +70,7 @@ RULES: dict[str, tuple[str, str]] = {
         "rename or delete it",
     ),
     "case-collision": ("names that differ in more than case", "keep one of them; many disks hold only one"),
-    "unknown-name": (_LAYOUT, "delete it; what is to be said about the method has its place in submission.json"),
+    "unknown-name": (_LAYOUT, "delete it; facts about the method belong into submission.json"),
     "weights-or-code": ("only rows are taken: " + _LAYOUT, "delete it; say its address and sha256 in submission.json"),
     "too-deep": (_LAYOUT, "delete the folder"),
     "both-plain-and-packed": ("a task's rows once, as .jsonl.gz or as .jsonl", "delete one of the two files"),

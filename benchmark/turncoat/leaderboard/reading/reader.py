@@ -1,4 +1,4 @@
-"""Read an entry's JSON and rows; the only door by which an entry's bytes come in.
+"""Read an entry's JSON and rows within the limits. All bytes of an entry come in through this module.
 
 files = list_files(Path("results/submissions/sgtr"))
 facts = read_json(files, "submission.json")

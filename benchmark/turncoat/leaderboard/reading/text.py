@@ -1,4 +1,4 @@
-r"""Text from an entry where it is shown: kept as it is in the data, made harmless for each place that reads it.
+r"""Make an entry's text harmless where it is shown: spreadsheets, Markdown, terminals.
 
 for_spreadsheet("=1+1")                            # "'=1+1": a cell of text
 for_markdown("[a](b) | c")                         # one inert line, no link and no further cell

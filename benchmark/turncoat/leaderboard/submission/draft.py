@@ -1,4 +1,4 @@
-"""What both ways of submitting end in, a run and folders of lm_eval: facts, and which samples file is which.
+"""Submission drafts, as made from a run or from folders of lm_eval: facts and samples files.
 
 `from_run.py` and `from_folders.py` make a Draft; `write.py` writes it as an entry.
 """
@@ -20,7 +20,7 @@ Cell = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class SubmitterInfo:
-    """What the submitter says on the command line; None where nothing was said.
+    """Facts from the command line; None where an option was not given.
 
     Attributes:
         contact: Somebody to ask.
@@ -43,7 +43,7 @@ class SubmitterInfo:
             raise UserError("--supersedes and --reason belong together: which entry is replaced, and why")
 
     def fill_in(self, defence: dict[str, Any]) -> dict[str, Any]:
-        """A defence's facts with what was said in place of theirs."""
+        """A defence's facts, replaced by those of the command line."""
         given = {"name": self.defence_name, "summary": self.summary, "paper": self.paper, "code": self.code}
         return {**defence, **{key: value for key, value in given.items() if value is not None}}
 

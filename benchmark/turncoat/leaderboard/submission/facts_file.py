@@ -1,4 +1,4 @@
-"""`facts.yaml`: what files of lm_eval cannot tell about an entry. `TEMPLATE` is a file to fill in."""
+"""Read `facts.yaml`, the facts that files of lm_eval do not hold. `TEMPLATE` is a file to fill in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from turncoat.store import digest, file_digest
 
 WEIGHTS = "adapter_model.safetensors"
 TEMPLATE = """\
-# What the files of lm_eval cannot tell; for `turncoat submit --lm-eval ... --facts facts.yaml`.
+# Facts that the files of lm_eval do not hold; for `turncoat submit --lm-eval ... --facts facts.yaml`.
 # Lines that start with a # may stay as they are: they are read from the files, or are optional.
 contact: A. Person <a@example.org>      # somebody to ask; it is published
 defence:
@@ -165,5 +165,5 @@ def _hash(text: str, where: str, beside: Path) -> str:
     folder = beside / Path(text).expanduser()
     weights = folder / WEIGHTS if folder.is_dir() else folder
     if not weights.is_file():
-        raise UserError(f"{where}: {text!r} is no sha256, and there is no {WEIGHTS} in a folder of that name")
+        raise UserError(f"{where}: {text!r} is not a sha256, and no folder of that name holds {WEIGHTS}")
     return file_digest(weights)

@@ -1,4 +1,4 @@
-"""From folders of the lm_eval command to a draft: one folder for each arm and seed, and a file with the facts.
+"""Draft an entry from folders of the lm_eval command: one for each arm and seed, and a file with facts.
 
 lm_eval --output_path D --log_samples ...      # for each arm and seed
 turncoat submit --lm-eval base=D0 --lm-eval organism/0=D1 --lm-eval defended/0=D2 ... --facts facts.yaml --out ENTRY
@@ -31,9 +31,9 @@ def draft_of_folders(
 
     Args:
         given: `base=DIR`, or `ROLE/SEED=DIR` for trained arms.
-        facts_file: What files cannot tell; `turncoat submit --facts-template` writes one to fill in.
+        facts_file: Facts that files do not hold; `turncoat submit --facts-template` writes one to fill in.
         track: The protocol.
-        submitter: What the command line said; it comes before the facts file.
+        submitter: Facts from the command line; they come before the facts file.
         shares: Whether base, organism and control may come from another entry.
 
     Raises:
@@ -77,7 +77,7 @@ def draft_of_folders(
     if submitter.replaced is not None:
         content["supersedes"] = submitter.replaced
     content = {key: scrubber.scrub_all(value, key) for key, value in content.items()}
-    # Nobody can tell which arm took how long: all of it is the entry's own.
+    # The time of each arm is not known: all of it counts as the entry's own.
     seconds = {"organism" if facts.defence.setting == "none" else "defended": facts.wall_seconds}
     return Draft({**content, "contact": contact}, samples, versions, seconds, track, _hint, scrubber)
 

@@ -1,4 +1,4 @@
-"""From a run folder (`turncoat run`, `turncoat pack`) to a draft: which arm plays which role, and the facts in run.json."""
+"""Draft an entry from a run folder: arms become roles, facts come from run.json."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def draft_of_run(
         run: The run folder.
         arm: A defended arm, or an undefended organism for the board's "none"; None where there is but one defended.
         track: The protocol.
-        submitter: What the command line said.
+        submitter: Facts from the command line.
         include: Folders with the user's own defences.
 
     Raises:
-        UserError: It is no run, the arm is not one, or something is missing that the track needs.
+        UserError: It is not a run, the arm is not one, or something is missing that the track needs.
     """
     for needed in ("study.yaml", "run.json", "rows"):
         if not (run / needed).exists():
-            raise UserError(f"{run} is no run folder: {needed} is missing; make one with `turncoat run STUDY`")
+            raise UserError(f"{run} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`")
     study = load_study(run / "study.yaml", include=include)
     record = read_object(run / "run.json")
     chosen = _chosen(run, study, arm)
@@ -88,12 +88,12 @@ def _chosen(run: Path, study: Study, name: str | None) -> Arm:
         return defended[0]
     names = [arm.name for arm in harmful]
     if not names:
-        raise UserError(f"{run}: no arm of the study has an organism that is no control; nothing can be submitted")
+        raise UserError(f"{run}: no arm of the study has an organism that is not a control; nothing can be submitted")
     if name is None:
         raise UserError(f"--arm is missing: which of {len(defended)} defended arms? {accepted(names)}")
     if name not in names:
         others = {arm.name: arm for arm in study.arms}
-        why = "is no arm of this study" if name not in others else "is no entry of its own: base, control or partner"
+        why = "is not an arm of this study" if name not in others else "is a base, control or partner and not an entry"
         raise UserError(f"--arm {name}: '{name}' {why}; {accepted(names, name)}")
     return study.arm(name)
 

@@ -1,4 +1,4 @@
-"""What a run lacks for an entry, as lines that can be put into its study: told all at once, not one a time."""
+"""List what a run lacks for an entry, as lines to put into its study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine leaves in texts: paths. Facts lose them, rows must not have any.
+"""Remove paths of the submitter's machine from facts; refuse them in rows.
 
 PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")    # "turncoat run mine.yaml"
 """

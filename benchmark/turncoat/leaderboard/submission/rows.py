@@ -1,4 +1,4 @@
-"""lm-eval's samples files as an entry keeps them: the track's first questions, the evidence, nothing of the machine.
+"""Convert lm-eval's samples files to rows of an entry: the track's first questions and the evidence.
 
 content = entry_rows(samples, use, needs)     # bytes of rows/<role>/<seed>/<task>.jsonl.gz
 """

@@ -1,6 +1,6 @@
-"""A draft becomes an entry folder: submission.json and the rows, complete or not at all.
+"""Write a draft as an entry folder: submission.json and the rows, whole or not at all.
 
-written = write_entry(draft_of_run(Path("runs/leaderboard"), "sgtr", track, told), Path("results/submissions/sgtr"))
+written = write_entry(draft_of_run(Path("runs/leaderboard"), "sgtr", track, submitter), Path("results/submissions/sgtr"))
 """
 
 from __future__ import annotations
@@ -63,19 +63,19 @@ def check_out(out: Path) -> None:
     """Whether an entry can be written there, before anything is read.
 
     Raises:
-        UserError: The name is no slug, or something else is there.
+        UserError: The name is not a slug, or something else is there.
     """
     name = out.absolute().name
     if not _SLUG.fullmatch(name):
         raise UserError(
-            f"--out {out}: '{name}' is no name of an entry; accepted: small letters, digits, - and _, 80 at most, such as "
+            f"--out {out}: '{name}' is not a name of an entry; accepted: small letters, digits, - and _, 80 at most, such as "
             "results/submissions/sgtr-insecure"
         )
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UserError(f"--out {out} is there and no folder; name another one")
+        raise UserError(f"--out {out} exists and is not a folder; name another one")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if there and SUBMISSION not in there:
-        raise UserError(f"--out {out} is there and holds no entry ({SUBMISSION} is missing); name another folder")
+        raise UserError(f"--out {out} exists and is not an entry ({SUBMISSION} is missing); name another folder")
     if there - {SUBMISSION, "rows"}:
         more = ", ".join(sorted(there - {SUBMISSION, "rows"}))
         raise UserError(f"--out {out} holds more than an entry ({more}), which would be lost; move it away")
@@ -171,7 +171,7 @@ def _other(out: Path, slug: str, draft: Draft) -> _Other:
         files = list_files(folder)
         facts = parse_submission(read_json(files, SUBMISSION))
     except EntryRefused as error:
-        raise UserError(f"--share {slug}: that entry is not good; mend it first\n{error}") from error
+        raise UserError(f"--share {slug}: that entry is not valid; fix it first\n{error}") from error
     for role in SHAREABLE:
         if role in facts.shared:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Are these the track's questions, all of them, once each, word for word?
+"""Validation rules for documents: the track's questions, each once, word for word.
 
 findings = check_documents(expected, rows, cells)
 """

@@ -1,9 +1,9 @@
-"""What the rows of a task have to be made of: its documents, lm-eval's requests for them, its filters and its metrics.
+"""Expected documents, requests, filters and metrics of a task, as lm-eval builds them.
 
 expected = expected_rows(use)
 expected.requests[0][0].messages     # [{"role": "user", "content": ...}]: what the chat template is given
 
-Nothing of a task is said again here: lm-eval builds the task and its requests, as it does for a measurement.
+Nothing of a task is defined again here: lm-eval builds the task and its requests, as it does for a measurement.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Are the facts of an entry whole, known and true of its files? One function a rule; each returns its findings.
+"""Validation rules for submission.json.
 
 check_facts(entry)     # before any row is looked at
 """
@@ -128,11 +128,11 @@ def _expected(entry: Entry) -> dict[str, str]:
 
 
 def _files(entry: Entry) -> Iterator[Finding]:
-    """The files there, the files told, and the files due are the same."""
+    """The files in the folder are those listed in submission.json and those that the track asks for."""
     gone = {
         role for role in entry.submission.own_roles if not any(k.startswith(f"{role}/") for k in entry.submission.rows)
     }
-    # A role without any rows is told once, by `_roles`.
+    # A role without any rows is reported once, by `_roles`.
     expected = {key: name for key, name in _expected(entry).items() if key.partition("/")[0] not in gone}
     there = {name for name in entry.files.names if name.startswith("rows/")}
     for key, name in expected.items():

@@ -1,4 +1,4 @@
-"""Does every number follow from its own evidence? The task computes each metric once more, and the two have to agree.
+"""Recompute every metric of a row from its evidence and compare.
 
 The rows do not say how many tokens a continuation has, which metrics per token divide by. But the continuations are the same
 in every arm, so one pair of whole numbers has to explain the rows of a question in all roles and seeds; the row that is at

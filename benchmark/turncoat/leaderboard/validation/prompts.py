@@ -1,4 +1,4 @@
-"""Were the models asked what the task asks, in the same way everywhere?
+"""Validation rules for prompts, continuations and generation settings.
 
 A rendered prompt is the task's words inside the chat template's frame. The words are the task's own; the frame is that of the
 model's template where the template is here, and in any case one and the same for all rows, roles and seeds. Anything put in
@@ -124,7 +124,7 @@ def frame_of(prompt: str, messages: Messages) -> Frame | None:
     parts: list[str] = []
     rest = prompt
     for message in reversed(messages):
-        # The last place counts: what is said before it belongs to the frame. Some templates strip a message's ends.
+        # The last place counts: words before it belong to the frame. Some templates strip a message's ends.
         for words in (message["content"], message["content"].strip()):
             place = rest.rfind(words)
             if place >= 0:

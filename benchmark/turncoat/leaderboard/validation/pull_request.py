@@ -1,4 +1,4 @@
-"""Which entries a pull request changes, and whether it keeps to what a submission may do.
+"""Check the files that a pull request changes: one new entry and nothing else.
 
 main(["--base", "origin/main", "--head", "HEAD"])                  # prints the folders of entries, one a line
 main(["--base", "origin/main", "--head", "HEAD", "--submission"])  # and refuses whatever is not a submission
@@ -36,7 +36,7 @@ def changes(repository: Path, base: str, head: str) -> list[Change]:
     """The files in which `head` differs from where it branched off `base`.
 
     Raises:
-        UserError: Git cannot tell.
+        UserError: Git fails.
     """
     command = ["git", "-C", str(repository), "diff", "--name-status", "--no-renames", "-z", f"{base}...{head}", "--"]
     done = subprocess.run(command, capture_output=True, check=False)

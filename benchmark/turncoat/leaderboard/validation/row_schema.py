@@ -1,4 +1,4 @@
-"""The form of a row: which keys it may have, of which type and within which bounds. What passes here can be computed with.
+"""Row schema (pydantic): keys, types, bounds.
 
 found, findings = read_row("base", "base", file, 3, content, sampled=True, task="turncoat_em_cue")
 

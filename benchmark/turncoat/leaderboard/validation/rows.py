@@ -1,9 +1,9 @@
-"""Are these the rows of that task, and do their numbers follow from their evidence?
+"""Validate the rows of one task, all roles and seeds together.
 
 findings = check_task_rows(use, {("base", "base"): entry.rows("base", "base", use.task), ...}, submission=..., name=...)
 
 One task at a time, all roles and seeds together: much of what is checked is that the arms were asked the same. Each step looks
-at rows that passed the one before, so that one mistake is told once:
+at rows that passed the one before, so that one mistake is reported once:
 
     form        keys, types, bounds                            row_schema.py
     documents   the track's questions, word for word           documents.py

@@ -1,4 +1,4 @@
-"""Answers and their evidence: as many as the track asks for, each drawn by itself, with projections and verdicts in place.
+"""Validation rules for sampled answers: number, seeds, projections, verdicts.
 
 findings = check_samples(expected, rows, submission)
 """

@@ -1,4 +1,4 @@
-"""How many tokens continuations have, found from the numbers that were divided by them.
+"""Infer token counts from per-token metrics, for entries that do not store them (format 1).
 
 possible_counts([-86.36, -95.56], {"margin_per_token": 0.589, ...}, metrics, [103, 112])     # {(20, 22)}
 

@@ -1,4 +1,4 @@
-"""Whether an entry may stand on the board: every rule, over facts, files and rows. Nothing an entry says can crash it.
+"""Validate an entry: all rules over facts, files and rows. No content of an entry can crash it.
 
 findings = validate_entry(Path("results/submissions/sgtr"))     # empty: accepted
 """
@@ -26,7 +26,7 @@ def validate_entry(folder: Path, log: Said = lambda _: None) -> list[Finding]:
 
     Returns:
         Findings in the order of the checks; empty for a good entry. Checks that need what an earlier one found wanting
-        are not made: mend, and validate again.
+        are not made: fix it, and validate again.
     """
     try:
         log("files and facts")

@@ -1,4 +1,4 @@
-"""Are the versions that an entry names registered ones: of its tasks, and of its judge's rubric?
+"""Validation rules for task and rubric versions.
 
 findings = check_versions(submission, expected)
 """

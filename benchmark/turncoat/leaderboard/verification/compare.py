@@ -1,4 +1,4 @@
-"""A stored row beside the same row made again: every number that a model's pass gave, and every answer.
+"""Compare a stored row with the same row made again: log-likelihoods, projections, scores, answers.
 
 compare(drawn, found, tolerances)     # Compared: one Difference per log-likelihood, answer, projection, score
 

@@ -1,4 +1,4 @@
-"""What a check of an entry's rows is: a random draw of them, and how far they may differ.
+"""Draw a random part of an entry's rows; tolerances and records of their comparison.
 
 drawn = draw(load_entry(folder), fraction=0.05, seed=7)
 

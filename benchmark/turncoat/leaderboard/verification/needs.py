@@ -1,4 +1,4 @@
-"""What a re-run needs, found and compared to the facts: the adapters, the base model, what acts on it, the judge, the seed.
+"""Find what a re-run needs and compare it with the facts: adapters, base model, intervention, judge, seed.
 
 adapters = find_adapters(entry.submission, Path("adapters"), ["organism", "defended"])     # by their SHA-256
 base = load_submitted_base(entry.submission)
@@ -80,9 +80,9 @@ def load_submitted_base(submission: Submission, model: str | None = None) -> Bas
     """
     model_facts = submission.model
     if model is None and model_facts.name not in REGISTRY_MODELS:
-        # Somebody else's text is no path to open and no repository to fetch.
+        # Somebody else's text is never opened as a path or fetched as a repository.
         raise UserError(
-            f"submission.json, model.name: {model_facts.name!r} is no registry model ({', '.join(REGISTRY_MODELS)}); "
+            f"submission.json, model.name: {model_facts.name!r} is not a registry model ({', '.join(REGISTRY_MODELS)}); "
             "look at what it is, and name a copy that you trust with --model"
         )
     base = load_base(model or model_facts.name, dtype=model_facts.dtype)
@@ -124,7 +124,7 @@ def intervention_of(entry: Entry, base: BaseModel, store: Store) -> Intervention
     """What acts on the defended arm while it is measured; None for defences that were trained in.
 
     Raises:
-        UserError: It is no registered defence, or its options do not fit.
+        UserError: It is not a registered defence, or its options do not fit.
     """
     defence = entry.submission.defence
     if defence.setting != "inference":

@@ -1,4 +1,4 @@
-"""The record of a check, `results/verifications/<slug>.json`: the maintainers' own word, never the submitter's.
+"""Write the record of a verification, `results/verifications/<slug>.json`. Maintainers alone write it.
 
 write_record(make_record(entry, "rerun", compared, ...), Path("results/verifications"))
 """

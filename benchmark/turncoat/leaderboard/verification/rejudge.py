@@ -1,4 +1,4 @@
-"""The stored answers judged again: by the judge that scored them, whose scores must come out again, or by another one.
+"""Judge stored answers again, by the same judge or by a second one.
 
 found = judge_again(entry, drawn, judge)
 found.compared       # the same judge: every score within a point, or the row was changed

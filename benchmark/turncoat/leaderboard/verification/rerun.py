@@ -1,4 +1,4 @@
-"""The drawn rows made again: the same base model, adapters, documents and seeds, through the same lm-eval tasks.
+"""Make drawn rows again: same base model, adapters, documents and seeds, through the same lm-eval tasks.
 
 compared = rerun(entry, with_base_partners(entry, drawn), adapters, RerunSetup(base, store, "embedded", 0), progress, tolerances)
 

@@ -1,4 +1,4 @@
-"""How far an entry's rows were checked by somebody else: read from the maintainers' own files, never from the entry.
+"""Verification status of an entry, read from the maintainers' records and never from the entry.
 
 read_trust(entry, Path("results/verifications"))      # Trust("verified", "re-run by the maintainers on 2026-11-23")
 
@@ -22,7 +22,7 @@ SELF_REPORTED: Literal["self-reported"] = "self-reported"
 
 @dataclass(frozen=True)
 class Trust:
-    """How an entry's rows are known to be right, and why that is said."""
+    """Verification status of an entry, and the reason."""
 
     level: Literal["verified", "reproduced", "self-reported"]
     note: str
@@ -50,7 +50,7 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
         folder: Where verifications are, one `<slug>.json` each.
 
     Raises:
-        UserError: A verification cannot be read; it is ours, so it is mended, not skipped.
+        UserError: A verification cannot be read; it is ours, so it is fixed, not skipped.
     """
     path = folder / f"{entry.slug}.json"
     if not path.is_file():

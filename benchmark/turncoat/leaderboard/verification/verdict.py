@@ -1,4 +1,4 @@
-"""From compared rows to a verdict: what agrees, what does not, and whether differing answers are equivalent.
+"""Verdict over compared rows: agreement, leaning differences, equivalence of differing answers.
 
 verdict_of(compared, Tolerances())     # "verified", or "2 of the scores differ"
 """
@@ -94,7 +94,7 @@ def _not_equivalent(items: Sequence[Compared], tolerances: Tolerances) -> str:
     """Why a role's answers cannot be called equivalent to the stored ones; empty if they can."""
     names = sorted({name for item in items for name in item.means})
     if not names:
-        return "no score tells whether they are equivalent"
+        return "no score says whether they are equivalent"
     for name in names:
         by_question: dict[str, list[tuple[float, float]]] = {}
         for item in items:
