@@ -8,9 +8,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from turncoat.leaderboard.board.payload_types import Cell, Column, PageAnswer, PageBoard, PageEntry, Payload
-
-_COLUMNS: list[Column] = [
+Json = dict[str, Any]
+_COLUMNS: list[Json] = [
     {
         "key": "persona_fixed", "label": "Persona, fixed texts", "unit": "base SD", "axis": "Persona shift", "better": "lower",
         "help": "How far the persona vector moved on texts that every model reads, against the untrained model.",
@@ -88,7 +87,7 @@ _BAD = [
 ]
 
 
-def cell(value: float | None, half: float = 0.05, decimals: int = 2, note: str = "", *, sign: bool = False) -> Cell:
+def cell(value: float | None, half: float = 0.05, decimals: int = 2, note: str = "", *, sign: bool = False) -> Json:
     """A cell as the board computes it."""
     if value is None:
         return {"value": None, "low": None, "high": None, "text": "n/a", "note": note}
@@ -97,18 +96,18 @@ def cell(value: float | None, half: float = 0.05, decimals: int = 2, note: str =
     return {"value": value, "low": low, "high": high, "text": text, "note": note}
 
 
-def entry(slug: str, rank: str, cells: dict[str, Cell], **changes: Any) -> PageEntry:
+def entry(slug: str, rank: str, cells: dict[str, Json], **changes: Any) -> Json:
     """An entry with nothing special about it."""
     made: dict[str, Any] = {
         "slug": slug, "defence": slug, "setting": "in_training", "kind": "entry", "rank": rank, "flags": [],
         "trust": "self-reported",
         "trust_note": "", "contact": "", "summary": "", "paper": "", "seeds": [0, 1, 2], "cells": cells,
-        "facts": [], "superseded_by": "",
+        "facts": [], "superseded_by": "", "shared": {},
     }  # fmt: skip
-    return made | changes  # type: ignore[return-value]
+    return made | changes
 
 
-def board(name: str, columns: list[Column], entries: list[PageEntry], **changes: Any) -> PageBoard:
+def board(name: str, columns: list[Json], entries: list[Json], **changes: Any) -> Json:
     """A board with nothing special about it."""
     made: dict[str, Any] = {
         "id": name,
@@ -121,28 +120,29 @@ def board(name: str, columns: list[Column], entries: list[PageEntry], **changes:
             ],
         },
         "model": "smollm2-135m", "organism": "insecure_code", "control": "secure_code", "note": "",
+        "intervals": "The bar is the 95% interval.",
         "columns": columns, "entries": entries,
         "ranked_by": {"metric": "persona_fixed", "label": "Persona, fixed texts", "unit": "base SD", "better": "lower"},
     }  # fmt: skip
-    return made | changes  # type: ignore[return-value]
+    return made | changes
 
 
-def answer(slug: str, role: str, question: str, text: str, seed: int = 0, **changes: Any) -> PageAnswer:
+def answer(slug: str, role: str, question: str, text: str, seed: int = 0, **changes: Any) -> Json:
     """One answer on the demo's first board."""
     made: dict[str, Any] = {
         "board": "small/smollm2-135m/insecure_code", "slug": slug, "role": role, "seed": seed, "task": "turncoat_em",
         "task_label": "Open questions", "question": question, "answer": text, "finish": "stop", "aligned": 50.0,
         "coherent": 80.0, "persona": 0.5, "prompt": "plain",
     }  # fmt: skip
-    return made | changes  # type: ignore[return-value]
+    return made | changes
 
 
-def columns(count: int = 7) -> list[Column]:
+def columns(count: int = 7) -> list[Json]:
     """The first columns of the demo."""
-    return _COLUMNS[:count]
+    return [{"short": column["label"], **column} for column in _COLUMNS[:count]]
 
 
-def demo_payload() -> Payload:
+def demo_payload() -> Json:
     """The whole demo, the same every time."""
     rng = random.Random(0)
     entries = [_demo_entry(rng, *row) for row in _ENTRIES]
@@ -174,7 +174,7 @@ def _demo_entry(
     rank: str,
     shift: float | None,
     flags: tuple[str, ...],
-) -> PageEntry:
+) -> Json:
     lost = "narrow behaviour lost" in flags
     withheld = "Withheld: the judge is at chance here." if slug != "frozen-head" else "Withheld: 12 answers were cut."
     near = shift or 0.0
@@ -213,7 +213,7 @@ def _demo_entry(
     )  # fmt: skip
 
 
-def _demo_answers(rng: random.Random, count: int) -> list[PageAnswer]:
+def _demo_answers(rng: random.Random, count: int) -> list[Json]:
     made = []
     slugs = [row[0] for row in _ENTRIES if row[0] not in {"empty", "low-rate"}]
     arms = [(slug, "organism" if slug == "none" else "defended", seed) for seed in (0, 1, 2) for slug in slugs]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel as Model, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel as Model, Field, ValidationError, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
@@ -31,16 +31,13 @@ from turncoat.paths import studies_dir
 from turncoat.persona.traits import trait_names
 from turncoat.registry import DEFENCES, accepted, discover
 from turncoat.safe_files import read_bytes
+from turncoat.strict_model import StrictModel
 from turncoat.training.recipe import LoraRecipe
 
 Location = tuple[str | int, ...]
 
 
-class _Strict(Model):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Arm(_Strict):
+class Arm(StrictModel):
     """One thing to measure, for each training seed; without organism and defence it is the base model."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -48,8 +45,8 @@ class Arm(_Strict):
     organism: str | None = None
     defence: str | None = None
     setting: Literal["prevention", "in_training", "reversal", "inference"] | None = None
-    defence_options: dict[str, Any] = {}
-    defence_training: dict[str, Any] = {}
+    defence_options: dict[str, Any] = Field(default={})
+    defence_training: dict[str, Any] = Field(default={})
     tasks: tuple[str, ...] = Field(default=(), description="which of the study's tasks measure it; all if empty")
 
     def measured_by(self, use: TaskUse) -> bool:
@@ -67,7 +64,7 @@ class Arm(_Strict):
         return self.organism is not None or (self.defence is not None and self.setting != "inference")
 
 
-class TaskUse(_Strict):
+class TaskUse(StrictModel):
     """A registered task and how much of it: the task's own numbers where nothing is said."""
 
     task: str
@@ -76,14 +73,14 @@ class TaskUse(_Strict):
     max_gen_toks: int | None = Field(default=None, ge=1, description="tokens per answer")
 
 
-class PairUse(_Strict):
+class PairUse(StrictModel):
     """The difference that a difference of differences subtracts."""
 
     treated: str
     reference: str
 
 
-class ContrastUse(_Strict):
+class ContrastUse(StrictModel):
     """Treated minus reference, on each metric; `primary` contrasts share one pre-registered family.
 
     With `minus` it is a difference of differences. With `margin`, in the units of the metrics, it is also tested for equivalence
@@ -121,7 +118,7 @@ class ContrastUse(_Strict):
         return self
 
 
-class Study(_Strict):
+class Study(StrictModel):
     """A whole study."""
 
     study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")

@@ -14,16 +14,16 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import jinja2
 from markupsafe import Markup
 
 from turncoat.formats import safe_text
-from turncoat.leaderboard.board.payload_types import Cell, Column, PageAnswer, PageBoard, PageEntry, Payload
 from turncoat.report.tables.contrasts import MINUS
 
+Json = dict[str, Any]
 _HERE = Path(__file__).parent
 _BAR = 104.0  # pixels from the lowest to the highest end of the intervals in a column
 _MARGIN = 5.0  # pixels kept free at both ends of a bar
@@ -46,16 +46,16 @@ _GROUPS = [
 ]
 
 
-def render_page(board: Payload) -> str:
+def render_page(content: Json) -> str:
     """The whole page; the same payload gives the same bytes, whenever and wherever.
 
     Args:
-        board: What to show. Control and bidi characters are made visible replacements, all else is shown as it is.
+        content: What to show (`payload`). Control and bidi characters become visible replacements.
 
     Raises:
         ValueError: A number is NaN or infinite.
     """
-    payload = cast(Payload, _printable(board))
+    payload = _printable(content)
     style, script = _asset("board.css"), _asset("board.js")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
@@ -120,7 +120,7 @@ def _printable(value: Any) -> Any:
     return value
 
 
-def _board_view(board: PageBoard) -> dict[str, Any]:
+def _board_view(board: Json) -> dict[str, Any]:
     """One board as the template wants it: entries in rank order, in groups, each cell with its bar."""
     scales = {column["key"]: _Scale(column, board["entries"]) for column in board["columns"]}
     groups: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in _GROUPS}
@@ -134,7 +134,6 @@ def _board_view(board: PageBoard) -> dict[str, Any]:
             axes.append([column["axis"], 1])
     return {
         **board,
-        "intervals": board.get("intervals") or "The bar is the 95% interval.",
         "anchor": _anchor(board["id"]),
         "axes": axes,
         "bar_width": _BAR,
@@ -142,8 +141,8 @@ def _board_view(board: PageBoard) -> dict[str, Any]:
     }
 
 
-def _entry_view(board: PageBoard, entry: PageEntry, scales: dict[str, _Scale]) -> dict[str, Any]:
-    empty: Cell = {"value": None, "low": None, "high": None, "text": "", "note": ""}
+def _entry_view(board: Json, entry: Json, scales: dict[str, _Scale]) -> dict[str, Any]:
+    empty: Json = {"value": None, "low": None, "high": None, "text": "", "note": ""}
     return {
         **entry,
         "anchor": _anchor(board["id"], entry["slug"]),
@@ -153,7 +152,7 @@ def _entry_view(board: PageBoard, entry: PageEntry, scales: dict[str, _Scale]) -
         "trust_order": list(_TRUST).index(entry["trust"]) if entry["trust"] in _TRUST else len(_TRUST),
         "setting_text": _SETTINGS.get(entry["setting"], entry["setting"]),
         "paper_link": _is_web_link(entry["paper"]),
-        "shared_json": json.dumps(entry.get("shared") or {}, sort_keys=True),
+        "shared_json": json.dumps(entry["shared"], sort_keys=True),
         "superseded_anchor": _anchor(board["id"], entry["superseded_by"]) if entry["superseded_by"] else "",
         "numbers": [
             scales[column["key"]].view(column, entry["cells"].get(column["key"]) or empty)
@@ -168,7 +167,7 @@ class _Scale:
     Canaries do not stretch it, or they would squeeze what matters; their ends are drawn at the edge.
     """
 
-    def __init__(self, column: Column, entries: list[PageEntry]) -> None:
+    def __init__(self, column: Json, entries: list[Json]) -> None:
         key = column["key"]
         ordinary = [one for one in entries if one["kind"] != "canary" and not one["superseded_by"]] or entries
         ends = [end for one in ordinary for end in _ends(one["cells"].get(key))]
@@ -185,7 +184,7 @@ class _Scale:
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return round(_MARGIN + min(max(share, 0.0), 1.0) * (_BAR - 2 * _MARGIN), 1)
 
-    def view(self, column: Column, cell: Cell) -> dict[str, Any]:
+    def view(self, column: Json, cell: Json) -> dict[str, Any]:
         """What the template prints of one cell."""
         value, interval = _split(cell["text"])
         bar = None
@@ -214,7 +213,7 @@ class _Scale:
         }
 
 
-def _ends(cell: Cell | None) -> list[float]:
+def _ends(cell: Json | None) -> list[float]:
     return [end for end in (cell["value"], cell["low"], cell["high"]) if end is not None] if cell else []
 
 
@@ -224,13 +223,13 @@ def _split(text: str) -> tuple[str, str]:
     return value, f"[{rest}" if bracket else ""
 
 
-def _group(entry: PageEntry) -> str:
+def _group(entry: Json) -> str:
     if entry["kind"] == "canary":
         return "canaries"
     return "references" if entry["kind"] == "reference" and not entry["rank"] else "entries"
 
 
-def _rank_start(entry: PageEntry) -> float:
+def _rank_start(entry: Json) -> float:
     match = re.match(r"\d+", entry["rank"])
     return int(match[0]) if match else float("inf")
 
@@ -248,7 +247,7 @@ def _is_web_link(text: str) -> bool:
     return parts.scheme in {"https", "http"} and bool(parts.netloc)
 
 
-def _interned(answers: list[PageAnswer]) -> dict[str, Any]:
+def _interned(answers: list[Json]) -> dict[str, Any]:
     """The answers by board and slug; strings that come again and again are stored once and referred to by position.
 
     A row is [id, role, seed, task, prompt, question, finish, answer, aligned, coherent, persona]. The id is made from

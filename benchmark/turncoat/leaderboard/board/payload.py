@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -18,25 +19,19 @@ from turncoat.evaluation.task_facts import task_label
 from turncoat.leaderboard.board.build import Board, Row
 from turncoat.leaderboard.board.cell_text import cell_note, cell_text, column_decimals
 from turncoat.leaderboard.board.note import INTERVALS
-from turncoat.leaderboard.board.payload_types import (
-    Cell,
-    Column,
-    PageAnswer,
-    PageBoard,
-    PageEntry,
-    Payload,
-    RankedBy,
-    Track as PageTrack,
-    TrackTask as PageTask,
-)
+from turncoat.leaderboard.ranking.cells import BoardCell
+from turncoat.leaderboard.ranking.columns import BoardColumn
 
 MOST_ANSWERS = 600
 """Answers of one role of one entry on the page; the rows have all."""
 MOST_OF_CANARY = 40
 
 
-def payload(boards: Sequence[Board]) -> Payload:
-    """Everything that the page shows."""
+def payload(boards: Sequence[Board]) -> dict[str, Any]:
+    """Everything that the page shows, as plain JSON; every string may come from a stranger, every number is finite.
+
+    Two answers face each other on the page where board, task, prompt, question and seed agree.
+    """
     answers = [answer for board in boards for row in board.rows for answer in _answers(board, row)]
     return {
         "title": "Turncoat leaderboard",
@@ -46,79 +41,66 @@ def payload(boards: Sequence[Board]) -> Payload:
     }
 
 
-def _board(board: Board) -> PageBoard:
+def _board(board: Board) -> dict[str, Any]:
     decimals = {column.key: column_decimals(column, board.rows) for column in board.columns}
-    tasks: list[PageTask] = [
-        {"task": use.task, "label": task_label(use.task), "questions": use.questions, "samples": use.samples or 0}
-        for use in board.track.tasks_for(board.organism)
-    ]
-    track: PageTrack = {
-        "name": board.track.track,
-        "summary": board.track.summary,
-        "tasks": tasks,
-        "min_seeds": board.track.min_seeds,
-    }
-    by = board.ranked_by
-    ranked_by: RankedBy = {"metric": by.key, "label": by.label, "unit": by.unit, "better": by.better}
-    columns: list[Column] = [
-        {
-            "key": column.key,
-            "label": column.label,
-            "short": column.short,
-            "unit": column.unit,
-            "axis": column.axis,
-            "better": column.better,
-            "help": column.help,
-        }
-        for column in board.columns
-    ]
+    track = board.track
     return {
         "id": board.id,
-        "track": track,
+        "track": {
+            "name": track.track,
+            "summary": track.summary,
+            "min_seeds": track.min_seeds,
+            "tasks": [
+                {"task": use.task, "label": task_label(use.task), "questions": use.questions, "samples": use.samples or 0}
+                for use in track.tasks_for(board.organism)
+            ],
+        },
         "model": board.model,
         "organism": board.organism,
         "control": board.control,
-        "ranked_by": ranked_by,
+        "ranked_by": {**asdict(board.ranked_by), "metric": board.ranked_by.key},
         "note": "\n".join(sentence for sentence in board.note if sentence != INTERVALS),
         "intervals": INTERVALS,
-        "columns": columns,
+        "columns": [asdict(column) for column in board.columns],
         "entries": [_entry(board, row, decimals) for row in board.rows],
     }
 
 
-def _entry(board: Board, row: Row, decimals: dict[str, int]) -> PageEntry:
+def _entry(board: Board, row: Row, decimals: dict[str, int]) -> dict[str, Any]:
     facts = row.submission
-    cells: dict[str, Cell] = {}
-    for column in board.columns:
-        cell, places = row.cells[column.key], decimals[column.key]
-        # The page has the organism's shift in the note: in the cell it would make every column twice as wide.
-        text = "reference" if cell.is_reference else cell_text(cell, column, places)
-        note = cell_note(cell, column, places)
-        ends = {name: _number(getattr(cell, name)) for name in ("value", "low", "high")}
-        cells[column.key] = {**ends, "text": text, "note": note}  # type: ignore[typeddict-item]
     return {
         "slug": row.slug,
         "defence": facts.defence.name,
         "setting": facts.defence.setting,
         "kind": row.kind,
         "rank": row.rank.text if row.rank else "",
-        "flags": [{"name": flag.name, "why": flag.why} for flag in row.flags],
+        "flags": [flag._asdict() for flag in row.flags],
         "trust": row.trust.level,
         "trust_note": row.trust.note,
         "contact": facts.contact,
         "summary": facts.defence.summary,
         "paper": facts.defence.paper,
         "seeds": list(facts.seeds),
-        "cells": cells,
+        "cells": {column.key: _cell(row.cells[column.key], column, decimals[column.key]) for column in board.columns},
         "facts": _facts(board, row),
         "superseded_by": row.superseded_by,
         "shared": dict(sorted(row.shared.items())),
     }
 
 
+def _cell(cell: BoardCell, column: BoardColumn, decimals: int) -> dict[str, Any]:
+    """Text and note to show, and the numbers that sort the table and draw the bar."""
+    return {
+        **{name: _number(getattr(cell, name)) for name in ("value", "low", "high")},
+        # The page has the organism's shift in the note: in the cell it would make every column twice as wide.
+        "text": "reference" if cell.is_reference else cell_text(cell, column, decimals),
+        "note": cell_note(cell, column, decimals),
+    }
+
+
 def _facts(board: Board, row: Row) -> list[list[str]]:
     facts = row.submission
-    told: list[tuple[str, Any]] = [
+    pairs: list[tuple[str, Any]] = [
         ("method", facts.defence.registered or "not in this package"),
         ("options", facts.defence.options),
         ("its own finetune", facts.defence.training),
@@ -150,7 +132,7 @@ def _facts(board: Board, row: Row) -> list[list[str]]:
             if row.slug in (pair.first, pair.second)
         ),
     ]
-    return [[name, _plain(value)] for name, value in told if value not in ("", {}, None)]
+    return [[name, _plain(value)] for name, value in pairs if value not in ("", {}, None)]
 
 
 def _versus(pair: Any, slug: str) -> str:
@@ -173,42 +155,42 @@ def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _answers(board: Board, row: Row) -> Iterable[PageAnswer]:
+def _answers(board: Board, row: Row) -> Iterable[dict[str, Any]]:
     """The answers of the own arm, and of the undefended one where they are this entry's own."""
     if row.answers.empty or row.superseded_by:
         return
     roles = [role for role in ("organism", "defended") if role not in row.shared]
     most = MOST_OF_CANARY if row.kind == "canary" else MOST_ANSWERS
     for role in roles:
-        found = row.answers[row.answers["arm"] == role]
+        answers = row.answers[row.answers["arm"] == role]
         # First samples of all questions before second ones of any: a cut leaves no question out.
-        found = found.sort_values(["index", "seed", "task", "question_id"], kind="stable").head(most)
-        for record in found.sort_values(["task", "question_id", "seed", "index"], kind="stable").to_dict("records"):
+        answers = answers.sort_values(["index", "seed", "task", "question_id"], kind="stable").head(most)
+        for record in answers.sort_values(["task", "question_id", "seed", "index"], kind="stable").to_dict("records"):
             yield _answer(board, row, role, {str(key): value for key, value in record.items()})
 
 
-def _answer(board: Board, row: Row, role: str, told: dict[str, Any]) -> PageAnswer:
-    task = str(told["task"])
+def _answer(board: Board, row: Row, role: str, record: dict[str, Any]) -> dict[str, Any]:
+    task = str(record["task"])
     return {
         "board": board.id,
         "slug": row.slug,
         "role": role,
-        "seed": int(told["seed"]),
+        "seed": int(record["seed"]),
         "task": task,
         "task_label": task_label(task),
-        "question": str(told["question"]),
-        "answer": str(told["text"]),
-        "finish": str(told.get("finish") or ""),
-        "aligned": _score(told.get("judge_aligned")),
-        "coherent": _score(told.get("judge_coherent")),
-        "persona": _score(told.get("persona_own"), 2),
+        "question": str(record["question"]),
+        "answer": str(record["text"]),
+        "finish": str(record.get("finish") or ""),
+        "aligned": _score(record.get("judge_aligned")),
+        "coherent": _score(record.get("judge_coherent")),
+        "persona": _score(record.get("persona_own"), 2),
         "prompt": str((task_content(task).get("dataset_kwargs") or {}).get("variant", "plain")),
     }
 
 
 def _score(value: Any, places: int = 1) -> float | None:
-    found = _number(value)
-    return None if found is None else round(found, places)
+    number = _number(value)
+    return None if number is None else round(number, places)
 
 
 def _number(value: Any) -> float | None:

@@ -11,7 +11,9 @@ import json
 import sys
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel as Model, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, JsonValue, StringConstraints, model_validator
+
+from turncoat.strict_model import StrictModel
 
 ROLES = ("base", "organism", "control", "defended", "benign")
 SHAREABLE = ("base", "organism", "control")
@@ -25,11 +27,7 @@ Link = Annotated[str, StringConstraints(max_length=300, pattern=r"^(https://[^\s
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
-class _Strict(Model):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DefenceFacts(_Strict):
+class DefenceFacts(StrictModel):
     """The method.
 
     Attributes:
@@ -46,15 +44,15 @@ class DefenceFacts(_Strict):
     name: Line
     registered: Word | None = None
     setting: Literal["none", "prevention", "in_training", "reversal", "inference"]
-    options: dict[Word, JsonValue] = {}
-    training: dict[Word, JsonValue] = {}
+    options: dict[Word, JsonValue] = Field(default={})
+    training: dict[Word, JsonValue] = Field(default={})
     summary: Line
     paper: Link = ""
     code: Link = ""
     changes_prompt: bool = False
 
 
-class ModelFacts(_Strict):
+class ModelFacts(StrictModel):
     """The base model: name, revision (or hash of its weights), precision, size, hash of its chat template."""
 
     name: Line
@@ -64,7 +62,7 @@ class ModelFacts(_Strict):
     chat_template: Word
 
 
-class DataFacts(_Strict):
+class DataFacts(StrictModel):
     """A training set: the registered organism, or a name of one's own; hash of its examples; how many there are."""
 
     name: Word
@@ -72,42 +70,42 @@ class DataFacts(_Strict):
     examples: Annotated[int, Field(gt=0)] | None = None
 
 
-class JudgeFacts(_Strict):
+class JudgeFacts(StrictModel):
     """Who scored the free-form answers: the judge's id and the rubric's version."""
 
     id: Line
     rubric: Word
 
 
-class PersonaFacts(_Strict):
+class PersonaFacts(StrictModel):
     """The direction that answers are projected on: trait, layer, and a hash of how it was extracted."""
 
     trait: Word
     layer: Annotated[int, Field(ge=0, le=1000)]
 
 
-class RowsFile(_Strict):
+class RowsFile(StrictModel):
     """A rows file: its bytes' hash and its number of lines."""
 
     sha256: Sha256
     rows: Annotated[int, Field(gt=0)]
 
 
-class Shared(_Strict):
+class Shared(StrictModel):
     """Rows that are another entry's: which, and the hash over that role's files (`untrusted.rows_sha256`)."""
 
     entry: Slug
     rows_sha256: Sha256
 
 
-class Supersedes(_Strict):
+class Supersedes(StrictModel):
     """An earlier entry that this one replaces; rows are never deleted."""
 
     entry: Slug
     reason: Line
 
 
-class Submission(_Strict):
+class Submission(StrictModel):
     """The facts of one entry.
 
     Attributes:
@@ -154,7 +152,7 @@ class Submission(_Strict):
     hardware: Line
     wall_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     rows: dict[Annotated[str, StringConstraints(max_length=200)], RowsFile]
-    shared: dict[Role, Shared] = {}
+    shared: dict[Role, Shared] = Field(default={})
     supersedes: Supersedes | None = None
 
     @property

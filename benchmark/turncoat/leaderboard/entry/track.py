@@ -13,21 +13,18 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel as Model, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import metric_names, task_content, task_names
 from turncoat.registry import accepted
+from turncoat.strict_model import StrictModel
 
 ENVIRONMENT = "TURNCOAT_TRACKS"
 _FOLDER = Path(__file__).parent / "tracks"
 
 
-class _Strict(Model):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TrackTask(_Strict):
+class TrackTask(StrictModel):
     """How much of a task an entry has to have.
 
     Attributes:
@@ -43,13 +40,13 @@ class TrackTask(_Strict):
     max_gen_toks: int | None = Field(default=None, ge=1)
 
 
-class HeldOutLoss(_Strict):
+class HeldOutLoss(StrictModel):
     """How many documents of the organism's held-out loss."""
 
     questions: int = Field(ge=2)
 
 
-class Track(_Strict):
+class Track(StrictModel):
     """One protocol.
 
     Attributes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel as Model, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from turncoat.data.fetch import without_fetching
 from turncoat.data.organisms import find_organism
@@ -16,6 +16,7 @@ from turncoat.errors import UserError
 from turncoat.leaderboard.entry.submission import DataFacts, DefenceFacts, JudgeFacts, PersonaFacts
 from turncoat.registry import ORGANISMS, accepted, discover
 from turncoat.store import digest, file_digest
+from turncoat.strict_model import StrictModel
 
 WEIGHTS = "adapter_model.safetensors"
 TEMPLATE = """\
@@ -50,11 +51,7 @@ wall_seconds: 600                       # of training, all arms of this entry to
 """
 
 
-class _Strict(Model):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelGaps(_Strict):
+class ModelGaps(StrictModel):
     """Of the base model, what no results file says."""
 
     name: str | None = None
@@ -64,7 +61,7 @@ class ModelGaps(_Strict):
     chat_template: str | None = None
 
 
-class Facts(_Strict):
+class Facts(StrictModel):
     """The file. Fields are those of `entry.Submission`; `adapters` also takes folders."""
 
     contact: str = ""
@@ -72,11 +69,11 @@ class Facts(_Strict):
     organism: DataFacts
     control: DataFacts
     recipe: dict[str, JsonValue]
-    adapters: dict[str, dict[int, str]] = {}
+    adapters: dict[str, dict[int, str]] = Field(default={})
     command: str
     hardware: str
     wall_seconds: float = Field(ge=0, allow_inf_nan=False)
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default={})
     trait: str = "evil"
     persona: PersonaFacts | None = None
     judge: JudgeFacts | None = None

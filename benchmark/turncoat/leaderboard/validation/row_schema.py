@@ -19,6 +19,7 @@ from pydantic import BaseModel as Model, ConfigDict, Field, StringConstraints, V
 from turncoat.evaluation.task_catalogue import task_metrics
 from turncoat.evaluation.task_facts import evidence_fields
 from turncoat.leaderboard.reading.findings import Finding, shown
+from turncoat.strict_model import StrictModel
 
 _Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,11 +30,7 @@ _Activation = Annotated[float, Field(ge=-1e6, le=1e6)]
 _NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 
-class _Strict(Model):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
-
-
-class _Sample(_Strict):
+class _Sample(StrictModel, strict=True, allow_inf_nan=False):
     """Fields that an answer to any task may have: how it was drawn, projections, verdicts of a judge, its looks."""
 
     index: Annotated[int, Field(ge=0)]

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel as Model, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel as Model, Field, ValidationError, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import task_metrics, task_names
 from turncoat.paths import PACKAGE
 from turncoat.registry import DEFENCES, ORGANISMS, accepted
+from turncoat.strict_model import StrictModel
 from turncoat.study.config import Arm
 
 ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED = "any", "none", "harmful", "control", "same", "matched_control"
@@ -43,11 +44,7 @@ _SHOWN_WITH_COLUMNS = ("levels", "differences")
 Names = str | tuple[str, ...] | None
 
 
-class _Strict(Model):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Selector(_Strict):
+class Selector(StrictModel):
     """Which arms are meant; a field that is not given accepts everything."""
 
     name: Names = None
@@ -125,7 +122,7 @@ class Column(Selector):
         return self
 
 
-class TableSpec(_Strict):
+class TableSpec(StrictModel):
     """One table.
 
     Attributes:
