@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from turncoat import safe_files
 from turncoat.errors import UserError
 from turncoat.safe_files import (
     UnsafeFile,
@@ -103,20 +104,29 @@ def test_a_written_file_takes_the_place_of_a_link_and_a_linked_folder_is_refused
     assert not list(folder.rglob(".*"))
 
 
-def test_a_folder_is_replaced_whole_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "entry"
-    replace_folder(out, {"a": b"1", "rows/b": b"2"})
+@pytest.mark.parametrize("moment", ["write", "rename"])
+@pytest.mark.parametrize("before", [None, {"a": b"1", "rows/b": b"2"}])
+def test_a_kill_leaves_the_old_folder_or_none(tmp_path: Path, monkeypatch, moment: str, before) -> None:
+    out, calls = tmp_path / "entry", []
+    if before:
+        replace_folder(out, before)
+    place, name = (safe_files, "_write_new") if moment == "write" else (Path, "rename")
+    real = getattr(place, name)
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == (2 if moment == "write" or before else 1):
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(place, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(out, {"a": b"3", "c": b"4"})
+    monkeypatch.undo()
+    assert {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()} == (
+        before or {}
+    )
+    assert [path.name for path in tmp_path.iterdir()] == (["entry"] if before else [])
+
     replace_folder(out, {"a": b"3"})
     assert {path.name: path.read_bytes() for path in out.iterdir()} == {"a": b"3"}
-
-    def fail(self: Path, target: Path) -> Path:
-        if ".new." in self.name:
-            raise KeyboardInterrupt
-        return original(self, target)
-
-    original = Path.rename
-    monkeypatch.setattr(Path, "rename", fail)
-    with pytest.raises(KeyboardInterrupt):
-        replace_folder(out, {"a": b"4"})
-    assert (out / "a").read_bytes() == b"3"
-    assert [path.name for path in tmp_path.iterdir()] == ["entry"]

@@ -107,7 +107,11 @@ def test_a_task_that_leaves_out_an_arm_is_named(tmp_path):
 def test_which_arm_is_asked_for_with_the_accepted_ones(tmp_path):
     run = made(tmp_path / "run", arms=[*ARMS, {**SGTR, "name": "other", "defence": "pick_longer"}])
     assert "--arm is missing: which of 2 defended arms? accepted: insecure, other, sgtr" in message(run)
-    for arm, why in (("secure", "base, control or partner"), ("base", "base, control or partner"), ("sgtt", "no arm")):
+    for arm, why in (
+        ("secure", "base, control or partner"),
+        ("base", "base, control or partner"),
+        ("sgtt", "not an arm"),
+    ):
         text = message(run, arm)
         assert why in text and "accepted: insecure, other, sgtr" in text
     assert "is not a run folder" in message(tmp_path)

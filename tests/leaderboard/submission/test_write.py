@@ -213,29 +213,6 @@ def test_a_changed_prompt_is_found(tmp_path, changes):
     assert (defence["changes_prompt"], defence["name"], defence["paper"]) == (changes, "Kind words", "https://x.org/p")
 
 
-@pytest.mark.parametrize("moment", ["write_bytes", "rename"])
-@pytest.mark.parametrize("there", [False, True])
-def test_a_kill_leaves_the_old_entry_or_none(run, tmp_path, monkeypatch, moment, there):
-    out = tmp_path / "out" / "sgtr"
-    if there:
-        submit(run, out, summary="The first.")
-    before = files(out) if there else {}
-    real, calls = getattr(Path, moment), []
-
-    def interrupted(self, *arguments):
-        calls.append(self)
-        if len(calls) == (5 if moment == "write_bytes" else 1 + there):
-            raise KeyboardInterrupt
-        return real(self, *arguments)
-
-    monkeypatch.setattr(Path, moment, interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        submit(run, out, summary="The second.")
-    monkeypatch.undo()
-    assert (files(out) if there else {}) == before
-    assert [path.name for path in (tmp_path / "out").iterdir()] == (["sgtr"] if there else [])
-
-
 def test_what_is_no_entry_is_not_written_over(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
@@ -246,9 +223,9 @@ def test_what_is_no_entry_is_not_written_over(run, tmp_path):
     with pytest.raises(UserError, match=r"more than an entry \(NOTES\.md\)"):
         submit(run, tmp_path / "sgtr")
     (tmp_path / "link").symlink_to(tmp_path / "sgtr")
-    with pytest.raises(UserError, match="no folder"):
+    with pytest.raises(UserError, match="not a folder"):
         submit(run, tmp_path / "link")
-    with pytest.raises(UserError, match="no name of an entry"):
+    with pytest.raises(UserError, match="not a name of an entry"):
         submit(run, tmp_path / "My Entry")
 
 

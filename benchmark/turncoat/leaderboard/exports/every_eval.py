@@ -15,7 +15,8 @@ from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import is_judged, metric_facts, task_content, task_summary
-from turncoat.leaderboard.exports.parts import CONFIDENCE, INTERVAL, Exported, Level, lower_is_better, strict_json
+from turncoat.leaderboard.exports.parts import CONFIDENCE, INTERVAL, Exported, Level, strict_json
+from turncoat.leaderboard.ranking.columns import better
 
 SCHEMA_VERSION = "0.3.0"
 COLLECTION = DEVELOPER = "turncoat"
@@ -26,13 +27,13 @@ _JUDGED = ("em_", "judge_", "misaligned_at_k", "worst_question", "incoherent", "
 
 def files(exported: Exported, date: str) -> dict[str, str]:
     """Path -> content of one log per role."""
-    told = {}
-    for role in exported.roles:
+    logs = {}
+    for role in exported.facts.own_roles:
         log = evaluation_log(exported, role, date)
         # From what it is about, so that the same entry and day give the same file.
         name = uuid.UUID(bytes=hashlib.sha256(log["evaluation_id"].encode()).digest()[:16], version=4)
-        told[f"data/{COLLECTION}/{DEVELOPER}/{exported.arm(role)}/{name}.json"] = strict_json(log)
-    return told
+        logs[f"data/{COLLECTION}/{DEVELOPER}/{exported.arm(role)}/{name}.json"] = strict_json(log)
+    return logs
 
 
 def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
@@ -44,17 +45,12 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
         date: Day of the export, YYYY-MM-DD.
 
     Raises:
-        UserError: `date` is no day.
+        UserError: `date` is not a day.
     """
     facts = exported.facts
     model = f"{DEVELOPER}/{exported.arm(role)}"
     seconds = _seconds(date)
-    results = [
-        result
-        for name in exported.metrics
-        if (found := exported.level(role, name)) is not None
-        for result in [_result(exported, name, found)]
-    ]
+    levels = {name: exported.level(role, name) for name in exported.metrics}
     withheld = {"misalignment_rates": f"withheld: {exported.withheld}"} if exported.withheld else {}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -76,7 +72,7 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
         "eval_library": {
             "name": "turncoat",
             "version": facts.versions.get("turncoat", "unknown"),
-            "additional_details": {f"{name}_version": told for name, told in sorted(facts.versions.items())},
+            "additional_details": {f"{name}_version": text for name, text in sorted(facts.versions.items())},
         },
         "model_info": {
             "name": exported.arm(role),
@@ -91,44 +87,44 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
                 "num_parameters": str(facts.model.parameters),
             },
         },
-        "evaluation_results": results,
+        "evaluation_results": [_result(exported, name, level) for name, level in levels.items() if level is not None],
     }
 
 
-def _result(exported: Exported, name: str, found: Level) -> dict[str, Any]:
+def _result(exported: Exported, name: str, level: Level) -> dict[str, Any]:
     task, metric = exported.metrics[name]
-    facts, told = exported.facts, metric_facts(task)[metric]
-    low, high = _BOUNDS.get(told["unit"], _UNBOUNDED)
-    details = {"direction": told["direction"]} if told["direction"] else {}
+    facts, description = exported.facts, metric_facts(task)[metric]
+    low, high = _BOUNDS.get(description["unit"], _UNBOUNDED)
+    details = {"direction": description["direction"]} if description["direction"] else {}
     if is_judged(task) and metric.startswith(_JUDGED):
         details |= {"judge": facts.judge.id, "rubric": facts.judge.rubric}
-    uncertainty: dict[str, Any] = {"num_samples": found.n_questions}
-    if found.low is not None and found.high is not None:
+    uncertainty: dict[str, Any] = {"num_samples": level.n_questions}
+    if level.low is not None and level.high is not None:
         uncertainty["confidence_interval"] = {
-            "lower": found.low, "upper": found.high, "confidence_level": CONFIDENCE, "method": INTERVAL,
+            "lower": level.low, "upper": level.high, "confidence_level": CONFIDENCE, "method": INTERVAL,
         }  # fmt: skip
-    if found.se is not None:
-        uncertainty["standard_error"] = {"value": found.se, "method": "analytic"}
+    if level.se is not None:
+        uncertainty["standard_error"] = {"value": level.se, "method": "analytic"}
     result: dict[str, Any] = {
         "evaluation_result_id": name,
         "evaluation_name": task,
         "source_data": {
             "dataset_name": task,
             "source_type": "other",
-            "additional_details": {"task_version": str(facts.tasks.get(task, "unknown")), "questions": str(found.n_questions)},
+            "additional_details": {"task_version": str(facts.tasks.get(task, "unknown")), "questions": str(level.n_questions)},
         },
         "metric_config": {
-            "evaluation_description": f"{task_summary(task)} Metric: {told['label']}.",
+            "evaluation_description": f"{task_summary(task)} Metric: {description['label']}.",
             "metric_id": f"turncoat.{metric}",
-            "metric_name": told["label"],
-            "metric_unit": told["unit"],
-            "lower_is_better": lower_is_better(task, metric),
+            "metric_name": description["label"],
+            "metric_unit": description["unit"],
+            "lower_is_better": better(task, metric) == "lower",
             "score_type": "continuous",
             "min_score": low,
             "max_score": high,
             "additional_details": details,
         },
-        "score_details": {"score": found.value, "uncertainty": uncertainty},
+        "score_details": {"score": level.value, "uncertainty": uncertainty},
     }  # fmt: skip
     return result | _generation(exported, task)
 
@@ -137,8 +133,8 @@ def _generation(exported: Exported, task: str) -> dict[str, Any]:
     use = next(use for use in exported.entry.track.tasks_for(exported.facts.organism.name) if use.task == task)
     if use.samples is None or use.max_gen_toks is None:
         return {}
-    told = task_content(task).get("generation_kwargs") or {}
-    settings = {name: told[name] for name in ("temperature", "top_p", "top_k") if name in told}
+    options = task_content(task).get("generation_kwargs") or {}
+    settings = {name: options[name] for name in ("temperature", "top_p", "top_k") if name in options}
     return {
         "generation_config": {
             "generation_args": {**settings, "max_tokens": use.max_gen_toks},

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry
-from turncoat.leaderboard.exports import every_eval, flat, hub, lm_eval
+from turncoat.leaderboard.exports import board_columns, every_eval, lm_eval
 from turncoat.leaderboard.exports.parts import Exported
 from turncoat.registry import accepted
 from turncoat.safe_files import write_files
@@ -28,7 +28,7 @@ from turncoat.safe_files import write_files
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What an entry cannot tell.
+    """Facts that an entry does not hold.
 
     Attributes:
         dataset_id: The benchmark's data set on the Hub, for `hub`.
@@ -41,9 +41,9 @@ class ExportOptions:
 
 _WRITERS: Mapping[str, Callable[[Exported, ExportOptions], dict[str, str]]] = {
     "lm-eval": lambda entry, options: lm_eval.files(entry),
-    "hub": lambda entry, options: hub.files(entry, options.dataset_id),
+    "hub": lambda entry, options: board_columns.hub_files(entry, options.dataset_id),
     "every-eval-ever": lambda entry, options: every_eval.files(entry, options.date),
-    "flat": lambda entry, options: flat.files(entry),
+    "flat": lambda entry, options: board_columns.flat_files(entry),
 }
 FORMATS = tuple(_WRITERS)
 
@@ -55,10 +55,10 @@ def export_entry(entry: Entry, to: str, out: Path, options: ExportOptions | None
         entry: A valid entry (`validate_entry`).
         to: One of `FORMATS`.
         out: Folder to write into.
-        options: What the entry cannot tell.
+        options: Facts that the entry does not hold.
 
     Returns:
-        What was written, in order.
+        The files, sorted.
 
     Raises:
         UserError: No such format, or `out` is a file.

@@ -3,7 +3,7 @@
 files(exported)     # {"defended/seed-0/results_sgtr.json": "{...}", ...}
 
 Aggregated by the tasks' own functions over the rows, as lm-eval does with `--bootstrap_iters 0`: standard errors are those that
-a task gives itself. `model_name` is the arm, and no `pretrained` is told: readers take that for the model. `n-samples` has the
+a task gives itself. `model_name` is the arm, and `pretrained` is left out: readers take that for the model. `n-samples` has the
 questions that were asked; how many the task has beside them is not in the rows.
 """
 
@@ -89,17 +89,17 @@ def aggregated(task: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     A value that is not defined (a rate without a denominator) is None.
     """
     functions = _aggregations(task)
-    found: dict[tuple[str, str], list[Any]] = {}
+    values_of: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         for metric in _reported(row, functions):
             value = row[metric] if metric in row else row[metric.removesuffix(_STDERR)]
-            found.setdefault((metric, str(row.get("filter", "none"))), []).append(value)
-    told: dict[str, Any] = {}
-    for (metric, kept), values in found.items():
+            values_of.setdefault((metric, str(row.get("filter", "none"))), []).append(value)
+    results: dict[str, Any] = {}
+    for (metric, filter_name), values in values_of.items():
         # lm-eval writes its own standard error of each metric after it, and a task's own one over that.
-        told[f"{metric},{kept}"] = functions.get(metric, _mean)(values)
-        told.setdefault(f"{metric}{_STDERR},{kept}", "N/A")
-    return told
+        results[f"{metric},{filter_name}"] = functions.get(metric, _mean)(values)
+        results.setdefault(f"{metric}{_STDERR},{filter_name}", "N/A")
+    return results
 
 
 def task_hash(rows: Iterable[Mapping[str, Any]]) -> str | None:
@@ -112,8 +112,8 @@ def task_hash(rows: Iterable[Mapping[str, Any]]) -> str | None:
 def _reported(row: Mapping[str, Any], functions: Mapping[str, Any]) -> list[str]:
     """The row's metrics with the standard errors that a task gives and an entry leaves out, as they repeat a rate."""
     named = [metric for metric in row["metrics"] if metric in row]
-    told = [f"{metric}{_STDERR}" for metric in named if f"{metric}{_STDERR}" in functions]
-    return named + [metric for metric in told if metric not in named]
+    errors = [f"{metric}{_STDERR}" for metric in named if f"{metric}{_STDERR}" in functions]
+    return named + [metric for metric in errors if metric not in named]
 
 
 def _aggregations(task: str) -> dict[str, Callable[[list[Any]], Any]]:
@@ -138,17 +138,17 @@ def _mean(values: list[Any]) -> float:
 
 def _config(use: TrackTask, version: float | None) -> dict[str, Any]:
     content = task_content(use.task)
-    kept: dict[str, Any] = {
+    config: dict[str, Any] = {
         "task": use.task,
         "output_type": content.get("output_type"),
         "num_fewshot": 0,
         "metadata": {"version": version},
     }
-    kept["metric_list"] = [
+    config["metric_list"] = [
         {key: str(value) if key == "aggregation" else value for key, value in one.items()}
         for one in content["metric_list"]
     ]
     if use.samples is not None:
-        kept["repeats"] = use.samples
-        kept["generation_kwargs"] = {**content.get("generation_kwargs", {}), "max_gen_toks": use.max_gen_toks}
-    return kept
+        config["repeats"] = use.samples
+        config["generation_kwargs"] = {**content.get("generation_kwargs", {}), "max_gen_toks": use.max_gen_toks}
+    return config

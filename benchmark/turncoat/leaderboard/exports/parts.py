@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from turncoat.evaluation.task_catalogue import metric_names, task_content
+from turncoat.evaluation.task_catalogue import metric_names
 from turncoat.judges.rates import EM_RATES
 from turncoat.judges.rates_table import false_alarms
 from turncoat.leaderboard.entry.load import Entry
@@ -58,11 +58,6 @@ class Exported:
         self.entry = entry
         self.facts = entry.submission
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The roles that there are rows of."""
-        return self.facts.own_roles
-
     @cached_property
     def measured(self) -> Measured:
         """Its grids."""
@@ -103,10 +98,10 @@ class Exported:
         by_question = grid.values.mean(axis=1).dropna()
         if grid.is_base:
             return Level(float(by_question.mean()), n_questions=len(by_question)) if len(by_question) else None
-        found = level(grid)
-        if found is None or found.difference is None or not is_finite(found.difference):
+        mean = level(grid)
+        if mean is None or mean.difference is None or not math.isfinite(mean.difference):
             return None
-        return Level(found.difference, found.low, found.high, found.se, found.n_questions)
+        return Level(mean.difference, mean.low, mean.high, mean.se, mean.n_questions)
 
     def arm(self, role: str) -> str:
         """The trained thing's name: base model, what it was finetuned on, and the entry whose defence is on it."""
@@ -118,13 +113,13 @@ class Exported:
             "defended": facts.organism.name,
             "benign": facts.benign.name if facts.benign else "",
         }[role]
-        own = facts.slug if role in ("defended", "benign") else ""
-        return "+".join(part for part in (facts.model.name.replace("/", "--"), learnt, own) if part)
+        entry = facts.slug if role in ("defended", "benign") else ""
+        return "+".join(part for part in (facts.model.name.replace("/", "--"), learnt, entry) if part)
 
     def about(self, role: str) -> dict[str, str]:
         """Facts of an arm as text."""
         facts = self.facts
-        told = {
+        about = {
             "arm": self.arm(role),
             "role": role,
             "entry": facts.slug,
@@ -135,24 +130,13 @@ class Exported:
         }
         if role != "base":
             finetune = {"control": facts.control, "benign": facts.benign}.get(role) or facts.organism
-            told |= {"finetuned_on": finetune.name, "training_seeds": ", ".join(map(str, facts.seeds))}
-            told |= {f"adapter_sha256_seed_{s}": sha for s, sha in sorted(facts.adapters.get(role, {}).items())}  # type: ignore[call-overload]
+            about |= {"finetuned_on": finetune.name, "training_seeds": ", ".join(map(str, facts.seeds))}
+            about |= {f"adapter_sha256_seed_{s}": sha for s, sha in sorted(facts.adapters.get(role, {}).items())}  # type: ignore[call-overload]
         if role in ("defended", "benign"):
-            told |= {"defence": facts.defence.name, "defence_setting": facts.defence.setting}
+            about |= {"defence": facts.defence.name, "defence_setting": facts.defence.setting}
         else:
-            told |= {"defence": "none"}
-        return told
-
-
-def lower_is_better(task: str, metric: str) -> bool:
-    """As the task's YAML says."""
-    told = {one["metric"]: one for one in task_content(task)["metric_list"]}
-    return not told[metric].get("higher_is_better", True)
-
-
-def is_finite(value: Any) -> bool:
-    """Whether it is a number that JSON can hold."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            about |= {"defence": "none"}
+        return about
 
 
 def strict_json(content: Any) -> str:
