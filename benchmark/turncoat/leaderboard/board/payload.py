@@ -51,7 +51,12 @@ def _board(board: Board) -> dict[str, Any]:
             "summary": track.summary,
             "min_seeds": track.min_seeds,
             "tasks": [
-                {"task": use.task, "label": task_label(use.task), "questions": use.questions, "samples": use.samples or 0}
+                {
+                    "task": use.task,
+                    "label": task_label(use.task),
+                    "questions": use.questions,
+                    "samples": use.samples or 0,
+                }
                 for use in track.tasks_for(board.organism)
             ],
         },

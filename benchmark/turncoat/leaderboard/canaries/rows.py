@@ -91,7 +91,9 @@ class RowMaker:
             name: _mixed(base[name], organism[name], share) for name in base["metrics"] if _is_number(base.get(name))
         }
         # What is not linear, such as an accuracy, the task computes; a fetched set's documents are not in the rows.
-        recomputed = {} if is_fetched(task) else self._task(task).process_results(base["doc"], [(v, False) for v in values])
+        recomputed = (
+            {} if is_fetched(task) else self._task(task).process_results(base["doc"], [(v, False) for v in values])
+        )
         resps = [[[str(value), str(row[0][1])]] for value, row in zip(values, base["resps"], strict=True)]
         return {**base, "resps": resps, **linear, **recomputed}
 
