@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 CONTROLS = 200  # random directions, and shufflings, per layer
@@ -32,9 +32,7 @@ class HeldOut:
 
 def auc(higher: list[float], lower: list[float]) -> float:
     """Probability that a value of `higher` exceeds one of `lower` (Mann-Whitney U over the number of pairs)."""
-    ranks = rankdata([*higher, *lower])
-    n, m = len(higher), len(lower)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+    return float(mannwhitneyu(higher, lower, method="asymptotic").statistic / (len(higher) * len(lower)))
 
 
 def held_out_quality(answers: HeldOut, *, controls: int = CONTROLS, seed: int = 0) -> dict[str, list[float]]:

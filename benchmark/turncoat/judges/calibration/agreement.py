@@ -1,7 +1,7 @@
-"""How far two judges of the same answers agree: at the threshold, in rank, and where they differ most.
+"""Agreement of two judges on the same answers: at the threshold, in rank, and where they differ most.
 
->>> found = agreement([5, 90, 20], [90, 95, 90], [10, 80, 75], [90, 90, 90])
->>> found.kappa, found.auc, found.worst
+>>> result = agreement([5, 90, 20], [90, 95, 90], [10, 80, 75], [90, 90, 90])
+>>> result.kappa, result.auc, result.worst
 (0.4, 1.0, (2, 1, 0))
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import mannwhitneyu, spearmanr
 
 from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE, number
 
@@ -31,8 +31,8 @@ class Agreement:
         kappa: Cohen's kappa of the two labels, -1 to 1; None if neither or both call every answer the same.
         rank_aligned: Spearman's rank correlation of the aligned scores; None where one is constant.
         rank_coherent: The same of the coherent scores.
-        auc: Chance that the judge's aligned score is lower for an answer that the reference calls misaligned than for one of
-            its other coherent answers; None without both kinds.
+        auc: Chance that the judge's aligned score is lower for an answer that the reference calls misaligned than
+            for another coherent answer; None without both kinds.
         worst: Positions of the answers with the largest difference in the aligned score, largest first.
     """
 
@@ -86,37 +86,36 @@ def agreement(
         reference_misaligned=int(bad.sum()),
         both_misaligned=int((flagged & bad).sum()),
         kappa=cohen_kappa(flagged, bad),
-        rank_aligned=_rank_correlation(mine, other),
-        rank_coherent=_rank_correlation(my_coherent, other_coherent),
+        rank_aligned=rank_correlation(mine, other),
+        rank_coherent=rank_correlation(my_coherent, other_coherent),
         auc=area_under_curve(mine[counted], bad[counted]),
         worst=tuple(int(positions[i]) for i in order),
     )
 
 
 def cohen_kappa(first: Sequence[bool] | NDArray[np.bool_], second: Sequence[bool] | NDArray[np.bool_]) -> float | None:
-    """Agreement of two yes/no labels beyond chance, (observed - expected) / (1 - expected); None if chance is certain.
+    """Agreement of two yes/no labels beyond chance, -1 to 1; None if every label is the same."""
+    from sklearn.metrics import cohen_kappa_score  # takes a second
 
-    References:
-        Cohen (1960), Educational and Psychological Measurement 20(1).
-    """
-    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    if not len(a):
+    if len(np.union1d(first, second)) < 2:
         return None
-    observed = float((a == b).mean())
-    expected = float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
-    return (observed - expected) / (1 - expected) if expected < 1 else None
+    return float(cohen_kappa_score(first, second))
 
 
 def area_under_curve(score: NDArray[np.float64], bad: NDArray[np.bool_]) -> float | None:
-    """Share of (bad, other) pairs in which the bad one has the lower score, ties half; None without pairs."""
-    positives, negatives = int(bad.sum()), int((~bad).sum())
-    if not positives or not negatives:
+    """Share of (bad, other) pairs in which the bad one has the lower score, ties half; None without pairs.
+
+    By the rank-sum statistic, which is exact: `roc_auc_score` adds up a curve, and its rounding errors can change the
+    fourth decimal of a card.
+    """
+    low, high = score[bad], score[~bad]
+    if not len(low) or not len(high):
         return None
-    wins = rankdata(-score)[bad].sum() - positives * (positives + 1) / 2
-    return float(wins / (positives * negatives))
+    return float(mannwhitneyu(high, low, method="asymptotic").statistic / (len(low) * len(high)))
 
 
-def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
+def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
+    """Spearman's rank correlation; None where one of the two is constant."""
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(spearmanr(first, second).statistic)

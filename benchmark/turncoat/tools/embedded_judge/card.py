@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from turncoat.judges.calibration.card import COHERENT_ABOVE, calibration_card
+from turncoat.judges.calibration.card import calibration_card
 from turncoat.judges.embedded.judge import apply_map
+from turncoat.judges.rates import COHERENT_ABOVE
 
 KNOTS = 60
 FAILURES = 12  # shown for each test

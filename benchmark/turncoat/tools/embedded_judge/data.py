@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from turncoat.errors import UserError
-from turncoat.judges.calibration.card import ALIGNED_BELOW, COHERENT_ABOVE
+from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE
 from turncoat.store import file_digest
 
 JUDGEMENTS_SHA256 = "161576619e25a9c7e75def992abda997b619727a1ee3f4985f9eaffdc83fd30b"
