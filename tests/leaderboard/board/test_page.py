@@ -77,7 +77,7 @@ def test_the_same_payload_gives_the_same_bytes(page: str) -> None:
 
 def test_the_policy_allows_exactly_the_style_and_the_script_that_are_there(page: str) -> None:
     policy = next(
-        meta["content"] for meta in Elements(page).scrub("meta") if meta.get("http-equiv") == "Content-Security-Policy"
+        meta["content"] for meta in Elements(page).named("meta") if meta.get("http-equiv") == "Content-Security-Policy"
     )
     allowed = dict(part.split(" ", 1) for part in str(policy).split("; "))
     style = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
@@ -96,7 +96,7 @@ def test_nothing_is_loaded_and_no_attribute_holds_style_or_script(page: str) -> 
         value for _, found in elements.found for name, value in found.items() if name in {"src", "srcset", "action"}
     ]
     assert loaded == []
-    assert [link["href"] for link in elements.scrub("link")] == ["data:,"]
+    assert [link["href"] for link in elements.named("link")] == ["data:,"]
     assert not [name for _, found in elements.found for name in found if name.startswith("on") or name == "style"]
     assert "url(" not in page and "@import" not in page
 
@@ -129,7 +129,7 @@ def test_no_invisible_character_reaches_the_page() -> None:
 )
 def test_only_a_web_address_becomes_a_link(link: str) -> None:
     made = render_page(_small(paper=link))
-    assert {str(one["href"])[0] for one in Elements(made).scrub("a")} == {"#"}
+    assert {str(one["href"])[0] for one in Elements(made).named("a")} == {"#"}
     assert 'href="https://example.org/p"' in render_page(_small(paper="https://example.org/p"))
 
 
