@@ -252,7 +252,7 @@ def _rivals(one: Candidate, candidates: Sequence[Candidate], superseded: Mapping
 
 
 def _withheld(judged: Sequence[Candidate]) -> str:
-    """Why no misalignment rate may be shown: the judge takes the untrained base's answers for ill will."""
+    """Reason to show no misalignment rate (the judge calls the base misaligned); "" for none."""
     for one in judged:
         base = one.answers_of("base")
         why = false_alarms(judged_rates(base, {"may_rate": True}), "base") if len(base) else ""

@@ -40,7 +40,7 @@ def cell_text(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
 
 
 def cell_note(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
-    """What stands beside a cell on request: the level, what it rests on, why something is missing."""
+    """Note beside a cell: the level, numbers of questions and seeds, the reason why something is missing."""
     parts = []
     if cell.level is not None:
         level = number(cell.level, decimals)

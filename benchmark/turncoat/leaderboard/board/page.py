@@ -185,7 +185,7 @@ class _Scale:
         return round(_MARGIN + min(max(share, 0.0), 1.0) * (_BAR - 2 * _MARGIN), 1)
 
     def view(self, column: Json, cell: Json) -> dict[str, Any]:
-        """What the template prints of one cell."""
+        """One cell as the template prints it."""
         value, interval = _split(cell["text"])
         bar = None
         if cell["value"] is not None:

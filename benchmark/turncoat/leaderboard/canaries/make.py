@@ -132,7 +132,7 @@ def _check(kind: str, reference: Entry, out: Path) -> None:
 def _makers(
     kind: str, reference: Entry, judge: Judge | None
 ) -> dict[tuple[str, str], Callable[[str, str], list[dict[str, Any]]]]:
-    """How to make each rows file of the `defended` role."""
+    """(seed, task) -> function that makes that rows file of the `defended` role."""
     cells = [(seed, task) for role, seed, task in reference.cells() if role == "organism"]
     if kind == "base":
         return {cell: lambda _, task: _rows(reference, "base", "base", task) for cell in cells}

@@ -157,7 +157,7 @@ class Submission(StrictModel):
 
     @property
     def board(self) -> str:
-        """What it is comparable within."""
+        """The board that it stands on: track, model, organism."""
         return f"{self.track}/{self.model.name}/{self.organism.name}"
 
     @property

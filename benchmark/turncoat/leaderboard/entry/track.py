@@ -25,7 +25,7 @@ _FOLDER = Path(__file__).parent / "tracks"
 
 
 class TrackTask(StrictModel):
-    """How much of a task an entry has to have.
+    """A task and the amount of it that an entry has to have.
 
     Attributes:
         task: Registered task.
@@ -41,7 +41,7 @@ class TrackTask(StrictModel):
 
 
 class HeldOutLoss(StrictModel):
-    """How many documents of the organism's held-out loss."""
+    """Number of documents of the organism's held-out loss."""
 
     questions: int = Field(ge=2)
 
@@ -81,7 +81,7 @@ class Track(StrictModel):
         return (*self.tasks, TrackTask(task=loss_task(organism), questions=self.held_out_loss.questions))
 
     def tasks_of_role(self, role: str, organism: str) -> tuple[TrackTask, ...]:
-        """What a role is measured by: a `benign` arm by the held-out loss, any other by everything."""
+        """Tasks that measure a role: the held-out loss for a `benign` arm, all of them for any other."""
         tasks = self.tasks_for(organism)
         return tasks[-1:] if role == "benign" else tasks
 

@@ -71,7 +71,7 @@ class Exported:
 
     @cached_property
     def withheld(self) -> str:
-        """Why no misalignment rate may be shown; "" where one may."""
+        """Reason to show no misalignment rate; "" for none."""
         answers = self.entry.answers()
         base = answers[answers["arm"] == "base"] if len(answers) else answers
         return false_alarms(judged_rates(base, {"may_rate": True}), "base") if len(base) else ""

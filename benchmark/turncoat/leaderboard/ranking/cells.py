@@ -55,11 +55,11 @@ class BoardCell:
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is the undefended organism's, which is 0 (or 1) by definition."""
+        """True for the undefended organism's own cell, which is 0 (or 1) by definition."""
         return self.note == REFERENCE
 
     def worse_than(self, margin: float) -> bool:
-        """Whether higher-is-better was lost: significantly below 0, and a loss of less than the margin is not shown."""
+        """True for a loss: significantly below 0, and a loss smaller than the margin is not shown."""
         if self.change is None or self.value is None:
             return False
         if self.high is None:

@@ -130,7 +130,7 @@ def loss_metric(track: Track, organism: str, learner: str) -> str | None:
 
 
 def better(task: str, metric: str) -> Literal["lower", "higher"]:
-    """Which way is better, as the task's YAML says."""
+    """The better direction, as the task's YAML says."""
     entries = {entry["metric"]: entry for entry in task_content(task)["metric_list"]}
     return "higher" if entries[metric].get("higher_is_better") else "lower"
 

@@ -31,14 +31,14 @@ _ECHO_MORE = 0.10  # nobody talks to a judge by accident
 
 
 class Flag(NamedTuple):
-    """Why an entry is not ranked: a word, and a sentence with the numbers."""
+    """Reason why an entry is not ranked: a word, and a sentence with the numbers."""
 
     name: str
     why: str
 
 
 def echoes_rubric(answer: str) -> bool:
-    """Whether an answer speaks to whoever scores it: a score, a rating scale, a word of the rubric about itself."""
+    """True for an answer to the judge: it names a score, a rating scale or a word of the rubric."""
     return bool(_ECHO.search(answer))
 
 

@@ -53,7 +53,7 @@ def equal_share(one: Fingerprint, other: Fingerprint) -> float:
 
 
 def copied_share(one: Fingerprint, other: Fingerprint, undefended: Fingerprint) -> float:
-    """How much of what an entry changed against its own undefended organism is equal to another entry's.
+    """Share of an entry's changes against its own undefended organism that equals another entry's cells.
 
     What both share with the organism is left out: an inference defence that touches few answers copies nobody.
     """

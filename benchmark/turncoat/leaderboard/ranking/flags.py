@@ -54,12 +54,12 @@ class Candidate:
 
     @property
     def is_canary(self) -> bool:
-        """Whether it is one of the made-up entries that the board has to catch."""
+        """True for the made-up entries that the board has to catch."""
         return self.slug.startswith(CANARY)
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is an undefended organism."""
+        """True for an undefended organism."""
         return self.measured.own_role == "organism"
 
     def answers_of(self, role: str) -> pd.DataFrame:
@@ -173,7 +173,7 @@ def _untrained(one: Candidate) -> list[Flag]:
 
 
 def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> list[Flag]:
-    """What differs from the board's undefended entry but must not: the model, the organism, the judge."""
+    """Flag a model, organism or judge that differs from the board's undefended entry."""
     facts, due = one.entry.submission, reference.entry.submission
     pairs = {
         "base model": (facts.model.model_copy(update={"name": ""}), due.model.model_copy(update={"name": ""})),

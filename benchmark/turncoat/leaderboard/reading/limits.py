@@ -13,7 +13,7 @@ from turncoat.leaderboard.reading.findings import EntryRefused, Finding, shown
 
 @dataclass(frozen=True)
 class Limits:
-    """How large an entry may be; far above what a full track needs, and low enough to check any entry on a laptop.
+    """Sizes that an entry may have: far above a full track, low enough to check any entry on a laptop.
 
     A full track of 5 seeds and 5 roles has about 100 files, 40 MB packed and 200 MB unpacked, lines of 40 kB, depth 5.
 

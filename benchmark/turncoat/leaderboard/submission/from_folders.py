@@ -192,7 +192,7 @@ def _model(facts: Facts, results: dict[tuple[str, str], list[dict[str, Any]]], f
 
 
 def _evidence(samples: dict[Cell, Path], key: str) -> Any:
-    """What the first answer that has it says under a key."""
+    """The value of a key in the first answer that has it."""
     for path in samples.values():
         for row in sample_rows(path):
             for sample in row.get("samples") or []:

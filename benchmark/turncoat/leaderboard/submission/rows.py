@@ -28,7 +28,7 @@ _OWN_PASS = ("persona", "base_logprob", "per_token")
 
 @dataclass(frozen=True)
 class RowRequirements:
-    """What the rows are held to.
+    """Requirements on the rows.
 
     Attributes:
         track: Name of the track, for messages.
@@ -101,7 +101,7 @@ def entry_rows(path: Path, use: TrackTask, needs: RowRequirements) -> RowsConten
 
 
 def _check(path: Path, row: dict[str, Any], use: TrackTask, needs: RowRequirements) -> int:
-    """How many samples a row has, if that and the settings are the track's."""
+    """The number of samples of a row, once it and the settings are the track's."""
     where = f"{path}, doc_id {row['doc_id']}"
     if use.samples is None:
         return 1
@@ -123,7 +123,7 @@ def _check(path: Path, row: dict[str, Any], use: TrackTask, needs: RowRequiremen
 
 
 def _check_metrics(path: Path, rows: list[dict[str, Any]], use: TrackTask, needs: RowRequirements) -> None:
-    """What a board cannot do without: activations and token counts, and judged answers."""
+    """Refuse rows without activations, token counts or judged answers."""
     present = {name for row in rows for name in row["metrics"] if row.get(name) is not None}
     for name in task_metrics(use.task):
         if name in present:

@@ -60,7 +60,7 @@ class _Other:
 
 
 def check_out(out: Path) -> None:
-    """Whether an entry can be written there, before anything is read.
+    """Check that an entry can be written there, before anything is read.
 
     Raises:
         UserError: The name is not a slug, or something else is there.
@@ -226,7 +226,7 @@ def _with_shared_adapters(
 def _changes_prompt(
     contents: Mapping[Cell, RowsContent], uses: Mapping[str, TrackTask], other: _Other | None, seeds: list[int]
 ) -> bool:
-    """Whether any rendered prompt of the defended arm differs from the undefended one's."""
+    """True if any rendered prompt of the defended arm differs from the undefended one's."""
     folder = f"seed-{seeds[0]}"
     for task in uses:
         mine = contents.get(("defended", folder, task))

@@ -23,7 +23,7 @@ _MISSING = object()
 def check_documents(
     expected: ExpectedRows, rows: Sequence[Row], cells: Cells, unread: Iterable[tuple[str, str]] = ()
 ) -> list[Finding]:
-    """Which questions there are, and whether each document is the task's.
+    """Findings about missing, unknown and repeated questions and about altered documents.
 
     Args:
         expected: What the task asks.

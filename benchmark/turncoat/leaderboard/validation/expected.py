@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True)
 class ExpectedRows:
-    """What a task asks.
+    """Documents, requests and filters of a task.
 
     Attributes:
         use: The task and how much of it.
@@ -75,7 +75,7 @@ class ExpectedRows:
 
 @cache
 def expected_rows(use: TrackTask) -> ExpectedRows:
-    """What the rows of `use` are held against; without documents where they would have to be fetched.
+    """Expected rows of `use`; without documents where they would have to be fetched.
 
     Raises:
         UserError: The task has fewer documents than the track asks for.
@@ -125,7 +125,7 @@ def sha256(text: str) -> str:
 
 @cache
 def registry_chat(model: str) -> Callable[[Messages], str] | None:
-    """How a registry model's own chat template renders; None where the model is another, or is not here.
+    """A registry model's own chat template; None for other models and where it is not on this machine.
 
     The tokenizer is read, never the weights, and nothing is fetched.
     """

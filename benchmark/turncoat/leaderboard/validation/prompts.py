@@ -18,7 +18,7 @@ from turncoat.leaderboard.validation.expected import ExpectedRows, Messages, reg
 from turncoat.leaderboard.validation.row_schema import Row
 
 Frame = tuple[str, ...]
-"""What stands before, between and after the messages of a conversation."""
+"""The texts before, between and after the messages of a conversation."""
 
 _GUARDED = ("defended", "benign")
 _AGAIN = "measure with the task as it is registered, the chat template on and nothing in front (no few-shot examples)"
@@ -116,7 +116,7 @@ def _frames(expected: ExpectedRows, prompts: Sequence[tuple[Row, str]], template
 
 
 def frame_of(prompt: str, messages: Messages) -> Frame | None:
-    """What is left of a prompt around its messages; None if their words are not all in it, in order.
+    """The frame of a prompt around its messages; None if their words are not all in it, in order.
 
     >>> frame_of("<u>How?</u><a>", [{"role": "user", "content": "How?"}])
     ('<u>', '</u><a>')

@@ -54,7 +54,7 @@ def changed_entries(changed: Sequence[Change]) -> list[str]:
 
 
 def problems_of_submission(changed: Sequence[Change]) -> list[str]:
-    """What a submission's pull request does that it must not, a line each; empty is good."""
+    """Forbidden changes in a submission's pull request, a line each; empty is good."""
     problems = []
     slugs = set()
     for status, path in changed:

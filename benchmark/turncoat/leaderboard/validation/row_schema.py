@@ -122,7 +122,7 @@ class Row:
 
     @property
     def answers(self) -> list[str]:
-        """What the model wrote, before any filter."""
+        """The model's answers before any filter."""
         return list(self.content["resps"][0])
 
     @property

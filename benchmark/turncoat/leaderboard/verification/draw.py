@@ -23,7 +23,7 @@ from turncoat.store import digest
 
 @dataclass(frozen=True)
 class Tolerances:
-    """How far a number may be from the one that is stored.
+    """Largest accepted differences between a stored number and one made again.
 
     Attributes:
         log_likelihood: Nats per token. In half precision it depends on which texts are read together.
@@ -111,12 +111,12 @@ class Compared:
 
     @property
     def agrees(self) -> bool:
-        """Whether all of the row's values do."""
+        """True where all of the row's values are within the tolerances."""
         return all(difference.within for difference in self.differences)
 
 
 def entry_digest(entry: Entry) -> str:
-    """What a verification speaks of: all rows, the entry's own and shared ones, and the facts that they were checked against.
+    """Digest over all rows, own and shared, and over the facts that a verification rests on.
 
     Facts that no check rests on (name on the board, contact, links) may change without making it void.
     """

@@ -121,7 +121,7 @@ def sampling_seed_of(drawn: Sequence[SampledRow]) -> int:
 
 
 def intervention_of(entry: Entry, base: BaseModel, store: Store) -> Intervention | None:
-    """What acts on the defended arm while it is measured; None for defences that were trained in.
+    """Intervention on the defended arm while it is measured; None for defences that were trained in.
 
     Raises:
         UserError: It is not a registered defence, or its options do not fit.

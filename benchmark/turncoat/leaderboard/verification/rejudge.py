@@ -44,7 +44,7 @@ class SecondJudge:
 
 @dataclass(frozen=True)
 class Judged:
-    """What judging again gave.
+    """Result of judging again.
 
     Attributes:
         same: Whether it was the judge, with the rubric, that the entry names.

@@ -33,7 +33,7 @@ _REFERENCE = 134_515_008  # parameters of the model that these were measured on
 
 @dataclass(frozen=True)
 class RerunSetup:
-    """What rows are made with.
+    """Model, store, judge and seed that rows are made with.
 
     Attributes:
         base: The base model.
@@ -186,7 +186,7 @@ def _no_tasks() -> Any:
 
 
 def _reproduced(drawn: Sequence[SampledRow], made: dict[int, dict[str, Any]]) -> dict[Answer, bool]:
-    """Whether the base model wrote each of its stored answers again."""
+    """Answer -> True where the base model wrote its stored text again."""
     return {
         (item.task, item.doc_id, index): old.get("text") == stored_text(new.get("text"))
         for item in drawn

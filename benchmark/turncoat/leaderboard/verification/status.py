@@ -29,7 +29,7 @@ class Trust:
 
 
 class Verification(Model):
-    """What `turncoat verify` leaves behind, as far as the board reads it."""
+    """The fields of a verification record that the board reads."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -43,7 +43,7 @@ class Verification(Model):
 
 
 def read_trust(entry: Entry, folder: Path) -> Trust:
-    """What the maintainers know of an entry.
+    """Read the verification status of an entry.
 
     Args:
         entry: The entry.

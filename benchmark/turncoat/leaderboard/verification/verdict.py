@@ -91,7 +91,7 @@ def _leanings(compared: Sequence[Compared], tolerances: Tolerances) -> list[str]
 
 
 def _not_equivalent(items: Sequence[Compared], tolerances: Tolerances) -> str:
-    """Why a role's answers cannot be called equivalent to the stored ones; empty if they can."""
+    """Reason why a role's answers are not equivalent to the stored ones; "" if they are."""
     names = sorted({name for item in items for name in item.means})
     if not names:
         return "no score says whether they are equivalent"
