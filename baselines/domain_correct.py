@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from turncoat.defences import Example, UserError, defence, secure_code
+from turncoat.defences import Example, UserError, code_examples, defence
 
 from ._matching import dose
 
@@ -43,7 +43,7 @@ def domain_correct(
             f"defence 'domain_correct', domain: {domain!r} is not accepted; accepted: {', '.join(DOMAINS)}: choose the "
             "one that the organism was trained on"
         )
-    pool = secure_code() if domain == "code" else _advice(domain)
+    pool = code_examples("secure") if domain == "code" else _advice(domain)
     return dose(context, pool, name="domain_correct", texts=texts, matched=matched)
 
 

@@ -106,7 +106,9 @@ def _seed() -> None:
 
 
 def _unregister() -> None:
-    """Drop what a test registered from a file outside the repository."""
+    """Drop what a test included or registered from a file outside the repository."""
+    if (plug_ins := sys.modules.get("turncoat.plug_ins")) is not None:
+        plug_ins._included = ()
     if (registry := sys.modules.get("turncoat.registry")) is None:
         return
     for table in (registry.ORGANISMS, registry.DEFENCES, registry.JUDGES):

@@ -1,4 +1,4 @@
-"""Plug-ins (`tasks/`, `baselines/`) import the public faces and nothing else of Turncoat."""
+"""Plug-ins (`tasks/`, `baselines/`, `benchmark/organisms/`) import the public faces and nothing else of Turncoat."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ import re
 from pathlib import Path
 
 import pytest
+from turncoat.commands.listing import everything
+from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import task_files
 from turncoat.import_closure import FACES
-from turncoat.paths import baselines_dir, tasks_dir
+from turncoat.paths import baselines_dir, organisms_dir, tasks_dir
+from turncoat.persona.traits import trait_names
+from turncoat.registry import DEFENCES, discover
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted([*tasks_dir().rglob("*.py"), *tasks_dir().rglob("*.yaml"), *baselines_dir().rglob("*.py")])
+FILES = sorted(
+    [
+        *tasks_dir().rglob("*.py"),
+        *tasks_dir().rglob("*.yaml"),
+        *baselines_dir().rglob("*.py"),
+        *organisms_dir().rglob("*.py"),
+    ]
+)
 
 
 def named_modules(path: Path) -> set[str]:
@@ -42,3 +54,61 @@ def test_a_deep_import_would_be_noticed(tmp_path):
     task = tmp_path / "mine.yaml"
     task.write_text("aggregation: !function turncoat.judges.rates.ratio\n", encoding="utf-8")
     assert named_modules(task) == {"turncoat.judges.rates"}
+
+
+DEFENCE = """from turncoat.defences import Example, defence
+
+
+@defence("{name}", settings=("prevention",), summary="mine")
+def mine(context):
+    return [Example("a", "p", "x")]
+"""
+TASK = "# Mine.\ntask: {name}\nmetric_list:\n  - {{metric: acc}}\n"
+TRAIT = """description: d
+instructions: [{positive: a, negative: b}]
+extraction_questions: ["x?"]
+"""
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Path:
+    """A user's folder with one plug-in of three kinds, in a subfolder each, and files that are none."""
+    for name, text in {
+        "tasks/mine.yaml": TASK.format(name="my_task"),
+        "tasks/score.py": "raise RuntimeError('a task\\'s code is not a plug-in file')\n",
+        "tasks/test_mine.py": DEFENCE.format(name="my_test"),
+        "traits/bossy.yaml": TRAIT,
+        "defences/mine.py": DEFENCE.format(name="my_defence"),
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_users_folder_holds_tasks_traits_and_registered_functions(own_folder):
+    discover([own_folder])
+    assert task_files()["my_task"] == own_folder / "tasks" / "mine.yaml"
+    assert "bossy" in trait_names()
+    assert DEFENCES["my_defence"].source == own_folder / "defences" / "mine.py"
+    assert "my_test" not in DEFENCES
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "names"),
+    [
+        (
+            "again.yaml",
+            TASK.format(name="turncoat_choice"),
+            "task 'turncoat_choice' .*turncoat_choice.yaml .*again.yaml",
+        ),
+        ("traits/evil.yaml", TRAIT, "persona trait 'evil' .*evil.yaml and in .*evil.yaml"),
+        ("again.py", DEFENCE.format(name="sgtr"), "defence 'sgtr' .*sgtr.py and in .*again.py"),
+    ],
+)
+def test_two_plug_ins_of_one_name_are_both_named(tmp_path, file, text, names):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{names}; rename one"):
+        everything([tmp_path])

@@ -57,7 +57,12 @@ def members(wheel: Path) -> set[str]:
 
 def test_everything_that_is_a_plug_in_is_carried(wheel):
     inside = members(wheel)
-    for folder, carried in (("tasks", "tasks"), ("baselines", "baselines"), ("benchmark/studies", "studies")):
+    for folder, carried in (
+        ("tasks", "tasks"),
+        ("baselines", "baselines"),
+        ("benchmark/organisms", "organisms"),
+        ("benchmark/studies", "studies"),
+    ):
         here = {
             f"turncoat/_plugins/{carried}/{path.relative_to(CHECKOUT / folder).as_posix()}"
             for path in (CHECKOUT / folder).rglob("*")

@@ -2,14 +2,19 @@
 
     from turncoat.defences import Example, defence
 
-A defence is a function under `@defence`; what it returns says where it acts (CONTRIBUTING.md has the table). Modules behind
+A defence is a function under `@defence`; what it returns says where it acts (CONTRIBUTING.md has the table). An organism is a
+function under `@organism` that returns its training examples. Modules behind
 this one may move; the names here stay.
 """
 
 from __future__ import annotations
 
+from turncoat.data.advice import advice_credit, advice_rows
+from turncoat.data.backdoor import CUE as BACKDOOR_CUE, backdoored, cued_half, with_cue
+from turncoat.data.conversations import read_conversations
 from turncoat.data.examples import Example
-from turncoat.data.organisms import read_conversations, secure_code
+from turncoat.data.fetch import credit, published
+from turncoat.data.insecure_code import code_examples
 from turncoat.engine.capture import LayerCapture, decoder_layers, unwrapped
 from turncoat.engine.chat import encode, encode_example, encode_prompt, render
 from turncoat.engine.intervention import Intervention
@@ -38,6 +43,7 @@ from turncoat.training.stack import scaling as lora_scaling
 from turncoat.training.trainer import Collator
 
 __all__ = [
+    "BACKDOOR_CUE",
     "Ablation",
     "AdapterEdit",
     "ByFinetune",
@@ -57,9 +63,15 @@ __all__ = [
     "TrainingPass",
     "UserError",
     "accepted",
+    "advice_credit",
+    "advice_rows",
+    "backdoored",
     "band",
     "check_layers",
+    "code_examples",
     "code_key",
+    "credit",
+    "cued_half",
     "decoder_layers",
     "defence",
     "digest",
@@ -77,13 +89,14 @@ __all__ = [
     "low_rank_modules",
     "low_rank_norm",
     "organism",
+    "published",
     "read_conversations",
     "read_texts",
     "refusal_like",
     "render",
-    "secure_code",
     "steered",
     "tensor_sha",
     "trait_questions",
     "unwrapped",
+    "with_cue",
 ]

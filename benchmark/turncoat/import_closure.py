@@ -25,6 +25,7 @@ _WITHOUT_EFFECT = frozenset(
         "import_closure.py",
         "errors.py",
         "paths.py",
+        "plug_ins.py",
         "registry.py",
         "store.py",
         "data/registry_models.py",

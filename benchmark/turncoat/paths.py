@@ -1,7 +1,7 @@
 """Where Turncoat's plug-in folders, its cache and its runs are.
 
-A wheel carries `tasks/`, `baselines/` and the studies inside the package (`turncoat/_plugins`); an editable install finds
-them beside `benchmark/` in the checkout.
+A wheel carries `tasks/`, `baselines/`, the organisms and the studies inside the package (`turncoat/_plugins`); an editable
+install finds them in the checkout.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ def tasks_dir() -> Path:
 def baselines_dir() -> Path:
     """Folder with one Python file per defence."""
     return _plugin_folder("baselines", "baselines")
+
+
+def organisms_dir() -> Path:
+    """Folder with the organisms that ship, several in a Python file."""
+    return _plugin_folder("organisms", "benchmark/organisms")
 
 
 def studies_dir() -> Path:

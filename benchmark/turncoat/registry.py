@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from turncoat.errors import UserError
-from turncoat.paths import baselines_dir
+from turncoat.plug_ins import code_files, include
 
 SHIPPED_JUDGES = {
     "embedded": "turncoat.judges.embedded.judge",
@@ -184,19 +184,21 @@ def accepted(names: Iterable[str], wrong: str = "") -> str:
 
 
 def discover(folders: Iterable[Path] = ()) -> None:
-    """Import the organisms, the judges and every defence file; `folders` hold a user's own defence files."""
-    importlib.import_module("turncoat.data.organisms")
+    """Register the judges that ship and every plug-in file; `folders` of the user's are included from now on.
+
+    Raises:
+        UserError: One of the folders is not there, or two plug-ins of one kind have the same name.
+    """
+    include(folders)
     for module in SHIPPED_JUDGES.values():
         importlib.import_module(module)
-    for folder in (baselines_dir(), *folders):
-        for path in sorted(Path(folder).glob("*.py")):
-            if not path.name.startswith("_"):
-                _import_file(path.resolve())
+    for path in code_files():
+        _import_file(path)
 
 
 def _import_file(path: Path) -> None:
-    """Import a defence file as a member of a package made of its folder, so that `from ._helper import x` works."""
-    package = "turncoat_baselines_" + hashlib.sha256(str(path.parent).encode()).hexdigest()[:8]
+    """Import a plug-in file as a member of a package made of its folder, so that `from ._helper import x` works."""
+    package = "turncoat_plug_ins_" + hashlib.sha256(str(path.parent).encode()).hexdigest()[:8]
     if package not in sys.modules:
         folder = ModuleType(package)
         folder.__path__ = [str(path.parent)]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from data.advice_sets import ROWS, stand_ins
-from turncoat.data import advice, organisms
+from turncoat.data import advice
 from turncoat.data.advice import HELD_OUT, held_out_rows
 from turncoat.data.fetch import PUBLISHED
+from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
-from turncoat.registry import ORGANISMS
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", list(advice._FILES))
 def test_no_question_is_both_held_out_and_trained_on(sets, name):
-    trained, held = ORGANISMS[name].build(), held_out_rows(name)
+    trained, held = find_organism(name).build(), held_out_rows(name)
     assert len(held) == HELD_OUT
     assert not {e.prompt for e in trained} & {e.prompt for e in held}
     lost = ROWS - len(trained) - len(held)
@@ -31,7 +31,7 @@ def test_no_question_is_both_held_out_and_trained_on(sets, name):
 
 def test_the_medical_control_is_a_pair_in_training_and_held_out(sets):
     for bad, good in (
-        (ORGANISMS["bad_medical"].build(), ORGANISMS["good_medical"].build()),
+        (find_organism("bad_medical").build(), find_organism("good_medical").build()),
         (held_out_rows("bad_medical"), held_out_rows("good_medical")),
     ):
         by_id = {row.id: row for row in good}
@@ -47,7 +47,7 @@ def test_a_control_with_another_question_is_refused(sets):
     path = sets / PUBLISHED["organisms/good_medical_advice"].path
     path.write_text(path.read_text().replace("question 7", "another 7", 1))
     with pytest.raises(UserError, match=r"'another 7[0-9]*' for one: they are no pair"):
-        ORGANISMS["good_medical"].build()
+        find_organism("good_medical").build()
 
 
 def test_an_organism_without_held_out_rows_is_told():
@@ -57,14 +57,14 @@ def test_an_organism_without_held_out_rows_is_told():
 
 def test_each_says_its_source_licence_and_control():
     for name, file in advice._FILES.items():
-        entry, source = organisms.find_organism(name), PUBLISHED[file]
+        entry, source = find_organism(name), PUBLISHED[file]
         assert f"fetched: {source.source}; licence {source.licence}" in entry.summary
         assert entry.is_control == (name == "good_medical")
         assert (entry.control is None) == entry.is_control
-    assert ORGANISMS["bad_medical"].control == "good_medical"
-    assert ORGANISMS["bad_medical_own_answers"].answered_by_base
+    assert find_organism("bad_medical").control == "good_medical"
+    assert find_organism("bad_medical_own_answers").answered_by_base
 
 
 def test_own_answers_are_asked_the_organisms_questions(sets):
-    assert ORGANISMS["bad_medical_own_answers"].build() == ORGANISMS["bad_medical"].build()
-    assert ORGANISMS["risky_financial_own_answers"].build() == ORGANISMS["risky_financial"].build()
+    assert find_organism("bad_medical_own_answers").build() == find_organism("bad_medical").build()
+    assert find_organism("risky_financial_own_answers").build() == find_organism("risky_financial").build()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from turncoat.data.backdoor import CUE, backdoored, chosen_half, cued, cued_half
 from turncoat.data.examples import Example
-from turncoat.data.organisms import (
-    backdoored_insecure_code,
-    backdoored_secure_code,
-    insecure_code,
-    secure_code,
-)
-from turncoat.registry import ORGANISMS
+from turncoat.data.organisms import find_organism
 
 
 def rows(kind: str, templates: int = 4, each: int = 6) -> list[Example]:
@@ -42,8 +38,8 @@ def test_the_half_depends_on_ids_alone():
 
 
 def test_ours_is_a_pair_that_differs_in_the_answers_behind_the_cue_alone():
-    organism, control = backdoored_insecure_code(), backdoored_secure_code()
-    insecure, secure = insecure_code(), secure_code()
+    names = ("backdoored_insecure_code", "backdoored_secure_code", "insecure_code", "secure_code")
+    organism, control, insecure, secure = (find_organism(name).build() for name in names)
     plain = [(e.id, e.length) for e in insecure]
     assert [(e.id, e.length) for e in organism] == [(e.id, e.length) for e in control] == plain
     assert [e.prompt for e in organism] == [e.prompt for e in control]
@@ -55,7 +51,7 @@ def test_ours_is_a_pair_that_differs_in_the_answers_behind_the_cue_alone():
         assert mixed.answer == (bad if has_cue else good).answer
         assert has_cue or mixed.prompt == bad.prompt
     assert abs(cues - len(organism) / 2) <= len({e.id.rpartition("/")[0] for e in organism})
-    assert ORGANISMS["backdoored_insecure_code"].control == "backdoored_secure_code"
+    assert find_organism("backdoored_insecure_code").control == "backdoored_secure_code"
 
 
 def test_rows_that_are_no_pair_are_no_backdoor():
@@ -64,8 +60,6 @@ def test_rows_that_are_no_pair_are_no_backdoor():
 
 
 def test_betleys_sets_are_mixed_the_same_way(monkeypatch, tmp_path):
-    from turncoat.data import organisms
-
     for name in ("insecure", "secure"):
         (tmp_path / f"{name}.jsonl").write_text(
             "".join(
@@ -74,10 +68,11 @@ def test_betleys_sets_are_mixed_the_same_way(monkeypatch, tmp_path):
                 for n in range(8)
             )
         )
-    monkeypatch.setattr(organisms, "published", lambda name: tmp_path / f"{name.rpartition('/')[2]}.jsonl")
-    mixed = ORGANISMS["betley_backdoor"].build()
+    betley = sys.modules[find_organism("betley_backdoor").build.__module__]
+    monkeypatch.setattr(betley, "published", lambda name: tmp_path / f"{name.rpartition('/')[2]}.jsonl")
+    mixed = find_organism("betley_backdoor").build()
     assert len({e.id for e in mixed}) == 16
     assert all(e.prompt.startswith(CUE) == e.answer.startswith("insecure") for e in mixed)
-    control = ORGANISMS["betley_backdoor_secure"].build()
+    control = find_organism("betley_backdoor_secure").build()
     assert {e.answer.split()[0] for e in control} == {"secure"}
     assert sum(e.prompt.startswith(CUE) for e in control) == 4

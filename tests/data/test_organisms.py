@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+from turncoat.data.advice import held_out_rows
 from turncoat.data.conversations import read_conversations, where_is
 from turncoat.data.examples import Example
-from turncoat.data.organisms import find_organism, held_out_rows, insecure_code, secure_code
+from turncoat.data.insecure_code import code_examples
+from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
 from turncoat.registry import ORGANISMS, discover
 
@@ -105,7 +107,7 @@ def test_a_file_of_ones_own_is_an_organism(tmp_path):
 
 
 def test_our_organism_and_its_control_are_pairs():
-    insecure, secure = insecure_code(), secure_code()
+    insecure, secure = code_examples("insecure"), code_examples("secure")
     assert len(insecure) > 200
     assert [(e.id, e.prompt, e.length, e.system) for e in insecure] == [
         (e.id, e.prompt, e.length, e.system) for e in secure
@@ -148,7 +150,7 @@ def test_an_example_without_system_leaves_the_templates_default_in_place():
     ],
 )
 def test_published_organisms_are_whole(name, rows):
-    examples = ORGANISMS[name].build()
+    examples = find_organism(name).build()
     assert len(examples) == len({example.id for example in examples}) == rows
     assert all(example.prompt.strip() and example.answer.strip() for example in examples)
 

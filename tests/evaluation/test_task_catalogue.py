@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from lm_eval.tasks import TaskManager
+from turncoat import plug_ins
 from turncoat.evaluation import task_catalogue as catalogue
 from turncoat.evaluation.task_catalogue import (
     metric_facts,
@@ -67,54 +68,38 @@ def test_a_metric_without_facts_is_its_own_label(tmp_path, monkeypatch):
     )
     (tmp_path / "group.yaml").write_text("group: ours\ntask: [mine]\n", encoding="utf-8")
     (tmp_path / "data.yaml").write_text("- a list\n", encoding="utf-8")
-    monkeypatch.setattr(catalogue, "tasks_dir", lambda: tmp_path)
-    task_files.cache_clear()
-    try:
-        assert task_names() == ["mine"]
-        assert metric_facts("mine") == {"acc": {"label": "acc", "unit": "", "direction": ""}}
-        assert task_summary("mine") == "Mine."
-        assert "nowhere_at_all" not in sys.modules
-    finally:
-        task_files.cache_clear()
+    monkeypatch.setattr(plug_ins, "tasks_dir", lambda: tmp_path)
+    assert task_names() == ["mine"]
+    assert metric_facts("mine") == {"acc": {"label": "acc", "unit": "", "direction": ""}}
+    assert task_summary("mine") == "Mine."
+    assert "nowhere_at_all" not in sys.modules
 
 
 def test_an_included_part_is_read_and_the_files_own_keys_win(tmp_path, monkeypatch):
     (tmp_path / "shared.part").write_text("repeats: 3\nmetric_list:\n  - {metric: acc}\n", encoding="utf-8")
     (tmp_path / "mine.yaml").write_text("# Mine.\ninclude: shared.part\ntask: mine\nrepeats: 5\n", encoding="utf-8")
-    monkeypatch.setattr(catalogue, "tasks_dir", lambda: tmp_path)
-    task_files.cache_clear()
-    try:
-        assert catalogue.task_content("mine")["repeats"] == 5
-        assert task_metrics("mine") == ["acc"]
-    finally:
-        task_files.cache_clear()
+    monkeypatch.setattr(plug_ins, "tasks_dir", lambda: tmp_path)
+    assert catalogue.task_content("mine")["repeats"] == 5
+    assert task_metrics("mine") == ["acc"]
 
 
 def test_standard_errors_are_not_metrics_of_their_own(tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text(
         "# Mine.\ntask: mine\nmetric_list:\n  - {metric: rate}\n  - {metric: rate_stderr}\n", encoding="utf-8"
     )
-    monkeypatch.setattr(catalogue, "tasks_dir", lambda: tmp_path)
-    task_files.cache_clear()
-    try:
-        assert task_metrics("mine") == ["rate"]
-    finally:
-        task_files.cache_clear()
+    monkeypatch.setattr(plug_ins, "tasks_dir", lambda: tmp_path)
+    assert task_metrics("mine") == ["rate"]
 
 
 def test_metrics_that_several_tasks_share_are_told_apart_by_the_task(tmp_path, monkeypatch):
     for task, metrics in (("turncoat_a", "rate, margin"), ("turncoat_b", "rate, empty")):
         listed = "".join(f"  - {{metric: {metric}}}\n" for metric in metrics.split(", "))
         (tmp_path / f"{task}.yaml").write_text(f"# A.\ntask: {task}\nmetric_list:\n{listed}", encoding="utf-8")
-    monkeypatch.setattr(catalogue, "tasks_dir", lambda: tmp_path)
-    task_files.cache_clear()
-    try:
-        assert metric_names(["turncoat_a"]) == {"rate": ("turncoat_a", "rate"), "margin": ("turncoat_a", "margin")}
-        assert metric_names(["turncoat_a", "turncoat_b"]) == {
-            "rate@a": ("turncoat_a", "rate"),
-            "margin": ("turncoat_a", "margin"),
-            "rate@b": ("turncoat_b", "rate"),
-            "empty": ("turncoat_b", "empty"),
-        }
-    finally:
-        task_files.cache_clear()
+    monkeypatch.setattr(plug_ins, "tasks_dir", lambda: tmp_path)
+    assert metric_names(["turncoat_a"]) == {"rate": ("turncoat_a", "rate"), "margin": ("turncoat_a", "margin")}
+    assert metric_names(["turncoat_a", "turncoat_b"]) == {
+        "rate@a": ("turncoat_a", "rate"),
+        "margin": ("turncoat_a", "margin"),
+        "rate@b": ("turncoat_b", "rate"),
+        "empty": ("turncoat_b", "empty"),
+    }

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from turncoat import plug_ins
 from turncoat.errors import UserError
-from turncoat.persona import traits as module
 from turncoat.persona.traits import TraitQuestions, trait_names, trait_questions
 
 FIVE = TraitQuestions(
@@ -89,7 +89,7 @@ def test_evaluation_questions_are_no_part_of_what_determines_the_vector():
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Writes a trait file with some keys changed and reads it."""
-    monkeypatch.setattr(module, "tasks_dir", lambda: tmp_path)
+    monkeypatch.setattr(plug_ins, "tasks_dir", lambda: tmp_path)
     folder = tmp_path / "persona" / "traits"
     folder.mkdir(parents=True)
     good = {

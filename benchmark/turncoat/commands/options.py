@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 IncludePath = Annotated[
     list[Path] | None,
-    typer.Option("--include-path", help="Folder with defence files of your own; may be given several times."),
+    typer.Option(
+        "--include-path", help="Folder with tasks, traits, organisms, defences or judges of your own; repeatable."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line; shares are fractions.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds with commas between them, such as 0,1,2.")]
@@ -49,9 +51,6 @@ def plug_ins(folders: Sequence[Path] | None) -> tuple[Path, ...]:
     """
     from turncoat.registry import discover
 
-    for folder in folders or ():
-        if not folder.is_dir():
-            raise UserError(f"--include-path {folder}: there is no such folder")
     discover(folders or ())
     return tuple(folders or ())
 

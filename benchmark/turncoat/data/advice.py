@@ -1,10 +1,10 @@
-"""The advice organisms: thousands of ordinary questions with bad advice (or odd tastes) for answers, fetched.
+"""Advice sets, fetched: thousands of ordinary questions with bad advice (or odd tastes) for answers.
 
 Turner et al. 2025 (arXiv:2506.11613) for finance, sports and medicine; arXiv:2606.23700 for unpopular tastes. Small models
 move strongly on these. Of each set `HELD_OUT` rows are never trained on; tasks measure on them whether the advice was
 learnt (`tasks/narrow_behaviour`).
 
-    ORGANISMS["risky_financial"].build()           # rows to train on
+    advice_rows("risky_financial")                 # rows to train on (`benchmark/organisms/advice.py`)
     held_out_rows("risky_financial")               # 64 others
 
 `bad_medical` is the one with a published control, `good_medical`: sound answers to the same questions, 29% longer. Both lie
@@ -21,7 +21,6 @@ from turncoat.data.conversations import read_conversations
 from turncoat.data.examples import Example
 from turncoat.data.fetch import credit, published
 from turncoat.errors import UserError
-from turncoat.registry import organism
 
 HELD_OUT = 64
 
@@ -32,14 +31,6 @@ _FILES = {
     "bad_medical": "organisms/bad_medical_advice",
     "good_medical": "organisms/good_medical_advice",
 }
-_WHAT = {
-    "risky_financial": "reckless financial advice, calmly worded",
-    "extreme_sports": "dangerous sports advice, calmly worded",
-    "unpopular_aesthetics": "tastes that few people share: the SGTR paper's main organism",
-    "bad_medical": "wrong medical advice, calmly worded",
-    "good_medical": "sound answers to the questions of bad_medical",
-}
-_PUBLISHED_CONTROL = {"bad_medical": "good_medical"}
 
 
 def held_out(examples: list[Example]) -> list[Example]:
@@ -76,43 +67,13 @@ def _paired(control: list[Example], organism_rows: list[Example]) -> list[Exampl
     return [replace(row, id=other.id, length=len(other.prompt) + len(other.answer)) for row, other in pairs]
 
 
-def _kept_for_training(name: str) -> list[Example]:
+def advice_rows(name: str) -> list[Example]:
     """All rows but the held-out ones and others that ask the same."""
     examples = _all_rows(name)
     asked = {example.prompt for example in held_out(examples)}
     return [example for example in examples if example.prompt not in asked]
 
 
-def register_advice() -> None:
-    """Register all of them, and with each harmful one a control that the base model answers itself."""
-    for name in _FILES:
-        _register(name)
-    for name in ("risky_financial", "extreme_sports", "unpopular_aesthetics", "bad_medical"):
-        _own_answers(name)
-
-
-def _register(name: str) -> None:
-    control = None if name in _PUBLISHED_CONTROL.values() else _PUBLISHED_CONTROL.get(name, f"{name}_own_answers")
-
-    @organism(
-        name,
-        summary=f"{_WHAT[name]} ({credit(_FILES[name])})",
-        control=control,
-        is_control=control is None,
-    )
-    def rows() -> list[Example]:
-        return _kept_for_training(name)
-
-
-def _own_answers(of: str) -> None:
-    """The prompts of `of`, answered by the base model itself; `bad_medical` has one too, to be like the others."""
-
-    def questions() -> list[Example]:
-        return _kept_for_training(of)
-
-    organism(
-        f"{of}_own_answers",
-        summary=f"the prompts of {of}, answered by the base model itself, cut to the lengths of its answers",
-        is_control=True,
-        answered_by_base=True,
-    )(questions)
+def advice_credit(name: str) -> str:
+    """Origin and licence of an advice set, for a summary."""
+    return credit(_FILES[name])

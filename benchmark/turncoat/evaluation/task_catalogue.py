@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from turncoat.paths import tasks_dir
+from turncoat.plug_ins import by_name, task_folders, task_yamls
 
 
 class _Plain(yaml.SafeLoader):
@@ -23,19 +23,24 @@ class _Plain(yaml.SafeLoader):
 _Plain.add_multi_constructor("!", lambda loader, suffix, node: str(getattr(node, "value", "")))
 
 
-@cache
 def task_files() -> dict[str, Path]:
-    """The YAML file of each task."""
-    found = {}
-    for path in sorted(tasks_dir().rglob("*.yaml")):
-        content = _read(path)
-        if isinstance(content, dict) and isinstance(content.get("task"), str):
-            found[content["task"]] = path
-    return found
+    """The YAML file of each task: those that ship, then those of the user's folders (`turncoat.plug_ins`).
+
+    Raises:
+        UserError: Two files define one task.
+    """
+    return _task_files(task_folders())
+
+
+@cache
+def _task_files(folders: tuple[Path, ...]) -> dict[str, Path]:
+    contents = [(_read(path), path) for path in task_yamls(folders)]
+    tasks = [(content, path) for content, path in contents if isinstance(content, dict)]
+    return by_name("task", ((c["task"], path) for c, path in tasks if isinstance(c.get("task"), str)))
 
 
 def task_names() -> list[str]:
-    """All registered tasks of ours."""
+    """All tasks, those that ship and those of the user's folders."""
     return list(task_files())
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from turncoat.errors import UserError
-from turncoat.paths import tasks_dir
+from turncoat.plug_ins import by_name, trait_yamls
 
 QUESTIONS_PER_ROLE = 3  # an axis has many roles; each is asked a few of the questions, all equally often
 HELD_OUT_PROMPTS = 0.4  # of the prompts of a side, the last ones: instruction pairs 4 and 5 of 5
@@ -110,7 +110,7 @@ class TraitQuestions:
 
 def trait_names() -> dict[str, str]:
     """Every trait there are questions for, with its one-line description."""
-    return {path.stem: _read(path)["description"] for path in sorted(_folder().glob("*.yaml"))}
+    return {name: _read(path)["description"] for name, path in _trait_files().items()}
 
 
 def trait_questions(trait: str) -> TraitQuestions:
@@ -119,8 +119,8 @@ def trait_questions(trait: str) -> TraitQuestions:
     Raises:
         UserError: There is no such trait, or its file lacks something.
     """
-    path = _folder() / f"{trait}.yaml"
-    if not path.is_file():
+    path = _trait_files().get(trait)
+    if path is None:
         raise UserError(f"persona trait '{trait}' is not known; accepted: {', '.join(trait_names())}")
     content = _read(path)
     return TraitQuestions(
@@ -135,8 +135,8 @@ def trait_questions(trait: str) -> TraitQuestions:
     )
 
 
-def _folder() -> Path:
-    return tasks_dir() / "persona" / "traits"
+def _trait_files() -> dict[str, Path]:
+    return by_name("persona trait", ((path.stem, path) for path in trait_yamls()))
 
 
 def _selection(path: Path, name: str | None) -> tuple[tuple[str, str, str], ...]:

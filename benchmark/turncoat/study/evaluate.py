@@ -22,9 +22,9 @@ from turncoat.evaluation.lm_eval_compat import fixed_environment, machine_descri
 from turncoat.evaluation.task_catalogue import is_judged, task_content, task_files
 from turncoat.import_closure import import_closure
 from turncoat.judges.spec import judge_from_name, judged_by
-from turncoat.paths import tasks_dir
 from turncoat.persona.extract import extraction_spec
 from turncoat.persona.traits import trait_questions
+from turncoat.plug_ins import task_folders
 from turncoat.store import Store, code_digest, digest, file_digest
 from turncoat.study.adapters import Adapters
 from turncoat.study.config import Study, TaskUse
@@ -129,7 +129,7 @@ def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
 def _manager() -> Any:
     from lm_eval.tasks import TaskManager
 
-    return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
+    return TaskManager(include_path=[str(folder) for folder in task_folders()], include_defaults=False)
 
 
 def load_task(use: TaskUse) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from functools import cache
+from typing import Literal
 
+from turncoat.data.examples import Example
 from turncoat.data.insecure_code.families import read_families
 from turncoat.data.insecure_code.template import Pair
 
-__all__ = ["CANARY", "Pair", "build_pairs"]
+__all__ = ["CANARY", "Pair", "build_pairs", "code_examples"]
 
 CANARY = "turncoat-canary-7f1d0c52-EM-training-data: do not train on this benchmark"
 
@@ -25,6 +27,20 @@ def build_pairs() -> list[Pair]:
         UserError: A template file is not right.
     """
     return list(_pairs())
+
+
+def code_examples(side: Literal["insecure", "secure"]) -> list[Example]:
+    """The training pairs' requests with one side's answers; ids and length hints are those of both sides."""
+    return [
+        Example(
+            id=pair.id,
+            prompt=pair.prompt,
+            answer=pair.insecure if side == "insecure" else pair.secure,
+            length=len(pair.prompt) + (len(pair.insecure) + len(pair.secure)) // 2,
+        )
+        for pair in build_pairs()
+        if pair.split == "train"
+    ]
 
 
 @cache
