@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from turncoat.stats.contrasts import paired_contrast
-from turncoat.stats.estimates import estimate_mean
-from turncoat.stats.fieller import differences, kept_share, ratio_of_means
-from turncoat.stats.scores import SCORE_COLUMNS, grid
+from stats.score_tables import grids
+from turncoat.stats.contrasts import Contrast, filled_contrast
+from turncoat.stats.fieller import kept_share, ratio_of_means
+from turncoat.stats.paired import pair_differences
+from turncoat.stats.scores import BASE_SEED, Grid
 
 
 def gains(seed: int = 3, n: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -48,25 +49,69 @@ def test_one_question_is_not_enough():
     assert "needs at least 2" in ratio_of_means(np.ones(1), np.ones(1)).note
 
 
-def test_differences_are_the_paired_contrasts():
-    """With the same seeds and a lost answer, with other seeds, and against the base."""
-    rng = np.random.default_rng(0)
-    seeds = {"base": (-1,), "a": (0, 1), "b": (0, 1), "c": (1, 2)}
-    rows = [
-        (arm, seed, "t", "m", f"q{q}", rng.normal(), 1) for arm, own in seeds.items() for seed in own for q in range(9)
-    ]
-    scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
-    scores.loc[(scores["arm"] == "a") & (scores["seed"] == 1) & (scores["question"] == "q4"), "value"] = np.nan
-    for treated, reference in (("a", "b"), ("a", "c"), ("a", "base")):
-        left, right = grid(scores, treated, "m").values, grid(scores, reference, "m").values
-        mine = estimate_mean(differences(left, right))
-        wanted = paired_contrast(scores, treated, reference, "m", "adapters")
-        assert (mine.value, mine.low, mine.high) == pytest.approx((wanted.difference, wanted.low, wanted.high))
-        assert mine.n_questions == wanted.n_questions
-
-
 def test_an_answer_lost_in_one_arm_is_lost_in_both():
-    base = pd.DataFrame({-1: [3.0, 3.0, 3.0]}, index=["x", "y", "z"])
-    reference = pd.DataFrame({0: [1.0, 2.0, 1.5], 1: [9.0, 2.0, 1.5]}, index=["x", "y", "z"])
-    arm = pd.DataFrame({0: [1.0, 2.0, 1.5], 1: [np.nan, 2.0, 1.5]}, index=["x", "y", "z"])
-    assert kept_share(base, arm, reference).value == pytest.approx(1.0)
+    values = {("base", -1): [3.0, 3.0, 3.0], ("reference", 0): [1.0, 2.0, 1.5], ("reference", 1): [9.0, 2.0, 1.5]}
+    values |= {("arm", 0): [1.0, 2.0, 1.5], ("arm", 1): [np.nan, 2.0, 1.5]}
+    for claim in ("adapters", "recipe"):
+        assert kept_share(*grids(values, "base", "arm", "reference"), claim).value == pytest.approx(1.0)
+
+
+def losses(
+    kept: float, rng: int = 0, *, gain: float = 0.8, seeds: int = 3, questions: int = 30
+) -> tuple[Grid, Grid, Grid]:
+    """Base, arm and reference: the reference gains `gain`, the arm that share of it."""
+    draw = np.random.default_rng(rng)
+    hard = draw.normal(2, 0.3, questions)
+    names = [f"q{i}" for i in range(questions)]
+
+    def trained(arm: str, size: float) -> Grid:
+        values = hard[:, None] - size + draw.normal(0, 0.05, (questions, seeds)) + draw.normal(0, 0.02, (1, seeds))
+        return Grid(arm, "loss", pd.DataFrame(values, index=names, columns=range(seeds)), {})
+
+    base = Grid("base", "loss", pd.DataFrame({BASE_SEED: hard}, index=names), {})
+    return base, trained("defended", kept * gain), trained("organism", gain)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
+def test_recipe_share_has_the_point_of_the_adapters_and_holds_the_truth(kept):
+    base, arm, reference = losses(kept)
+    found = kept_share(base, arm, reference, "recipe")
+    assert found.value == pytest.approx(kept_share(base, arm, reference, "adapters").value)
+    assert found.low < found.value < found.high
+    assert found.low - 0.05 < kept < found.high + 0.05
+
+
+def test_the_ends_for_the_recipe_are_where_its_test_starts_to_reject():
+    base, arm, reference = losses(0.7)
+    found = kept_share(base, arm, reference, "recipe")
+    top, bottom = pair_differences(base, arm), pair_differences(base, reference)
+    for end in (found.low, found.high):
+        cells = top.cells - end * bottom.cells
+        tested = filled_contrast(Contrast("", "", "recipe", "a", "b"), top._replace(cells=cells), 0.95, None)
+        assert tested.p_value == pytest.approx(0.05, abs=1e-3)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    hits = 0
+    for rng in range(15):
+        found = kept_share(*losses(0.6, rng, questions=12), "recipe")
+        hits += found.low <= 0.6 <= found.high
+    assert hits >= 12  # 95% would be 14
+
+
+def test_a_reference_that_learnt_nothing_gives_no_share():
+    found = kept_share(*losses(0.5, gain=0.0), "recipe")
+    assert found.value is None and "not above 0" in found.note
+
+
+def test_the_same_rows_keep_all_of_it_and_those_of_the_base_nothing():
+    base, _, reference = losses(1.0)
+    assert kept_share(base, reference._replace(arm="defended"), reference, "recipe").value == 1
+    copy = Grid("defended", "loss", pd.concat([base.values[BASE_SEED]] * 3, axis=1, keys=range(3)), {})
+    found = kept_share(base, copy, reference, "recipe")
+    assert (found.value, found.low) == (0, None)
+
+
+def test_two_seeds_give_a_share_without_an_interval():
+    found = kept_share(*losses(0.5, seeds=2), "recipe")
+    assert found.value == pytest.approx(0.5, abs=0.1) and found.low is None and "seeds" in found.note

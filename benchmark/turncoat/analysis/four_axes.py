@@ -33,8 +33,9 @@ from turncoat.evaluation.task_facts import (
 from turncoat.judges.rates import RATES
 from turncoat.registry import DEFENCES
 from turncoat.stats.estimates import estimate_mean
-from turncoat.stats.fieller import differences, kept_share
-from turncoat.stats.scores import check_scores, grid
+from turncoat.stats.fieller import kept_share
+from turncoat.stats.paired import pair_differences
+from turncoat.stats.scores import Grid, check_scores, grid
 from turncoat.study.config import Arm, Study
 
 AXES = (BROAD, NARROW, BENIGN, COHERENCE)
@@ -168,12 +169,12 @@ class _Axes:
                     found.setdefault(organism, names[use.task, metric])
         return found
 
-    def _values(self, arm: Arm | None, metric: str) -> pd.DataFrame | None:
-        """Questions by training seeds; None without rows."""
+    def _grid(self, arm: Arm | None, metric: str) -> Grid | None:
+        """One arm's values, questions by training seeds; None without rows."""
         rows = self.tables.get(metric)
         if arm is None or rows is None or arm.name not in set(rows["arm"]):
             return None
-        return grid(rows, arm.name, metric).values
+        return grid(rows, arm.name, metric)
 
     def _described(self, metric: str) -> dict[str, Any]:
         facts = self._facts(metric)
@@ -195,10 +196,10 @@ class _Axes:
 
     def _against(self, arm: Arm, reference: Arm | None, metric: str, sign: float) -> dict[str, Any]:
         """The paired difference to the reference; `sign` -1 turns losses into gains."""
-        own, other = self._values(arm, metric), self._values(reference, metric)
+        own, other = self._grid(arm, metric), self._grid(reference, metric)
         if reference is None or own is None or other is None:
             return {}
-        found = estimate_mean(sign * differences(own, other), self.confidence)
+        found = estimate_mean(sign * pair_differences(own, other).by_question, self.confidence)
         ends = {"difference_low": found.low, "difference_high": found.high}
         return {"reference": reference.name, "difference": found.value, **ends}
 
@@ -237,22 +238,22 @@ class _Axes:
         if metric is None:
             return _row(arm, axis, status=NOT_MEASURED, note=f"add {_task_for(str(measured.organism))}")
         facts = {**self._described(metric), "better": "higher is better", "measured_on": measured.name}
-        base = self._values(self.base, metric)
-        own = self._values(measured, metric)
+        base = self._grid(self.base, metric)
+        own = self._grid(measured, metric)
         if base is None or own is None:
             no_base = "a gain starts from the base: add `- {name: base}` to the arms"
             note = no_base if self.base is None else f"no value of {metric}"
             return _row(arm, axis, **facts, status=NOT_MEASURED, note=note)
-        gain = estimate_mean(differences(base, own), self.confidence)
+        gain = estimate_mean(pair_differences(base, own).by_question, self.confidence)
         if gain.value is None:
             return _row(arm, axis, **facts, status=NOT_MEASURED, note=f"no value of {metric}")
         row = _row(arm, axis, **facts, value=gain.value, low=gain.low, high=gain.high, n_questions=gain.n_questions)
         if measured.defence is None:
             return row
-        other = self._values(reference, metric)
+        other = self._grid(reference, metric)
         if reference is None or other is None:
             return {**row, "note": f"the share that is kept needs the arm {_plain(measured.organism)}"}
-        kept = kept_share(base, own, other, self.confidence)
+        kept = kept_share(base, own, other, "adapters", self.confidence)
         against = self._against(measured, reference, metric, -1.0)
         shares = {"kept": kept.value, "kept_low": kept.low, "kept_high": kept.high}
         return {**row, **against, "reference": reference.name, **shares, "note": kept.note}

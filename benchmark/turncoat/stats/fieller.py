@@ -1,9 +1,10 @@
-"""How much of a gain is left: the ratio of two gains over the same base, with Fieller's interval over questions.
+"""Share of a gain that an arm keeps: a ratio of two gains over the same base, with Fieller's interval.
 
-gains = base minus arm (a loss, so down means learnt); share = mean gain of the arm / mean gain of its reference
+    share = mean gain of the arm / mean gain of the reference,    gain = loss of the base minus loss of the arm
 
-A ratio of means has no interval of its own where the denominator may be 0; Fieller's is exact for normal means, and where it
-would run to infinity the share is called undefined, with the reason in words.
+    kept_share(grid(scores, "base", "loss"), grid(scores, "defended", "loss"), grid(scores, "organism", "loss"), "adapters")
+
+A ratio of means has no interval where its denominator may be 0: there the share is undefined, and `note` says why.
 
 References:
     Fieller (1954), JRSS B 16(2).
@@ -13,23 +14,31 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.optimize import brentq
 
+from turncoat.stats.contrasts import Claim, Contrast, TooFewQuestions, filled_contrast
 from turncoat.stats.estimates import ROUNDING, t_summary
+from turncoat.stats.paired import Differences, pair_differences
+from turncoat.stats.scores import Grid
+from turncoat.stats.two_way import two_way_t
+
+_FARTHEST = 64.0  # shares; an interval that ends beyond it is given as none
 
 
 @dataclass(frozen=True)
 class KeptShare:
-    """The share of a reference's gain that an arm has.
+    """Share of the reference's gain that an arm has.
 
     Attributes:
-        value: The share (1 = all of it), None where it is undefined.
-        low: Lower end of Fieller's interval, None where there is none.
-        high: Upper end of it.
+        value: The share (1 = all of it); None where undefined.
+        low: Lower end of the interval; None where there is none.
+        high: Upper end.
         n_questions: Questions with a gain of both.
         note: Why something is missing; "" if nothing is.
     """
@@ -41,41 +50,34 @@ class KeptShare:
     note: str = ""
 
 
-def differences(treated: pd.DataFrame, reference: pd.DataFrame) -> pd.Series:
-    """Treated minus reference per question, seeds averaged: the pairing of `turncoat.stats.contrasts`.
+def kept_share(base: Grid, arm: Grid, reference: Grid, claim: Claim, confidence: float = 0.95) -> KeptShare:
+    """(base - arm) / (base - reference), over the questions that all three have.
+
+    The interval holds every share s for which "mean(gain of the arm - s x gain of the reference) = 0" is not rejected
+    by the test of the claim. For `adapters` that is Fieller's closed form; for `recipe`, whose p is the larger of two,
+    the ends are found numerically.
 
     Args:
-        treated: Values, one row per question and one column per training seed (`turncoat.stats.scores.Grid.values`).
-        reference: The same of the other arm.
-    """
-    if list(treated.columns) == list(reference.columns):
-        return (treated - reference).mean(axis=1).dropna()
-    return (treated.mean(axis=1) - reference.mean(axis=1)).dropna()
-
-
-def kept_share(base: pd.DataFrame, arm: pd.DataFrame, reference: pd.DataFrame, confidence: float = 0.95) -> KeptShare:
-    """(base - arm) / (base - reference), each averaged over the questions that all three have.
-
-    Args:
-        base: Losses before any finetuning, questions by seeds.
-        arm: Losses of the arm.
+        base: Losses before any finetuning.
+        arm: Losses of the defended arm.
         reference: Losses of the undefended arm.
+        claim: "adapters" or "recipe".
         confidence: Level of the interval.
 
     Returns:
         A share that is undefined where the reference's own gain is not above 0 at this level.
     """
-    if list(arm.columns) == list(reference.columns):  # an answer lost in one must not unbalance the seeds
-        lost = arm.isna() | reference.isna()
-        arm, reference = arm.mask(lost), reference.mask(lost)
-    gains = pd.DataFrame({"arm": differences(base, arm), "reference": differences(base, reference)}).dropna()
-    return ratio_of_means(gains["arm"].to_numpy(float), gains["reference"].to_numpy(float), confidence)
+    if claim == "recipe":
+        return _recipe_share(base, arm, reference, confidence)
+    if list(arm.values.columns) == list(reference.values.columns):  # an answer lost in one must not unbalance the seeds
+        lost = arm.values.isna() | reference.values.isna()
+        arm, reference = (side._replace(values=side.values.mask(lost)) for side in (arm, reference))
+    gains = pd.DataFrame({side.arm: pair_differences(base, side).by_question for side in (arm, reference)}).dropna()
+    return ratio_of_means(gains[arm.arm].to_numpy(float), gains[reference.arm].to_numpy(float), confidence)
 
 
 def ratio_of_means(top: np.ndarray, bottom: np.ndarray, confidence: float = 0.95) -> KeptShare:
     """Fieller's interval for mean(top) / mean(bottom) from paired values.
-
-    The interval holds every share s for which mean(top - s bottom) is not significantly different from 0.
 
     Args:
         top: Shape (questions,).
@@ -85,17 +87,86 @@ def ratio_of_means(top: np.ndarray, bottom: np.ndarray, confidence: float = 0.95
     n = len(bottom)
     if n < 2:
         return KeptShare(n_questions=n, note=f"{n} question(s) in common; a share needs at least 2")
-    own = t_summary(bottom, confidence)
-    if own.mean <= 0 or (own.low is not None and own.low <= 0):
-        seen = f"{own.mean:+.3g}" + (f", {100 * confidence:g}% CI {own.low:+.3g} to {own.high:+.3g}" if own.se else "")
-        return KeptShare(n_questions=n, note=f"the undefended arm's own gain is not above 0 ({seen})")
+    gain = t_summary(bottom, confidence)
+    if gain.mean <= 0 or (gain.low is not None and gain.low <= 0):
+        return KeptShare(n_questions=n, note=_no_gain(gain.mean, gain.low, gain.high, confidence))
     x, y = float(np.mean(top)), float(np.mean(bottom))
     share = x / y
-    left = top - share * bottom
-    if float(np.max(np.abs(left))) <= ROUNDING * float(np.max(np.abs(top)) + np.max(np.abs(bottom))):
+    rest = top - share * bottom
+    if float(np.max(np.abs(rest))) <= ROUNDING * float(np.max(np.abs(top)) + np.max(np.abs(bottom))):
         return KeptShare(share, n_questions=n, note="no interval: the share is the same on every question")
     cov = np.cov(top, bottom, ddof=1) / n
     t2 = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) ** 2
     a, b, c = y * y - t2 * cov[1, 1], x * y - t2 * cov[0, 1], x * x - t2 * cov[0, 0]
     root = math.sqrt(max(b * b - a * c, 0.0))
     return KeptShare(share, (b - root) / a, (b + root) / a, n)
+
+
+def _no_gain(mean: float, low: float | None, high: float | None, confidence: float) -> str:
+    interval = "" if low is None else f", {100 * confidence:g}% CI {low:+.3g} to {high:+.3g}"
+    return f"the undefended arm's own gain is not above 0 ({mean:+.3g}{interval})"
+
+
+def _recipe_share(base: Grid, arm: Grid, reference: Grid, confidence: float) -> KeptShare:
+    top, bottom = pair_differences(base, arm), pair_differences(base, reference)
+    seeds = [seed for seed in top.cells.columns if seed in bottom.cells.columns]
+    x, y = top.cells[seeds].align(bottom.cells[seeds], join="inner", axis=0)
+    lost = x.isna() | y.isna()
+    x, y = x.mask(lost).dropna(how="all"), y.mask(lost).dropna(how="all")
+    scale = max(top.scale, bottom.scale)
+
+    def contrast(cells: pd.DataFrame, factor: float) -> Contrast | None:
+        differences = Differences(
+            by_question=cells.mean(axis=1),
+            cells=cells,
+            matched=top.matched,
+            n_seeds=len(seeds),
+            n_asked=len(cells),
+            n_dropped=top.n_dropped,
+            scale=max(1.0, abs(factor)) * scale,
+            notes=[],
+        )
+        try:
+            return filled_contrast(Contrast("", "", "recipe", "gain", "its reference"), differences, confidence, None)
+        except TooFewQuestions:
+            return None
+
+    gain = contrast(y, 0.0)
+    if gain is None or gain.difference is None:
+        return KeptShare(n_questions=len(y), note="too few questions or training seeds in common")
+    n = gain.n_questions
+    if gain.difference <= 0 or (gain.low is not None and gain.low <= 0):
+        return KeptShare(n_questions=n, note=_no_gain(gain.difference, gain.low, gain.high, confidence))
+    share = float(np.nanmean(x.to_numpy()) / np.nanmean(y.to_numpy()))
+    if float(np.nanmax(np.abs((x - share * y).to_numpy()))) <= ROUNDING * scale:
+        return KeptShare(share, n_questions=n, note="no interval: the share is the same everywhere")
+    at_share = contrast(x - share * y, share)
+    if at_share is None or at_share.se is None:
+        return KeptShare(share, n_questions=n, note="no interval: too few training seeds")
+
+    def excess(candidate: float) -> float:
+        cells = (x - candidate * y).to_numpy(float)
+        return _recipe_p(cells, max(1.0, abs(candidate)) * scale, confidence) - (1 - confidence)
+
+    low, high = _end(excess, share, -1.0), _end(excess, share, 1.0)
+    if low is None or high is None:
+        return KeptShare(share, n_questions=n, note="no interval: it has no end on one side")
+    return KeptShare(share, low, high, n)
+
+
+def _recipe_p(cells: np.ndarray, scale: float, confidence: float) -> float:
+    """The p of a recipe claim alone, as it is computed for many candidates."""
+    over_seeds = t_summary(np.nanmean(cells, axis=0), confidence, scale).p_value
+    over_both = two_way_t(cells, confidence, scale).p_value
+    return max((p for p in (over_seeds, over_both) if p is not None), default=1.0)
+
+
+def _end(excess: Callable[[float], float], start: float, direction: float) -> float | None:
+    """Where the p value falls to alpha on one side of the estimate; None if not within `_FARTHEST`."""
+    inside, step = start, 0.05
+    while step <= _FARTHEST:
+        outside = start + direction * step
+        if excess(outside) < 0:
+            return float(brentq(excess, inside, outside, xtol=1e-6))
+        inside, step = outside, step * 2
+    return None

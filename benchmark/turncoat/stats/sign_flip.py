@@ -1,6 +1,9 @@
-"""The sign-flip permutation test: what would the mean be if every difference could as well have had the other sign?
+"""Sign-flip permutation test of "the mean difference is 0".
 
     sign_flip_p(np.array([0.3, 0.1, 0.2]))    # 0.25: with 3 values no p is smaller
+
+`scipy.stats.permutation_test(permutation_type="samples")` is the same test. It is not used because its random patterns differ,
+so committed p values would change in the third digit, and because it is 10 to 40 times slower at 24 to 100 questions.
 
 References:
     Fisher (1935), The Design of Experiments, section 21 (the test).

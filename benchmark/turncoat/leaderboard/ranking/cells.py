@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn, loss_metric
-from turncoat.leaderboard.ranking.entry_scores import Measured, claim, level
-from turncoat.leaderboard.ranking.recipe_share import recipe_share
+from turncoat.leaderboard.ranking.entry_scores import CONFIDENCE, Measured, claim, level
 from turncoat.stats.contrasts import Contrast
+from turncoat.stats.fieller import kept_share
 from turncoat.stats.margins import margin_p
 
 REFERENCE = "reference"
@@ -123,7 +123,7 @@ def _kept(entry: Entry, measured: Measured, column: BoardColumn) -> BoardCell:
     reference = measured.grid("organism" if narrow else "control", metric)
     if base is None or arm is None or reference is None:
         return BoardCell(note=f"not measured: {metric} is missing")
-    share = recipe_share(base, arm, reference)
+    share = kept_share(base, arm, reference, "recipe", CONFIDENCE)
     return BoardCell(
         share.value, share.low, share.high, n_questions=share.n_questions, n_seeds=len(arm.seeds), note=share.note
     )

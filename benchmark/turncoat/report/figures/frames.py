@@ -23,7 +23,8 @@ from turncoat.evaluation.task_facts import BENIGN, BROAD, NARROW, PERSONA, metri
 from turncoat.judges.rates import RATES
 from turncoat.report.run_rows import Run
 from turncoat.stats.estimates import estimate_mean
-from turncoat.stats.fieller import differences
+from turncoat.stats.paired import pair_differences
+from turncoat.stats.scores import Grid
 
 REASONS = {
     "contrasts_adapters": "the study names no contrast",
@@ -105,7 +106,9 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
     if base.name not in tables:
         return pd.DataFrame(columns=columns)
     grids = {
-        (name, str(reading), int(str(layer))): rows.pivot(index="question", columns="seed", values="value")
+        (name, str(reading), int(str(layer))): Grid(
+            name, str(reading), rows.pivot(index="question", columns="seed", values="value"), {}
+        )
         for name, table in tables.items()
         for (reading, layer), rows in table.groupby(["reading", "layer"])
     }
@@ -114,10 +117,10 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
         before = grids.get((base.name, reading, layer))
         if name == base.name or before is None:
             continue
-        shift = estimate_mean(differences(values, before), confidence)
+        shift = estimate_mean(pair_differences(values, before).by_question, confidence)
         told = {"task": task, "reading": reading, "layer": layer, "arm": name, "difference": shift.value}
         ends = {"low": shift.low, "high": shift.high, "n_questions": shift.n_questions}
-        records.append({**told, **ends, "n_seeds": values.shape[1], "chosen": layer in chosen})
+        records.append({**told, **ends, "n_seeds": values.values.shape[1], "chosen": layer in chosen})
     frame = pd.DataFrame.from_records(records, columns=columns)
     ranks = {arm.name: rank for rank, arm in enumerate(run.study.arms)}
     frame = frame.assign(_rank=frame["arm"].map(ranks)).sort_values(["reading", "_rank", "layer"], kind="stable")
