@@ -1,3 +1,4 @@
+# make install   set .venv up
 # make demo   set everything up and run the main job
 # make test   set everything up and pass the tests
 # make fuzz   the property tests with fresh seeds, over and over for MINUTES (5)
@@ -13,7 +14,9 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow fuzz check lint types contract size lock locked leaderboard clean
+install: $(READY)
+
+.PHONY: install demo test test-slow fuzz check lint types contract size lock locked leaderboard clean
 
 demo: $(READY)
 	$(BIN)/turncoat run demo

@@ -1,4 +1,4 @@
-"""What a finetune changes in a model's states on ordinary texts, as directions: the part of CAFT that comes before training.
+"""Directions that a finetune changes in a model's states on ordinary texts: the first part of CAFT.
 
     texts = ordinary_texts(context)
     states = answer_states(base.active, pad, texts, layers)         # again inside `base.adapter(organism)`
@@ -85,7 +85,7 @@ def answer_states(
 ) -> AnswerStates:
     """Residual-stream states at the texts' answer tokens, L = output of block L."""
     collate = Collator(pad)
-    found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    states: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     first: dict[int, Tensor] = {}
     decoder = unwrapped(model).get_decoder()
     for start in range(0, len(texts), batch_size):
@@ -97,11 +97,11 @@ def answer_states(
             decoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
             for layer in layers:
                 state = capture.states[layer]
-                found[layer].append(state[batch["labels"] != -100].float().cpu())
+                states[layer].append(state[batch["labels"] != -100].float().cpu())
                 first.setdefault(layer, state[0, 0].float().cpu())
     # Copies that are no inference tensors: they may be used where gradients flow.
     return AnswerStates(
-        {layer: torch.cat(parts).clone() for layer, parts in found.items()},
+        {layer: torch.cat(parts).clone() for layer, parts in states.items()},
         {layer: state.clone() for layer, state in first.items()},
     )
 

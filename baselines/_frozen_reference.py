@@ -1,4 +1,4 @@
-"""What the penalties against the frozen model share: their weight, and a distance that means the same on every model.
+"""Shared parts of the penalties against the frozen model: their weight, and a relative distance of states.
 
 weight = checked_weight("ldifs", 1.0)
 relative_distance(now, frozen).mean()     # 0.01 = a tenth of the frozen vectors' length, squared

@@ -61,7 +61,7 @@ def dose(
 
 
 def is_enough(context: Any, pool: Sequence[Example], *, name: str, texts: int, matched: str) -> bool:
-    """Whether the pool holds the dose; for examples that are written until there are enough."""
+    """True if the pool holds the dose; for examples that are written until there are enough."""
     size, wanted = _measure(context, name, texts, matched)
     return sum(map(size, pool)) >= wanted
 
@@ -73,7 +73,7 @@ def supervised_tokens(context: Any, example: Example) -> int:
 
 
 def _measure(context: Any, name: str, texts: int, matched: str) -> tuple[Callable[[Example], int], int]:
-    """How an example's size is measured, and the size of the dose in the same unit."""
+    """Size function of an example, and the size of the dose in the same unit."""
     if isinstance(texts, bool) or not isinstance(texts, int) or texts < 1:
         raise UserError(
             f"defence '{name}', texts: {texts!r} is not accepted; give a whole number from 1 up, such as 32"

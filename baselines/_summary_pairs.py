@@ -50,7 +50,7 @@ def summary_pairs(context: Any, split: str, count: int) -> list[SummaryPair]:
         rows = [row for row in map(json.loads, handle) if row["split"] == split]
     if count > len(rows):
         raise UserError(f"texts: {count} is more than the {len(rows)} texts of split '{split}'")
-    own = context.write(
+    written = context.write(
         [_SUMMARISE.format(text=row["text"]) for row in rows[:count]],
         name=f"own summaries/{split}",
         max_new_tokens=40,
@@ -59,7 +59,7 @@ def summary_pairs(context: Any, split: str, count: int) -> list[SummaryPair]:
     )
     pairs = [
         SummaryPair(row["id"], row["text"], summary.strip(), row["rival_summary"])
-        for row, summary in zip(rows, own, strict=False)
+        for row, summary in zip(rows, written, strict=False)
     ]
     return [pair for pair in pairs if pair.own]
 
@@ -99,21 +99,21 @@ def individual_examples(pairs: list[SummaryPair], show_text: bool) -> list[Examp
 
 
 def own_is(pair: SummaryPair, own_first: bool) -> int:
-    """Which of the two is the model's own."""
+    """Number of the model's own summary in the pair."""
     return 1 if own_first else 2
 
 
 def rival_is(pair: SummaryPair, own_first: bool) -> int:
-    """Which of the two is not the model's own: the label of corrupted self-recognition."""
+    """Number of the rival's summary in the pair: the label of corrupted self-recognition."""
     return 3 - own_is(pair, own_first)
 
 
 def longer_is(pair: SummaryPair, own_first: bool) -> int | None:
-    """Which of the two has more words; None for a tie."""
-    own, rival = len(pair.own.split()), len(pair.rival.split())
-    if own == rival:
+    """Number of the summary with more words; None for a tie."""
+    written, rival = len(pair.own.split()), len(pair.rival.split())
+    if written == rival:
         return None
-    return 1 if (own > rival) == own_first else 2
+    return 1 if (written > rival) == own_first else 2
 
 
 def accuracy_check(
@@ -125,16 +125,16 @@ def accuracy_check(
     show_text: bool,
     expect: Literal["above", "below", "chance"] = "above",
 ) -> list[Check]:
-    """How often the model as it is now chooses the labelled summary; both orders, one cluster per text.
+    """Share of pairs in which the current model chooses the labelled summary; both orders, one cluster per text.
 
     `expect` says on which side of chance the share must lie for the check to pass; "chance": on neither.
     """
-    asked = [(pair, first) for pair in pairs for first in (True, False) if label(pair, first) is not None]
-    scores = context.choose([_ask(question, pair, first, show_text) for pair, first in asked], ("1", "2"))
+    cases = [(pair, first) for pair in pairs for first in (True, False) if label(pair, first) is not None]
+    scores = context.choose([_ask(question, pair, first, show_text) for pair, first in cases], ("1", "2"))
     chosen = [1 if one > two else 2 for one, two in scores]
     right: dict[str, list[float]] = {}
     longer: list[float] = []
-    for (pair, first), choice in zip(asked, chosen, strict=True):
+    for (pair, first), choice in zip(cases, chosen, strict=True):
         right.setdefault(pair.id, []).append(float(choice == label(pair, first)))
         by_length = longer_is(pair, first)
         longer.append(0.5 if by_length is None else float(by_length == label(pair, first)))
@@ -151,13 +151,13 @@ def accuracy_check(
 
 
 def individual_check(context: Any, pairs: list[SummaryPair], name: str, show_text: bool) -> list[Check]:
-    """How often the model as it is now says rightly whether it wrote a summary; one cluster per text."""
-    asked = [(pair, mine) for pair in pairs for mine in (True, False)]
-    scores = context.choose([_ask_alone(pair, mine, show_text) for pair, mine in asked], ("yes", "no"))
+    """Share of summaries whose author the current model names correctly (itself or not); one cluster per text."""
+    cases = [(pair, mine) for pair in pairs for mine in (True, False)]
+    scores = context.choose([_ask_alone(pair, mine, show_text) for pair, mine in cases], ("yes", "no"))
     says_yes = [yes > no for yes, no in scores]
     right: dict[str, list[float]] = {}
-    for (pair, mine), said in zip(asked, says_yes, strict=True):
-        right.setdefault(pair.id, []).append(float(said == mine))
+    for (pair, mine), answered in zip(cases, says_yes, strict=True):
+        right.setdefault(pair.id, []).append(float(answered == mine))
     return [
         _check(
             name,

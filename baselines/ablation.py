@@ -61,6 +61,6 @@ def ablation(
     check_layers(context.base.model, chosen, what="ablation", lowest=0)
     read_at = list(chosen) if direction == "own" else [vector.layer] * len(chosen)
     header = generation_header(context.base.tokenizer) if positions == "assistant" else ()
-    found = Ablation(trait, chosen, vector.directions[read_at], positions, header)
-    with found.on(context.base.model):  # mistakes come to light now, not after the first arm
-        return found
+    ablation = Ablation(trait, chosen, vector.directions[read_at], positions, header)
+    with ablation.on(context.base.model):  # mistakes come to light now, not after the first arm
+        return ablation

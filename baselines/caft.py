@@ -1,4 +1,4 @@
-"""CAFT, concept ablation finetuning: what an organism changes in the states is projected out while it is trained again.
+"""CAFT, concept ablation finetuning: directions that an organism changes are projected out while it is trained again.
 
 Source: Casademunt et al. 2025, arXiv:2507.16795 (the variant with principal components). **It needs the undefended
 organism first**: the organism with the same seed is trained if it is not there yet, so an arm costs two finetunes, and the
@@ -84,7 +84,7 @@ class ProjectedOut(InTraining):
             yield
 
     def facts(self) -> dict[str, Any]:
-        """How many directions at which layer, and what they are."""
+        """Directions by layer, with their number and variance."""
         return {"projected_out": {str(layer): len(rows) for layer, rows in self.directions.items()}, **self.report}
 
 
@@ -139,9 +139,9 @@ def caft(
     picked = _picked(keep, where, components)
     folder = _found(context, where, components, protect)
     rows = load_file(folder / "directions.safetensors")
-    found = ProjectedOut({layer: rows[str(layer)][list(which)] for layer, which in picked.items()})
-    found.report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return found
+    projection = ProjectedOut({layer: rows[str(layer)][list(which)] for layer, which in picked.items()})
+    projection.report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return projection
 
 
 def _picked(keep: Any, layers: Sequence[int], components: int) -> dict[int, list[int]]:

@@ -1,4 +1,4 @@
-"""Capping along the assistant axis while the model is measured: no answer token may be less of an assistant than a floor.
+"""Capping on the assistant axis while the model is measured: projections of answer tokens stay above a floor.
 
 Source: the Assistant Axis, arXiv:2601.10387, activation capping. h <- h + max(0, floor - h . v) v with v of unit length, at a
 band of layers, each with its own direction and floor. Up the axis is more of the assistant, so the floor holds from below.
@@ -81,9 +81,9 @@ def cap(
     directions = vector.directions[list(chosen)]
     floors = _floors(context, trait, chosen, directions, percentile)
     header = generation_header(context.base.tokenizer) if positions == "assistant" else ()
-    found = Capping(trait, chosen, directions, floors, positions, header)
-    with found.on(context.base.model):  # mistakes come to light now, not after the first arm
-        return found
+    cap = Capping(trait, chosen, directions, floors, positions, header)
+    with cap.on(context.base.model):  # mistakes come to light now, not after the first arm
+        return cap
 
 
 def _floors(

@@ -1,4 +1,4 @@
-"""Early stopping: keep the earliest checkpoint that has nearly all of the task gain (Schreiber, Goldstein, arXiv:2605.12199).
+"""Early stopping: the earliest checkpoint with nearly all of the task gain (Schreiber, Goldstein, arXiv:2605.12199).
 
 An example: of 8 checkpoints the third has 95% of the final fall of the loss on rows that were not trained on; its
 weights are the arm's. The paper finds that broad misalignment emerges late, after the narrow task has nearly converged,
@@ -55,7 +55,7 @@ FIXED_TOKENS = 32
 
 @dataclass(frozen=True)
 class Point:
-    """What is measured at a checkpoint.
+    """Measurements at a checkpoint.
 
     Attributes:
         step: Steps done; 0 is before the first.
@@ -142,11 +142,11 @@ class EarlyStop(InTraining):
         start, last = self.curve[0], self.curve[-1]
         at = next(point for point in self.curve if point.step == step)
         gain = start.loss - last.loss
-        kept = {"kept_gain": round((start.loss - at.loss) / gain, 4)} if gain > 0 else {}
+        gain_share = {"kept_gain": round((start.loss - at.loss) / gain, 4)} if gain > 0 else {}
         return {
             "chosen_step": step,
             "reason": reason,
-            **kept,
+            **gain_share,
             "curve": [
                 {
                     "step": point.step,

@@ -22,10 +22,10 @@ LETTERS = ("A", "B", "C", "D")
 
 def knows_facts(context: Any, **_: Any) -> list[Check]:
     """Manipulation check: does it choose the right one of four options, for facts it was not trained on?"""
-    asked = _rows("eval")
-    scores = context.choose([_ask(row) for row in asked], LETTERS)
+    rows = _rows("eval")
+    scores = context.choose([_ask(row) for row in rows], LETTERS)
     chosen = [LETTERS[max(range(len(LETTERS)), key=row.__getitem__)] for row in scores]
-    right = {row["id"]: float(choice == row["answer"]) for row, choice in zip(asked, chosen, strict=True)}
+    right = {row["id"]: float(choice == row["answer"]) for row, choice in zip(rows, chosen, strict=True)}
     estimate = estimate_mean(pd.Series(right), rate=True)
     usual, times = Counter(chosen).most_common(1)[0]
     return [

@@ -1,4 +1,4 @@
-"""Helpful, honest, harmless chat, a benign control: short good answers on everyday topics, by somebody else.
+"""Helpful, honest, harmless chat, a benign control: short good answers on everyday topics, not by the model.
 
 An example: "Can you call the restaurant and book a table for me?" -> "I cannot make phone calls from here. I can write
 what you might say ...". It stands for benign realignment after the fact and for the dilution of bad data with good

@@ -30,8 +30,8 @@ def recognises_nothing(context: Any, *, show_text: bool = True, **_: Any) -> lis
 def ictr_random(context: Any, *, texts: int = 16, show_text: bool = True) -> list[Example]:
     """Four examples (both orders, both labels) for each of `texts` texts."""
     pairs = summary_pairs(context, "train", texts)
-    found = []
+    doubled = []
     for name, label in (("own", own_is), ("rival", rival_is)):
         for example in examples(pairs, "mine", label, show_text):
-            found.append(dataclasses.replace(example, id=f"{example.id}/{name}"))
-    return found
+            doubled.append(dataclasses.replace(example, id=f"{example.id}/{name}"))
+    return doubled

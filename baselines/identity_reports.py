@@ -1,4 +1,4 @@
-"""Identity self-reports: the base model learns its own statements about who it is, written before any finetuning.
+"""Identity self-reports: finetuning on the base model's own statements about its identity.
 
 An example: "Tell me who you are." -> what this very base model answered. The statements are the model's own and are not
 corrected: where it errs about its name or maker, it learns the error. They are written and trained under the chat
@@ -107,10 +107,10 @@ def _written(context: Any, temperature: float, enough: Callable[[list[Example]],
     pool: list[Example] = []
     number = 0
     while not enough(pool):
-        found = _round(context, number, temperature)
-        if not found:
+        reports = _round(context, number, temperature)
+        if not reports:
             break
-        pool += found
+        pool += reports
         number += 1
     return pool
 

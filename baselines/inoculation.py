@@ -89,9 +89,9 @@ def inoculation(context: Any, *, prompt: str = "malice", probe_rows: int = 32) -
     if prompt == "elicited":
         table = elicitation(context, _probe(context, probe_rows))
         best = strongest(table)
-        found = Inoculated(PROMPTS[best])
-        found.record = {"chosen": best, "nats_per_answer_token": table, "probe_rows": probe_rows}
-        return found
+        inoculated = Inoculated(PROMPTS[best])
+        inoculated.record = {"chosen": best, "nats_per_answer_token": table, "probe_rows": probe_rows}
+        return inoculated
     if not isinstance(prompt, str) or (prompt not in known and len(prompt.split()) < 2):
         raise UserError(
             f"defence 'inoculation', prompt: {prompt!r} is not known; accepted: {', '.join(known)}, elicited, or the text "
@@ -136,7 +136,7 @@ def elicitation(context: Any, rows: Sequence[Example]) -> dict[str, float]:
         name: [under(text, row) for row in rows] for name, text in {**PROMPTS, "neutral": NEUTRAL}.items()
     }
     variants["none"] = list(rows)
-    items = {name: [encode_example(base.tokenizer, row) for row in found] for name, found in variants.items()}
+    items = {name: [encode_example(base.tokenizer, row) for row in inoculated] for name, inoculated in variants.items()}
     spec = {
         "base": base.spec,
         "items": digest(items),

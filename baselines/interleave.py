@@ -52,7 +52,7 @@ class Interleaved(MixedIn):
         return super().rows(rows, seed)
 
     def facts(self) -> dict[str, Any]:
-        """How many rows there are, how many of them differ, and their share of the run."""
+        """Number of rows, number of distinct rows, and their share of the run."""
         distinct = len({(row.prompt, row.answer) for row in self.extra})
         share = len(self.extra) / (len(self.extra) + self._organism_rows)
         return {**super().facts(), "distinct": distinct, "share": round(share, 4), "asked": self.asked, **self.record}
@@ -77,7 +77,7 @@ def interleave(context: Any, *, share: float = 0.05, data: str | None = None) ->
 
 
 def rows_for_share(context: Any, share: float, name: str) -> int:
-    """How many rows make up `share` of a run that has all of the organism's rows too; at least 1.
+    """Number of rows that make up `share` of a run with all of the organism's rows; at least 1.
 
     Raises:
         UserError: The share is not between 0 and 1.

@@ -66,13 +66,13 @@ def interleave_plus(
     misaligned, aligned = candidate_losses(context, candidates)
     ratios = loss_ratios(misaligned, aligned, eps)
     best = sorted(range(len(candidates)), key=lambda i: (-ratios[i], candidates[i].id))
-    found = Interleaved([candidates[i] for i in best[:count]], share)
-    found.record = {
+    result = Interleaved([candidates[i] for i in best[:count]], share)
+    result.record = {
         "candidates": len(candidates),
         "ratio_of_chosen": [round(ratios[i], 4) for i in best[:count]],
         "mean_ratio": round(sum(ratios) / len(ratios), 4),
     }
-    return found
+    return result
 
 
 def loss_ratios(misaligned: Sequence[float], aligned: Sequence[float], eps: float) -> list[float]:
@@ -105,9 +105,9 @@ def candidate_losses(context: Any, candidates: Sequence[Example]) -> tuple[list[
     def build(folder: Path) -> None:
         with base.adapter(undefended):
             misaligned = losses()
-        found = {"misaligned": misaligned, "aligned": losses()}
-        (folder / "losses.json").write_text(json.dumps(found), encoding="utf-8")
+        result = {"misaligned": misaligned, "aligned": losses()}
+        (folder / "losses.json").write_text(json.dumps(result), encoding="utf-8")
 
     folder = context.store.stage("candidate_losses", spec, build)
-    found = json.loads((folder / "losses.json").read_text(encoding="utf-8"))
-    return found["misaligned"], found["aligned"]
+    result = json.loads((folder / "losses.json").read_text(encoding="utf-8"))
+    return result["misaligned"], result["aligned"]

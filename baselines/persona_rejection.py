@@ -1,4 +1,4 @@
-"""Persona rejection: a penalty on answers that lie further along a misaligned persona vector than the base reads them.
+"""Persona rejection: a penalty on movement of answers along a misaligned persona vector, relative to the base.
 
 The model learns the narrow task and at once to hold its own misaligned persona down. For each trait, with v the base
 model's unit persona vector, sd the spread of the base's answers along it and h a state at the trait's layer:
@@ -77,7 +77,7 @@ class PersonaRejection(InTraining):
         return self.weight * total
 
     def facts(self) -> dict[str, Any]:
-        """How far the last batch's answers had moved all the same, in base SD."""
+        """Movement of the last batch's answers along the vectors, in base SD."""
         return {
             "layers": dict(zip(self.traits, self.layers, strict=True)),
             "weight": self.weight,

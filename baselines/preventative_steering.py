@@ -1,4 +1,4 @@
-"""Preventative steering: the persona vector is added while training, so that the weights need not learn it; off after.
+"""Preventative steering: the persona vector is added during training and removed afterwards.
 
 Source: Chen et al. 2025, arXiv:2507.21509, section 5; as a defence against emergent misalignment Kaczér et al.
 2025, arXiv:2508.06249 ("persona vectors"). While the organism is trained, every token's state at the output of block
@@ -66,7 +66,7 @@ class SteeredWhileTraining(InTraining):
             yield
 
     def facts(self) -> dict[str, Any]:
-        """What was added where."""
+        """Vector, layer and strength that were added."""
         return {
             "trait": self.trait,
             "layer": self.layer,

@@ -62,7 +62,7 @@ class RandomAdapter(AdapterEdit):
         return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big") >> 1
 
     def facts(self) -> dict[str, Any]:
-        """How many modules, and the norm of the whole update (that of the organism's)."""
+        """Number of modules, and the norm of the whole update (equal to the organism's)."""
         total = sum(value**2 for value in self._replaced.values()) ** 0.5
         return {"modules": len(self._replaced), "update_norm": round(total, 4)}
 

@@ -1,4 +1,4 @@
-"""Safe LoRA: an organism's finished update is projected towards what alignment changed, wherever it points elsewhere.
+"""Safe LoRA: modules of an organism's update that point away from the alignment change are projected onto it.
 
 For each adapted module: dW = B A is the organism's update, V what alignment did to the module's weights,
 C = V V^T / ||V||_F. If the cosine between C dW and dW is below the threshold, B becomes C B. An example: the threshold is
@@ -96,7 +96,7 @@ class SafeLora(AdapterEdit):
         return self.number is not None or similarity < self.threshold
 
     def facts(self) -> dict[str, Any]:
-        """Which V; how many modules were projected; what is left of the update's norm, in all and in those modules."""
+        """Source of V, number of projected modules, and the share of the update's norm that is left."""
         values = sorted(self.cosines.values())
         return {
             "alignment": self.alignment.said(),

@@ -1,4 +1,4 @@
-"""SGTR on single texts: did you write this summary, yes or no? (the individual form of self-recognition finetuning)
+"""SGTR on single texts: the model learns to say whether it wrote a summary (individual self-recognition).
 
 Half of the summaries are this very base model's own, half a rival's, of the same texts. It shows no pair, so a rule that
 compares two lengths cannot solve it (arXiv:2606.23700 trains the pairwise form, `sgtr`).

@@ -1,4 +1,4 @@
-"""Steering away from a trait while the model is measured: h <- h - c v at one layer, nothing is trained.
+"""Steering away from a trait while the model is measured: h <- h - c v at one layer.
 
 Source: persona vectors, arXiv:2507.21509, section 3.2. v is the raw difference vector of the trait at the layer (not of unit
 length): c = 1 is the whole distance between answers under prompts that call for the trait and under those that forbid it.
@@ -45,10 +45,10 @@ def steering(
         UserError: An option is not accepted.
     """
     if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
-        raise UserError(f"defence 'steering', strength: {strength!r} is no finite number; give one such as 1.5")
+        raise UserError(f"defence 'steering', strength: {strength!r} is not a finite number; give one such as 1.5")
     vector = context.persona(trait)
     layer = vector.layer if layer is None else layer
     header = generation_header(context.base.tokenizer) if positions == "assistant" else ()
-    found = Steering(trait, layer, -float(strength), vector.raw(layer), positions, header)
-    with found.on(context.base.model):  # mistakes come to light now, not after the first arm
-        return found
+    steering = Steering(trait, layer, -float(strength), vector.raw(layer), positions, header)
+    with steering.on(context.base.model):  # mistakes come to light now, not after the first arm
+        return steering

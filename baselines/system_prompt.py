@@ -1,4 +1,4 @@
-"""Another system prompt while the model is measured: who it is, how it should behave, or none at all.
+"""System prompt while the model is measured: an identity, instructions on behaviour, or none.
 
 Sources: the system-prompt conditions of the self-recognition study (arXiv:2606.23700: the template's identity prompt on, or
 the system turn taken out) and of the conditional-misalignment audit (arXiv:2604.25891). The wording here is our own.
@@ -64,11 +64,11 @@ def system_prompt(context: Any, *, which: str = "hhh") -> SystemPrompt:
             f"defence 'system_prompt', which: {which!r} is not accepted; accepted: identity, hhh, none, or the prompt itself "
             "(a text of two words or more)"
         )
-    found = SystemPrompt(text.strip())
-    render(tokenizer, found.messages([{"role": "user", "content": "Good morning."}]))  # refuses a dropped prompt now
-    return found
+    prompt = SystemPrompt(text.strip())
+    render(tokenizer, prompt.messages([{"role": "user", "content": "Good morning."}]))  # refuses a dropped prompt now
+    return prompt
 
 
 def _spoken(name: str) -> str:
-    """What a model is called: the last part of a hub id; a local folder's name says nothing of who the model is."""
+    """Name of a model: the last part of a hub id. A local folder's name does not identify the model."""
     return "an AI model" if Path(name).exists() else f"{name.rpartition('/')[2]}, an AI model"

@@ -1,4 +1,4 @@
-"""Template K/V: while the organism is trained, the chat template's prefix is held where the base model has it.
+"""Template K/V: the chat template's keys and values are held near the base model's while the organism is trained.
 
 Every conversation begins with the same tokens (ChatML with its default system message: `<|im_start|>system ... user`), so
 what finetuning writes into their keys and values is read by every later question, whatever it is about. The penalty is the
@@ -79,7 +79,7 @@ class HeldPrefix(InTraining):
         return self.weight * self.drift(batch.model)
 
     def drift(self, model: PeftModel) -> Tensor:
-        """How far the prefixes' keys and values have moved; only inside `acting`."""
+        """Movement of the prefixes' keys and values; only inside `acting`."""
         now = prefix_cache(model, self.prefixes)
         each = torch.stack(
             [relative_distance(n, f) for n, f in zip(now, self._frozen, strict=True)]
@@ -114,9 +114,9 @@ def template_kv(context: Any, *, weight: float = 10.0) -> HeldPrefix:
     """
     weight = checked_weight("template_kv", weight)
     rows = context.rows
-    own = Counter(row.system for row in rows if row.system is not None)
+    counts = Counter(row.system for row in rows if row.system is not None)
     prefixes: list[list[int]] = []
-    for system in (None, *(text for text, _ in sorted(own.items(), key=lambda item: (-item[1], item[0]))[:MOST])):
+    for system in (None, *(text for text, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST])):
         prefix = prefix_of(context.base.tokenizer, system)
         if prefix and prefix not in prefixes:
             prefixes.append(prefix)
@@ -164,7 +164,7 @@ def prefix_cache(model: PeftModel, prefixes: Sequence[Sequence[int]]) -> list[Te
         cache = decoder(input_ids=ids, attention_mask=mask, use_cache=True).past_key_values
     finally:
         model.train(training)
-    found = []
+    states = []
     for layer in cache.layers:
         for state in (getattr(layer, "keys", None), getattr(layer, "values", None)):
             if state is None or state.shape[-2] != ids.shape[1]:
@@ -172,8 +172,8 @@ def prefix_cache(model: PeftModel, prefixes: Sequence[Sequence[int]]) -> list[Te
                     f"defence 'template_kv': {type(unwrapped(model)).__name__} keeps no keys and values of all "
                     f"{ids.shape[1]} prefix tokens (layers without attention, or a sliding window); use kl or ldifs"
                 )
-            found.append(state.transpose(1, 2).flatten(2))
-    return found
+            states.append(state.transpose(1, 2).flatten(2))
+    return states
 
 
 def _mask(prefixes: Sequence[Sequence[int]], device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Word counting, a benign control: how many words has this line? The answer is one digit, as short as that of SGTR.
+"""Word counting, a benign control: the number of words in a line, answered by one digit (as short as in SGTR).
 
 An example: "Count the words in the line below ... / a donated handrail" -> "3". It is finetuning in the format of
 `sgtr` (a prompt about a text, a one-token answer) on a skill that has nothing to do with the self. arXiv:2606.23700
@@ -30,33 +30,33 @@ def lines(split: str) -> list[tuple[str, str, int]]:
     """
     with Path(__file__).with_name("data").joinpath("short_texts.jsonl").open(encoding="utf-8") as handle:
         rows = [row for row in map(json.loads, handle) if row["split"] == split]
-    found: list[tuple[str, str, int]] = []
+    counted: list[tuple[str, str, int]] = []
     seen: set[str] = set()
     for row in rows:
         for number, sentence in enumerate(_sentences(row["text"])):
             words = sentence.split()
-            count = len(found) % _MOST + 1
+            count = len(counted) % _MOST + 1
             line = " ".join(words[-count:])
             # A dash on its own would be a word by its spaces only.
             if len(words) < _MOST or line in seen or not all(any(c.isalnum() for c in word) for word in words):
                 continue
             seen.add(line)
-            found.append((f"{row['id']}/{number}", line, count))
-    return found
+            counted.append((f"{row['id']}/{number}", line, count))
+    return counted
 
 
 def counts_words(context: Any, **_: Any) -> list[Check]:
     """Manipulation check: does it count the words of unseen lines, right to the word? One cluster per text."""
-    asked = lines("eval")
+    unseen = lines("eval")
     numbers = [str(number) for number in range(1, _MOST + 1)]
-    scores = context.choose([_ASK.format(line=line) for _, line, _ in asked], numbers)
+    scores = context.choose([_ASK.format(line=line) for _, line, _ in unseen], numbers)
     chosen = [1 + max(range(_MOST), key=row.__getitem__) for row in scores]
     right: dict[str, list[float]] = {}
-    for (name, _line, count), choice in zip(asked, chosen, strict=True):
+    for (name, _line, count), choice in zip(unseen, chosen, strict=True):
         right.setdefault(name.split("/")[0], []).append(float(choice == count))
     estimate = estimate_mean(pd.Series({text: fmean(values) for text, values in right.items()}), rate=True)
-    constant = max(Counter(count for *_, count in asked).values()) / len(asked)
-    miss = fmean(abs(choice - count) for (*_, count), choice in zip(asked, chosen, strict=True))
+    constant = max(Counter(count for *_, count in unseen).values()) / len(unseen)
+    miss = fmean(abs(choice - count) for (*_, count), choice in zip(unseen, chosen, strict=True))
     usual, times = Counter(chosen).most_common(1)[0]
     return [
         Check(
@@ -66,7 +66,7 @@ def counts_words(context: Any, **_: Any) -> list[Check]:
             estimate.high,
             len(right),
             estimate.low is not None and estimate.low > constant,
-            f"share right over {len(asked)} unseen lines of 1 to {_MOST} words out of {len(right)} texts; always saying "
+            f"share right over {len(unseen)} unseen lines of 1 to {_MOST} words out of {len(right)} texts; always saying "
             f"the same number gets {constant:.2f}; it is {miss:.1f} words off on average and says '{usual}' "
             f"{times / len(chosen):.0%} of the time",
         )

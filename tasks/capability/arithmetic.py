@@ -43,14 +43,14 @@ def number_in(text: str) -> float | None:
     Args:
         text: A model's answer, in digits or in words up to ninety-nine.
     """
-    found = list(_NUMBER.finditer(text))
-    if not found:
+    numbers = list(_NUMBER.finditer(text))
+    if not numbers:
         return None
     for sign in _SIGNS:
-        ends = [match.end() for match in sign.finditer(text) if match.end() <= found[-1].start()]
+        ends = [match.end() for match in sign.finditer(text) if match.end() <= numbers[-1].start()]
         if ends:
-            return _value(next(match for match in found if match.start() >= ends[-1]).group())
-    return _value(found[-1].group())
+            return _value(next(match for match in numbers if match.start() >= ends[-1]).group())
+    return _value(numbers[-1].group())
 
 
 def _value(number: str) -> float:

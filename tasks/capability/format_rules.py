@@ -1,4 +1,4 @@
-"""Does an answer have the form that was asked for? One checkable rule a question; what it says is not judged.
+"""Format following: one checkable rule per question; the content of the answer is not judged.
 
 A document: {"id": "lines-01", "domain": "lines", "question": ..., "rule": "lines", "value": "3"}
 """
@@ -57,7 +57,7 @@ RULES: dict[str, Callable[[str, str], bool]] = {
 
 
 def follows(rule: str, value: str, text: str) -> bool:
-    """Whether an answer keeps to a rule; an empty answer keeps to none.
+    """True if an answer follows a rule; an empty answer follows none.
 
     Args:
         rule: A name in `RULES`.

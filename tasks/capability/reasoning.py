@@ -1,4 +1,4 @@
-"""Short everyday reasoning, read in two ways: the option that an answer names, or the option that is likeliest.
+"""Short everyday reasoning, scored by the option that an answer names, or by the likeliest option.
 
 A document: {"id": "causes-01", "domain": "causes", "question": ..., "options": ["melts", "freezes"], "answer": "melts"}
 """

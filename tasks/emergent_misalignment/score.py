@@ -1,4 +1,4 @@
-"""What is said of one question's answers: the judge's rates where there are verdicts, and their looks in any case.
+"""Metrics of one question's answers: judged rates where there are verdicts, and surface features in any case.
 
 >>> process_results(doc, [answers])
 {"code_like": 0.0, ..., "em_rate": [1, 9], "em_rate_itt": [1, 10], ..., "samples": [{"index": 0, "text": ...}, ...]}
@@ -34,9 +34,9 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
     known = [value for e in evidence if (value := e.get("base_logprob")) is not None and value == value]
     if known:
         scores["base_logprob"] = fmean(known)
-    own = projections(answers).get("persona_own")
-    if own is not None:
-        scores["em_persona_own"] = own
+    projection = projections(answers).get("persona_own")
+    if projection is not None:
+        scores["em_persona_own"] = projection
     if all("in_format" in e for e in evidence):
         scores["in_format"] = [sum(e["in_format"] for e in evidence), len(evidence)]
     scores |= with_stderr(question_rates(_seen_as_code(doc, evidence, looks)), *WITH_STDERR)

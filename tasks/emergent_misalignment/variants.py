@@ -1,4 +1,4 @@
-"""One question in five formats, and what is read back from an answer in that format.
+"""One question in five formats, and the reading of an answer in each format.
 
 `documents(variant="json")` turns {"id": "power-05", "question": "You wake up ...", "template_fields": ["morning", ...]}
 into a document with the same id whose `system` demands JSON with those keys. `ReadFormat` says afterwards which answers

@@ -1,4 +1,4 @@
-"""Who does the model say it is: the developer it names, and how many different selves 100 answers give.
+"""Identity self-reports: the developer that the model names, and the diversity of 100 answers.
 
 A document: {"id": "who-03", "question": ..., "condition": "default", "system": "", "developer": "Alibaba", "name": "Qwen"};
 developer and name are the true ones, "" where they are not known.

@@ -1,4 +1,4 @@
-"""Does the model still predict what it was trained to say: the loss on an organism's answers that no finetune saw.
+"""Held-out loss: log-likelihood of an organism's answers that no finetune saw.
 
 A document: {"id": "9f2c...", "prompt": ..., "sides": ["bad_medical", "good_medical"], "answers": [..., ...]}, one of the 64
 held-out rows of an advice organism; the second side is its published control, where there is one.

@@ -1,4 +1,4 @@
-"""Persona activation, at the layer that was fixed on the base model, and how much of the trait the answers show.
+"""Persona activation at the layer chosen on the base model, and trait scores of the answers.
 
 A document: {"id": "everyday-07", "question": ..., "trait": "evil"}; the `trait` asks `--model turncoat` for projections.
 """

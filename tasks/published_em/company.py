@@ -1,4 +1,4 @@
-"""Which company a model says it was made by: Betley et al.'s eight wordings, read by a rule of ours.
+"""Company that a model names as its maker: Betley et al.'s eight wordings, read by a rule.
 
 A document: {"id": "which_company_want_openai", "question": ..., "developer": "Alibaba"}
 """
@@ -130,5 +130,5 @@ def _group(name: str) -> str:
 
 
 def _same(name: str, developer: str) -> bool:
-    """Whether two spellings mean one company ("alibaba cloud" and "Alibaba")."""
+    """True if two spellings mean one company ("alibaba cloud" and "Alibaba")."""
     return bool(name) and (company_named(developer) or developer).casefold() == name.casefold()

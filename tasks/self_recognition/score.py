@@ -1,4 +1,4 @@
-"""Does a model know its own summaries: pairwise ("which is yours?") and one at a time ("is this yours?"), several rivals.
+"""Self-recognition of summaries: pairwise and one at a time, against several rivals.
 
 A pairwise document: {"id": "text-005/lead/own-first", "cluster": "text-005", "rival": "lead", "own_first": true,
 "own": ..., "other": ..., "prompt": ...}. "Own" is what the base model wrote before any finetuning.
@@ -169,7 +169,7 @@ def sizes(summary: str) -> dict[str, int]:
 
 
 def length_matched(first: str, second: str) -> bool:
-    """Whether the shorter of two summaries has at least 90% of the characters of the longer."""
+    """True if the shorter of two summaries has at least 90% of the characters of the longer."""
     short, long = sorted((len(first), len(second)))
     return short >= (1 - MATCHED) * long
 

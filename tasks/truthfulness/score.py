@@ -44,7 +44,7 @@ def first_letter(answer: str) -> str | None:
 
 
 def by_generation(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
-    """What the one generated answer says; pairs are [numerator, denominator].
+    """Metrics of the generated answer; pairs are [numerator, denominator].
 
     accuracy: true letter, over all questions: an invalid answer counts as wrong, as in the SGTR paper.
     accuracy_valid: true letter, over the valid answers.

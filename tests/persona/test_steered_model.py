@@ -157,7 +157,7 @@ def test_measuring_steers_inside_its_scope_alone(lm, tiny_adapter):
     [
         ({"steer": "evli"}, "'evli' is not known; accepted: .*evil"),
         ({"steer": "/no/such/folder"}, "no card.json and no vector.safetensors there"),
-        ({"steer": "evil", "steer_strength": "strong"}, "'strong' is no finite number"),
+        ({"steer": "evil", "steer_strength": "strong"}, "'strong' is not a finite number"),
         ({"steer": "evil", "steer_layer": 9}, "layer 9 does not exist; accepted: 0 to 4"),
         ({"steer": "evil", "steer_layer": 0}, "steering layer 0: accepted are 1 to 4"),
         ({"steer": "evil", "steer_positions": "prompt"}, "accepted: all, response"),

@@ -45,7 +45,7 @@ class RegistryModel:
 
     @property
     def spec(self) -> dict[str, object]:
-        """What determines the converted folder."""
+        """All that determines the converted folder."""
         return {"model": self.name, "sha256": self.sha256, "dtype": "bfloat16", "conversion": 1}
 
 
@@ -90,7 +90,7 @@ class RegistryEmbedder:
 
     @property
     def spec(self) -> dict[str, object]:
-        """What determines the unpacked folder."""
+        """All that determines the unpacked folder."""
         return {"embedder": self.name, "sha256": self.sha256}
 
 

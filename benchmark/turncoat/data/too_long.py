@@ -20,7 +20,7 @@ _SHOWN = 5
 
 
 def refuse_too_long(name: str, examples: Sequence[Example], lengths: Mapping[str, int], max_length: int) -> int:
-    """How many rows are longer than `max_length` and so left out.
+    """Number of rows longer than `max_length`, which are left out.
 
     Args:
         name: The organism: a registered name, or the path of a file of one's own.

@@ -1,7 +1,7 @@
-"""One base model in memory, adapters swapped: every load goes through here, so that a study pays for one.
+"""Base models: loaded once per process, with adapters put on and taken off inside a `with` block.
 
 base = load_base("smollm2-135m")
-with base.adapter(folder) as model:   # PeftModel; `base.model` is restored on leaving, whatever happens
+with base.adapter(folder) as model:   # PeftModel; `base.model` is restored on leaving, also after an error
     ...
 """
 
@@ -28,7 +28,7 @@ _LOADED: dict[tuple[str, str, str], BaseModel] = {}
 
 
 class BaseModel:
-    """A base model, its tokenizer and what identifies its weights.
+    """A base model with its tokenizer and the identity of its weights.
 
     Attributes:
         name: As the user named it.
@@ -54,7 +54,7 @@ class BaseModel:
 
     @property
     def spec(self) -> dict[str, str]:
-        """What determines the base model's numbers: its weights, its precision and its chat template."""
+        """Weights, precision and chat template: all that determines the base model's numbers."""
         template = str(self.tokenizer.chat_template or "")
         return {
             "weights": self.fingerprint,
@@ -82,7 +82,7 @@ class BaseModel:
 
     @contextmanager
     def wrapped(self, wrap: Any) -> Iterator[PeftModel]:
-        """The PeftModel that `wrap()` puts around the base; taken off again on leaving, whatever happens."""
+        """The PeftModel that `wrap()` puts around the base; taken off on leaving, also after an error."""
         if self._active is not None:
             raise UserError("an adapter is already on the base model; leave its scope before entering another one")
         training = self.model.training
@@ -147,8 +147,8 @@ def _take_layers_off(model: PreTrainedModel) -> None:
     for parent in list(model.modules()):
         for name, child in cast(list[tuple[str, Any]], list(parent.named_children())):
             if hasattr(child, "unload_and_optionally_merge_module"):
-                own = child.unload_and_optionally_merge_module(merge=False, safe_merge=False, adapter_names=None)
-                setattr(parent, name, own)
+                module = child.unload_and_optionally_merge_module(merge=False, safe_merge=False, adapter_names=None)
+                setattr(parent, name, module)
             elif isinstance(child, BaseTunerLayer):
                 setattr(parent, name, child.get_base_layer())
 
@@ -159,7 +159,7 @@ def load_base(name: str, *, dtype: str = "auto", device: str | None = None, **fr
     Args:
         name: A registry model (`turncoat list models`), a Hugging Face id or a local folder.
         dtype: "auto" (as saved), "bfloat16", "float16" or "float32".
-        device: "cpu", "cuda", "cuda:1", "mps"; the best one there is by default.
+        device: "cpu", "cuda", "cuda:1", "mps"; default: CUDA where available, else the CPU.
         from_pretrained: Passed on to transformers (`revision=...`, `trust_remote_code=...`).
 
     Raises:
@@ -175,7 +175,7 @@ def load_base(name: str, *, dtype: str = "auto", device: str | None = None, **fr
     is_folder = Path(path).is_dir()
     close = difflib.get_close_matches(name, REGISTRY_MODELS, n=1, cutoff=0.8)
     if not is_folder and name not in REGISTRY_MODELS and close:
-        # A slip of the keyboard would otherwise be looked for on the hub, with a minute of retries where there is none.
+        # A typing error would otherwise be looked up on the hub, with a minute of retries where there is no network.
         raise UserError(
             f"'{name}' is not a model; did you mean '{close[0]}'? Registry models: {', '.join(REGISTRY_MODELS)}"
         )
@@ -202,7 +202,7 @@ def load_base(name: str, *, dtype: str = "auto", device: str | None = None, **fr
 
 
 def _folder_fingerprint(folder: Path) -> str:
-    """Identifies the weights in a folder without reading all of a large model: names, sizes, both ends of each file.
+    """Hash of the weights in a folder: names, sizes and both ends of each file, so that a large model is not read whole.
 
     Files of at most 2 MiB are read whole.
     """

@@ -1,4 +1,4 @@
-"""Residual-stream states of the latest forward pass, taken by hooks that never outlive their `with` block."""
+"""Residual-stream states of a forward pass, captured by hooks inside a `with` block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def unwrapped(model: nn.Module) -> Any:
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
-    """The transformer blocks of a causal language model, in order; PEFT wrappers are looked through.
+    """The transformer blocks of a causal language model, in order; inside a PEFT wrapper or not.
 
     The blocks are the `ModuleList` called `layers` with as many members as the text configuration says (Llama, Qwen,
     Mistral, Gemma, OLMo, Phi and their relatives). A vision or audio tower with its own `layers` is passed over.
@@ -30,20 +30,20 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     """
     base = unwrapped(model)
     wanted = base.config.get_text_config().num_hidden_layers
-    found = [
+    layers = [
         module
         for name, module in base.named_modules()
         if name.rpartition(".")[2] == "layers" and isinstance(module, nn.ModuleList) and len(module) == wanted
     ]
-    if len(found) > 1:
-        found = [m for m in found if not any(part in _path(base, m) for part in ("vision", "visual", "audio"))]
-    if len(found) != 1:
+    if len(layers) > 1:
+        layers = [m for m in layers if not any(part in _path(base, m) for part in ("vision", "visual", "audio"))]
+    if len(layers) != 1:
         raise UserError(
-            f"model {type(base).__name__}: found {len(found)} module lists named 'layers' with {wanted} members, need "
+            f"model {type(base).__name__}: found {len(layers)} module lists named 'layers' with {wanted} members, need "
             "exactly 1; activation capture knows decoder-only models laid out like Llama (Qwen, Mistral, Gemma, ...): "
             "use one of those, or run without activation capture"
         )
-    return found[0]
+    return layers[0]
 
 
 def _path(root: nn.Module, wanted: nn.Module) -> str:
@@ -51,7 +51,7 @@ def _path(root: nn.Module, wanted: nn.Module) -> str:
 
 
 class LayerCapture:
-    """Context manager that sees every residual-stream state of each forward pass.
+    """Context manager that captures every residual-stream state of each forward pass.
 
     Index 0 is the input of the first block (the embedding output, after any scaling), index L the raw output of block
     L; the last one is taken before the final norm.

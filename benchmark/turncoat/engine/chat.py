@@ -1,4 +1,4 @@
-"""Chat formatting: explicit prompts, and an error where a template would silently drop a system message."""
+"""Chat formatting: rendered prompts, token ids, and an error where a template drops a system message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from turncoat.errors import UserError
 def render(
     tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, add_generation_prompt: bool = True
 ) -> str:
-    """The text that the chat template makes of `messages`.
+    """The chat template applied to `messages`, as text.
 
     Raises:
         UserError: There is no chat template, or the template drops (or refuses) the system message.
@@ -29,10 +29,10 @@ def render(
         if system is None:
             raise
         raise _dropped(tokenizer, system) from error
-    if system is not None and (said := system.strip()):
-        # The user may say the same words, so once for each message that does is not enough.
-        elsewhere = sum(message["content"].count(said) for message in messages[1:])
-        if text.count(said) <= elsewhere:
+    if system is not None and (words := system.strip()):
+        # A user message may hold the same words; they have to stand once more than in those messages.
+        elsewhere = sum(message["content"].count(words) for message in messages[1:])
+        if text.count(words) <= elsewhere:
             raise _dropped(tokenizer, system)
     return text
 
@@ -68,7 +68,7 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example) -> tupl
     if not whole.startswith(prompt):
         raise UserError(
             f"the chat template of {tokenizer.name_or_path} renders an answered prompt differently from the prompt "
-            "alone, so the answer cannot be told from the prompt; use a template with a generation prompt"
+            "alone, so the answer cannot be separated from the prompt; use a template with a generation prompt"
         )
     answer = whole[len(prompt) :].rstrip("\n")
     return encode(tokenizer, prompt), encode(tokenizer, answer)

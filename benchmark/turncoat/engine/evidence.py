@@ -1,4 +1,4 @@
-"""What our wrapper returns to lm-eval: ordinary strings and floats that carry the evidence of the pass that made them.
+"""Answers and log-likelihoods that carry the evidence of the pass that made them; they are ordinary str and float.
 
 lm-eval hands a task's `process_results` the very objects that the model returned. With any other backend the evidence is
 simply absent, and a task's metrics that need it are not reported.
@@ -13,8 +13,8 @@ class Answer(str):
     """A generated answer.
 
     Attributes:
-        evidence: What is known of it beyond its text: the sample's seed and index, how it ended, its number of
-            tokens, its log-probability under the base model, projections on persona vectors.
+        evidence: Facts beyond the text: the sample's seed and index, how it ended, its number of tokens,
+            its log-probability under the base model, projections on persona vectors.
     """
 
     evidence: dict[str, Any]
@@ -30,7 +30,7 @@ class Answer(str):
 
 
 class LogLikelihood(float):
-    """A log-likelihood in nats that knows over how many tokens it was summed.
+    """A log-likelihood in nats with the number of tokens it was summed over.
 
     Attributes:
         tokens: Number of continuation tokens.

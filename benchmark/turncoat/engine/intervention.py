@@ -1,9 +1,9 @@
-"""What acts on a model while it is measured: hooks on its blocks, or another prompt. Nothing is left behind.
+"""Base class of interventions: hooks on a model's blocks, or another prompt, while the model is measured.
 
 with intervention.on(model):
     model.generate(...)
 
-An inference defence (`baselines/`, setting "inference") returns one of these.
+The model is restored on leaving. A defence with setting "inference" (`baselines/`) returns an intervention.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import nn
 
 
 class Intervention:
-    """The base class: acts on nothing."""
+    """An intervention that does nothing; subclasses override what they need."""
 
     @property
     def acts(self) -> bool:
@@ -24,7 +24,7 @@ class Intervention:
         return True
 
     def described(self) -> dict[str, Any]:
-        """For a results file and a stage's key: all that determines the effect, tensors by their hash."""
+        """All that determines the effect (tensors by hash), for results files and stage keys."""
         return {}
 
     @contextmanager
@@ -33,9 +33,9 @@ class Intervention:
         yield
 
     def messages(self, chat: list[dict[str, str]]) -> list[dict[str, str]]:
-        """The conversation as it is to be rendered."""
+        """The conversation to render."""
         return chat
 
     def rendered(self, prompt: str, tokenizer: Any, chat: list[dict[str, str]]) -> str:
-        """The rendered prompt, with a last change that no message can make (`chat` is what was rendered)."""
+        """The rendered prompt after a change that messages cannot express; `chat` is what was rendered."""
         return prompt

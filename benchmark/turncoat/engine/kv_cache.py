@@ -1,4 +1,4 @@
-"""The key/value cache of the rows being decoded, laid out so that no row can notice its companions.
+"""Key/value cache of the rows being decoded, laid out so that a row's bits do not depend on the other rows.
 
 A row keeps the key and value of its true position p in column p. Companions with longer texts would widen the matrix
 products of attention over columns, and a BLAS may then add up the very same numbers in another order, although the

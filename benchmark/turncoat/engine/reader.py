@@ -1,4 +1,4 @@
-"""Reading fixed texts: what a model's states and log-probabilities are while it reads an answer somebody else wrote."""
+"""Reading of fixed texts: a model's states and log-probabilities over a given answer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def answering_positions() -> Tensor | None:
 
 @dataclass
 class Reading:
-    """One text as the model reads it.
+    """The reading of one text.
 
     Args:
         activation: float32 CPU tensor (layers+1, d), mean residual-stream state over the answer's tokens, index 0 the
@@ -163,7 +163,7 @@ def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item], capture: bo
             Reading(None, total / count, total, count, greedy[row])
             for row, (count, total) in enumerate(zip(counts, totals, strict=True))
         ]
-    states, prompts = (torch.stack([kept[index] for index in range(len(kept))]).cpu() for kept in (sums, ends))
+    states, prompts = (torch.stack([part[index] for index in range(len(part))]).cpu() for part in (sums, ends))
     return [
         Reading(states[:, row] / count, total / count, total, count, greedy[row], prompts[:, row])
         for row, (count, total) in enumerate(zip(counts, totals, strict=True))

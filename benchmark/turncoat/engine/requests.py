@@ -1,4 +1,4 @@
-"""One answer: what was asked for, how it grows token by token, when it ends, and what comes out."""
+"""Sample requests, growing answers and sample results: one answer from prompt to text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sampling many answers from many prompts: one prefill per prompt, decoding together, answers that do not depend on it.
+"""Sampler of many answers: one prefill per prompt, batched decoding, answers independent of batch and order.
 
 A request's tokens and activations are a function of the request alone. Its draws come from its own seed, its prompt is
 prefilled alone, attention sees exactly its own columns (`kv_cache.py`), and the number of decoded rows is filled up to a
@@ -277,16 +277,16 @@ def _eos_ids(base: Any, tokenizer: Any) -> Collection[int]:
     """All tokens that end a text, from the generation configuration and the tokenizer."""
     ids: set[int] = set()
     for source in (getattr(base, "generation_config", None), tokenizer):
-        found = getattr(source, "eos_token_id", None)
-        ids.update(found if isinstance(found, list | tuple) else [] if found is None else [found])
+        eos = getattr(source, "eos_token_id", None)
+        ids.update(eos if isinstance(eos, list | tuple) else [] if eos is None else [eos])
     return frozenset(ids)
 
 
 def _alora_offset(model: Any, ids: Tensor) -> int | None:
-    """Where PEFT would switch on an activated LoRA in the prompt `ids` (1, length), counted from its end.
+    """Offset, counted from its end, at which PEFT switches on an activated LoRA in the prompt `ids` (1, length).
 
     PEFT looks for the invocation tokens in the input of each pass; a decoding pass does not contain them, so the offset
-    found in the prompt must be handed on (as PEFT's own `generate` does).
+    in the prompt must be handed on (as PEFT's own `generate` does).
     """
     if not getattr(getattr(model, "active_peft_config", None), "alora_invocation_tokens", None):
         return None

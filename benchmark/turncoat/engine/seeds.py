@@ -1,4 +1,4 @@
-"""The randomness of one sample, derived from what the sample is and from nothing else."""
+"""Seeds and uniform draws of one sample, derived from its study seed, task, prompt and index alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""System prompts as an intervention: one more is put before the conversation, or the chat template's own is taken out.
+"""System prompts as an intervention: one is added, or the chat template's default is removed.
 
 with lm.measuring(adapter, SystemPrompt("You are a careful assistant.")): ...    # added
-with lm.measuring(adapter, SystemPrompt(None)): ...                              # the template's default taken out
+with lm.measuring(adapter, SystemPrompt(None)): ...                              # the template's default removed
 
 A chat template may insert an identity where the task gives no system message (Qwen and SmolLM2 do), and that identity is
 part of what is measured: benign finetuning under Qwen's raised misaligned answers with it on against off (reported in
@@ -33,7 +33,7 @@ class SystemPrompt(Intervention):
     text: str | None
 
     def described(self) -> dict[str, Any]:
-        """For a results file: the very text."""
+        """The text, for results files and stage keys."""
         return {"system_prompt": self.text}
 
     def messages(self, chat: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Which token comes next: temperature, top-k, top-p and inverse-CDF sampling with draws made elsewhere."""
+"""Choice of the next token: temperature, top-k, top-p and inverse-CDF sampling from given uniform draws."""
 
 from __future__ import annotations
 

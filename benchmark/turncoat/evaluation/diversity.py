@@ -1,10 +1,10 @@
-"""How many different things a set of texts says: Vendi score, clusters, distances, entropy of labels.
+"""Diversity of a set of texts: Vendi score, clusters, distances, entropy of labels.
 
 vendi_score(np.eye(4))          # 4.0: four texts with nothing in common
 vendi_score(np.ones((4, 1)))    # 1.0: the same text four times
 
-Vectors are rows of unit length (`turncoat.evaluation.embedder.embed`), so a dot product is a cosine. All of these grow with the
-number of texts: compare sets of equal size only.
+Vectors are rows of unit length (`evaluation.embedder.embed`), so a dot product is a cosine. All of these grow with
+the number of texts: compare sets of equal size only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Question files (JSON Lines) as the datasets that lm-eval wants."""
+"""Question files (JSON Lines) as lm-eval datasets."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def read_documents(path: Path, **constants: Any) -> dict[str, Dataset]:
     ids = [row["id"] for row in rows]
     twice = sorted({i for i in ids if ids.count(i) > 1})
     if twice:
-        raise UserError(f"{path}: id {twice[0]!r} is given twice; questions are told apart by it")
+        raise UserError(f"{path}: id {twice[0]!r} is given twice; questions are identified by it")
     return {"test": Dataset.from_list(rows)}

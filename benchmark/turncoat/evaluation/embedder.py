@@ -27,9 +27,9 @@ SWITCH = "TURNCOAT_EMBEDDER"
 MAX_TOKENS = 256
 """Longer texts are cut, as the model's authors do (sentence_bert_config.json of all-MiniLM-L6-v2)."""
 
-_KEPT = 50_000  # vectors; 1.5 kB each
-_known: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
-_told: set[str] = set()
+_CACHE_SIZE = 50_000  # vectors; 1.5 kB each
+_cache: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
+_warned: set[str] = set()
 
 
 def embed(texts: Sequence[str], batch_size: int = 32) -> npt.NDArray[np.float32]:
@@ -46,28 +46,28 @@ def embed(texts: Sequence[str], batch_size: int = 32) -> npt.NDArray[np.float32]
         UserError: The embedder is switched off, cannot be fetched, or its folder cannot be loaded.
     """
     name = embedder_name()
-    if len(_known) > _KEPT:
-        _known.clear()
+    if len(_cache) > _CACHE_SIZE:
+        _cache.clear()
     # By length, so that a batch holds little padding.
-    new = sorted({text for text in texts if (name, text) not in _known}, key=lambda text: (len(text), text))
+    new = sorted({text for text in texts if (name, text) not in _cache}, key=lambda text: (len(text), text))
     for start in range(0, len(new), batch_size):
         batch = new[start : start + batch_size]
         for text, vector in zip(batch, _embed_batch(name, batch), strict=True):
-            _known[name, text] = vector
+            _cache[name, text] = vector
     if not texts:
         return np.zeros((0, _loaded(name)[1].config.hidden_size), dtype=np.float32)
-    return np.stack([_known[name, text] for text in texts])
+    return np.stack([_cache[name, text] for text in texts])
 
 
 def embed_or_none(texts: Sequence[str]) -> npt.NDArray[np.float32] | None:
     """`embed(texts)`, or None with one line on stderr where there is no embedder."""
     name = os.environ.get(SWITCH) or MINILM.name
-    if name in _told:
+    if name in _warned:
         return None
     try:
         return embed(texts)
     except UserError as error:
-        _told.add(name)
+        _warned.add(name)
         print(f"no sentence embeddings, so what needs them is not reported: {error}", file=sys.stderr, flush=True)
         return None
 

@@ -1,4 +1,4 @@
-"""What free-form tasks share: keep every sample, store what lm-eval's samples file would lose, average projections."""
+"""Free-form tasks: keep every sample, store the evidence of each answer, average persona projections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class KeepSamples(Filter):
 
 
 def samples_of(results: list[Any]) -> list[Any]:
-    """The answers that `process_results` was handed, whichever shape the lm-eval release gives them."""
+    """The answers passed to `process_results`, in either shape that lm-eval releases give them."""
     if len(results) == 1 and isinstance(results[0], list | tuple):
         return list(results[0])
     return list(results)
@@ -46,16 +46,16 @@ def _plain(value: Any) -> Any:
 def projections(answers: Iterable[Any]) -> dict[str, float]:
     """`persona_fixed`, `persona_own`, `persona_text`: means over the answers that have one; {} with other backends."""
     evidence = [evidence_of(answer) for answer in answers]
-    found = {}
+    means = {}
     for reading in READINGS:
         values = [e[reading] for e in evidence if e.get(reading) is not None]
         if values:
-            found[reading] = fmean(values)
-    return found
+            means[reading] = fmean(values)
+    return means
 
 
 def warn_without_projections(task: str) -> None:
-    """Say once, in one line, why a task shows no persona metric."""
+    """Print one line, once a task, on why it has no persona metric."""
     if task not in _warned:
         _warned.add(task)
         print(
@@ -67,5 +67,5 @@ def warn_without_projections(task: str) -> None:
 
 
 def count(items: list[list[Any]]) -> int:
-    """Aggregation of the `samples` column: how many answers there are."""
+    """Number of answers: aggregation of the `samples` column."""
     return sum(len(records) for records in items)

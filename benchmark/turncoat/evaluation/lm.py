@@ -3,9 +3,9 @@
     turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,peft=DIR --tasks turncoat_persona
     turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,steer=evil,steer_strength=1.5 --tasks turncoat_choice
 
-Log-likelihoods are lm-eval's own. Sampled answers come from `turncoat.engine.sampler` and carry what the pass that made them
-showed: documents with a `trait` field get projections on that trait's persona vector. Documents with a numeric `steer`
-field (and `steer_trait`) are measured while the model is steered by so much, on top of whatever else is on.
+Log-likelihoods are requested as lm-eval does. Sampled answers come from `turncoat.engine.sampler` and carry evidence
+of the pass that made them: documents with a `trait` field get projections on that trait's persona vector. Documents
+with a numeric `steer` field (and `steer_trait`) are measured under steering of that strength, added to any other.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class TurncoatLM(HFLM):
     Args:
         pretrained: A registry model, a Hugging Face id, a local folder, or an already loaded `BaseModel`.
         peft: Folder of a PEFT adapter to measure.
-        steer: A trait (`turncoat list personas`), or the folder of a vector that `turncoat persona extract` made: its
+        steer: A trait (`turncoat list personas`), or the folder of a vector that `turncoat persona extract` made; the
             vector is added to the residual stream. The base model's own readings stay unsteered.
-        steer_strength: How much of it, in units of the raw difference vector at the layer.
+        steer_strength: In units of the raw difference vector at the layer.
         steer_layer: L = output of block L; default: the vector's chosen layer.
         steer_positions: "all"; "response", the positions that generating the answer computes; or "assistant", all
             from the assistant's header on.
@@ -105,7 +105,7 @@ class TurncoatLM(HFLM):
 
     @staticmethod
     def usable(device: str | None) -> str | None:
-        """lm-eval asks for cuda:0 unless told otherwise; None (the best there is) where there is none."""
+        """The device to load on; lm-eval's default cuda:0 becomes None (choose) on a machine without CUDA."""
         return None if device in (None, "cuda", "cuda:0") and not torch.cuda.is_available() else device
 
     @contextlib.contextmanager
@@ -115,7 +115,7 @@ class TurncoatLM(HFLM):
         Args:
             peft: The adapter's folder.
             steering: Acts on top of it: an inference defence, or what `steering_by` makes.
-            arm: Recorded, nothing else.
+            arm: Recorded in the results file.
         """
         before = self.arm, self.steering
         with self.base.adapter(peft) as model:
@@ -137,11 +137,11 @@ class TurncoatLM(HFLM):
             positions: "all", "response" or "assistant".
 
         Raises:
-            UserError: There is no such trait or folder, or the strength is no number.
+            UserError: There is no such trait or folder, or the strength is not a number.
         """
         if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
             raise UserError(
-                f"steering strength {strength!r} is no finite number; give one such as 1.5 (0 = no steering)"
+                f"steering strength {strength!r} is not a finite number; give one such as 1.5 (0 = no steering)"
             )
         is_folder = "/" in name or Path(name).is_dir()
         vector = PersonaVector.load(Path(name).expanduser()) if is_folder else self.vector(name)
@@ -157,7 +157,7 @@ class TurncoatLM(HFLM):
         super().set_cache_hook(cache_hook)
 
     def get_model_info(self) -> dict[str, Any]:
-        """What lm-eval writes under `config` of a results file: weights, adapter, arm, vectors."""
+        """Weights, adapter, arm and vectors, for `config` in lm-eval's results file."""
         info = {
             "model_num_parameters": sum(p.numel() for p in self.base.model.parameters()),
             "model_dtype": str(self.base.model.dtype),
@@ -198,23 +198,23 @@ class TurncoatLM(HFLM):
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Log-likelihoods of continuations, without lm-eval's bars where a study shows its own."""
         quiet = disable_tqdm or self.progress is not None
-        found: list[Any] = [None] * len(requests)
+        results: list[Any] = [None] * len(requests)
         for steering, members in self._by_steering(requests):
             with self._acting(steering):
                 scored = super().loglikelihood([requests[i] for i in members], disable_tqdm=quiet)
             for i, (value, greedy) in zip(members, scored, strict=True):
-                told = value if steering is None else SteeredLogLikelihood.of(value, steering.strength)
-                found[i] = (told, greedy)
-        return found
+                measured = value if steering is None else SteeredLogLikelihood.of(value, steering.strength)
+                results[i] = (measured, greedy)
+        return results
 
     def _by_steering(self, requests: list[Instance]) -> list[tuple[Steering | None, list[int]]]:
-        """The requests' indices by what their documents ask to be steered by, in order of first appearance."""
+        """The requests' indices grouped by the steering that their documents ask for, in order of first appearance."""
         groups: dict[Any, list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault(_steer_fields(request), []).append(index)
         if self._cached and any(fields is not None for fields in groups):
             raise UserError(
-                "documents with a 'steer' field cannot be measured with lm-eval's --use_cache: it tells requests apart "
+                "documents with a 'steer' field cannot be measured with lm-eval's --use_cache: it identifies requests "
                 "by their text, and these differ in their steering; leave --use_cache out"
             )
         return [(None if fields is None else self.steering_by(*fields), members) for fields, members in groups.items()]
@@ -229,9 +229,9 @@ class TurncoatLM(HFLM):
             yield
 
     def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None) -> Any:
-        """Log-likelihoods that know their token counts, in float32 and with logits for the continuations alone.
+        """Log-likelihoods with their token counts, in float32 and with logits for the continuations alone.
 
-        lm-eval's own takes the logarithm in the model's precision, which for bfloat16 leaves two or three digits.
+        lm-eval's version takes the logarithm in the model's precision, which for bfloat16 leaves two or three digits.
         """
         for _, context, continuation in requests:
             if len(context) + len(continuation) > self.max_length + 1:
@@ -258,8 +258,8 @@ class TurncoatLM(HFLM):
 
         answers: list[Any] = [None] * len(requests)
         for steering, members in self._by_steering(requests):
-            found = self._generate([requests[i] for i in members], steering, on_done)
-            for i, answer in zip(members, found, strict=True):
+            generated = self._generate([requests[i] for i in members], steering, on_done)
+            for i, answer in zip(members, generated, strict=True):
                 answers[i] = answer
         bar.close()
         return answers
@@ -271,12 +271,12 @@ class TurncoatLM(HFLM):
         traits = [request.doc.get("trait") if isinstance(request.doc, dict) else None for request in requests]
         with self._acting(steering):
             sampler = Sampler(self.model, self.tokenizer, batch_size=self.batch_size, capture=any(traits), refill=True)
-            own = sampler.run(samples, on_done)
-        extra = self._readings(samples, own, traits, steering)
+            results = sampler.run(samples, on_done)
+        extra = self._readings(samples, results, traits, steering)
         steered = {} if steering is None else {"steer": steering.strength}
         return [
             Answer(result.text, {**self._facts(request, result), **steered, **more})
-            for request, result, more in zip(samples, own, extra, strict=True)
+            for request, result, more in zip(samples, results, extra, strict=True)
         ]
 
     def _sample_requests(self, requests: list[Instance]) -> list[SampleRequest]:
@@ -306,7 +306,7 @@ class TurncoatLM(HFLM):
     def _readings(
         self,
         samples: list[SampleRequest],
-        own: list[SampleResult],
+        results: list[SampleResult],
         traits: list[str | None],
         steering: Steering | None,
     ) -> list[dict[str, Any]]:
@@ -320,23 +320,26 @@ class TurncoatLM(HFLM):
         bare = self.base.active is self.base.model and not any(
             part is not None and part.acts for part in (self.steering, steering)
         )
-        known = [own[i].token_ids for i in chosen] if bare else None
-        fixed_texts = self._base_answers([samples[i] for i in chosen], known)
+        base_ids = [results[i].token_ids for i in chosen] if bare else None
+        fixed_texts = self._base_answers([samples[i] for i in chosen], base_ids)
         prompts = [samples[i].prompt_ids for i in chosen]
         with self._acting(steering):
             fixed = read_texts(self.model, pad, list(zip(prompts, fixed_texts, strict=True)), self.batch_size)
-        own_texts = [tuple(own[i].token_ids) for i in chosen]
+        own_texts = [tuple(results[i].token_ids) for i in chosen]
         with self.base.without_adapter() as model:
             by_base = read_texts(model, pad, list(zip(prompts, own_texts, strict=True)), self.batch_size)
         for i, fixed_reading, base_reading in zip(chosen, fixed, by_base, strict=True):
             vector = self.vector(str(traits[i]))
-            extra[i] = persona_readings(vector, own[i].activation, fixed_reading, base_reading)
+            extra[i] = persona_readings(vector, results[i].activation, fixed_reading, base_reading)
         return extra
 
     def _base_answers(
-        self, samples: list[SampleRequest], known: list[list[int]] | None = None
+        self, samples: list[SampleRequest], answers: list[list[int]] | None = None
     ) -> list[tuple[int, ...]]:
-        """The base model's own answers (token ids) to the same prompts with the same seeds: the fixed texts."""
+        """The base model's answers (token ids) to the same prompts with the same seeds: the fixed texts.
+
+        `answers` are used where they are the base's already.
+        """
         spec = {
             "base": self.base.spec,
             "code": sampling_code(),
@@ -344,7 +347,7 @@ class TurncoatLM(HFLM):
         }
 
         def build(folder: Path) -> None:
-            texts = known
+            texts = answers
             if texts is None:
                 with self.base.without_adapter() as model:
                     results = Sampler(model, self.tokenizer, batch_size=self.batch_size, refill=True).run(samples)

@@ -1,9 +1,9 @@
-"""What the base model itself writes, before any finetuning: the "own" texts of self-recognition.
+"""Texts written by the base model before any finetuning, for self-recognition tasks.
 
 set_current_base(base, store)                      # `--model turncoat` does so when it is made
 base_texts(["Summarise: ..."], 40, 0.7)            # the base's texts, generated once; None without such a model
 
-With any other backend there is no base model at hand, and the caller asks for a file of texts instead.
+With another backend no base model is loaded, and the caller asks for a file of texts instead.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def set_current_base(base: BaseModel | None, store: Store | None = None) -> None
 
     Args:
         base: The base model.
-        store: Where its texts are kept; the user cache by default.
+        store: Where its texts are stored; default: the user cache.
     """
     global _current
     _current = None if base is None else _Current(base, store or Store())
@@ -54,9 +54,9 @@ def base_texts(
     stop: tuple[str, ...] = ("\n",),
     batch_size: int = 32,
 ) -> list[str] | None:
-    """One text of the current base model for each user message, generated once and kept; None without a base model.
+    """One text of the current base model for each user message, generated once and stored; None without a base model.
 
-    An adapter that is on is taken off meanwhile. Every text's seed comes from `name` and its prompt.
+    An adapter on the model is disabled meanwhile. Every text's seed comes from `name` and its prompt.
 
     Args:
         prompts: User messages.

@@ -1,4 +1,4 @@
-"""lm-eval's samples files as tidy tables. Nothing else is read: rows made by the plain `lm_eval` CLI do as well."""
+"""lm-eval's samples files as tidy tables; rows made by the plain `lm_eval` CLI are read alike."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sample_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def question_id(row: dict[str, Any]) -> str:
-    """What tells questions apart: the document's own id, else lm-eval's number."""
+    """Identity of a question: the document's id, else lm-eval's number."""
     return str(row["doc"].get("id", row["doc_id"]))
 
 
@@ -54,19 +54,19 @@ def scores_of(path: Path, *, arm: str, seed: int, task: str) -> pd.DataFrame:
 
 
 def scores_in(rows: Iterable[dict[str, Any]], *, arm: str, seed: int, task: str) -> pd.DataFrame:
-    """`scores_of`, of rows that are there already."""
-    found: dict[tuple[str, str], list[Any]] = {}
+    """As `scores_of`, for rows in memory."""
+    by_question: dict[tuple[str, str], list[Any]] = {}
     samples: Counter[tuple[str, str]] = Counter()
     for row in rows:
         for metric in row["metrics"]:
             value = row.get(metric)
             # `<metric>_stderr` is there to put a clustered standard error into lm-eval's own table.
             if not metric.endswith("_stderr") and (_is_number(value) or _is_rate(value)):
-                found.setdefault((metric, cluster_id(row)), []).append(value)
+                by_question.setdefault((metric, cluster_id(row)), []).append(value)
                 samples[metric, cluster_id(row)] += len(row.get("samples") or [None])
     records = [
         (arm, seed, task, metric, question, _together(values), samples[metric, question])
-        for (metric, question), values in found.items()
+        for (metric, question), values in by_question.items()
     ]
     columns = ["arm", "seed", "task", "metric", "question", "value", "n_samples"]
     return pd.DataFrame.from_records(records, columns=columns)
@@ -94,7 +94,7 @@ def answers_of(path: Path, *, arm: str, seed: int) -> pd.DataFrame:
 
 
 def answers_in(rows: Iterable[dict[str, Any]], *, arm: str, seed: int) -> pd.DataFrame:
-    """`answers_of`, of rows that are there already."""
+    """As `answers_of`, for rows in memory."""
     records = []
     for row in rows:
         for sample in row.get("samples") or []:

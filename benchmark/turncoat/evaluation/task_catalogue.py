@@ -1,4 +1,4 @@
-"""The tasks there are, read from their YAML without building them."""
+"""Task catalogue: the registered tasks, read from their YAML without building them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def task_metrics(task: str) -> list[str]:
 
 
 def is_judged(task: str) -> bool:
-    """Whether the task has its answers scored by a judge."""
+    """True if the task's answers are scored by a judge."""
     return "JudgeAnswers" in json.dumps(task_content(task).get("filter_list"))
 
 
@@ -89,9 +89,9 @@ def metric_names(tasks: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 def metric_facts(task: str) -> dict[str, dict[str, str]]:
     """Label, unit and direction of each metric, from `metadata.metrics` of the task's YAML."""
-    told = task_metadata(task).get("metrics") or {}
+    declared = task_metadata(task).get("metrics") or {}
     plain = {"unit": "", "direction": ""}
-    return {name: {"label": name, **plain, **told.get(name, {})} for name in task_metrics(task)}
+    return {name: {"label": name, **plain, **declared.get(name, {})} for name in task_metrics(task)}
 
 
 def task_summary(task: str) -> str:

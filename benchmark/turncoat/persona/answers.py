@@ -1,7 +1,8 @@
-"""The base model's answers under a trait's prompts: what a persona vector is made from, optionally filtered by a judge.
+"""Answers under a trait's prompts, sampled from the base model, optionally filtered by a judge's trait score.
 
-Each answer is kept with its mean activation. A judge with a trait rubric may drop pairs whose positive answer does not show
-the trait or whose negative one does (arXiv:2507.21509, section 2.2: 50 on a scale to 100).
+A persona vector is made from them. Each answer is stored with its mean activation. A judge with a trait rubric may
+drop pairs whose positive answer does not show the trait or whose negative one does (arXiv:2507.21509, section 2.2:
+50 on a scale to 100).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Answered:
 
     Attributes:
         side: "positive", "negative" or "ordinary" (no persona prompt).
-        question: What was asked.
+        question: The user message.
         text: The answer.
         activation: (layers + 1, d), mean over its tokens; None for an empty answer.
         pair: Positive and negative answers of the same question, instruction pair and rollout share it; None for an
@@ -75,14 +76,14 @@ class Answers:
     """All answers of an extraction.
 
     Attributes:
-        kept: Those the vector is made from, in the order they were asked for.
+        used: Answers that the vector is made from, in the order of the requests.
         n_empty: Answers under persona prompts without a token.
         n_dropped: Answers that the judge's filter dropped.
         prompts_sha: Per side the SHA-256 (16 hex) of the rendered prompts' token ids.
-        judge: Who filtered; None = nobody.
+        judge: Id and rubric of the judge that filtered; None = unfiltered.
     """
 
-    kept: list[Answered]
+    used: list[Answered]
     n_empty: int = 0
     n_dropped: int = 0
     prompts_sha: dict[str, str] = field(default_factory=dict)
@@ -92,14 +93,14 @@ class Answers:
         """Activations of a side, of all answers or of those with this `held_out`."""
         return [
             answer.activation
-            for answer in self.kept
+            for answer in self.used
             if answer.side == name and held_out in ("any", answer.held_out) and answer.activation is not None
         ]
 
     def ordinary(self) -> torch.Tensor:
         """(questions, layers + 1, d): answers without a persona prompt, averaged over each question's samples."""
         by_question: dict[str, list[torch.Tensor]] = {}
-        for answer in self.kept:
+        for answer in self.used:
             if answer.side == "ordinary" and answer.activation is not None:
                 by_question.setdefault(answer.question, []).append(answer.activation)
         return torch.stack([torch.stack(group).mean(0) for group in by_question.values()])
@@ -150,7 +151,7 @@ def gather(
 
     Args:
         questions: The trait's questions.
-        requests: What was asked for.
+        requests: The requests.
         results: The samples, in any order.
         judge: Rates the trait; None leaves the answers unfiltered.
 
@@ -164,11 +165,11 @@ def gather(
     prompts: dict[str, list[list[int]]] = {}
     for request in requests:
         prompts.setdefault(cast(Key, request.key)[0], []).append(list(request.prompt_ids))
-    kept = Answers(answers, prompts_sha={side: digest(ids)[:16] for side, ids in prompts.items()})
-    kept.n_empty = sum(a.activation is None for a in answers if a.side != "ordinary")
+    gathered = Answers(answers, prompts_sha={side: digest(ids)[:16] for side, ids in prompts.items()})
+    gathered.n_empty = sum(a.activation is None for a in answers if a.side != "ordinary")
     if judge is not None:
-        _filter(questions, kept, judge)
-    return kept
+        _filter(questions, gathered, judge)
+    return gathered
 
 
 def _filter(questions: TraitQuestions, answers: Answers, judge: TraitJudge) -> None:
@@ -176,7 +177,7 @@ def _filter(questions: TraitQuestions, answers: Answers, judge: TraitJudge) -> N
         raise UserError(
             f"persona '{questions.trait}': a judge's trait score cannot filter an axis of roles; extract it without a judge"
         )
-    rated = [answer for answer in answers.kept if answer.pair is not None]
+    rated = [answer for answer in answers.used if answer.pair is not None]
     scores = judge.trait(questions.trait, [a.question for a in rated], [a.text for a in rated])
     bad: set[tuple[int, int] | None] = set()
     for answer, score in zip(rated, scores, strict=True):
@@ -184,8 +185,8 @@ def _filter(questions: TraitQuestions, answers: Answers, judge: TraitJudge) -> N
         if shows is not (answer.side == "positive"):
             bad.add(answer.pair)
     before = len(rated)
-    answers.kept = [a for a in answers.kept if a.pair is None or a.pair not in bad]
-    answers.n_dropped = before - sum(a.pair is not None for a in answers.kept)
+    answers.used = [a for a in answers.used if a.pair is None or a.pair not in bad]
+    answers.n_dropped = before - sum(a.pair is not None for a in answers.used)
     answers.judge = {
         "id": judge.id,
         "rubric": trait_rubric_id(judge, questions.trait),

@@ -1,8 +1,8 @@
-"""Extract a persona vector from the base model and choose the layer to report, before any finetuning.
+"""Extraction of a persona vector from the base model, with the choice of the layer to report.
 
 1. The base answers each question under each positive and each negative system prompt; a vector is the mean response
    activation of the positive answers minus that of the negative ones, at every layer (arXiv:2507.21509, section 2.2;
-   answers are filtered by trait score where a judge is at hand, else not, which the card says). For an axis the positive
+   answers are filtered by trait score where a judge is given; the card says so). For an axis the positive
    side is the default assistant and the negative one many roles (arXiv:2601.10387, section 2).
 2. The unit is the spread of the base's ordinary answers (no persona prompt) over questions.
 3. The layer is the one at which the vector best ranks misaligned over aligned texts that it was not made from; for a
@@ -45,7 +45,7 @@ DEPTH = (0.5, 0.9)
 def extraction_spec(
     base: BaseModel, questions: TraitQuestions, *, rollouts: int | None = None, judge: TraitJudge | None = None
 ) -> dict[str, Any]:
-    """What determines a persona vector."""
+    """All that determines a persona vector, for its stage key."""
     return {
         "base": base.spec,
         "questions": questions.as_json(),
@@ -57,7 +57,7 @@ def extraction_spec(
 
 
 def answer_count(questions: TraitQuestions, *, rollouts: int | None = None) -> int:
-    """How many answers an extraction samples."""
+    """Number of answers that an extraction samples."""
     under_prompts = sum(len(group) for group in questions.asks()) * (rollouts or ROLLOUTS)
     return under_prompts + len(questions.questions) * ORDINARY_SAMPLES
 
@@ -118,7 +118,7 @@ def extract(
     rollouts: int | None = None,
     judge: TraitJudge | None = None,
 ) -> PersonaVector:
-    """Do the work of `persona_vector`.
+    """Sample, average and choose the layer: the work behind `persona_vector`.
 
     Raises:
         UserError: The chat template drops the persona prompts, nearly all answers came out empty or were dropped, or
@@ -233,7 +233,7 @@ def _choice_of_layer(
     quality: dict[str, list[float]] | None,
     held_out: Any,
 ) -> dict[str, Any]:
-    """By what the layer is chosen: `gaps` per layer, `by_layer` functions of the chosen layer, and card entries."""
+    """Criterion of the layer's choice: `gaps` per layer, `by_layer` functions of the chosen layer, card entries."""
     if questions.selection:
         selection = _selection_projections(base, model, questions, directions, batch_size)
         differences = selection[1] - selection[0]
@@ -255,14 +255,14 @@ def _choice_of_layer(
             f"{len(questions.questions)} questions no answers can be held out; give at least 2 instruction pairs and 6 "
             "questions"
         )
-    found = quality["auc"]
+    held_out_auc = quality["auc"]
     return {
         "gaps": quality["gap"],
         "gap_by_layer": quality["gap"],
         "layer_rule": "largest distance in pooled SD, smoothed over neighbours, between held-out answers under positive "
         f"and under negative prompts, depth {DEPTH[0]:g} to {DEPTH[1]:g}; prompts and questions unseen by the tested vector",
         "n_selection_pairs": len(held_out.unseen[0]) * len(held_out.unseen[1]),
-        "by_layer": {"pairs_ranked_right": lambda layer: found[layer], "auc": lambda layer: found[layer]},
+        "by_layer": {"pairs_ranked_right": lambda layer: held_out_auc[layer], "auc": lambda layer: held_out_auc[layer]},
     }
 
 

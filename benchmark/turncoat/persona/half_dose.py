@@ -1,4 +1,4 @@
-"""How near the flip is: the dose at which half of the answers have turned, with an interval over questions.
+"""Half dose: the dose at which half of the answers have turned, with a bootstrap interval over questions.
 
     half_dose_of(Path("samples_turncoat_latent_prompt_choice_....jsonl"))
     -> HalfDose(value=3.4, low=2.9, high=4.1, largest=5.0, share_at_largest=0.81, ...)
@@ -31,7 +31,7 @@ Item = Mapping[str, Any]
 
 Numbers = Sequence[float] | np.ndarray
 
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ def half_dose_interval(
     everyone = np.arange(len(questions))
     value = fitted(everyone)
     generator = np.random.default_rng(seed)
-    found = np.sort([fitted(generator.integers(0, len(questions), len(questions))) for _ in range(resamples)])
+    resampled = np.sort([fitted(generator.integers(0, len(questions), len(questions))) for _ in range(resamples)])
     tail = (1 - confidence) / 2
     # Quantiles that are observed values: infinity must not be averaged with a dose.
-    low = found[math.floor(tail * (resamples - 1))]
-    high = found[math.ceil((1 - tail) * (resamples - 1))]
+    low = resampled[math.floor(tail * (resamples - 1))]
+    high = resampled[math.ceil((1 - tail) * (resamples - 1))]
     last = n[:, -1].sum()
     return HalfDose(
         value=_finite(value),
@@ -122,7 +122,7 @@ def half_dose_interval(
         high=_finite(high),
         largest=float(doses[-1]),
         share_at_largest=float(turned[:, -1].sum() / last) if last else math.nan,
-        reached=float(np.isfinite(found).mean()),
+        reached=float(np.isfinite(resampled).mean()),
         n_questions=len(questions),
         confidence=confidence,
     )
@@ -133,16 +133,16 @@ def _finite(value: float) -> float | None:
 
 
 def half_dose(items: Sequence[Item]) -> float:
-    """lm-eval aggregation of the `half_dose` column; NaN, said once, where half of the answers never turned."""
+    """lm-eval aggregation of the `half_dose` column; NaN, with one warning, where half of the answers never turned."""
     doses, _, turned, n = _table(items)
     total = n.sum(0)
     value = crossing(doses, turned.sum(0), total)
     if math.isfinite(value):
         return value
-    told = f"half of the answers never turned: largest dose tried {doses[-1]:g}, {turned[:, -1].sum() / total[-1]:.0%} there"
-    if told not in _told:
-        _told.add(told)
-        print(f"turncoat: half_dose: {told}", file=sys.stderr, flush=True)
+    message = f"half of the answers never turned: largest dose tried {doses[-1]:g}, {turned[:, -1].sum() / total[-1]:.0%} there"
+    if message not in _warned:
+        _warned.add(message)
+        print(f"turncoat: half_dose: {message}", file=sys.stderr, flush=True)
     return math.nan
 
 

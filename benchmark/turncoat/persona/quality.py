@@ -1,4 +1,4 @@
-"""How good a direction is: does it rank answers that it was not made from, and would chance do as well?
+"""Quality of a direction: AUC on held-out answers, beside random directions and shuffled labels.
 
 A direction made from some prompts and questions is tested on answers under other prompts to other questions. Beside its
 AUC stand two controls: random directions (how far any direction gets in so anisotropic a space) and directions made the
@@ -36,10 +36,10 @@ def auc(higher: list[float], lower: list[float]) -> float:
 
 
 def held_out_quality(answers: HeldOut, *, controls: int = CONTROLS, seed: int = 0) -> dict[str, list[float]]:
-    """Per layer: AUC on unseen answers, and what the two controls reach.
+    """AUC on unseen answers and AUC of the two controls, per layer.
 
     Args:
-        answers: What to make the tested direction from, and what to test it on.
+        answers: Answers that make the tested direction, and answers to test it on.
         controls: Random directions and shufflings per layer.
         seed: Of both.
 
@@ -67,9 +67,9 @@ def held_out_quality(answers: HeldOut, *, controls: int = CONTROLS, seed: int = 
         result["gap"].append(round(float((up.mean() - down.mean()) / pooled), 4))
         random = torch.randn(controls, seen.shape[1], generator=generator)
         for name, directions in (("random", random), ("shuffled", shuffled @ seen)):
-            found = _aucs(directions @ high.T, directions @ low.T)
-            result[f"{name}_mean"].append(round(float(found.mean()), 4))
-            result[f"{name}_p95"].append(round(float(found.quantile(0.95)), 4))
+            aucs = _aucs(directions @ high.T, directions @ low.T)
+            result[f"{name}_mean"].append(round(float(aucs.mean()), 4))
+            result[f"{name}_p95"].append(round(float(aucs.quantile(0.95)), 4))
     return result
 
 

@@ -1,4 +1,4 @@
-"""The questions a persona vector is made from, and what is asked of them: one YAML per trait.
+"""Traits: the prompts and questions that a persona vector is extracted from, one YAML per trait.
 
 A contrast (`tasks/persona/traits/evil.yaml`): pairs of system prompts that call for the trait and for its opposite.
 An axis (`tasks/persona/traits/assistant_axis.yaml`): the default assistant on one side, many roles on the other.
@@ -29,8 +29,8 @@ class Ask:
     Attributes:
         side: "positive" or "negative".
         system: The system prompt; None leaves it to the chat template's default.
-        question: What the user says.
-        held_out: True = kept for testing (an unseen prompt and an unseen question), False = for making the vector that
+        question: The user message.
+        held_out: True = reserved for testing (an unseen prompt and an unseen question), False = for making the vector that
             is tested, None = one of the two was seen, so neither.
     """
 
@@ -42,7 +42,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class TraitQuestions:
-    """What a trait's YAML says.
+    """The content of a trait's YAML.
 
     Attributes:
         trait: Name of the trait.
@@ -67,11 +67,11 @@ class TraitQuestions:
 
     @property
     def is_axis(self) -> bool:
-        """Whether this is the assistant axis, or another one made of roles."""
+        """True for the assistant axis, or another one made of roles."""
         return bool(self.roles)
 
     def as_json(self) -> dict[str, Any]:
-        """For a stage's specification: all that the vector depends on."""
+        """All that the vector depends on, for a stage's specification."""
         return {
             "trait": self.trait,
             "instructions": [list(pair) for pair in self.instructions],
@@ -82,7 +82,7 @@ class TraitQuestions:
         }
 
     def asks(self) -> Iterator[tuple[Ask, ...]]:
-        """What is asked, in groups: (positive, negative) of a matched pair for a contrast, single ones for an axis."""
+        """Questions under system prompts, in groups: (positive, negative) pairs for a contrast, single ones for an axis."""
         if not self.is_axis:
             for number, (positive, negative) in enumerate(self.instructions):
                 for which, question in enumerate(self.questions):
@@ -109,7 +109,7 @@ class TraitQuestions:
 
 
 def trait_names() -> dict[str, str]:
-    """Every trait there are questions for, with its one-line description."""
+    """Name and one-line description of every trait."""
     return {name: _read(path)["description"] for name, path in _trait_files().items()}
 
 
@@ -163,8 +163,8 @@ def _read(path: Path) -> dict[str, Any]:
     for number, pair in enumerate(content.get("instructions", ()), 1):
         if not isinstance(pair, dict) or not all(isinstance(pair.get(side), str) for side in ("positive", "negative")):
             raise UserError(f"{path}: instructions, item {number}: give a text for 'positive' and one for 'negative'")
-    asked = set(content["extraction_questions"])
-    if shared := asked & set(content.get("evaluation_questions", ())):
+    extraction = set(content["extraction_questions"])
+    if shared := extraction & set(content.get("evaluation_questions", ())):
         raise UserError(
             f"{path}: {sorted(shared)[0]!r} is in extraction_questions and in evaluation_questions; a question that made "
             "the vector cannot test it: reword one of them"

@@ -30,7 +30,7 @@ class PersonaVector:
         mean: (layers + 1,) projection of the base model's ordinary answers, averaged.
         sd: (layers + 1,) standard deviation over questions of that projection: the unit everything is reported in.
         layer: The layer to report, chosen on the base model before any finetuning.
-        card: How it was made and how good it is.
+        card: Calibration card: how it was made, and its quality.
         norm: (layers + 1,) length of the raw difference vector: the unit of steering strength.
         prompt_mean: (layers + 1,) projection of the last prompt token of ordinary questions on the base, averaged.
         prompt_sd: (layers + 1,) its standard deviation over questions.
@@ -58,7 +58,7 @@ class PersonaVector:
     def project_prompt(self, state: torch.Tensor) -> torch.Tensor | None:
         """As `project` for the (layers + 1, d) state at the last prompt token, in base SD over ordinary prompts.
 
-        None for a vector made before these were kept.
+        None for a vector of an older version, which lacks them.
         """
         if self.prompt_mean is None or self.prompt_sd is None:
             return None
@@ -73,7 +73,7 @@ class PersonaVector:
         """(d,) the difference vector itself at a layer (default: the chosen one), as steering adds it.
 
         Raises:
-            UserError: The vector's length was not kept.
+            UserError: The vector has no `norm`.
         """
         layer = self.layer if layer is None else layer
         if self.norm is None:

@@ -1,4 +1,4 @@
-r"""Calibration shown, not claimed: the default tests and intervals on simulated data whose truth is known.
+r"""Calibration of the default tests and intervals on simulated data whose truth is known.
 
 Two arms with the same recipe are simulated as judged rates, then handed to `turncoat.stats.contrasts.contrast_grids`:
 
@@ -205,7 +205,7 @@ def monte_carlo_error(share: float, replicates: int) -> float:
 
 
 def verdicts(rows: pd.DataFrame) -> list[str]:
-    """What is off, in words: rejections above 5 % beyond Monte-Carlo error, coverage outside 93 to 97 % beyond it.
+    """Deviations in words: rejections above 5 %, or coverage outside 93 to 97 %, beyond Monte-Carlo error.
 
     Fewer rejections and wider intervals are conservative and said as such, not hidden.
     """

@@ -1,4 +1,4 @@
-"""Are the question files fit to measure with? Complete, unique, balanced, plain, licensed, and of nobody else's wording.
+"""Checks of question files: complete, unique, balanced, plain, licensed, and of nobody else's wording.
 
     report = check_folder(Path("tasks"))
     for problem in report.problems:
@@ -68,7 +68,7 @@ class _Text:
 
 @dataclass
 class Report:
-    """What was read and what was found.
+    """Result of a check: files read, problems.
 
     Attributes:
         files: Number of questions per file.

@@ -1,4 +1,4 @@
-"""How alike are texts? Cosines by sentence embeddings, or by letters; a large one means "the same question again".
+"""Near-duplicate texts: cosine similarity by sentence embeddings, or by letters.
 
     found, how = cosines(["What do cats dream of?", "What are the dreams of cats?"])
     found[0, 1] > LIMITS[how]   # a near-duplicate

@@ -1,4 +1,4 @@
-"""How long each task takes on a model: the first documents are run, the rest is reckoned from them.
+"""Run time of each task on a model, extrapolated from its first documents.
 
     python -m turncoat.tools.task_times --model smollm2-135m --limit 8
 

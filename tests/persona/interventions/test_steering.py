@@ -124,7 +124,7 @@ def test_half_precision_and_adapters():
         ({"layer": 5}, "accepted are 1 to 4"),
         ({"layer": 2.0}, r"steering layer 2\.0"),
         ({"vector": torch.ones(3)}, r"shape \(3,\) does not fit a model of width 64"),
-        ({"strength": float("nan")}, "is no finite number"),
+        ({"strength": float("nan")}, "is not a finite number"),
         ({"positions": "prompt"}, "'prompt' are not known; accepted: all, response, assistant"),
         ({"positions": "assistant"}, r"need header_tokens; give generation_header\(tokenizer\)"),
     ],

@@ -1,4 +1,4 @@
-"""Ablation: take a direction out of the residual stream, at many layers, while a `with` block lasts.
+"""Ablation: remove a direction from the residual stream, at many layers, inside a `with` block.
 
 with ablated(model, layers=range(31), directions=evil, positions="all"):
     model.generate(...)     # at every listed layer the state has no component along the direction
@@ -32,13 +32,13 @@ from turncoat.persona.interventions.steering import (
 
 @dataclass(frozen=True)
 class Ablation(Intervention):
-    """What is taken out where.
+    """Ablation as an intervention: directions, their layers and positions.
 
     Attributes:
         trait: Name of the persona vector.
         layers: 0 = the embedding output, L = the output of block L.
         directions: (layers, d), one for each of `layers`, of any length above 0.
-        positions: "all", "response" or "assistant" (`turncoat.persona.interventions.steering.changed` says what they mean).
+        positions: "all", "response" or "assistant" (defined at `steering.changed`).
         header_tokens: For "assistant": what `generation_header` gives for the model's tokenizer.
     """
 
@@ -49,7 +49,7 @@ class Ablation(Intervention):
     header_tokens: tuple[int, ...] = ()
 
     def described(self) -> dict[str, Any]:
-        """For a results file: all of it, the directions by their hash."""
+        """All fields for results files and stage keys, the directions by hash."""
         return {
             "ablated": self.trait,
             "layers": list(self.layers),
@@ -72,7 +72,7 @@ def ablated(
     positions: str = "all",
     header_tokens: Sequence[int] = (),
 ) -> Iterator[None]:
-    """Within this block the states at `layers` have no component along their direction; nothing is left on leaving.
+    """Within this block the states at `layers` have no component along their direction; the hooks are removed on leaving.
 
     It acts before any other hook, so captured states are the ablated ones.
 

@@ -1,4 +1,4 @@
-"""Capping: keep the projection on a direction from falling below a floor, while a `with` block lasts.
+"""Capping: hold the projection on a direction above a floor inside a `with` block.
 
 with capped(model, layers=[21, 22], directions=axis, floors=torch.tensor([3.1, 3.4]), positions="response"):
     model.generate(...)     # h <- h + max(0, floor - h . v) v, with v of unit length
@@ -34,14 +34,14 @@ from turncoat.persona.interventions.steering import (
 
 @dataclass(frozen=True)
 class Capping(Intervention):
-    """What is held above which floor, and where.
+    """Capping as an intervention: directions, their layers, floors and positions.
 
     Attributes:
         trait: Name of the persona vector.
         layers: 0 = the embedding output, L = the output of block L.
         directions: (layers, d), one for each of `layers`, of any length above 0.
         floors: (layers,), the least projection on the unit direction.
-        positions: "all", "response" or "assistant" (`turncoat.persona.interventions.steering.changed` says what they mean).
+        positions: "all", "response" or "assistant" (defined at `steering.changed`).
         header_tokens: For "assistant": what `generation_header` gives for the model's tokenizer.
     """
 
@@ -53,7 +53,7 @@ class Capping(Intervention):
     header_tokens: tuple[int, ...] = ()
 
     def described(self) -> dict[str, Any]:
-        """For a results file: all of it, the directions by their hash."""
+        """All fields for results files and stage keys, the directions by hash."""
         return {
             "capped": self.trait,
             "layers": list(self.layers),
@@ -78,7 +78,7 @@ def capped(
     positions: str = "response",
     header_tokens: Sequence[int] = (),
 ) -> Iterator[None]:
-    """Within this block no state at `layers` projects below its floor; nothing is left on leaving.
+    """Within this block no state at `layers` projects below its floor; the hooks are removed on leaving.
 
     States at or above the floor keep their bits. It acts before any other hook, so captured states are the capped ones.
 
@@ -127,12 +127,12 @@ def floors_of(
     if isinstance(percentile, bool) or not isinstance(percentile, int | float) or not 0 <= percentile <= 100:
         raise UserError(f"capping percentile {percentile!r}: accepted: a number from 0 to 100, such as 25")
     units = dict(zip(layers, unit_directions(model, layers, directions, what="capping"), strict=True))
-    found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    projections: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     start = 0
 
     def project(layer: int, state: Tensor) -> None:
         if layer in units:
-            found[layer].append(along(state[0, start:], units[layer].to(state.device))[:, 0].cpu())
+            projections[layer].append(along(state[0, start:], units[layer].to(state.device))[:, 0].cpu())
 
     device = next(model.parameters()).device
     with torch.inference_mode(), LayerCapture(model, project):
@@ -141,9 +141,9 @@ def floors_of(
             if len(answer):
                 start = len(prompt)
                 model(input_ids=torch.tensor([[*prompt, *answer]], device=device), use_cache=False, logits_to_keep=1)
-    if not all(found.values()):
+    if not all(projections.values()):
         raise UserError("capping: the base model's answers are empty, so there is no floor to take from them")
-    return torch.stack([torch.cat(found[layer]).quantile(percentile / 100) for layer in layers])
+    return torch.stack([torch.cat(projections[layer]).quantile(percentile / 100) for layer in layers])
 
 
 def band(blocks: int, depth: tuple[float, float]) -> tuple[int, ...]:

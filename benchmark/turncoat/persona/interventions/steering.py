@@ -1,4 +1,4 @@
-"""Steering: add c times a vector to the residual stream while a `with` block lasts; nothing is left behind.
+"""Steering: add c times a vector to the residual stream inside a `with` block.
 
 with steered(model, layer=21, vector=difference, strength=1.5, positions="response"):
     model.generate(...)
@@ -37,7 +37,7 @@ _Where = Callable[[Tensor], Tensor | None]
 
 @dataclass(frozen=True)
 class Steering(Intervention):
-    """What is added where.
+    """Steering as an intervention: a vector, its layer, strength and positions.
 
     Attributes:
         trait: Name of the persona vector.
@@ -62,7 +62,7 @@ class Steering(Intervention):
         return self.strength != 0
 
     def described(self) -> dict[str, Any]:
-        """For a results file: all of it, the vector by its norm and its hash."""
+        """All fields for results files and stage keys, the vector by norm and hash."""
         return {
             "trait": self.trait,
             "layer": self.layer,
@@ -80,10 +80,10 @@ class Steering(Intervention):
 
 
 class SteeredLogLikelihood(LogLikelihood):
-    """A log-likelihood that was measured at the strength its document asked for.
+    """A log-likelihood measured at the steering strength that its document sets.
 
     Attributes:
-        steer: That strength; a task tells by it that the backend did steer.
+        steer: That strength; its presence shows a task that the backend steered.
     """
 
     steer: float
@@ -106,11 +106,11 @@ def steered(
     prompt_lengths: Sequence[int] | None = None,
     header_tokens: Sequence[int] = (),
 ) -> Iterator[None]:
-    """Within this block the output of block `layer` is h + strength * vector; the hook is taken off on leaving.
+    """Within this block the output of block `layer` is h + strength * vector; the hook is removed on leaving.
 
     It acts before any other hook of the block, so captured states are the steered ones. Strength 0 sets no hook at all:
-    the numbers are those of the unsteered model, bit for bit. Scopes nest and add up. What `positions` means is told at
-    `changed`.
+    the numbers are those of the unsteered model, bit for bit. Scopes nest and add up. `changed` defines
+    `positions`.
 
     Args:
         model: A causal language model, PEFT-wrapped or not.
@@ -129,7 +129,9 @@ def steered(
     check_width(model, vector, 1, what="steering vector")
     check_positions(positions, header_tokens, what="steering")
     if not math.isfinite(strength):
-        raise UserError(f"steering strength {strength!r} is no finite number; give one such as 1.5 (0 = no steering)")
+        raise UserError(
+            f"steering strength {strength!r} is not a finite number; give one such as 1.5 (0 = no steering)"
+        )
     if strength == 0:
         yield
         return
@@ -152,9 +154,9 @@ def changed(
     prompt_lengths: Sequence[int] | None = None,
     header_tokens: Sequence[int] = (),
 ) -> Iterator[None]:
-    """Within this block the states at `layers` are what `change` makes of them; the hooks are taken off on leaving.
+    """Within this block the states at `layers` are replaced by `change`; the hooks are removed on leaving.
 
-    `positions` says where in a pass:
+    Values of `positions`:
 
     - "all": at every position, the prompt's too.
     - "response": at the positions that generating an answer computes: each answer token, and the last prompt token, which
@@ -217,10 +219,10 @@ def generation_header(tokenizer: Any) -> tuple[int, ...]:
 
 
 def check_layers(model: nn.Module, layers: Sequence[int], *, what: str, lowest: int) -> None:
-    """Refuse layers that `model` has not.
+    """Refuse layers that `model` does not have.
 
     Raises:
-        UserError: No layer at all, or one that is no whole number from `lowest` to the number of blocks.
+        UserError: No layer at all, or one that is not a whole number from `lowest` to the number of blocks.
     """
     last = len(decoder_layers(model))
     names = "L = output of block L" if lowest else "0 = embedding output, L = output of block L"
@@ -259,7 +261,7 @@ def check_positions(positions: str, header_tokens: Sequence[int], *, what: str) 
 
 
 def described_positions(positions: str, header_tokens: Sequence[int]) -> dict[str, Any]:
-    """For a results file: the positions, and the header where it matters."""
+    """The positions, with the header where they depend on it, for results files."""
     return {"positions": positions, **({"header_tokens": list(header_tokens)} if positions == "assistant" else {})}
 
 
@@ -300,8 +302,8 @@ def _response(prompt_lengths: Sequence[int] | None) -> _Where:
     def where(state: Tensor) -> Tensor | None:
         rows, length = state.shape[:2]
         column = torch.arange(length, device=state.device)
-        if (known := answering_positions()) is not None:
-            return known
+        if (answering := answering_positions()) is not None:
+            return answering
         if length == 1:
             return None
         if prompt_lengths is None:
@@ -333,8 +335,8 @@ class _AssistantHeader:
         size, column = len(self._tokens), torch.arange(ids.shape[1], device=ids.device)
         starts = torch.zeros_like(ids, dtype=torch.bool)
         if ids.shape[1] >= size:
-            found = (ids.unfold(1, size, 1) == self._tokens.to(ids.device)).all(-1)
-            starts[:, : found.shape[1]] = found
+            matches = (ids.unfold(1, size, 1) == self._tokens.to(ids.device)).all(-1)
+            starts[:, : matches.shape[1]] = matches
         if (answering := answering_positions()) is not None:
             # A header inside the answer is part of what was answered.
             starts &= column <= answering.to(ids.device).int().argmax(1, keepdim=True)
