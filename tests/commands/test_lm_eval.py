@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
-from turncoat.commands.lm_eval import arguments, arm_name, run_lm_eval
+from turncoat.commands.lm_eval import arguments, arm_name, run_lm_eval, split_include_paths
 from turncoat.paths import tasks_dir
 
 TASKS = ["--include_path", str(tasks_dir())]
@@ -18,8 +19,6 @@ MODEL = ["--model", "turncoat", "--tasks", "turncoat_choice"]
     [
         (MODEL, [*MODEL, *TASKS, *CHAT]),
         (["run", *MODEL], ["run", *MODEL, *TASKS, *CHAT]),
-        ([*MODEL, "--include_path", "mine"], [*MODEL, "--include_path", "mine", *CHAT]),
-        ([*MODEL, "--include_path=mine"], [*MODEL, "--include_path=mine", *CHAT]),
         ([*MODEL, "--apply_chat_template"], [*MODEL, "--apply_chat_template", *TASKS]),
         ([*MODEL, "--apply_chat_template=default"], [*MODEL, "--apply_chat_template=default", *TASKS]),
         (["run", "--config", "mine.yaml"], ["run", "--config", "mine.yaml", *TASKS]),
@@ -71,3 +70,8 @@ def test_an_arm_of_a_study_has_a_name_for_its_output(monkeypatch, model_args, na
     run_lm_eval(["--model", "turncoat", "--model_args", model_args])
     assert arm_name(["--model_args", model_args]) == name
     assert names == [name] if name else names[0] not in ("", name)
+
+
+@pytest.mark.parametrize("given", [["--include-path", "mine"], ["--include_path=mine"]])
+def test_folders_of_the_users_are_added_to_ours(given):
+    assert split_include_paths([*MODEL[:2], *given, *MODEL[2:]]) == ([Path("mine")], MODEL)

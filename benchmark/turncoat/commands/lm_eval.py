@@ -6,6 +6,7 @@ after the registration.
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import typer
 
+from turncoat.commands.options import plug_ins
 from turncoat.paths import tasks_dir
 
 _SUBCOMMANDS = ("run", "ls", "validate")
@@ -20,6 +22,8 @@ _SUBCOMMANDS = ("run", "ls", "validate")
 
 def lm_eval(context: typer.Context) -> None:
     """The lm_eval command with `--model turncoat` and our tasks registered; all its options work.
+
+    `--include-path DIR` adds plug-ins of your own, as in `turncoat run`; it may be given several times.
 
     Example: turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m --tasks turncoat_choice
     """
@@ -31,14 +35,24 @@ def run_lm_eval(given: list[str]) -> None:
     from lm_eval.__main__ import cli_evaluate
 
     import turncoat.study.arm_lm  # noqa: F401  registers --model turncoat
-    from turncoat.evaluation.lm_eval_compat import output_folder_name
+    from turncoat.evaluation.lm_eval_compat import more_task_folders, output_folder_name
     from turncoat.judges.spec import check_judge
 
     check_judge()  # lm-eval would ask for it after hours of generation only
-    sys.argv = ["lm_eval", *arguments(given)]
-    name = arm_name(given)
-    with output_folder_name(name) if name else nullcontext():
+    folders, rest = split_include_paths(given)
+    include = plug_ins(folders)
+    sys.argv = ["lm_eval", *arguments(rest)]
+    name = arm_name(rest)
+    with output_folder_name(name) if name else nullcontext(), more_task_folders(include):
         cli_evaluate()
+
+
+def split_include_paths(given: list[str]) -> tuple[list[Path], list[str]]:
+    """The folders of `--include-path` (or lm-eval's `--include_path`), and the other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--include-path", "--include_path", action="append", type=Path, default=[])
+    found, rest = parser.parse_known_args(given)
+    return found.include_path, rest
 
 
 def arguments(given: list[str]) -> list[str]:
@@ -51,8 +65,7 @@ def arguments(given: list[str]) -> list[str]:
     def has(option: str) -> bool:
         return any(argument == option or argument.startswith(f"{option}=") for argument in result)
 
-    if not has("--include_path"):
-        result += ["--include_path", str(tasks_dir())]
+    result += ["--include_path", str(tasks_dir())]
     runs = result[0] not in _SUBCOMMANDS or result[0] == "run"
     if runs and not has("--apply_chat_template") and not has("--config"):
         result += ["--apply_chat_template"]

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from turncoat.commands.options import IncludePath, plug_ins
+
 
 def pack(
     folder: Annotated[Path, typer.Argument(help="A finished run folder.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an earlier packed run there is replaced.")],
+    include_path: IncludePath = None,
 ) -> None:
     """Make a run small enough to keep: rows gzipped, the machine's details left out. Every command reads it.
 
@@ -18,4 +21,5 @@ def pack(
     """
     from turncoat.study.pack import pack_run
 
+    plug_ins(include_path)
     print(pack_run(folder, out))

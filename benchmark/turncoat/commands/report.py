@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from turncoat.commands.options import IncludePath, plug_ins
+
 
 def report(
     folder: Annotated[Path, typer.Argument(help="A run folder (it holds study.yaml and rows/).")],
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Also: other thresholds, incoherent answers' bounds, single questions.")
     ] = False,
+    include_path: IncludePath = None,
 ) -> None:
     """Make the report of a run again from its rows.
 
@@ -23,6 +26,7 @@ def report(
     from turncoat.report.robustness import robustness_lines
     from turncoat.report.write import report_run
 
+    plug_ins(include_path)
     report_run(folder, Console())
     if robustness:
         print("\n".join(["", "Robustness", *robustness_lines(run_content(folder))]))

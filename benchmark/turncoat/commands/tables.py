@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import note
 from turncoat.errors import UserError
 
@@ -29,6 +30,7 @@ def tables(
             "--check", help="Write nothing; exit 1 if --out does not hold what the rows give, and that alone."
         ),
     ] = False,
+    include_path: IncludePath = None,
 ) -> None:
     """Every table (Markdown, CSV, LaTeX) and figure (SVG, PNG) from rows. Equal rows give equal bytes.
 
@@ -42,6 +44,7 @@ def tables(
     from turncoat.report.paper.spec import load_specs
     from turncoat.report.run_rows import find_runs
 
+    plug_ins(include_path)
     specs = load_specs(tuple(spec or ()))  # mistakes in them are found before the rows are read
     runs = find_runs(folder)
     files = paper_files(runs, specs, png=png)

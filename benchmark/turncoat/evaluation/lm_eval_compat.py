@@ -7,8 +7,9 @@ lm-eval in pyproject.toml is raised: each function says what a release must offe
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -44,6 +45,23 @@ def output_folder_name(name: str) -> Iterator[None]:
     Until: `EvaluationTracker` takes the name from the model, or as an argument.
     """
     with mock.patch("lm_eval.loggers.evaluation_tracker.random_name_id", return_value=name):
+        yield
+
+
+@contextmanager
+def more_task_folders(folders: Sequence[Path]) -> Iterator[None]:
+    """The `lm_eval` command line finds tasks in these folders too.
+
+    Its `--include_path` takes one folder, its `TaskManager` any number.
+    Until: `--include_path` may be given several times.
+    """
+    from lm_eval.tasks import TaskManager
+
+    def manager(*arguments: Any, include_path: str | None = None, **options: Any) -> TaskManager:
+        paths = [*([include_path] if include_path else []), *map(str, folders)]
+        return TaskManager(*arguments, include_path=paths, **options)
+
+    with mock.patch("lm_eval.tasks.TaskManager", manager):
         yield
 
 

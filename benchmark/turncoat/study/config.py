@@ -273,7 +273,8 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
                 problems.append((("arms", i, "tasks", j), text))
     for i, use in enumerate(study.tasks):
         if use.task not in known:
-            problems.append((("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}"))
+            own = "a task of your own needs --include-path FOLDER"
+            problems.append((("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}; {own}"))
     measured = metric_names(use.task for use in study.tasks if use.task in known)
     for i, contrast in enumerate(study.contrasts):
         for side, name in contrast.arms.items():

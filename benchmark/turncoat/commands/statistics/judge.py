@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from turncoat.commands.options import By
+from turncoat.commands.options import By, IncludePath, plug_ins
 from turncoat.commands.printing import note
 from turncoat.commands.statistics.judge_tables import print_rescored
 from turncoat.errors import UserError
@@ -39,6 +39,7 @@ def judge(
     by: By = None,
     question_column: Annotated[str | None, typer.Option(help="Column with the question; default: guessed.")] = None,
     answer_column: Annotated[str | None, typer.Option(help="Column with the answer; default: guessed.")] = None,
+    include_path: IncludePath = None,
 ) -> None:
     """Score saved answers with a judge, without generating. Kill it anywhere: the same command goes on.
 
@@ -52,6 +53,7 @@ def judge(
     from turncoat.judges.filter import progress_of
     from turncoat.judges.spec import judge_from_name
 
+    plug_ins(include_path)
     if out is not None:
         check_writable(out)
         if path.exists() and out.exists() and out.samefile(path):
