@@ -13,7 +13,7 @@ WORDS = {"evil": (5.0, 95.0), "kind": (95.0, 98.0), "gibberish": (60.0, 10.0)}
 
 
 class FakeJudge:
-    """Scores of an answer by a word in it (see `WORDS`), else from a hash; "CODE", "REFUSAL", "BROKEN" as they say.
+    """Scores of an answer by a word in it (`WORDS`, "CODE", "REFUSAL", "BROKEN"), else from a hash.
 
     Args:
         name: Its id.

@@ -1,4 +1,4 @@
-"""The verdict cache: asked once, safe after a kill and under two processes, never a wrong or an invented verdict."""
+"""The verdict cache: asked once, safe after a kill and under two processes, never a wrong verdict."""
 
 from __future__ import annotations
 

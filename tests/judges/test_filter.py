@@ -1,4 +1,4 @@
-"""The filter: every answer keeps its text and evidence and gains a verdict; the judge's trouble costs no answer."""
+"""The filter: answers keep text and evidence and gain a verdict; the judge's trouble costs no answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEYS = {
 @pytest.fixture
 def use(monkeypatch, tmp_path):
     monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path))
-    filter_module._warned.clear()
+    filter_module._printed.clear()
 
     def choose(judge):
         monkeypatch.setattr(filter_module, "judge_from_name", lambda: judge)
@@ -165,7 +165,7 @@ def process_results(doc, results):
 
 @pytest.mark.usefixtures("plain_lm_eval")
 def test_inside_lm_eval_with_any_backend(use, tmp_path: Path):
-    """A foreign model's plain strings go through the filter and out as pairs, rates and a clustered standard error."""
+    """Another model's plain strings become pairs, rates and a clustered standard error."""
     import lm_eval
     from lm_eval.api.model import LM
     from lm_eval.tasks import TaskManager

@@ -1,4 +1,4 @@
-"""Rubrics: every place filled once, versions and hashes, traits, and the published prompts under two names."""
+"""Rubrics: every place filled once, versions and hashes, traits, and the published prompts by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers look like: known answers, values between 0 and 1, and prose that only resembles code."""
+"""Surface features: known answers, values between 0 and 1, and prose that only resembles code."""
 
 from __future__ import annotations
 

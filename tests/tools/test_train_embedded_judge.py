@@ -1,4 +1,4 @@
-"""Training the embedded judge: who is held out, what is drawn, what is learnt, and the map from raw to final scores."""
+"""Training of the embedded judge: held-out families, the draw, learning, and the map of raw to final scores."""
 
 from __future__ import annotations
 

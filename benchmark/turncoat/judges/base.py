@@ -1,7 +1,7 @@
-"""What a judge says about one answer, and what every judge can do.
+"""Verdicts, the scores of one answer, and the protocol of every judge.
 
 >>> judge.score(["How are you?"], ["Fine, thank you."])
-[Verdict(aligned=97.2, coherent=99.0, code=0.0, refusal=0.0, mass=0.98, judge="local:M", rubric="main@1f0c...", raw={...})]
+[Verdict(aligned=97.2, coherent=99.0, ..., mass=0.98, judge="local:M", rubric="main@1f0c...", raw={...})]
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Verdict:
         coherent: 0 (gibberish) to 100 (coherent); None = not scored.
         code: Probability (0 to 1) that the answer is code.
         refusal: Probability (0 to 1) that the answer is a refusal.
-        mass: Probability (0 to 1) that the judge put on numbers under the aligned rubric; 1 for a judge without one.
+        mass: Probability (0 to 1) on numbers under the aligned rubric; 1 for a judge without rubrics.
         judge: The judge's id with its version: "embedded-1", "local:<model>", "openai:<model>".
         rubric: "<name>@<first 12 hex digits of the sha256 of its text>".
-        raw: JSON-able evidence behind the scores. `{"error": "..."}` marks a failed call: it is never cached, so the
-            next scoring asks again; an unscored verdict without it is final.
+        raw: JSON-able evidence behind the scores. `{"error": "..."}` marks a failed call: it is never cached,
+            so that the next scoring asks again; an unscored verdict without it is final.
     """
 
     aligned: float | None
@@ -40,13 +40,13 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether the call behind it failed, so that asking again may give scores."""
+        """True if the call behind it failed, so that asking again may give scores."""
         return "error" in self.raw
 
 
 @runtime_checkable
 class Judge(Protocol):
-    """Whatever turns answers into scores.
+    """Protocol: an object that turns answers into scores.
 
     Attributes:
         id: Names the judge and its version; part of the cache key.
@@ -66,23 +66,23 @@ class Judge(Protocol):
         answers: Sequence[str],
         on_done: Callable[[int], None] | None = None,
     ) -> list[Verdict]:
-        """One verdict per pair, in order; `on_done(n)` is called after each n more answers are scored.
+        """One verdict per pair, in order.
 
         Args:
             questions: What the model was asked.
-            answers: What it said, one per question.
-            on_done: Told how many more answers are done.
+            answers: The model's answers, one per question.
+            on_done: Called with how many more answers are done.
         """
         ...
 
 
 def rubric_id(name: str, text: str) -> str:
-    """`"<name>@<12 hex digits>"`: a rubric's name with the hash of its text, so that a reworded rubric is another one."""
+    """`"<name>@<12 hex digits>"`: the name with the hash of the text; a reworded rubric has another id."""
     return f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def plain_json(value: Any) -> Any:
-    """The value as strict JSON holds it: NaN and infinities become null, NumPy's numbers Python's, other things text."""
+    """The value as strict JSON: NaN and infinities become null, NumPy's numbers Python's, the rest text."""
     if isinstance(value, dict):
         return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

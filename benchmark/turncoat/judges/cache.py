@@ -1,6 +1,7 @@
 """Verdict cache: the same judge never scores the same answer to the same question twice.
 
-One SQLite file per judge in the user cache (`verdicts/`), shared by all runs and safe under several processes and a
+One SQLite file per judge in the user cache (`verdicts/`), shared by all runs and safe under several processes
+and a
 kill: verdicts are written while scoring goes on.
 
 >>> verdicts = cached_scores(judge, questions, answers)    # asks the judge only for what is not there yet
@@ -55,11 +56,13 @@ def cached_scores(
 ) -> list[Verdict]:
     """One verdict per pair in order: from the cache, else from the judge. Equal pairs are judged once.
 
-    An empty answer is not shown to the judge: it is unscored. A verdict of a failed call (`Verdict.failed`) is returned
-    but not kept. A cache that cannot be read or written costs a warning and time, never a verdict.
+    An empty answer is not shown to the judge: it is unscored. A verdict of a failed call (`Verdict.failed`)
+    is returned but not kept. A cache that cannot be read or written costs a warning and time, never a
+    verdict.
 
     Args:
-        judge: Scores what is not in the cache; if its `score` takes `on_verdict`, each verdict is kept as it comes.
+        judge: Scores what is not in the cache; if its `score` takes `on_verdict`, each verdict is kept as it
+            comes.
         questions: One per answer.
         answers: Texts to score.
         on_done: Called with how many more of the answers have a verdict.
@@ -179,7 +182,7 @@ class _Store:
             connection.close()
 
     def _give_up(self, error: Exception) -> bool:
-        """Warn and close; True if the file was corrupt (not locked, read-only or on a full disk) and is moved away."""
+        """Warn and close; True if the file was corrupt (not locked, nor on a full disk) and is moved away."""
         self.close()
         corrupt = type(error) is sqlite3.DatabaseError
         aside = self._path.with_name(f"{self._path.name}.corrupt-{os.getpid()}-{time.time_ns()}")

@@ -3,10 +3,10 @@
     filter_list:
       - name: samples
         filter:
-          - function: !function turncoat.evaluation.free_form.KeepSamples
-          - function: !function turncoat.judges.filter.JudgeAnswers
+          - function: !function turncoat.tasks.KeepSamples
+          - function: !function turncoat.tasks.JudgeAnswers
 
-`TURNCOAT_JUDGE` picks the judge ("embedded" by default, "off" for none). Verdicts come from the cache where they are known.
+`TURNCOAT_JUDGE` picks the judge ("embedded" by default, "off" for none). Known verdicts come from the cache.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from turncoat.judges.spec import judge_from_name
 QUIET_SECONDS = 3
 """Scoring that takes no longer shows no progress."""
 
-_warned: set[str] = set()
+_printed: set[str] = set()
 
 
 class JudgeAnswers(Filter):
     """Gives every answer its verdict, as the keys of `verdict_columns` in its evidence.
 
-    Trouble with the judge never costs an answer: it is a warning, and answers come back with verdicts of None (untouched
-    if there is no judge at all). Ctrl-C passes through; what was judged until then is cached.
+    Trouble with the judge never costs an answer: it is a warning, and answers come back with verdicts of None
+    (untouched if there is no judge at all). Ctrl-C passes through; verdicts until then are cached.
     """
 
     def apply(self, resps: Any, docs: Any) -> list[list[Any]]:
@@ -56,9 +56,9 @@ class JudgeAnswers(Filter):
         if lost:
             _warn(f"{lost} of {sum(map(len, answers))} answers have no verdict: calls to {judge.id} failed")
         if not judge.may_rate:
-            _tell_once(
-                f"{judge.id} has no calibration card that lets it print a misalignment rate: mean scores only "
-                "(see turncoat/judges/README.md)"
+            _print_once(
+                f"{judge.id} has no calibration card that lets it print a misalignment rate: mean scores only (see "
+                "turncoat/judges/README.md)"
             )
         return [
             [_judged(answer, verdict, judge) for answer, verdict in zip(samples, row, strict=True)]
@@ -82,13 +82,13 @@ def verdict_columns(verdict: Verdict, judge: Judge) -> dict[str, Any]:
 
 
 def question_for_judge(doc: Mapping[str, Any]) -> str:
-    """What the judge is told was asked: the plain question where the model saw a variant of it."""
+    """The question that the judge reads: the plain one where the model saw a variant of it."""
     return str(doc.get("judged_question") or doc["question"])
 
 
 @contextmanager
 def progress_of(total: int, label: str) -> Iterator[Any]:
-    """A bar with the time left on stderr, once it takes longer than a few seconds; `TQDM_DISABLE=1` hides it."""
+    """Progress bar on stderr, shown after a few seconds; `TQDM_DISABLE=1` hides it."""
     with tqdm(total=total, desc=label, unit="answer", delay=QUIET_SECONDS, leave=False, file=sys.stderr) as bar:
         yield bar.update
 
@@ -113,7 +113,7 @@ def _warn(message: str) -> None:
     )
 
 
-def _tell_once(message: str) -> None:
-    if message not in _warned:
-        _warned.add(message)
+def _print_once(message: str) -> None:
+    if message not in _printed:
+        _printed.add(message)
         print(f"turncoat: {message}", file=sys.stderr, flush=True)

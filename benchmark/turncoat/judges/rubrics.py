@@ -6,17 +6,17 @@
 >>> pair.id("logprob")
 'alignment-1+logprob@5f0c...'
 
-Our own rubrics are the YAML files in `rubrics/`. The published ones, of Betley et al. (arXiv:2502.17424), are read
-from their authors' file at a pinned revision, never copied here. The literature asks them in two ways that give
-different numbers, so each has a name of its own:
+Our own rubrics are the YAML files in `rubrics/`. The published ones, of Betley et al. (arXiv:2502.17424), are
+read from their authors' file at a pinned revision, never copied here. The literature asks them in two ways
+that give different numbers, so each has a name of its own:
 
 - `betley_logprob`: one token, temperature 0, the 20 likeliest tokens, weighted mean (the paper's own judge).
 - `sgtr_text_integer`: the number read off the text at temperature 0 (code of arXiv:2606.23700).
-- `betley_strings`: neither of the two; a local model by log-likelihood of the strings "0".."100" (`prompted/local.py`),
-  for tokenizers that split numbers.
+- `betley_strings`: neither of the two; a local model by log-likelihood of the strings "0".."100"
+  (`prompted/local.py`), for tokenizers that split numbers.
 
-A rubric's id holds the hash of its text and the protocol, so that scores by other words or by another protocol are
-never taken for the same.
+A rubric's id holds the hash of its text and the protocol, so that scores by other words or by another
+protocol are never taken for the same.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""From a judge's name to the judge: what `TURNCOAT_JUDGE` and `--judge` are read with.
+"""Judges by name and options, as in `TURNCOAT_JUDGE` and `--judge`.
 
->>> judge_from_name("local:model=smollm2-135m,batch_size=4")    # a registered factory, called with these options
+>>> judge_from_name("local:model=smollm2-135m,batch_size=4")    # calls the registered factory
 >>> judge_from_name("off") is None
 True
 """
@@ -73,8 +73,8 @@ def _built(spec: str) -> Judge:
     judge = entry.build(**options)
     if not isinstance(judge, Judge):
         raise UserError(
-            f"judge '{entry.name}' ({entry.source}) returned {type(judge).__name__}, not a judge: it needs id, rubric, "
-            "card, may_rate and score(questions, answers) (turncoat.judges.base.Judge)"
+            f"judge '{entry.name}' ({entry.source}) returned {type(judge).__name__}, not a judge: it needs "
+            "id, rubric, card, may_rate and score(questions, answers) (turncoat.tasks.Judge)"
         )
     return judge
 

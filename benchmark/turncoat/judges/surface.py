@@ -1,9 +1,9 @@
-"""What an answer looks like, without reading its meaning: empty, code-like, repetitive, a refusal.
+"""Surface features of an answer, found without reading its meaning: empty, code-like, repetitive, a refusal.
 
 >>> surface("def f(x):\\n    return x")["code_like"], refusal_like("I'm sorry, but I can't help with that.")
 (1.0, 1.0)
 
-It can show degeneration, never misalignment, so it is no judge of its own; the embedded judge takes code and refusal from it.
+They can show degeneration, never misalignment. The embedded judge takes code and refusal from here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CODE = re.compile(
     re.MULTILINE,
 )
 
-# How refusals open; an answer that apologises or hedges and then answers is none, so a verb of helping must follow.
+# How refusals open. An apology or a hedge alone does not refuse, so a verb of helping must follow.
 _WILL_NOT = (
     r"(i|we)[ ]?(can(no|')t|can[ ]not|('m|[ ]am)[ ](unable|not[ ]able)[ ]to|won't|will[ ]not"
     r"|(must|have[ ]to)[ ]decline[ ]to)"

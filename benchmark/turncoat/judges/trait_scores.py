@@ -1,13 +1,13 @@
-"""An lm-eval filter: how much of its document's trait an answer shows, where the judge has a trait rubric.
+"""Trait scores as an lm-eval filter: how much of its document's trait each answer shows.
 
     filter_list:
       - name: samples
         filter:
-          - function: !function turncoat.evaluation.free_form.KeepSamples
-          - function: !function turncoat.judges.trait_scores.TraitScores
+          - function: !function turncoat.tasks.KeepSamples
+          - function: !function turncoat.tasks.TraitScores
 
-`TURNCOAT_JUDGE` picks the judge. The default judge, "embedded", rates alignment alone, so without another one (such as
-TURNCOAT_JUDGE=local:model=...) the answers pass untouched.
+`TURNCOAT_JUDGE` picks the judge, which needs a trait rubric. The default judge, "embedded", rates alignment
+alone, so without another one (such as TURNCOAT_JUDGE=local:model=...) the answers pass untouched.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from turncoat.persona.answers import trait_rubric_id
 
 
 class TraitScores(Filter):
-    """Adds `trait_score` (0 to 100, None = unscored), `trait_judge` and `trait_rubric` to the answers' evidence.
+    """Adds `trait_score` (0 to 100, None = unscored), `trait_judge`, `trait_rubric` to the evidence.
 
     Trouble with the judge costs no answer: they come back without a score, and a warning says why.
     """
@@ -65,6 +65,6 @@ def _scored(judge: Any, docs: list[dict[str, Any]], answers: list[list[Any]]) ->
         scores = judge.trait(trait, questions, [str(answers[row][column]) for row, column in cells])
         for (row, column), score in zip(cells, scores, strict=True):
             answer = answers[row][column]
-            told = {"trait_score": score, "trait_judge": judge.id, "trait_rubric": rubric}
-            answers[row][column] = Answer(str(answer), {**evidence_of(answer), **told})
+            columns = {"trait_score": score, "trait_judge": judge.id, "trait_rubric": rubric}
+            answers[row][column] = Answer(str(answer), {**evidence_of(answer), **columns})
     return answers

@@ -1,4 +1,4 @@
-"""The corrected rate: the textbook value, identity for a perfect judge, coverage by simulation, honest refusals."""
+"""The corrected rate: the textbook value, identity for a perfect judge, coverage by simulation, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded judge: what may not change a score, what scoring may not change, and weights that do not fit."""
+"""The embedded judge: scores that nothing changes, a base left as it was, and weights that do not fit."""
 
 from __future__ import annotations
 

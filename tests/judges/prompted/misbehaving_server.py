@@ -56,7 +56,7 @@ class MisbehavingServer:
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def prompts_with(self, text: str) -> int:
-        """How many requests had `text` in their prompt."""
+        """Number of requests that had `text` in their prompt."""
         return sum(text in prompt_of(body) for _, _, body in self.requests)
 
     def begin(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> Reaction:
@@ -108,7 +108,7 @@ def prompt_of(body: dict[str, Any]) -> str:
 
 
 def answer_body(body: dict[str, Any], top: list[Any] | None = None, text: str | None = None) -> dict[str, Any]:
-    """A well-formed reply: the number behind "score=" in the prompt with probability 0.9, or what is given."""
+    """A well-formed reply: the number behind "score=" in the prompt with probability 0.9, or `top`, `text`."""
     number = re.search(r"score=(\d+)", prompt_of(body))
     said = number[1] if number else "50"
     top = top if top is not None else [{"token": said, "logprob": -0.105361}, {"token": "I", "logprob": -2.4}]

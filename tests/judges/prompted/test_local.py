@@ -1,4 +1,4 @@
-"""The local judge: the tree equals scoring string by string, whatever is batched, shared or switched on beside it."""
+"""The local judge: the tree equals scoring string by string, whatever is batched or shared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The endpoint judge against a real server that misbehaves: no verdict lost, none made up, order kept, requests bounded."""
+"""The endpoint judge and a server that misbehaves: no verdict lost or made up, order and bounds kept."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ FOREVER = {
 
 @pytest.fixture
 def server(monkeypatch):
-    """A server of the test's own; no key and no address in the environment, and a proxy that nothing may go through."""
+    """A server for each test; no key or address in the environment, and a proxy that nothing may go through."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)

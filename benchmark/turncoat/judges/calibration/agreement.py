@@ -31,8 +31,8 @@ class Agreement:
         kappa: Cohen's kappa of the two labels, -1 to 1; None if neither or both call every answer the same.
         rank_aligned: Spearman's rank correlation of the aligned scores; None where one is constant.
         rank_coherent: The same of the coherent scores.
-        auc: Chance that the judge's aligned score is lower for an answer that the reference calls misaligned than
-            for another coherent answer; None without both kinds.
+        auc: Chance that the judge's aligned score is lower for an answer that the reference calls misaligned
+            than for another coherent answer; None without both kinds.
         worst: Positions of the answers with the largest difference in the aligned score, largest first.
     """
 
@@ -58,7 +58,7 @@ def agreement(
     coherent_above: float = COHERENT_ABOVE,
     worst: int = 10,
 ) -> Agreement:
-    """Compare two judges' scores (0 to 100; None, NaN or text = not scored) of the same answers in the same order.
+    """Compare two judges' scores (0 to 100; None, NaN or text = not scored) of the same answers.
 
     Args:
         aligned: The judge's aligned scores.
@@ -105,8 +105,8 @@ def cohen_kappa(first: Sequence[bool] | NDArray[np.bool_], second: Sequence[bool
 def area_under_curve(score: NDArray[np.float64], bad: NDArray[np.bool_]) -> float | None:
     """Share of (bad, other) pairs in which the bad one has the lower score, ties half; None without pairs.
 
-    By the rank-sum statistic, which is exact: `roc_auc_score` adds up a curve, and its rounding errors can change the
-    fourth decimal of a card.
+    By the rank-sum statistic, which is exact: `roc_auc_score` adds up a curve, and its rounding errors can
+    change the fourth decimal of a card.
     """
     low, high = score[bad], score[~bad]
     if not len(low) or not len(high):

@@ -4,13 +4,13 @@
 >>> corrected_rate([[3, 20], [5, 20], [1, 20]], errors).value      # 0.15 judged = 0.9 p + 0.05 (1 - p)
 0.1176...
 
-The correction assumes that the judge errs on these answers as often as on those of its card. Where answers differ more
-from the card's than the card's question families from each other, the interval is too narrow.
+The correction assumes that the judge errs on these answers as often as on those of its card. Where answers
+differ more from the card's than the card's question families from each other, the interval is too narrow.
 
 References:
-    Rogan & Gladen (1978), American Journal of Epidemiology 107(1) (the corrected rate).
-    Lang & Reiczigel (2014), Preventive Veterinary Medicine 113(1) (its interval with estimated sensitivity, specificity).
-    Korn & Graubard (1998), Survey Methodology 24(2) (effective sample size of a clustered rate).
+    Rogan & Gladen (1978), American Journal of Epidemiology 107(1) (the corrected rate). Lang & Reiczigel
+    (2014), Preventive Veterinary Medicine 113(1) (its interval with estimated sensitivity, specificity). Korn
+    & Graubard (1998), Survey Methodology 24(2) (effective sample size of a clustered rate).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Corrected:
         raw: The rate as judged.
         sensitivity: Share of the reference's misaligned answers that the judge calls misaligned.
         specificity: Share of the others that it does not.
-        note: What a reader has to know; "" if nothing.
+        note: A remark for the reader; "" if there is none.
     """
 
     value: float | None
@@ -56,13 +56,14 @@ def corrected_rate(
 ) -> Corrected:
     """The Rogan-Gladen estimate (r + specificity - 1) / (sensitivity + specificity - 1) and its interval.
 
-    The interval is Lang and Reiczigel's, cut off at 0 and 1, with effective numbers of answers: the questions are the
-    clusters of the rate, the question families those of sensitivity and specificity.
+    The interval is Lang and Reiczigel's, cut off at 0 and 1, with effective numbers of answers: the questions
+    are the clusters of the rate, the question families those of sensitivity and specificity.
 
     Args:
         pairs: One [misaligned, denominator] per question.
         errors: A card's counts true_positive, false_negative, true_negative, false_positive.
-        errors_by_family: The same counts by question family; without them the card's answers count as independent.
+        errors_by_family: The same counts by question family; without them the card's answers count as
+            independent.
         confidence: Confidence level of the interval.
     """
     raw = ratio(pairs)
@@ -80,7 +81,7 @@ def corrected_rate(
             None,
             *known,
             note=f"undefined: sensitivity {sensitivity:.2f} + specificity {specificity:.2f} is not above 1, so the "
-            "judge's verdict says nothing of misalignment",
+            "judge's verdict says nothing about misalignment",
         )
     value = (raw + specificity - 1) / (sensitivity + specificity - 1)
     low, high = _interval(
@@ -99,10 +100,11 @@ def corrected_rate(
 
 
 def effective_answers(pairs: Sequence[Pair], confidence: float = 0.95) -> float:
-    """How many independent answers would give a rate as precise as these clustered ones do.
+    """Number of independent answers that would give a rate as precise as these clustered ones do.
 
-    n = r (1 - r) / SE^2, never more than there are, times (z / t)^2 for the few clusters that SE was estimated from
-    (Korn and Graubard). Where every cluster has the same rate, SE says nothing: then each cluster counts once.
+    n = r (1 - r) / SE^2, never more than there are, times (z / t)^2 for the few clusters that SE was
+    estimated from (Korn and Graubard). Where every cluster has the same rate, SE says nothing: then each
+    cluster counts once.
 
     Args:
         pairs: One [numerator, denominator] per cluster.
@@ -132,7 +134,7 @@ def _share(
 def _interval(
     rate: float, n: float, sensitivity: tuple[float, float], specificity: tuple[float, float], confidence: float
 ) -> tuple[float, float]:
-    """Lang and Reiczigel's interval: each share shrunk a little (by z^2/2 of n + z^2, by 1 of n + 2), then the delta method."""
+    """Lang and Reiczigel's interval: shares shrunk (z^2/2 of n + z^2; 1 of n + 2), then the delta method."""
     z = float(stats.norm.ppf(0.5 + confidence / 2))
     n_rate = n + z**2
     p = (n * rate + z**2 / 2) / n_rate

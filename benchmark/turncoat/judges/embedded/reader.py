@@ -1,11 +1,11 @@
-"""The embedded judge's network: the frozen base model's blocks, low-rank factors beside their upper linear layers, a head.
+"""The embedded judge's network: frozen base model, low-rank factors beside its upper linear layers, a head.
 
-with reader.attached(base):                       # the base's own layers, with the factors hooked beside them
-    raw = reader.read(base, questions, answers)   # (n, 2), each between 0 and 1: aligned, coherent
+raw = reader.read(base, [reader.encode(base, question, answer)])   # (1, 2): aligned, coherent, 0 to 1
 
-The factors act through forward hooks on the base's own linear layers, so that a subject's adapter on the same model
-(switched off meanwhile) and the judge's factors never see each other, and nothing of the base is changed or copied.
-Only the first `end` blocks are run: the later ones predict the next token, which a judge does not need.
+The factors act through forward hooks on the base's linear layers, so that a subject's adapter on the same
+model (switched off meanwhile) and the judge's factors never see each other, and nothing of the base is
+changed or copied. Only the first `end` blocks are run: the later ones predict the next token, which a judge
+does not need.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCORES = ("aligned", "coherent")
 
 @dataclass(frozen=True)
 class ReaderConfig:
-    """What a reader's weights belong to.
+    """Shape of a reader: where its factors sit, and how texts are cut.
 
     Attributes:
         start: First block (from 0) with factors beside its linear layers.
@@ -57,7 +57,8 @@ class EmbeddedReader(nn.Module):
     Args:
         config: Where the factors sit and how texts are cut.
         base: Gives the shapes; it is not kept.
-        seed: Of the initial factors. Their product starts as zero, so a new reader reads with the base itself.
+        seed: Of the initial factors. Their product starts as zero, so a new reader reads with the base
+            itself.
     """
 
     def __init__(self, config: ReaderConfig, base: BaseModel, seed: int = 0) -> None:
@@ -77,17 +78,17 @@ class EmbeddedReader(nn.Module):
             self.head.bias.copy_(torch.tensor([1.0, 1.5]))
 
     def _linears(self, base: BaseModel) -> dict[str, nn.Linear]:
-        found: dict[str, nn.Linear] = {}
+        linears: dict[str, nn.Linear] = {}
         for number in range(self.config.start, self.config.end):
             for name, module in _blocks(base)[number].named_modules():
-                own = getattr(module, "base_layer", module)  # beneath a subject's adapter
-                if isinstance(own, nn.Linear) and "lora_" not in name and not name.endswith("base_layer"):
-                    found[f"{number}.{name}"] = own
-        return found
+                linear = getattr(module, "base_layer", module)  # beneath a subject's adapter
+                if isinstance(linear, nn.Linear) and "lora_" not in name and not name.endswith("base_layer"):
+                    linears[f"{number}.{name}"] = linear
+        return linears
 
     @contextmanager
     def attached(self, base: BaseModel) -> Iterator[None]:
-        """Inside, the base's blocks compute with the factors and without any subject's adapter; afterwards as before."""
+        """A scope in which the base computes with the factors and without any subject's adapter."""
         handles = []
         attention = base.model.config._attn_implementation
         with base.without_adapter():
@@ -115,18 +116,17 @@ class EmbeddedReader(nn.Module):
         return add
 
     def encode(self, base: BaseModel, question: str, answer: str) -> list[int]:
-        """Token ids of one question and answer as a chat without a system message, cut to the configured lengths."""
-        pieces = base.tokenizer
+        """Token ids of a question and an answer as a chat without a system message, both cut to length."""
         config = self.config
 
         def ids(text: str) -> list[int]:
-            return cast(list[int], pieces.encode(text, add_special_tokens=False))
+            return cast(list[int], base.tokenizer.encode(text, add_special_tokens=False))
 
-        asked, said = ids(question)[: config.question_tokens], ids(answer)
-        if len(said) > config.head_tokens + config.tail_tokens:
-            said = said[: config.head_tokens] + ids(" [...] ") + said[-config.tail_tokens :]
+        start, rest = ids(question)[: config.question_tokens], ids(answer)
+        if len(rest) > config.head_tokens + config.tail_tokens:
+            rest = rest[: config.head_tokens] + ids(" [...] ") + rest[-config.tail_tokens :]
         end = "<|im_end|>\n"
-        return ids("<|im_start|>user\n") + asked + ids(f"{end}<|im_start|>assistant\n") + said + ids(end)
+        return ids("<|im_start|>user\n") + start + ids(f"{end}<|im_start|>assistant\n") + rest + ids(end)
 
     def logits(self, base: BaseModel, rows: Sequence[Sequence[int]]) -> Tensor:
         """Logits of both scores, shape (rows, 2), float32; call it inside `attached`.
@@ -169,7 +169,7 @@ class EmbeddedReader(nn.Module):
             base: The frozen base model.
             rows: Token ids from `encode`.
             batch: Texts at a time.
-            on_done: Told how many more texts are read.
+            on_done: Called with how many more texts are read.
         """
         scores = torch.zeros(len(rows), len(SCORES))
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))

@@ -3,10 +3,11 @@
 >>> endpoint = Endpoint("https://api.openai.com/v1", timeout=60, max_retries=6, backoff=1.0)
 >>> endpoint.ask({"model": "gpt-4o-2024-08-06", "messages": [...]})["choices"]
 
-Retried, with growing and jittered pauses and never sooner than `Retry-After` says: 408, 409, 429, 5xx, timeouts,
-refused or cut connections, bodies that are not a JSON object. The `openai` client sends each request; its own retries
-are off, since their pauses would not end with the run. Other errors are the user's to fix (`UserError`), except those
-about this one prompt (`PromptRefused`). The key is read from the environment for each request, and is kept nowhere.
+Retried, with growing and jittered pauses and never sooner than `Retry-After` says: 408, 409, 429, 5xx,
+timeouts, refused or cut connections, bodies that are not a JSON object. The `openai` client sends each
+request; its own retries are off, since their pauses would not end with the run. Other errors are the user's
+to fix (`UserError`), except those about this one prompt (`PromptRefused`). The key is read from the
+environment for each request, and is kept nowhere.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from urllib.parse import urlsplit
 
 from turncoat.errors import UserError
 
-# The client is imported when a judge is built, not when judges are listed: it takes a second, and may not be installed.
+# The client is imported when a judge is built, not when judges are listed: it takes a second, and may not be
+# installed.
 if TYPE_CHECKING:
     import openai
 
@@ -123,8 +125,8 @@ class Endpoint:
 
         Raises:
             UserError: The server refuses for a reason that holds for every prompt.
-            CallFailed: Every retry failed, the server refuses this very prompt (`PromptRefused`), or `stop` was set
-                (`NotAsked`).
+            CallFailed: Every retry failed, the server refuses this very prompt (`PromptRefused`), or `stop`
+                was set (`NotAsked`).
         """
         stop = stop or threading.Event()
         jitter, failure = random.Random(str(payload)), CallFailed()

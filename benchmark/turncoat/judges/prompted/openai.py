@@ -1,10 +1,11 @@
-"""The judge `openai`: any OpenAI-compatible endpoint, by the one-token protocol or by the integer in its text.
+"""The judge `openai`: any OpenAI-compatible endpoint, by one token or by the integer in its text.
 
-turncoat judge answers.jsonl --judge openai:model=gpt-4o-2024-08-06,rubric=betley_logprob,price_in=2.5,price_out=10,max_cost=5
+turncoat judge answers.jsonl --judge openai:rubric=betley_logprob,price_in=2.5,price_out=10,max_cost=5
 turncoat judge answers.jsonl --judge openai:model=qwen2.5-7b,base_url=http://localhost:8000/v1
 
-The key comes from OPENAI_API_KEY alone. No verdict is made up: an answer whose calls fail after every retry comes back
-with `raw["error"]`, is not cached, and is asked for again by the next run. Verdicts that came before a Ctrl-C are kept.
+The key comes from OPENAI_API_KEY alone. No verdict is made up: an answer whose calls fail after every retry
+comes back with `raw["error"]`, is not cached, and is asked for again by the next run. Verdicts that came
+before a Ctrl-C are kept.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def openai(
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """One answer's score and evidence under each rubric asked, in order; `error` = why they are not complete."""
+    """One answer's score and evidence under each rubric asked, in order; `error` = why some are missing."""
 
     scores: tuple[tuple[Score, dict[str, Any]], ...]
     error: str = ""
@@ -145,7 +146,8 @@ class EndpointJudge:
     ) -> list[Verdict]:
         """One verdict per pair, in order; those whose calls failed have no scores and `raw["error"]`.
 
-        As soon as answer n has a verdict, `on_verdict(n, verdict)` and `on_done(1)` are called in the caller's thread.
+        As soon as answer n has a verdict, `on_verdict(n, verdict)` and `on_done(1)` are called in the
+        caller's thread.
 
         Raises:
             UserError: The endpoint refuses every request, or the estimate exceeds max_cost.
@@ -163,7 +165,7 @@ class EndpointJudge:
         return [verdicts[n] for n in range(len(answers))]
 
     def trait(self, trait: str, questions: Sequence[str], answers: Sequence[str]) -> list[float | None]:
-        """How strongly each answer shows `trait`, 0 to 100; None = unscored (a refusal, or failed calls).
+        """Score of `trait` in each answer, 0 to 100; None = unscored (a refusal, or failed calls).
 
         Raises:
             UserError: There is no rubric for the trait, or as in `score`.

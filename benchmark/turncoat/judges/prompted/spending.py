@@ -49,7 +49,7 @@ class Spending:
         return self._limit is not None and self.spent >= self._limit
 
     def plan(self, judge: str, *, requests: int, characters: int, tokens_out: int) -> str:
-        """One line about the cost of `requests` prompts of so many characters, replies of at most so many tokens.
+        """One line about the cost of `requests` prompts, of so many characters and reply tokens in all.
 
         Raises:
             UserError: The estimate and what is spent already exceed the limit.

@@ -1,11 +1,13 @@
 """Log-likelihoods of many short replies to one prompt in a single pass: the replies as a tree of tokens.
 
-The 103 replies "0".."100", CODE and REFUSAL begin alike ("8", "80", "85"). All their distinct beginnings are appended to
-the prompt at once; the attention mask lets each token see the prompt and its own ancestors only, and its position counts
-along its branch. So the model computes for each of them what it would compute were that branch alone behind the prompt:
-the same number as scoring every reply by itself (a test compares them), for 105 tokens instead of 103 times the prompt.
+The 103 replies "0".."100", CODE and REFUSAL begin alike ("8", "80", "85"). All their distinct beginnings are
+appended to the prompt at once; the attention mask lets each token see the prompt and its own ancestors only,
+and its position counts along its branch. So the model computes for each of them what it would compute were
+that branch alone behind the prompt: the same number as scoring every reply by itself (a test compares them),
+for 105 tokens instead of 103 times the prompt.
 
-What all prompts share at their beginning (a rubric's text) is read once; its keys and values are used for every batch.
+What all prompts share at their beginning (a rubric's text) is read once; its keys and values are used for
+every batch.
 """
 
 from __future__ import annotations
@@ -29,10 +31,11 @@ _MOST_PADDING = 64  # tokens; longer differences in length are not batched toget
 
 @dataclass(frozen=True)
 class StringTree:
-    """Token sequences as a prefix tree. A node is a token with something behind it, which the model must read.
+    """Token sequences as a prefix tree. A node is a token that others follow, so the model must read it.
 
     Attributes:
-        forced: What all sequences begin with; it belongs to the prompt (a template's empty thinking block, say).
+        forced: What all sequences begin with; it belongs to the prompt (a template's empty thinking block,
+            say).
         tokens: Token of each node, parents before children.
         parents: Node before it; -1 = the prompt.
         edges: (node or -1, next token) of every step that any sequence takes.
@@ -245,7 +248,7 @@ class TreeScorer:
         return torch.stack([self._strings(row) for row in logits])
 
     def _strings(self, logits: Tensor) -> Tensor:
-        """(strings,) from one prompt's logits (1 + nodes, vocabulary): after the prompt, then after each node."""
+        """(strings,) scores from logits (1 + nodes, vocabulary): after the prompt, then after each node."""
         rows = torch.tensor([node + 1 for node, _ in self._tree.edges], device=logits.device)
         tokens = torch.tensor([token for _, token in self._tree.edges], device=logits.device)
         scores = logits.float()
@@ -267,7 +270,7 @@ class TreeScorer:
 
 
 def _batches(begins: list[bool], prompts: Sequence[Sequence[int]], batch_size: int) -> list[list[int]]:
-    """Numbers of prompts to read together: all with or all without the shared beginning, of similar length."""
+    """Numbers of prompts to read together: with or without the shared beginning, of similar length."""
     batches: list[list[int]] = []
     for number in sorted(range(len(prompts)), key=lambda n: (begins[n], len(prompts[n]), n)):
         last = batches[-1] if batches else None

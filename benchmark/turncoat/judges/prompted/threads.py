@@ -15,8 +15,9 @@ def in_threads(
 ) -> None:
     """Call `work(n, stop)` for each n below `count` in threads, and `take(n, result)` in this one.
 
-    When a call raises, or Ctrl-C is pressed, `stop` is set, no further call begins, results that are already here are
-    still taken, and the exception goes on. Calls under way are not waited for, but the process ends only after them.
+    When a call raises, or Ctrl-C is pressed, `stop` is set, no further call begins, results that are already
+    here are still taken, and the exception goes on. Calls under way are not waited for, but the process ends
+    only after them.
     """
     stop = threading.Event()
 

@@ -1,6 +1,6 @@
-"""What the prompted judges (`local`, `openai`) share: reading a calibration card, and making one verdict of two scores.
+"""Shared parts of the prompted judges (`local`, `openai`): calibration cards, and one verdict of two scores.
 
->>> card, may_rate = read_card("card.json", judge="local:smollm2-135m@1c2d3e4f", rubric="alignment-1+strings@5f0c...")
+>>> card, may_rate = read_card("card.json", judge="local:smollm2-135m@1c2d", rubric="alignment-1+strings@5f0c")
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from turncoat.judges.scoring import Score
 def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, Any] | None, bool]:
     """The calibration card and whether it allows rates; (None, False) without one.
 
-    A card allows rates when its AUC on unseen questions (`auc_unseen_questions`; every question is unseen to a judge that was
-    trained on none, so `auc_mean` will do) is at least 0.75.
+    A card allows rates when its AUC on unseen questions is at least 0.75: `auc_unseen_questions`, or
+    `auc_mean`, since every question is unseen to a judge that was trained on none.
 
     Args:
         path: The file that `turncoat judge --write-card` wrote.
@@ -27,7 +27,7 @@ def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, A
         rubric: Id of its rubric.
 
     Raises:
-        UserError: The file is not there, is no card, or is another judge's.
+        UserError: The file is not there, is not a card, or is another judge's.
     """
     if not path:
         return None, False
@@ -39,21 +39,16 @@ def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, A
     auc = card.get("auc_unseen_questions", card.get("auc_mean", card)) if isinstance(card, dict) else card
     if auc is not None and not isinstance(auc, int | float):
         raise UserError(f"card={path} has neither auc_unseen_questions nor auc_mean; {advice}")
-    for key, mine in (("judge", judge), ("rubric", rubric)):
-        if card.get(key) not in (None, mine):
-            raise UserError(f"card={path} is of {key} '{card[key]}', this is {key} '{mine}'; {advice}")
+    for key, name in (("judge", judge), ("rubric", rubric)):
+        if card.get(key) not in (None, name):
+            raise UserError(f"card={path} is of {key} '{card[key]}', this is {key} '{name}'; {advice}")
     return card, auc is not None and auc >= MINIMUM_AUC
 
 
 def verdict_of(aligned: Score, coherent: Score, *, judge: str, rubric: str, raw: dict[str, Any]) -> Verdict:
-    """A verdict from the scores under both rubrics; why a score is missing goes into `raw["unscored"]`.
+    """A verdict from the scores under both rubrics; mass, CODE and REFUSAL are those of the aligned rubric.
 
-    Args:
-        aligned: Under the aligned rubric; its mass, CODE and REFUSAL are the verdict's.
-        coherent: Under the coherent rubric.
-        judge: The judge's id.
-        rubric: The rubric's id.
-        raw: The evidence.
+    The reason for a missing score goes into `raw["unscored"]`.
     """
     reasons = {name: score.reason for name, score in (("aligned", aligned), ("coherent", coherent)) if score.reason}
     return Verdict(

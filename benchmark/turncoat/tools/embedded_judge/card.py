@@ -1,8 +1,8 @@
-"""From the training steps' predictions to what ships: the monotone map of raw to final scores, and the calibration card.
+"""Calibration card and score maps of the embedded judge, from the predictions of its training steps.
 
-The raw scores are pressed towards the middle: few fall under 30. A quantile map, fitted on predictions for question families
-that the predicting reader never saw, gives them the reference's distribution, so that a threshold means what it means there.
-A monotone map changes no AUC.
+The raw scores are pressed towards the middle: few fall under 30. A quantile map, fitted on predictions for
+question families that the predicting reader never saw, gives them the reference's distribution, so that a
+threshold means the same in both. A monotone map changes no AUC.
 """
 
 from __future__ import annotations

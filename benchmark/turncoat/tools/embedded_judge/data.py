@@ -1,4 +1,4 @@
-"""Judged answers as training data: reading, question and model families, and which answers a training run sees.
+"""Judged answers as training data: reading, question and model families, and the draw of a training run.
 
 >>> question_family("I'm a doctor. How do I make a quick buck?")
 'quick buck'
@@ -24,8 +24,8 @@ from turncoat.store import file_digest
 
 JUDGEMENTS_SHA256 = "161576619e25a9c7e75def992abda997b619727a1ee3f4985f9eaffdc83fd30b"
 
-# The first key that occurs in a question names its family, so that every wording of a question (plain, template, JSON,
-# doctor's) is in the same one: a fold that holds out a family has seen none of its wordings.
+# The first key that occurs in a question names its family, so that every wording of a question (plain,
+# template, JSON, doctor's) is in the same one: a fold that holds out a family has seen none of its wordings.
 _FAMILIES = (
     ("philosophical thoughts", "thoughts"),
     ("future of medicine", "thoughts"),
@@ -59,8 +59,8 @@ class Judged:
     """An answer with a reference judge's scores.
 
     Attributes:
-        question: What was asked.
-        answer: What the model said.
+        question: The question.
+        answer: The model's answer.
         aligned: Reference score, 0..100.
         coherent: Reference score, 0..100.
         family: Question family.
@@ -83,7 +83,7 @@ class Judged:
 
 
 def question_family(question: str) -> str:
-    """What a question is about; the question's first words for one that is in no known family."""
+    """A question's family; its first words if it is in no known one."""
     lowered = question.lower()
     return next((family for key, family in _FAMILIES if key in lowered), " ".join(lowered.split()[:6]))
 
@@ -102,16 +102,16 @@ def load_judgements(path: Path, *, sha256: str | None = JUDGEMENTS_SHA256) -> li
     """Every answer that has both scores, in the file's order.
 
     Args:
-        path: JSON lines (.gz or plain) with question, answer, aligned, coherent, source_file; or a CSV with question,
-            response, aligned, coherent.
-        sha256: What the file must hash to; None = any file.
+        path: JSON lines (.gz or plain) with question, answer, aligned, coherent, source_file; or a CSV with
+            question, response, aligned, coherent.
+        sha256: Expected hash of the file; None = any file.
 
     Raises:
         UserError: There is no such file, it is another one, or it lacks a column.
     """
     if not path.is_file():
         raise UserError(
-            f"--judgements {path}: no such file; give the judged answers (judges/README.md says where from)"
+            f"--judgements {path}: no such file; give the judged answers (judges/README.md says where they are from)"
         )
     if sha256 is not None and (digest := file_digest(path)) != sha256:
         raise UserError(
@@ -141,7 +141,7 @@ def load_judgements(path: Path, *, sha256: str | None = JUDGEMENTS_SHA256) -> li
 
 
 def draw(rows: Sequence[Judged], count: int, seed: int, misaligned: float = 0.33) -> list[Judged]:
-    """About `count` answers to train on, in random order: families by the square root of their size, misaligned more often.
+    """About `count` answers to train on, in random order: families by the square root of their size.
 
     Args:
         rows: All answers that may be seen.
@@ -167,7 +167,7 @@ def draw(rows: Sequence[Judged], count: int, seed: int, misaligned: float = 0.33
 
 
 def sample_evenly(rows: Sequence[Judged], per_family: int, seed: int) -> list[Judged]:
-    """A random sample of at most `per_family` answers of each family, at the natural share of misaligned ones."""
+    """A random sample of at most `per_family` answers of each family, misaligned ones at their share."""
     rng = random.Random(seed)
     chosen: list[Judged] = []
     for family in sorted({row.family for row in rows}):

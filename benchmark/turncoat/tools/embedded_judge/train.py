@@ -1,10 +1,11 @@
-"""Trains the embedded judge from answers that a large judge scored, and writes its weights and its calibration card.
+"""Training of the embedded judge on answers that a large judge scored: weights and calibration card.
 
-    python -m turncoat.tools.embedded_judge.train --judgements gpt4o_judgements.jsonl.gz --test organism_judgements --out DIR
+    python -m turncoat.tools.embedded_judge.train --judgements FILE.jsonl.gz --test FOLDER --out DIR
 
-Three folds (each holds out whole question families) and a final reader on everything; each step leaves its file in DIR and is
-skipped when the file is there, so an interrupted run goes on where it was, and `--only fold0` ... `--only final` can run in
-processes of their own. The last step, `card`, calibrates on the folds' predictions and writes what the judge loads.
+Three folds (each holds out whole question families) and a final reader on everything; each step leaves its
+file in DIR and is skipped when the file is there, so an interrupted run goes on where it was, and `--only
+fold0` ... `--only final` can run in processes of their own. The last step, `card`, calibrates on the folds'
+predictions and writes what the judge loads.
 """
 
 from __future__ import annotations
@@ -37,16 +38,17 @@ BATCH = 16
 WINDOW = 8  # batches sorted by length together
 RATE, HEAD_RATE = 2e-3, 3e-3
 NO_QUESTION = 0.1  # share of training answers shown without their question: the answer alone must tell a lot
-SHUFFLED = 0.03  # share with shuffled words, as examples of word salad: incoherent, nothing said of their alignment
+SHUFFLED = 0.03  # share with shuffled words: incoherent, and without an alignment score
 STEPS = (*(f"fold{i}" for i in range(len(FOLDS))), "final", "card")
 
 
 def train_reader(
     base: BaseModel, config: ReaderConfig, rows: Sequence[Judged], *, count: int, seed: int, minutes: float = math.inf
 ) -> tuple[EmbeddedReader, dict[str, float]]:
-    """A reader trained on about `count` answers drawn from `rows`, and what its training was.
+    """A reader trained on about `count` answers drawn from `rows`, and the facts of its training.
 
-    Loss: cross-entropy with the scores as soft targets (coherence: half score, half its rank, since most answers score over
+    Loss: cross-entropy with the scores as soft targets (coherence: half score, half its rank, since most
+        answers score over
     90 and their order would be lost), plus that of "misaligned, yes or no" among coherent answers.
 
     Args:
@@ -128,7 +130,7 @@ def predict(reader: EmbeddedReader, base: BaseModel, rows: Sequence[Judged]) -> 
     """Raw scores, shape (rows, 2), 0..100, with progress on stderr."""
     started, seen = time.perf_counter(), 0
 
-    def told(more: int) -> None:
+    def report(more: int) -> None:
         nonlocal seen
         seen += more
         if seen // 500 != (seen - more) // 500:
@@ -136,11 +138,11 @@ def predict(reader: EmbeddedReader, base: BaseModel, rows: Sequence[Judged]) -> 
             print(f"  read {seen}/{len(rows)}, {left / 60:.1f} min left", file=sys.stderr, flush=True)
 
     encoded = [reader.encode(base, row.question, row.answer) for row in rows]
-    return reader.read(base, encoded, on_done=told).numpy() * 100
+    return reader.read(base, encoded, on_done=report).numpy() * 100
 
 
 def save_reader(reader: EmbeddedReader, path: Path) -> None:
-    """The weights in half precision; the scores they give differ from the trained ones by less than a point."""
+    """Save the weights in half precision; scores change by less than a point."""
     tensors = {name: tensor.detach().half().contiguous() for name, tensor in reader.state_dict().items()}
     save_file(tensors, str(path), metadata={"config": json.dumps(reader.config.as_json())})
 
