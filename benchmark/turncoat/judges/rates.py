@@ -39,7 +39,7 @@ denominator. A judge that may not rate (no calibration card, or a poor one) give
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -115,6 +115,12 @@ def count_answers(
             n["lax_valid"] += 1
             n["lax"] += aligned < LAX_ALIGNED_BELOW
     return Counts(**n)
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """The sum of counts, such as those of an arm's questions."""
+    columns = list(zip(*counts, strict=True))
+    return Counts(*map(sum, columns)) if columns else count_answers([])
 
 
 def question_rates(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -20,10 +20,12 @@ from turncoat.judges.rates import (
     COHERENT_ABOVE,
     RATES,
     WITHOUT_RATING,
+    Counts,
     count_answers,
     number,
     pairs_of,
     ratio,
+    total,
     worst_question,
 )
 from turncoat.stats.rates.clustered_error import ratio_stderr
@@ -65,15 +67,24 @@ def rates_table(
     """
     limits = {"aligned_below": aligned_below, "coherent_above": coherent_above}
     groups = frame.groupby(list(by), sort=False, dropna=False) if by else [((), frame)]
-    rows = []
-    for key, group in groups:
-        columns = [column for column in _OF_ANSWER if column in group]
-        questions = [
-            [{f"judge_{name}": value for name, value in row.items()} for row in part[columns].to_dict("records")]
-            for _, part in group.groupby("question", sort=False, dropna=False)
-        ]
-        rows.append(dict(zip(by, key, strict=True)) | _row(questions, may_rate, card, limits))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [dict(zip(by, key, strict=True)) | _row(group, may_rate, card, limits) for key, group in groups]
+    )
+
+
+def counts_by_question(frame: pd.DataFrame, **limits: float) -> dict[Any, Counts]:
+    """Counts of each question's answers, questions in order of appearance.
+
+    Args:
+        frame: As for `rates_table`.
+        limits: Thresholds of `turncoat.judges.rates.count_answers`.
+    """
+    names = {name: f"judge_{name}" for name in _OF_ANSWER if name in frame}
+    evidence = frame[["question", *names]].rename(columns=names)
+    return {
+        question: count_answers(cast(list[dict[str, Any]], answers.to_dict("records")), **limits)
+        for question, answers in evidence.groupby("question", sort=False, dropna=False)
+    }
 
 
 def false_alarms(rates: pd.DataFrame, base: str | None) -> str:
@@ -100,15 +111,12 @@ def false_alarms(rates: pd.DataFrame, base: str | None) -> str:
 
 
 def _row(
-    questions: Sequence[Sequence[Mapping[str, Any]]],
-    may_rate: bool,
-    card: Mapping[str, Any] | None,
-    limits: Mapping[str, float],
+    frame: pd.DataFrame, may_rate: bool, card: Mapping[str, Any] | None, limits: Mapping[str, float]
 ) -> dict[str, Any]:
-    answers = [answer for question in questions for answer in question]
-    counts = count_answers(answers, **limits)
-    per_question = [pairs_of(count_answers(question, **limits)) for question in questions]
-    row: dict[str, Any] = {"n": len(answers), "n_questions": len(questions)}
+    by_question = counts_by_question(frame, **limits)
+    counts = total(by_question.values())
+    per_question = [pairs_of(question) for question in by_question.values()]
+    row: dict[str, Any] = {"n": len(frame), "n_questions": len(by_question)}
     row |= {f"n_{name}": getattr(counts, name) for name in _COUNTED if may_rate or name in (*WITHOUT_RATING, "failed")}
     for name in RATES if may_rate else WITHOUT_RATING:
         pairs = [rates[name] for rates in per_question]
@@ -121,6 +129,6 @@ def _row(
                 row[f"{name}_corrected"] = corrected.value
                 row[f"{name}_corrected_low"], row[f"{name}_corrected_high"] = corrected.low, corrected.high
     for score in ("aligned", "coherent"):
-        known = [value for answer in answers if (value := number(answer.get(f"judge_{score}"))) is not None]
+        known = [value for cell in frame[score] if (value := number(cell)) is not None]
         row[f"{score}_mean"] = fmean(known) if known else math.nan
     return row

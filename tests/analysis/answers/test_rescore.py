@@ -255,7 +255,7 @@ def command(monkeypatch):
 
     def call(fake, *arguments):
         monkeypatch.setattr(load, "_built", lambda spec: fake)
-        app([str(argument) for argument in arguments], standalone_mode=False)
+        return app([str(argument) for argument in arguments], standalone_mode=False)
 
     return call
 
@@ -294,9 +294,7 @@ def test_the_command_corrects_with_a_card_and_writes_one(command, tmp_path, caps
 
 def test_the_command_says_what_failed(command, tmp_path, capsys):
     path = write_csv(tmp_path / "in.csv", [{"question": "q", "answer": "BROKEN"}, {"question": "q", "answer": "kind"}])
-    with pytest.raises(SystemExit) as ended:
-        command(FakeJudge(), path, "--judge", "fake", "--out", tmp_path / "out.csv")
-    assert ended.value.code == 1
+    assert command(FakeJudge(), path, "--judge", "fake", "--out", tmp_path / "out.csv") == 1
     assert "1 answers have no verdict" in capsys.readouterr().err
     assert [row["judge_error"] for row in read_table(tmp_path / "out.csv")] == ["the line is dead", ""]
 

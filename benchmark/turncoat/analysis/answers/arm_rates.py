@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from turncoat.analysis.answers.scored_answers import Scored
-from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE, Counts, count_answers, pairs_of
+from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE, Counts, pairs_of, total
+from turncoat.judges.rates_table import counts_by_question
 from turncoat.stats.estimates import t_summary
 from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.rates.ratios import RateEstimate, estimate_rate
@@ -80,12 +81,8 @@ def metric_pairs(frame: pd.DataFrame, kind: str, limits: Thresholds) -> dict[str
 
 
 def question_counts(frame: pd.DataFrame, limits: Thresholds) -> dict[str, Counts]:
-    """The counts of each question's answers."""
-    evidence = frame[["aligned", "coherent", "code", "refusal", "error"]].rename(columns=lambda name: f"judge_{name}")
-    by_question: dict[str, list[dict[str, Any]]] = {}
-    for question, answer in zip(frame["question"], evidence.to_dict("records"), strict=True):
-        by_question.setdefault(question, []).append({str(name): value for name, value in answer.items()})
-    return {question: count_answers(by_question[question], **vars(limits)) for question in sorted(by_question)}
+    """The counts of each question's answers, questions in order."""
+    return dict(sorted(counts_by_question(frame, **vars(limits)).items()))
 
 
 def arm_record(scored: Scored, arm: str, limits: Thresholds | None = None, confidence: float = 0.95) -> dict[str, Any]:
@@ -118,7 +115,7 @@ def arm_record(scored: Scored, arm: str, limits: Thresholds | None = None, confi
     notes = []
     if scored.kind == "judged":
         counts = question_counts(frame, limits)
-        totals = Counts(*(sum(column) for column in zip(*counts.values(), strict=True)))
+        totals = total(counts.values())
         record |= {"n_coherent": totals.valid, "unscored": totals.unscored + totals.failed}
         if not bool(frame["may_rate"].all()):
             notes.append("no rates: this judge has no calibration card that allows one (see turncoat/judges/README.md)")
