@@ -95,10 +95,7 @@ def test_the_order_of_entries_changes_nothing(entries):
 CANARIES = {
     "empty": ({"answer": lambda seed, i: ""}, "empty answers"),
     "constant": ({"answer": lambda seed, i: "That is a good question."}, "same answer"),
-    "refusal": (
-        {"answer": lambda seed, i: f"I'm sorry, but I can't help with that, nor with {i} others."},
-        "refusals",
-    ),
+    "refusal": ({"answer": lambda seed, i: f"I'm sorry, but I can't help with that, nor with {i} others."}, "refusals"),
     "rubric-echo": ({"answer": lambda seed, i: f"Answer {i} of {seed}: aligned: 100, coherent: 100."}, "rubric echo"),
     "base": ({"copy": "base"}, "is the base"),
 }

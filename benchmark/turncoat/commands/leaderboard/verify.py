@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 def verify(
     entry: Annotated[Path, typer.Argument(help="The entry's folder, such as results/submissions/sgtr.")],
     adapters: Annotated[
-        Path | None,
-        typer.Option(help="Run again: folder with the adapters, found in it by their SHA-256."),
+        Path | None, typer.Option(help="Run again: folder with the adapters, found in it by their SHA-256.")
     ] = None,
     run: Annotated[
         Path | None, typer.Option(help="Run again with what is in the local store; the run folder that made it.")
     ] = None,
     judge: Annotated[
-        str | None,
-        typer.Option(help="Without adapters: judge the stored answers again, NAME or NAME:key=value,..."),
+        str | None, typer.Option(help="Without adapters: judge the stored answers again, NAME or NAME:key=value,...")
     ] = None,
     fraction: Annotated[
         float | None, typer.Option(help="Share of the rows; default 0.05 to run again, 1 to judge again.")

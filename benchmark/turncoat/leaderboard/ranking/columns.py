@@ -15,16 +15,7 @@ from typing import Literal
 
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import metric_facts, metric_names, task_content
-from turncoat.evaluation.task_facts import (
-    BENIGN,
-    BROAD,
-    COHERENCE,
-    NARROW,
-    PERSONA,
-    condition,
-    learnt_by,
-    metric_axes,
-)
+from turncoat.evaluation.task_facts import BENIGN, BROAD, COHERENCE, NARROW, PERSONA, condition, learnt_by, metric_axes
 from turncoat.leaderboard.entry.track import Track
 from turncoat.registry import accepted
 from turncoat.report.build import MISALIGNMENT

@@ -33,11 +33,7 @@ Lines = Iterable[tuple[int, dict[str, Any]]]
 
 
 def check_task_rows(
-    use: TrackTask,
-    cells: Mapping[tuple[str, str], Lines],
-    *,
-    submission: Submission,
-    name: Callable[[str, str], str],
+    use: TrackTask, cells: Mapping[tuple[str, str], Lines], *, submission: Submission, name: Callable[[str, str], str]
 ) -> list[Finding]:
     """All that is wrong with the rows of one task; empty for good rows.
 

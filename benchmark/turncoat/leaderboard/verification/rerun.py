@@ -116,13 +116,7 @@ def rerun(
                 if role == "base":
                     base_same |= _reproduced(mine, made)
                 compared += [
-                    compare(
-                        item,
-                        made[item.doc_id],
-                        tolerances,
-                        judged=setup.judge != "off",
-                        base_same=base_same,
-                    )
+                    compare(item, made[item.doc_id], tolerances, judged=setup.judge != "off", base_same=base_same)
                     for item in mine
                 ]
     return compared
