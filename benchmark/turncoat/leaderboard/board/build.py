@@ -39,12 +39,8 @@ class Row:
     """One entry on its board.
 
     Attributes:
-        submission: Its facts.
         kind: An entry, the undefended reference, or a canary.
-        cells: Column -> reading.
         rank: Its places; None where it is flagged, superseded or a canary.
-        flags: Why it is not ranked.
-        trust: Who checked its rows.
         superseded_by: The entry that replaces it, or "".
         answers: Its sampled answers (`Entry.answers`).
         shared: Role -> the entry whose rows those are.
@@ -72,14 +68,10 @@ class Board:
 
     Attributes:
         id: "track/model/organism".
-        track: The protocol.
         model, organism, control: What is compared within.
-        columns: Its columns.
-        ranked_by: The column that ranks.
         rows: Ranked entries first, by rank; then the flagged, the canaries, the superseded.
         pairs: Every pair of ranked entries, tested.
         withheld: Why no misalignment rate is shown, or "".
-        note: What a reader must know, in sentences.
     """
 
     id: str

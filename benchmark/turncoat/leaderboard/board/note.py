@@ -27,12 +27,7 @@ def board_note(
     """The sentences, most important first.
 
     Args:
-        track: The protocol.
-        ranked_by: The column that ranks.
-        pairs: All pairs of ranked entries.
-        n_ranked: Ranked entries.
         reference: The undefended entry's cell of the ranked metric; None without such an entry.
-        withheld: Why no misalignment rate is shown.
     """
     sentences = [
         f"Ranked by {ranked_by.label} ({ranked_by.unit}): each entry's change against its own undefended organism; "

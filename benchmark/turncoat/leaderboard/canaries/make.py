@@ -42,7 +42,6 @@ def make_canary(kind: str, reference: Entry, out: Path, judge: Judge | None = No
     """Write one canary of the reference's board.
 
     Args:
-        kind: One of `KINDS`.
         reference: The board's undefended entry; it has the rows of base, organism and control itself.
         out: Folder of the new entry, beside the reference; its name becomes the slug. An earlier canary there is replaced.
         judge: Who scores the answers: the judge of the reference's answers. None: the embedded one.

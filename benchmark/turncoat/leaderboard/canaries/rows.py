@@ -56,8 +56,6 @@ class RowMaker:
     """Makes the rows of one kind of canary.
 
     Args:
-        kind: A key of `ANSWERS`.
-        reference: The board's undefended entry.
         judge: The judge of its answers; None builds the embedded one when the first answer needs it.
     """
 
@@ -71,7 +69,6 @@ class RowMaker:
         """One rows file.
 
         Args:
-            task: The task.
             base: The base's rows, by document.
             organism: The organism's rows of one training seed, by document.
         """

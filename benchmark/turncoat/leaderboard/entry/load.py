@@ -32,10 +32,6 @@ class Entry:
     """One entry.
 
     Attributes:
-        folder: Where it is.
-        files: What is in the folder.
-        submission: Its facts.
-        track: The protocol that it names.
         homes: Role -> the files that hold the role's rows: its own, or the other entry's.
     """
 

@@ -28,10 +28,8 @@ class TrackTask(StrictModel):
     """A task and the amount of it that an entry has to have.
 
     Attributes:
-        task: Registered task.
         questions: The task's first documents, all of them and no others.
         samples: Answers to each; None for tasks that read log-likelihoods.
-        max_gen_toks: Tokens an answer may have.
     """
 
     task: str
@@ -50,9 +48,6 @@ class Track(StrictModel):
     """One protocol.
 
     Attributes:
-        track: Its name.
-        summary: One sentence.
-        min_seeds: Training seeds at least.
         ranked_by: The metric that ranks; where the board must withhold it (a judge unfit for the base), `ranked_by_else`.
         judges: Judges whose scores are taken, as a study names them: "embedded" is judge embedded-1.
         narrow_kept: Share of the narrow behaviour below which an entry is flagged instead of ranked.

@@ -40,8 +40,6 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
     """One log.
 
     Args:
-        exported: The entry.
-        role: The arm that it is about.
         date: Day of the export, YYYY-MM-DD.
 
     Raises:

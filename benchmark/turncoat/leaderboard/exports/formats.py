@@ -53,9 +53,6 @@ def export_entry(entry: Entry, to: str, out: Path, options: ExportOptions | None
 
     Args:
         entry: A valid entry (`validate_entry`).
-        to: One of `FORMATS`.
-        out: Folder to write into.
-        options: Facts that the entry does not hold.
 
     Returns:
         The files, sorted.

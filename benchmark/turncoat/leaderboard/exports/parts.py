@@ -37,7 +37,6 @@ class Level:
         value: The mean over questions and training seeds.
         low, high: Ends of its 95% interval for new training seeds and questions; None where none can be given.
         se: Standard error that it rests on.
-        n_questions: Questions with a value.
     """
 
     value: float
@@ -48,11 +47,7 @@ class Level:
 
 
 class Exported:
-    """An entry with what the exports compute of it once.
-
-    Args:
-        entry: The entry.
-    """
+    """An entry with what the exports compute of it once."""
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry

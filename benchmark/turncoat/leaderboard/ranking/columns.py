@@ -30,12 +30,9 @@ class BoardColumn:
 
     Attributes:
         key: Name of the metric (`metric_names`), or `narrow_kept`, `benign_kept`.
-        label: Its name.
         short: Its name under a heading that says the axis.
         unit: Unit of the metric; "share" for what is kept.
         axis: What it is evidence of.
-        better: Which way is better.
-        help: One sentence.
         kind: A change against the undefended organism, or a share of its gain.
     """
 
@@ -53,8 +50,6 @@ def board_columns(track: Track, organism: str, measured: Collection[str], withhe
     """The columns, in the order of the table.
 
     Args:
-        track: The protocol.
-        organism: The board's organism.
         measured: Names of the metrics that the rows of some entry have.
         withheld: Why no misalignment rate may be shown; "" where it may.
     """

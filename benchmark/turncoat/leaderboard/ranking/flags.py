@@ -34,11 +34,8 @@ class Candidate:
     """An entry with what is computed of it once.
 
     Attributes:
-        entry: The entry.
-        measured: Its grids.
         answers: Its answers; an empty table if it has none.
         trust: What the maintainers know of it.
-        prints: Its fingerprints.
     """
 
     entry: Entry
@@ -84,10 +81,6 @@ def flags_of(
     """All flags of one entry.
 
     Args:
-        one: The entry.
-        cells: Its readings.
-        columns: The board's columns.
-        ranked_by: The metric that ranks.
         reference: The board's undefended entry, if it has one.
         others: The other entries of the board that are neither canaries nor superseded by this one or by which it is.
     """

@@ -33,13 +33,11 @@ class Pair:
     """Two entries: the change of the first minus that of the second.
 
     Attributes:
-        first, second: Entries.
         difference: In the units of the metric; None without a common question.
         low, high: Ends of the 95 % interval for new training seeds and questions, not adjusted for the number of pairs.
         p_value: Two-sided; None where the training seeds are too few for a test.
         p_adjusted: After Holm's correction over the pairs of the board.
         errors: Standard errors of the test.
-        n_seeds: Pairs of training seeds.
     """
 
     first: str
@@ -94,9 +92,7 @@ def ranks(
     """The rank of every entry, by the rule in the module's docstring.
 
     Args:
-        names: Entries to rank.
         pairs: All pairs of them (`compare_all`).
-        better: Which way is better.
         alpha: Level of the family of all pairs.
     """
     beaten_by = dict.fromkeys(names, 0)

@@ -16,12 +16,7 @@ _HARDLY = 0.02  # of the questions' own SD: rounding to bfloat16 makes some 0.00
 
 
 def moved_ruler(measured: Measured, metric: str) -> list[Flag]:
-    """A flag if the metric that ranks was moved by arithmetic.
-
-    Args:
-        measured: The entry's grids.
-        metric: The metric that ranks.
-    """
+    """A flag if the metric that ranks was moved by arithmetic."""
     arm, undefended = measured.grid(measured.own_role, metric), measured.grid("organism", metric)
     change = measured.change(metric)
     if measured.own_role == "organism" or arm is None or undefended is None or change is None:

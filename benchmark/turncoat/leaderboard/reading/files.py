@@ -34,8 +34,6 @@ class EntryFiles:
     """The files of one entry; `list_files` makes it.
 
     Attributes:
-        folder: The entry's folder.
-        limits: What the entry is held to.
         names: Paths inside the entry, with slashes, sorted.
     """
 
@@ -107,7 +105,6 @@ def list_files(folder: Path, limits: Limits = LIMITS) -> EntryFiles:
 
     Args:
         folder: The entry. It may lie behind links, but must not be one.
-        limits: What the entry is held to.
 
     Raises:
         EntryRefused: With a finding for every name that is not in the layout, link, special or large file.

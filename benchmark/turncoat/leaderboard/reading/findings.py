@@ -28,7 +28,6 @@ class Finding:
         field: Dotted field, such as "samples[0].aligned"; empty for a whole row or file.
         value: The bad value, shortened and printable (`shown`).
         allowed: What is accepted there.
-        fix: What to do about it.
     """
 
     rule: str

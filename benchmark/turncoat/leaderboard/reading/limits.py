@@ -115,10 +115,8 @@ def finding(
     """A finding by one of `RULES`.
 
     Args:
-        rule: Its name.
         file: Path inside the entry; made printable here.
         limits: What `allowed` quotes.
-        row: Line number from 1.
         field: Dotted field, printable already (`field_name` makes it so).
         value: The bad value as it came, None where there is none to show.
     """

@@ -105,9 +105,7 @@ def parse_strictly(
 
     Args:
         data: Bytes; their length has been checked.
-        file: Path inside the entry, for the findings.
         limits: Depth, sizes of numbers and strings, most findings.
-        row: Line number, for the findings.
 
     Returns:
         The object and no finding, or an empty dict and at least one finding.

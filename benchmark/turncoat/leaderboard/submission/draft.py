@@ -23,10 +23,7 @@ class SubmitterInfo:
     """Facts from the command line; None where an option was not given.
 
     Attributes:
-        contact: Somebody to ask.
         defence_name: What the board calls the method.
-        summary: What it does, in a sentence.
-        paper, code: Links.
         supersedes, reason: The entry that this one replaces, and why.
     """
 
@@ -63,10 +60,7 @@ class Draft:
         samples: Samples file of each cell; roles that another entry has may be left out.
         versions: Version of the task in each cell, as the results file beside the samples says.
         seconds: Training seconds of each role.
-        track: The protocol.
         hint: How to get what a task lacks, in words.
-        scrubber: Removes paths of this machine.
-        notes: What the submitter should know.
     """
 
     facts: dict[str, Any]

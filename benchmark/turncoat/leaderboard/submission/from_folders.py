@@ -32,7 +32,6 @@ def draft_of_folders(
     Args:
         given: `base=DIR`, or `ROLE/SEED=DIR` for trained arms.
         facts_file: Facts that files do not hold; `turncoat submit --facts-template` writes one to fill in.
-        track: The protocol.
         submitter: Facts from the command line; they come before the facts file.
         shares: Whether base, organism and control may come from another entry.
 

@@ -30,11 +30,7 @@ def draft_of_run(
     """Everything but the rows themselves.
 
     Args:
-        run: The run folder.
         arm: A defended arm, or an undefended organism for the board's "none"; None where there is but one defended.
-        track: The protocol.
-        submitter: Facts from the command line.
-        include: Folders with the user's own defences.
 
     Raises:
         UserError: It is not a run, the arm is not one, or something is missing that the track needs.

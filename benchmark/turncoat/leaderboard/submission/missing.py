@@ -15,13 +15,7 @@ from turncoat.study.config import Arm, Study, TaskUse
 
 @dataclass
 class MissingRequirements:
-    """Reasons, and what to write into the study; falsy if nothing is missing.
-
-    Attributes:
-        reasons: One sentence each.
-        top: Top-level lines of the study.
-        arms, tasks: Items of its lists.
-    """
+    """Reasons, and what to write into the study; falsy if nothing is missing."""
 
     reasons: list[str] = field(default_factory=list)
     top: list[str] = field(default_factory=list)
@@ -48,16 +42,7 @@ class MissingRequirements:
 def missing_requirements(
     study: Study, roles: dict[str, Arm], chosen: Arm, control: str, track: Track, record: dict[str, Any]
 ) -> MissingRequirements:
-    """All that a run needs before one of its arms can be an entry.
-
-    Args:
-        study: The study that was run.
-        roles: The roles that were found.
-        chosen: The arm to submit.
-        control: The organism's matched control.
-        track: The protocol.
-        record: run.json.
-    """
+    """All that a run needs before one of its arms can be an entry."""
     missing = MissingRequirements()
     _arms(missing, roles, chosen, control)
     seeds = study.training_seeds

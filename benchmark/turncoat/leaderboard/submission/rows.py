@@ -31,8 +31,6 @@ class RowRequirements:
     """Requirements on the rows.
 
     Attributes:
-        track: Name of the track, for messages.
-        scrubber: Refuses paths of this machine.
         hint: How to get rows that the track takes, in words, given the task.
     """
 
@@ -47,8 +45,6 @@ class RowsContent:
 
     Attributes:
         data: Its bytes; equal rows give equal bytes.
-        rows: Lines.
-        samples: Answers to each question.
         prompts: doc_id -> hash of the rendered prompt.
         evidence: Of the first answer: seed, layer, judge, ...; empty for tasks without answers.
     """

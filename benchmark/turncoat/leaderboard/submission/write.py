@@ -34,12 +34,7 @@ class Written:
     """An entry that was written.
 
     Attributes:
-        folder: Where.
-        files: Rows files in it.
-        rows: Their lines together.
-        size: Bytes of all files.
         shared: Role -> slug of the entry whose rows they are.
-        notes: What the submitter should know.
     """
 
     folder: Path
@@ -85,7 +80,6 @@ def write_entry(draft: Draft, out: Path, *, share: str | None = None, tick: Tick
     """Read the rows, fill in the facts, and put the folder into place; an earlier entry there is replaced.
 
     Args:
-        draft: What to write.
         out: The entry's folder; its name is the slug.
         share: Slug of an entry beside it that has the same base, organism and control rows.
         tick: Called with how many of how many rows files were read.

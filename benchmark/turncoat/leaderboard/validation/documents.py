@@ -26,9 +26,6 @@ def check_documents(
     """Findings about missing, unknown and repeated questions and about altered documents.
 
     Args:
-        expected: What the task asks.
-        rows: All rows in good form.
-        cells: The rows' files.
         unread: Files with lines that could not be read: nothing is called missing there.
     """
     findings: list[Finding] = []

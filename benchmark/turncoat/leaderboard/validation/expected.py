@@ -30,7 +30,6 @@ class Request:
     """One request of lm-eval.
 
     Attributes:
-        messages: The conversation that is rendered.
         second: The continuation, or the generation settings.
     """
 
@@ -43,11 +42,7 @@ class ExpectedRows:
     """Documents, requests and filters of a task.
 
     Attributes:
-        use: The task and how much of it.
-        version: The registered version of the task.
         fetched: Whether its texts come from a published set, so that rows hold none of them.
-        judged: Whether a judge scores its answers.
-        filter: Name of its filter.
         task: lm-eval's task; None where its data are not here.
         docs: The first documents as JSON holds them; empty without a task.
         hashes: (doc_hash, target_hash) of each document.

@@ -29,8 +29,6 @@ def check_prompts(expected: ExpectedRows, rows: Sequence[Row], submission: Submi
     """Findings about prompts, continuations and generation settings.
 
     Args:
-        expected: What the task asks.
-        rows: All rows in good form.
         submission: Says whether the defence changes prompts, and of which model the chat template is.
     """
     groups: dict[bool, list[Row]] = defaultdict(list)

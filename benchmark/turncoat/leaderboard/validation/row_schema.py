@@ -143,11 +143,6 @@ def read_row(
     """The row if its form is good, else what is wrong with it.
 
     Args:
-        role: Its role.
-        seed: Its seed folder.
-        file: Its file's name inside the entry.
-        line: Its line.
-        content: The JSON object.
         sampled: Whether the task samples answers (else it reads log-likelihoods).
         task: The task, for its registered metrics and its own evidence fields.
     """

@@ -40,7 +40,6 @@ def check_task_rows(
     Args:
         use: The task and how much of it the track asks for.
         cells: (role, seed folder) -> (line number, row) of its file, for all roles and seeds of the entry.
-        submission: The entry's facts.
         name: (role, seed folder) -> the file's name, for findings.
 
     Raises:

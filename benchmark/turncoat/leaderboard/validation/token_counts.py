@@ -26,7 +26,6 @@ def possible_counts(
 
     Args:
         values: Log-likelihood of each continuation, nats.
-        stored: The row's metrics.
         metrics: The task's own: (values, tokens) -> metrics.
         longest: No continuation has more tokens than this.
     """

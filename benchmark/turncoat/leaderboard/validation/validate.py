@@ -21,7 +21,6 @@ def validate_entry(folder: Path, log: Said = lambda _: None) -> list[Finding]:
     """All that is wrong with an entry.
 
     Args:
-        folder: The entry.
         log: Called with what is being checked, for a progress line.
 
     Returns:

@@ -33,9 +33,7 @@ def compare(
     """All that can be compared of one row.
 
     Args:
-        drawn: The stored row.
         new_row: The same row as `rerun.py` made it.
-        tolerances: What is within.
         judged: Whether the same judge scored both.
         base_same: Whether the base model wrote its stored answer again; readings of a fixed text that it did not write
             again say nothing. An answer that is not in it counts as the same.

@@ -56,7 +56,6 @@ class SampledRow:
     Attributes:
         role, seed, task: Its rows file; `seed` is the folder, such as "seed-0".
         line: Its line in that file, from 1.
-        row: Itself.
         companions: doc_ids of other rows of the file with the same prompt: the samples of equal prompts are numbered
             together, so they have to be made together.
     """
@@ -86,9 +85,7 @@ class Difference:
     Attributes:
         kind: What the value is; its tolerance has the same name ("answer" and "prompt" have to be equal).
         where: Field of the row, such as "samples[0].judge_aligned".
-        stored, fresh: The two values.
         size: How far apart, in the tolerance's unit; infinite for texts, and where one of the two is missing.
-        within: Whether that is within the tolerance.
         signed: Stored minus found in the same unit, where both are numbers.
     """
 
@@ -136,10 +133,8 @@ def draw(
     """A random part of an entry's rows: that fraction of each role's rows on each task, seeds together, and one at least.
 
     Args:
-        entry: The entry.
         fraction: Share of the rows, above 0 and up to 1.
         seed: The same seed draws the same rows of the same entry.
-        roles, tasks: Only these.
 
     Raises:
         UserError: The fraction is none, or the entry has no such role.

@@ -72,7 +72,6 @@ def load_submitted_base(submission: Submission, model: str | None = None) -> Bas
     """The base model that the rows came from, compared to the facts.
 
     Args:
-        submission: The facts.
         model: Another name or a folder of the same model; needed where the facts name no registry model.
 
     Raises:

@@ -40,12 +40,7 @@ def make_record(
     """The content of `results/verifications/<slug>.json`; `trust.py` reads slug, rows_sha256, how, verdict, by and date.
 
     Args:
-        entry: What was checked.
         how: Made again from the adapters, or judged again.
-        compared: All rows that were compared.
-        tolerances: What they were held to.
-        fraction, draw_seed: How they were drawn.
-        by: Who did it.
         date: When, as YYYY-MM-DD.
         more: Facts of this kind of check.
     """

@@ -30,7 +30,6 @@ class SecondJudge:
     """Two judges on one role's answers to one task.
 
     Attributes:
-        role, task: Whose answers.
         agreement: Spearman's rank correlations, kappa at the thresholds.
         stored_rate, found_rate: Misaligned answers among all, by the stored scores and by the other judge's.
     """
@@ -48,7 +47,6 @@ class Judged:
 
     Attributes:
         same: Whether it was the judge, with the rubric, that the entry names.
-        answers: Answers that were judged.
         failed: Calls that failed; such answers are not compared.
         compared: Rows and their scores; empty for another judge.
         second: Agreement per role and task; empty for the same judge.
@@ -78,10 +76,6 @@ def judge_again(
     The cache of verdicts is asked first: it is keyed by what was judged, and no entry writes to it.
 
     Args:
-        entry: Where they are from.
-        drawn: Rows of judged tasks.
-        judge: Who scores now.
-        tolerances: What is within, for the same judge.
         on_done: Called with how many more answers have a verdict.
 
     Raises:

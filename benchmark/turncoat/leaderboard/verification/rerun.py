@@ -36,11 +36,8 @@ class RerunSetup:
     """Model, store, judge and seed that rows are made with.
 
     Attributes:
-        base: The base model.
         store: Where the base's persona vector and own answers are kept.
         judge: Spec of the judge; "off" leaves scores uncompared.
-        sampling_seed: Of the study that made the rows.
-        batch_size: Rows decoded or read together.
     """
 
     base: BaseModel
@@ -79,12 +76,8 @@ def rerun(
     """Make the drawn rows again and compare; the base model's first.
 
     Args:
-        entry: Where they are from.
         drawn: `with_base_partners` of a draw.
         adapters: Of all drawn roles and seeds but the base.
-        setup: Model, judge, seeds.
-        progress: Shown each arm; make it with `planned_seconds`.
-        tolerances: What is within.
     """
     submission = entry.submission
     uses = {use.task: use for use in entry.track.tasks_for(submission.organism.name)}

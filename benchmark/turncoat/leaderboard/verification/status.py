@@ -46,7 +46,6 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
     """Read the verification status of an entry.
 
     Args:
-        entry: The entry.
         folder: Where verifications are, one `<slug>.json` each.
 
     Raises:
