@@ -80,49 +80,25 @@ def put(**facts: Any) -> Callable[[dict[str, Any]], None]:
 # ------------------------------------------------------------------------------------------------ submission.json
 
 
-@case("totals")
-def _(home: Path) -> None:
-    edit(home, put(em_rate=0.01))
-
-
-@case("unknown-field")
-def _(home: Path) -> None:
-    edit(home, put(defence__motto="never loses"))
-
-
-@case("submission")
-def _(home: Path) -> None:
-    edit(home, put(defence__setting="afterwards"))
-
-
-@case("slug")
-def _(home: Path) -> None:
-    edit(home, put(slug="another-name"))
-
-
-@case("unknown-track")
-def _(home: Path) -> None:
-    edit(home, put(track="easy"))
-
-
-@case("organism")
-def _(home: Path) -> None:
-    edit(home, put(organism__name="my_own_bad_code"))
-
-
-@case("control")
-def _(home: Path) -> None:
-    edit(home, put(control__name="insecure_code"))
-
-
-@case("benign")
-def _(home: Path) -> None:
-    edit(home, put(benign__name="insecure_code"))
-
-
-@case("defence")
-def _(home: Path) -> None:
-    edit(home, put(defence__options={"strength": 11}))
+# Rule -> the fields of submission.json that break it.
+FACTS: dict[str, dict[str, Any]] = {
+    "totals": {"em_rate": 0.01},
+    "unknown-field": {"defence__motto": "never loses"},
+    "submission": {"defence__setting": "afterwards"},
+    "slug": {"slug": "another-name"},
+    "unknown-track": {"track": "easy"},
+    "organism": {"organism__name": "my_own_bad_code"},
+    "control": {"control__name": "insecure_code"},
+    "benign": {"benign__name": "insecure_code"},
+    "defence": {"defence__options": {"strength": 11}},
+    "data": {"organism__sha256": None},
+    "judge": {"judge__id": "my-own-judge"},
+    "supersedes": {"supersedes": {"entry": "nobody", "reason": "better"}},
+    "unknown-task-version": {"tasks__turncoat_em": 1.0},
+    "unknown-rubric": {"judge__rubric": "distilled@000000000000"},
+}
+for _rule, _facts in FACTS.items():
+    case(_rule)(lambda home, facts=_facts: edit(home, put(**facts)))  # type: ignore[misc]
 
 
 @case("too-few-seeds")
@@ -140,81 +116,35 @@ def _(home: Path) -> None:
             shutil.rmtree(folder)
 
 
-@case("missing-control")
-def _(home: Path) -> None:
-    shutil.rmtree(home / "rows" / "control")
-    edit(home, lambda told: told.update(rows={k: v for k, v in told["rows"].items() if not k.startswith("control/")}))
+def _drop(home: Path, role: str) -> None:
+    """Remove a role's rows and their hashes."""
+    shutil.rmtree(home / "rows" / role)
+    edit(home, lambda told: told.update(rows={k: v for k, v in told["rows"].items() if not k.startswith(f"{role}/")}))
 
 
-@case("missing-arm")
-def _(home: Path) -> None:
-    shutil.rmtree(home / "rows" / "organism")
-    edit(home, lambda told: told.update(rows={k: v for k, v in told["rows"].items() if not k.startswith("organism/")}))
-
-
-@case("missing-rows")
-def _(home: Path) -> None:
-    (home / ROWS_FILE).unlink()
-
-
-@case("unexpected-file")
-def _(home: Path) -> None:
-    shutil.copyfile(home / ROWS_FILE, home / "rows/defended/seed-1/turncoat_summary.jsonl.gz")
-
-
-@case("hash-mismatch")
-def _(home: Path) -> None:
-    shutil.copyfile(home / ROWS_FILE.replace("seed-1", "seed-2"), home / ROWS_FILE)
+def _defended_adapters(change: Callable[[dict[str, str], dict[str, str]], Any]) -> Callable[[Path], None]:
+    """A case that changes the defended arm's hashes, given the organism's."""
+    return lambda home: edit(home, lambda told: change(told["adapters"]["defended"], told["adapters"]["organism"]))
 
 
 @case("shared-rows")
 def _(home: Path) -> None:
-    shutil.rmtree(home / "rows" / "base")
-    edit(home, lambda told: told.update(rows={k: v for k, v in told["rows"].items() if not k.startswith("base/")}))
+    _drop(home, "base")
     edit(home, put(shared={"base": {"entry": "nobody", "rows_sha256": "0" * 64}}))
 
 
-@case("missing-adapter")
-def _(home: Path) -> None:
-    edit(home, lambda told: told["adapters"]["defended"].pop("1"))
+case("missing-control")(lambda home: _drop(home, "control"))
+case("missing-arm")(lambda home: _drop(home, "organism"))
+case("missing-rows")(lambda home: (home / ROWS_FILE).unlink())
+case("unexpected-file")(lambda home: _copy(home, ROWS_FILE, "rows/defended/seed-1/turncoat_summary.jsonl.gz"))
+case("hash-mismatch")(lambda home: _copy(home, ROWS_FILE.replace("seed-1", "seed-2"), ROWS_FILE))
+case("missing-adapter")(_defended_adapters(lambda own, organism: own.pop("1")))
+case("repeated-adapter")(_defended_adapters(lambda own, organism: own.update({"1": organism["1"]})))
+case("adapter-of-nothing")(_defended_adapters(lambda own, organism: own.update({"9": "9" * 64})))
 
 
-@case("repeated-adapter")
-def _(home: Path) -> None:
-    edit(home, lambda told: told["adapters"]["defended"].update({"1": told["adapters"]["organism"]["1"]}))
-
-
-@case("adapter-of-nothing")
-def _(home: Path) -> None:
-    edit(home, lambda told: told["adapters"]["defended"].update({"9": "9" * 64}))
-
-
-@case("data")
-def _(home: Path) -> None:
-    edit(home, put(organism__sha256=None))
-
-
-@case("judge")
-def _(home: Path) -> None:
-    edit(home, put(judge__id="my-own-judge"))
-
-
-@case("supersedes")
-def _(home: Path) -> None:
-    edit(home, put(supersedes={"entry": "nobody", "reason": "better"}))
-
-
-# --------------------------------------------------------------------------------------------- facts about the tasks
-
-
-@case("unknown-task-version")
-def _(home: Path) -> None:
-    edit(home, put(tasks__turncoat_em=1.0))
-
-
-@case("unknown-rubric")
-def _(home: Path) -> None:
-    edit(home, put(judge__rubric="distilled@000000000000"))
+def _copy(home: Path, name: str, to: str) -> None:
+    shutil.copyfile(home / name, home / to)
 
 
 # ------------------------------------------------------------------------------------------------------------ rows

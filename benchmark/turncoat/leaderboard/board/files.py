@@ -17,25 +17,15 @@ from turncoat.leaderboard.reading.findings import Finding
 from turncoat.leaderboard.reading.reader import for_markdown, for_spreadsheet
 
 NAMES = ("leaderboard.md", "leaderboard.csv", "leaderboard.html")
+_NUMBERS = {
+    **{name: name for name in ("value", "low", "high", "p_value", "level", "level_low", "level_high")},
+    **{f"organism_minus_base{end}": f"shift{end}" for end in ("", "_low", "_high")},
+    **{f"organism_minus_control{end}": f"over_control{end}" for end in ("", "_low", "_high")},
+    **{name: name for name in ("n_questions", "n_seeds", "note")},
+}  # column of the CSV -> field of a cell
 CSV_COLUMNS = (
-    *(
-        "track",
-        "model",
-        "organism",
-        "slug",
-        "defence",
-        "setting",
-        "kind",
-        "rank",
-        "rank_from",
-        "rank_to",
-        "flags",
-        "trust",
-    ),
-    *("superseded_by", "axis", "column", "label", "unit", "better", "is", "value", "low", "high", "p_value"),
-    *("level", "level_low", "level_high", "organism_minus_base", "organism_minus_base_low", "organism_minus_base_high"),
-    *("organism_minus_control", "organism_minus_control_low", "organism_minus_control_high"),
-    *("n_questions", "n_seeds", "note"),
+    *("track", "model", "organism", "slug", "defence", "setting", "kind", "rank", "rank_from", "rank_to", "flags"),
+    *("trust", "superseded_by", "axis", "column", "label", "unit", "better", "is", *_NUMBERS),
 )
 _INTRO = (
     "Every number here is recomputed from the answers and log-likelihoods in `submissions/`; nothing that an entry says "
@@ -72,32 +62,19 @@ def table_csv(boards: Sequence[Board]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
+    kinds = {"share": "share of the undefended gain", "change": "change against the undefended organism"}
     for board in boards:
         for row in board.rows:
+            defence = row.submission.defence
+            rank = (row.rank.text, row.rank.first, row.rank.last) if row.rank else ("", "", "")
+            of_row = (
+                *(board.track.track, board.model, board.organism, row.slug, defence.name, defence.setting),
+                *(row.kind, *rank, "; ".join(flag.name for flag in row.flags), row.trust.level, row.superseded_by),
+            )
             for column in board.columns:
-                cell = row.cells[column.key]
-                facts = row.submission
-                rank = (row.rank.text, row.rank.first, row.rank.last) if row.rank else ("", "", "")
-                values = (
-                    *(
-                        board.track.track,
-                        board.model,
-                        board.organism,
-                        row.slug,
-                        facts.defence.name,
-                        facts.defence.setting,
-                    ),
-                    *(row.kind, *rank, "; ".join(flag.name for flag in row.flags), row.trust.level, row.superseded_by),
-                    *(column.axis, column.key, column.label, column.unit, column.better),
-                    "share of the undefended gain"
-                    if column.kind == "share"
-                    else "change against the undefended organism",
-                    *(cell.value, cell.low, cell.high, cell.p_value, cell.level, cell.level_low, cell.level_high),
-                    *(cell.shift, cell.shift_low, cell.shift_high),
-                    *(cell.over_control, cell.over_control_low, cell.over_control_high),
-                    *(cell.n_questions, cell.n_seeds, cell.note),
-                )
-                writer.writerow([_csv_value(value) for value in values])
+                of_column = (column.axis, column.key, column.label, column.unit, column.better, kinds[column.kind])
+                numbers = (getattr(row.cells[column.key], name) for name in _NUMBERS.values())
+                writer.writerow([_csv_value(value) for value in (*of_row, *of_column, *numbers)])
     return out.getvalue()
 
 

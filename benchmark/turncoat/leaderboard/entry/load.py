@@ -10,7 +10,7 @@ Nothing is checked here beyond what reading safely needs (`untrusted.py`); `vali
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import BASE_SEED, answers_in, scores_in
 from turncoat.leaderboard.entry.submission import ROLES, Submission, seed_folders
 from turncoat.leaderboard.entry.track import Track, find_track, track_files
-from turncoat.leaderboard.reading.findings import EntryRefused, Finding, shown
+from turncoat.leaderboard.reading.findings import EntryRefused, Finding, fact_finding, shown
 from turncoat.leaderboard.reading.reader import EntryFiles, list_files, read_json, read_rows, rows_sha256
 
 SUBMISSION = "submission.json"
@@ -100,50 +100,26 @@ def load_entry(folder: Path) -> Entry:
     """
     files = list_files(folder)
     submission = parse_submission(read_json(files, SUBMISSION))
-    if submission.slug != folder.resolve().name:
-        raise EntryRefused(
-            [
-                Finding(
-                    "slug",
-                    SUBMISSION,
-                    field="slug",
-                    value=shown(submission.slug),
-                    allowed=f"the folder's name, {shown(folder.resolve().name)}",
-                    fix="rename the folder or the slug",
-                )
-            ]
-        )
+    name = folder.resolve().name
+    if submission.slug != name:
+        fix = "rename the folder or the slug"
+        raise EntryRefused([fact_finding("slug", "slug", submission.slug, f"the folder's name, {shown(name)}", fix)])
     entry = Entry(folder, files, submission, _track(submission.track))
     problems = []
     for role, shared in submission.shared.items():
-        there = folder.absolute().parent / shared.entry  # a slug: `entry.py` lets no path through
+        there = folder.absolute().parent / shared.entry  # a slug: `submission.py` lets no path through
         if not there.is_dir():
-            problems.append(
-                Finding(
-                    "shared-rows",
-                    SUBMISSION,
-                    field=f"shared.{role}.entry",
-                    value=shown(shared.entry),
-                    allowed="an entry in the folder beside this one",
-                    fix="give the rows in this entry, or put the other entry beside it",
-                )
-            )
+            allowed = "an entry in the folder beside this one"
+            fix = "give the rows in this entry, or put the other entry beside it"
+            problems.append(fact_finding("shared-rows", f"shared.{role}.entry", shared.entry, allowed, fix))
             continue
         other = list_files(there)
         sha256 = rows_sha256(other, f"rows/{role}/")
-        if sha256 != shared.rows_sha256:
-            problems.append(
-                Finding(
-                    "shared-rows",
-                    SUBMISSION,
-                    field=f"shared.{role}.rows_sha256",
-                    value=shown(shared.rows_sha256),
-                    allowed=sha256,
-                    fix=f"the {role} rows of {shared.entry} are not those that were meant: look at them, then submit again",
-                )
-            )
+        if sha256 == shared.rows_sha256:
+            entry.homes[role] = other
             continue
-        entry.homes[role] = other
+        fix = f"the {role} rows of {shared.entry} are not those that were meant: look at them, then submit again"
+        problems.append(fact_finding("shared-rows", f"shared.{role}.rows_sha256", shared.rows_sha256, sha256, fix))
     if problems:
         raise EntryRefused(problems)
     return entry
@@ -155,8 +131,7 @@ def _track(name: str) -> Track:
     except UserError as error:
         allowed = ", ".join(sorted(track_files()))
         fix = "name a track that ships; one of your own is only known where TURNCOAT_TRACKS names its folder"
-        finding = Finding("unknown-track", SUBMISSION, field="track", value=shown(name), allowed=allowed, fix=fix)
-        raise EntryRefused([finding]) from error
+        raise EntryRefused([fact_finding("unknown-track", "track", name, allowed, fix)]) from error
 
 
 def parse_submission(content: dict[str, Any]) -> Submission:
@@ -172,18 +147,11 @@ def parse_submission(content: dict[str, Any]) -> Submission:
 
 
 def _finding(problem: Any) -> Finding:
-    where = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
+    where, value = ".".join(str(part) for part in problem["loc"]), problem["input"]
     if problem["type"] == "extra_forbidden":
-        return Finding(
-            "totals" if isinstance(problem["input"], int | float | list | dict) else "unknown-field",
-            SUBMISSION,
-            field=where,
-            value=shown(problem["input"]),
-            allowed="only the fields of results/submission.schema.json; numbers are recomputed from rows",
-            fix="remove it",
-        )
-    value = "" if problem["type"] == "missing" else shown(problem["input"])
-    return Finding(
-        "submission", SUBMISSION, field=where, value=value, allowed=message, fix="see results/submission.schema.json"
-    )
+        rule = "totals" if isinstance(value, int | float | list | dict) else "unknown-field"
+        allowed = "only the fields of results/submission.schema.json; numbers are recomputed from rows"
+        return fact_finding(rule, where, value, allowed, "remove it")
+    message = problem["msg"].removeprefix("Value error, ")
+    finding = fact_finding("submission", where, value, message, "see results/submission.schema.json")
+    return replace(finding, value="") if problem["type"] == "missing" else finding

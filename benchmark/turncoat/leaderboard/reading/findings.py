@@ -56,6 +56,11 @@ class EntryRefused(UserError):
         super().__init__(summary(self.findings))
 
 
+def fact_finding(rule: str, field: str, value: Any, allowed: str, fix: str) -> Finding:
+    """A finding about a field of submission.json."""
+    return Finding(rule, "submission.json", field=field, value=shown(value), allowed=allowed, fix=fix)
+
+
 def shown(value: Any) -> str:
     """A value on one line, in ASCII, cut to what helps: an entry's text must not write to the terminal as it likes."""
     if isinstance(value, str):

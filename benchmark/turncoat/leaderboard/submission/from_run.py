@@ -61,14 +61,10 @@ def draft_of_run(
     samples, versions = _files(run, roles, study, track, again)
     facts = _facts(study, record, roles, chosen, str(matched), track, submitter, scrubber)
     facts["adapters"] = _adapters(run, record, roles, study, again)
-    trained = {
-        role: [f"{arm_of_role.name}, seed {seed}" for seed in study.training_seeds]
-        for role, arm_of_role in roles.items()
-    }
-    seconds = {
-        role: sum(float(step["seconds"]) for step in record["training"] if step["arm"] in labels)
-        for role, labels in trained.items()
-    }
+    seconds = {}
+    for role, played_by in roles.items():
+        labels = [f"{played_by.name}, seed {seed}" for seed in study.training_seeds]
+        seconds[role] = sum(float(step["seconds"]) for step in record["training"] if step["arm"] in labels)
 
     def hint(use: TrackTask) -> str:
         return f"put {settings(use)} into the tasks of {run}/study.yaml, run `{again}` and submit {to}"
@@ -180,11 +176,8 @@ def _facts(
         "defence": submitter.fill_in(_defence(chosen)),
         "contact": submitter.contact,
         "model": {
-            "name": model["name"],
             "revision": model["weights"],
-            "dtype": model["dtype"],
-            "parameters": model["parameters"],
-            "chat_template": model["chat_template"],
+            **{name: model[name] for name in ("name", "dtype", "parameters", "chat_template")},
         },
         "organism": {"name": chosen.organism, **record["data"].get(chosen.organism, {})},
         "control": {"name": control, **record["data"].get(control, {})},

@@ -15,10 +15,8 @@ from turncoat.judges.prompted.local import PROTOCOL
 from turncoat.judges.prompted.openai import PROTOCOLS
 from turncoat.judges.rubrics import PUBLISHED_PAIRS, rubric_pair
 from turncoat.leaderboard.entry.submission import Submission
-from turncoat.leaderboard.reading.findings import Finding, shown
+from turncoat.leaderboard.reading.findings import Finding, fact_finding
 from turncoat.leaderboard.validation.expected import ExpectedRows
-
-_FILE = "submission.json"
 
 
 def check_versions(submission: Submission, expected: ExpectedRows) -> list[Finding]:
@@ -28,20 +26,12 @@ def check_versions(submission: Submission, expected: ExpectedRows) -> list[Findi
     if version != expected.version:
         fix = "measure with the task of this release; another version asks or counts something else"
         allowed = f"{expected.version:g}, the registered version"
-        findings.append(
-            Finding(
-                "unknown-task-version", _FILE, field=f"tasks.{task}", value=shown(version), allowed=allowed, fix=fix
-            )
-        )
-    rubric = submission.judge.rubric
-    if expected.judged and not any(re.fullmatch(known, rubric) for known in known_rubrics(submission.judge.id)):
-        allowed = (
-            ", ".join(known.replace("\\", "") for known in known_rubrics(submission.judge.id)) or "none: no such judge"
-        )
+        findings.append(fact_finding("unknown-task-version", f"tasks.{task}", version, allowed, fix))
+    rubric, rubrics = submission.judge.rubric, known_rubrics(submission.judge.id)
+    if expected.judged and not any(re.fullmatch(known, rubric) for known in rubrics):
+        allowed = ", ".join(known.replace("\\", "") for known in rubrics) or "none: no such judge"
         fix = "score the answers with a judge that ships: turncoat judge RUN"
-        findings.append(
-            Finding("unknown-rubric", _FILE, field="judge.rubric", value=shown(rubric), allowed=allowed, fix=fix)
-        )
+        findings.append(fact_finding("unknown-rubric", "judge.rubric", rubric, allowed, fix))
     return findings
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from turncoat.errors import UserError
@@ -166,14 +166,9 @@ def _of_stratum(entry: Entry, role: str, task: str, fraction: float, seed: int) 
         alike.setdefault((item.seed, item.row.get("prompt_hash")), []).append(item.doc_id)
     # A stratum's own generator: leaving out a role or a task changes no other's draw.
     picked = random.Random(f"{seed} {role} {task}").sample(range(len(pool)), math.ceil(fraction * len(pool)))
-    return [
-        SampledRow(
-            item.role,
-            item.seed,
-            item.task,
-            item.line,
-            item.row,
-            tuple(other for other in alike[item.seed, item.row.get("prompt_hash")] if other != item.doc_id),
-        )
-        for item in (pool[index] for index in sorted(picked))
-    ]
+    drawn = []
+    for index in sorted(picked):
+        same_prompt = alike[pool[index].seed, pool[index].row.get("prompt_hash")]
+        companions = tuple(doc_id for doc_id in same_prompt if doc_id != pool[index].doc_id)
+        drawn.append(replace(pool[index], companions=companions))
+    return drawn
