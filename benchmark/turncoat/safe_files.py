@@ -103,8 +103,8 @@ def numbered_lines(
         all_bytes: Most bytes of all lines, unpacked.
 
     Raises:
-        UnsafeFile: "not-gzip", "gzip-header", "gzip-broken", "line-too-long" or "expands-too-far"; the lines before
-            the place have been yielded by then.
+        UnsafeFile: "not-gzip", "gzip-header", "gzip-broken", "line-too-long" or "expands-too-far"; the lines
+            before the place have been yielded by then.
     """
     if packed:
         header = stream.read(4)
@@ -141,8 +141,8 @@ def parse_object(data: bytes, place: object, row: int | None = None, *, finite: 
         finite: Whether NaN and Infinity, which Python and lm-eval write, are refused.
 
     Raises:
-        UnsafeFile: "not-json", "not-an-object", "byte-order-mark", "not-utf8", "duplicate-key", "nested-too-deep" (more
-            than 200 levels), "lone-surrogate", "number-too-large" or "not-finite".
+        UnsafeFile: "not-json", "not-an-object", "byte-order-mark", "not-utf8", "duplicate-key",
+            "nested-too-deep" (more than 200 levels), "lone-surrogate", "number-too-large" or "not-finite".
     """
     try:
         tree = jiter.from_json(data, catch_duplicate_keys=True, allow_inf_nan=not finite)

@@ -4,7 +4,8 @@ write(folder, "none")                                          # the undefended 
 write(folder, "good", effect=0.1, shared="none")               # a defence that undoes 90% of the shift
 write(folder, "canary-empty", answer=lambda seed, i: "", shared="none")
 
-`made_entry.py` makes entries that also pass `validate`; these do not, as nothing of lm-eval is loaded for them.
+`made_entry.py` makes entries that also pass `validate`; these do not, as nothing of lm-eval is loaded for
+them.
 """
 
 from __future__ import annotations

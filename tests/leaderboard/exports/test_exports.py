@@ -23,7 +23,8 @@ from turncoat.leaderboard.exports.parts import Exported, strict_json
 RESULTS = Path(__file__).parents[3] / "results"
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 NUMBER_OR_INFINITY = {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity"]}]}
-# What every-eval-ever 0.3.0 asks of a log, as far as ours goes; the package itself is used where it is installed.
+# What every-eval-ever 0.3.0 asks of a log, as far as ours goes; the package itself is used where it is
+# installed.
 LOG: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,

@@ -177,7 +177,8 @@ def test_the_sampling_seed_is_found_from_the_rows(home):
 
 
 def test_answers_to_equal_prompts_are_made_together(home, tiny_base, quick_store):
-    # Two documents with one prompt share the numbering of samples: the second's seeds begin where the first's end.
+    # Two documents with one prompt share the numbering of samples: the second's seeds begin where the first's
+    # end.
     entry = load_entry(home)
     drawn = draw(entry, 1.0, 0, roles=["base"], tasks=["turncoat_persona"])
     for item in drawn:

@@ -3,7 +3,8 @@
 built = build_boards(Path("results/submissions"))
 built.boards[0].rows[0].rank.text       # "1-3"
 
-A board is one track, base model and organism. Ranked are entries without a flag that nobody superseded; canaries never are.
+A board is one track, base model and organism. Ranked are entries without a flag that nobody superseded;
+canaries never are.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
     """Check and measure every entry of a folder, and rank them.
 
     Args:
-        submissions: A folder with one folder per entry; verifications are looked for in the folder `verifications` beside it.
+        submissions: A folder with one folder per entry; verifications are looked for in the folder
+            `verifications` beside it.
         skip_invalid: Leave an invalid entry out instead of stopping.
 
     Raises:

@@ -23,7 +23,8 @@ def column_decimals(column: BoardColumn, rows: Sequence[Row]) -> int:
 def cell_text(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
     """One cell.
 
-    The undefended organism's own change is 0 by definition; it reads "reference", with its shift from the untrained base.
+    The undefended organism's own change is 0 by definition; it reads "reference", with its shift from the
+    untrained base.
     """
     if cell.value is None:
         return NA

@@ -2,9 +2,10 @@
 
 Path("results/leaderboard.html").write_text(render_page(payload), encoding="utf-8")
 
-The tables and each entry's details are written here, so they are readable without a script; board.js sorts, filters and
-opens what is there, and makes only the answers itself. Strings may be hostile: jinja escapes those in the HTML, the
-answers travel as JSON that cannot close its element, and the page's policy runs nothing but the page's own script.
+The tables and each entry's details are written here, so they are readable without a script; board.js sorts,
+filters and opens what is there, and makes only the answers itself. Strings may be hostile: jinja escapes
+those in the HTML, the answers travel as JSON that cannot close its element, and the page's policy runs
+nothing but the page's own script.
 """
 
 from __future__ import annotations
@@ -206,7 +207,8 @@ class _Scale:
             "unit": column["unit"],
             "shown": value or "n/a",
             "interval": interval,
-            # Figure spaces, as wide as a digit: digits stand below digits where some numbers are longer than others.
+            # Figure spaces, as wide as a digit: digits stand below digits where some numbers are longer than
+            # others.
             "value_pad": "\N{FIGURE SPACE}" * (self.value_length - len(value)),
             "interval_pad": "\N{FIGURE SPACE}" * (self.interval_length - len(interval)),
             "bar": bar,
@@ -250,8 +252,8 @@ def _is_web_link(text: str) -> bool:
 def _interned(answers: list[Json]) -> dict[str, Any]:
     """The answers by board and slug; strings that come again and again are stored once and referred to by position.
 
-    A row is [id, role, seed, task, prompt, question, finish, answer, aligned, coherent, persona]. The id is made from
-    what the row says, so that a link to an answer survives a rebuild with other answers around it.
+    A row is [id, role, seed, task, prompt, question, finish, answer, aligned, coherent, persona]. The id is
+    made from what the row says, so that a link to an answer survives a rebuild with other answers around it.
     """
     strings: dict[str, int] = {}
     boards: dict[str, dict[str, list[list[Any]]]] = {}

@@ -2,9 +2,10 @@
 
 python -m turncoat.leaderboard.canaries.make results/submissions/none-insecure     # writes five canary-<kind>-insecure beside it
 
-They are kept among the submissions, and the board refuses to be built if one of them is ranked among the entries. A canary
-passes `turncoat validate`: its rows are well-formed and its numbers follow from them. It is made from the rows of the
-board's undefended entry, so that nothing but its own sign can give it away (`canary_rows.py` says how).
+They are kept among the submissions, and the board refuses to be built if one of them is ranked among the
+entries. A canary passes `turncoat validate`: its rows are well-formed and its numbers follow from them. It is
+made from the rows of the board's undefended entry, so that nothing but its own sign can give it away
+(`canary_rows.py` says how).
 """
 
 from __future__ import annotations
@@ -43,14 +44,16 @@ def make_canary(kind: str, reference: Entry, out: Path, judge: Judge | None = No
 
     Args:
         reference: The board's undefended entry; it has the rows of base, organism and control itself.
-        out: Folder of the new entry, beside the reference; its name becomes the slug. An earlier canary there is replaced.
+        out: Folder of the new entry, beside the reference; its name becomes the slug. An earlier canary there
+            is replaced.
         judge: Who scores the answers: the judge of the reference's answers. None: the embedded one.
 
     Returns:
         `out`.
 
     Raises:
-        UserError: No such kind, `out` is not beside the reference, it is a defended entry, or the judge is another.
+        UserError: No such kind, `out` is not beside the reference, it is a defended entry, or the judge is
+            another.
         EntryRefused: The reference's rows may not be read.
     """
     facts = reference.submission

@@ -10,8 +10,8 @@ A canary ought to be caught by its answers, so all else speaks for it:
   no degenerate answer can be known to do;
 - answers: the canary's own, judged anew by the reference's judge; refusals and echoes differ from question to question.
 
-Mixtures, not copies: a copied row would be recognised by its bytes and prove nothing about the signs. They are exact: what a task
-says per byte and per token is linear in log-likelihoods.
+Mixtures, not copies: a copied row would be recognised by its bytes and prove nothing about the signs. They
+are exact: what a task says per byte and per token is linear in log-likelihoods.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class RowMaker:
         linear = {
             name: _mixed(base[name], organism[name], share) for name in base["metrics"] if _is_number(base.get(name))
         }
-        # What is not linear, such as an accuracy, the task computes; a fetched set's documents are not in the rows.
+        # What is not linear, such as an accuracy, the task computes; a fetched set's documents are not in the
+        # rows.
         recomputed = (
             {} if is_fetched(task) else self._task(task).process_results(base["doc"], [(v, False) for v in values])
         )

@@ -4,7 +4,8 @@ entry = load_entry(Path("results/submissions/sgtr"))
 entry.scores()      # one row per role, seed, task, metric and question
 entry.answers()     # one row per sampled answer
 
-Nothing is checked here beyond what reading safely needs (`untrusted.py`); `validate.py` says whether the rows are good.
+Nothing is checked here beyond what reading safely needs (`untrusted.py`); `validate.py` says whether the rows
+are good.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def load_entry(folder: Path) -> Entry:
     """Read an entry's facts and find its rows; shared rows are looked for in the folders beside it.
 
     Raises:
-        EntryRefused: The folder may not be read, the facts are wrong, or shared rows are not those that were meant.
+        EntryRefused: The folder may not be read, the facts are wrong, or shared rows are not those that were
+            meant.
     """
     files = list_files(folder)
     submission = parse_submission(read_json(files, SUBMISSION))

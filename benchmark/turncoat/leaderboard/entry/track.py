@@ -48,10 +48,12 @@ class Track(StrictModel):
     """One protocol.
 
     Attributes:
-        ranked_by: The metric that ranks; where the board must withhold it (a judge unfit for the base), `ranked_by_else`.
+        ranked_by: The metric that ranks; where the board must withhold it (a judge unfit for the base),
+            `ranked_by_else`.
         judges: Judges whose scores are taken, as a study names them: "embedded" is judge embedded-1.
         narrow_kept: Share of the narrow behaviour below which an entry is flagged instead of ranked.
-        coherence_lost: Points of the judge's mean coherence, against the undefended organism, above which it is flagged.
+        coherence_lost: Points of the judge's mean coherence, against the undefended organism, above which it
+            is flagged.
         tasks: What is measured, whatever the organism.
         held_out_loss: How much of the organism's own held-out loss.
     """

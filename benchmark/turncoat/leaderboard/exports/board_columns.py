@@ -3,13 +3,14 @@
 flat_files(exported)                        # {"sgtr.json": '{"entry": "sgtr", "persona_fixed": -0.41, ...}'}
 hub_files(exported, "OWNER/turncoat")       # {".eval_results/turncoat_em.yaml": "- dataset: ...", ...}
 
-Flat: per column of the board `<name>`, the change against the undefended organism (or the share of learning that is
-kept), `_low` and `_high`, its 95% interval for new training seeds and questions, and `_level`, the arm's own mean. In
-names "@" reads "_of_".
+Flat: per column of the board `<name>`, the change against the undefended organism (or the share of learning
+that is kept), `_low` and `_high`, its 95% interval for new training seeds and questions, and `_level`, the
+arm's own mean. In names "@" reads "_of_".
 
-Hub: put the folder into the repository of the arm's adapters, not into the base model's. `dataset_id` is the benchmark's
-data set on the Hub, whose own `eval.yaml` has to list the task ids ("turncoat_em.em_rate_itt"). Values are means over
-training seeds. The Hub dates them by the commit: an entry does not say when it was measured.
+Hub: put the folder into the repository of the arm's adapters, not into the base model's. `dataset_id` is the
+benchmark's data set on the Hub, whose own `eval.yaml` has to list the task ids ("turncoat_em.em_rate_itt").
+Values are means over training seeds. The Hub dates them by the commit: an entry does not say when it was
+measured.
 """
 
 from __future__ import annotations

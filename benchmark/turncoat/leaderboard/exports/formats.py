@@ -1,6 +1,7 @@
 """Export formats of an entry, every number recomputed from its rows.
 
-export_entry(load_entry(Path("results/submissions/sgtr")), "flat", Path("exports"))     # [Path("exports/sgtr.json")]
+export_entry(load_entry(Path("results/submissions/sgtr")), "flat", Path("exports"))     #
+[Path("exports/sgtr.json")]
 
 | format | files | for |
 |---|---|---|
@@ -9,7 +10,8 @@ export_entry(load_entry(Path("results/submissions/sgtr")), "flat", Path("exports
 | every-eval-ever | `data/turncoat/turncoat/<arm>/<uuid>.json` | the Every Eval Ever datastore |
 | flat | `<slug>.json` | leaderboard templates: one level of keys |
 
-Each names the arm, never the base model alone: a number of a finetune filed under its base would be a false one.
+Each names the arm, never the base model alone: a number of a finetune filed under its base would be a false
+one.
 """
 
 from __future__ import annotations

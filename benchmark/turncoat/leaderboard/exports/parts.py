@@ -35,7 +35,8 @@ class Level:
 
     Attributes:
         value: The mean over questions and training seeds.
-        low, high: Ends of its 95% interval for new training seeds and questions; None where none can be given.
+        low, high: Ends of its 95% interval for new training seeds and questions; None where none can be
+            given.
         se: Standard error that it rests on.
     """
 

@@ -24,7 +24,8 @@ class BoardCell:
     """One cell; all intervals are for new training seeds and new questions.
 
     Attributes:
-        value: The change against the undefended organism, or the share that is kept; None where there is nothing.
+        value: The change against the undefended organism, or the share that is kept; None where there is
+            nothing.
         low, high: Ends of its 95 % interval.
         p_value: Two-sided, of "no change"; not corrected for anything.
         level, level_low, level_high: The own arm's mean itself.

@@ -3,8 +3,9 @@
 columns = board_columns(track, "insecure_code", measured_metrics, withheld="")
 columns[0].key, columns[0].axis        # ("persona_fixed", "persona shift")
 
-Every column is a change against the undefended organism of the same entry, but for the two shares of learning that are kept.
-A metric has a column if its task's YAML gives it an axis and a short label (`turncoat.evaluation.task_facts`).
+Every column is a change against the undefended organism of the same entry, but for the two shares of learning
+that are kept. A metric has a column if its task's YAML gives it an axis and a short label
+(`turncoat.evaluation.task_facts`).
 """
 
 from __future__ import annotations

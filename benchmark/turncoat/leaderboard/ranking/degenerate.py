@@ -2,8 +2,8 @@
 
 for flag in degenerate(own_answers, undefended_answers): print(flag.name, flag.why)
 
-Each sign is a share of the answers, taken against the undefended organism's on the same questions, so that a weak model, whose
-answers look odd anyway, is not blamed for what it did before.
+Each sign is a share of the answers, taken against the undefended organism's on the same questions, so that a
+weak model, whose answers look odd anyway, is not blamed for what it did before.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 prints = fingerprints(entry, measured, answers)
 equal_share(prints["defended", 0], prints["base", -1])      # 1.0: the "defended" model is the base
 
-A fingerprint holds one log-likelihood number per question and every answer's text: things that two finetunes never share to the
-last bit.
+A fingerprint holds one log-likelihood number per question and every answer's text: things that two finetunes
+never share to the last bit.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def equal_share(one: Fingerprint, other: Fingerprint) -> float:
 def copied_share(one: Fingerprint, other: Fingerprint, undefended: Fingerprint) -> float:
     """Share of an entry's changes against its own undefended organism that equals another entry's cells.
 
-    What both share with the organism is left out: an inference defence that touches few answers copies nobody.
+    What both share with the organism is left out: an inference defence that touches few answers copies
+    nobody.
     """
     changed = {key: value for key, value in one.items() if undefended.get(key) != value}
     return equal_share(changed, other)

@@ -3,8 +3,8 @@
 measured = measure(entry)
 claim(measured.change("persona_fixed"))    # own arm minus the undefended organism, with an interval over seeds and questions
 
-The own arm of an entry is `defended`, and `organism` where nothing defends. Every interval of the board covers new training
-seeds and new questions (`turncoat.stats.contrasts`, claim "recipe").
+The own arm of an entry is `defended`, and `organism` where nothing defends. Every interval of the board
+covers new training seeds and new questions (`turncoat.stats.contrasts`, claim "recipe").
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Measured:
     def change(self, metric: str, role: str = "", reference: str = "organism") -> Differences | None:
         """A role (default: the own one) minus a reference, cell by cell; None where one is not measured.
 
-        The undefended organism minus itself is 0 in every cell: that is what an entry without a defence changes.
+        The undefended organism minus itself is 0 in every cell: that is what an entry without a defence
+        changes.
         """
         treated, other = self.grid(role or self.own_role, metric), self.grid(reference, metric)
         return None if treated is None or other is None else pair_differences(treated, other)

@@ -82,7 +82,8 @@ def flags_of(
 
     Args:
         reference: The board's undefended entry, if it has one.
-        others: The other entries of the board that are neither canaries nor superseded by this one or by which it is.
+        others: The other entries of the board that are neither canaries nor superseded by this one or by
+            which it is.
     """
     flags = [*_too_little(one, cells), *_incoherent(one, cells, columns)]
     if not one.is_reference:

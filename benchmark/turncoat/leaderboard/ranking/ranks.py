@@ -3,16 +3,18 @@
 pairs = compare_all({"none": change_a, "sgtr": change_b})
 ranks(["none", "sgtr"], pairs, "lower")["sgtr"].text       # "1", or "1-2" where the two do not differ significantly
 
-A change is an entry's own arm minus its undefended organism, question by question and training seed by training seed; two
-entries are compared by the difference of their changes, so that neither gains from an organism of its own that moved further.
-Training seeds are paired by their number where one entry has all of the other's, else by their order; the shorter list counts.
+A change is an entry's own arm minus its undefended organism, question by question and training seed by
+training seed; two entries are compared by the difference of their changes, so that neither gains from an
+organism of its own that moved further. Training seeds are paired by their number where one entry has all of
+the other's, else by their order; the shorter list counts.
 
 The rule. With n entries, an entry has
 
     rank from   1 + the number of entries that are significantly better
     rank to     n - the number of entries that are significantly worse
 
-"1-3" therefore means: no more than that is known. This is not a grouping: A may tie with B and B with C while A is better than C.
+"1-3" therefore means: no more than that is known. This is not a grouping: A may tie with B and B with C while
+A is better than C.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class Pair:
 
     Attributes:
         difference: In the units of the metric; None without a common question.
-        low, high: Ends of the 95 % interval for new training seeds and questions, not adjusted for the number of pairs.
+        low, high: Ends of the 95 % interval for new training seeds and questions, not adjusted for the number
+            of pairs.
         p_value: Two-sided; None where the training seeds are too few for a test.
         p_adjusted: After Holm's correction over the pairs of the board.
         errors: Standard errors of the test.

@@ -1,8 +1,9 @@
 """Flag defences that act along the measured direction.
 
-Steering subtracts a multiple of the persona vector while the model is measured, so that the projection on that vector falls by
-the same amount on every text, whatever the model does; ablation puts it to one value. Such a number is arithmetic, not a
-finding. Both show in the rows: a change, or a level, that hardly varies from question to question.
+Steering subtracts a multiple of the persona vector while the model is measured, so that the projection on
+that vector falls by the same amount on every text, whatever the model does; ablation puts it to one value.
+Such a number is arithmetic, not a finding. Both show in the rows: a change, or a level, that hardly varies
+from question to question.
 """
 
 from __future__ import annotations

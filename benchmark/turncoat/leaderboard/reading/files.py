@@ -76,7 +76,8 @@ class EntryFiles:
         """A file's stored bytes; the same at every call, so that what is ranked is what was checked.
 
         Raises:
-            EntryRefused: The entry has no such file, it cannot be read, or it is no longer the one that was listed.
+            EntryRefused: The entry has no such file, it cannot be read, or it is no longer the one that was
+                listed.
         """
         size = self.size(name)
         try:

@@ -1,6 +1,7 @@
 """Limits of an entry's files, and the rules by which one is refused, with what is allowed and how to fix it.
 
-finding("line-too-long", "rows/base/base/turncoat_em.jsonl.gz", LIMITS, row=3)     # a Finding with all its words filled in
+finding("line-too-long", "rows/base/base/turncoat_em.jsonl.gz", LIMITS, row=3)     # a Finding with all its
+words filled in
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from turncoat.leaderboard.reading.findings import EntryRefused, Finding, shown
 class Limits:
     """Sizes that an entry may have: far above a full track, low enough to check any entry on a laptop.
 
-    A full track of 5 seeds and 5 roles has about 100 files, 40 MB packed and 200 MB unpacked, lines of 40 kB, depth 5.
+    A full track of 5 seeds and 5 roles has about 100 files, 40 MB packed and 200 MB unpacked, lines of 40 kB,
+    depth 5.
 
     Attributes:
         files: Names in the entry, folders included.

@@ -5,10 +5,10 @@ facts = read_json(files, "submission.json")
 for line, row in read_rows(files, "rows/defended/seed-0/turncoat_em.jsonl.gz"):
     ...
 
-Everything else is refused with `EntryRefused`, whose findings say file, row, field, value, what is allowed and how to
-fix it. Time and memory stay bounded by `Limits`, no link is followed, nothing is unpickled or run. What comes out is
-dicts of finite numbers and Unicode text. The text is not harmless: show it through `for_spreadsheet`, `for_markdown`,
-`for_terminal`, or jinja2's autoescape.
+Everything else is refused with `EntryRefused`, whose findings say file, row, field, value, what is allowed
+and how to fix it. Time and memory stay bounded by `Limits`, no link is followed, nothing is unpickled or run.
+What comes out is dicts of finite numbers and Unicode text. The text is not harmless: show it through
+`for_spreadsheet`, `for_markdown`, `for_terminal`, or jinja2's autoescape.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def read_json(files: EntryFiles, name: str) -> dict[str, Any]:
 def read_rows(files: EntryFiles, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, row) of a .jsonl or .jsonl.gz file of the entry, one row in memory at a time.
 
-    Only a file that was read to its end is good: after the first bad row no row is yielded any more, the rest is read
-    to report what else is wrong there, and then it is refused.
+    Only a file that was read to its end is good: after the first bad row no row is yielded any more, the rest
+    is read to report what else is wrong there, and then it is refused.
 
     Raises:
         EntryRefused: There is no such file, or a row breaks a rule.

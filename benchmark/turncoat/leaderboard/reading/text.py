@@ -18,21 +18,22 @@ _FORMULA = (
 )
 _BLANK = r"\s\u200b\ufeff"
 _FORMULA_AT_START = re.compile(f"[{_BLANK}]*[{_FORMULA}]")
-# A run of separators, blanks and quotes inside a text, and the formula sign after it. The sign is optional, so that
-# every run is consumed by one match and the time stays linear.
+# A run of separators, blanks and quotes inside a text, and the formula sign after it. The sign is optional,
+# so that every run is consumed by one match and the time stays linear.
 _CUT = re.compile(f'([;|\t\n][;|"{_BLANK}]*)([{_FORMULA}]?)')
 
 
 def for_spreadsheet(value: Any) -> Any:
     """A cell for a CSV file that no spreadsheet takes for a formula; controls and bidi overrides become U+FFFD.
 
-    Write the file with commas and `csv.QUOTE_NONNUMERIC` or `QUOTE_ALL`. A spreadsheet that separates by semicolons,
-    tabs or bars sees quotes only where its own cells start: it cuts `1,"a;=1+1"` in two and would run the second half,
-    and it joins `"-0",1` to one cell. So a text gets an apostrophe before a formula sign at its start and after each
-    such separator, also where the text by itself is a number.
+    Write the file with commas and `csv.QUOTE_NONNUMERIC` or `QUOTE_ALL`. A spreadsheet that separates by
+    semicolons, tabs or bars sees quotes only where its own cells start: it cuts `1,"a;=1+1"` in two and would
+    run the second half, and it joins `"-0",1` to one cell. So a text gets an apostrophe before a formula sign
+    at its start and after each such separator, also where the text by itself is a number.
 
     Args:
-        value: Text, or a number (or None), which is returned as it is: pass a number as a number, not as text.
+        value: Text, or a number (or None), which is returned as it is: pass a number as a number, not as
+            text.
     """
     if not isinstance(value, str):
         return value

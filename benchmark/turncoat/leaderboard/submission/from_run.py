@@ -30,7 +30,8 @@ def draft_of_run(
     """Everything but the rows themselves.
 
     Args:
-        arm: A defended arm, or an undefended organism for the board's "none"; None where there is but one defended.
+        arm: A defended arm, or an undefended organism for the board's "none"; None where there is but one
+            defended.
 
     Raises:
         UserError: It is not a run, the arm is not one, or something is missing that the track needs.

@@ -1,6 +1,7 @@
 """Remove paths of the submitter's machine from facts; refuse them in rows.
 
-PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")    # "turncoat run mine.yaml"
+PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")    # "turncoat run
+mine.yaml"
 """
 
 from __future__ import annotations

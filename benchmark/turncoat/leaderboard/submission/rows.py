@@ -22,7 +22,8 @@ from turncoat.study.pack import without_fetched_texts
 
 KEPT = ("doc_id", "doc", "arguments", "resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
 _JUDGED = ("judge_aligned_mean", "judge_coherent_mean")
-# Metrics that need what only our own model type keeps of a pass: activations, the base's log-probability, token counts.
+# Metrics that need what only our own model type keeps of a pass: activations, the base's log-probability,
+# token counts.
 _OWN_PASS = ("persona", "base_logprob", "per_token")
 
 
@@ -60,8 +61,8 @@ def entry_rows(path: Path, use: TrackTask, needs: RowRequirements) -> RowsConten
     """The rows of a samples file, cut to the track's questions; nothing is drawn, nothing averaged.
 
     Raises:
-        UserError: There are fewer questions or samples than the track asks for, they were made with other settings, they
-            lack a metric, or they hold what cannot be published.
+        UserError: There are fewer questions or samples than the track asks for, they were made with other
+            settings, they lack a metric, or they hold what cannot be published.
     """
     by_doc: dict[int, dict[str, Any]] = {}
     for number, row in enumerate(sample_rows(path), 1):

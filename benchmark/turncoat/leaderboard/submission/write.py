@@ -85,7 +85,8 @@ def write_entry(draft: Draft, out: Path, *, share: str | None = None, tick: Tick
         tick: Called with how many of how many rows files were read.
 
     Raises:
-        UserError: Rows or facts are not what the track takes, or `share` has other rows; nothing is written then.
+        UserError: Rows or facts are not what the track takes, or `share` has other rows; nothing is written
+            then.
     """
     check_out(out)
     other = None if share is None else _other(out, share, draft)

@@ -3,7 +3,8 @@
 expected = expected_rows(use)
 expected.requests[0][0].messages     # [{"role": "user", "content": ...}]: what the chat template is given
 
-Nothing of a task is defined again here: lm-eval builds the task and its requests, as it does for a measurement.
+Nothing of a task is defined again here: lm-eval builds the task and its requests, as it does for a
+measurement.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Recompute every metric of a row from its evidence and compare.
 
-The rows do not say how many tokens a continuation has, which metrics per token divide by. But the continuations are the same
-in every arm, so one pair of whole numbers has to explain the rows of a question in all roles and seeds; the row that is at
-odds with the others is the one that is told.
+The rows do not say how many tokens a continuation has, which metrics per token divide by. But the
+continuations are the same in every arm, so one pair of whole numbers has to explain the rows of a question in
+all roles and seeds; the row that is at odds with the others is the one that is told.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Validation rules for prompts, continuations and generation settings.
 
-A rendered prompt is the task's words inside the chat template's frame. The words are the task's own; the frame is that of the
-model's template where the template is here, and in any case one and the same for all rows, roles and seeds. Anything put in
-front of the question, examples above all, shows as another frame. A defence that says so may have a frame of its own.
+A rendered prompt is the task's words inside the chat template's frame. The words are the task's own; the
+frame is that of the model's template where the template is here, and in any case one and the same for all
+rows, roles and seeds. Anything put in front of the question, examples above all, shows as another frame. A
+defence that says so may have a frame of its own.
 """
 
 from __future__ import annotations

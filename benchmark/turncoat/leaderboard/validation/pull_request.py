@@ -3,8 +3,9 @@
 main(["--base", "origin/main", "--head", "HEAD"])                  # prints the folders of entries, one a line
 main(["--base", "origin/main", "--head", "HEAD", "--submission"])  # and refuses whatever is not a submission
 
-A submission adds one folder `results/submissions/<slug>/` and nothing else: a change to the checks, to the board or to somebody
-else's entry is another pull request. An accepted entry is never changed: a new one supersedes it.
+A submission adds one folder `results/submissions/<slug>/` and nothing else: a change to the checks, to the
+board or to somebody else's entry is another pull request. An accepted entry is never changed: a new one
+supersedes it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 findings = check_task_rows(use, {("base", "base"): entry.rows("base", "base", use.task), ...}, submission=..., name=...)
 
-One task at a time, all roles and seeds together: much of what is checked is that the arms were asked the same. Each step looks
-at rows that passed the one before, so that one mistake is reported once:
+One task at a time, all roles and seeds together: much of what is checked is that the arms were asked the
+same. Each step looks at rows that passed the one before, so that one mistake is reported once:
 
     form        keys, types, bounds                            row_schema.py
     documents   the track's questions, word for word           documents.py

@@ -2,8 +2,8 @@
 
 possible_counts([-86.36, -95.56], {"margin_per_token": 0.589, ...}, metrics, [103, 112])     # {(20, 22)}
 
-Every metric per token is linear in 1 / tokens, whatever the task makes of it: three calls of the task's own function
-give the coefficients, and whole numbers that give the stored value are counted as possible.
+Every metric per token is linear in 1 / tokens, whatever the task makes of it: three calls of the task's own
+function give the coefficients, and whole numbers that give the stored value are counted as possible.
 """
 
 from __future__ import annotations

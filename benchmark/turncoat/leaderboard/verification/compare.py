@@ -35,8 +35,8 @@ def compare(
     Args:
         new_row: The same row as `rerun.py` made it.
         judged: Whether the same judge scored both.
-        base_same: Whether the base model wrote its stored answer again; readings of a fixed text that it did not write
-            again say nothing. An answer that is not in it counts as the same.
+        base_same: Whether the base model wrote its stored answer again; readings of a fixed text that it did
+            not write again say nothing. An answer that is not in it counts as the same.
     """
     stored = drawn.row
     differences = [*_prompt(stored, new_row), *_log_likelihoods(stored, new_row, tolerances)]

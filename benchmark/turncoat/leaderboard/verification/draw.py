@@ -2,8 +2,8 @@
 
 drawn = draw(load_entry(folder), fraction=0.05, seed=7)
 
-`verify_rerun.py` makes the drawn rows again, `verify_judge.py` judges their answers again, `verify_verdict.py` says what
-follows, `verify_record.py` keeps it.
+`verify_rerun.py` makes the drawn rows again, `verify_judge.py` judges their answers again,
+`verify_verdict.py` says what follows, `verify_record.py` keeps it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ class Tolerances:
 
     Attributes:
         log_likelihood: Nats per token. In half precision it depends on which texts are read together.
-        relative: Share of a log-likelihood per token, where that is more. On eight entries made again on the same machine
-            (SmolLM2-135M, bfloat16, some 600 rows) nearly all were within 0.03 nats; the two that were not were of
-            improbable texts: 0.054 of -8.7 and 0.091 of -7.1, a relative 0.6 and 1.3%.
+        relative: Share of a log-likelihood per token, where that is more. On eight entries made again on the
+            same machine (SmolLM2-135M, bfloat16, some 600 rows) nearly all were within 0.03 nats; the two
+            that were not were of improbable texts: 0.054 of -8.7 and 0.091 of -7.1, a relative 0.6 and 1.3%.
         projection: In units of the persona vector's raw difference.
         score: Points of the judge, 0 to 100, on the very same text.
-        answers: Share of sampled answers that have to be the very same text; below it their scores have to be equivalent.
+        answers: Share of sampled answers that have to be the very same text; below it their scores have to be
+            equivalent.
         score_margin: Points within which mean scores of differing answers count as equivalent.
     """
 
@@ -56,8 +57,8 @@ class SampledRow:
     Attributes:
         role, seed, task: Its rows file; `seed` is the folder, such as "seed-0".
         line: Its line in that file, from 1.
-        companions: doc_ids of other rows of the file with the same prompt: the samples of equal prompts are numbered
-            together, so they have to be made together.
+        companions: doc_ids of other rows of the file with the same prompt: the samples of equal prompts are
+            numbered together, so they have to be made together.
     """
 
     role: str

@@ -3,7 +3,8 @@
 adapters = find_adapters(entry.submission, Path("adapters"), ["organism", "defended"])     # by their SHA-256
 base = load_submitted_base(entry.submission)
 
-Nothing of an entry is opened or called by a name that it gives: models are registered ones or named by who verifies.
+Nothing of an entry is opened or called by a name that it gives: models are registered ones or named by who
+verifies.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 read_trust(entry, Path("results/verifications"))      # Trust("verified", "re-run by the maintainers on 2026-11-23")
 
-A verification speaks of the very rows that it names by their digest; where the entry has other rows by now it counts for nothing.
+A verification speaks of the very rows that it names by their digest; where the entry has other rows by now it
+counts for nothing.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ def _worst(items: Sequence[Compared]) -> dict[str, Any]:
 def verdict_of(compared: Sequence[Compared], tolerances: Tolerances) -> str:
     """`VERIFIED`, or why not, in words.
 
-    Every log-likelihood, projection, score and prompt has to agree; of the sampled answers of each role the share that
-    `tolerances.answers` names, or their scores have to be equivalent.
+    Every log-likelihood, projection, score and prompt has to agree; of the sampled answers of each role the
+    share that `tolerances.answers` names, or their scores have to be equivalent.
     """
     every = [(item, difference) for item in compared for difference in item.differences]
     out: dict[str, int] = {}
