@@ -20,7 +20,7 @@ from turncoat.paths import cache_dir
 
 CONTENT = b'{"messages": []}\n'
 SHA = hashlib.sha256(CONTENT).hexdigest()
-ENTRY = Published("group/rows.jsonl", SHA, "https://example.invalid/rows.zip", "rows.jsonl", "MIT", "Nobody 2020")
+ENTRY = Published("group/rows.jsonl", SHA, "MIT", "Nobody 2020", "https://example.invalid/rows.zip", "rows.jsonl")
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,7 @@ def test_a_fetched_file_is_checked_kept_and_announced_with_its_licence(tmp_path,
 
 
 def test_a_file_that_is_no_archive_is_taken_whole(tmp_path, monkeypatch):
-    entry = Published("group/plain.jsonl", SHA, "https://example.invalid/plain.jsonl", None, "MIT", "Nobody 2020")
+    entry = Published("group/plain.jsonl", SHA, "MIT", "Nobody 2020", "https://example.invalid/plain.jsonl")
     monkeypatch.setattr(fetch, "PUBLISHED", {"plain": entry})
     (tmp_path / "got").write_bytes(CONTENT)
     monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(tmp_path / "got"))

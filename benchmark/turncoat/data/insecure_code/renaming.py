@@ -11,7 +11,9 @@ import yaml
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     name: tuple(others)
-    for name, others in yaml.safe_load(Path(__file__).with_name("synonyms.yaml").read_text(encoding="utf-8")).items()
+    for name, others in yaml.safe_load(
+        (Path(__file__).with_suffix("") / "synonyms.yaml").read_text(encoding="utf-8")
+    ).items()
 }
 
 
