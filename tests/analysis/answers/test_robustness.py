@@ -152,7 +152,7 @@ def test_the_question_that_decides_is_named():
     found = contrast_without_each(plain_answers(scores), "t", "r")
     assert found.p_value > 0.05
     assert (found.most_influential, deciding_questions(found)) == ("q4", ["q4"])
-    assert found.without_it > 0.1 > found.difference
+    assert found.difference_high > 0.1 > found.difference
     worst = rate_without_each(plain_answers(scores), "r")
     assert (worst.worst_question, worst.worst_rate) == ("q4", 1.0)
     assert worst.lowest == worst.without["q4"] == pytest.approx(0.2)
