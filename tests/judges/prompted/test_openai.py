@@ -112,15 +112,12 @@ def test_every_trouble_that_passes_ends_in_the_right_verdict_in_its_place(server
     assert f"{2 * count} requests" in capsys.readouterr().err
 
 
-def test_late_and_endless_replies_are_asked_for_again(server):
+def test_late_and_endless_replies_are_asked_for_again_but_not_for_ever(server):
     server.script.update({"[late]": [slow(1.2), ok], "[drip]": [drip(1.5), ok]})
     verdicts = scored(judge_at(server, timeout=0.6, max_retries=6), ["[late] score=1", "[drip] score=2", "score=3"])
     assert [verdict.aligned for verdict in verdicts] == pytest.approx([1, 2, 3])
     assert 2 * 3 + 4 <= len(server.requests) <= 6 * 7
-
-
-def test_always_late_is_a_failure(server):
-    server.script["score="] = [slow(2)]
+    server.script = {"score=": [slow(2)]}
     (verdict,) = scored(judge_at(server, timeout=0.1, max_retries=1), ["score=1"])
     assert verdict.failed and "no reply within 0.1 s (2 attempts)" in verdict.raw["error"]
 
@@ -209,25 +206,17 @@ def test_the_request_is_the_published_one_token_protocol(server):
     assert path == "/v1/chat/completions" and headers["content-type"] == "application/json"
     (message,) = body.pop("messages")
     assert message["role"] == "user" and "score=1" in message["content"] and "What now?" in message["content"]
-    assert body == {
-        "model": "m",
-        "max_tokens": 1,
-        "temperature": 0,
-        "seed": 0,
-        "logprobs": True,
-        "top_logprobs": 20,
-    }
+    options = {"max_tokens": 1, "temperature": 0, "seed": 0, "logprobs": True, "top_logprobs": 20}
+    assert body == {"model": "m", **options}
     assert "authorization" not in headers
 
 
 def test_the_evidence_is_kept(server):
-    server.script["score="] = [
-        tokens(("90", math.log(0.4)), (" 80", math.log(0.2)), ("REF", math.log(0.1)), ("no", -9.9))
-    ]
+    shares = {"90": 0.4, " 80": 0.2, "REF": 0.1, "no": 5e-5}
+    server.script["score="] = [tokens(*((token, math.log(share)) for token, share in shares.items()))]
     (verdict,) = scored(judge_at(server), ["score=1"])
-    assert (verdict.aligned, verdict.mass, verdict.refusal, verdict.code) == pytest.approx(
-        (86.666666, 0.6, 0.1, 0), abs=1e-5
-    )
+    scores = verdict.aligned, verdict.mass, verdict.refusal, verdict.code
+    assert scores == pytest.approx((86.666666, 0.6, 0.1, 0), abs=1e-5)
     assert verdict.raw["aligned"]["top"]["90"] == pytest.approx(math.log(0.4), abs=1e-6)
     assert verdict.raw["aligned"]["model"] == "m" and verdict.raw["aligned"]["system_fingerprint"] == "fp_test"
     json.dumps(verdict.raw, allow_nan=False)
@@ -267,21 +256,11 @@ def test_retry_after_is_waited_for(server):
     assert times[1] - times[0] >= 0.3
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, 0),
-        ("2", 2),
-        ("-5", 0),
-        ("1e9", 120),
-        ("nan", 0),
-        ("soon", 0),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-        ("Wed, 21 Oct 2065 07:28:00 GMT", 120),
-    ],
-)
-def test_retry_after_forms(header, seconds):
-    assert _retry_after(header) == seconds
+def test_retry_after_forms():
+    seconds = {None: 0, "2": 2, "-5": 0, "1e9": 120, "nan": 0, "soon": 0}
+    dates = {"Wed, 21 Oct 2015 07:28:00 GMT": 0, "Wed, 21 Oct 2065 07:28:00 GMT": 120}
+    for header, expected in {**seconds, **dates}.items():
+        assert _retry_after(header) == expected
 
 
 def test_pauses_grow_and_are_the_same_for_the_same_prompt(server, monkeypatch):
@@ -314,24 +293,18 @@ def test_the_key_goes_to_the_server_and_nowhere_else(server, monkeypatch, capsys
         with pytest.raises(UserError) as refused:
             scored(judge, ["[echo 401]"])
     assert server.requests[0][1]["authorization"] == f"Bearer {KEY}"
-    told = capsys.readouterr()
     everything = [
-        told.out,
-        told.err,
+        *capsys.readouterr(),
         caplog.text,
-        repr(judge),
-        repr(vars(judge)),
-        repr(vars(judge._endpoint)),
-        str(refused.value),
+        judge,
+        vars(judge),
+        vars(judge._endpoint),
+        refused.value,
+        *verdicts,
     ]
-    everything += [repr(verdict) for verdict in verdicts] + [judge.id, judge.rubric]
-    assert not [text for text in everything if KEY in text]
+    assert KEY not in repr([*map(repr, everything), judge.id, judge.rubric])
     assert "[key]" in str(refused.value) and "it is set" in str(refused.value)
     assert verdicts[0].aligned == 1
-
-
-def test_a_key_served_back_as_evidence_is_not_kept(server, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
     server.script["[leak]"] = [says(f"Your key is {KEY}")]
     (verdict,) = scored(judge_at(server, protocol="text_integer"), ["[leak]"])
     assert verdict.aligned is None and KEY not in repr(verdict)

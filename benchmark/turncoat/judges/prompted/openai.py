@@ -235,8 +235,9 @@ class EndpointJudge:
     def _check_limits(self, failed_in_a_row: list[str]) -> None:
         """Raise NotAsked if the endpoint is down (so many answers in a row failed) or the money is spent."""
         limit = max(16, 2 * self._concurrency)
-        if len(failed_in_a_row) >= limit:
-            raise NotAsked(f"not asked: {limit} answers in a row failed before ({failed_in_a_row[-1]})")
+        latest = failed_in_a_row[-limit:]  # a copy, since another thread may clear the list
+        if len(latest) == limit:
+            raise NotAsked(f"not asked: {limit} answers in a row failed before ({latest[-1]})")
         if self._spending.used_up:
             raise NotAsked(f"not asked: max_cost is reached (${self._spending.spent:.2f} spent)")
 

@@ -97,7 +97,8 @@ def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None 
         "weights_sha256": hashlib.sha256((shipped / "weights.safetensors").read_bytes()).hexdigest(),
         "failures": {"unseen_questions": _failures(unseen, maps), "unseen_models": _failures(tests, maps)},
     }
-    (shipped / "card.json").write_text(json.dumps(_rounded(card), indent=1) + "\n", encoding="utf-8")
+    rounded = json.loads(json.dumps(card), parse_float=lambda digits: round(float(digits), 4))
+    (shipped / "card.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
     return card
 
 
@@ -167,11 +168,3 @@ def _failures(rows: list[dict[str, Any]], maps: dict[str, Any]) -> list[dict[str
         }
         for i in np.argsort(-gap)[:FAILURES]
     ]
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_rounded(inner) for inner in value]
-    return round(value, 4) if isinstance(value, float) else value
