@@ -55,3 +55,38 @@ def test_clip_never_exceeds_its_limit() -> None:
 
 def test_durations() -> None:
     assert [formats.duration(seconds) for seconds in (1.04, 119.96, 431.2)] == ["1.0 s", "120.0 s", "7 min 11 s"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.1, "+0.100"),
+        (-0.0123456, "-0.0123"),
+        (1234.5, "+1230"),
+        (0.0, "0"),
+        (0.099996, "+0.100"),
+        (2e-6, "+2.00e-06"),
+    ],
+)
+def test_numbers_have_three_significant_digits_and_a_sign(value: float, text: str) -> None:
+    assert formats.three_digits(value, signed=True) == text
+
+
+def test_p_values_of_a_sentence() -> None:
+    assert formats.p_sentence(0.0123456) == "p = 0.0123"
+    assert formats.p_sentence(1e-9) == "p < 0.0001"
+
+
+def test_shares_in_percent_with_their_interval() -> None:
+    assert [formats.percent(share) for share in (0.1234, -0.0001, None, float("nan"))] == ["12.3", "0.0", "n/a", "n/a"]
+    assert formats.percent(0.25, 0, signed=True) == "+25"
+    ends = formats.percent_interval(0.1, 0.205)
+    assert formats.with_interval("15.0", ends) == "15.0 [10.0, 20.5]"
+    assert formats.with_interval("15.0", formats.percent_interval(None, 0.2)) == "15.0 [n/a]"
+    assert formats.with_interval("n/a", "n/a") == "n/a"
+    assert formats.confidence_level(0.95) == "95%"
+
+
+@pytest.mark.parametrize("value", [None, pd.NA, pd.NaT, float("nan"), np.inf, np.float32("nan")])
+def test_what_is_missing(value: object) -> None:
+    assert formats.is_missing(value)

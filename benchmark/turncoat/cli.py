@@ -11,6 +11,7 @@ from rich.text import Text
 
 from turncoat import __version__
 from turncoat.commands.check_questions import check_questions
+from turncoat.commands.dev import canaries, insecure_code, pull_request, schema, task_times, train_embedded_judge
 from turncoat.commands.export import export
 from turncoat.commands.leaderboard.build import build
 from turncoat.commands.leaderboard.export import export as export_entry
@@ -102,6 +103,21 @@ app.add_typer(
         {"calibrate": calibrate},
     ),
     name="stats",
+)
+app.add_typer(
+    _group(
+        "What maintainers run now and then.\n\nExample: turncoat dev schema > results/submission.schema.json",
+        {
+            "canaries": canaries,
+            "pull-request": pull_request,
+            "schema": schema,
+            "task-times": task_times,
+            "insecure-code": insecure_code,
+            "train-embedded-judge": train_embedded_judge,
+        },
+    ),
+    name="dev",
+    hidden=True,
 )
 
 

@@ -76,6 +76,11 @@ def p_value(value: Any) -> str:
     return f"{float(value):#.3g}".removeprefix("0")
 
 
+def p_sentence(value: float) -> str:
+    """A p-value in a sentence: "p = 0.0123", "p < 0.0001" below that."""
+    return "p < 0.0001" if value < 1e-4 else f"p = {three_digits(value)}"
+
+
 def level(alpha: float) -> str:
     """A significance level: ".05"."""
     return f"{alpha:g}".removeprefix("0")
@@ -95,6 +100,21 @@ def significant(value: Any, digits: int = 3) -> str:
     if float(value) == int(value) and abs(value) < 1e6:
         return str(int(value))
     return f"{float(value):.{digits}g}"
+
+
+def three_digits(value: Any, *, signed: bool = False) -> str:
+    """A number in a sentence, trailing zeros kept: 0.1 -> "0.100", 1234.5 -> "1230", 0.00001 -> "1.00e-05"."""
+    if is_missing(value):
+        return NA
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.2e}")
+    exponent = math.floor(math.log10(abs(rounded)))
+    if exponent < -4 or exponent > 6:
+        text = f"{rounded:.2e}"
+    else:
+        text = f"{rounded:.{max(0, 2 - exponent)}f}"
+    return f"+{text}" if signed and value > 0 else text
 
 
 def duration(seconds: float) -> str:

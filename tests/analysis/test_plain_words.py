@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from stats.score_tables import score_table
 from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
-from turncoat.analysis.plain_words import p_text, plain_words, signed, unsigned
+from turncoat.analysis.plain_words import plain_words
+from turncoat.formats import three_digits
 from turncoat.stats.power import detectable_by_seeds, seed_sd_interval
 
 CONTROL = {("ctl", 0): np.zeros(9), ("ctl", 1): np.zeros(9)}
@@ -51,11 +52,13 @@ def test_significant_and_not_are_said_with_their_numbers() -> None:
     assert list(shift[["metric", "claim"]]) == ["shift", "adapters"]
     said = line_with(lines, "organism against control", "margin", "20 questions")
     assert said.startswith("Significant: ")
-    assert f"{signed(margin['difference'])} nats" in said
-    assert f"{signed(margin['low'])} to {signed(margin['high'])}" in said
+    assert f"{three_digits(margin['difference'], signed=True)} nats" in said
+    assert f"{three_digits(margin['low'], signed=True)} to {three_digits(margin['high'], signed=True)}" in said
     said = line_with(lines, "organism against control", "shift", "20 questions")
     assert said.startswith("Not significant: ")
-    assert f"could have seen a difference of {unsigned(shift['detectable_adjusted'])} or larger with 80% power" in said
+    assert (
+        f"could have seen a difference of {three_digits(shift['detectable_adjusted'])} or larger with 80% power" in said
+    )
 
 
 def test_three_seeds_allow_a_claim_about_the_recipe_with_its_floor() -> None:
@@ -78,9 +81,9 @@ def test_two_seeds_allow_none_and_the_price_of_more_is_told() -> None:
     for row in rows.itertuples():
         sizes = detectable_by_seeds(row.seed_sd, (5, 8))
         unit = " nats" if row.metric == "margin" else ""
-        assert f"{row.metric} {unsigned(sizes[5])} / {unsigned(sizes[8])}{unit}" in said
+        assert f"{row.metric} {three_digits(sizes[5])} / {three_digits(sizes[8])}{unit}" in said
         factors = seed_sd_interval(1.0, 2)
-        ends = f"{unsigned(factors.low)} to {unsigned(factors.high)} times"
+        ends = f"{three_digits(factors.low)} to {three_digits(factors.high)} times"
         assert sum(ends in line for line in lines) == 2
     assert not any("training seeds)" in line for line in lines)
 
@@ -90,9 +93,9 @@ def test_the_level_of_the_analysis_is_the_level_of_the_plan() -> None:
     (row,) = analysis.contrasts.query("claim == 'recipe' and role == 'primary' and metric == 'margin'").itertuples()
     sizes = detectable_by_seeds(row.seed_sd, (5, 8), alpha=0.1)
     lines = plain_words(analysis)
-    line_with(lines, "one test at 10%", f"org minus ctl: margin {unsigned(sizes[5])} / {unsigned(sizes[8])}")
+    line_with(lines, "one test at 10%", f"org minus ctl: margin {three_digits(sizes[5])} / {three_digits(sizes[8])}")
     factors = seed_sd_interval(1.0, 2, 0.9)
-    assert sum(f"to {unsigned(factors.high)} times" in line and "90%" in line for line in lines) == 2
+    assert sum(f"to {three_digits(factors.high)} times" in line and "90%" in line for line in lines) == 2
 
 
 def test_one_seed_cannot_even_say_what_more_would_buy() -> None:
@@ -116,7 +119,7 @@ def test_equal_seeds_promise_nothing_and_seeds_that_differ_do_beside_them() -> N
     lines = recipe_of(pd.concat([equal, different]), "equal", "different")
     sizes = detectable_by_seeds(np.sqrt(0.5), (5, 8))
     assert (
-        f"differences on these questions in org minus ctl: different {unsigned(sizes[5])} / {unsigned(sizes[8])}."
+        f"differences on these questions in org minus ctl: different {three_digits(sizes[5])} / {three_digits(sizes[8])}."
         in lines[1]
     )
     assert lines[2] == "Unknown, because no spread between seeds was seen: x (org minus ctl), equal."
@@ -167,26 +170,6 @@ def test_missing_values_are_told() -> None:
     scores = score_table({("org", 0): [np.nan, *np.arange(9.0)], ("ctl", 0): np.linspace(1, 3, 10)})
     lines = plain_words(analyse(scores, [ContrastSpec("x", "org", "ctl", ("m",), "primary")]))
     assert "1 missing value left out" in line_with(lines, "9 questions")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.1, "+0.100"),
-        (-0.0123456, "-0.0123"),
-        (1234.5, "+1230"),
-        (0.0, "0"),
-        (0.099996, "+0.100"),
-        (2e-6, "+2.00e-06"),
-    ],
-)
-def test_numbers_have_three_significant_digits_and_a_sign(value: float, text: str) -> None:
-    assert signed(value) == text
-
-
-def test_p_values() -> None:
-    assert p_text(0.0123456) == "p = 0.0123"
-    assert p_text(1e-9) == "p < 0.0001"
 
 
 def test_every_number_has_at_most_three_significant_digits() -> None:

@@ -18,12 +18,13 @@ import yaml
 from rich.console import Console
 from study.tiny_study import ARMS, TASKS, samples, write_study
 from tiny import save_tiny
+from turncoat.analysis.run_scores import read_rows
 from turncoat.engine import base_model, sampler
 from turncoat.engine.base_model import LOADS
 from turncoat.errors import TrainingDiverged, UserError
 from turncoat.persona import extract
 from turncoat.registry import ORGANISMS
-from turncoat.report.build import read_rows, run_content
+from turncoat.report.build import run_content
 from turncoat.report.write import report_run
 from turncoat.store import Store, file_digest
 from turncoat.study.config import Study, load_study

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from math import floor, log10
 from typing import Any
 
 import pandas as pd
 
 from turncoat.analysis.analyse import Analysis
+from turncoat.formats import confidence_level, p_sentence, three_digits
 from turncoat.stats.contrasts import CLAIMS
 from turncoat.stats.families import ALONE, HOLM, ROLES
 from turncoat.stats.power import MINIMUM_SEEDS, detectable_by_seeds, seed_sd_interval
@@ -50,7 +50,7 @@ def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> l
             if rows.empty:
                 continue
             how = _correction(rows["correction"].iloc[0])
-            lines.append(f"{_HEADINGS[claim]}, {rows['family'].iloc[0]}, {how} at {_percent(alpha)}:")
+            lines.append(f"{_HEADINGS[claim]}, {rows['family'].iloc[0]}, {how} at {confidence_level(alpha)}:")
             few = (rows["claim"] == "recipe") & (rows["n_seeds"] < MINIMUM_SEEDS) & rows["difference"].notna()
             said = [_sentence(row, trained, units or {}, alpha) for row in rows[~few].itertuples()]
             with_margin = rows[rows["margin"].notna()]
@@ -98,15 +98,17 @@ def _subject(row: Any, trained: set[str]) -> str:
 def _result(row: Any, unit: str, alpha: float) -> str:
     interval = "no interval"
     if not pd.isna(row.low):
-        interval = f"{_percent(1 - alpha)} interval {signed(row.low)} to {signed(row.high)}"
+        low, high = (three_digits(end, signed=True) for end in (row.low, row.high))
+        interval = f"{confidence_level(1 - alpha)} interval {low} to {high}"
     sample = f"{row.n_questions} questions" if row.claim == "adapters" else f"{row.n_seeds} training seeds"
-    return f"{_with_unit(signed(row.difference), unit)} ({interval}, adjusted {p_text(row.p_adjusted)}, {sample})"
+    difference = _with_unit(three_digits(row.difference, signed=True), unit)
+    return f"{difference} ({interval}, adjusted {p_sentence(row.p_adjusted)}, {sample})"
 
 
 def _could_have_seen(row: Any, unit: str) -> str:
     if pd.isna(row.detectable_adjusted):
         return "without a spread in the differences, what could have been seen is unknown"
-    size = _with_unit(unsigned(row.detectable_adjusted), unit)
+    size = _with_unit(three_digits(row.detectable_adjusted), unit)
     return f"could have seen a difference of {size} or larger with 80% power"
 
 
@@ -127,7 +129,7 @@ def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, st
         return [*lines, f"{why} no spread between seeds, so what more seeds would detect is unknown."]
     planned = " / ".join(map(str, PLANNED_SEEDS))
     lines.append(
-        f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at {_percent(alpha)}) for true "
+        f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at {confidence_level(alpha)}) for true "
         f"differences on these questions in {_planned(rows[spread], trained, units, alpha)}."
     )
     if not spread.all():
@@ -136,8 +138,8 @@ def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, st
     fewest = int(rows.loc[spread, "n_seeds"].min())
     ends = seed_sd_interval(1.0, fewest, 1 - alpha)
     lines.append(
-        f"An SD from {fewest} seeds may truly be {unsigned(ends.low)} to {unsigned(ends.high)} times as large "
-        f"({_percent(1 - alpha)} interval), and these sizes with it."
+        f"An SD from {fewest} seeds may truly be {three_digits(ends.low)} to {three_digits(ends.high)} times as large "
+        f"({confidence_level(1 - alpha)} interval), and these sizes with it."
     )
     return lines
 
@@ -147,7 +149,9 @@ def _planned(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], al
     pairs: dict[str, list[str]] = {}
     row: Any  # pandas' rows have no static types
     for row in rows.itertuples():
-        sizes = " / ".join(unsigned(size) for size in detectable_by_seeds(row.seed_sd, PLANNED_SEEDS, alpha).values())
+        sizes = " / ".join(
+            three_digits(size) for size in detectable_by_seeds(row.seed_sd, PLANNED_SEEDS, alpha).values()
+        )
         said = f"{row.metric} {_with_unit(sizes, units.get(row.metric, ''))}"
         pairs.setdefault(_pair(row, trained), []).append(said)
     return "; ".join(f"{pair}: {', '.join(metrics)}" for pair, metrics in pairs.items())
@@ -178,7 +182,7 @@ def _margin_sentence(row: Any, trained: set[str], units: Mapping[str, str], alph
         yes, no, what = "Comparable", "Not shown to be comparable", f"within {size} of no difference"
     if pd.isna(row.p_margin_adjusted):
         return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: no test of whether it is {what}."
-    said = f"{what}, a margin set beforehand (adjusted {p_text(row.p_margin_adjusted)})"
+    said = f"{what}, a margin set beforehand (adjusted {p_sentence(row.p_margin_adjusted)})"
     if row.p_margin_adjusted < alpha:
         return _Rank.WITHIN_MARGIN, f"{yes}: {subject}: {said}."
     return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: {said}."
@@ -188,30 +192,5 @@ def _no_claim(subject: str, row: Any) -> str:
     return f"No claim: {subject}{_remarks(row)}."
 
 
-def unsigned(value: float) -> str:
-    """A number with 3 significant digits and trailing zeros kept: 0.1 -> 0.100, 1234.5 -> 1230, 0.00001 -> 1.00e-05."""
-    if value == 0:
-        return "0"
-    rounded = float(f"{value:.2e}")
-    exponent = floor(log10(abs(rounded)))
-    if exponent < -4 or exponent > 6:
-        return f"{rounded:.2e}"
-    return f"{rounded:.{max(0, 2 - exponent)}f}"
-
-
-def signed(value: float) -> str:
-    """`unsigned` with a plus before positive numbers."""
-    return f"+{unsigned(value)}" if value > 0 else unsigned(value)
-
-
-def p_text(p_value: float) -> str:
-    """A p value with 3 significant digits, "p < 0.0001" below that."""
-    return "p < 0.0001" if p_value < 1e-4 else f"p = {unsigned(p_value)}"
-
-
 def _with_unit(number: str, unit: str) -> str:
     return f"{number} {unit}" if unit else number
-
-
-def _percent(share: float) -> str:
-    return f"{round(100 * share, 6):g}%"

@@ -6,14 +6,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.four_axes import four_axes
 from turncoat.analysis.plain_words import plain_words
+from turncoat.analysis.run_scores import read_rows
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
-from turncoat.evaluation.samples_file import BASE_SEED, answers_of, sample_files, scores_of
 from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names
 from turncoat.judges.rates import EM_RATES
 from turncoat.judges.rates_table import false_alarms
@@ -85,49 +83,6 @@ def run_content(folder: Path) -> ReportContent:
         timings=sorted(record["seconds"].items()),
         provenance={**record["provenance"], "peak memory": f"{record['peak_memory_gb']} GB"},
     )
-
-
-def read_rows(
-    rows: Path, study: Study, *, failed: Collection[tuple[str, int]] = ()
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores and answers of a run.
-
-    Args:
-        rows: The run's `rows` folder.
-        study: The study that was run.
-        failed: (arm, seed) whose training failed: they have no rows.
-
-    Raises:
-        UserError: An arm's rows are missing or given twice, or there are none at all.
-    """
-    if all((arm.name, seed) in failed for arm in study.arms for seed in _seeds(arm, study)):
-        raise UserError(f"{rows}: the training of every arm failed, there is nothing to report on")
-    scores, answers = [], []
-    known = metric_names(use.task for use in study.tasks)
-    names = {told: name for name, told in known.items()}
-    for arm in study.arms:
-        for seed in _seeds(arm, study):
-            for use in () if (arm.name, seed) in failed else filter(arm.measured_by, study.tasks):
-                there = rows / arm.name / ("base" if seed == BASE_SEED else f"seed-{seed}") / use.task
-                found = sample_files(there, use.task)
-                if len(found) != 1:
-                    raise UserError(
-                        f"{there}: {len(found)} samples files for '{use.task}', one is due; run the study again"
-                    )
-                table = scores_of(found[0], arm=arm.name, seed=seed, task=use.task)
-                named = [names.get((use.task, metric), metric) for metric in table["metric"]]
-                scores.append(table.assign(metric=named))
-                answers.append(answers_of(found[0], arm=arm.name, seed=seed).assign(task=use.task))
-    told = [frame for frame in answers if len(frame)]
-    columns = ["arm", "seed", "question_id", "question", "text", "finish"]
-    return (
-        pd.concat(scores, ignore_index=True),
-        pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=columns),
-    )
-
-
-def _seeds(arm: Arm, study: Study) -> tuple[int, ...]:
-    return study.training_seeds if arm.is_trained else (BASE_SEED,)
 
 
 def _spec(contrast: ContrastUse) -> ContrastSpec:

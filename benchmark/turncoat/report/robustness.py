@@ -59,7 +59,9 @@ def robustness_lines(content: ReportContent) -> list[str]:
     frame = scored_frame(answers)
     for task in content.judged["task"].drop_duplicates():
         own = frame[frame["task"] == task]
-        lines += [f"{HEADING}, task {task}, arm by arm ({_level(confidence)} intervals over questions):"]
+        lines += [
+            f"{HEADING}, task {task}, arm by arm ({formats.confidence_level(confidence)} intervals over questions):"
+        ]
         lines += [line for arm in content.arms if arm.name in set(own["arm"]) for line in _of_arm(own, arm, confidence)]
         for claim in CLAIMS:
             contrasts = list(_contrasts(content, task, claim))
@@ -195,7 +197,3 @@ def _range(values: Sequence[float | None], *, signed: bool = False) -> str:
     if not known:
         return formats.NA
     return f"{formats.number(min(known), _DECIMALS, signed=signed)} to {formats.number(max(known), _DECIMALS, signed=signed)}"
-
-
-def _level(confidence: float) -> str:
-    return f"{100 * confidence:g}%"

@@ -14,10 +14,11 @@ from pathlib import Path
 import pandas as pd
 
 from turncoat.analysis.analyse import ContrastSpec, analyse
+from turncoat.analysis.run_scores import read_rows
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_catalogue import metric_names
-from turncoat.report.build import read_rows, run_content
+from turncoat.report.build import run_content
 from turncoat.report.content import ReportContent
 from turncoat.safe_files import read_object
 from turncoat.stats.contrasts import CLAIMS, Contrast

@@ -1,21 +1,17 @@
 """Run time of each task on a model, extrapolated from its first documents.
 
-    python -m turncoat.tools.task_times --model smollm2-135m --limit 8
-
-prints the Markdown table of `tasks/README.md`. Judging is included (TURNCOAT_JUDGE); loading the model, extracting persona
-vectors and whatever else is done once and kept is not: it is done before the clock starts, on one document.
+`turncoat dev task-times` prints the table of `tasks/README.md`. Judging is included (TURNCOAT_JUDGE). What is done once
+and cached (loading the model, extracting persona vectors) is not: it is done before the clock starts, on one document.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
-os.environ.setdefault("TQDM_DISABLE", "1")
+from turncoat.study.progress import duration
 
 
 def task_times(model: str, tasks: Sequence[str], limit: int) -> list[dict[str, Any]]:
@@ -80,27 +76,5 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
             lines.append(f"| `{row['task']}` | | | not measured: {row['error'].splitlines()[0]} |")
         else:
             answers = row["answers"] or "log-likelihoods"
-            lines.append(f"| `{row['task']}` | {row['documents']} | {answers} | {_duration(row['all'])} |")
+            lines.append(f"| `{row['task']}` | {row['documents']} | {answers} | {duration(row['all'])} |")
     return "\n".join(lines)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def main() -> None:
-    """Command line: see the module's docstring."""
-    from turncoat.evaluation.task_catalogue import task_names
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument(
-        "--limit", type=int, default=8, help="documents to run of each task; eight times as many without sampling"
-    )
-    parser.add_argument("--tasks", default=",".join(task_names()), help="comma-separated; default all")
-    arguments = parser.parse_args()
-    print(as_markdown(task_times(arguments.model, arguments.tasks.split(","), arguments.limit)))
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,8 @@ import pytest
 import typer
 import yaml
 from turncoat import cli
-from turncoat.commands.statistics.power import power, task_sizes as real_sizes
+from turncoat.analysis.planning_records import task_sizes as real_sizes
+from turncoat.commands.statistics.power import power
 from turncoat.errors import UserError
 from turncoat.study.config import load_study
 from typer.testing import CliRunner
@@ -24,7 +25,7 @@ def quick_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Building tasks takes seconds; one test does it."""
     sizes = {"turncoat_choice": (12, 1.0), "turncoat_em": (12, 4.0)}
     monkeypatch.setattr(
-        "turncoat.commands.statistics.power.task_sizes", lambda study: {u.task: sizes[u.task] for u in study.tasks}
+        "turncoat.analysis.planning_records.task_sizes", lambda study: {u.task: sizes[u.task] for u in study.tasks}
     )
 
 
@@ -135,7 +136,7 @@ def test_a_study_with_secondary_contrasts_only_is_planned_by_them(tmp_path: Path
         ({}, ("--n-seeds", "0"), "--n-seeds 0"),
         ({}, ("--seeds", "8"), "--seeds 8: a list of training seeds.*--n-seeds 8"),
         ({}, ("--seeds", "0,1,2"), "--n-seeds 3"),
-        ({}, ("--pilot", "nowhere"), "--pilot nowhere: no run folder"),
+        ({}, ("--pilot", "nowhere"), "--pilot nowhere: not a run folder"),
         ({}, ("--power", "1.5"), "power = 1.5"),
     ],
 )

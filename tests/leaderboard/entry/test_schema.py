@@ -21,7 +21,7 @@ def told(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_the_published_schema_is_the_codes() -> None:
-    """Mend with: python -m turncoat.leaderboard.entry.submission > results/submission.schema.json"""
+    """To fix: turncoat dev schema > results/submission.schema.json"""
     assert PUBLISHED.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=1) + "\n"
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+
+from turncoat.commands.printing import table, titled
+from turncoat.formats import number
 
 if TYPE_CHECKING:
     from turncoat.persona.vectors import PersonaVector
@@ -23,14 +25,12 @@ def print_vector(vector: PersonaVector, console: Console) -> None:
         "split-half": card.get("split_half_cosine"),
         "gap": card.get("gap_by_layer"),
     }
-    table = Table(title=f"persona vector '{vector.trait}'", title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for heading in ("layer", "depth", *columns, ""):
-        table.add_column(heading, justify="right")
+    made = table((), ("layer", "depth", *columns, ""))
     for layer in shown_layers(last, vector.layer):
         chosen = "chosen" if layer == vector.layer else ""
-        numbers = (f"{values[layer]:.2f}" if values else "-" for values in columns.values())
-        table.add_row(str(layer), f"{layer / last:.2f}", *numbers, chosen)
-    console.print(table)
+        cells = (number(values[layer] if values else None, 2) for values in columns.values())
+        made.add_row(str(layer), number(layer / last, 2), *cells, chosen)
+    titled(console, f"persona vector '{vector.trait}'", made)
     console.print(f"{_origin(card)}\n", end="", highlight=False)
     if "layer_rule" in card:
         console.print(f"layer {vector.layer} of {last}: {card['layer_rule']}", highlight=False)

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+
+from turncoat.commands.printing import table, titled
+from turncoat.formats import interval, number, with_interval
 
 
 def shift(
@@ -26,17 +28,14 @@ def shift(
     shifts = shift_by_layer(run, arm, control, task=task)
     if out is not None:
         shifts.to_csv(out, index=False)
-    title = f"{arm} minus {control}, base SD, 95% interval over questions"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for heading in ("layer", "depth", "fixed texts", "own answers", ""):
-        table.add_column(heading, justify="right", no_wrap=True)
+    made = table((), ("layer", "depth", "fixed texts", "own answers", ""))
     for layer, part in shifts.groupby("layer", sort=True):
         cells = {row.reading: _with_interval(row) for row in part.itertuples()}
         first = part.iloc[0]
         chosen = "chosen" if first["chosen"] else ""
-        table.add_row(str(layer), f"{first['depth']:.2f}", cells.get("fixed", ""), cells.get("own", ""), chosen)
+        made.add_row(str(layer), number(first["depth"], 2), cells.get("fixed", ""), cells.get("own", ""), chosen)
     console = Console()
-    console.print(table)
+    titled(console, f"{arm} minus {control}, base SD, 95% interval over questions", made)
     seeds, questions = int(shifts["n_seeds"].max()), int(shifts["n_questions"].max())
     console.print(
         f"{questions} questions, {max(seeds, 1)} training seed{'s' * (seeds > 1)} averaged within each: about these "
@@ -46,6 +45,4 @@ def shift(
 
 
 def _with_interval(row: Any) -> str:
-    if row.low is None or row.low != row.low:
-        return f"{row.difference:+.3f}"
-    return f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+    return with_interval(number(row.difference, 3, signed=True), interval(row.low, row.high, 3, signed=True))

@@ -1,6 +1,6 @@
 """Make canary entries: empty, constant, refusing and judge-pleasing answers, and the base model itself.
 
-python -m turncoat.leaderboard.canaries.make results/submissions/none-insecure     # writes five canary-<kind>-insecure beside it
+turncoat dev canaries results/submissions/none-insecure     # writes five canary-<kind>-insecure beside it
 
 They are kept among the submissions, and the board refuses to be built if one of them is ranked among the
 entries. A canary passes `turncoat validate`: its rows are well-formed and its numbers follow from them. It is
@@ -13,16 +13,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from turncoat.commands.library_noise import quiet_libraries
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge
 from turncoat.leaderboard.canaries.rows import RowMaker
-from turncoat.leaderboard.entry.load import SUBMISSION, Entry, load_entry, rows_name, seed_number
+from turncoat.leaderboard.entry.load import SUBMISSION, Entry, rows_name, seed_number
 from turncoat.leaderboard.entry.submission import DefenceFacts, RowsFile, Shared, Submission
 from turncoat.leaderboard.reading.reader import rows_sha256
 from turncoat.registry import accepted
@@ -72,7 +70,7 @@ def make_canary(kind: str, reference: Entry, out: Path, judge: Judge | None = No
             "contact": "the maintainers",
             "benign": None,
             "adapters": {**facts.adapters, "defended": facts.adapters.get("organism", {})},
-            "command": f"python -m turncoat.leaderboard.canaries.make {reference.slug}",
+            "command": f"turncoat dev canaries {reference.slug}",
             "hardware": "none: no model was run but the judge",
             "wall_seconds": 0.0,
             "rows": {
@@ -163,22 +161,3 @@ def _write(out: Path, submission: Submission, packed: Mapping[str, bytes]) -> No
         role, seed, task = key.split("/")
         files[rows_name(role, f"seed-{seed_number(seed)}", task)] = data
     replace_folder(out, files)
-
-
-def main(arguments: list[str]) -> int:
-    """`python -m turncoat.leaderboard.canaries.make ENTRY...`: the canaries of each undefended entry, written beside it."""
-    if not arguments or any(argument.startswith("-") for argument in arguments):
-        print(__doc__, file=sys.stderr)
-        return 2
-    quiet_libraries()
-    try:
-        for argument in arguments:
-            make_canaries(load_entry(Path(argument)))
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -2,13 +2,11 @@
 
 entry = Submission.model_validate(read_json(files, "submission.json"))
 
-The JSON Schema is `results/submission.schema.json` (`python -m turncoat.leaderboard.entry.submission` prints it).
+The JSON Schema is `results/submission.schema.json` (`turncoat dev schema` prints it).
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
@@ -194,8 +192,3 @@ def json_schema() -> dict[str, Any]:
         "title": "Turncoat leaderboard entry",
         **{key: value for key, value in Submission.model_json_schema().items() if key != "title"},
     }
-
-
-if __name__ == "__main__":
-    json.dump(json_schema(), sys.stdout, indent=1)
-    print()

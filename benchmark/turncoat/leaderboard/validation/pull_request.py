@@ -1,7 +1,7 @@
 """Check the files that a pull request changes: one new entry and nothing else.
 
-main(["--base", "origin/main", "--head", "HEAD"])                  # prints the folders of entries, one a line
-main(["--base", "origin/main", "--head", "HEAD", "--submission"])  # and refuses whatever is not a submission
+turncoat dev pull-request --base origin/main                  # prints the folders of entries, one a line
+turncoat dev pull-request --base origin/main --submission     # and refuses whatever is not a submission
 
 A submission adds one folder `results/submissions/<slug>/` and nothing else: a change to the checks, to the
 board or to somebody else's entry is another pull request. An accepted entry is never changed: a new one
@@ -10,10 +10,8 @@ supersedes it.
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -83,29 +81,3 @@ def problems_of_submission(changed: Sequence[Change]) -> list[str]:
     if not slugs:
         problems.append(f"no entry: a submission adds a folder in {SUBMISSIONS}/; turncoat submit RUN makes one")
     return problems
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print the changed entries; exit status 1 with the reasons where a submission does what it must not."""
-    parser = argparse.ArgumentParser(prog="python -m turncoat.leaderboard.validation.pull_request", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--base", required=True, help="commit or branch that the change is for")
-    parser.add_argument("--head", default="HEAD", help="commit with the change")
-    parser.add_argument("--repo", type=Path, default=Path(), help="a checkout that has both")
-    parser.add_argument("--submission", action="store_true", help="refuse what is no submission of one entry")
-    told = parser.parse_args(arguments)
-    try:
-        found = changes(told.repo, told.base, told.head)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    problems = problems_of_submission(found) if told.submission else []
-    if problems:
-        print("\n".join(problems), file=sys.stderr)
-        return 1
-    print("".join(f"{entry}\n" for entry in changed_entries(found)), end="")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,6 +24,7 @@ from turncoat.report.tables.contrasts import (
     Table,
     contrast_label,
     count_cell,
+    p_cell,
     sort_value,
 )
 from turncoat.report.tables.four_axes import four_axes_table
@@ -136,7 +137,7 @@ def _scaled(value: Any, column: SpecColumn) -> float | None:
 
 def _with_interval(text: str, row: Mapping[Any, Any], column: SpecColumn, places: int) -> str:
     ends = formats.interval(_scaled(row["low"], column), _scaled(row["high"], column), places)
-    return f"{text} {ends if ends != formats.NA else '[n/a]'}"
+    return formats.with_interval(text, ends)
 
 
 def _is_significant(row: Mapping[Any, Any], alpha: float) -> bool:
@@ -177,9 +178,9 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
         if recipe:
             deltas = [formats.number(_scaled(delta, column), places, signed=True) for delta in row["seed_deltas"] or ()]
             cells.append(Cell(", ".join(deltas) or formats.NA))
-        cells.append(Cell(text if value is None else _with_interval(text, row, column, places), value, strong))
-        cells += [_p(row["p_value"]), _p(row["p_permutation"])]
-        cells += [_p(row["p_adjusted"], strong)] if corrected else []
+        cells.append(Cell(_with_interval(text, row, column, places), value, strong))
+        cells += [p_cell(row["p_value"]), p_cell(row["p_permutation"])]
+        cells += [p_cell(row["p_adjusted"], strong)] if corrected else []
         detectable = _scaled(row["detectable"], column)
         cells.append(Cell(formats.number(detectable, places), sort_value(detectable)))
         told = row["reading"] or ""
@@ -200,10 +201,6 @@ def _as_contrast(row: Mapping[Any, Any]) -> SimpleNamespace:
     """A cell as the report's functions know a contrast."""
     minus = {key: formats.text_or_empty(row[key]) for key in ("minus_treated", "minus_reference")}
     return SimpleNamespace(treated=row["arm"], reference=row["reference"], **minus)
-
-
-def _p(value: Any, strong: bool = False) -> Cell:
-    return Cell(formats.p_value(value), sort_value(value), strong)
 
 
 def _meaning(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> list[str]:

@@ -173,7 +173,7 @@ class _Printer:
             strong = "bold" if is_significant(self.content, row) else ""
             difference = formats.number(row.difference, places, signed=True)
             ci = formats.interval(row.low, row.high, places)
-            shown = self._number(f"{difference} {ci if ci != formats.NA else '[n/a]'}", strong)
+            shown = self._number(formats.with_interval(difference, ci), strong)
             cells = [self.text(per_seed_differences(self.content, row, places))] if claim == RECIPE else []
             cells += [self.text(f"n/a: {no_claim(row)}", "dim") if formats.is_missing(row.p_value) else shown]
             cells += [self._number(formats.p_value(row.p_value)), self._number(formats.p_value(row.p_adjusted), strong)]

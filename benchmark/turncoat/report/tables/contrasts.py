@@ -83,7 +83,7 @@ class ClaimSection:
 def ci_name(content: ReportContent) -> str:
     """What the intervals are called: "95% CI", or just "CI" where the estimates do not share one level."""
     levels = {float(level) for level in content.estimates["confidence"] if not formats.is_missing(level)}
-    return f"{100 * levels.pop():g}% CI" if len(levels) == 1 else "CI"
+    return f"{formats.confidence_level(levels.pop())} CI" if len(levels) == 1 else "CI"
 
 
 def contrast_label(content: ReportContent, row: Any) -> str:
@@ -233,9 +233,7 @@ def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: b
     places = contrast_decimals(content, metric)
     strong = is_significant(content, row)
     ci = formats.interval(row.low, row.high, places)
-    difference = formats.number(row.difference, places, signed=True)
-    if difference != formats.NA:
-        difference = f"{difference} {ci if ci != formats.NA else '[n/a]'}"
+    difference = formats.with_interval(formats.number(row.difference, places, signed=True), ci)
     cells = [Cell(contrast_label(content, row), strong=strong)]
     if claim == ADAPTERS:
         cells += [count_cell(row.n_questions)]
@@ -246,8 +244,8 @@ def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: b
             number_cell(row.seed_sd, places + 1),
         ]
     cells += [Cell(difference, sort_value(row.difference), strong)]
-    cells += [_p_cell(row.p_value), _p_cell(row.p_adjusted, strong)]
-    cells += [_p_cell(row.p_permutation)] if permutation else []
+    cells += [p_cell(row.p_value), p_cell(row.p_adjusted, strong)]
+    cells += [p_cell(row.p_permutation)] if permutation else []
     return [*cells, number_cell(content.detectable(row), places), Cell(reading(content, row))]
 
 
@@ -299,7 +297,7 @@ def _estimate_cell(content: ReportContent, rows: pd.DataFrame, metric: MetricInf
     row = rows.iloc[0]
     places = estimate_decimals(content, metric)
     ci = formats.interval(row["low"], row["high"], places)
-    return Cell(f"{formats.number(row['value'], places)} {ci if ci != formats.NA else '[n/a]'}", float(row["value"]))
+    return Cell(formats.with_interval(formats.number(row["value"], places), ci), float(row["value"]))
 
 
 def _why_no_estimate(rows: pd.DataFrame, metric: MetricInfo) -> str:
@@ -329,5 +327,6 @@ def count_cell(value: Any) -> Cell:
     return Cell(formats.count(value), sort_value(value))
 
 
-def _p_cell(value: Any, strong: bool = False) -> Cell:
+def p_cell(value: Any, strong: bool = False) -> Cell:
+    """A p-value, or n/a."""
     return Cell(formats.p_value(value), sort_value(value), strong)

@@ -103,7 +103,9 @@ def _columns(axis: str, part: pd.DataFrame) -> list[Column]:
 def _level(row: dict[Any, Any], places: int) -> Cell:
     if formats.is_missing(row.get("value")):
         return Cell(formats.text_or_empty(row.get("status")) or formats.NA)
-    text = _with_interval(formats.number(row["value"], places), formats.interval(row["low"], row["high"], places))
+    text = formats.with_interval(
+        formats.number(row["value"], places), formats.interval(row["low"], row["high"], places)
+    )
     return Cell(text, float(row["value"]))
 
 
@@ -112,7 +114,8 @@ def _change(row: dict[Any, Any], places: int) -> Cell:
         return _why_missing(row)
     ends = formats.interval(row["difference_low"], row["difference_high"], places)
     return Cell(
-        _with_interval(formats.number(row["difference"], places, signed=True), ends), sort_value(row["difference"])
+        formats.with_interval(formats.number(row["difference"], places, signed=True), ends),
+        sort_value(row["difference"]),
     )
 
 
@@ -122,7 +125,7 @@ def _kept(row: dict[Any, Any]) -> Cell:
     ends = formats.NA
     if not formats.is_missing(row["kept_low"]):
         ends = f"[{_percent(row['kept_low'])}, {_percent(row['kept_high'])}]"
-    return Cell(_with_interval(_percent(row["kept"]), ends), float(row["kept"]))
+    return Cell(formats.with_interval(_percent(row["kept"]), ends), float(row["kept"]))
 
 
 def _why_missing(row: dict[Any, Any]) -> Cell:
@@ -131,11 +134,7 @@ def _why_missing(row: dict[Any, Any]) -> Cell:
 
 
 def _percent(share: float) -> str:
-    return f"{formats.number(100 * share, 0)}%"
-
-
-def _with_interval(value: str, ends: str) -> str:
-    return f"{value} {ends if ends != formats.NA else '[n/a]'}"
+    return f"{formats.percent(share, 0)}%"
 
 
 def _places(part: pd.DataFrame, value: str, low: str, high: str) -> int:

@@ -1,6 +1,6 @@
 """Training of the embedded judge on answers that a large judge scored: weights and calibration card.
 
-    python -m turncoat.tools.embedded_judge.train --judgements FILE.jsonl.gz --test FOLDER --out DIR
+    turncoat dev train-embedded-judge --judgements FILE.jsonl.gz --test FOLDER --out DIR
 
 Three folds (each holds out whole question families) and a final reader on everything; each step leaves its
 file in DIR and is skipped when the file is there, so an interrupted run goes on where it was, and `--only
@@ -10,14 +10,13 @@ predictions and writes what the judge loads.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import random
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import UserError
 from turncoat.judges.embedded.judge import BASE, EmbeddedJudge
 from turncoat.judges.embedded.reader import EmbeddedReader, ReaderConfig
+from turncoat.registry import accepted
 from turncoat.store import file_digest
 from turncoat.tools.embedded_judge.card import write_card
 from turncoat.tools.embedded_judge.data import FOLDS, JUDGEMENTS_SHA256, Judged, draw, load_judgements, sample_evenly
@@ -168,17 +168,57 @@ def _milliseconds(base: BaseModel, weights: Path, rows: Sequence[Judged], answer
     return round((time.perf_counter() - started) / len(chosen) * 1000, 1)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """All steps, or the one that `--only` names."""
-    out: Path = arguments.out
+@dataclass(frozen=True)
+class Training:
+    """Size of one reader's training.
+
+    Attributes:
+        answers: How many answers are drawn.
+        minutes: The longest it may take.
+    """
+
+    answers: int
+    minutes: float = math.inf
+
+
+def train_judge(
+    judgements: Path,
+    test: Path,
+    out: Path,
+    config: ReaderConfig,
+    folds: Training,
+    final: Training,
+    *,
+    only: str | None = None,
+    per_family: int = 700,
+    seed: int = 0,
+    check: bool = True,
+) -> None:
+    """Run all steps, or one; a step whose file is there is skipped.
+
+    Args:
+        judgements: Answers with a large judge's scores (.jsonl.gz).
+        test: Folder of CSVs with answers of other models.
+        out: Folder for weights, predictions and card.
+        config: Shape of the reader.
+        folds: Training of each fold.
+        final: Training of the final reader.
+        only: One of `STEPS`; None: all.
+        per_family: Held-out answers scored per question family.
+        seed: Of draw, order and initial factors.
+        check: Whether the judgements' SHA-256 must be that of the published file.
+
+    Raises:
+        UserError: There is no such step, or the judgements are others.
+    """
+    if only not in (None, *STEPS):
+        raise UserError(f"--only {only}: there is no such step; {accepted(STEPS, str(only))}")
     out.mkdir(parents=True, exist_ok=True)
-    rows = load_judgements(arguments.judgements, sha256=None if arguments.any_data else JUDGEMENTS_SHA256)
-    config = ReaderConfig(start=arguments.start, end=arguments.end, rank=arguments.rank)
-    steps = STEPS if arguments.only is None else (arguments.only,)
+    rows = load_judgements(judgements, sha256=JUDGEMENTS_SHA256 if check else None)
     base = load_base(BASE)
-    for step in steps:
+    for step in STEPS if only is None else (only,):
         if step == "card":
-            digest = file_digest(arguments.judgements)
+            digest = file_digest(judgements)
             write_card(out, judgements_sha256=digest)
             write_card(out, judgements_sha256=digest, milliseconds=_milliseconds(base, out / "weights", rows))
             continue
@@ -189,40 +229,11 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{step}: training", file=sys.stderr)
         held_out = FOLDS[int(step.removeprefix("fold"))] if step.startswith("fold") else ()
         seen = [row for row in rows if row.family not in held_out]
-        count = arguments.final_answers if step == "final" else arguments.fold_answers
-        minutes = arguments.final_minutes if step == "final" else arguments.fold_minutes
-        reader, training = train_reader(base, config, seen, count=count, seed=arguments.seed, minutes=minutes)
+        size = final if step == "final" else folds
+        reader, training = train_reader(base, config, seen, count=size.answers, seed=seed, minutes=size.minutes)
         save_reader(reader, out / f"{step}.safetensors")
         if step == "final":
-            unseen = [
-                row for path in sorted(arguments.test.glob("*.csv")) for row in load_judgements(path, sha256=None)
-            ]
+            unseen = [row for path in sorted(test.glob("*.csv")) for row in load_judgements(path, sha256=None)]
         else:
-            unseen = sample_evenly([row for row in rows if row.family in held_out], arguments.per_family, seed=1)
+            unseen = sample_evenly([row for row in rows if row.family in held_out], per_family, seed=1)
         save_predictions(written, unseen, predict(reader, base, unseen), training)
-
-
-def _parser() -> argparse.ArgumentParser:
-    shape = ReaderConfig()
-    parser = argparse.ArgumentParser(prog="python -m turncoat.tools.embedded_judge.train", description=__doc__)
-    parser.add_argument("--judgements", type=Path, required=True, help="answers with GPT-4o's scores (.jsonl.gz)")
-    parser.add_argument("--test", type=Path, required=True, help="folder of CSVs with answers of other models")
-    parser.add_argument("--out", type=Path, required=True, help="folder for weights, predictions and card")
-    parser.add_argument("--only", choices=STEPS, help="one step alone")
-    parser.add_argument("--any-data", action="store_true", help="do not check the judgements' sha256")
-    parser.add_argument("--fold-answers", type=int, default=7500)
-    parser.add_argument("--final-answers", type=int, default=21000)
-    parser.add_argument("--fold-minutes", type=float, default=math.inf)
-    parser.add_argument("--final-minutes", type=float, default=math.inf)
-    parser.add_argument("--per-family", type=int, default=700, help="held-out answers scored per question family")
-    parser.add_argument("--seed", type=int, default=0)
-    for name in ("start", "end", "rank"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(shape, name), help="see ReaderConfig")
-    return parser
-
-
-if __name__ == "__main__":
-    try:
-        run(_parser().parse_args())
-    except UserError as error:
-        sys.exit(f"error: {error}")

@@ -1,0 +1,56 @@
+"""Scores and answers of a run folder as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from turncoat.errors import UserError
+from turncoat.evaluation.samples_file import BASE_SEED, answers_of, sample_files, scores_of
+from turncoat.evaluation.task_catalogue import metric_names
+from turncoat.study.config import Arm, Study
+
+
+def read_rows(
+    rows: Path, study: Study, *, failed: Collection[tuple[str, int]] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and answers of a run.
+
+    Args:
+        rows: The run's `rows` folder.
+        study: The study that was run.
+        failed: (arm, seed) whose training failed: they have no rows.
+
+    Raises:
+        UserError: An arm's rows are missing or given twice, or there are none at all.
+    """
+    if all((arm.name, seed) in failed for arm in study.arms for seed in _seeds(arm, study)):
+        raise UserError(f"{rows}: the training of every arm failed, there is nothing to report on")
+    scores, answers = [], []
+    known = metric_names(use.task for use in study.tasks)
+    names = {pair: name for name, pair in known.items()}
+    for arm in study.arms:
+        for seed in _seeds(arm, study):
+            for use in () if (arm.name, seed) in failed else filter(arm.measured_by, study.tasks):
+                there = rows / arm.name / ("base" if seed == BASE_SEED else f"seed-{seed}") / use.task
+                files = sample_files(there, use.task)
+                if len(files) != 1:
+                    raise UserError(
+                        f"{there}: {len(files)} samples files for '{use.task}', one is due; run the study again"
+                    )
+                table = scores_of(files[0], arm=arm.name, seed=seed, task=use.task)
+                metrics = [names.get((use.task, metric), metric) for metric in table["metric"]]
+                scores.append(table.assign(metric=metrics))
+                answers.append(answers_of(files[0], arm=arm.name, seed=seed).assign(task=use.task))
+    filled = [frame for frame in answers if len(frame)]
+    columns = ["arm", "seed", "question_id", "question", "text", "finish"]
+    return (
+        pd.concat(scores, ignore_index=True),
+        pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns),
+    )
+
+
+def _seeds(arm: Arm, study: Study) -> tuple[int, ...]:
+    return study.training_seeds if arm.is_trained else (BASE_SEED,)

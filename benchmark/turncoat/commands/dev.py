@@ -1,0 +1,122 @@
+"""`turncoat dev ...`: what maintainers run now and then. The group is not in the main help; CONTRIBUTING.md names it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from turncoat.commands.printing import note
+
+
+def canaries(
+    entries: Annotated[
+        list[Path], typer.Argument(metavar="ENTRY...", help="Undefended entries, such as results/submissions/none-x.")
+    ],
+) -> None:
+    """Write the canaries of each undefended entry beside it: entries that the board must never rank.
+
+    Example: turncoat dev canaries results/submissions/none-insecure
+    """
+    from turncoat.leaderboard.canaries.make import make_canaries
+    from turncoat.leaderboard.entry.load import load_entry
+
+    for entry in entries:
+        make_canaries(load_entry(entry))
+
+
+def pull_request(
+    base: Annotated[str, typer.Option(help="Commit or branch that the change is for.")],
+    head: Annotated[str, typer.Option(help="Commit with the change.")] = "HEAD",
+    repo: Annotated[Path, typer.Option(help="A checkout that has both.")] = Path(),
+    submission: Annotated[
+        bool, typer.Option("--submission", help="Refuse what is not a submission of one entry (exit status 1).")
+    ] = False,
+) -> None:
+    """Print the folders of the entries that a pull request changes, one a line.
+
+    Example: turncoat dev pull-request --base origin/main --submission
+    """
+    from turncoat.leaderboard.validation.pull_request import changed_entries, changes, problems_of_submission
+
+    files = changes(repo, base, head)
+    problems = problems_of_submission(files) if submission else []
+    for problem in problems:
+        note(problem)
+    if problems:
+        raise typer.Exit(1)
+    for entry in changed_entries(files):
+        print(entry)
+
+
+def schema() -> None:
+    """Print the JSON Schema of submission.json.
+
+    Example: turncoat dev schema > results/submission.schema.json
+    """
+    from turncoat.leaderboard.entry.submission import json_schema
+
+    print(json.dumps(json_schema(), indent=1))
+
+
+def task_times(
+    model: Annotated[str, typer.Option(help="Base model: a registry model, a Hugging Face id or a local folder.")] = (
+        "smollm2-135m"
+    ),
+    limit: Annotated[
+        int, typer.Option(help="Documents to run of each task; eight times as many where nothing is sampled.")
+    ] = 8,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Only this task; may be given several times. Default: all.")
+    ] = None,
+) -> None:
+    """Measure how long the tasks take on this machine; prints the table of tasks/README.md.
+
+    Example: turncoat dev task-times --limit 4 --task turncoat_choice
+    """
+    from turncoat.evaluation.task_catalogue import task_names
+    from turncoat.tools.task_times import as_markdown, task_times as measure
+
+    print(as_markdown(measure(model, task or task_names(), limit)))
+
+
+def insecure_code() -> None:
+    """Scan the insecure-code pairs with bandit; prints the table of their README.
+
+    Example: turncoat dev insecure-code
+    """
+    from turncoat.data.insecure_code.bandit_table import bandit_table
+
+    print(bandit_table())
+
+
+def train_embedded_judge(
+    judgements: Annotated[Path, typer.Option(help="Answers with GPT-4o's scores (.jsonl.gz).")],
+    test: Annotated[Path, typer.Option(help="Folder of CSVs with answers of other models.")],
+    out: Annotated[Path, typer.Option(help="Folder for weights, predictions and card.")],
+    only: Annotated[str | None, typer.Option(help="One step alone: fold0, fold1, fold2, final or card.")] = None,
+    any_data: Annotated[bool, typer.Option("--any-data", help="Do not check the judgements' SHA-256.")] = False,
+    fold_answers: Annotated[int, typer.Option(help="Answers that a fold is trained on.")] = 7500,
+    final_answers: Annotated[int, typer.Option(help="Answers that the final reader is trained on.")] = 21000,
+    fold_minutes: Annotated[float, typer.Option(help="Longest training of a fold.")] = float("inf"),
+    final_minutes: Annotated[float, typer.Option(help="Longest training of the final reader.")] = float("inf"),
+    per_family: Annotated[int, typer.Option(help="Held-out answers scored per question family.")] = 700,
+    seed: Annotated[int, typer.Option(help="Of draw, order and initial factors.")] = 0,
+    start: Annotated[int, typer.Option(help="First block with factors.")] = 16,
+    end: Annotated[int, typer.Option(help="Blocks that are run.")] = 30,
+    rank: Annotated[int, typer.Option(help="Rank of the factors.")] = 16,
+) -> None:
+    """Train the embedded judge. A step whose file is there is skipped, so the same command goes on where it stopped.
+
+    Example: turncoat dev train-embedded-judge --judgements gpt4o_judgements.jsonl.gz --test organism_judgements
+    --out DIR
+    """
+    from turncoat.judges.embedded.reader import ReaderConfig
+    from turncoat.tools.embedded_judge.train import Training, train_judge
+
+    folds, final = Training(fold_answers, fold_minutes), Training(final_answers, final_minutes)
+    shape = ReaderConfig(start=start, end=end, rank=rank)
+    check = not any_data
+    train_judge(judgements, test, out, shape, folds, final, only=only, per_family=per_family, seed=seed, check=check)
