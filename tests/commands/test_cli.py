@@ -60,12 +60,29 @@ def study_file(folder: Path, **changes: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+def leaves(commands: dict[str, click.Command], before: str = "") -> dict[str, click.Command]:
+    """Every command with its group's name before its own, groups as well."""
+    found = {}
+    for name, command in commands.items():
+        found[before + name] = command
+        found |= leaves(getattr(command, "commands", {}), f"{before}{name} ")
+    return found
+
+
+EVERY = leaves(COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
 def test_help_shows_an_example(name):
-    command = COMMANDS[name]
-    text = command.get_help(click.Context(command, info_name=f"turncoat {name}"))
+    text = EVERY[name].get_help(click.Context(EVERY[name], info_name=f"turncoat {name}"))
     assert re.search(r"^\s*Example: \S+", text, re.MULTILINE)
-    assert name in text.split("Example:")[1]
+    called = "turncoat leaderboard " if name in ("submit", "validate", "verify") else "turncoat "
+    assert name.endswith("-path") or f"{called}{name}" in " ".join(text.split("Example:", 1)[1].split())
+
+
+def test_the_leaderboards_verbs_work_without_the_group_too():
+    for name in ("submit", "validate", "verify"):
+        assert COMMANDS[name].callback.__wrapped__ is EVERY[f"leaderboard {name}"].callback.__wrapped__
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"lm-eval"}))

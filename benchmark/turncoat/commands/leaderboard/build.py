@@ -30,9 +30,10 @@ def build(
         bool, typer.Option("--skip-invalid", help="List invalid entries on the board instead of stopping.")
     ] = False,
 ) -> None:
-    """Make leaderboard.md, leaderboard.csv and leaderboard.html from the entries; every number is recomputed from rows.
+    """Make leaderboard.md, leaderboard.csv and leaderboard.html from the entries; numbers are recomputed from rows.
 
     An invalid entry stops it with all that is wrong, and so does a canary that would be ranked.
+
     Example: turncoat leaderboard build results/submissions --check
     """
     from turncoat.leaderboard.board.build import build_boards, canaries_caught
