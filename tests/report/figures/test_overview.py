@@ -11,7 +11,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from turncoat.report.content import CONTRAST_COLUMNS, ReportContent
-from turncoat.report.figures.overview import DARK, LIGHT, build_figure, figure_png
+from turncoat.report.figures.overview import build_figure, figure_png
+from turncoat.report.figures.style import DARK, LIGHT
 
 MakeContent = Callable[..., ReportContent]
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import pandas as pd
 
-from turncoat import formats
 from turncoat.evaluation.samples_file import BASE_SEED, sample_files
 from turncoat.evaluation.task_facts import BENIGN, BROAD, NARROW, PERSONA, metric_axes
 from turncoat.judges.rates import RATES
@@ -122,9 +121,7 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
         ends = {"low": shift.low, "high": shift.high, "n_questions": shift.n_questions}
         records.append({**told, **ends, "n_seeds": values.values.shape[1], "chosen": layer in chosen})
     frame = pd.DataFrame.from_records(records, columns=columns)
-    ranks = {arm.name: rank for rank, arm in enumerate(run.study.arms)}
-    frame = frame.assign(_rank=frame["arm"].map(ranks)).sort_values(["reading", "_rank", "layer"], kind="stable")
-    return frame.drop(columns="_rank").reset_index(drop=True)
+    return _sorted(frame, run, "reading", "layer")
 
 
 def _seed(samples: Path) -> int:
@@ -151,9 +148,14 @@ def dose_points(run: Run) -> pd.DataFrame:
                 )
         records += next((found[measure] for measure in _DOSE_MEASURES if measure in found), [])
     frame = pd.DataFrame.from_records(records, columns=columns)
+    return _sorted(frame, run, "task", "dose")
+
+
+def _sorted(frame: pd.DataFrame, run: Run, first: str, last: str) -> pd.DataFrame:
+    """Rows by one column, then by the study's order of arms, then by another column."""
     ranks = {arm.name: rank for rank, arm in enumerate(run.study.arms)}
-    frame = frame.assign(_rank=frame["arm"].map(ranks)).sort_values(["task", "_rank", "dose"], kind="stable")
-    return frame.drop(columns="_rank").reset_index(drop=True)
+    ordered = frame.assign(_rank=frame["arm"].map(ranks)).sort_values([first, "_rank", last], kind="stable")
+    return ordered.drop(columns="_rank").reset_index(drop=True)
 
 
 def axis_points(run: Run) -> pd.DataFrame:
@@ -179,8 +181,3 @@ def axis_points(run: Run) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame(columns=columns)
     return pd.concat(parts, ignore_index=True)[columns]
-
-
-def has_numbers(frame: pd.DataFrame, column: str) -> bool:
-    """Whether there is anything to draw."""
-    return any(not formats.is_missing(value) for value in frame[column])

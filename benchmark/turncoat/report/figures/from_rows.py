@@ -5,7 +5,6 @@ for figure in figures_of(run): print(figure.name, figure.frame is not None, figu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,26 +24,28 @@ from turncoat.report.figures.frames import (
     coherence_points,
     contrast_points,
     dose_points,
-    has_numbers,
     layer_points,
 )
 from turncoat.report.figures.style import (
-    PAPER,
+    LIGHT,
     PNG,
-    SOFT,
     SVG,
     Look,
     arm_legend,
+    contrast_lines,
     drawing,
     figure_bytes,
+    label_rows,
     looks,
     new_figure,
+    unit_and_direction,
     wrapped,
     zero_line,
 )
 from turncoat.report.run_rows import Run
-from turncoat.report.tables.contrasts import DAGGER, MINUS
+from turncoat.report.tables.contrasts import DAGGER, is_significant, metric_label
 
+SOFT, PAPER = LIGHT.soft, LIGHT.paper
 _PANELS = 3  # in a row
 _BANDS = 6  # arms; the bands of more hide one another
 
@@ -62,16 +63,10 @@ class RunFigure:
 
 def figures_of(run: Run, kinds: Sequence[str] = (SVG, PNG)) -> list[RunFigure]:
     """Every figure that the run's rows allow, as files of these kinds, and why the others are missing."""
-    made: list[tuple[str, str, pd.DataFrame, str, Callable[[Run, pd.DataFrame], Figure]]] = [
-        (
-            f"contrasts_{claim}",
-            f"Contrasts: {words}",
-            contrast_points(run, claim),
-            "difference",
-            partial(_forest, claim=claim),
-        )
-        for claim, words in ((ADAPTERS, "about these trained adapters"), (RECIPE, "about the recipe"))
-    ]
+    made: list[tuple[str, str, pd.DataFrame, str, Callable[[Run, pd.DataFrame], Figure]]] = []
+    for claim, words in ((ADAPTERS, "about these trained adapters"), (RECIPE, "about the recipe")):
+        draw = partial(_forest, claim=claim)
+        made.append((f"contrasts_{claim}", f"Contrasts: {words}", contrast_points(run, claim), "difference", draw))
     made += [
         ("misalignment_coherence", "Misalignment against coherence", coherence_points(run), "y", _against_coherence),
         ("persona_layers", "Persona activation by layer, arm minus base", layer_points(run), "difference", _layers),
@@ -79,14 +74,12 @@ def figures_of(run: Run, kinds: Sequence[str] = (SVG, PNG)) -> list[RunFigure]:
         ("four_axes", "The four axes", axis_points(run), "value", _axes_panels),
     ]
     figures = []
-    for name, title, frame, column, draw in made:
-        if frame.empty or not has_numbers(frame, column):
+    for name, title, frame, column, plot in made:
+        if all(formats.is_missing(value) for value in frame[column]):
             figures.append(RunFigure(name, title, None, {}, REASONS[name]))
             continue
         with drawing():
-            figure = draw(run, frame)
-            files = figure_bytes(figure, kinds)
-        figures.append(RunFigure(name, title, frame, files))
+            figures.append(RunFigure(name, title, frame, figure_bytes(plot(run, frame), kinds)))
     return figures
 
 
@@ -112,7 +105,6 @@ def _forest(run: Run, frame: pd.DataFrame, claim: str) -> Figure:
     for number, metric in enumerate(metrics):
         axes = panels[number // across][number % across]
         zero_line(axes, vertical=True)
-        axes.grid(axis="x")
         for place, name in enumerate(names):
             for row in frame[(frame["name"] == name) & (frame["metric"] == metric)].itertuples():
                 look = style[str(row.treated)]
@@ -120,56 +112,22 @@ def _forest(run: Run, frame: pd.DataFrame, claim: str) -> Figure:
                 axes.plot(*ends, color=look.colour, linewidth=2.6, solid_capstyle="butt")
                 # taller than the dot, which would hide a narrow interval
                 axes.plot(*ends, "|", color=look.colour, markersize=11, markeredgewidth=1.2)
-                strong = not formats.is_missing(row.p_adjusted) and float(str(row.p_adjusted)) < run.content.alpha
-                axes.plot(
-                    [row.difference],
-                    [place],
-                    "o",
-                    markersize=5.5,
-                    markerfacecolor=look.colour if strong else PAPER,
-                    markeredgecolor=look.colour,
-                    markeredgewidth=1.4,
-                )
+                strong = is_significant(run.content, row)
+                face = look.colour if strong else PAPER
+                axes.plot([row.difference], [place], "o", markersize=5.5, markerfacecolor=face,
+                          markeredgecolor=look.colour, markeredgewidth=1.4)  # fmt: skip
         facts = run.content.metric(metric)
         axes.set_title(wrapped(facts.label, 34))
-        axes.set_xlabel(wrapped(_way(facts.unit, facts.direction), 36))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
-        axes.set_yticks(range(len(names)), [_contrast_text(run, firsts[name]) for name in names])
-        axes.set_ylim(len(names) - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(wrapped(unit_and_direction(facts), 36))
+        label_rows(axes, [contrast_lines(run.content, firsts[name], 34) for name in names], above=0.6)
     for spare in range(len(metrics), down * across):
         panels[spare // across][spare % across].set_axis_off()
     sample = "These adapters." if claim == ADAPTERS else "The recipe."
-    against_base = any(DAGGER in _contrast_text(run, first) for first in firsts.values())
     foot = f"{sample} 95% intervals. Filled: below {run.content.alpha:g} after its family's correction."
-    if against_base:
+    if any(run.content.spans_finetuning(first) for first in firsts.values()):
         foot += f"  {DAGGER} any finetuning makes such a change."
     figure.supxlabel(foot, fontsize=8, color=SOFT)
     return figure
-
-
-def _contrast_text(run: Run, row: Any) -> str:
-    treated, reference = run.content.arm(row.treated), run.content.arm(row.reference)
-    mark = f" {DAGGER}" if run.content.spans_finetuning(row) else ""
-    minus = run.content.minus(row)
-    if minus is not None:
-        mark = f" {MINUS} ({minus[0].label} {MINUS} {minus[1].label}){mark}"
-    return f"{wrapped(treated.label, 34)}\n{wrapped(f'{MINUS} {reference.label}{mark}', 36)}"
-
-
-def _way(unit: str, direction: str) -> str:
-    """The unit, and which way is worse, as an arrow along the axis."""
-    match = re.fullmatch(r"(up|down) means (.+)", direction.strip())
-    if match is None:
-        return ", ".join(filter(None, (unit, direction.strip())))
-    up, down = f"{match[2]} \N{RIGHTWARDS ARROW}", f"\N{LEFTWARDS ARROW} {match[2]}"
-    return ", ".join(filter(None, (unit, up if match[1] == "up" else down)))
-
-
-def _label(run: Run, name: str) -> str:
-    facts = run.content.metric(name)
-    return f"{facts.label} ({facts.unit})\n{facts.direction}" if facts.unit else f"{facts.label}\n{facts.direction}"
 
 
 def _against_coherence(run: Run, frame: pd.DataFrame) -> Figure:
@@ -198,8 +156,9 @@ def _against_coherence(run: Run, frame: pd.DataFrame) -> Figure:
             seeds["x"], seeds["y"], look.marker, color=look.colour, markersize=3, alpha=0.7, zorder=3, linestyle=""
         )
     facts = run.content.metric(str(frame["x_metric"].iloc[0]))
-    axes.set_xlabel(f"{facts.label}: {_way(facts.unit, facts.direction)}")
-    axes.set_ylabel(_label(run, str(frame["y_metric"].iloc[0])))
+    axes.set_xlabel(f"{facts.label}: {unit_and_direction(facts)}")
+    facts = run.content.metric(str(frame["y_metric"].iloc[0]))
+    axes.set_ylabel(f"{metric_label(facts)}\n{facts.direction}")
     axes.text(
         0.0, 1.02, "mean over seeds, 95% intervals over questions; small: one seed",
         transform=axes.transAxes, fontsize=8, color=SOFT,
@@ -226,18 +185,12 @@ def _layers(run: Run, frame: pd.DataFrame) -> Figure:
             )
         for name in arms:
             rows, look = part[part["arm"] == name], style[name]
+            layer, low, high, difference = (rows[name].astype(float) for name in ("layer", "low", "high", "difference"))
             if len(arms) <= _BANDS:
-                low, high = rows["low"].astype(float), rows["high"].astype(float)
-                axes.fill_between(rows["layer"], low, high, color=look.colour, alpha=0.13, linewidth=0)
-            axes.plot(rows["layer"], rows["difference"].astype(float), look.line, color=look.colour, linewidth=1.7)
-            every = max(1, len(rows) // 6)
-            axes.plot(
-                rows["layer"].iloc[::every],
-                rows["difference"].astype(float).iloc[::every],
-                look.marker,
-                color=look.colour,
-                markersize=4.5,
-            )
+                axes.fill_between(layer, low, high, color=look.colour, alpha=0.13, linewidth=0)
+            axes.plot(layer, difference, look.line, color=look.colour, linewidth=1.7)
+            every = slice(None, None, max(1, len(rows) // 6))
+            axes.plot(layer.iloc[every], difference.iloc[every], look.marker, color=look.colour, markersize=4.5)
         axes.set_title(titles[reading])
         axes.set_xlabel("layer (0: embeddings)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -268,11 +221,10 @@ def _doses(run: Run, frame: pd.DataFrame) -> Figure:
             if rows.empty:
                 continue
             x = rows["dose"] + apart * (number - (len(arms) - 1) / 2)
-            axes.vlines(
-                x, rows["low"].astype(float), rows["high"].astype(float), color=look.colour, linewidth=1.1, alpha=0.6
-            )
-            axes.plot(x, rows["value"].astype(float), look.line, color=look.colour, linewidth=1.5)
-            axes.plot(x, rows["value"].astype(float), look.marker, color=look.colour, markersize=4.5)
+            low, high, value = (rows[column].astype(float) for column in ("low", "high", "value"))
+            axes.vlines(x, low, high, color=look.colour, linewidth=1.1, alpha=0.6)
+            axes.plot(x, value, look.line, color=look.colour, linewidth=1.5)
+            axes.plot(x, value, look.marker, color=look.colour, markersize=4.5)
         axes.set_xticks(doses)
         axes.set_title(wrapped(task.removeprefix("turncoat_"), 40))
         axes.set_xlabel("dose")
@@ -291,7 +243,6 @@ def _axes_panels(run: Run, frame: pd.DataFrame) -> Figure:
     style = _looks(run)
     for axes, name in zip(panels, axes_names, strict=True):
         part = frame[frame["axis"] == name]
-        axes.grid(axis="x")
         for place, arm in enumerate(arms):
             look = style[arm.name]
             rows = [row for row in part[part["arm"] == arm.name].itertuples() if not formats.is_missing(row.value)]
@@ -300,9 +251,7 @@ def _axes_panels(run: Run, frame: pd.DataFrame) -> Figure:
                     axes.plot([row.low, row.high], [place, place], color=look.colour, linewidth=2.2, alpha=0.8)
                 axes.plot([row.value], [place], look.marker, color=look.colour, markersize=6.5)
             if not rows:
-                status = next(
-                    (str(row.status) for row in part[part["arm"] == arm.name].itertuples() if row.status), "n/a"
-                )
+                status = next((status for status in part.loc[part["arm"] == arm.name, "status"] if status), "n/a")
                 across = axes.get_yaxis_transform()
                 axes.text(0.5, place, status, transform=across, ha="center", va="center", fontsize=7.5, color=SOFT)
         measured = part[part["value"].notna()].iloc[0]
@@ -311,9 +260,5 @@ def _axes_panels(run: Run, frame: pd.DataFrame) -> Figure:
             zero_line(axes, vertical=True)  # nothing learnt
         axes.set_title(str(name)[:1].upper() + str(name)[1:])
         axes.set_xlabel(wrapped(f"{unit}; {measured['better']}".rstrip("; "), 30))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
-        axes.set_yticks(range(len(arms)), [wrapped(arm.label, 28) for arm in arms])
-        axes.set_ylim(len(arms) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
+        label_rows(axes, [wrapped(arm.label, 28) for arm in arms], above=0.5, below=0.5)
     return figure

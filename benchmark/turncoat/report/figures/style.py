@@ -1,4 +1,4 @@
-"""How every figure from rows looks and is written: one palette, one font, and bytes that depend on nothing but the content.
+"""Style of every figure: themes, one palette, one font, and bytes that depend on nothing but the content.
 
 with drawing():
     figure = new_figure(7.0, 4.0)
@@ -9,11 +9,12 @@ with drawing():
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -21,11 +22,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from turncoat.report.content import ArmInfo, ReportContent
-from turncoat.report.figures.overview import LIGHT, arm_colour
+from turncoat.report.content import ArmInfo, MetricInfo, ReportContent
+from turncoat.report.tables.contrasts import DAGGER, MINUS
 
-INK, SOFT, GRID, PAPER = LIGHT.ink, LIGHT.soft, LIGHT.grid, LIGHT.paper
+# Okabe and Ito's palette, told apart by people with any common colour blindness; the base model is grey.
+_PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # seven, against six colours: a pair says which arm
 _DPI = 160
 _SALT = "turncoat"  # matplotlib names the parts of an SVG by it instead of by chance
@@ -35,8 +38,23 @@ SVG, PNG = "svg", "png"
 
 
 @dataclass(frozen=True)
+class Theme:
+    """The colours that differ between light and dark figures."""
+
+    paper: str
+    ink: str
+    soft: str
+    grid: str
+    base: str
+
+
+LIGHT = Theme("#ffffff", "#1c1f23", "#5b636d", "#e4e7ea", "#6b7280")
+DARK = Theme("#15181c", "#e6e8ea", "#a3abb5", "#2b3037", "#9aa3ad")
+
+
+@dataclass(frozen=True)
 class Look:
-    """How one arm is drawn, in every figure of a run."""
+    """Colour, marker and line style of one arm, in every figure of a run."""
 
     colour: str
     marker: str
@@ -48,23 +66,25 @@ def looks(content: ReportContent, controls: frozenset[str] = frozenset()) -> dic
 
     Where the colours begin again, lines are dash-dotted: nine arms in one picture stay apart.
     """
-    others = [arm.name for arm in content.arms if not arm.is_base]
-    return {arm.name: _look(content, arm, others, controls) for arm in content.arms}
+    found = {}
+    trained = [arm.name for arm in content.arms if not arm.is_base]
+    for arm in content.arms:
+        place = 0 if arm.is_base else trained.index(arm.name)
+        line: Literal["-", "--", "-."] = "--" if arm.name in controls else "-." if place >= len(_PALETTE) else "-"
+        found[arm.name] = Look(arm_colour(content, arm), _MARKERS[place % len(_MARKERS)], line)
+    return found
 
 
-def _look(content: ReportContent, arm: ArmInfo, others: list[str], controls: frozenset[str]) -> Look:
-    marker = "o" if arm.is_base else _MARKERS[others.index(arm.name) % len(_MARKERS)]
-    colour = arm_colour(content, arm, LIGHT)
-    again = not arm.is_base and any(
-        arm_colour(content, other, LIGHT) == colour
-        for other in content.arms
-        if not other.is_base and others.index(other.name) < others.index(arm.name)
-    )
-    return Look(colour, marker, "--" if arm.name in controls else "-." if again else "-")
+def arm_colour(content: ReportContent, arm: ArmInfo, theme: Theme = LIGHT) -> str:
+    """The arm's colour, the same in every picture and on the page."""
+    if arm.is_base:
+        return theme.base
+    others = [other.name for other in content.arms if not other.is_base]
+    return _PALETTE[others.index(arm.name) % len(_PALETTE)]
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def drawing(theme: Theme = LIGHT, title_size: float = 9.0) -> Iterator[None]:
     """Matplotlib's own defaults, whatever the user's matplotlibrc says, with our font and colours on top."""
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -72,22 +92,24 @@ def drawing() -> Iterator[None]:
             {
                 "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
                 "font.size": 8.5,
-                "axes.titlesize": 9,
+                "axes.titlesize": title_size,
                 "axes.titleweight": "bold",
                 "axes.titlelocation": "left",
                 "axes.labelsize": 8.5,
-                "axes.labelcolor": SOFT,
-                "axes.edgecolor": SOFT,
+                "axes.labelcolor": theme.soft,
+                "axes.facecolor": theme.paper,
+                "axes.edgecolor": theme.soft,
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "axes.axisbelow": True,
-                "grid.color": GRID,
+                "figure.facecolor": theme.paper,
+                "grid.color": theme.grid,
                 "grid.linewidth": 0.8,
                 "text.parse_math": False,  # a dollar sign in a label is a dollar sign
-                "text.color": INK,
-                "xtick.color": SOFT,
-                "ytick.color": SOFT,
-                "ytick.labelcolor": INK,
+                "text.color": theme.ink,
+                "xtick.color": theme.soft,
+                "ytick.color": theme.soft,
+                "ytick.labelcolor": theme.ink,
                 "legend.frameon": False,
                 "legend.fontsize": 8,
                 "svg.hashsalt": _SALT,
@@ -97,21 +119,21 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches, on a canvas that needs no screen."""
-    figure = Figure(figsize=(width, height), facecolor=PAPER)
+def new_figure(width: float, height: float, *, dpi: int | None = None, **layout: Any) -> Figure:
+    """An empty figure in inches, on a canvas that needs no screen; `layout` goes to the layout engine."""
+    figure = Figure(figsize=(width, height), dpi=dpi)
     FigureCanvasAgg(figure)
-    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+    figure.set_layout_engine(ConstrainedLayoutEngine(**{"w_pad": 0.08, "h_pad": 0.08, **layout}))
     return figure
 
 
-def figure_bytes(figure: Figure, kinds: Sequence[str] = (SVG, PNG)) -> dict[str, bytes]:
+def figure_bytes(figure: Figure, kinds: Sequence[str] = (SVG, PNG), dpi: int = _DPI) -> dict[str, bytes]:
     """The figure by ending, without date or software; call it inside `drawing`."""
     metadata: dict[str, dict[str, str | None]] = {SVG: {"Date": None, "Creator": None}, PNG: {"Software": None}}
     files = {}
     for kind in kinds:
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata[kind])
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata[kind])
         files[kind] = buffer.getvalue().replace(_FONT, _FONTS) if kind == SVG else buffer.getvalue()
     return files
 
@@ -121,17 +143,10 @@ def arm_legend(
 ) -> None:
     """The arms below the panels, as many to a line as fit, or beside them."""
     handles = [
-        Line2D(
-            [],
-            [],
-            color=style[name].colour,
-            marker=style[name].marker,
-            linestyle=style[name].line,
-            markersize=5,
-            label=wrapped(content.arm(name).label, 30),
-        )
-        for name in names
-    ]
+        Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, markersize=5,
+               label=wrapped(content.arm(name).label, 30))
+        for name, look in ((name, style[name]) for name in names)
+    ]  # fmt: skip
     if not handles:
         return
     columns = 1 if beside else max(1, min(len(handles), int(figure.get_figwidth() / 2.0)))
@@ -140,9 +155,39 @@ def arm_legend(
     figure.legend(handles=handles, loc=place, ncols=columns, handlelength=3.0)
 
 
-def zero_line(axes: Axes, *, vertical: bool) -> None:
-    """Where nothing differs."""
-    (axes.axvline if vertical else axes.axhline)(0, color=INK, linewidth=0.9, zorder=1)
+def label_rows(axes: Axes, labels: list[str], above: float, below: float = 0.4, ticks: int = 4) -> None:
+    """Name the rows of a panel, first row on top, with a grid along the other axis."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(max(len(labels), 1) - below, -above)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 2.5, 5, 10]))
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def zero_line(axes: Axes, *, vertical: bool, theme: Theme = LIGHT, width: float = 0.9) -> None:
+    """Draw the line where nothing differs."""
+    (axes.axvline if vertical else axes.axhline)(0, color=theme.ink, linewidth=width, zorder=1)
+
+
+def contrast_lines(content: ReportContent, row: Any, width: int) -> str:
+    """A contrast on two lines or more: the treated arm, then minus the reference."""
+    mark = f" {DAGGER}" if content.spans_finetuning(row) else ""
+    minus = content.minus(row)
+    if minus is not None:
+        mark = f" {MINUS} ({minus[0].label} {MINUS} {minus[1].label}){mark}"
+    treated, reference = content.arm(row.treated).label, content.arm(row.reference).label
+    return f"{wrapped(treated, width)}\n{wrapped(f'{MINUS} {reference}{mark}', width + 2)}"
+
+
+def unit_and_direction(metric: MetricInfo) -> str:
+    """The unit and which way is worse; "up means" becomes an arrow to the right along the axis."""
+    way = metric.direction.strip()
+    match = re.fullmatch(r"(up|down) means (.+)", way)
+    if match is not None:
+        up, down = f"{match[2]} \N{RIGHTWARDS ARROW}", f"\N{LEFTWARDS ARROW} {match[2]}"
+        way = up if match[1] == "up" else down
+    return ", ".join(filter(None, (metric.unit, way)))
 
 
 def wrapped(text: str, width: int) -> str:

@@ -12,7 +12,8 @@ import jinja2
 
 from turncoat import formats
 from turncoat.report.content import ANSWER_COLUMNS, CLAIMS, ReportContent
-from turncoat.report.figures.overview import DARK, LIGHT, arm_colour, figure_png
+from turncoat.report.figures.overview import figure_png
+from turncoat.report.figures.style import DARK, arm_colour
 from turncoat.report.tables import background
 from turncoat.report.tables.contrasts import MINUS, claim_section, estimates_table
 from turncoat.report.tables.four_axes import four_axes_table
@@ -61,7 +62,7 @@ def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
         ],
         ending=[background.timings_table(content), background.provenance_table(content)],
         questions=_questions(content),
-        figure_light=base64.b64encode(light_png or figure_png(content, LIGHT)).decode("ascii"),
+        figure_light=base64.b64encode(light_png or figure_png(content)).decode("ascii"),
         figure_dark=base64.b64encode(figure_png(content, DARK)).decode("ascii"),
     )
 
@@ -85,7 +86,7 @@ def _questions(content: ReportContent) -> list[dict[str, Any]]:
                 for row in rows[rows["arm"] == arm.name].to_dict("records")
             ]
             if answers:
-                arms.append({"label": arm.label, "colour": arm_colour(content, arm, LIGHT), "answers": answers})
+                arms.append({"label": arm.label, "colour": arm_colour(content, arm), "answers": answers})
         asked = formats.safe_text(str(rows.iloc[0]["question"]))
         questions.append({"id": str(question_id), "question": asked, "arms": arms, "count": len(rows)})
     return questions
