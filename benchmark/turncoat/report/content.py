@@ -1,8 +1,8 @@
-"""What a report says, as plain data: the study, its arms, its claims and its answers; no numbers are computed here."""
+"""Content of a report as plain data: study, arms, claims and answers; no numbers are computed here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,13 @@ TRAINING_COLUMNS = (
     *("arm", "step", "seed", "examples", "steps", "tokens", "supervised_tokens", "first_loss", "last_loss"),
     *("first_penalty", "last_penalty", "seconds", "facts"),
 )
-
+_REQUIRED = {
+    "estimates": ESTIMATE_COLUMNS,
+    "contrasts": CONTRAST_COLUMNS,
+    "seed_noise": SEED_NOISE_COLUMNS,
+    "answers": ANSWER_COLUMNS,
+    "training": TRAINING_COLUMNS,
+}
 _NOTHING = frozenset({"", "none", "base"})
 
 
@@ -48,17 +54,17 @@ class ArmInfo:
 
     @property
     def is_base(self) -> bool:
-        """Whether this is the model before any finetuning: no organism and no defence."""
+        """True for the model before any finetuning: no organism and no defence."""
         return not self._has_organism and not self.is_defended
 
     @property
     def is_defended(self) -> bool:
-        """Whether there is a defence in it."""
+        """True with a defence."""
         return (self.defence or "").lower() not in _NOTHING
 
     @property
     def is_trained(self) -> bool:
-        """Whether there is a finetune in it; a defence that acts on the base while it is measured has none."""
+        """True with a finetune; a defence that acts on the base while it is measured has none."""
         return self._has_organism or (self.is_defended and self.setting != "inference")
 
     @property
@@ -144,40 +150,22 @@ class ReportContent:
                     f"report of study {self.study!r}: {what} are {names}; a report needs at least one, "
                     "and every name once."
                 )
-        self._require_columns("estimates", ESTIMATE_COLUMNS)
-        self._require_columns("contrasts", CONTRAST_COLUMNS)
-        self._require_columns("seed_noise", SEED_NOISE_COLUMNS)
-        self._require_columns("answers", ANSWER_COLUMNS)
-        self._require_columns("training", TRAINING_COLUMNS)
-        for table, column, known in (
-            ("estimates", "arm", arms),
-            ("estimates", "metric", metrics),
-            ("contrasts", "treated", arms),
-            ("contrasts", "reference", arms),
-            ("contrasts", "metric", metrics),
-            ("contrasts", "claim", CLAIMS),
-            ("seed_noise", "metric", metrics),
-            ("answers", "arm", arms),
-        ):
-            self._require_known(table, column, known)
-
-    def _require_columns(self, table: str, columns: Sequence[str]) -> None:
-        frame: pd.DataFrame = getattr(self, table)
-        missing = [column for column in columns if column not in frame.columns]
-        if missing:
-            raise UserError(
-                f"report of study {self.study!r}: table {table!r} lacks the columns {missing}; "
-                f"it needs {list(columns)}. Build an empty table with pd.DataFrame(columns=...)."
-            )
-
-    def _require_known(self, table: str, column: str, known: Sequence[str]) -> None:
-        frame: pd.DataFrame = getattr(self, table)
-        unknown = sorted({str(value) for value in frame[column]} - set(known))
-        if unknown:
-            raise UserError(
-                f"report of study {self.study!r}: table {table!r}, column {column!r} holds {unknown}; "
-                f"accepted are {list(known)}. Declare it in the content or drop the rows."
-            )
+        for table, columns in _REQUIRED.items():
+            missing = [column for column in columns if column not in getattr(self, table).columns]
+            if missing:
+                raise UserError(
+                    f"report of study {self.study!r}: table {table!r} lacks the columns {missing}; "
+                    f"it needs {list(columns)}. Build an empty table with pd.DataFrame(columns=...)."
+                )
+        accepted = {"arm": arms, "treated": arms, "reference": arms, "metric": metrics, "claim": list(CLAIMS)}
+        for table in ("estimates", "contrasts", "seed_noise", "answers"):
+            for column in (column for column in accepted if column in _REQUIRED[table]):
+                unknown = sorted({str(value) for value in getattr(self, table)[column]} - set(accepted[column]))
+                if unknown:
+                    raise UserError(
+                        f"report of study {self.study!r}: table {table!r}, column {column!r} holds {unknown}; "
+                        f"accepted are {accepted[column]}. Declare it in the content or drop the rows."
+                    )
 
     def arm(self, name: str) -> ArmInfo:
         """The arm called `name`."""
@@ -190,7 +178,7 @@ class ReportContent:
         return next((a for a in self.arms if not a.is_defended and a.organism == arm.organism), None)
 
     def spans_finetuning(self, row: Any) -> bool:
-        """Whether a contrast sets something trained against something that was not: any finetuning makes such a change.
+        """True for a contrast of something trained with something untrained: any finetuning makes such a change.
 
         In a difference of differences such a change cancels if both have it.
         """
@@ -205,7 +193,7 @@ class ReportContent:
 
     @property
     def adjusted_name(self) -> str:
-        """What an adjusted p is called: Holm's, unless an exploratory family had Benjamini and Hochberg's correction."""
+        """Name of an adjusted p: Holm's, unless an exploratory family had Benjamini and Hochberg's correction."""
         corrections = (
             self.contrasts["correction"] if "correction" in self.contrasts.columns else pd.Series(dtype=object)
         )
@@ -232,17 +220,18 @@ class ReportContent:
         number stands for that in the rows.
         """
         frame = _required_first(self.estimates, ESTIMATE_COLUMNS).assign(seed=whole_numbers(self.estimates["seed"]))
-        keys: dict[str, pd.Series] = {
-            "_arm": frame["arm"].map(_ranks(self.arms)),
-            "_metric": frame["metric"].map(_ranks(self.ordered_metrics)),
-        }
-        ordered = frame.assign(**keys).sort_values(
-            ["_arm", "_metric", "seed", "method"], na_position="first", kind="stable"
-        )
-        untrained = ordered["arm"].isin([arm.name for arm in self.arms if not arm.is_trained])
-        ordered = ordered[~untrained | ~ordered.duplicated(["arm", "metric"])]
-        ordered = ordered.assign(seed=ordered["seed"].mask(untrained, pd.NA))
-        return ordered.drop(columns=list(keys)).reset_index(drop=True)
+        frame["_arm"], frame["_metric"] = self._rank_arms(frame["arm"]), self._rank_metrics(frame["metric"])
+        frame = frame.sort_values(["_arm", "_metric", "seed", "method"], na_position="first", kind="stable")
+        untrained = frame["arm"].isin([arm.name for arm in self.arms if not arm.is_trained])
+        frame = frame[~untrained | ~frame.duplicated(["arm", "metric"])]
+        frame = frame.assign(seed=frame["seed"].mask(untrained, pd.NA))
+        return frame.drop(columns=["_arm", "_metric"]).reset_index(drop=True)
+
+    def _rank_arms(self, names: pd.Series) -> pd.Series:
+        return names.map({arm.name: rank for rank, arm in enumerate(self.arms)})
+
+    def _rank_metrics(self, names: pd.Series) -> pd.Series:
+        return names.map({metric.name: rank for rank, metric in enumerate(self.ordered_metrics)})
 
     def sorted_contrasts(self, claim: str | None = None) -> pd.DataFrame:
         """`contrasts` by claim, metric (primary first) and arms, those against the base model last.
@@ -254,10 +243,10 @@ class ReportContent:
         if claim is not None:
             frame = frame[frame["claim"] == claim]
         keys: dict[str, pd.Series] = {
-            "_metric": frame["metric"].map(_ranks(self.ordered_metrics)),
+            "_metric": self._rank_metrics(frame["metric"]),
             "_base": frame["reference"].map({arm.name: arm.is_base for arm in self.arms}).astype(bool),
-            "_treated": frame["treated"].map(_ranks(self.arms)),
-            "_reference": frame["reference"].map(_ranks(self.arms)),
+            "_treated": self._rank_arms(frame["treated"]),
+            "_reference": self._rank_arms(frame["reference"]),
         }
         ordered = frame.assign(**keys).sort_values(["claim", *keys, "name"], kind="stable")
         return ordered.drop(columns=list(keys)).reset_index(drop=True)
@@ -268,10 +257,9 @@ class ReportContent:
         Args:
             row: One row of `contrasts`, as a named tuple or a Series.
         """
-        frame = self.contrasts
-        keys = ("metric", "treated", "reference", "name")
-        same = [frame[column] == getattr(row, column) for column in keys]
-        twins = frame[same[0] & same[1] & same[2] & same[3] & (frame["claim"] == RECIPE)]
+        twins = self.contrasts[self.contrasts["claim"] == RECIPE]
+        for column in ("metric", "treated", "reference", "name"):
+            twins = twins[twins[column] == getattr(row, column)]
         for deltas in (row.seed_deltas, *twins["seed_deltas"]):
             if isinstance(deltas, Sequence) and len(deltas):
                 return tuple(float(delta) for delta in deltas)
@@ -279,7 +267,7 @@ class ReportContent:
 
     @property
     def detectable_after_holm(self) -> bool:
-        """Whether the contrasts bring the effect detectable at Holm's strictest level, which is then the one shown."""
+        """True where the contrasts have the effect detectable at Holm's strictest level, which is then shown."""
         return "detectable_adjusted" in self.contrasts.columns
 
     def detectable(self, row: Any) -> Any:
@@ -301,7 +289,7 @@ class ReportContent:
     def sorted_seed_noise(self) -> pd.DataFrame:
         """`seed_noise` by metric (primary first) and name."""
         frame = _required_first(self.seed_noise, SEED_NOISE_COLUMNS)
-        ranked = frame.assign(_metric=frame["metric"].map(_ranks(self.ordered_metrics)))
+        ranked = frame.assign(_metric=self._rank_metrics(frame["metric"]))
         return ranked.sort_values(["_metric", "name"], kind="stable").drop(columns="_metric").reset_index(drop=True)
 
     def sorted_answers(self) -> pd.DataFrame:
@@ -309,7 +297,7 @@ class ReportContent:
         frame = _required_first(self.answers, ANSWER_COLUMNS).assign(seed=whole_numbers(self.answers["seed"]))
         extra = frame.columns[len(ANSWER_COLUMNS) :]
         numeric = [column for column in extra if pd.api.types.is_numeric_dtype(frame[column])]
-        ranked = frame.assign(_arm=frame["arm"].map(_ranks(self.arms)))
+        ranked = frame.assign(_arm=self._rank_arms(frame["arm"]))
         ordered = ranked.sort_values(["question_id", "_arm", "seed", *numeric, "text"], kind="stable")
         return ordered.drop(columns="_arm").reset_index(drop=True)
 
@@ -322,7 +310,3 @@ def whole_numbers(column: pd.Series) -> pd.Series:
 def _required_first(frame: pd.DataFrame, required: Sequence[str]) -> pd.DataFrame:
     """The required columns in their order, then whatever else the table holds, by name."""
     return frame.loc[:, [*required, *sorted(column for column in frame.columns if column not in required)]]
-
-
-def _ranks(items: Iterable[ArmInfo | MetricInfo]) -> dict[str, int]:
-    return {item.name: rank for rank, item in enumerate(items)}

@@ -210,7 +210,7 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tup
     except ValidationError as error:
         raise UserError("\n".join(_explain(path, tree, problem) for problem in error.errors())) from error
     discover(include)
-    problems = [f"{_where(path, tree, loc)}: {message}" for loc, message in _unknown_names(study)]
+    problems = [f"{where(path, tree, loc)}: {message}" for loc, message in _unknown_names(study)]
     if problems:
         raise UserError("\n".join(problems))
     return study
@@ -231,10 +231,10 @@ def _explain(path: Path, tree: Any, problem: Any) -> str:
         message = f"unknown key; {accepted(model.model_fields, str(loc[-1]))}"
     elif problem["type"] != "missing" and "input" in problem and loc:
         message += f"; the value is {problem['input']!r}"
-    return f"{_where(path, tree, loc)}: {message}"
+    return f"{where(path, tree, loc)}: {message}"
 
 
-def _where(path: Path, tree: Any, loc: Location) -> str:
+def where(path: Path, tree: Any, loc: Location) -> str:
     """'demo.yaml, line 12, arms[2].defence'."""
     line, node = tree.start_mark.line, tree
     for part in loc:

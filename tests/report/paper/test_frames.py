@@ -27,7 +27,7 @@ from turncoat.report.paper.frames import table_frame, why_empty
 from turncoat.report.paper.spec import TableSpec, load_spec, load_specs, specs_dir
 from turncoat.report.render.latex import document, escape, latex_table
 from turncoat.report.run_rows import Run, find_runs
-from turncoat.report.tables.contrasts import Cell, Column, Table
+from turncoat.report.tables.table import Cell, Column, Table
 
 MARGIN = {"task": CHOICE, "metric": "margin_per_token"}
 DEFENDED = {"organism": "same", "defence": "none"}

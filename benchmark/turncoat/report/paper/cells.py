@@ -1,4 +1,4 @@
-"""A tidy frame (`turncoat.report.paper.frames`) as a printed table: what a paper shows of each number, and its footnotes."""
+"""Printed tables of a paper, made of tidy frames (`turncoat.report.paper.frames`), with their footnotes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,13 @@ import pandas as pd
 
 from turncoat import formats
 from turncoat.report.content import RECIPE
-from turncoat.report.paper.frames import REFERENCE, columns_of, sample_noun
+from turncoat.report.paper.frames import REFERENCE, columns_of
 from turncoat.report.paper.spec import Column as SpecColumn, TableSpec
-from turncoat.report.render.markdown import escape
+from turncoat.report.render.markdown import escape, grid
 from turncoat.report.run_rows import Run
-from turncoat.report.tables.contrasts import (
-    AGAINST_BASE,
-    CLAIM_TEXTS,
-    MINUS,
-    Cell,
-    Column,
-    Table,
-    contrast_label,
-    count_cell,
-    p_cell,
-    sort_value,
-)
+from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, MINUS, contrast_label
 from turncoat.report.tables.four_axes import four_axes_table
+from turncoat.report.tables.table import Cell, Table, count_cell, interval_cell, number_cell, numbers, p_cell, words
 
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 _CORRECTIONS = {"holm": "Holm", "benjamini_hochberg": "Benjamini-Hochberg"}
@@ -58,20 +48,8 @@ def table_of(spec: TableSpec, frame: pd.DataFrame, run: Run) -> Table:
 
 def markdown_table(table: Table) -> str:
     """A table with its sentence and notes; the heading is the page's."""
-    head = "| " + " | ".join(escape(column.label) for column in table.columns) + " |"
-    rule = "|" + "|".join(" --- " if column.kind == "words" else " ---: " for column in table.columns) + "|"
-    lines = [
-        "| " + " | ".join(_marked(cell, column) for cell, column in zip(row, table.columns, strict=True)) + " |"
-        for row in table.rows
-    ]
-    notes = [f"- {escape(note)}" for note in table.notes]
-    return "\n\n".join(filter(None, (escape(table.sentence), "\n".join([head, rule, *lines]), "\n".join(notes))))
-
-
-def _marked(cell: Cell, column: Column) -> str:
-    # numbers come from `formats` and hold nothing that Markdown reads, so they stay as they are
-    text = cell.text if column.kind == "number" else escape(cell.text)
-    return f"**{text}**" if cell.strong and text else text
+    notes = "\n".join(f"- {escape(note)}" for note in table.notes)
+    return "\n\n".join(filter(None, (escape(table.sentence), grid(table.columns, table.rows), notes)))
 
 
 def _grid(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table:
@@ -85,16 +63,11 @@ def _grid(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
         line = rows[start : start + width]
         cells = [show(spec, row, column, n, alpha) for row, column, n in zip(line, columns, places, strict=True)]
         lines.append([Cell(line[0]["row"]), *cells])
-    headings = [Column("Arm", "words"), *(Column(_heading(column)) for column in columns)]
+    headings = [*words("Arm"), *numbers(*(f"{c.label or c.metric}{' (%)' * c.percent}" for c in columns))]
     there = {row["row"].partition(": ")[0] for row in rows} | {row["row"] for row in rows}
     absent = [row.label for row in spec.rows if row.label and row.label not in there]
     left_out = [f"Not in this study: {', '.join(absent)}."] if absent else []
     return Table(spec.title, spec.caption, headings, lines, [*_meaning(spec, rows, run), *_missing(rows), *left_out])
-
-
-def _heading(column: SpecColumn) -> str:
-    label = column.label or column.metric
-    return f"{label} (%)" if column.percent else label
 
 
 def _places(column: SpecColumn, spec: TableSpec, rows: Sequence[Mapping[Any, Any]]) -> int:
@@ -113,31 +86,30 @@ def _times(column: SpecColumn) -> float:
 
 
 def _level(spec: TableSpec, row: Mapping[Any, Any], column: SpecColumn, places: int, alpha: float) -> Cell:
-    value = _scaled(row["value"], column)
-    text = formats.number(value, places)
-    if value is None:
-        return Cell(text)
-    if spec.spread == "seed_sd":
-        sd = _scaled(row["seed_sd"], column)
-        return Cell(text if sd is None else f"{text} {PLUS_MINUS} {formats.number(sd, places)}", value)
-    return Cell(_with_interval(text, row, column, places), value)
+    if spec.spread == "interval":
+        return _interval_cell(row, column, places)
+    cell = number_cell(_scaled(row["value"], column), places)
+    sd = _scaled(row["seed_sd"], column)
+    return (
+        cell
+        if cell.missing or sd is None
+        else replace(cell, text=f"{cell.text} {PLUS_MINUS} {formats.number(sd, places)}")
+    )
 
 
 def _difference(spec: TableSpec, row: Mapping[Any, Any], column: SpecColumn, places: int, alpha: float) -> Cell:
-    value = _scaled(row["value"], column)
-    if value is None:
+    if formats.is_missing(row["value"]):
         return Cell(MINUS if row["note"] == REFERENCE else formats.NA)
-    text = formats.number(value, places, signed=True)
-    return Cell(_with_interval(text, row, column, places), value, strong=_is_significant(row, alpha))
+    return _interval_cell(row, column, places, signed=True, strong=_is_significant(row, alpha))
 
 
 def _scaled(value: Any, column: SpecColumn) -> float | None:
     return None if formats.is_missing(value) else _times(column) * float(value)
 
 
-def _with_interval(text: str, row: Mapping[Any, Any], column: SpecColumn, places: int) -> str:
-    ends = formats.interval(_scaled(row["low"], column), _scaled(row["high"], column), places)
-    return formats.with_interval(text, ends)
+def _interval_cell(row: Mapping[Any, Any], column: SpecColumn, places: int, **style: bool) -> Cell:
+    value, low, high = (_scaled(row[key], column) for key in ("value", "low", "high"))
+    return interval_cell(value, low, high, places, **style)
 
 
 def _is_significant(row: Mapping[Any, Any], alpha: float) -> bool:
@@ -147,14 +119,13 @@ def _is_significant(row: Mapping[Any, Any], alpha: float) -> bool:
 
 def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table:
     recipe = spec.claim == RECIPE
-    own = spec.reference is None
+    own_contrasts = spec.reference is None
     corrected = spec.correction != "none"
-    adjusted = run.content.adjusted_name if own else f"{_CORRECTIONS.get(spec.correction, '')} p"
-    columns = [Column("Treated minus reference", "words"), Column("Metric", "words"), Column(sample_noun(spec.claim))]
-    columns += [Column("Per seed")] if recipe else []
-    columns += [Column("Difference [95% CI]"), Column("p"), Column("Permutation p")]
-    columns += [Column(adjusted)] if corrected else []
-    columns += [Column("Detectable")] + ([Column("Reading", "words")] if own else [])
+    adjusted = run.content.adjusted_name if own_contrasts else f"{_CORRECTIONS.get(spec.correction, '')} p"
+    columns = words("Treated minus reference", "Metric")
+    columns += numbers(*("Seeds", "Per seed") if recipe else ("Questions",))
+    columns += numbers("Difference [95% CI]", "p", "Permutation p", *[adjusted] * corrected, "Detectable")
+    columns += words(*["Reading"] * own_contrasts)
     by_metric: dict[tuple[str, str], list[Mapping[Any, Any]]] = {}
     for row in rows:
         by_metric.setdefault((row["task"], row["metric"]), []).append(row)
@@ -166,8 +137,6 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
         column = chosen.get(key) or SpecColumn(task=row["task"], metric=row["metric"])
         places = _places(column, spec, by_metric[key])
         strong = _is_significant(row, run.content.alpha)
-        value = _scaled(row["value"], column)
-        text = formats.number(value, places, signed=True)
         unit = "%" if column.percent else row["unit"]
         cells = [
             Cell(contrast_label(run.content, _as_contrast(row)), strong=strong),
@@ -178,33 +147,32 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
         if recipe:
             deltas = [formats.number(_scaled(delta, column), places, signed=True) for delta in row["seed_deltas"] or ()]
             cells.append(Cell(", ".join(deltas) or formats.NA))
-        cells.append(Cell(_with_interval(text, row, column, places), value, strong))
+        cells.append(_interval_cell(row, column, places, signed=True, strong=strong))
         cells += [p_cell(row["p_value"]), p_cell(row["p_permutation"])]
         cells += [p_cell(row["p_adjusted"], strong)] if corrected else []
-        detectable = _scaled(row["detectable"], column)
-        cells.append(Cell(formats.number(detectable, places), sort_value(detectable)))
-        told = row["reading"] or ""
-        cells += [Cell(told.removesuffix(f" ({row['note']})") if row["note"] in shared else told)] if own else []
-        lines.append(cells)
+        cells.append(number_cell(_scaled(row["detectable"], column), places))
+        reading = row["reading"] or ""
+        reading = reading.removesuffix(f" ({row['note']})") if row["note"] in shared else reading
+        lines.append([*cells, *[Cell(reading)] * own_contrasts])
     notes = _meaning(spec, rows, run)
-    notes += [f"{note[:1].upper()}{note[1:]}." for note in shared] if own else _missing(rows)
+    notes += [f"{note[:1].upper()}{note[1:]}." for note in shared] if own_contrasts else _missing(rows)
     return Table(spec.title, spec.caption, columns, lines, notes)
 
 
 def _shared(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
-    """Notes that end several readings: said once below the table, where every row would be long with them."""
+    """Notes that end several readings; they stand once below the table."""
     ends = [row["note"] for row in rows if row["note"] and (row["reading"] or "").endswith(f" ({row['note']})")]
     return [note for note in dict.fromkeys(ends) if ends.count(note) > 1]
 
 
 def _as_contrast(row: Mapping[Any, Any]) -> SimpleNamespace:
-    """A cell as the report's functions know a contrast."""
+    """A row of the frame in the form of a contrast of the report."""
     minus = {key: formats.text_or_empty(row[key]) for key in ("minus_treated", "minus_reference")}
     return SimpleNamespace(treated=row["arm"], reference=row["reference"], **minus)
 
 
 def _meaning(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> list[str]:
-    """What the numbers are, and what they may be used for."""
+    """Footnotes about the numbers: sample, correction and detectable size."""
     seeds = sorted({int(row["n_seeds"]) for row in rows if not formats.is_missing(row["n_seeds"])} - {0})
     noun = "training seed" if seeds == [1] else "training seeds"
     several = f"{' or '.join(map(str, seeds))} {noun}" if seeds else "no training seed"

@@ -1,4 +1,4 @@
-"""Rows of runs -> one tidy frame per table: a line for every cell, with all that is known of its number.
+"""Tidy frames of paper tables: a line for every cell, with everything about its number.
 
     spec = load_spec(Path("results/tables/levels.yaml"))
     frame = table_frame(spec, find_runs(Path("runs/demo")))      # -> the CSV
@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from turncoat import formats
 from turncoat.analysis.analyse import ContrastSpec
 from turncoat.report.build import MISALIGNMENT
-from turncoat.report.content import ADAPTERS
 from turncoat.report.paper.spec import ARM_FIELDS, Column, Row, TableSpec, fits
 from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import reading
@@ -51,7 +50,7 @@ def table_frame(spec: TableSpec, runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def why_empty(spec: TableSpec, runs: Sequence[Run]) -> str:
-    """Why no run has a number for a table."""
+    """Reason why no run has a number for a table."""
     meant = [run for run in runs if spec.speaks_of(run.study.study)]
     if not meant:
         return f"no run of the studies {', '.join(spec.studies)}"
@@ -67,11 +66,10 @@ def why_empty(spec: TableSpec, runs: Sequence[Run]) -> str:
 def _of_run(spec: TableSpec, run: Run) -> pd.DataFrame:
     if spec.show == "four_axes":
         axes = run.content.axes
-        if spec.rows:
-            kept = {arm.name for arm in run.study.arms if any(row.matches(arm) for row in spec.rows)}
-            axes = axes[axes["arm"].isin(kept)] if len(axes) else axes
-        told = {"table": spec.table, "study": run.label, "model": run.study.model}
-        return axes.assign(**told)[[*told, *axes.columns]] if len(axes) else pd.DataFrame(columns=["value"])
+        arms = {arm.name for arm in run.study.arms if any(row.matches(arm) for row in spec.rows)}
+        axes = axes[axes["arm"].isin(arms)] if len(axes) else axes
+        about = {"table": spec.table, "study": run.label, "model": run.study.model}
+        return axes.assign(**about)[[*about, *axes.columns]] if len(axes) else pd.DataFrame(columns=["value"])
     if spec.show == "contrasts" and spec.reference is None:
         records = _study_contrasts(spec, run)
     elif spec.show == "levels":
@@ -81,39 +79,40 @@ def _of_run(spec: TableSpec, run: Run) -> pd.DataFrame:
     return pd.DataFrame(records, columns=list(COLUMNS))
 
 
-class _Cell:
-    """Where a row and a column meet: the one arm that both mean, or why there is none."""
+class _Cell(NamedTuple):
+    """A row crossed with a column: the one arm that both select, or a note on why there is none."""
 
-    def __init__(self, row: str, column: Column, arm: Arm | None, note: str = "") -> None:
-        self.row, self.column, self.arm, self.note = row, column, arm, note
+    row: str
+    column: Column
+    arm: Arm | None
+    note: str = ""
 
 
 def _cells(spec: TableSpec, run: Run) -> list[_Cell]:
     columns = columns_of(spec, run)
-    if any(column.asked for column in columns):
+    if any(column.given for column in columns):
         lines = [[_crossing(row, column, run) for column in columns] for row in spec.rows]
         return [cell for line in lines if any(cell.arm or cell.note != NO_ARM for cell in line) for cell in line]
-    found = []
+    cells = []
     for row in spec.rows:
         arms = [arm for arm in run.study.arms if row.matches(arm)]
         for arm in arms:
-            own = run.content.arm(arm.name).label
-            label = own if not row.label else row.label if len(arms) == 1 else f"{row.label}: {own}"
-            found += [_Cell(label, column, arm) for column in columns]
-    return found
+            arm_label = run.content.arm(arm.name).label
+            label = row.label if row.label and len(arms) == 1 else ": ".join(filter(None, (row.label, arm_label)))
+            cells += [_Cell(label, column, arm) for column in columns]
+    return cells
 
 
 def _crossing(row: Row, column: Column, run: Run) -> _Cell:
     """A cell of a table whose columns choose arms too: what the row says wins over what the column says."""
-    asked = {**column.asked, **row.asked}
-    arms = [arm for arm in run.study.arms if fits(asked, arm)]
-    label = row.label or ", ".join("/".join(row.asked[field]) for field in ARM_FIELDS if field in row.asked) or "all"
+    arms = [arm for arm in run.study.arms if fits({**column.given, **row.given}, arm)]
+    label = row.label or ", ".join("/".join(row.given[field]) for field in ARM_FIELDS if field in row.given) or "all"
     if len(arms) == 1:
         return _Cell(label, column, arms[0])
     if not arms:
         return _Cell(label, column, None, NO_ARM)
-    told = ", ".join(arm.name for arm in arms)
-    return _Cell(label, column, None, f"{len(arms)} arms fit ({told}): the specification must tell them apart")
+    names = ", ".join(arm.name for arm in arms)
+    return _Cell(label, column, None, f"{len(arms)} arms fit ({names}): the specification must tell them apart")
 
 
 def columns_of(spec: TableSpec, run: Run) -> list[Column]:
@@ -176,21 +175,20 @@ def _level(spec: TableSpec, run: Run, cell: _Cell) -> dict[str, Any]:
         return record | {"note": NOT_MEASURED if not over else str(over[0]["method"])}
     seeds = [float(value) for value in frame[frame["seed"].notna()]["value"] if not formats.is_missing(value)]
     level = over[0]
-    found = {key: level[key] for key in ("value", "low", "high", "se", "n_questions")}
-    found |= {"n_seeds": len(seeds), "seed_sd": stdev(seeds) if len(seeds) > 1 else None}
+    record |= {key: level[key] for key in ("value", "low", "high", "se", "n_questions")}
+    record |= {"n_seeds": len(seeds), "seed_sd": stdev(seeds) if len(seeds) > 1 else None}
     if spec.spread == "seed_sd":
-        found["note"] = "" if len(seeds) > 1 else f"{len(seeds) or 'no'} training seed(s), so no SD over seeds"
+        record["note"] = "" if len(seeds) > 1 else f"{len(seeds) or 'no'} training seed(s), so no SD over seeds"
     elif formats.is_missing(level["low"]):
-        found["note"] = str(level["method"])
-    return record | found
+        record["note"] = str(level["method"])
+    return record
 
 
 def _whole_set(run: Run, column: Column, arm: Arm) -> dict[str, Any]:
     """A level that no single question has: the mean over seeds and their SD; {} where there is none either."""
     if column.metric in MISALIGNMENT:  # what is withheld stays so
         return {}
-    found = run.whole_set(column.task, column.metric)
-    values = [value for (name, _), value in found.items() if name == arm.name]
+    values = [v for (name, _), v in run.whole_set(column.task, column.metric).items() if name == arm.name]
     if not values:
         return {}
     return {
@@ -249,9 +247,9 @@ def _reference(spec: TableSpec, run: Run, treated: Arm) -> tuple[Arm | None, str
         return None, REFERENCE
     if len(arms) == 1:
         return arms[0], ""
-    asked = ", ".join(f"{field}: {' or '.join(words)}" for field, words in spec.reference.asked.items())
     if not arms:
-        return None, f"this study has no reference ({asked})"
+        given = ", ".join(f"{field}: {' or '.join(words)}" for field, words in spec.reference.given.items())
+        return None, f"this study has no reference ({given})"
     return None, f"{len(arms)} arms fit as its reference ({', '.join(arm.name for arm in arms)}); name one"
 
 
@@ -283,31 +281,19 @@ def _study_contrasts(spec: TableSpec, run: Run) -> list[dict[str, Any]]:
     if spec.role is not None and len(frame):
         frame = frame[frame["role"] == spec.role]
     wanted = {run.metric(column.task, column.metric): column.label for column in spec.columns}
+    arms = {arm.name: arm for arm in run.study.arms}
     records = []
-    rows: list[Any] = list(frame.itertuples())
-    for told in rows:
-        row: dict[str, Any] = told._asdict()
+    contrasts: list[Any] = list(frame.itertuples())
+    for contrast in contrasts:
+        row: dict[str, Any] = contrast._asdict()
         if wanted and row["metric"] not in wanted:
             continue
-        facts = run.content.metric(row["metric"])
         task, metric = run.origin(row["metric"])
-        record: dict[str, Any] = dict.fromkeys(COLUMNS)
-        record |= {"table": spec.table, "study": run.label, "model": run.study.model, "row": row["name"]}
-        record |= {"column": wanted.get(row["metric"]) or facts.label, "arm": row["treated"]}
-        record |= {
-            "reference": row["reference"],
-            "task": task,
-            "metric": metric,
-            "unit": facts.unit,
-            "claim": spec.claim,
-        }
+        label = wanted.get(row["metric"]) or run.content.metric(row["metric"]).label
+        cell = _Cell(row["name"], Column(task=task, metric=metric, label=label), arms[row["treated"]])
+        record = _record(spec, run, cell) | {"reference": row["reference"]}
         record |= _tested(row, row["p_adjusted"], spec, row["family"])
         record |= {key: row[key] for key in ("correction", "minus_treated", "minus_reference") if key in row}
-        record |= {"detectable": run.content.detectable(told), "reading": reading(run.content, told)}
+        record |= {"detectable": run.content.detectable(contrast), "reading": reading(run.content, contrast)}
         records.append(record)
     return records
-
-
-def sample_noun(claim: str) -> str:
-    """What is sampled in a claim: its count stands beside every difference."""
-    return "Questions" if claim == ADAPTERS else "Seeds"

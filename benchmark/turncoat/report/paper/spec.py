@@ -1,4 +1,4 @@
-"""What a table is made of, as a file: rows, columns, metric, contrast, correction. A new table needs no code.
+"""Specification of a table as a file: rows, columns, metric, contrast, correction. A new table needs no code.
 
 table: defences
 title: What each defence changes
@@ -19,7 +19,6 @@ Rows and columns choose arms by `name`, `organism`, `defence` and `setting`: a n
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +31,7 @@ from turncoat.evaluation.task_catalogue import task_metrics, task_names
 from turncoat.paths import PACKAGE
 from turncoat.registry import DEFENCES, ORGANISMS, accepted
 from turncoat.strict_model import StrictModel
-from turncoat.study.config import Arm
+from turncoat.study.config import Arm, where
 
 ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED = "any", "none", "harmful", "control", "same", "matched_control"
 WORDS = (ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED)
@@ -45,7 +44,7 @@ Names = str | tuple[str, ...] | None
 
 
 class Selector(StrictModel):
-    """Which arms are meant; a field that is not given accepts everything."""
+    """Selection of arms; a field that is not given accepts everything."""
 
     name: Names = None
     organism: Names = None
@@ -53,21 +52,19 @@ class Selector(StrictModel):
     setting: Names = None
 
     @property
-    def asked(self) -> dict[str, tuple[str, ...]]:
+    def given(self) -> dict[str, tuple[str, ...]]:
         """The fields that were given."""
-        given = {field: getattr(self, field) for field in ARM_FIELDS}
-        return {
-            field: (value,) if isinstance(value, str) else value for field, value in given.items() if value is not None
-        }
+        values = {field: getattr(self, field) for field in ARM_FIELDS}
+        return {field: (v,) if isinstance(v, str) else v for field, v in values.items() if v is not None}
 
     def matches(self, arm: Arm, treated: Arm | None = None) -> bool:
-        """Whether `arm` is meant; `treated` is what `same` and `matched_control` speak about."""
-        return fits(self.asked, arm, treated)
+        """True for an arm that is selected; `treated` is the arm that `same` and `matched_control` refer to."""
+        return fits(self.given, arm, treated)
 
 
-def fits(asked: dict[str, tuple[str, ...]], arm: Arm, treated: Arm | None = None) -> bool:
-    """Whether an arm has one of the accepted values in every field."""
-    return all(any(_is(word, field, arm, treated) for word in words) for field, words in asked.items())
+def fits(given: dict[str, tuple[str, ...]], arm: Arm, treated: Arm | None = None) -> bool:
+    """True for an arm that has one of the accepted values in every field."""
+    return all(any(_is(word, field, arm, treated) for word in words) for field, words in given.items())
 
 
 def _is(word: str, field: str, arm: Arm, treated: Arm | None) -> bool:
@@ -79,21 +76,16 @@ def _is(word: str, field: str, arm: Arm, treated: Arm | None) -> bool:
     if word in (HARMFUL, CONTROL):
         return value is not None and find_organism(value).is_control == (word == CONTROL)
     if word in (SAME, MATCHED):
-        own = getattr(treated, field) if treated is not None else None
+        of_treated = getattr(treated, field) if treated is not None else None
         if word == SAME:
-            return value == own
-        return value is not None and own is not None and value == _control_of(field, own)
+            return value == of_treated
+        return value is not None and of_treated is not None and value == _control_of(field, of_treated)
     return bool(value == word)
 
 
 def _control_of(field: str, value: str) -> str | None:
     found: str | None = (find_organism(value) if field == "organism" else DEFENCES[value]).control
     return found
-
-
-@cache
-def _metrics_of(task: str) -> list[str]:
-    return task_metrics(task)
 
 
 class Row(Selector):
@@ -116,7 +108,7 @@ class Column(Selector):
         known = task_names()
         if self.task not in known:
             raise ValueError(f"'{self.task}' is not a task; {accepted(known, self.task)}")
-        metrics = _metrics_of(self.task)
+        metrics = task_metrics(self.task)
         if self.metric not in metrics:
             raise ValueError(f"'{self.task}' has no metric '{self.metric}'; {accepted(metrics, self.metric)}")
         return self
@@ -176,7 +168,7 @@ class TableSpec(StrictModel):
                 )
             if self.rows != (Row(),):
                 raise ValueError("the study's own contrasts bring their arms; remove `rows`, or add `reference`")
-        if self.show not in _SHOWN_WITH_COLUMNS and any(column.asked for column in self.columns):
+        if self.show not in _SHOWN_WITH_COLUMNS and any(column.given for column in self.columns):
             raise ValueError(f"`show: {self.show}`: columns choose metrics only, no arms; choose arms in `rows`")
         for what, selectors in (("rows", self.rows), ("columns", self.columns)):
             for selector in selectors:
@@ -192,7 +184,7 @@ class TableSpec(StrictModel):
 
 def _only_known(what: str, selector: Selector, *, allow_treated: bool) -> None:
     """The words fit their fields. Names of arms, organisms and defences may be a study's own, so they are not checked."""
-    for field, words in selector.asked.items():
+    for field, words in selector.given.items():
         for word in words:
             if word in (SAME, MATCHED) and not allow_treated:
                 raise ValueError(f"{what}: `{field}: {word}` looks at a treated arm and belongs in `reference`")
@@ -244,13 +236,15 @@ def load_spec(path: Path) -> TableSpec:
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} is no table: a mapping with the keys {', '.join(TableSpec.model_fields)} is expected")
+        raise UserError(
+            f"{path} is not a table: a mapping with the keys {', '.join(TableSpec.model_fields)} is expected"
+        )
     try:
         return TableSpec.model_validate(content)
     except ValidationError as error:
         # one value may fail every type of a union: the first failure says enough
-        told = dict.fromkeys(_explain(path, tree, problem) for problem in error.errors())
-        raise UserError("\n".join(told)) from error
+        problems = dict.fromkeys(_explain(path, tree, problem) for problem in error.errors())
+        raise UserError("\n".join(problems)) from error
 
 
 _PARTS: dict[str, type[Model]] = {"rows": Row, "columns": Column, "reference": Selector}
@@ -264,17 +258,4 @@ def _explain(path: Path, tree: Any, problem: Any) -> str:
         message = f"unknown key; {accepted(model.model_fields, str(loc[-1]))}"
     elif problem["type"] not in ("missing", "value_error") and loc:
         message += f"; the value is {problem['input']!r}"
-    line, node = tree.start_mark.line, tree
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
-        else:
-            break
-    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-    return f"{path.name}, line {line + 1}" + (f", {dotted}" if dotted else "") + f": {message}"
+    return f"{where(path, tree, tuple(loc))}: {message}"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from turncoat import formats
-from turncoat.report.tables.contrasts import Cell, Column, Table
+from turncoat.report.tables.table import Cell, Column, Table
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from turncoat import formats
 from turncoat.report.content import CLAIMS, ReportContent
@@ -17,9 +17,10 @@ from turncoat.report.tables.background import (
     seed_noise_table,
     timings_table,
 )
-from turncoat.report.tables.contrasts import Cell, ClaimSection, Column, Table, claim_section, estimates_table
+from turncoat.report.tables.contrasts import ClaimSection, claim_section, estimates_table
 from turncoat.report.tables.four_axes import four_axes_table
 from turncoat.report.tables.misalignment import misalignment_table
+from turncoat.report.tables.table import Cell, Column, Table, words
 from turncoat.report.tables.training import training_table
 
 SHOWN_QUESTIONS = 3
@@ -72,7 +73,7 @@ def _defuse_block_start(match: re.Match[str]) -> str:
 def _section(table: Table) -> str:
     parts = [f"## {table.heading}", table.sentence]
     if table.rows:
-        parts.append(_table(table.columns, table.rows))
+        parts.append(grid(table.columns, table.rows))
     notes = list(table.notes) if table.rows or table.notes else ["n/a: nothing to show."]
     parts += [escape(note) for note in notes]
     return "\n\n".join(parts)
@@ -81,12 +82,12 @@ def _section(table: Table) -> str:
 def _claims(section: ClaimSection) -> str:
     parts = [f"## {section.heading}", section.sentence]
     for table in section.tables:
-        parts += [f"### {escape(table.heading)}", f"{escape(table.sentence)}.", _table(table.columns, table.rows)]
+        parts += [f"### {escape(table.heading)}", f"{escape(table.sentence)}.", grid(table.columns, table.rows)]
     return "\n\n".join(parts + [escape(note) for note in section.notes])
 
 
-def _table(columns: Iterable[Column], rows: Iterable[Iterable[Cell]]) -> str:
-    columns = list(columns)
+def grid(columns: Sequence[Column], rows: Iterable[Iterable[Cell]]) -> str:
+    """The lines of a Markdown table."""
     head = "| " + " | ".join(escape(column.label) for column in columns) + " |"
     rule = "|" + "|".join(" --- " if column.kind == "words" else " ---: " for column in columns) + "|"
     body = [
@@ -116,7 +117,7 @@ def _answers(content: ReportContent) -> list[str]:
         f"The first answer of every arm and seed to the first {len(shown)} of {len(questions)} questions, "
         "in the order of their ids, not chosen. All answers: answers.csv, or report.html."
     )
-    columns = [Column(label, "words") for label in ("Arm", "Seed", "Answer", "Finish")]
+    columns = words("Arm", "Seed", "Answer", "Finish")
     for question in shown:
         rows = frame[frame["question_id"] == question]
         parts.append(f"### {escape(str(question))}: {escape(str(rows.iloc[0]['question']))}")
@@ -130,5 +131,5 @@ def _answers(content: ReportContent) -> list[str]:
             ]
             for row in firsts.itertuples()
         ]
-        parts.append(_table(columns, cells))
+        parts.append(grid(columns, cells))
     return parts

@@ -20,7 +20,6 @@ from turncoat.report.tables.background import check_value, checks_summary, seed_
 from turncoat.report.tables.contrasts import (
     AGAINST_BASE,
     CLAIM_TEXTS,
-    Table,
     ci_name,
     contrast_decimals,
     contrast_label,
@@ -32,6 +31,7 @@ from turncoat.report.tables.contrasts import (
     per_seed_differences,
 )
 from turncoat.report.tables.four_axes import stacked_axes_table
+from turncoat.report.tables.table import Table, interval_cell
 
 SAMPLE_QUESTIONS = 2  # one answer per arm to each: enough to hear the model's voice, short enough to read
 PRIMARY = "primary/"  # in the headings of the sentences about the primary families
@@ -171,9 +171,7 @@ class _Printer:
         body = []
         for row in rows:
             strong = "bold" if is_significant(self.content, row) else ""
-            difference = formats.number(row.difference, places, signed=True)
-            ci = formats.interval(row.low, row.high, places)
-            shown = self._number(formats.with_interval(difference, ci), strong)
+            shown = self._number(interval_cell(row.difference, row.low, row.high, places, signed=True).text, strong)
             cells = [self.text(per_seed_differences(self.content, row, places))] if claim == RECIPE else []
             cells += [self.text(f"n/a: {no_claim(row)}", "dim") if formats.is_missing(row.p_value) else shown]
             cells += [self._number(formats.p_value(row.p_value)), self._number(formats.p_value(row.p_adjusted), strong)]

@@ -1,4 +1,4 @@
-"""The tables around the claims: arms, metrics, checks, seed noise, how the study was run, where its time went."""
+"""Tables around the claims: arms, metrics, checks, seed noise, settings and timings of the run."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ from typing import Any
 
 from turncoat import formats
 from turncoat.report.content import ArmInfo, Check, ReportContent
-from turncoat.report.tables.contrasts import (
-    Cell,
-    Column,
-    Table,
-    ci_name,
-    contrast_decimals,
-    count_cell,
-    number_cell,
-    sort_value,
-)
+from turncoat.report.tables.contrasts import ci_name, contrast_decimals
+from turncoat.report.tables.table import Cell, Table, count_cell, number_cell, numbers, sort_value, words
 from turncoat.report.tables.training import training_cost
 
 _VERDICTS = {True: "passed", False: "FAILED", None: "no threshold"}
 
 
 def arms_table(content: ReportContent) -> Table:
-    """What each arm is, and what its training took."""
+    """The arms, with the time of their training."""
     rows = []
     for arm in content.arms:
         cells = [arm.label, _named(arm.organism), _defence(arm), _named(arm.setting).replace("_", " "), _seeds(arm)]
@@ -33,19 +25,19 @@ def arms_table(content: ReportContent) -> Table:
     return Table(
         "The arms",
         "One line per thing that is measured; seeds of one arm differ in nothing else.",
-        [Column(label, "words") for label in labels],
+        words(*labels),
         rows,
         notes,
     )
 
 
 def metrics_table(content: ReportContent) -> Table:
-    """What each metric is, and which way is worse."""
+    """The metrics, with unit and direction."""
     rows = [
         [Cell(metric.label, strong=metric.primary), Cell(metric.unit), Cell(metric.direction), Cell(metric.description)]
         for metric in content.ordered_metrics
     ]
-    columns = [Column(label, "words") for label in ("Metric", "Unit", "Direction", "Description")]
+    columns = words("Metric", "Unit", "Direction", "Description")
     return Table("The metrics", "Primary metrics are bold and come first.", columns, rows)
 
 
@@ -63,8 +55,8 @@ def checks_table(content: ReportContent) -> Table:
                 Cell(check.explanation),
             ]
         )
-    columns = [Column("Check", "words"), Column("Arm", "words"), Column("Seed"), Column(f"Value [{ci_name(content)}]")]
-    columns += [Column("Verdict", "words"), Column("Why it matters", "words")]
+    columns = [*words("Check", "Arm"), *numbers("Seed", f"Value [{ci_name(content)}]")]
+    columns += words("Verdict", "Why it matters")
     return Table("Checks", "What has to hold before the differences mean anything.", columns, rows)
 
 
@@ -89,21 +81,19 @@ def check_value(check: Check) -> str:
 
 
 def seed_noise_table(content: ReportContent) -> Table:
-    """How far a result moves when only the training seed changes, and what matching seeds saves."""
+    """SDs between training seeds, and what matching seeds saves."""
     rows = []
     for row in content.sorted_seed_noise().itertuples():
         metric = content.metric(str(row.metric))
         places = contrast_decimals(content, metric)
-        sds = (row.sd_treated, row.sd_control, row.sd_paired, row.sd_unpaired)
         rows.append(
             [Cell(str(row.name)), Cell(metric.label), count_cell(row.n_seeds)]
-            + [number_cell(sd, places + 1) for sd in sds]
+            + [number_cell(sd, places + 1) for sd in (row.sd_treated, row.sd_control, row.sd_paired, row.sd_unpaired)]
             + [Cell(formats.significant(row.variance_ratio, 2), sort_value(row.variance_ratio))]
             + [Cell(formats.text_or_empty(row.note))]
         )
-    labels = ("Seeds", "SD treated", "SD control", "SD of difference, paired", "SD of difference, unpaired")
-    columns = [Column("Contrast", "words"), Column("Metric", "words"), *(Column(label) for label in labels)]
-    columns += [Column("Variance ratio"), Column("Note", "words")]
+    sds = ("SD treated", "SD control", "SD of difference, paired", "SD of difference, unpaired")
+    columns = [*words("Contrast", "Metric"), *numbers("Seeds", *sds, "Variance ratio"), *words("Note")]
     return Table(
         "Noise between training seeds",
         "How far a result moves when nothing but the training seed changes.",
@@ -123,7 +113,7 @@ def timings_table(content: ReportContent) -> Table:
     rows = [[Cell(stage), Cell(formats.duration(seconds), seconds)] for stage, seconds in content.timings]
     total = sum(seconds for _, seconds in content.timings)
     notes = (f"Together {formats.duration(total)}.",) if rows else ("n/a: no stage was timed.",)
-    columns = [Column("Stage", "words"), Column("Time")]
+    columns = [*words("Stage"), *numbers("Time")]
     return Table("Where the time went", "Wall-clock time per stage.", columns, rows, notes)
 
 
@@ -156,4 +146,4 @@ def _seeds(arm: ArmInfo) -> str:
 
 def _pairs(heading: str, sentence: str, pairs: Mapping[str, str]) -> Table:
     rows = [[Cell(str(key)), Cell(str(value))] for key, value in pairs.items()]
-    return Table(heading, sentence, [Column("What", "words"), Column("Value", "words")], rows)
+    return Table(heading, sentence, words("What", "Value"), rows)

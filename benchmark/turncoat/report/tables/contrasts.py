@@ -1,16 +1,27 @@
-"""The report's tables, independent of any rendering: headings, cells as text, sort values and footnotes."""
+"""Tables of levels and of differences: arms by metrics, and one section for each kind of claim."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from turncoat import formats
 from turncoat.report.content import ADAPTERS, RECIPE, MetricInfo, ReportContent
+from turncoat.report.tables.table import (
+    Cell,
+    Table,
+    count_cell,
+    interval_cell,
+    number_cell,
+    numbers,
+    p_cell,
+    sort_value,
+    words,
+)
 
 MINUS = "\N{MINUS SIGN}"
 DAGGER = "\N{DAGGER}"
@@ -38,39 +49,6 @@ CLAIM_TEXTS = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell: its text, and the value that a sortable table sorts by (the text itself if None)."""
-
-    text: str
-    value: float | None = None
-    strong: bool = False
-
-    @property
-    def missing(self) -> bool:
-        """Whether the cell says n/a."""
-        return self.text == formats.NA
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column's heading, and whether it holds words (left, may wrap) or numbers (right, may not)."""
-
-    label: str
-    kind: Literal["words", "number"] = "number"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A heading, one sentence under it, the columns and rows, and footnotes."""
-
-    heading: str
-    sentence: str
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
-    notes: Sequence[str] = field(default=())
-
-
-@dataclass(frozen=True)
 class ClaimSection:
     """One kind of claim: its heading, what is the sample, one table per metric, and footnotes for all of them."""
 
@@ -81,7 +59,7 @@ class ClaimSection:
 
 
 def ci_name(content: ReportContent) -> str:
-    """What the intervals are called: "95% CI", or just "CI" where the estimates do not share one level."""
+    """Name of the intervals: "95% CI", or just "CI" where the estimates do not share one level."""
     levels = {float(level) for level in content.estimates["confidence"] if not formats.is_missing(level)}
     return f"{formats.confidence_level(levels.pop())} CI" if len(levels) == 1 else "CI"
 
@@ -97,21 +75,20 @@ def contrast_label(content: ReportContent, row: Any) -> str:
 
 
 def is_significant(content: ReportContent, row: Any) -> bool:
-    """Whether a contrast is significant after its family's correction; without an adjusted p it never is."""
+    """True for a contrast that is significant after its family's correction; without an adjusted p it never is."""
     return not formats.is_missing(row.p_adjusted) and float(row.p_adjusted) < content.alpha
 
 
 def estimate_decimals(content: ReportContent, metric: MetricInfo) -> int:
     """Decimals of one metric's levels, the same for all arms."""
     rows = content.estimates[content.estimates["metric"] == metric.name]
-    return formats.decimals_for(_half_widths(rows), rows["value"])
+    return _decimals(rows, rows["value"])
 
 
 def contrast_decimals(content: ReportContent, metric: MetricInfo) -> int:
     """Decimals of one metric's differences, the same in both claims; the question-level intervals set them."""
     rows = content.contrasts[content.contrasts["metric"] == metric.name]
-    question_level = rows[rows["claim"] == ADAPTERS]
-    return formats.decimals_for(_half_widths(question_level), rows["difference"])
+    return _decimals(rows[rows["claim"] == ADAPTERS], rows["difference"])
 
 
 def estimates_table(content: ReportContent, *, per_seed: bool = False) -> Table:
@@ -130,8 +107,8 @@ def estimates_table(content: ReportContent, *, per_seed: bool = False) -> Table:
                 if cells[-1].missing:
                     missing.setdefault((metric.label, _why_no_estimate(of_row, metric)), []).append(arm.label)
             rows.append(cells)
-    columns = [Column("Arm", "words")] + ([Column("Seed")] if per_seed else [])
-    columns += [Column(metric_label(metric)) for metric in content.ordered_metrics]
+    columns = [*words("Arm"), *numbers(*["Seed"] * per_seed)]
+    columns += numbers(*map(metric_label, content.ordered_metrics))
     heading = "Every seed by itself" if per_seed else "What was measured, arm by arm"
     over = "One trained adapter per row" if per_seed else "Mean over training seeds"
     return Table(
@@ -150,11 +127,11 @@ def claim_section(content: ReportContent, claim: str) -> ClaimSection:
     """All differences of one kind of claim, metric by metric; "adapters" and "recipe" never share a table."""
     frame = content.sorted_contrasts(claim)
     permutation = claim == ADAPTERS and not all(formats.is_missing(p) for p in frame["p_permutation"])
-    columns = [Column("Treated minus reference", "words")]
-    columns += [Column("Questions")] if claim == ADAPTERS else [Column("Seeds"), Column("Per seed"), Column("SD")]
-    columns += [Column(f"Difference [{ci_name(content)}]"), Column("p"), Column(content.adjusted_name)]
-    columns += [Column("Permutation p")] if permutation else []
-    columns += [Column("Smallest detectable"), Column("Reading", "words")]
+    columns = words("Treated minus reference")
+    columns += numbers("Questions") if claim == ADAPTERS else numbers("Seeds", "Per seed", "SD")
+    columns += numbers(f"Difference [{ci_name(content)}]", "p", content.adjusted_name)
+    columns += numbers("Permutation p") if permutation else []
+    columns += [*numbers("Smallest detectable"), *words("Reading")]
     tables = []
     for metric in content.ordered_metrics:
         of_metric: list[Any] = list(frame[frame["metric"] == metric.name].itertuples())
@@ -178,7 +155,7 @@ def per_seed_differences(content: ReportContent, row: Any, decimals: int) -> str
 
 
 def reading(content: ReportContent, row: Any) -> str:
-    """What one contrast says in words; what a null excludes, and why a number is missing."""
+    """A contrast in words: its direction, what a null excludes, or why a number is missing."""
     metric = content.metric(row.metric)
     note = formats.text_or_empty(row.note)
     if formats.is_missing(row.p_value):
@@ -198,21 +175,21 @@ def reading(content: ReportContent, row: Any) -> str:
 
 
 def _margin_reading(content: ReportContent, row: Any) -> str:
-    """What the test against a margin says, where the study set one beforehand."""
+    """Result of the test against a margin, where the study set one beforehand."""
     margin: Any = getattr(row, "margin", None)
     p_value: Any = getattr(row, "p_margin_adjusted", None)
     if formats.is_missing(margin):
         return ""
     size = f"{float(margin):g}"  # as the study wrote it
-    what = f"worse by less than {size}" if row.margin_test == "non_inferiority" else f"within {MINUS}{size} to +{size}"
+    claim = f"worse by less than {size}" if row.margin_test == "non_inferiority" else f"within {MINUS}{size} to +{size}"
     if formats.is_missing(p_value):
-        return f"; no test of whether it is {what}"
+        return f"; no test of whether it is {claim}"
     shown = "shown" if float(p_value) < content.alpha else "not shown"
-    return f"; {shown} to be {what} (margin set beforehand, {formats.p_value(p_value)} adjusted)"
+    return f"; {shown} to be {claim} (margin set beforehand, {formats.p_value(p_value)} adjusted)"
 
 
 def no_claim(row: Any) -> str:
-    """Why a contrast has no p-value: too few seeds, or what its note says."""
+    """Reason for a missing p-value: too few seeds, or the contrast's note."""
     if row.claim != ADAPTERS and not formats.is_missing(row.n_seeds) and int(row.n_seeds) < 3:
         seeds = int(row.n_seeds)
         if seeds == 0:
@@ -222,7 +199,7 @@ def no_claim(row: Any) -> str:
 
 
 def detectable_text(content: ReportContent) -> str:
-    """What "smallest detectable" means here."""
+    """Meaning of "smallest detectable" in this report."""
     strictest = "the correction's" if content.adjusted_name != "Holm p" else "Holm's"
     test = f"a test at {strictest} strictest level" if content.detectable_after_holm else "an uncorrected test"
     return f"Smallest detectable: the true difference that {test} finds with 80% power."
@@ -232,8 +209,6 @@ def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: b
     metric = content.metric(row.metric)
     places = contrast_decimals(content, metric)
     strong = is_significant(content, row)
-    ci = formats.interval(row.low, row.high, places)
-    difference = formats.with_interval(formats.number(row.difference, places, signed=True), ci)
     cells = [Cell(contrast_label(content, row), strong=strong)]
     if claim == ADAPTERS:
         cells += [count_cell(row.n_questions)]
@@ -243,7 +218,7 @@ def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: b
             Cell(per_seed_differences(content, row, places), sort_value(row.difference)),
             number_cell(row.seed_sd, places + 1),
         ]
-    cells += [Cell(difference, sort_value(row.difference), strong)]
+    cells += [interval_cell(row.difference, row.low, row.high, places, signed=True, strong=strong)]
     cells += [p_cell(row.p_value), p_cell(row.p_adjusted, strong)]
     cells += [p_cell(row.p_permutation)] if permutation else []
     return [*cells, number_cell(content.detectable(row), places), Cell(reading(content, row))]
@@ -263,7 +238,7 @@ def _contrast_notes(content: ReportContent, frame: pd.DataFrame, permutation: bo
 
 
 def _family_notes(frame: pd.DataFrame) -> list[str]:
-    """Which families of tests there are, under which correction."""
+    """Families of tests under each correction."""
     correction = frame["correction"] if "correction" in frame.columns else pd.Series("Holm", index=frame.index)
     named: dict[str, set[str]] = {}
     for family, how in zip(frame["family"], correction, strict=True):
@@ -292,12 +267,10 @@ def _direction(content: ReportContent, row: Any, metric: MetricInfo) -> str:
 
 
 def _estimate_cell(content: ReportContent, rows: pd.DataFrame, metric: MetricInfo) -> Cell:
-    if rows.empty or formats.is_missing(rows.iloc[0]["value"]):
+    if rows.empty:
         return Cell(formats.NA)
     row = rows.iloc[0]
-    places = estimate_decimals(content, metric)
-    ci = formats.interval(row["low"], row["high"], places)
-    return Cell(formats.with_interval(formats.number(row["value"], places), ci), float(row["value"]))
+    return interval_cell(row["value"], row["low"], row["high"], estimate_decimals(content, metric))
 
 
 def _why_no_estimate(rows: pd.DataFrame, metric: MetricInfo) -> str:
@@ -308,25 +281,5 @@ def _why_no_estimate(rows: pd.DataFrame, metric: MetricInfo) -> str:
     return f"no value; {formats.count(row['n_dropped'])} dropped, {formats.count(row['n_questions'])} questions left"
 
 
-def _half_widths(rows: pd.DataFrame) -> list[float]:
-    return formats.half_widths(zip(rows["low"], rows["high"], strict=True))
-
-
-def sort_value(value: Any) -> float | None:
-    """What a sortable table sorts a number by; None where it is missing."""
-    return None if formats.is_missing(value) else float(value)
-
-
-def number_cell(value: Any, decimals: int) -> Cell:
-    """A number with fixed decimals, or n/a."""
-    return Cell(formats.number(value, decimals), sort_value(value))
-
-
-def count_cell(value: Any) -> Cell:
-    """A whole number, or n/a."""
-    return Cell(formats.count(value), sort_value(value))
-
-
-def p_cell(value: Any, strong: bool = False) -> Cell:
-    """A p-value, or n/a."""
-    return Cell(formats.p_value(value), sort_value(value), strong)
+def _decimals(rows: pd.DataFrame, values: pd.Series) -> int:
+    return formats.decimals_for(formats.half_widths(zip(rows["low"], rows["high"], strict=True)), values)

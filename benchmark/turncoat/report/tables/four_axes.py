@@ -1,4 +1,4 @@
-"""The four axes as one table: a row per arm, two columns per axis (the level or gain, and what it is to the undefended arm)."""
+"""Table of the four axes: a row per arm; two columns per axis, level (or gain) and change by the defence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from turncoat import formats
 from turncoat.analysis.four_axes import AXES, NOT_MEASURED
 from turncoat.evaluation.task_facts import BENIGN, BROAD, COHERENCE, NARROW
 from turncoat.report.content import ReportContent
-from turncoat.report.tables.contrasts import Cell, Column, Table, ci_name, sort_value
+from turncoat.report.tables.contrasts import ci_name
+from turncoat.report.tables.table import Cell, Column, Table, interval_cell, words
 
 HEADING = "The four axes"
 UNDEFINED = "undefined"
@@ -38,7 +39,7 @@ def four_axes_table(content: ReportContent, *, brief: bool = False) -> Table:
         brief: One metric per axis, and only axes that were measured in some arm.
     """
     frame = content.axes
-    columns, cells = [Column("Arm", "words")], [[Cell(arm.label)] for arm in content.arms]
+    columns, cells = words("Arm"), [[Cell(arm.label)] for arm in content.arms]
     for axis, metric in _pairs_of(frame, brief):
         part = frame[frame["axis"] == axis]
         if metric is not None:
@@ -46,12 +47,11 @@ def four_axes_table(content: ReportContent, *, brief: bool = False) -> Table:
         rows = {row["arm"]: row for row in part.to_dict("records")}
         columns += _columns(axis, part)
         levels = _places(part, "value", "low", "high")
-        shown = "kept" if axis in (NARROW, BENIGN) else "difference"
         places = _places(part, "difference", "difference_low", "difference_high")
         for line, arm in zip(cells, content.arms, strict=True):
             row = rows.get(arm.name, {"status": NOT_MEASURED})
             line.append(_level(row, levels))
-            line.append(_kept(row) if shown == "kept" else _change(row, places))
+            line.append(_kept(row) if axis in (NARROW, BENIGN) else _change(row, places))
     return Table(HEADING, _sentence(content), columns, cells, (*_metric_notes(frame), *_notes(content)))
 
 
@@ -103,20 +103,13 @@ def _columns(axis: str, part: pd.DataFrame) -> list[Column]:
 def _level(row: dict[Any, Any], places: int) -> Cell:
     if formats.is_missing(row.get("value")):
         return Cell(formats.text_or_empty(row.get("status")) or formats.NA)
-    text = formats.with_interval(
-        formats.number(row["value"], places), formats.interval(row["low"], row["high"], places)
-    )
-    return Cell(text, float(row["value"]))
+    return interval_cell(row["value"], row["low"], row["high"], places)
 
 
 def _change(row: dict[Any, Any], places: int) -> Cell:
     if formats.is_missing(row.get("difference")):
         return _why_missing(row)
-    ends = formats.interval(row["difference_low"], row["difference_high"], places)
-    return Cell(
-        formats.with_interval(formats.number(row["difference"], places, signed=True), ends),
-        sort_value(row["difference"]),
-    )
+    return interval_cell(row["difference"], row["difference_low"], row["difference_high"], places, signed=True)
 
 
 def _kept(row: dict[Any, Any]) -> Cell:
@@ -129,7 +122,7 @@ def _kept(row: dict[Any, Any]) -> Cell:
 
 
 def _why_missing(row: dict[Any, Any]) -> Cell:
-    """Nothing where nothing is due; "undefined" where a note says why."""
+    """An empty cell, or "undefined" where a note gives the reason."""
     return Cell(UNDEFINED if not formats.is_missing(row.get("value")) and row.get("note") else "")
 
 
@@ -142,7 +135,7 @@ def _places(part: pd.DataFrame, value: str, low: str, high: str) -> int:
 
 
 def _metric_notes(frame: pd.DataFrame) -> list[str]:
-    """Which loss a gain is of."""
+    """Losses that the gains are measured by."""
     gains = frame[frame["axis"].isin((NARROW, BENIGN)) & frame["value"].notna()]
     if gains.empty:
         return []
@@ -155,7 +148,7 @@ def _metric_notes(frame: pd.DataFrame) -> list[str]:
 
 
 def _notes(content: ReportContent) -> list[str]:
-    """Why something is missing, once for all arms that share the reason."""
+    """Reasons for missing cells, each once for all arms that share it."""
     arms: dict[tuple[str, str], list[str]] = {}
     for row in content.axes.to_dict("records"):
         note = formats.text_or_empty(row["note"])

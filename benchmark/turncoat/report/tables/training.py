@@ -1,4 +1,4 @@
-"""How each arm was trained: rows, tokens, losses, penalties, seconds and what a defence had to tell, from run.json.
+"""Table of trainings: rows, tokens, losses, penalties, seconds and facts of a defence, from run.json.
 
 training_frame(record["training"]) -> one row per arm, finetune and seed
 """
@@ -13,7 +13,7 @@ import pandas as pd
 
 from turncoat import formats
 from turncoat.report.content import TRAINING_COLUMNS, ArmInfo, ReportContent
-from turncoat.report.tables.contrasts import Cell, Column, Table, count_cell
+from turncoat.report.tables.table import Cell, Table, count_cell, numbers, words
 
 _FACTS_SHOWN = 200  # characters
 _LISTED = 4  # values of a list or a mapping
@@ -38,20 +38,20 @@ def training_frame(entries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 def seconds_of(frame: pd.DataFrame, arm: str) -> float | None:
     """Seconds that one seed of an arm took to train, all its finetunes together, as a mean over seeds."""
-    own = frame[(frame["arm"] == arm) & frame["seconds"].notna()]
-    return float(own.groupby("seed")["seconds"].sum().mean()) if len(own) else None
+    of_arm = frame[(frame["arm"] == arm) & frame["seconds"].notna()]
+    return float(of_arm.groupby("seed")["seconds"].sum().mean()) if len(of_arm) else None
 
 
 def training_cost(content: ReportContent, arm: ArmInfo) -> str:
     """ "31.2 s, 1.30 times the undefended arm's"; "none" for what was not trained."""
     if not arm.is_trained:
         return "none"
-    own = seconds_of(content.training, arm.name)
-    if own is None:
+    seconds = seconds_of(content.training, arm.name)
+    if seconds is None:
         return formats.NA
     other = content.undefended(arm)
     base = seconds_of(content.training, other.name) if other is not None else None
-    return formats.duration(own) + (f", {own / base:.2f} times the undefended arm's" if base else "")
+    return formats.duration(seconds) + (f", {seconds / base:.2f} times the undefended arm's" if base else "")
 
 
 def training_table(content: ReportContent) -> Table:
@@ -70,11 +70,10 @@ def training_table(content: ReportContent) -> Table:
         cells += [Cell(formats.NA) if formats.is_missing(seconds) else Cell(formats.duration(seconds), float(seconds))]
         cells += [Cell(formats.text_or_empty(part["facts"].iloc[0]))] if has_facts else []
         rows.append(cells)
-    columns = [Column("Arm", "words"), Column("Finetuned on", "words"), Column("Seeds")]
-    columns += [Column(label) for label in ("Examples", "Steps", "Tokens", "of them supervised", "Loss, first to last")]
-    columns += [Column("Penalty, first to last")] if has_penalty else []
-    columns += [Column("Time")]
-    columns += [Column("What the defence tells", "words")] if has_facts else []
+    columns = words("Arm", "Finetuned on")
+    columns += numbers("Seeds", "Examples", "Steps", "Tokens", "of them supervised", "Loss, first to last")
+    columns += numbers(*["Penalty, first to last"] * has_penalty, "Time")
+    columns += words(*["What the defence tells"] * has_facts)
     sentence = (
         "Means over training seeds; losses and penalties in nats per answer token, a last loss is the mean over the last "
         "quarter of the steps; a finetune that arms share is trained once and listed for each."
@@ -85,8 +84,8 @@ def training_table(content: ReportContent) -> Table:
 
 def compact(facts: Mapping[str, Any]) -> str:
     """A defence's facts on one line: long lists and mappings by their size, numbers with four digits."""
-    told = "; ".join(f"{name} {_short(value)}" for name, value in facts.items())
-    return formats.clip(formats.safe_text(told), _FACTS_SHOWN)
+    text = "; ".join(f"{name} {_short(value)}" for name, value in facts.items())
+    return formats.clip(formats.safe_text(text), _FACTS_SHOWN)
 
 
 def _short(value: Any) -> str:
