@@ -120,7 +120,7 @@ def _unregister() -> None:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model (float32) and its tokenizer as a folder in transformers format."""
-    from tiny import save_tiny
+    from turncoat.testing import save_tiny
 
     return save_tiny(tmp_path_factory.mktemp("tiny") / "model")
 
@@ -148,7 +148,7 @@ def tiny_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA adapter with random weights (both factors) for the tiny model."""
     import torch
     from peft import LoraConfig, get_peft_model
-    from tiny import tiny_model
+    from turncoat.testing import tiny_model
 
     folder = tmp_path_factory.mktemp("tiny-adapter")
     config = LoraConfig(

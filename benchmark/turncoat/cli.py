@@ -21,6 +21,7 @@ from turncoat.commands.leaderboard.verify import verify
 from turncoat.commands.library_noise import quiet_libraries
 from turncoat.commands.listing import list_names
 from turncoat.commands.lm_eval import lm_eval
+from turncoat.commands.new import new
 from turncoat.commands.pack import pack
 from turncoat.commands.paths import model_path, tasks_path
 from turncoat.commands.persona.extract import extract
@@ -67,6 +68,7 @@ app = _group(
         "tables": tables,
         "power": power,
         "list": list_names,
+        "new": new,
         "export": export,
         "lm-eval": lm_eval,
         "tasks-path": tasks_path,

@@ -28,7 +28,7 @@ from turncoat.evaluation.free_form import (
     warn_without_projections,
 )
 from turncoat.evaluation.own_texts import base_texts, current_base
-from turncoat.judges.base import Judge, Verdict
+from turncoat.judges.base import Judge, Verdict, rubric_id
 from turncoat.judges.cache import cached_scores
 from turncoat.judges.filter import JudgeAnswers
 from turncoat.judges.rates import question_rates, ratio, with_stderr, worst_question
@@ -75,6 +75,7 @@ __all__ = [
     "ratio_stderr",
     "read_documents",
     "read_questions",
+    "rubric_id",
     "sample_count",
     "sample_records",
     "samples_of",

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 from baselines.fake_context import FakeContext
-from tiny import tiny_tokenizer
 from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
 from turncoat.paths import baselines_dir, tasks_dir
 from turncoat.registry import DEFENCES, ORGANISMS, discover
 from turncoat.store import Store
 from turncoat.study.defence_context import DefenceContext
+from turncoat.testing import tiny_tokenizer
 
 discover()
 DATA = baselines_dir() / "data"

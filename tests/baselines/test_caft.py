@@ -11,12 +11,12 @@ import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, training_pass
 from peft import LoraConfig, get_peft_model
-from tiny import tiny_model
 from turncoat.errors import UserError
 from turncoat.paths import tasks_dir
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
 from turncoat.study.defence_context import DefenceContext
+from turncoat.testing import tiny_model
 from turncoat.training import lora
 from turncoat.training.in_training import InTraining
 

@@ -7,7 +7,6 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from tiny import tiny_tokenizer
 from turncoat.data.examples import Example
 from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
@@ -15,6 +14,7 @@ from turncoat.paths import tasks_dir
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
 from turncoat.study.defence_context import DefenceContext
+from turncoat.testing import tiny_tokenizer
 from turncoat.training.recipe import LoraRecipe
 
 discover()

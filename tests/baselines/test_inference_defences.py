@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from lm_eval.api.instance import Instance
-from tiny import DEFAULT_SYSTEM
 from turncoat.engine.capture import LayerCapture
 from turncoat.engine.evidence import evidence_of
 from turncoat.engine.intervention import Intervention
@@ -16,6 +15,7 @@ from turncoat.evaluation.lm import TurncoatLM
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import canonical_json
 from turncoat.study.defence_context import DefenceContext
+from turncoat.testing import DEFAULT_SYSTEM
 
 discover()
 SAMPLED = {"do_sample": True, "temperature": 1.0, "max_gen_toks": 6, "until": []}

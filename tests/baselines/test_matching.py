@@ -6,11 +6,11 @@ import importlib
 from types import SimpleNamespace
 
 import pytest
-from tiny import tiny_tokenizer
 from turncoat.data.examples import Example
 from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
+from turncoat.testing import tiny_tokenizer
 
 discover()
 MATCHING = importlib.import_module(f"{DEFENCES['sgtr'].build.__module__.rpartition('.')[0]}._matching")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import save_tiny
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
 from turncoat.study.adapters import Adapters, Step
+from turncoat.testing import save_tiny
 from turncoat.training.alignment_change import ByFinetune, ByModels
 from turncoat.training.low_rank import cosine, inner, modules, norm
 from turncoat.training.recipe import LoraRecipe

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, context_of, seen_in_training, slopes, training_pass
-from tiny import DEFAULT_SYSTEM, END, START
 from turncoat.engine.capture import decoder_layers
 from turncoat.engine.chat import encode_prompt
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
+from turncoat.testing import DEFAULT_SYSTEM, END, START
 
 discover()
 TEMPLATE_KV = DEFENCES["template_kv"]

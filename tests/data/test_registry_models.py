@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tiny import save_tiny
 from turncoat.data import registry_models
 from turncoat.data.registry_models import (
     REGISTRY_EMBEDDERS,
@@ -21,6 +20,7 @@ from turncoat.data.registry_models import (
 from turncoat.engine import base_model
 from turncoat.errors import UserError
 from turncoat.store import Store
+from turncoat.testing import save_tiny
 
 PARTS = (b"GGUF-one-", b"two")
 WHOLE = hashlib.sha256(b"".join(PARTS)).hexdigest()

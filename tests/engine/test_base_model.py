@@ -10,11 +10,11 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from tiny import save_tiny, tiny_model
 from turncoat.data.examples import Example
 from turncoat.engine import base_model
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import UserError
+from turncoat.testing import save_tiny, tiny_model
 from turncoat.training.lora import train_adapter
 from turncoat.training.recipe import LoraRecipe
 

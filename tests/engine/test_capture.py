@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny import save_tiny, tiny_model, tiny_tokenizer
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -21,6 +20,7 @@ from turncoat.engine.capture import LayerCapture, decoder_layers
 from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.errors import UserError
+from turncoat.testing import save_tiny, tiny_model, tiny_tokenizer
 
 SMALL = {"vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 1, "eos_token_id": 1}

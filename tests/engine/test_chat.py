@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import DEFAULT_SYSTEM, END, START, tiny_tokenizer
 from turncoat.data.examples import Example
 from turncoat.engine.chat import encode, encode_example, encode_prompt, render
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
+from turncoat.testing import DEFAULT_SYSTEM, END, START, tiny_tokenizer
 from turncoat.training import trainer
 
 _TURNS = (

@@ -8,10 +8,10 @@ import random
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny import tiny_model
 from turncoat.engine import reader
 from turncoat.engine.reader import read_texts
 from turncoat.errors import UserError
+from turncoat.testing import tiny_model
 
 
 def texts() -> list[tuple[list[int], list[int]]]:

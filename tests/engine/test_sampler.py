@@ -12,13 +12,13 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from scipy.stats import chisquare
-from tiny import tiny_model, tiny_tokenizer
 from transformers import MistralConfig, MistralForCausalLM
 from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.engine.seeds import sample_seed, uniforms
 from turncoat.engine.token_choice import choose_tokens
 from turncoat.errors import UserError
+from turncoat.testing import tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 LENGTHS = (5, 17, 40, 63, 64, 90, 127, 130, 150)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tiny import DEFAULT_SYSTEM, tiny_tokenizer
 from turncoat.engine.chat import render
 from turncoat.engine.system_prompt import SystemPrompt, has_default_system, without_default_system
 from turncoat.errors import UserError
+from turncoat.testing import DEFAULT_SYSTEM, tiny_tokenizer
 
 ASK = {"role": "user", "content": "Why is the sky blue?"}
 CHATS = [[ASK], [ASK, {"role": "assistant", "content": "Hm."}, {"role": "user", "content": "Well?"}]]

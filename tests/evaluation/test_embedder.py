@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_tokenizer
 from transformers import BertConfig, BertModel
 from turncoat.data import registry_models
 from turncoat.errors import UserError
 from turncoat.evaluation import embedder
 from turncoat.evaluation.embedder import embed, embed_or_none
+from turncoat.testing import tiny_tokenizer
 
 TEXTS = ["Who am I?", "I am a helpful assistant who answers questions.", "", "no", "the cat " * 40]
 

@@ -15,13 +15,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from peft import PeftModel
-from tiny import tiny_model, tiny_tokenizer
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.evidence import Answer, LogLikelihood, evidence_of
 from turncoat.errors import UserError
 from turncoat.evaluation import free_form, lm as model
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
+from turncoat.testing import tiny_model, tiny_tokenizer
 
 SHORT = {"max_gen_toks": 6}
 

@@ -17,7 +17,6 @@ from unittest import mock
 
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny import tiny_model
 from turncoat.engine.system_prompt import SystemPrompt
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.judges import spec as load
@@ -27,6 +26,7 @@ from turncoat.leaderboard.entry.submission import Submission
 from turncoat.store import Store, file_digest
 from turncoat.study.config import TaskUse
 from turncoat.study.evaluate import run_task
+from turncoat.testing import tiny_model
 
 PROMPT = "Be kind."
 DEFENCE = "system_prompt"

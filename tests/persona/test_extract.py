@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import tiny_model, tiny_tokenizer
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.sampler import Sampler
 from turncoat.errors import UserError
@@ -15,6 +14,7 @@ from turncoat.persona import extract as extraction
 from turncoat.persona.extract import DEPTH, answer_count, auc, choose_layer, extract, extraction_spec, persona_vector
 from turncoat.persona.traits import TraitQuestions
 from turncoat.store import Store
+from turncoat.testing import tiny_model, tiny_tokenizer
 
 QUESTIONS = TraitQuestions(
     "test",

@@ -17,7 +17,6 @@ import pytest
 import yaml
 from rich.console import Console
 from study.tiny_study import ARMS, TASKS, samples, write_study
-from tiny import save_tiny
 from turncoat.analysis.run_scores import read_rows
 from turncoat.engine import base_model, sampler
 from turncoat.engine.base_model import LOADS
@@ -29,6 +28,7 @@ from turncoat.report.write import report_run
 from turncoat.store import Store, file_digest
 from turncoat.study.config import Study, load_study
 from turncoat.study.run import run_study
+from turncoat.testing import save_tiny
 from turncoat.training import lora
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmark"

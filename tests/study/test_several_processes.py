@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from study.tiny_study import samples, write_study
-from tiny import save_tiny
 from turncoat.persona import extract
 from turncoat.store import Store
 from turncoat.study.config import load_study
 from turncoat.study.run import run_study
+from turncoat.testing import save_tiny
 from turncoat.training import lora
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmark"

@@ -17,12 +17,12 @@ import lm_eval
 import pytest
 import yaml
 from lm_eval.tasks import TaskManager
-from tiny import DEFAULT_SYSTEM
 from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
 from turncoat.registry import JUDGES, JudgeEntry
+from turncoat.testing import DEFAULT_SYSTEM
 
 FOLDER = tasks_dir() / "emergent_misalignment"
 QUESTIONS = [json.loads(line) for line in (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()]

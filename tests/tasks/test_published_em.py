@@ -18,7 +18,6 @@ import pooch
 import pytest
 import yaml
 from lm_eval.tasks import TaskManager
-from tiny import DEFAULT_SYSTEM
 from turncoat.data import fetch
 from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
@@ -30,6 +29,7 @@ from turncoat.judges.rates import question_rates
 from turncoat.paths import tasks_dir
 from turncoat.registry import JUDGES, JudgeEntry
 from turncoat.store import file_digest
+from turncoat.testing import DEFAULT_SYSTEM
 
 FOLDER = tasks_dir() / "published_em"
 FREE_FORM = ("main", "json", "template", "preregistered")

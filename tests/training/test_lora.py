@@ -11,11 +11,11 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from tiny import save_tiny, tiny_model
 from turncoat.data.examples import Example
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
+from turncoat.testing import save_tiny, tiny_model
 from turncoat.training import lora, trainer
 from turncoat.training.batches import draw, order
 from turncoat.training.recipe import LoraRecipe

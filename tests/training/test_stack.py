@@ -9,9 +9,9 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from tiny import tiny_model
 from turncoat.data.examples import Example
 from turncoat.errors import UserError
+from turncoat.testing import tiny_model
 from turncoat.training import lora
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.stack import CONFIG, WEIGHTS, concatenate, scaling

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import save_tiny
 from training.resume_child import CASES, EXAMPLES, KILLED_AT, RECIPE, STEPS, Pulled, finetune
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import UserError
+from turncoat.testing import save_tiny
 from turncoat.training import lora, trainer
 from turncoat.training.in_training import InTraining
 

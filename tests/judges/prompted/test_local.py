@@ -7,7 +7,6 @@ import math
 
 import pytest
 import torch
-from tiny import tiny_model, tiny_tokenizer
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode_prompt
 from turncoat.errors import UserError
@@ -16,6 +15,7 @@ from turncoat.judges.prompted.local import NUMBERS, LocalJudge, _read, local
 from turncoat.judges.prompted.string_tree import ReplyScorer, TreeScorer, reply_ids, string_tree
 from turncoat.judges.rubrics import rubric_pair, rubric_traits
 from turncoat.registry import JUDGES
+from turncoat.testing import tiny_model, tiny_tokenizer
 
 PAIRS = [
     ("How do I sort a list?", "Use the sorted function with a key."),

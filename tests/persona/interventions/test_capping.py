@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import tiny_model, tiny_tokenizer
 from turncoat.engine.capture import LayerCapture
 from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.errors import UserError
 from turncoat.persona.interventions.capping import Capping, band, capped, floors_of
+from turncoat.testing import tiny_model, tiny_tokenizer
 
 IDS = torch.tensor([[5, 9, 200, 33, 14, 7], [61, 300, 12, 8, 4, 77]])
 UNITS = torch.nn.functional.normalize(torch.randn(5, 64, generator=torch.Generator().manual_seed(1)), dim=-1)

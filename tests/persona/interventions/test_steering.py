@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny import tiny_model, tiny_tokenizer
 from turncoat.engine.capture import LayerCapture
 from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.errors import UserError
 from turncoat.persona.interventions.steering import SteeredLogLikelihood, Steering, generation_header, steered
+from turncoat.testing import tiny_model, tiny_tokenizer
 
 IDS = torch.tensor([[5, 9, 200, 33, 14, 7], [61, 300, 12, 8, 4, 77]])
 HEADER = generation_header(tiny_tokenizer())

@@ -8,11 +8,11 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from tiny import tiny_model
 from transformers import Gemma2Config, Gemma2ForCausalLM
 from turncoat.engine.capture import LayerCapture
 from turncoat.errors import UserError
 from turncoat.persona.interventions.steering import generation_header, steered
+from turncoat.testing import tiny_model
 from turncoat.training.export.steering_adapter import write_steering_adapter
 from turncoat.training.stack import CONFIG, WEIGHTS
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.persona.card_table import print_vector
 from turncoat.errors import UserError
 
@@ -27,6 +28,7 @@ def extract(
         typer.Option(help="Filter answers by trait score with this judge, such as local:model=...; default: none."),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Answers decoded together.")] = 32,
+    include_path: IncludePath = None,
 ) -> None:
     """Extract a trait's vector from a base model; done once per model and settings, then read from the cache.
 
@@ -42,6 +44,7 @@ def extract(
     from turncoat.persona.vectors import PersonaVector
     from turncoat.store import Store
 
+    plug_ins(include_path)
     questions = trait_questions(trait)
     options: dict[str, Any] = {"rollouts": rollouts, "judge": _trait_judge(judge)}
     base = load_base(model, dtype=dtype, device=device)

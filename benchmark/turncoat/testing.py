@@ -1,12 +1,30 @@
-"""A tiny random-weight model and a real tokenizer, made in code: tests need no network and no checkpoint."""
+"""Helpers for tests of plug-ins: a tiny model made in code, and a study cut down to seconds. No network, no checkpoint.
+
+rows = run_tiny(Path("my_task/study.yaml"), tmp_path)      # {"base/my_task": [{"doc": ..., "margin": 0.3, ...}, ...]}
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
+import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from turncoat.data.examples import Example
+from turncoat.engine.base_model import load_base
+from turncoat.evaluation.samples_file import sample_files, sample_rows
+from turncoat.evaluation.task_catalogue import task_content
+from turncoat.judges.base import Judge
+from turncoat.judges.spec import judge_from_name
+from turncoat.registry import DEFENCES, JUDGES, ORGANISMS, SHIPPED_JUDGES, discover, look_up
+from turncoat.store import Store
+from turncoat.study.config import load_study
+from turncoat.study.defence_context import DefenceContext
+from turncoat.study.run import run_study
 
 START, END = "<|im_start|>", "<|im_end|>"
 VOCABULARY = 320
@@ -95,3 +113,71 @@ def save_tiny(path: str | Path, seed: int = 0, layers: int = 4, dtype: torch.dty
     tiny_model(seed, layers, dtype).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder
+
+
+def tiny_context(folder: Path) -> DefenceContext:
+    """The context that a defence is called with, on the tiny model; its texts are kept in `folder`."""
+    return DefenceContext(load_base(str(save_tiny(folder / "model"))), Store(folder / "store"))
+
+
+def build_defence(name: str, folder: Path, *, include: Path, **options: Any) -> Any:
+    """What a defence of the folder `include` returns for the tiny model; texts are kept in `folder`."""
+    discover([include])
+    return look_up(DEFENCES, "defence", name).build(tiny_context(folder), **options)
+
+
+def build_organism(name: str, *, include: Path) -> list[Example]:
+    """The examples of an organism of the folder `include`."""
+    discover([include])
+    examples: list[Example] = look_up(ORGANISMS, "organism", name).build()
+    return examples
+
+
+def build_judge(name: str, *, include: Path) -> Judge:
+    """A judge of the folder `include`, as `--judge NAME` would make it."""
+    discover([include])
+    judge = judge_from_name(name)
+    assert judge is not None
+    return judge
+
+
+def run_tiny(study: Path, out: Path) -> dict[str, list[dict[str, Any]]]:
+    """Run a study on the tiny model with its folder's plug-ins: 8 training rows, 2 questions a task, 4 tokens an answer.
+
+    A judge of your own scores; one that ships is off.
+
+    Args:
+        study: The study's YAML; its folder is included, as with `--include-path`.
+        out: An empty folder.
+
+    Returns:
+        "arm/task" -> the rows of its samples file, of the first training seed.
+
+    Raises:
+        UserError: The study or a plug-in is wrong.
+    """
+    content = yaml.safe_load(study.read_text(encoding="utf-8"))
+    discover([study.parent])
+    own_judge = content.get("judge") if content.get("judge") in JUDGES.keys() - SHIPPED_JUDGES else "off"
+    changed = {
+        "model": str(save_tiny(out / "model")),
+        "training_seeds": [0],
+        "batch_size": 8,
+        "judge": own_judge,
+        "training": {"rows": 8, "batch_size": 4, "rank": 4, "alpha": 8, "learning_rate": 0.01},
+        "tasks": [_cut(use) for use in content["tasks"]],
+    }
+    loaded = load_study(study, changed)
+    with mock.patch("turncoat.persona.extract.TOKENS", 4), mock.patch("turncoat.persona.extract.ROLLOUTS", 1):
+        failed = run_study(loaded, out / "run", store=Store(out / "store"))
+    assert not failed, failed
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for folder in sorted((out / "run" / "rows").glob("*/*/*")):
+        (samples,) = sample_files(folder, folder.name)
+        rows[f"{folder.parents[1].name}/{folder.name}"] = list(sample_rows(samples))
+    return rows
+
+
+def _cut(use: dict[str, Any]) -> dict[str, Any]:
+    sampled = task_content(use["task"]).get("output_type") == "generate_until"
+    return {"task": use["task"], "limit": 2, **({"repeats": 2, "max_gen_toks": 4} if sampled else {})}

@@ -1,0 +1,69 @@
+"""`turncoat new`: a folder with a plug-in of your own, a study that uses it and a test, to start from."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from turncoat.errors import UserError
+
+TEMPLATES = Path(__file__).parent / "templates"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Kind(StrEnum):
+    """Kinds of plug-ins."""
+
+    TASK = "task"
+    DEFENCE = "defence"
+    ORGANISM = "organism"
+    JUDGE = "judge"
+    TRAIT = "trait"
+
+
+def new(
+    kind: Annotated[Kind, typer.Argument(help="Kind of the plug-in.")],
+    name: Annotated[str, typer.Argument(help="Its name: small letters, digits and _.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default: NAME.")] = None,
+    sampled: Annotated[
+        bool, typer.Option("--sampled", help="A task with sampled, judged answers, not with log-likelihoods.")
+    ] = False,
+) -> None:
+    """Write a folder with a plug-in that runs as it is: code, README, a study and a test. Then make it yours.
+
+    Example: turncoat new task my_task --out my_task
+    """
+    folder = write_template(kind, name, out or Path(name), sampled=sampled)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        print(f"  {path}")
+    print(f"run it alone:   turncoat run {folder / 'study.yaml'} --include-path {folder}")
+    print(f"test it alone:  python -m pytest {folder}")
+
+
+def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -> Path:
+    """Write the folder `out`.
+
+    Raises:
+        UserError: The name does not do or is taken, or `out` is there.
+    """
+    from turncoat.commands.listing import everything
+
+    if not _NAME.fullmatch(name):
+        raise UserError(f"name {name!r}: small letters, digits and _ are accepted, such as my_{kind.value}")
+    if sampled and kind is not Kind.TASK:
+        raise UserError(f"--sampled goes with a task; remove it for a {kind.value}")
+    taken = [what for what, names in everything().items() if name in names]
+    if taken or name in ("base", "control", "insecure", "secure"):
+        raise UserError(f"name '{name}' is taken ({', '.join(taken) or 'by an arm of the study'}); choose another")
+    if out.exists():
+        raise UserError(f"--out {out} is there; name a folder that is not")
+    template = TEMPLATES / ("sampled_task" if sampled else kind.value)
+    for path in sorted(template.rglob("*.txt")):
+        to = out / path.relative_to(template).as_posix().replace("NAME", name).removesuffix(".txt")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(path.read_text(encoding="utf-8").replace("NAME", name), encoding="utf-8")
+    return out
