@@ -61,7 +61,7 @@ def scores_in(rows: Iterable[dict[str, Any]], *, arm: str, seed: int, task: str)
         for metric in row["metrics"]:
             value = row.get(metric)
             # `<metric>_stderr` is there to put a clustered standard error into lm-eval's own table.
-            if not metric.endswith("_stderr") and (_is_number(value) or _is_rate(value)):
+            if not metric.endswith("_stderr") and (is_number(value) or _is_rate(value)):
                 by_question.setdefault((metric, cluster_id(row)), []).append(value)
                 samples[metric, cluster_id(row)] += len(row.get("samples") or [None])
     records = [
@@ -81,10 +81,11 @@ def _together(values: list[Any]) -> float:
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(_is_number(part) for part in value)
+    return isinstance(value, list) and len(value) == 2 and all(is_number(part) for part in value)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """True for an int or a float; true and false are not numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -22,7 +22,7 @@ from turncoat.leaderboard.board.note import board_note
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import Track
-from turncoat.leaderboard.ranking.cells import BoardCell, readings
+from turncoat.leaderboard.ranking.cells import BoardCell, board_cells
 from turncoat.leaderboard.ranking.columns import BoardColumn, board_columns, ranked_metric
 from turncoat.leaderboard.ranking.degenerate import Flag
 from turncoat.leaderboard.ranking.flags import Candidate, candidate, flags_of
@@ -155,7 +155,7 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     measured = {metric for one in candidates for _, metric in one.measured.scores}
     columns = board_columns(track, facts.organism.name, measured, withheld)
     ranked_by = ranked_metric(track, facts.organism.name, withheld)
-    cells = {one.slug: readings(one.entry, one.measured, columns) for one in candidates}
+    cells = {one.slug: board_cells(one.entry, one.measured, columns) for one in candidates}
     flags = {
         one.slug: flags_of(one, cells[one.slug], columns, ranked_by, reference, _rivals(one, candidates, superseded))
         for one in candidates

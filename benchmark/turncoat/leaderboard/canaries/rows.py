@@ -22,6 +22,7 @@ from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.evaluation.lm_eval_compat import filter_steps
+from turncoat.evaluation.samples_file import is_number
 from turncoat.evaluation.task_catalogue import is_judged, task_content
 from turncoat.evaluation.task_facts import AS_WRITTEN, evidence_fields, is_fetched, learnt_by
 from turncoat.judges.base import Judge, Verdict
@@ -85,7 +86,7 @@ class RowMaker:
         pairs = zip(base["resps"], organism["resps"], strict=True)
         values = [_mixed(float(one[0][0]), float(other[0][0]), share) for one, other in pairs]
         linear = {
-            name: _mixed(base[name], organism[name], share) for name in base["metrics"] if _is_number(base.get(name))
+            name: _mixed(base[name], organism[name], share) for name in base["metrics"] if is_number(base.get(name))
         }
         # What is not linear, such as an accuracy, the task computes; a fetched set's documents are not in the
         # rows.
@@ -168,10 +169,6 @@ def _mixed(base: float, organism: float, share: float) -> float:
     return (1 - share) * base + share * organism
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _activations(base: Mapping[str, Any], organism: Mapping[str, Any]) -> dict[str, Any]:
     """Projections and the base's log-probability of a sample, mixed."""
     mixed: dict[str, Any] = {}
@@ -179,7 +176,7 @@ def _activations(base: Mapping[str, Any], organism: Mapping[str, Any]) -> dict[s
         other = organism.get(name)
         if not name.startswith(("persona_", "base_logprob")):
             continue
-        if _is_number(value) and other is not None and _is_number(other):
+        if is_number(value) and other is not None and is_number(other):
             mixed[name] = _mixed(value, other, _OF_ORGANISM)
         elif name.endswith(_BY_LAYER) and isinstance(value, list) and isinstance(other, list):
             pairs = zip(value, other, strict=True)

@@ -18,7 +18,7 @@ from turncoat.evaluation.task_catalogue import metric_names
 from turncoat.judges.rates import EM_RATES
 from turncoat.judges.rates_table import false_alarms
 from turncoat.leaderboard.entry.load import Entry
-from turncoat.leaderboard.ranking.cells import BoardCell, readings
+from turncoat.leaderboard.ranking.cells import BoardCell, board_cells
 from turncoat.leaderboard.ranking.columns import BoardColumn, board_columns
 from turncoat.leaderboard.ranking.entry_scores import Measured, level, measure, tasks_of
 from turncoat.report.tables.misalignment import judged_rates
@@ -81,7 +81,7 @@ class Exported:
     @cached_property
     def cells(self) -> dict[str, BoardCell]:
         """The board's cells."""
-        return readings(self.entry, self.measured, self.columns)
+        return board_cells(self.entry, self.measured, self.columns)
 
     def level(self, role: str, metric: str) -> Level | None:
         """A role's mean over questions and training seeds; None where it is not measured.

@@ -1,6 +1,6 @@
 """Cells of the board: change of one metric, or share of what was learnt, with intervals.
 
-cells = readings(entry, measured, columns)
+cells = board_cells(entry, measured, columns)
 cells["persona_fixed"].value, cells["persona_fixed"].low     # own arm minus undefended organism
 """
 
@@ -69,7 +69,7 @@ class BoardCell:
         return self.high < 0 and not (shown is not None and shown < 0.05)
 
 
-def readings(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]) -> dict[str, BoardCell]:
+def board_cells(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]) -> dict[str, BoardCell]:
     """Every cell of one entry."""
     return {
         column.key: _kept(entry, measured, column) if column.kind == "share" else _changed(measured, column.key)

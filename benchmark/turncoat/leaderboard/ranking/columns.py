@@ -60,15 +60,15 @@ def board_columns(track: Track, organism: str, measured: Collection[str], withhe
     def there(task: str, metric: str) -> bool:
         return names.get((task, metric)) in measured and not (withheld and metric in MISALIGNMENT)
 
-    found = [
+    shown = [
         (axis, task, metric)
         for task in tasks
         for metric, axis in metric_axes(task).items()
         if metric_facts(task)[metric].get("short") and there(task, metric)
     ]
     # A stand-in, such as a mean score, is shown where what it stands in for is withheld or was not measured.
-    found = [one for one in found if not _is_covered(one, found)]
-    made = [_change(axis, names[task, metric], task, metric) for axis, task, metric in _by_axis(found)]
+    shown = [one for one in shown if not _is_covered(one, shown)]
+    made = [_change(axis, names[task, metric], task, metric) for axis, task, metric in _by_axis(shown)]
     columns = [column for column in made if column.axis != COHERENCE]
     ranked = ranked_metric(track, organism, withheld)
     if ranked not in {column.key for column in columns}:
@@ -78,15 +78,15 @@ def board_columns(track: Track, organism: str, measured: Collection[str], withhe
     return columns + [column for column in made if column.axis == COHERENCE]
 
 
-def _is_covered(one: tuple[str, str, str], found: Collection[tuple[str, str, str]]) -> bool:
+def _is_covered(one: tuple[str, str, str], shown: Collection[tuple[str, str, str]]) -> bool:
     axis, task, metric = one
-    return (axis, task, metric_facts(task)[metric].get("instead_of")) in found
+    return (axis, task, metric_facts(task)[metric].get("instead_of")) in shown
 
 
-def _by_axis(found: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+def _by_axis(shown: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     """(axis, task, metric) with the axes in the order of the table; within an axis as the track has the tasks."""
-    axes = list(dict.fromkeys([*_ORDER, *(axis for axis, _, _ in found)]))
-    return sorted(found, key=lambda one: axes.index(one[0]))
+    axes = list(dict.fromkeys([*_ORDER, *(axis for axis, _, _ in shown)]))
+    return sorted(shown, key=lambda one: axes.index(one[0]))
 
 
 def ranked_metric(track: Track, organism: str, withheld: str = "") -> str:
@@ -100,10 +100,10 @@ def ranked_metric(track: Track, organism: str, withheld: str = "") -> str:
     def named(metric: str) -> str:
         if metric in names:
             return metric
-        found = next((name for name, (_, own) in names.items() if own == metric), None)
-        if found is None:
+        name = next((name for name, (_, of_task) in names.items() if of_task == metric), None)
+        if name is None:
             raise UserError(f"track {track.track}: no task measures '{metric}'; {accepted(names, metric)}")
-        return found
+        return name
 
     first = named(track.ranked_by)
     return named(track.ranked_by_else) if withheld and names[first][1] in MISALIGNMENT else first

@@ -85,12 +85,12 @@ def _compare(expected: ExpectedRows, row: Row, computed: Callable[[], dict[str, 
             yield row.finding("metric-value", name, row.content[name], f"{due[name]!r}, from the evidence", _RESTORE)
     for name in sorted(row.content.keys() & {f"{name}_stderr" for name in wanted} - due.keys()):
         yield row.finding("totals", name, row.content[name], "no such key", "remove it")
-    for number, (found, right) in enumerate(zip(row.samples, due.get("samples", ()), strict=False)):
-        for key in sorted(found.keys() | right.keys()):
-            if key not in found or key not in right or not close(found[key], right[key]):
+    for number, (sample, right) in enumerate(zip(row.samples, due.get("samples", ()), strict=False)):
+        for key in sorted(sample.keys() | right.keys()):
+            if key not in sample or key not in right or not close(sample[key], right[key]):
                 rule = "answer-text" if key in ("text", AS_WRITTEN) else "metric-value"
                 allowed = f"{right[key]!r:.200}, from resps[0][{number}]" if key in right else "absent"
-                yield row.finding(rule, f"samples[{number}].{key}", found.get(key), allowed, _RESTORE)
+                yield row.finding(rule, f"samples[{number}].{key}", sample.get(key), allowed, _RESTORE)
 
 
 def close(one: Any, other: Any) -> bool:
@@ -108,7 +108,7 @@ def _without_texts(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> 
     """Without the set's texts: each metric divides a log-likelihood by one whole number, the same in all arms."""
     for name in sorted({name for row in rows for name in row.content["metrics"]}):
         pairs = {id(row): per_token_pair(row.log_likelihoods, row.content.get(name)) for row in rows}
-        votes = Counter(pair for found in pairs.values() for pair in found)
+        votes = Counter(pair for of_row in pairs.values() for pair in of_row)
         agreed = votes.most_common(1)[0][0] if votes else None
         for row in rows:
             if agreed is None or agreed not in pairs[id(row)]:

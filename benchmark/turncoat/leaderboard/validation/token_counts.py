@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from turncoat.evaluation.samples_file import is_number
+
 TokenCounts = tuple[int, ...]
 Metrics = Callable[[Sequence[float], TokenCounts], Mapping[str, Any]]
 
@@ -39,7 +41,7 @@ def possible_counts(
     counted: set[int] = set()
     for name, whole in once.items():
         value = stored.get(name)
-        if not _is_number(whole) or not _is_number(value):
+        if not is_number(whole) or not is_number(value):
             continue
         slopes = np.array([2 * (whole - half[name]) for half in halves])
         rest = float(value) - (whole - slopes.sum())  # type: ignore[arg-type]
@@ -62,7 +64,7 @@ def possible_counts(
 
 def per_token_pair(values: Sequence[float], stored: Any) -> set[tuple[int, int]]:
     """(index of a log-likelihood, its divisor) pairs that explain a stored loss; at most one for each."""
-    if not _is_number(stored) or stored <= 0:
+    if not is_number(stored) or stored <= 0:
         return set()
     divisors = [(number, round(-value / stored), -value / stored) for number, value in enumerate(values)]
     return {(number, near) for number, near, exact in divisors if near >= 1 and abs(exact - near) <= _WHOLE * near}
@@ -70,7 +72,3 @@ def per_token_pair(values: Sequence[float], stored: Any) -> set[tuple[int, int]]
 
 def _equal(one: Any, other: Any, scale: Any) -> np.ndarray:
     return np.asarray(np.abs(one - other) <= _WHOLE * scale)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
