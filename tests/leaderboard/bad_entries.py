@@ -1,4 +1,4 @@
-"""One bad entry for each rule of `facts_check` and of the rules about rows: a good made-up entry, spoilt in one place.
+"""One bad entry for each rule of `validation.facts` and of the rules about rows: a good made-up entry, spoilt in one place.
 
 `bad/<rule>.txt` is what `turncoat validate` says about it, word for word. After a wanted change of words:
 

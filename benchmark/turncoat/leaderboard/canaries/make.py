@@ -5,7 +5,7 @@ turncoat dev canaries results/submissions/none-insecure     # writes five canary
 They are kept among the submissions, and the board refuses to be built if one of them is ranked among the
 entries. A canary passes `turncoat validate`: its rows are well-formed and its numbers follow from them. It is
 made from the rows of the board's undefended entry, so that nothing but its own sign can give it away
-(`canary_rows.py` says how).
+(`rows.py` says how).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ entry = load_entry(Path("results/submissions/sgtr"))
 entry.scores()      # one row per role, seed, task, metric and question
 entry.answers()     # one row per sampled answer
 
-Nothing is checked here beyond what reading safely needs (`untrusted.py`); `validate.py` says whether the rows
+Nothing is checked here beyond what reading safely needs (`reading.reader`); `validate_entry` says whether the rows
 are good.
 """
 

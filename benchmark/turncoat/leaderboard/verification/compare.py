@@ -2,7 +2,7 @@
 
 compare(drawn, found, tolerances)     # Compared: one Difference per log-likelihood, answer, projection, score
 
-Rates and means over them follow from these within the row; `validate.py` has seen to that before.
+Rates and means over them follow from these within the row; validation has checked that before.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def compare(
 
 
 def stored_text(text: Any) -> Any:
-    """An answer as an entry can hold it: no U+0000 (`untrusted.py`), which a model may well write."""
+    """An answer as an entry can hold it: no U+0000 (`reading.limits`), which a model may well write."""
     return text.replace("\0", "\ufffd") if isinstance(text, str) else text
 
 

@@ -2,8 +2,8 @@
 
 drawn = draw(load_entry(folder), fraction=0.05, seed=7)
 
-`verify_rerun.py` makes the drawn rows again, `verify_judge.py` judges their answers again,
-`verify_verdict.py` says what follows, `verify_record.py` keeps it.
+`rerun.py` makes the drawn rows again, `rejudge.py` judges their answers again, `verdict.py` says what
+follows, `record.py` keeps it.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def make_record(
     date: str,
     more: dict[str, Any],
 ) -> dict[str, Any]:
-    """The content of `results/verifications/<slug>.json`; `trust.py` reads slug, rows_sha256, how, verdict, by and date.
+    """The content of `results/verifications/<slug>.json`; `status.py` reads a part of it.
 
     Args:
         how: Made again from the adapters, or judged again.

@@ -2,7 +2,7 @@
 
 compared = rerun(entry, with_base_partners(entry, drawn), adapters, RerunSetup(base, store, "embedded", 0), progress, tolerances)
 
-`verify_needs.py` finds the adapters and the base model and compares them to the facts.
+`needs.py` finds the adapters and the base model and compares them to the facts.
 """
 
 from __future__ import annotations
