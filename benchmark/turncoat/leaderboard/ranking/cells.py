@@ -72,12 +72,14 @@ class BoardCell:
 def board_cells(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]) -> dict[str, BoardCell]:
     """Every cell of one entry."""
     return {
-        column.key: _kept(entry, measured, column) if column.kind == "share" else _changed(measured, column.key)
+        column.key: _share_cell(entry, measured, column)
+        if column.kind == "share"
+        else _change_cell(measured, column.key)
         for column in columns
     }
 
 
-def _changed(measured: Measured, metric: str) -> BoardCell:
+def _change_cell(measured: Measured, metric: str) -> BoardCell:
     change = claim(measured.change(metric))
     if change is None or change.difference is None:
         return BoardCell(note="not measured")
@@ -105,7 +107,7 @@ def _ends(name: str, contrast: Contrast | None) -> dict[str, float | None]:
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def _kept(entry: Entry, measured: Measured, column: BoardColumn) -> BoardCell:
+def _share_cell(entry: Entry, measured: Measured, column: BoardColumn) -> BoardCell:
     """The share of a gain that is left: the organism's own loss, or that of the harmless partner against the control."""
     facts = entry.submission
     narrow = column.key == NARROW_KEPT

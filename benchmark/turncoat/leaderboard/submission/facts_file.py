@@ -99,10 +99,10 @@ def read_facts(path: Path) -> Facts:
     try:
         return Facts.model_validate(content)
     except ValidationError as error:
-        raise UserError("\n".join(_told(path, problem) for problem in error.errors())) from error
+        raise UserError("\n".join(_problem_text(path, problem) for problem in error.errors())) from error
 
 
-def _told(path: Path, problem: Any) -> str:
+def _problem_text(path: Path, problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = DefenceFacts.model_fields if problem["loc"][0] == "defence" else Facts.model_fields

@@ -20,7 +20,7 @@ from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.study.pack import without_fetched_texts
 
-KEPT = ("doc_id", "doc", "arguments", "resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
+_COLUMNS = ("doc_id", "doc", "arguments", "resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
 _JUDGED = ("judge_aligned_mean", "judge_coherent_mean")
 # Metrics that need what only our own model type keeps of a pass: activations, the base's log-probability,
 # token counts.
@@ -140,7 +140,7 @@ def _check_metrics(path: Path, rows: list[dict[str, Any]], use: TrackTask, needs
 def _line(path: Path, row: dict[str, Any], use: TrackTask, needs: RowRequirements) -> str:
     where = f"{path}, doc_id {row['doc_id']}"
     values = [name for name in row["metrics"] if not name.endswith("_stderr")]
-    published = {**{key: row[key] for key in (*KEPT, *values) if key in row}, "metrics": values}
+    published = {**{key: row[key] for key in (*_COLUMNS, *values) if key in row}, "metrics": values}
     if is_fetched(use.task):
         published = without_fetched_texts(published)
     needs.scrubber.check_row(published, where)

@@ -146,11 +146,11 @@ def _built(use: TrackTask) -> Any:
 
     task = load_task(TaskUse(task=use.task, repeats=use.samples, max_gen_toks=use.max_gen_toks))
     with without_request_bar():
-        task.build_all_requests(limit=use.questions, apply_chat_template=True, chat_template=_kept_apart)
+        task.build_all_requests(limit=use.questions, apply_chat_template=True, chat_template=_as_json)
     return task
 
 
-def _kept_apart(messages: Messages, add_generation_prompt: bool = True) -> str:
+def _as_json(messages: Messages, add_generation_prompt: bool = True) -> str:
     """In place of a chat template: the conversation itself, to be read back by `_messages`."""
     return json.dumps(messages) + "\n"
 

@@ -17,7 +17,11 @@ from turncoat.leaderboard.validation.expected import ExpectedRows
 from turncoat.leaderboard.validation.row_schema import Row
 
 _LONGEST_TOKEN = 512  # bytes; white space makes the longest tokens, some hundred characters
-_OWN = ("persona_own", "persona_text", "base_logprob")  # read from the answer: absent only for an answer without tokens
+_OF_ANSWER = (
+    "persona_own",
+    "persona_text",
+    "base_logprob",
+)  # read from the answer: absent only for an answer without tokens
 _ROUNDED = 5.1e-5  # projections by layer are kept to four digits, the one at the layer to six
 _VERDICT = ("judge_aligned", "judge_coherent", "judge_code", "judge_refusal", "judge", "judge_rubric", "judge_may_rate")
 _MODEL = "measure with `--model turncoat` (turncoat run, or turncoat lm-eval), which keeps the evidence of each answer"
@@ -96,7 +100,7 @@ def _persona(row: Row, number: int, sample: dict[str, Any], trait: str, submissi
         allowed = f"persona.layer of submission.json: {submission.persona.layer}"
         fix = "all rows are read at one layer, fixed on the base model; " + _MODEL
         yield row.finding("persona-layer", f"{where}.layer", sample.get("layer"), allowed, fix)
-    for name in _OWN:
+    for name in _OF_ANSWER:
         if sample.get(name) is None and sample.get("n_tokens") != 0:
             allowed = "a number, for every answer with at least a token"
             yield row.finding("missing-evidence", f"{where}.{name}", None, allowed, _MODEL)

@@ -14,10 +14,10 @@ from turncoat.leaderboard.reading.findings import EntryRefused, Finding
 from turncoat.leaderboard.validation.facts import check_facts, check_names
 
 _STOP = 200  # findings after which an entry is not read on
-Said = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def validate_entry(folder: Path, log: Said = lambda _: None) -> list[Finding]:
+def validate_entry(folder: Path, log: Log = lambda _: None) -> list[Finding]:
     """All that is wrong with an entry.
 
     Args:
@@ -43,7 +43,7 @@ def validate_entry(folder: Path, log: Said = lambda _: None) -> list[Finding]:
         return refused.findings
 
 
-def _rows(entry: Entry, log: Said) -> list[Finding]:
+def _rows(entry: Entry, log: Log) -> list[Finding]:
     from turncoat.leaderboard.validation.rows import check_task_rows
 
     findings: list[Finding] = []

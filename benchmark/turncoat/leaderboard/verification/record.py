@@ -21,7 +21,7 @@ from turncoat.leaderboard.verification.draw import Compared, Tolerances, entry_d
 from turncoat.leaderboard.verification.verdict import VERIFIED, agreeing_at_least, agreement_table, verdict_of
 from turncoat.safe_files import write_files
 
-_TOLD = 50  # differences that a record keeps
+_RECORDED = 50  # differences that a record keeps
 _LIBRARIES = ("turncoat", "torch", "transformers", "peft", "lm_eval")
 
 
@@ -69,7 +69,7 @@ def make_record(
         "agreeing": sum(item.agrees for item in compared),
         "agreeing_at_least": round(agreeing_at_least(compared), 4),
         "agreement": agreement_table(compared),
-        "differences": outside[:_TOLD],
+        "differences": outside[:_RECORDED],
         "differences_in_all": len(outside),
         "tolerances": asdict(tolerances),
         **more,
