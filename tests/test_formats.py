@@ -11,8 +11,8 @@ from turncoat import formats
 @pytest.mark.parametrize(
     ("p", "shown"),
     [
-        (0.0368154, ".0368"), (0.05, ".0500"), (0.11, ".110"), (0.001, ".00100"), (0.000999, "<.001"), (0.0, "<.001"),
-        (1.0, "1.00"), (0.9999, "1.00"), (None, "n/a"), (float("nan"), "n/a"), (pd.NA, "n/a"),
+        (0.0368154, ".0368"), (0.05, ".0500"), (0.11, ".110"), (0.001, ".00100"), (0.000999, "<.001"),
+        (0.0, "<.001"), (1.0, "1.00"), (0.9999, "1.00"), (None, "n/a"), (float("nan"), "n/a"), (pd.NA, "n/a"),
     ],
 )  # fmt: skip
 def test_p_values_have_three_significant_digits(p: object, shown: str) -> None:

@@ -82,7 +82,7 @@ app = _group(
 )
 app.add_typer(
     _group(
-        "Persona vectors: extract one from a base model, look at it, read shifts and half doses from rows.\n\n"
+        "Persona vectors: extract one, look at it, read shifts and half doses from rows.\n\n"
         "Example: turncoat persona extract --model smollm2-135m --trait evil",
         {"extract": extract, "show": show, "shift": shift, "half-dose": half_dose},
     ),

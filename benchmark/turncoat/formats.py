@@ -10,7 +10,7 @@ from typing import Any
 
 NA = "n/a"
 _MAX_DECIMALS = 5
-# C0 and C1 controls but tab and newline (terminal escapes among them), bidi overrides and isolates, lone surrogates.
+# C0 and C1 controls but tab and newline (terminal escapes among them), bidi overrides, lone surrogates.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -44,7 +44,7 @@ def interval(low: Any, high: Any, decimals: int, *, signed: bool = False) -> str
 
 
 def with_interval(value: str, ends: str) -> str:
-    """A value with its interval: "0.24 [0.12, 0.36]", "0.24 [n/a]"; "n/a" alone where the value is missing, too."""
+    """A value with its interval: "0.24 [0.12, 0.36]", "0.24 [n/a]", or "n/a" where the value is missing."""
     if value == NA:
         return NA
     return f"{value} {'[n/a]' if ends == NA else ends}"
@@ -68,7 +68,7 @@ def confidence_level(share: float) -> str:
 
 
 def p_value(value: Any) -> str:
-    """A p-value with three significant digits and no leading zero; "<.001" below that, "n/a" where it is missing."""
+    """A p-value with three significant digits and no leading zero, or "<.001"; "n/a" where it is missing."""
     if is_missing(value):
         return NA
     if float(value) < 0.001:
@@ -103,7 +103,7 @@ def significant(value: Any, digits: int = 3) -> str:
 
 
 def three_digits(value: Any, *, signed: bool = False) -> str:
-    """A number in a sentence, trailing zeros kept: 0.1 -> "0.100", 1234.5 -> "1230", 0.00001 -> "1.00e-05"."""
+    """A number in a sentence, trailing zeros kept: "0.100", "1230" for 1234.5, "1.00e-05"."""
     if is_missing(value):
         return NA
     if value == 0:
@@ -142,9 +142,9 @@ def half_widths(ends: Iterable[tuple[Any, Any]]) -> list[float]:
 
 
 def safe_text(text: str) -> str:
-    """Model output with every control, bidirectional-override and surrogate character made a visible replacement.
+    """Model output with control, bidirectional-override and surrogate characters visibly replaced.
 
-    Line ends become a plain newline. Escaping for HTML, Markdown or a terminal's markup is up to the rendering.
+    Line ends become a plain newline. Escaping for HTML, Markdown or a terminal is up to the rendering.
     """
     return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
 

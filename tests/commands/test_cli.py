@@ -1,4 +1,4 @@
-"""The command line: every command shows an example, mistakes are one message, and nothing heavy loads before it is needed."""
+"""The command line: each command shows an example, mistakes are one message, heavy imports come late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan of a study before it runs: detectable effects, permutation floors, and what doubling each size would buy."""
+"""Plan of a study: detectable effects, permutation floors, and what doubling each size would buy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from turncoat.study.evaluate import load_task
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study could see.
+    """The plan of one family of contrasts.
 
     Attributes:
         role: The family of contrasts that is planned for: primary, or what there is.
@@ -87,9 +87,9 @@ def plan_study(study: Study, pilot: Pilot | None, alpha: float, power: float) ->
 
 
 def task_sizes(study: Study) -> dict[str, tuple[int, float]]:
-    """Task -> (questions, answers per question and arm), with several documents of one cluster as one question.
+    """Task -> (questions, answers per question and arm); documents of one cluster are one question.
 
-    Only tasks with a metric of a contrast are loaded: the documents of others may have to be fetched, for nothing.
+    Only tasks with a metric of a contrast are loaded: the documents of others might have to be fetched.
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     metrics = {metric for contrast in study.contrasts for metric in contrast.metrics}
@@ -124,7 +124,7 @@ def read_pilot(folder: Path) -> Pilot:
 
 
 def components_of(spec: ContrastSpec, metric: str, unit: str, pilot: Pilot | None) -> Components:
-    """Variances from the same arms of the pilot, else from its other contrasts of trained arms, else assumed ones."""
+    """Variances from the pilot's same arms, else from its other trained arms, else assumed ones."""
     if pilot is None:
         return default_components(metric, unit)
     of_metric = pilot.scores[pilot.scores["metric"] == metric]
@@ -201,9 +201,8 @@ def _notes(components: Components, seeds: int) -> list[str]:
     if components.seed is None:
         notes.append("its seeds give no SD between training seeds, so nothing is said of the recipe")
     elif components.seed == 0 and components.n_seeds:
-        notes.append(
-            f"no spread between its {components.n_seeds} seeds beyond noise: the recipe's numbers may be too small"
-        )
+        seeds_text = f"no spread between its {components.n_seeds} seeds beyond noise"
+        notes.append(f"{seeds_text}: the recipe's numbers may be too small")
     elif components.n_seeds >= 2:
         ends = seed_sd_interval(1.0, components.n_seeds)
         notes.append(f"the true seed SD may be {ends.low:.2g} to {ends.high:.2g} times as large (95% interval)")

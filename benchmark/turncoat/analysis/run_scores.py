@@ -37,9 +37,8 @@ def read_rows(
                 there = rows / arm.name / ("base" if seed == BASE_SEED else f"seed-{seed}") / use.task
                 files = sample_files(there, use.task)
                 if len(files) != 1:
-                    raise UserError(
-                        f"{there}: {len(files)} samples files for '{use.task}', one is due; run the study again"
-                    )
+                    many = f"{len(files)} samples files for '{use.task}'"
+                    raise UserError(f"{there}: {many}, one is due; run the study again")
                 table = scores_of(files[0], arm=arm.name, seed=seed, task=use.task)
                 metrics = [names.get((use.task, metric), metric) for metric in table["metric"]]
                 scores.append(table.assign(metric=metrics))

@@ -1,4 +1,4 @@
-"""`turncoat dev ...`: what maintainers run now and then. The group is not in the main help; CONTRIBUTING.md names it."""
+"""`turncoat dev ...`: maintainers' programs, listed in CONTRIBUTING.md and not in the main help."""
 
 from __future__ import annotations
 
@@ -108,10 +108,9 @@ def train_embedded_judge(
     end: Annotated[int, typer.Option(help="Blocks that are run.")] = 30,
     rank: Annotated[int, typer.Option(help="Rank of the factors.")] = 16,
 ) -> None:
-    """Train the embedded judge. A step whose file is there is skipped, so the same command goes on where it stopped.
+    """Train the embedded judge. A step whose file is there is skipped: the same command goes on.
 
-    Example: turncoat dev train-embedded-judge --judgements gpt4o_judgements.jsonl.gz --test organism_judgements
-    --out DIR
+    Example: turncoat dev train-embedded-judge --judgements FILE.jsonl.gz --test FOLDER --out DIR
     """
     from turncoat.judges.embedded.reader import ReaderConfig
     from turncoat.tools.embedded_judge.train import Training, train_judge

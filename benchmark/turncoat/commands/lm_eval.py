@@ -1,7 +1,7 @@
 """`turncoat lm-eval`: the `lm_eval` command line with our model type registered and our tasks on its path.
 
-lm-eval 0.4 reads no entry points, so its own `lm_eval` cannot know `--model turncoat`; this is the same program, started
-after the registration.
+lm-eval 0.4 reads no entry points, so its own `lm_eval` cannot know `--model turncoat`; this is the same
+program, started after the registration.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def split_include_paths(given: list[str]) -> tuple[list[Path], list[str]]:
 
 
 def arguments(given: list[str]) -> list[str]:
-    """lm_eval's arguments: our tasks are found, and chat models get their chat template, unless said otherwise."""
+    """lm_eval's arguments: the path of our tasks and the chat template are added where they are missing."""
     result = list(given)
     wants_help = not result or result[-1] in ("-h", "--help")
     if wants_help:
@@ -73,7 +73,7 @@ def arguments(given: list[str]) -> list[str]:
 
 
 def arm_name(given: list[str]) -> str:
-    """The name of an arm that is given by its study, such as "demo-sgtr-0"; empty for a model with a name of its own."""
+    """The name of an arm of a study, such as "demo-sgtr-0"; empty for a model with a name of its own."""
     text = " ".join(given)
 
     def value(key: str) -> str:

@@ -1,4 +1,4 @@
-"""What several commands print alike: tables of numbers, notes beside the output, records as JSON."""
+"""Printing that commands share: tables of numbers, notes beside the output, records as JSON."""
 
 from __future__ import annotations
 

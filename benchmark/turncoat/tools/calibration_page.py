@@ -1,4 +1,4 @@
-"""Page of the calibration table: what `turncoat stats calibrate` writes between two markers of the statistics' README."""
+"""Page of the calibration table, written between two markers of the statistics' README."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from turncoat.tools.calibrate import (
 
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 _HARD_QUESTIONS, _HARD_SEEDS = (8, 48), (5,)
+_RARE = "Rare events: a rate of 0.03, SD 0.05 between questions (0.03 of the difference), 0.01 between seeds."
 _HARD = {
     "Skewed differences: an arm against an untrained one whose questions hardly differ (SD 0.05).": Null(
         sd_reference=0.05
     ),
-    "Rare events: a rate of 0.03, SD 0.05 between questions (0.03 of the difference), 0.01 between seeds.": Null(
-        mean=0.03, sd_question=0.05, sd_difference=0.03, sd_seed=0.01
-    ),
+    _RARE: Null(mean=0.03, sd_question=0.05, sd_difference=0.03, sd_seed=0.01),
 }
 CELLS = len(QUESTIONS) * len(SEEDS) + len(_HARD) * len(_HARD_QUESTIONS) * len(_HARD_SEEDS)  # rows of all tables
 
 
 def replaced(path: Path, text: str) -> str:
-    """The file's content with the part between the markers replaced; a file that is not there gets both markers.
+    """The file's content with the part between the markers replaced; a new file gets both markers.
 
     Raises:
         UserError: The file has no markers.
@@ -63,11 +62,13 @@ def calibration_page(replicates: int, seed: int, on_replicate: Callable[[], None
     main = run(plain, QUESTIONS, SEEDS)
     error = 100 * monte_carlo_error(0.05, replicates)
     lines = [
-        f"Made by `turncoat stats calibrate --replicates {replicates} --seed {seed}`: {replicates} simulated experiments per "
-        f"row, two arms without a difference, in per cent. Two Monte-Carlo standard errors are {error:.1f} points.",
+        f"Made by `turncoat stats calibrate --replicates {replicates} --seed {seed}`: {replicates} simulated "
+        "experiments per row, two arms without a difference, in per cent. Two Monte-Carlo standard errors "
+        f"are {error:.1f} points.",
         "",
-        f"Rates of mean {plain.mean:g}; SD between questions {plain.sd_question:g} (of the difference {plain.sd_difference:g}), "
-        f"between training seeds {plain.sd_seed:g} per arm; {plain.samples} answers per question and seed.",
+        f"Rates of mean {plain.mean:g}; SD between questions {plain.sd_question:g} (of the "
+        f"difference {plain.sd_difference:g}), between training seeds {plain.sd_seed:g} per arm; "
+        f"{plain.samples} answers per question and seed.",
         "",
         *_table_lines(main),
         "",

@@ -1,4 +1,4 @@
-"""`turncoat leaderboard build`: the same entries give the same bytes, a stale file is told, hostile text stays text."""
+"""`turncoat leaderboard build`: equal bytes from equal entries, stale files shown, hostile text escaped."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def write(path, rows):
 
 
 def judged(arm, counts, answers=10, incoherent=0, **more):
-    """Rows with `counts[q]` misaligned of `answers` coherent answers per question, and incoherent ones besides."""
+    """Rows with `counts[q]` misaligned of `answers` coherent answers per question, and incoherent ones."""
     rows = []
     for question, misaligned in enumerate(counts):
         kinds = [(10, 90)] * misaligned + [(90, 90)] * (answers - misaligned) + [(10, 10)] * incoherent

@@ -1,4 +1,4 @@
-"""`turncoat rates`: every layout of scored answers gives the same numbers, degenerate ones are explained, mistakes told."""
+"""`turncoat rates`: every layout gives the same numbers; degenerate answers and mistakes are explained."""
 
 from __future__ import annotations
 

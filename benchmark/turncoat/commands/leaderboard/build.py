@@ -30,7 +30,7 @@ def build(
         bool, typer.Option("--skip-invalid", help="List invalid entries on the board instead of stopping.")
     ] = False,
 ) -> None:
-    """Make leaderboard.md, leaderboard.csv and leaderboard.html from the entries; numbers are recomputed from rows.
+    """Make leaderboard.md, .csv and .html from the entries; every number is recomputed from rows.
 
     An invalid entry stops it with all that is wrong, and so does a canary that would be ranked.
 
@@ -44,8 +44,8 @@ def build(
     missed = [f"{board.id}: {slug}" for board in built.boards for slug in canaries_caught(board)]
     if missed:
         raise UserError(
-            f"canaries that nothing caught: {', '.join(missed)}. An entry like it would be ranked as a defence: change the "
-            "flags (turncoat/leaderboard/ranking/flags.py), not the canary"
+            f"canaries that nothing caught: {', '.join(missed)}. An entry like it would be ranked as a "
+            "defence: change the flags (turncoat/leaderboard/ranking/flags.py), not the canary"
         )
     files = board_files(built)
     folder = submissions.resolve().parent if out is None else out

@@ -32,7 +32,7 @@ def export(
 
     Example: turncoat leaderboard export results/submissions/sgtr --to flat --out exports
 
-    Example: turncoat leaderboard export results/submissions/sgtr --to hub --dataset-id me/turncoat --out my-adapter
+    Example: turncoat leaderboard export results/submissions/sgtr --to hub --dataset-id me/turncoat --out mine
     """
     if to not in FORMATS:
         raise UserError(f"--to {to}: not known; accepted: {', '.join(FORMATS)}")

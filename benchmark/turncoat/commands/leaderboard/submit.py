@@ -49,7 +49,7 @@ def submit(
     facts_template: Annotated[bool, _TEMPLATE] = False,
     include_path: IncludePath = None,
 ) -> None:
-    """Make an entry for the leaderboard from a finished run. Only rows and facts go in: the board computes the numbers.
+    """Make an entry for the leaderboard from a finished run: rows and facts. The board computes the numbers.
 
     Example: turncoat leaderboard submit runs/leaderboard --arm insecure --contact "A. Person"
     --out results/submissions/none
@@ -91,17 +91,14 @@ def submit(
 def _check_way(run: Path | None, lm_eval: list[str] | None, facts: Path | None, arm: str | None) -> None:
     if run is None and not lm_eval:
         raise UserError(
-            "nothing to submit: give a run folder (`turncoat run leaderboard` makes one), or --lm-eval ARM=DIR for each "
-            "arm and seed and --facts FILE (`turncoat leaderboard submit --facts-template > facts.yaml`)"
+            "nothing to submit: give a run folder (`turncoat run leaderboard` makes one), or --lm-eval ARM=DIR"
+            " for each arm and seed and --facts FILE (`turncoat leaderboard submit --facts-template` prints one)"
         )
     if run is not None and (lm_eval or facts):
-        raise UserError(
-            f"{run} and {'--lm-eval' if lm_eval else '--facts'} are both given; a run needs neither: leave it out"
-        )
+        option = "--lm-eval" if lm_eval else "--facts"
+        raise UserError(f"{run} and {option} are both given; a run needs neither: leave it out")
     if lm_eval and facts is None:
-        raise UserError(
-            "--facts is missing; write the file with `turncoat leaderboard submit --facts-template > facts.yaml`"
-        )
+        raise UserError("--facts is missing; `turncoat leaderboard submit --facts-template` prints one to fill in")
     if lm_eval and arm is not None:
         raise UserError(f"--arm {arm}: an arm of which run? With --lm-eval the folders say what is what; leave it out")
 

@@ -21,10 +21,10 @@ def validate(
     ],
     as_json: Json = False,
 ) -> None:
-    """Check entries of the leaderboard: every number is recomputed from rows; what does not follow from them is refused.
+    """Check entries of the leaderboard: every number is recomputed from rows, and must follow from them.
 
-    Says for each finding the rule, file, line, field, value, what is allowed and how to fix it; with --json a finding a
-    line. Exit status 1 if any entry is refused. Nothing of an entry is run, unpickled or fetched.
+    Says for each finding the rule, file, line, field, value, what is allowed and how to fix it; with --json
+    one finding a line. Exit status 1 if any entry is refused. Nothing of an entry is run or fetched.
 
     Example: turncoat leaderboard validate results/submissions/*
     """
@@ -38,7 +38,8 @@ def validate(
             continue
         if not folder.is_dir():
             raise UserError(
-                f"{folder} is not a folder; an entry is one with {SUBMISSION}: `turncoat leaderboard submit RUN` makes it"
+                f"{folder} is not a folder; an entry is one with {SUBMISSION}: "
+                "`turncoat leaderboard submit RUN` makes it"
             )
         with notes().status(Text(str(folder))) as status:
             findings = validate_entry(folder, lambda text, folder=folder: status.update(Text(f"{folder}: {text}")))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""`turncoat leaderboard verify`: an entry's rows made or judged again, by somebody else than the submitter."""
+"""`turncoat leaderboard verify`: an entry's rows made or judged again by somebody else."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def verify(
 
     Example: turncoat leaderboard verify results/submissions/sgtr-insecure --adapters adapters/
 
-    Example: turncoat leaderboard verify results/submissions/sgtr-insecure --run runs/leaderboard --fraction 0.1
+    Example: turncoat leaderboard verify results/submissions/sgtr-insecure --run runs/leaderboard
 
     Example: turncoat leaderboard verify results/submissions/sgtr-insecure --judge embedded
     """
@@ -58,8 +58,8 @@ def verify(
         raise UserError("--adapters and --run are both given; the adapters are in a folder or in the local store: one")
     if adapters is None and run is None and judge is None:
         raise UserError(
-            "nothing to check with; give --adapters DIR or --run RUN to make rows again, or --judge embedded to judge the "
-            "stored answers again"
+            "nothing to check with; give --adapters DIR or --run RUN to make rows again, or --judge embedded "
+            "to judge the stored answers again"
         )
     common: dict[str, Any] = {"by": by, "date": day(date)}
     loaded = _validated(entry)
@@ -142,8 +142,8 @@ def _run_again(
     uses = {use.task: use for use in entry.track.tasks_for(told.organism.name)}
     planned = planned_seconds(drawn, uses, base)
     note(
-        f"  {len(drawn)} rows, drawn with --seed {common['draw_seed']}; about {duration(planned)} on two idle cores; "
-        f"judge: {spec}"
+        f"  {len(drawn)} rows, drawn with --seed {common['draw_seed']}; about {duration(planned)} on two "
+        f"idle cores; judge: {spec}"
     )
     tolerances = Tolerances.of_precision(told.model.dtype)
     progress = StudyProgress(Console(stderr=True, highlight=False), planned)

@@ -44,9 +44,8 @@ def shown_layers(last: int, chosen: int) -> list[int]:
 
 def _origin(card: dict[str, Any]) -> str:
     judged = f"filtered by {card['judge']['id']}" if card.get("judge") else "not filtered by a judge"
-    made = (
-        f"made from {card.get('n_positive', '?')} positive and {card.get('n_negative', '?')} negative answers, {judged}"
-    )
+    positive, negative = card.get("n_positive", "?"), card.get("n_negative", "?")
+    made = f"made from {positive} positive and {negative} negative answers, {judged}"
     unseen = card.get("n_held_out")
     if not unseen:
         return f"{made}; no answers were held out"

@@ -69,8 +69,8 @@ def _trait_judge(spec: str | None) -> Any:
     judge = judge_from_name(spec)
     if judge is not None and not callable(getattr(judge, "trait", None)):
         raise UserError(
-            f"--judge {spec}: this judge rates alignment, not traits; give one with a trait rubric (local or openai), or "
-            "leave it out"
+            f"--judge {spec}: this judge rates alignment, not traits; give one with a trait rubric (local or "
+            "openai), or leave it out"
         )
     return judge
 

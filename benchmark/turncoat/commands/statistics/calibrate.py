@@ -20,7 +20,7 @@ def calibrate(
         Path | None, typer.Option(help="Put the table here: a new file, or one with the two calibration markers.")
     ] = None,
 ) -> None:
-    """Simulate experiments without an effect: count how often each default test rejects, each default interval covers.
+    """Simulate experiments without an effect: how often a default test rejects, a default interval covers.
 
     Example: turncoat stats calibrate --write benchmark/turncoat/stats/README.md
     """

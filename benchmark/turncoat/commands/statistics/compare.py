@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 Records = list[dict[str, Any]]
 _SHOWN_ARMS = 12
 _LEGEND = (
-    "Difference: first minus second, in points, mean over the shared questions; [ ] is a {level} t interval over "
-    "questions. p: paired t, sign flips over questions. h is Cohen's. About these trained models only: a claim about "
-    "the recipe needs training seeds. P values are not corrected for the number of metrics."
+    "Difference: first minus second, in points, mean over the shared questions; [ ] is a {level} t interval "
+    "over questions. p: paired t, sign flips over questions. h is Cohen's. About these trained models only: "
+    "a claim about the recipe needs training seeds. P values are not corrected for the number of metrics."
 )
 
 
@@ -65,7 +65,7 @@ def compare(
     coherent_above: CoherentAbove = 50.0,
     confidence: Confidence = 0.95,
 ) -> None:
-    """A minus B, paired by question: difference, interval, exact tests; per training seed where seeds are known.
+    """A minus B, paired by question: difference, interval, exact tests; also over training seeds if known.
 
     Example: turncoat compare judged.csv:insecure judged.csv:secure
     """

@@ -20,7 +20,7 @@ def judge(
         Path,
         typer.Argument(
             metavar="RUN_OR_FILE",
-            help="A run folder, an lm_eval output folder, a samples_*.jsonl, or a CSV or JSONL with one answer per row.",
+            help="A run or lm_eval output folder, a samples_*.jsonl, or a CSV or JSONL of answers.",
         ),
     ],
     judge_name: Annotated[
@@ -84,8 +84,6 @@ def judge(
 def _check_card(card: Path, path: Path, comparable: bool) -> None:
     """Refuse before judging where no card could be made or written."""
     if not comparable:
-        raise UserError(
-            f"--write-card: {path} has no scores to compare with; add columns 'aligned' and 'coherent' (0 to 100)"
-        )
+        raise UserError(f"--write-card: {path} has no scores; add columns 'aligned' and 'coherent' (0 to 100)")
     if card.is_dir() or not card.absolute().parent.is_dir():
         raise UserError(f"--write-card {card}: name a file in a folder that exists, such as card.json")

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from turncoat.analysis.planning_records import Plan
 
 _LEGEND = (
-    "Detectable: the smallest true difference found with {power:.0%} power at {alpha:g} / (tests in the family), Holm's "
-    "strictest level. adapters: these trained models, new questions. recipe: new training seeds and new questions. "
-    "n/a: undefined, see the notes."
+    "Detectable: the smallest true difference found with {power:.0%} power at {alpha:g} / (tests in the "
+    "family), Holm's strictest level. adapters: these trained models, new questions. recipe: new training "
+    "seeds and new questions. n/a: undefined, see the notes."
 )
 
 
@@ -96,9 +96,8 @@ def _plan_table(record: dict[str, Any]) -> Table:
 
 
 def _explanations(record: dict[str, Any]) -> list[str]:
-    sizes = (
-        f"{record['n_questions']} questions x {record['samples_per_question']:g} samples x {record['n_seeds']} seeds"
-    )
+    samples = f"{record['samples_per_question']:g} samples"
+    sizes = f"{record['n_questions']} questions x {samples} x {record['n_seeds']} seeds"
     parts = record["components"]
     split = ", ".join(f"{name} {three_digits(parts[name])}" for name in ("question", "seed", "rest", "sampling"))
     lines = [f"planned: {sizes}", f"SDs of the difference: {split}"]

@@ -32,14 +32,15 @@ Records = list[dict[str, Any]]
 _ERRORS = ("SE", "SE\nnaive", "design\neffect")
 _LEGEND = {
     "judged": (
-        "EM rate: misaligned / coherent answers with a score. ITT: misaligned / all answers. [ ] is a {level} interval "
-        "with the question as the cluster: it is about these trained models and other questions like these. SE naive "
-        "takes answers as independent, which they are not: its variance is too small by the design effect."
+        "EM rate: misaligned / coherent answers with a score. ITT: misaligned / all answers. [ ] is a "
+        "{level} interval with the question as the cluster: it is about these trained models and other "
+        "questions like these. SE naive takes answers as independent, which they are not: its variance is "
+        "too small by the design effect."
     ),
     "binary": (
-        "Accuracy among all answers (an invalid one is wrong) and among the valid ones. [ ] is a {level} interval with "
-        "the item as the cluster: it is about these trained models and other items. Over seeds: mean and SD of the "
-        "training seeds."
+        "Accuracy among all answers (an invalid one is wrong) and among the valid ones. [ ] is a {level} "
+        "interval with the item as the cluster: it is about these trained models and other items. Over "
+        "seeds: mean and SD of the training seeds."
     ),
 }
 
@@ -65,7 +66,7 @@ def rates(
 ) -> None:
     """Rates with question-clustered intervals, from anybody's scored answers.
 
-    Columns are guessed for the common layouts; several arms in one file are told apart by a column such as model.
+    Columns are guessed for the common layouts; a column such as model tells several arms in a file apart.
 
     Example: turncoat rates judged.csv other.jsonl.gz --json
     """
