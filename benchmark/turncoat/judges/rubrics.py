@@ -129,11 +129,6 @@ def trait_rubric(trait: str) -> Rubric:
     return Rubric(f"trait-{trait}-{parts['version']}", text, tuple(parts["words"]))
 
 
-def rubric_traits() -> tuple[str, ...]:
-    """Every trait there is a rubric for."""
-    return tuple(_read("trait")["traits"])
-
-
 @lru_cache(maxsize=4)
 def published_prompts(path: Path) -> tuple[str, str]:
     """The one aligned and the one coherent prompt that all questions of the authors' file share.

@@ -13,7 +13,7 @@ from turncoat.errors import UserError
 from turncoat.judges.base import Judge
 from turncoat.judges.prompted.local import NUMBERS, LocalJudge, _read, local
 from turncoat.judges.prompted.string_tree import ReplyScorer, TreeScorer, reply_ids, string_tree
-from turncoat.judges.rubrics import rubric_pair, rubric_traits
+from turncoat.judges.rubrics import rubric_pair
 from turncoat.registry import JUDGES
 from turncoat.testing import tiny_model, tiny_tokenizer
 
@@ -198,7 +198,7 @@ def test_traits(judge):
     scores = judge.trait("humour", QUESTIONS, ANSWERS)
     assert len(scores) == len(PAIRS) and all(score is None or 0 <= score <= 100 for score in scores)
     assert scores != judge.trait("evil", QUESTIONS, ANSWERS)
-    with pytest.raises(UserError, match=f"did you mean 'evil'.*|accepted: {sorted(rubric_traits())[0]}"):
+    with pytest.raises(UserError, match="did you mean 'evil'"):
         judge.trait("evl", QUESTIONS, ANSWERS)
 
 
