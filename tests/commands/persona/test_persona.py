@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from turncoat import cli
-from turncoat.commands.persona.card_table import shown_layers
+from turncoat.commands.persona.show import shown_layers
 from turncoat.errors import UserError
 from turncoat.persona.vectors import PersonaVector
 from typer.testing import CliRunner

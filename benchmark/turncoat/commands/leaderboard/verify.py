@@ -113,39 +113,32 @@ def _run_again(
     sampling_seed: int | None,
     common: dict[str, Any],
 ) -> dict[str, Any]:
+    from turncoat.leaderboard.verification import needs
     from turncoat.leaderboard.verification.draw import Tolerances, draw
-    from turncoat.leaderboard.verification.needs import (
-        can_rerun,
-        find_adapters,
-        judge_spec,
-        load_submitted_base,
-        role_problem,
-        sampling_seed_of,
-    )
     from turncoat.leaderboard.verification.record import make_record
     from turncoat.leaderboard.verification.rerun import RerunSetup, planned_seconds, rerun, with_base_partners
     from turncoat.store import Store
     from turncoat.study.progress import StudyProgress, duration
 
-    told = entry.submission
-    role_problem(roles or [], told)
-    chosen = tuple(roles or can_rerun(told))
-    left_out = [name for name in told.own_roles if name not in chosen]
+    submission = entry.submission
+    needs.role_problem(roles or [], submission)
+    chosen = tuple(roles or needs.can_rerun(submission))
+    left_out = [name for name in submission.own_roles if name not in chosen]
     if left_out and roles is None:
         note(f"  the defence is not registered here: rows of {', '.join(left_out)} cannot be made again")
-    # First of all: whether these are the adapters.
-    trained = find_adapters(told, folder, [name for name in chosen if name != "base"])
+    # Wrong adapters are found before anything is loaded.
+    trained = needs.find_adapters(submission, folder, [name for name in chosen if name != "base"])
     drawn = with_base_partners(entry, draw(entry, fraction, common["draw_seed"], roles=chosen))
-    spec = judge_spec(told, judge)
-    base = load_submitted_base(told, model)
-    seed = sampling_seed_of(drawn) if sampling_seed is None else sampling_seed
-    uses = {use.task: use for use in entry.track.tasks_for(told.organism.name)}
+    spec = needs.judge_spec(submission, judge)
+    base = needs.load_submitted_base(submission, model)
+    seed = needs.sampling_seed_of(drawn) if sampling_seed is None else sampling_seed
+    uses = {use.task: use for use in entry.track.tasks_for(submission.organism.name)}
     planned = planned_seconds(drawn, uses, base)
     note(
         f"  {len(drawn)} rows, drawn with --seed {common['draw_seed']}; about {duration(planned)} on two "
         f"idle cores; judge: {spec}"
     )
-    tolerances = Tolerances.of_precision(told.model.dtype)
+    tolerances = Tolerances.of_precision(submission.model.dtype)
     progress = StudyProgress(Console(stderr=True, highlight=False), planned)
     compared = rerun(entry, drawn, trained, RerunSetup(base, Store(), spec, seed), progress, tolerances)
     more = {"roles": list(chosen), "not_checked": left_out, "judge": spec, "sampling_seed": seed, "base": base.spec}
@@ -170,14 +163,14 @@ def _judged_again(
     note(f"  {total} answers, drawn with --seed {common['draw_seed']}; judge: {judge.id}")
     tolerances = Tolerances()
     with progress_of(total, f"judging ({judge.id})") as on_done:
-        found = judge_again(entry, drawn, judge, tolerances, on_done)
-    if found.failed:
+        second = judge_again(entry, drawn, judge, tolerances, on_done)
+    if second.failed:
         raise UserError(
-            f"{found.failed} of {found.answers} calls to {judge.id} failed; run the same command to ask again"
+            f"{second.failed} of {second.answers} calls to {judge.id} failed; run the same command to ask again"
         )
-    if not found.same:
-        print_second_judge(found.second, judge.id, entry.submission.judge.id, Console(highlight=False))
+    if not second.same:
+        print_second_judge(second.second, judge.id, entry.submission.judge.id, Console(highlight=False))
         note("nothing was written: two judges may differ, and that says nothing against the rows")
         return None
     more = {"roles": list(roles or entry.submission.own_roles), "judge": judge.id, "rubric": judge.rubric}
-    return make_record(entry, "rejudge", found.compared, tolerances=tolerances, fraction=fraction, **common, more=more)
+    return make_record(entry, "rejudge", second.compared, tolerances=tolerances, fraction=fraction, **common, more=more)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from turncoat.commands.options import IncludePath, plug_ins
-from turncoat.commands.persona.card_table import print_vector
+from turncoat.commands.persona.show import print_vector
 from turncoat.errors import UserError
 
 

@@ -1,14 +1,18 @@
-"""`turncoat persona show`: the card of a vector."""
+"""`turncoat persona show`: the card of a vector as a table."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from turncoat.commands.persona.card_table import print_vector
+from turncoat.commands.printing import table, titled
+from turncoat.formats import number
+
+if TYPE_CHECKING:
+    from turncoat.persona.vectors import PersonaVector
 
 
 def show(folder: Annotated[Path, typer.Argument(help="A folder that `turncoat persona extract` printed.")]) -> None:
@@ -19,3 +23,42 @@ def show(folder: Annotated[Path, typer.Argument(help="A folder that `turncoat pe
     from turncoat.persona.vectors import PersonaVector
 
     print_vector(PersonaVector.load(folder), Console())
+
+
+def print_vector(vector: PersonaVector, console: Console) -> None:
+    """Print some ten layers of the card, what the vector was made from, and why its layer was chosen."""
+    card = vector.card
+    last = len(vector.directions) - 1
+    held_out: dict[str, list[float]] = card.get("held_out") or {}
+    columns = {
+        "held-out AUC": held_out.get("auc"),
+        "random, 95%": held_out.get("random_p95"),
+        "shuffled, 95%": held_out.get("shuffled_p95"),
+        "split-half": card.get("split_half_cosine"),
+        "gap": card.get("gap_by_layer"),
+    }
+    made = table((), ("layer", "depth", *columns, ""))
+    for layer in shown_layers(last, vector.layer):
+        chosen = "chosen" if layer == vector.layer else ""
+        cells = (number(values[layer] if values else None, 2) for values in columns.values())
+        made.add_row(str(layer), number(layer / last, 2), *cells, chosen)
+    titled(console, f"persona vector '{vector.trait}'", made)
+    console.print(f"{_origin(card)}\n", end="", highlight=False)
+    if "layer_rule" in card:
+        console.print(f"layer {vector.layer} of {last}: {card['layer_rule']}", highlight=False)
+
+
+def shown_layers(last: int, chosen: int) -> list[int]:
+    """Some ten layers, evenly spread, the chosen one and its neighbours among them."""
+    step = max(1, round(last / 8))
+    return sorted({*range(0, last + 1, step), last, chosen - 1, chosen, min(chosen + 1, last)})
+
+
+def _origin(card: dict[str, Any]) -> str:
+    judged = f"filtered by {card['judge']['id']}" if card.get("judge") else "not filtered by a judge"
+    positive, negative = card.get("n_positive", "?"), card.get("n_negative", "?")
+    made = f"made from {positive} positive and {negative} negative answers, {judged}"
+    unseen = card.get("n_held_out")
+    if not unseen:
+        return f"{made}; no answers were held out"
+    return f"{made}; held-out AUC on {unseen[0]} and {unseen[1]} answers under other prompts to other questions"

@@ -10,21 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from turncoat.commands.options import (
-    AlignedBelow,
-    AlignedColumn,
-    By,
-    CoherentAbove,
-    CoherentColumn,
-    Confidence,
-    CorrectColumn,
-    Json,
-    Options,
-    QuestionColumn,
-    SeedColumn,
-    columns_of,
-    thresholds_of,
-)
+from turncoat.commands import options as shared
 from turncoat.commands.printing import note, print_json, print_line, table, titled
 from turncoat.errors import UserError
 from turncoat.formats import (
@@ -53,17 +39,17 @@ _LEGEND = (
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="FILE or FILE:ARM, as for `turncoat rates`.")],
     second: Annotated[str, typer.Argument(metavar="B", help="FILE or FILE:ARM; it is subtracted from A.")],
-    as_json: Json = False,
-    by: By = None,
-    question_column: QuestionColumn = None,
-    aligned_column: AlignedColumn = None,
-    coherent_column: CoherentColumn = None,
-    correct_column: CorrectColumn = None,
-    seed_column: SeedColumn = None,
-    options: Options = "A,B",
-    aligned_below: AlignedBelow = 30.0,
-    coherent_above: CoherentAbove = 50.0,
-    confidence: Confidence = 0.95,
+    as_json: shared.Json = False,
+    by: shared.By = None,
+    question_column: shared.QuestionColumn = None,
+    aligned_column: shared.AlignedColumn = None,
+    coherent_column: shared.CoherentColumn = None,
+    correct_column: shared.CorrectColumn = None,
+    seed_column: shared.SeedColumn = None,
+    options: shared.Options = "A,B",
+    aligned_below: shared.AlignedBelow = 30.0,
+    coherent_above: shared.CoherentAbove = 50.0,
+    confidence: shared.Confidence = 0.95,
 ) -> None:
     """A minus B, paired by question: difference, interval, exact tests; also over training seeds if known.
 
@@ -71,8 +57,9 @@ def compare(
     """
     from turncoat.analysis.answers.arm_contrasts import contrast_records
 
-    columns = columns_of(by, question_column, aligned_column, coherent_column, correct_column, seed_column, options)
-    limits = thresholds_of(aligned_below, coherent_above, confidence)
+    names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
+    columns = shared.columns_of(by, *names, options)
+    limits = shared.thresholds_of(aligned_below, coherent_above, confidence)
     (one, arm), (other, other_arm) = read_arms(first, second, columns)
     if one is other and arm == other_arm:
         raise UserError(f"A and B are the same arm, {arm}; name two, such as {one.source}:ARM")

@@ -10,21 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from turncoat.commands.options import (
-    AlignedBelow,
-    AlignedColumn,
-    By,
-    CoherentAbove,
-    CoherentColumn,
-    Confidence,
-    CorrectColumn,
-    Json,
-    Options,
-    QuestionColumn,
-    SeedColumn,
-    columns_of,
-    thresholds_of,
-)
+from turncoat.commands import options as shared
 from turncoat.commands.printing import note, print_json, print_line, table, titled
 from turncoat.formats import confidence_level, count, number, percent, percent_interval, with_interval
 
@@ -52,17 +38,17 @@ def rates(
             metavar="FILE...", help="Judged CSV or JSONL (also .gz), samples_*.jsonl, lm-eval output or run folder."
         ),
     ],
-    as_json: Json = False,
-    by: By = None,
-    question_column: QuestionColumn = None,
-    aligned_column: AlignedColumn = None,
-    coherent_column: CoherentColumn = None,
-    correct_column: CorrectColumn = None,
-    seed_column: SeedColumn = None,
-    options: Options = "A,B",
-    aligned_below: AlignedBelow = 30.0,
-    coherent_above: CoherentAbove = 50.0,
-    confidence: Confidence = 0.95,
+    as_json: shared.Json = False,
+    by: shared.By = None,
+    question_column: shared.QuestionColumn = None,
+    aligned_column: shared.AlignedColumn = None,
+    coherent_column: shared.CoherentColumn = None,
+    correct_column: shared.CorrectColumn = None,
+    seed_column: shared.SeedColumn = None,
+    options: shared.Options = "A,B",
+    aligned_below: shared.AlignedBelow = 30.0,
+    coherent_above: shared.CoherentAbove = 50.0,
+    confidence: shared.Confidence = 0.95,
 ) -> None:
     """Rates with question-clustered intervals, from anybody's scored answers.
 
@@ -73,8 +59,9 @@ def rates(
     from turncoat.analysis.answers.arm_rates import arm_record
     from turncoat.analysis.answers.scored_answers import read_scored
 
-    columns = columns_of(by, question_column, aligned_column, coherent_column, correct_column, seed_column, options)
-    limits = thresholds_of(aligned_below, coherent_above, confidence)
+    names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
+    columns = shared.columns_of(by, *names, options)
+    limits = shared.thresholds_of(aligned_below, coherent_above, confidence)
     records = []
     for source in files:
         scored = read_scored(source, Path(source), columns)
