@@ -104,7 +104,7 @@ def tiny_model(
             model.model.embed_tokens.weight.normal_(0, 1)
             model.lm_head.weight[tokenizer.eos_token_id] *= 2.5
     model.generation_config.eos_token_id = tokenizer.eos_token_id
-    return model.to(dtype).eval()
+    return model.to(dtype).eval()  # type: ignore[arg-type]
 
 
 def save_tiny(path: str | Path, seed: int = 0, layers: int = 4, dtype: torch.dtype = torch.float32) -> Path:

@@ -7,6 +7,7 @@ lm-eval in pyproject.toml is raised: each function says what a release must offe
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,33 @@ def more_task_folders(folders: Sequence[Path]) -> Iterator[None]:
 
     with mock.patch("lm_eval.tasks.TaskManager", manager):
         yield
+
+
+@functools.cache
+def default_task_file(task: str) -> Path | None:
+    """The YAML of a single task of lm-eval's own (gsm8k, mmlu_anatomy); None for groups and unknown names.
+
+    The files are searched as text: the index of lm-eval takes ten times as long.
+    Until: the index can be asked for one task.
+    """
+    import lm_eval.tasks
+
+    line = re.compile(rf"""^["']?task["']?:\s*["']?{re.escape(task)}["']?\s*(#.*)?$""", re.MULTILINE)
+    for path in sorted(Path(lm_eval.tasks.__file__).parent.rglob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        if task in text and line.search(text):
+            return path
+    return None
+
+
+def default_metrics(output_type: str) -> list[str]:
+    """Metrics of a task whose YAML lists none.
+
+    Until: lm-eval documents them; its registry is not public.
+    """
+    from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
+
+    return list(DEFAULT_METRIC_REGISTRY.get(output_type, []))
 
 
 @contextmanager

@@ -57,7 +57,11 @@ def scores_in(rows: Iterable[dict[str, Any]], *, arm: str, seed: int, task: str)
     """As `scores_of`, for rows in memory."""
     by_question: dict[tuple[str, str], list[Any]] = {}
     samples: Counter[tuple[str, str]] = Counter()
+    first = None  # of several filters (lm-eval's own tasks may have some) the first counts
     for row in rows:
+        first = first or row.get("filter")
+        if row.get("filter") != first:
+            continue
         for metric in row["metrics"]:
             value = row.get(metric)
             # `<metric>_stderr` is there to put a clustered standard error into lm-eval's own table.

@@ -13,7 +13,10 @@ from typing import Any
 
 import yaml
 
+from turncoat.errors import UserError
+from turncoat.evaluation.lm_eval_compat import default_metrics, default_task_file
 from turncoat.plug_ins import by_name, task_folders, task_yamls
+from turncoat.registry import accepted
 
 
 class _Plain(yaml.SafeLoader):
@@ -44,15 +47,37 @@ def task_names() -> list[str]:
     return list(task_files())
 
 
+def is_task(task: str) -> bool:
+    """Whether it is one of these tasks, or a single task of lm-eval's own."""
+    return task in task_files() or default_task_file(task) is not None
+
+
+def task_file(task: str) -> Path:
+    """The task's YAML, which may be lm-eval's own.
+
+    Raises:
+        UserError: There is no such task.
+    """
+    path = task_files().get(task) or default_task_file(task)
+    if path is None:
+        raise UserError(f"'{task}' is not a task; {accepted(task_names(), task)}")
+    return path
+
+
+def hub_dataset(task: str) -> str:
+    """For a task of lm-eval's own: the data set that it fetches from the Hugging Face hub; "" for any other."""
+    return "" if task in task_files() else str(task_content(task).get("dataset_path") or "")
+
+
 def task_content(task: str) -> dict[str, Any]:
     """The task's YAML with its `include`d parts, functions left as text."""
-    content: dict[str, Any] = copy.deepcopy(_content(task_files()[task]))
+    content: dict[str, Any] = copy.deepcopy(_content(task_file(task)))
     return content
 
 
 def task_metadata(task: str) -> Mapping[str, Any]:
     """The task's `metadata`, with those keys of an included file that it does not replace."""
-    return MappingProxyType(_content(task_files()[task]).get("metadata") or {})
+    return MappingProxyType(_content(task_file(task)).get("metadata") or {})
 
 
 @cache  # a report asks for every metric's facts, and parsing YAML is most of its time
@@ -65,7 +90,9 @@ def task_metrics(task: str) -> list[str]:
 
     Not among them: `samples` (the answers) and `<metric>_stderr` (a clustered standard error for lm-eval's own table).
     """
-    names = [entry["metric"] for entry in task_content(task)["metric_list"]]
+    content = task_content(task)
+    listed = content.get("metric_list")
+    names = [entry["metric"] for entry in listed] if listed else default_metrics(content.get("output_type", ""))
     return [name for name in names if name != "samples" and not name.endswith("_stderr")]
 
 
@@ -96,7 +123,7 @@ def metric_facts(task: str) -> dict[str, dict[str, str]]:
 
 def task_summary(task: str) -> str:
     """The first comment of the task's YAML: one line of what it measures."""
-    first = task_files()[task].read_text(encoding="utf-8").splitlines()[0]
+    first = task_file(task).read_text(encoding="utf-8").splitlines()[0]
     return first.removeprefix("#").strip()
 
 

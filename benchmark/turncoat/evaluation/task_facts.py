@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from turncoat.errors import UserError
-from turncoat.evaluation.task_catalogue import metric_facts, task_files, task_metadata, task_names
+from turncoat.evaluation.task_catalogue import metric_facts, task_file, task_metadata, task_names
 from turncoat.registry import accepted
 
 PERSONA = "persona shift"
@@ -70,7 +70,7 @@ def evidence_fields(task: str) -> dict[str, str | tuple[str, ...]]:
     for name, kind in (task_metadata(task).get("evidence") or {}).items():
         if not isinstance(kind, list) and kind not in EVIDENCE_KINDS:
             raise UserError(
-                f"{task_files()[task]}, metadata.evidence.{name}: '{kind}' is not a kind; "
+                f"{task_file(task)}, metadata.evidence.{name}: '{kind}' is not a kind; "
                 f"{accepted(EVIDENCE_KINDS, str(kind))}, or a list of the words that it may be"
             )
         fields[name] = tuple(map(str, kind)) if isinstance(kind, list) else str(kind)
@@ -88,7 +88,7 @@ def metric_axes(task: str) -> dict[str, str]:
         axis = facts.get("axis", "")
         if axis and main_axis(axis) not in DECLARED:
             raise UserError(
-                f"{task_files()[task]}, metadata.metrics.{metric}.axis: '{axis}' is not an axis; "
+                f"{task_file(task)}, metadata.metrics.{metric}.axis: '{axis}' is not an axis; "
                 f"{accepted(DECLARED, axis)}; one of them and ', WORDS' sets a variant apart"
             )
         if axis:

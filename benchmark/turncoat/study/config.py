@@ -25,7 +25,7 @@ from pydantic import BaseModel as Model, Field, ValidationError, field_validator
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
-from turncoat.evaluation.task_catalogue import metric_names, task_names
+from turncoat.evaluation.task_catalogue import is_task, metric_names, task_names
 from turncoat.judges.spec import check_judge
 from turncoat.paths import studies_dir
 from turncoat.persona.traits import trait_names
@@ -272,10 +272,10 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
                 text = f"'{task}' is not a task of this study; {accepted(used, task)}"
                 problems.append((("arms", i, "tasks", j), text))
     for i, use in enumerate(study.tasks):
-        if use.task not in known:
-            own = "a task of your own needs --include-path FOLDER"
+        if not is_task(use.task):
+            own = "a task of your own needs --include-path FOLDER; of lm-eval's own, single tasks (gsm8k) do, groups do not"
             problems.append((("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}; {own}"))
-    measured = metric_names(use.task for use in study.tasks if use.task in known)
+    measured = metric_names(use.task for use in study.tasks if is_task(use.task))
     for i, contrast in enumerate(study.contrasts):
         for side, name in contrast.arms.items():
             if name not in arms:
@@ -286,7 +286,7 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
                 if any(own.name == name and own.tasks and task not in own.tasks for own in study.arms):
                     text = f"'{name}' is not measured by {task}, which has '{metric}'; add it to the arm's tasks"
                     problems.append((("contrasts", i, *side), text))
-            if metric not in measured and all(use.task in known for use in study.tasks):
+            if metric not in measured and all(is_task(use.task) for use in study.tasks):
                 text = f"no task of this study measures '{metric}'; {accepted(measured, metric)}"
                 problems.append((("contrasts", i, "metrics"), text))
     return problems

@@ -19,7 +19,7 @@ from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.evaluation.lm_eval_compat import fixed_environment, machine_description
-from turncoat.evaluation.task_catalogue import is_judged, task_content, task_files
+from turncoat.evaluation.task_catalogue import hub_dataset, is_judged, task_content, task_file
 from turncoat.import_closure import import_closure
 from turncoat.judges.spec import judge_from_name, judged_by
 from turncoat.persona.extract import extraction_spec
@@ -50,7 +50,7 @@ class Stages:
         self, use: TaskUse, adapter: Path | None, intervention: Intervention | None = None
     ) -> dict[str, Any]:
         """What determines an arm's rows on a task."""
-        source = task_files()[use.task].parent
+        source = task_file(use.task).parent
         judge = judge_from_name(self.study.judge) if is_judged(use.task) else None
         return {
             **({"judge": [judge.id, judge.rubric]} if judge else {}),
@@ -86,7 +86,7 @@ def _evaluation_code(task: str) -> str:
     """Of all that our model type does and that the task's own files and functions import."""
     wrapper = Path(inspect.getfile(TurncoatLM))
     named = re.findall(r"turncoat(?:\.\w+)+", json.dumps(task_content(task)))
-    own = sorted(task_files()[task].parent.glob("*.py"))
+    own = sorted(task_file(task).parent.glob("*.py"))
     return code_digest([wrapper, *import_closure([wrapper, *own], named)])
 
 
@@ -110,7 +110,7 @@ def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
             model=lm,
             model_args={"pretrained": lm.base.name},
             tasks=[load_task(use)],
-            task_manager=_manager(),
+            task_manager=_manager(use.task),
             limit=use.limit,
             apply_chat_template=True,
             bootstrap_iters=0,
@@ -126,15 +126,30 @@ def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
     _flatten(folder, use.task)
 
 
-def _manager() -> Any:
+def _manager(task: str) -> Any:
     from lm_eval.tasks import TaskManager
 
-    return TaskManager(include_path=[str(folder) for folder in task_folders()], include_defaults=False)
+    # Of lm-eval's own tasks the folder of this one: an index of all takes ten seconds.
+    folders = (*task_folders(), *([task_file(task).parent] if hub_dataset(task) else []))
+    return TaskManager(include_path=[str(folder) for folder in folders], include_defaults=False)
 
 
 def load_task(use: TaskUse) -> Any:
-    """The lm-eval task with the study's numbers in place of its own."""
-    task = _manager().load([use.task])["tasks"][use.task]
+    """The lm-eval task with the study's numbers in place of its own.
+
+    Raises:
+        UserError: The data set of a task of lm-eval's own is not here and cannot be fetched.
+    """
+    try:
+        task = _manager(use.task).load([use.task])["tasks"][use.task]
+    except Exception as error:
+        if not (dataset := hub_dataset(use.task)) or isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"task '{use.task}': its data set {dataset} is not in the cache of the Hugging Face hub and could not be fetched "
+            f"({type(error).__name__}: {str(error).splitlines()[0][:200]}); connect once (HF_HUB_OFFLINE unset), or copy the "
+            "cache folder that HF_HOME names from a machine that has it"
+        ) from error
     if use.repeats is not None:
         task.set_config(key="repeats", value=use.repeats)
     if use.max_gen_toks is not None:

@@ -28,7 +28,7 @@ from turncoat.data.organisms import find_organism
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import TrainingDiverged
 from turncoat.evaluation.samples_file import BASE_SEED
-from turncoat.evaluation.task_catalogue import is_judged
+from turncoat.evaluation.task_catalogue import hub_dataset, is_judged
 from turncoat.judges.spec import judge_from_name
 from turncoat.persona.extract import TOKENS, answer_count, extraction_spec, persona_vector
 from turncoat.persona.traits import TraitQuestions, trait_questions
@@ -43,6 +43,7 @@ from turncoat.study.progress import StudyProgress, duration
 _TRAIN, _WRITE, _READ = 420.0, 170.0, 1600.0
 _REFERENCE_PARAMETERS = 135e6
 _PROMPT_TOKENS = 60  # a question with the chat template around it
+_LM_EVAL_TOKENS = 256  # longest answer of a task of lm-eval's own that names no limit
 _DEFENCE_EXAMPLES, _DEFENCE_TOKENS = 64, 220  # before the defence's examples exist
 
 
@@ -140,13 +141,18 @@ class _Run:
 
     def _cost(self, use: TaskUse) -> dict[str, float]:
         # The task is built here, before anything is trained: data that it lacks is told now, not after an hour.
+        if dataset := hub_dataset(use.task):
+            self.console.print(
+                f"  {use.task} is a task of lm-eval's own: {dataset} is fetched from the Hugging Face hub on first use",
+                highlight=False,
+            )
         task = load_task(use)
         documents = len(task.eval_docs)
         documents = min(use.limit or documents, documents)
         if task.OUTPUT_TYPE != "generate_until":
             return {"read": 2.0 * documents * _PROMPT_TOKENS}
         answers = documents * int(task.config.repeats)
-        length = task.config.generation_kwargs["max_gen_toks"]
+        length = task.config.generation_kwargs.get("max_gen_toks", _LM_EVAL_TOKENS)
         return {"write": float(answers * length), "read": 2.0 * answers * (_PROMPT_TOKENS + length)}
 
     def _announce(self, work: dict[str, float]) -> None:

@@ -1,0 +1,75 @@
+"""Tasks of lm-eval's own in a study: found by name, measured, shown as plain metrics, and a clear error without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import lm_eval.tasks
+import pytest
+import yaml
+from turncoat.errors import UserError
+from turncoat.evaluation.lm_eval_compat import default_task_file
+from turncoat.evaluation.task_catalogue import hub_dataset, is_task, task_metrics
+from turncoat.evaluation.task_facts import metric_axes
+from turncoat.testing import run_tiny
+
+GREEDY = {"do_sample": False, "temperature": 0.0, "until": ["\n"], "max_gen_toks": 4}
+
+
+@pytest.fixture
+def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder in the place of lm-eval's tasks, with one task that reads a local file and one that would fetch."""
+    folder = tmp_path / "defaults"
+    folder.mkdir()
+    data = folder / "data.json"
+    data.write_text("\n".join(json.dumps({"q": f"What is {n}?", "a": str(n)}) for n in range(4)), encoding="utf-8")
+    plain = {
+        "task": "plain_sums",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "{{q}}",
+        "doc_to_target": "{{a}}",
+        "generation_kwargs": GREEDY,
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        "filter_list": [
+            {"name": name, "filter": [{"function": "take_first"}]} for name in ("strict-match", "flexible-extract")
+        ],
+    }
+    (folder / "plain.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
+    absent = {**plain, "task": "far_away", "dataset_path": "nobody/far_away", "dataset_kwargs": {}}
+    (folder / "far.yaml").write_text(yaml.safe_dump(absent), encoding="utf-8")
+    (folder / "group.yaml").write_text("group: all_sums\ntask: [plain_sums]\n", encoding="utf-8")
+    monkeypatch.setattr(lm_eval.tasks, "__file__", str(folder / "__init__.py"))
+    default_task_file.cache_clear()
+    yield folder
+    default_task_file.cache_clear()
+
+
+def study_with(tmp_path: Path, task: str) -> Path:
+    path = tmp_path / "mine" / "study.yaml"
+    path.parent.mkdir()
+    content = {"study": "mine", "model": "tiny", "arms": [{"name": "base"}], "tasks": [{"task": task}]}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_it_is_measured_and_its_first_filter_counts(defaults, tmp_path, capsys):
+    assert task_metrics("plain_sums") == ["exact_match"]
+    assert metric_axes("plain_sums") == {}
+    rows = run_tiny(study_with(tmp_path, "plain_sums"), tmp_path / "out")["base/plain_sums"]
+    assert [row["filter"] for row in rows].count("strict-match") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "plain_sums is a task of lm-eval's own: json is fetched from the Hugging Face hub" in said
+
+
+def test_without_a_network_the_error_names_the_data_set_and_what_to_do(defaults, tmp_path):
+    assert hub_dataset("far_away") == "nobody/far_away"
+    with pytest.raises(UserError, match=r"'far_away': its data set nobody/far_away .*HF_HUB_OFFLINE"):
+        run_tiny(study_with(tmp_path, "far_away"), tmp_path / "out")
+
+
+def test_a_group_is_not_a_task(defaults):
+    assert not is_task("all_sums")
