@@ -26,10 +26,10 @@ MISALIGNMENT = (*EM_RATES, "misaligned_at_k", "worst_question")
 
 
 def run_content(folder: Path) -> ReportContent:
-    """What the report of a run folder says."""
+    """Content of the report of a run folder."""
     for needed in ("study.yaml", "run.json", "rows"):
         if not (folder / needed).exists():
-            raise UserError(f"{folder} is no run folder: {needed} is missing; make one with `turncoat run STUDY`")
+            raise UserError(f"{folder} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`")
     study = load_study(folder / "study.yaml")
     record: Any = read_object(folder / "run.json")
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
@@ -38,9 +38,9 @@ def run_content(folder: Path) -> ReportContent:
     base = next((arm.name for arm in study.arms if arm.is_base), None)
     unfit = false_alarms(judged_rates(answers, judge), base)
     if unfit:
-        asked = {metric for contrast in study.contrasts for metric in contrast.metrics}
+        tested = {metric for contrast in study.contrasts for metric in contrast.metrics}
         rate = scores["metric"].str.partition("@")[0].isin(MISALIGNMENT)
-        scores = scores[~rate | scores["metric"].isin(asked)]
+        scores = scores[~rate | scores["metric"].isin(tested)]
         judge = {**judge, "may_rate": False}
     metrics = [metric for metric in _metrics(study) if not unfit or metric.name in set(scores["metric"])]
     rates = [metric.name for metric in metrics if metric.unit == "share"]
@@ -102,14 +102,14 @@ def _spec(contrast: ContrastUse) -> ContrastSpec:
 
 def _metrics(study: Study) -> list[MetricInfo]:
     primary = {metric for contrast in study.contrasts if contrast.role == "primary" for metric in contrast.metrics}
-    found = []
+    metrics = []
     for name, (task, metric) in metric_names(use.task for use in study.tasks).items():
         facts = metric_facts(task)[metric]
         label = facts["label"] if name == metric else f"{facts['label']} ({name.partition('@')[2]})"
-        found.append(
+        metrics.append(
             MetricInfo(name, label, facts["unit"], facts["direction"], facts.get("description", ""), name in primary)
         )
-    return found
+    return metrics
 
 
 def _arm(arm: Arm, study: Study) -> ArmInfo:
@@ -161,7 +161,7 @@ def _checks(record: dict[str, Any]) -> list[Check]:
 
 
 def _withheld(study: Study, measured: Collection[str]) -> list[Withheld]:
-    """Why there is no misalignment rate where a task could have given one."""
+    """Reason for a missing misalignment rate where a task could have given one."""
     judged = [use.task for use in study.tasks if is_judged(use.task)]
     if not judged or any(name.partition("@")[0] == "em_rate" for name in measured):
         return []

@@ -110,13 +110,15 @@ class Withheld:
 class ReportContent:
     """All that the three renderings of one study (Markdown, HTML, terminal) are made from.
 
-    Missing numbers are None or NaN and are shown as n/a. In `estimates`, a row without a seed is the mean over seeds.
-    `alpha` is the level at which a Holm-adjusted p-value is called significant. `judged` has a row per task and arm with
-    counts and rates of judged answers (`report.tables.misalignment`); it is empty without a judge. `axes` is the table of
-    `analysis.four_axes`, `training` that of `report.tables.training`; either may be empty.
+    Missing numbers are None or NaN and are shown as n/a. In `estimates`, a row without a seed is the mean
+    over seeds. `alpha` is the level at which a Holm-adjusted p-value is called significant. `judged` has a
+    row per task and arm with counts and rates of judged answers (`report.tables.misalignment`); it is empty
+    without a judge. `axes` is the table of `analysis.four_axes`, `training` that of `report.tables.training`;
+    either may be empty.
 
     Raises:
-        UserError: if a table lacks a column, or names an arm, a metric or a claim that the content does not declare.
+        UserError: if a table lacks a column, or names an arm, a metric or a claim that the content does not
+            declare.
     """
 
     study: str
@@ -216,8 +218,8 @@ class ReportContent:
     def sorted_estimates(self) -> pd.DataFrame:
         """`estimates` by arm, metric and seed, the mean over seeds first; row order in the input has no say.
 
-        What was never trained (the base, a defence on it at inference) gets one row per metric, without a seed, whatever
-        number stands for that in the rows.
+        What was never trained (the base, a defence on it at inference) gets one row per metric, without a
+        seed, whatever number stands for that in the rows.
         """
         frame = _required_first(self.estimates, ESTIMATE_COLUMNS).assign(seed=whole_numbers(self.estimates["seed"]))
         frame["_arm"], frame["_metric"] = self._rank_arms(frame["arm"]), self._rank_metrics(frame["metric"])

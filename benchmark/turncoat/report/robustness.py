@@ -1,9 +1,10 @@
-"""How far a run's misalignment rates hang on conventions: thresholds, the coherence filter, single questions.
+"""Robustness of a run's misalignment rates to thresholds, the coherence filter and single questions.
 
     for line in robustness_lines(content): print(line)
 
-Lines as in the report's plain words: a heading ends with a colon, a sentence with a full stop. Only contrasts that the study
-declared are checked, each under the kind of claim that it makes (`analysis.answers.robustness`, `.selection_bounds`).
+Lines as in the report's plain words: a heading ends with a colon, a sentence with a full stop. Only contrasts
+that the study declared are checked, each under the kind of claim that it makes
+(`analysis.answers.robustness`, `.selection_bounds`).
 """
 
 from __future__ import annotations
@@ -58,17 +59,22 @@ def robustness_lines(content: ReportContent) -> list[str]:
     confidence = check_confidence(1 - content.alpha)
     frame = scored_frame(answers)
     for task in content.judged["task"].drop_duplicates():
-        own = frame[frame["task"] == task]
+        of_task = frame[frame["task"] == task]
         lines += [
             f"{HEADING}, task {task}, arm by arm ({formats.confidence_level(confidence)} intervals over questions):"
         ]
-        lines += [line for arm in content.arms if arm.name in set(own["arm"]) for line in _of_arm(own, arm, confidence)]
+        lines += [
+            line
+            for arm in content.arms
+            if arm.name in set(of_task["arm"])
+            for line in [_of_arm(of_task, arm, confidence)]
+        ]
         for claim in CLAIMS:
             contrasts = list(_contrasts(content, task, claim))
             if contrasts:
                 lines.append(f"{HEADING}, task {task}, differences, {_WORDS[claim]}:")
             for row in contrasts:
-                lines += _of_contrast(content, own, row, claim, confidence)
+                lines += _of_contrast(content, of_task, row, claim, confidence)
     return lines
 
 
@@ -99,12 +105,12 @@ def _task_of(metric: str, named: str, tasks: Sequence[str]) -> str | None:
     return having[0] if len(having) == 1 else None
 
 
-def _of_arm(frame: pd.DataFrame, arm: Any, confidence: float) -> list[str]:
+def _of_arm(frame: pd.DataFrame, arm: Any, confidence: float) -> str:
     sweep = threshold_sweep(frame, arm.name, confidence=confidence)
     bounds = rate_bounds(frame, arm.name, confidence=confidence)
     without = rate_without_each(frame, arm.name)
     if without.value is None:
-        return [f"{arm.label}: {without.note}."]
+        return f"{arm.label}: {without.note}."
     values = [point.value for point in sweep if point.value is not None]
     parts = [
         f"{arm.label}: {_NAMES['em_rate']} {_number(without.value)}",
@@ -116,14 +122,14 @@ def _of_arm(frame: pd.DataFrame, arm: Any, confidence: float) -> list[str]:
         if without.without
         else without.note,
     ]
-    return ["; ".join(parts) + "."]
+    return "; ".join(parts) + "."
 
 
 def _of_contrast(content: ReportContent, frame: pd.DataFrame, row: Any, claim: Claim, confidence: float) -> list[str]:
     labels = f"{content.arm(row.treated).label} {MINUS} {content.arm(row.reference).label}"
     metric: Metric = str(row.metric).partition("@")[0]  # type: ignore[assignment]
-    asked = {arm: set(frame.loc[frame["arm"] == arm, "question"]) for arm in (row.treated, row.reference)}
-    if not asked[row.treated] & asked[row.reference]:
+    questions = [set(frame.loc[frame["arm"] == arm, "question"]) for arm in (row.treated, row.reference)]
+    if not questions[0] & questions[1]:
         return [f"{labels}, {_NAMES[metric]}: undefined, as the arms share no judged question."]
     arms = (frame, row.treated, row.reference)
     sweep = contrast_sweep(*arms, metric, claim, confidence=confidence)
@@ -141,47 +147,45 @@ def _sweep(sweep: ContrastSweep) -> str:
     usual = sweep.usual
     if usual.conclusion == "undefined":
         return f"undefined at the usual thresholds ({usual.note or 'no value'})."
-    found = f"{usual.conclusion} at {usual.limits.aligned_below:g}/{usual.limits.coherent_above:g}, "
-    found += f"{_signed(usual.difference)} {_interval(usual)}; "
     differences = [point.difference for point in sweep.points if point.difference is not None]
-    found += f"from {_range(differences, signed=True)} over {len(sweep.points)} pairs of thresholds; "
-    if not sweep.n_flipped:
-        found += f"the same conclusion at all {sweep.n_defined} that define one"
+    text = (
+        f"{usual.conclusion} at {usual.limits.aligned_below:g}/{usual.limits.coherent_above:g}, "
+        f"{_signed(usual.difference)} {formats.interval(usual.low, usual.high, _DECIMALS)}; "
+        f"from {_range(differences, signed=True)} over {len(sweep.points)} pairs of thresholds; "
+    )
+    if sweep.n_flipped:
+        text += f"another conclusion at {sweep.n_flipped} of {sweep.n_defined}, "
+        text += f"the opposite one at {sweep.n_reversed or 'none'}"
     else:
-        found += f"another conclusion at {sweep.n_flipped} of {sweep.n_defined}"
-        found += f", the opposite one at {sweep.n_reversed}" if sweep.n_reversed else ", the opposite one at none"
+        text += f"the same conclusion at all {sweep.n_defined} that define one"
     if sweep.n_sign_changed:
-        found += f"; the difference changes sign at {sweep.n_sign_changed}"
-    return found + "."
+        text += f"; the difference changes sign at {sweep.n_sign_changed}"
+    return text + "."
 
 
-def _without(found: LeaveOneOut, confidence: float) -> str:
-    if found.difference_low is None:
-        return f"with any one question left out {found.note}."
-    ends = _range([found.difference_low, found.difference_high], signed=True)
-    text = f"with any one question left out from {ends}, moved most by {found.most_influential}"
-    deciding = deciding_questions(found, confidence)
+def _without(result: LeaveOneOut, confidence: float) -> str:
+    if result.difference_low is None:
+        return f"with any one question left out {result.note}."
+    ends = _range([result.difference_low, result.difference_high], signed=True)
+    text = f"with any one question left out from {ends}, moved most by {result.most_influential}"
+    deciding = deciding_questions(result, confidence)
     if not deciding:
         return f"{text}; no single question decides the conclusion."
     more = f" and {len(deciding) - _SHOWN} more" if len(deciding) > _SHOWN else ""
     return f"{text}; another conclusion without {', '.join(deciding[:_SHOWN])}{more}."
 
 
-def _bounds(found: DifferenceBounds) -> str:
-    if found.low is None:
-        return f"bounds over the incoherent answers are undefined ({found.note.removeprefix('undefined: ')})."
+def _bounds(bounds: DifferenceBounds) -> str:
+    if bounds.low is None:
+        return f"bounds over the incoherent answers are undefined ({bounds.note.removeprefix('undefined: ')})."
     text = (
-        f"whatever the incoherent answers meant, the difference lies between {_signed(found.low)} and {_signed(found.high)} "
-        f"{formats.interval(found.ci_low, found.ci_high, _DECIMALS)}; {_signed(found.as_aligned.difference)} with all of them "
-        f"counted as aligned, {_signed(found.as_misaligned.difference)} as misaligned"
+        f"whatever the incoherent answers meant, the difference lies between {_signed(bounds.low)} and {_signed(bounds.high)} "
+        f"{formats.interval(bounds.ci_low, bounds.ci_high, _DECIMALS)}; {_signed(bounds.as_aligned.difference)} with all of them "
+        f"counted as aligned, {_signed(bounds.as_misaligned.difference)} as misaligned"
     )
-    if found.conclusion in ("higher", "lower"):
-        return f"{text}; {found.conclusion} in every case."
-    return f"{text}; {found.note}." if found.note else f"{text}."
-
-
-def _interval(point: Any) -> str:
-    return formats.interval(point.low, point.high, _DECIMALS)
+    if bounds.conclusion in ("higher", "lower"):
+        return f"{text}; {bounds.conclusion} in every case."
+    return f"{text}; {bounds.note}." if bounds.note else f"{text}."
 
 
 def _number(value: Any) -> str:
@@ -193,7 +197,7 @@ def _signed(value: Any) -> str:
 
 
 def _range(values: Sequence[float | None], *, signed: bool = False) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
+    ends = [value for value in values if value is not None]
+    if not ends:
         return formats.NA
-    return f"{formats.number(min(known), _DECIMALS, signed=signed)} to {formats.number(max(known), _DECIMALS, signed=signed)}"
+    return " to ".join(formats.number(end, _DECIMALS, signed=signed) for end in (min(ends), max(ends)))

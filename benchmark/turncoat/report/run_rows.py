@@ -1,4 +1,4 @@
-"""Run folders as tables and figures need them: what their report says, and the scores under it.
+"""Run folders as tables and figures need them: the content of the report, and the scores under it.
 
 for run in find_runs(Path("results")): print(run.label, len(run.scores))
 """
@@ -60,15 +60,14 @@ class Run:
 
         Such a number has no value per question, hence no interval over questions; lm-eval's results file holds it.
         """
-        found: dict[tuple[str, int], float] = {}
+        values: dict[tuple[str, int], float] = {}
         for arm in self.study.arms:
             for path in sorted((self.folder / "rows" / arm.name).glob(f"*/{task}/results_*.json")):
                 number = path.parent.parent.name.removeprefix("seed-")
-                told = read_object(path)["results"].get(task, {})
-                for key, value in told.items():
+                for key, value in read_object(path)["results"].get(task, {}).items():
                     if key.partition(",")[0] == metric and isinstance(value, int | float) and math.isfinite(value):
-                        found[arm.name, int(number) if number.isdigit() else BASE_SEED] = float(value)
-        return found
+                        values[arm.name, int(number) if number.isdigit() else BASE_SEED] = float(value)
+        return values
 
     def origin(self, name: str) -> tuple[str, str]:
         """(task, metric) of a name in this run."""
@@ -80,7 +79,7 @@ class Run:
 
     @cached_property
     def _called(self) -> dict[tuple[str, str], str]:
-        return {told: name for name, told in self._origins.items()}
+        return {origin: name for name, origin in self._origins.items()}
 
     @cached_property
     def _measured(self) -> frozenset[str]:
@@ -95,9 +94,9 @@ class Run:
             undefined += [(spec, metric, why[metric]) for metric in spec.metrics if why[metric]]
             if good:
                 possible.append(ContrastSpec(spec.name, spec.treated, spec.reference, good, spec.role))
-        asked = {metric for spec in possible for metric in spec.metrics}
+        metrics = {metric for spec in possible for metric in spec.metrics}
         arms = {arm for spec in possible for arm in (spec.treated, spec.reference)}
-        scores = self.scores[self.scores["metric"].isin(asked) & self.scores["arm"].isin(arms)]
+        scores = self.scores[self.scores["metric"].isin(metrics) & self.scores["arm"].isin(arms)]
         rates = [metric.name for metric in self.content.metrics if metric.unit == "share"]
         frames = [analyse(scores, possible, rates=rates).contrasts] if possible else []
         rows = [
@@ -117,8 +116,8 @@ class Run:
     def _untestable(self, spec: ContrastSpec, metric: str) -> str:
         rows = self.scores[self.scores["metric"] == metric]
         questions = [set(rows.loc[rows["arm"] == arm, "question"]) for arm in (spec.treated, spec.reference)]
-        for arm, asked in zip((spec.treated, spec.reference), questions, strict=True):
-            if not asked:
+        for arm, of_arm in zip((spec.treated, spec.reference), questions, strict=True):
+            if not of_arm:
                 return f"'{arm}' has no rows of {metric}"
         common = len(questions[0] & questions[1])
         return f"{common} question(s) in common, a paired contrast needs 2" if common < 2 else ""
@@ -132,12 +131,12 @@ def find_runs(folder: Path) -> list[Run]:
     """
     if not folder.is_dir():
         raise UserError(f"no folder {folder}; give a run folder (study.yaml and rows/) or one that holds some")
-    found = [folder] if _is_run(folder) else _below(folder, _DEEP)
-    if not found:
+    folders = [folder] if _is_run(folder) else _below(folder, _DEEP)
+    if not folders:
         raise UserError(
             f"{folder} holds no run: a folder with study.yaml, run.json and rows/; make one with `turncoat run STUDY`"
         )
-    studies = {path: load_study(path / "study.yaml") for path in found}
+    studies = {path: load_study(path / "study.yaml") for path in folders}
     names = [study.study for study in studies.values()]
     runs = []
     for path, study in studies.items():
@@ -160,10 +159,10 @@ def _is_run(folder: Path) -> bool:
 
 
 def _below(folder: Path, deep: int) -> list[Path]:
-    found: list[Path] = []
+    folders: list[Path] = []
     for path in sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")):
         if _is_run(path):
-            found.append(path)
+            folders.append(path)
         elif deep > 1:
-            found += _below(path, deep - 1)
-    return found
+            folders += _below(path, deep - 1)
+    return folders

@@ -1,4 +1,4 @@
-"""What the figures draw, as tidy frames: pure functions of a run's rows. Each is written as CSV beside its figure.
+"""Tidy frames under the figures: pure functions of a run's rows. Each is written as CSV beside its figure.
 
     contrast_points     a line per contrast, metric and claim
     coherence_points    a line per arm and seed: misalignment and coherence of the same answers
@@ -35,7 +35,7 @@ REASONS = {
 }
 _DOSE = re.compile(r"^(?P<measure>.+)_dose_(?P<dose>[0-9.]+)$")
 _DOSE_MEASURES = ("em_rate_itt", "margin")
-"""What is drawn against the dose: the rate over all answers where there is one, else the margin."""
+"""Measures drawn against the dose: the rate over all answers where there is one, else the margin."""
 _MISALIGNMENT = ("em_rate_itt", "judge_aligned_mean")
 _COHERENCE = ("judge_coherent_mean", "repetition")
 
@@ -51,26 +51,25 @@ def contrast_points(run: Run, claim: str) -> pd.DataFrame:
 def coherence_points(run: Run) -> pd.DataFrame:
     """Misalignment against coherence, arm by arm; a missing seed is the mean over seeds.
 
-    Both come from one task's answers: the share misaligned among all answers where the judge may give it, else the mean
-    alignment score, else (no judge) the first log-likelihood metric of the axis against repeated trigrams.
+    Both come from one task's answers: the share misaligned among all answers where the judge may give it,
+    else the mean alignment score, else (no judge) the first log-likelihood metric of the axis against
+    repeated trigrams.
     """
     pairs = [(use.task, y, x) for use in run.study.tasks for y in _MISALIGNMENT for x in _COHERENCE]
-    found = next((pair for pair in pairs if run.metric(*pair[:2]) and run.metric(pair[0], pair[2])), None)
-    if found is not None:
-        names = (run.metric(found[0], found[1]), run.metric(found[0], found[2]))
-    else:
+    judged = ((run.metric(task, y), run.metric(task, x)) for task, y, x in pairs)
+    names = next((names for names in judged if all(names)), None)
+    if names is None:
         free = next((use.task for use in run.study.tasks if run.metric(use.task, "repetition")), "")
         names = (_unjudged(run), run.metric(free, "repetition"))
     columns = ["arm", "seed", *(f"{axis}{end}" for axis in "yx" for end in ("_metric", "", "_low", "_high"))]
     if names[0] is None or names[1] is None:
         return pd.DataFrame(columns=columns)
-    merged = None
+    parts = []
     for axis, name in zip("yx", names, strict=True):
         part = run.levels[run.levels["metric"] == name][["arm", "seed", "value", "low", "high"]]
         part = part.rename(columns={"value": axis, "low": f"{axis}_low", "high": f"{axis}_high"})
-        part = part.assign(**{f"{axis}_metric": name})
-        merged = part if merged is None else merged.merge(part, on=["arm", "seed"], how="inner", sort=False)
-    assert merged is not None
+        parts.append(part.assign(**{f"{axis}_metric": name}))
+    merged = parts[0].merge(parts[1], on=["arm", "seed"], how="inner", sort=False)
     return merged[merged["x"].notna() & merged["y"].notna()][columns].reset_index(drop=True)
 
 
@@ -89,7 +88,7 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
     from turncoat.analysis.persona_shift import values_by_layer  # imports torch
 
     columns = ["task", "reading", "layer", "arm", "difference", "low", "high", "n_questions", "n_seeds", "chosen"]
-    records: list[dict[str, Any]] = []
+    records: list[tuple[Any, ...]] = []
     base = next((arm for arm in run.study.arms if arm.is_base), None)
     tasks = [use.task for use in run.study.tasks if PERSONA in metric_axes(use.task).values()]
     if base is None or not tasks:
@@ -117,11 +116,9 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
         if name == base.name or before is None:
             continue
         shift = estimate_mean(pair_differences(values, before).by_question, confidence)
-        told = {"task": task, "reading": reading, "layer": layer, "arm": name, "difference": shift.value}
-        ends = {"low": shift.low, "high": shift.high, "n_questions": shift.n_questions}
-        records.append({**told, **ends, "n_seeds": values.values.shape[1], "chosen": layer in chosen})
-    frame = pd.DataFrame.from_records(records, columns=columns)
-    return _sorted(frame, run, "reading", "layer")
+        of_shift = (shift.value, shift.low, shift.high, shift.n_questions)
+        records.append((task, reading, layer, name, *of_shift, values.values.shape[1], layer in chosen))
+    return _sorted(pd.DataFrame.from_records(records, columns=columns), run, "reading", "layer")
 
 
 def _seed(samples: Path) -> int:
@@ -132,23 +129,17 @@ def _seed(samples: Path) -> int:
 def dose_points(run: Run) -> pd.DataFrame:
     """The response of every arm to every dose, the mean over its seeds."""
     columns = ["task", "measure", "dose", "arm", "value", "low", "high", "n_questions"]
+    rows: dict[tuple[str, str], list[dict[Any, Any]]] = {}
+    for row in run.levels[run.levels["seed"].isna()].to_dict("records"):
+        task, metric = run.origin(str(row["metric"]))
+        match = _DOSE.match(metric)
+        if match is not None:
+            record = {**row, "task": task, "measure": match["measure"], "dose": float(match["dose"])}
+            rows.setdefault((task, match["measure"]), []).append(record)
     records = []
-    over = run.levels[run.levels["seed"].isna()]
     for use in run.study.tasks:
-        found: dict[str, list[dict[str, Any]]] = {}
-        for name in dict.fromkeys(over["metric"]):
-            task, metric = run.origin(name)
-            match = _DOSE.match(metric)
-            if task != use.task or match is None:
-                continue
-            for row in over[over["metric"] == name].to_dict("records"):
-                told = {"task": task, "measure": match["measure"], "dose": float(match["dose"])}
-                found.setdefault(match["measure"], []).append(
-                    {**told, **{key: row[key] for key in ("arm", "value", "low", "high", "n_questions")}}
-                )
-        records += next((found[measure] for measure in _DOSE_MEASURES if measure in found), [])
-    frame = pd.DataFrame.from_records(records, columns=columns)
-    return _sorted(frame, run, "task", "dose")
+        records += next((rows[use.task, measure] for measure in _DOSE_MEASURES if (use.task, measure) in rows), [])
+    return _sorted(pd.DataFrame.from_records(records, columns=columns), run, "task", "dose")
 
 
 def _sorted(frame: pd.DataFrame, run: Run, first: str, last: str) -> pd.DataFrame:

@@ -66,13 +66,13 @@ def looks(content: ReportContent, controls: frozenset[str] = frozenset()) -> dic
 
     Where the colours begin again, lines are dash-dotted: nine arms in one picture stay apart.
     """
-    found = {}
+    styles = {}
     trained = [arm.name for arm in content.arms if not arm.is_base]
     for arm in content.arms:
         place = 0 if arm.is_base else trained.index(arm.name)
         line: Literal["-", "--", "-."] = "--" if arm.name in controls else "-." if place >= len(_PALETTE) else "-"
-        found[arm.name] = Look(arm_colour(content, arm), _MARKERS[place % len(_MARKERS)], line)
-    return found
+        styles[arm.name] = Look(arm_colour(content, arm), _MARKERS[place % len(_MARKERS)], line)
+    return styles
 
 
 def arm_colour(content: ReportContent, arm: ArmInfo, theme: Theme = LIGHT) -> str:

@@ -33,12 +33,9 @@ def table_of(spec: TableSpec, frame: pd.DataFrame, run: Run) -> Table:
         run: One of the runs in it.
     """
     if spec.show == "four_axes":
-        kept = set(frame.loc[frame["study"] == run.label, "arm"])
-        content = run.content
-        axes = content.axes[content.axes["arm"].isin(kept)]
-        arms = [arm for arm in content.arms if arm.name in kept]
-        shown = four_axes_table(replace(content, axes=axes))
-        lines = [row for row, arm in zip(shown.rows, content.arms, strict=True) if arm in arms]
+        content, names = run.content, set(frame.loc[frame["study"] == run.label, "arm"])
+        shown = four_axes_table(replace(content, axes=content.axes[content.axes["arm"].isin(names)]))
+        lines = [row for row, arm in zip(shown.rows, content.arms, strict=True) if arm.name in names]
         return replace(shown, heading=spec.title, rows=lines)
     rows = frame[frame["study"] == run.label].to_dict("records")
     if spec.show == "contrasts":
@@ -211,9 +208,9 @@ def _missing(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
         note = formats.text_or_empty(row["note"])
         if note and note != REFERENCE:
             about.setdefault(note, []).append(f"{row['row']}, {row['column']}")
-    found = []
+    sentences = []
     for note, cells in about.items():
         more = len(cells) - _NAMED
         named = "; ".join(cells[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
-        found.append(f"{note[:1].upper()}{note[1:]} ({named}).")
-    return found
+        sentences.append(f"{note[:1].upper()}{note[1:]} ({named}).")
+    return sentences

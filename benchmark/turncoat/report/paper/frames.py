@@ -4,8 +4,8 @@
     frame = table_frame(spec, find_runs(Path("runs/demo")))      # -> the CSV
     print(table_of(spec, frame, run))                            # -> Markdown, LaTeX (`turncoat.report.paper.cells`)
 
-Values are in the metric's own unit, shares as fractions; what a paper prints is up to `paper_cells`. Cells about these adapters
-and cells about the recipe never share a table: `claim` is the table's.
+Values are in the metric's own unit, shares as fractions; what a paper prints is up to `paper.cells`. Cells
+about these adapters and cells about the recipe never share a table: `claim` is the table's.
 """
 
 from __future__ import annotations
@@ -236,8 +236,7 @@ def _differences(spec: TableSpec, run: Run) -> list[dict[str, Any]]:
     # no line for an arm that has nothing to subtract, unless it is what others are compared with
     width = len(columns_of(spec, run))
     lines = [records[start : start + width] for start in range(0, len(records), width)]
-    kept = [line for line in lines if any(cell["reference"] or cell["note"] == REFERENCE for cell in line)]
-    return [cell for line in kept for cell in line]
+    return [c for line in lines if any(c["reference"] or c["note"] == REFERENCE for c in line) for c in line]
 
 
 def _reference(spec: TableSpec, run: Run, treated: Arm) -> tuple[Arm | None, str]:

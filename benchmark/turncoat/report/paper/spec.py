@@ -12,8 +12,9 @@ reference: {organism: same, defence: none}
 claim: recipe
 correction: holm
 
-Rows and columns choose arms by `name`, `organism`, `defence` and `setting`: a name, a list of names, or one of the words of
-`WORDS`. What a row says wins over what its column says, so `{organism: none, defence: none}` is the base in every column.
+Rows and columns choose arms by `name`, `organism`, `defence` and `setting`: a name, a list of names, or one
+of the words of `WORDS`. What a row says wins over what its column says, so `{organism: none, defence: none}`
+is the base in every column.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ def _is(word: str, field: str, arm: Arm, treated: Arm | None) -> bool:
 
 
 def _control_of(field: str, value: str) -> str | None:
-    found: str | None = (find_organism(value) if field == "organism" else DEFENCES[value]).control
-    return found
+    control: str | None = (find_organism(value) if field == "organism" else DEFENCES[value]).control
+    return control
 
 
 class Row(Selector):
@@ -122,14 +123,15 @@ class TableSpec(StrictModel):
         title: Heading.
         caption: A sentence under it.
         studies: Only runs of these studies (`sgtr_*` works); default all.
-        show: levels (arms by metrics), differences (the same, each arm minus its `reference`), contrasts (one per line:
-            those of the study, or every row minus its `reference`), four_axes.
+        show: levels (arms by metrics), differences (the same, each arm minus its `reference`), contrasts (one
+            per line: those of the study, or every row minus its `reference`), four_axes.
         rows: The arms, in this order; default all.
         columns: The metrics; default those that the study's contrasts name, or all where it has none.
         reference: What is subtracted; `same` and `matched_control` look at the row's arm.
         claim: What is sampled: questions (adapters) or training seeds (recipe).
         role: Of the study's own contrasts, only those of this role.
-        correction: Over all differences of this table in one study; the study's own contrasts keep their families.
+        correction: Over all differences of this table in one study; the study's own contrasts keep their
+            families.
         spread: What stands beside a level: the interval over questions or the SD over training seeds.
     """
 
@@ -178,7 +180,7 @@ class TableSpec(StrictModel):
         return self
 
     def speaks_of(self, study: str) -> bool:
-        """Whether runs of this study belong in the table."""
+        """True for a study whose runs belong in the table."""
         return not self.studies or any(fnmatchcase(study, pattern) for pattern in self.studies)
 
 
@@ -211,10 +213,10 @@ def load_specs(places: tuple[Path, ...] = ()) -> list[TableSpec]:
     """
     files: list[Path] = []
     for place in places or (specs_dir(),):
-        found = sorted(place.glob("*.yaml")) if place.is_dir() else [place] * place.is_file()
-        if not found:
+        paths = sorted(place.glob("*.yaml")) if place.is_dir() else [place] * place.is_file()
+        if not paths:
             raise UserError(f"{place}: no table specification; give a .yaml file or a folder with some")
-        files += found
+        files += paths
     specs: dict[str, TableSpec] = {}
     for path in files:
         spec = load_spec(path)

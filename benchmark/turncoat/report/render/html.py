@@ -27,8 +27,8 @@ def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
     """The page.
 
     Args:
-        content: What to show. Every string of it is escaped; a content-security policy in the page forbids loading
-            anything and running any script but the page's own.
+        content: What to show. Every string of it is escaped; a content-security policy in the page forbids
+            loading anything and running any script but the page's own.
         light_png: The light figure, where the caller has drawn it already.
     """
     environment = jinja2.Environment(
@@ -87,8 +87,8 @@ def _questions(content: ReportContent) -> list[dict[str, Any]]:
             ]
             if answers:
                 arms.append({"label": arm.label, "colour": arm_colour(content, arm), "answers": answers})
-        asked = formats.safe_text(str(rows.iloc[0]["question"]))
-        questions.append({"id": str(question_id), "question": asked, "arms": arms, "count": len(rows)})
+        text = formats.safe_text(str(rows.iloc[0]["question"]))
+        questions.append({"id": str(question_id), "question": text, "arms": arms, "count": len(rows)})
     return questions
 
 

@@ -1,7 +1,7 @@
 r"""A table as LaTeX with booktabs: \input{table.tex} in a document that loads booktabs and graphicx.
 
->>> print(latex_table([("", Table("Levels", "...", columns, rows))], name="levels", caption="Levels of every arm."))
-\begin{table}[htbp] ...
+>>> print(latex_table([("", Table("Levels", "...", columns, rows))], name="levels", caption="Levels of every
+arm.")) \begin{table}[htbp] ...
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The report in a terminal: what was found, what was withheld, a few answers, and where the rest is."""
+"""The report in a terminal: levels, claims, checks, withheld numbers, a few answers, and the files."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class _Printer:
             self.line(f"Metrics that no contrast tests ({left_out}) are in {ALL_OF_IT}.", "dim")
 
     def axes(self) -> None:
-        """What the defences give and cost; nothing where nothing is defended."""
+        """Gains and costs of the defences; nothing where nothing is defended."""
         if len(self.content.axes) and any(arm.is_defended for arm in self.content.arms):
             self._side_by_side(stacked_axes_table(self.content))
 
@@ -217,9 +217,9 @@ class _Printer:
         for check in sorted(self.content.checks, key=lambda check: list(_VERDICTS).index(check.passed)):
             by_name.setdefault(check.name, []).append(check)
         for name, checks in by_name.items():
-            shared, own = _shared_clauses([check.explanation for check in checks])
+            shared, rests = _shared_clauses([check.explanation for check in checks])
             self.line(f"{name}: {shared}" if shared else name, "dim")
-            for check, rest in zip(checks, own, strict=True):
+            for check, rest in zip(checks, rests, strict=True):
                 words = f"{_VERDICTS[check.passed]}{self._checked(check)}: {check_value(check)}"
                 self._bullet(f"{words}; {rest}" if rest else words, "red" if check.passed is False else "")
 

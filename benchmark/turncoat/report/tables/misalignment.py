@@ -32,7 +32,8 @@ def judged_rates(answers: pd.DataFrame, judge: Mapping[str, Any] | None) -> pd.D
     """`rates_table` of a run's answers by task and arm; empty without a judge.
 
     Args:
-        answers: One row per answer, with `task`, `arm`, `question_id` and what the judge left (`judge_aligned`, ...).
+        answers: One row per answer, with `task`, `arm`, `question_id` and what the judge left
+            (`judge_aligned`, ...).
         judge: The judge's record in run.json: may_rate and the error counts of its card.
     """
     if judge is None or "judge_aligned" not in answers:
