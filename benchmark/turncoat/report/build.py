@@ -87,17 +87,8 @@ def run_content(folder: Path) -> ReportContent:
 
 def _spec(contrast: ContrastUse) -> ContrastSpec:
     minus = (contrast.minus.treated, contrast.minus.reference) if contrast.minus else None
-    return ContrastSpec(
-        contrast.name,
-        contrast.treated,
-        contrast.reference,
-        contrast.metrics,
-        contrast.role,
-        minus,
-        contrast.margin,
-        contrast.margin_test,
-        contrast.better,
-    )
+    names = (contrast.name, contrast.treated, contrast.reference, contrast.metrics, contrast.role)
+    return ContrastSpec(*names, minus, contrast.margin, contrast.margin_test, contrast.better)
 
 
 def _metrics(study: Study) -> list[MetricInfo]:

@@ -16,34 +16,16 @@ from turncoat import formats
 from turncoat.report.tables.table import Cell, Column, Table
 
 _SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\ensuremath{<}",
-    ">": r"\ensuremath{>}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "\N{MINUS SIGN}": r"\ensuremath{-}",
-    "\N{PLUS-MINUS SIGN}": r"\ensuremath{\pm}",
-    "\N{MULTIPLICATION SIGN}": r"\ensuremath{\times}",
-    "\N{DAGGER}": r"\textdagger{}",
-    "\N{EN DASH}": "--",
-    "\N{EM DASH}": "---",
-    "\N{RIGHTWARDS ARROW}": r"\ensuremath{\rightarrow}",
-    "\N{LEFTWARDS ARROW}": r"\ensuremath{\leftarrow}",
-    "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
-    "\N{LEFT SINGLE QUOTATION MARK}": "`",
-    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
-    "\N{LEFT DOUBLE QUOTATION MARK}": "``",
-    "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
-}
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
+    "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\ensuremath{<}",
+    ">": r"\ensuremath{>}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "\N{MINUS SIGN}": r"\ensuremath{-}", "\N{PLUS-MINUS SIGN}": r"\ensuremath{\pm}",
+    "\N{MULTIPLICATION SIGN}": r"\ensuremath{\times}", "\N{DAGGER}": r"\textdagger{}", "\N{EN DASH}": "--",
+    "\N{EM DASH}": "---", "\N{RIGHTWARDS ARROW}": r"\ensuremath{\rightarrow}",
+    "\N{LEFTWARDS ARROW}": r"\ensuremath{\leftarrow}", "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
+    "\N{LEFT SINGLE QUOTATION MARK}": "`", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{LEFT DOUBLE QUOTATION MARK}": "``", "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
+}  # fmt: skip
 _HYPHEN = re.compile(r"(?<![\w-])-(?=[\d.])")
 _LONG = 34  # characters; a column of words with a longer cell wraps
 _BROAD = 8  # columns; a table with more is set on its side

@@ -181,14 +181,11 @@ class _Printer:
 
     def _untested(self, metric: MetricInfo, rows: list[Any]) -> None:
         places = contrast_decimals(self.content, metric)
-        body = [
-            [
-                self.text(per_seed_differences(self.content, row, places)),
-                self._number(formats.number(row.difference, places, signed=True)),
-                self.text(f"n/a: {no_claim(row)}", "dim"),
-            ]
-            for row in rows
-        ]
+        body = []
+        for row in rows:
+            mean = self._number(formats.number(row.difference, places, signed=True))
+            why = self.text(f"n/a: {no_claim(row)}", "dim")
+            body.append([self.text(per_seed_differences(self.content, row, places)), mean, why])
         self._contrasts(metric, rows, ["Per seed", "Mean", "CI and p"], body)
 
     def _contrasts(self, metric: MetricInfo, rows: list[Any], labels: list[str], body: list[list[Text]]) -> None:
