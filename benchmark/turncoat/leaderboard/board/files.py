@@ -99,7 +99,7 @@ def _board(board: Board) -> list[str]:
     if flagged:
         parts += ["### Not ranked", _reasons(flagged), _table(board, flagged)]
     if canaries:
-        sentence = "Made up to be caught: they give no answers, or are no defence. A build fails if one is not."
+        sentence = "Made up to be caught: they give no answers, or are not a defence. A build fails if one is not."
         parts += ["### Canaries", sentence, _reasons(canaries)]
     if old:
         parts += ["### Superseded", "\n".join(f"- {_name(row)}: by {for_markdown(row.superseded_by)}" for row in old)]

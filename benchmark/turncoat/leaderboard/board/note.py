@@ -39,7 +39,7 @@ def board_note(
         apart = sum(pair.p_adjusted is not None and pair.p_adjusted < 0.05 for pair in tested)
         sentences.append(
             f"{n_ranked} entries make {len(tested)} tested pairs, Holm-corrected at 5%: {apart} of them differ "
-            "significantly. A shared rank is no proof that two entries are equal."
+            "significantly. A shared rank does not prove that two entries are equal."
         )
         size = separable(pairs)
         if size is not None:
