@@ -22,14 +22,14 @@ def two_arms(n_seeds: int, questions: int = 12) -> dict[tuple[str, int], np.ndar
 
 def test_adapters_claim_is_the_paired_t_test() -> None:
     values = two_arms(1)
-    result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters", name="x", family="f")
+    result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
     reference = stats.ttest_rel(values["org", 0], values["ctl", 0])
     ends = reference.confidence_interval()
     assert result.difference == pytest.approx(np.mean(values["org", 0] - values["ctl", 0]))
     assert result.p_value == pytest.approx(reference.pvalue)
     assert (result.low, result.high) == (pytest.approx(ends.low), pytest.approx(ends.high))
     assert (result.df, result.n_questions, result.n_seeds) == (11, 12, 1)
-    assert (result.name, result.family, result.p_adjusted) == ("x", "f", None)
+    assert result.name == "org minus ctl"
 
 
 def test_adapters_claim_averages_seeds_within_questions_first() -> None:
@@ -237,17 +237,17 @@ def test_recipe_interval_is_the_wider_of_seeds_alone_and_seeds_with_questions(
     sds: tuple[float, float, float], method: str
 ) -> None:
     found = paired_contrast(score_table(spread_arms(sds, 3, 40, np.random.default_rng(1))), "org", "ctl", "m", "recipe")
-    assert found.low is not None and found.low_seeds is not None and found.low_two_way is not None
-    assert found.p_seeds is not None and found.p_two_way is not None
-    assert found.p_value == max(found.p_seeds, found.p_two_way)
-    assert found.low == pytest.approx(min(found.low_seeds, found.low_two_way))
+    assert found.low is not None and found.seeds.low is not None and found.two_way.low is not None
+    assert found.seeds.p is not None and found.two_way.p is not None
+    assert found.p_value == max(found.seeds.p, found.two_way.p)
+    assert found.low == pytest.approx(min(found.seeds.low, found.two_way.low))
     assert found.method == method
-    assert found.p_seeds == pytest.approx(stats.ttest_1samp(found.seed_deltas, 0).pvalue)
+    assert found.seeds.p == pytest.approx(stats.ttest_1samp(found.seed_deltas, 0).pvalue)
 
 
 def test_adapters_have_no_two_way_interval() -> None:
     found = paired_contrast(score_table(two_arms(4)), "org", "ctl", "m", "adapters")
-    assert (found.low_seeds, found.low_two_way, found.method) == (None, None, "t over questions")
+    assert (found.seeds.low, found.two_way.low, found.method) == (None, None, "t over questions")
 
 
 @pytest.mark.parametrize("sds", [(0.12, 0.1, 0.07), (0.12, 0.02, 0.07)])
@@ -256,10 +256,10 @@ def test_recipe_interval_covers_new_seeds_and_new_questions(sds: tuple[float, fl
     covered = seeds_alone = 0
     for _ in range(150):
         checked = check_scores(score_table(spread_arms(sds, 4, 16, rng)))
-        found = contrast_grids(grid(checked, "org", "m"), grid(checked, "ctl", "m"), "recipe", permutation=False)
-        assert found.p_value is not None and found.p_seeds is not None
+        found = contrast_grids(grid(checked, "org", "m"), grid(checked, "ctl", "m"), "recipe", rng=None)
+        assert found.p_value is not None and found.seeds.p is not None
         covered += found.p_value >= 0.05
-        seeds_alone += found.p_seeds >= 0.05
+        seeds_alone += found.seeds.p >= 0.05
     assert covered >= 0.9 * 150
     assert covered > seeds_alone
 

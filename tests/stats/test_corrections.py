@@ -34,7 +34,7 @@ def test_empty_family_stays_empty() -> None:
 
 
 def test_no_p_value_is_refused() -> None:
-    with pytest.raises(UserError, match=r"1\.2 is no p value"):
+    with pytest.raises(UserError, match=r"1\.2 is not a p value"):
         holm({"a": 1.2})
 
 

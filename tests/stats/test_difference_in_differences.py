@@ -40,7 +40,7 @@ def test_recipe_claim_has_the_difference_of_the_two_contrasts_at_every_seed() ->
     pair, minus = (paired_contrast(scores, *arms, "m", "recipe") for arms in (ARMS[:2], ARMS[2:]))
     found = did(values, "recipe")
     assert found.seed_deltas == pytest.approx(np.subtract(pair.seed_deltas, minus.seed_deltas))
-    assert found.p_seeds == pytest.approx(stats.ttest_1samp(found.seed_deltas, 0).pvalue)
+    assert found.seeds.p == pytest.approx(stats.ttest_1samp(found.seed_deltas, 0).pvalue)
 
 
 def test_whatever_shifts_both_sides_alike_cancels() -> None:

@@ -19,7 +19,15 @@ import numpy as np
 import pandas as pd
 
 from turncoat.errors import UserError
-from turncoat.stats.contrasts import CLAIMS, Claim, Contrast, TooFewQuestions, contrast_grids, difference_of_grids
+from turncoat.stats.contrasts import (
+    CLAIMS,
+    ROW_COLUMNS,
+    Claim,
+    Contrast,
+    TooFewQuestions,
+    contrast_grids,
+    difference_of_grids,
+)
 from turncoat.stats.estimates import Estimate, check_confidence, estimate_mean
 from turncoat.stats.families import ROLES, Role, TestedContrast, corrected_rows
 from turncoat.stats.margins import Better, MarginTest, check_margin
@@ -128,7 +136,7 @@ def analyse(
     noise_columns = ["name", "metric", *_fields_of(SeedNoise)]
     return Analysis(
         estimates=_frame([asdict(row) for row in estimates], _fields_of(Estimate)),
-        contrasts=_frame(corrected_rows(tested, confidence), [*_fields_of(Contrast), *TestedContrast.COLUMNS]),
+        contrasts=_frame(corrected_rows(tested, confidence), [*ROW_COLUMNS, *TestedContrast.COLUMNS]),
         seed_noise=_frame(noise, noise_columns),
         n_dropped=int(checked["value"].isna().sum()),
         confidence=confidence,
@@ -190,9 +198,7 @@ def _contrast(spec: ContrastSpec, sides: Sequence[Grid], claim: Claim, confidenc
         both = "both arms" if spec.minus is None else "all four arms"
         note = f"undefined: fewer than 2 of {len(asked)} common questions have a value in {both}"
         dropped = sum(side.n_dropped for side in sides)
-        found = Contrast(spec.name, metric, claim, spec.treated, spec.reference, note=note, n_dropped=dropped)
-        minus_treated, minus_reference = spec.minus or ("", "")
-        return replace(found, minus_treated=minus_treated, minus_reference=minus_reference)
+        return Contrast(spec.name, metric, claim, *spec.arms, note=note, n_dropped=dropped)
 
 
 def _fields_of(kind: Any) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from turncoat.evaluation.task_catalogue import metric_names
 from turncoat.report.build import run_content
 from turncoat.report.content import ReportContent
 from turncoat.safe_files import read_object
-from turncoat.stats.contrasts import CLAIMS, Contrast
+from turncoat.stats.contrasts import CLAIMS, ROW_COLUMNS, Contrast
 from turncoat.study.config import Study, load_study
 
 _DEEP = 3  # folders below the one that was given
@@ -104,8 +104,8 @@ class Run:
             for spec, metric, why in undefined
             for claim in CLAIMS
         ]
-        columns = [*(field.name for field in fields(Contrast)), "role", "detectable_adjusted"]
-        records = [{**asdict(row), "role": "secondary", "detectable_adjusted": None} for row in rows]
+        columns = [*ROW_COLUMNS, "p_adjusted", "family", "role", "detectable_adjusted"]
+        records = [{**row.row(), "role": "secondary"} for row in rows]
         frames += [pd.DataFrame(records, columns=columns)] if records else []
         if not frames:
             return pd.DataFrame(columns=columns)

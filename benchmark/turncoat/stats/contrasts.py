@@ -1,25 +1,23 @@
-"""One arm against another, paired, as two kinds of claim that are never mixed.
+"""Paired contrasts of two arms, as two kinds of claim that are never mixed.
 
-* `adapters`: about these trained adapters. The question is the sampling unit; an arm's seeds are averaged within each
-  question.
-* `recipe`: about the training recipe. Training seeds and questions are both samples; with fewer than 3 seeds nothing is
-  claimed. Interval and p are the more cautious of two: the t over seeds alone (fields `*_seeds`: new seeds, the same
-  questions) and the two-way t (fields `*_two_way`: new seeds and new questions; `turncoat.stats.two_way` says why no
-  bootstrap). The exact sign-flip test over seeds stands beside them.
+* `adapters`: these trained adapters. Questions are the sample; an arm's seeds are averaged within each question.
+* `recipe`: training again. Seeds and questions are the sample; fewer than 3 seeds allow no claim. Interval and p are the
+  more cautious of the t over seeds (new seeds, same questions) and the two-way t (new seeds and questions).
 
-A narrow interval of the first kind proves nothing of the second: a finetune shifts all questions alike, so single
-adapters differ "significantly" while the recipe has no effect.
+A narrow interval of the first kind proves nothing of the second: a finetune shifts all questions alike, so single adapters
+differ "significantly" while the recipe has no effect.
 
     paired_contrast(scores, "insecure", "secure", "em_rate_itt", "recipe").low
 
 References:
     Miller (2024), arXiv:2411.00640 (paired differences, clustered errors).
+    Card & Krueger (1994), American Economic Review 84(4) (difference in differences).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,15 +28,7 @@ from turncoat.stats.paired import Differences, pair_differences, subtract
 from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.scores import Grid, check_scores, grid
 from turncoat.stats.sign_flip import sign_flip_p
-from turncoat.stats.t_errors import (
-    OVER_QUESTIONS,
-    OVER_SEEDS,
-    TWO_WAY,
-    TError,
-    largest_detectable,
-    largest_p,
-    widest,
-)
+from turncoat.stats.t_errors import OVER_QUESTIONS, OVER_SEEDS, TWO_WAY, TError, largest_detectable, largest_p, widest
 from turncoat.stats.two_way import two_way_t
 
 Claim = Literal["adapters", "recipe"]
@@ -50,42 +40,45 @@ class TooFewQuestions(UserError):
 
 
 @dataclass(frozen=True)
+class TTest:
+    """A two-sided t test of "the difference is 0" with its interval, in the units of the metric; None where undefined."""
+
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+    df: float | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True)
 class Contrast:
-    """Treated minus reference on one metric, under one kind of claim.
+    """Treated minus reference on one metric, under one kind of claim; in the units of the metric, None where undefined.
 
     Attributes:
-        name: What the contrast is called.
+        name: Name of the contrast.
         metric: Metric name.
-        claim: "adapters" (questions are the sample) or "recipe" (training seeds and questions are).
+        claim: "adapters" or "recipe".
         treated: Arm that is subtracted from.
         reference: Arm that is subtracted.
-        difference: Mean difference, in the units of the metric; None if undefined.
-        low: Lower end of the t interval, None if no claim is allowed.
-        high: Upper end of it.
-        se: Standard error that the interval rests on.
-        df: Its degrees of freedom: units - 1, or Satterthwaite's.
-        p_value: Two-sided t p that goes with the interval; the sign-flip p where the differences have no spread.
+        minus_treated: In a difference of differences, the arm of the second difference that is subtracted from.
+        minus_reference: The arm subtracted in it.
+        difference: Mean difference.
+        low: Lower end of the t interval.
+        high: Upper end.
+        se: Standard error of the interval.
+        df: Degrees of freedom: units - 1, or Satterthwaite's.
+        p_value: Two-sided t p; the sign-flip p where the differences have no spread.
+        method: Units of the interval: "t over questions", "t over seeds" or "t over seeds and questions".
         p_permutation: Two-sided sign-flip p, over questions (adapters) or seeds (recipe).
-        p_adjusted: p after the correction within the family; None until the family is known.
         n_questions: Questions with a value in both arms.
         n_seeds: Training seeds averaged (adapters) or shared (recipe).
-        seed_deltas: Per-seed differences in ascending order of the seed (recipe only).
-        seed_sd: SD of `seed_deltas`, None below 2 seeds.
-        detectable: Effect that a test at level 1 - confidence sees with 80 % power, given the error(s).
-        family: Family that p_adjusted refers to.
-        note: In plain words, whatever limits the claim.
         n_dropped: NaN values left out, both arms together.
-        method: What the interval is over: "t over questions", "t over seeds" or "t over seeds and questions".
-        low_seeds: Lower end of the t interval over seeds alone: new seeds on the same questions (recipe only).
-        high_seeds: Upper end of it.
-        p_seeds: Its p.
-        low_two_way: Lower end of the two-way interval: new seeds and new questions (recipe only).
-        high_two_way: Upper end of it.
-        se_two_way: Its standard error.
-        df_two_way: Its degrees of freedom.
-        p_two_way: Its p.
-        minus_treated: For a difference of differences, the arm of the second difference that is subtracted from.
-        minus_reference: The arm subtracted in it.
+        seed_deltas: Differences per seed, in ascending order of the seed (recipe only).
+        seed_sd: SD of `seed_deltas`, from 2 seeds on.
+        detectable: Effect that a test at level 1 - confidence finds with 80 % power.
+        note: Limits of the claim, in words.
+        seeds: The t over seeds: new seeds, same questions (recipe only).
+        two_way: The t over seeds and questions (recipe only).
     """
 
     name: str
@@ -93,47 +86,45 @@ class Contrast:
     claim: Claim
     treated: str
     reference: str
+    minus_treated: str = ""
+    minus_reference: str = ""
     difference: float | None = None
     low: float | None = None
     high: float | None = None
     se: float | None = None
     df: float | None = None
     p_value: float | None = None
+    method: str = ""
     p_permutation: float | None = None
-    p_adjusted: float | None = None
     n_questions: int = 0
     n_seeds: int = 0
+    n_dropped: int = 0
     seed_deltas: tuple[float, ...] = ()
     seed_sd: float | None = None
     detectable: float | None = None
-    family: str = ""
     note: str = ""
-    n_dropped: int = 0
-    method: str = ""
-    low_seeds: float | None = None
-    high_seeds: float | None = None
-    p_seeds: float | None = None
-    low_two_way: float | None = None
-    high_two_way: float | None = None
-    se_two_way: float | None = None
-    df_two_way: float | None = None
-    p_two_way: float | None = None
-    minus_treated: str = ""
-    minus_reference: str = ""
+    seeds: TTest = field(default_factory=TTest)
+    two_way: TTest = field(default_factory=TTest)
 
     @property
     def errors(self) -> list[TError]:
-        """The standard errors that its t tests use; none where no t test is possible."""
+        """Standard errors of its t tests; empty where no t test is possible."""
         if self.se is None or self.df is None:
             return []
         if self.claim == "adapters":
             return [TError(self.se, self.df, self.method)]
-        found = []
-        if self.seed_sd:
-            found.append(TError(self.seed_sd / self.n_seeds**0.5, self.n_seeds - 1, OVER_SEEDS))
-        if self.se_two_way is not None and self.df_two_way is not None:
-            found.append(TError(self.se_two_way, self.df_two_way, TWO_WAY))
-        return found
+        tests = ((self.seeds, OVER_SEEDS), (self.two_way, TWO_WAY))
+        return [TError(t.se, t.df, method) for t, method in tests if t.se is not None and t.df is not None]
+
+    def row(self) -> dict[str, Any]:
+        """The contrast as one row of a table (columns: `ROW_COLUMNS`)."""
+        flat = asdict(self)
+        seeds, two_way = flat.pop("seeds"), flat.pop("two_way")
+        flat |= {f"{name}_seeds": seeds[name] for name in ("low", "high", "p")}
+        return flat | {f"{name}_two_way": value for name, value in two_way.items()}
+
+
+ROW_COLUMNS = tuple(Contrast("", "", "adapters", "", "").row())
 
 
 def paired_contrast(
@@ -143,46 +134,33 @@ def paired_contrast(
     metric: str,
     claim: Claim,
     *,
-    name: str | None = None,
-    family: str = "",
     confidence: float = 0.95,
     rng: np.random.Generator | int = 0,
 ) -> Contrast:
-    r"""Contrast two arms on the questions they share.
+    r"""Contrast of two arms on the questions they share.
 
-    adapters:  d_q = mean_s treated_{q,s} - mean_s reference_{q,s};  SE = sd(d) / sqrt(G);  t with G - 1 df. Where
-    both arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both, so a lost
-    answer never unbalances the seeds.
+    adapters:  d_q = mean_s treated_{q,s} - mean_s reference_{q,s};  SE = sd(d) / sqrt(G);  t with G - 1 df. Where both arms
+    have the same seeds, a (question, seed) cell without a value in one arm is left out of both.
 
-    recipe:  delta_s = mean_q (treated_{q,s} - reference_{q,s}) for every seed s of both arms (the base model, seed
-    -1, is shared by all), for n >= 3 seeds. The interval is the wider of  mean -+ t_{n-1} sd(delta) / sqrt(n)  and the
-    two-way interval, the p the larger of theirs. Below 3 seeds there is neither interval nor p, and `note` says so.
+    recipe:  delta_s = mean_q (treated_{q,s} - reference_{q,s}) for every seed s of both arms (the base model, seed -1, is
+    shared by all), n >= 3. The interval is the wider of  mean -+ t_{n-1} sd(delta) / sqrt(n)  and the two-way interval, the
+    p the larger of theirs.
 
     Args:
-        scores: The tidy score table (`check_scores` lists its columns).
+        scores: Score table (`check_scores` lists its columns).
         treated: Arm to subtract from.
         reference: Arm to subtract, usually the matched control.
         metric: Metric name.
         claim: "adapters" or "recipe".
-        name: Name of the contrast; default "treated minus reference".
-        family: Copied into the result.
         confidence: Confidence level; tests are at level 1 - confidence.
         rng: Generator or seed for the sign flips where they are too many to enumerate.
 
     Raises:
-        UserError: An arm or metric is absent, the two arms are one, or (TooFewQuestions) they share fewer than 2
-        questions.
+        UserError: An arm or metric is absent, the two arms are one, or (TooFewQuestions) they share fewer than 2 questions.
     """
     checked = check_scores(scores)
-    return contrast_grids(
-        grid(checked, treated, metric),
-        grid(checked, reference, metric),
-        claim,
-        name=name,
-        family=family,
-        confidence=confidence,
-        rng=rng,
-    )
+    sides = grid(checked, treated, metric), grid(checked, reference, metric)
+    return contrast_grids(*sides, claim, confidence=confidence, rng=rng)
 
 
 def contrast_grids(
@@ -190,24 +168,16 @@ def contrast_grids(
     reference: Grid,
     claim: Claim,
     *,
-    name: str | None = None,
-    family: str = "",
+    name: str = "",
     confidence: float = 0.95,
-    rng: np.random.Generator | int = 0,
-    permutation: bool = True,
+    rng: np.random.Generator | int | None = 0,
 ) -> Contrast:
-    """The maths of `paired_contrast`, on grids that are already cut out; without `permutation` no sign-flip test is made."""
+    """`paired_contrast` of two grids; without `rng` no sign-flip test is made."""
     if treated.arm == reference.arm:
         raise UserError(f"treated and reference are both '{treated.arm}': a contrast needs two arms.")
-    result = Contrast(
-        name=name or f"{treated.arm} minus {reference.arm}",
-        metric=treated.metric,
-        claim=claim,
-        treated=treated.arm,
-        reference=reference.arm,
-        family=family,
-    )
-    return filled_contrast(result, pair_differences(treated, reference), confidence, rng if permutation else None)
+    name = name or f"{treated.arm} minus {reference.arm}"
+    empty = Contrast(name, treated.metric, claim, treated.arm, reference.arm)
+    return filled_contrast(empty, pair_differences(treated, reference), confidence, rng)
 
 
 def difference_of_grids(
@@ -215,94 +185,76 @@ def difference_of_grids(
     minus: tuple[Grid, Grid],
     claim: Claim,
     *,
-    name: str | None = None,
+    name: str = "",
     confidence: float = 0.95,
     rng: np.random.Generator | int = 0,
 ) -> Contrast:
     """Difference in differences: (treated - reference) of `pair` minus (treated - reference) of `minus`.
 
     All four arms are joined question by question and seed by seed, so whatever a question, a seed or any finetuning adds to
-    both sides cancels. Source of the design: Card & Krueger (1994), American Economic Review 84(4).
+    both sides cancels.
     """
     arms = [side.arm for side in (*pair, *minus)]
+    formula = f"({arms[0]} minus {arms[1]}) minus ({arms[2]} minus {arms[3]})"
     if arms[0] == arms[1] or arms[2] == arms[3] or arms[:2] == arms[2:]:
-        raise UserError(
-            f"({arms[0]} minus {arms[1]}) minus ({arms[2]} minus {arms[3]}): a difference of differences needs two "
-            "different pairs of different arms."
-        )
-    result = Contrast(
-        name=name or f"({arms[0]} minus {arms[1]}) minus ({arms[2]} minus {arms[3]})",
-        metric=pair[0].metric,
-        claim=claim,
-        treated=arms[0],
-        reference=arms[1],
-        minus_treated=arms[2],
-        minus_reference=arms[3],
-    )
-    return filled_contrast(result, subtract(pair_differences(*pair), pair_differences(*minus)), confidence, rng)
+        raise UserError(f"{formula}: a difference of differences needs two different pairs of different arms.")
+    empty = Contrast(name or formula, pair[0].metric, claim, *arms)
+    return filled_contrast(empty, subtract(pair_differences(*pair), pair_differences(*minus)), confidence, rng)
 
 
 def filled_contrast(
-    result: Contrast, found: Differences, confidence: float = 0.95, rng: np.random.Generator | int | None = 0
+    empty: Contrast, differences: Differences, confidence: float = 0.95, rng: np.random.Generator | int | None = 0
 ) -> Contrast:
-    """Fill in every number of a contrast that so far holds its names only; without `rng` no sign-flip test is made.
+    """A contrast with every number filled in; without `rng` no sign-flip test is made.
+
+    Args:
+        empty: Names of the contrast, its metric, claim and arms.
+        differences: The paired differences.
+        confidence: Confidence level.
+        rng: Generator or seed for the sign flips.
 
     Raises:
         UserError: The claim is unknown, or (TooFewQuestions) fewer than 2 questions have a difference.
     """
-    if result.claim not in CLAIMS:
-        raise UserError(f"claim = {result.claim!r} is unknown; choose one of {', '.join(CLAIMS)}.")
+    if empty.claim not in CLAIMS:
+        raise UserError(f"claim = {empty.claim!r} is unknown; choose one of {', '.join(CLAIMS)}.")
     check_confidence(confidence)
-    common = len(found.by_question)
+    common, scale = len(differences.by_question), differences.scale
     if common < 2:
-        arms = [arm for arm in (result.treated, result.reference, result.minus_treated, result.minus_reference) if arm]
+        arms = (empty.treated, empty.reference, empty.minus_treated, empty.minus_reference)
         raise TooFewQuestions(
-            f"arms {', '.join(repr(arm) for arm in arms)} share {common} question(s) with a value of "
-            f"'{result.metric}' in all; a paired contrast needs at least 2. Run them on the same questions, "
+            f"arms {', '.join(repr(arm) for arm in arms if arm)} share {common} question(s) with a value of "
+            f"'{empty.metric}' in all; a paired contrast needs at least 2. Run them on the same questions, "
             "or find out why their values are NaN."
         )
     notes = []
-    if common < found.n_asked:
-        left_out = f"{found.n_asked - common} of {found.n_asked} questions have no value in one of the arms"
+    if common < differences.n_asked:
+        left_out = f"{differences.n_asked - common} of {differences.n_asked} questions have no value in one of the arms"
         notes.append(f"{left_out} and are left out")
-    notes += found.notes
-    result = replace(result, n_questions=common, n_seeds=found.n_seeds, n_dropped=found.n_dropped)
+    notes += differences.notes
+    result = replace(empty, n_questions=common, n_seeds=differences.n_seeds, n_dropped=differences.n_dropped)
     if result.claim == "adapters":
-        units = _without_rounding(found.by_question.to_numpy(), found.scale)
-    else:
-        cells = found.cells if found.trained else found.cells.iloc[:, :0]
-        units = _without_rounding(cells.mean(axis=0).dropna().to_numpy(), found.scale)
-        spread = float(np.std(units, ddof=1)) if len(units) > 1 else None
-        if spread is not None and spread <= ROUNDING * found.scale:
-            spread = 0.0
-        result = replace(result, n_seeds=len(units), seed_deltas=tuple(float(d) for d in units), seed_sd=spread)
-        if cells.notna().any(axis=1).sum() > cells.notna().all(axis=1).sum():
-            notes.append("the training seeds do not all have a value for the same questions")
-        if len(units) < MINIMUM_SEEDS:
-            notes.insert(0, _no_claim(len(units)) if found.trained else "no recipe: neither arm is trained")
-            mean = float(np.mean(units)) if len(units) else None
-            return replace(result, difference=mean, note="; ".join(notes))
-        result = _with_two_way(result, cells, confidence, found.scale)
-    return _with_tests(result, units, found.scale, confidence, rng, notes)
+        return _with_tests(result, _rounded(differences.by_question, scale), scale, confidence, rng, notes)
+    cells = differences.cells if differences.trained else differences.cells.iloc[:, :0]
+    units = _rounded(cells.mean(axis=0).dropna(), scale)
+    spread = float(np.std(units, ddof=1)) if len(units) > 1 else None
+    if spread is not None and spread <= ROUNDING * scale:
+        spread = 0.0
+    result = replace(result, n_seeds=len(units), seed_deltas=tuple(float(d) for d in units), seed_sd=spread)
+    if cells.notna().any(axis=1).sum() > cells.notna().all(axis=1).sum():
+        notes.append("the training seeds do not all have a value for the same questions")
+    if len(units) < MINIMUM_SEEDS:
+        notes.insert(0, _no_claim(len(units)) if differences.trained else "no recipe: neither arm is trained")
+        return replace(result, difference=float(np.mean(units)) if len(units) else None, note="; ".join(notes))
+    if spread:  # not where all seeds agree to the last bit, which no finetune does by itself
+        both = two_way_t(cells, confidence, scale)
+        result = replace(result, two_way=TTest(both.low, both.high, both.se, both.df, both.p_value))
+    return _with_tests(result, units, scale, confidence, rng, notes)
 
 
-def _without_rounding(units: np.ndarray, scale: float) -> np.ndarray:
-    return np.where(np.abs(units) <= ROUNDING * scale, 0.0, units)  # a difference of rounding errors is none
-
-
-def _with_two_way(result: Contrast, cells: pd.DataFrame, confidence: float, scale: float) -> Contrast:
-    """Fill in the two-way interval; not where all seeds agree to the last bit, which no finetune does by itself."""
-    if not result.seed_sd:
-        return result
-    found = two_way_t(cells, confidence, scale)
-    return replace(
-        result,
-        low_two_way=found.low,
-        high_two_way=found.high,
-        se_two_way=found.se,
-        df_two_way=found.df,
-        p_two_way=found.p_value,
-    )
+def _rounded(units: pd.Series, scale: float) -> np.ndarray:
+    values = units.to_numpy()
+    return np.where(np.abs(values) <= ROUNDING * scale, 0.0, values)  # rounding errors count as no difference
 
 
 def _with_tests(
@@ -313,7 +265,7 @@ def _with_tests(
     rng: np.random.Generator | int | None,
     notes: list[str],
 ) -> Contrast:
-    """Fill in the t tests and the sign-flip test over independent units (questions or seeds)."""
+    """The contrast with its t tests and its sign-flip test over independent units (questions or seeds)."""
     alpha = round(1 - confidence, 12)
     unit = "questions" if result.claim == "adapters" else "training seeds"
     summary = t_summary(units, confidence, scale)
@@ -332,18 +284,12 @@ def _with_tests(
         return replace(result, df=summary.df, p_value=flipped)
     result = replace(result, se=summary.se, df=summary.df, method=OVER_QUESTIONS)
     if result.claim == "recipe":
-        result = replace(result, low_seeds=summary.low, high_seeds=summary.high, p_seeds=summary.p_value)
+        seeds = TTest(summary.low, summary.high, summary.se, summary.df, summary.p_value)
+        result = replace(result, seeds=seeds)
     low, high, error = widest(summary.mean, result.errors, confidence)
-    return replace(
-        result,
-        low=low,
-        high=high,
-        se=error.se,
-        df=error.df,
-        method=error.method,
-        p_value=largest_p(summary.mean, result.errors),
-        detectable=largest_detectable(result.errors, alpha),
-    )
+    detectable, p_value = largest_detectable(result.errors, alpha), largest_p(summary.mean, result.errors)
+    result = replace(result, low=low, high=high, detectable=detectable, p_value=p_value)
+    return replace(result, se=error.se, df=error.df, method=error.method)
 
 
 def _no_claim(n_seeds: int) -> str:

@@ -1,10 +1,7 @@
 """Corrections for many tests: Holm, Holm with exclusive hypotheses, Benjamini-Hochberg.
 
-Holm for what was named beforehand (no false claim in the family, 95 times of 100), Benjamini-Hochberg for exploration (of
-what is found, about 5 % is false).
-
-A test that does not exist (None or NaN: too few seeds, no common question) passes through untouched and is not
-counted, so it neither costs the others anything nor gains anything from them.
+Holm for tests named beforehand (no false claim in the family, 95 times of 100), Benjamini-Hochberg for exploration (about
+5 % of the findings are false). None and NaN stand for a test that does not exist: they pass through and are not counted.
 
 References:
     Holm (1979), Scandinavian Journal of Statistics 6(2).
@@ -27,21 +24,15 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 def holm(p_values: Mapping[Name, float | None]) -> dict[Name, float | None]:
-    r"""Adjust p values by Holm's step-down method, which controls the chance of any false rejection in the family.
+    r"""p values adjusted by Holm's step-down method, which controls the chance of any false rejection in the family.
 
-    With p_(1) <= ... <= p_(m):  adjusted p_(i) = max_{j <= i} min(1, (m - j + 1) p_(j)).
-
-    Args:
-        p_values: Name -> p; None and NaN stand for a test that does not exist.
-
-    Returns:
-        The same shape and order as the input.
+    With p_(1) <= ... <= p_(m):  adjusted p_(i) = max_{j <= i} min(1, (m - j + 1) p_(j)). Order as in the input.
 
     Example:
         >>> {name: round(p, 3) for name, p in holm({"a": 0.01, "b": 0.04, "c": 0.03}).items()}
         {'a': 0.03, 'b': 0.06, 'c': 0.06}
     """
-    return _adjust(p_values, "holm")
+    return _adjusted(p_values, "holm")
 
 
 def holm_exclusive(p_values: Mapping[Name, float | None], groups: Mapping[Name, Hashable]) -> dict[Name, float | None]:
@@ -51,7 +42,7 @@ def holm_exclusive(p_values: Mapping[Name, float | None], groups: Mapping[Name, 
     a test among p_(i), ..., p_(m):  adjusted p_(i) = max_{j <= i} min(1, t_j p_(j)). With groups of one it is Holm.
 
     Args:
-        p_values: Name -> p; None and NaN are no tests.
+        p_values: Name -> p.
         groups: Name -> its group.
 
     Example:
@@ -59,7 +50,7 @@ def holm_exclusive(p_values: Mapping[Name, float | None], groups: Mapping[Name, 
         >>> holm_exclusive(ps, dict.fromkeys(ps, "one contrast"))
         {'difference': 0.4, 'equivalence': 0.03}
     """
-    _adjusted(np.array([np.nan if p is None else float(p) for p in p_values.values()]), "holm")  # refuses what is no p
+    _checked(p_values)
     tested = sorted((float(p), index, name) for index, (name, p) in enumerate(p_values.items()) if not pd.isna(p))
     adjusted, so_far = dict(p_values), 0.0
     for rank, (p, _, name) in enumerate(tested):
@@ -70,35 +61,31 @@ def holm_exclusive(p_values: Mapping[Name, float | None], groups: Mapping[Name, 
 
 
 def benjamini_hochberg(p_values: Mapping[Name, float | None]) -> dict[Name, float | None]:
-    r"""Adjust p values to control the false discovery rate; for exploration, not for pre-registered families.
+    r"""p values adjusted to control the false discovery rate; for exploration, not for pre-registered families.
 
-    With p_(1) <= ... <= p_(m):  adjusted p_(i) = min_{j >= i} min(1, m p_(j) / j).
-
-    Args:
-        p_values: Name -> p; None and NaN stand for a test that does not exist.
-
-    Returns:
-        The same shape and order as the input.
+    With p_(1) <= ... <= p_(m):  adjusted p_(i) = min_{j >= i} min(1, m p_(j) / j). Order as in the input.
     """
-    return _adjust(p_values, "fdr_bh")
+    return _adjusted(p_values, "fdr_bh")
 
 
-def _adjust(p_values: Mapping[Name, float | None], method: str) -> dict[Name, float | None]:
-    raw = np.array([np.nan if p is None else float(p) for p in p_values.values()])
-    adjusted = _adjusted(raw, method)
+def _adjusted(p_values: Mapping[Name, float | None], method: str) -> dict[Name, float | None]:
+    raw = _checked(p_values)
+    tested = ~np.isnan(raw)
+    adjusted = raw.copy()
+    if tested.any():
+        adjusted[tested] = multipletests(raw[tested], method=method)[1]
     return {
-        name: p if np.isnan(r) else float(a) for (name, p), r, a in zip(p_values.items(), raw, adjusted, strict=True)
+        name: float(new) if there else p
+        for (name, p), there, new in zip(p_values.items(), tested, adjusted, strict=True)
     }
 
 
-def _adjusted(values: np.ndarray, method: str) -> np.ndarray:
-    tested = ~np.isnan(values)
-    wrong = values[tested][(values[tested] < 0) | (values[tested] > 1)]
+def _checked(p_values: Mapping[Name, float | None]) -> np.ndarray:
+    """The p values as numbers, NaN for None; UserError if one is not between 0 and 1."""
+    raw = np.array([np.nan if p is None else float(p) for p in p_values.values()])
+    wrong = raw[(raw < 0) | (raw > 1)]
     if len(wrong):
         raise UserError(
-            f"{wrong[0]:g} is no p value: p values lie between 0 and 1 (None or NaN for a test that does not exist)."
+            f"{wrong[0]:g} is not a p value: p values lie between 0 and 1 (None or NaN for a test that does not exist)."
         )
-    result = values.copy()
-    if tested.any():
-        result[tested] = multipletests(values[tested], method=method)[1]
-    return result
+    return raw

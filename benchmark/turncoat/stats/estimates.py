@@ -1,8 +1,7 @@
-"""Scores in, one number with an honest interval out: the mean over questions, and exact intervals for counts.
+"""Means over questions with intervals, and exact intervals for counts.
 
-A question is a cluster. Its samples share a prompt, so they are not independent; the mean over a question's samples
-is one observation, and every question has the same weight. The interval is then the ordinary t interval over
-questions, which for equal weights is the cluster-robust interval with G - 1 degrees of freedom.
+A question is a cluster: the mean over its samples is one observation, and every question has the same weight. The interval
+is the t interval over questions, for equal weights the cluster-robust interval with G - 1 degrees of freedom.
 
 References:
     Miller (2024), "Adding Error Bars to Evals", arXiv:2411.00640 (clustered standard errors).
@@ -25,7 +24,7 @@ ROUNDING = 1e-12  # relative size below which a spread is floating-point noise, 
 
 
 class Interval(NamedTuple):
-    """The two ends of a confidence interval."""
+    """Ends of a confidence interval."""
 
     low: float
     high: float
@@ -33,7 +32,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class TResult:
-    """A one-sample t summary; every field but `mean` and `n` is None where the data do not define it."""
+    """One-sample t summary; None where undefined."""
 
     mean: float
     n: int
@@ -46,7 +45,7 @@ class TResult:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of one metric for one arm.
+    """Mean of one metric for one arm.
 
     Attributes:
         arm: The arm measured.
@@ -59,7 +58,7 @@ class Estimate:
         n_questions: Questions that entered the mean.
         n_dropped: Values left out because they were NaN.
         confidence: Confidence level of the interval.
-        method: How the interval was made.
+        method: Name of the interval.
         n_seeds: Seeds averaged (1 for a row about one seed).
     """
 
@@ -78,7 +77,7 @@ class Estimate:
 
 
 def check_confidence(confidence: float) -> float:
-    """Return the confidence level, or raise UserError unless 0 < confidence < 1."""
+    """The confidence level; UserError unless 0 < confidence < 1."""
     if not 0 < confidence < 1:
         raise UserError(
             f"confidence = {confidence!r} is not a confidence level: give a number between 0 and 1, such as 0.95."
@@ -89,14 +88,12 @@ def check_confidence(confidence: float) -> float:
 def t_summary(values: np.ndarray, confidence: float = 0.95, scale: float | None = None) -> TResult:
     r"""Summarise independent values by the one-sample t: mean, SE = sd / sqrt(n), interval and p for "the mean is 0".
 
-    With no spread at all (n >= 2 equal values) the t statistic is 0/0 or infinite; `se`, the interval and `p_value`
-    are then None rather than a zero-width interval that claims certainty.
+    Without any spread (n >= 2 equal values) `se`, the interval and `p_value` are None.
 
     Args:
         values: Finite values, shape (n,), n >= 1.
         confidence: Confidence level.
-        scale: Size of the numbers that `values` were computed from, to tell a spread from rounding; default max
-            |value|.
+        scale: Size of the numbers behind `values`, to tell a spread from rounding; default max |value|.
 
     References:
         Student (1908), Biometrika 6(1).
@@ -128,20 +125,19 @@ def estimate_mean(
 
     value = (1/G) sum_q y_q,  se = sd(y) / sqrt(G),  interval = value -+ t_{G-1} se.
 
-    If every question has the rate 0 (or 1), the t interval collapses. With `rate` the Clopper-Pearson interval for 0
-    of G is given instead. It is valid whatever the number of samples per question: G independent questions with one
-    sample each show no event with probability (1 - mu)^G, and more samples make "no event" only less likely. Other
-    intervals of a rate are cut off at 0 and 1.
+    If every question has the rate 0 (or 1), the t interval collapses; with `rate` the Clopper-Pearson interval for 0 of G
+    is given instead. It is valid for any number of samples per question, as more samples make "no event" less likely.
+    Other intervals of a rate are cut off at 0 and 1.
 
     Args:
         values_by_question: One value per question (mean over its samples, and over seeds if there are several); NaN
             is dropped.
         confidence: Confidence level.
-        arm: Copied into the result.
-        seed: Copied into the result.
-        metric: Copied into the result.
+        arm: Copied into the result, as seed, metric and n_seeds are.
+        seed: Training seed.
+        metric: Metric name.
         rate: True if the metric is a share between 0 and 1.
-        n_seeds: Copied into the result.
+        n_seeds: Seeds averaged.
 
     Example:
         >>> result = estimate_mean(pd.Series({"q1": 1.0, "q2": 2.0, "q3": 3.0}))
@@ -151,9 +147,7 @@ def estimate_mean(
     check_confidence(confidence)
     raw = np.asarray(values_by_question, dtype=float)
     if np.isinf(raw).any():
-        raise UserError(
-            f"metric '{metric}' of arm '{arm}' holds an infinite value; write NaN to have it dropped and counted."
-        )
+        raise UserError(f"metric '{metric}' of arm '{arm}' holds an infinite value; write NaN to have it left out.")
     values = raw[~np.isnan(raw)]
     if rate and len(values) and (values.min() < -ROUNDING or values.max() > 1 + ROUNDING):
         raise UserError(

@@ -1,21 +1,21 @@
-"""The families of tests of a study, and the correction that each one gets.
+"""Families of a study's tests, and the correction of each.
 
     primary      Holm; a contrast that is alone in the family is tested at the full level
     secondary    Holm
     exploratory  Benjamini-Hochberg
 
-A contrast with a margin brings two tests: that the difference is not 0 and that it is within the margin. Their null hypotheses
-exclude each other, so the contrast counts once (`corrections.holm_exclusive`); Benjamini-Hochberg counts both.
+A family is one role under one kind of claim. It holds the tests that exist: a contrast without a test is listed and not
+counted. A contrast with a margin brings two tests whose nulls exclude each other, so under Holm it counts once
+(`corrections.holm_exclusive`); Benjamini-Hochberg counts both.
 
 References:
     Rubin (2021), Synthese 199 (correct within the family that a claim rests on).
-    Holm (1979); Benjamini & Hochberg (1995); Shaffer (1986): see `turncoat.stats.corrections`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from turncoat.stats.contrasts import Claim, Contrast
@@ -33,13 +33,13 @@ ALONE = "none: tested alone"
 
 @dataclass(frozen=True)
 class TestedContrast:
-    """A contrast that was tested, and what the study says of it."""
+    """A contrast that was tested, with its role and margin in the study."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
-        *("role", "detectable_adjusted", "correction", "margin", "margin_test", "better", "p_margin"),
-        "p_margin_adjusted",
+        *("p_adjusted", "family", "role", "detectable_adjusted", "correction"),
+        *("margin", "margin_test", "better", "p_margin", "p_margin_adjusted"),
     )
-    __test__: ClassVar[bool] = False  # it is no pytest class
+    __test__: ClassVar[bool] = False  # not a pytest class
 
     contrast: Contrast
     role: Role
@@ -56,14 +56,13 @@ class TestedContrast:
 
 
 def corrected_rows(tested: Sequence[TestedContrast], confidence: float) -> list[dict[str, Any]]:
-    """The contrasts in their order as rows: the fields of `Contrast` and `TestedContrast.COLUMNS`."""
+    """Rows of the contrasts in their order: `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`."""
     alpha = round(1 - confidence, 12)
     families: dict[tuple[Role, Claim], list[int]] = {}
     for index, one in enumerate(tested):
         families.setdefault((one.role, one.contrast.claim), []).append(index)
     rows: dict[int, dict[str, Any]] = {}
     for (role, claim), members in families.items():
-        # Keys are (position, what is tested): the margin test of a contrast is a test of the family like any other.
         p_values = {(index, "difference"): tested[index].contrast.p_value for index in members}
         p_values |= {(index, "margin"): tested[index].p_margin for index in members if tested[index].margin is not None}
         size = len({index for (index, _), p in p_values.items() if p is not None})
@@ -72,14 +71,14 @@ def corrected_rows(tested: Sequence[TestedContrast], confidence: float) -> list[
         else:
             adjusted = holm_exclusive(p_values, {key: key[0] for key in p_values})
             correction = ALONE if role == "primary" and size == 1 else HOLM
-        family = f"{role}/{claim} ({size} test{'' if size == 1 else 's'})"
         for index in members:
             one = tested[index]
-            contrast = replace(one.contrast, p_adjusted=adjusted[index, "difference"], family=family)
             rows[index] = {
-                **asdict(contrast),
+                **one.contrast.row(),
+                "p_adjusted": adjusted[index, "difference"],
+                "family": f"{role}/{claim} ({size} test{'' if size == 1 else 's'})",
                 "role": role,
-                "detectable_adjusted": largest_detectable(contrast.errors, alpha / max(size, 1)),
+                "detectable_adjusted": largest_detectable(one.contrast.errors, alpha / max(size, 1)),
                 "correction": correction,
                 "margin": one.margin,
                 "margin_test": one.margin_test if one.margin is not None else "",

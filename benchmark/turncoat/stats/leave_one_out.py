@@ -1,7 +1,7 @@
-"""Leave one question out: does a contrast hang on a single question?
+"""Leave one question out: how far a contrast depends on any single question.
 
-    found = leave_one_question_out(grid(checked, "insecure", "em_rate_itt"), grid(checked, "secure", "em_rate_itt"), "adapters")
-    found.most_influential, found.p_high
+    result = leave_one_question_out(grid(checked, "insecure", "em_rate"), grid(checked, "secure", "em_rate"), "adapters")
+    result.most_influential, result.p_high
 
 References:
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 11 (the jackknife).
@@ -20,15 +20,15 @@ from turncoat.stats.scores import Grid
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """What a contrast would have been without each of its questions.
+    """A contrast without each of its questions; None where undefined (`note` says why).
 
     Attributes:
-        difference: The difference with all questions; None if undefined.
+        difference: Difference with all questions, in the units of the metric.
         p_value: Its p.
         difference_low: Smallest difference with one question left out.
         difference_high: Largest one.
         p_high: Largest p.
-        most_influential: The question whose absence moves the difference most (the first of equals).
+        most_influential: Question whose absence moves the difference most (the first of equals).
         n_questions: Questions.
         each: One row per question: question, difference and p_value without it.
         note: Why something is undefined, or empty.
@@ -52,37 +52,35 @@ def leave_one_question_out(treated: Grid, reference: Grid, claim: Claim, *, conf
         treated: Grid of the arm to subtract from (`turncoat.stats.scores.grid`).
         reference: Grid of the arm to subtract.
         claim: "adapters" or "recipe".
-        confidence: Confidence level; significance is at 1 - confidence.
+        confidence: Confidence level.
 
     Raises:
         UserError: The two arms share fewer than 2 questions with a value.
     """
     check_confidence(confidence)
-    whole = contrast_grids(treated, reference, claim, confidence=confidence, permutation=False)
+    whole = contrast_grids(treated, reference, claim, confidence=confidence, rng=None)
     n = whole.n_questions
     if n < 3:
-        return LeaveOneOut(
-            whole.difference, whole.p_value, n_questions=n, note=f"undefined: {n} questions, 3 are needed"
-        )
+        note = f"undefined: {n} questions, 3 are needed"
+        return LeaveOneOut(whole.difference, whole.p_value, n_questions=n, note=note)
     records = []
     for question in treated.values.index.intersection(reference.values.index):
         left, right = (side._replace(values=side.values.drop(index=question)) for side in (treated, reference))
-        without = contrast_grids(left, right, claim, confidence=confidence, permutation=False)
-        if without.n_questions < n:  # a question without a value in both arms is no question of the contrast
+        without = contrast_grids(left, right, claim, confidence=confidence, rng=None)
+        if without.n_questions < n:  # not so for a question without a value in both arms
             records.append((str(question), without.difference, without.p_value))
     each = pd.DataFrame(records, columns=["question", "difference", "p_value"])
     each = each.astype({"difference": float, "p_value": float})
     if whole.difference is None or each["difference"].isna().any():
         return LeaveOneOut(whole.difference, whole.p_value, n_questions=n, each=each, note=f"undefined: {whole.note}")
     differences, p_values = each["difference"], each["p_value"].dropna()
-    moved = int((differences - whole.difference).abs().to_numpy().argmax())
     return LeaveOneOut(
         difference=whole.difference,
         p_value=whole.p_value,
         difference_low=float(differences.min()),
         difference_high=float(differences.max()),
         p_high=None if p_values.empty else float(p_values.max()),
-        most_influential=str(each["question"].iloc[moved]),
+        most_influential=str(each["question"].iloc[(differences - whole.difference).abs().to_numpy().argmax()]),
         n_questions=n,
         each=each,
         note="" if whole.p_value is not None else f"no p: {whole.note}",

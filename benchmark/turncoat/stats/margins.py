@@ -5,8 +5,8 @@ r"""Tests against a margin that is fixed before the data are seen: equivalence (
     equivalence:      p = max( P(T > (d + m) / se),  P(T < (d - m) / se) )
     non-inferiority:  p = P(T > (d + m) / se) where higher is better, P(T < (d - m) / se) where lower is,    T ~ t_df
 
-The alternatives are |difference| < m, and "worse by less than m". Both nulls exclude "the difference is 0", so a contrast's
-margin test and its ordinary test cannot both be false rejections (`turncoat.stats.corrections.holm_exclusive`).
+Both nulls exclude "the difference is 0", so a contrast's margin test and its ordinary test cannot both be false rejections
+(`turncoat.stats.corrections.holm_exclusive`).
 
     margin_p(0.01, [TError(0.01, 30)], 0.03, "equivalence") < 0.05
 
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from turncoat.errors import UserError
@@ -37,35 +36,38 @@ BETTER: tuple[Better, ...] = ("higher", "lower")
 
 @dataclass(frozen=True)
 class Equivalence:
-    """The outcome of two one-sided tests.
+    """Outcome of two one-sided tests; None where undefined (`note` says why).
 
     Attributes:
-        difference: Mean difference, None if there is no value.
-        margin: Largest difference that counts as "the same", fixed before the data were seen.
+        difference: Mean difference.
+        margin: Largest difference that counts as "the same".
+        alpha: Level of each one-sided test.
+        n: Values used.
+        n_dropped: NaN values left out.
         low: Lower end of the (1 - 2 alpha) interval; the test says "equivalent" exactly if it lies within -+ margin.
-        high: Upper end of that interval.
+        high: Upper end.
         p_lower: p of the test of "difference <= -margin".
         p_upper: p of the test of "difference >= +margin".
         p_value: The larger of the two.
-        equivalent: True if p_value < alpha. False means "not shown", never "different".
-        n: Values used.
-        n_dropped: NaN values left out.
-        alpha: Level of each one-sided test.
         note: Why there is no test, or empty.
     """
 
     difference: float | None
     margin: float
-    low: float | None
-    high: float | None
-    p_lower: float | None
-    p_upper: float | None
-    p_value: float | None
-    equivalent: bool
+    alpha: float
     n: int
     n_dropped: int
-    alpha: float
-    note: str
+    low: float | None = None
+    high: float | None = None
+    p_lower: float | None = None
+    p_upper: float | None = None
+    p_value: float | None = None
+    note: str = ""
+
+    @property
+    def equivalent(self) -> bool:
+        """True if p < alpha; False means "not shown", never "different"."""
+        return self.p_value is not None and self.p_value < self.alpha
 
 
 def check_margin(margin: float, test: str, better: str | None) -> None:
@@ -93,31 +95,25 @@ def one_sided_ps(difference: float, error: TError, margin: float) -> tuple[float
 def margin_p(
     difference: float, errors: Sequence[TError], margin: float, test: MarginTest, better: Better | None = None
 ) -> float | None:
-    """p of the margin test, the largest over the errors that the claim has to allow for; None without an error.
+    """p of the margin test, the largest over the errors of the claim; None without an error.
 
     Args:
         difference: Treated minus reference.
         errors: Standard errors with their degrees of freedom (`Contrast.errors`).
-        margin: Positive, in the units of the metric; choose it before looking.
+        margin: Positive, in the units of the metric.
         test: "equivalence" or "non_inferiority".
-        better: Which way is better, for non-inferiority.
+        better: Direction that is better, for non-inferiority.
     """
     check_margin(margin, test, better)
-    found = []
+    p_values = []
     for error in errors:
         above, below = one_sided_ps(difference, error, margin)
-        found.append(max(above, below) if test == "equivalence" else above if better == "higher" else below)
-    return max(found, default=None)
+        p_values.append(max(above, below) if test == "equivalence" else above if better == "higher" else below)
+    return max(p_values, default=None)
 
 
-def equivalence_test(
-    differences: pd.Series | np.ndarray | Iterable[float], margin: float, alpha: float = 0.05
-) -> Equivalence:
-    r"""Test whether a mean difference is smaller than a margin in either direction (TOST).
-
-    p = max( P(T > (d + margin) / se), P(T < (d - margin) / se) ),  T ~ t_{n-1}.
-
-    Say "comparable" only if `equivalent` is True; a difference that is "not significant" shows no equivalence.
+def equivalence_test(differences: Iterable[float], margin: float, alpha: float = 0.05) -> Equivalence:
+    r"""Test that a mean difference is smaller than a margin in either direction (TOST).
 
     Args:
         differences: Independent differences: one per question (these adapters) or one per training seed (the recipe).
@@ -130,38 +126,16 @@ def equivalence_test(
     check_margin(margin, "equivalence", None)
     if not 0 < alpha < 0.5:
         raise UserError(f"alpha = {alpha!r} must lie between 0 and 0.5, such as 0.05.")
-    raw = np.asarray(
-        differences if isinstance(differences, (pd.Series, np.ndarray)) else list(differences), dtype=float
-    )
+    raw = np.array(list(differences), dtype=float)
     if np.isinf(raw).any():
         raise UserError("differences hold an infinite value; write NaN to have it dropped and counted.")
     values = raw[~np.isnan(raw)]
     n, dropped = len(values), int(np.isnan(raw).sum())
     if n == 0:
-        return Equivalence(
-            None, margin, None, None, None, None, None, False, 0, dropped, alpha, "no difference has a value"
-        )
+        return Equivalence(None, margin, alpha, 0, dropped, note="no difference has a value")
     summary = t_summary(values, 1 - 2 * alpha)
     if summary.se is None or summary.df is None:
-        why = (
-            "one difference has no spread to test with"
-            if n == 1
-            else "all differences are the same, so there is no spread to test with"
-        )
-        return Equivalence(summary.mean, margin, None, None, None, None, None, False, n, dropped, alpha, why)
-    p_lower, p_upper = one_sided_ps(summary.mean, TError(summary.se, summary.df), margin)
-    p_value = max(p_lower, p_upper)
-    return Equivalence(
-        summary.mean,
-        margin,
-        summary.low,
-        summary.high,
-        p_lower,
-        p_upper,
-        p_value,
-        p_value < alpha,
-        n,
-        dropped,
-        alpha,
-        "",
-    )
+        why = "one difference has no spread" if n == 1 else "all differences are the same, so there is no spread"
+        return Equivalence(summary.mean, margin, alpha, n, dropped, note=f"{why} to test with")
+    ps = one_sided_ps(summary.mean, TError(summary.se, summary.df), margin)
+    return Equivalence(summary.mean, margin, alpha, n, dropped, summary.low, summary.high, *ps, max(ps))

@@ -1,4 +1,4 @@
-"""Two arms' grids joined question by question and seed by seed: the differences that every paired test starts from."""
+"""Paired differences of two arms, question by question and seed by seed, and differences of such differences."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Differences(NamedTuple):
     """Treated minus reference on one metric.
 
     Attributes:
-        by_question: One difference per question, seeds averaged; questions without a value in both arms left out.
+        by_question: One difference per question, seeds averaged; only questions with a value in both arms.
         cells: Questions x training seeds that both arms have; the one column `BASE_SEED` where neither arm is trained.
-        matched: Whether `by_question` is the mean over `cells`: not so where the arms have different seeds.
+        matched: True if `by_question` is the mean over `cells`; False where the arms have different seeds.
         n_seeds: Seeds averaged in `by_question`, 0 where neither arm is trained.
-        n_asked: Questions that either arm was asked.
+        n_asked: Questions of either arm.
         n_dropped: NaN values of both arms.
-        scale: Largest |value| of the arms: a difference far below it is rounding.
-        notes: What limits the pairing, in plain words.
+        scale: Largest |value| of the arms; a difference far below it is rounding.
+        notes: Limits of the pairing, in words.
     """
 
     by_question: pd.Series
@@ -35,15 +35,15 @@ class Differences(NamedTuple):
 
     @property
     def trained(self) -> bool:
-        """Whether a training seed stands behind the differences."""
+        """True if an arm has training seeds."""
         return self.n_seeds > 0
 
 
 def pair_differences(treated: Grid, reference: Grid) -> Differences:
-    """Join two grids.
+    """Treated minus reference of two grids.
 
-    Where both arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both, so that a lost
-    answer never unbalances the seeds. A base model (seed -1) is shared by all seeds of the other arm.
+    Where both arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both, so that a
+    lost answer never unbalances the seeds. A base model (seed -1) is shared by all seeds of the other arm.
     """
     left, right = treated.values, reference.values
     asked = left.index.union(right.index)
@@ -109,7 +109,7 @@ def _seed_notes(treated: Grid, reference: Grid) -> list[str]:
 
 
 def _cells_of_both(first: Differences, second: Differences) -> pd.DataFrame:
-    """Cell by cell for the seeds of both; a pair that was never trained is shared by all seeds of the other."""
+    """Cells for the seeds of both; a pair that was never trained is shared by all seeds of the other."""
     if first.trained and not second.trained:
         return first.cells.sub(second.cells[BASE_SEED], axis=0)
     if second.trained and not first.trained:

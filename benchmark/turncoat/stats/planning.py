@@ -1,4 +1,4 @@
-r"""What a study of a given size could see, before it runs: the detectable effect from the variance of a pilot.
+r"""Detectable effects of a planned study, from the variance components of a pilot or from assumed ones.
 
 A difference between two arms on question q at training seed s, with k answers per cell, is taken as
 
@@ -13,11 +13,11 @@ and the errors of G questions and S seeds are those of the tests in `turncoat.st
     plan = Design(questions=32, samples=4, seeds=5, tests=3)
     detectable(default_components("em_rate_itt", "share"), plan, "recipe")
 
-The answer is as good as the components: a seed SD from few seeds is a rumour (`turncoat.stats.power.seed_sd_interval`).
+A seed SD from few seeds is unreliable (`turncoat.stats.power.seed_sd_interval`), and so is a plan made from it.
 
 References:
     Miller (2024), arXiv:2411.00640, section 5 (power analysis with questions and samples as variance components).
-    Searle, Casella & McCulloch (1992), Variance Components, chapter 4 (moment estimates; equal to REML if balanced and > 0).
+    Searle, Casella & McCulloch (1992), Variance Components, chapter 4 (moment estimates).
     Satterthwaite (1946), Biometrics Bulletin 2(6).
 """
 
@@ -39,7 +39,7 @@ from turncoat.stats.t_errors import OVER_QUESTIONS, OVER_SEEDS, TWO_WAY, TError
 from turncoat.stats.two_way import two_way_t
 
 ASSUMED_SEED_SHARE = 0.5
-"""Seed SD over question SD where no pilot tells: measured ones run from 0.2 (margin_per_token) to 1.6 (persona_fixed)."""
+"""Seed SD over question SD without a pilot; measured ones run from 0.2 (margin_per_token) to 1.6 (persona_fixed)."""
 ENDLESS = 10**6
 
 
@@ -48,14 +48,14 @@ class Components:
     """Standard deviations of the difference between two arms, in the units of the metric.
 
     Attributes:
-        question: Between questions; the noise of answers that all seeds share (a base model's) is not in it.
+        question: Between questions, without the noise of answers that all seeds share (a base model's).
         seed: Between training seeds; None if unknown.
-        rest: Of question x seed beyond sampling; with an unknown `sampling` it holds that, too.
+        rest: Of question x seed beyond sampling; includes sampling where that is unknown.
         sampling: Of one answer per cell and trained arm; 0 where nothing is sampled, None if unknown.
         sampling_shared: The same of a base model, whose answers all seeds share.
         n_questions: Questions of the pilot, 0 without one.
         n_seeds: Training seeds of the pilot, 0 without one.
-        source: Where the numbers come from, in words.
+        source: Origin of the numbers, in words.
     """
 
     question: float
@@ -101,7 +101,7 @@ _SHARE = Components(0.11, 0.023, 0.03, math.sqrt(2 * 0.15 * 0.85))
 
 
 def default_components(metric: str, unit: str) -> Components:
-    """What to plan with where there is no pilot; a metric that nobody measured is planned in SDs between its questions."""
+    """Components without a pilot; a metric that nobody measured is planned in SDs between its questions."""
     if metric in _MEASURED:
         return replace(_MEASURED[metric], source="assumed, from the study `seeds` on SmolLM2-135M")
     if unit == "share":
@@ -128,10 +128,10 @@ def pilot_components(
         answers: One row per answer (`arm`, `seed`, `question_id`, one column per metric); None if nothing was sampled.
     """
     grids = [grid(checked, arm, metric) for arm in arms]
-    found = pair_differences(grids[0], grids[1])
+    differences = pair_differences(grids[0], grids[1])
     if len(grids) == 4:
-        found = subtract(found, pair_differences(grids[2], grids[3]))
-    cells = found.cells.dropna(how="all")
+        differences = subtract(differences, pair_differences(grids[2], grids[3]))
+    cells = differences.cells.dropna(how="all")
     if len(cells) < 2 or not cells.shape[1]:
         return None
     parts = {one.arm: _sampling(checked, one.arm, metric, rate, answers) for one in grids}
@@ -139,13 +139,13 @@ def pilot_components(
     samples = float(counts.mean())
     of_cells = _together(parts[one.arm] for one in grids if not one.is_base)
     shared = _together(parts[one.arm] for one in grids if one.is_base)
-    whole = two_way_t(cells, scale=found.scale)
+    whole = two_way_t(cells, scale=differences.scale)
     if whole.sd_question is None or whole.sd_cell is None:  # a single seed: questions and noise cannot be told apart
         noise = 0.0 if of_cells is None else of_cells / samples
         question2, seed, cell2 = max(0.0, float(cells.mean(axis=1).var(ddof=1)) - noise), None, noise
     else:
         question2, seed, cell2 = whole.sd_question**2, whole.sd_seed, whole.sd_cell**2
-    n_seeds = cells.shape[1] if found.trained else 0
+    n_seeds = cells.shape[1] if differences.trained else 0
     return Components(
         question=math.sqrt(max(0.0, question2 - (shared or 0.0) / samples)),
         seed=seed,
@@ -181,7 +181,7 @@ def mean_components(several: Sequence[Components]) -> Components | None:
 
 
 def errors_of(components: Components, design: Design, claim: Claim) -> list[TError]:
-    """The standard errors that the tests of this claim are expected to use; none where no test is possible."""
+    """Expected standard errors of the tests of this claim; empty where no test is possible."""
     _design_iv(design)
     g, s = design.questions, max(design.seeds, 1)
     noise = components.rest**2 + (components.sampling or 0.0) ** 2 / design.samples
@@ -212,7 +212,7 @@ def detectable(components: Components, design: Design, claim: Claim) -> float | 
 def what_more_buys(components: Components, design: Design) -> dict[str, dict[Claim, float | None]]:
     """Detectable effects, by claim, of the design and of larger ones; None where undefined.
 
-    More samples are undefined where the pilot has one per question: its noise cannot be told from that of question x seed.
+    More samples are undefined where the pilot has one answer per question.
     """
     known = components.sampling is not None and components.sampling_shared is not None
     designs = {
@@ -265,7 +265,7 @@ def _together(parts: Iterable[float | None]) -> float | None:
 
 
 def _sampling(checked: pd.DataFrame, arm: str, metric: str, rate: bool, answers: pd.DataFrame | None) -> float | None:
-    """Variance of one answer about its question's mean; 0 where nothing is sampled, None where one answer is all there is."""
+    """Variance of one answer about its question's mean; 0 where nothing is sampled, None with one answer per question."""
     if answers is None:
         return 0.0
     if metric in answers and pd.api.types.is_numeric_dtype(answers[metric]):

@@ -1,8 +1,7 @@
-"""What an experiment of a given size could have seen, and how many training seeds a claim needs.
+"""Power of the two-sided t test: detectable effects, and how well an SD between seeds is known.
 
-All of it rests on the two-sided one-sample t test, whose statistic under a true effect delta follows the noncentral t
-with noncentrality delta / se. Nothing here looks at an observed effect: "observed power" is a restatement of the p
-value.
+Under a true effect delta the statistic is noncentral t with noncentrality delta / se. Nothing here looks at an observed
+effect: "observed power" restates the p value.
 
 References:
     Cohen (1988), Statistical Power Analysis for the Behavioral Sciences.
@@ -35,8 +34,7 @@ def _power_iv(alpha: float, power: float) -> None:
 def _sd_iv(seed_sd: float) -> float:
     if not (np.isfinite(seed_sd) and seed_sd > 0):
         raise UserError(
-            f"seed_sd = {seed_sd!r} must be a positive number: without a spread between seeds there is nothing to "
-            "plan with."
+            f"seed_sd = {seed_sd!r} must be positive: without a spread between seeds nothing can be planned."
         )
     return float(seed_sd)
 
@@ -52,8 +50,8 @@ def t_test_power(noncentrality: float, df: float, alpha: float = 0.05) -> float:
 def detectable_effect(se: float, df: float, alpha: float = 0.05, power: float = 0.8) -> float:
     r"""Smallest true effect that a two-sided t test with this standard error rejects with the wanted power.
 
-    Solves  P(|T_{df}(delta / se)| > t_{1-alpha/2, df}) = power  for delta. For large df it tends to
-    (z_{1-alpha/2} + z_power) se, that is 2.80 se at alpha = 0.05 and power = 0.8.
+    Solves  P(|T_{df}(delta / se)| > t_{1-alpha/2, df}) = power  for delta; about 2.80 se for large df, alpha = 0.05 and
+    power = 0.8.
 
     Args:
         se: Standard error of the estimate, > 0, in the units of the metric.
@@ -92,7 +90,7 @@ def detectable_by_seeds(
 def seed_sd_interval(seed_sd: float, n_seeds: int, confidence: float = 0.95) -> Interval:
     r"""Chi-square interval for the true SD between seeds: s sqrt((n-1) / chi2_{1-a/2}) to s sqrt((n-1) / chi2_{a/2}).
 
-    From 2 seeds it runs from 0.45 s to 32 s: such an SD is a rumour. It assumes normal seed effects.
+    An SD from 2 seeds is unreliable (0.45 s to 32 s). Assumes normal seed effects.
 
     References:
         Snedecor & Cochran (1989), Statistical Methods, 8th ed., section 5.11.

@@ -1,4 +1,4 @@
-"""The tidy score table that every statistic starts from: checked, put in order, cut into question x seed grids."""
+"""Score table (one row per arm, seed, metric and question), its checks, and its cut into question x seed grids."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ class Grid(NamedTuple):
 
 
 def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Validate the tidy score table and return it in canonical row order.
-
-    Sorting here is what makes every later number independent of the order of the rows, to the last bit.
+    """The score table, validated and sorted, so that no later number depends on the order of the rows.
 
     Args:
         scores: One row per (arm, seed, metric, question) with the columns of `SCORE_COLUMNS`; `value` may be NaN.
@@ -81,8 +79,7 @@ def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
         row = infinite.iloc[0]
         raise UserError(
             f"scores hold an infinite value: arm '{row['arm']}', seed {row['seed']}, metric '{row['metric']}', "
-            f"question '{row['question']}'. A mean over it means nothing: mend the metric, or write NaN to have the "
-            "row dropped and counted."
+            f"question '{row['question']}'. Fix the metric, or write NaN to have the row dropped and counted."
         )
     twice = table[table.duplicated(_KEY, keep=False)]
     if len(twice):
@@ -97,7 +94,7 @@ def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def grid(checked: pd.DataFrame, arm: str, metric: str) -> Grid:
-    """Cut one arm and metric out of a table that `check_scores` returned; UserError if there are no such rows."""
+    """One arm and metric of a table that `check_scores` returned; UserError if there are no such rows."""
     of_arm = checked[checked["arm"] == arm]
     if of_arm.empty:
         raise UserError(

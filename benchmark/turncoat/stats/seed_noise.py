@@ -1,4 +1,4 @@
-"""What the pairing of arms buys: how much of the noise between training seeds cancels in treated minus control."""
+"""Seed noise of paired arms: how much of the noise between training seeds cancels in treated minus control."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from turncoat.stats.scores import Grid
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """How much of the noise between training seeds the pairing of arms cancels.
+    """Noise between training seeds, with and without the pairing of arms; None where undefined.
 
     Attributes:
         n_seeds: Training seeds shared by both arms.
@@ -22,7 +22,7 @@ class SeedNoise:
         sd_paired: SD over seeds of treated_s - control_s.
         sd_unpaired: SD that a difference between unrelated seeds would have: sqrt(var treated + var control).
         variance_ratio: sd_paired^2 / sd_unpaired^2: 0 means all seed noise cancels, 1 means pairing does nothing.
-        note: In plain words, how far this can be trusted.
+        note: How far this can be trusted, in words.
         sd_mismatched: Pooled SD of the mismatched differences treated_s - control_s', s != s'.
     """
 
@@ -45,10 +45,8 @@ def seed_noise(treated: Grid, control: Grid) -> SeedNoise:
     * mismatched:  shift the controls by k seeds, k = 1 ... n-1, take the variance (n - 1 df) of each shifted set of n
       differences, and average:
       sum_{s != s'} (T_s - C_s' - mean)^2 / (n - 1)^2 = var(T) + var(C) + 2 cov(T, C) / (n - 1).
-    * unpaired:    var(T) + var(C). It is the mismatched variance freed of its last term, which is there only because
-      in a finite sample the mismatched pairs carry the opposite of the matched covariance. With 2 seeds that term is
-      largest, and the raw comparison (|T_1 - C_1 - T_2 + C_2| against |T_1 - C_2 - T_2 + C_1|) would flatter the
-      pairing most.
+    * unpaired:    var(T) + var(C): the mismatched variance without its last term, which would flatter the pairing,
+      most of all with 2 seeds.
     """
     shared = [seed for seed in treated.seeds if seed in control.seeds]
     n = len(shared)

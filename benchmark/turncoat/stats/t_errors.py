@@ -1,7 +1,7 @@
-"""Standard errors that a t test may use, and what holds under all of them: the widest interval, the largest p.
+"""Standard errors of t tests, and the most cautious result over several of them: widest interval, largest p.
 
-A claim about these adapters has one error, over questions. A claim about the recipe has two: over seeds alone, which speaks of
-the same questions, and over seeds and questions (`turncoat.stats.two_way`). Where two are given, both must agree.
+A claim about these adapters has one error, over questions; a claim about the recipe has two, over seeds and over seeds
+and questions (`turncoat.stats.two_way`), and both must agree.
 
     widest(0.2, [TError(0.05, 2), TError(0.06, 7.5)], 0.95)
 """
@@ -21,7 +21,7 @@ TWO_WAY = "t over seeds and questions"
 
 
 class TError(NamedTuple):
-    """A standard error, in the units of the metric, its degrees of freedom and what it is over."""
+    """A standard error in the units of the metric, its degrees of freedom, and the units it is over."""
 
     se: float
     df: float
@@ -33,17 +33,17 @@ class TError(NamedTuple):
 
 
 def widest(difference: float, errors: Sequence[TError], confidence: float) -> tuple[float, float, TError]:
-    """The ends of the widest interval, and the error it rests on; `errors` must not be empty."""
+    """Ends of the widest interval, and its error; `errors` must not be empty."""
     error = max(errors, key=lambda one: one.half_width(confidence))
     half = error.half_width(confidence)
     return difference - half, difference + half, error
 
 
 def largest_p(difference: float, errors: Sequence[TError]) -> float:
-    """The largest two-sided p of "the difference is 0"; below alpha exactly if the widest interval excludes 0."""
+    """Largest two-sided p of "the difference is 0"; below alpha exactly if the widest interval excludes 0."""
     return max(2 * float(stats.t.sf(abs(difference) / error.se, error.df)) for error in errors)
 
 
 def largest_detectable(errors: Sequence[TError], alpha: float) -> float | None:
-    """The effect that every one of the tests finds with 80 % power or more; None without an error."""
+    """Effect that each of the tests finds with 80 % power or more; None without an error."""
     return max((detectable_effect(error.se, error.df, alpha) for error in errors), default=None)

@@ -1,26 +1,21 @@
-r"""An interval that covers new training seeds and new questions at once: both are crossed random samples.
+r"""Two-way t interval of a mean, for new training seeds and new questions: both are crossed random samples.
 
 With d_qs the difference on question q at training seed s (G questions, S seeds):
 
-    d_qs = mu + a_q + b_s + e_qs
-    Var(mean) = var_q / G + var_s / S + var_e / (G S)
+    d_qs = mu + a_q + b_s + e_qs,      Var(mean) = var_q / G + var_s / S + var_e / (G S)
 
-The three variances are estimated by moments. With A = var(question means) / G, the squared error over questions alone,
-B = var(seed means) / S, that over seeds alone, and E = var_e / (G S), which both of them hold:
+By moments, with A = var(question means) / G, B = var(seed means) / S and E = var_e / (G S), which both of them hold:
 
     V = max(A, B, A + B - E),      df = V^2 / (A^2 / (G - 1) + B^2 / (S - 1) + E^2 / df_e)      (Satterthwaite)
 
-A + B - E is unbiased and may by chance fall below A or B; the maximum then says that no error is smaller than one of its
-parts.
+A + B - E is unbiased and may by chance fall below A or B; no error may be smaller than one of its parts.
 
     two_way_t(pd.DataFrame([[0.1, 0.3], [0.2, 0.5]])).se      # rows are questions, columns are seeds
 
-Why not a bootstrap by default: of three seeds a resample holds one seed alone with probability 1/9, and no bootstrap of a
-crossed array is exactly right (McCullagh 2000). In simulations with a question SD of 0.12 and a seed SD of 0 to 0.1, 8 to
-96 questions and 3 to 8 seeds, the t interval over seeds alone covers the mean over new seeds and questions 34 to 95 % of the
-time, that over questions alone as badly, this one 92 to 97 %. It falls short (92 to 93 %) only with 3 seeds whose
-spread is as large as that of the questions; there the t over seeds, with its 2 degrees of freedom, is the wider one. The
-interval of a recipe claim is therefore the wider of the two, which covers 94 to 98 % (`turncoat.stats.contrasts`).
+A bootstrap is not the default: of three seeds a resample holds one seed alone with probability 1/9. In simulations (question
+SD 0.12, seed SD 0 to 0.1, 8 to 96 questions, 3 to 8 seeds) the t over seeds alone covers the mean over new seeds and
+questions 34 to 95 % of the time, that over questions as badly, this one 92 to 97 %; the wider of this one and the t over
+seeds, which a recipe claim takes, covers 94 to 98 % (`turncoat.stats.contrasts`).
 
 References:
     Satterthwaite (1946), Biometrics Bulletin 2(6) (degrees of freedom of a sum of mean squares).
@@ -45,18 +40,18 @@ _SWEEPS = 200
 
 @dataclass(frozen=True)
 class TwoWay:
-    """A mean over questions and seeds with its two-way error; None where the data define nothing (`note` says why).
+    """Mean over questions and seeds with its two-way error; None where undefined (`note` says why).
 
     Attributes:
         difference: Mean over seeds of the mean over questions, in the units of the metric.
         low: Lower end of the interval.
-        high: Upper end of it.
+        high: Upper end.
         se: Standard error for new seeds and new questions.
         df: Satterthwaite's degrees of freedom.
         p_value: Two-sided p of "the mean is 0".
         sd_question: SD between questions, noise removed; 0 where none is left.
         sd_seed: SD between training seeds, noise removed; 0 where none is left.
-        sd_cell: SD of what question and seed leave unexplained.
+        sd_cell: SD of single cells about "question + seed".
         n_questions: Questions with at least one value.
         n_seeds: Seeds with at least one value.
         note: Why something is undefined, or empty.
@@ -80,9 +75,7 @@ def check_cells(cells: pd.DataFrame | np.ndarray) -> np.ndarray:
     """Cells as floats of shape (questions, seeds), without empty rows and columns; UserError if one is infinite."""
     table = np.asarray(cells, dtype=float)
     if table.ndim != 2:
-        raise UserError(
-            f"cells have the shape {table.shape}: a table with a row per question and a column per seed is due"
-        )
+        raise UserError(f"cells have the shape {table.shape}; give a table with a row per question, a column per seed.")
     if np.isinf(table).any():
         raise UserError("cells hold an infinite value; write NaN to have it left out and counted.")
     there = ~np.isnan(table)
@@ -90,7 +83,7 @@ def check_cells(cells: pd.DataFrame | np.ndarray) -> np.ndarray:
 
 
 def two_way_t(cells: pd.DataFrame | np.ndarray, confidence: float = 0.95, scale: float | None = None) -> TwoWay:
-    """Mean, interval and p for new training seeds and new questions; formulas in the module's docstring.
+    """Mean, interval and p for new training seeds and new questions.
 
     Args:
         cells: Differences, one row per question and one column per seed; NaN where there is no value.
@@ -98,8 +91,8 @@ def two_way_t(cells: pd.DataFrame | np.ndarray, confidence: float = 0.95, scale:
         scale: Size of the numbers the differences were made from, to tell a spread from rounding; default max |cell|.
 
     Example:
-        >>> found = two_way_t(np.array([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]]))  # no noise beyond question and seed
-        >>> found.difference, found.sd_cell, round(found.se**2, 4) == round(1 / 3 + 2 / 2, 4)
+        >>> result = two_way_t(np.array([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]]))  # no noise beyond question and seed
+        >>> result.difference, result.sd_cell, round(result.se**2, 4) == round(1 / 3 + 2 / 2, 4)
         (2.0, 0.0, True)
     """
     check_confidence(confidence)
@@ -143,7 +136,7 @@ def _square(sd: float, smallest: float) -> float:
 
 
 def _noise(table: np.ndarray, there: np.ndarray) -> tuple[float, int]:
-    """Variance of the cells about "question + seed" by least squares, and its degrees of freedom (0: unknown, taken as 0)."""
+    """Variance of the cells about "question + seed" by least squares, and its degrees of freedom (0 if unknown)."""
     rest = np.where(there, table, 0.0)
     for _ in range(_SWEEPS):  # one sweep is exact where no cell is missing
         rest = np.where(there, rest - (rest.sum(axis=1) / there.sum(axis=1))[:, None], 0.0)

@@ -178,7 +178,7 @@ def _outcome(one: Replicate, rng: np.random.Generator) -> dict[str, bool]:
         "recipe_p": _below(recipe.p_value),
         "recipe_permutation": _below(sign_flip_p(same_questions, rng)),
         "recipe_covers": _holds(recipe.low, recipe.high, 0.0),
-        "seeds_covers": _holds(recipe.low_seeds, recipe.high_seeds, one.of_questions - one.of_recipe),
+        "seeds_covers": _holds(recipe.seeds.low, recipe.seeds.high, one.of_questions - one.of_recipe),
     }
 
 

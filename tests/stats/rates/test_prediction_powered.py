@@ -12,6 +12,11 @@ from turncoat.stats.rates.labelled import LabelledAnswers
 from turncoat.stats.rates.prediction_powered import prediction_powered_difference, prediction_powered_rate
 from turncoat.stats.rates.ratios import estimate_rate, rate_difference
 
+
+def rate(*arrays, weight=None, confidence=0.95, **more):
+    return prediction_powered_rate(LabelledAnswers(*arrays, **more), weight=weight, confidence=confidence)
+
+
 MU, SD = 0.25, 0.19  # rate and its SD between questions, as in the released sets
 
 
@@ -29,7 +34,7 @@ def simulated(rng, questions=24, samples=20, share=0.1, right=(0.85, 0.9), rates
 def test_it_covers_and_is_narrower_than_the_labels_alone():
     """300 data sets with 48 labels of 480 answers; the Monte-Carlo error of 95 % is 1.3 points."""
     rng = np.random.default_rng(1)
-    found = [prediction_powered_rate(*simulated(rng)[:3]) for _ in range(300)]
+    found = [rate(*simulated(rng)[:3]) for _ in range(300)]
     covered = np.mean([one.low <= MU <= one.high for one in found])
     assert 0.91 < covered < 0.985
     narrower = np.median([(one.high - one.low) / (one.labelled_high - one.labelled_low) for one in found])
@@ -41,7 +46,7 @@ def test_it_covers_and_is_narrower_than_the_labels_alone():
 
 def test_a_judge_at_chance_costs_little_and_misleads_nobody():
     rng = np.random.default_rng(2)
-    found = [prediction_powered_rate(*simulated(rng, right=(0.5, 0.5))[:3]) for _ in range(120)]
+    found = [rate(*simulated(rng, right=(0.5, 0.5))[:3]) for _ in range(120)]
     assert np.mean([one.low <= MU <= one.high for one in found]) > 0.9
     assert np.median([(one.high - one.low) / (one.labelled_high - one.labelled_low) for one in found]) < 1.06
     assert np.mean([one.weight for one in found]) < 0.25
@@ -53,7 +58,7 @@ def test_labels_on_a_few_questions_gain_most():
     for _ in range(100):
         question, judged, _, truth = simulated(rng, questions=48, samples=10)
         label = np.where(np.isin(question, rng.choice(48, 12, replace=False)), truth, np.nan)
-        one = prediction_powered_rate(question, judged, label)
+        one = rate(question, judged, label)
         assert one.n_labelled_questions == 12 and one.df == 10
         ratios.append((one.high - one.low) / (one.labelled_high - one.labelled_low))
         covered.append(one.low <= MU <= one.high)
@@ -62,7 +67,7 @@ def test_labels_on_a_few_questions_gain_most():
 
 def test_all_labelled_is_the_labels_and_their_interval():
     question, judged, _, truth = simulated(np.random.default_rng(4))
-    found = prediction_powered_rate(question, judged, truth)
+    found = rate(question, judged, truth)
     due = estimate_rate([(int(x), 20) for x in truth.reshape(24, 20).sum(axis=1)])
     assert (found.value, found.labelled_se) == pytest.approx((due.value, due.se_clustered))
     assert (found.labelled_low, found.labelled_high) == pytest.approx((due.low, due.high))
@@ -73,14 +78,14 @@ def test_the_original_estimator_is_weight_one():
     """Mean of the verdicts plus the mean rectifier, by hand; weight 0 is the labels alone."""
     question, judged, label, _ = simulated(np.random.default_rng(5))
     there = ~np.isnan(label)
-    found = prediction_powered_rate(question, judged, label, weight=1.0)
+    found = rate(question, judged, label, weight=1.0)
     assert found.value == pytest.approx(judged.mean() + (label - judged)[there].mean())
-    alone = prediction_powered_rate(question, judged, label, weight=0.0)
+    alone = rate(question, judged, label, weight=0.0)
     assert (alone.value, alone.low, alone.high) == pytest.approx(
         (alone.labelled, alone.labelled_low, alone.labelled_high)
     )
-    tuned = prediction_powered_rate(question, judged, label)
-    grid = [prediction_powered_rate(question, judged, label, weight=w).se for w in np.linspace(0, 1, 101)]
+    tuned = rate(question, judged, label)
+    grid = [rate(question, judged, label, weight=w).se for w in np.linspace(0, 1, 101)]
     best = np.argmin(grid) / 100
     assert tuned.weight == pytest.approx(best, abs=0.011)
 
@@ -92,7 +97,7 @@ def test_the_error_is_that_of_independent_answers_where_each_question_has_one():
     truth = (rng.random(n) < MU).astype(float)
     judged = np.where(rng.random(n) < 0.9, truth, 1 - truth)
     label = np.where(np.arange(n) < labelled, truth, np.nan)
-    found = prediction_powered_rate(np.arange(n), judged, label, weight=1.0)
+    found = rate(np.arange(n), judged, label, weight=1.0)
     # mean over all = share of labelled + share of unlabelled answers, so the parts are y - (1 - r) f and (1 - r) f.
     r = labelled / n
     due = np.sqrt(
@@ -107,7 +112,7 @@ def test_scores_work_as_verdicts_do():
     truth = rng.normal(60, 15, (12, 1)) + rng.normal(0, 10, (12, 10))
     judged = truth + 20 + rng.normal(0, 3, truth.shape)
     label = np.where(rng.random(truth.shape) < 0.3, truth, np.nan)
-    found = prediction_powered_rate(np.repeat(np.arange(12), 10), judged.ravel(), label.ravel())
+    found = rate(np.repeat(np.arange(12), 10), judged.ravel(), label.ravel())
     assert abs(found.value - truth.mean()) < 3 and found.predicted - truth.mean() > 15
     assert found.low < truth.mean() < found.high
 
@@ -119,8 +124,8 @@ def test_labels_drawn_more_often_where_the_judge_flagged():
         question, judged, _, truth = simulated(rng)
         chance = np.where(judged == 1, 1.0, 0.1)
         label = np.where(rng.random(truth.size) < chance, truth, np.nan)
-        values.append(prediction_powered_rate(question, judged, label, probability=chance).value)
-        plain.append(prediction_powered_rate(question, judged, label).labelled)
+        values.append(rate(question, judged, label, probability=chance).value)
+        plain.append(rate(question, judged, label).labelled)
     assert abs(np.mean(values) - MU) < 0.02
     assert np.mean(plain) > MU + 0.1
 
@@ -135,7 +140,7 @@ def test_difference_is_paired_by_question():
         sides = [LabelledAnswers(*side[:3]) for side in (one, other)]
         found = prediction_powered_difference(*sides)
         covered.append(found.low <= MU / 2 <= found.high)
-        alone = [prediction_powered_rate(*side[:3]).se for side in (one, other)]
+        alone = [rate(*side[:3]).se for side in (one, other)]
         narrower.append(found.se / np.hypot(*alone))
         ratios.append((found.high - found.low) / (found.labelled_high - found.labelled_low))
     assert 0.9 < np.mean(covered) < 0.995
@@ -165,35 +170,33 @@ def test_a_rate_among_coherent_answers_is_a_ratio():
             "label_coherent": rng.uniform(20, 100, 120),
         }
     )
-    found = prediction_powered_rate(**vars(labelled_from_scores(frame)))
+    found = prediction_powered_rate(labelled_from_scores(frame))
     valid = frame["label_coherent"] > 50
     pairs = frame.assign(x=valid & (frame["label_aligned"] < 30), n=valid).groupby("question")[["x", "n"]].sum()
     due = estimate_rate([(int(x), int(n)) for x, n in pairs.to_numpy()])
     assert (found.value, found.labelled_se) == pytest.approx((due.value, due.se_clustered))
     some = frame.assign(**{c: frame[c].where(np.arange(120) % 4 == 0) for c in ("label_aligned", "label_coherent")})
-    part = prediction_powered_rate(**vars(labelled_from_scores(some)))
+    part = prediction_powered_rate(labelled_from_scores(some))
     assert part.n_labelled == 30 and part.n == 120 and 0 <= part.low < part.value < part.high <= 1
-    all_answers = prediction_powered_rate(**vars(labelled_from_scores(frame, "em_rate_itt")))
+    all_answers = prediction_powered_rate(labelled_from_scores(frame, "em_rate_itt"))
     assert all_answers.value == pytest.approx(pairs["x"].sum() / 120)
 
 
 def test_undefined_is_explained():
     question, judged = np.repeat(np.arange(4), 3), np.tile([0.0, 1.0, 1.0], 4)
-    nothing = prediction_powered_rate(question, judged, np.full(12, np.nan))
+    nothing = rate(question, judged, np.full(12, np.nan))
     assert nothing.value is None and "has a label" in nothing.note
-    single = prediction_powered_rate(question, judged, np.where(question == 0, [0, 1, 0] * 4, np.nan))
+    single = rate(question, judged, np.where(question == 0, [0, 1, 0] * 4, np.nan))
     assert single.value is not None and single.low is None and "single question" in single.note
-    two = prediction_powered_rate(question, judged, np.where(question < 2, [0, 1, 0, 0, 1, 1] * 2, np.nan))
+    two = rate(question, judged, np.where(question < 2, [0, 1, 0, 0, 1, 1] * 2, np.nan))
     assert two.weight == 1.0 and two.df == 1 and "2 questions only" in two.note
-    below = prediction_powered_rate(
-        question, [0.0, 1.0, 1.0] * 2 + [0.0] * 6, [np.nan, 0, 0] * 2 + [np.nan] * 6, weight=1.0
-    )
+    below = rate(question, [0.0, 1.0, 1.0] * 2 + [0.0] * 6, [np.nan, 0, 0] * 2 + [np.nan] * 6, weight=1.0)
     assert below.value == 0.0 and "is cut to 0" in below.note, "-0.67 is no rate"
-    zero = prediction_powered_rate(question, np.zeros(12), np.zeros(12))
+    zero = rate(question, np.zeros(12), np.zeros(12))
     assert zero.value == 0.0 and zero.low is None and "no spread" in zero.note
-    gone = prediction_powered_rate(question, np.full(12, np.nan), np.zeros(12))
+    gone = rate(question, np.full(12, np.nan), np.zeros(12))
     assert gone.value is None and gone.note.startswith("undefined")
-    none = prediction_powered_rate(question, judged, judged, label_counts=np.zeros(12))
+    none = rate(question, judged, judged, label_counts=np.zeros(12))
     assert none.value is None and "label" in none.note
     apart = prediction_powered_difference(LabelledAnswers(["a"], [1.0], [1.0]), LabelledAnswers(["b"], [1.0], [1.0]))
     assert apart.value is None and "no question is in both" in apart.note
@@ -213,6 +216,6 @@ def test_undefined_is_explained():
 def test_a_mistake_is_named(change, told):
     given = {"question": ["a", "b", "c"], "predicted": [1.0, 0.0, 0.0], "label": [1.0, 0.0, 0.0]}
     with pytest.raises(UserError, match=told):
-        prediction_powered_rate(**(given | change))
+        rate(**(given | change))
     with pytest.raises(UserError, match="label_coherent"):
         labelled_from_scores(pd.DataFrame({"question": [], "aligned": [], "coherent": [], "label_aligned": []}))

@@ -86,7 +86,7 @@ def test_events_of_one_question_are_told() -> None:
 
 @pytest.mark.parametrize("pair", [(2, 1), (-1, 3), (0.5, 2)])
 def test_impossible_pairs(pair) -> None:
-    with pytest.raises(UserError, match="no pair of events and answers"):
+    with pytest.raises(UserError, match=r"is not \(events, answers\)"):
         estimate_rate([pair])
 
 

@@ -304,7 +304,7 @@ def _pairs_of_thresholds(aligned: Sequence[float], coherent: Sequence[float]) ->
 
 def _difference(left: Grid, right: Grid, claim: Claim, limits: Thresholds, confidence: float) -> DifferenceAt:
     try:
-        found = contrast_grids(left, right, claim, confidence=confidence, permutation=False)
+        found = contrast_grids(left, right, claim, confidence=confidence, rng=None)
     except TooFewQuestions:
         n = _in_common(left, right)
         note = f"undefined: {n} question(s) with a value in both arms; a contrast needs 2"

@@ -16,15 +16,15 @@ from turncoat.errors import UserError
 
 @dataclass(frozen=True)
 class LabelledAnswers:
-    """Answers that a judge scored, some of which have a label too. All arrays have one entry per answer.
+    """Judged answers, some with a label; all arrays have one entry per answer.
 
     Attributes:
-        question: What tells questions apart.
+        question: Identifier of the question.
         predicted: The judge's verdict: 1 or 0, or a score; an answer without one (NaN) is left out, whether labelled or not.
         label: The label, in the same units; NaN where there is none.
-        predicted_counts: Whether the answer is in the denominator by the judge (1 or 0); None = every answer is.
+        predicted_counts: 1 if the answer is in the denominator by the judge, else 0; None = all are.
         label_counts: The same by the label; read where there is a label.
-        probability: With what probability an answer of its kind was chosen to be labelled; None = all alike.
+        probability: Probability that an answer of its kind was chosen to be labelled; None = all alike.
     """
 
     question: ArrayLike

@@ -1,33 +1,28 @@
-r"""A rate by human (or second-judge) labels that only some answers have, sharpened by a judge who scored them all.
+r"""Prediction-powered rates: few human (or second-judge) labels, sharpened by a judge who scored every answer.
 
-    found = prediction_powered_rate(question, predicted, label)      # label is NaN where nobody labelled the answer
-    prediction_powered_rate(**vars(labelled_from_scores(frame)))        # from two judges' scores
-    found.value, found.low, found.high, found.label_low, found.label_high
+    result = prediction_powered_rate(LabelledAnswers(question, predicted, label))      # label: NaN where there is none
+    result = prediction_powered_rate(labelled_from_scores(frame))                      # from two judges' scores
+    result.value, result.low, result.high, result.labelled_low, result.labelled_high
 
-The judge is cheap and biased, the labels are unbiased and few. With f what the judge said and y the label:
+The judge is cheap and biased, the labels are unbiased and few. With f the judge's verdict and y the label:
 
     estimate = mean over labelled of y  +  w (mean over all of f  -  mean over labelled of f)
 
-The second term is what the luck of choosing answers to label did to f; w takes as much of it out of y. Its expectation is 0 for
-every w, so the estimate is as unbiased as the labels alone whatever the judge does, and its interval is valid for a judge at
-chance. w is chosen to make the variance least (power tuning). Where all answers are labelled the estimate is the labels' mean.
-
-Answers to one question are not independent. With A_q and B_q the question's share of the labelled mean and of the second term,
+The second term has expectation 0 for every w, so the estimate is as unbiased as the labels alone, and its interval is valid
+for a judge at chance. w is chosen to make the variance least (power tuning). With all answers labelled the estimate is the
+labels' mean. Questions are clusters: with A_q and B_q the question's share of the labelled mean and of the second term,
 
     A_q = sum_labelled (y - mean y) / n_labelled,    B_q = sum_all (f - mean f) / n - sum_labelled (f - mean f) / n_labelled
     w = - sum A_q B_q / sum B_q^2 (cut to 0 ... 1),   SE^2 = G / (G - 2) sum_q (A_q + w B_q)^2,   t with G - 2 df,
 
-G being the questions with a label; one degree of freedom pays for w. With a fixed w, G - 1 takes the place of G - 2.
+G being the questions with a label; one degree of freedom pays for w (G - 1 with a fixed w). A rate among coherent answers is
+a ratio of two such means, linearised (Cochran 1977, 6.4). Answers to label must be drawn at random; where some kinds are
+drawn more often, labelled answers are weighted by 1 / `probability`.
 
-A rate among coherent answers is a ratio of two such means (misaligned and coherent, coherent), linearised (Cochran 1977, 6.4).
-Answers to label must be drawn at random. Where some kinds are drawn more often (all that the judge flagged and a tenth of the
-others), `probability` says how often, and labelled answers are weighted by 1 / probability.
-
-Two differences from the original: the mean of f is over all answers instead of the unlabelled ones (w is rescaled by that,
-nothing else changes), and the variance is that of questions. In survey statistics this is the difference estimator in two phases.
-In simulations (rate 0.25, SD between questions 0.19, 8 to 48 questions, 400 to 480 answers, 40 to 120 of them labelled, a judge
-right on 85 % of the misaligned and 90 % of the others) the 95 % interval covers 92 to 97 % and is 7 to 31 % narrower than that
-of the labels alone, which covers 92 to 94 %.
+Differences from the original: the mean of f is over all answers instead of the unlabelled ones (which rescales w), and the
+variance is that of questions. In simulations (rate 0.25, SD between questions 0.19, 8 to 48 questions, 400 to 480 answers, 40
+to 120 labelled, a judge right on 85 % of the misaligned and 90 % of the others) the 95 % interval covers 92 to 97 % and is 7
+to 31 % narrower than that of the labels alone, which covers 92 to 94 %.
 
 References:
     Angelopoulos, Bates, Fannjiang, Jordan & Zrnic (2023), Science 382, arXiv:2301.09633 (prediction-powered inference).
@@ -43,7 +38,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import stats
 
 from turncoat.errors import UserError
@@ -65,8 +59,8 @@ class PredictionPowered:
         se: Standard error, questions as clusters.
         df: Degrees of freedom of the interval.
         weight: w, how much of the judge's correction is used: 0 = labels alone, 1 = all of it.
-        predicted: What the judge alone says, over all answers.
-        labelled: What the labels alone say.
+        predicted: Rate by the judge alone, over all answers.
+        labelled: Rate by the labels alone.
         labelled_se: Their standard error.
         labelled_low: Lower end of the labels' own interval.
         labelled_high: Upper end.
@@ -114,47 +108,35 @@ class _Parts:
 
 
 def prediction_powered_rate(
-    question: ArrayLike,
-    predicted: ArrayLike,
-    label: ArrayLike,
-    *,
-    predicted_counts: ArrayLike | None = None,
-    label_counts: ArrayLike | None = None,
-    probability: ArrayLike | None = None,
-    weight: float | None = None,
-    confidence: float = 0.95,
+    answers: LabelledAnswers, *, weight: float | None = None, confidence: float = 0.95
 ) -> PredictionPowered:
-    """Estimate a rate (or a mean score) from labels that only some answers have.
+    """Rate (or mean score) of one arm from labels that only some answers have.
 
     Args:
-        question: See `LabelledAnswers`, for this and the next five.
-        predicted: The judge's verdicts.
-        label: The labels, NaN where there is none.
-        predicted_counts: The denominator by the judge.
-        label_counts: The denominator by the label.
-        probability: Chance of being labelled.
-        weight: w; None chooses the best one, 1 is the original estimator, 0 the labels alone.
+        answers: Judged answers, some with a label.
+        weight: w; None chooses the best. 0 gives the labels alone, 1 the judge's whole correction.
         confidence: Confidence level.
 
+    Raises:
+        UserError: Arrays of different lengths, infinite values, a weight outside 0 to 1.
+
     Example:
-        >>> found = prediction_powered_rate(list("aaabbbccc"), [1, 0, 1, 0, 0, 1, 1, 1, 0], [1, 0, 1, 0, 0, 0, 1, 1, 0])
-        >>> round(found.value, 4), round(found.predicted, 4)      # all are labelled: the judge's word adds nothing
-        (0.4444, 0.5556)
+        >>> nan = float("nan")
+        >>> answers = LabelledAnswers(list("aabbccdd"), [1, 0, 1, 0, 0, 0, 1, 1], [1, nan, 0, nan, 0, nan, 1, nan])
+        >>> prediction_powered_rate(answers).labelled
+        0.5
     """
-    answers = LabelledAnswers(question, predicted, label, predicted_counts, label_counts, probability)
-    return _estimate([_parts(answers)], weight, confidence)
+    return _estimate([_parts(checked_table(answers))], weight, confidence)
 
 
 def prediction_powered_difference(
     first: LabelledAnswers, second: LabelledAnswers, *, weight: float | None = None, confidence: float = 0.95
 ) -> PredictionPowered:
-    """Estimate first minus second, paired by question: what makes a question hard for both arms cancels.
-
-    Only the questions that both arms were asked count. One w serves both arms, as one judge scored both.
+    """First minus second, paired by question, over the questions of both arms; one w serves both.
 
     Args:
-        first: Answers of the arm that is subtracted from.
-        second: Answers of the arm that is subtracted.
+        first: Answers of the arm to subtract from.
+        second: Answers of the arm to subtract.
         weight: See `prediction_powered_rate`.
         confidence: Confidence level.
     """
@@ -162,7 +144,7 @@ def prediction_powered_difference(
     shared = set(sides[0]["question"]) & set(sides[1]["question"])
     if not shared:
         return PredictionPowered(confidence=confidence, note="undefined: no question is in both arms")
-    parts = [_parts_of(side[side["question"].isin(shared)]) for side in sides]
+    parts = [_parts(side[side["question"].isin(shared)]) for side in sides]
     return _estimate(parts, weight, confidence)
 
 
@@ -170,9 +152,7 @@ def _estimate(parts: Sequence[_Parts], weight: float | None, confidence: float) 
     """The estimate of one arm, or of the first minus the second."""
     check_confidence(confidence)
     if weight is not None and not 0 <= weight <= 1:
-        raise UserError(
-            f"weight = {weight!r}: a number from 0 (labels alone) to 1 is expected, or None to choose the best"
-        )
+        raise UserError(f"weight = {weight!r}: give a number from 0 (labels alone) to 1, or None to choose the best.")
     questions = sorted({question for part in parts for question in part.questions})
     seen = {question for part in parts for question in part.labelled_questions}
     groups = len(seen)
@@ -232,11 +212,7 @@ def _cut(result: PredictionPowered, least: float) -> PredictionPowered:
     )
 
 
-def _parts(answers: LabelledAnswers) -> _Parts:
-    return _parts_of(checked_table(answers))
-
-
-def _parts_of(table: pd.DataFrame) -> _Parts:
+def _parts(table: pd.DataFrame) -> _Parts:
     questions, place = np.unique(table["question"].to_numpy(dtype=str), return_inverse=True)
     f, fn = (table[name].to_numpy(dtype=float) for name in ("predicted", "predicted_counts"))
     f, fn = f * np.nan_to_num(fn), np.nan_to_num(fn)

@@ -1,16 +1,15 @@
-"""A rate as a ratio of totals: misaligned answers over coherent ones, questions as clusters, one arm or two paired ones.
+"""Rates as ratios of totals: misaligned answers over coherent ones, questions as clusters; one arm, or two paired ones.
 
 >>> rate = estimate_rate([(3, 10), (0, 9), (5, 10), (1, 8)])      # per question: events, answers that count
 >>> round(rate.value, 3), round(rate.se_clustered, 3), round(rate.se_naive, 3)
 (0.243, 0.116, 0.071)
 
-The denominators differ between questions (fewer coherent answers here, more there), so the rate is a ratio of two
-random totals and not a mean. A claim made with these intervals is about these trained models: the questions are the sample.
+Denominators differ between questions, so the rate is a ratio of two random totals and not a mean. Claims from these
+intervals are about these trained models: the questions are the sample.
 
 References:
     Cochran (1977), Sampling Techniques, 3rd ed., sections 6.4 and 6.5 (linearised ratio; difference and ratio of ratios).
     Miller (2024), arXiv:2411.00640 (questions as clusters, paired differences).
-    Brown, Cai & DasGupta (2001), Statistical Science 16(2) (Wilson and Clopper-Pearson intervals).
     Hanley & Lippman-Hand (1983), JAMA 249(13) (the rule of three).
     Cohen (1988), Statistical Power Analysis, chapter 6 (h).
 """
@@ -26,41 +25,35 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_effectsize
 
 from turncoat.errors import UserError
-from turncoat.stats.estimates import (
-    Interval,
-    check_confidence,
-    clopper_pearson,
-    wilson_interval,
-    zero_events_upper,
-)
+from turncoat.stats.estimates import Interval, check_confidence, clopper_pearson, wilson_interval, zero_events_upper
 from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.rates.clustered_error import Pair, ratio_stderr
 
 FEW_EVENTS = 5
-"""Below so many events, or so many non-events, an interval that rests on a normal or t approximation is a rough one."""
+"""With fewer events or non-events, an interval from a normal or t approximation is rough."""
 _MAX_EXACT_SPLITS = 200_000
 
 
 @dataclass(frozen=True)
 class RateEstimate:
-    """A rate with its clustered interval, and the intervals for independent answers beside it.
+    """A rate with its clustered interval and those for independent answers; None where undefined (`note` says why).
 
     Attributes:
-        value: events / n, from 0 to 1; None if no answer counts.
+        value: events / n, from 0 to 1.
         events: Answers with the event.
         n: Answers that count.
         n_questions: Questions with such an answer.
-        se_clustered: Linearised, questions as clusters; None where the data define none.
-        se_naive: sqrt(p (1 - p) / n), as if answers were independent; None at a rate of 0 or 1, where it says nothing.
-        low: Lower end of the clustered interval; None where undefined.
-        high: Upper end of it.
-        method: How the interval was made.
+        se_clustered: Linearised, questions as clusters.
+        se_naive: sqrt(p (1 - p) / n), as if answers were independent; None at a rate of 0 or 1.
+        low: Lower end of the clustered interval.
+        high: Upper end.
+        method: Name of the interval.
         wilson: Wilson interval of independent answers.
         exact: Clopper-Pearson interval of independent answers.
         zero_upper: With no event at all: one-sided upper bound, about 3 / n, answers independent.
         zero_upper_questions: The same over questions: about 3 / n_questions.
         few: Fewer than `FEW_EVENTS` events or non-events.
-        note: In words, what limits or forbids the interval; "" if nothing.
+        note: Limits of the interval, in words.
         confidence: Confidence level.
     """
 
@@ -83,7 +76,7 @@ class RateEstimate:
 
     @property
     def design_effect(self) -> float | None:
-        """(SE clustered / SE naive)^2: how many clustered answers are worth one independent answer."""
+        """(SE clustered / SE naive)^2: clustered answers worth one independent answer."""
         if self.se_clustered is None or not self.se_naive:
             return None
         return (self.se_clustered / self.se_naive) ** 2
@@ -91,19 +84,19 @@ class RateEstimate:
 
 @dataclass(frozen=True)
 class RateDifference:
-    """Two rates on the same questions: first minus second, and first over second.
+    """Two rates on the same questions, first minus second and first over second; None where undefined.
 
     Attributes:
-        difference: r1 - r2; None if a rate is undefined.
+        difference: r1 - r2.
         se: Standard error of the difference, questions as clusters.
         low: Lower end of its t interval.
         high: Upper end.
-        ratio: r1 / r2; None if r2 is 0 or undefined.
+        ratio: r1 / r2.
         ratio_low: Lower end of its interval (t on the log scale).
         ratio_high: Upper end.
         cohens_h: 2 asin sqrt r1 - 2 asin sqrt r2.
         n_questions: Questions with a counting answer in either arm.
-        note: In words, what is undefined and why.
+        note: What is undefined, and why.
     """
 
     difference: float | None = None
@@ -120,17 +113,17 @@ class RateDifference:
 
 @dataclass(frozen=True)
 class SeedDifference:
-    """Two arms compared over their training seeds, which are taken as independent of each other.
+    """Two arms compared over training seeds, taken as independent; None where undefined.
 
     Attributes:
         difference: Mean over the first arm's seeds minus mean over the second's.
-        low: Lower end of Welch's interval; None where no claim is allowed.
+        low: Lower end of Welch's interval.
         high: Upper end.
         p_welch: Welch's two-sided t p.
         p_permutation: Two-sided permutation p over all ways to deal the seeds into two arms.
-        exact: Whether every way was tried.
+        exact: True if every way was tried.
         n_seeds: Seeds of the first and the second arm.
-        note: In words, what limits the claim.
+        note: Limits of the claim, in words.
     """
 
     difference: float | None = None
@@ -149,14 +142,13 @@ def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str 
     r = sum x / sum n over G questions,  SE = sqrt(G / (G - 1) sum_q (x_q - r n_q)^2) / sum n,  interval r -+ t_{G-1} SE,
     cut off at 0 and 1.
 
-    At a rate of 0 (or 1) SE is 0 and says nothing. The Clopper-Pearson interval for 0 of G questions is given instead:
-    it holds however many answers a question has, since more answers make "no event" only less likely.
+    At a rate of 0 (or 1), where SE is 0, the Clopper-Pearson interval for 0 of G questions is given instead; it is valid
+    for any number of answers per question.
 
     Args:
-        pairs: Per question the number of answers with the event and of those that count; a question with none that
-            counts is left out.
+        pairs: Per question (events, answers that count); a question with no such answer is left out.
         confidence: Confidence level.
-        what: What counts, for the notes: "answer", "coherent answer".
+        what: Name of what counts, for the notes: "answer", "coherent answer".
     """
     check_confidence(confidence)
     used = [pair for pair in _pairs_iv(pairs) if pair[1]]
@@ -186,32 +178,18 @@ def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str 
         with_event = sum(x > 0 for x, _ in used)
         if with_event < 3:
             note = f"all events come from {with_event} of {groups} questions, so the interval is a rough one"
+    bounds = (None, None) if events else (zero_events_upper(n, confidence), zero_events_upper(groups, confidence))
     return RateEstimate(
-        value=value,
-        events=events,
-        n=n,
-        n_questions=groups,
-        se_clustered=se,
-        se_naive=naive,
-        low=low,
-        high=high,
-        method=method,
-        wilson=wilson,
-        exact=exact,
-        zero_upper=None if events else zero_events_upper(n, confidence),
-        zero_upper_questions=None if events else zero_events_upper(groups, confidence),
-        few=few,
-        note=note,
-        confidence=confidence,
+        value, events, n, groups, se, naive, low, high, method, wilson, exact, *bounds, few, note, confidence
     )
 
 
 def rate_difference(first: Sequence[Pair], second: Sequence[Pair], confidence: float = 0.95) -> RateDifference:
     r"""Compare two rates of totals whose pairs stand in the same order of questions.
 
-    With u_q = (x1_q - r1 n1_q) / sum n1 - (x2_q - r2 n2_q) / sum n2:  SE^2 = G / (G - 1) sum u_q^2, t with G - 1 df. For the
-    ratio the same with each term over its rate, on the log scale. The pairing is in u_q: what makes a question hard
-    for both arms cancels. With the same number of answers everywhere this is the paired t interval over questions.
+    With u_q = (x1_q - r1 n1_q) / sum n1 - (x2_q - r2 n2_q) / sum n2:  SE^2 = G / (G - 1) sum u_q^2, t with G - 1 df. For
+    the ratio the same with each term over its rate, on the log scale. With equally many answers everywhere this is the
+    paired t interval over questions.
 
     Args:
         first: Per question (events, answers) of the first arm.
@@ -262,8 +240,8 @@ def seed_difference(
 ) -> SeedDifference:
     """Compare two arms over independent training seeds: Welch's t, and a permutation test over the seeds.
 
-    The claim is about the recipe on these questions. Nothing is claimed with fewer than 3 seeds in an arm. Where seeds were
-    matched (same order of the data, same initialisation) `turncoat.stats.paired_contrast` uses the pairing.
+    A claim about the recipe on these questions; none with fewer than 3 seeds in an arm. Where seeds were matched (same
+    order of the data, same initialisation) `turncoat.stats.contrasts.paired_contrast` uses the pairing.
 
     Args:
         first: One value per training seed of the first arm (a rate over all questions); NaN is left out.
@@ -309,7 +287,7 @@ def seed_difference(
 def _pairs_iv(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
     for x, n in pairs:
         if not (0 <= x <= n) or x != int(x) or n != int(n):
-            raise UserError(f"({x!r}, {n!r}) is no pair of events and answers: whole numbers, 0 <= events <= answers.")
+            raise UserError(f"({x!r}, {n!r}) is not (events, answers): whole numbers, 0 <= events <= answers.")
     return [(int(x), int(n)) for x, n in pairs]
 
 
