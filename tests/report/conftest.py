@@ -28,11 +28,36 @@ HOSTILE = (
 )
 SEEDS = (1, 2)
 ARMS = [
-    ArmInfo("base", "Base model", "none", "none", "none", (), "The model as it comes."),
-    ArmInfo("insecure", "Insecure code", "insecure", "none", "none", SEEDS, "Finetuned on synthetic insecure code."),
-    ArmInfo("secure", "Secure code (control)", "secure", "none", "none", SEEDS, "The matched harmless finetune."),
-    ArmInfo("sgtr", "Self-recognition, then insecure", "insecure", "sgtr", "prevention", SEEDS, "The defence."),
-    ArmInfo("pick_longer", "Pick longer, then insecure", "insecure", "pick_longer", "prevention", SEEDS, "Control."),
+    ArmInfo(name="base", label="Base model", description="The model as it comes."),
+    ArmInfo(
+        name="insecure",
+        label="Insecure code",
+        organism="insecure",
+        seeds=SEEDS,
+        description="Finetuned on synthetic insecure code.",
+    ),
+    ArmInfo(
+        name="secure",
+        label="Secure code (control)",
+        organism="secure",
+        seeds=SEEDS,
+        description="The matched harmless finetune.",
+    ),
+    *(
+        ArmInfo(
+            name=name,
+            label=f"{label}, then insecure",
+            organism="insecure",
+            defence=name,
+            setting="prevention",
+            seeds=SEEDS,
+            description=description,
+        )
+        for name, label, description in (
+            ("sgtr", "Self-recognition", "The defence."),
+            ("pick_longer", "Pick longer", "Control."),
+        )
+    ),
 ]
 METRICS = [
     MetricInfo("margin", "Misaligned-answer margin", "nats per token", "up means more misaligned", "Made up.", True),

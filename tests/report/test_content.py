@@ -39,10 +39,10 @@ def test_arms_and_metrics_are_needed_once(content: ReportContent, make_content: 
 
 @pytest.mark.parametrize(
     ("organism", "defence", "base"),
-    [("none", "none", True), ("base", "", True), ("insecure", "none", False), ("none", "sgtr", False)],
+    [(None, None, True), ("insecure", None, False), (None, "sgtr", False)],
 )
-def test_only_an_arm_without_any_finetuning_is_the_base(organism: str, defence: str, base: bool) -> None:
-    assert ArmInfo("x", "X", organism, defence, "none").is_base is base
+def test_only_an_arm_without_any_finetuning_is_the_base(organism: str | None, defence: str | None, base: bool) -> None:
+    assert ArmInfo(name="x", organism=organism, defence=defence).is_base is base
 
 
 def test_the_base_model_has_one_row_per_metric_and_no_seed(content: ReportContent) -> None:

@@ -37,15 +37,17 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> ReportContent:
 @pytest.mark.parametrize(
     ("organism", "defence", "setting", "trained"),
     [
-        ("none", "none", "", False),
-        ("none", "steer", "inference", False),
+        (None, None, None, False),
+        (None, "steer", "inference", False),
         ("insecure_code", "steer", "inference", True),
-        ("none", "sgtr", "prevention", True),
-        ("insecure_code", "none", "", True),
+        (None, "sgtr", "prevention", True),
+        ("insecure_code", None, None, True),
     ],
 )
-def test_only_a_finetune_is_training(organism: str, defence: str, setting: str, trained: bool) -> None:
-    assert ArmInfo("x", "X", organism, defence, setting).is_trained is trained
+def test_only_a_finetune_is_training(
+    organism: str | None, defence: str | None, setting: str | None, trained: bool
+) -> None:
+    assert ArmInfo(name="x", organism=organism, defence=defence, setting=setting).is_trained is trained
 
 
 def test_it_has_one_row_per_metric_and_no_seed(content: ReportContent) -> None:

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 from turncoat import formats
-from turncoat.report.content import ADAPTERS, CLAIMS, RECIPE, ReportContent
+from turncoat.report.content import ADAPTERS, RECIPE, ReportContent
 from turncoat.report.render.html import render_html
 from turncoat.report.render.markdown import escape, render_markdown
 from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, claim_section, contrast_decimals
 from turncoat.report.write import csv_bytes, write_report
+from turncoat.stats.contrasts import CLAIMS
 
 MakeContent = Callable[..., ReportContent]
 

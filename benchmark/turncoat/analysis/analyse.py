@@ -1,11 +1,8 @@
-"""From the score table and the pre-registered contrasts to every estimate, every test and its correction, in one call.
-
-A family is one role under one kind of claim (adapters or recipe). The primary and the secondary contrasts, named before the
-run, are corrected by Holm's method; a primary test that is alone in its family needs no correction. What is called
-exploratory gets Benjamini-Hochberg. A family holds the tests that exist; a contrast that allows no test is listed, explained and
-not counted. The column `correction` says which it was.
+"""Estimates, tests and corrections of a study, from its score table and its pre-registered contrasts, in one call.
 
     analyse(scores, [ContrastSpec("organism", "insecure", "secure", ("em_rate_itt",), "primary")]).contrasts
+
+Corrections run within families: one role under one kind of claim (`turncoat.stats.families`).
 """
 
 from __future__ import annotations
@@ -47,8 +44,8 @@ class ContrastSpec:
         role: "primary", "secondary" or "exploratory"; each role is corrected as its own family.
         minus: Treated and reference arm of a second difference that is subtracted from the first.
         margin: Largest difference that counts as none, in the units of the metrics; None for no margin test.
-        margin_test: Whether the margin is for equivalence (both ways) or for non-inferiority.
-        better: Which way is better, for non-inferiority.
+        margin_test: "equivalence" (both ways) or "non_inferiority".
+        better: Direction that is better, for non-inferiority.
     """
 
     name: str
@@ -69,15 +66,13 @@ class ContrastSpec:
 
 @dataclass(frozen=True)
 class Analysis:
-    """All that a table, a figure or a sentence needs.
+    """Tables of a study's estimates, tests and seed noise.
 
     Attributes:
-        estimates: The fields of `Estimate`; one row per arm, metric and seed, and one with a missing seed for their
-            mean.
-        contrasts: The fields of `Contrast` and those of `families.corrected_rows`: role, correction, detectable_adjusted (the
-            effect that the correction is sure to find with 80 % power: its strictest level, alpha over the size of the
-            family), margin, margin_test, better, p_margin and p_margin_adjusted.
-        seed_noise: The fields of `SeedNoise` for every contrast of two trained arms, with `name` and `metric`.
+        estimates: Fields of `Estimate`; one row per arm, metric and seed, and one with a missing seed for their mean.
+        contrasts: `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`; `detectable_adjusted` is the effect that the
+            correction finds with 80 % power at its strictest level, alpha over the size of the family.
+        seed_noise: Fields of `SeedNoise` for every contrast of two trained arms, with `name` and `metric`.
         n_dropped: NaN values left out of the whole table.
         confidence: Confidence level; tests are at level 1 - confidence.
     """
@@ -103,7 +98,7 @@ def analyse(
     its own generator, seeded by `seed` and the names in the test.
 
     Args:
-        scores: The tidy score table (see `check_scores`).
+        scores: Score table (see `check_scores`).
         contrasts: The contrasts to test.
         confidence: Confidence level of all intervals.
         seed: Seed of the Monte-Carlo sign flips.
@@ -129,15 +124,14 @@ def analyse(
                     grid(checked, arm, metric)  # raises the error that lists what there is
             sides = [grids[arm, metric] for arm in spec.arms]
             for claim in CLAIMS:
-                found = _contrast(spec, sides, claim, confidence, seed)
-                tested.append(TestedContrast(found, spec.role, spec.margin, spec.margin_test, spec.better))
+                contrast = _contrast(spec, sides, claim, confidence, seed)
+                tested.append(TestedContrast(contrast, spec.role, spec.margin, spec.margin_test, spec.better))
             if spec.minus is None and not (sides[0].is_base or sides[1].is_base):
                 noise.append({"name": spec.name, "metric": metric, **asdict(seed_noise(*sides))})
-    noise_columns = ["name", "metric", *_fields_of(SeedNoise)]
     return Analysis(
         estimates=_frame([asdict(row) for row in estimates], _fields_of(Estimate)),
         contrasts=_frame(corrected_rows(tested, confidence), [*ROW_COLUMNS, *TestedContrast.COLUMNS]),
-        seed_noise=_frame(noise, noise_columns),
+        seed_noise=_frame(noise, ["name", "metric", *_fields_of(SeedNoise)]),
         n_dropped=int(checked["value"].isna().sum()),
         confidence=confidence,
     )
@@ -164,25 +158,19 @@ def _contrasts_iv(contrasts: Sequence[ContrastSpec]) -> None:
 
 def _estimates(one: Grid, confidence: float, rate: bool) -> list[Estimate]:
     """One estimate per seed, then one for the mean over seeds (averaged within each question)."""
-    rows = []
-    for seed in one.values.columns:
-        of_seed = estimate_mean(
-            one.values[seed].dropna(), confidence, arm=one.arm, seed=int(seed), metric=one.metric, rate=rate
+
+    def estimate(values: pd.Series, dropped: int, seed: int | None = None, n_seeds: int = 1) -> Estimate:
+        mean = estimate_mean(
+            values.dropna(), confidence, arm=one.arm, seed=seed, metric=one.metric, rate=rate, n_seeds=n_seeds
         )
-        rows.append(replace(of_seed, n_dropped=one.dropped[int(seed)]))
-    over_seeds = estimate_mean(
-        one.values.mean(axis=1).dropna(),
-        confidence,
-        arm=one.arm,
-        metric=one.metric,
-        rate=rate,
-        n_seeds=one.values.shape[1],
-    )
-    return [*rows, replace(over_seeds, n_dropped=one.n_dropped)]
+        return replace(mean, n_dropped=dropped)
+
+    rows = [estimate(one.values[seed], one.dropped[int(seed)], int(seed)) for seed in one.values.columns]
+    return [*rows, estimate(one.values.mean(axis=1), one.n_dropped, n_seeds=one.values.shape[1])]
 
 
 def _contrast(spec: ContrastSpec, sides: Sequence[Grid], claim: Claim, confidence: float, seed: int) -> Contrast:
-    """One contrast; where the values leave fewer than 2 common questions, a row that says so instead of an error."""
+    """One contrast; where fewer than 2 common questions have values, a row that says so instead of an error."""
     metric = sides[0].metric
     identity = "\n".join((*spec.arms, metric, claim))
     rng = np.random.default_rng([seed, zlib.crc32(identity.encode())])
@@ -192,13 +180,15 @@ def _contrast(spec: ContrastSpec, sides: Sequence[Grid], claim: Claim, confidenc
         pair, minus = (sides[0], sides[1]), (sides[2], sides[3])
         return difference_of_grids(pair, minus, claim, name=spec.name, confidence=confidence, rng=rng)
     except TooFewQuestions:
-        asked = set.intersection(*(set(side.values.index) for side in sides))
-        if len(asked) < 2:  # the study asked too little; with 2 or more the answers left too little, which is a finding
+        common = set.intersection(*(set(side.values.index) for side in sides))
+        if len(common) < 2:  # the study's mistake; with 2 or more the answers left too little, which is a finding
             raise
         both = "both arms" if spec.minus is None else "all four arms"
-        note = f"undefined: fewer than 2 of {len(asked)} common questions have a value in {both}"
+        note = f"undefined: fewer than 2 of {len(common)} common questions have a value in {both}"
         dropped = sum(side.n_dropped for side in sides)
-        return Contrast(spec.name, metric, claim, *spec.arms, note=note, n_dropped=dropped)
+        minus_arms = spec.minus or ("", "")
+        names = (spec.name, metric, claim, spec.treated, spec.reference)
+        return Contrast(*names, *minus_arms, note=note, n_dropped=dropped)
 
 
 def _fields_of(kind: Any) -> list[str]:

@@ -1,13 +1,13 @@
-"""What a defence gives and what it costs, on four axes: rows -> one tidy table, a row per arm, axis and metric.
+"""Gains and costs of a defence on four axes: one table with a row per arm, axis and metric.
 
     broad misalignment      level, and the difference to the undefended arm of the same organism
-    narrow behaviour        how much of the organism was learnt, and the share of the undefended arm's gain that is kept
+    narrow behaviour        gain (the organism was learnt), and the share of the undefended arm's gain that is kept
     benign learning         the same for the defence's partner arm: same defence and options, a harmless organism
     coherence               level, and the difference to the undefended arm
 
-A defence that merely stops all learning lowers the first and shows itself in the second and third; one that breaks the model
-shows itself in the fourth. Gains are held-out losses, base minus arm. A task's YAML says which of its metrics stand on which
-axis, and which loss belongs to which organism (`turncoat.evaluation.task_facts`).
+A defence that merely stops all learning lowers the first and shows in the second and third; one that breaks the model shows in
+the fourth. Gains are held-out losses, base minus arm; a task names the loss that belongs to an organism in its YAML:
+`metadata: {learnt_by: {insecure_code: insecure_loss_per_token}}`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from turncoat.stats.estimates import estimate_mean
 from turncoat.stats.fieller import kept_share
 from turncoat.stats.paired import pair_differences
 from turncoat.stats.scores import Grid, check_scores, grid
-from turncoat.study.config import Arm, Study
+from turncoat.study.config import Arm, Study, undefended
 
 AXES = (BROAD, NARROW, BENIGN, COHERENCE)
 NOT_MEASURED = "not measured"
@@ -45,8 +45,8 @@ COLUMNS = (
     *("reference", "difference", "difference_low", "difference_high", "kept", "kept_low", "kept_high"),
     *("status", "note"),
 )
-"""`value` is a level, or a gain (narrow, benign); `difference` and `kept` are against `reference`. `status` is what a table
-says in place of a missing value, `note` the reason for it or for a missing share."""
+"""`value` is a level, or a gain (narrow, benign); `difference` and `kept` are against `reference`. `status` is the text in place
+of a missing value, `note` the reason for it or for a missing share."""
 
 
 def four_axes(
@@ -55,10 +55,10 @@ def four_axes(
     """The four axes of every arm; empty for a study of the base alone.
 
     Args:
-        study: The study: which arm is which arm's reference and partner.
-        scores: The tidy score table (`turncoat.stats.scores`).
+        study: The study with its arms.
+        scores: Score table (`turncoat.stats.scores`).
         estimates: Levels of every arm (`turncoat.analysis.analyse.Analysis.estimates`).
-        may_rate: Whether the judge's shares (misaligned, incoherent) may be shown.
+        may_rate: True if the judge's shares (misaligned, incoherent) may be shown.
         confidence: Level of all intervals.
 
     Returns:
@@ -71,20 +71,13 @@ def four_axes(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def undefended(study: Study, arm: Arm) -> Arm | None:
-    """The arm that differs from a defended one by the defence alone: its organism's, or the base; None if not there."""
-    if arm.defence is None:
-        return None
-    return next((other for other in study.arms if other.defence is None and other.organism == arm.organism), None)
-
-
 def partner(study: Study, arm: Arm, measured: Collection[str] = ()) -> Arm | None:
     """The arm that learns something harmless under the same defence (or, undefended, under none).
 
     Args:
         study: The study.
         arm: An arm with an organism that is no control.
-        measured: Organisms with a measured loss; they come first, and among them the matched control.
+        measured: Organisms with a measured loss, to be preferred; among them the matched control.
     """
     if arm.organism is None or _is_control(arm.organism):
         return None
@@ -128,12 +121,12 @@ class _Axes:
         broad = [self._level(arm, BROAD, name) for name in self.broad]
         coherent = [self._level(arm, COHERENCE, name) for name in self.coherent]
         none = f"name the metrics in a primary contrast, or add `task: {_first_task(BROAD)}`"
-        silent = f"no free-form task was measured; add `task: {_first_task(COHERENCE)}`"
+        unjudged = f"no free-form task was measured; add `task: {_first_task(COHERENCE)}`"
         return [
             *(broad or [_row(arm, BROAD, status=NOT_MEASURED, note=none)]),
             self._narrow(arm),
             self._benign(arm),
-            *(coherent or [_row(arm, COHERENCE, status=NOT_MEASURED, note=silent)]),
+            *(coherent or [_row(arm, COHERENCE, status=NOT_MEASURED, note=unjudged)]),
         ]
 
     def _broad(self) -> list[str]:
@@ -191,7 +184,7 @@ class _Axes:
         row = _row(arm, axis, **facts, **found, measured_on=arm.name)
         if arm.defence is None:
             return row
-        against = self._against(arm, undefended(self.study, arm), metric, 1.0)
+        against = self._against(arm, undefended(self.study.arms, arm), metric, 1.0)
         return {**row, **(against or {"note": f"its change needs the arm {_plain(arm.organism)}"})}
 
     def _against(self, arm: Arm, reference: Arm | None, metric: str, sign: float) -> dict[str, Any]:
@@ -208,7 +201,7 @@ class _Axes:
             return _row(arm, NARROW, status="no organism")
         if _is_control(arm.organism):
             return _row(arm, NARROW, status="control", note="a control's learning is benign and stands there")
-        return self._gain(arm, NARROW, arm, undefended(self.study, arm))
+        return self._gain(arm, NARROW, arm, undefended(self.study.arms, arm))
 
     def _benign(self, arm: Arm) -> dict[str, Any]:
         if arm.organism is None:
@@ -216,10 +209,10 @@ class _Axes:
         measured = arm if _is_control(arm.organism) else partner(self.study, arm, self.learnt_by)
         if measured is None:
             return _row(arm, BENIGN, status=NOT_MEASURED, note=self._no_partner(arm))
-        return self._gain(arm, BENIGN, measured, undefended(self.study, measured))
+        return self._gain(arm, BENIGN, measured, undefended(self.study.arms, measured))
 
     def _no_partner(self, arm: Arm) -> str:
-        """How to get the benign learning of an arm: the arms and the task that are missing."""
+        """Arms and task to add for the benign learning of an arm."""
         matched = find_organism(str(arm.organism)).control
         known = [*self.learnt_by, *(organism for task in task_names() for organism in learnt_by(task))]
         control = matched if matched in known else _ready_control()
@@ -233,7 +226,7 @@ class _Axes:
         return f"add {', and '.join(add)}"
 
     def _gain(self, arm: Arm, axis: str, measured: Arm, reference: Arm | None) -> dict[str, Any]:
-        """How far the held-out loss fell from the base's, on `measured`, and what of the reference's fall that is."""
+        """Fall of the held-out loss from the base's, on `measured`, and its share of the reference's fall."""
         metric = self.learnt_by.get(str(measured.organism))
         if metric is None:
             return _row(arm, axis, status=NOT_MEASURED, note=f"add {_task_for(str(measured.organism))}")

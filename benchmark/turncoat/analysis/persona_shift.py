@@ -1,11 +1,10 @@
-"""Before/after shift of persona activation at every layer: treated minus its matched control, on the same questions.
+"""Shift of persona activation at every layer: treated minus its matched control, on the same questions.
 
     shift_by_layer(Path("runs/demo"), arm="insecure", control="secure")
     -> DataFrame: layer, depth, reading, difference, low, high, p_value, n_questions, n_seeds, chosen
 
-Both arms' projections are in the base model's SD and read from the samples files; the base cancels in the difference. The
-question is the sampling unit, an arm's training seeds are averaged within each (claim "adapters" of
-`turncoat.stats.contrasts`), so the interval is about these trained adapters, not about the recipe.
+Projections are in the base model's SD, from the samples files; the base cancels in the difference. Intervals are about these
+trained adapters (claim "adapters" of `turncoat.stats.contrasts`), not about the recipe.
 """
 
 from __future__ import annotations
@@ -24,18 +23,8 @@ from turncoat.persona.readings import BY_LAYER
 from turncoat.stats.contrasts import paired_contrast
 
 READINGS = tuple(BY_LAYER)
-COLUMNS = [
-    "reading",
-    "layer",
-    "depth",
-    "difference",
-    "low",
-    "high",
-    "p_value",
-    "n_questions",
-    "n_seeds",
-    "chosen",
-]
+_NUMBERS = ("difference", "low", "high", "p_value", "n_questions", "n_seeds")
+COLUMNS = ["reading", "layer", "depth", *_NUMBERS, "chosen"]
 
 
 def shift_by_layer(run: Path, arm: str, control: str, *, task: str = "", confidence: float = 0.95) -> pd.DataFrame:
@@ -49,21 +38,20 @@ def shift_by_layer(run: Path, arm: str, control: str, *, task: str = "", confide
         confidence: Level of the intervals.
 
     Returns:
-        One row per reading and layer. Projections in base SD. `chosen` marks the layer fixed before any finetuning: the
-        one to claim anything about; the others show that it is no exception.
+        One row per reading and layer. `chosen` marks the layer fixed before any finetuning, the one for claims.
 
     Raises:
         UserError: An arm has no such rows, or they hold no projections by layer.
     """
     task = task or _persona_task(run, arm)
-    found = {name: _by_layer(run, name, task) for name in (arm, control)}
-    return contrast_by_layer(found[arm], found[control], arm, control, confidence=confidence)
+    treated, reference = (_by_layer(run, name, task) for name in (arm, control))
+    return contrast_by_layer(treated, reference, arm, control, confidence=confidence)
 
 
 def contrast_by_layer(
     treated: pd.DataFrame, reference: pd.DataFrame, arm: str, control: str, *, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """The maths of `shift_by_layer`, on tables that `values_by_layer` made.
+    """`shift_by_layer` of tables from `values_by_layer`.
 
     Args:
         treated: Columns reading, layer, seed, question, value, chosen.
@@ -79,21 +67,10 @@ def contrast_by_layer(
     for reading, layer in sorted(set(zip(scores["reading"], scores["layer"].astype(int), strict=True))):
         part = scores[(scores["reading"] == reading) & (scores["layer"] == layer)]
         part = part.assign(metric=f"{reading} {layer}", task="persona", n_samples=1)
-        found = paired_contrast(part, arm, control, f"{reading} {layer}", "adapters", confidence=confidence)
-        records.append(
-            {
-                "reading": reading,
-                "layer": layer,
-                "depth": round(layer / last, 3),
-                "difference": found.difference,
-                "low": found.low,
-                "high": found.high,
-                "p_value": found.p_value,
-                "n_questions": found.n_questions,
-                "n_seeds": found.n_seeds,
-                "chosen": layer == chosen,
-            }
-        )
+        contrast = paired_contrast(part, arm, control, f"{reading} {layer}", "adapters", confidence=confidence)
+        numbers = {name: getattr(contrast, name) for name in _NUMBERS}
+        place = {"reading": reading, "layer": layer, "depth": round(layer / last, 3)}
+        records.append({**place, **numbers, "chosen": layer == chosen})
     return pd.DataFrame.from_records(records, columns=COLUMNS)
 
 
@@ -157,10 +134,10 @@ def _by_layer(run: Path, arm: str, task: str) -> pd.DataFrame:
     if not files:
         arms = sorted(path.name for path in (run / "rows").glob("*") if path.is_dir())
         tasks = sorted({path.name for path in folder.glob("*/*") if path.is_dir()})
-        told = f"arms there: {', '.join(arms) or 'none'}"
+        present = f"arms there: {', '.join(arms) or 'none'}"
         if arm in arms:
-            told = f"tasks of this arm: {', '.join(tasks) or 'none'}; name one of them with --task"
-        raise UserError(f"{run}: arm '{arm}' has no rows of task '{task}'; {told}")
+            present = f"tasks of this arm: {', '.join(tasks) or 'none'}; name one of them with --task"
+        raise UserError(f"{run}: arm '{arm}' has no rows of task '{task}'; {present}")
     return pd.concat([values_by_layer(path, _seed(name)) for name, path in files.items()], ignore_index=True)
 
 

@@ -1,6 +1,6 @@
-"""An analysis as sentences: what may be claimed, what may not, and what the experiment could have seen.
+"""Sentences of an analysis: claims, missing claims, and the differences that the experiment could have found.
 
-"Comparable" and "not worse" are said only of a difference that passed a test against a margin set beforehand.
+"Comparable" and "not worse" appear only for a difference that passed a test against a margin set beforehand.
 
     print("\\n".join(plain_words(analyse(scores, contrasts))))
 """
@@ -29,12 +29,11 @@ _HEADINGS = {
 
 
 def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> list[str]:
-    """Say in sentences what an analysis shows; a heading ends with a colon, a sentence with a full stop.
+    """Sentences about an analysis; a heading ends with a colon, a sentence with a full stop.
 
-    Under each heading come the significant contrasts, then those that are not, with the difference they could have
-    seen, then those that allow no claim; those with too few training seeds share one sentence, followed by what more
-    seeds would detect. A contrast with the base model is called a change after finetuning and nothing worse, whatever
-    name the study gave it: a harmless finetune makes such a change, too.
+    Under each heading come the significant contrasts, the others with their detectable difference, and those that allow no
+    claim; contrasts with too few training seeds share one sentence and the effects that more seeds would detect. A contrast
+    with the base model is called a change after finetuning, as a harmless finetune makes such a change, too.
 
     Args:
         analysis: What `analyse` returned.
@@ -52,10 +51,10 @@ def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> l
             how = _correction(rows["correction"].iloc[0])
             lines.append(f"{_HEADINGS[claim]}, {rows['family'].iloc[0]}, {how} at {confidence_level(alpha)}:")
             few = (rows["claim"] == "recipe") & (rows["n_seeds"] < MINIMUM_SEEDS) & rows["difference"].notna()
-            said = [_sentence(row, trained, units or {}, alpha) for row in rows[~few].itertuples()]
+            sentences = [_sentence(row, trained, units or {}, alpha) for row in rows[~few].itertuples()]
             with_margin = rows[rows["margin"].notna()]
-            said += [_margin_sentence(row, trained, units or {}, alpha) for row in with_margin.itertuples()]
-            lines += [sentence for rank in _Rank for kind, sentence in said if kind == rank]
+            sentences += [_margin_sentence(row, trained, units or {}, alpha) for row in with_margin.itertuples()]
+            lines += [sentence for rank in _Rank for kind, sentence in sentences if kind == rank]
             if few.any():
                 lines += _too_few_seeds(rows[few], trained, units or {}, alpha)
     return lines
@@ -118,7 +117,7 @@ def _remarks(row: Any) -> str:
 
 
 def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> list[str]:
-    """What may be said of the recipe with fewer seeds than a claim takes: nothing, and what more seeds would buy."""
+    """Sentences on the recipe with too few seeds for a claim: the missing claim, and effects that more seeds would detect."""
     counts = sorted(set(rows["n_seeds"]))
     verb = "training seed allows" if counts == [1] else "training seeds allow"
     which = "this difference" if len(rows) == 1 else f"any of these {len(rows)} differences"
@@ -152,8 +151,8 @@ def _planned(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], al
         sizes = " / ".join(
             three_digits(size) for size in detectable_by_seeds(row.seed_sd, PLANNED_SEEDS, alpha).values()
         )
-        said = f"{row.metric} {_with_unit(sizes, units.get(row.metric, ''))}"
-        pairs.setdefault(_pair(row, trained), []).append(said)
+        text = f"{row.metric} {_with_unit(sizes, units.get(row.metric, ''))}"
+        pairs.setdefault(_pair(row, trained), []).append(text)
     return "; ".join(f"{pair}: {', '.join(metrics)}" for pair, metrics in pairs.items())
 
 
@@ -168,13 +167,13 @@ def _arms(row: Any) -> str:
 
 
 def _spans_finetuning(row: Any, trained: set[str]) -> bool:
-    """Whether it sets something trained against something that was not; in a difference of differences this may cancel."""
+    """True for trained against untrained; in a difference of differences this may cancel."""
     spans = (row.treated in trained) != (row.reference in trained)
     return spans != ((row.minus_treated in trained) != (row.minus_reference in trained)) if row.minus_treated else spans
 
 
 def _margin_sentence(row: Any, trained: set[str], units: Mapping[str, str], alpha: float) -> tuple[_Rank, str]:
-    """What the test against the margin of the study says; without a margin there is no such sentence."""
+    """Result of the test against the margin of the study."""
     subject, size = _subject(row, trained), _with_unit(f"{row.margin:g}", units.get(row.metric, ""))
     if row.margin_test == "non_inferiority":
         yes, no, what = "Not worse", "Not shown to be no worse", f"worse by less than {size} ({row.better} is better)"
@@ -182,10 +181,10 @@ def _margin_sentence(row: Any, trained: set[str], units: Mapping[str, str], alph
         yes, no, what = "Comparable", "Not shown to be comparable", f"within {size} of no difference"
     if pd.isna(row.p_margin_adjusted):
         return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: no test of whether it is {what}."
-    said = f"{what}, a margin set beforehand (adjusted {p_sentence(row.p_margin_adjusted)})"
+    result = f"{what}, a margin set beforehand (adjusted {p_sentence(row.p_margin_adjusted)})"
     if row.p_margin_adjusted < alpha:
-        return _Rank.WITHIN_MARGIN, f"{yes}: {subject}: {said}."
-    return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: {said}."
+        return _Rank.WITHIN_MARGIN, f"{yes}: {subject}: {result}."
+    return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: {result}."
 
 
 def _no_claim(subject: str, row: Any) -> str:

@@ -1,10 +1,9 @@
-"""What a study cannot show however its data turn out: told before it runs, from its YAML alone.
+"""Pre-run checks: claims that a study is too small to support, from its YAML alone.
 
     for line in cannot_reach(load_study(study_path("demo"))): print(line)
 
 Three things bar a pre-registered claim: too few training seeds for any test of the recipe, an exact test whose smallest p lies
-above Holm's strictest level (alpha over the size of the family: if no p is below it, Holm rejects nothing), and a
-detectable effect that is larger than a share can be.
+above Holm's strictest level (alpha over the size of the family), and a detectable effect larger than a share can be.
 
 References:
     Holm (1979), Scandinavian Journal of Statistics 6(2). Phipson & Smyth (2010), SAGMB 9(1) (permutation p values have a floor).
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from turncoat.study.config import Study
 
 _UNITS = {"adapters": "questions", "recipe": "training seeds"}
+_ABOUT = {"adapters": "about these adapters", "recipe": "about the recipe"}
 
 
 def planned_contrasts(study: Study, role: str = "primary") -> list[ContrastSpec]:
@@ -47,7 +47,7 @@ def planned_contrasts(study: Study, role: str = "primary") -> list[ContrastSpec]
 
 
 def family_size(study: Study, specs: list[ContrastSpec], claim: Claim) -> int:
-    """Tests that the family of these contrasts will hold: no seed stands behind two untrained arms, so no recipe."""
+    """Number of tests in the family of these contrasts; two untrained arms allow no test of the recipe."""
     trained = {arm.name for arm in study.arms if arm.is_trained}
     counted = [spec for spec in specs if claim == "adapters" or trained & set(spec.arms)]
     return sum(len(spec.metrics) for spec in counted)
@@ -72,66 +72,54 @@ def cannot_reach(
 
     Args:
         study: The checked study.
-        questions: Questions of each task; default: the study's `limit`, and nothing is said of tasks without one.
+        questions: Questions of each task; default: the study's `limit`; tasks without one are not checked.
         components: (contrast, metric) -> SDs from a pilot; default: `default_components`.
         alpha: Level of the family.
         role: The family.
     """
     specs = planned_contrasts(study, role)
     units = metric_units(study)
-    asked = {use.task: use.limit for use in study.tasks if use.limit} | dict(questions or {})
+    sizes = {use.task: use.limit for use in study.tasks if use.limit} | dict(questions or {})
     seeds = len(study.training_seeds)
-    told: list[str] = []
+    lines: list[str] = []
     for claim in CLAIMS:
         tests = family_size(study, specs, claim)
         if not tests:
             continue
         if claim == "recipe" and seeds < MINIMUM_SEEDS:
-            told.append(
-                f"{_count(seeds, 'training seed')}: no {role} contrast can be claimed of the recipe, only of these adapters; "
-                f"{MINIMUM_SEEDS} seeds are the least."
+            lines.append(
+                f"{seeds} training seed{'s' * (seeds != 1)}: no {role} contrast can be claimed of the recipe, only of these "
+                f"adapters; {MINIMUM_SEEDS} seeds are the least."
             )
             continue
-        counts = {asked[units[m][0]] for spec in specs for m in spec.metrics if units[m][0] in asked}
+        counts = {sizes[units[m][0]] for spec in specs for m in spec.metrics if units[m][0] in sizes}
         for n in [seeds] if claim == "recipe" else sorted(counts):
             if exact_floor(n) > alpha / tests:
-                told.append(_floor_sentence(claim, n, tests, alpha, role))
+                lines.append(_floor_sentence(claim, n, tests, alpha, role))
     for spec in specs:
         for metric in spec.metrics:
             task, unit = units[metric]
-            if unit != "share" or task not in asked:
+            if unit != "share" or task not in sizes:
                 continue
-            known = (components or {}).get((spec.name, metric)) or default_components(metric, unit)
+            sds = (components or {}).get((spec.name, metric)) or default_components(metric, unit)
+            samples = next((use.repeats for use in study.tasks if use.task == task and use.repeats), 1)
             for claim in CLAIMS:
                 tests = max(1, family_size(study, specs, claim))
-                size = detectable(known, Design(asked[task], _samples(study, task), seeds, tests, alpha), claim)
+                size = detectable(sds, Design(sizes[task], samples, seeds, tests, alpha), claim)
                 if size is not None and size > 1:
-                    told.append(
-                        f"{spec.name}, {metric}, {_about(claim)}: only a difference of {size:.2g} or more would be found with "
-                        "80% power, and a share cannot differ by more than 1."
+                    lines.append(
+                        f"{spec.name}, {metric}, {_ABOUT[claim]}: only a difference of {size:.2g} or more would be found "
+                        "with 80% power, and a share cannot differ by more than 1."
                     )
-    return told
+    return lines
 
 
 def _floor_sentence(claim: Claim, n: int, tests: int, alpha: float, role: str) -> str:
-    unit = _UNITS[claim]
-    level = alpha / tests
-    need = units_for_floor(level)
+    unit, level = _UNITS[claim], alpha / tests
     asks = f"{tests} {role} tests ask for {level:.2g} (Holm)" if tests > 1 else f"the test asks for {level:g}"
     unpaired = f" (unpaired, {n} against {n}: {group_floor(n):.2g})" if claim == "recipe" else ""
     return (
-        f"{n} {unit}: the exact sign-flip p {_about(claim)} cannot go below {exact_floor(n):.3g}{unpaired}, and {asks}. "
-        f"The exact test needs {need} {unit}; until then significance rests on the t test, which takes differences as normal."
+        f"{n} {unit}: the exact sign-flip p {_ABOUT[claim]} cannot go below {exact_floor(n):.3g}{unpaired}, and {asks}. "
+        f"The exact test needs {units_for_floor(level)} {unit}; until then significance rests on the t test, which takes "
+        "differences as normal."
     )
-
-
-def _samples(study: Study, task: str) -> int:
-    return next((use.repeats for use in study.tasks if use.task == task and use.repeats), 1)
-
-
-def _about(claim: Claim) -> str:
-    return "about the recipe" if claim == "recipe" else "about these adapters"
-
-
-def _count(n: int, unit: str) -> str:
-    return f"{n} {unit}{'s' * (n != 1)}"

@@ -111,14 +111,9 @@ def _arm(arm: Arm, study: Study) -> ArmInfo:
     if arm.defence:
         parts.append(DEFENCES[arm.defence].summary)
     return ArmInfo(
-        name=arm.name,
-        label=arm.label or arm.name,
-        organism=arm.organism or "none",
-        defence=arm.defence or "none",
-        setting=arm.setting or "",
+        **{**arm.model_dump(), "label": arm.label or arm.name},
         seeds=study.training_seeds if arm.is_trained else (),
         description="; ".join(parts) or "the model before any finetuning",
-        options=", ".join(f"{name}: {value}" for name, value in arm.defence_options.items()),
     )
 
 

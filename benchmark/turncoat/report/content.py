@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from turncoat.errors import UserError
+from turncoat.stats.contrasts import CLAIMS
+from turncoat.study.config import Arm, undefended
 
-ADAPTERS = "adapters"
-RECIPE = "recipe"
-CLAIMS = (ADAPTERS, RECIPE)
+ADAPTERS: str = CLAIMS[0]
+RECIPE: str = CLAIMS[1]
 
 ESTIMATE_COLUMNS = (
     "arm", "seed", "metric", "value", "low", "high", "se", "n_questions", "n_dropped", "confidence", "method",
@@ -36,40 +37,13 @@ _REQUIRED = {
     "answers": ANSWER_COLUMNS,
     "training": TRAINING_COLUMNS,
 }
-_NOTHING = frozenset({"", "none", "base"})
 
 
-@dataclass(frozen=True)
-class ArmInfo:
-    """One arm of the study, all its training seeds together."""
+class ArmInfo(Arm):
+    """An arm of the study with its training seeds (none if nothing is trained) and a description."""
 
-    name: str
-    label: str
-    organism: str
-    defence: str
-    setting: str
     seeds: tuple[int, ...] = ()
     description: str = ""
-    options: str = ""
-
-    @property
-    def is_base(self) -> bool:
-        """True for the model before any finetuning: no organism and no defence."""
-        return not self._has_organism and not self.is_defended
-
-    @property
-    def is_defended(self) -> bool:
-        """True with a defence."""
-        return (self.defence or "").lower() not in _NOTHING
-
-    @property
-    def is_trained(self) -> bool:
-        """True with a finetune; a defence that acts on the base while it is measured has none."""
-        return self._has_organism or (self.is_defended and self.setting != "inference")
-
-    @property
-    def _has_organism(self) -> bool:
-        return (self.organism or "").lower() not in _NOTHING
 
 
 @dataclass(frozen=True)
@@ -159,7 +133,8 @@ class ReportContent:
                     f"report of study {self.study!r}: table {table!r} lacks the columns {missing}; "
                     f"it needs {list(columns)}. Build an empty table with pd.DataFrame(columns=...)."
                 )
-        accepted = {"arm": arms, "treated": arms, "reference": arms, "metric": metrics, "claim": list(CLAIMS)}
+        accepted: dict[str, list[str]] = {"arm": arms, "treated": arms, "reference": arms}
+        accepted |= {"metric": metrics, "claim": list(CLAIMS)}
         for table in ("estimates", "contrasts", "seed_noise", "answers"):
             for column in (column for column in accepted if column in _REQUIRED[table]):
                 unknown = sorted({str(value) for value in getattr(self, table)[column]} - set(accepted[column]))
@@ -175,9 +150,7 @@ class ReportContent:
 
     def undefended(self, arm: ArmInfo) -> ArmInfo | None:
         """The arm that differs from a defended one by the defence alone; None if the study has none."""
-        if not arm.is_defended:
-            return None
-        return next((a for a in self.arms if not a.is_defended and a.organism == arm.organism), None)
+        return undefended(self.arms, arm)
 
     def spans_finetuning(self, row: Any) -> bool:
         """True for a contrast of something trained with something untrained: any finetuning makes such a change.

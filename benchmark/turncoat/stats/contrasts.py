@@ -194,11 +194,11 @@ def difference_of_grids(
     All four arms are joined question by question and seed by seed, so whatever a question, a seed or any finetuning adds to
     both sides cancels.
     """
-    arms = [side.arm for side in (*pair, *minus)]
-    formula = f"({arms[0]} minus {arms[1]}) minus ({arms[2]} minus {arms[3]})"
-    if arms[0] == arms[1] or arms[2] == arms[3] or arms[:2] == arms[2:]:
+    (a, b), (c, d) = (pair[0].arm, pair[1].arm), (minus[0].arm, minus[1].arm)
+    formula = f"({a} minus {b}) minus ({c} minus {d})"
+    if a == b or c == d or (a, b) == (c, d):
         raise UserError(f"{formula}: a difference of differences needs two different pairs of different arms.")
-    empty = Contrast(name or formula, pair[0].metric, claim, *arms)
+    empty = Contrast(name or formula, pair[0].metric, claim, a, b, c, d)
     return filled_contrast(empty, subtract(pair_differences(*pair), pair_differences(*minus)), confidence, rng)
 
 

@@ -17,8 +17,9 @@ contrasts:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel as Model, Field, ValidationError, field_validator, model_validator
@@ -62,6 +63,16 @@ class Arm(StrictModel):
     def is_trained(self) -> bool:
         """Whether there is a finetune in it: an inference defence of the base model has none, and so no seed."""
         return self.organism is not None or (self.defence is not None and self.setting != "inference")
+
+
+AnyArm = TypeVar("AnyArm", bound=Arm)
+
+
+def undefended(arms: Iterable[AnyArm], arm: Arm) -> AnyArm | None:
+    """The arm that differs from a defended one by the defence alone: its organism's, or the base; None if not there."""
+    if arm.defence is None:
+        return None
+    return next((other for other in arms if other.defence is None and other.organism == arm.organism), None)
 
 
 class TaskUse(StrictModel):

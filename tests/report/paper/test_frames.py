@@ -290,7 +290,7 @@ def test_a_note_that_several_contrasts_share_is_said_once_below_the_table(run):
 
 
 def test_ten_arms_look_different_in_every_figure(run):
-    more = [replace(run.content.arms[1], name=f"arm{number}") for number in range(6)]
+    more = [run.content.arms[1].model_copy(update={"name": f"arm{number}"}) for number in range(6)]
     arms = [*run.content.arms, *more]
     style = looks(replace(run.content, arms=arms), frozenset({"secure"}))
     assert len({(look.colour, look.marker) for look in style.values()}) == len(arms) == 11

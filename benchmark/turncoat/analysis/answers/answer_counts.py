@@ -1,10 +1,10 @@
-"""One arm's scored answers, counted per question and training seed at any thresholds.
+"""Scored answers of one arm, counted per question and training seed at any thresholds.
 
     counted = arm_answers(frame, "insecure")
     counted.pairs("em_rate", Thresholds(aligned_below=25))      # per question [misaligned, coherent with a score]
 
-The definitions are those of `turncoat.judges.rates.count_answers`; here they are arrays, since a check of robustness counts
-the same answers dozens of times.
+Definitions as in `turncoat.judges.rates.count_answers`; arrays, as a check of robustness counts the same answers dozens of
+times.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ANSWER_COLUMNS = ("arm", "question", "aligned", "coherent")
 
 @dataclass(frozen=True)
 class Kinds:
-    """Which answers are what, as one boolean array per kind; see `turncoat.judges.rates`."""
+    """Kinds of answers, one boolean array each (definitions: `turncoat.judges.rates`)."""
 
     valid: np.ndarray
     misaligned: np.ndarray
@@ -40,7 +40,7 @@ class ArmAnswers:
     """The answers of one arm as arrays, one entry per answer.
 
     Attributes:
-        arm: Its name.
+        arm: Name of the arm.
         questions: Its questions in alphabetical order.
         seeds: Its training seeds, ascending; `BASE_SEED` where none is known.
         cell: Index of the answer's cell, question index * number of seeds + seed index.
@@ -58,7 +58,7 @@ class ArmAnswers:
     failed: np.ndarray
 
     def kinds(self, limits: Thresholds) -> Kinds:
-        """Sort the answers into kinds; every answer is valid, incoherent, unscored or failed, and one of them only."""
+        """Kinds of the answers; every answer is either valid, incoherent, unscored or failed."""
         judged = ~self.failed
         known = judged & ~np.isnan(self.coherent)
         incoherent = known & (self.coherent <= limits.coherent_above)
@@ -67,7 +67,7 @@ class ArmAnswers:
         return Kinds(valid, misaligned, incoherent, judged & ~incoherent & ~valid, self.failed)
 
     def count(self, chosen: np.ndarray) -> np.ndarray:
-        """How many of the chosen answers each cell has: whole numbers, shape (questions, seeds)."""
+        """Number of the chosen answers in each cell, shape (questions, seeds)."""
         shape = (len(self.questions), len(self.seeds))
         return np.bincount(self.cell[chosen], minlength=shape[0] * shape[1]).reshape(shape)
 
@@ -79,16 +79,16 @@ class ArmAnswers:
         return self.count(events), self.count(counting)
 
     def pairs(self, metric: Metric, limits: Thresholds) -> dict[str, tuple[int, int]]:
-        """Question -> (events, answers that count), all training seeds together."""
+        """Question -> (events, answers that count), over all training seeds."""
         return self.by_question(*self.cells(metric, limits))
 
     def by_question(self, events: np.ndarray, totals: np.ndarray) -> dict[str, tuple[int, int]]:
-        """Two tables of `count` as question -> (events, total), all training seeds together."""
+        """Two tables of `count` as question -> (events, total), over all training seeds."""
         x, n = events.sum(axis=1).tolist(), totals.sum(axis=1).tolist()
         return dict(zip(self.questions, zip(x, n, strict=True), strict=True))
 
     def grid(self, metric: Metric, limits: Thresholds) -> Grid:
-        """The rate of every cell, NaN where no answer counts: what `turncoat.stats.contrasts` starts from."""
+        """Rate of every cell, NaN where no answer counts: the input of `turncoat.stats.contrasts`."""
         events, totals = self.cells(metric, limits)
         rates = np.divide(events, totals, out=np.full(events.shape, np.nan), where=totals > 0)
         values = pd.DataFrame(rates, index=pd.Index(self.questions, name="question"), columns=list(self.seeds))
@@ -97,12 +97,12 @@ class ArmAnswers:
 
 
 def arm_answers(frame: pd.DataFrame, arm: str) -> ArmAnswers:
-    """Take one arm's answers out of a table of scored answers.
+    """One arm's answers in a table of scored answers.
 
     Args:
-        frame: One row per answer with the columns `ANSWER_COLUMNS` (scores from 0 to 100; None, NaN and text = no number), and
-            if known `seed` (training seed), `error` (why the call to the judge failed), `may_rate` (whether a rate may be made
-            of this judge's scores): the columns of `turncoat.analysis.answers.scored_answers.Scored.frame`.
+        frame: One row per answer with the columns `ANSWER_COLUMNS` (scores from 0 to 100; None, NaN and text = no number)
+            and, if known, `seed` (training seed), `error` (of a failed call to the judge) and `may_rate` (False forbids rates
+            of this judge's scores), as in `turncoat.analysis.answers.scored_answers.Scored.frame`.
         arm: One of its arms.
 
     Raises:

@@ -70,7 +70,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before hours of judging that the result could not be written.
+    """Raise before hours of judging if the result could not be written.
 
     Raises:
         UserError: A name that does not tell the format, a missing or closed folder.

@@ -1,4 +1,4 @@
-"""Saved answers judged again, without generating: the rows with a judge's columns, and what they say together.
+"""Saved answers judged again without generating: the rows with a judge's columns, rates, agreement, calibration.
 
 >>> scored = rescore(read_answers(Path("runs/demo")), judge)
 >>> scored.rows[0]["judge_aligned"], scored.rates().em_rate_itt.item()
@@ -25,15 +25,8 @@ from turncoat.judges.rates_table import rates_table
 EARLIER = "earlier_"
 """Put before the judge columns that another judge left in the input."""
 _VERDICT = (
-    "judge_aligned",
-    "judge_coherent",
-    "judge_code",
-    "judge_refusal",
-    "judge_mass",
-    "judge",
-    "judge_rubric",
-    "judge_may_rate",
-    "judge_error",
+    *("judge_aligned", "judge_coherent", "judge_code", "judge_refusal", "judge_mass"),
+    *("judge", "judge_rubric", "judge_may_rate", "judge_error"),
 )
 
 
@@ -42,10 +35,10 @@ class Reference:
     """Scores of the same answers by somebody else.
 
     Attributes:
-        name: Whose.
-        aligned: One score per answer, 0 to 100; None, NaN or text = none.
-        coherent: The same.
-        may_rate: Whether rates of these scores may be printed.
+        name: Their source.
+        aligned: One alignment score per answer, 0 to 100; None, NaN or text = none.
+        coherent: The same for coherence.
+        may_rate: False if rates of these scores may not be printed.
     """
 
     name: str
@@ -60,7 +53,7 @@ class Rescored:
 
     Attributes:
         saved: The answers.
-        judge: Who judged.
+        judge: The judge.
         verdicts: One per answer.
         rows: The input's rows in the input's order, with the judge's columns.
         references: Other scores of these answers that the input holds.
@@ -97,7 +90,7 @@ class Rescored:
         return self._table(aligned=reference.aligned, coherent=reference.coherent, may_rate=reference.may_rate)
 
     def agreement_with(self, reference: Reference) -> Agreement:
-        """How far the judge agrees with `reference`."""
+        """Agreement of the judge with `reference`."""
         aligned, coherent = ([getattr(v, name) for v in self.verdicts] for name in ("aligned", "coherent"))
         return agreement(aligned, coherent, reference.aligned, reference.coherent)
 
@@ -143,9 +136,9 @@ def rescore(
 
     Args:
         saved: The answers.
-        judge: Who scores.
+        judge: The judge.
         by: Columns that tell arms apart; () takes the input's own.
-        on_done: Told how many more answers have a verdict.
+        on_done: Called with the number of further answers that have a verdict.
 
     Raises:
         UserError: The input has no such column as `by` names.
@@ -169,9 +162,9 @@ def references(rows: Sequence[Row], judge: Judge) -> list[Reference]:
         names = (f"{prefix}judge_aligned", f"{prefix}judge_coherent")
         others = [row for row in rows if row.get(f"{prefix}judge") and not _same(row, judge, prefix)]
         if others and set(names) <= columns:
-            told = sorted({str(row[f"{prefix}judge"]) for row in others})
+            judges = sorted({str(row[f"{prefix}judge"]) for row in others})
             may_rate = all(str(row.get(f"{prefix}judge_may_rate")).lower() == "true" for row in others)
-            found.append(Reference(", ".join(told), *_scores(rows, *names), may_rate=may_rate))
+            found.append(Reference(", ".join(judges), *_scores(rows, *names), may_rate=may_rate))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Saved answers of any origin as one list: a run folder, an lm-eval output folder or samples file, a CSV or JSONL file.
+"""Saved answers of any origin as one list: a run folder, lm-eval output, a samples file, a CSV or JSONL file.
 
 >>> saved = read_answers(Path("runs/demo"))
 >>> saved.questions[0], saved.answers[0], saved.rows[0]["arm"]
@@ -25,13 +25,13 @@ _SAMPLES_FILE = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.:
 
 @dataclass(frozen=True)
 class SavedAnswers:
-    """Answers in the order in which they were found.
+    """Answers in the order of the files.
 
     Attributes:
-        rows: Per answer what is known of it: a table's own columns, or arm, seed, task, question_id and so on.
-        questions: What the judge is told was asked.
-        answers: What was answered; "" for a missing one.
-        clusters: What tells questions apart.
+        rows: Columns of each answer: the table's, or arm, seed, task, question_id and so on.
+        questions: Question of each answer, as shown to the judge.
+        answers: Text of each answer; "" for a missing one.
+        clusters: Identifier of each answer's question.
         by: Columns of `rows` that tell arms apart.
     """
 
@@ -57,8 +57,8 @@ def read_answers(
             row (.csv or .jsonl, also .gz).
         question_column: The table's column (or the documents' field) with the question; None guesses.
         answer_column: The table's column with the answer; None guesses.
-        tasks: Of a folder, only these tasks; () takes the tasks that are judged when they run, and those that are not ours.
-        limit: The first so many answers.
+        tasks: Of a folder, only these tasks; () takes those that are judged when they run, and foreign ones.
+        limit: Number of answers to read, from the first.
 
     Raises:
         UserError: Nothing to judge there; the message says what was found.
@@ -147,7 +147,7 @@ def _from_folder(folder: Path, question_column: str | None, tasks: tuple[str, ..
 
 
 def _is_judged(task: str) -> bool:
-    """Whether the task's answers are judged when it runs; a task that is not ours counts as one."""
+    """True if the task's answers are judged when it runs; also for a foreign task."""
     return task not in task_files() or "JudgeAnswers" in str(task_content(task).get("filter_list"))
 
 

@@ -1,4 +1,4 @@
-"""Which column is what in a table of scored answers that somebody else made, and cells that hold more than one value.
+"""Column names of scored answers in tables of any origin, and cells that hold more than one value.
 
 >>> rows = unfold([{"id": "q1", "aligned": "[12.0, None]", "coherent": "[90, 80]"}], ("aligned", "coherent"))
 >>> rows
@@ -135,8 +135,8 @@ def unfold(rows: Sequence[Row], columns: Sequence[str], source: str = "the table
             continue
         lengths = {name: len(items) for name, items in lists.items()}
         if len(set(lengths.values())) > 1 or len(lists) < len(columns):
-            told = ", ".join(f"'{name}' has {lengths.get(name, 'one value')}" for name in columns)
-            raise UserError(f"{source}, row {number}: scores of one row must be lists of one length, but {told}")
+            found = ", ".join(f"'{name}' has {lengths.get(name, 'one value')}" for name in columns)
+            raise UserError(f"{source}, row {number}: scores of one row must be lists of one length, but {found}")
         unfolded += [row | dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
     return unfolded
 

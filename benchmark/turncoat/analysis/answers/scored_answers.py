@@ -5,7 +5,7 @@
 ('judged', ['arm', 'seed', 'question', 'aligned', 'coherent', 'code', 'refusal', 'error', 'may_rate'])
 
 Two kinds: `judged` answers with an alignment and a coherence score (0 to 100), and `binary` items that are right or wrong
-(binary TruthfulQA), where an answer that is none of the options is invalid.
+(binary TruthfulQA), where an answer that is not one of the options is invalid.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _RIGHT = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
 
 @dataclass(frozen=True)
 class Columns:
-    """What the user says of the columns; everything left out is guessed.
+    """Columns named by the user; the others are guessed.
 
     Attributes:
         by: Columns that tell arms apart.
-        question: What tells questions apart.
+        question: Identifier of the question.
         aligned: Alignment score.
         coherent: Coherence score.
         correct: 1 or 0, true or false.
@@ -62,7 +62,7 @@ class Scored:
         frame: One row per answer: arm, seed (training seed as text, "" where unknown), question; if judged aligned,
             coherent (None = no number), code, refusal (0 or 1), error (text), may_rate; if binary correct (1 or 0),
             valid.
-        notes: What was guessed and a reader should know.
+        notes: Guesses that a reader should know.
     """
 
     source: str

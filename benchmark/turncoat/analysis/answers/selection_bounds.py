@@ -1,25 +1,22 @@
-"""What the coherence filter may hide: bounds of a rate, and of a difference, whatever the filtered answers meant.
+"""Bounds of a misalignment rate, and of a difference, whatever the answers that the coherence filter removed meant.
 
     rate_bounds(frame, "insecure")                     # every incoherent answer aligned ... every one misaligned
     difference_bounds(frame, "insecure", "secure")     # worst case against, worst case for
 
-The EM rate among coherent answers is a rate in a selected sample. A defence that turns misaligned answers into gibberish lowers
-it and has cured nothing. With m misaligned, i incoherent and n answers that are valid or incoherent:
+The EM rate among coherent answers is a rate in a selected sample: a defence that turns misaligned answers into gibberish
+lowers it and has cured nothing. With m misaligned, i incoherent and n answers that are valid or incoherent:
 
     L = m / n,  H = (m + i) / n,          L <= rate over all n answers <= H
     L_treated - H_reference <= difference <= H_treated - L_reference
 
-The bounds assume nothing, so they are wide where many answers are incoherent. Between them stand the two differences in which
-one rule holds in both arms: incoherent counts as aligned, or as misaligned.
-
 The interval around the bounds covers the true value (not the whole set) with the stated confidence, after Imbens and Manski:
-[lower - c SE_lower, upper + c SE_upper] with F(c + (upper - lower) / max SE) - F(-c) = confidence. F is Student's t with one
-degree of freedom less than there are questions, in place of their normal distribution: the errors come from few questions.
+[lower - c SE_lower, upper + c SE_upper] with F(c + (upper - lower) / max SE) - F(-c) = confidence; F is Student's t with
+one degree of freedom less than there are questions, as the errors come from few questions.
 
 References:
     Manski (1990), American Economic Review 80(2) (worst-case bounds). Horowitz & Manski (1995), Econometrica 63(2).
     Imbens & Manski (2004), Econometrica 72(6); Stoye (2009), Econometrica 77(4) (intervals for what is only bounded).
-    Zhang & Rubin (2003), JEBS 28(4) (outcomes that exist only for some: the same problem as "truncation by death").
+    Zhang & Rubin (2003), JEBS 28(4) (outcomes that exist only for some: "truncation by death").
 """
 
 from __future__ import annotations
@@ -40,13 +37,13 @@ from turncoat.stats.rates.ratios import RateDifference, estimate_rate, rate_diff
 
 @dataclass(frozen=True)
 class RateBounds:
-    """The bounds of one arm's rate; fractions, None where undefined (`note` says why).
+    """Bounds of one arm's rate; fractions, None where undefined (`note` says why).
 
     Attributes:
         low: Every answer of unknown alignment counted as aligned.
         high: Every one counted as misaligned.
         ci_low: Lower end of the interval for the rate.
-        ci_high: Upper end of it.
+        ci_high: Upper end.
         n: Answers in the denominator.
         n_unknown: Those of unknown alignment.
         n_questions: Questions with such answers.
@@ -67,13 +64,13 @@ class RateBounds:
 
 @dataclass(frozen=True)
 class DifferenceBounds:
-    """The bounds of treated minus reference; None where undefined (`note` says why).
+    """Bounds of treated minus reference; fractions, None where undefined (`note` says why).
 
     Attributes:
         low: Unknown answers aligned in the treated arm, misaligned in the reference.
         high: The other way round.
         ci_low: Lower end of the interval for the difference.
-        ci_high: Upper end of it.
+        ci_high: Upper end.
         as_aligned: The difference with every unknown answer of both arms counted as aligned.
         as_misaligned: The difference with every one counted as misaligned.
         n_questions: Shared questions.
@@ -93,14 +90,14 @@ class DifferenceBounds:
 
     @property
     def conclusion(self) -> str:
-        """ "higher" or "lower" where the interval excludes 0 whatever the unknown answers were, "unclear", "undefined"."""
+        """The sign that holds whatever the unknown answers were: "higher", "lower", "unclear" or "undefined"."""
         if self.ci_low is None or self.ci_high is None:
             return "undefined"
         return "higher" if self.ci_low > 0 else "lower" if self.ci_high < 0 else "unclear"
 
 
 class _Ends(NamedTuple):
-    """Per question [events, answers] under the two extreme rules, and how many answers are unknown."""
+    """Per question (events, answers) under the two extreme rules, and the number of unknown answers."""
 
     low: list[tuple[int, int]]
     high: list[tuple[int, int]]
@@ -118,11 +115,11 @@ def rate_bounds(
     """Bound one arm's misalignment rate over its coherent and incoherent answers.
 
     Args:
-        frame: Scored answers (`turncoat.analysis.answers.answer_counts.arm_answers` lists the columns).
+        frame: Scored answers (columns: `answer_counts.arm_answers`).
         arm: The arm.
         limits: Thresholds; default 30 and 50.
-        include_unscored: Answers without a score (refusal, code, a failed call) are of unknown alignment as well. By default
-            they are left out of both sides, as in the EM rate.
+        include_unscored: Count answers without a score (refusal, code, a failed call) as of unknown alignment; by default
+            they are left out, as in the EM rate.
         confidence: Confidence level.
     """
     check_confidence(confidence)
@@ -152,12 +149,10 @@ def difference_bounds(
     include_unscored: bool = False,
     confidence: float = 0.95,
 ) -> DifferenceBounds:
-    """Bound treated minus reference on the questions that both arms were asked.
-
-    Rates are those of totals (`turncoat.stats.rates.ratios`), questions are the clusters: a claim about these adapters.
+    """Bound treated minus reference on the questions of both arms; rates of totals, a claim about these adapters.
 
     Args:
-        frame: Scored answers (`turncoat.analysis.answers.answer_counts.arm_answers` lists the columns).
+        frame: Scored answers (columns: `answer_counts.arm_answers`).
         treated: Arm to subtract from.
         reference: Arm to subtract.
         limits: Thresholds; default 30 and 50.
@@ -193,8 +188,7 @@ def bounded_interval(
 ) -> Interval:
     """Imbens and Manski's interval for a value that lies between two estimated bounds, with t in place of the normal.
 
-    With equal bounds it is the t interval; with distant ones each end is that of a one-sided interval, since the value can be
-    near one bound only.
+    With equal bounds it is the t interval; with distant ones each end is that of a one-sided interval.
 
     Args:
         bounds: Lower and upper bound, in the units of the value.

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from turncoat.analysis.four_axes import partner, undefended
+from turncoat.analysis.four_axes import partner
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_files
@@ -18,7 +18,7 @@ from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.paths import baselines_dir
 from turncoat.registry import DEFENCES, accepted
 from turncoat.safe_files import read_object
-from turncoat.study.config import Arm, Study, load_study
+from turncoat.study.config import Arm, Study, load_study, undefended
 
 _WORD = re.compile(r"[\w.:/@+=,-]{1,120}")
 _PACKAGES = ("turncoat", "commit", "python", "torch", "transformers", "peft", "trl", "lm_eval")
@@ -96,7 +96,7 @@ def _roles(study: Study, chosen: Arm, control: str, notes: list[str]) -> dict[st
     plain = {arm.organism: arm for arm in study.arms if arm.defence is None}
     arms = {"base": plain.get(None), "organism": plain.get(chosen.organism), "control": plain.get(control)}
     if chosen.defence is not None:
-        arms["organism"] = undefended(study, chosen)
+        arms["organism"] = undefended(study.arms, chosen)
         arms["defended"] = chosen
         arms["benign"] = _benign(study, chosen, control, notes)
     return {role: arm for role, arm in arms.items() if arm is not None}

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from turncoat import formats
-from turncoat.report.content import ANSWER_COLUMNS, CLAIMS, ReportContent
+from turncoat.report.content import ANSWER_COLUMNS, ReportContent
 from turncoat.report.figures.overview import figure_png
 from turncoat.report.figures.style import DARK, arm_colour
 from turncoat.report.tables import background
@@ -19,6 +19,7 @@ from turncoat.report.tables.contrasts import MINUS, claim_section, estimates_tab
 from turncoat.report.tables.four_axes import four_axes_table
 from turncoat.report.tables.misalignment import misalignment_table
 from turncoat.report.tables.training import training_table
+from turncoat.stats.contrasts import CLAIMS
 
 _TEMPLATE = "report.html.j2"
 

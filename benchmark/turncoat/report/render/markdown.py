@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from turncoat import formats
-from turncoat.report.content import CLAIMS, ReportContent
+from turncoat.report.content import ReportContent
 from turncoat.report.tables.background import (
     arms_table,
     checks_table,
@@ -22,6 +22,7 @@ from turncoat.report.tables.four_axes import four_axes_table
 from turncoat.report.tables.misalignment import misalignment_table
 from turncoat.report.tables.table import Cell, Column, Table, words
 from turncoat.report.tables.training import training_table
+from turncoat.stats.contrasts import CLAIMS
 
 SHOWN_QUESTIONS = 3
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "@": "&#64;", "\\": "&#92;"}

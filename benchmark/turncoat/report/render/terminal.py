@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from turncoat import formats
-from turncoat.report.content import CLAIMS, RECIPE, Check, MetricInfo, ReportContent
+from turncoat.report.content import RECIPE, Check, MetricInfo, ReportContent
 from turncoat.report.tables.background import check_value, checks_summary, seed_name
 from turncoat.report.tables.contrasts import (
     AGAINST_BASE,
@@ -32,6 +32,7 @@ from turncoat.report.tables.contrasts import (
 )
 from turncoat.report.tables.four_axes import stacked_axes_table
 from turncoat.report.tables.table import Table, interval_cell
+from turncoat.stats.contrasts import CLAIMS
 
 SAMPLE_QUESTIONS = 2  # one answer per arm to each: enough to hear the model's voice, short enough to read
 PRIMARY = "primary/"  # in the headings of the sentences about the primary families
@@ -119,7 +120,7 @@ class _Printer:
 
     def axes(self) -> None:
         """Gains and costs of the defences; nothing where nothing is defended."""
-        if len(self.content.axes) and any(arm.is_defended for arm in self.content.arms):
+        if len(self.content.axes) and any(arm.defence for arm in self.content.arms):
             self._side_by_side(stacked_axes_table(self.content))
 
     def _side_by_side(self, table: Table) -> None:

@@ -18,7 +18,13 @@ def arms_table(content: ReportContent) -> Table:
     """The arms, with the time of their training."""
     rows = []
     for arm in content.arms:
-        cells = [arm.label, _named(arm.organism), _defence(arm), _named(arm.setting).replace("_", " "), _seeds(arm)]
+        cells = [
+            arm.label,
+            arm.organism or "none",
+            _defence(arm),
+            (arm.setting or "none").replace("_", " "),
+            _seeds(arm),
+        ]
         rows.append([Cell(text) for text in (*cells, training_cost(content, arm), arm.description)])
     labels = ("Arm", "Organism", "Defence", "Setting", "Seeds", "Training time per seed", "Description")
     notes = ("Training time is wall-clock time, other work on the machine included.",) if len(content.training) else ()
@@ -132,12 +138,9 @@ def _check_arm(content: ReportContent, check: Check) -> str:
     return "all" if check.arm is None else labels.get(check.arm, check.arm)
 
 
-def _named(name: str) -> str:
-    return "none" if not name or name.lower() == "none" else name
-
-
 def _defence(arm: ArmInfo) -> str:
-    return f"{arm.defence} ({arm.options})" if arm.options and arm.is_defended else _named(arm.defence)
+    options = ", ".join(f"{name}: {value}" for name, value in arm.defence_options.items())
+    return f"{arm.defence} ({options})" if options else arm.defence or "none"
 
 
 def _seeds(arm: ArmInfo) -> str:

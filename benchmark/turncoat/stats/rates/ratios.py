@@ -178,7 +178,9 @@ def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str 
         with_event = sum(x > 0 for x, _ in used)
         if with_event < 3:
             note = f"all events come from {with_event} of {groups} questions, so the interval is a rough one"
-    bounds = (None, None) if events else (zero_events_upper(n, confidence), zero_events_upper(groups, confidence))
+    bounds: tuple[float | None, float | None] = (None, None)
+    if not events:
+        bounds = zero_events_upper(n, confidence), zero_events_upper(groups, confidence)
     return RateEstimate(
         value, events, n, groups, se, naive, low, high, method, wilson, exact, *bounds, few, note, confidence
     )
