@@ -1,4 +1,4 @@
-"""Estimates, tests and corrections of a study, from its score table and its pre-registered contrasts, in one call.
+"""Estimates, tests and corrections of a study, from its score table and pre-registered contrasts.
 
     analyse(scores, [ContrastSpec("organism", "insecure", "secure", ("em_rate_itt",), "primary")]).contrasts
 
@@ -69,9 +69,11 @@ class Analysis:
     """Tables of a study's estimates, tests and seed noise.
 
     Attributes:
-        estimates: Fields of `Estimate`; one row per arm, metric and seed, and one with a missing seed for their mean.
-        contrasts: `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`; `detectable_adjusted` is the effect that the
-            correction finds with 80 % power at its strictest level, alpha over the size of the family.
+        estimates: Fields of `Estimate`; one row per arm, metric and seed, and one with a missing seed for
+            their mean.
+        contrasts: `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`; `detectable_adjusted` is the effect
+            that the correction finds with 80 % power at its strictest level, alpha over the size of the
+            family.
         seed_noise: Fields of `SeedNoise` for every contrast of two trained arms, with `name` and `metric`.
         n_dropped: NaN values left out of the whole table.
         confidence: Confidence level; tests are at level 1 - confidence.
@@ -94,8 +96,8 @@ def analyse(
 ) -> Analysis:
     """Estimate every arm, test every contrast under both kinds of claim, and correct for the number of tests.
 
-    The order of rows and of contrasts changes no number: rows are sorted first, and each sign-flip test draws from
-    its own generator, seeded by `seed` and the names in the test.
+    The order of rows and of contrasts changes no number: rows are sorted first, and each sign-flip test draws
+    from its own generator, seeded by `seed` and the names in the test.
 
     Args:
         scores: Score table (see `check_scores`).
@@ -170,7 +172,7 @@ def _estimates(one: Grid, confidence: float, rate: bool) -> list[Estimate]:
 
 
 def _contrast(spec: ContrastSpec, sides: Sequence[Grid], claim: Claim, confidence: float, seed: int) -> Contrast:
-    """One contrast; where fewer than 2 common questions have values, a row that says so instead of an error."""
+    """One contrast; a row with a note, not an error, where fewer than 2 common questions have values."""
     metric = sides[0].metric
     identity = "\n".join((*spec.arms, metric, claim))
     rng = np.random.default_rng([seed, zlib.crc32(identity.encode())])

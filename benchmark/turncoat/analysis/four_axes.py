@@ -1,13 +1,13 @@
 """Gains and costs of a defence on four axes: one table with a row per arm, axis and metric.
 
     broad misalignment      level, and the difference to the undefended arm of the same organism
-    narrow behaviour        gain (the organism was learnt), and the share of the undefended arm's gain that is kept
-    benign learning         the same for the defence's partner arm: same defence and options, a harmless organism
+    narrow behaviour        gain (what was learnt), and the share of the undefended arm's gain that is kept
+    benign learning         the same for the partner arm: same defence and options, a harmless organism
     coherence               level, and the difference to the undefended arm
 
-A defence that merely stops all learning lowers the first and shows in the second and third; one that breaks the model shows in
-the fourth. Gains are held-out losses, base minus arm; a task names the loss that belongs to an organism in its YAML:
-`metadata: {learnt_by: {insecure_code: insecure_loss_per_token}}`.
+A defence that merely stops all learning lowers the first and shows in the second and third; one that breaks
+the model shows in the fourth. Gains are held-out losses, base minus arm; a task names the loss that belongs
+to an organism in its YAML: `metadata: {learnt_by: {insecure_code: insecure_loss_per_token}}`.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ COLUMNS = (
     *("reference", "difference", "difference_low", "difference_high", "kept", "kept_low", "kept_high"),
     *("status", "note"),
 )
-"""`value` is a level, or a gain (narrow, benign); `difference` and `kept` are against `reference`. `status` is the text in place
-of a missing value, `note` the reason for it or for a missing share."""
+"""`value` is a level, or a gain (narrow, benign); `difference` and `kept` are against `reference`;
+`status` is the text in place of a missing value, `note` the reason for it or for a missing share."""
 
 
 def four_axes(
@@ -136,7 +136,7 @@ class _Axes:
         return [name for name in dict.fromkeys(primary) if name not in other] or self._on(BROAD)
 
     def _on(self, axis: str) -> list[str]:
-        """Measured metrics of an axis: of those with one name the first, and a stand-in only where it has to stand in."""
+        """Measured metrics of an axis: the first of each name; a stand-in only where the other is missing."""
         names = [
             name
             for name, (_, metric) in self.names.items()
@@ -257,7 +257,7 @@ def _first_task(axis: str) -> str:
 
 
 def _ready_control() -> str:
-    """What to propose where no task has the loss of the matched control: a control whose task fetches nothing."""
+    """Control to propose where no task has the loss of the matched one: its task fetches nothing."""
     tasks = sorted(task_names(), key=is_fetched)
     return next((name for task in tasks for name in learnt_by(task) if _is_control(name)), "secure_code")
 

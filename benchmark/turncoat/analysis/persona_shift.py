@@ -3,8 +3,8 @@
     shift_by_layer(Path("runs/demo"), arm="insecure", control="secure")
     -> DataFrame: layer, depth, reading, difference, low, high, p_value, n_questions, n_seeds, chosen
 
-Projections are in the base model's SD, from the samples files; the base cancels in the difference. Intervals are about these
-trained adapters (claim "adapters" of `turncoat.stats.contrasts`), not about the recipe.
+Projections are in the base model's SD, from the samples files; the base cancels in the difference. Intervals
+are about these trained adapters (claim "adapters" of `turncoat.stats.contrasts`), not about the recipe.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def shift_by_layer(run: Path, arm: str, control: str, *, task: str = "", confide
         confidence: Level of the intervals.
 
     Returns:
-        One row per reading and layer. `chosen` marks the layer fixed before any finetuning, the one for claims.
+        One row per reading and layer. `chosen` marks the layer fixed before any finetuning, the one for
+        claims.
 
     Raises:
         UserError: An arm has no such rows, or they hold no projections by layer.

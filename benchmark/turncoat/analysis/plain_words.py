@@ -31,9 +31,10 @@ _HEADINGS = {
 def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> list[str]:
     """Sentences about an analysis; a heading ends with a colon, a sentence with a full stop.
 
-    Under each heading come the significant contrasts, the others with their detectable difference, and those that allow no
-    claim; contrasts with too few training seeds share one sentence and the effects that more seeds would detect. A contrast
-    with the base model is called a change after finetuning, as a harmless finetune makes such a change, too.
+    Under each heading come the significant contrasts, the others with their detectable difference, and those
+    that allow no claim; contrasts with too few training seeds share one sentence and the effects that more
+    seeds would detect. A contrast with the base model is called a change after finetuning, as a harmless
+    finetune makes such a change, too.
 
     Args:
         analysis: What `analyse` returned.
@@ -117,7 +118,7 @@ def _remarks(row: Any) -> str:
 
 
 def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> list[str]:
-    """Sentences on the recipe with too few seeds for a claim: the missing claim, and effects that more seeds would detect."""
+    """Sentences on a recipe with too few seeds for a claim, and effects that more would detect."""
     counts = sorted(set(rows["n_seeds"]))
     verb = "training seed allows" if counts == [1] else "training seeds allow"
     which = "this difference" if len(rows) == 1 else f"any of these {len(rows)} differences"
@@ -144,7 +145,7 @@ def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, st
 
 
 def _planned(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> str:
-    """For every pair of arms, and every metric, the sizes that PLANNED_SEEDS would detect; each pair is named once."""
+    """Sizes that PLANNED_SEEDS would detect, for each pair of arms and metric."""
     pairs: dict[str, list[str]] = {}
     row: Any  # pandas' rows have no static types
     for row in rows.itertuples():

@@ -2,11 +2,13 @@
 
     for line in cannot_reach(load_study(study_path("demo"))): print(line)
 
-Three things bar a pre-registered claim: too few training seeds for any test of the recipe, an exact test whose smallest p lies
-above Holm's strictest level (alpha over the size of the family), and a detectable effect larger than a share can be.
+Three things bar a pre-registered claim: too few training seeds for any test of the recipe, an exact test
+whose smallest p lies above Holm's strictest level (alpha over the size of the family), and a detectable
+effect larger than a share can be.
 
 References:
-    Holm (1979), Scandinavian Journal of Statistics 6(2). Phipson & Smyth (2010), SAGMB 9(1) (permutation p values have a floor).
+    Holm (1979), Scandinavian Journal of Statistics 6(2). Phipson & Smyth (2010), SAGMB 9(1) (permutation p
+        values have a floor).
 """
 
 from __future__ import annotations

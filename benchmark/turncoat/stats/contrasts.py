@@ -1,11 +1,13 @@
 """Paired contrasts of two arms, as two kinds of claim that are never mixed.
 
-* `adapters`: these trained adapters. Questions are the sample; an arm's seeds are averaged within each question.
-* `recipe`: training again. Seeds and questions are the sample; fewer than 3 seeds allow no claim. Interval and p are the
-  more cautious of the t over seeds (new seeds, same questions) and the two-way t (new seeds and questions).
+* `adapters`: these trained adapters. Questions are the sample; an arm's seeds are averaged within each
+  question.
+* `recipe`: training again. Seeds and questions are the sample; fewer than 3 seeds allow no claim. Interval
+  and p are the more cautious of the t over seeds (new seeds, same questions) and the two-way t (new seeds and
+  questions).
 
-A narrow interval of the first kind proves nothing of the second: a finetune shifts all questions alike, so single adapters
-differ "significantly" while the recipe has no effect.
+A narrow interval of the first kind proves nothing of the second: a finetune shifts all questions alike, so
+single adapters differ "significantly" while the recipe has no effect.
 
     paired_contrast(scores, "insecure", "secure", "em_rate_itt", "recipe").low
 
@@ -41,7 +43,7 @@ class TooFewQuestions(UserError):
 
 @dataclass(frozen=True)
 class TTest:
-    """A two-sided t test of "the difference is 0" with its interval, in the units of the metric; None where undefined."""
+    """Two-sided t test of "the difference is 0" and its interval, in units of the metric; None = undefined."""
 
     low: float | None = None
     high: float | None = None
@@ -52,7 +54,7 @@ class TTest:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Treated minus reference on one metric, under one kind of claim; in the units of the metric, None where undefined.
+    """Treated minus reference on one metric under one claim, in units of the metric; None where undefined.
 
     Attributes:
         name: Name of the contrast.
@@ -60,7 +62,8 @@ class Contrast:
         claim: "adapters" or "recipe".
         treated: Arm that is subtracted from.
         reference: Arm that is subtracted.
-        minus_treated: In a difference of differences, the arm of the second difference that is subtracted from.
+        minus_treated: In a difference of differences, the arm of the second difference that is subtracted
+            from.
         minus_reference: The arm subtracted in it.
         difference: Mean difference.
         low: Lower end of the t interval.
@@ -143,8 +146,8 @@ def paired_contrast(
     have the same seeds, a (question, seed) cell without a value in one arm is left out of both.
 
     recipe:  delta_s = mean_q (treated_{q,s} - reference_{q,s}) for every seed s of both arms (the base model, seed -1, is
-    shared by all), n >= 3. The interval is the wider of  mean -+ t_{n-1} sd(delta) / sqrt(n)  and the two-way interval, the
-    p the larger of theirs.
+    shared by all), n >= 3. The interval is the wider of  mean -+ t_{n-1} sd(delta) / sqrt(n)  and the two-way
+    interval, the p the larger of theirs.
 
     Args:
         scores: Score table (`check_scores` lists its columns).
@@ -156,7 +159,8 @@ def paired_contrast(
         rng: Generator or seed for the sign flips where they are too many to enumerate.
 
     Raises:
-        UserError: An arm or metric is absent, the two arms are one, or (TooFewQuestions) they share fewer than 2 questions.
+        UserError: An arm or metric is absent, the two arms are one, or (TooFewQuestions) they share fewer
+            than 2 questions.
     """
     checked = check_scores(scores)
     sides = grid(checked, treated, metric), grid(checked, reference, metric)
@@ -191,8 +195,8 @@ def difference_of_grids(
 ) -> Contrast:
     """Difference in differences: (treated - reference) of `pair` minus (treated - reference) of `minus`.
 
-    All four arms are joined question by question and seed by seed, so whatever a question, a seed or any finetuning adds to
-    both sides cancels.
+    All four arms are joined question by question and seed by seed, so whatever a question, a seed or any
+    finetuning adds to both sides cancels.
     """
     (a, b), (c, d) = (pair[0].arm, pair[1].arm), (minus[0].arm, minus[1].arm)
     formula = f"({a} minus {b}) minus ({c} minus {d})"

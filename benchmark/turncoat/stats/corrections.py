@@ -1,7 +1,8 @@
 """Corrections for many tests: Holm, Holm with exclusive hypotheses, Benjamini-Hochberg.
 
-Holm for tests named beforehand (no false claim in the family, 95 times of 100), Benjamini-Hochberg for exploration (about
-5 % of the findings are false). None and NaN stand for a test that does not exist: they pass through and are not counted.
+Holm for tests named beforehand (no false claim in the family, 95 times of 100), Benjamini-Hochberg for
+exploration (about 5 % of the findings are false). None and NaN stand for a test that does not exist: they
+pass through and are not counted.
 
 References:
     Holm (1979), Scandinavian Journal of Statistics 6(2).
@@ -24,7 +25,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 def holm(p_values: Mapping[Name, float | None]) -> dict[Name, float | None]:
-    r"""p values adjusted by Holm's step-down method, which controls the chance of any false rejection in the family.
+    r"""p values adjusted by Holm's step-down method (controls any false rejection in the family).
 
     With p_(1) <= ... <= p_(m):  adjusted p_(i) = max_{j <= i} min(1, (m - j + 1) p_(j)). Order as in the input.
 
@@ -38,8 +39,8 @@ def holm(p_values: Mapping[Name, float | None]) -> dict[Name, float | None]:
 def holm_exclusive(p_values: Mapping[Name, float | None], groups: Mapping[Name, Hashable]) -> dict[Name, float | None]:
     r"""Holm where the null hypotheses of one group exclude each other, such as "d = 0" and "|d| >= margin".
 
-    At most one null of a group is true, so a group counts once. With p_(1) <= ... <= p_(m) and t_i the number of groups with
-    a test among p_(i), ..., p_(m):  adjusted p_(i) = max_{j <= i} min(1, t_j p_(j)). With groups of one it is Holm.
+    At most one null of a group is true, so a group counts once: with p_(1) <= ... <= p_(m) and t_i the number of
+    groups with a test among p_(i), ..., p_(m),  adjusted p_(i) = max_{j <= i} min(1, t_j p_(j)).
 
     Args:
         p_values: Name -> p.
@@ -61,7 +62,7 @@ def holm_exclusive(p_values: Mapping[Name, float | None], groups: Mapping[Name, 
 
 
 def benjamini_hochberg(p_values: Mapping[Name, float | None]) -> dict[Name, float | None]:
-    r"""p values adjusted to control the false discovery rate; for exploration, not for pre-registered families.
+    r"""p values adjusted by Benjamini and Hochberg's method (controls the false discovery rate).
 
     With p_(1) <= ... <= p_(m):  adjusted p_(i) = min_{j >= i} min(1, m p_(j) / j). Order as in the input.
     """

@@ -1,11 +1,13 @@
 """Means over questions with intervals, and exact intervals for counts.
 
-A question is a cluster: the mean over its samples is one observation, and every question has the same weight. The interval
-is the t interval over questions, for equal weights the cluster-robust interval with G - 1 degrees of freedom.
+A question is a cluster: the mean over its samples is one observation, and every question has the same weight.
+The interval is the t interval over questions, for equal weights the cluster-robust interval with G - 1
+degrees of freedom.
 
 References:
     Miller (2024), "Adding Error Bars to Evals", arXiv:2411.00640 (clustered standard errors).
-    Bowyer, Aitchison & Ivanova (2025), arXiv:2503.01747 (do not use the CLT on few items or at rates of 0 and 1).
+    Bowyer, Aitchison & Ivanova (2025), arXiv:2503.01747 (do not use the CLT on few items or at rates of 0 and
+        1).
     Brown, Cai & DasGupta (2001), Statistical Science 16(2) (Wilson and Clopper-Pearson intervals).
 """
 
@@ -86,7 +88,7 @@ def check_confidence(confidence: float) -> float:
 
 
 def t_summary(values: np.ndarray, confidence: float = 0.95, scale: float | None = None) -> TResult:
-    r"""Summarise independent values by the one-sample t: mean, SE = sd / sqrt(n), interval and p for "the mean is 0".
+    r"""One-sample t summary: mean, SE = sd / sqrt(n), interval and p of "the mean is 0".
 
     Without any spread (n >= 2 equal values) `se`, the interval and `p_value` are None.
 
@@ -125,13 +127,13 @@ def estimate_mean(
 
     value = (1/G) sum_q y_q,  se = sd(y) / sqrt(G),  interval = value -+ t_{G-1} se.
 
-    If every question has the rate 0 (or 1), the t interval collapses; with `rate` the Clopper-Pearson interval for 0 of G
-    is given instead. It is valid for any number of samples per question, as more samples make "no event" less likely.
-    Other intervals of a rate are cut off at 0 and 1.
+    If every question has the rate 0 (or 1), the t interval collapses; with `rate` the Clopper-Pearson
+    interval for 0 of G is given instead. It is valid for any number of samples per question, as more samples
+    make "no event" less likely. Other intervals of a rate are cut off at 0 and 1.
 
     Args:
-        values_by_question: One value per question (mean over its samples, and over seeds if there are several); NaN
-            is dropped.
+        values_by_question: One value per question (mean over its samples, and over seeds if there are
+            several); NaN is dropped.
         confidence: Confidence level.
         arm: Copied into the result, as seed, metric and n_seeds are.
         seed: Training seed.
@@ -185,7 +187,7 @@ def _count_iv(successes: int, n: int, confidence: float) -> tuple[int, int, floa
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson score interval for a share of `n` independent trials (do not use it for several samples per question).
+    """Wilson score interval for a share of `n` independent trials (not for several samples per question).
 
     References:
         Wilson (1927), JASA 22(158).
@@ -196,7 +198,7 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
 
 
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Exact two-sided interval for a share of `n` independent trials; at 0 events the upper end is 1 - (alpha/2)^(1/n).
+    """Exact two-sided interval for a share of `n` independent trials.
 
     References:
         Clopper & Pearson (1934), Biometrika 26(4).
@@ -207,7 +209,7 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interva
 
 
 def zero_events_upper(n: int, confidence: float = 0.95) -> float:
-    """Exact one-sided upper bound on a share when none of `n` independent trials succeeded: 1 - alpha^(1/n), about 3/n.
+    """Exact one-sided upper bound on a share after 0 events in `n` independent trials: 1 - alpha^(1/n).
 
     References:
         Hanley & Lippman-Hand (1983), JAMA 249(13) (the rule of three).

@@ -4,9 +4,9 @@
     secondary    Holm
     exploratory  Benjamini-Hochberg
 
-A family is one role under one kind of claim. It holds the tests that exist: a contrast without a test is listed and not
-counted. A contrast with a margin brings two tests whose nulls exclude each other, so under Holm it counts once
-(`corrections.holm_exclusive`); Benjamini-Hochberg counts both.
+A family is one role under one kind of claim. It holds the tests that exist: a contrast without a test is
+listed and not counted. A contrast with a margin brings two tests whose nulls exclude each other, so under
+Holm it counts once (`corrections.holm_exclusive`); Benjamini-Hochberg counts both.
 
 References:
     Rubin (2021), Synthese 199 (correct within the family that a claim rests on).

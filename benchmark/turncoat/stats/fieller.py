@@ -2,9 +2,11 @@
 
     share = mean gain of the arm / mean gain of the reference,    gain = loss of the base minus loss of the arm
 
-    kept_share(grid(scores, "base", "loss"), grid(scores, "defended", "loss"), grid(scores, "organism", "loss"), "adapters")
+    kept_share(grid(scores, "base", "loss"), grid(scores, "defended", "loss"), grid(scores, "organism",
+    "loss"), "adapters")
 
-A ratio of means has no interval where its denominator may be 0: there the share is undefined, and `note` says why.
+A ratio of means has no interval where its denominator may be 0: there the share is undefined, and `note` says
+why.
 
 References:
     Fieller (1954), JRSS B 16(2).
@@ -53,9 +55,9 @@ class KeptShare:
 def kept_share(base: Grid, arm: Grid, reference: Grid, claim: Claim, confidence: float = 0.95) -> KeptShare:
     """(base - arm) / (base - reference), over the questions that all three have.
 
-    The interval holds every share s for which "mean(gain of the arm - s x gain of the reference) = 0" is not rejected
-    by the test of the claim. For `adapters` that is Fieller's closed form; for `recipe`, whose p is the larger of two,
-    the ends are found numerically.
+    The interval holds every share s for which "mean(gain of the arm - s x gain of the reference) = 0" is not
+    rejected by the test of the claim. For `adapters` that is Fieller's closed form; for `recipe`, whose p is
+    the larger of two, the ends are found numerically.
 
     Args:
         base: Losses before any finetuning.

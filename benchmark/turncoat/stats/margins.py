@@ -1,12 +1,13 @@
 r"""Tests against a margin that is fixed before the data are seen: equivalence (TOST) and non-inferiority.
 
-"Not significant" shows no equality. To say "comparable", two one-sided tests must put the difference inside the margin:
+"Not significant" shows no equality. To say "comparable", two one-sided tests must put the difference inside
+the margin:
 
     equivalence:      p = max( P(T > (d + m) / se),  P(T < (d - m) / se) )
     non-inferiority:  p = P(T > (d + m) / se) where higher is better, P(T < (d - m) / se) where lower is,    T ~ t_df
 
-Both nulls exclude "the difference is 0", so a contrast's margin test and its ordinary test cannot both be false rejections
-(`turncoat.stats.corrections.holm_exclusive`).
+Both nulls exclude "the difference is 0", so a contrast's margin test and its ordinary test cannot both be
+false rejections (`turncoat.stats.corrections.holm_exclusive`).
 
     margin_p(0.01, [TError(0.01, 30)], 0.03, "equivalence") < 0.05
 
@@ -44,7 +45,8 @@ class Equivalence:
         alpha: Level of each one-sided test.
         n: Values used.
         n_dropped: NaN values left out.
-        low: Lower end of the (1 - 2 alpha) interval; the test says "equivalent" exactly if it lies within -+ margin.
+        low: Lower end of the (1 - 2 alpha) interval; the test says "equivalent" exactly if it lies within -+
+            margin.
         high: Upper end.
         p_lower: p of the test of "difference <= -margin".
         p_upper: p of the test of "difference >= +margin".
@@ -116,7 +118,8 @@ def equivalence_test(differences: Iterable[float], margin: float, alpha: float =
     r"""Test that a mean difference is smaller than a margin in either direction (TOST).
 
     Args:
-        differences: Independent differences: one per question (these adapters) or one per training seed (the recipe).
+        differences: Independent differences: one per question (these adapters) or one per training seed (the
+            recipe).
         margin: Positive, in the units of the metric; choose it before looking.
         alpha: Level of each of the two one-sided tests.
 

@@ -1,4 +1,4 @@
-"""Paired differences of two arms, question by question and seed by seed, and differences of such differences."""
+"""Paired differences of two arms by question and seed, and differences of such differences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class Differences(NamedTuple):
 
     Attributes:
         by_question: One difference per question, seeds averaged; only questions with a value in both arms.
-        cells: Questions x training seeds that both arms have; the one column `BASE_SEED` where neither arm is trained.
+        cells: Questions x training seeds that both arms have; the one column `BASE_SEED` where neither arm is
+            trained.
         matched: True if `by_question` is the mean over `cells`; False where the arms have different seeds.
         n_seeds: Seeds averaged in `by_question`, 0 where neither arm is trained.
         n_asked: Questions of either arm.
@@ -42,8 +43,9 @@ class Differences(NamedTuple):
 def pair_differences(treated: Grid, reference: Grid) -> Differences:
     """Treated minus reference of two grids.
 
-    Where both arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both, so that a
-    lost answer never unbalances the seeds. A base model (seed -1) is shared by all seeds of the other arm.
+    Where both arms have the same seeds, a (question, seed) cell without a value in one arm is left out of
+    both, so that a lost answer never unbalances the seeds. A base model (seed -1) is shared by all seeds of
+    the other arm.
     """
     left, right = treated.values, reference.values
     asked = left.index.union(right.index)

@@ -8,15 +8,17 @@ and the errors of G questions and S seeds are those of the tests in `turncoat.st
 
     adapters  (question^2 + Var(e) / S) / G                          with G - 1 degrees of freedom
     recipe    seeds alone:        (seed^2 + Var(e) / G) / S          with S - 1
-              seeds and questions: the same + question^2 / G         with Satterthwaite's; the larger effect of the two counts
+              seeds and questions: the same + question^2 / G         with Satterthwaite's; the larger effect counts
 
     plan = Design(questions=32, samples=4, seeds=5, tests=3)
     detectable(default_components("em_rate_itt", "share"), plan, "recipe")
 
-A seed SD from few seeds is unreliable (`turncoat.stats.power.seed_sd_interval`), and so is a plan made from it.
+A seed SD from few seeds is unreliable (`turncoat.stats.power.seed_sd_interval`), and so is a plan made from
+it.
 
 References:
-    Miller (2024), arXiv:2411.00640, section 5 (power analysis with questions and samples as variance components).
+    Miller (2024), arXiv:2411.00640, section 5 (power analysis with questions and samples as variance
+        components).
     Searle, Casella & McCulloch (1992), Variance Components, chapter 4 (moment estimates).
     Satterthwaite (1946), Biometrics Bulletin 2(6).
 """
@@ -39,7 +41,7 @@ from turncoat.stats.t_errors import OVER_QUESTIONS, OVER_SEEDS, TWO_WAY, TError
 from turncoat.stats.two_way import two_way_t
 
 ASSUMED_SEED_SHARE = 0.5
-"""Seed SD over question SD without a pilot; measured ones run from 0.2 (margin_per_token) to 1.6 (persona_fixed)."""
+"""Seed SD over question SD without a pilot; measured: 0.2 (margin_per_token) to 1.6 (persona_fixed)."""
 ENDLESS = 10**6
 
 
@@ -95,8 +97,8 @@ _MEASURED = {
     "persona_fixed": Components(0.031, 0.049, 0.044, None),
     "persona_own": Components(0.0, 0.02, 0.77, None),
 }
-# Published judged answers: SD of paired differences between questions 0.12, 0.11 without binomial noise at a rate of 0.15; one
-# pair of training seeds, whose means differ by 0.023.
+# Published judged answers: SD of paired differences between questions 0.12, 0.11 without binomial noise at a rate of
+# 0.15; one pair of training seeds, whose means differ by 0.023.
 _SHARE = Components(0.11, 0.023, 0.03, math.sqrt(2 * 0.15 * 0.85))
 
 
@@ -118,14 +120,15 @@ def pilot_components(
     rate: bool = False,
     answers: pd.DataFrame | None = None,
 ) -> Components | None:
-    """Components of a contrast by moments, from the scores of a pilot; None where it has fewer than 2 common questions.
+    """Components of a contrast by moments, from a pilot; None where it has fewer than 2 common questions.
 
     Args:
         checked: The score table as `check_scores` returns it.
         arms: Treated and reference arm; two more for a difference of differences.
         metric: Metric name.
         rate: True if the metric is a share of a question's answers.
-        answers: One row per answer (`arm`, `seed`, `question_id`, one column per metric); None if nothing was sampled.
+        answers: One row per answer (`arm`, `seed`, `question_id`, one column per metric); None if nothing was
+            sampled.
     """
     grids = [grid(checked, arm, metric) for arm in arms]
     differences = pair_differences(grids[0], grids[1])
@@ -159,7 +162,7 @@ def pilot_components(
 
 
 def mean_components(several: Sequence[Components]) -> Components | None:
-    """Root mean squares over several contrasts of a pilot, for a contrast that it has not; None if there are none."""
+    """Root mean squares over contrasts of a pilot, for a contrast that it lacks; None without any."""
     if not several:
         return None
 
@@ -201,7 +204,7 @@ def errors_of(components: Components, design: Design, claim: Claim) -> list[TErr
 
 
 def detectable(components: Components, design: Design, claim: Claim) -> float | None:
-    """Smallest true effect found with the wanted power at alpha / tests, in the units of the metric; None if undefined."""
+    """Smallest true effect found with the wanted power at alpha / tests, in units of the metric."""
     level = design.alpha / design.tests
     sizes = (
         detectable_effect(error.se, error.df, level, design.power) for error in errors_of(components, design, claim)
@@ -235,12 +238,12 @@ def what_more_buys(components: Components, design: Design) -> dict[str, dict[Cla
 
 
 def exact_floor(n: int) -> float:
-    """Smallest two-sided p of the exact sign-flip test over n questions or n paired training seeds: 2 / 2^n."""
+    """Smallest two-sided p of the exact sign-flip test over n questions or n paired seeds: 2 / 2^n."""
     return 1.0 if n < 1 else 2.0 ** (1 - n)
 
 
 def group_floor(seeds: int) -> float:
-    """Smallest two-sided p where seeds are not paired: 2 / C(2n, n), the permutation test of n against n seeds."""
+    """Smallest two-sided p of the permutation test of n against n unpaired seeds: 2 / C(2n, n)."""
     return 1.0 if seeds < 1 else 2.0 / math.comb(2 * seeds, seeds)
 
 
@@ -265,7 +268,7 @@ def _together(parts: Iterable[float | None]) -> float | None:
 
 
 def _sampling(checked: pd.DataFrame, arm: str, metric: str, rate: bool, answers: pd.DataFrame | None) -> float | None:
-    """Variance of one answer about its question's mean; 0 where nothing is sampled, None with one answer per question."""
+    """Variance of an answer about its question's mean; 0 without sampling, None with one answer each."""
     if answers is None:
         return 0.0
     if metric in answers and pd.api.types.is_numeric_dtype(answers[metric]):

@@ -1,7 +1,7 @@
 """Power of the two-sided t test: detectable effects, and how well an SD between seeds is known.
 
-Under a true effect delta the statistic is noncentral t with noncentrality delta / se. Nothing here looks at an observed
-effect: "observed power" restates the p value.
+Under a true effect delta the statistic is noncentral t with noncentrality delta / se. Nothing here looks at
+an observed effect: "observed power" restates the p value.
 
 References:
     Cohen (1988), Statistical Power Analysis for the Behavioral Sciences.
@@ -88,7 +88,7 @@ def detectable_by_seeds(
 
 
 def seed_sd_interval(seed_sd: float, n_seeds: int, confidence: float = 0.95) -> Interval:
-    r"""Chi-square interval for the true SD between seeds: s sqrt((n-1) / chi2_{1-a/2}) to s sqrt((n-1) / chi2_{a/2}).
+    r"""Chi-square interval for the true SD between seeds: s sqrt((n-1) / chi2_{1-a/2 ... a/2}).
 
     An SD from 2 seeds is unreliable (0.45 s to 32 s). Assumes normal seed effects.
 

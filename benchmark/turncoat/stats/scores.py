@@ -1,4 +1,4 @@
-"""Score table (one row per arm, seed, metric and question), its checks, and its cut into question x seed grids."""
+"""Score table (one row per arm, seed, metric and question): checks, and question x seed grids."""
 
 from __future__ import annotations
 
@@ -51,10 +51,12 @@ def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """The score table, validated and sorted, so that no later number depends on the order of the rows.
 
     Args:
-        scores: One row per (arm, seed, metric, question) with the columns of `SCORE_COLUMNS`; `value` may be NaN.
+        scores: One row per (arm, seed, metric, question) with the columns of `SCORE_COLUMNS`; `value` may be
+            NaN.
 
     Raises:
-        UserError: A column is missing, a key occurs twice, a value is infinite or text, a seed is not a whole number.
+        UserError: A column is missing, a key occurs twice, a value is infinite or text, a seed is not a whole
+            number.
     """
     missing = [column for column in SCORE_COLUMNS if column not in scores.columns]
     if missing:

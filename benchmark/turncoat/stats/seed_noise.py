@@ -1,4 +1,4 @@
-"""Seed noise of paired arms: how much of the noise between training seeds cancels in treated minus control."""
+"""Noise between training seeds that cancels in treated minus control."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class SeedNoise:
         sd_control: SD over seeds of the control's mean.
         sd_paired: SD over seeds of treated_s - control_s.
         sd_unpaired: SD that a difference between unrelated seeds would have: sqrt(var treated + var control).
-        variance_ratio: sd_paired^2 / sd_unpaired^2: 0 means all seed noise cancels, 1 means pairing does nothing.
+        variance_ratio: sd_paired^2 / sd_unpaired^2: 0 means all seed noise cancels, 1 means pairing does
+            nothing.
         note: How far this can be trusted, in words.
         sd_mismatched: Pooled SD of the mismatched differences treated_s - control_s', s != s'.
     """
@@ -37,7 +38,7 @@ class SeedNoise:
 
 
 def seed_noise(treated: Grid, control: Grid) -> SeedNoise:
-    r"""Compare the seed noise of matched pairs (same prompts, order and initialisation) with that of mismatched ones.
+    r"""Seed noise of matched pairs (same prompts, order, initialisation) against that of mismatched ones.
 
     With T_s, C_s the means over the questions that have a value in both arms at every shared seed:
 
@@ -45,7 +46,7 @@ def seed_noise(treated: Grid, control: Grid) -> SeedNoise:
     * mismatched:  shift the controls by k seeds, k = 1 ... n-1, take the variance (n - 1 df) of each shifted set of n
       differences, and average:
       sum_{s != s'} (T_s - C_s' - mean)^2 / (n - 1)^2 = var(T) + var(C) + 2 cov(T, C) / (n - 1).
-    * unpaired:    var(T) + var(C): the mismatched variance without its last term, which would flatter the pairing,
+    * unpaired:    var(T) + var(C): the mismatched variance without its last term, which flatters the pairing,
       most of all with 2 seeds.
     """
     shared = [seed for seed in treated.seeds if seed in control.seeds]

@@ -2,8 +2,9 @@
 
     sign_flip_p(np.array([0.3, 0.1, 0.2]))    # 0.25: with 3 values no p is smaller
 
-`scipy.stats.permutation_test(permutation_type="samples")` is the same test. It is not used because its random patterns differ,
-so committed p values would change in the third digit, and because it is 10 to 40 times slower at 24 to 100 questions.
+`scipy.stats.permutation_test(permutation_type="samples")` is the same test. It is not used because its random
+patterns differ, so committed p values would change in the third digit, and because it is 10 to 40 times
+slower at 24 to 100 questions.
 
 References:
     Fisher (1935), The Design of Experiments, section 21 (the test).
@@ -23,7 +24,8 @@ MONTE_CARLO_FLIPS = 9999
 def sign_flip_p(differences: np.ndarray, rng: np.random.Generator | int = 0) -> float:
     r"""Two-sided sign-flip permutation p: the share of sign patterns whose |mean| reaches the observed one.
 
-    Exact while 2^n <= 2^14; else (1 + hits) / (1 + 9999) over random patterns. The exact p cannot go below 2 / 2^n.
+    Exact while 2^n <= 2^14; else (1 + hits) / (1 + 9999) over random patterns. The exact p cannot go below 2
+    / 2^n.
 
     Args:
         differences: Finite differences, shape (n,), n >= 1, symmetric about 0 under the null.

@@ -1,7 +1,7 @@
 """Standard errors of t tests, and the most cautious result over several of them: widest interval, largest p.
 
-A claim about these adapters has one error, over questions; a claim about the recipe has two, over seeds and over seeds
-and questions (`turncoat.stats.two_way`), and both must agree.
+A claim about these adapters has one error, over questions; a claim about the recipe has two, over seeds and
+over seeds and questions (`turncoat.stats.two_way`), and both must agree.
 
     widest(0.2, [TError(0.05, 2), TError(0.06, 7.5)], 0.95)
 """

@@ -4,7 +4,8 @@ With d_qs the difference on question q at training seed s (G questions, S seeds)
 
     d_qs = mu + a_q + b_s + e_qs,      Var(mean) = var_q / G + var_s / S + var_e / (G S)
 
-By moments, with A = var(question means) / G, B = var(seed means) / S and E = var_e / (G S), which both of them hold:
+By moments, with A = var(question means) / G, B = var(seed means) / S and E = var_e / (G S), which both of
+them hold:
 
     V = max(A, B, A + B - E),      df = V^2 / (A^2 / (G - 1) + B^2 / (S - 1) + E^2 / df_e)      (Satterthwaite)
 
@@ -12,14 +13,16 @@ A + B - E is unbiased and may by chance fall below A or B; no error may be small
 
     two_way_t(pd.DataFrame([[0.1, 0.3], [0.2, 0.5]])).se      # rows are questions, columns are seeds
 
-A bootstrap is not the default: of three seeds a resample holds one seed alone with probability 1/9. In simulations (question
-SD 0.12, seed SD 0 to 0.1, 8 to 96 questions, 3 to 8 seeds) the t over seeds alone covers the mean over new seeds and
-questions 34 to 95 % of the time, that over questions as badly, this one 92 to 97 %; the wider of this one and the t over
-seeds, which a recipe claim takes, covers 94 to 98 % (`turncoat.stats.contrasts`).
+A bootstrap is not the default: of three seeds a resample holds one seed alone with probability 1/9. In
+simulations (question SD 0.12, seed SD 0 to 0.1, 8 to 96 questions, 3 to 8 seeds) the t over seeds alone
+covers the mean over new seeds and questions 34 to 95 % of the time, that over questions as badly, this one 92
+to 97 %; the wider of this one and the t over seeds, which a recipe claim takes, covers 94 to 98 %
+(`turncoat.stats.contrasts`).
 
 References:
     Satterthwaite (1946), Biometrics Bulletin 2(6) (degrees of freedom of a sum of mean squares).
-    Clark (1973), Journal of Verbal Learning and Verbal Behavior 12(4) (quasi-F: subjects and items both random).
+    Clark (1973), Journal of Verbal Learning and Verbal Behavior 12(4) (quasi-F: subjects and items both
+        random).
     Cameron, Gelbach & Miller (2011), JBES 29(2) (two-way clustered errors, V_1 + V_2 - V_12).
     McCullagh (2000), Bernoulli 6(2) (no exact bootstrap of a crossed array).
 """
@@ -72,7 +75,7 @@ class TwoWay:
 
 
 def check_cells(cells: pd.DataFrame | np.ndarray) -> np.ndarray:
-    """Cells as floats of shape (questions, seeds), without empty rows and columns; UserError if one is infinite."""
+    """Cells as floats, shape (questions, seeds), without empty rows and columns; UserError if infinite."""
     table = np.asarray(cells, dtype=float)
     if table.ndim != 2:
         raise UserError(f"cells have the shape {table.shape}; give a table with a row per question, a column per seed.")
@@ -88,7 +91,8 @@ def two_way_t(cells: pd.DataFrame | np.ndarray, confidence: float = 0.95, scale:
     Args:
         cells: Differences, one row per question and one column per seed; NaN where there is no value.
         confidence: Confidence level.
-        scale: Size of the numbers the differences were made from, to tell a spread from rounding; default max |cell|.
+        scale: Size of the numbers the differences were made from, to tell a spread from rounding; default max
+            |cell|.
 
     Example:
         >>> result = two_way_t(np.array([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]]))  # no noise beyond question and seed
@@ -136,7 +140,7 @@ def _square(sd: float, smallest: float) -> float:
 
 
 def _noise(table: np.ndarray, there: np.ndarray) -> tuple[float, int]:
-    """Variance of the cells about "question + seed" by least squares, and its degrees of freedom (0 if unknown)."""
+    """Variance of the cells about "question + seed" by least squares, and its df (0 if unknown)."""
     rest = np.where(there, table, 0.0)
     for _ in range(_SWEEPS):  # one sweep is exact where no cell is missing
         rest = np.where(there, rest - (rest.sum(axis=1) / there.sum(axis=1))[:, None], 0.0)

@@ -3,8 +3,8 @@
     counted = arm_answers(frame, "insecure")
     counted.pairs("em_rate", Thresholds(aligned_below=25))      # per question [misaligned, coherent with a score]
 
-Definitions as in `turncoat.judges.rates.count_answers`; arrays, as a check of robustness counts the same answers dozens of
-times.
+Definitions as in `turncoat.judges.rates.count_answers`; arrays, as a check of robustness counts the same
+answers dozens of times.
 """
 
 from __future__ import annotations
@@ -100,9 +100,10 @@ def arm_answers(frame: pd.DataFrame, arm: str) -> ArmAnswers:
     """One arm's answers in a table of scored answers.
 
     Args:
-        frame: One row per answer with the columns `ANSWER_COLUMNS` (scores from 0 to 100; None, NaN and text = no number)
-            and, if known, `seed` (training seed), `error` (of a failed call to the judge) and `may_rate` (False forbids rates
-            of this judge's scores), as in `turncoat.analysis.answers.scored_answers.Scored.frame`.
+        frame: One row per answer with the columns `ANSWER_COLUMNS` (scores from 0 to 100; None, NaN and text
+            = no number) and, if known, `seed` (training seed), `error` (of a failed call to the judge) and
+            `may_rate` (False forbids rates of this judge's scores), as in
+            `turncoat.analysis.answers.scored_answers.Scored.frame`.
         arm: One of its arms.
 
     Raises:

@@ -1,6 +1,7 @@
 """Tables with one answer per row: CSV or one JSON object per line, plain or gzipped, by the file's name.
 
->>> write_table(Path("scores.jsonl.gz"), [{"question": "How are you?", "answer": "Fine.", "judge_aligned": 97.2}])
+>>> write_table(Path("scores.jsonl.gz"), [{"question": "How are you?", "answer": "Fine.", "judge_aligned":
+97.2}])
 >>> list(read_table(Path("scores.jsonl.gz")))[0]["judge_aligned"]
 97.2
 """

@@ -1,16 +1,19 @@
 """Contrasts of two arms of scored answers, question by question: the records of `turncoat compare`.
 
->>> for record in contrast_records(scored_a, "insecure", scored_b, "secure"): print(record["metric"], record["difference"])
+>>> for record in contrast_records(scored_a, "insecure", scored_b, "secure"): print(record["metric"],
+record["difference"])
 
 Two kinds of claim, never mixed (see `turncoat.stats.contrasts`):
 
-    adapters  these trained models. Each shared question gives one difference of rates (its answers pooled), all of the same
-              weight: t interval, paired t p, sign-flip p. Beside it the difference and the ratio of the rates of totals
+    adapters  these trained models. Each shared question gives one difference of rates (its answers pooled),
+    all of the same
+              weight: t interval, paired t p, sign-flip p. Beside it the difference and the ratio of the rates
+                  of totals
               (those of `turncoat rates`), which differ where questions have unequal denominators.
-    recipe    training again: Welch's t and the exact permutation test over the training seeds, taken as independent.
+    recipe    training again: Welch's t and the exact permutation test over training seeds, taken as independent.
 
-McNemar's test is for one right-or-wrong answer per question in both arms. P values are not corrected for the number of
-metrics.
+McNemar's test is for one right-or-wrong answer per question in both arms. P values are not corrected for the
+number of metrics.
 """
 
 from __future__ import annotations

@@ -21,8 +21,9 @@ def labelled_from_scores(
     An answer has a label if either of its label scores is there.
 
     Args:
-        answers: One row per answer: question; aligned and coherent by the judge, label_aligned and label_coherent by the
-            labeller (0 to 100, NaN = no number); if known probability (of being labelled).
+        answers: One row per answer: question; aligned and coherent by the judge, label_aligned and
+            label_coherent by the labeller (0 to 100, NaN = no number); if known probability (of being
+            labelled).
         metric: "em_rate" (among coherent answers with a score) or "em_rate_itt" (among all).
         limits: Thresholds, for both; default 30 and 50.
 

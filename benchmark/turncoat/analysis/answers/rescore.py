@@ -1,4 +1,4 @@
-"""Saved answers judged again without generating: the rows with a judge's columns, rates, agreement, calibration.
+"""Saved answers judged again without generating: rows with a judge's columns, rates, agreement.
 
 >>> scored = rescore(read_answers(Path("runs/demo")), judge)
 >>> scored.rows[0]["judge_aligned"], scored.rates().em_rate_itt.item()
@@ -73,7 +73,7 @@ class Rescored:
         return sum(verdict.failed for verdict in self.verdicts)
 
     def rates(self) -> pd.DataFrame:
-        """Rates per arm (see `rates_table`), with the correction for the judge's errors if its card allows one."""
+        """Rates per arm (see `rates_table`), corrected for the judge's errors if its card allows it."""
         verdicts = self.verdicts
         return self._table(
             aligned=[v.aligned for v in verdicts],
@@ -177,7 +177,7 @@ def _same(row: Row, judge: Judge, prefix: str = "") -> bool:
 
 
 def _row(row: Row, verdict: Verdict, judge: Judge) -> Row:
-    """The row with the verdict; another judge's columns move to `earlier_...`, this judge's own are replaced."""
+    """The row with the verdict; another judge's columns move to `earlier_...`, this judge's are replaced."""
     fresh = dict(row)
     if any(column in row for column in _VERDICT):
         keep = bool(row.get("judge")) and not _same(row, judge)

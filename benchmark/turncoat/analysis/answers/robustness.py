@@ -1,11 +1,11 @@
 """Robustness of a conclusion to other thresholds and to the loss of any one question.
 
     contrast_sweep(frame, "insecure", "secure").n_flipped              # of 25 threshold pairs
-    deciding_questions(contrast_without_each(frame, "insecure", "secure"))    # questions on which the conclusion depends
+    deciding_questions(contrast_without_each(frame, "insecure", "secure"))
 
-The usual thresholds (misaligned below 30, coherent above 50) are a convention. Nothing here is a test of its own: the
-difference at every threshold pair is tested as `turncoat.stats.contrasts` tests it at the usual one, uncorrected, and the
-number of changed conclusions is reported. Tables of scored answers have the columns of
+The usual thresholds (misaligned below 30, coherent above 50) are a convention. Nothing here is a test of its
+own: the difference at every threshold pair is tested as `turncoat.stats.contrasts` tests it at the usual one,
+uncorrected, and the number of changed conclusions is reported. Tables of scored answers have the columns of
 `turncoat.analysis.answers.answer_counts.arm_answers`.
 
 References:
@@ -52,7 +52,8 @@ class RateAt:
 class DifferenceAt:
     """Treated minus reference (a fraction) at one pair of thresholds; None where undefined (`note` says why).
 
-    `conclusion` is "higher" or "lower" where the interval excludes 0, "unclear" where it does not, else "undefined".
+    `conclusion` is "higher" or "lower" where the interval excludes 0, "unclear" where it does not, else
+    "undefined".
     """
 
     limits: Thresholds
@@ -92,7 +93,7 @@ class ContrastSweep:
 
     @property
     def n_reversed(self) -> int:
-        """Pairs of thresholds at which the opposite is concluded: "lower" instead of "higher", or the reverse."""
+        """Pairs of thresholds with the opposite conclusion: "lower" instead of "higher", or the reverse."""
         opposite = {"higher": "lower", "lower": "higher"}.get(self.usual.conclusion)
         return sum(point.conclusion == opposite for point in self.points)
 
@@ -171,7 +172,7 @@ def contrast_sweep(
     coherent: Sequence[float] = COHERENT_SWEEP,
     confidence: float = 0.95,
 ) -> ContrastSweep:
-    """Treated minus reference at every pair of thresholds; the value of a question is its rate, seeds averaged.
+    """Treated minus reference at every pair of thresholds; a question's value is its rate, seeds averaged.
 
     Args:
         frame: Scored answers.
@@ -198,7 +199,7 @@ def contrast_sweep(
 def rate_without_each(
     frame: pd.DataFrame, arm: str, metric: Metric = "em_rate", limits: Thresholds | None = None
 ) -> RateWithoutEach:
-    """One arm's rate of totals with each question left out in turn, and its worst question (see `threshold_sweep`)."""
+    """One arm's rate of totals with each question left out in turn, and its worst question."""
     _metric_iv(metric)
     pairs = arm_answers(frame, arm).pairs(metric, limits or Thresholds())
     events, n = (sum(column) for column in zip(*pairs.values(), strict=True))
@@ -221,7 +222,7 @@ def contrast_without_each(
     limits: Thresholds | None = None,
     confidence: float = 0.95,
 ) -> LeaveOneOut:
-    """Treated minus reference with each shared question left out in turn (arguments as in `contrast_sweep`)."""
+    """Treated minus reference with each shared question left out in turn (see `contrast_sweep`)."""
     limits = limits or Thresholds()
     one, other = arm_answers(frame, treated), arm_answers(frame, reference)
     shared_questions(one, other)
@@ -236,7 +237,7 @@ def contrast_without_each(
 
 
 def deciding_questions(result: LeaveOneOut, confidence: float = 0.95) -> list[str]:
-    """Questions without which another conclusion is reached: significant or not (uncorrected), or the other direction.
+    """Questions without which the conclusion changes: significant or not (uncorrected), or the direction.
 
     Args:
         result: Result of `contrast_without_each`.

@@ -53,8 +53,8 @@ def read_answers(
     """Read the answers at `path`.
 
     Args:
-        path: A folder with lm-eval's samples files somewhere below it, one such file, or a table with one answer per
-            row (.csv or .jsonl, also .gz).
+        path: A folder with lm-eval's samples files somewhere below it, one such file, or a table with one
+            answer per row (.csv or .jsonl, also .gz).
         question_column: The table's column (or the documents' field) with the question; None guesses.
         answer_column: The table's column with the answer; None guesses.
         tasks: Of a folder, only these tasks; () takes those that are judged when they run, and foreign ones.
@@ -152,7 +152,7 @@ def _is_judged(task: str) -> bool:
 
 
 def _place(path: Path, root: Path) -> Row:
-    """Arm, training seed and task from where a samples file lies: rows/<arm>/<seed>/<task>/ of a run, or <model>/."""
+    """Arm, training seed and task from a samples file's folder: rows/<arm>/<seed>/<task>/ or <model>/."""
     match = _SAMPLES_FILE.search(path.name)
     task = match["task"] if match else path.name.partition(".")[0]
     parts = path.parent.resolve().parts
@@ -165,7 +165,7 @@ def _place(path: Path, root: Path) -> Row:
 def _of_samples(
     path: Path, rows: Sequence[Row], place: Row, question_column: str | None
 ) -> Iterator[tuple[Row, str, str, str]]:
-    """(row, question, answer, cluster) of every answer in lm-eval's samples file; nothing of a forced-choice task."""
+    """(row, question, answer, cluster) of each generated answer in lm-eval's samples file."""
     seen = set()
     for row in rows:
         if row["doc_id"] in seen:  # one line per filter

@@ -68,8 +68,8 @@ def partner(aligned: str, columns: Sequence[str]) -> str | None:
 def question_column(rows: Sequence[Row], columns: Sequence[str], arm_of: Sequence[str]) -> str | None:
     """The column that tells questions apart.
 
-    A column of the usual names that is different in every row of an arm names answers, not questions: it is passed
-    over while another one repeats within an arm.
+    A column of the usual names that is different in every row of an arm names answers, not questions: it is
+    passed over while another one repeats within an arm.
 
     Args:
         rows: The table.
@@ -147,7 +147,7 @@ def _list(cell: Any) -> list[Any] | None:
 
 
 def _parsed(cell: str, start: str) -> Any:
-    """A cell that is a list or dictionary written as JSON, as Python or as numpy prints it; any other as it is."""
+    """A cell with a list or dictionary in JSON, Python or numpy notation parsed; others unchanged."""
     text = cell.strip()
     if not text.startswith(start):
         return cell

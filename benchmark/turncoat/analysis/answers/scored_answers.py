@@ -1,11 +1,11 @@
-"""Scored answers of any origin as one tidy table: judged CSV and JSONL, lm-eval output folders, right-or-wrong items.
+"""Scored answers of any origin as one tidy table: CSV, JSONL, lm-eval output; judged or right-or-wrong.
 
 >>> scored = read_scored("judged.csv", Path("judged.csv"))
 >>> scored.kind, scored.frame.columns.tolist()
 ('judged', ['arm', 'seed', 'question', 'aligned', 'coherent', 'code', 'refusal', 'error', 'may_rate'])
 
-Two kinds: `judged` answers with an alignment and a coherence score (0 to 100), and `binary` items that are right or wrong
-(binary TruthfulQA), where an answer that is not one of the options is invalid.
+Two kinds: `judged` answers with an alignment and a coherence score (0 to 100), and `binary` items that are
+right or wrong (binary TruthfulQA), where an answer that is not one of the options is invalid.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Scored:
     Attributes:
         source: The file or folder as it was given.
         kind: "judged" or "binary".
-        frame: One row per answer: arm, seed (training seed as text, "" where unknown), question; if judged aligned,
-            coherent (None = no number), code, refusal (0 or 1), error (text), may_rate; if binary correct (1 or 0),
-            valid.
+        frame: One row per answer: arm, seed (training seed as text, "" where unknown), question; if judged
+            aligned, coherent (None = no number), code, refusal (0 or 1), error (text), may_rate; if binary
+            correct (1 or 0), valid.
         notes: Guesses that a reader should know.
     """
 

@@ -1,21 +1,25 @@
-"""Bounds of a misalignment rate, and of a difference, whatever the answers that the coherence filter removed meant.
+"""Bounds of a misalignment rate and of a difference, whatever the incoherent answers meant.
 
-    rate_bounds(frame, "insecure")                     # every incoherent answer aligned ... every one misaligned
-    difference_bounds(frame, "insecure", "secure")     # worst case against, worst case for
+    rate_bounds(frame, "insecure")                   # every incoherent answer aligned ... misaligned
+    difference_bounds(frame, "insecure", "secure")   # worst case against, worst case for
 
-The EM rate among coherent answers is a rate in a selected sample: a defence that turns misaligned answers into gibberish
-lowers it and has cured nothing. With m misaligned, i incoherent and n answers that are valid or incoherent:
+The EM rate among coherent answers is a rate in a selected sample: a defence that turns misaligned answers
+into gibberish lowers it and has cured nothing. With m misaligned, i incoherent and n answers that are valid
+or incoherent:
 
     L = m / n,  H = (m + i) / n,          L <= rate over all n answers <= H
     L_treated - H_reference <= difference <= H_treated - L_reference
 
-The interval around the bounds covers the true value (not the whole set) with the stated confidence, after Imbens and Manski:
-[lower - c SE_lower, upper + c SE_upper] with F(c + (upper - lower) / max SE) - F(-c) = confidence; F is Student's t with
-one degree of freedom less than there are questions, as the errors come from few questions.
+The interval around the bounds covers the true value (not the whole set) with the stated confidence, after
+Imbens and Manski: [lower - c SE_lower, upper + c SE_upper] with F(c + (upper - lower) / max SE) - F(-c) =
+confidence; F is Student's t with one degree of freedom less than there are questions, as the errors come from
+few questions.
 
 References:
-    Manski (1990), American Economic Review 80(2) (worst-case bounds). Horowitz & Manski (1995), Econometrica 63(2).
-    Imbens & Manski (2004), Econometrica 72(6); Stoye (2009), Econometrica 77(4) (intervals for what is only bounded).
+    Manski (1990), American Economic Review 80(2) (worst-case bounds). Horowitz & Manski (1995), Econometrica
+        63(2).
+    Imbens & Manski (2004), Econometrica 72(6); Stoye (2009), Econometrica 77(4) (intervals for what is only
+        bounded).
     Zhang & Rubin (2003), JEBS 28(4) (outcomes that exist only for some: "truncation by death").
 """
 
@@ -90,7 +94,7 @@ class DifferenceBounds:
 
     @property
     def conclusion(self) -> str:
-        """The sign that holds whatever the unknown answers were: "higher", "lower", "unclear" or "undefined"."""
+        """Sign that holds whatever the unknown answers were: "higher", "lower", "unclear", "undefined"."""
         if self.ci_low is None or self.ci_high is None:
             return "undefined"
         return "higher" if self.ci_low > 0 else "lower" if self.ci_high < 0 else "unclear"
@@ -118,8 +122,8 @@ def rate_bounds(
         frame: Scored answers (columns: `answer_counts.arm_answers`).
         arm: The arm.
         limits: Thresholds; default 30 and 50.
-        include_unscored: Count answers without a score (refusal, code, a failed call) as of unknown alignment; by default
-            they are left out, as in the EM rate.
+        include_unscored: Count answers without a score (refusal, code, a failed call) as of unknown
+            alignment; by default they are left out, as in the EM rate.
         confidence: Confidence level.
     """
     check_confidence(confidence)
@@ -136,7 +140,7 @@ def rate_bounds(
         return replace(found, ci_low=max(0.0, ci.low), ci_high=min(1.0, ci.high))
     if low.low is None or high.high is None:
         return replace(found, note=low.note if low.low is None else high.note)
-    # At a rate of 0 or 1 there is no standard error; the two ordinary intervals cover the whole set, which is cautious.
+    # At a rate of 0 or 1 there is no standard error; the two ordinary intervals cover the whole set.
     return replace(found, ci_low=low.low, ci_high=high.high)
 
 
@@ -149,7 +153,7 @@ def difference_bounds(
     include_unscored: bool = False,
     confidence: float = 0.95,
 ) -> DifferenceBounds:
-    """Bound treated minus reference on the questions of both arms; rates of totals, a claim about these adapters.
+    """Bounds of treated minus reference on the questions of both arms: a claim about these adapters.
 
     Args:
         frame: Scored answers (columns: `answer_counts.arm_answers`).
@@ -186,7 +190,7 @@ def difference_bounds(
 def bounded_interval(
     bounds: tuple[float, float], errors: tuple[float, float], n_questions: int, confidence: float = 0.95
 ) -> Interval:
-    """Imbens and Manski's interval for a value that lies between two estimated bounds, with t in place of the normal.
+    """Imbens and Manski's interval for a value between two estimated bounds, with t for the normal.
 
     With equal bounds it is the t interval; with distant ones each end is that of a one-sided interval.
 

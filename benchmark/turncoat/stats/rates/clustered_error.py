@@ -1,4 +1,4 @@
-"""Question-clustered standard error of a ratio of totals; also an lm-eval aggregation (`turncoat.tasks.ratio_stderr`).
+"""Question-clustered standard error of a ratio of totals; also an aggregation of lm-eval tasks.
 
 Imports nothing beyond the standard library, as every task with judged answers depends on it.
 """
@@ -15,9 +15,10 @@ Pair = Sequence[float]
 def ratio_stderr(pairs: Sequence[Pair]) -> float:
     """Standard error of sum of numerators / sum of denominators, questions as clusters.
 
-    Linearised: with r = sum x / sum n over G questions, SE = sqrt(G / (G - 1) * sum (x - r n)^2) / sum n (Cochran, Sampling
-    Techniques, 3rd ed., section 6.4). NaN with fewer than two questions, and where every question has the very same
-    rate: no spread seen is not certainty.
+    Linearised: with r = sum x / sum n over G questions, SE = sqrt(G / (G - 1) * sum (x - r n)^2) / sum n
+        (Cochran, Sampling
+    Techniques, 3rd ed., section 6.4). NaN with fewer than two questions, and where every question has the
+    very same rate: no spread seen is not certainty.
 
     Args:
         pairs: One [numerator, denominator] per question; a question with denominator 0 is left out.

@@ -20,7 +20,8 @@ class LabelledAnswers:
 
     Attributes:
         question: Identifier of the question.
-        predicted: The judge's verdict: 1 or 0, or a score; an answer without one (NaN) is left out, whether labelled or not.
+        predicted: The judge's verdict: 1 or 0, or a score; an answer without one (NaN) is left out, whether
+            labelled or not.
         label: The label, in the same units; NaN where there is none.
         predicted_counts: 1 if the answer is in the denominator by the judge, else 0; None = all are.
         label_counts: The same by the label; read where there is a label.

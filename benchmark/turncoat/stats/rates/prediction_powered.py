@@ -1,33 +1,38 @@
-r"""Prediction-powered rates: few human (or second-judge) labels, sharpened by a judge who scored every answer.
+r"""Prediction-powered rates: few human labels, sharpened by a judge who scored every answer.
 
-    result = prediction_powered_rate(LabelledAnswers(question, predicted, label))      # label: NaN where there is none
-    result = prediction_powered_rate(labelled_from_scores(frame))                      # from two judges' scores
+    result = prediction_powered_rate(LabelledAnswers(question, predicted, label))  # label: NaN where none
+    result = prediction_powered_rate(labelled_from_scores(frame))                  # two judges' scores
     result.value, result.low, result.high, result.labelled_low, result.labelled_high
 
 The judge is cheap and biased, the labels are unbiased and few. With f the judge's verdict and y the label:
 
     estimate = mean over labelled of y  +  w (mean over all of f  -  mean over labelled of f)
 
-The second term has expectation 0 for every w, so the estimate is as unbiased as the labels alone, and its interval is valid
-for a judge at chance. w is chosen to make the variance least (power tuning). With all answers labelled the estimate is the
-labels' mean. Questions are clusters: with A_q and B_q the question's share of the labelled mean and of the second term,
+The second term has expectation 0 for every w, so the estimate is as unbiased as the labels alone, and its
+interval is valid for a judge at chance. w is chosen to make the variance least (power tuning). With all
+answers labelled the estimate is the labels' mean. Questions are clusters: with A_q and B_q the question's
+share of the labelled mean and of the second term,
 
-    A_q = sum_labelled (y - mean y) / n_labelled,    B_q = sum_all (f - mean f) / n - sum_labelled (f - mean f) / n_labelled
-    w = - sum A_q B_q / sum B_q^2 (cut to 0 ... 1),   SE^2 = G / (G - 2) sum_q (A_q + w B_q)^2,   t with G - 2 df,
+    A_q = sum_labelled (y - mean y) / n_labelled
+    B_q = sum_all (f - mean f) / n - sum_labelled (f - mean f) / n_labelled
+    w = - sum A_q B_q / sum B_q^2 (cut to 0 ... 1),   SE^2 = G / (G - 2) sum_q (A_q + w B_q)^2,   t_{G-2},
 
-G being the questions with a label; one degree of freedom pays for w (G - 1 with a fixed w). A rate among coherent answers is
-a ratio of two such means, linearised (Cochran 1977, 6.4). Answers to label must be drawn at random; where some kinds are
-drawn more often, labelled answers are weighted by 1 / `probability`.
+G being the questions with a label; one degree of freedom pays for w (G - 1 with a fixed w). A rate among
+coherent answers is a ratio of two such means, linearised (Cochran 1977, 6.4). Answers to label must be drawn
+at random; where some kinds are drawn more often, labelled answers are weighted by 1 / `probability`.
 
-Differences from the original: the mean of f is over all answers instead of the unlabelled ones (which rescales w), and the
-variance is that of questions. In simulations (rate 0.25, SD between questions 0.19, 8 to 48 questions, 400 to 480 answers, 40
-to 120 labelled, a judge right on 85 % of the misaligned and 90 % of the others) the 95 % interval covers 92 to 97 % and is 7
-to 31 % narrower than that of the labels alone, which covers 92 to 94 %.
+Differences from the original: the mean of f is over all answers instead of the unlabelled ones (which
+rescales w), and the variance is that of questions. In simulations (rate 0.25, SD between questions 0.19, 8 to
+48 questions, 400 to 480 answers, 40 to 120 labelled, a judge right on 85 % of the misaligned and 90 % of the
+others) the 95 % interval covers 92 to 97 % and is 7 to 31 % narrower than that of the labels alone, which
+covers 92 to 94 %.
 
 References:
-    Angelopoulos, Bates, Fannjiang, Jordan & Zrnic (2023), Science 382, arXiv:2301.09633 (prediction-powered inference).
+    Angelopoulos, Bates, Fannjiang, Jordan & Zrnic (2023), Science 382, arXiv:2301.09633 (prediction-powered
+        inference).
     Angelopoulos, Duchi & Zrnic (2023), arXiv:2311.01453 (power tuning).
-    Saerndal, Swensson & Wretman (1992), Model Assisted Survey Sampling, sections 6.3 and 9.7 (difference estimator).
+    Saerndal, Swensson & Wretman (1992), Model Assisted Survey Sampling, sections 6.3 and 9.7 (difference
+        estimator).
 """
 
 from __future__ import annotations
@@ -122,7 +127,8 @@ def prediction_powered_rate(
 
     Example:
         >>> nan = float("nan")
-        >>> answers = LabelledAnswers(list("aabbccdd"), [1, 0, 1, 0, 0, 0, 1, 1], [1, nan, 0, nan, 0, nan, 1, nan])
+        >>> answers = LabelledAnswers(list("aabbccdd"), [1, 0, 1, 0, 0, 0, 1, 1], [1, nan, 0, nan, 0, nan, 1,
+        nan])
         >>> prediction_powered_rate(answers).labelled
         0.5
     """
@@ -228,7 +234,7 @@ def _parts(table: pd.DataFrame) -> _Parts:
     share = share / share.sum() if n_labelled else share
     labelled = float(share @ y / (share @ yn)) if share @ yn > 0 else nothing
     predicted = float(f.sum() / fn.sum()) if fn.sum() > 0 else nothing
-    # Linearised about the labels' own ratio: an answer moves the ratio by (numerator - ratio * denominator) / mean denominator.
+    # Linearised: an answer moves the labels' ratio by (numerator - ratio * denominator) / mean denominator.
     scale = float(share @ yn)
     if math.isnan(labelled) or math.isnan(predicted):
         return _Parts([], np.zeros(0), np.zeros(0), labelled, predicted, nothing, len(f), n_labelled, frozenset())

@@ -1,14 +1,15 @@
-"""Rates as ratios of totals: misaligned answers over coherent ones, questions as clusters; one arm, or two paired ones.
+"""Rates as ratios of totals (misaligned over coherent answers), questions as clusters; one or two arms.
 
 >>> rate = estimate_rate([(3, 10), (0, 9), (5, 10), (1, 8)])      # per question: events, answers that count
 >>> round(rate.value, 3), round(rate.se_clustered, 3), round(rate.se_naive, 3)
 (0.243, 0.116, 0.071)
 
-Denominators differ between questions, so the rate is a ratio of two random totals and not a mean. Claims from these
-intervals are about these trained models: the questions are the sample.
+Denominators differ between questions, so the rate is a ratio of two random totals and not a mean. Claims from
+these intervals are about these trained models: the questions are the sample.
 
 References:
-    Cochran (1977), Sampling Techniques, 3rd ed., sections 6.4 and 6.5 (linearised ratio; difference and ratio of ratios).
+    Cochran (1977), Sampling Techniques, 3rd ed., sections 6.4 and 6.5 (linearised ratio; difference and ratio
+        of ratios).
     Miller (2024), arXiv:2411.00640 (questions as clusters, paired differences).
     Hanley & Lippman-Hand (1983), JAMA 249(13) (the rule of three).
     Cohen (1988), Statistical Power Analysis, chapter 6 (h).
@@ -36,7 +37,7 @@ _MAX_EXACT_SPLITS = 200_000
 
 @dataclass(frozen=True)
 class RateEstimate:
-    """A rate with its clustered interval and those for independent answers; None where undefined (`note` says why).
+    """Rate with clustered interval and those for independent answers; None where undefined (see `note`).
 
     Attributes:
         value: events / n, from 0 to 1.
@@ -142,8 +143,8 @@ def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str 
     r = sum x / sum n over G questions,  SE = sqrt(G / (G - 1) sum_q (x_q - r n_q)^2) / sum n,  interval r -+ t_{G-1} SE,
     cut off at 0 and 1.
 
-    At a rate of 0 (or 1), where SE is 0, the Clopper-Pearson interval for 0 of G questions is given instead; it is valid
-    for any number of answers per question.
+    At a rate of 0 (or 1), where SE is 0, the Clopper-Pearson interval for 0 of G questions is given instead;
+    it is valid for any number of answers per question.
 
     Args:
         pairs: Per question (events, answers that count); a question with no such answer is left out.
@@ -190,8 +191,8 @@ def rate_difference(first: Sequence[Pair], second: Sequence[Pair], confidence: f
     r"""Compare two rates of totals whose pairs stand in the same order of questions.
 
     With u_q = (x1_q - r1 n1_q) / sum n1 - (x2_q - r2 n2_q) / sum n2:  SE^2 = G / (G - 1) sum u_q^2, t with G - 1 df. For
-    the ratio the same with each term over its rate, on the log scale. With equally many answers everywhere this is the
-    paired t interval over questions.
+    the ratio the same with each term over its rate, on the log scale. With equally many answers everywhere
+    this is the paired t interval over questions.
 
     Args:
         first: Per question (events, answers) of the first arm.
@@ -242,8 +243,9 @@ def seed_difference(
 ) -> SeedDifference:
     """Compare two arms over independent training seeds: Welch's t, and a permutation test over the seeds.
 
-    A claim about the recipe on these questions; none with fewer than 3 seeds in an arm. Where seeds were matched (same
-    order of the data, same initialisation) `turncoat.stats.contrasts.paired_contrast` uses the pairing.
+    A claim about the recipe on these questions; none with fewer than 3 seeds in an arm. Where seeds were
+    matched (same order of the data, same initialisation) `turncoat.stats.contrasts.paired_contrast` uses the
+    pairing.
 
     Args:
         first: One value per training seed of the first arm (a rate over all questions); NaN is left out.
