@@ -11,9 +11,9 @@ from turncoat.commands.listing import everything
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import task_files
 from turncoat.import_closure import FACES
-from turncoat.paths import baselines_dir, organisms_dir, tasks_dir
+from turncoat.paths import PACKAGE, baselines_dir, organisms_dir, tasks_dir
 from turncoat.persona.traits import trait_names
-from turncoat.registry import DEFENCES, discover
+from turncoat.registry import DEFENCES, ORGANISMS, discover
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
@@ -54,6 +54,17 @@ def test_a_deep_import_would_be_noticed(tmp_path):
     task = tmp_path / "mine.yaml"
     task.write_text("aggregation: !function turncoat.judges.rates.ratio\n", encoding="utf-8")
     assert named_modules(task) == {"turncoat.judges.rates"}
+
+
+def test_the_core_names_no_task_and_no_organism():
+    discover()
+    plugged = {*task_files(), *ORGANISMS}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if {"_plugins", "tools"} & set(path.parts) or path.name == "advice.py":  # pinned sets have names of their own
+            continue
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        named = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        assert not named & plugged, path
 
 
 DEFENCE = """from turncoat.defences import Example, defence

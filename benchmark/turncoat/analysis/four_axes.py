@@ -259,7 +259,7 @@ def _first_task(axis: str) -> str:
 def _ready_control() -> str:
     """Control to propose where no task has the loss of the matched one: its task fetches nothing."""
     tasks = sorted(task_names(), key=is_fetched)
-    return next((name for task in tasks for name in learnt_by(task) if _is_control(name)), "secure_code")
+    return next((name for task in tasks for name in learnt_by(task) if _is_control(name)), "CONTROL")
 
 
 def _plain(organism: str | None) -> str:

@@ -16,7 +16,7 @@ def shift(
     run: Annotated[Path, typer.Argument(help="A run folder of `turncoat run`.")],
     arm: Annotated[str, typer.Option(help="The treated arm.")],
     control: Annotated[str, typer.Option(help="Its matched control; `base` for before/after alone.")],
-    task: Annotated[str, typer.Option(help="The persona task whose rows are read.")] = "turncoat_persona",
+    task: Annotated[str, typer.Option(help="Persona task whose rows are read; default: the first of the run.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the table there as CSV as well.")] = None,
 ) -> None:
     """Shift of the persona projection per layer, arm minus control, with an interval over questions.
