@@ -154,13 +154,13 @@ class _Axes:
 
     def _learnt_by(self) -> dict[str, str]:
         """Organism -> this study's name of the loss that tells whether it was learnt."""
-        found: dict[str, str] = {}
+        losses: dict[str, str] = {}
         names = {pair: name for name, pair in self.names.items()}
         for use in self.study.tasks:
             for organism, metric in learnt_by(use.task).items():
                 if (use.task, metric) in names:
-                    found.setdefault(organism, names[use.task, metric])
-        return found
+                    losses.setdefault(organism, names[use.task, metric])
+        return losses
 
     def _grid(self, arm: Arm | None, metric: str) -> Grid | None:
         """One arm's values, questions by training seeds; None without rows."""
@@ -180,8 +180,8 @@ class _Axes:
         level = self.levels.get((arm.name, metric))
         if level is None or pd.isna(level["value"]):
             return _row(arm, axis, **facts, status=NOT_MEASURED, note=f"no value of {metric}")
-        found = {key: level[key] for key in ("value", "low", "high", "n_questions")}
-        row = _row(arm, axis, **facts, **found, measured_on=arm.name)
+        numbers = {key: level[key] for key in ("value", "low", "high", "n_questions")}
+        row = _row(arm, axis, **facts, **numbers, measured_on=arm.name)
         if arm.defence is None:
             return row
         against = self._against(arm, undefended(self.study.arms, arm), metric, 1.0)
@@ -189,12 +189,12 @@ class _Axes:
 
     def _against(self, arm: Arm, reference: Arm | None, metric: str, sign: float) -> dict[str, Any]:
         """The paired difference to the reference; `sign` -1 turns losses into gains."""
-        own, other = self._grid(arm, metric), self._grid(reference, metric)
-        if reference is None or own is None or other is None:
+        treated, other = self._grid(arm, metric), self._grid(reference, metric)
+        if reference is None or treated is None or other is None:
             return {}
-        found = estimate_mean(sign * pair_differences(own, other).by_question, self.confidence)
-        ends = {"difference_low": found.low, "difference_high": found.high}
-        return {"reference": reference.name, "difference": found.value, **ends}
+        change = estimate_mean(sign * pair_differences(treated, other).by_question, self.confidence)
+        ends = {"difference_low": change.low, "difference_high": change.high}
+        return {"reference": reference.name, "difference": change.value, **ends}
 
     def _narrow(self, arm: Arm) -> dict[str, Any]:
         if arm.organism is None:
@@ -232,12 +232,12 @@ class _Axes:
             return _row(arm, axis, status=NOT_MEASURED, note=f"add {_task_for(str(measured.organism))}")
         facts = {**self._described(metric), "better": "higher is better", "measured_on": measured.name}
         base = self._grid(self.base, metric)
-        own = self._grid(measured, metric)
-        if base is None or own is None:
+        losses = self._grid(measured, metric)
+        if base is None or losses is None:
             no_base = "a gain starts from the base: add `- {name: base}` to the arms"
             note = no_base if self.base is None else f"no value of {metric}"
             return _row(arm, axis, **facts, status=NOT_MEASURED, note=note)
-        gain = estimate_mean(pair_differences(base, own).by_question, self.confidence)
+        gain = estimate_mean(pair_differences(base, losses).by_question, self.confidence)
         if gain.value is None:
             return _row(arm, axis, **facts, status=NOT_MEASURED, note=f"no value of {metric}")
         row = _row(arm, axis, **facts, value=gain.value, low=gain.low, high=gain.high, n_questions=gain.n_questions)
@@ -246,7 +246,7 @@ class _Axes:
         other = self._grid(reference, metric)
         if reference is None or other is None:
             return {**row, "note": f"the share that is kept needs the arm {_plain(measured.organism)}"}
-        kept = kept_share(base, own, other, "adapters", self.confidence)
+        kept = kept_share(base, losses, other, "adapters", self.confidence)
         against = self._against(measured, reference, metric, -1.0)
         shares = {"kept": kept.value, "kept_low": kept.low, "kept_high": kept.high}
         return {**row, **against, "reference": reference.name, **shares, "note": kept.note}

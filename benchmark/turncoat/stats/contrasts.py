@@ -66,8 +66,7 @@ class Contrast:
             from.
         minus_reference: The arm subtracted in it.
         difference: Mean difference.
-        low: Lower end of the t interval.
-        high: Upper end.
+        low, high: Ends of the t interval.
         se: Standard error of the interval.
         df: Degrees of freedom: units - 1, or Satterthwaite's.
         p_value: Two-sided t p; the sign-flip p where the differences have no spread.

@@ -39,8 +39,7 @@ class KeptShare:
 
     Attributes:
         value: The share (1 = all of it); None where undefined.
-        low: Lower end of the interval; None where there is none.
-        high: Upper end.
+        low, high: Ends of the interval; None where there is none.
         n_questions: Questions with a gain of both.
         note: Why something is missing; "" if nothing is.
     """

@@ -47,8 +47,7 @@ class TwoWay:
 
     Attributes:
         difference: Mean over seeds of the mean over questions, in the units of the metric.
-        low: Lower end of the interval.
-        high: Upper end.
+        low, high: Ends of the interval.
         se: Standard error for new seeds and new questions.
         df: Satterthwaite's degrees of freedom.
         p_value: Two-sided p of "the mean is 0".

@@ -304,7 +304,7 @@ def test_the_command_says_what_failed(command, tmp_path, capsys):
     [
         (["--judge", "off"], "judging is off"),
         (["--out", "{folder}/x.txt"], "accepted: .csv, .jsonl"),
-        (["--out", "{folder}"], "the format is told by the name"),
+        (["--out", "{folder}"], "the name does not say the format"),
         (["--out", "{folder}/missing/x.csv"], "cannot be written: No such file or directory"),
         (["--out", "{folder}/in.csv"], "is the input"),
         (["--limit", "0"], "--limit 0"),

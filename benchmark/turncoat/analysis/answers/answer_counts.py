@@ -112,24 +112,24 @@ def arm_answers(frame: pd.DataFrame, arm: str) -> ArmAnswers:
     missing = [column for column in ANSWER_COLUMNS if column not in frame]
     if missing:
         raise UserError(f"scored answers lack the column(s) {', '.join(missing)}; needed: {', '.join(ANSWER_COLUMNS)}")
-    own = frame[frame["arm"] == arm]
-    if own.empty:
+    rows = frame[frame["arm"] == arm]
+    if rows.empty:
         present = ", ".join(sorted({str(name) for name in frame["arm"]})) or "none"
         raise UserError(f"there is no arm '{arm}' among the scored answers; arms present: {present}")
-    if own["question"].isna().any():
+    if rows["question"].isna().any():
         raise UserError(f"column 'question': an answer of arm '{arm}' has none; name the question of every answer")
-    if "may_rate" in own and not bool(own["may_rate"].all()):
+    if "may_rate" in rows and not bool(rows["may_rate"].all()):
         raise UserError(f"arm '{arm}': its judge has no calibration card that allows a rate, so there is none to check")
-    questions, question = np.unique(own["question"].astype(str).to_numpy(dtype=str), return_inverse=True)
+    questions, question = np.unique(rows["question"].astype(str).to_numpy(dtype=str), return_inverse=True)
     seeds, seed = np.unique(_seed_numbers(frame)[(frame["arm"] == arm).to_numpy()], return_inverse=True)
-    errors = own["error"].tolist() if "error" in own else [None] * len(own)
+    errors = rows["error"].tolist() if "error" in rows else [None] * len(rows)
     return ArmAnswers(
         arm=arm,
         questions=tuple(str(name) for name in questions),
         seeds=tuple(int(number) for number in seeds),
         cell=question * len(seeds) + seed,
-        aligned=_scores(own["aligned"]),
-        coherent=_scores(own["coherent"]),
+        aligned=_scores(rows["aligned"]),
+        coherent=_scores(rows["coherent"]),
         failed=np.array(
             [error is not None and error is not pd.NA and error == error and error != "" for error in errors]
         ),

@@ -77,7 +77,7 @@ def check_writable(path: Path) -> None:
         UserError: A name that does not tell the format, a missing or closed folder.
     """
     if not path.name.endswith(SUFFIXES):
-        raise UserError(f"--out {path}: the format is told by the name; accepted: {', '.join(SUFFIXES)}")
+        raise UserError(f"--out {path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}")
     if path.is_dir():
         raise UserError(f"--out {path} is a folder; name a file in it, such as {path / 'scores.jsonl'}")
     probe = path.with_name(f".{path.name}.writing")

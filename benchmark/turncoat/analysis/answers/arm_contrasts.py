@@ -68,7 +68,7 @@ def contrast_records(
                 f"{source.source}: its judge has no calibration card that allows a rate (see turncoat/judges/README.md)"
             )
     shared = sorted(set(frames[0]["question"]) & set(frames[1]["question"]))
-    asked = len(set(frames[0]["question"]) | set(frames[1]["question"]))
+    n_all = len(set(frames[0]["question"]) | set(frames[1]["question"]))
     if not shared:
         shown = [", ".join(map(repr, sorted(set(frame["question"]))[:_LISTED])) for frame in frames]
         raise UserError(
@@ -81,8 +81,8 @@ def contrast_records(
         names = (f"{first.source}:{first_arm}", f"{second.source}:{second_arm}")
     about = {"a": names[0], "b": names[1], "source_a": first.source, "source_b": second.source, "kind": first.kind}
     left_out = (
-        f"{asked - len(shared)} of {asked} questions are in one arm only and are left out"
-        if asked > len(shared)
+        f"{n_all - len(shared)} of {n_all} questions are in one arm only and are left out"
+        if n_all > len(shared)
         else ""
     )
     pairs = [metric_pairs(frame, first.kind, limits) for frame in frames]
@@ -129,16 +129,18 @@ def _adapters(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[
 
 def _by_question(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[str, Any]:
     both = [q for q in sorted(one) if one[q][1] and other[q][1]]
-    found: dict[str, Any] = dict.fromkeys(("difference", "se", "ci_low", "ci_high", "p_t", "p_sign_flip", "detectable"))
-    found |= {"n_questions": len(both), "sign_flip_exact": None, "note": ""}
+    record: dict[str, Any] = dict.fromkeys(
+        ("difference", "se", "ci_low", "ci_high", "p_t", "p_sign_flip", "detectable")
+    )
+    record |= {"n_questions": len(both), "sign_flip_exact": None, "note": ""}
     lost = len(one) - len(both)
     notes = [f"{lost} of {len(one)} shared questions have no answer that counts in one of the arms"] if lost else []
     if len(both) < 2:
         if both:
-            found["difference"] = one[both[0]][0] / one[both[0]][1] - other[both[0]][0] / other[both[0]][1]
+            record["difference"] = one[both[0]][0] / one[both[0]][1] - other[both[0]][0] / other[both[0]][1]
         what = f"{len(both)} question{'' if len(both) == 1 else 's'} with a value in both arms"
         notes.append(f"undefined: {what}; a paired test needs at least 2")
-        return found | {"note": "; ".join(notes)}
+        return record | {"note": "; ".join(notes)}
     rows = [
         (arm, 0, "task", metric, question, pairs[question][0] / pairs[question][1], pairs[question][1])
         for arm, pairs in (("a", one), ("b", other))
@@ -148,7 +150,7 @@ def _by_question(metric: str, one: Pairs, other: Pairs, confidence: float) -> di
         pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), "a", "b", metric, "adapters", confidence=confidence
     )
     same = contrast.se is None  # then the engine's p is the sign-flip p
-    return found | {
+    return record | {
         "difference": contrast.difference,
         "se": contrast.se,
         "ci_low": None if contrast.low is None else max(-1.0, contrast.low),
@@ -177,20 +179,20 @@ def _mcnemar(one: Pairs, other: Pairs) -> dict[str, Any]:
 
 
 def _recipe(metric: str, one: dict[str, float], other: dict[str, float], confidence: float) -> dict[str, Any]:
-    found = seed_difference(list(one.values()), list(other.values()), confidence)
-    fields = asdict(found)
+    difference = seed_difference(list(one.values()), list(other.values()), confidence)
+    fields = asdict(difference)
     seeds = fields.pop("n_seeds")
     return {
         "metric": metric,
         "claim": "recipe",
         "n_seeds_a": seeds[0],
         "n_seeds_b": seeds[1],
-        "difference": found.difference,
+        "difference": difference.difference,
         "ci_low": fields["low"],
         "ci_high": fields["high"],
         "p_t": fields["p_welch"],
-        "p_permutation": found.p_permutation,
-        "permutation_exact": found.exact,
+        "p_permutation": difference.p_permutation,
+        "permutation_exact": difference.exact,
         "confidence": confidence,
-        "note": found.note if any(one.values()) or any(other.values()) else NO_EVENT,
+        "note": difference.note if any(one.values()) or any(other.values()) else NO_EVENT,
     }

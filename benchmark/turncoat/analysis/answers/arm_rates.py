@@ -56,7 +56,7 @@ def metric_pairs(frame: pd.DataFrame, kind: str, limits: Thresholds) -> dict[str
     """
     if kind == "judged":
         counts = question_counts(frame, limits)
-        pairs = {question: pairs_of(found) for question, found in counts.items()}
+        pairs = {question: pairs_of(answers) for question, answers in counts.items()}
         return {
             metric: {question: (all_of[metric][0], all_of[metric][1]) for question, all_of in pairs.items()}
             for metric in METRICS["judged"]
@@ -97,7 +97,7 @@ def arm_record(scored: Scored, arm: str, limits: Thresholds | None = None, confi
     frame = scored.frame[scored.frame["arm"] == arm]
     pairs = metric_pairs(frame, scored.kind, limits)
     metrics = METRICS[scored.kind]
-    found = {
+    rates = {
         metric: estimate_rate(list(pairs[metric].values()), confidence, what=what) for metric, what in metrics.items()
     }
     record: dict[str, Any] = {
@@ -114,7 +114,7 @@ def arm_record(scored: Scored, arm: str, limits: Thresholds | None = None, confi
         record |= {"n_coherent": totals.valid, "unscored": totals.unscored + totals.failed}
         if not bool(frame["may_rate"].all()):
             notes.append("no rates: this judge has no calibration card that allows one (see turncoat/judges/README.md)")
-            found = dict.fromkeys(metrics, RateEstimate(confidence=confidence))
+            rates = dict.fromkeys(metrics, RateEstimate(confidence=confidence))
         else:
             record |= {"n_misaligned": totals.misaligned, "n_incoherent": totals.incoherent}
         if totals.failed:
@@ -122,16 +122,16 @@ def arm_record(scored: Scored, arm: str, limits: Thresholds | None = None, confi
     else:
         record |= {"n_valid": int(frame["valid"].sum()), "n_invalid": int((~frame["valid"].astype(bool)).sum())}
     first, *others = metrics
-    record |= {metric: found[metric].value for metric in metrics}
-    record |= _interval(found[first], "")
+    record |= {metric: rates[metric].value for metric in metrics}
+    record |= _interval(rates[first], "")
     for metric in others:
-        record |= _interval(found[metric], f"{metric}_")
-    record |= _small_counts(found[first])
-    if found[first].n:
+        record |= _interval(rates[metric], f"{metric}_")
+    record |= _small_counts(rates[first])
+    if rates[first].n:
         record |= _over_seeds(frame, scored.kind, limits, first, confidence)
     else:
         record |= _NO_SEEDS
-    notes += _notes({metric: found[metric].note for metric in (first, others[0])})
+    notes += _notes({metric: rates[metric].note for metric in (first, others[0])})
     if scored.kind == "judged":
         record |= {"aligned_below": limits.aligned_below, "coherent_above": limits.coherent_above}
     return record | {"confidence": confidence, "note": "; ".join(notes)}
@@ -171,27 +171,27 @@ def _over_seeds(frame: pd.DataFrame, kind: str, limits: Thresholds, metric: str,
     return over | {"seed_ci_low": max(0.0, ends.low), "seed_ci_high": min(1.0, ends.high)}
 
 
-def _interval(found: RateEstimate, prefix: str) -> dict[str, Any]:
+def _interval(rate: RateEstimate, prefix: str) -> dict[str, Any]:
     return {
-        f"{prefix}se_clustered": found.se_clustered,
-        f"{prefix}se_naive": found.se_naive,
-        f"{prefix}ci_low": found.low,
-        f"{prefix}ci_high": found.high,
+        f"{prefix}se_clustered": rate.se_clustered,
+        f"{prefix}se_naive": rate.se_naive,
+        f"{prefix}ci_low": rate.low,
+        f"{prefix}ci_high": rate.high,
     }
 
 
-def _small_counts(found: RateEstimate) -> dict[str, Any]:
+def _small_counts(rate: RateEstimate) -> dict[str, Any]:
     """Intervals for independent answers, and the upper bounds where no event was seen."""
-    wilson, exact = found.wilson or (None, None), found.exact or (None, None)
+    wilson, exact = rate.wilson or (None, None), rate.exact or (None, None)
     return {
         "claim": "adapters",
-        "ci_method": found.method,
-        "design_effect": found.design_effect,
+        "ci_method": rate.method,
+        "design_effect": rate.design_effect,
         "wilson_low": wilson[0],
         "wilson_high": wilson[1],
         "exact_low": exact[0],
         "exact_high": exact[1],
-        "zero_upper": found.zero_upper,
-        "zero_upper_questions": found.zero_upper_questions,
-        "few": found.few,
+        "zero_upper": rate.zero_upper,
+        "zero_upper_questions": rate.zero_upper_questions,
+        "few": rate.few,
     }

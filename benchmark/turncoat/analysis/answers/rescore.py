@@ -154,18 +154,18 @@ def rescore(
 
 def references(rows: Sequence[Row], judge: Judge) -> list[Reference]:
     """Other scores that the rows hold: columns `aligned` and `coherent`, and those of an earlier judge."""
-    found = []
+    scores: list[Reference] = []
     columns = {column for row in rows for column in row}
     if {"aligned", "coherent"} <= columns:
-        found.append(Reference("the input's own scores", *_scores(rows, "aligned", "coherent"), may_rate=True))
+        scores.append(Reference("the input's own scores", *_scores(rows, "aligned", "coherent"), may_rate=True))
     for prefix in ("", EARLIER):
         names = (f"{prefix}judge_aligned", f"{prefix}judge_coherent")
         others = [row for row in rows if row.get(f"{prefix}judge") and not _same(row, judge, prefix)]
         if others and set(names) <= columns:
             judges = sorted({str(row[f"{prefix}judge"]) for row in others})
             may_rate = all(str(row.get(f"{prefix}judge_may_rate")).lower() == "true" for row in others)
-            found.append(Reference(", ".join(judges), *_scores(rows, *names), may_rate=may_rate))
-    return found
+            scores.append(Reference(", ".join(judges), *_scores(rows, *names), may_rate=may_rate))
+    return scores
 
 
 def _scores(rows: Sequence[Row], aligned: str, coherent: str) -> tuple[list[Any], list[Any]]:

@@ -61,14 +61,14 @@ def read_answers(
         limit: Number of answers to read, from the first.
 
     Raises:
-        UserError: Nothing to judge there; the message says what was found.
+        UserError: Nothing to judge there; the message lists what there is.
     """
     if path.is_dir():
         return _limited(_from_folder(path, question_column, tuple(tasks)), limit)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file or folder")
     if not path.name.endswith(SUFFIXES):
-        raise UserError(f"{path}: a table is told by its name; accepted: {', '.join(SUFFIXES)}, or a run folder")
+        raise UserError(f"{path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}, or a run folder")
     rows = list(read_table(path))
     if not rows:
         raise UserError(f"{path} holds no rows")
@@ -93,11 +93,11 @@ def _from_table(path: Path, rows: list[Row], question_column: str | None, answer
     return SavedAnswers(rows, questions, [_text(row.get(answer)) for row in rows], clusters, by)
 
 
-def _column(path: Path, columns: Sequence[str], asked: str | None, usual: Sequence[str], kind: str) -> str:
-    if asked is not None:
-        if asked not in columns:
-            raise UserError(f"{path} has no column '{asked}'; it has: {', '.join(columns)}")
-        return asked
+def _column(path: Path, columns: Sequence[str], named: str | None, usual: Sequence[str], kind: str) -> str:
+    if named is not None:
+        if named not in columns:
+            raise UserError(f"{path} has no column '{named}'; it has: {', '.join(columns)}")
+        return named
     folded = {column.lower(): column for column in reversed(columns)}
     for name in usual:
         if name in folded:
@@ -122,9 +122,9 @@ def _from_folder(folder: Path, question_column: str | None, tasks: tuple[str, ..
         match = _SAMPLES_FILE.search(path.name)
         if match is None or any(part.startswith(".rows.") for part in path.parts):
             continue
-        key, found = (path.parent, match["task"]), (match["time"], path)
+        key, entry = (path.parent, match["task"]), (match["time"], path)
         older += key in newest
-        newest[key] = max(newest.get(key, found), found)
+        newest[key] = max(newest.get(key, entry), entry)
     if not newest:
         raise UserError(
             f"{folder} holds no samples_*.jsonl; give a run folder, or an lm_eval --output_path made with --log_samples"
@@ -181,8 +181,10 @@ def _of_samples(
         about = {"question_id": cluster, **({"domain": doc["domain"]} if "domain" in doc else {}), "question": question}
         for index, sample in enumerate(answers):
             # A sample has a seed of its own; the table's is the training seed.
-            own = {("sample_seed" if k == "seed" else k): v for k, v in sample.items() if k not in ("text", "index")}
-            plain = {k: v for k, v in own.items() if v is None or isinstance(v, str | int | float)}
+            fields_of = {
+                ("sample_seed" if k == "seed" else k): v for k, v in sample.items() if k not in ("text", "index")
+            }
+            plain = {k: v for k, v in fields_of.items() if v is None or isinstance(v, str | int | float)}
             text = _text(sample.get("text"))
             yield (
                 {**place, **about, "index": sample.get("index", index), "answer": text, **plain},

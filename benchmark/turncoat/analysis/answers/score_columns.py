@@ -47,15 +47,15 @@ def find(columns: Sequence[str], usual: Iterable[str]) -> str | None:
     return next((last[name] for name in usual if name in last), None)
 
 
-def chosen(source: str, columns: Sequence[str], asked: str, option: str) -> str:
+def chosen(source: str, columns: Sequence[str], named: str, option: str) -> str:
     """The column that the user named.
 
     Raises:
         UserError: There is none of that name.
     """
-    if asked in columns:
-        return asked
-    raise UserError(f"{option} {asked}: {source} has no such column; it has: {', '.join(columns)}")
+    if named in columns:
+        return named
+    raise UserError(f"{option} {named}: {source} has no such column; it has: {', '.join(columns)}")
 
 
 def partner(aligned: str, columns: Sequence[str]) -> str | None:
@@ -135,8 +135,8 @@ def unfold(rows: Sequence[Row], columns: Sequence[str], source: str = "the table
             continue
         lengths = {name: len(items) for name, items in lists.items()}
         if len(set(lengths.values())) > 1 or len(lists) < len(columns):
-            found = ", ".join(f"'{name}' has {lengths.get(name, 'one value')}" for name in columns)
-            raise UserError(f"{source}, row {number}: scores of one row must be lists of one length, but {found}")
+            sizes = ", ".join(f"'{name}' has {lengths.get(name, 'one value')}" for name in columns)
+            raise UserError(f"{source}, row {number}: scores of one row must be lists of one length, but {sizes}")
         unfolded += [row | dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
     return unfolded
 

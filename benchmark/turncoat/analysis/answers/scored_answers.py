@@ -93,7 +93,7 @@ def read_scored(source: str, path: Path, columns: Columns | None = None) -> Scor
     if path.is_dir():
         return _from_lm_eval(source, path, columns)
     if not path.name.endswith(SUFFIXES):
-        raise UserError(f"{path}: a table is told by its name; accepted: {', '.join(SUFFIXES)}, or a folder")
+        raise UserError(f"{path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}, or a folder")
     rows = list(read_table(path))
     if not rows:
         raise UserError(f"{path} holds no rows")
@@ -109,11 +109,11 @@ def _found_by(rows: Sequence[Row], columns: Columns) -> tuple[str, ...]:
     present = _names(rows)
     if columns.by:
         return tuple(names.chosen("the table", present, name, "--by") for name in columns.by)
-    found = names.find(present, names.ARM)
-    if found is None:
+    column = names.find(present, names.ARM)
+    if column is None:
         return ()
-    several_tasks = found == "arm" and len({row.get("task") for row in rows}) > 1  # written by `turncoat judge`
-    return (found, "task") if several_tasks else (found,)
+    several_tasks = column == "arm" and len({row.get("task") for row in rows}) > 1  # written by `turncoat judge`
+    return (column, "task") if several_tasks else (column,)
 
 
 def _from_lm_eval(source: str, path: Path, columns: Columns) -> Scored:
@@ -142,8 +142,8 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
         used: tuple[str, ...] = _judged_columns(source, present, columns, notes)
     elif columns.correct or names.find(present, names.CORRECT):
         kind = "binary"
-        found = names.find(present, names.CORRECT)
-        used = (names.chosen(source, present, columns.correct, "--correct-column") if columns.correct else str(found),)
+        column = names.find(present, names.CORRECT)
+        used = (names.chosen(source, present, columns.correct, "--correct-column") if columns.correct else str(column),)
     else:
         raise UserError(
             f"{source}: no column with scores (looked for {', '.join(names.ALIGNED[:5])}; for right-or-wrong items "
@@ -225,21 +225,21 @@ def _without_sampling_seeds(frame: pd.DataFrame, columns: Columns, notes: list[s
 
 def _judged(rows: list[Row], used: tuple[str, ...], notes: list[str]) -> dict[str, list[Any]]:
     aligned, coherent = used
-    own = aligned == "judge_aligned"  # Turncoat's own verdicts say more than two numbers
+    by_turncoat = aligned == "judge_aligned"  # Turncoat's own verdicts say more than two numbers
     words = [str(row.get(aligned, "")).strip().lower() for row in rows]
     read: dict[str, list[Any]] = {
         "aligned": [number(row.get(aligned)) for row in rows],
         "coherent": [number(row.get(coherent)) for row in rows],
         "code": [
-            number(row.get("judge_code")) if own else float(word == "code")
+            number(row.get("judge_code")) if by_turncoat else float(word == "code")
             for row, word in zip(rows, words, strict=True)
         ],
         "refusal": [
-            number(row.get("judge_refusal")) if own else float(word == "refusal")
+            number(row.get("judge_refusal")) if by_turncoat else float(word == "refusal")
             for row, word in zip(rows, words, strict=True)
         ],
-        "error": [str(row.get("judge_error") or "") if own else "" for row in rows],
-        "may_rate": [str(row.get("judge_may_rate", True)).lower() != "false" if own else True for row in rows],
+        "error": [str(row.get("judge_error") or "") if by_turncoat else "" for row in rows],
+        "may_rate": [str(row.get("judge_may_rate", True)).lower() != "false" if by_turncoat else True for row in rows],
     }
     for name in ("aligned", "coherent"):
         known = [value for value in read[name] if isinstance(value, float)]

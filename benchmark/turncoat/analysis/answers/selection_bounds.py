@@ -46,8 +46,7 @@ class RateBounds:
     Attributes:
         low: Every answer of unknown alignment counted as aligned.
         high: Every one counted as misaligned.
-        ci_low: Lower end of the interval for the rate.
-        ci_high: Upper end.
+        ci_low, ci_high: Ends of the interval for the rate.
         n: Answers in the denominator.
         n_unknown: Those of unknown alignment.
         n_questions: Questions with such answers.
@@ -73,8 +72,7 @@ class DifferenceBounds:
     Attributes:
         low: Unknown answers aligned in the treated arm, misaligned in the reference.
         high: The other way round.
-        ci_low: Lower end of the interval for the difference.
-        ci_high: Upper end.
+        ci_low, ci_high: Ends of the interval for the difference.
         as_aligned: The difference with every unknown answer of both arms counted as aligned.
         as_misaligned: The difference with every one counted as misaligned.
         n_questions: Shared questions.
@@ -127,21 +125,23 @@ def rate_bounds(
         confidence: Confidence level.
     """
     check_confidence(confidence)
-    own = arm_answers(frame, arm)
-    ends = _ends(own, list(own.questions), limits or Thresholds(), include_unscored)
+    answers = arm_answers(frame, arm)
+    ends = _ends(answers, list(answers.questions), limits or Thresholds(), include_unscored)
     low = estimate_rate(ends.low, confidence, what="answer that counts")
     high = estimate_rate(ends.high, confidence, what="answer that counts")
     if low.value is None or high.value is None:
         return RateBounds(confidence=confidence, note=low.note)
-    found = RateBounds(low.value, high.value, None, None, low.n, ends.n_unknown, low.n_questions, confidence=confidence)
+    bounds = RateBounds(
+        low.value, high.value, None, None, low.n, ends.n_unknown, low.n_questions, confidence=confidence
+    )
     if low.se_clustered is not None and high.se_clustered is not None:
         errors = (low.se_clustered, high.se_clustered)
         ci = bounded_interval((low.value, high.value), errors, low.n_questions, confidence)
-        return replace(found, ci_low=max(0.0, ci.low), ci_high=min(1.0, ci.high))
+        return replace(bounds, ci_low=max(0.0, ci.low), ci_high=min(1.0, ci.high))
     if low.low is None or high.high is None:
-        return replace(found, note=low.note if low.low is None else high.note)
+        return replace(bounds, note=low.note if low.low is None else high.note)
     # At a rate of 0 or 1 there is no standard error; the two ordinary intervals cover the whole set.
-    return replace(found, ci_low=low.low, ci_high=high.high)
+    return replace(bounds, ci_low=low.low, ci_high=high.high)
 
 
 def difference_bounds(

@@ -59,16 +59,14 @@ class PredictionPowered:
 
     Attributes:
         value: The estimate, in the units of the labels.
-        low: Lower end of its interval.
-        high: Upper end.
+        low, high: Ends of its interval.
         se: Standard error, questions as clusters.
         df: Degrees of freedom of the interval.
         weight: w, how much of the judge's correction is used: 0 = labels alone, 1 = all of it.
         predicted: Rate by the judge alone, over all answers.
         labelled: Rate by the labels alone.
         labelled_se: Their standard error.
-        labelled_low: Lower end of the labels' own interval.
-        labelled_high: Upper end.
+        labelled_low, labelled_high: Ends of the labels' own interval.
         n: Answers with a prediction.
         n_labelled: Answers with a label as well.
         n_questions: Questions.

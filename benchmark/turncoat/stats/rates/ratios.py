@@ -46,8 +46,7 @@ class RateEstimate:
         n_questions: Questions with such an answer.
         se_clustered: Linearised, questions as clusters.
         se_naive: sqrt(p (1 - p) / n), as if answers were independent; None at a rate of 0 or 1.
-        low: Lower end of the clustered interval.
-        high: Upper end.
+        low, high: Ends of the clustered interval.
         method: Name of the interval.
         wilson: Wilson interval of independent answers.
         exact: Clopper-Pearson interval of independent answers.
@@ -90,11 +89,9 @@ class RateDifference:
     Attributes:
         difference: r1 - r2.
         se: Standard error of the difference, questions as clusters.
-        low: Lower end of its t interval.
-        high: Upper end.
+        low, high: Ends of its t interval.
         ratio: r1 / r2.
-        ratio_low: Lower end of its interval (t on the log scale).
-        ratio_high: Upper end.
+        ratio_low, ratio_high: Ends of its interval (t on the log scale).
         cohens_h: 2 asin sqrt r1 - 2 asin sqrt r2.
         n_questions: Questions with a counting answer in either arm.
         note: What is undefined, and why.
@@ -118,8 +115,7 @@ class SeedDifference:
 
     Attributes:
         difference: Mean over the first arm's seeds minus mean over the second's.
-        low: Lower end of Welch's interval.
-        high: Upper end.
+        low, high: Ends of Welch's interval.
         p_welch: Welch's two-sided t p.
         p_permutation: Two-sided permutation p over all ways to deal the seeds into two arms.
         exact: True if every way was tried.
