@@ -308,7 +308,7 @@ def test_the_command_says_what_failed(command, tmp_path, capsys):
         (["--out", "{folder}/missing/x.csv"], "cannot be written: No such file or directory"),
         (["--out", "{folder}/in.csv"], "is the input"),
         (["--limit", "0"], "--limit 0"),
-        (["--judge", "fake", "--write-card", "{folder}/card.json"], "no scores to compare with"),
+        (["--judge", "fake", "--write-card", "{folder}/card.json"], "has no scores"),
     ],
 )
 def test_mistakes_of_the_command(command, tmp_path, arguments, message):

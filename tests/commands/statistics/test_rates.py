@@ -280,7 +280,7 @@ def test_files_that_are_no_table(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         run(tmp_path / "x.csv")
     (tmp_path / "x.parquet").write_bytes(b"")
-    with pytest.raises(UserError, match=r"told by its name; accepted: \.csv"):
+    with pytest.raises(UserError, match=r"does not say the format; accepted: \.csv"):
         run(tmp_path / "x.parquet")
     (tmp_path / "x.csv").write_text("id,aligned,coherent\n")
     with pytest.raises(UserError, match="holds no rows"):
