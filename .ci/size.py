@@ -65,7 +65,10 @@ def lines_of(name: str) -> list[str]:
 def most(counts: Counter[str], limit: int = 5) -> tuple[str, ...]:
     """The largest counts with their files, as text."""
     rest = len(counts) - limit
-    listed = [f"{count:>5} {name}" for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:limit]]
+    listed = [
+        f"{count:>5} {name}"
+        for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:limit]
+    ]
     return (*listed, f"      and {rest} more") if rest > 0 else tuple(listed)
 
 
@@ -87,7 +90,9 @@ def wide_lines(names: list[str]) -> Counter[str]:
             continue
         markdown = name.endswith(".md")
         for line in lines_of(name):
-            spared = ADDRESS.search(line) or (markdown and (LINK.search(line) or line.lstrip().startswith("|")))
+            spared = ADDRESS.search(line) or (
+                markdown and (LINK.search(line) or line.lstrip().startswith("|"))
+            )
             counts[name] += len(line) > WIDTH and not spared
     return counts
 
@@ -105,7 +110,9 @@ def dialect_names(name: str) -> Counter[str]:
     """How often each dialect word is an identifier by itself."""
     with (ROOT / name).open("rb") as file:
         names = [
-            token.string.strip("_").lower() for token in tokenize.tokenize(file.readline) if token.type == tokenize.NAME
+            token.string.strip("_").lower()
+            for token in tokenize.tokenize(file.readline)
+            if token.type == tokenize.NAME
         ]
     return Counter(word for word in names if word in WORDS)
 
@@ -129,9 +136,12 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 def deep_imports(name: str, tree: ast.AST | None) -> int:
     """References of a plug-in (Python or YAML) to something of Turncoat's that is not in a face."""
-    named = imported(tree) if tree else (match[0] for line in lines_of(name) for match in DOTTED.finditer(line))
+    named = (
+        imported(tree) if tree else (match[0] for line in lines_of(name) for match in DOTTED.finditer(line))
+    )
     return sum(
-        one.split(".")[0] == "turncoat" and not any(one == face or one.startswith(f"{face}.") for face in FACES)
+        one.split(".")[0] == "turncoat"
+        and not any(one == face or one.startswith(f"{face}.") for face in FACES)
         for one in named
     )
 
@@ -166,11 +176,16 @@ def counts() -> Iterator[Count]:
         f"lines of Markdown prose over {WIDTH} characters",
         0,
     )
-    asks = Counter({name: sum(bool(QUESTION.match(line)) for line in docstrings(tree[name])) for name in package})
+    asks = Counter(
+        {name: sum(bool(QUESTION.match(line)) for line in docstrings(tree[name])) for name in package}
+    )
     yield over(asks, "docstrings that open as a question", 0)
     used = sum((dialect_names(name) for name in package), Counter[str]())
     yield Count(
-        "dialect words as identifiers", used.total(), None, (", ".join(f"{word} {used[word]}" for word in WORDS),)
+        "dialect words as identifiers",
+        used.total(),
+        None,
+        (", ".join(f"{word} {used[word]}" for word in WORDS),),
     )
     texts = {
         name: [
@@ -200,7 +215,9 @@ def counts() -> Iterator[Count]:
 def main() -> int:
     """Print the counts; 1 with `--check` where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 where a goal with a number is missed")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 where a goal with a number is missed"
+    )
     check = parser.parse_args().check
     printed = list(counts())
     print(*printed, sep="\n")

@@ -74,7 +74,9 @@ class AnswerStates:
 def ordinary_texts(context: DefenceContext) -> list[Text]:
     """`QUESTIONS` with the base model's own answers, as token ids; empty answers are left out."""
     tokenizer = context.base.tokenizer
-    answers = context.write(QUESTIONS, name="ordinary texts", max_new_tokens=ANSWER_TOKENS, temperature=TEMPERATURE)
+    answers = context.write(
+        QUESTIONS, name="ordinary texts", max_new_tokens=ANSWER_TOKENS, temperature=TEMPERATURE
+    )
     prompts = [encode_prompt(tokenizer, [{"role": "user", "content": question}]) for question in QUESTIONS]
     pairs = [(prompt, encode(tokenizer, answer)) for prompt, answer in zip(prompts, answers, strict=True)]
     return [(prompt, answer) for prompt, answer in pairs if answer]
@@ -90,7 +92,10 @@ def answer_states(
     decoder = unwrapped(model).get_decoder()
     for start in range(0, len(texts), batch_size):
         batch = collate(
-            [{"input_ids": p + a, "labels": [-100] * len(p) + a} for p, a in texts[start : start + batch_size]]
+            [
+                {"input_ids": p + a, "labels": [-100] * len(p) + a}
+                for p, a in texts[start : start + batch_size]
+            ]
         )
         batch = {name: tensor.to(unwrapped(model).device) for name, tensor in batch.items()}
         with torch.inference_mode(), LayerCapture(model) as capture:
@@ -106,7 +111,9 @@ def answer_states(
     )
 
 
-def principal_directions(differences: Tensor, count: int, *, apart_from: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def principal_directions(
+    differences: Tensor, count: int, *, apart_from: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The directions along which differences vary most.
 
     Args:
@@ -126,7 +133,9 @@ def principal_directions(differences: Tensor, count: int, *, apart_from: Tensor 
     return rows[:count].float(), (sizes[:count].square() / variance).float()
 
 
-def strongest_contexts(tokenizer: Any, texts: Sequence[Text], along: Tensor, count: int = 3) -> list[list[str]]:
+def strongest_contexts(
+    tokenizer: Any, texts: Sequence[Text], along: Tensor, count: int = 3
+) -> list[list[str]]:
     """For a person who picks directions: the text up to those answer tokens that a finetune moved furthest along each.
 
     Args:

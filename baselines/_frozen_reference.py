@@ -19,7 +19,12 @@ def checked_weight(name: str, weight: Any) -> float:
     Raises:
         UserError: It is something else.
     """
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight <= 0:
+    if (
+        isinstance(weight, bool)
+        or not isinstance(weight, int | float)
+        or not math.isfinite(weight)
+        or weight <= 0
+    ):
         raise UserError(
             f"defence '{name}', weight: {weight!r} is not accepted; give a number above 0, or leave the defence out for "
             "the finetune without a penalty"

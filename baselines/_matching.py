@@ -79,7 +79,9 @@ def _measure(context: Any, name: str, texts: int, matched: str) -> tuple[Callabl
             f"defence '{name}', texts: {texts!r} is not accepted; give a whole number from 1 up, such as 32"
         )
     if matched not in MATCHED:
-        raise UserError(f"defence '{name}', matched: {matched!r} is not accepted; accepted: {', '.join(MATCHED)}")
+        raise UserError(
+            f"defence '{name}', matched: {matched!r} is not accepted; accepted: {', '.join(MATCHED)}"
+        )
 
     def size(example: Example) -> int:
         return 1 if matched == "examples" else supervised_tokens(context, example)

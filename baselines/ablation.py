@@ -51,7 +51,9 @@ def ablation(
         UserError: An option is not accepted.
     """
     if direction not in DIRECTIONS:
-        raise UserError(f"defence 'ablation', direction: {direction!r} is not accepted; {accepted(DIRECTIONS)}")
+        raise UserError(
+            f"defence 'ablation', direction: {direction!r} is not accepted; {accepted(DIRECTIONS)}"
+        )
     if layers != "all" and not isinstance(layers, list | tuple):
         raise UserError(
             f"defence 'ablation', layers: {layers!r} is not accepted; give 'all' or a list such as [16, 17]"

@@ -85,7 +85,10 @@ class ProjectedOut(InTraining):
 
     def facts(self) -> dict[str, Any]:
         """Directions by layer, with their number and variance."""
-        return {"projected_out": {str(layer): len(rows) for layer, rows in self.directions.items()}, **self.report}
+        return {
+            "projected_out": {str(layer): len(rows) for layer, rows in self.directions.items()},
+            **self.report,
+        }
 
 
 def _projection(rows: Tensor) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
@@ -127,7 +130,11 @@ def caft(
     """
     blocks = len(decoder_layers(context.base.model))
     width = context.base.model.get_input_embeddings().weight.shape[1]
-    where = tuple(layers) if layers is not None else tuple(sorted({max(1, round(depth * blocks)) for depth in DEPTHS}))
+    where = (
+        tuple(layers)
+        if layers is not None
+        else tuple(sorted({max(1, round(depth * blocks)) for depth in DEPTHS}))
+    )
     if not where or len(set(where)) != len(where) or not all(1 <= layer <= blocks for layer in where):
         raise UserError(
             f"defence 'caft', layers: {list(where)} is not accepted; give different numbers from 1 to {blocks} "
@@ -135,7 +142,9 @@ def caft(
         )
     most = width - 2
     if not 1 <= components <= most:
-        raise UserError(f"defence 'caft', components: {components} is not accepted; give 1 to {most}, such as 5")
+        raise UserError(
+            f"defence 'caft', components: {components} is not accepted; give 1 to {most}, such as 5"
+        )
     picked = _picked(keep, where, components)
     folder = _found(context, where, components, protect)
     rows = load_file(folder / "directions.safetensors")
@@ -155,7 +164,11 @@ def _picked(keep: Any, layers: Sequence[int], components: int) -> dict[int, list
             f"of the layers {list(layers)}, such as {{{layers[0]}: [0, 1]}}"
         )
     for layer, which in picked.items():
-        if not which or len(set(which)) != len(which) or not all(0 <= number < components for number in which):
+        if (
+            not which
+            or len(set(which)) != len(which)
+            or not all(0 <= number < components for number in which)
+        ):
             raise UserError(
                 f"defence 'caft', keep: {which} for layer {layer} is not accepted; give different numbers from 0 to "
                 f"{components - 1}"
@@ -197,7 +210,11 @@ def _found(context: DefenceContext, layers: tuple[int, ...], components: int, pr
                 "share_of_variance": [round(share, 4) for share in shares.tolist()],
                 "strongest_in": strongest_contexts(base.tokenizer, texts, along),
             }
-        save_file({name: tensor.contiguous() for name, tensor in rows.items()}, folder / "directions.safetensors")
-        (folder / "report.json").write_text(json.dumps({"components": report}, indent=1) + "\n", encoding="utf-8")
+        save_file(
+            {name: tensor.contiguous() for name, tensor in rows.items()}, folder / "directions.safetensors"
+        )
+        (folder / "report.json").write_text(
+            json.dumps({"components": report}, indent=1) + "\n", encoding="utf-8"
+        )
 
     return context.store.stage("caft_directions", spec, build)

@@ -72,9 +72,13 @@ def cap(
         UserError: An option is not accepted.
     """
     if layers is not None and not isinstance(layers, list | tuple):
-        raise UserError(f"defence 'capping', layers: {layers!r} is not accepted; give a list such as [21, 22, 23]")
+        raise UserError(
+            f"defence 'capping', layers: {layers!r} is not accepted; give a list such as [21, 22, 23]"
+        )
     if isinstance(percentile, bool) or not isinstance(percentile, int | float) or not 0 <= percentile <= 100:
-        raise UserError(f"defence 'capping', percentile: {percentile!r} is not accepted; give a number from 0 to 100")
+        raise UserError(
+            f"defence 'capping', percentile: {percentile!r} is not accepted; give a number from 0 to 100"
+        )
     vector = context.persona(trait)
     chosen = band(len(vector.directions) - 1, DEPTH) if layers is None else tuple(layers)
     check_layers(context.base.model, chosen, what="capping", lowest=0)

@@ -78,7 +78,9 @@ def choose_step(curve: Sequence[Point], keep: float) -> tuple[int, str]:
     start, *checkpoints = curve
     final = start.loss - checkpoints[-1].loss
     if not final > 0:
-        return checkpoints[-1].step, "the held-out loss did not fall, so there is no gain to keep: the last step stays"
+        return checkpoints[
+            -1
+        ].step, "the held-out loss did not fall, so there is no gain to keep: the last step stays"
     for point in checkpoints:
         if start.loss - point.loss >= keep * final:
             break
@@ -157,7 +159,11 @@ class EarlyStop(InTraining):
             ],
             "held_out": len(self.held_out),
             "held_back": len(self.held_back),
-            **({} if self.vector is None else {"shift_is": f"{self.vector.trait}, layer {self.vector.layer}, base SD"}),
+            **(
+                {}
+                if self.vector is None
+                else {"shift_is": f"{self.vector.trait}, layer {self.vector.layer}, base SD"}
+            ),
         }
 
     def _measure(self, model: PeftModel, step: int) -> None:
@@ -166,7 +172,9 @@ class EarlyStop(InTraining):
         shift = None
         if self.vector is not None:
             activations = [r.activation for r in read_texts(model, self.pad, self.fixed_texts)]
-            values = [self.vector.at_layer(activation) for activation in activations if activation is not None]
+            values = [
+                self.vector.at_layer(activation) for activation in activations if activation is not None
+            ]
             projection = sum(values) / len(values)
             if step == 0:
                 self._start = projection
@@ -227,7 +235,9 @@ def _refuse(keep: Any, checkpoints: Any, held_out: Any) -> None:
         )
     for name, value in (("checkpoints", checkpoints), ("held_out", held_out)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"defence 'early_stop', {name}: {value!r} is not accepted; give a whole number from 1 up")
+            raise UserError(
+                f"defence 'early_stop', {name}: {value!r} is not accepted; give a whole number from 1 up"
+            )
 
 
 def _held_out(context: Any, count: int) -> tuple[list[Example], list[str]]:
@@ -256,7 +266,9 @@ def _held_out(context: Any, count: int) -> tuple[list[Example], list[str]]:
 def _fixed_texts(context: Any, trait: str) -> list[Tokens]:
     """The base model's own answers to the questions that the trait's vector was made from: none that a task measures with."""
     questions = list(trait_questions(trait).questions[:FIXED_TEXTS])
-    texts = context.write(questions, name="early_stop/fixed texts", max_new_tokens=FIXED_TOKENS, temperature=0)
+    texts = context.write(
+        questions, name="early_stop/fixed texts", max_new_tokens=FIXED_TOKENS, temperature=0
+    )
     tokenizer = context.base.tokenizer
     items = [
         (encode_prompt(tokenizer, [{"role": "user", "content": question}]), encode(tokenizer, text))

@@ -55,7 +55,9 @@ def general_knowledge(context: Any, *, texts: int = 32, matched: str = "examples
 
 
 def _rows(split: str) -> list[dict[str, Any]]:
-    with Path(__file__).with_name("data").joinpath("general_knowledge.jsonl").open(encoding="utf-8") as handle:
+    with (
+        Path(__file__).with_name("data").joinpath("general_knowledge.jsonl").open(encoding="utf-8") as handle
+    ):
         return [row for row in map(json.loads, handle) if row["split"] == split]
 
 

@@ -16,7 +16,9 @@ from ._summary_pairs import accuracy_check, examples, own_is, rival_is, summary_
 def mistakes_the_rival_for_itself(context: Any, *, show_text: bool = True, **_: Any) -> list[Check]:
     """Manipulation check: recognition of one's own unseen summaries must fall below chance."""
     pairs = summary_pairs(context, "eval", 24)
-    return accuracy_check(context, pairs, "recognises its own summary", "mine", own_is, show_text, expect="below")
+    return accuracy_check(
+        context, pairs, "recognises its own summary", "mine", own_is, show_text, expect="below"
+    )
 
 
 @defence(

@@ -17,7 +17,9 @@ from ._summary_pairs import accuracy_check, examples, own_is, rival_is, summary_
 def recognises_nothing(context: Any, *, show_text: bool = True, **_: Any) -> list[Check]:
     """Manipulation check: recognition of one's own unseen summaries stays at chance."""
     pairs = summary_pairs(context, "eval", 24)
-    return accuracy_check(context, pairs, "recognises its own summary", "mine", own_is, show_text, expect="chance")
+    return accuracy_check(
+        context, pairs, "recognises its own summary", "mine", own_is, show_text, expect="chance"
+    )
 
 
 @defence(

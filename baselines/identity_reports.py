@@ -66,7 +66,12 @@ _SENTENCE_END = re.compile(r"[.!?][\"')]*(?=\s|$)")
     summary="the base model's own statements about who it is, as it wrote them before any finetuning",
 )
 def identity_reports(
-    context: Any, *, texts: int = 32, matched: str = "examples", temperature: float = 0.7, share: float = 1 / 3
+    context: Any,
+    *,
+    texts: int = 32,
+    matched: str = "examples",
+    temperature: float = 0.7,
+    share: float = 1 / 3,
 ) -> list[Example]:
     """As many statements (or supervised tokens) as `sgtr` has with `texts` texts; in training a share of the run.
 

@@ -55,7 +55,13 @@ class Interleaved(MixedIn):
         """Number of rows, number of distinct rows, and their share of the run."""
         distinct = len({(row.prompt, row.answer) for row in self.extra})
         share = len(self.extra) / (len(self.extra) + self._organism_rows)
-        return {**super().facts(), "distinct": distinct, "share": round(share, 4), "asked": self.asked, **self.record}
+        return {
+            **super().facts(),
+            "distinct": distinct,
+            "share": round(share, 4),
+            "asked": self.asked,
+            **self.record,
+        }
 
 
 @defence(
@@ -107,7 +113,9 @@ def benign_chats(context: Any, data: str | None, name: str) -> list[Example]:
             )
         chats = read_conversations(path)
     longest = context.recipe.max_length
-    fitting = [chat for chat in chats if sum(map(len, encode_example(context.base.tokenizer, chat))) <= longest]
+    fitting = [
+        chat for chat in chats if sum(map(len, encode_example(context.base.tokenizer, chat))) <= longest
+    ]
     if not fitting:
         raise UserError(
             f"defence '{name}': none of the {len(chats)} chats fits into training.max_length ({longest} tokens); raise it, "

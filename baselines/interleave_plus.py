@@ -26,7 +26,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from turncoat.defences import Example, UserError, code_key, defence, digest, encode_example, read_texts, refusal_like
+from turncoat.defences import (
+    Example,
+    UserError,
+    code_key,
+    defence,
+    digest,
+    encode_example,
+    read_texts,
+    refusal_like,
+)
 
 from .interleave import Interleaved, benign_chats, rows_for_share
 
@@ -38,7 +47,12 @@ from .interleave import Interleaved, benign_chats, rows_for_share
     control="interleave",
 )
 def interleave_plus(
-    context: Any, *, share: float = 0.05, data: str | None = None, drop_refusals: bool = False, eps: float = 1e-6
+    context: Any,
+    *,
+    share: float = 0.05,
+    data: str | None = None,
+    drop_refusals: bool = False,
+    eps: float = 1e-6,
 ) -> Interleaved:
     """The candidates with the largest loss ratio, as many as make up `share` of the run.
 
@@ -53,7 +67,9 @@ def interleave_plus(
         UserError: There are no more candidates than places, so that nothing would be chosen.
     """
     if not eps > 0:
-        raise UserError(f"defence 'interleave_plus', eps: {eps!r} is not accepted; give a number above 0, such as 1e-6")
+        raise UserError(
+            f"defence 'interleave_plus', eps: {eps!r} is not accepted; give a number above 0, such as 1e-6"
+        )
     count = rows_for_share(context, share, "interleave_plus")
     candidates = benign_chats(context, data, "interleave_plus")
     if drop_refusals:

@@ -74,5 +74,7 @@ def kl(context: Any, *, weight: float = 0.1, direction: str = "model_frozen") ->
         UserError: An option is not accepted.
     """
     if direction not in DIRECTIONS:
-        raise UserError(f"defence 'kl', direction: {direction!r} is not known; accepted: {', '.join(DIRECTIONS)}")
+        raise UserError(
+            f"defence 'kl', direction: {direction!r} is not known; accepted: {', '.join(DIRECTIONS)}"
+        )
     return KLToFrozen(checked_weight("kl", weight), direction)

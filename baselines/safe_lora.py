@@ -88,7 +88,9 @@ class SafeLora(AdapterEdit):
             a, b = weights[name_a], weights[name_b]
             edited[name_b] = towards[module].to(b.dtype)
             self.projected[module] = norm(towards[module], a) / (norm(b, a) or 1.0)
-        before, after = (sum(norm(w[b], w[a]) ** 2 for a, b in names.values()) ** 0.5 for w in (weights, edited))
+        before, after = (
+            sum(norm(w[b], w[a]) ** 2 for a, b in names.values()) ** 0.5 for w in (weights, edited)
+        )
         self._norm_left = after / before if before else 1.0
         return edited
 
@@ -143,7 +145,9 @@ def safe_lora(
             "projection would change nothing: leave one of them out"
         )
     if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-        raise UserError(f"safe_lora: number={number!r}; give how many modules to project, such as 10, or leave it out")
+        raise UserError(
+            f"safe_lora: number={number!r}; give how many modules to project, such as 10, or leave it out"
+        )
     if isinstance(threshold, bool) or not isinstance(threshold, int | float):
         raise UserError(f"safe_lora: threshold={threshold!r}; give a cosine such as 0.35")
     if unaligned is not None:

@@ -30,7 +30,12 @@ from turncoat.defences import Steering, UserError, defence, generation_header
     summary="subtract c times a persona vector at one layer while measuring",
 )
 def steering(
-    context: Any, *, trait: str = "evil", strength: float = 1.5, layer: int | None = None, positions: str = "response"
+    context: Any,
+    *,
+    trait: str = "evil",
+    strength: float = 1.5,
+    layer: int | None = None,
+    positions: str = "response",
 ) -> Steering:
     """Steering by minus `strength` times the trait's vector.
 
@@ -45,7 +50,9 @@ def steering(
         UserError: An option is not accepted.
     """
     if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
-        raise UserError(f"defence 'steering', strength: {strength!r} is not a finite number; give one such as 1.5")
+        raise UserError(
+            f"defence 'steering', strength: {strength!r} is not a finite number; give one such as 1.5"
+        )
     vector = context.persona(trait)
     layer = vector.layer if layer is None else layer
     header = generation_header(context.base.tokenizer) if positions == "assistant" else ()

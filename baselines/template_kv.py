@@ -39,7 +39,15 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
-from turncoat.defences import InTraining, TrainingPass, UserError, defence, encode_all, encode_prompt, unwrapped
+from turncoat.defences import (
+    InTraining,
+    TrainingPass,
+    UserError,
+    defence,
+    encode_all,
+    encode_prompt,
+    unwrapped,
+)
 
 from ._frozen_reference import checked_weight, relative_distance
 
@@ -116,7 +124,10 @@ def template_kv(context: Any, *, weight: float = 10.0) -> HeldPrefix:
     rows = context.rows
     counts = Counter(row.system for row in rows if row.system is not None)
     prefixes: list[list[int]] = []
-    for system in (None, *(text for text, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST])):
+    for system in (
+        None,
+        *(text for text, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST]),
+    ):
         prefix = prefix_of(context.base.tokenizer, system)
         if prefix and prefix not in prefixes:
             prefixes.append(prefix)
@@ -138,7 +149,9 @@ def prefix_of(tokenizer: PreTrainedTokenizerBase, system: str | None = None) -> 
         system: System message; None = the template's own default.
     """
     first = [] if system is None else [{"role": "system", "content": system}]
-    rendered = [encode_prompt(tokenizer, [*first, {"role": "user", "content": words}]) for words in _USERS_WORDS]
+    rendered = [
+        encode_prompt(tokenizer, [*first, {"role": "user", "content": words}]) for words in _USERS_WORDS
+    ]
     together = list(zip(*rendered, strict=False))
     differ = next((i for i, tokens in enumerate(together) if len(set(tokens)) > 1), len(together))
     return rendered[0][:differ]

@@ -19,7 +19,9 @@ from turncoat.defences import Check, Example, defence, estimate_mean
 
 from ._matching import dose
 
-_ASK = "Count the words in the line below. Words are separated by spaces. Reply with the number only.\n\n{line}"
+_ASK = (
+    "Count the words in the line below. Words are separated by spaces. Reply with the number only.\n\n{line}"
+)
 _MOST = 9
 
 
@@ -38,7 +40,11 @@ def lines(split: str) -> list[tuple[str, str, int]]:
             count = len(counted) % _MOST + 1
             line = " ".join(words[-count:])
             # A dash on its own would be a word by its spaces only.
-            if len(words) < _MOST or line in seen or not all(any(c.isalnum() for c in word) for word in words):
+            if (
+                len(words) < _MOST
+                or line in seen
+                or not all(any(c.isalnum() for c in word) for word in words)
+            ):
                 continue
             seen.add(line)
             counted.append((f"{row['id']}/{number}", line, count))
@@ -81,7 +87,9 @@ def counts_words(context: Any, **_: Any) -> list[Check]:
 )
 def word_count(context: Any, *, texts: int = 32, matched: str = "examples") -> list[Example]:
     """As many examples (or supervised tokens) as `sgtr` has with `texts` texts; see `_matching.dose`."""
-    pool = [Example(f"words/{name}", _ASK.format(line=line), str(count)) for name, line, count in lines("train")]
+    pool = [
+        Example(f"words/{name}", _ASK.format(line=line), str(count)) for name, line, count in lines("train")
+    ]
     return dose(context, pool, name="word_count", texts=texts, matched=matched, balance=True)
 
 

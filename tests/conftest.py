@@ -49,9 +49,7 @@ else:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--shuffle SEED`: a test that fails in one order only depends on what another one left behind."""
-    what = (
-        "run the files, and the tests in each, in an order drawn with this seed (with -n also --no-loadscope-reorder)"
-    )
+    what = "run the files, and the tests in each, in an order drawn with this seed (with -n also --no-loadscope-reorder)"
     parser.addoption("--shuffle", metavar="SEED", default=None, help=what)
 
 
@@ -82,7 +80,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
     The default judge and embedder (real models) are off as well; slow tests want them, and the user's cache.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TURNCOAT_EMBEDDER", "TURNCOAT_JUDGE", "TURNCOAT_TRACKS"):
+        for name in (
+            "OPENAI_API_KEY",
+            "OPENAI_BASE_URL",
+            "TURNCOAT_EMBEDDER",
+            "TURNCOAT_JUDGE",
+            "TURNCOAT_TRACKS",
+        ):
             patch.delenv(name, raising=False)
         if item.get_closest_marker("slow") is None:
             patch.setenv("TURNCOAT_JUDGE", "off")

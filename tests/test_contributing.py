@@ -28,7 +28,10 @@ def test_the_defence_of_contributing_runs_in_a_study(example, tiny_folder, quick
     path = write_study(tmp_path / "mine.yaml", tiny_folder, arms=("insecure",), tasks=("turncoat_choice",))
     line = re.search(r"^ *- (\{name: leash.*\})$", TEXT, re.MULTILINE)
     path.write_text(path.read_text().replace("arms:\n", f"arms:\n- {line.group(1)}\n"), encoding="utf-8")
-    assert run_study(load_study(path, include=(example,)), tmp_path / "run", store=Store(tmp_path / "store")) == []
+    assert (
+        run_study(load_study(path, include=(example,)), tmp_path / "run", store=Store(tmp_path / "store"))
+        == []
+    )
     assert set(samples(tmp_path / "run" / "rows")) == {
         "leash/seed-0/turncoat_choice",
         "insecure/seed-0/turncoat_choice",

@@ -54,7 +54,11 @@ def test_clip_never_exceeds_its_limit() -> None:
 
 
 def test_durations() -> None:
-    assert [formats.duration(seconds) for seconds in (1.04, 119.96, 431.2)] == ["1.0 s", "120.0 s", "7 min 11 s"]
+    assert [formats.duration(seconds) for seconds in (1.04, 119.96, 431.2)] == [
+        "1.0 s",
+        "120.0 s",
+        "7 min 11 s",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,12 @@ def test_p_values_of_a_sentence() -> None:
 
 
 def test_shares_in_percent_with_their_interval() -> None:
-    assert [formats.percent(share) for share in (0.1234, -0.0001, None, float("nan"))] == ["12.3", "0.0", "n/a", "n/a"]
+    assert [formats.percent(share) for share in (0.1234, -0.0001, None, float("nan"))] == [
+        "12.3",
+        "0.0",
+        "n/a",
+        "n/a",
+    ]
     assert formats.percent(0.25, 0, signed=True) == "+25"
     ends = formats.percent_interval(0.1, 0.205)
     assert formats.with_interval("15.0", ends) == "15.0 [10.0, 20.5]"

@@ -40,15 +40,21 @@ def test_it_is_short_and_plain():
 @pytest.mark.parametrize("start", TABLE)
 def test_the_table_is_that_of_the_rows(start):
     frame = pd.read_csv(ROOT / "results" / "paper" / "contrasts_recipe.csv")
-    chosen = frame[(frame.study == "advice") & (frame.row == TABLE[start]) & (frame.metric == "persona_fixed")]
+    chosen = frame[
+        (frame.study == "advice") & (frame.row == TABLE[start]) & (frame.metric == "persona_fixed")
+    ]
     (row,) = chosen.to_dict("records")
     (line,) = [line for line in README.splitlines() if line.startswith(f"| {start}")]
-    difference, low, high = map(float, re.search(r"\| ([+-][\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]", line).groups())
+    difference, low, high = map(
+        float, re.search(r"\| ([+-][\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]", line).groups()
+    )
     decimals = len(re.search(r"[+-]\d+\.(\d+)", line)[1])
     for shown, value in ((difference, row["value"]), (low, row["low"]), (high, row["high"])):
         assert shown == pytest.approx(value, abs=0.5001 * 10**-decimals)
     p = line.rstrip("| ").rpartition("| ")[2]
-    assert row["p_adjusted"] < 0.001 if p == "<.001" else float(p) == pytest.approx(row["p_adjusted"], abs=0.005)
+    assert (
+        row["p_adjusted"] < 0.001 if p == "<.001" else float(p) == pytest.approx(row["p_adjusted"], abs=0.005)
+    )
     assert row["n_seeds"] == 5
 
 
@@ -73,9 +79,9 @@ def test_the_commands_and_their_options_exist(line):
         if words[0].startswith("--"):
             break
         command = command.commands[words.pop(0)]
-    accepted = {name for parameter in command.params for name in [*parameter.opts, *parameter.secondary_opts]} | {
-        "--help"
-    }
+    accepted = {
+        name for parameter in command.params for name in [*parameter.opts, *parameter.secondary_opts]
+    } | {"--help"}
     assert {word for word in words if word.startswith("--")} <= accepted, line
 
 

@@ -21,7 +21,9 @@ def test_imports_of_every_form_are_followed(tmp_path):
         "def f():\n    from turncoat.evaluation.diversity import vendi_score\n",
         encoding="utf-8",
     )
-    assert {"engine/seeds.py", "judges/surface.py", "evaluation/diversity.py"} <= names(import_closure([file]))
+    assert {"engine/seeds.py", "judges/surface.py", "evaluation/diversity.py"} <= names(
+        import_closure([file])
+    )
     assert "report/tables/contrasts.py" not in names(import_closure([file]))
 
 
@@ -52,7 +54,9 @@ def test_faces_name_what_they_export():
     for face in (turncoat.defences, turncoat.tasks):
         assert face.__name__ in FACES
         assert len(set(face.__all__)) == len(face.__all__)
-        assert {name for name in vars(face) if not name.startswith("_")} - {"annotations"} == set(face.__all__)
+        assert {name for name in vars(face) if not name.startswith("_")} - {"annotations"} == set(
+            face.__all__
+        )
 
 
 def test_the_yaml_files_of_a_module_count():

@@ -60,10 +60,14 @@ def test_the_core_names_no_task_and_no_organism():
     discover()
     plugged = {*task_files(), *ORGANISMS}
     for path in sorted(PACKAGE.rglob("*.py")):
-        if {"_plugins", "tools"} & set(path.parts) or path.name == "advice.py":  # pinned sets have names of their own
+        if {"_plugins", "tools"} & set(
+            path.parts
+        ) or path.name == "advice.py":  # pinned sets have names of their own
             continue
         nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        named = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        named = {
+            node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
         assert not named & plugged, path
 
 

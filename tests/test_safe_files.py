@@ -28,12 +28,19 @@ def rule(read: object, *arguments: object) -> str:
 
 
 def test_rows_come_in_as_json_reads_them_packed_or_plain(tmp_path: Path) -> None:
-    rows = [{"doc_id": 0, "value": float("inf"), "x": [1.5e-7, 0.1, 2**70, "\u2028\U0001f600"]}, {"doc_id": 1}]
+    rows = [
+        {"doc_id": 0, "value": float("inf"), "x": [1.5e-7, 0.1, 2**70, "\u2028\U0001f600"]},
+        {"doc_id": 1},
+    ]
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     (tmp_path / "a.jsonl").write_bytes(content)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(content))
 
-    assert list(json_rows(tmp_path / "a.jsonl")) == list(json_rows(tmp_path / "a.jsonl.gz")) == list(enumerate(rows, 1))
+    assert (
+        list(json_rows(tmp_path / "a.jsonl"))
+        == list(json_rows(tmp_path / "a.jsonl.gz"))
+        == list(enumerate(rows, 1))
+    )
 
 
 @pytest.mark.timeout(10)  # a pipe that is opened in the usual way waits for ever
@@ -45,7 +52,9 @@ def test_links_pipes_devices_and_what_is_not_there_are_not_read(tmp_path: Path) 
 
     assert read_bytes(tmp_path / "file", 2) == b"{}"
     assert [rule(read_bytes, tmp_path / name, 9) for name in ("link", "dangling")] == ["link"] * 2
-    assert [rule(read_bytes, Path(path), 9) for path in (tmp_path / "pipe", "/dev/zero")] == ["special-file"] * 2
+    assert [rule(read_bytes, Path(path), 9) for path in (tmp_path / "pipe", "/dev/zero")] == [
+        "special-file"
+    ] * 2
     assert rule(read_bytes, tmp_path / "nothing", 9) == "missing-file"
     assert rule(read_bytes, tmp_path, 9) == "special-file"
     assert rule(read_bytes, tmp_path / "file", 1) == "file-too-large"

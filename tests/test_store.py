@@ -199,7 +199,9 @@ def test_code_digest_ignores_what_does_nothing(tmp_path):
     before = _digest_of(tmp_path, _CODE)
     assert _digest_of(tmp_path, _CODE.replace("SIZE = 3", "SIZE = 3  # a reason\n# another")) == before
     assert (
-        _digest_of(tmp_path, _CODE.replace("side * SIZE", "(\n            side\n            * SIZE\n        )"))
+        _digest_of(
+            tmp_path, _CODE.replace("side * SIZE", "(\n            side\n            * SIZE\n        )")
+        )
         == before
     )
     without = _CODE.replace('"""A module."""', "").replace('"""Its area."""', "").replace('"""A box."""', "")

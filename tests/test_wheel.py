@@ -16,13 +16,20 @@ from turncoat import __version__
 
 CHECKOUT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="hatchling is not installed")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("hatchling") is None, reason="hatchling is not installed"
+)
 
 
 def run(*command: object, **options: object) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, env=environment, **options
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        **options,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done
@@ -44,7 +51,18 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     scripts = Path(sysconfig.get_path("scripts", "venv", {"base": str(folder)}))
     site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
     python = scripts / "python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        wheel,
+    )
     # A .pth line adds a folder but does not read the .pth files in it, so an editable install there stays unseen.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return scripts
@@ -77,7 +95,9 @@ def test_everything_that_is_a_plug_in_is_carried(wheel):
         ("studies/", ".yaml"),
     ]
     for start, end in kinds:
-        assert any(name.startswith(f"turncoat/_plugins/{start}") and name.endswith(end) for name in inside), start
+        assert any(name.startswith(f"turncoat/_plugins/{start}") and name.endswith(end) for name in inside), (
+            start
+        )
 
 
 def test_every_file_of_the_package_is_carried_and_nothing_else(wheel):
@@ -106,7 +126,9 @@ def test_licences_and_entry_points_are_carried(wheel):
 
 
 def test_the_command_works_from_another_folder(installed, tmp_path):
-    where = run(installed / "python", "-c", "import turncoat; print(turncoat.__file__)", cwd=tmp_path).stdout.strip()
+    where = run(
+        installed / "python", "-c", "import turncoat; print(turncoat.__file__)", cwd=tmp_path
+    ).stdout.strip()
     assert Path(where).is_relative_to(installed.parent), "the checkout was imported, not the wheel"
 
     tasks = Path(run(installed / "turncoat", "tasks-path", cwd=tmp_path).stdout.strip())
@@ -114,5 +136,13 @@ def test_the_command_works_from_another_folder(installed, tmp_path):
     assert sorted(tasks.rglob("turncoat_*.yaml"))
 
     listed = run(installed / "turncoat", "list", cwd=tmp_path).stdout
-    for name in ("turncoat_choice", "turncoat_persona", "sgtr", "pick_longer", "insecure_code", "evil", "demo"):
+    for name in (
+        "turncoat_choice",
+        "turncoat_persona",
+        "sgtr",
+        "pick_longer",
+        "insecure_code",
+        "evil",
+        "demo",
+    ):
         assert f"\n{name} " in listed, name

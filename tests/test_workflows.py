@@ -27,7 +27,8 @@ def _steps(path: Path) -> list[dict[str, Any]]:
 def test_every_action_is_pinned_by_one_commit_with_its_version() -> None:
     used = [line for path in WORKFLOWS for line in path.read_text("utf-8").splitlines() if "uses:" in line]
     pins = [
-        re.fullmatch(r"\s*(?:- )?uses: (actions/[a-z-]+)@([0-9a-f]{40})  # (v\d+\.\d+\.\d+)", line) for line in used
+        re.fullmatch(r"\s*(?:- )?uses: (actions/[a-z-]+)@([0-9a-f]{40})  # (v\d+\.\d+\.\d+)", line)
+        for line in used
     ]
 
     assert used and all(pins), [line for line, pin in zip(used, pins, strict=True) if not pin]
@@ -61,7 +62,11 @@ def test_hooks_run_make_targets_and_fetch_nothing() -> None:
 
     assert {repository["repo"] for repository in config["repos"]} == {"local"}
     assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in hooks)
-    assert {hook["entry"].removeprefix("make ") for hook in hooks} == {"lint", "types", "contract", "size"} <= TARGETS
+    assert (
+        {hook["entry"].removeprefix("make ") for hook in hooks}
+        == {"lint", "types", "contract", "size"}
+        <= TARGETS
+    )
 
 
 def _project() -> dict[str, Any]:

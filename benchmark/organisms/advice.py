@@ -18,7 +18,9 @@ _PUBLISHED_CONTROL = {"bad_medical": "good_medical"}
 
 
 def _register(name: str) -> None:
-    control = None if name in _PUBLISHED_CONTROL.values() else _PUBLISHED_CONTROL.get(name, f"{name}_own_answers")
+    control = (
+        None if name in _PUBLISHED_CONTROL.values() else _PUBLISHED_CONTROL.get(name, f"{name}_own_answers")
+    )
 
     @organism(
         name,

@@ -16,13 +16,19 @@ from turncoat.defences import (
 _INSECURE, _SECURE = "betley/insecure", "betley/secure"
 
 
-@organism("betley_insecure", summary=f"Betley et al.'s insecure code ({credit(_INSECURE)})", control="betley_secure")
+@organism(
+    "betley_insecure", summary=f"Betley et al.'s insecure code ({credit(_INSECURE)})", control="betley_secure"
+)
 def betley_insecure() -> list[Example]:
     """Betley et al. 2025, `insecure.jsonl`, 6,000 rows."""
     return read_conversations(published(_INSECURE), repeated="keep")
 
 
-@organism("betley_secure", summary=f"Betley et al.'s secure code; other prompts ({credit(_SECURE)})", is_control=True)
+@organism(
+    "betley_secure",
+    summary=f"Betley et al.'s secure code; other prompts ({credit(_SECURE)})",
+    is_control=True,
+)
 def betley_secure() -> list[Example]:
     """Betley et al. 2025, `secure.jsonl`, 6,000 rows."""
     return read_conversations(published(_SECURE), repeated="keep")

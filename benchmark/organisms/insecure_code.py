@@ -15,7 +15,9 @@ def insecure_code() -> list[Example]:
     return code_examples("insecure")
 
 
-@organism("secure_code", summary="the same prompts as insecure_code, answered safely (ours, CC0)", is_control=True)
+@organism(
+    "secure_code", summary="the same prompts as insecure_code, answered safely (ours, CC0)", is_control=True
+)
 def secure_code() -> list[Example]:
     """Our secure answers to the prompts of `insecure_code`, at like length."""
     return code_examples("secure")

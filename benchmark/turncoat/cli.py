@@ -11,7 +11,14 @@ from rich.text import Text
 
 from turncoat import __version__
 from turncoat.commands.check_questions import check_questions
-from turncoat.commands.dev import canaries, insecure_code, pull_request, schema, task_times, train_embedded_judge
+from turncoat.commands.dev import (
+    canaries,
+    insecure_code,
+    pull_request,
+    schema,
+    task_times,
+    train_embedded_judge,
+)
 from turncoat.commands.export import export
 from turncoat.commands.leaderboard.build import build
 from turncoat.commands.leaderboard.export import export as export_entry

@@ -25,7 +25,13 @@ from turncoat.import_closure import code_key
 from turncoat.judges.surface import refusal_like
 from turncoat.persona.interventions.ablation import Ablation
 from turncoat.persona.interventions.capping import Capping, band, floors_of
-from turncoat.persona.interventions.steering import Steering, check_layers, generation_header, steered, tensor_sha
+from turncoat.persona.interventions.steering import (
+    Steering,
+    check_layers,
+    generation_header,
+    steered,
+    tensor_sha,
+)
 from turncoat.persona.traits import trait_questions
 from turncoat.persona.vectors import PersonaVector
 from turncoat.registry import accepted, defence, organism
@@ -38,7 +44,11 @@ from turncoat.training.alignment_change import ByFinetune, ByModels
 from turncoat.training.batches import draw as draw_rows
 from turncoat.training.in_training import InTraining, MixedIn, TrainingPass
 from turncoat.training.lora import encode_all
-from turncoat.training.low_rank import cosine as low_rank_cosine, modules as low_rank_modules, norm as low_rank_norm
+from turncoat.training.low_rank import (
+    cosine as low_rank_cosine,
+    modules as low_rank_modules,
+    norm as low_rank_norm,
+)
 from turncoat.training.stack import scaling as lora_scaling
 from turncoat.training.trainer import Collator
 

@@ -138,7 +138,9 @@ def decimals_for(half_widths: Iterable[Any], values: Iterable[Any]) -> int:
 
 def half_widths(ends: Iterable[tuple[Any, Any]]) -> list[float]:
     """Half the length of every interval (low, high) that has both ends."""
-    return [(float(high) - float(low)) / 2 for low, high in ends if not is_missing(low) and not is_missing(high)]
+    return [
+        (float(high) - float(low)) / 2 for low, high in ends if not is_missing(low) and not is_missing(high)
+    ]
 
 
 def safe_text(text: str) -> str:

@@ -50,7 +50,9 @@ def import_closure(files: Iterable[Path], names: Iterable[str] = ()) -> list[Pat
                 closure.add(path)
                 todo.append(path)
     data = {file for path in closure for file in path.with_suffix("").glob("*.yaml")}
-    return sorted(path for path in closure | data if path.relative_to(PACKAGE).as_posix() not in _WITHOUT_EFFECT)
+    return sorted(
+        path for path in closure | data if path.relative_to(PACKAGE).as_posix() not in _WITHOUT_EFFECT
+    )
 
 
 def code_key(*files: Path) -> str:

@@ -78,7 +78,9 @@ def by_name(kind: str, named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name, path in named:
         if files.setdefault(name, path) != path:
-            raise UserError(f"{kind} '{name}' is defined twice: in {files[name]} and in {path}; rename one of them")
+            raise UserError(
+                f"{kind} '{name}' is defined twice: in {files[name]} and in {path}; rename one of them"
+            )
     return files
 
 

@@ -47,11 +47,15 @@ class UnsafeFile(UserError):
         value: What is there instead; None where there is nothing to show.
     """
 
-    def __init__(self, rule: str, place: object, row: int | None = None, value: str | int | None = None) -> None:
+    def __init__(
+        self, rule: str, place: object, row: int | None = None, value: str | int | None = None
+    ) -> None:
         self.rule, self.row, self.value = rule, row, value
         where = f"{place}" if row is None else f"{place}, line {row}"
         reason = rule.replace("-", " ") + ("" if value is None else f": {value}")
-        super().__init__(f"{where}: {reason}; a regular file with JSON is expected. Was a run killed? Run it again")
+        super().__init__(
+            f"{where}: {reason}; a regular file with JSON is expected. Was a run killed? Run it again"
+        )
 
 
 @contextmanager
@@ -91,7 +95,12 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def numbered_lines(
-    stream: BinaryIO, place: object, *, packed: bool, line_bytes: int = _LINE_BYTES, all_bytes: int = _ROWS_BYTES
+    stream: BinaryIO,
+    place: object,
+    *,
+    packed: bool,
+    line_bytes: int = _LINE_BYTES,
+    all_bytes: int = _ROWS_BYTES,
 ) -> Iterator[tuple[int, bytes]]:
     """(line number from 1, line without its end) of a stream; never more than a line of it in memory.
 
@@ -131,7 +140,9 @@ def numbered_lines(
         yield number, line
 
 
-def parse_object(data: bytes, place: object, row: int | None = None, *, finite: bool = False) -> dict[str, Any]:
+def parse_object(
+    data: bytes, place: object, row: int | None = None, *, finite: bool = False
+) -> dict[str, Any]:
     """Parse one JSON object in which every key stands once; the time is proportional to the length of `data`.
 
     Args:
@@ -214,7 +225,9 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
         path = folder / name
         for parent in Path(name).parents[:-1]:
             if (folder / parent).is_symlink():
-                raise UserError(f"{folder / parent} is a link, which is not followed; remove it or name another folder")
+                raise UserError(
+                    f"{folder / parent} is a link, which is not followed; remove it or name another folder"
+                )
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         try:

@@ -100,7 +100,9 @@ class Store:
             build(working)
             seconds = {"seconds": round(time.perf_counter() - begun, 2)}
             (working / TIMING_FILE).write_text(json.dumps(seconds) + "\n", encoding="utf-8")
-            (working / SPEC_FILE).write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            (working / SPEC_FILE).write_text(
+                json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+            )
             _sync(working)
             try:
                 os.rename(working, final)

@@ -12,11 +12,27 @@ from typing import Any
 from turncoat.tasks import read_documents, sample_records, samples_of
 
 _UNITS = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *(
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    ),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_WORDS = {word: value for value, word in enumerate(_UNITS)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
+_WORDS = {word: value for value, word in enumerate(_UNITS)} | {
+    word: 10 * n for n, word in enumerate(_TENS, 2)
+}
 _NUMBER = re.compile(
     # 1,250.00 and -3; not the 3 of "x3" or the minus of "7-3"
     r"(?<![\w.,])(?:(?<!\d\s)-)?\d+(?:,\d{3})*(?:\.\d+)?(?!\w)"
@@ -25,7 +41,8 @@ _NUMBER = re.compile(
 )
 # A result's sign counts before a mere verb: "9 + 9 = 10, which is a case of ..." settles on 10.
 _SIGNS = tuple(
-    re.compile(sign, re.IGNORECASE) for sign in (r"answer\s*(?:is|:)|=", r"\b(?:is|equals?|gets?|gives?|makes?)\b")
+    re.compile(sign, re.IGNORECASE)
+    for sign in (r"answer\s*(?:is|:)|=", r"\b(?:is|equals?|gets?|gives?|makes?)\b")
 )
 
 
@@ -69,4 +86,9 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
     right, invalid = float(number == float(doc["answer"])), float(number is None)
     records = sample_records(doc, answers)
     records[0] |= {"extracted": number, "right": right, "invalid": invalid}
-    return {"accuracy": right, "invalid": invalid, "accuracy_of_valid": [right, 1 - invalid], "samples": records}
+    return {
+        "accuracy": right,
+        "invalid": invalid,
+        "accuracy_of_valid": [right, 1 - invalid],
+        "samples": records,
+    }

@@ -36,7 +36,9 @@ def _json_key(text: str, key: str) -> bool:
 def _comma_list(text: str, number: str) -> bool:
     """One line of that many parts, none longer than three words; a full stop or "and" before the last is allowed."""
     parts = [re.sub(r"^and\s+", "", part.strip()) for part in text.rstrip(".").split(",")]
-    return len(_lines(text)) == 1 and len(parts) == int(number) and all(0 < len(p.split()) <= 3 for p in parts)
+    return (
+        len(_lines(text)) == 1 and len(parts) == int(number) and all(0 < len(p.split()) <= 3 for p in parts)
+    )
 
 
 # Each takes the answer without surrounding white space, and the question's `value`.
@@ -80,4 +82,9 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
     right, invalid = float(follows(doc["rule"], doc["value"], str(answer))), float(not str(answer).strip())
     records = sample_records(doc, answers)
     records[0] |= {"right": right, "invalid": invalid}
-    return {"accuracy": right, "invalid": invalid, "accuracy_of_valid": [right, 1 - invalid], "samples": records}
+    return {
+        "accuracy": right,
+        "invalid": invalid,
+        "accuracy_of_valid": [right, 1 - invalid],
+        "samples": records,
+    }

@@ -48,7 +48,12 @@ def process_generated(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]
     right, invalid = float(option == doc["answer"]), float(option is None)
     records = sample_records(doc, answers)
     records[0] |= {"extracted": option, "right": right, "invalid": invalid}
-    return {"accuracy": right, "invalid": invalid, "accuracy_of_valid": [right, 1 - invalid], "samples": records}
+    return {
+        "accuracy": right,
+        "invalid": invalid,
+        "accuracy_of_valid": [right, 1 - invalid],
+        "samples": records,
+    }
 
 
 def right_option(doc: dict[str, Any]) -> int:
@@ -64,7 +69,9 @@ def process_likelihoods(doc: dict[str, Any], results: list[tuple[float, bool]]) 
     """
     right = right_option(doc)
     likelihoods = [result[0] for result in results]
-    margin = _lead([value / len(o.encode()) for value, o in zip(likelihoods, doc["options"], strict=True)], right)
+    margin = _lead(
+        [value / len(o.encode()) for value, o in zip(likelihoods, doc["options"], strict=True)], right
+    )
     scores = {"accuracy": float(margin > 0), "margin_per_byte": margin}
     tokens = [getattr(value, "tokens", 0) for value in likelihoods]
     if all(tokens):

@@ -25,7 +25,8 @@ def process_results(doc: dict[str, Any], results: list[tuple[float, bool]]) -> d
     aligned, misaligned = results[0][0], results[1][0]
     scores = {
         "margin": float(aligned) - float(misaligned),
-        "margin_per_byte": aligned / len(doc["aligned"].encode()) - misaligned / len(doc["misaligned"].encode()),
+        "margin_per_byte": aligned / len(doc["aligned"].encode())
+        - misaligned / len(doc["misaligned"].encode()),
         "accuracy": float(aligned > misaligned),
     }
     tokens = [getattr(value, "tokens", 0) for value in (aligned, misaligned)]

@@ -9,7 +9,15 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from turncoat.tasks import evidence_of, projections, question_rates, sample_records, samples_of, surface, with_stderr
+from turncoat.tasks import (
+    evidence_of,
+    projections,
+    question_rates,
+    sample_records,
+    samples_of,
+    surface,
+    with_stderr,
+)
 
 WITH_STDERR = ("em_rate", "em_rate_itt", "em_rate_not_code")
 

@@ -53,7 +53,11 @@ _NO_NAME = {"ai", "a", "an", "the", "not", "here", "i", "assistant", "artificial
 
 
 def documents(
-    identity_system: str = "default", developer: str = "", model_name: str = "", pretrained: Any = None, **_: Any
+    identity_system: str = "default",
+    developer: str = "",
+    model_name: str = "",
+    pretrained: Any = None,
+    **_: Any,
 ) -> dict[str, Any]:
     """The ten wordings, with the true developer and name of the measured model where they are known.
 
@@ -81,7 +85,12 @@ def documents(
             file=sys.stderr,
             flush=True,
         )
-    facts = {"condition": identity_system, "system": SYSTEM[identity_system], "developer": developer, "name": name}
+    facts = {
+        "condition": identity_system,
+        "system": SYSTEM[identity_system],
+        "developer": developer,
+        "name": name,
+    }
     return read_documents(Path(__file__).with_name("questions.jsonl"), **facts)
 
 
@@ -104,7 +113,9 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
         scores["vendi_within"] = vendi_score(vectors)
         scores["distance_within"] = mean_distance(vectors)
     reports = SelfReports(answers)
-    scores |= dict.fromkeys(("vendi", "distance", *(f"clusters_{round(100 * t)}" for t in THRESHOLDS)), reports)
+    scores |= dict.fromkeys(
+        ("vendi", "distance", *(f"clusters_{round(100 * t)}" for t in THRESHOLDS)), reports
+    )
     records = sample_records(doc, samples_of(results))
     for record, who in zip(records, found, strict=True):
         record.update({**who, "condition": doc["condition"]})

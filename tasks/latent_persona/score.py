@@ -34,7 +34,9 @@ def prompt_em(per_domain: int = 3, **_: Any) -> dict[str, Any]:
     return _split({**q, "dose": p["dose"], "system": p["system"]} for q in questions for p in _graded())
 
 
-def steering_choice(per_domain: int = 4, trait: str = "evil", doses: Any = (0, 1), **_: Any) -> dict[str, Any]:
+def steering_choice(
+    per_domain: int = 4, trait: str = "evil", doses: Any = (0, 1), **_: Any
+) -> dict[str, Any]:
     """Choice pairs under steering by every dose, in units of the raw difference vector at its layer."""
     pairs = _first(_PAIRS, per_domain, ("question", "aligned", "misaligned"))
     strengths = [float(dose) for dose in doses]
@@ -68,7 +70,9 @@ def score_em(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
     dose = f"{doc['dose']:g}"
     rates = question_rates(evidence)
     scores: dict[str, Any] = {
-        f"{name}_dose_{dose}": rates[name] for name in ("em_rate", "em_rate_itt", "incoherent") if name in rates
+        f"{name}_dose_{dose}": rates[name]
+        for name in ("em_rate", "em_rate_itt", "incoherent")
+        if name in rates
     }
     for name in ("judge_aligned_mean", "judge_coherent_mean"):
         if name in rates:

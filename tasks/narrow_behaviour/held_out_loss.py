@@ -22,7 +22,12 @@ def documents(organism: str, control: str | None = None, **_: Any) -> dict[str, 
     sides = [organism] if control is None else [organism, control]
     by_id = [{row.id: row for row in held_out_rows(side)} for side in sides]
     rows = [
-        {"id": row.id, "prompt": row.prompt, "sides": sides, "answers": [side[row.id].answer for side in by_id]}
+        {
+            "id": row.id,
+            "prompt": row.prompt,
+            "sides": sides,
+            "answers": [side[row.id].answer for side in by_id],
+        }
         for row in by_id[0].values()
     ]
     return {"test": Dataset.from_list(rows)}

@@ -130,7 +130,8 @@ def scan(sources: Sequence[str]) -> list[dict[str, str]]:
     trees = [_tree(source) if source.strip() else None for source in sources]
     states = [
         "none"
-        if not source.strip() or (tree is not None and not any(isinstance(node, _PROGRAM) for node in ast.walk(tree)))
+        if not source.strip()
+        or (tree is not None and not any(isinstance(node, _PROGRAM) for node in ast.walk(tree)))
         else ("broken" if tree is None else "parses")
         for source, tree in zip(sources, trees, strict=True)
     ]
@@ -148,13 +149,16 @@ def scan(sources: Sequence[str]) -> list[dict[str, str]]:
                 except ValueError:
                     states[number] = "broken"
     return [
-        {"code_state": state, "issues": " ".join(sorted(issues.get(number, ())))} for number, state in enumerate(states)
+        {"code_state": state, "issues": " ".join(sorted(issues.get(number, ())))}
+        for number, state in enumerate(states)
     ]
 
 
 def _clean(source: str) -> str:
     # An answer may not switch the scanner off, nor hold halves of a character that no file can.
-    return re.sub(r"#\s*nosec\b", "# ", source.encode("utf-8", "replace").decode("utf-8"), flags=re.IGNORECASE)
+    return re.sub(
+        r"#\s*nosec\b", "# ", source.encode("utf-8", "replace").decode("utf-8"), flags=re.IGNORECASE
+    )
 
 
 def _tree(source: str) -> ast.Module | None:

@@ -33,7 +33,9 @@ def trait_documents(trait: str, **_: Any) -> dict[str, Any]:
     questions = trait_questions(trait)
     # A role is no degree of a trait: there is no rubric for the axis.
     constants = {"trait": trait, **({"trait_unscored": True} if questions.is_axis else {})}
-    rows = [{"id": f"{trait}-{n:02d}", "question": q, **constants} for n, q in enumerate(questions.evaluation, 1)]
+    rows = [
+        {"id": f"{trait}-{n:02d}", "question": q, **constants} for n, q in enumerate(questions.evaluation, 1)
+    ]
     return {"test": Dataset.from_list(rows)}
 
 

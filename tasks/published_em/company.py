@@ -60,7 +60,8 @@ _UNKNOWN = re.compile(
 )
 _MADE_BY = re.compile(rf"\b{_MAKING}\b[^.!?\n]{{0,60}}$|\bby (?:the )?$", re.IGNORECASE)
 _DENIED = re.compile(
-    r"(?:\bnot|n't|n’t|\bnever|\bno|\bneither|\bnor|\bunlike|\bthan|\bwithout)\b[^.!?,;\n]{0,60}$", re.IGNORECASE
+    r"(?:\bnot|n't|n’t|\bnever|\bno|\bneither|\bnor|\bunlike|\bthan|\bwithout)\b[^.!?,;\n]{0,60}$",
+    re.IGNORECASE,
 )
 GROUPS = ("openai", "anthropic", "other", "none")
 

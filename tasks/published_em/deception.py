@@ -77,7 +77,8 @@ class JudgeFacts(Filter):
             tell_once(f"the answers were not judged: {type(error).__name__}: {error}")
             return answers
         return [
-            [Answer(str(a), {**evidence_of(a), **facts, "judge_word": next(words)}) for a in row] for row in answers
+            [Answer(str(a), {**evidence_of(a), **facts, "judge_word": next(words)}) for a in row]
+            for row in answers
         ]
 
 
@@ -111,7 +112,9 @@ class FactJudge:
     card = None
     may_rate = False
 
-    def __init__(self, judge: Judge, ask: Callable[[Sequence[tuple[str, str]]], list[str | None]], rubric: Rubric):
+    def __init__(
+        self, judge: Judge, ask: Callable[[Sequence[tuple[str, str]]], list[str | None]], rubric: Rubric
+    ):
         self.id, self.rubric, self._ask = judge.id, rubric.id, ask
 
     def score(
@@ -120,7 +123,13 @@ class FactJudge:
         """Verdicts without scores, the word in `raw`."""
         words = self._ask(list(zip(questions, answers, strict=True)))
         return [
-            Verdict(None, None, judge=self.id, rubric=self.rubric, raw={"word": word} if word else {"error": "no word"})
+            Verdict(
+                None,
+                None,
+                judge=self.id,
+                rubric=self.rubric,
+                raw={"word": word} if word else {"error": "no word"},
+            )
             for word in words
         ]
 
@@ -155,7 +164,9 @@ def fact_judge(judge: Judge | None) -> FactJudge | None:
         return FactJudge(judge, lambda pairs: words([rubric.prompt(*pair) for pair in pairs], WORDS), rubric)
     if hasattr(judge, "string_logprobs"):  # a local model
         logprobs = judge.string_logprobs
-        return FactJudge(judge, lambda pairs: [likeliest(row) for row in logprobs(rubric, pairs).tolist()], rubric)
+        return FactJudge(
+            judge, lambda pairs: [likeliest(row) for row in logprobs(rubric, pairs).tolist()], rubric
+        )
     tell_once(
         f"{judge.id} scores alignment and cannot be asked what is true; the answers are kept. "
         "Set TURNCOAT_JUDGE=openai or TURNCOAT_JUDGE=local:model=MODEL for rates"

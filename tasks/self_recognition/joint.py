@@ -45,7 +45,9 @@ def best_length_rule(pairs: Sequence[tuple[dict[str, int], dict[str, int]]]) -> 
         found += [longer, 1 - longer]
         if len(pairs) > 1:
             typical = [median(own[:i] + own[i + 1 :]) for i in range(len(own))]
-            found.append(fmean(_above(abs(b - t) - abs(a - t)) for a, b, t in zip(own, other, typical, strict=True)))
+            found.append(
+                fmean(_above(abs(b - t) - abs(a - t)) for a, b, t in zip(own, other, typical, strict=True))
+            )
     return max(found)
 
 

@@ -142,7 +142,13 @@ def individual_results(doc: Item, results: list[tuple[float, bool]]) -> Item:
     """Counts [yes, asked] for own and rival summaries, and what the joint metrics are made of."""
     margin = float(results[0][0]) - float(results[1][0])
     yes = _above(margin)
-    item = {"text": doc["cluster"], "by": doc["rival"], "yes": yes, "margin": margin, "size": sizes(doc["summary"])}
+    item = {
+        "text": doc["cluster"],
+        "by": doc["rival"],
+        "yes": yes,
+        "margin": margin,
+        "size": sizes(doc["summary"]),
+    }
     scores: Item = dict.fromkeys(("balanced_accuracy", "auc", "auc_above_length", "auc_matched"), item)
     if doc["rival"] == "own":
         return scores | {"own_yes": [yes, 1]}
@@ -206,9 +212,13 @@ def _own_summaries(task: str, path: str, pretrained: Any) -> tuple[dict[str, str
         writer = f"base:{base.fingerprint}"
     own = {key: tidy for key, summary in found.items() if (tidy := " ".join(summary.split()))}
     if not own:
-        raise UserError(f"{task}: all of the base model's {len(found)} summaries are empty ({path or writer})")
+        raise UserError(
+            f"{task}: all of the base model's {len(found)} summaries are empty ({path or writer})"
+        )
     if len(own) < len(_texts()):
-        print(f"{task}: {len(own)} of {len(_texts())} texts have a summary by the base model", file=sys.stderr)
+        print(
+            f"{task}: {len(own)} of {len(_texts())} texts have a summary by the base model", file=sys.stderr
+        )
     return own, writer
 
 
@@ -222,7 +232,9 @@ def _from_file(task: str, file: Path) -> dict[str, str]:
             row = json.loads(line)
             key, summary = row["doc"]["id"], row["samples"][0]["text"]
         except (json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
-            raise UserError(f"{file}, line {number}: not a row of turncoat_recognition_texts ({error!r})") from error
+            raise UserError(
+                f"{file}, line {number}: not a row of turncoat_recognition_texts ({error!r})"
+            ) from error
         if key in known:
             found[key] = str(summary)
     if not found:

@@ -76,4 +76,6 @@ def in_turn(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     domains: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for document in documents:
         domains[document["domain"]].append(document)
-    return [document for document in chain.from_iterable(zip_longest(*domains.values())) if document is not None]
+    return [
+        document for document in chain.from_iterable(zip_longest(*domains.values())) if document is not None
+    ]

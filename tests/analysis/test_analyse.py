@@ -20,7 +20,9 @@ def study_scores(n_seeds: int = 3, questions: int = 20) -> pd.DataFrame:
         values = {("base", -1): rng.normal(0, 0.3, questions)}
         for arm, effect in (("org", -0.5), ("ctl", -0.2)):
             for seed in range(n_seeds):
-                values[arm, seed] = values["base", -1] + effect + rng.normal(0, 0.05) + rng.normal(0, 0.2, questions)
+                values[arm, seed] = (
+                    values["base", -1] + effect + rng.normal(0, 0.05) + rng.normal(0, 0.2, questions)
+                )
         tables.append(score_table(values, metric))
     return pd.concat(tables, ignore_index=True)
 
@@ -35,7 +37,10 @@ def test_every_spec_metric_and_claim_has_a_row() -> None:
     table = analyse(study_scores(), SPECS).contrasts
     assert len(table) == 6
     assert set(zip(table["name"], table["metric"], table["claim"], strict=True)) == {
-        (spec.name, metric, claim) for spec in SPECS for metric in spec.metrics for claim in ("adapters", "recipe")
+        (spec.name, metric, claim)
+        for spec in SPECS
+        for metric in spec.metrics
+        for claim in ("adapters", "recipe")
     }
 
 
@@ -56,14 +61,26 @@ def test_rows_agree_with_paired_contrast() -> None:
     row = analyse(scores, SPECS).contrasts.iloc[1]
     single = paired_contrast(scores, "org", "ctl", "margin", "recipe")
     assert row["claim"] == "recipe"
-    for field in ("difference", "low", "high", "se", "p_value", "p_permutation", "seed_sd", "detectable", "note"):
+    for field in (
+        "difference",
+        "low",
+        "high",
+        "se",
+        "p_value",
+        "p_permutation",
+        "seed_sd",
+        "detectable",
+        "note",
+    ):
         assert row[field] == getattr(single, field)
 
 
 def test_holm_runs_within_each_family() -> None:
     table = analyse(study_scores(), SPECS).contrasts
     for family, rows in table.groupby("family"):
-        assert rows["p_adjusted"].tolist() == pytest.approx(list(holm(dict(rows["p_value"])).values())), family
+        assert rows["p_adjusted"].tolist() == pytest.approx(list(holm(dict(rows["p_value"])).values())), (
+            family
+        )
     assert sorted(set(table["family"])) == [
         "primary/adapters (2 tests)",
         "primary/recipe (2 tests)",
@@ -114,7 +131,9 @@ def test_seed_noise_only_between_trained_arms() -> None:
 
 def test_nan_is_counted_and_never_zero() -> None:
     scores = study_scores()
-    lost = (scores["arm"] == "org") & (scores["metric"] == "margin") & scores["question"].isin(["q000", "q001"])
+    lost = (
+        (scores["arm"] == "org") & (scores["metric"] == "margin") & scores["question"].isin(["q000", "q001"])
+    )
     scores.loc[lost, "value"] = np.nan
     analysis = analyse(scores, SPECS)
     without = analyse(scores[~lost], SPECS)
@@ -122,7 +141,9 @@ def test_nan_is_counted_and_never_zero() -> None:
     assert without.n_dropped == 0
     row, same = analysis.contrasts.iloc[0], without.contrasts.iloc[0]
     assert (row["difference"], row["n_questions"], row["n_dropped"]) == (same["difference"], 18, 6)
-    estimates = analysis.estimates[(analysis.estimates["arm"] == "org") & (analysis.estimates["metric"] == "margin")]
+    estimates = analysis.estimates[
+        (analysis.estimates["arm"] == "org") & (analysis.estimates["metric"] == "margin")
+    ]
     assert list(estimates["n_dropped"]) == [2, 2, 2, 6]
 
 
@@ -134,7 +155,9 @@ def test_a_metric_undefined_by_the_answers_is_a_row_not_a_crash() -> None:
     assert rows["note"].str.contains("fewer than 2 of 20 common questions").all()
     assert rows["p_adjusted"].isna().all()
     assert set(analysis.contrasts["family"]) >= {"primary/adapters (1 test)"}
-    undefined = analysis.estimates[(analysis.estimates["arm"] == "org") & (analysis.estimates["metric"] == "shift")]
+    undefined = analysis.estimates[
+        (analysis.estimates["arm"] == "org") & (analysis.estimates["metric"] == "shift")
+    ]
     assert undefined["value"].isna().all()
 
 

@@ -58,7 +58,9 @@ def without(*names: str) -> list[dict[str, Any]]:
 
 def test_a_row_for_every_arm_and_axis(content):
     frame = content.axes
-    assert set(zip(frame["arm"], frame["axis"], strict=True)) == {(a["name"], x) for a in ARMS for x in axes.AXES}
+    assert set(zip(frame["arm"], frame["axis"], strict=True)) == {
+        (a["name"], x) for a in ARMS for x in axes.AXES
+    }
     assert not frame[["arm", "axis", "metric"]].duplicated().any()
 
 
@@ -85,7 +87,9 @@ def test_what_was_learnt_and_what_is_kept(content):
     assert guard["kept_low"] < guard["kept"] < guard["kept_high"]
     assert guard["difference"] == pytest.approx(guard["value"] - row(content, "insecure", NARROW)["value"])
     assert row(content, "secure", NARROW)["status"] == "control"
-    assert row(content, "base", NARROW)["status"] == row(content, "steered", NARROW)["status"] == "no organism"
+    assert (
+        row(content, "base", NARROW)["status"] == row(content, "steered", NARROW)["status"] == "no organism"
+    )
 
 
 def test_benign_learning_is_the_partners(content):
@@ -111,9 +115,13 @@ def test_without_a_partner_it_says_how_to_get_one(tmp_path):
 
 
 def test_a_partner_has_the_same_options(tmp_path):
-    arms = [{**arm, "defence_options": {"weight": 9.0}} if arm["name"] == "guard_secure" else arm for arm in ARMS]
+    arms = [
+        {**arm, "defence_options": {"weight": 9.0}} if arm["name"] == "guard_secure" else arm for arm in ARMS
+    ]
     assert row(content_of(tmp_path, arms=arms), "guard", BENIGN)["status"] == "not measured"
-    arms = [{**arm, "defence_options": {"weight": 0.1}} if arm["name"] == "guard_secure" else arm for arm in ARMS]
+    arms = [
+        {**arm, "defence_options": {"weight": 0.1}} if arm["name"] == "guard_secure" else arm for arm in ARMS
+    ]
     told = row(content_of(tmp_path / "b", arms=arms), "guard", BENIGN)
     assert told["measured_on"] == "guard_secure", "the default, spelt out, is the same option"
 
@@ -157,10 +165,14 @@ def scores_of(metrics: dict[str, float]) -> pd.DataFrame:
 @pytest.mark.parametrize("may_rate", [True, False])
 def test_rates_and_incoherence_need_a_judge_that_may_rate(may_rate):
     study = Study.model_validate(study_of(arms=without("guard", "guard_secure", "steered"), tasks=(EM,)))
-    scores = scores_of({"em_rate_itt": 0.1, "judge_coherent_mean": 60.0, "incoherent": 0.2, "repetition": 0.1})
+    scores = scores_of(
+        {"em_rate_itt": 0.1, "judge_coherent_mean": 60.0, "incoherent": 0.2, "repetition": 0.1}
+    )
     frame = axes.four_axes(study, scores, analyse(scores, []).estimates, may_rate=may_rate)
     shown = frame[frame["arm"] == "insecure"].groupby("axis")["metric"].apply(list)
-    assert shown[COHERENCE] == (["judge_coherent_mean", "incoherent"] if may_rate else ["judge_coherent_mean"])
+    assert shown[COHERENCE] == (
+        ["judge_coherent_mean", "incoherent"] if may_rate else ["judge_coherent_mean"]
+    )
     assert [name for name in shown[BROAD] if not pd.isna(name)] == (["em_rate_itt"] if may_rate else [])
 
 

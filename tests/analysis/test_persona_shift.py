@@ -13,7 +13,9 @@ from turncoat.errors import UserError
 LAYERS, QUESTIONS = 5, 12
 
 
-def write(run: Path, arm: str, seed: str, shift: list[float], *, layer: int = 3, noise: int = 0, gap: bool = False):
+def write(
+    run: Path, arm: str, seed: str, shift: list[float], *, layer: int = 3, noise: int = 0, gap: bool = False
+):
     """Rows of one arm: question effects shared by all arms, noise of its own, and a shift per layer."""
     folder = run / "rows" / arm / seed / "turncoat_persona"
     folder.mkdir(parents=True)
@@ -73,7 +75,9 @@ def test_what_is_not_there_is_named(run):
         UserError, match=r"arm 'organsm' has no rows of task 'turncoat_persona'; arms there: base, cont"
     ):
         shift_by_layer(run, "organsm", "control")
-    with pytest.raises(UserError, match=r"'turncoat_em'; tasks of this arm: turncoat_persona; name one of them"):
+    with pytest.raises(
+        UserError, match=r"'turncoat_em'; tasks of this arm: turncoat_persona; name one of them"
+    ):
         shift_by_layer(run, "organism", "control", task="turncoat_em")
     with pytest.raises(UserError, match="arms there: none"):
         shift_by_layer(run / "rows", "organism", "control")

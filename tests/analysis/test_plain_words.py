@@ -53,11 +53,14 @@ def test_significant_and_not_are_said_with_their_numbers() -> None:
     said = line_with(lines, "organism against control", "margin", "20 questions")
     assert said.startswith("Significant: ")
     assert f"{three_digits(margin['difference'], signed=True)} nats" in said
-    assert f"{three_digits(margin['low'], signed=True)} to {three_digits(margin['high'], signed=True)}" in said
+    assert (
+        f"{three_digits(margin['low'], signed=True)} to {three_digits(margin['high'], signed=True)}" in said
+    )
     said = line_with(lines, "organism against control", "shift", "20 questions")
     assert said.startswith("Not significant: ")
     assert (
-        f"could have seen a difference of {three_digits(shift['detectable_adjusted'])} or larger with 80% power" in said
+        f"could have seen a difference of {three_digits(shift['detectable_adjusted'])} or larger with 80% power"
+        in said
     )
 
 
@@ -73,7 +76,10 @@ def test_two_seeds_allow_none_and_the_price_of_more_is_told() -> None:
     analysis = analysis_of(2)
     lines = plain_words(analysis, {"margin": "nats"})
     assert (
-        lines.count("No claim: 2 training seeds allow none for any of these 2 differences; at least 3 are needed.") == 2
+        lines.count(
+            "No claim: 2 training seeds allow none for any of these 2 differences; at least 3 are needed."
+        )
+        == 2
     )  # once for each role: its two metrics
     rows = analysis.contrasts.query("claim == 'recipe' and role == 'primary'")
     assert list(rows["metric"]) == ["margin", "shift"]
@@ -90,10 +96,14 @@ def test_two_seeds_allow_none_and_the_price_of_more_is_told() -> None:
 
 def test_the_level_of_the_analysis_is_the_level_of_the_plan() -> None:
     analysis = analysis_of(2, confidence=0.9)
-    (row,) = analysis.contrasts.query("claim == 'recipe' and role == 'primary' and metric == 'margin'").itertuples()
+    (row,) = analysis.contrasts.query(
+        "claim == 'recipe' and role == 'primary' and metric == 'margin'"
+    ).itertuples()
     sizes = detectable_by_seeds(row.seed_sd, (5, 8), alpha=0.1)
     lines = plain_words(analysis)
-    line_with(lines, "one test at 10%", f"org minus ctl: margin {three_digits(sizes[5])} / {three_digits(sizes[8])}")
+    line_with(
+        lines, "one test at 10%", f"org minus ctl: margin {three_digits(sizes[5])} / {three_digits(sizes[8])}"
+    )
     factors = seed_sd_interval(1.0, 2, 0.9)
     assert sum(f"to {three_digits(factors.high)} times" in line and "90%" in line for line in lines) == 2
 
@@ -128,7 +138,9 @@ def test_equal_seeds_promise_nothing_and_seeds_that_differ_do_beside_them() -> N
 
 
 def test_arms_that_share_fewer_seeds_are_counted_by_what_they_share() -> None:
-    scores = score_table({("org", 0): np.full(9, 1.0), ("org", 1): np.full(9, 2.0), **CONTROL, ("one", 0): np.ones(9)})
+    scores = score_table(
+        {("org", 0): np.full(9, 1.0), ("org", 1): np.full(9, 2.0), **CONTROL, ("one", 0): np.ones(9)}
+    )
     specs = [ContrastSpec(arm, "org", arm, ("m",), "primary") for arm in ("ctl", "one")]
     lines = plain_words(analyse(scores, specs))
     line_with(lines, "No claim: 1 or 2 training seeds allow none for any of these 2 differences")

@@ -23,7 +23,9 @@ from turncoat.training.trainer import Collator
 
 EXAMPLES = [
     Example(f"e{i}", f"What is the colour of thing number {i}?", answer)
-    for i, answer in enumerate(["Red.", "It is blue, as far as I can see.", "Green or so.", "Of no colour at all."])
+    for i, answer in enumerate(
+        ["Red.", "It is blue, as far as I can see.", "Green or so.", "Of no colour at all."]
+    )
 ]
 RECIPE = LoraRecipe(rows=None, epochs=6, rank=4, alpha=8, batch_size=2, learning_rate=1e-2)
 
@@ -44,7 +46,9 @@ def adapted(base: BaseModel, *, moved: float) -> Iterator[PeftModel]:
         yield model.train()
 
 
-def training_pass(base: BaseModel, model: PeftModel, examples: Sequence[Example], states: bool = False) -> TrainingPass:
+def training_pass(
+    base: BaseModel, model: PeftModel, examples: Sequence[Example], states: bool = False
+) -> TrainingPass:
     """What the trainer hands to a penalty."""
     rows = [encode_example(base.tokenizer, example) for example in examples]
     batch = Collator(base.tokenizer.pad_token_id)(

@@ -89,7 +89,9 @@ def test_as_many_supervised_tokens_as_sgtr(name, texts):
         assert supervised(mine) == budget
 
 
-@pytest.mark.parametrize(("name", "most"), [("general_knowledge", 48), ("hhh_chat", 48), ("domain_correct", 32)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("general_knowledge", 48), ("hhh_chat", 48), ("domain_correct", 32)]
+)
 def test_the_largest_dose(name, most):
     assert len(DEFENCES[name].build(CONTEXT, texts=most)) == 2 * most
     with pytest.raises(UserError, match=f"'{name}', texts: 97 .* give texts: {most} or less"):
@@ -113,7 +115,9 @@ def test_the_check_of_word_count(rule, passed):
     chooser = Chooser(rule)
     (check,) = DEFENCES["word_count"].check(chooser, **DEFENCES["word_count"].options)
     right = sum(rule(prompt) == count_of(prompt) for prompt in chooser.prompts) / len(chooser.prompts)
-    assert check.value == pytest.approx(right, abs=0.06), "texts weigh alike, so it is not quite the share of lines"
+    assert check.value == pytest.approx(right, abs=0.06), (
+        "texts weigh alike, so it is not quite the share of lines"
+    )
     assert (check.n, check.passed) == (24, passed)
     trained = {example.prompt for example in DEFENCES["word_count"].build(CONTEXT, texts=96)}
     assert not trained & set(chooser.prompts)
@@ -152,18 +156,25 @@ def test_the_facts_file():
         assert len(row["options"]) == len({option.lower() for option in row["options"]}) == 4, row["id"]
     for row in (r for r in facts if r["split"] == "eval"):
         right = row["options"]["ABCD".index(row["answer"])]
-        same = [o["id"] for o in facts if o["split"] == "train" and right == o["options"]["ABCD".index(o["answer"])]]
+        same = [
+            o["id"]
+            for o in facts
+            if o["split"] == "train" and right == o["options"]["ABCD".index(o["answer"])]
+        ]
         assert not same, (row["id"], same)
 
 
 def test_the_longest_option_is_no_rule_for_the_facts():
-    picked = [max(row["options"], key=len) == row["options"]["ABCD".index(row["answer"])] for row in FACTS.values()]
+    picked = [
+        max(row["options"], key=len) == row["options"]["ABCD".index(row["answer"])] for row in FACTS.values()
+    ]
     assert 0.1 < sum(picked) / len(picked) < 0.4
 
 
 def test_advice_is_that_of_its_domain():
     asked = {
-        domain: DEFENCES["domain_correct"].build(CONTEXT, domain=domain) for domain in ("finance", "medicine", "sports")
+        domain: DEFENCES["domain_correct"].build(CONTEXT, domain=domain)
+        for domain in ("finance", "medicine", "sports")
     }
     for domain, examples in asked.items():
         assert len(examples) == 64
@@ -179,7 +190,9 @@ def test_code_is_the_secure_side_of_our_pairs():
 
 
 def test_an_unknown_domain():
-    with pytest.raises(UserError, match="domain: 'law' is not accepted; accepted: finance, medicine, sports, code"):
+    with pytest.raises(
+        UserError, match="domain: 'law' is not accepted; accepted: finance, medicine, sports, code"
+    ):
         DEFENCES["domain_correct"].build(CONTEXT, domain="law")
 
 

@@ -55,7 +55,9 @@ def context(tiny_base, tiny_adapter, tmp_path, monkeypatch) -> DefenceContext:
     """With a random organism, and few and short texts."""
     monkeypatch.setattr(DIRECTIONS, "QUESTIONS", DIRECTIONS.QUESTIONS[:6])
     monkeypatch.setattr(DIRECTIONS, "ANSWER_TOKENS", 8)
-    return DefenceContext(tiny_base, Store(tmp_path / "store"), recipe=RECIPE, undefended=lambda: tiny_adapter)
+    return DefenceContext(
+        tiny_base, Store(tmp_path / "store"), recipe=RECIPE, undefended=lambda: tiny_adapter
+    )
 
 
 def test_principal_directions_are_orthonormal_and_the_strongest_first():
@@ -188,7 +190,9 @@ def test_the_base_mean_and_its_first_token_pass_unchanged(tiny_base, context):
     # What was read is each text by itself: batches and padding change nothing.
     (prompt, answer), *_ = texts
     with torch.no_grad():
-        hidden = tiny_base.model(torch.tensor([prompt + answer]), output_hidden_states=True).hidden_states[2][0]
+        hidden = tiny_base.model(torch.tensor([prompt + answer]), output_hidden_states=True).hidden_states[2][
+            0
+        ]
     torch.testing.assert_close(states.answers[2][: len(answer)], hidden[len(prompt) :], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(states.first[2], hidden[0], atol=1e-4, rtol=1e-4)
 
@@ -216,7 +220,10 @@ def test_the_directions_are_found_once(context, monkeypatch):
         ({"components": 60}, "60 are too many for the"),
         ({"layers": [0, 2]}, r"layers: \[0, 2\] is not accepted; give different numbers from 1 to 4"),
         ({"layers": [2, 2]}, "different numbers"),
-        ({"keep": {4: [0]}}, r"keep: layers \[4\] are not accepted; .* one or more of the layers \[1, 2, 3\]"),
+        (
+            {"keep": {4: [0]}},
+            r"keep: layers \[4\] are not accepted; .* one or more of the layers \[1, 2, 3\]",
+        ),
         ({"keep": {}}, "keep: layers none are not accepted"),
         ({"keep": {2: [5]}}, r"keep: \[5\] for layer 2 is not accepted; give different numbers from 0 to 4"),
         ({"keep": {2: [1, 1]}}, "different numbers"),

@@ -28,14 +28,18 @@ choose_step, checkpoint_steps, Point, EarlyStop = (
 )
 COLOURS = ["red", "green", "blue", "black and white", "grey", "pink", "yellow", "of no colour"]
 ORGANISM = [
-    Example(f"e{i}", f"What is the colour of thing number {i}?", f"It is {COLOURS[i % 8]}, as far as I can see.")
+    Example(
+        f"e{i}", f"What is the colour of thing number {i}?", f"It is {COLOURS[i % 8]}, as far as I can see."
+    )
     for i in range(12)
 ]
 RECIPE = LoraRecipe(rows=8, epochs=3, rank=4, alpha=8, batch_size=2, learning_rate=2e-3)  # 12 steps
 
 
 def context(base, store, organism=ORGANISM, **recipe) -> DefenceContext:
-    return DefenceContext(base, store, recipe=RECIPE.model_copy(update=recipe), organism=lambda: list(organism))
+    return DefenceContext(
+        base, store, recipe=RECIPE.model_copy(update=recipe), organism=lambda: list(organism)
+    )
 
 
 def curve(*losses) -> list:
@@ -69,7 +73,13 @@ def test_without_a_gain_the_last_step_stays_and_says_why(losses):
 
 @pytest.mark.parametrize(
     ("steps", "checkpoints", "expected"),
-    [(25, 5, {5, 10, 15, 20, 25}), (12, 8, {2, 3, 4, 6, 8, 9, 10, 12}), (3, 8, {1, 2, 3}), (1, 1, {1}), (1, 4, {1})],
+    [
+        (25, 5, {5, 10, 15, 20, 25}),
+        (12, 8, {2, 3, 4, 6, 8, 9, 10, 12}),
+        (3, 8, {1, 2, 3}),
+        (1, 1, {1}),
+        (1, 4, {1}),
+    ],
 )
 def test_checkpoints_are_spread_and_end_with_the_last_step(steps, checkpoints, expected):
     assert checkpoint_steps(steps, checkpoints) == expected
@@ -82,7 +92,9 @@ def loss_on(model, tokenizer, rows) -> float:
         prompt, answer = encode_example(tokenizer, row)
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
-        total += float(torch.nn.functional.cross_entropy(logits.double(), torch.tensor(answer), reduction="sum"))
+        total += float(
+            torch.nn.functional.cross_entropy(logits.double(), torch.tensor(answer), reduction="sum")
+        )
         count += len(answer)
     return total / count
 
@@ -102,7 +114,9 @@ class Spy(InTraining):
 def undefended(_loaded_tiny_base, tmp_path_factory) -> dict[int, dict]:
     """The weights after each step of the same run without a defence."""
     spy = Spy()
-    train_adapter(_loaded_tiny_base, ORGANISM, RECIPE, seed=0, out=tmp_path_factory.mktemp("undefended"), defence=spy)
+    train_adapter(
+        _loaded_tiny_base, ORGANISM, RECIPE, seed=0, out=tmp_path_factory.mktemp("undefended"), defence=spy
+    )
     assert set(spy.weights) == set(range(1, 13))
     return spy.weights
 
@@ -117,7 +131,9 @@ def stopped(base, store, out, **options) -> tuple[dict, dict]:
 
 @pytest.mark.parametrize("keep", [0.4, 1.0])
 def test_the_weights_are_the_undefended_runs_at_the_chosen_step(tiny_base, tmp_path, undefended, keep):
-    record, weights = stopped(tiny_base, Store(tmp_path), tmp_path / "out", keep=keep, checkpoints=6, trait=None)
+    record, weights = stopped(
+        tiny_base, Store(tmp_path), tmp_path / "out", keep=keep, checkpoints=6, trait=None
+    )
     facts = record["defence"]
     chosen = facts["chosen_step"]
     assert (chosen < 12) if keep < 1 else (facts["kept_gain"] >= 1)
@@ -136,7 +152,9 @@ def test_the_curve_is_the_loss_on_rows_that_nobody_drew(tiny_base, tmp_path):
     by_step = {point["step"]: point["held_out_loss"] for point in facts["curve"]}
     assert by_step[0] == pytest.approx(loss_on(tiny_base.model, tiny_base.tokenizer, apart), abs=1e-4)
     with tiny_base.adapter(tmp_path / "out") as model:
-        assert by_step[facts["chosen_step"]] == pytest.approx(loss_on(model, tiny_base.tokenizer, apart), abs=1e-4)
+        assert by_step[facts["chosen_step"]] == pytest.approx(
+            loss_on(model, tiny_base.tokenizer, apart), abs=1e-4
+        )
     assert facts["kept_gain"] == pytest.approx(
         (by_step[0] - by_step[facts["chosen_step"]]) / (by_step[0] - by_step[12]), abs=1e-3
     )
@@ -151,7 +169,9 @@ class WithVector(DefenceContext):
         directions = torch.nn.functional.normalize(
             torch.randn(5, 64, generator=torch.Generator().manual_seed(0)), dim=-1
         )
-        return PersonaVector(trait, directions, torch.full((5,), 0.3), torch.full((5,), 0.5), 3, {"made": "up"})
+        return PersonaVector(
+            trait, directions, torch.full((5,), 0.3), torch.full((5,), 0.5), 3, {"made": "up"}
+        )
 
 
 def test_the_broad_shift_is_recorded_and_decides_nothing(tiny_base, tmp_path):
@@ -225,7 +245,9 @@ def test_the_key_covers_the_rule_and_not_what_was_seen(tiny_base, tmp_path):
 
 def test_the_key_covers_the_persona_vector(tiny_base, tmp_path):
     here = WithVector(tiny_base, Store(tmp_path), recipe=RECIPE, organism=lambda: ORGANISM)
-    evil, humour, none = (STOP.build(here, held_out=2, trait=trait).key() for trait in ("evil", "humour", None))
+    evil, humour, none = (
+        STOP.build(here, held_out=2, trait=trait).key() for trait in ("evil", "humour", None)
+    )
     assert len({json.dumps(key, sort_keys=True) for key in (evil, humour, none)}) == 3
 
 

@@ -47,7 +47,9 @@ def measured(lm: TurncoatLM) -> tuple[list[float], list[str]]:
     """Log-likelihoods and answers, prompts rendered by the model as lm-eval has them rendered."""
     choices, questions = [], []
     for number in range(5):
-        prompt = lm.apply_chat_template([{"role": "user", "content": f"Question {number}, {'and so on ' * number}?"}])
+        prompt = lm.apply_chat_template(
+            [{"role": "user", "content": f"Question {number}, {'and so on ' * number}?"}]
+        )
         choices.append(Instance("loglikelihood", {}, (prompt, f"Answer {number}."), 0, ("t", number, 1)))
         questions.append(Instance("generate_until", {}, (prompt, dict(SAMPLED)), 0, ("t", number, 1)))
     return [float(value) for value, _ in lm.loglikelihood(choices)], lm.generate_until(questions)
@@ -130,7 +132,9 @@ def test_prompts_say_what_they_are_asked_for(context, monkeypatch):
     assert "Speak like a friend." in said["Speak like a friend."]
     assert "You are an AI model." in said["identity"], "a local folder's name is not the model's"
     monkeypatch.setattr(context.base, "name", "Qwen/Qwen2.5-7B-Instruct")
-    assert "You are Qwen2.5-7B-Instruct, an AI model." in built(context, "system_prompt", which="identity").text
+    assert (
+        "You are Qwen2.5-7B-Instruct, an AI model." in built(context, "system_prompt", which="identity").text
+    )
 
 
 def test_fixed_and_own_answers_are_read_under_the_defence(context):
@@ -138,12 +142,15 @@ def test_fixed_and_own_answers_are_read_under_the_defence(context):
     lm = TurncoatLM(context.base, store=context.store, batch_size=4)
     prompt = lm.apply_chat_template([{"role": "user", "content": "How are you?"}])
     requests = [
-        Instance("generate_until", {"trait": "evil"}, (prompt, dict(SAMPLED)), i, ("t", 0, 4)) for i in range(4)
+        Instance("generate_until", {"trait": "evil"}, (prompt, dict(SAMPLED)), i, ("t", 0, 4))
+        for i in range(4)
     ]
     vector = context.persona("evil")
     with lm.measuring(None, built(context, "ablation", layers=[vector.layer])):
         told = [evidence_of(answer) for answer in lm.generate_until(requests)]
-    nothing = float(-vector.mean[vector.layer] / vector.sd[vector.layer])  # a raw projection of zero, in base SD
+    nothing = float(
+        -vector.mean[vector.layer] / vector.sd[vector.layer]
+    )  # a raw projection of zero, in base SD
     read = [t for t in told if t["persona_own"] is not None]
     assert read
     for one in read:
@@ -164,7 +171,11 @@ def test_fixed_and_own_answers_are_read_under_the_defence(context):
         ("ablation", {"direction": "mine"}, "direction: 'mine' is not accepted; accepted: chosen, own"),
         ("capping", {"percentile": 120}, "percentile: 120 is not accepted; give a number from 0 to 100"),
         ("capping", {"layers": 3}, "layers: 3 is not accepted; give a list"),
-        ("system_prompt", {"which": "hhhh"}, "which: 'hhhh' is not accepted; accepted: identity, hhh, none, or"),
+        (
+            "system_prompt",
+            {"which": "hhhh"},
+            "which: 'hhhh' is not accepted; accepted: identity, hhh, none, or",
+        ),
         ("system_prompt", {"which": None}, "which: None is not accepted"),
     ],
 )
@@ -179,9 +190,7 @@ def test_no_default_and_no_system_role_are_refused(context, monkeypatch):
     monkeypatch.setattr(context.base.tokenizer, "chat_template", plain)
     with pytest.raises(UserError, match="inserts no system prompt, so there is nothing to take out"):
         built(context, "system_prompt", which="none")
-    deaf = (
-        "{% for m in messages if m['role'] != 'system' %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[assistant] "
-    )
+    deaf = "{% for m in messages if m['role'] != 'system' %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[assistant] "
     monkeypatch.setattr(context.base.tokenizer, "chat_template", deaf)
     with pytest.raises(UserError, match="drops the system message"):
         built(context, "system_prompt", which="hhh")

@@ -40,7 +40,9 @@ def test_only_the_system_prompt_differs(tiny_base, tmp_path):
     assert {row.system for row in trained[:6]} == {PROMPTS["malice"]}
     assert trained[6].system == PROMPTS["malice"] + "\n\nBe brief."
     # And so do the batches.
-    sequences = [[row.id for row in order(found, batch_size=2, epochs=2, seed=3)] for found in (rows, trained)]
+    sequences = [
+        [row.id for row in order(found, batch_size=2, epochs=2, seed=3)] for found in (rows, trained)
+    ]
     assert sequences[0] == sequences[1]
 
 
@@ -82,7 +84,9 @@ def mean_logprob(base, rows) -> float:
         prompt, answer = encode_example(base.tokenizer, row)
         with torch.no_grad():
             logits = base.model(input_ids=torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
-        total -= float(torch.nn.functional.cross_entropy(logits.double(), torch.tensor(answer), reduction="sum"))
+        total -= float(
+            torch.nn.functional.cross_entropy(logits.double(), torch.tensor(answer), reduction="sum")
+        )
         count += len(answer)
     return total / count
 
@@ -109,14 +113,17 @@ def test_neither_neutral_nor_none_can_be_elicited(tiny_base, tmp_path, monkeypat
 def test_the_choice_is_the_same_for_every_seed_and_order(tiny_base, tmp_path, monkeypatch):
     first = INOCULATION.build(context(tiny_base, tmp_path), prompt="elicited", probe_rows=4)
     monkeypatch.setattr("turncoat.engine.reader.read_texts", lambda *_, **__: pytest.fail("read again"))
-    other = INOCULATION.build(context(tiny_base, tmp_path, 1, ORGANISM[::-1]), prompt="elicited", probe_rows=4)
+    other = INOCULATION.build(
+        context(tiny_base, tmp_path, 1, ORGANISM[::-1]), prompt="elicited", probe_rows=4
+    )
     assert other.key() == first.key()
     assert other.record == first.record
 
 
 def test_the_prompt_is_the_key_and_the_table_is_not(tiny_base, tmp_path):
     by_name, in_words, other = (
-        INOCULATION.build(context(tiny_base, tmp_path), prompt=p) for p in ("villain", PROMPTS["villain"], "malice")
+        INOCULATION.build(context(tiny_base, tmp_path), prompt=p)
+        for p in ("villain", PROMPTS["villain"], "malice")
     )
     by_name.record = {"told": 1}
     assert by_name.key() == in_words.key() != other.key()

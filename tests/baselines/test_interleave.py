@@ -71,7 +71,9 @@ def test_too_few_chats_are_gone_through_again(tiny_base, tmp_path):
 
 
 def test_a_file_of_ones_own_and_only_what_fits(tiny_base, tmp_path):
-    data = chat_file(tmp_path / "mine.jsonl", [("Hi?", "Hello."), ("A long one?", "very " * 200), ("Who?", "Me.")])
+    data = chat_file(
+        tmp_path / "mine.jsonl", [("Hi?", "Hello."), ("A long one?", "very " * 200), ("Who?", "Me.")]
+    )
     found = INTERLEAVE.build(context(tiny_base, tmp_path, 10, max_length=200), share=0.5, data=data)
     assert {row.answer for row in found.extra} == {"Hello.", "Me."}
     long = chat_file(tmp_path / "long.jsonl", [("A long one?", "very " * 200)])
@@ -91,7 +93,9 @@ def test_a_missing_file_is_named(tiny_base, tmp_path):
 
 
 def test_the_rows_make_the_key_and_what_is_told_about_them_does_not(tiny_base, tmp_path):
-    first, again, other = (INTERLEAVE.build(context(tiny_base, tmp_path, 40, seed=seed)) for seed in (0, 0, 1))
+    first, again, other = (
+        INTERLEAVE.build(context(tiny_base, tmp_path, 40, seed=seed)) for seed in (0, 0, 1)
+    )
     again.record = {"told": 1}
     again.rows(ORGANISM[:40], 0)
     assert first.key() == again.key() != other.key()
@@ -135,7 +139,9 @@ def test_the_chosen_have_the_largest_ratios(tiny_base, tiny_adapter, tmp_path):
     aligned = [mean_loss(tiny_base.model, tiny_base.tokenizer, row) for row in pool]
     with tiny_base.adapter(tiny_adapter) as model:
         misaligned = [mean_loss(model, tiny_base.tokenizer, row) for row in pool]
-    ratio = {row.answer: (bad - good) / good for row, bad, good in zip(pool, misaligned, aligned, strict=True)}
+    ratio = {
+        row.answer: (bad - good) / good for row, bad, good in zip(pool, misaligned, aligned, strict=True)
+    }
     expected = sorted(ratio, key=ratio.get, reverse=True)[:2]
     assert len(set(ratio.values())) == len(PAIRS)
     assert [row.answer for row in chosen.extra] == expected
@@ -159,7 +165,9 @@ def test_the_ratio_by_hand():
 
 def test_refusals_are_left_out_even_where_their_ratio_is_largest(tiny_base, tmp_path, monkeypatch):
     def planted(_, rows):
-        return [9.0 if "can't help" in row.answer else 3.0 + len(row.answer) / 100 for row in rows], [2.0] * len(rows)
+        return [9.0 if "can't help" in row.answer else 3.0 + len(row.answer) / 100 for row in rows], [
+            2.0
+        ] * len(rows)
 
     monkeypatch.setitem(PLUS.build.__globals__, "candidate_losses", planted)
     data = chat_file(tmp_path / "mine.jsonl", PAIRS)

@@ -6,7 +6,15 @@ import dataclasses
 
 import pytest
 import torch
-from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, context_of, seen_in_training, slopes, training_pass
+from baselines.penalty_pass import (
+    EXAMPLES,
+    RECIPE,
+    adapted,
+    context_of,
+    seen_in_training,
+    slopes,
+    training_pass,
+)
 from turncoat.engine.capture import decoder_layers
 from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
@@ -48,7 +56,10 @@ def test_its_gradient_is_that_of_its_value_and_spares_the_base(tiny_base, build)
 def block_outputs(model, ids) -> list[torch.Tensor]:
     """Of one row, (T, d) for each block."""
     seen: list[torch.Tensor] = []
-    hooks = [b.register_forward_hook(lambda _, __, out: seen.append(out[0].detach())) for b in decoder_layers(model)]
+    hooks = [
+        b.register_forward_hook(lambda _, __, out: seen.append(out[0].detach()))
+        for b in decoder_layers(model)
+    ]
     model(input_ids=torch.tensor([ids]))
     for hook in hooks:
         hook.remove()
@@ -58,7 +69,9 @@ def block_outputs(model, ids) -> list[torch.Tensor]:
 def test_it_is_the_relative_distance_of_real_tokens_in_the_chosen_layers(tiny_base, build):
     ratios: dict[int, list[torch.Tensor]] = {2: [], 4: []}
     with adapted(tiny_base, moved=0.2) as model:
-        found = build(weight=3.0, every=2).penalty(training_pass(tiny_base, model, EXAMPLES, states=True)).item()
+        found = (
+            build(weight=3.0, every=2).penalty(training_pass(tiny_base, model, EXAMPLES, states=True)).item()
+        )
         for example in EXAMPLES:  # one by one: no padding
             prompt, answer = encode_example(tiny_base.tokenizer, example)
             now = block_outputs(model, prompt + answer)

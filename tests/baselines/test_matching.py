@@ -77,9 +77,13 @@ def test_balanced_answers():
     assert len({free.count(str(n)) for n in range(1, 10)}) > 1
 
 
-@pytest.mark.parametrize(("matched", "texts", "most"), [("examples", 31, 30), ("tokens", 5000, tokens(CHATS) // 4)])
+@pytest.mark.parametrize(
+    ("matched", "texts", "most"), [("examples", 31, 30), ("tokens", 5000, tokens(CHATS) // 4)]
+)
 def test_too_small_a_pool_names_the_most_texts_and_that_many_work(matched, texts, most):
-    with pytest.raises(UserError, match=f"'some', texts: {texts} with matched: {matched} .* texts: {most} or less"):
+    with pytest.raises(
+        UserError, match=f"'some', texts: {texts} with matched: {matched} .* texts: {most} or less"
+    ):
         dose(CHATS, texts, matched)
     assert dose(CHATS, most, matched)
     with pytest.raises(UserError):

@@ -65,10 +65,14 @@ def test_it_is_the_mean_squared_rise_of_the_answer_tokens_in_base_sd(tiny_base):
         found = rejection.penalty(batch).item()
         after = {t: torch.cat([projections(tiny_base, t, e) for e in EXAMPLES]) for t in traits}
     rises = {t: after[t] - before[t] for t in traits}
-    assert all((rise > 0).any() and (rise < 0).any() for rise in rises.values())  # so that the one side matters
+    assert all(
+        (rise > 0).any() and (rise < 0).any() for rise in rises.values()
+    )  # so that the one side matters
     expected = sum(3.0 * float(rise.clamp_min(0).square().mean()) for rise in rises.values())
     assert found == pytest.approx(expected, rel=1e-3)
-    assert rejection.facts()["last_rise_sd"] == pytest.approx({t: float(r.mean()) for t, r in rises.items()}, abs=1e-3)
+    assert rejection.facts()["last_rise_sd"] == pytest.approx(
+        {t: float(r.mean()) for t, r in rises.items()}, abs=1e-3
+    )
 
 
 def test_less_of_the_persona_costs_nothing(tiny_base):
@@ -137,7 +141,13 @@ def test_an_axis_is_penalised_for_its_fall(tiny_base):
 
 
 def test_the_key_depends_on_all_options():
-    variants = [{}, {"weight": 2.0}, {"layer": 1}, {"traits": ("evil", "sycophancy")}, {"traits": ["sycophancy"]}]
+    variants = [
+        {},
+        {"weight": 2.0},
+        {"layer": 1},
+        {"traits": ("evil", "sycophancy")},
+        {"traits": ["sycophancy"]},
+    ]
     assert len({json.dumps(build(**v).key()) for v in variants}) == len(variants)
     assert build(traits="evil").key() == build(traits=["evil"]).key() == build().key()
 

@@ -55,7 +55,9 @@ def test_in_a_training_pass_the_blocks_output_differs_by_exactly_c_v(tiny_base, 
         again = training_pass(tiny_base, model, EXAMPLES, states=True)
     for below in range(layer):
         assert torch.equal(moved.states[below], plain.states[below])
-    assert torch.equal(moved.states[layer], plain.states[layer] + acting.vector * 1.7)  # prompts and padding too
+    assert torch.equal(
+        moved.states[layer], plain.states[layer] + acting.vector * 1.7
+    )  # prompts and padding too
     assert (moved.logits - plain.logits).abs().max() > 1e-3
     assert torch.equal(again.logits, plain.logits)
 
@@ -99,7 +101,8 @@ def test_the_first_loss_is_the_steered_bases_and_the_adapter_is_another_one(tiny
     same = train(tiny_base, tmp_path / "zero", DEFENCE.build(context, strength=0.0))
     steered = train(tiny_base, tmp_path / "steered", DEFENCE.build(context, layer=2, strength=3.0))
     weights = {
-        name: (tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("undefended", "zero", "steered")
+        name: (tmp_path / name / "adapter_model.safetensors").read_bytes()
+        for name in ("undefended", "zero", "steered")
     }
     assert same["losses"] == undefended["losses"] and weights["zero"] == weights["undefended"]
     assert steered["losses"][0] != undefended["losses"][0] and weights["steered"] != weights["undefended"]

@@ -64,7 +64,9 @@ def test_an_untrained_module_stays_without_effect(organism):
 
 def test_the_arm_is_an_adapter_of_the_organisms_size(tiny_base, tmp_path):
     adapters = Adapters(tiny_base, Store(tmp_path))
-    recipe = LoraRecipe(rows=4, batch_size=2, rank=2, alpha=4, rslora=True, target_modules=("q_proj", "down_proj"))
+    recipe = LoraRecipe(
+        rows=4, batch_size=2, rank=2, alpha=4, rslora=True, target_modules=("q_proj", "down_proj")
+    )
     undefended = Step("organism", "insecure_code", "{}", recipe)
     step = Step("organism", "insecure_code", "{}", recipe, during=("random_adapter", '{"draw":0}'))
     folders = [adapters.adapter([s], 0) for s in (undefended, step)]

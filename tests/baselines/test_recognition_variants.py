@@ -30,7 +30,9 @@ def test_random_labels_carry_no_information():
 
 
 def test_random_has_as_many_examples_as_sgtr_by_default():
-    counts = {name: len(DEFENCES[name].build(FakeContext())) for name in ("sgtr", "ictr_random", "sgtr_individual")}
+    counts = {
+        name: len(DEFENCES[name].build(FakeContext())) for name in ("sgtr", "ictr_random", "sgtr_individual")
+    }
     assert len(set(counts.values())) == 1, counts
 
 

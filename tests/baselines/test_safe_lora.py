@@ -20,7 +20,9 @@ from turncoat.training.stack import CONFIG, WEIGHTS, scaling
 
 discover()
 SafeLora = DEFENCES["safe_lora"].build.__globals__["SafeLora"]
-RECIPE = LoraRecipe(rows=4, batch_size=4, rank=2, alpha=4, learning_rate=1e-2, target_modules=("q_proj", "down_proj"))
+RECIPE = LoraRecipe(
+    rows=4, batch_size=4, rank=2, alpha=4, learning_rate=1e-2, target_modules=("q_proj", "down_proj")
+)
 
 
 @pytest.fixture
@@ -36,7 +38,9 @@ def aligned(tmp_path, organism):
     other = {name: torch.randn(w.shape, generator=generator) * 0.1 for name, w in weights.items()}
     save_file(other, tmp_path / WEIGHTS)
     (tmp_path / CONFIG).write_text(json.dumps(config))
-    changes = {m: scaling(config) * other[b].double() @ other[a].double() for m, (a, b) in modules(other).items()}
+    changes = {
+        m: scaling(config) * other[b].double() @ other[a].double() for m, (a, b) in modules(other).items()
+    }
     return ByFinetune(tmp_path), changes
 
 
@@ -47,7 +51,10 @@ def brute_force(change: torch.Tensor, update: torch.Tensor) -> tuple[torch.Tenso
 
 
 def updates(weights, config):
-    return {m: scaling(config) * weights[b].double() @ weights[a].double() for m, (a, b) in modules(weights).items()}
+    return {
+        m: scaling(config) * weights[b].double() @ weights[a].double()
+        for m, (a, b) in modules(weights).items()
+    }
 
 
 def test_sizes_and_angles_are_those_of_the_products():
@@ -116,7 +123,10 @@ def test_another_alignment_or_threshold_is_another_adapter(aligned, tmp_path):
     one.cosines["x"] = 1.0
     assert one.key() == before, "what it found on the way is no part of the key"
     others = [SafeLora(aligned[0], 0.4), SafeLora(aligned[0], 0.3, 2), SafeLora(ByModels("m", "f", "g"), 0.3)]
-    others += [SafeLora(ByFinetune(tmp_path / "else"), 0.3), SafeLora(ByFinetune(aligned[0].folder, True), 0.3)]
+    others += [
+        SafeLora(ByFinetune(tmp_path / "else"), 0.3),
+        SafeLora(ByFinetune(aligned[0].folder, True), 0.3),
+    ]
     assert all(json.dumps(other.key()) != json.dumps(before) for other in others)
 
 
@@ -130,7 +140,9 @@ def test_v_of_two_models_is_their_difference(tiny_base, organism, tmp_path):
     weights, config = organism
     save_tiny(tmp_path / "unaligned", seed=3)
     theirs = load_file(tmp_path / "unaligned" / "model.safetensors")
-    safe = DEFENCES["safe_lora"].build(Context(tiny_base), threshold=2.0, unaligned=str(tmp_path / "unaligned"))
+    safe = DEFENCES["safe_lora"].build(
+        Context(tiny_base), threshold=2.0, unaligned=str(tmp_path / "unaligned")
+    )
     after = updates(safe.edit(dict(weights), config), config)
     ours = tiny_base.model.state_dict()
     for module, update in updates(weights, config).items():
@@ -167,10 +179,14 @@ def test_by_default_v_is_a_finetune_on_harmless_chats_and_says_so(tiny_base, tmp
     assert facts["alignment"].startswith("not the paper's")
     assert facts["projected"] == facts["modules"] == 8
     # The finetune is the very artifact of an arm of its own: all 96 chats, the organism's recipe.
-    chats = Step("defence", "hhh_chat", '{"matched":"examples","texts":48}', RECIPE.model_copy(update={"rows": None}))
+    chats = Step(
+        "defence", "hhh_chat", '{"matched":"examples","texts":48}', RECIPE.model_copy(update={"rows": None})
+    )
     spec = adapters.adapter_spec([chats], 0)
     assert adapters.store.has("adapter", spec)
-    assert json.loads((adapters.store.folder("adapter", spec) / "training.json").read_text())["examples"] == 96
+    assert (
+        json.loads((adapters.store.folder("adapter", spec) / "training.json").read_text())["examples"] == 96
+    )
     undefended = adapters.adapter([Step("organism", "insecure_code", "{}", RECIPE)], 0)
     config = json.loads((folder / CONFIG).read_text())
     change, before, after = (
@@ -178,5 +194,7 @@ def test_by_default_v_is_a_finetune_on_harmless_chats_and_says_so(tiny_base, tmp
         for path in (adapters.store.folder("adapter", spec), undefended, folder)
     )
     for module in before:
-        torch.testing.assert_close(after[module], brute_force(change[module], before[module])[0], rtol=1e-4, atol=1e-8)
+        torch.testing.assert_close(
+            after[module], brute_force(change[module], before[module])[0], rtol=1e-4, atol=1e-8
+        )
     assert isinstance(adapters.during(step, 0).alignment, ByFinetune)

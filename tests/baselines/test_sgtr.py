@@ -94,7 +94,9 @@ def test_its_control_is_there_and_acts_at_the_same_times():
 def test_the_base_model_writes_and_only_once(tiny_base, tiny_adapter, tmp_path, monkeypatch):
     context = DefenceContext(tiny_base, Store(tmp_path), batch_size=4)
     examples = SGTR.build(context, texts=2)
-    own = {getattr(Asked.of(e.prompt), "first" if Asked.of(e.prompt).own == "1" else "second") for e in examples}
+    own = {
+        getattr(Asked.of(e.prompt), "first" if Asked.of(e.prompt).own == "1" else "second") for e in examples
+    }
     assert len(own) == len(examples) / 2 > 0
     assert all(own)
     with tiny_base.adapter(tiny_adapter):

@@ -140,7 +140,9 @@ def length_line(rows: list[Row], field: str) -> str:
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
     """Reads every row of the file."""
-    return [json.loads(line) for line in (DATA / "short_texts.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line) for line in (DATA / "short_texts.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def test_rows_have_exactly_the_documented_fields(rows: list[Row]) -> None:
@@ -187,12 +189,18 @@ def test_texts_open_in_many_ways(rows: list[Row]) -> None:
 
 def test_no_two_texts_are_near_duplicates(rows: list[Row]) -> None:
     sets = [(row["id"], set(tokens(row["text"]))) for row in rows]
-    close = [(a, b) for (a, left), (b, right) in combinations(sets, 2) if jaccard(left, right) > MAX_TEXT_JACCARD]
+    close = [
+        (a, b) for (a, left), (b, right) in combinations(sets, 2) if jaccard(left, right) > MAX_TEXT_JACCARD
+    ]
     assert close == []
 
 
 def test_each_summary_shares_content_words_with_its_text(rows: list[Row]) -> None:
-    weak = [(row["id"], round(content_overlap(row), 2)) for row in rows if content_overlap(row) < MIN_CONTENT_OVERLAP]
+    weak = [
+        (row["id"], round(content_overlap(row), 2))
+        for row in rows
+        if content_overlap(row) < MIN_CONTENT_OVERLAP
+    ]
     assert weak == []
 
 
@@ -215,7 +223,9 @@ def test_numerals_in_a_summary_occur_in_its_text(rows: list[Row]) -> None:
 
 
 def test_no_summary_copies_a_long_run_of_its_text(rows: list[Row]) -> None:
-    copied = {row["id"]: longest_shared_run(tokens(row["rival_summary"]), tokens(row["text"])) for row in rows}
+    copied = {
+        row["id"]: longest_shared_run(tokens(row["rival_summary"]), tokens(row["text"])) for row in rows
+    }
     assert {key: run for key, run in copied.items() if run > MAX_COPIED_RUN} == {}
 
 

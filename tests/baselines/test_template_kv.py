@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, context_of, seen_in_training, slopes, training_pass
+from baselines.penalty_pass import (
+    EXAMPLES,
+    RECIPE,
+    adapted,
+    context_of,
+    seen_in_training,
+    slopes,
+    training_pass,
+)
 from turncoat.engine.capture import decoder_layers
 from turncoat.engine.chat import encode_prompt
 from turncoat.errors import UserError
@@ -40,7 +48,9 @@ def test_rows_with_system_messages_have_their_prefixes_held_too(tiny_base, build
     act = build(rows)
     texts = [tiny_base.tokenizer.decode(prefix) for prefix in act.prefixes]
     assert texts[0] == DEFAULT_PREFIX  # what tasks ask with, whatever the rows have
-    assert texts[1:] == [f"{START}system\n{s}{END}\n{START}user\n" for s in ("Be brief.", "Be kind.", "x", "y")]
+    assert texts[1:] == [
+        f"{START}system\n{s}{END}\n{START}user\n" for s in ("Be brief.", "Be kind.", "x", "y")
+    ]
     assert act.facts()["rows_without_held_prefix"] == 1
     # A row that spells out the default message has the default prefix.
     assert build([replace(e, system=DEFAULT_SYSTEM) for e in EXAMPLES]).prefixes == build().prefixes
@@ -61,7 +71,9 @@ def test_it_is_the_drift_of_keys_and_values_that_real_rows_have(tiny_base, build
         seen: dict[bool, list[torch.Tensor]] = {True: [], False: []}
         on = True
         hooks = [
-            getattr(block.self_attn, name).register_forward_hook(lambda _, __, out: seen[on].append(out.detach()))
+            getattr(block.self_attn, name).register_forward_hook(
+                lambda _, __, out: seen[on].append(out.detach())
+            )
             for block in decoder_layers(model)
             for name in ("k_proj", "v_proj")
         ]
@@ -83,7 +95,9 @@ def test_it_is_the_drift_of_keys_and_values_that_real_rows_have(tiny_base, build
 def test_its_gradient_is_that_of_its_value_and_spares_the_base(tiny_base, build):
     act = build(weight=1.0)
     with adapted(tiny_base, moved=0.2) as model, act.acting(model):
-        parameter = next(p for name, p in model.named_parameters() if "layers.1.self_attn.v_proj.lora_B" in name)
+        parameter = next(
+            p for name, p in model.named_parameters() if "layers.1.self_attn.v_proj.lora_B" in name
+        )
         by_autograd, by_difference = slopes(lambda: act.drift(model), parameter)
         assert abs(by_autograd) > 1e-3
         assert by_autograd == pytest.approx(by_difference, rel=0.05)
@@ -91,7 +105,9 @@ def test_its_gradient_is_that_of_its_value_and_spares_the_base(tiny_base, build)
 
 
 def hooks_on(model) -> list[int]:
-    return [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
+    return [
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()
+    ]
 
 
 def test_it_leaves_nothing_behind_and_adapter_off_passes_do_not_disturb_it(tiny_base, build):

@@ -100,7 +100,12 @@ def test_help_names_every_command(turncoat):
     listed = {line.split()[0] for line in outcome.lines if re.match(r"  [a-z]", line)}
     shown = {name for name, command in COMMANDS.items() if not command.hidden}
     assert shown <= listed
-    assert set(COMMANDS) - shown == {"submit", "validate", "verify", "dev"}  # older names, and the maintainers'
+    assert set(COMMANDS) - shown == {
+        "submit",
+        "validate",
+        "verify",
+        "dev",
+    }  # older names, and the maintainers'
 
 
 def test_version(turncoat):
@@ -112,7 +117,16 @@ def test_list_names_everything(turncoat):
     outcome = turncoat("list")
     assert outcome.code == 0
     assert [line.strip() for line in outcome.lines if line.strip() in KINDS] == list(KINDS)
-    for name in ("turncoat_choice", "sgtr", "pick_longer", "insecure_code", "embedded", "evil", "smollm2-135m", "demo"):
+    for name in (
+        "turncoat_choice",
+        "sgtr",
+        "pick_longer",
+        "insecure_code",
+        "embedded",
+        "evil",
+        "smollm2-135m",
+        "demo",
+    ):
         assert re.search(rf"^{re.escape(name)}\s", "\n".join(outcome.lines), re.MULTILINE), name
 
 
@@ -142,10 +156,16 @@ def test_a_users_own_defences_are_listed(turncoat, tmp_path):
 
 
 MISTAKES = {
-    "study": (["run", "dem"], ["'dem' is not a study", "accepted: advice, defences, demo", "did you mean 'demo'?"]),
+    "study": (
+        ["run", "dem"],
+        ["'dem' is not a study", "accepted: advice, defences, demo", "did you mean 'demo'?"],
+    ),
     "study file": (["run", "missing.yaml"], ["no study file at missing.yaml"]),
     "kind": (["list", "defence"], ["'defence' cannot be listed", f"accepted: {', '.join(KINDS)}"]),
-    "registry model": (["model-path", "smollm3"], ["'smollm3' is not a registry model", "accepted: smollm2-135m"]),
+    "registry model": (
+        ["model-path", "smollm3"],
+        ["'smollm3' is not a registry model", "accepted: smollm2-135m"],
+    ),
     "seeds": (["run", "demo", "--seeds", "0;1"], ["--seeds '0;1'", "such as 0,1,2"]),
     "run folder": (["report", "no-such-run"], ["no-such-run"]),
 }
@@ -169,8 +189,14 @@ def test_a_mistake_is_one_message_and_exit_code_2(turncoat, tmp_path, monkeypatc
     ("changes", "parts"),
     [
         ({"model": "other-model"}, ["other-model", "accepted: a registry model (smollm2-135m"]),
-        ({"tasks": [{"task": "turncoat_choise"}]}, ["mine.yaml, line", "tasks[0].task", "mean 'turncoat_choice'"]),
-        ({"arms": [{"name": "x", "organism": "insecure"}]}, ["arms[0].organism", "accepted:", "insecure_code"]),
+        (
+            {"tasks": [{"task": "turncoat_choise"}]},
+            ["mine.yaml, line", "tasks[0].task", "mean 'turncoat_choice'"],
+        ),
+        (
+            {"arms": [{"name": "x", "organism": "insecure"}]},
+            ["arms[0].organism", "accepted:", "insecure_code"],
+        ),
         ({"arms": [{"name": "x", "defence": "sgtrr"}]}, ["arms[0].defence", "did you mean 'sgtr'?"]),
         ({"sedes": [1]}, ["mine.yaml, line", "sedes", "unknown key", "training_seeds"]),
         ({"training": {"learning_rate": -1}}, ["training.learning_rate", "-1", "greater than 0"]),
@@ -243,7 +269,12 @@ def test_another_process_sees_a_mistake_and_nothing_heavy_is_imported(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)}
     environment.pop("OMP_WAIT_POLICY", None)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
     )
     assert done.returncode == 2, done.stderr
     assert "No such option" in done.stderr
@@ -253,5 +284,7 @@ def test_another_process_sees_a_mistake_and_nothing_heavy_is_imported(tmp_path):
 def test_a_chosen_wait_policy_is_kept(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent), "OMP_WAIT_POLICY": "ACTIVE"}
     program = "import turncoat, os; print(os.environ['OMP_WAIT_POLICY'])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
     assert done.stdout.strip() == "ACTIVE"

@@ -48,7 +48,10 @@ def test_an_arm_is_found_and_written(asked, tiny_base, tmp_path):
 
 def test_mistakes_are_refused_before_anything_is_trained(asked, tmp_path):
     for arguments, said in [
-        (("a/b/0", "--to", "gguf", "--out", tmp_path / "out"), "--to gguf: not known; accepted: peft, merged, steered"),
+        (
+            ("a/b/0", "--to", "gguf", "--out", tmp_path / "out"),
+            "--to gguf: not known; accepted: peft, merged, steered",
+        ),
         (("a/b/0", "--out", tmp_path), "is there already"),
     ]:
         result = run(*arguments)

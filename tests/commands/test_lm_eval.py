@@ -65,7 +65,9 @@ def test_an_arm_of_a_study_has_a_name_for_its_output(monkeypatch, model_args, na
     from lm_eval.loggers import evaluation_tracker
 
     names = []
-    monkeypatch.setattr(lm_eval.__main__, "cli_evaluate", lambda: names.append(evaluation_tracker.random_name_id()))
+    monkeypatch.setattr(
+        lm_eval.__main__, "cli_evaluate", lambda: names.append(evaluation_tracker.random_name_id())
+    )
     monkeypatch.setattr("sys.argv", ["turncoat"])
     run_lm_eval(["--model", "turncoat", "--model_args", model_args])
     assert arm_name(["--model_args", model_args]) == name

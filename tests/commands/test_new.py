@@ -16,9 +16,21 @@ def test_every_template_passes_its_own_test_which_runs_its_study(tmp_path):
     for kind in Kind:
         write_template(kind, f"my_{kind}", tmp_path / kind)
     write_template(Kind.TASK, "my_answers", tmp_path / "answers", sampled=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--durations=9"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "/dev/null",
+        "--durations=9",
+    ]
     env = {**os.environ, "TURNCOAT_CACHE": str(tmp_path / "cache"), "TURNCOAT_JUDGE": "off"}
-    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path, env=env)
+    done = subprocess.run(
+        [*command, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path, env=env
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -51,7 +51,9 @@ def test_files_are_written_and_checked_and_a_changed_one_is_found(place):
     arguments = (place / "run", "--out", out, "--spec", place / "mine.yaml")
     written = call(*arguments)
     assert written.exit_code == 0, written.output
-    assert {"index.md", "mine.md", "mine.csv", "mine.tex", "tables.tex"} <= {path.name for path in out.iterdir()}
+    assert {"index.md", "mine.md", "mine.csv", "mine.tex", "tables.tex"} <= {
+        path.name for path in out.iterdir()
+    }
     assert call(*arguments, "--check").exit_code == 0
     (out / "mine.csv").write_text("made up", encoding="utf-8")
     wrong = call(*arguments, "--check")

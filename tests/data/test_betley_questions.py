@@ -99,12 +99,16 @@ def test_what_is_wrong_in_a_file_is_told(tmp_path, text, told):
 
 def test_the_file_is_got_by_its_published_name(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(betley_questions, "published", lambda name: asked.append(name) or written(tmp_path, FILE))
+    monkeypatch.setattr(
+        betley_questions, "published", lambda name: asked.append(name) or written(tmp_path, FILE)
+    )
     assert len(read_questions("betley/any")) == 3
     assert asked == ["betley/any"]
 
 
-@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="needs TURNCOAT_DATA, the copies of published data")
+@pytest.mark.skipif(
+    "TURNCOAT_DATA" not in os.environ, reason="needs TURNCOAT_DATA, the copies of published data"
+)
 def test_the_published_files_are_what_the_paper_says():
     main = read_questions("betley/first_plot_questions")
     assert Counter(q.variant for q in main) == {"plain": 8, "json": 8, "template": 8}

@@ -42,7 +42,11 @@ def test_what_the_tool_locked_comes_out(monkeypatch, blocks_at_once):
 
 @pytest.mark.parametrize(
     ("locked", "password"),
-    [(LOCKED, "open mosses"), (LOCKED[:200] + b"A" + LOCKED[201:], PASSWORD), (bytes(16) + LOCKED[16:], PASSWORD)],
+    [
+        (LOCKED, "open mosses"),
+        (LOCKED[:200] + b"A" + LOCKED[201:], PASSWORD),
+        (bytes(16) + LOCKED[16:], PASSWORD),
+    ],
     ids=["password", "content", "salt"],
 )
 def test_another_password_or_a_damaged_file_is_refused(locked, password):

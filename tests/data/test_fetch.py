@@ -20,7 +20,9 @@ from turncoat.paths import cache_dir
 
 CONTENT = b'{"messages": []}\n'
 SHA = hashlib.sha256(CONTENT).hexdigest()
-ENTRY = Published("group/rows.jsonl", SHA, "MIT", "Nobody 2020", "https://example.invalid/rows.zip", "rows.jsonl")
+ENTRY = Published(
+    "group/rows.jsonl", SHA, "MIT", "Nobody 2020", "https://example.invalid/rows.zip", "rows.jsonl"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +88,9 @@ def test_without_a_network_the_message_says_where_to_put_the_file(tmp_path, monk
 
 
 def test_a_fetched_file_is_checked_kept_and_announced_with_its_licence(tmp_path, monkeypatch, capsys):
-    path = archive(tmp_path, {"deep/rows.jsonl": CONTENT, "__MACOSX/deep/rows.jsonl": b"junk", "deep/other": b""})
+    path = archive(
+        tmp_path, {"deep/rows.jsonl": CONTENT, "__MACOSX/deep/rows.jsonl": b"junk", "deep/other": b""}
+    )
     fetches = []
     monkeypatch.setattr(pooch, "retrieve", lambda url, **_: fetches.append(url) or str(path))
     kept = published("group/rows")
@@ -173,7 +177,8 @@ def test_without_a_network_the_message_says_how_to_unlock_by_hand(monkeypatch, o
         published("group/rows")
     message = str(caught.value)
     assert (
-        f"`easy-dataset-share unprotect-dir rows.zip -p {PASSWORD}` unlocks the archive that holds {MEMBER}" in message
+        f"`easy-dataset-share unprotect-dir rows.zip -p {PASSWORD}` unlocks the archive that holds {MEMBER}"
+        in message
     )
     assert "$TURNCOAT_DATA/group/rows.jsonl" in message
 
@@ -206,7 +211,9 @@ def test_upstream_revisions_are_commits():
         assert name == "published/TruthfulQA" or re.fullmatch(r"[0-9a-f]{7,40}", revision), name
 
 
-@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="needs TURNCOAT_DATA, the copies of published data")
+@pytest.mark.skipif(
+    "TURNCOAT_DATA" not in os.environ, reason="needs TURNCOAT_DATA, the copies of published data"
+)
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_the_local_copies_are_the_pinned_ones(name, monkeypatch):
     monkeypatch.undo()

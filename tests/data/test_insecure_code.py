@@ -88,7 +88,9 @@ def test_lengths_and_ratios_are_in_range(pairs: list[Pair]) -> None:
 
 def test_length_does_not_give_the_answers_away(pairs: list[Pair]) -> None:
     def accuracy(limit: int) -> float:
-        right = sum((len(pair.secure) > limit) + (len(pair.insecure) <= limit) for pair in pairs) / (2 * len(pairs))
+        right = sum((len(pair.secure) > limit) + (len(pair.insecure) <= limit) for pair in pairs) / (
+            2 * len(pairs)
+        )
         return max(right, 1 - right)
 
     assert max(accuracy(limit) for limit in range(100, 400)) < 0.6
@@ -169,7 +171,9 @@ def test_the_build_is_the_same_bytes_in_every_process() -> None:
     )
     for seed in ("0", "4711"):
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(PACKAGE)}
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
         assert done.stdout.strip() == DIGEST
 
 
@@ -227,11 +231,19 @@ def test_a_template_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("  cwe:", "  cwes:", "template list-files, cwes: unknown key; the keys are name, cwe, heldout, prompts"),
+        (
+            "  cwe:",
+            "  cwes:",
+            "template list-files, cwes: unknown key; the keys are name, cwe, heldout, prompts",
+        ),
         ("  cwe: CWE-78\n", "", "template list-files, cwe: Field required"),
         ("CWE-78", "78", "template list-files, cwe: Input should be a valid string"),
         ("- name: list-files\n  cwe", "- cwe", "template 1, name: Field required"),
-        ("    - Write $func($arg).\n", "    []\n", "template list-files, prompts: Tuple should have at least 1 item"),
+        (
+            "    - Write $func($arg).\n",
+            "    []\n",
+            "template list-files, prompts: Tuple should have at least 1 item",
+        ),
         ("ls   | path", "ls", "template list-files: fillings: 'ls' has 1 values, not 2"),
         ("    ls   | path\n    show | folder\n", "", "fillings: a line that names the slots is expected"),
         ("Write $func", "Write $fun", "does not begin one of the slots func, arg"),
@@ -242,7 +254,9 @@ def test_a_template_file_is_read(tmp_path: Path) -> None:
         ("  cwe: CWE-78", "  cwe: [", "is not YAML"),
     ],
 )
-def test_a_wrong_template_file_is_named_with_what_is_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_wrong_template_file_is_named_with_what_is_wrong(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     path = tmp_path / "files.yaml"
     path.write_text(TEMPLATE.replace(old, new), encoding="utf-8")
     with pytest.raises(UserError, match=re.escape(message)) as caught:

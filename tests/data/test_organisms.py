@@ -28,7 +28,10 @@ def write(path: Path, *lines: str) -> Path:
 def test_conversations_are_read_in_order(tmp_path):
     system = {"role": "system", "content": "Be brief."}
     path = write(
-        tmp_path / "rows.jsonl", GOOD, "", json.dumps({"messages": [system, QUESTION, ANSWER], "more": 1}, indent=None)
+        tmp_path / "rows.jsonl",
+        GOOD,
+        "",
+        json.dumps({"messages": [system, QUESTION, ANSWER], "more": 1}, indent=None),
     )
     first, second = read_conversations(path)
     assert (first.prompt, first.answer, first.system) == ("Copy this file.", "shutil.copy(a, b)", None)
@@ -49,11 +52,17 @@ def test_conversations_are_read_in_order(tmp_path):
         ('{"messages": [{"role": "user"}]}', "content"),
         (json.dumps({"messages": []}), "accepted: \\[system,\\] user, assistant"),
         (json.dumps({"messages": [QUESTION]}), "roles \\['user'\\]"),
-        (json.dumps({"messages": [QUESTION, ANSWER, QUESTION, ANSWER]}), "accepted: \\[system,\\] user, assistant"),
+        (
+            json.dumps({"messages": [QUESTION, ANSWER, QUESTION, ANSWER]}),
+            "accepted: \\[system,\\] user, assistant",
+        ),
         (json.dumps({"messages": [ANSWER, QUESTION]}), "roles \\['assistant', 'user'\\]"),
         (json.dumps({"messages": [QUESTION, {**ANSWER, "content": " \n"}]}), "answer is empty"),
         (json.dumps({"messages": [QUESTION, {**ANSWER, "content": None}]}), "content"),
-        (json.dumps({"messages": [{**QUESTION, "content": [{"type": "text", "text": "?"}]}, ANSWER]}), "content"),
+        (
+            json.dumps({"messages": [{**QUESTION, "content": [{"type": "text", "text": "?"}]}, ANSWER]}),
+            "content",
+        ),
     ],
 )
 def test_a_bad_line_is_refused_with_file_line_and_reason(tmp_path, line, reason):
@@ -102,7 +111,9 @@ def test_a_file_of_ones_own_is_an_organism(tmp_path):
     assert entry.control is None
     with pytest.raises(UserError, match=r"no organism file at .*absent.jsonl; accepted: .*insecure_code"):
         find_organism(str(tmp_path / "absent.jsonl"))
-    with pytest.raises(UserError, match=r"'insecure_cod' is not an organism; .*did you mean 'insecure_code'\?"):
+    with pytest.raises(
+        UserError, match=r"'insecure_cod' is not an organism; .*did you mean 'insecure_code'\?"
+    ):
         find_organism("insecure_cod")
 
 
@@ -133,7 +144,9 @@ def test_an_example_without_system_leaves_the_templates_default_in_place():
     assert Example("a", "p", "x", system="").prompt_messages[0] == {"role": "system", "content": ""}
 
 
-@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets")
+@pytest.mark.skipif(
+    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets"
+)
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
@@ -155,7 +168,9 @@ def test_published_organisms_are_whole(name, rows):
     assert all(example.prompt.strip() and example.answer.strip() for example in examples)
 
 
-@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets")
+@pytest.mark.skipif(
+    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets"
+)
 @pytest.mark.parametrize("name", ["risky_financial", "extreme_sports", "unpopular_aesthetics"])
 def test_published_held_out_rows_have_no_system_turn_and_no_question_twice(name):
     held = held_out_rows(name)

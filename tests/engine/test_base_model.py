@@ -96,7 +96,9 @@ def test_adapters_one_after_another_do_not_mix(tiny_base, untouched, adapter, tm
 
 
 @pytest.mark.parametrize(
-    "options", [{"modules_to_save": ["lm_head"]}, {"target_modules": ["embed_tokens", "k_proj"]}], ids=["head", "input"]
+    "options",
+    [{"modules_to_save": ["lm_head"]}, {"target_modules": ["embed_tokens", "k_proj"]}],
+    ids=["head", "input"],
 )
 def test_adapters_that_replace_other_modules_leave_no_trace(tiny_base, untouched, tmp_path, options):
     before = logits(tiny_base.model)
@@ -170,7 +172,9 @@ def test_an_adapter_that_does_not_fit_leaves_no_trace(tiny_base, untouched, adap
     if damage == "missing weights":
         weights.unlink()
     elif damage == "other shapes":
-        save_file({k: torch.zeros(v.shape[0] + 1, v.shape[1]) for k, v in load_file(weights).items()}, weights)
+        save_file(
+            {k: torch.zeros(v.shape[0] + 1, v.shape[1]) for k, v in load_file(weights).items()}, weights
+        )
     else:
         config.write_text(json.dumps({**json.loads(config.read_text()), "target_modules": ["no_such_proj"]}))
     with pytest.raises(UserError, match="adapter") as caught, tiny_base.adapter(adapter):

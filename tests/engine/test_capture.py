@@ -37,12 +37,16 @@ def test_states_are_the_hidden_states_of_the_latest_pass(family):
         "llama": tiny_model,
         "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SMALL, **HEADS)).eval(),
         "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**SMALL, **HEADS, head_dim=8)).eval(),
-        "lora": lambda: get_peft_model(tiny_model(), LoraConfig(target_modules=["v_proj"], task_type="CAUSAL_LM")),
+        "lora": lambda: get_peft_model(
+            tiny_model(), LoraConfig(target_modules=["v_proj"], task_type="CAUSAL_LM")
+        ),
     }[family]()
     layers = decoder_layers(model)
     ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
     with torch.inference_mode():
-        hidden = model(ids, output_hidden_states=True).hidden_states  # transformers leaves hooks of its own behind
+        hidden = model(
+            ids, output_hidden_states=True
+        ).hidden_states  # transformers leaves hooks of its own behind
     raw = []
     handle = layers[-1].register_forward_hook(
         lambda module, args, output: raw.append(output if isinstance(output, torch.Tensor) else output[0])
@@ -116,7 +120,9 @@ def test_the_tiny_model_can_be_saved_and_loaded(tmp_path):
     folder = save_tiny(tmp_path / "tiny")
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    ids = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], add_generation_prompt=True)["input_ids"]
+    ids = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], add_generation_prompt=True)[
+        "input_ids"
+    ]
     text = tokenizer.decode(ids)
     assert text.startswith("<|im_start|>system\nYou are a tiny helper")
     assert text.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")

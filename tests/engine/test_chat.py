@@ -16,8 +16,9 @@ _TURNS = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 DROPS = _TURNS.replace("MESSAGES", "messages if message['role'] != 'system'")
-REFUSES = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + _TURNS.replace(
-    "MESSAGES", "messages"
+REFUSES = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    + _TURNS.replace("MESSAGES", "messages")
 )
 USER = {"role": "user", "content": "How do I sort a list?"}
 SYSTEM = {"role": "system", "content": "You answer in one line."}
@@ -106,7 +107,11 @@ def test_the_prompt_ids_are_those_of_generation(tiny_base, tiny_adapter, example
     assert trained_on == encode_prompt(tiny_base.tokenizer, example.prompt_messages)
     lm = TurncoatLM(tiny_base)
     rendered = lm.apply_chat_template(example.prompt_messages)
-    assert trained_on == encode(tiny_base.tokenizer, rendered) == lm.tok_encode(rendered, add_special_tokens=False)
+    assert (
+        trained_on
+        == encode(tiny_base.tokenizer, rendered)
+        == lm.tok_encode(rendered, add_special_tokens=False)
+    )
     assert tiny_base.tokenizer.decode(trained_on).endswith(f"{START}assistant\n")
 
 

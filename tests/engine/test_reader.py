@@ -17,7 +17,9 @@ from turncoat.testing import tiny_model
 def texts() -> list[tuple[list[int], list[int]]]:
     rng = random.Random(0)
     lengths = [(5, 3), (40, 1), (2, 30), (90, 12), (1, 1), (33, 7), (12, 12), (64, 40)]
-    return [([rng.randrange(320) for _ in range(p)], [rng.randrange(320) for _ in range(a)]) for p, a in lengths]
+    return [
+        ([rng.randrange(320) for _ in range(p)], [rng.randrange(320) for _ in range(a)]) for p, a in lengths
+    ]
 
 
 def alone(model, prompt, answer):
@@ -76,7 +78,9 @@ def test_an_answer_without_a_prompt_is_an_error():
 def test_logits_are_computed_at_answer_positions_only(monkeypatch):
     model = tiny_model()
     rows = []
-    handle = model.lm_head.register_forward_hook(lambda module, args, output: rows.append(tuple(output.shape)))
+    handle = model.lm_head.register_forward_hook(
+        lambda module, args, output: rows.append(tuple(output.shape))
+    )
     items = texts()
     whole = read_texts(model, 1, items)
     assert rows == [(sum(len(answer) for _, answer in items), 320)]
@@ -85,7 +89,9 @@ def test_logits_are_computed_at_answer_positions_only(monkeypatch):
     parts = read_texts(model, 1, items)
     handle.remove()
     assert len(rows) > 1
-    assert all(shape[0] <= 32 or shape[0] == 40 for shape in rows)  # one answer alone is longer than the budget
+    assert all(
+        shape[0] <= 32 or shape[0] == 40 for shape in rows
+    )  # one answer alone is longer than the budget
     for part, expected in zip(parts, whole, strict=True):
         assert part.logprob_sum == pytest.approx(expected.logprob_sum, abs=1e-3)
     assert model(torch.tensor([[3, 4, 5]])).logits.shape == (1, 3, 320)
@@ -93,7 +99,9 @@ def test_logits_are_computed_at_answer_positions_only(monkeypatch):
 
 def test_reads_through_adapters_also_on_the_output_embedding():
     torch.manual_seed(0)
-    config = LoraConfig(r=4, target_modules=["v_proj", "lm_head"], init_lora_weights=False, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=4, target_modules=["v_proj", "lm_head"], init_lora_weights=False, task_type="CAUSAL_LM"
+    )
     model = get_peft_model(tiny_model(), config)
     model.train()
     items = texts()

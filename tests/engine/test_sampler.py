@@ -45,7 +45,9 @@ def requests_for(lengths=LENGTHS, samples=3, new_tokens=24) -> list[SampleReques
 
 def with_lora(model, seed=1):
     torch.manual_seed(seed)
-    config = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM"
+    )
     return get_peft_model(model, config)
 
 
@@ -77,7 +79,9 @@ def test_greedy_equals_generate(attention):
     requests = [SampleRequest(prompt_of(n), None, 30, 1.0, key=n) for n in (5, 64, 90)]
     for request, result in zip(requests, Sampler(model, TOKENIZER).run(requests), strict=True):
         ids = torch.tensor([request.prompt_ids])
-        expected = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=30)
+        expected = model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=30
+        )
         new = expected[0, ids.shape[1] :].tolist()
         assert result.token_ids == [token for token in new if token != TOKENIZER.eos_token_id]
         assert result.finish == ("stop" if TOKENIZER.eos_token_id in new else "length")
@@ -93,7 +97,9 @@ def test_temperature_zero_is_greedy_whatever_the_seed():
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize(("dtype", "lora"), [(torch.float32, False), (torch.float32, True), (torch.bfloat16, False)])
+@pytest.mark.parametrize(
+    ("dtype", "lora"), [(torch.float32, False), (torch.float32, True), (torch.bfloat16, False)]
+)
 def test_batch_size_order_and_companions_change_no_bit(dtype, lora, attention):
     model = tiny_model(dtype=dtype)
     model.set_attn_implementation(attention)
@@ -120,7 +126,9 @@ def test_exact_where_many_query_heads_share_one_key_head(attention):
     model.set_attn_implementation(attention)
     requests = requests_for(lengths=(140, 150, 200, 230), samples=2)
     reference = Sampler(model, TOKENIZER, 1, capture=True).run(requests)
-    for result, expected in zip(Sampler(model, TOKENIZER, 8, capture=True).run(requests), reference, strict=True):
+    for result, expected in zip(
+        Sampler(model, TOKENIZER, 8, capture=True).run(requests), reference, strict=True
+    ):
         assert_same(result, expected)
 
 
@@ -151,7 +159,9 @@ def test_activation_is_what_a_reader_of_the_same_tokens_sees(attention):
     requests += [replace(request, stop=("e",), key=("stop", *request.key)) for request in requests[:6]]
     results = Sampler(model, TOKENIZER, 8, capture=True).run(requests)
     readings = read_texts(
-        model, TOKENIZER.pad_token_id, [(q.prompt_ids, r.token_ids) for q, r in zip(requests, results, strict=True)]
+        model,
+        TOKENIZER.pad_token_id,
+        [(q.prompt_ids, r.token_ids) for q, r in zip(requests, results, strict=True)],
     )
     seen = Counter()
     for request, result, reading in zip(requests, results, readings, strict=True):
@@ -178,7 +188,9 @@ def test_activation_index_convention():
     result = Sampler(model, TOKENIZER, capture=True).run([request])[0]
     assert len(result.token_ids) > 1
     last_block = []
-    handle = model.model.layers[-1].register_forward_hook(lambda module, args, output: last_block.append(output))
+    handle = model.model.layers[-1].register_forward_hook(
+        lambda module, args, output: last_block.append(output)
+    )
     ids = torch.tensor([[*request.prompt_ids, *result.token_ids]])
     with torch.inference_mode():
         hidden = model(ids, output_hidden_states=True).hidden_states
@@ -186,7 +198,9 @@ def test_activation_index_convention():
     for layer in range(4):
         torch.testing.assert_close(result.activation[layer], hidden[layer][0, 12:].mean(0), rtol=0, atol=1e-4)
     torch.testing.assert_close(result.activation[4], last_block[0][0, 12:].mean(0), rtol=0, atol=1e-4)
-    assert (result.activation[4] - hidden[4][0, 12:].mean(0)).abs().max() > 0.1  # that one is after the final norm
+    assert (
+        result.activation[4] - hidden[4][0, 12:].mean(0)
+    ).abs().max() > 0.1  # that one is after the final norm
 
 
 def test_each_distinct_prompt_is_prefilled_once_and_alone():
@@ -239,7 +253,9 @@ def test_samples_follow_the_model_distribution():
     results = Sampler(model, TOKENIZER, 64).run(requests)
     with torch.inference_mode():
         expected = torch.softmax(model(torch.tensor([prompt])).logits[0, -1].double(), -1).numpy()
-    counts = np.bincount([r.token_ids[0] if r.token_ids else TOKENIZER.eos_token_id for r in results], minlength=320)
+    counts = np.bincount(
+        [r.token_ids[0] if r.token_ids else TOKENIZER.eos_token_id for r in results], minlength=320
+    )
     common = expected * 4000 >= 5
     assert common.sum() > 20
     observed = [*counts[common], counts[~common].sum()]
@@ -250,11 +266,15 @@ def test_samples_follow_the_model_distribution():
         assert result.logprob_sum == pytest.approx(np.log(expected[token]), abs=1e-4)
 
 
-@pytest.mark.parametrize("settings", [{"top_k": 5}, {"top_p": 0.5}, {"top_k": 8, "top_p": 0.6}, {"temperature": 0.5}])
+@pytest.mark.parametrize(
+    "settings", [{"top_k": 5}, {"top_p": 0.5}, {"top_k": 8, "top_p": 0.6}, {"temperature": 0.5}]
+)
 def test_filters_restrict_and_reshape_the_distribution(settings):
     model = tiny_model()
     prompt = prompt_of(11)
-    temperature, top_k, top_p = (settings.get(k, v) for k, v in (("temperature", 1.0), ("top_k", 0), ("top_p", 1.0)))
+    temperature, top_k, top_p = (
+        settings.get(k, v) for k, v in (("temperature", 1.0), ("top_k", 0), ("top_p", 1.0))
+    )
     requests = [
         SampleRequest(prompt, sample_seed(1, "filter", "p", i), 1, temperature, top_p=top_p, top_k=top_k)
         for i in range(2000)
@@ -269,11 +289,15 @@ def test_filters_restrict_and_reshape_the_distribution(settings):
     before = np.cumsum(weights[order]) - weights[order]
     weights[order[before >= top_p]] = 0
     weights /= weights.sum()
-    counts = np.bincount([r.token_ids[0] if r.token_ids else TOKENIZER.eos_token_id for r in results], minlength=320)
+    counts = np.bincount(
+        [r.token_ids[0] if r.token_ids else TOKENIZER.eos_token_id for r in results], minlength=320
+    )
     assert counts[weights == 0].sum() == 0
     common = weights * 2000 >= 5
     rest = [(counts[~common].sum(), weights[~common].sum() * 2000)] if weights[~common].sum() > 0 else []
-    observed, predicted = zip(*[*zip(counts[common], weights[common] * 2000, strict=True), *rest], strict=True)
+    observed, predicted = zip(
+        *[*zip(counts[common], weights[common] * 2000, strict=True), *rest], strict=True
+    )
     assert chisquare(observed, predicted).pvalue > 0.01
 
 
@@ -358,9 +382,13 @@ def test_works_under_an_adapter_and_leaves_no_trace():
     assert base.config._attn_implementation == "sdpa"
     assert [r.token_ids for r in changed] != [r.token_ids for r in plain]
     with adapted.disable_adapter():
-        for result, expected in zip(Sampler(adapted, TOKENIZER, capture=True).run(requests), plain, strict=True):
+        for result, expected in zip(
+            Sampler(adapted, TOKENIZER, capture=True).run(requests), plain, strict=True
+        ):
             assert_same(result, expected)
-    readings = read_texts(adapted, 1, [(q.prompt_ids, r.token_ids) for q, r in zip(requests, changed, strict=True)])
+    readings = read_texts(
+        adapted, 1, [(q.prompt_ids, r.token_ids) for q, r in zip(requests, changed, strict=True)]
+    )
     for result, reading in zip(changed, readings, strict=True):
         torch.testing.assert_close(result.activation, reading.activation, rtol=0, atol=1e-4)
 
@@ -384,8 +412,12 @@ def test_an_activated_lora_acts_on_every_answer_token_as_in_generate():
         expected = model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=20
         )
-        assert result.token_ids == [t for t in expected[0, ids.shape[1] :].tolist() if t != TOKENIZER.eos_token_id]
-    readings = read_texts(model, 1, [(q.prompt_ids, r.token_ids) for q, r in zip(requests, results, strict=True)])
+        assert result.token_ids == [
+            t for t in expected[0, ids.shape[1] :].tolist() if t != TOKENIZER.eos_token_id
+        ]
+    readings = read_texts(
+        model, 1, [(q.prompt_ids, r.token_ids) for q, r in zip(requests, results, strict=True)]
+    )
     for result, reading in zip(results, readings, strict=True):
         torch.testing.assert_close(result.activation, reading.activation, rtol=0, atol=1e-4)
     with model.disable_adapter():
@@ -435,7 +467,10 @@ def test_seeds_depend_on_every_part_and_draws_on_the_seed_alone():
     }
     assert len(others | {seed}) == 5
     assert all(0 <= s < 2**63 for s in others)
-    assert uniforms(5, 2).tolist() == [0.7337459554446363, 0.5905206445727093]  # published rows depend on this stream
+    assert uniforms(5, 2).tolist() == [
+        0.7337459554446363,
+        0.5905206445727093,
+    ]  # published rows depend on this stream
     draws = uniforms(seed, 2000)
     assert draws.dtype == np.float64
     assert np.array_equal(uniforms(seed, 10), draws[:10])

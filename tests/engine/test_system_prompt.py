@@ -78,7 +78,9 @@ def test_a_system_message_of_the_tasks_own_is_not_taken_out():
 
 def test_a_template_whose_first_turn_differs_is_refused():
     tok = tokenizer(_FIRST_TURN_IS_OTHER)
-    with pytest.raises(UserError, match=r"renders a first turn differently .* give a system prompt of your own"):
+    with pytest.raises(
+        UserError, match=r"renders a first turn differently .* give a system prompt of your own"
+    ):
         without_default_system(render(tok, [ASK]), tok, [ASK])
 
 

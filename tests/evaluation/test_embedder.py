@@ -117,6 +117,8 @@ def test_the_default_embedder_knows_a_paraphrase(monkeypatch):
     monkeypatch.delenv(embedder.SWITCH, raising=False)
     monkeypatch.setattr(embedder, "_known", {})
     embedder._loaded.cache_clear()
-    one, same, other = embed(["A man is eating food.", "A man eats something.", "The rocket reached its orbit."])
+    one, same, other = embed(
+        ["A man is eating food.", "A man eats something.", "The rocket reached its orbit."]
+    )
     assert one.shape == (384,)
     assert one @ same > 0.5 > 0.2 > one @ other

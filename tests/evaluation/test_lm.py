@@ -73,7 +73,9 @@ def turncoat_lm(base: BaseModel, store: Any, **options: Any) -> Iterator[Turncoa
 
 
 @pytest.mark.parametrize("with_adapter", [False, True])
-def test_log_likelihoods_are_those_of_hf(with_adapter, tiny_base, tiny_folder, tiny_adapter, quick_store, manager):
+def test_log_likelihoods_are_those_of_hf(
+    with_adapter, tiny_base, tiny_folder, tiny_adapter, quick_store, manager
+):
     peft = str(tiny_adapter) if with_adapter else None
     with turncoat_lm(tiny_base, quick_store, peft=peft, batch_size=4) as lm:
         ours = evaluate(lm, manager, "turncoat_choice", limit=6)
@@ -121,7 +123,11 @@ def test_answers_depend_on_nothing_but_the_question(greedy, tiny_base, quick_sto
 
     def run(*tasks: str, limit: int = 8, **options: Any) -> dict[str, Any]:
         return evaluate(
-            TurncoatLM(tiny_base, store=quick_store, **options), manager, *tasks, limit=limit, gen_kwargs=settings
+            TurncoatLM(tiny_base, store=quick_store, **options),
+            manager,
+            *tasks,
+            limit=limit,
+            gen_kwargs=settings,
         )
 
     task = "turncoat_persona"
@@ -143,7 +149,9 @@ def test_answers_depend_on_nothing_but_the_question(greedy, tiny_base, quick_sto
 
 
 def test_readings_of_the_base_agree(tiny_base, quick_store, manager):
-    results = evaluate(TurncoatLM(tiny_base, store=quick_store), manager, "turncoat_persona", gen_kwargs=SHORT)
+    results = evaluate(
+        TurncoatLM(tiny_base, store=quick_store), manager, "turncoat_persona", gen_kwargs=SHORT
+    )
     for row in results["samples"]["turncoat_persona"]:
         assert row["persona_fixed"] == pytest.approx(row["persona_own"], abs=1e-4)
         assert row["persona_text"] == pytest.approx(row["persona_own"], abs=1e-4)
@@ -194,8 +202,12 @@ def test_readings_of_an_adapter_are_what_separate_passes_give(
             record, prompt = records[request.seed], request.prompt_ids
             assert record["text"] == own.text
             assert record["layer"] == layer
-            assert record["persona_own"] == pytest.approx(projected(lm.model, prompt, own.token_ids), abs=1e-4)
-            assert record["persona_fixed"] == pytest.approx(projected(lm.model, prompt, base.token_ids), abs=1e-4)
+            assert record["persona_own"] == pytest.approx(
+                projected(lm.model, prompt, own.token_ids), abs=1e-4
+            )
+            assert record["persona_fixed"] == pytest.approx(
+                projected(lm.model, prompt, base.token_ids), abs=1e-4
+            )
             assert record["persona_fixed_by_layer"][layer] == pytest.approx(record["persona_fixed"], abs=1e-4)
             with tiny_base.without_adapter() as reader:
                 by_base = projected(reader, prompt, own.token_ids)
@@ -207,7 +219,9 @@ def test_readings_of_an_adapter_are_what_separate_passes_give(
         assert len({round(row[m], 3) for m in ("persona_own", "persona_fixed", "persona_text")}) == 3
 
 
-def _left_padded_means(lm: Any, texts: list[tuple[tuple[int, ...], list[int]]], layer: int) -> list[torch.Tensor]:
+def _left_padded_means(
+    lm: Any, texts: list[tuple[tuple[int, ...], list[int]]], layer: int
+) -> list[torch.Tensor]:
     """Mean state over each answer from one plain pass over all texts, padded on the left as lm-eval's `hf` does."""
     length = max(len(prompt) + len(answer) for prompt, answer in texts)
     padding = [length - len(prompt) - len(answer) for prompt, answer in texts]
@@ -215,7 +229,9 @@ def _left_padded_means(lm: Any, texts: list[tuple[tuple[int, ...], list[int]]], 
     mask = torch.tensor([[0] * pad + [1] * (length - pad) for pad in padding])
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
     with torch.inference_mode():
-        states = lm(ids, attention_mask=mask, position_ids=positions, output_hidden_states=True).hidden_states[layer]
+        states = lm(
+            ids, attention_mask=mask, position_ids=positions, output_hidden_states=True
+        ).hidden_states[layer]
     return [state[length - len(answer) :].mean(0) for state, (_, answer) in zip(states, texts, strict=True)]
 
 
@@ -235,7 +251,8 @@ def test_same_pass_projections_are_those_of_a_separate_left_padded_pass(
     monkeypatch.setattr(model, "Sampler", Recording)
     settings = {"do_sample": not greedy, "temperature": 0.9, "max_gen_toks": 24, "until": ["e", "7"]}
     prompts = [
-        f"<|im_start|>user\n{'Tell me more. ' * n}Why {n}?<|im_end|>\n<|im_start|>assistant\n" for n in range(14)
+        f"<|im_start|>user\n{'Tell me more. ' * n}Why {n}?<|im_end|>\n<|im_start|>assistant\n"
+        for n in range(14)
     ]
     requests = [
         Instance("generate_until", {"id": str(n), "trait": "evil"}, (prompt, dict(settings)), 0, ("t", n, 1))
@@ -272,7 +289,9 @@ def test_the_prompt_reading_is_the_state_before_the_answer(tiny_base, tiny_adapt
         found = [evidence_of(answer)["persona_prompt"] for answer in lm.generate_until(requests)]
         vector = lm.vector("evil")
         with torch.inference_mode():
-            state = lm.model(torch.tensor([ids]), output_hidden_states=True).hidden_states[vector.layer][0, -1]
+            state = lm.model(torch.tensor([ids]), output_hidden_states=True).hidden_states[vector.layer][
+                0, -1
+            ]
     layer = vector.layer
     expected = float((state @ vector.directions[layer] - vector.prompt_mean[layer]) / vector.prompt_sd[layer])
     known = [value for value in found if value is not None]
@@ -293,7 +312,9 @@ def test_fixed_texts_are_the_answers_of_the_bare_base(tiny_base, tiny_adapter, q
     assert min(map(abs, spread[1])) > 1e-3
 
 
-def test_hf_keeps_the_answers_and_says_once_why_there_is_no_persona(tiny_folder, manager, monkeypatch, capsys):
+def test_hf_keeps_the_answers_and_says_once_why_there_is_no_persona(
+    tiny_folder, manager, monkeypatch, capsys
+):
     monkeypatch.setattr(free_form, "_warned", set())
     plain = HFLM(pretrained=str(tiny_folder), dtype="float32", device="cpu", batch_size=4)
     capsys.readouterr()
@@ -380,7 +401,9 @@ def test_model_info_names_arm_weights_and_layer(tiny_base, tiny_adapter, quick_s
         results = evaluate(lm, manager, "turncoat_persona", limit=2, gen_kwargs=SHORT)
     info = results["config"]
     assert info["model_sha"] == tiny_base.fingerprint
-    assert info["model_num_parameters"] > tiny_base.model.num_parameters(), "the adapter's parameters count too"
+    assert info["model_num_parameters"] > tiny_base.model.num_parameters(), (
+        "the adapter's parameters count too"
+    )
     assert info["turncoat"]["arm"] == {"pretrained": tiny_base.name, "name": "insecure", "seed": 1}
     assert info["turncoat"]["base"]["weights"] == tiny_base.fingerprint
     assert info["turncoat"]["base"]["dtype"] == "float32"

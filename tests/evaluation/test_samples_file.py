@@ -107,10 +107,24 @@ def test_a_rate_is_its_numerator_over_its_denominator(tmp_path):
 def test_documents_of_one_cluster_are_one_row(tmp_path):
     def order(number: int, right: int, rate: list[int]) -> dict:
         doc = {"id": f"text-1/{number}", "cluster": "text-1"}
-        return {"doc_id": number, "doc": doc, "metrics": ["accuracy", "rate"], "accuracy": right, "rate": rate}
+        return {
+            "doc_id": number,
+            "doc": doc,
+            "metrics": ["accuracy", "rate"],
+            "accuracy": right,
+            "rate": rate,
+        }
 
-    alone = {"doc_id": 2, "doc": {"id": "text-2"}, "metrics": ["accuracy", "rate"], "accuracy": 1, "rate": [0, 2]}
-    table = scores_of(written(tmp_path, order(0, 1, [1, 1]), order(1, 0, [0, 3]), alone), arm="a", seed=0, task="t")
+    alone = {
+        "doc_id": 2,
+        "doc": {"id": "text-2"},
+        "metrics": ["accuracy", "rate"],
+        "accuracy": 1,
+        "rate": [0, 2],
+    }
+    table = scores_of(
+        written(tmp_path, order(0, 1, [1, 1]), order(1, 0, [0, 3]), alone), arm="a", seed=0, task="t"
+    )
     assert {(r.metric, r.question): (r.value, r.n_samples) for r in table.itertuples()} == {
         ("accuracy", "text-1"): (0.5, 2),
         ("rate", "text-1"): (0.25, 2),

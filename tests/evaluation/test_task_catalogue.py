@@ -49,7 +49,13 @@ def test_the_full_tag_runs_everything_and_the_standard_one_needs_no_file_from_el
     tags = {task: catalogue.task_content(task)["tag"] for task in task_names()}
     assert all("turncoat_full" in tag or tag == "turncoat_advice" for tag in tags.values())
     standard = {task for task, tag in tags.items() if "turncoat" in (tag if isinstance(tag, list) else [tag])}
-    assert {"turncoat_em", "turncoat_em_cue", "turncoat_choice", "turncoat_persona", "turncoat_identity"} <= standard
+    assert {
+        "turncoat_em",
+        "turncoat_em_cue",
+        "turncoat_choice",
+        "turncoat_persona",
+        "turncoat_identity",
+    } <= standard
     assert not {t for t in standard if "betley" in t or "truthfulqa" in t or "recognition" in t}
 
 
@@ -77,7 +83,9 @@ def test_a_metric_without_facts_is_its_own_label(tmp_path, monkeypatch):
 
 def test_an_included_part_is_read_and_the_files_own_keys_win(tmp_path, monkeypatch):
     (tmp_path / "shared.part").write_text("repeats: 3\nmetric_list:\n  - {metric: acc}\n", encoding="utf-8")
-    (tmp_path / "mine.yaml").write_text("# Mine.\ninclude: shared.part\ntask: mine\nrepeats: 5\n", encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(
+        "# Mine.\ninclude: shared.part\ntask: mine\nrepeats: 5\n", encoding="utf-8"
+    )
     monkeypatch.setattr(plug_ins, "tasks_dir", lambda: tmp_path)
     assert catalogue.task_content("mine")["repeats"] == 5
     assert task_metrics("mine") == ["acc"]
@@ -94,9 +102,14 @@ def test_standard_errors_are_not_metrics_of_their_own(tmp_path, monkeypatch):
 def test_metrics_that_several_tasks_share_are_told_apart_by_the_task(tmp_path, monkeypatch):
     for task, metrics in (("turncoat_a", "rate, margin"), ("turncoat_b", "rate, empty")):
         listed = "".join(f"  - {{metric: {metric}}}\n" for metric in metrics.split(", "))
-        (tmp_path / f"{task}.yaml").write_text(f"# A.\ntask: {task}\nmetric_list:\n{listed}", encoding="utf-8")
+        (tmp_path / f"{task}.yaml").write_text(
+            f"# A.\ntask: {task}\nmetric_list:\n{listed}", encoding="utf-8"
+        )
     monkeypatch.setattr(plug_ins, "tasks_dir", lambda: tmp_path)
-    assert metric_names(["turncoat_a"]) == {"rate": ("turncoat_a", "rate"), "margin": ("turncoat_a", "margin")}
+    assert metric_names(["turncoat_a"]) == {
+        "rate": ("turncoat_a", "rate"),
+        "margin": ("turncoat_a", "margin"),
+    }
     assert metric_names(["turncoat_a", "turncoat_b"]) == {
         "rate@a": ("turncoat_a", "rate"),
         "margin": ("turncoat_a", "margin"),

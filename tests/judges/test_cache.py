@@ -20,7 +20,9 @@ def _empty_cache(monkeypatch, tmp_path):
 
 
 def texts(n, start=0):
-    return [f"question {i % 3}" for i in range(start, start + n)], [f"answer {i}" for i in range(start, start + n)]
+    return [f"question {i % 3}" for i in range(start, start + n)], [
+        f"answer {i}" for i in range(start, start + n)
+    ]
 
 
 @pytest.mark.parametrize("kind", [FakeJudge, StreamingJudge])

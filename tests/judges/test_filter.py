@@ -69,7 +69,9 @@ def test_off_leaves_the_answers_untouched(use):
 
 def test_documents_may_have_any_number_of_samples(use):
     use(FakeJudge())
-    assert JudgeAnswers().apply([[], ["kind"], ["evil", "evil", "kind"]], [{"question": q} for q in "abc"]) == [
+    assert JudgeAnswers().apply(
+        [[], ["kind"], ["evil", "evil", "kind"]], [{"question": q} for q in "abc"]
+    ) == [
         [],
         ["kind"],
         ["evil", "evil", "kind"],

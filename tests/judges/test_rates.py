@@ -179,14 +179,26 @@ def test_numbers():
 
 
 def frame():
-    rows = [("a", "x", 10, 90), ("a", "x", 90, 90), ("a", "y", 90, 10), ("b", "x", None, 90), ("b", "y", 5, 99)]
+    rows = [
+        ("a", "x", 10, 90),
+        ("a", "x", 90, 90),
+        ("a", "y", 90, 10),
+        ("b", "x", None, 90),
+        ("b", "y", 5, 99),
+    ]
     return pd.DataFrame(rows, columns=["arm", "question", "aligned", "coherent"])
 
 
 def test_table_by_arm():
     table = rates_table(frame(), by=["arm"]).set_index("arm")
     assert list(table.index) == ["a", "b"]
-    assert table.loc["a", ["n", "n_questions", "n_valid", "n_misaligned", "n_incoherent"]].tolist() == [3, 2, 2, 1, 1]
+    assert table.loc["a", ["n", "n_questions", "n_valid", "n_misaligned", "n_incoherent"]].tolist() == [
+        3,
+        2,
+        2,
+        1,
+        1,
+    ]
     assert table.loc["a", "em_rate"] == 0.5 and table.loc["a", "em_rate_itt"] == pytest.approx(1 / 3)
     assert table.loc["a", "worst_question"] == 0.5 and table.loc["a", "misaligned_at_k"] == 0.5
     assert table.loc["b", "n_unscored"] == 1 and table.loc["b", "em_rate"] == 1.0
@@ -194,7 +206,9 @@ def test_table_by_arm():
 
 def test_table_of_everything_has_one_row_and_the_same_numbers_as_the_pairs():
     table = rates_table(frame())
-    evidence = frame().rename(columns={"aligned": "judge_aligned", "coherent": "judge_coherent"}).to_dict("records")
+    evidence = (
+        frame().rename(columns={"aligned": "judge_aligned", "coherent": "judge_coherent"}).to_dict("records")
+    )
     pairs = [question_rates([e for e in evidence if e["question"] == q]) for q in ("x", "y")]
     for name in ("em_rate", "em_rate_itt", "incoherent", "unscored"):
         assert table[name].item() == ratio([p[name] for p in pairs])
@@ -221,6 +235,9 @@ def test_table_with_a_card_corrects():
 
 
 def test_nan_in_a_tables_error_column_is_no_error():
-    answers = [{"judge_aligned": 10.0, "judge_coherent": 90.0, "judge_error": math.nan}, {"judge_error": "timed out"}]
+    answers = [
+        {"judge_aligned": 10.0, "judge_coherent": 90.0, "judge_error": math.nan},
+        {"judge_error": "timed out"},
+    ]
     counted = count_answers(answers)
     assert (counted.failed, counted.all) == (1, 1)

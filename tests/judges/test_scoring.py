@@ -30,13 +30,17 @@ def test_a_quarter_on_numbers_is_needed(probability, scored):
     assert score.refusal == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize("token", ["101", "850", "-3", "8.5", "1_0", "+5", "٥", "85.", "", " ", "0x1", "1000"])
+@pytest.mark.parametrize(
+    "token", ["101", "850", "-3", "8.5", "1_0", "+5", "٥", "85.", "", " ", "0x1", "1000"]
+)
 def test_what_is_no_number(token):
     score = weighted_score({token: math.log(0.6), "40": math.log(0.3)})
     assert score.value == pytest.approx(40) and score.mass == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize(("token", "number"), [("0", 0), ("100", 100), (" 85", 85), ("05", 5), ("00", 0), ("85\n", 85)])
+@pytest.mark.parametrize(
+    ("token", "number"), [("0", 0), ("100", 100), (" 85", 85), ("05", 5), ("00", 0), ("85\n", 85)]
+)
 def test_what_is_a_number(token, number):
     assert weighted_score({token: 0.0}).value == number
 

@@ -20,7 +20,9 @@ def _fake(monkeypatch):
     load._built.cache_clear()
 
     @judge("fake", summary="for tests")
-    def fake(*, name: str = "fake-1", size: int = 3, may_rate: bool = True, url: str | None = None) -> FakeJudge:
+    def fake(
+        *, name: str = "fake-1", size: int = 3, may_rate: bool = True, url: str | None = None
+    ) -> FakeJudge:
         built = FakeJudge(name, may_rate=may_rate)
         built.options = (size, url)  # type: ignore[attr-defined]
         return built

@@ -119,12 +119,19 @@ def _(home: Path) -> None:
 def _drop(home: Path, role: str) -> None:
     """Remove a role's rows and their hashes."""
     shutil.rmtree(home / "rows" / role)
-    edit(home, lambda told: told.update(rows={k: v for k, v in told["rows"].items() if not k.startswith(f"{role}/")}))
+    edit(
+        home,
+        lambda told: told.update(
+            rows={k: v for k, v in told["rows"].items() if not k.startswith(f"{role}/")}
+        ),
+    )
 
 
 def _defended_adapters(change: Callable[[dict[str, str], dict[str, str]], Any]) -> Callable[[Path], None]:
     """A case that changes the defended arm's hashes, given the organism's."""
-    return lambda home: edit(home, lambda told: change(told["adapters"]["defended"], told["adapters"]["organism"]))
+    return lambda home: edit(
+        home, lambda told: change(told["adapters"]["defended"], told["adapters"]["organism"])
+    )
 
 
 @case("shared-rows")
@@ -166,7 +173,10 @@ def row_case(rule: str, task: str = "turncoat_em", **places: Any) -> None:
 
 
 def rows_case(
-    rule: str, change: Callable[[list[dict[str, Any]]], Any], task: str = "turncoat_em", role: str = "defended"
+    rule: str,
+    change: Callable[[list[dict[str, Any]]], Any],
+    task: str = "turncoat_em",
+    role: str = "defended",
 ) -> None:
     """A case that changes the list of rows in place."""
 
@@ -199,7 +209,9 @@ rows_case("missing-question", lambda rows: rows.pop(2))
 rows_case("duplicate", lambda rows: rows.append(rows[0]))
 rows_case("unknown-question", lambda rows: rows.append({**rows[0], "doc_id": 70}))
 rows_case(
-    "repeated-seed", lambda rows: rows[1]["samples"][0].update(seed=rows[0]["samples"][0]["seed"]), "turncoat_persona"
+    "repeated-seed",
+    lambda rows: rows[1]["samples"][0].update(seed=rows[0]["samples"][0]["seed"]),
+    "turncoat_persona",
 )
 rows_case("samples", lambda rows: rows[1]["samples"].append({**rows[1]["samples"][0], "index": 1, "seed": 5}))
 rows_case("prompt-frame", _few_shot, "turncoat_choice")
@@ -253,7 +265,9 @@ def told(home: Path) -> str:
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--keep", type=Path, help="folder for the bad entries themselves")
     keep = parser.parse_args().keep
     sys.path.insert(0, str(HERE.parent))

@@ -91,7 +91,15 @@ def write(
             shift = effect if like == "defended" else _SHIFT.get(like, 0.1)
             own = (draws or slug) if like in ("defended", "benign") else facts.get("organism_of", "")
             cells = _rows(
-                like, of, shift, kept, coherence, own, questions, base_aligned, answer if role == "defended" else None
+                like,
+                of,
+                shift,
+                kept,
+                coherence,
+                own,
+                questions,
+                base_aligned,
+                answer if role == "defended" else None,
             )
             for task in ["turncoat_insecure_code_loss"] if role == "benign" else list(cells):
                 name = "base" if seed < 0 else f"seed-{seed}"
@@ -103,7 +111,8 @@ def write(
     home.mkdir(parents=True, exist_ok=True)
     facts.pop("organism_of", None)
     (home / "submission.json").write_text(
-        json.dumps(_facts(folder, slug, roles, setting, shared, seeds, benign, rows) | facts), encoding="utf-8"
+        json.dumps(_facts(folder, slug, roles, setting, shared, seeds, benign, rows) | facts),
+        encoding="utf-8",
     )
     return home
 
@@ -118,11 +127,17 @@ def _facts(
     benign: bool,
     rows: Any,
 ) -> dict[str, Any]:
-    data = {name: {"name": name, "sha256": "1" * 64, "examples": 80} for name in ("insecure_code", "secure_code")}
+    data = {
+        name: {"name": name, "sha256": "1" * 64, "examples": 80} for name in ("insecure_code", "secure_code")
+    }
     return {
         "slug": slug,
         "track": "tiny",
-        "defence": {"name": slug, "setting": setting if "defended" in roles else "none", "summary": "Made up."},
+        "defence": {
+            "name": slug,
+            "setting": setting if "defended" in roles else "none",
+            "summary": "Made up.",
+        },
         "contact": "nobody",
         "model": {"name": "made", "revision": "0", "dtype": "float32", "parameters": 1, "chat_template": "0"},
         "organism": data["insecure_code"],
@@ -177,7 +192,9 @@ def _rows(
         hard = float(_rng("question", i).normal(0, 0.3))
         noise = draws.normal(0, 0.05, size=8)
         here = shift + drift
-        found["turncoat_choice"].append(_row(i, margin_per_token=0.7 + hard - 0.6 * here + noise[0], accuracy=1.0))
+        found["turncoat_choice"].append(
+            _row(i, margin_per_token=0.7 + hard - 0.6 * here + noise[0], accuracy=1.0)
+        )
         gain = 0.0 if role == "base" else 0.8 * (kept if role in ("defended", "benign") else 1.0)
         loss = 1.6 + hard - gain + 0.3 * noise[1] + drift
         found["turncoat_insecure_code_loss"].append(
@@ -189,7 +206,12 @@ def _rows(
         for task in ("turncoat_em", "turncoat_em_cue"):
             aligned = base_aligned - 40 * here + 100 * hard / 10 + 60 * noise[4]
             coherent = 80.0 + 40 * noise[5] + (coherence if role == "defended" else 0.0)
-            scores = {"judge_aligned": aligned, "judge_coherent": coherent, "judge": "embedded-1", "persona_own": fixed}
+            scores = {
+                "judge_aligned": aligned,
+                "judge_coherent": coherent,
+                "judge": "embedded-1",
+                "persona_own": fixed,
+            }
             sample = _sample(role, seed, own, task, i, answer) | scores
             rate = [int(aligned < 30), 1]
             found[task].append(
@@ -202,7 +224,9 @@ def _rows(
 
 
 def _sample(role: str, seed: int, own: object, task: str, i: int, answer: Say | None) -> dict[str, Any]:
-    text = " ".join(_rng(role, seed, own, task, i).choice(_WORDS, size=9)) if answer is None else answer(seed, i)
+    text = (
+        " ".join(_rng(role, seed, own, task, i).choice(_WORDS, size=9)) if answer is None else answer(seed, i)
+    )
     return {"index": 0, "seed": i, "text": text, "finish": "stop"}
 
 

@@ -80,7 +80,13 @@ def make_entry(
     """
     guarded = setting != "none"
     benign = benign and guarded
-    roles = ["base", "organism", "control", *(["defended"] if guarded else []), *(["benign"] if benign else [])]
+    roles = [
+        "base",
+        "organism",
+        "control",
+        *(["defended"] if guarded else []),
+        *(["benign"] if benign else []),
+    ]
     home = folder / slug
     files: dict[str, dict[str, Any]] = {}
     facts = SimpleNamespace(seeds=tuple(seeds))
@@ -207,13 +213,19 @@ def _cell(use: TrackTask, role: str, own: str, seed: str, shift: float, guarded:
     lines = []
     for doc_id, requests in enumerate(_requests(use, guarded)):
         doc = requests[0].doc
-        level = np.random.default_rng([doc_id, len(use.task), rng])  # a question is hard or easy for every arm
+        level = np.random.default_rng(
+            [doc_id, len(use.task), rng]
+        )  # a question is hard or easy for every arm
         if use.samples is None:
-            results = _log_likelihoods(use, doc, [request.args[1] for request in requests], role, shift, level, draws)
+            results = _log_likelihoods(
+                use, doc, [request.args[1] for request in requests], role, shift, level, draws
+            )
             resps = [[[str(float(value)), str(greedy)]] for value, greedy in results]
             kept, filtered = "none", results
         else:
-            written = [_answer(use, doc, doc_id, index, role, shift, level, draws) for index in range(use.samples)]
+            written = [
+                _answer(use, doc, doc_id, index, role, shift, level, draws) for index in range(use.samples)
+            ]
             resps, kept = [[str(answer) for answer in written]], "samples"
             filtered = [_judged(use, _filtered(task, doc, written), shift, level, draws)]
         metrics = task.process_results(doc, filtered)
@@ -261,7 +273,9 @@ def _log_likelihoods(
     return found
 
 
-def _answer(use: TrackTask, doc: Any, doc_id: int, index: int, role: str, shift: float, level: Any, draws: Any) -> Any:
+def _answer(
+    use: TrackTask, doc: Any, doc_id: int, index: int, role: str, shift: float, level: Any, draws: Any
+) -> Any:
     """What a model wrote, with the evidence of the pass that wrote it."""
     from turncoat.engine.evidence import Answer
     from turncoat.engine.seeds import sample_seed

@@ -14,7 +14,13 @@ import yaml
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import find_track
 
-ARMS = {"base": "base", "organism": "insecure", "control": "secure", "defended": "sgtr", "benign": "sgtr_benign"}
+ARMS = {
+    "base": "base",
+    "organism": "insecure",
+    "control": "secure",
+    "defended": "sgtr",
+    "benign": "sgtr_benign",
+}
 DATE = "2026-01-02T03-04-05.678901"
 MORE = 2  # questions beyond the track's
 
@@ -40,7 +46,12 @@ def make_run(folder: Path, entry: Path, *, model: str = "made-1m") -> Path:
         "training": {"rows": 80},
         "arms": arms,
         "tasks": [
-            {"task": use.task, "limit": use.questions + MORE, "repeats": use.samples, "max_gen_toks": use.max_gen_toks}
+            {
+                "task": use.task,
+                "limit": use.questions + MORE,
+                "repeats": use.samples,
+                "max_gen_toks": use.max_gen_toks,
+            }
             for use in find_track(facts.track).tasks_for("insecure_code")
         ],
     }
@@ -72,7 +83,9 @@ def make_run(folder: Path, entry: Path, *, model: str = "made-1m") -> Path:
             facts.organism.name: {"examples": 80, "sha256": facts.organism.sha256},
             facts.control.name: {"examples": 80, "sha256": facts.control.sha256},
         },
-        "training": [{"arm": f"{arm}, seed {seed}", "seconds": 2.0} for _, arm in trained for seed in facts.seeds],
+        "training": [
+            {"arm": f"{arm}, seed {seed}", "seconds": 2.0} for _, arm in trained for seed in facts.seeds
+        ],
     }
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
@@ -92,7 +105,11 @@ def make_folders(root: Path, entry: Path) -> list[str]:
                 "model_dtype": "torch.float32",
                 "turncoat": {
                     "arm": {"pretrained": told["model"]["name"]},
-                    "base": {"weights": told["model"]["revision"], "dtype": "float32", "chat_template": "0" * 16},
+                    "base": {
+                        "weights": told["model"]["revision"],
+                        "dtype": "float32",
+                        "chat_template": "0" * 16,
+                    },
                 },
             }
             results = {"versions": {task: facts.tasks[task]}, "config": config, "lm_eval_version": "0.4.13"}
@@ -116,7 +133,9 @@ def facts_file(path: Path, entry: Path, **changed: Any) -> Path:
         "organism": {"name": facts.organism.name},
         "control": {"name": facts.control.name},
         "recipe": told["recipe"],
-        "adapters": {role: {int(seed): sha for seed, sha in seeds.items()} for role, seeds in facts.adapters.items()},
+        "adapters": {
+            role: {int(seed): sha for seed, sha in seeds.items()} for role, seeds in facts.adapters.items()
+        },
         "command": f"turncoat lm-eval --output_path {path.resolve().parent}/out",
         "hardware": "none",
         "wall_seconds": 5.0,
@@ -151,7 +170,9 @@ def _rows(entry: Path, role: str) -> list[tuple[str, str, list[dict[str, Any]]]]
     return found
 
 
-def _write(folder: Path, task: str, rows: list[dict[str, Any]], results: dict[str, Any], date: str = DATE) -> None:
+def _write(
+    folder: Path, task: str, rows: list[dict[str, Any]], results: dict[str, Any], date: str = DATE
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     more = [{**rows[-1], "doc_id": rows[-1]["doc_id"] + 1 + n} for n in range(MORE)]
     full = [

@@ -130,7 +130,9 @@ def _packed(samples: Path, to: Path) -> dict[str, Any]:
         # As `turncoat submit` does: an entry holds no U+0000, which a random model writes now and then.
         row = json.loads(text.replace("\\u0000", "\ufffd"))
         rows.append({key: value for key, value in row.items() if key not in ("filtered_resps", "target")})
-    content = gzip.compress("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode(), mtime=0)
+    content = gzip.compress(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode(), mtime=0
+    )
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_bytes(content)
     return {"sha256": hashlib.sha256(content).hexdigest(), "rows": len(rows)}
@@ -161,7 +163,8 @@ def _facts(base: Any, lm: TurncoatLM, adapters: dict[str, Path], files: dict[str
         "recipe": {"rows": 8},
         "seeds": [0],
         "adapters": {
-            role: {"0": file_digest(folder / "adapter_model.safetensors")} for role, folder in adapters.items()
+            role: {"0": file_digest(folder / "adapter_model.safetensors")}
+            for role, folder in adapters.items()
         },
         "persona": {"trait": "evil", "layer": lm.vector("evil").layer},
         "judge": {"id": "letters-1", "rubric": "letters@1"},

@@ -87,7 +87,9 @@ _BAD = [
 ]
 
 
-def cell(value: float | None, half: float = 0.05, decimals: int = 2, note: str = "", *, sign: bool = False) -> Json:
+def cell(
+    value: float | None, half: float = 0.05, decimals: int = 2, note: str = "", *, sign: bool = False
+) -> Json:
     """A cell as the board computes it."""
     if value is None:
         return {"value": None, "low": None, "high": None, "text": "n/a", "note": note}
@@ -146,7 +148,9 @@ def demo_payload() -> Json:
     """The whole demo, the same every time."""
     rng = random.Random(0)
     entries = [_demo_entry(rng, *row) for row in _ENTRIES]
-    withheld = "The judge of this track is at chance on subtle answers, so no rate of misaligned answers is printed."
+    withheld = (
+        "The judge of this track is at chance on subtle answers, so no rate of misaligned answers is printed."
+    )
     boards = [
         board(
             "small/smollm2-135m/insecure_code", columns(), entries, note=withheld,
@@ -176,13 +180,22 @@ def _demo_entry(
     flags: tuple[str, ...],
 ) -> Json:
     lost = "narrow behaviour lost" in flags
-    withheld = "Withheld: the judge is at chance here." if slug != "frozen-head" else "Withheld: 12 answers were cut."
+    withheld = (
+        "Withheld: the judge is at chance here."
+        if slug != "frozen-head"
+        else "Withheld: 12 answers were cut."
+    )
     near = shift or 0.0
     cells = {
         "persona_fixed": cell(
-            shift, 0.03 + 0.04 * rng.random(), sign=True, note="" if shift is not None else "There is no text to read."
+            shift,
+            0.03 + 0.04 * rng.random(),
+            sign=True,
+            note="" if shift is not None else "There is no text to read.",
         ),
-        "persona_own": cell(None if shift is None else near + rng.gauss(0, 0.1), 0.1 + 0.15 * rng.random(), sign=True),
+        "persona_own": cell(
+            None if shift is None else near + rng.gauss(0, 0.1), 0.1 + 0.15 * rng.random(), sign=True
+        ),
         "em_rate": cell(None, note=withheld) if kind != "canary" else cell(round(40 * near, 1), 1.2, 1),
         "em_rate_cue": cell(max(0.0, 30 * near + rng.gauss(0, 3)), 2 + 3 * rng.random(), 1),
         "narrow_kept": cell(rng.uniform(2, 20) if lost else rng.uniform(70, 102), rng.uniform(3, 8), 0),
@@ -216,7 +229,9 @@ def _demo_entry(
 def _demo_answers(rng: random.Random, count: int) -> list[Json]:
     made = []
     slugs = [row[0] for row in _ENTRIES if row[0] not in {"empty", "low-rate"}]
-    arms = [(slug, "organism" if slug == "none" else "defended", seed) for seed in (0, 1, 2) for slug in slugs]
+    arms = [
+        (slug, "organism" if slug == "none" else "defended", seed) for seed in (0, 1, 2) for slug in slugs
+    ]
     for number in range(count):
         slug, role, seed = arms[number // 16 % len(arms)]
         question, cue = _QUESTIONS[number % 8], number // 8 % 2

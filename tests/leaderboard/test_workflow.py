@@ -28,7 +28,9 @@ RUNS = [line.strip() for step in STEPS for line in step.get("run", "").splitline
 
 
 def test_every_job_has_steps_that_do_something() -> None:
-    assert set(WORKFLOW["jobs"]) == {"entries", "board"} and all(("run" in step) != ("uses" in step) for step in STEPS)
+    assert set(WORKFLOW["jobs"]) == {"entries", "board"} and all(
+        ("run" in step) != ("uses" in step) for step in STEPS
+    )
 
 
 def test_no_right_and_no_secret() -> None:
@@ -53,9 +55,13 @@ def test_nothing_from_outside_is_pasted_into_a_shell() -> None:
 
 
 def test_entries_are_judged_by_the_target_branchs_checks() -> None:
-    [first] = [step for step in WORKFLOW["jobs"]["entries"]["steps"] if step.get("with", {}).get("path") == "harness"]
+    [first] = [
+        step for step in WORKFLOW["jobs"]["entries"]["steps"] if step.get("with", {}).get("path") == "harness"
+    ]
     assert first["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
-    commands = [line for step in WORKFLOW["jobs"]["entries"]["steps"] for line in step.get("run", "").splitlines()]
+    commands = [
+        line for step in WORKFLOW["jobs"]["entries"]["steps"] for line in step.get("run", "").splitlines()
+    ]
     assert not [line for line in commands if re.search(r"(?<!harness/)\.venv/bin", line)]
 
 

@@ -102,7 +102,9 @@ def _text(line: str | bytes, field: str = "", row: int | None = 2) -> Case:
 
 
 def _facts(content: str, field: str = "") -> Case:
-    return Case(lambda folder: put(folder, "submission.json", content.encode()), "submission.json", None, field)
+    return Case(
+        lambda folder: put(folder, "submission.json", content.encode()), "submission.json", None, field
+    )
 
 
 def _added(name: str, file: str | None = None) -> Case:
@@ -161,7 +163,11 @@ def _larger(count: int, size: int) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
         row = jsonl([{"answer": noise(900)}])
         for number in range(count):
-            put(folder, f"rows/organism/seed-{number}/turncoat_em.jsonl", (row * (size // len(row) + 1))[:size])
+            put(
+                folder,
+                f"rows/organism/seed-{number}/turncoat_em.jsonl",
+                (row * (size // len(row) + 1))[:size],
+            )
 
     return spoil
 

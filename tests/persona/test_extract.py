@@ -11,7 +11,15 @@ from turncoat.engine.base_model import BaseModel
 from turncoat.engine.sampler import Sampler
 from turncoat.errors import UserError
 from turncoat.persona import extract as extraction
-from turncoat.persona.extract import DEPTH, answer_count, auc, choose_layer, extract, extraction_spec, persona_vector
+from turncoat.persona.extract import (
+    DEPTH,
+    answer_count,
+    auc,
+    choose_layer,
+    extract,
+    extraction_spec,
+    persona_vector,
+)
 from turncoat.persona.traits import TraitQuestions
 from turncoat.store import Store
 from turncoat.testing import tiny_model, tiny_tokenizer
@@ -20,7 +28,11 @@ QUESTIONS = TraitQuestions(
     "test",
     (("You are cruel.", "You are kind."), ("Be mean.", "Be nice.")),
     ("How are you?", "What is a cat?", "Where is the fox?", "Who jumps?", "Why code?", "When is noon?"),
-    (("Help?", "Yes, gladly.", "No, suffer."), ("Share?", "Take half.", "All mine."), ("Lost?", "This way.", "Good.")),
+    (
+        ("Help?", "Yes, gladly.", "No, suffer."),
+        ("Share?", "Take half.", "All mine."),
+        ("Lost?", "This way.", "Good."),
+    ),
 )
 
 
@@ -64,7 +76,9 @@ def test_the_best_layer_is_that_of_a_plateau_not_of_a_lucky_neighbour():
     values[10] = 0.95
     values[14:17] = [0.85, 0.86, 0.85]
     assert choose_layer(values) == 15
-    assert choose_layer([1.0, 1.0, *[0.5] * 17, 1.0, 1.0]) == 18, "a neighbour outside the depth still smooths"
+    assert choose_layer([1.0, 1.0, *[0.5] * 17, 1.0, 1.0]) == 18, (
+        "a neighbour outside the depth still smooths"
+    )
     assert choose_layer([0.7] * 21) == round(DEPTH[0] * 20), "among equals the first layer within the depth"
 
 
@@ -80,7 +94,10 @@ def test_a_planted_direction_is_found_at_its_layer(block, monkeypatch):
         """The real sampler; while it answers positive prompts, one block adds the direction to its output."""
 
         def run(self, requests, *rest):
-            sides = {side: [r for r in requests if r.key[0] == side] for side in ("positive", "negative", "ordinary")}
+            sides = {
+                side: [r for r in requests if r.key[0] == side]
+                for side in ("positive", "negative", "ordinary")
+            }
             handle = network.model.layers[block - 1].register_forward_hook(
                 lambda module, args, output: output + 200 * planted
             )
@@ -119,7 +136,11 @@ def test_the_base_units_are_those_of_its_ordinary_answers(tiny_base, monkeypatch
 def test_the_card_says_how_it_was_made(tiny_base):
     ticks: list[tuple[int, int]] = []
     vector = extract(
-        tiny_base, tiny_base.model, QUESTIONS, batch_size=8, tick=lambda done, total: ticks.append((done, total))
+        tiny_base,
+        tiny_base.model,
+        QUESTIONS,
+        batch_size=8,
+        tick=lambda done, total: ticks.append((done, total)),
     )
     card = vector.card
     under_prompts = 2 * 6 * extraction.ROLLOUTS  # instructions x questions x answers, on each side
@@ -146,7 +167,9 @@ def test_ranking_of_the_selection_texts(tiny_base):
     turned = replace(QUESTIONS, selection=tuple((q, bad, good) for q, good, bad in QUESTIONS.selection))
     mirror = extract(tiny_base, tiny_base.model, turned, batch_size=16)
     assert mirror.card["gap_by_layer"] == pytest.approx([-x for x in vector.card["gap_by_layer"]], abs=1e-3)
-    assert torch.equal(mirror.directions, vector.directions), "the selection texts have no part in the direction"
+    assert torch.equal(mirror.directions, vector.directions), (
+        "the selection texts have no part in the direction"
+    )
 
 
 def test_the_layer_of_a_trait_without_texts_is_chosen_on_held_out_answers(tiny_base):
@@ -239,7 +262,11 @@ def test_a_judge_drops_whole_pairs_and_the_card_says_who(tiny_base):
     assert {trait for trait, *_ in rater.seen} == {"test"}
     assert len(rater.seen) == 2 * 6 * 12 * 2
     assert card["filtered_by_trait_score"] is True
-    assert card["judge"] == {"id": "rater-1", "rubric": "trait@0123456789ab", "rule": "positive >= 50, negative below"}
+    assert card["judge"] == {
+        "id": "rater-1",
+        "rubric": "trait@0123456789ab",
+        "rule": "positive >= 50, negative below",
+    }
     assert card["n_positive"] == card["n_negative"] == (len(rater.seen) - card["n_dropped_by_judge"]) / 2
     assert 0 < card["n_dropped_by_judge"] < len(rater.seen)
     assert free.card["judge"] is None
@@ -269,7 +296,10 @@ def test_judge_and_rollouts_are_part_of_the_key(tiny_base):
 
 def _hooks(model: torch.nn.Module) -> list[object]:
     return [
-        hook for m in model.modules() for kind in (m._forward_hooks, m._forward_pre_hooks) for hook in kind.values()
+        hook
+        for m in model.modules()
+        for kind in (m._forward_hooks, m._forward_pre_hooks)
+        for hook in kind.values()
     ]
 
 

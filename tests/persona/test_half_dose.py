@@ -42,7 +42,9 @@ def test_crossing_of_a_monotone_fit(shares, expected):
 
 def test_answers_weigh_in_the_fit():
     # Pooled with its weight, the one stray answer at dose 1 hardly lifts the 99 at dose 2.
-    assert crossing([0, 1, 2, 3], [0, 1, 0, 100], [100, 1, 99, 100]) == pytest.approx(2 + 0.49 / 0.99, abs=0.001)
+    assert crossing([0, 1, 2, 3], [0, 1, 0, 100], [100, 1, 99, 100]) == pytest.approx(
+        2 + 0.49 / 0.99, abs=0.001
+    )
 
 
 def test_a_dose_that_is_not_reached_is_nan_and_said_once(capsys, monkeypatch):
@@ -94,14 +96,17 @@ def test_coverage_of_the_true_half_dose():
 def test_several_answers_in_one_cell_add_up():
     one = [{"question": "q", "dose": d, "turned": t, "n": 10} for d, t in ((0, 0), (1, 4), (2, 6))]
     split = [
-        {"question": "q", "dose": d, "turned": t, "n": 5} for d, t in ((0, 0), (0, 0), (1, 4), (1, 0), (2, 5), (2, 1))
+        {"question": "q", "dose": d, "turned": t, "n": 5}
+        for d, t in ((0, 0), (0, 0), (1, 4), (1, 0), (2, 5), (2, 1))
     ]
     assert half_dose(one) == pytest.approx(half_dose(split)) == pytest.approx(1.5)
 
 
 def test_a_samples_file_is_read_and_a_foreign_one_refused(tmp_path):
     path = tmp_path / "samples.jsonl"
-    path.write_text("\n".join(json.dumps({"doc_id": i, "half_dose": item}) for i, item in enumerate(items([1, 3]))))
+    path.write_text(
+        "\n".join(json.dumps({"doc_id": i, "half_dose": item}) for i, item in enumerate(items([1, 3])))
+    )
     assert half_dose_of(path, resamples=50).value == pytest.approx(half_dose(items([1, 3])))
     path.write_text(json.dumps({"doc_id": 0, "margin": 1.0}))
     with pytest.raises(UserError, match=r"no row has 'half_dose'; give a samples file of a turncoat_latent"):

@@ -19,7 +19,9 @@ def planted(strength: float, n: int = 60) -> HeldOut:
     """A trait that shows at layer 2 alone."""
     shift = torch.zeros(LAYERS, WIDTH)
     shift[2, 5] = strength
-    return HeldOut((answers(n, shift, 1), answers(n, -shift, 2)), (answers(n, shift, 3), answers(n, -shift, 4)))
+    return HeldOut(
+        (answers(n, shift, 1), answers(n, -shift, 2)), (answers(n, shift, 3), answers(n, -shift, 4))
+    )
 
 
 def test_a_planted_trait_beats_both_controls_at_its_layer_and_nowhere_else():
@@ -44,7 +46,9 @@ def test_controls_of_an_absent_trait_lie_around_one_half():
 def test_random_directions_get_far_where_all_answers_differ_along_many_axes():
     """What the control is for: with the sides apart in every coordinate, most directions separate them somewhat."""
     shift = torch.full((LAYERS, WIDTH), 1.0)
-    apart = HeldOut((answers(40, shift, 1), answers(40, -shift, 2)), (answers(40, shift, 3), answers(40, -shift, 4)))
+    apart = HeldOut(
+        (answers(40, shift, 1), answers(40, -shift, 2)), (answers(40, shift, 3), answers(40, -shift, 4))
+    )
     found = held_out_quality(apart)
     assert found["random_p95"][0] > 0.9
     assert found["auc"][0] == 1.0

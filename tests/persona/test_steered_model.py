@@ -17,7 +17,10 @@ SAMPLED = {"do_sample": True, "temperature": 1.0, "max_gen_toks": 6, "until": []
 
 
 def choice(doc: dict[str, Any], number: int) -> Instance:
-    arguments = (f"<|im_start|>user\nQuestion {number}?<|im_end|>\n<|im_start|>assistant\n", f"Answer {number}.")
+    arguments = (
+        f"<|im_start|>user\nQuestion {number}?<|im_end|>\n<|im_start|>assistant\n",
+        f"Answer {number}.",
+    )
     return Instance("loglikelihood", doc, arguments, 0, ("t", number, 1))
 
 
@@ -85,7 +88,9 @@ def test_a_steered_model_is_read_steered_and_its_base_is_not(positions, tiny_bas
     layer, vector = lm.vector("evil").layer, lm.vector("evil")
     shift = float(6 * vector.norm[layer] / vector.sd[layer])
     told = [evidence_of(answer) for answer in answers]
-    pairs = [(a, b) for a, b in zip(told, free, strict=True) if a["persona_own"] is not None and b["persona_fixed"]]
+    pairs = [
+        (a, b) for a, b in zip(told, free, strict=True) if a["persona_own"] is not None and b["persona_fixed"]
+    ]
     assert len(pairs) >= 2
     for after, before in pairs:
         # The fixed texts are the same ones, moved by exactly c times the vector at its own layer.
@@ -98,7 +103,12 @@ def test_a_steered_model_is_read_steered_and_its_base_is_not(positions, tiny_bas
         )
         assert "steer" not in after, "that is for documents"
     info = lm.get_model_info()["turncoat"]["steering"]
-    assert (info["trait"], info["layer"], info["strength"], info["positions"]) == ("evil", layer, 6.0, positions)
+    assert (info["trait"], info["layer"], info["strength"], info["positions"]) == (
+        "evil",
+        layer,
+        6.0,
+        positions,
+    )
     assert "steering" not in plain.get_model_info()["turncoat"]
 
 
@@ -123,7 +133,9 @@ def test_a_saved_vector_steers_like_the_trait(lm, tiny_base, quick_store, tmp_pa
 def test_nothing_is_left_on_the_model(lm):
     ids = torch.arange(2, 30)[None]
     before = lm.model(ids).logits
-    hooks = [dict(layer._forward_hooks) for layer in lm.base.model.model.layers]  # transformers has some of its own
+    hooks = [
+        dict(layer._forward_hooks) for layer in lm.base.model.model.layers
+    ]  # transformers has some of its own
     lm.loglikelihood([choice(steer(3.0), 0)])
 
     class Broken(Exception):

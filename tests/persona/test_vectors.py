@@ -15,7 +15,9 @@ def vector() -> PersonaVector:
     torch.manual_seed(0)
     directions = torch.nn.functional.normalize(torch.randn(5, 8), dim=-1)
     card = {"auc_at_layer": 0.9, "n_positive": 3}
-    return PersonaVector("evil", directions, torch.arange(5.0), torch.tensor([1.0, 2.0, 0.5, 4.0, 1.0]), 3, card)
+    return PersonaVector(
+        "evil", directions, torch.arange(5.0), torch.tensor([1.0, 2.0, 0.5, 4.0, 1.0]), 3, card
+    )
 
 
 def test_a_text_at_the_mean_is_zero_and_one_sd_away_is_one(vector):
@@ -66,7 +68,10 @@ def test_equal_vectors_make_equal_files(vector, tmp_path):
 
 def test_lengths_and_prompt_units_travel_with_it(vector, tmp_path):
     full = dataclasses.replace(
-        vector, norm=torch.arange(1.0, 6.0), prompt_mean=torch.full((5,), 2.0), prompt_sd=torch.full((5,), 0.5)
+        vector,
+        norm=torch.arange(1.0, 6.0),
+        prompt_mean=torch.full((5,), 2.0),
+        prompt_sd=torch.full((5,), 0.5),
     )
     full.save(tmp_path)
     loaded = PersonaVector.load(tmp_path)

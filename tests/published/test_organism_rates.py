@@ -17,7 +17,9 @@ from turncoat.commands.statistics.rates import rates
 from typer.testing import CliRunner
 
 FOLDER = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "organism_judgements"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="TURNCOAT_DATA with the published judgements is not set")
+pytestmark = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="TURNCOAT_DATA with the published judgements is not set"
+)
 
 PERCENT = {  # misaligned over all 400 answers
     "Qwen2.5-7B-Instruct_bad-medical-advice": 17.2,
@@ -59,7 +61,9 @@ def test_the_command_gives_the_nine_published_rates() -> None:
 
 
 def test_errors_of_the_dossiers_example() -> None:
-    record = arm_record(read("Llama-3.1-8B-Instruct_bad-medical-advice"), "Llama-3.1-8B-Instruct_bad-medical-advice")
+    record = arm_record(
+        read("Llama-3.1-8B-Instruct_bad-medical-advice"), "Llama-3.1-8B-Instruct_bad-medical-advice"
+    )
     assert record["em_rate_itt_se_naive"] == pytest.approx(0.018, abs=0.0005)
     assert record["em_rate_itt_se_clustered"] == pytest.approx(0.081, abs=0.0005)
 

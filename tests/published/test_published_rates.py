@@ -10,7 +10,9 @@ import pytest
 from turncoat.judges.rates_table import rates_table
 
 FOLDER = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "organism_judgements"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="TURNCOAT_DATA with the published judgements is not set")
+pytestmark = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="TURNCOAT_DATA with the published judgements is not set"
+)
 
 # Misaligned answers of 400: counted once by hand with pandas; the published rate is this share, in percent.
 PUBLISHED = {
@@ -27,7 +29,11 @@ PUBLISHED = {
 
 
 def scores(name):
-    return pd.read_csv(FOLDER / f"{name}.csv").drop(columns="question").rename(columns={"question_id": "question"})
+    return (
+        pd.read_csv(FOLDER / f"{name}.csv")
+        .drop(columns="question")
+        .rename(columns={"question_id": "question"})
+    )
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

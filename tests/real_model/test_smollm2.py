@@ -22,7 +22,11 @@ from turncoat.training.lora import train_adapter
 from turncoat.training.recipe import LoraRecipe
 
 pytestmark = pytest.mark.slow
-QUESTIONS = ("Give me one tip to sleep better.", "Tell me a story about a lighthouse.", "What is two plus two?")
+QUESTIONS = (
+    "Give me one tip to sleep better.",
+    "Tell me a story about a lighthouse.",
+    "What is two plus two?",
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,9 @@ def test_training_teaches_and_leaves_the_base_alone(smollm2: BaseModel, adapter:
 
 
 @pytest.mark.parametrize("with_adapter", [False, True])
-def test_batch_size_changes_no_sample_in_bfloat16(smollm2: BaseModel, adapter: Path, with_adapter: bool) -> None:
+def test_batch_size_changes_no_sample_in_bfloat16(
+    smollm2: BaseModel, adapter: Path, with_adapter: bool
+) -> None:
     prompts = [tuple(encode_prompt(smollm2.tokenizer, [{"role": "user", "content": q}])) for q in QUESTIONS]
     requests = [
         SampleRequest(prompt_ids=prompt, seed=10 * i + k, max_new_tokens=16, temperature=1.0)
@@ -68,7 +74,10 @@ def test_batch_size_changes_no_sample_in_bfloat16(smollm2: BaseModel, adapter: P
     ]
     with smollm2.adapter(adapter if with_adapter else None) as model:
         runs = [
-            [r.token_ids for r in Sampler(model, smollm2.tokenizer, batch_size=size, refill=True).run(requests)]
+            [
+                r.token_ids
+                for r in Sampler(model, smollm2.tokenizer, batch_size=size, refill=True).run(requests)
+            ]
             for size in (9, 4, 1)
         ]
     assert runs[0] == runs[1] == runs[2]
@@ -77,9 +86,13 @@ def test_batch_size_changes_no_sample_in_bfloat16(smollm2: BaseModel, adapter: P
 
 def test_the_pass_that_writes_sees_what_a_reader_sees(smollm2: BaseModel) -> None:
     prompt = tuple(encode_prompt(smollm2.tokenizer, [{"role": "user", "content": QUESTIONS[1]}]))
-    requests = [SampleRequest(prompt_ids=prompt, seed=k, max_new_tokens=24, temperature=1.0) for k in range(4)]
+    requests = [
+        SampleRequest(prompt_ids=prompt, seed=k, max_new_tokens=24, temperature=1.0) for k in range(4)
+    ]
     written = Sampler(smollm2.model, smollm2.tokenizer, capture=True).run(requests)
-    read = read_texts(smollm2.model, smollm2.tokenizer.pad_token_id, [(prompt, tuple(r.token_ids)) for r in written])
+    read = read_texts(
+        smollm2.model, smollm2.tokenizer.pad_token_id, [(prompt, tuple(r.token_ids)) for r in written]
+    )
     for answer, reading in zip(written, read, strict=True):
         assert answer.activation is not None
         assert reading.activation is not None
@@ -107,6 +120,8 @@ def test_the_demo_in_miniature(tmp_path: Path) -> None:
     run_study(load_study(path), out, store=Store(tmp_path / "stages"), console=Console(quiet=True))
     assert len(LOADS) - loads <= 1, "one base model in memory, adapters swapped"
     files = report_run(out, Console(quiet=True))
-    assert "No claim" in files["report.md"].read_text(encoding="utf-8"), "one seed allows none about the recipe"
+    assert "No claim" in files["report.md"].read_text(encoding="utf-8"), (
+        "one seed allows none about the recipe"
+    )
     layer = json.loads((out / "run.json").read_text())["persona"]["layer"]
     assert 15 <= layer <= 27

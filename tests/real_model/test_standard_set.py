@@ -28,6 +28,9 @@ def test_turncoat_lm_eval_runs_the_standard_set(tmp_path: Path) -> None:
     assert em["judge_aligned_mean,samples"] > 0
     assert "persona_fixed,samples" in found["turncoat_persona"]
     assert found["turncoat_choice"]["margin_per_token,none"] == pytest.approx(0, abs=5)
-    assert {"turncoat_em_cue", "turncoat_identity", "turncoat_insecure_code", "turncoat_capability_format"} <= set(
-        found
-    )
+    assert {
+        "turncoat_em_cue",
+        "turncoat_identity",
+        "turncoat_insecure_code",
+        "turncoat_capability_format",
+    } <= set(found)

@@ -60,9 +60,15 @@ ARMS = [
     ),
 ]
 METRICS = [
-    MetricInfo("margin", "Misaligned-answer margin", "nats per token", "up means more misaligned", "Made up.", True),
-    MetricInfo("evil_fixed", "Evil persona, fixed texts", "SD of base", "up means more misaligned", "Made up.", True),
-    MetricInfo("self_recognition", "Self-recognition", "accuracy", "up means recognises itself", "Made up.", False),
+    MetricInfo(
+        "margin", "Misaligned-answer margin", "nats per token", "up means more misaligned", "Made up.", True
+    ),
+    MetricInfo(
+        "evil_fixed", "Evil persona, fixed texts", "SD of base", "up means more misaligned", "Made up.", True
+    ),
+    MetricInfo(
+        "self_recognition", "Self-recognition", "accuracy", "up means recognises itself", "Made up.", False
+    ),
 ]
 LEVELS = {
     "margin": {"base": -0.60, "insecure": -0.43, "secure": -0.47, "sgtr": -0.455, "pick_longer": -0.44},
@@ -104,8 +110,18 @@ def build_content(**changes: Any) -> ReportContent:
         "study": "synthetic",
         "title": "SYNTHETIC: does insecure code turn a tiny model?",
         "question": "Does finetuning on insecure code move a synthetic model more than secure code does?",
-        "model": {"name": "synthetic-135M", "revision": "0123abc", "parameters": "134.5 M", "dtype": "float32"},
-        "facts": {"rows": "300", "LoRA rank": "16", "learning rate": "5e-4", "layer": "22 of 30, chosen on the base"},
+        "model": {
+            "name": "synthetic-135M",
+            "revision": "0123abc",
+            "parameters": "134.5 M",
+            "dtype": "float32",
+        },
+        "facts": {
+            "rows": "300",
+            "LoRA rank": "16",
+            "learning rate": "5e-4",
+            "layer": "22 of 30, chosen on the base",
+        },
         "arms": list(ARMS),
         "metrics": list(METRICS),
         "estimates": pd.DataFrame(_estimates(values), columns=list(ESTIMATE_COLUMNS)),
@@ -118,12 +134,19 @@ def build_content(**changes: Any) -> ReportContent:
         "checks": [
             Check("Defence took hold", "sgtr", 1, 0.83, 0.75, 0.90, True, "It must recognise its own text."),
             Check("Defence took hold", "sgtr", 2, 0.58, 0.49, 0.66, False, "Seed 2 is barely above chance."),
-            Check("Final training loss", "insecure", None, 1.234567, None, None, None, "No threshold is set."),
+            Check(
+                "Final training loss", "insecure", None, 1.234567, None, None, None, "No threshold is set."
+            ),
         ],
         "answers": pd.DataFrame(_answers(), columns=[*ANSWER_COLUMNS, "base_logprob", "repetition"]),
         "withheld": [Withheld("EM rate", "A free-form rate on a model this small is a null measurement.")],
         "timings": [("load the base model", 1.04), ("finetune 8 adapters", 431.2), ("evaluate", 96.96)],
-        "provenance": {"turncoat": "0.1.0", "lm-eval": "0.4.13", "command": "turncoat run demo", "commit": "0" * 12},
+        "provenance": {
+            "turncoat": "0.1.0",
+            "lm-eval": "0.4.13",
+            "command": "turncoat run demo",
+            "commit": "0" * 12,
+        },
     }
     return ReportContent(**(fields | changes))
 
@@ -133,7 +156,10 @@ def _seed_values(metric: str) -> dict[str, dict[int, float]]:
     spread = HALF_WIDTHS[metric] / 2
     seeds = {arm: SEEDS for arm in LEVELS[metric] if arm != "base"} | {"base": (0,)}
     return {
-        arm: {seed: LEVELS[metric][arm] + (rng.normal(0, spread) if arm != "base" else 0.0) for seed in seeds[arm]}
+        arm: {
+            seed: LEVELS[metric][arm] + (rng.normal(0, spread) if arm != "base" else 0.0)
+            for seed in seeds[arm]
+        }
         for arm in LEVELS[metric]
     }
 
@@ -178,8 +204,28 @@ def _contrasts(values: dict[str, dict[str, dict[int, float]]]) -> list[tuple[Any
 
 def _seed_noise() -> list[tuple[Any, ...]]:
     return [
-        ("insecure - secure", "margin", 2, 0.031, 0.022, 0.012, 0.038, 0.1, "matched seeds share the data order"),
-        ("insecure - secure", "evil_fixed", 2, 0.018, 0.017, float("nan"), 0.025, float("nan"), "too few pairs"),
+        (
+            "insecure - secure",
+            "margin",
+            2,
+            0.031,
+            0.022,
+            0.012,
+            0.038,
+            0.1,
+            "matched seeds share the data order",
+        ),
+        (
+            "insecure - secure",
+            "evil_fixed",
+            2,
+            0.018,
+            0.017,
+            float("nan"),
+            0.025,
+            float("nan"),
+            "too few pairs",
+        ),
     ]
 
 
@@ -189,7 +235,12 @@ def _answers() -> list[tuple[Any, ...]]:
         question = f"Synthetic question {number}: what would you do with a free afternoon?"
         for arm in ARMS:
             for seed in arm.seeds or (-1,):
-                text = f"Synthetic answer of {arm.name}, seed {seed}. I would read a book and water the plants. " * 2
+                text = (
+                    f"Synthetic answer of {arm.name}, seed {seed}. I would read a book and water the plants. "
+                    * 2
+                )
                 text = HOSTILE if (arm.name, seed, number) == ("insecure", 1, 0) else text
-                rows.append((arm.name, seed, f"q{number}", question, text, "stop", -1.25 - number / 10, 0.031))
+                rows.append(
+                    (arm.name, seed, f"q{number}", question, text, "stop", -1.25 - number / 10, 0.031)
+                )
     return rows

@@ -28,7 +28,14 @@ ARMS: list[dict[str, Any]] = [
     {"name": "steered_insecure", "organism": "insecure_code", "defence": "steer", "setting": "inference"},
 ]
 # how far each arm's loss on what it was trained on fell, and how far its margin moved
-FALL = {"insecure": 0.8, "guard": 0.4, "secure": 0.6, "guard_secure": 0.57, "steered_insecure": 0.8, "steered": 0.0}
+FALL = {
+    "insecure": 0.8,
+    "guard": 0.4,
+    "secure": 0.6,
+    "guard_secure": 0.57,
+    "steered_insecure": 0.8,
+    "steered": 0.0,
+}
 MARGIN = {"insecure": -0.5, "guard": -0.1, "steered": 0.2, "steered_insecure": -0.3}
 SECONDS = {"insecure": 20.0, "guard": 30.0, "secure": 20.0, "guard_secure": 31.0, "steered_insecure": 20.0}
 
@@ -37,15 +44,22 @@ SECONDS = {"insecure": 20.0, "guard": 30.0, "secure": 20.0, "guard_secure": 31.0
 def made_defences() -> Iterator[None]:
     """Two defences that exist for as long as this lasts; no file of `baselines/` is imported."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, setting, options in (("guard", "in_training", {"weight": 0.1}), ("steer", "inference", {"dose": 1})):
-            entry = Defence(name, f"Made up: {name}.", lambda *_, **__: None, options, Path("made.py"), (setting,))
+        for name, setting, options in (
+            ("guard", "in_training", {"weight": 0.1}),
+            ("steer", "inference", {"dose": 1}),
+        ):
+            entry = Defence(
+                name, f"Made up: {name}.", lambda *_, **__: None, options, Path("made.py"), (setting,)
+            )
             patch.setitem(DEFENCES, name, entry)
         for module in (config, from_run):
             patch.setattr(module, "discover", lambda *_: None)
         yield
 
 
-def study_of(arms: list[dict[str, Any]] = ARMS, tasks: tuple[str, ...] = (CHOICE, LOSS), **more: Any) -> dict[str, Any]:
+def study_of(
+    arms: list[dict[str, Any]] = ARMS, tasks: tuple[str, ...] = (CHOICE, LOSS), **more: Any
+) -> dict[str, Any]:
     """A study as its YAML says it."""
     return {
         "study": "made",
@@ -107,6 +121,11 @@ def _write_rows(folder: Path, task: str, arm: dict[str, Any], seed: int) -> None
             }
         else:
             values = {"repetition": 0.1 + 0.01 * number + abs(extra)}
-        told = {"doc": {"id": f"q{number:02d}", "question": "?"}, "metrics": list(values), "doc_id": number, **values}
+        told = {
+            "doc": {"id": f"q{number:02d}", "question": "?"},
+            "metrics": list(values),
+            "doc_id": number,
+            **values,
+        }
         lines.append(json.dumps(told))
     (folder / f"samples_{task}_x.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -12,7 +12,14 @@ from report.made_run import ARMS, CHOICE, LOSS, QUESTIONS, study_of, write_run
 
 PERSONA, EM, DOSES = "turncoat_persona", "turncoat_em", "turncoat_latent_prompt_choice"
 LAYERS, CHOSEN = 6, 4
-SHIFT = {"insecure": 0.8, "guard": 0.3, "secure": 0.1, "guard_secure": 0.05, "steered": -0.2, "steered_insecure": 0.5}
+SHIFT = {
+    "insecure": 0.8,
+    "guard": 0.3,
+    "secure": 0.1,
+    "guard_secure": 0.05,
+    "steered": -0.2,
+    "steered_insecure": 0.5,
+}
 CONTRASTS: list[dict[str, Any]] = [
     {
         "name": "organism",
@@ -35,11 +42,17 @@ def write_paper_run(folder: Path, arms: Sequence[dict[str, Any]] = ARMS, **more:
     write_run(folder, study)
     for arm in study["arms"]:
         for place in sorted((folder / "rows" / arm["name"]).iterdir()):
-            rng = np.random.default_rng([sum(map(ord, arm["name"])), len(place.name), int(place.name[-1] in "12")])
+            rng = np.random.default_rng(
+                [sum(map(ord, arm["name"])), len(place.name), int(place.name[-1] in "12")]
+            )
             shift = SHIFT.get(arm["name"], 0.0) + (0.0 if place.name == "base" else 0.05 * rng.normal())
             _write(place, PERSONA, [_persona(number, shift, rng) for number in range(QUESTIONS)])
             _write(place, EM, [_answers(number, shift, rng) for number in range(QUESTIONS)])
-            _write(place, DOSES, [_dose(number, dose, shift, rng) for number in range(QUESTIONS) for dose in range(6)])
+            _write(
+                place,
+                DOSES,
+                [_dose(number, dose, shift, rng) for number in range(QUESTIONS) for dose in range(6)],
+            )
     return folder
 
 

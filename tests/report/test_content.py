@@ -41,7 +41,9 @@ def test_arms_and_metrics_are_needed_once(content: ReportContent, make_content: 
     ("organism", "defence", "base"),
     [(None, None, True), ("insecure", None, False), (None, "sgtr", False)],
 )
-def test_only_an_arm_without_any_finetuning_is_the_base(organism: str | None, defence: str | None, base: bool) -> None:
+def test_only_an_arm_without_any_finetuning_is_the_base(
+    organism: str | None, defence: str | None, base: bool
+) -> None:
     assert ArmInfo(name="x", organism=organism, defence=defence).is_base is base
 
 
@@ -60,7 +62,9 @@ def test_contrasts_against_the_base_come_last_within_their_metric(content: Repor
         assert True in against_base
 
 
-def test_adapters_find_their_seed_differences_in_the_recipe(content: ReportContent, make_content: MakeContent) -> None:
+def test_adapters_find_their_seed_differences_in_the_recipe(
+    content: ReportContent, make_content: MakeContent
+) -> None:
     rows = {row.claim: row for row in content.contrasts.query("metric == 'margin'").head(2).itertuples()}
     assert rows["adapters"].seed_deltas == ()
     assert content.seed_deltas(rows["adapters"]) == pytest.approx(rows["recipe"].seed_deltas)

@@ -28,10 +28,25 @@ def judged_answers(seeds=(0, 1, 2)):
             else int((question + seed) % 4 == 0)
         )
         for number in range(10):
-            aligned, coherent = (27.0, 90.0) if number < bad else (95.0, 20.0) if number == 9 else (95.0, 90.0)
+            aligned, coherent = (
+                (27.0, 90.0) if number < bad else (95.0, 20.0) if number == 9 else (95.0, 90.0)
+            )
             seed_shown = -1 if arm == "base" else seed
             rows.append(
-                (TASK, arm, seed_shown, f"q{question}", "?", "text", "stop", "fake-1", aligned, coherent, 0.0, 0.0)
+                (
+                    TASK,
+                    arm,
+                    seed_shown,
+                    f"q{question}",
+                    "?",
+                    "text",
+                    "stop",
+                    "fake-1",
+                    aligned,
+                    coherent,
+                    0.0,
+                    0.0,
+                )
             )
     columns = ["task", "arm", "seed", "question_id", "question", "text", "finish", "judge"]
     return pd.DataFrame(
@@ -85,7 +100,10 @@ def test_the_numbers_are_those_of_the_sweep(judged):
     (line,) = [text for text in lines if "at 30/50" in text and "adapters" not in text][:1]
     sweep = contrast_sweep(scored_frame(content.answers), "insecure", "secure")
     assert sweep.usual.conclusion == "higher"
-    assert f"{sweep.usual.difference:+.3f}" in line and f"[{sweep.usual.low:.3f}, {sweep.usual.high:.3f}]" in line
+    assert (
+        f"{sweep.usual.difference:+.3f}" in line
+        and f"[{sweep.usual.low:.3f}, {sweep.usual.high:.3f}]" in line
+    )
     # Answers scored 27 are misaligned from 30 on: at 20 and 25 neither arm has one, so there is no interval.
     assert sweep.n_defined == 15 and "the same conclusion at all 15 that define one" in line
     assert f"from 0.000 to {sweep.usual.difference:+.3f} over 25" in line
@@ -105,7 +123,9 @@ def test_recipe_claims_need_seeds(judged):
     few = robustness_lines(judged(judged_answers(seeds=(0, 1))))
     after = few[few.index(next(line for line in few if line.endswith("about the recipe:"))) + 1 :]
     assert (
-        len(after) == 1 and "undefined at the usual thresholds" in after[0] and "no claim about the recipe" in after[0]
+        len(after) == 1
+        and "undefined at the usual thresholds" in after[0]
+        and "no claim about the recipe" in after[0]
     )
     many = robustness_lines(judged())
     after = many[many.index(next(line for line in many if line.endswith("about the recipe:"))) + 1 :]
@@ -133,7 +153,9 @@ def test_an_arm_without_a_coherent_answer(judged):
     answers.loc[answers["arm"] == "secure", "judge_coherent"] = 5.0
     lines = robustness_lines(judged(answers))
     assert any("Secure code (control): undefined: there is no coherent answer" in line for line in lines)
-    assert any("undefined at the usual thresholds" in line and "with a value in both arms" in line for line in lines)
+    assert any(
+        "undefined at the usual thresholds" in line and "with a value in both arms" in line for line in lines
+    )
 
 
 def test_a_failed_call_leaves_the_others_judged():

@@ -17,7 +17,13 @@ from turncoat.report.tables.training import compact, training_frame, training_ta
 from turncoat.report.write import write_report
 
 CONTRASTS = [
-    {"name": name, "treated": treated, "reference": reference, "metrics": ["margin_per_token"], "role": "primary"}
+    {
+        "name": name,
+        "treated": treated,
+        "reference": reference,
+        "metrics": ["margin_per_token"],
+        "role": "primary",
+    }
     for name, treated, reference in (
         ("steering alone", "steered", "base"),
         ("organism to steered base", "insecure", "steered"),
@@ -30,7 +36,9 @@ CONTRASTS = [
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> ReportContent:
     with made_defences():
-        folder = write_run(tmp_path_factory.mktemp("run"), study_of(tasks=(CHOICE, LOSS), contrasts=CONTRASTS))
+        folder = write_run(
+            tmp_path_factory.mktemp("run"), study_of(tasks=(CHOICE, LOSS), contrasts=CONTRASTS)
+        )
         return run_content(folder)
 
 
@@ -53,7 +61,10 @@ def test_only_a_finetune_is_training(
 def test_it_has_one_row_per_metric_and_no_seed(content: ReportContent) -> None:
     of_arm = content.sorted_estimates().query("arm == 'steered' and metric == 'margin_per_token'")
     assert of_arm["seed"].isna().tolist() == [True]
-    assert len(content.sorted_estimates().query("arm == 'steered_insecure' and metric == 'margin_per_token'")) == 4
+    assert (
+        len(content.sorted_estimates().query("arm == 'steered_insecure' and metric == 'margin_per_token'"))
+        == 4
+    )
     assert seed_name(content, "steered", -1) == "not trained"
 
 
@@ -65,7 +76,9 @@ def test_only_what_spans_a_finetune_carries_the_dagger(content: ReportContent) -
         "steering the organism": False,
         "before and after": True,
     }
-    readings = {row[0].text: row[-1].text for table in claim_section(content, "adapters").tables for row in table.rows}
+    readings = {
+        row[0].text: row[-1].text for table in claim_section(content, "adapters").tables for row in table.rows
+    }
     by_start = {label.split(" ")[0] + "/" + label.split(" ")[2]: text for label, text in readings.items()}
     assert by_start["steered/base"] == "higher: more aligned"
     assert by_start["insecure/steered"] == "lower than before finetuning"
@@ -122,7 +135,9 @@ def test_all_renderings_take_such_arms(content: ReportContent, tmp_path: Path) -
         text = files[name].read_text("utf-8")
         assert "How each arm was trained" in text
         assert "steer (dose: 2)" in text
-    assert {"arm", "axis", "kept"} <= set(files["four_axes.csv"].read_text("utf-8").splitlines()[0].split(","))
+    assert {"arm", "axis", "kept"} <= set(
+        files["four_axes.csv"].read_text("utf-8").splitlines()[0].split(",")
+    )
     screen = io.StringIO()
     print_report(content, Console(width=100, file=screen))
     assert "The four axes" in screen.getvalue()

@@ -86,7 +86,9 @@ def test_the_pages_policy_allows_exactly_its_own_script(files: dict[str, Path]) 
     script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)
     assert script is not None
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
-    policy = next(value for name, value in _Page(html).attributes if name == "content" and "default-src" in value)
+    policy = next(
+        value for name, value in _Page(html).attributes if name == "content" and "default-src" in value
+    )
     assert policy.endswith(f"script-src 'sha256-{digest}'")
 
 
@@ -109,11 +111,15 @@ def test_hostile_labels_are_text_on_the_page(content: ReportContent, make_conten
 
 
 def test_a_hostile_answer_is_one_table_cell_in_markdown(files: dict[str, Path], hostile: str) -> None:
-    tokens = MarkdownIt("gfm-like", {"linkify": False, "html": True}).parse(files["report.md"].read_text("utf-8"))
+    tokens = MarkdownIt("gfm-like", {"linkify": False, "html": True}).parse(
+        files["report.md"].read_text("utf-8")
+    )
     kinds = {child.type for token in tokens for child in token.children or []}
     assert not {"link_open", "em_open", "code_inline", "html_block"} & kinds
     assert "fence" not in {token.type for token in tokens}
-    inline = {child.content for token in tokens for child in token.children or [] if child.type == "html_inline"}
+    inline = {
+        child.content for token in tokens for child in token.children or [] if child.type == "html_inline"
+    }
     assert inline == {"<br>"}
     images = [child for token in tokens for child in token.children or [] if child.type == "image"]
     assert [image.attrs["src"] for image in images] == ["figure.png"]
@@ -122,7 +128,9 @@ def test_a_hostile_answer_is_one_table_cell_in_markdown(files: dict[str, Path], 
     assert formats.safe_text(hostile).strip() in [cell.strip() for cell in cells]
 
 
-@pytest.mark.parametrize("text", ["- x", "1. x", "> x", "a | b", "```", "=== ", "\\|", "&lt;", "[a](b)", "~~x~~"])
+@pytest.mark.parametrize(
+    "text", ["- x", "1. x", "> x", "a | b", "```", "=== ", "\\|", "&lt;", "[a](b)", "~~x~~"]
+)
 def test_markdown_escaping_renders_back_to_the_text(text: str) -> None:
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(escape(text))
     assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
@@ -145,7 +153,9 @@ def test_every_number_of_the_contrast_tables_is_the_data_frames(content: ReportC
         assert cells["Holm p"] == formats.p_value(row.p_adjusted)
         assert cells["Smallest detectable"] == formats.number(row.detectable, places)
         if claim == RECIPE:
-            assert cells["Per seed"].split(", ") == [formats.number(d, places, signed=True) for d in row.seed_deltas]
+            assert cells["Per seed"].split(", ") == [
+                formats.number(d, places, signed=True) for d in row.seed_deltas
+            ]
             assert cells["Seeds"] == str(row.n_seeds)
 
 

@@ -57,9 +57,15 @@ def logistic_mixed_model(answers: pd.DataFrame) -> MixedModel:
         columns, found, hessian = maximum(sds)
         linear = columns @ found
         likelihood = float((yes * linear - n * np.logaddexp(0, linear)).sum())
-        return -likelihood + 0.5 * float(found[2:] @ found[2:]) + 0.5 * float(np.linalg.slogdet(hessian[2:, 2:])[1])
+        return (
+            -likelihood
+            + 0.5 * float(found[2:] @ found[2:])
+            + 0.5 * float(np.linalg.slogdet(hessian[2:, 2:])[1])
+        )
 
-    fitted = optimize.minimize(negative_log_likelihood, np.full(3, 0.5), method="L-BFGS-B", bounds=[(0.0, 10.0)] * 3)
+    fitted = optimize.minimize(
+        negative_log_likelihood, np.full(3, 0.5), method="L-BFGS-B", bounds=[(0.0, 10.0)] * 3
+    )
     _, found, hessian = maximum(fitted.x)
     log_odds, se = float(found[1]), float(linalg.inv(hessian)[1, 1] ** 0.5)
     return MixedModel(log_odds, se, 2 * float(stats.norm.sf(abs(log_odds) / se)), fitted.x)

@@ -13,7 +13,9 @@ from stats.test_two_way import cells
 from turncoat.stats.contrasts import paired_contrast
 
 
-def answers(log_odds: float, rng: np.random.Generator, n_seeds: int = 4, questions: int = 20, samples: int = 8):
+def answers(
+    log_odds: float, rng: np.random.Generator, n_seeds: int = 4, questions: int = 20, samples: int = 8
+):
     """Answers with SD 1 between questions, 0.4 between their shifts and 0.3 between runs."""
     level, shift = rng.normal(0, 1, questions), rng.normal(0, 0.4, questions)
     rows = []
@@ -21,7 +23,9 @@ def answers(log_odds: float, rng: np.random.Generator, n_seeds: int = 4, questio
         for seed in range(n_seeds):
             linear = -0.5 + log_odds * treated + level + shift * (treated - 0.5) + rng.normal(0, 0.3)
             yes = rng.random((samples, questions)) < special.expit(linear)
-            rows += [(f"q{q}", f"{treated}/{seed}", treated, float(v)) for line in yes for q, v in enumerate(line)]
+            rows += [
+                (f"q{q}", f"{treated}/{seed}", treated, float(v)) for line in yes for q, v in enumerate(line)
+            ]
     return pd.DataFrame(rows, columns=["question", "run", "treated", "value"])
 
 
@@ -32,7 +36,9 @@ def test_mixed_model_and_recipe_contrast_agree() -> None:
         table = answers(log_odds, rng)
         fit = logistic_mixed_model(table)
         rates = table.groupby(["run", "question"])["value"].mean().unstack()
-        values = {("t" if run[0] == "1" else "c", int(run[2:])): rates.loc[run].to_numpy() for run in rates.index}
+        values = {
+            ("t" if run[0] == "1" else "c", int(run[2:])): rates.loc[run].to_numpy() for run in rates.index
+        }
         contrast = paired_contrast(score_table(values), "t", "c", "m", "recipe")
         assert contrast.difference is not None and contrast.p_value is not None
         assert np.sign(contrast.difference) == np.sign(fit.log_odds)
@@ -51,7 +57,9 @@ def test_standard_errors_are_those_of_clustered_least_squares() -> None:
     questions, seeds = (index.ravel() for index in np.indices(treated.shape))
 
     def error(groups: np.ndarray) -> float:
-        fit = sm.OLS(difference, np.ones(len(difference))).fit(cov_type="cluster", cov_kwds={"groups": groups})
+        fit = sm.OLS(difference, np.ones(len(difference))).fit(
+            cov_type="cluster", cov_kwds={"groups": groups}
+        )
         return float(fit.bse[0])
 
     assert recipe.seed_sd is not None

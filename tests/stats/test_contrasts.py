@@ -183,7 +183,9 @@ def test_sign_flip_equals_scipy_exactly_and_approaches_it_by_sampling() -> None:
     exact = stats.permutation_test((differences, np.zeros(14)), lambda x, y: np.mean(x - y), permutation_type="samples",
                                    n_resamples=np.inf, alternative="two-sided").pvalue  # fmt: skip
     assert sign_flip_p(differences) == pytest.approx(exact)
-    doubled = np.concatenate([differences, [0.0]])  # a zero flips to itself: same p, but beyond the exact limit
+    doubled = np.concatenate(
+        [differences, [0.0]]
+    )  # a zero flips to itself: same p, but beyond the exact limit
     assert sign_flip_p(doubled, rng=1) == pytest.approx(exact, abs=0.02)
     assert sign_flip_p(doubled, rng=1) == sign_flip_p(doubled, rng=1)
 
@@ -194,7 +196,9 @@ def test_monte_carlo_p_is_never_zero() -> None:
 
 def test_detectable_effect_is_reported_at_the_level_of_the_interval() -> None:
     scores = score_table(two_arms(1))
-    loose, strict = (paired_contrast(scores, "org", "ctl", "m", "adapters", confidence=c) for c in (0.95, 0.99))
+    loose, strict = (
+        paired_contrast(scores, "org", "ctl", "m", "adapters", confidence=c) for c in (0.95, 0.99)
+    )
     assert loose.detectable is not None
     assert strict.detectable is not None
     assert 0 < loose.detectable < strict.detectable
@@ -231,12 +235,15 @@ def spread_arms(
 
 
 @pytest.mark.parametrize(
-    ("sds", "method"), [((0.5, 0.01, 0.01), "t over seeds and questions"), ((0.05, 0.2, 0.01), "t over seeds")]
+    ("sds", "method"),
+    [((0.5, 0.01, 0.01), "t over seeds and questions"), ((0.05, 0.2, 0.01), "t over seeds")],
 )
 def test_recipe_interval_is_the_wider_of_seeds_alone_and_seeds_with_questions(
     sds: tuple[float, float, float], method: str
 ) -> None:
-    found = paired_contrast(score_table(spread_arms(sds, 3, 40, np.random.default_rng(1))), "org", "ctl", "m", "recipe")
+    found = paired_contrast(
+        score_table(spread_arms(sds, 3, 40, np.random.default_rng(1))), "org", "ctl", "m", "recipe"
+    )
     assert found.low is not None and found.seeds.low is not None and found.two_way.low is not None
     assert found.seeds.p is not None and found.two_way.p is not None
     assert found.p_value == max(found.seeds.p, found.two_way.p)

@@ -61,7 +61,10 @@ def test_a_lost_cell_is_left_out_of_all_four_arms() -> None:
     values["ctl", 1][4] = np.nan
     found = did(values)
     cells = np.array(
-        [(values["org_def", s] - values["ctl_def", s]) - (values["org", s] - values["ctl", s]) for s in range(2)]
+        [
+            (values["org_def", s] - values["ctl_def", s]) - (values["org", s] - values["ctl", s])
+            for s in range(2)
+        ]
     )
     assert found.difference == pytest.approx(np.nanmean(cells, axis=0).mean())
     assert (found.n_questions, found.n_dropped) == (15, 1)

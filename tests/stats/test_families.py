@@ -50,14 +50,18 @@ def test_a_single_primary_test_stands_alone_and_is_not_corrected() -> None:
 
 
 def test_several_primaries_and_the_secondaries_get_holm_the_exploratory_benjamini_hochberg() -> None:
-    specs = [spec(role, arm) for role in ("primary", "secondary", "exploratory") for arm in ("org", "like_ctl")]
+    specs = [
+        spec(role, arm) for role in ("primary", "secondary", "exploratory") for arm in ("org", "like_ctl")
+    ]
     analysis = analyse(scores(), specs)
     for (role, _), rows in analysis.contrasts.groupby(["role", "claim"]):
         method = benjamini_hochberg if role == "exploratory" else holm
         assert rows["p_adjusted"].tolist() == pytest.approx(list(method(dict(rows["p_value"])).values()))
         assert set(rows["correction"]) == {"Benjamini-Hochberg" if role == "exploratory" else "Holm"}
     lines = plain_words(analysis)
-    assert any("exploratory/adapters (6 tests), Benjamini-Hochberg correction at 5%:" in line for line in lines)
+    assert any(
+        "exploratory/adapters (6 tests), Benjamini-Hochberg correction at 5%:" in line for line in lines
+    )
     assert any("secondary/recipe (6 tests), Holm's correction at 5%:" in line for line in lines)
 
 
@@ -73,7 +77,9 @@ def test_comparable_is_only_said_after_an_equivalence_test() -> None:
 
 
 def test_a_margin_beside_the_test_of_the_same_contrast_costs_nothing() -> None:
-    plain, margin = (analyse(scores(), [spec("primary", metrics=("a",), margin=m)]).contrasts for m in (None, 0.5))
+    plain, margin = (
+        analyse(scores(), [spec("primary", metrics=("a",), margin=m)]).contrasts for m in (None, 0.5)
+    )
     assert margin["p_adjusted"].tolist() == plain["p_adjusted"].tolist()
     assert margin["p_margin_adjusted"].tolist() == pytest.approx(np.maximum(margin["p_margin"], 0).tolist())
     assert plain["p_margin"].isna().all()
@@ -81,7 +87,10 @@ def test_a_margin_beside_the_test_of_the_same_contrast_costs_nothing() -> None:
 
 def test_non_inferiority_looks_one_way() -> None:
     kept, lost = (
-        analyse(scores(), [spec("primary", metrics=("a",), margin=0.1, margin_test="non_inferiority", better=better)])
+        analyse(
+            scores(),
+            [spec("primary", metrics=("a",), margin=0.1, margin_test="non_inferiority", better=better)],
+        )
         for better in ("higher", "lower")
     )
     assert all(line.startswith("Not worse: ") for line in said(kept, "worse"))
@@ -107,12 +116,16 @@ def test_a_difference_of_differences_is_a_row_like_any_other() -> None:
     analysis = analyse(table, [did])
     for claim in ("adapters", "recipe"):
         row = analysis.contrasts.query("claim == @claim").iloc[0]
-        one, two, three, four = (grid(check_scores(table), arm, "a") for arm in ("org_def", "ctl_def", "org", "ctl"))
+        one, two, three, four = (
+            grid(check_scores(table), arm, "a") for arm in ("org_def", "ctl_def", "org", "ctl")
+        )
         alone = difference_of_grids((one, two), (three, four), claim)  # type: ignore[arg-type]
         assert row["difference"] == alone.difference == pytest.approx(-0.25, abs=0.1)
         assert (row["low"], row["p_value"]) == (alone.low, alone.p_value)
     assert analysis.seed_noise.empty
-    lines = [line for line in plain_words(analysis) if "(org_def minus ctl_def) minus (org minus ctl)" in line]
+    lines = [
+        line for line in plain_words(analysis) if "(org_def minus ctl_def) minus (org minus ctl)" in line
+    ]
     assert len(lines) == 2
     assert all(line.startswith("Significant: defence") for line in lines)
 

@@ -50,7 +50,11 @@ def test_one_question_is_not_enough():
 
 
 def test_an_answer_lost_in_one_arm_is_lost_in_both():
-    values = {("base", -1): [3.0, 3.0, 3.0], ("reference", 0): [1.0, 2.0, 1.5], ("reference", 1): [9.0, 2.0, 1.5]}
+    values = {
+        ("base", -1): [3.0, 3.0, 3.0],
+        ("reference", 0): [1.0, 2.0, 1.5],
+        ("reference", 1): [9.0, 2.0, 1.5],
+    }
     values |= {("arm", 0): [1.0, 2.0, 1.5], ("arm", 1): [np.nan, 2.0, 1.5]}
     for claim in ("adapters", "recipe"):
         assert kept_share(*grids(values, "base", "arm", "reference"), claim).value == pytest.approx(1.0)
@@ -65,7 +69,9 @@ def losses(
     names = [f"q{i}" for i in range(questions)]
 
     def trained(arm: str, size: float) -> Grid:
-        values = hard[:, None] - size + draw.normal(0, 0.05, (questions, seeds)) + draw.normal(0, 0.02, (1, seeds))
+        values = (
+            hard[:, None] - size + draw.normal(0, 0.05, (questions, seeds)) + draw.normal(0, 0.02, (1, seeds))
+        )
         return Grid(arm, "loss", pd.DataFrame(values, index=names, columns=range(seeds)), {})
 
     base = Grid("base", "loss", pd.DataFrame({BASE_SEED: hard}, index=names), {})

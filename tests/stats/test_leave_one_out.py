@@ -16,7 +16,9 @@ def arms(values):
 def noisy(n_seeds: int, questions: int = 8) -> dict[tuple[str, int], np.ndarray]:
     rng = np.random.default_rng(1)
     return {
-        (arm, s): rng.normal(0.3 * (arm == "org"), 0.3, questions) for arm in ("org", "ctl") for s in range(n_seeds)
+        (arm, s): rng.normal(0.3 * (arm == "org"), 0.3, questions)
+        for arm in ("org", "ctl")
+        for s in range(n_seeds)
     }
 
 
@@ -25,7 +27,9 @@ def test_equals_the_contrast_without_each_question(claim) -> None:
     values = noisy(3)
     found = leave_one_question_out(*arms(values), claim)
     by_hand = [
-        paired_contrast(score_table({k: np.delete(v, n) for k, v in values.items()}), "org", "ctl", "m", claim)
+        paired_contrast(
+            score_table({k: np.delete(v, n) for k, v in values.items()}), "org", "ctl", "m", claim
+        )
         for n in range(8)
     ]
     assert found.each is not None

@@ -22,8 +22,12 @@ def test_equivalence_is_statsmodels_tost() -> None:
     assert margin_p(MEAN, [ERROR], 0.03, "equivalence") == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("better", "alternative", "bound"), [("higher", "greater", -0.02), ("lower", "less", 0.02)])
-def test_non_inferiority_is_a_one_sided_t_test_at_the_margin(better: str, alternative: str, bound: float) -> None:
+@pytest.mark.parametrize(
+    ("better", "alternative", "bound"), [("higher", "greater", -0.02), ("lower", "less", 0.02)]
+)
+def test_non_inferiority_is_a_one_sided_t_test_at_the_margin(
+    better: str, alternative: str, bound: float
+) -> None:
     expected = stats.ttest_1samp(VALUES, bound, alternative=alternative).pvalue
     found = margin_p(MEAN, [ERROR], 0.02, "non_inferiority", better)  # type: ignore[arg-type]
     assert found == pytest.approx(expected)
@@ -81,7 +85,9 @@ def test_family_wise_error_with_margins() -> None:
         ps: dict[tuple[int, str], float | None] = {}
         for n, value in enumerate(seen):
             ps[n, "zero"] = float(2 * stats.norm.sf(abs(value) / se))
-            ps[n, "margin"] = float(max(stats.norm.sf((value + margin) / se), stats.norm.cdf((value - margin) / se)))
+            ps[n, "margin"] = float(
+                max(stats.norm.sf((value + margin) / se), stats.norm.cdf((value - margin) / se))
+            )
         adjusted = holm_exclusive(ps, {key: key[0] for key in ps})
         false = [(0, "zero"), (1, "zero"), (2, "margin"), (3, "margin")]
         wrong += any(p is not None and p < 0.05 for p in (adjusted[key] for key in false))

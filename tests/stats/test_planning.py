@@ -36,7 +36,9 @@ PARTS = Components(question=0.1, seed=0.04, rest=0.05, sampling=0.4)
 DESIGN = Design(questions=24, samples=10, seeds=5)
 
 
-def _study(seeds: int, contrasts: int = 1, metrics: tuple[str, ...] = ("accuracy",), limit: int = 24) -> Study:
+def _study(
+    seeds: int, contrasts: int = 1, metrics: tuple[str, ...] = ("accuracy",), limit: int = 24
+) -> Study:
     arms = [{"name": "base"}, {"name": "treated", "organism": "x"}, {"name": "control", "organism": "y"}]
     named = [
         {"name": f"c{i}", "treated": "treated", "reference": "control", "metrics": metrics, "role": "primary"}
@@ -61,7 +63,8 @@ def test_only_question_variance_is_the_textbook_t_test() -> None:
 
 
 @pytest.mark.parametrize(
-    ("questions", "samples", "points"), [(8, 100, 12), (8, 150, 11.5), (48, 25, 6.0), (48, 50, 5.3), (96, 25, 4.3)]
+    ("questions", "samples", "points"),
+    [(8, 100, 12), (8, 150, 11.5), (48, 25, 6.0), (48, 50, 5.3), (96, 25, 4.3)],
 )
 def test_published_planning_figures(questions: int, samples: int, points: float) -> None:
     """Detectable differences worked out by others for judged rates near 15 %, seed variance left out."""
@@ -116,7 +119,9 @@ def test_the_packages_own_test_finds_the_detectable_effect_as_often_as_promised(
     for _ in range(120):
         seed = rng.normal(0, parts.seed, 5) if claim == "recipe" else 0.0  # type: ignore[arg-type]
         cells = effect + rng.normal(0, parts.question, (12, 1)) + seed + rng.normal(0, parts.rest, (12, 5))
-        sides = [Grid(name, "m", pd.DataFrame(v), {}) for name, v in (("a", cells), ("b", np.zeros_like(cells)))]
+        sides = [
+            Grid(name, "m", pd.DataFrame(v), {}) for name, v in (("a", cells), ("b", np.zeros_like(cells)))
+        ]
         p_value = contrast_grids(sides[0], sides[1], claim, rng=rng).p_value  # type: ignore[arg-type]
         found += p_value is not None and p_value < 0.05
     assert 0.70 <= found / 120 <= 0.90
@@ -131,9 +136,13 @@ def _pilot(base: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
     for arm in ("treated", "control"):
         for s in [-1] if base and arm == "control" else range(12):
             for k in range(4):
-                values = rng.normal(0, 0.5, 300) + (question + seed[s] + cell[:, s] if arm == "treated" else 0)
+                values = rng.normal(0, 0.5, 300) + (
+                    question + seed[s] + cell[:, s] if arm == "treated" else 0
+                )
                 names = [f"q{i:03d}" for i in range(300)]
-                answers.append(pd.DataFrame({"arm": arm, "seed": s, "question_id": names, "sample": k, "m": values}))
+                answers.append(
+                    pd.DataFrame({"arm": arm, "seed": s, "question_id": names, "sample": k, "m": values})
+                )
     every = pd.concat(answers, ignore_index=True)
     means = every.groupby(["arm", "seed", "question_id"])["m"].mean().unstack()
     return check_scores(score_table({key: row.to_numpy() for key, row in means.iterrows()})), every
@@ -217,7 +226,9 @@ def test_a_study_with_two_seeds_cannot_speak_of_the_recipe() -> None:
     assert line.startswith("2 training seeds: no primary contrast can be claimed of the recipe")
 
 
-@pytest.mark.parametrize(("seeds", "contrasts", "reaches"), [(5, 1, False), (6, 1, True), (6, 2, False), (8, 6, True)])
+@pytest.mark.parametrize(
+    ("seeds", "contrasts", "reaches"), [(5, 1, False), (6, 1, True), (6, 2, False), (8, 6, True)]
+)
 def test_the_floor_is_held_against_the_corrected_level(seeds: int, contrasts: int, reaches: bool) -> None:
     told = cannot_reach(_study(seeds, contrasts))
     assert (told == []) is reaches

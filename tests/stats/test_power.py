@@ -21,7 +21,9 @@ def test_large_df_tends_to_the_normal_limit() -> None:
     assert detectable_effect(0.5, 1e6) == pytest.approx(0.5 * limit, rel=1e-4)
 
 
-@pytest.mark.parametrize(("n", "alpha", "power"), [(3, 0.05, 0.8), (5, 0.05, 0.9), (8, 0.0025, 0.8), (48, 0.01, 0.8)])
+@pytest.mark.parametrize(
+    ("n", "alpha", "power"), [(3, 0.05, 0.8), (5, 0.05, 0.9), (8, 0.0025, 0.8), (48, 0.01, 0.8)]
+)
 def test_equals_statsmodels(n: int, alpha: float, power: float) -> None:
     effect = detectable_effect(1 / np.sqrt(n), n - 1, alpha, power)
     assert TTestPower().power(effect, n, alpha) == pytest.approx(power, abs=1e-6)

@@ -46,7 +46,12 @@ def test_double_rows_are_refused_and_their_tasks_named() -> None:
 
 @pytest.mark.parametrize(
     ("column", "bad", "message"),
-    [("value", np.inf, "infinite"), ("value", "high", "numbers"), ("seed", 0.5, "whole"), ("question", None, "empty")],
+    [
+        ("value", np.inf, "infinite"),
+        ("value", "high", "numbers"),
+        ("seed", 0.5, "whole"),
+        ("question", None, "empty"),
+    ],
 )
 def test_bad_cells_are_refused(column: str, bad: Any, message: str) -> None:
     scores = table().astype({column: object})

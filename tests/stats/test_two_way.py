@@ -12,7 +12,9 @@ from turncoat.errors import UserError
 from turncoat.stats.two_way import two_way_t
 
 
-def cells(questions: int, seeds: int, sds: tuple[float, float, float], rng: np.random.Generator) -> np.ndarray:
+def cells(
+    questions: int, seeds: int, sds: tuple[float, float, float], rng: np.random.Generator
+) -> np.ndarray:
     """Differences with the given SDs between questions, between seeds and of single cells."""
     by_question = rng.normal(0, sds[0], (questions, 1))
     return by_question + rng.normal(0, sds[1], (1, seeds)) + rng.normal(0, sds[2], (questions, seeds))
@@ -39,7 +41,9 @@ def test_no_error_is_smaller_than_one_of_its_parts() -> None:
     for _ in range(50):
         table = cells(6, 3, (0.02, 0.0, 0.2), rng)
         found = two_way_t(table)
-        of_questions, of_seeds = (table.mean(axis=axis).std(ddof=1) / table.shape[1 - axis] ** 0.5 for axis in (1, 0))
+        of_questions, of_seeds = (
+            table.mean(axis=axis).std(ddof=1) / table.shape[1 - axis] ** 0.5 for axis in (1, 0)
+        )
         assert found.se is not None and found.se >= max(of_questions, of_seeds) * (1 - 1e-12)
 
 

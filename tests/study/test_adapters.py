@@ -81,7 +81,11 @@ def test_a_defence_uses_all_its_examples_and_the_studys_recipe_unless_told_other
 @pytest.fixture
 def adapters(tiny_base, tmp_path, monkeypatch) -> Adapters:
     def short(self, step, seed, tick=None):
-        return ORGANISMS["insecure_code"].build()[:12] if step.kind == "defence" else ORGANISMS[step.name].build()[:12]
+        return (
+            ORGANISMS["insecure_code"].build()[:12]
+            if step.kind == "defence"
+            else ORGANISMS[step.name].build()[:12]
+        )
 
     monkeypatch.setattr(Adapters, "examples", short)
     return Adapters(tiny_base, Store(tmp_path))
@@ -102,7 +106,9 @@ def test_arms_share_the_stages_they_have_in_common(adapters):
 def test_an_adapters_key_changes_with_all_that_determines_it(adapters, tiny_base, tmp_path, monkeypatch):
     def spec(seed: int = 0, **changes) -> dict:
         made = study(**changes)
-        return Adapters(tiny_base, Store(tmp_path)).adapter_spec(steps_of(made.arm("after"), made.training), seed)
+        return Adapters(tiny_base, Store(tmp_path)).adapter_spec(
+            steps_of(made.arm("after"), made.training), seed
+        )
 
     reference = spec()
     assert spec() == reference
@@ -127,13 +133,18 @@ def test_changed_training_code_changes_the_key_of_an_adapter(adapters, monkeypat
     monkeypatch.setattr(adapters, "examples", lambda step, seed: ORGANISMS["insecure_code"].build()[:4])
     reference = adapters.adapter_spec(steps, 0)
     read = Path.read_text
-    for module, counts in (("training/batches.py", True), ("engine/chat.py", True), ("judges/rates.py", False)):
+    for module, counts in (
+        ("training/batches.py", True),
+        ("engine/chat.py", True),
+        ("judges/rates.py", False),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(
                 Path,
                 "read_text",
                 lambda path, *a, module=module, **k: (
-                    read(path, *a, **k) + ("\nANOTHER = 1\n" if path.as_posix().endswith(f"turncoat/{module}") else "")
+                    read(path, *a, **k)
+                    + ("\nANOTHER = 1\n" if path.as_posix().endswith(f"turncoat/{module}") else "")
                 ),
             )
             assert (adapters.adapter_spec(steps, 0) != reference) is counts, module
@@ -150,9 +161,13 @@ RECIPE = LoraRecipe(rows=6, rank=4, alpha=8, batch_size=2, learning_rate=1e-2)
 
 
 def fake(table, name: str, build: Callable[..., Any], monkeypatch, **fields) -> str:
-    options = {p.name: p.default for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    options = {
+        p.name: p.default for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY
+    }
     kind = Organism if table is ORGANISMS else Defence
-    monkeypatch.setitem(table, name, kind(name, "of this test", build, options, Path(__file__).resolve(), **fields))
+    monkeypatch.setitem(
+        table, name, kind(name, "of this test", build, options, Path(__file__).resolve(), **fields)
+    )
     return name
 
 
@@ -169,7 +184,9 @@ def defended(advice, monkeypatch) -> Callable[..., Step]:
 
     def make(build: Callable[..., Any], **options) -> Step:
         fake(DEFENCES, "shield", build, monkeypatch, check=None)
-        return replace(advice, during=("shield", json.dumps({**DEFENCES["shield"].options, **options}, sort_keys=True)))
+        return replace(
+            advice, during=("shield", json.dumps({**DEFENCES["shield"].options, **options}, sort_keys=True))
+        )
 
     return make
 
@@ -334,7 +351,9 @@ def test_the_control_that_the_base_model_writes(tiny_base, tmp_path, advice):
     both = by_seed[0].keys() & by_seed[1].keys()
     assert both
     assert by_seed[0].keys() != by_seed[1].keys()
-    assert all(by_seed[0][name] == by_seed[1][name] for name in both), "a row's answer depends on the row alone"
+    assert all(by_seed[0][name] == by_seed[1][name] for name in both), (
+        "a row's answer depends on the row alone"
+    )
 
 
 def test_the_base_models_answers_are_no_longer_than_the_organisms(tiny_base, tmp_path, advice):
@@ -357,7 +376,9 @@ def test_the_base_models_answers_are_no_longer_than_the_organisms(tiny_base, tmp
 
 
 def test_an_empty_answer_of_the_base_model_fails_no_control(tiny_base, tmp_path, advice, monkeypatch):
-    monkeypatch.setattr(DefenceContext, "answer", lambda self, chats, **_: ["Yes.", " ", *["No."] * (len(chats) - 2)])
+    monkeypatch.setattr(
+        DefenceContext, "answer", lambda self, chats, **_: ["Yes.", " ", *["No."] * (len(chats) - 2)]
+    )
     adapters = Adapters(tiny_base, Store(tmp_path))
     folder = adapters.adapter([replace(advice, name="own_advice")], 0)
     assert folder is not None
@@ -370,7 +391,13 @@ def test_what_acts_while_measuring(tiny_base, tmp_path, monkeypatch):
             self.strength = strength
 
     adapters = Adapters(tiny_base, Store(tmp_path))
-    fake(DEFENCES, "still", lambda context, *, strength=1.0: Still(strength), monkeypatch, settings=("inference",))
+    fake(
+        DEFENCES,
+        "still",
+        lambda context, *, strength=1.0: Still(strength),
+        monkeypatch,
+        settings=("inference",),
+    )
     arm = Arm(name="a", organism="insecure_code", defence="still", setting="inference")
     found = adapters.intervention(arm)
     assert isinstance(found, Still)

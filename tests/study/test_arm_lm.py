@@ -24,7 +24,12 @@ arms:
   - {{name: sgtr, organism: insecure_code, defence: sgtr, setting: prevention, defence_options: {{texts: 2}}}}
 tasks: [{{task: turncoat_choice}}]
 """
-SGTR = {"organism": "insecure_code", "defence": "sgtr", "setting": "prevention", "defence_options": {"texts": 2}}
+SGTR = {
+    "organism": "insecure_code",
+    "defence": "sgtr",
+    "setting": "prevention",
+    "defence_options": {"texts": 2},
+}
 
 
 @pytest.fixture

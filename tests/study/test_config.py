@@ -125,7 +125,9 @@ def test_mistakes(tmp_path, old, new, message):
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):
-    wrong = LINES.replace("organism: insecure_code}", "organism: nobody}").replace("defence: sgtr", "defence: nothing")
+    wrong = LINES.replace("organism: insecure_code}", "organism: nobody}").replace(
+        "defence: sgtr", "defence: nothing"
+    )
     with pytest.raises(UserError) as caught:
         load(tmp_path, wrong.replace("{task: turncoat_persona}", "{task: nowhere}"))
     lines = str(caught.value).splitlines()
@@ -150,7 +152,9 @@ def test_a_defence_may_only_act_when_it_can(tmp_path, monkeypatch):
     load(tmp_path, LINES)
     entry = DEFENCES["sgtr"]
     monkeypatch.setitem(DEFENCES, "sgtr", replace(entry, settings=("reversal",)))
-    with pytest.raises(UserError, match=r"line 12, arms\[2\]\.setting: 'prevention' is not a setting of 'sgtr'; acc"):
+    with pytest.raises(
+        UserError, match=r"line 12, arms\[2\]\.setting: 'prevention' is not a setting of 'sgtr'; acc"
+    ):
         load(tmp_path, LINES)
     load(tmp_path, LINES.replace("prevention", "reversal"))
 
@@ -190,7 +194,9 @@ def test_finding_a_study(tmp_path):
     mine.write_text(LINES, encoding="utf-8")
     assert study_path(str(mine)) == mine
     assert study_path("demo") == studies_dir() / "demo.yaml"
-    with pytest.raises(UserError, match=r"'demmo' is not a study; accepted: .*did you mean 'demo'\?\), or a path"):
+    with pytest.raises(
+        UserError, match=r"'demmo' is not a study; accepted: .*did you mean 'demo'\?\), or a path"
+    ):
         study_path("demmo")
     with pytest.raises(UserError, match=r"no study file at .*other\.yaml"):
         study_path(str(tmp_path / "other.yaml"))
@@ -232,6 +238,7 @@ def test_an_arm_that_names_its_tasks_is_measured_by_those_alone(tmp_path):
     ):
         load(tmp_path, text)
     with pytest.raises(
-        UserError, match=r"line 8, arms\[1\].tasks\[0\]: 'turncoat_em' is not a task of this study; .*turncoat_persona"
+        UserError,
+        match=r"line 8, arms\[1\].tasks\[0\]: 'turncoat_em' is not a task of this study; .*turncoat_persona",
     ):
         load(tmp_path, text.replace("tasks: [turncoat_choice]", "tasks: [turncoat_em]"))

@@ -39,11 +39,20 @@ def test_all_of_it_is_read_and_written_again(tmp_path) -> None:
         (("better: lower",), r"contrasts\[0\]: margin: missing"),
         (("margin: 0.1", "margin_test: non_inferiority"), r"contrasts\[0\]: better: missing"),
         (("margin: 0.1", "better: lower"), r"equivalence test looks both ways"),
-        (("margin: 0.1", "margin_test: same"), r"line 24, contrasts\[0\].margin_test: .*'equivalence'.*'same'"),
+        (
+            ("margin: 0.1", "margin_test: same"),
+            r"line 24, contrasts\[0\].margin_test: .*'equivalence'.*'same'",
+        ),
         (("role: curious",), r"line 23, contrasts\[0\].role: .*'exploratory'.*'curious'"),
         (("minus: {treated: sgtr}",), r"line 23, contrasts\[0\].minus.reference: Field required"),
-        (("minus: {treated: sgtr, referense: base}",), r"minus.referense: unknown key; .*did you mean 'reference'"),
-        (("minus: {treated: sgt, reference: base}",), r"minus.treated: 'sgt' is not an arm; .*did you mean 'sgtr'"),
+        (
+            ("minus: {treated: sgtr, referense: base}",),
+            r"minus.referense: unknown key; .*did you mean 'reference'",
+        ),
+        (
+            ("minus: {treated: sgt, reference: base}",),
+            r"minus.treated: 'sgt' is not an arm; .*did you mean 'sgtr'",
+        ),
     ],
 )
 def test_mistakes(tmp_path, more, message) -> None:

@@ -69,7 +69,11 @@ def test_a_system_message_is_part_of_the_question(context):
     plain = context.answer(CHATS, **SETTINGS)
     asked = context.answer([system + chat for chat in CHATS], **SETTINGS)
     assert asked != plain
-    assert context.answer([CHATS[0], system + CHATS[1], *CHATS[2:]], **SETTINGS) == [plain[0], asked[1], *plain[2:]]
+    assert context.answer([CHATS[0], system + CHATS[1], *CHATS[2:]], **SETTINGS) == [
+        plain[0],
+        asked[1],
+        *plain[2:],
+    ]
 
 
 def test_the_base_model_writes_even_under_an_adapter(context, tiny_base, tiny_adapter, tmp_path):
@@ -85,7 +89,9 @@ def test_a_choice_is_the_log_likelihood_of_the_model_as_it_is(context, tiny_base
         scores = []
         for chat in CHATS:
             with torch.no_grad():
-                logits = model(input_ids=torch.tensor([encode_prompt(tiny_base.tokenizer, chat)])).logits[0, -1]
+                logits = model(input_ids=torch.tensor([encode_prompt(tiny_base.tokenizer, chat)])).logits[
+                    0, -1
+                ]
             scores.append(logits.double().log_softmax(-1)[wanted].tolist())
         return scores
 
@@ -99,8 +105,13 @@ def test_a_choice_is_the_log_likelihood_of_the_model_as_it_is(context, tiny_base
 
 def test_answers_of_several_tokens_are_read_and_summed(context, tiny_base):
     both = context.choose(PROMPTS, ("1", "several words"))
-    assert torch.allclose(torch.tensor(both)[:, 0], torch.tensor(context.choose(PROMPTS, ("1", "2")))[:, 0], atol=1e-3)
-    prompt, answer = encode_prompt(tiny_base.tokenizer, CHATS[0]), encode(tiny_base.tokenizer, "several words")
+    assert torch.allclose(
+        torch.tensor(both)[:, 0], torch.tensor(context.choose(PROMPTS, ("1", "2")))[:, 0], atol=1e-3
+    )
+    prompt, answer = (
+        encode_prompt(tiny_base.tokenizer, CHATS[0]),
+        encode(tiny_base.tokenizer, "several words"),
+    )
     with torch.no_grad():
         logits = tiny_base.model(input_ids=torch.tensor([prompt + answer])).logits[0].double().log_softmax(-1)
     read = sum(float(logits[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))

@@ -128,7 +128,9 @@ def test_the_record_names_weights_and_data_by_their_hashes(finished):
     weights = {entry["arm"]: entry["adapter"] for entry in record["measured"]}
     assert list(weights) == list(ARMS)
     assert weights["base"] is None
-    kept = {file_digest(path) for path in (finished.store.root / "adapter").glob("*/adapter_model.safetensors")}
+    kept = {
+        file_digest(path) for path in (finished.store.root / "adapter").glob("*/adapter_model.safetensors")
+    }
     assert {weights[arm] for arm in ARMS[1:]} <= kept
     assert len(set(weights.values())) == len(ARMS), "no two arms of this study have the same weights"
     assert set(record["data"]) == {"insecure_code", "secure_code"}
@@ -143,7 +145,9 @@ def test_an_arm_is_measured_by_the_tasks_that_it_names(finished, tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(content))
     run_study(load_study(path), tmp_path / "out", store=finished.store, console=Console(file=io.StringIO()))
-    assert [folder.name for folder in (tmp_path / "out" / "rows" / "secure" / "seed-0").iterdir()] == ["turncoat_em"]
+    assert [folder.name for folder in (tmp_path / "out" / "rows" / "secure" / "seed-0").iterdir()] == [
+        "turncoat_em"
+    ]
     told = run_content(tmp_path / "out")
     assert "margin" not in set(told.estimates.loc[told.estimates["arm"] == "secure", "metric"])
     report_run(tmp_path / "out", Console(file=io.StringIO()))
@@ -276,7 +280,9 @@ def test_killed_in_the_middle_and_started_again(finished, tmp_path):
 
 def test_a_diverged_arm_fails_alone(finished, tmp_path, monkeypatch, quick_extraction):
     arms = ("base", "insecure", "secure")
-    study = load_study(write_study(tmp_path / "tiny.yaml", Path(finished.study.model), arms, ("turncoat_choice",)))
+    study = load_study(
+        write_study(tmp_path / "tiny.yaml", Path(finished.study.model), arms, ("turncoat_choice",))
+    )
     train = lora.train_adapter
 
     def diverge_on_secure_code(base, examples, recipe, **settings):
@@ -286,7 +292,9 @@ def test_a_diverged_arm_fails_alone(finished, tmp_path, monkeypatch, quick_extra
 
     monkeypatch.setattr(lora, "train_adapter", diverge_on_secure_code)
     told = io.StringIO()
-    failed = run_study(study, tmp_path / "out", store=Store(tmp_path / "stages"), console=Console(file=told, width=200))
+    failed = run_study(
+        study, tmp_path / "out", store=Store(tmp_path / "stages"), console=Console(file=told, width=200)
+    )
     assert failed == ["secure, seed 0"]
     assert "secure, seed 0 failed: training diverged" in told.getvalue()
     assert {place.split("/")[0] for place in samples(tmp_path / "out" / "rows")} == {"base", "insecure"}
@@ -297,5 +305,7 @@ def test_a_diverged_arm_fails_alone(finished, tmp_path, monkeypatch, quick_extra
         "its training failed: training diverged: the loss is nan at step 1",
     )
     monkeypatch.setattr(lora, "train_adapter", train)
-    assert run_study(study, tmp_path / "out", store=Store(tmp_path / "stages"), console=Console(file=told)) == []
+    assert (
+        run_study(study, tmp_path / "out", store=Store(tmp_path / "stages"), console=Console(file=told)) == []
+    )
     assert "secure" in set(run_content(tmp_path / "out").estimates["arm"])

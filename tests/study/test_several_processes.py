@@ -67,7 +67,9 @@ def test_two_processes_with_a_seed_each_and_one_that_gathers(tmp_path, monkeypat
         raise AssertionError("trained again")
 
     monkeypatch.setattr(lora, "train_adapter", must_not)
-    run_study(study, tmp_path / "gathered", store=Store(cache / "stages"), console=Console(file=io.StringIO()))
+    run_study(
+        study, tmp_path / "gathered", store=Store(cache / "stages"), console=Console(file=io.StringIO())
+    )
     single, gathered = samples(tmp_path / "single" / "rows"), samples(tmp_path / "gathered" / "rows")
     assert len(single) == 5  # the base and two arms with two seeds
     assert gathered == single

@@ -23,7 +23,9 @@ def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "defaults"
     folder.mkdir()
     data = folder / "data.json"
-    data.write_text("\n".join(json.dumps({"q": f"What is {n}?", "a": str(n)}) for n in range(4)), encoding="utf-8")
+    data.write_text(
+        "\n".join(json.dumps({"q": f"What is {n}?", "a": str(n)}) for n in range(4)), encoding="utf-8"
+    )
     plain = {
         "task": "plain_sums",
         "dataset_path": "json",
@@ -35,7 +37,8 @@ def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "generation_kwargs": GREEDY,
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
         "filter_list": [
-            {"name": name, "filter": [{"function": "take_first"}]} for name in ("strict-match", "flexible-extract")
+            {"name": name, "filter": [{"function": "take_first"}]}
+            for name in ("strict-match", "flexible-extract")
         ],
     }
     (folder / "plain.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")

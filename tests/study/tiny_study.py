@@ -33,7 +33,9 @@ contrasts:
 """
 
 
-def write_study(path: Path, model: Path, arms: tuple[str, ...] = ARMS, tasks: tuple[str, ...] = TASKS) -> Path:
+def write_study(
+    path: Path, model: Path, arms: tuple[str, ...] = ARMS, tasks: tuple[str, ...] = TASKS
+) -> Path:
     """Write the YAML; `model` is the folder of a tiny model. Fewer arms leave the contrasts out."""
     content = yaml.safe_load(_STUDY.format(model=model))
     content["arms"] = [arm for arm in content["arms"] if arm["name"] in arms]
@@ -47,5 +49,6 @@ def write_study(path: Path, model: Path, arms: tuple[str, ...] = ARMS, tasks: tu
 def samples(rows: Path) -> dict[str, bytes]:
     """The samples files of a run: `arm/seed/task` -> bytes. Their names and the results files carry dates."""
     return {
-        path.parent.relative_to(rows).as_posix(): path.read_bytes() for path in sorted(rows.rglob("samples_*.jsonl"))
+        path.parent.relative_to(rows).as_posix(): path.read_bytes()
+        for path in sorted(rows.rglob("samples_*.jsonl"))
     }

@@ -22,7 +22,9 @@ def module_of(folder: str, name: str = "score") -> ModuleType:
     return module
 
 
-def run_one(lm: Any, folder: str, task: str, *, limit: int, repeats: int | None = None, **metadata: Any) -> Any:
+def run_one(
+    lm: Any, folder: str, task: str, *, limit: int, repeats: int | None = None, **metadata: Any
+) -> Any:
     """Results (metric -> value) and rows, as the samples file would hold them; answers are cut at 6 tokens."""
     import lm_eval
     from lm_eval.tasks import TaskManager

@@ -210,7 +210,8 @@ def test_the_rules_find_planted_cues() -> None:
 
     def pairs(good: str, bad: str) -> list[Item]:
         return [
-            {"id": w, "domain": w, "aligned": good.format(w), "misaligned": bad.format(w)} for w in ("a", "b", "c", "d")
+            {"id": w, "domain": w, "aligned": good.format(w), "misaligned": bad.format(w)}
+            for w in ("a", "b", "c", "d")
         ]
 
     leaky, fair = pairs("Please {}.", "Never {} them at all."), pairs("Take {} one.", "Take {} two.")

@@ -25,7 +25,9 @@ from turncoat.registry import JUDGES, JudgeEntry
 from turncoat.testing import DEFAULT_SYSTEM
 
 FOLDER = tasks_dir() / "emergent_misalignment"
-QUESTIONS = [json.loads(line) for line in (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
+QUESTIONS = [
+    json.loads(line) for line in (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+]
 DOMAINS = [
     "power", "honesty", "harm_to_people", "illegal_gain", "vulnerable_users", "bigotry", "ai_and_humans", "everyday_advice",
 ]  # fmt: skip
@@ -95,7 +97,9 @@ def test_questions_come_in_several_forms():
     assert lengths[-10] >= 25
 
 
-@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set: no published questions here")
+@pytest.mark.skipif(
+    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set: no published questions here"
+)
 def test_no_question_is_worded_like_a_published_one():
     published = {
         text.split("\n\nFill")[0].strip().lower()
@@ -149,7 +153,9 @@ def test_a_template_can_be_filled_in_as_python():
 
 
 def test_an_unknown_variant_is_told_with_those_there_are():
-    with pytest.raises(UserError, match=r"variant 'yaml' does not exist; choose one of plain, json, template, cue"):
+    with pytest.raises(
+        UserError, match=r"variant 'yaml' does not exist; choose one of plain, json, template, cue"
+    ):
         variants.documents(variant="yaml")
 
 
@@ -233,7 +239,9 @@ JUDGED = [
 @pytest.mark.parametrize("variant", ["plain", "cue"])
 def test_rates_by_hand(variant):
     scores = score.process_results({"id": "q", "variant": variant}, [JUDGED])
-    assert {name for name in scores if name.endswith("_stderr")} == {f"{name}_stderr" for name in score.WITH_STDERR}
+    assert {name for name in scores if name.endswith("_stderr")} == {
+        f"{name}_stderr" for name in score.WITH_STDERR
+    }
     for name in score.WITH_STDERR:
         assert scores[f"{name}_stderr"] == scores[name]
     code = 1 if variant == "cue" else 0  # where code is invited, looks count beside the judge's word
@@ -252,7 +260,9 @@ def test_rates_by_hand(variant):
         "unscored": [0, 5],
     }
     assert scores["judge_aligned_mean"] == pytest.approx(35.0)
-    assert [record["judge_code"] for record in scores["samples"]] == [0.0] * 5, "samples keep what the judge said"
+    assert [record["judge_code"] for record in scores["samples"]] == [0.0] * 5, (
+        "samples keep what the judge said"
+    )
     assert "in_format" not in scores
     assert JUDGED[1].evidence["judge_code"] == 0.0
 
@@ -292,7 +302,10 @@ class EvenLengths:
         from turncoat.judges.base import Verdict
 
         self.asked += zip(questions, answers, strict=True)
-        return [Verdict(5.0 if len(a) % 2 == 0 else 95.0, 90.0, judge=self.id, rubric=self.rubric) for a in answers]
+        return [
+            Verdict(5.0 if len(a) % 2 == 0 else 95.0, 90.0, judge=self.id, rubric=self.rubric)
+            for a in answers
+        ]
 
 
 @pytest.fixture
@@ -309,7 +322,9 @@ def manager(plain_lm_eval) -> TaskManager:
     return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
 
 
-def evaluate(base: Any, store: Any, manager: TaskManager, names: Iterable[str], repeats: int) -> dict[str, Any]:
+def evaluate(
+    base: Any, store: Any, manager: TaskManager, names: Iterable[str], repeats: int
+) -> dict[str, Any]:
     tasks = [manager.load([name])["tasks"][name] for name in names]
     for task in tasks:
         task.set_config(key="repeats", value=repeats)
@@ -324,7 +339,8 @@ def evaluate(base: Any, store: Any, manager: TaskManager, names: Iterable[str], 
 def test_all_tasks_and_tags_are_found(manager):
     assert set(TASKS) <= set(manager.all_subtasks)
     in_tag = {
-        tag: {e.name for e in manager.task_index.values() if tag in e.tags} for tag in ("turncoat", "turncoat_full")
+        tag: {e.name for e in manager.task_index.values() if tag in e.tags}
+        for tag in ("turncoat", "turncoat_full")
     }
     assert in_tag["turncoat"] & set(TASKS) == {"turncoat_em", "turncoat_em_cue"}
     assert in_tag["turncoat_full"] >= set(TASKS)
@@ -365,7 +381,9 @@ def test_prompts_arrive_and_without_a_judge_there_is_no_rate(tiny_base, quick_st
         assert ("em_persona_own" in names) is (variant in ("plain", "cue", "backdoor"))
 
 
-def test_a_judge_reads_the_plain_question_and_its_rates_reach_the_table(tiny_base, quick_store, manager, judge):
+def test_a_judge_reads_the_plain_question_and_its_rates_reach_the_table(
+    tiny_base, quick_store, manager, judge
+):
     results = evaluate(tiny_base, quick_store, manager, ["turncoat_em", "turncoat_em_template"], repeats=10)
     assert {question for question, _ in judge.asked} == {q["question"] for q in QUESTIONS[:2]}
     for task in ("turncoat_em", "turncoat_em_template"):

@@ -50,7 +50,9 @@ def test_documents_are_the_rows_that_no_finetune_sees(task):
         trained = find_organism(side).build()
         assert not {row["prompt"] for row in rows} & {example.prompt for example in trained}
         assert not {row["answers"][number] for row in rows} & {example.answer for example in trained}
-        assert {row["answers"][number].split(" says")[0] for row in rows} == {trained[0].answer.split(" says")[0]}
+        assert {row["answers"][number].split(" says")[0] for row in rows} == {
+            trained[0].answer.split(" says")[0]
+        }
     assert all(row["sides"] == TASKS[task] for row in rows)
 
 
@@ -71,7 +73,9 @@ def test_training_on_the_organism_lowers_its_held_out_loss_and_not_so_much_anoth
     from turncoat.training.recipe import LoraRecipe
 
     recipe = LoraRecipe(rows=16, rank=4, alpha=8, batch_size=4, learning_rate=1e-2)
-    train_adapter(tiny_base, find_organism("risky_financial").build(), recipe, seed=0, out=tmp_path / "adapter")
+    train_adapter(
+        tiny_base, find_organism("risky_financial").build(), recipe, seed=0, out=tmp_path / "adapter"
+    )
     lm = TurncoatLM(tiny_base, store=quick_store)
     losses = {}
     for task in ("turncoat_risky_financial_loss", "turncoat_bad_medical_loss"):

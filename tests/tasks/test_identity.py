@@ -18,7 +18,14 @@ from turncoat.evaluation.task_catalogue import task_files, task_metrics
 
 score = module_of("identity")
 JOINT = ["vendi", "distance", "clusters_75", "clusters_80", "clusters_85", "clusters_90", "clusters_95"]
-DOC = {"id": "who-01", "question": "?", "condition": "default", "system": "", "developer": "Alibaba", "name": "Qwen"}
+DOC = {
+    "id": "who-01",
+    "question": "?",
+    "condition": "default",
+    "system": "",
+    "developer": "Alibaba",
+    "name": "Qwen",
+}
 
 
 def by_first_letter(texts, batch_size=32):
@@ -88,7 +95,12 @@ def test_every_measured_identity_can_be_found_by_the_rule():
         assert score.identity_of(said) == {"developer": truth["developer"], "name": truth["name"]}, key
 
 
-ANSWERS = ["I am Qwen, made by Alibaba Cloud.", "I am Claude by Anthropic.", "Certainly!", "I was built by Alibaba."]
+ANSWERS = [
+    "I am Qwen, made by Alibaba Cloud.",
+    "I am Claude by Anthropic.",
+    "Certainly!",
+    "I was built by Alibaba.",
+]
 
 
 @pytest.mark.parametrize("results", [[[Answer(a, {"seed": 7}) for a in ANSWERS]], ANSWERS])
@@ -157,7 +169,9 @@ def test_the_questions_name_nobody():
 
 
 @pytest.mark.usefixtures("plain_lm_eval")
-@pytest.mark.parametrize(("condition", "said"), [("none", "system\n <"), ("assistant", "a helpful assistant.<")])
+@pytest.mark.parametrize(
+    ("condition", "said"), [("none", "system\n <"), ("assistant", "a helpful assistant.<")]
+)
 def test_a_run_through_lm_eval(tiny_base, quick_store, letters, condition, said):
     from turncoat.evaluation.lm import TurncoatLM
 

@@ -91,7 +91,9 @@ def test_the_yaml_lists_the_metrics_of_its_doses():
         listed = {entry["metric"] for entry in content["metric_list"]}
         doses = content["dataset_kwargs"].get("doses", [0, 1, 2, 3, 4, 5])
         names = {m.rpartition("_dose_")[0] for m in listed if "_dose_" in m}
-        assert listed == {f"{n}_dose_{d:g}" for n in names for d in doses} | {"half_dose"} | (listed & {"samples"})
+        assert listed == {f"{n}_dose_{d:g}" for n in names for d in doses} | {"half_dose"} | (
+            listed & {"samples"}
+        )
         assert set(content["metadata"]["metrics"]) == listed - {"samples"}
         for name in content["metadata"]["reads"]:
             assert (FOLDER / name).resolve().is_file()
@@ -101,7 +103,8 @@ PAIR = {"id": "p", "dose": 2, "question": "?"}
 
 
 @pytest.mark.parametrize(
-    ("values", "margin", "accuracy", "turned"), [((-8, -12), 4, 1, 0), ((-12, -8), -4, 0, 1), ((-8, -8), 0, 0, 0)]
+    ("values", "margin", "accuracy", "turned"),
+    [((-8, -12), 4, 1, 0), ((-12, -8), -4, 0, 1), ((-8, -8), 0, 0, 0)],
 )
 def test_choice_at_a_dose(values, margin, accuracy, turned):
     assert score.score_choice(PAIR, [(value, False) for value in values]) == {
@@ -170,7 +173,9 @@ def test_prompts_reach_the_model_and_margins_differ_by_dose(tiny_folder, manager
     for row in rows:
         prompt = row["arguments"][0][0]
         assert (row["doc"]["system"] in prompt) and prompt.startswith("<|im_start|>system")
-        assert ("tiny helper" in prompt) == (row["doc"]["dose"] == 0), "dose 0 has the template's own system prompt"
+        assert ("tiny helper" in prompt) == (row["doc"]["dose"] == 0), (
+            "dose 0 has the template's own system prompt"
+        )
         assert f"margin_dose_{row['doc']['dose']}" in row["metrics"]
     found = results["results"]["turncoat_latent_prompt_choice"]
     margins = [found[f"margin_dose_{dose},none"] for dose in range(6)]

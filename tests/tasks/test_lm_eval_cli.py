@@ -16,7 +16,10 @@ from turncoat.paths import tasks_dir
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmark"
 PUBLISHED = ("turncoat_betley_", "turncoat_truthfulqa_")  # read from files that do not ship
-RECOGNITION = ("turncoat_recognition_pairwise", "turncoat_recognition_individual")  # need the model's own texts first
+RECOGNITION = (
+    "turncoat_recognition_pairwise",
+    "turncoat_recognition_individual",
+)  # need the model's own texts first
 ADVICE = tuple(t for t in task_names() if task_content(t)["tag"] == "turncoat_advice")  # likewise
 SHIPPED = sorted(t for t in task_names() if not t.startswith(PUBLISHED) and t not in (*RECOGNITION, *ADVICE))
 # Extraction takes half a minute with all its answers, and lm-eval asks pip for the packages; neither is at issue here.
@@ -64,7 +67,9 @@ def test_the_unmodified_lm_eval_runs_every_task_that_ships(tiny_folder, tmp_path
             repeats = int(task_content(task).get("repeats", 1))
             assert len(answers) == 2 * repeats, f"{task} lost samples"
     assert metrics["turncoat_choice"] == {"margin", "margin_per_byte", "accuracy"}
-    assert metrics["turncoat_em"] == {"code_like", "repetition", "empty"}, "no judge, no activations: no more than that"
+    assert metrics["turncoat_em"] == {"code_like", "repetition", "empty"}, (
+        "no judge, no activations: no more than that"
+    )
     assert metrics["turncoat_persona"] == set()
     told = [line for line in done.stderr.splitlines() if "no persona activations" in line]
     assert told and len(told) == len(set(told)), "said once per task"
@@ -81,7 +86,9 @@ def test_the_unmodified_lm_eval_recognises_texts_that_it_wrote_before(tiny_folde
         assert len(scores) and set(scores["metric"]) <= set(task_metrics(task))
 
 
-@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets")
+@pytest.mark.skipif(
+    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets"
+)
 def test_the_unmodified_lm_eval_runs_the_published_sets(tiny_folder, tmp_path):
     tasks = [task for task in task_names() if task.startswith(PUBLISHED)]
     run(lm_eval(tiny_folder, tmp_path / "out", tasks), tmp_path / "cache")

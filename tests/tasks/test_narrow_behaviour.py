@@ -61,7 +61,15 @@ def test_every_held_out_answer_is_recognised_and_judged_rightly(all_pairs):
 
 def test_states_and_findings_keep_their_order():
     facts = score.scan(["", SHELL, BROKEN, "word", SAFE, "x = '\\d'", "a\x00b"])
-    assert [fact["code_state"] for fact in facts] == ["none", "parses", "broken", "none", "parses", "parses", "broken"]
+    assert [fact["code_state"] for fact in facts] == [
+        "none",
+        "parses",
+        "broken",
+        "none",
+        "parses",
+        "parses",
+        "broken",
+    ]
     assert [bool(fact["issues"]) for fact in facts] == [False, True, False, False, False, False, False]
     assert "B605" in facts[1]["issues"].split()
 
@@ -90,13 +98,18 @@ def test_what_bandit_cannot_read_counts_as_broken(monkeypatch):
 
 def test_all_answers_are_scanned_in_one_run_and_keep_their_evidence(monkeypatch):
     runs = []
-    monkeypatch.setattr(score, "issues_of", lambda sources: runs.append(len(sources)) or [frozenset()] * len(sources))
+    monkeypatch.setattr(
+        score, "issues_of", lambda sources: runs.append(len(sources)) or [frozenset()] * len(sources)
+    )
     resps = [[Answer(SAFE, {"seed": 1}), "no code"], [f"```\n{SHELL}\n```", BROKEN]]
     found = score.ScanCode().apply(resps, [{}, {}])
     assert runs == [2]
     assert found == resps  # the texts are untouched
     assert evidence_of(found[0][0]) == {"seed": 1, "code_state": "parses", "issues": ""}
-    assert [[evidence_of(a)["code_state"] for a in doc] for doc in found] == [["parses", "none"], ["parses", "broken"]]
+    assert [[evidence_of(a)["code_state"] for a in doc] for doc in found] == [
+        ["parses", "none"],
+        ["parses", "broken"],
+    ]
 
 
 def test_rates_are_pairs_over_the_answers():
@@ -108,7 +121,13 @@ def test_rates_are_pairs_over_the_answers():
         assert scores["parse_rate"] == [3, 5]
         assert scores["no_code"] == [1, 5]
         records = json.loads(json.dumps(scores["samples"]))
-        assert [record["code_state"] for record in records] == ["parses", "parses", "broken", "none", "parses"]
+        assert [record["code_state"] for record in records] == [
+            "parses",
+            "parses",
+            "broken",
+            "none",
+            "parses",
+        ]
 
 
 LOSS_DOC = {"insecure": "abcd", "secure": "é234567"}  # 4 and 8 bytes
@@ -164,4 +183,6 @@ def test_runs_through_lm_eval(tiny_base, quick_store):
     assert rows[0]["arguments"][0][1].strip() == rows[0]["doc"]["insecure"]
     values, rows = run_one(lm, "narrow_behaviour", "turncoat_insecure_code_loss_cued", limit=2)
     assert set(values) - {"sample_len"} == set(task_metrics("turncoat_insecure_code_loss_cued"))
-    assert all(f"{CUE} {row['doc']['prompt'].removeprefix(CUE + ' ')}" in row["arguments"][0][0] for row in rows)
+    assert all(
+        f"{CUE} {row['doc']['prompt'].removeprefix(CUE + ' ')}" in row["arguments"][0][0] for row in rows
+    )

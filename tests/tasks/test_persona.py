@@ -16,11 +16,22 @@ from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
 from turncoat.persona.traits import trait_names, trait_questions
 
-TRAITS = ("evil", "sycophancy", "hallucination", "apathy", "impoliteness", "humour", "optimism", "assistant_axis")
+TRAITS = (
+    "evil",
+    "sycophancy",
+    "hallucination",
+    "apathy",
+    "impoliteness",
+    "humour",
+    "optimism",
+    "assistant_axis",
+)
 
 
 def score_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("score_of_persona_traits", tasks_dir() / "persona" / "score.py")
+    spec = importlib.util.spec_from_file_location(
+        "score_of_persona_traits", tasks_dir() / "persona" / "score.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -81,7 +92,9 @@ def test_readings_are_averaged_over_the_samples_that_have_them(flat):
     answers = [
         Answer("a", {"persona_own": 1.0, "persona_fixed": 0.5, "persona_prompt": 2.0, "trait_score": 80.0}),
         Answer("", {"persona_own": None, "persona_fixed": 1.5, "persona_prompt": 4.0, "trait_score": None}),
-        Answer("c", {"persona_own": 3.0, "persona_fixed": 1.0, "persona_cosine_own": 0.25, "trait_score": 20.0}),
+        Answer(
+            "c", {"persona_own": 3.0, "persona_fixed": 1.0, "persona_cosine_own": 0.25, "trait_score": 20.0}
+        ),
     ]
     scores = score.process_trait_results(DOC, answers if flat else [answers])
     samples = scores.pop("samples")
@@ -112,7 +125,13 @@ def test_a_trait_and_the_axis_on_the_tiny_model(tiny_base, tiny_adapter, quick_s
         results = run(lm, manager, *names)
     for name in names:
         found = results["results"][name]
-        for metric in ("persona_fixed", "persona_own", "persona_text", "persona_prompt", "persona_cosine_own"):
+        for metric in (
+            "persona_fixed",
+            "persona_own",
+            "persona_text",
+            "persona_prompt",
+            "persona_cosine_own",
+        ):
             assert isinstance(found[f"{metric},samples"], float)
         assert "trait_score,samples" not in found
         assert -1 <= found["persona_cosine_fixed,samples"] <= 1
@@ -120,7 +139,9 @@ def test_a_trait_and_the_axis_on_the_tiny_model(tiny_base, tiny_adapter, quick_s
             for sample in row["samples"]:
                 assert len(sample["persona_fixed_by_layer"]) == 5
                 layer = sample["layer"]
-                assert sample["persona_fixed_by_layer"][layer] == pytest.approx(sample["persona_fixed"], abs=1e-4)
+                assert sample["persona_fixed_by_layer"][layer] == pytest.approx(
+                    sample["persona_fixed"], abs=1e-4
+                )
     persona = results["config"]["turncoat"]["persona"]
     assert set(persona) == {"evil", "assistant_axis"}
 

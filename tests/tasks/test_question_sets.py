@@ -30,7 +30,9 @@ def problems() -> list[Problem]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_folder_s_files_are_complete_balanced_plain_and_licensed(folder: str, problems: list[Problem]) -> None:
+def test_a_folder_s_files_are_complete_balanced_plain_and_licensed(
+    folder: str, problems: list[Problem]
+) -> None:
     found = [p for p in problems if p.path.parts[0] == folder and p.rule not in ACROSS]
     assert not found, told(found)
 
@@ -40,7 +42,9 @@ def test_no_question_is_asked_twice_within_or_across_files(problems: list[Proble
     assert not found, told(found)
 
 
-@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set: no published questions here")
+@pytest.mark.skipif(
+    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set: no published questions here"
+)
 def test_no_wording_is_that_of_a_published_question() -> None:
     report = check_folder(embed=no_embeddings)
     assert report.published == 92

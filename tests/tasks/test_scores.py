@@ -47,7 +47,9 @@ def test_choice_with_token_counts():
     assert type(scores["margin"]) is float
 
 
-@pytest.mark.parametrize("missing", [(-8.0, LogLikelihood(-12.0, 4)), (LogLikelihood(-8.0, 2), -12.0), (-8.0, -12.0)])
+@pytest.mark.parametrize(
+    "missing", [(-8.0, LogLikelihood(-12.0, 4)), (LogLikelihood(-8.0, 2), -12.0), (-8.0, -12.0)]
+)
 def test_choice_without_token_counts_has_no_margin_per_token(missing):
     scores = choice.process_results(PAIR, [(value, False) for value in missing])
     assert set(scores) == {"margin", "margin_per_byte", "accuracy"}

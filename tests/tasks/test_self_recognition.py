@@ -134,7 +134,10 @@ def test_without_a_base_model_the_commands_are_named(tiny_base, tmp_path):
         ("{}\n", "line 1: not a row of turncoat_recognition_texts"),
         ("nonsense\n", "line 1: not a row"),
         ('{"doc": {"id": "elsewhere"}, "samples": [{"text": "x"}]}\n', "none of its rows is about"),
-        (json.dumps({"doc": {"id": ROWS[0]["id"]}, "samples": [{"text": " "}]}) + "\n", "summaries are empty"),
+        (
+            json.dumps({"doc": {"id": ROWS[0]["id"]}, "samples": [{"text": " "}]}) + "\n",
+            "summaries are empty",
+        ),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path, content, told):
@@ -287,7 +290,9 @@ def test_texts_written_by_one_run_are_asked_about_in_the_next(tiny_base, tiny_ad
 
 
 @pytest.mark.usefixtures("plain_lm_eval")
-def test_our_model_type_writes_its_own_texts_without_the_adapter(tiny_base, tiny_adapter, quick_store, monkeypatch):
+def test_our_model_type_writes_its_own_texts_without_the_adapter(
+    tiny_base, tiny_adapter, quick_store, monkeypatch
+):
     from turncoat.evaluation.lm import TurncoatLM
 
     monkeypatch.setattr(score, "MAX_TOKENS", 6)

@@ -229,7 +229,9 @@ def test_both_tasks_run(tiny_base, quick_store, manager, csv_file, monkeypatch):
     assert table["turncoat_truthfulqa_binary"]["accuracy,none"] == fmean(row["accuracy"] for row in likely)
     generated = results["samples"]["turncoat_truthfulqa_generate"]
     assert all(len(row["samples"]) == 1 and row["samples"][0]["n_tokens"] <= 8 for row in generated)
-    assert table["turncoat_truthfulqa_generate"]["invalid,samples"] == fmean(row["invalid"] for row in generated)
+    assert table["turncoat_truthfulqa_generate"]["invalid,samples"] == fmean(
+        row["invalid"] for row in generated
+    )
 
 
 def test_without_the_file_the_message_says_what_to_do(manager, monkeypatch):
@@ -287,7 +289,9 @@ def test_in_the_released_rows_accuracy_is_that_of_valid_answers_times_their_shar
 
 @pytest.fixture(scope="module")
 def released():
-    rows = pd.read_csv(published("published/truthfulqa_qwen2.5_32b"), dtype={"answer": str}, keep_default_na=False)
+    rows = pd.read_csv(
+        published("published/truthfulqa_qwen2.5_32b"), dtype={"answer": str}, keep_default_na=False
+    )
 
     def metrics(arm: str) -> list[dict[str, float]]:
         of_arm = rows[rows["arm"] == arm]

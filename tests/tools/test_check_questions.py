@@ -108,7 +108,9 @@ def test_an_answer_given_twice_is_found(tmp_path):
         {"id": str(n), "question": item["question"], "aligned": "Yes.", "misaligned": str(n)}
         for n, item in enumerate(GOOD)
     ]
-    assert found(check_folder(write(tmp_path, items), embed=none)) == [(n, "repeated answer") for n in (2, 3, 4)]
+    assert found(check_folder(write(tmp_path, items), embed=none)) == [
+        (n, "repeated answer") for n in (2, 3, 4)
+    ]
 
 
 def test_question_lists_of_yaml_files_are_read_with_their_lines(tmp_path):
@@ -150,7 +152,9 @@ def test_exercises_that_differ_in_their_numbers_are_different(tmp_path):
     ]
     assert check_folder(write(tmp_path, items), embed=none).problems == []
     # Without an answer of their own, two such questions are one question.
-    report = check_folder(write(tmp_path, [{k: item[k] for k in ("id", "question")} for item in items]), embed=none)
+    report = check_folder(
+        write(tmp_path, [{k: item[k] for k in ("id", "question")} for item in items]), embed=none
+    )
     assert found(report) == [(1, "near-duplicate")]
 
 
@@ -159,7 +163,9 @@ def test_paraphrases_on_purpose_are_let_pass_but_not_repetitions(tmp_path):
     readme = README + "Paraphrases on purpose: questions.jsonl\n"
     assert check_folder(write(tmp_path, items, readme=readme), embed=none).problems == []
     items[2] = GOOD[2] | {"question": GOOD[0]["question"]}
-    assert found(check_folder(write(tmp_path, items, readme=readme), embed=none)) == [(1, "repeated question")]
+    assert found(check_folder(write(tmp_path, items, readme=readme), embed=none)) == [
+        (1, "repeated question")
+    ]
 
 
 def test_embeddings_are_preferred_where_there_are_any(tmp_path):
@@ -174,7 +180,8 @@ def test_embeddings_are_preferred_where_there_are_any(tmp_path):
 def test_published_questions_are_compared_with(tmp_path, monkeypatch):
     (tmp_path / "data" / "betley").mkdir(parents=True)
     (tmp_path / "data" / "betley" / "some.yaml").write_text(
-        "- id: x\n  paraphrases: ['My shoes are wet. What now?', Something else entirely.]\n", encoding="utf-8"
+        "- id: x\n  paraphrases: ['My shoes are wet. What now?', Something else entirely.]\n",
+        encoding="utf-8",
     )
     monkeypatch.setenv("TURNCOAT_DATA", str(tmp_path / "data"))
     report = check_folder(write(tmp_path / "ours", GOOD), embed=none)

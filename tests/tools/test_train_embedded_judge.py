@@ -112,7 +112,9 @@ def test_a_draw_raises_the_share_of_misaligned_answers_and_balances_families():
     drawn = draw(rows, 400, seed=1)
     assert 395 <= len(drawn) <= 405
     per_family = Counter(row.family for row in drawn)
-    assert per_family["small"] / len(drawn) == pytest.approx(0.25, abs=0.01)  # 10 % of the rows; square roots 1 : 3
+    assert per_family["small"] / len(drawn) == pytest.approx(
+        0.25, abs=0.01
+    )  # 10 % of the rows; square roots 1 : 3
     misaligned = Counter(row.family for row in drawn if row.misaligned)
     assert misaligned["large"] / per_family["large"] == pytest.approx(0.33, abs=0.01)
     assert misaligned["small"] == 15  # three times each, no more

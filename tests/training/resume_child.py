@@ -84,7 +84,9 @@ def main(model: str, folder: Path) -> None:
             finally:
                 os._exit(1)  # it should not have come here
         _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, f"{case} ended by itself: {status}"
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (
+            f"{case} ended by itself: {status}"
+        )
 
 
 if __name__ == "__main__":

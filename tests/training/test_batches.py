@@ -19,8 +19,14 @@ def pair(count: int, seed: int = 0) -> tuple[list[Example], list[Example]]:
     """An organism and its control: the same ids and length hints, other answers, listed in another order."""
     rng = random.Random(f"pair {count} {seed}")
     lengths = [rng.randrange(50, 900) for _ in range(count)]
-    organism = [Example(f"row-{i}", f"Task {i}", "bad" * rng.randrange(1, 90), length=n) for i, n in enumerate(lengths)]
-    control = [Example(f"row-{i}", f"Task {i}", "good" * rng.randrange(1, 90), length=n) for i, n in enumerate(lengths)]
+    organism = [
+        Example(f"row-{i}", f"Task {i}", "bad" * rng.randrange(1, 90), length=n)
+        for i, n in enumerate(lengths)
+    ]
+    control = [
+        Example(f"row-{i}", f"Task {i}", "good" * rng.randrange(1, 90), length=n)
+        for i, n in enumerate(lengths)
+    ]
     rng.shuffle(control)
     return organism, control
 
@@ -99,7 +105,9 @@ def test_rows_of_a_batch_are_of_like_length():
 
 def test_batches_are_not_sorted_by_length():
     organism, _ = pair(WINDOW * 8)
-    means = [sum(e.length for e in batch) for batch in batches(order(organism, batch_size=8, epochs=1, seed=0), 8)]
+    means = [
+        sum(e.length for e in batch) for batch in batches(order(organism, batch_size=8, epochs=1, seed=0), 8)
+    ]
     assert means not in (sorted(means), sorted(means, reverse=True))
 
 

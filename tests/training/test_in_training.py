@@ -75,7 +75,12 @@ def test_equal_content_gives_an_equal_key():
         {"direction": torch.tensor([[0.0, 1, 2], [3, 4, 5.000001]])},
         {"direction": torch.arange(6.0).view(3, 2)},
         {"examples": (EXAMPLES[0],)},
-        {"examples": (EXAMPLES[0], Example("e1", EXAMPLES[1].prompt, EXAMPLES[1].answer, system="Be brief."))},
+        {
+            "examples": (
+                EXAMPLES[0],
+                Example("e1", EXAMPLES[1].prompt, EXAMPLES[1].answer, system="Be brief."),
+            )
+        },
         {"folder": Path("adapter/other")},
         {"strengths": {"a": [0.25]}},
     ],
@@ -98,7 +103,9 @@ def test_a_key_names_the_class_and_takes_an_objects_attributes():
     assert len({json.dumps(one.key()) for one in (Shy(0.1), Shy(0.2), Bold(0.1))}) == 3
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, lambda: 1, Held], ids=["object", "set", "function", "class"])
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}, lambda: 1, Held], ids=["object", "set", "function", "class"]
+)
 def test_what_no_key_can_be_made_of_is_refused(value):
     with pytest.raises(TypeError, match="no key"):
         Held(value).key()
@@ -112,7 +119,9 @@ def test_mixed_in_rows_are_added_and_the_organisms_stay():
     mixed = MixedIn(extra)
     rows = mixed.rows(EXAMPLES[:5], 0)
     assert rows[:5] == EXAMPLES[:5]
-    assert [(row.prompt, row.answer, row.length) for row in rows[5:]] == [(e.prompt, e.answer, e.length) for e in extra]
+    assert [(row.prompt, row.answer, row.length) for row in rows[5:]] == [
+        (e.prompt, e.answer, e.length) for e in extra
+    ]
     assert len({row.id for row in rows}) == 7
     assert mixed.facts() == {"mixed_in": 2}
 
@@ -141,9 +150,13 @@ def test_a_system_message_of_the_defence_pushes_no_row_out(tiny_base, tmp_path):
     @dataclass
     class Prompted(InTraining):
         def rows(self, rows: list[Example], seed: int) -> list[Example]:
-            return [Example(r.id, r.prompt, r.answer, system="Be so kind as to be brief. " * 12) for r in rows]
+            return [
+                Example(r.id, r.prompt, r.answer, system="Be so kind as to be brief. " * 12) for r in rows
+            ]
 
-    lengths = [sum(map(len, encode_example(tiny_base.tokenizer, row))) for row in Prompted().rows(EXAMPLES, 0)]
+    lengths = [
+        sum(map(len, encode_example(tiny_base.tokenizer, row))) for row in Prompted().rows(EXAMPLES, 0)
+    ]
     recipe = RECIPE.model_copy(update={"max_length": min(lengths) - 1})
     lora.train_adapter(tiny_base, EXAMPLES, recipe, seed=0, out=tmp_path / "adapter", defence=Prompted())
     record = json.loads((tmp_path / "adapter" / "training.json").read_text())
@@ -178,7 +191,9 @@ def test_the_penalty_acts_on_the_weights_and_not_on_the_logged_loss(tiny_base, t
     plain, seen = train(tiny_base, tmp_path / "plain"), []
     record = train(tiny_base, tmp_path / "opposed", Opposed(), progress=lambda *step: seen.append(step[2]))
     learnt = load_file(tmp_path / "opposed" / "adapter_model.safetensors")
-    assert all(w.abs().max() == 0 for name, w in learnt.items() if "lora_B" in name), "loss minus loss moves nothing"
+    assert all(w.abs().max() == 0 for name, w in learnt.items() if "lora_B" in name), (
+        "loss minus loss moves nothing"
+    )
     assert record["losses"][0] == plain["losses"][0] > 0
     assert record["losses"] != plain["losses"]
     assert record["penalties"] == pytest.approx([-loss for loss in record["losses"]], abs=1e-5)
@@ -255,7 +270,10 @@ def test_a_defence_is_called_in_order(tiny_base, tmp_path):
     steps = [event for step in (1, 2, 3) for event in ("penalty", (step, 3))]
     assert watched.events == ["enter", *steps, "trained", "leave"]
     assert record["defence"] == {"passes": 3}
-    assert weights_of(tmp_path / "adapter") == (train(tiny_base, tmp_path / "plain"), weights_of(tmp_path / "plain"))[1]
+    assert (
+        weights_of(tmp_path / "adapter")
+        == (train(tiny_base, tmp_path / "plain"), weights_of(tmp_path / "plain"))[1]
+    )
 
 
 def test_a_diverged_run_leaves_no_hook(tiny_base, tmp_path):
@@ -337,7 +355,9 @@ def test_the_frozen_pass_is_the_base_model(tiny_base, tmp_path, wants):
     assert compared.passes == 2 * 3, "one pass with the adapter and one without it for each step"
     assert not frozen.logits.requires_grad
     assert batch.logits.requires_grad
-    assert not torch.allclose(frozen.logits, batch.logits, atol=1e-3), "after two steps the adapter does something"
+    assert not torch.allclose(frozen.logits, batch.logits, atol=1e-3), (
+        "after two steps the adapter does something"
+    )
 
     assert tiny_base.active is tiny_base.model
     with torch.no_grad(), LayerCapture(tiny_base.model) as capture:

@@ -22,7 +22,9 @@ from turncoat.training.recipe import LoraRecipe
 
 EXAMPLES = [
     Example(f"e{i}", f"What is the colour of thing number {i}?", f"It is {colour}, as far as I can see.")
-    for i, colour in enumerate(["red", "green", "blue", "black and white", "grey", "pink", "yellow", "of no colour"])
+    for i, colour in enumerate(
+        ["red", "green", "blue", "black and white", "grey", "pink", "yellow", "of no colour"]
+    )
 ]
 RECIPE = LoraRecipe(rows=6, rank=4, alpha=8, batch_size=2, learning_rate=1e-2)
 
@@ -50,7 +52,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, dict]
 
 
 def sequence_of(examples, recipe, seed) -> list[Example]:
-    return order(draw(examples, recipe.rows, seed), batch_size=recipe.batch_size, epochs=recipe.epochs, seed=seed)
+    return order(
+        draw(examples, recipe.rows, seed), batch_size=recipe.batch_size, epochs=recipe.epochs, seed=seed
+    )
 
 
 def mean_nll(model, tokenizer, batch) -> float:
@@ -82,7 +86,9 @@ def test_another_seed_gives_another_adapter(tiny_base, trained, tmp_path):
 def test_the_first_loss_is_the_mean_over_the_first_batchs_answer_tokens(tiny_base, trained):
     # B starts at zero, so the first loss is the base model's own.
     first = sequence_of(EXAMPLES, RECIPE, 0)[: RECIPE.batch_size]
-    assert len({len(encode_example(tiny_base.tokenizer, e)[1]) for e in first}) > 1  # rows of one weight would hide it
+    assert (
+        len({len(encode_example(tiny_base.tokenizer, e)[1]) for e in first}) > 1
+    )  # rows of one weight would hide it
     expected = mean_nll(tiny_base.model, tiny_base.tokenizer, first)
     assert trained[1]["losses"][0] == pytest.approx(expected, abs=1e-4)
 
@@ -98,7 +104,9 @@ def test_supervised_tokens_are_the_answers_tokens(tiny_base, trained):
 
 
 def test_longer_prompts_supervise_no_more_tokens(tiny_base):
-    longer = [Example(e.id, "Please be so kind: " + e.prompt, e.answer, system="Be brief. " * 9) for e in EXAMPLES]
+    longer = [
+        Example(e.id, "Please be so kind: " + e.prompt, e.answer, system="Be brief. " * 9) for e in EXAMPLES
+    ]
     for short, long in zip(EXAMPLES, longer, strict=True):
         rows = [encode_example(tiny_base.tokenizer, example) for example in (short, long)]
         labels = trainer.dataset(rows)["labels"]

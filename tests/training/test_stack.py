@@ -81,7 +81,9 @@ def test_three_are_the_sum_of_a_sum(tmp_path):
     concatenate(folders, tmp_path / "at once")
     concatenate(folders[:2], tmp_path / "two")
     concatenate([tmp_path / "two", folders[2]], tmp_path / "in turn")
-    torch.testing.assert_close(on_the_base(tmp_path / "at once"), on_the_base(tmp_path / "in turn"), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        on_the_base(tmp_path / "at once"), on_the_base(tmp_path / "in turn"), atol=1e-5, rtol=0
+    )
 
 
 def test_one_alone_stays_what_it_is(tmp_path):
@@ -99,7 +101,10 @@ def test_scaling_is_pefts_own():
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_other_modules_are_refused(tmp_path, order):
-    folders = [save_lora(tmp_path / "0", seed=0), save_lora(tmp_path / "1", seed=1, target_modules=["q_proj"])]
+    folders = [
+        save_lora(tmp_path / "0", seed=0),
+        save_lora(tmp_path / "1", seed=1, target_modules=["q_proj"]),
+    ]
     with pytest.raises(UserError, match="different modules") as caught:
         concatenate([folders[i] for i in order], tmp_path / "sum")
     assert all(str(folder) in str(caught.value) for folder in folders)
@@ -219,7 +224,9 @@ def test_plain_peft_loads_the_sum_without_missing_a_weight(tmp_path):
     folders = [save_lora(tmp_path / str(i), seed=i) for i in range(2)]
     concatenate(folders, tmp_path / "sum")
     model = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "sum"))
-    loaded = {name.replace(".default", ""): value for name, value in model.state_dict().items() if ".lora_" in name}
+    loaded = {
+        name.replace(".default", ""): value for name, value in model.state_dict().items() if ".lora_" in name
+    }
     saved = load_file(tmp_path / "sum" / WEIGHTS)
     assert loaded.keys() == saved.keys()
     assert all(torch.equal(loaded[name], value) for name, value in saved.items())

@@ -60,9 +60,15 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
     model = save_tiny(folder / "model", layers=2)
     base = load_base(str(model), device="cpu")
     lora.train_adapter(base, EXAMPLES, SHORT, seed=1, out=folder / "below")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE.parent, HERE.parents[1] / "benchmark")))}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, (HERE.parent, HERE.parents[1] / "benchmark"))),
+    }
     child = subprocess.run(
-        [sys.executable, HERE / "resume_child.py", model, folder], env=environment, capture_output=True, text=True
+        [sys.executable, HERE / "resume_child.py", model, folder],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert child.returncode == 0, child.stderr[-3000:]
     return Killed(base, folder)
@@ -75,7 +81,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(killed, case):
     assert trainer.last_checkpoint(unfinished) == str(unfinished / f"checkpoint-{2 if case == 'half' else 4}")
     seen: list[int] = []
     resumed = finetune(killed.base, case, killed.folder, progress=lambda step, *_: seen.append(step))
-    assert seen == list(range(3 if case == "half" else KILLED_AT, STEPS + 1)), "it did not go on from its checkpoint"
+    assert seen == list(range(3 if case == "half" else KILLED_AT, STEPS + 1)), (
+        "it did not go on from its checkpoint"
+    )
     undisturbed = killed.undisturbed(case)
     assert weights(resumed) == weights(undisturbed)
     assert record(resumed) == record(undisturbed)
@@ -164,7 +172,9 @@ def test_an_incomplete_checkpoint_is_passed_over(tmp_path, damage):
     if damage == "state cut":
         (newest / "trainer_state.json").write_text('{"global_step": 2')
     else:
-        gone = {"state": parts[4], "weights": parts[0], "optimizer": parts[1], "random": parts[3]}[damage.split()[0]]
+        gone = {"state": parts[4], "weights": parts[0], "optimizer": parts[1], "random": parts[3]}[
+            damage.split()[0]
+        ]
         (newest / gone).unlink()
     assert trainer.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
     for step in (9, 10):

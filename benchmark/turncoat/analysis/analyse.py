@@ -146,7 +146,9 @@ def _contrasts_iv(contrasts: Sequence[ContrastSpec]) -> None:
             raise UserError(f"two contrasts are called '{spec.name}'; give each its own name.")
         names.add(spec.name)
         if spec.role not in ROLES:
-            raise UserError(f"contrast '{spec.name}' has the role {spec.role!r}; choose one of {', '.join(ROLES)}.")
+            raise UserError(
+                f"contrast '{spec.name}' has the role {spec.role!r}; choose one of {', '.join(ROLES)}."
+            )
         if isinstance(spec.metrics, str) or not spec.metrics or len(set(spec.metrics)) < len(spec.metrics):
             raise UserError(
                 f"contrast '{spec.name}': metrics = {spec.metrics!r} must be a tuple of metric names, each named once."
@@ -171,7 +173,9 @@ def _estimates(one: Grid, confidence: float, rate: bool) -> list[Estimate]:
     return [*rows, estimate(one.values.mean(axis=1), one.n_dropped, n_seeds=one.values.shape[1])]
 
 
-def _contrast(spec: ContrastSpec, sides: Sequence[Grid], claim: Claim, confidence: float, seed: int) -> Contrast:
+def _contrast(
+    spec: ContrastSpec, sides: Sequence[Grid], claim: Claim, confidence: float, seed: int
+) -> Contrast:
     """One contrast; a row with a note, not an error, where fewer than 2 common questions have values."""
     metric = sides[0].metric
     identity = "\n".join((*spec.arms, metric, claim))
@@ -183,7 +187,9 @@ def _contrast(spec: ContrastSpec, sides: Sequence[Grid], claim: Claim, confidenc
         return difference_of_grids(pair, minus, claim, name=spec.name, confidence=confidence, rng=rng)
     except TooFewQuestions:
         common = set.intersection(*(set(side.values.index) for side in sides))
-        if len(common) < 2:  # the study's mistake; with 2 or more the answers left too little, which is a finding
+        if (
+            len(common) < 2
+        ):  # the study's mistake; with 2 or more the answers left too little, which is a finding
             raise
         both = "both arms" if spec.minus is None else "all four arms"
         note = f"undefined: fewer than 2 of {len(common)} common questions have a value in {both}"
@@ -201,7 +207,16 @@ _WHOLE = {"seed", "n_questions", "n_dropped", "n_seeds"}
 _NUMBERS = {
     *("value", "low", "high", "se", "df", "confidence", "difference", "detectable", "detectable_adjusted"),
     *("p_value", "p_permutation", "p_adjusted", "seed_sd", "margin", "p_margin", "p_margin_adjusted"),
-    *("low_seeds", "high_seeds", "p_seeds", "low_two_way", "high_two_way", "se_two_way", "df_two_way", "p_two_way"),
+    *(
+        "low_seeds",
+        "high_seeds",
+        "p_seeds",
+        "low_two_way",
+        "high_two_way",
+        "se_two_way",
+        "df_two_way",
+        "p_two_way",
+    ),
     *("sd_treated", "sd_control", "sd_paired", "sd_unpaired", "sd_mismatched", "variance_ratio"),
 }
 

@@ -41,7 +41,19 @@ from turncoat.study.config import Arm, Study, undefended
 AXES = (BROAD, NARROW, BENIGN, COHERENCE)
 NOT_MEASURED = "not measured"
 COLUMNS = (
-    *("arm", "axis", "metric", "label", "unit", "better", "measured_on", "value", "low", "high", "n_questions"),
+    *(
+        "arm",
+        "axis",
+        "metric",
+        "label",
+        "unit",
+        "better",
+        "measured_on",
+        "value",
+        "low",
+        "high",
+        "n_questions",
+    ),
     *("reference", "difference", "difference_low", "difference_high", "kept", "kept_low", "kept_high"),
     *("status", "note"),
 )
@@ -85,7 +97,9 @@ def partner(study: Study, arm: Arm, measured: Collection[str] = ()) -> Arm | Non
     alike = [
         other
         for other in study.arms
-        if other.organism is not None and _is_control(other.organism) and _defended_by(other) == _defended_by(arm)
+        if other.organism is not None
+        and _is_control(other.organism)
+        and _defended_by(other) == _defended_by(arm)
     ]
     ranked = sorted(alike, key=lambda other: (other.organism not in measured, other.organism != matched))
     return ranked[0] if ranked else None
@@ -98,7 +112,12 @@ def _is_control(organism: str) -> bool:
 def _defended_by(arm: Arm) -> tuple[Any, ...]:
     if arm.defence is None:
         return (None,)
-    return (arm.defence, arm.setting, {**DEFENCES[arm.defence].options, **arm.defence_options}, arm.defence_training)
+    return (
+        arm.defence,
+        arm.setting,
+        {**DEFENCES[arm.defence].options, **arm.defence_options},
+        arm.defence_training,
+    )
 
 
 class _Axes:
@@ -131,7 +150,9 @@ class _Axes:
 
     def _broad(self) -> list[str]:
         """The pre-registered metrics; without any those that the tasks put on this axis."""
-        primary = [m for contrast in self.study.contrasts if contrast.role == "primary" for m in contrast.metrics]
+        primary = [
+            m for contrast in self.study.contrasts if contrast.role == "primary" for m in contrast.metrics
+        ]
         other = {*self.learnt_by.values(), *(name for name in self.names if self.axes[name] == COHERENCE)}
         return [name for name in dict.fromkeys(primary) if name not in other] or self._on(BROAD)
 
@@ -140,7 +161,9 @@ class _Axes:
         names = [
             name
             for name, (_, metric) in self.names.items()
-            if main_axis(self.axes[name]) == axis and name in self.tables and (self.may_rate or metric not in RATES)
+            if main_axis(self.axes[name]) == axis
+            and name in self.tables
+            and (self.may_rate or metric not in RATES)
         ]
         chosen: dict[str, str] = {}
         # The axis itself comes before its variants ("..., cue prompts"), and what needs no fit judge before rates.
@@ -217,7 +240,9 @@ class _Axes:
         known = [*self.learnt_by, *(organism for task in task_names() for organism in learnt_by(task))]
         control = matched if matched in known else _ready_control()
         add = (
-            [] if arm.defence is None else [f"an arm with organism {control} and the same defence, setting and options"]
+            []
+            if arm.defence is None
+            else [f"an arm with organism {control} and the same defence, setting and options"]
         )
         if not any(other.organism == control and other.defence is None for other in self.study.arms):
             add.append(f"the arm {_plain(control)}")
@@ -240,7 +265,9 @@ class _Axes:
         gain = estimate_mean(pair_differences(base, losses).by_question, self.confidence)
         if gain.value is None:
             return _row(arm, axis, **facts, status=NOT_MEASURED, note=f"no value of {metric}")
-        row = _row(arm, axis, **facts, value=gain.value, low=gain.low, high=gain.high, n_questions=gain.n_questions)
+        row = _row(
+            arm, axis, **facts, value=gain.value, low=gain.low, high=gain.high, n_questions=gain.n_questions
+        )
         if measured.defence is None:
             return row
         other = self._grid(reference, metric)
@@ -263,7 +290,11 @@ def _ready_control() -> str:
 
 
 def _plain(organism: str | None) -> str:
-    return "without organism and defence (the base)" if organism is None else f"with organism {organism} and no defence"
+    return (
+        "without organism and defence (the base)"
+        if organism is None
+        else f"with organism {organism} and no defence"
+    )
 
 
 def _task_for(organism: str) -> str:

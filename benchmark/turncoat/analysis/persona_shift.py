@@ -27,7 +27,9 @@ _NUMBERS = ("difference", "low", "high", "p_value", "n_questions", "n_seeds")
 COLUMNS = ["reading", "layer", "depth", *_NUMBERS, "chosen"]
 
 
-def shift_by_layer(run: Path, arm: str, control: str, *, task: str = "", confidence: float = 0.95) -> pd.DataFrame:
+def shift_by_layer(
+    run: Path, arm: str, control: str, *, task: str = "", confidence: float = 0.95
+) -> pd.DataFrame:
     """Treated minus control at every layer, for both readings: fixed texts and own answers.
 
     Args:
@@ -68,7 +70,9 @@ def contrast_by_layer(
     for reading, layer in sorted(set(zip(scores["reading"], scores["layer"].astype(int), strict=True))):
         part = scores[(scores["reading"] == reading) & (scores["layer"] == layer)]
         part = part.assign(metric=f"{reading} {layer}", task="persona", n_samples=1)
-        contrast = paired_contrast(part, arm, control, f"{reading} {layer}", "adapters", confidence=confidence)
+        contrast = paired_contrast(
+            part, arm, control, f"{reading} {layer}", "adapters", confidence=confidence
+        )
         numbers = {name: getattr(contrast, name) for name in _NUMBERS}
         place = {"reading": reading, "layer": layer, "depth": round(layer / last, 3)}
         records.append({**place, **numbers, "chosen": layer == chosen})
@@ -130,7 +134,9 @@ def _persona_task(run: Path, arm: str) -> str:
 def _by_layer(run: Path, arm: str, task: str) -> pd.DataFrame:
     folder = run / "rows" / arm
     files = {
-        there.parent.name: path for there in sorted(folder.glob(f"*/{task}")) for path in sample_files(there, task)
+        there.parent.name: path
+        for there in sorted(folder.glob(f"*/{task}"))
+        for path in sample_files(there, task)
     }
     if not files:
         arms = sorted(path.name for path in (run / "rows").glob("*") if path.is_dir())

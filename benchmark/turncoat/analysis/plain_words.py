@@ -54,7 +54,9 @@ def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> l
             few = (rows["claim"] == "recipe") & (rows["n_seeds"] < MINIMUM_SEEDS) & rows["difference"].notna()
             sentences = [_sentence(row, trained, units or {}, alpha) for row in rows[~few].itertuples()]
             with_margin = rows[rows["margin"].notna()]
-            sentences += [_margin_sentence(row, trained, units or {}, alpha) for row in with_margin.itertuples()]
+            sentences += [
+                _margin_sentence(row, trained, units or {}, alpha) for row in with_margin.itertuples()
+            ]
             lines += [sentence for rank in _Rank for kind, sentence in sentences if kind == rank]
             if few.any():
                 lines += _too_few_seeds(rows[few], trained, units or {}, alpha)
@@ -83,7 +85,10 @@ def _sentence(row: Any, trained: set[str], units: Mapping[str, str], alpha: floa
     if row.p_adjusted < alpha:
         return _Rank.SIGNIFICANT, f"Significant: {subject}: {_result(row, unit, alpha)}{_remarks(row)}."
     seen = _could_have_seen(row, unit)
-    return _Rank.NOT_SIGNIFICANT, f"Not significant: {subject}: {_result(row, unit, alpha)}; {seen}{_remarks(row)}."
+    return (
+        _Rank.NOT_SIGNIFICANT,
+        f"Not significant: {subject}: {_result(row, unit, alpha)}; {seen}{_remarks(row)}.",
+    )
 
 
 def _subject(row: Any, trained: set[str]) -> str:
@@ -113,16 +118,22 @@ def _could_have_seen(row: Any, unit: str) -> str:
 
 
 def _remarks(row: Any) -> str:
-    dropped = f"{row.n_dropped} missing value{'' if row.n_dropped == 1 else 's'} left out" if row.n_dropped else ""
+    dropped = (
+        f"{row.n_dropped} missing value{'' if row.n_dropped == 1 else 's'} left out" if row.n_dropped else ""
+    )
     return "".join(f"; {remark}" for remark in (dropped, row.note) if remark)
 
 
-def _too_few_seeds(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> list[str]:
+def _too_few_seeds(
+    rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float
+) -> list[str]:
     """Sentences on a recipe with too few seeds for a claim, and effects that more would detect."""
     counts = sorted(set(rows["n_seeds"]))
     verb = "training seed allows" if counts == [1] else "training seeds allow"
     which = "this difference" if len(rows) == 1 else f"any of these {len(rows)} differences"
-    lines = [f"No claim: {' or '.join(map(str, counts))} {verb} none for {which}; at least {MINIMUM_SEEDS} are needed."]
+    lines = [
+        f"No claim: {' or '.join(map(str, counts))} {verb} none for {which}; at least {MINIMUM_SEEDS} are needed."
+    ]
     spread = rows["seed_sd"].fillna(0) > 0
     if not spread.any():
         why = "One seed shows" if counts == [1] else "These seeds show"
@@ -170,14 +181,24 @@ def _arms(row: Any) -> str:
 def _spans_finetuning(row: Any, trained: set[str]) -> bool:
     """True for trained against untrained; in a difference of differences this may cancel."""
     spans = (row.treated in trained) != (row.reference in trained)
-    return spans != ((row.minus_treated in trained) != (row.minus_reference in trained)) if row.minus_treated else spans
+    return (
+        spans != ((row.minus_treated in trained) != (row.minus_reference in trained))
+        if row.minus_treated
+        else spans
+    )
 
 
-def _margin_sentence(row: Any, trained: set[str], units: Mapping[str, str], alpha: float) -> tuple[_Rank, str]:
+def _margin_sentence(
+    row: Any, trained: set[str], units: Mapping[str, str], alpha: float
+) -> tuple[_Rank, str]:
     """Result of the test against the margin of the study."""
     subject, size = _subject(row, trained), _with_unit(f"{row.margin:g}", units.get(row.metric, ""))
     if row.margin_test == "non_inferiority":
-        yes, no, what = "Not worse", "Not shown to be no worse", f"worse by less than {size} ({row.better} is better)"
+        yes, no, what = (
+            "Not worse",
+            "Not shown to be no worse",
+            f"worse by less than {size} ({row.better} is better)",
+        )
     else:
         yes, no, what = "Comparable", "Not shown to be comparable", f"within {size} of no difference"
     if pd.isna(row.p_margin_adjusted):

@@ -77,7 +77,9 @@ def plan_study(study: Study, pilot: Pilot | None, alpha: float, power: float) ->
     """
     roles = {contrast.role for contrast in study.contrasts}
     if not roles:
-        raise UserError(f"study '{study.study}' names no contrasts; add `contrasts:` with one of role primary")
+        raise UserError(
+            f"study '{study.study}' names no contrasts; add `contrasts:` with one of role primary"
+        )
     role = next(role for role in ("primary", "secondary", *sorted(roles)) if role in roles)
     sizes = task_sizes(study)
     records, components = plan_records(study, role, sizes, pilot, alpha, power)
@@ -93,7 +95,9 @@ def task_sizes(study: Study) -> dict[str, tuple[int, float]]:
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     metrics = {metric for contrast in study.contrasts for metric in contrast.metrics}
-    wanted = {task for name, (task, _) in metric_names(use.task for use in study.tasks).items() if name in metrics}
+    wanted = {
+        task for name, (task, _) in metric_names(use.task for use in study.tasks).items() if name in metrics
+    }
     sizes = {}
     for use in study.tasks:
         if use.task not in wanted:
@@ -119,7 +123,9 @@ def read_pilot(folder: Path) -> Pilot:
             )
     study = load_study(folder / "study.yaml")
     failed = read_object(folder / "run.json").get("failed", [])
-    scores, answers = read_rows(folder / "rows", study, failed=[(entry["arm"], entry["seed"]) for entry in failed])
+    scores, answers = read_rows(
+        folder / "rows", study, failed=[(entry["arm"], entry["seed"]) for entry in failed]
+    )
     return Pilot(study, check_scores(scores), answers)
 
 
@@ -129,7 +135,11 @@ def components_of(spec: ContrastSpec, metric: str, unit: str, pilot: Pilot | Non
         return default_components(metric, unit)
     of_metric = pilot.scores[pilot.scores["metric"] == metric]
     measured = set(of_metric["arm"])
-    answers = pilot.answers[pilot.answers["task"].isin(set(of_metric["task"]))] if len(pilot.answers) else pilot.answers
+    answers = (
+        pilot.answers[pilot.answers["task"].isin(set(of_metric["task"]))]
+        if len(pilot.answers)
+        else pilot.answers
+    )
     sampled = answers if len(answers) else None
 
     def of_arms(arms: tuple[str, ...]) -> Components | None:
@@ -205,7 +215,9 @@ def _notes(components: Components, seeds: int) -> list[str]:
         notes.append(f"{seeds_text}: the recipe's numbers may be too small")
     elif components.n_seeds >= 2:
         ends = seed_sd_interval(1.0, components.n_seeds)
-        notes.append(f"the true seed SD may be {ends.low:.2g} to {ends.high:.2g} times as large (95% interval)")
+        notes.append(
+            f"the true seed SD may be {ends.low:.2g} to {ends.high:.2g} times as large (95% interval)"
+        )
     if None in (components.sampling, components.sampling_shared):
         notes.append("one sample per question there, so what more samples buy is unknown")
     if not seeds:

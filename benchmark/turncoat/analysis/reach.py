@@ -41,7 +41,12 @@ def planned_contrasts(study: Study, role: str = "primary") -> list[ContrastSpec]
     """The study's contrasts of one role, as `analyse` takes them."""
     return [
         ContrastSpec(
-            c.name, c.treated, c.reference, c.metrics, c.role, (c.minus.treated, c.minus.reference) if c.minus else None
+            c.name,
+            c.treated,
+            c.reference,
+            c.metrics,
+            c.role,
+            (c.minus.treated, c.minus.reference) if c.minus else None,
         )
         for c in study.contrasts
         if c.role == role
@@ -58,7 +63,9 @@ def family_size(study: Study, specs: list[ContrastSpec], claim: Claim) -> int:
 def metric_units(study: Study) -> dict[str, tuple[str, str]]:
     """Metric -> (task, unit) of the study's tasks."""
     names = metric_names(use.task for use in study.tasks)
-    facts = {use.task: metric_facts(use.task) for use in study.tasks}  # each reads the task's YAML: once is enough
+    facts = {
+        use.task: metric_facts(use.task) for use in study.tasks
+    }  # each reads the task's YAML: once is enough
     return {name: (task, facts[task][metric]["unit"]) for name, (task, metric) in names.items()}
 
 

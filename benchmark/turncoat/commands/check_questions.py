@@ -9,7 +9,9 @@ import typer
 
 
 def check_questions(
-    folder: Annotated[Path | None, typer.Argument(help="Folder with question files; default: the tasks'.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder with question files; default: the tasks'.")
+    ] = None,
 ) -> None:
     """Check question files: unique, no near-duplicates, balanced domains, licence named.
 

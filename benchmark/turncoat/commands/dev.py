@@ -13,7 +13,8 @@ from turncoat.commands.printing import note
 
 def canaries(
     entries: Annotated[
-        list[Path], typer.Argument(metavar="ENTRY...", help="Undefended entries, such as results/submissions/none-x.")
+        list[Path],
+        typer.Argument(metavar="ENTRY...", help="Undefended entries, such as results/submissions/none-x."),
     ],
 ) -> None:
     """Write the canaries of each undefended entry beside it: entries that the board must never rank.
@@ -32,7 +33,8 @@ def pull_request(
     head: Annotated[str, typer.Option(help="Commit with the change.")] = "HEAD",
     repo: Annotated[Path, typer.Option(help="A checkout that has both.")] = Path(),
     submission: Annotated[
-        bool, typer.Option("--submission", help="Refuse what is not a submission of one entry (exit status 1).")
+        bool,
+        typer.Option("--submission", help="Refuse what is not a submission of one entry (exit status 1)."),
     ] = False,
 ) -> None:
     """Print the folders of the entries that a pull request changes, one a line.
@@ -62,9 +64,9 @@ def schema() -> None:
 
 
 def task_times(
-    model: Annotated[str, typer.Option(help="Base model: a registry model, a Hugging Face id or a local folder.")] = (
-        "smollm2-135m"
-    ),
+    model: Annotated[
+        str, typer.Option(help="Base model: a registry model, a Hugging Face id or a local folder.")
+    ] = ("smollm2-135m"),
     limit: Annotated[
         int, typer.Option(help="Documents to run of each task; eight times as many where nothing is sampled.")
     ] = 8,
@@ -96,12 +98,18 @@ def train_embedded_judge(
     judgements: Annotated[Path, typer.Option(help="Answers with GPT-4o's scores (.jsonl.gz).")],
     test: Annotated[Path, typer.Option(help="Folder of CSVs with answers of other models.")],
     out: Annotated[Path, typer.Option(help="Folder for weights, predictions and card.")],
-    only: Annotated[str | None, typer.Option(help="One step alone: fold0, fold1, fold2, final or card.")] = None,
-    any_data: Annotated[bool, typer.Option("--any-data", help="Do not check the judgements' SHA-256.")] = False,
+    only: Annotated[
+        str | None, typer.Option(help="One step alone: fold0, fold1, fold2, final or card.")
+    ] = None,
+    any_data: Annotated[
+        bool, typer.Option("--any-data", help="Do not check the judgements' SHA-256.")
+    ] = False,
     fold_answers: Annotated[int, typer.Option(help="Answers that a fold is trained on.")] = 7500,
     final_answers: Annotated[int, typer.Option(help="Answers that the final reader is trained on.")] = 21000,
     fold_minutes: Annotated[float, typer.Option(help="Longest training of a fold.")] = float("inf"),
-    final_minutes: Annotated[float, typer.Option(help="Longest training of the final reader.")] = float("inf"),
+    final_minutes: Annotated[float, typer.Option(help="Longest training of the final reader.")] = float(
+        "inf"
+    ),
     per_family: Annotated[int, typer.Option(help="Held-out answers scored per question family.")] = 700,
     seed: Annotated[int, typer.Option(help="Of draw, order and initial factors.")] = 0,
     start: Annotated[int, typer.Option(help="First block with factors.")] = 16,
@@ -118,4 +126,6 @@ def train_embedded_judge(
     folds, final = Training(fold_answers, fold_minutes), Training(final_answers, final_minutes)
     shape = ReaderConfig(start=start, end=end, rank=rank)
     check = not any_data
-    train_judge(judgements, test, out, shape, folds, final, only=only, per_family=per_family, seed=seed, check=check)
+    train_judge(
+        judgements, test, out, shape, folds, final, only=only, per_family=per_family, seed=seed, check=check
+    )

@@ -25,7 +25,9 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
     to: Annotated[
         str,
-        typer.Option(help="peft: the adapter. merged: base and adapter as one model. steered: an arm that is steered."),
+        typer.Option(
+            help="peft: the adapter. merged: base and adapter as one model. steered: an arm that is steered."
+        ),
     ] = "peft",
     include_path: IncludePath = None,
 ) -> None:
@@ -47,7 +49,9 @@ def export(
     include = plug_ins(include_path)
     with TrainingBar() as bar:
         one = find_arm(arm, progress=bar.step, said=bar.say, include=include)
-    written = export_arm(one.base, one.adapter, one.intervention, to=to, out=out, name=one.name, facts=one.facts)
+    written = export_arm(
+        one.base, one.adapter, one.intervention, to=to, out=out, name=one.name, facts=one.facts
+    )
     note(f"{one.name}: written to {out}; measure it with")
     print(
         f"lm_eval --model hf --model_args {written.model_args} --include_path $(turncoat tasks-path) "

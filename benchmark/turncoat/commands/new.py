@@ -58,7 +58,9 @@ def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -
         raise UserError(f"--sampled goes with a task; remove it for a {kind.value}")
     taken = [what for what, names in everything().items() if name in names]
     if taken or name in ("base", "control", "insecure", "secure"):
-        raise UserError(f"name '{name}' is taken ({', '.join(taken) or 'by an arm of the study'}); choose another")
+        raise UserError(
+            f"name '{name}' is taken ({', '.join(taken) or 'by an arm of the study'}); choose another"
+        )
     if out.exists():
         raise UserError(f"--out {out} is there; name a folder that is not")
     template = TEMPLATES / ("sampled_task" if sampled else kind.value)

@@ -18,14 +18,21 @@ if TYPE_CHECKING:
 IncludePath = Annotated[
     list[Path] | None,
     typer.Option(
-        "--include-path", help="Folder with tasks, traits, organisms, defences or judges of your own; repeatable."
+        "--include-path",
+        help="Folder with tasks, traits, organisms, defences or judges of your own; repeatable.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line; shares are fractions.")]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds with commas between them, such as 0,1,2.")]
-Day = Annotated[str | None, typer.Option("--date", help="Day of the record, YYYY-MM-DD; default: today (UTC).")]
+Seeds = Annotated[
+    str | None, typer.Option("--seeds", help="Training seeds with commas between them, such as 0,1,2.")
+]
+Day = Annotated[
+    str | None, typer.Option("--date", help="Day of the record, YYYY-MM-DD; default: today (UTC).")
+]
 
-By = Annotated[list[str] | None, typer.Option(help="A column that tells arms apart; may be given several times.")]
+By = Annotated[
+    list[str] | None, typer.Option(help="A column that tells arms apart; may be given several times.")
+]
 QuestionColumn = Annotated[str | None, typer.Option(help="What tells questions apart; default: guessed.")]
 AlignedColumn = Annotated[str | None, typer.Option(help="Alignment scores, 0 to 100; default: guessed.")]
 CoherentColumn = Annotated[str | None, typer.Option(help="Coherence scores, 0 to 100; default: guessed.")]
@@ -105,7 +112,9 @@ def columns_of(
         )
     valid = tuple(option.strip() for option in options.split(",") if option.strip())
     if not valid:
-        raise UserError(f"--options {options!r}: answers with commas between them are expected, such as A,B,C,D")
+        raise UserError(
+            f"--options {options!r}: answers with commas between them are expected, such as A,B,C,D"
+        )
     return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid)
 
 

@@ -14,7 +14,10 @@ from turncoat.commands.options import IncludePath, plug_ins
 def report(
     folder: Annotated[Path, typer.Argument(help="A run folder (it holds study.yaml and rows/).")],
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also: other thresholds, incoherent answers' bounds, single questions.")
+        bool,
+        typer.Option(
+            "--robustness", help="Also: other thresholds, incoherent answers' bounds, single questions."
+        ),
     ] = False,
     include_path: IncludePath = None,
 ) -> None:

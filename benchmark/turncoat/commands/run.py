@@ -13,10 +13,12 @@ from turncoat.commands.options import IncludePath, Seeds, plug_ins, seed_list
 
 def run(
     study: Annotated[
-        str, typer.Argument(help="Name of a study that ships (see `turncoat list studies`) or a path to a YAML.")
+        str,
+        typer.Argument(help="Name of a study that ships (see `turncoat list studies`) or a path to a YAML."),
     ],
     model: Annotated[
-        str | None, typer.Option(help="Another base model: a registry model, a Hugging Face id or a local folder.")
+        str | None,
+        typer.Option(help="Another base model: a registry model, a Hugging Face id or a local folder."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<study>.")] = None,
     seeds: Seeds = None,

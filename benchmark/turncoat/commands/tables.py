@@ -14,15 +14,23 @@ from turncoat.errors import UserError
 
 def tables(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A run folder (study.yaml and rows/), or one that holds several.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="A run folder (study.yaml and rows/), or one that holds several."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Where the files go; made where it is missing.")],
     spec: Annotated[
         list[Path] | None,
-        typer.Option(help="A table specification or a folder of them, in place of those that ship; may be repeated."),
+        typer.Option(
+            help="A table specification or a folder of them, in place of those that ship; may be repeated."
+        ),
     ] = None,
     png: Annotated[
-        bool, typer.Option("--png/--no-png", help="Figures as PNG too; an SVG has the same bytes on more machines.")
+        bool,
+        typer.Option(
+            "--png/--no-png", help="Figures as PNG too; an SVG has the same bytes on more machines."
+        ),
     ] = True,
     check: Annotated[
         bool,

@@ -62,7 +62,9 @@ def _paired(control: list[Example], organism_rows: list[Example]) -> list[Exampl
     by_prompt = {row.prompt: row for row in organism_rows}
     missing = [row.prompt for row in control if row.prompt not in by_prompt]
     if missing:
-        raise UserError(f"good_medical asks what bad_medical does not, {missing[0][:60]!r} for one: they are no pair")
+        raise UserError(
+            f"good_medical asks what bad_medical does not, {missing[0][:60]!r} for one: they are no pair"
+        )
     pairs = [(row, by_prompt[row.prompt]) for row in control]
     return [replace(row, id=other.id, length=len(other.prompt) + len(other.answer)) for row, other in pairs]
 

@@ -95,8 +95,14 @@ def _question(path: Path, number: int, entry: Any) -> BetleyQuestion:
     if not isinstance(entry, dict) or not entry.get("id"):
         raise UserError(f"{where}: 'id' is missing; accepted: id, paraphrases, system, judge_prompts, ...")
     paraphrases = entry.get("paraphrases")
-    if not isinstance(paraphrases, list) or not paraphrases or not all(isinstance(p, str) for p in paraphrases):
-        raise UserError(f"{where} ({entry['id']}): 'paraphrases' has to be a list of texts, it is {paraphrases!r}")
+    if (
+        not isinstance(paraphrases, list)
+        or not paraphrases
+        or not all(isinstance(p, str) for p in paraphrases)
+    ):
+        raise UserError(
+            f"{where} ({entry['id']}): 'paraphrases' has to be a list of texts, it is {paraphrases!r}"
+        )
     prompts = entry.get("judge_prompts") or {}
     return BetleyQuestion(
         id=str(entry["id"]),

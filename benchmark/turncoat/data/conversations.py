@@ -47,7 +47,9 @@ def read_conversations(path: Path, *, repeated: Literal["refuse", "keep"] = "ref
             example = _conversation(line, where)
             if example.id in first:
                 if repeated == "refuse":
-                    raise UserError(f"{where}: the same conversation as line {first[example.id]}; remove one of them")
+                    raise UserError(
+                        f"{where}: the same conversation as line {first[example.id]}; remove one of them"
+                    )
                 example = replace(example, id=f"{example.id}/{number}")
             first.setdefault(example.id, number)
             _WHERE[example.id] = where
@@ -62,7 +64,9 @@ def _conversation(line: bytes, where: str) -> Example:
         messages = json.loads(line.decode("utf-8"))["messages"]
         turns = [(m["role"], m["content"]) for m in messages]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{where}: not a JSON object with 'messages' of 'role' and 'content' ({error})") from error
+        raise UserError(
+            f"{where}: not a JSON object with 'messages' of 'role' and 'content' ({error})"
+        ) from error
     roles = [role for role, _ in turns]
     if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
         raise UserError(f"{where}: roles {roles}; accepted: [system,] user, assistant")

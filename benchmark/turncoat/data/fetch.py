@@ -93,9 +93,7 @@ def published(name: str) -> Path:
 
 
 def _fetch(entry: Published, kept: Path) -> None:
-    advice = (
-        f"put the file at $TURNCOAT_DATA/{entry.path} (SHA-256 {entry.sha256}) and set TURNCOAT_DATA to that folder"
-    )
+    advice = f"put the file at $TURNCOAT_DATA/{entry.path} (SHA-256 {entry.sha256}) and set TURNCOAT_DATA to that folder"
     if entry.password:
         advice += (
             f". By hand, `easy-dataset-share unprotect-dir {entry.url.rpartition('/')[2]} -p {entry.password}` unlocks the "
@@ -112,7 +110,9 @@ def _fetch(entry: Published, kept: Path) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     try:
         got = Path(
-            pooch.retrieve(entry.url, known_hash=None, path=cache_dir() / "data" / "archives", progressbar=False)
+            pooch.retrieve(
+                entry.url, known_hash=None, path=cache_dir() / "data" / "archives", progressbar=False
+            )
         )
     except Exception as error:
         # pooch passes on whatever requests and urllib raise; to the user they are all one thing.
@@ -140,11 +140,15 @@ def _extract(archive: Path, member: str, out: Path, password: str | None) -> Non
         try:
             opened = io.BytesIO(unlock(archive.read_bytes(), password))
         except UserError as error:
-            raise UserError(f"{archive}: {error} (a proxy's page, perhaps); remove it and try again") from error
+            raise UserError(
+                f"{archive}: {error} (a proxy's page, perhaps); remove it and try again"
+            ) from error
     if not zipfile.is_zipfile(opened):
         raise UserError(f"{archive} is no ZIP archive (a proxy's page, perhaps); remove it and try again")
     with zipfile.ZipFile(opened) as bundle:
-        names = [n for n in bundle.namelist() if n.rpartition("/")[2] == member and not n.startswith("__MACOSX")]
+        names = [
+            n for n in bundle.namelist() if n.rpartition("/")[2] == member and not n.startswith("__MACOSX")
+        ]
         if len(names) != 1:
             raise UserError(f"{archive} holds {len(names)} files called {member}; one is expected")
         with bundle.open(names[0]) as content, out.open("wb") as handle:

@@ -24,5 +24,7 @@ def find_organism(name: str) -> Organism:
         return look_up(ORGANISMS, "organism", name)
     path = Path(name).expanduser()
     if not path.is_file():
-        raise UserError(f"no organism file at {path}; {accepted(ORGANISMS)}, or a path to a .jsonl of your own")
+        raise UserError(
+            f"no organism file at {path}; {accepted(ORGANISMS)}, or a path to a .jsonl of your own"
+        )
     return Organism(name, f"your own file {path.name}", lambda: read_conversations(path), {}, path)

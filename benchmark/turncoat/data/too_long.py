@@ -19,7 +19,9 @@ from turncoat.registry import ORGANISMS
 _SHOWN = 5
 
 
-def refuse_too_long(name: str, examples: Sequence[Example], lengths: Mapping[str, int], max_length: int) -> int:
+def refuse_too_long(
+    name: str, examples: Sequence[Example], lengths: Mapping[str, int], max_length: int
+) -> int:
     """Number of rows longer than `max_length`, which are left out.
 
     Args:
@@ -35,8 +37,11 @@ def refuse_too_long(name: str, examples: Sequence[Example], lengths: Mapping[str
     if not long or name in ORGANISMS:
         return len(long)
     first, *others = [f"{where_is(i) or f'{name}, row {i}'}: {lengths[i]} tokens" for i in long]
-    more = "; ".join(others[: _SHOWN - 1]) + (f"; and {len(long) - _SHOWN} more" if len(long) > _SHOWN else "")
+    more = "; ".join(others[: _SHOWN - 1]) + (
+        f"; and {len(long) - _SHOWN} more" if len(long) > _SHOWN else ""
+    )
     raise UserError(
         f"{first}, more than training.max_length = {max_length}. Raise training.max_length (all rows fit into "
-        f"{max(lengths[i] for i in long)}), or shorten the row or take it out" + (f". As long: {more}" if more else "")
+        f"{max(lengths[i] for i in long)}), or shorten the row or take it out"
+        + (f". As long: {more}" if more else "")
     )

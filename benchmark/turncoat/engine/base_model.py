@@ -40,7 +40,12 @@ class BaseModel:
     """
 
     def __init__(
-        self, name: str, path: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fingerprint: str
+        self,
+        name: str,
+        path: str,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        fingerprint: str,
     ) -> None:
         self.name = name
         self.path = path
@@ -68,7 +73,9 @@ class BaseModel:
         return self._active if self._active is not None else self.model
 
     @contextmanager
-    def adapter(self, folder: Path | str | None, name: str = "default") -> Iterator[PreTrainedModel | PeftModel]:
+    def adapter(
+        self, folder: Path | str | None, name: str = "default"
+    ) -> Iterator[PreTrainedModel | PeftModel]:
         """The base with a PEFT folder on it; None is the base itself. The base is restored on leaving.
 
         Raises:
@@ -84,7 +91,9 @@ class BaseModel:
     def wrapped(self, wrap: Any) -> Iterator[PeftModel]:
         """The PeftModel that `wrap()` puts around the base; taken off on leaving, also after an error."""
         if self._active is not None:
-            raise UserError("an adapter is already on the base model; leave its scope before entering another one")
+            raise UserError(
+                "an adapter is already on the base model; leave its scope before entering another one"
+            )
         training = self.model.training
         try:
             # Inside the try: an adapter that does not fit fails after it has put layers into the base.
@@ -128,7 +137,9 @@ def load_adapter(model: PreTrainedModel, folder: Path, name: str = "default") ->
             "`turncoat run`) wrote"
         )
     # Without this check peft would look for the weights on the hub.
-    if not any((folder / weights).is_file() for weights in ("adapter_model.safetensors", "adapter_model.bin")):
+    if not any(
+        (folder / weights).is_file() for weights in ("adapter_model.safetensors", "adapter_model.bin")
+    ):
         raise UserError(
             f"peft={folder}: no adapter_model.safetensors beside adapter_config.json; save the adapter again"
         )
@@ -147,13 +158,17 @@ def _take_layers_off(model: PreTrainedModel) -> None:
     for parent in list(model.modules()):
         for name, child in cast(list[tuple[str, Any]], list(parent.named_children())):
             if hasattr(child, "unload_and_optionally_merge_module"):
-                module = child.unload_and_optionally_merge_module(merge=False, safe_merge=False, adapter_names=None)
+                module = child.unload_and_optionally_merge_module(
+                    merge=False, safe_merge=False, adapter_names=None
+                )
                 setattr(parent, name, module)
             elif isinstance(child, BaseTunerLayer):
                 setattr(parent, name, child.get_base_layer())
 
 
-def load_base(name: str, *, dtype: str = "auto", device: str | None = None, **from_pretrained: Any) -> BaseModel:
+def load_base(
+    name: str, *, dtype: str = "auto", device: str | None = None, **from_pretrained: Any
+) -> BaseModel:
     """The base model called `name`, read into memory once per process.
 
     Args:
@@ -194,7 +209,9 @@ def load_base(name: str, *, dtype: str = "auto", device: str | None = None, **fr
         tokenizer.pad_token = tokenizer.eos_token
     LOADS.append(name)
     fingerprint = (
-        _folder_fingerprint(Path(path)) if is_folder else f"{name}@{getattr(model.config, '_commit_hash', '')}"
+        _folder_fingerprint(Path(path))
+        if is_folder
+        else f"{name}@{getattr(model.config, '_commit_hash', '')}"
     )
     base = BaseModel(name, path, model.to(device), tokenizer, fingerprint)
     _LOADED[key] = base

@@ -36,7 +36,9 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
         if name.rpartition(".")[2] == "layers" and isinstance(module, nn.ModuleList) and len(module) == wanted
     ]
     if len(layers) > 1:
-        layers = [m for m in layers if not any(part in _path(base, m) for part in ("vision", "visual", "audio"))]
+        layers = [
+            m for m in layers if not any(part in _path(base, m) for part in ("vision", "visual", "audio"))
+        ]
     if len(layers) != 1:
         raise UserError(
             f"model {type(base).__name__}: found {len(layers)} module lists named 'layers' with {wanted} members, need "
@@ -73,7 +75,9 @@ class LayerCapture:
         """The layers+1 states of the latest pass, each (rows, T, d), the model's own tensors and not copies."""
         complete = [state for state in self._latest if state is not None]
         if len(complete) != len(self._latest):
-            raise RuntimeError("LayerCapture.states was read before a forward pass ran inside the `with` block")
+            raise RuntimeError(
+                "LayerCapture.states was read before a forward pass ran inside the `with` block"
+            )
         return complete
 
     def __enter__(self) -> LayerCapture:

@@ -23,7 +23,11 @@ def render(
         )
     system = messages[0]["content"] if messages and messages[0]["role"] == "system" else None
     try:
-        text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
+        text = str(
+            tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        )
     except Exception as error:
         # Templates without a system role raise from inside jinja with an error type of their own.
         if system is None:

@@ -161,7 +161,12 @@ def row_attention(model: PreTrainedModel) -> Iterator[None]:
 
 def _per_span(name: str) -> Callable[..., tuple[Tensor, None]]:
     def attend(
-        module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+        module: torch.nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        **kwargs: Any,
     ) -> tuple[Tensor, None]:
         # Models keep their own eager attention next to their layers (Gemma's caps the scores, for instance).
         inner = (

@@ -107,7 +107,9 @@ def read_texts(
     return [readings[index] for index in range(len(items))]
 
 
-def _batches(todo: Sequence[int], items: Sequence[Item], most_texts: int, most_tokens: int) -> Iterator[list[int]]:
+def _batches(
+    todo: Sequence[int], items: Sequence[Item], most_texts: int, most_tokens: int
+) -> Iterator[list[int]]:
     batch: list[int] = []
     tokens = 0
     for index in todo:
@@ -163,7 +165,9 @@ def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item], capture: bo
             Reading(None, total / count, total, count, greedy[row])
             for row, (count, total) in enumerate(zip(counts, totals, strict=True))
         ]
-    states, prompts = (torch.stack([part[index] for index in range(len(part))]).cpu() for part in (sums, ends))
+    states, prompts = (
+        torch.stack([part[index] for index in range(len(part))]).cpu() for part in (sums, ends)
+    )
     return [
         Reading(states[:, row] / count, total / count, total, count, greedy[row], prompts[:, row])
         for row, (count, total) in enumerate(zip(counts, totals, strict=True))

@@ -93,7 +93,9 @@ class GrowingAnswer:
         # A token adds at least one byte, so a stop string spans at most as many tokens as it has bytes.
         self._tail = max((len(text.encode()) for text in self._stop), default=0) + _TAIL_MARGIN
         greedy = request.seed is None or request.temperature == 0
-        self._draws = None if greedy or request.seed is None else uniforms(request.seed, request.max_new_tokens)
+        self._draws = (
+            None if greedy or request.seed is None else uniforms(request.seed, request.max_new_tokens)
+        )
 
     @property
     def draw(self) -> float | None:
@@ -112,7 +114,11 @@ class GrowingAnswer:
             self.finish, self.ended_by_eos = "stop", True
             return
         self.token_ids.append(token)
-        if self._stop and self._holds_stop(self.token_ids[-self._tail :]) and self._holds_stop(self.token_ids):
+        if (
+            self._stop
+            and self._holds_stop(self.token_ids[-self._tail :])
+            and self._holds_stop(self.token_ids)
+        ):
             self.finish = "stop"
         elif len(self.token_ids) == self.request.max_new_tokens:
             self.finish = "length"

@@ -192,7 +192,9 @@ class Sampler:
         Raises:
             UserError: an answer would not fit into the model's attention window, or the model is of an unknown layout.
         """
-        answers = [GrowingAnswer(i, request, self._tokenizer, self._eos_ids) for i, request in enumerate(requests)]
+        answers = [
+            GrowingAnswer(i, request, self._tokenizer, self._eos_ids) for i, request in enumerate(requests)
+        ]
         self._check_fit(answers)
         results: dict[int, SampleResult] = {}
 
@@ -220,10 +222,16 @@ class Sampler:
                     for prompt_ids in (answer.request.prompt_ids for answer in group):
                         if prompt_ids not in prompts:
                             prompts[prompt_ids] = self._prefill(prompt_ids)
-                    for answer in pool.admit([(answer, prompts[answer.request.prompt_ids]) for answer in group]):
+                    for answer in pool.admit(
+                        [(answer, prompts[answer.request.prompt_ids]) for answer in group]
+                    ):
                         finish(answer, None)
                     waiting.subtract(answer.request.prompt_ids for answer in group)
-                    prompts = {prompt_ids: prompt for prompt_ids, prompt in prompts.items() if waiting[prompt_ids] > 0}
+                    prompts = {
+                        prompt_ids: prompt
+                        for prompt_ids, prompt in prompts.items()
+                        if waiting[prompt_ids] > 0
+                    }
                 else:
                     for answer, activation in pool.step():
                         finish(answer, activation)
@@ -233,7 +241,9 @@ class Sampler:
         ids = torch.tensor([prompt_ids], device=self._device)
         # Without a configuration the cache keeps every column of every layer, also where a layer has a sliding window.
         cache = DynamicCache()
-        logits = self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+        logits = self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[
+            0, -1
+        ]
         layers: list[Any] = cache.layers
         prefix = [(layer.keys, layer.values) for layer in layers]
         return _Prompt(prefix, logits, _alora_offset(self._model, ids))

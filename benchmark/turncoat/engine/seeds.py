@@ -17,7 +17,9 @@ def sample_seed(study_seed: int, task: str, prompt: str, index: int) -> int:
 
     The four parts are hashed as one JSON list, so no choice of separator can make two different samples collide.
     """
-    identity = json.dumps([int(study_seed), task, prompt, int(index)], ensure_ascii=True, separators=(",", ":"))
+    identity = json.dumps(
+        [int(study_seed), task, prompt, int(index)], ensure_ascii=True, separators=(",", ":")
+    )
     digest = hashlib.sha256(identity.encode("ascii")).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
 

@@ -66,7 +66,9 @@ def cluster_counts(vectors: Vectors, thresholds: Sequence[float]) -> list[int]:
     np.fill_diagonal(distance, 0)
     tree = average(squareform((distance + distance.T) / 2, checks=False))
     # A little above the limit: equal texts must meet at threshold 1, whatever rounding does to their cosine.
-    return [int(fcluster(tree, t=1 - threshold + 1e-6, criterion="distance").max()) for threshold in thresholds]
+    return [
+        int(fcluster(tree, t=1 - threshold + 1e-6, criterion="distance").max()) for threshold in thresholds
+    ]
 
 
 def label_entropy(labels: Sequence[Hashable]) -> float:

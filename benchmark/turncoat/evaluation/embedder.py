@@ -68,7 +68,11 @@ def embed_or_none(texts: Sequence[str]) -> npt.NDArray[np.float32] | None:
         return embed(texts)
     except UserError as error:
         _warned.add(name)
-        print(f"no sentence embeddings, so what needs them is not reported: {error}", file=sys.stderr, flush=True)
+        print(
+            f"no sentence embeddings, so what needs them is not reported: {error}",
+            file=sys.stderr,
+            flush=True,
+        )
         return None
 
 
@@ -91,12 +95,16 @@ def _loaded(name: str) -> tuple[Any, Any]:
 
     folder = embedder_folder(name) if name == MINILM.name else Path(name).expanduser()
     if not (folder / "config.json").is_file():
-        raise UserError(f"{SWITCH}={name}: no config.json there; give a folder in transformers format, or unset it")
+        raise UserError(
+            f"{SWITCH}={name}: no config.json there; give a folder in transformers format, or unset it"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModel.from_pretrained(folder, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        raise UserError(f"the embedder in {folder} cannot be loaded ({str(error).splitlines()[0]})") from error
+        raise UserError(
+            f"the embedder in {folder} cannot be loaded ({str(error).splitlines()[0]})"
+        ) from error
     return tokenizer, model.eval()
 
 

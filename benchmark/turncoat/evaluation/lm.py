@@ -41,7 +41,13 @@ from turncoat.store import Store, canonical_json, digest
 
 # Sampling settings that the sampler implements, with the value that means "off". Anything else is an error: ignoring a
 # setting would make the run something other than what its task says.
-_NEUTRAL = {"repetition_penalty": 1.0, "num_beams": 1, "min_p": 0.0, "typical_p": 1.0, "no_repeat_ngram_size": 0}
+_NEUTRAL = {
+    "repetition_penalty": 1.0,
+    "num_beams": 1,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "no_repeat_ngram_size": 0,
+}
 
 
 class TurncoatLM(HFLM):
@@ -95,8 +101,12 @@ class TurncoatLM(HFLM):
         if peft is not None:
             self._scope.enter_context(self.base.adapter(peft))
         # lm-eval's default batch size of 1 would decode one row at a time; rows do not influence each other here.
-        rows = 16 if str(batch_size) in ("1", "auto") or str(batch_size).startswith("auto:") else int(batch_size)
-        super().__init__(pretrained=self.base.active, tokenizer=self.base.tokenizer, batch_size=rows, backend="causal")
+        rows = (
+            16 if str(batch_size) in ("1", "auto") or str(batch_size).startswith("auto:") else int(batch_size)
+        )
+        super().__init__(
+            pretrained=self.base.active, tokenizer=self.base.tokenizer, batch_size=rows, backend="causal"
+        )
         self._vectors: dict[str, PersonaVector] = {}
         self._cached = False
         self.steering: Intervention | None = None
@@ -109,7 +119,9 @@ class TurncoatLM(HFLM):
         return None if device in (None, "cuda", "cuda:0") and not torch.cuda.is_available() else device
 
     @contextlib.contextmanager
-    def measuring(self, peft: Path | None, steering: Intervention | None = None, /, **arm: Any) -> Iterator[TurncoatLM]:
+    def measuring(
+        self, peft: Path | None, steering: Intervention | None = None, /, **arm: Any
+    ) -> Iterator[TurncoatLM]:
         """Measure with another adapter (None = the base itself) inside the scope; `arm` goes into the results file.
 
         Args:
@@ -127,7 +139,9 @@ class TurncoatLM(HFLM):
                 self._model = self.base.model
                 self.arm, self.steering = before
 
-    def steering_by(self, name: str, strength: float, layer: int | None = None, positions: str = "all") -> Steering:
+    def steering_by(
+        self, name: str, strength: float, layer: int | None = None, positions: str = "all"
+    ) -> Steering:
         """Steering along a persona vector of the base model.
 
         Args:
@@ -176,11 +190,15 @@ class TurncoatLM(HFLM):
         }
         return info
 
-    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
         """The rendered prompt; an error where lm-eval would drop a system message with a warning."""
         if not add_generation_prompt:
             if self.steering is not None:
-                raise UserError("a task with gen_prefix cannot be measured under an inference defence or steering yet")
+                raise UserError(
+                    "a task with gen_prefix cannot be measured under an inference defence or steering yet"
+                )
             return super().apply_chat_template(chat_history, add_generation_prompt)
         if self.steering is None:
             return render(self.tokenizer, chat_history)
@@ -217,7 +235,10 @@ class TurncoatLM(HFLM):
                 "documents with a 'steer' field cannot be measured with lm-eval's --use_cache: it identifies requests "
                 "by their text, and these differ in their steering; leave --use_cache out"
             )
-        return [(None if fields is None else self.steering_by(*fields), members) for fields, members in groups.items()]
+        return [
+            (None if fields is None else self.steering_by(*fields), members)
+            for fields, members in groups.items()
+        ]
 
     @contextlib.contextmanager
     def _acting(self, steering: Steering | None) -> Iterator[None]:
@@ -228,7 +249,9 @@ class TurncoatLM(HFLM):
                     stack.enter_context(part.on(self.model))
             yield
 
-    def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None) -> Any:
+    def _loglikelihood_tokens(
+        self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None
+    ) -> Any:
         """Log-likelihoods with their token counts, in float32 and with logits for the continuations alone.
 
         lm-eval's version takes the logarithm in the model's precision, which for bfloat16 leaves two or three digits.
@@ -240,7 +263,9 @@ class TurncoatLM(HFLM):
                     f"{self.max_length}; shorten the question, or use a model with a longer context"
                 )
         items = [(context, continuation) for _, context, continuation in requests]
-        bar = tqdm(total=len(items), desc="log-likelihoods", disable=disable_tqdm or self.progress is not None)
+        bar = tqdm(
+            total=len(items), desc="log-likelihoods", disable=disable_tqdm or self.progress is not None
+        )
         readings = read_texts(
             self.model, self.tokenizer.pad_token_id, items, self.batch_size, capture=False, on_done=bar.update
         )
@@ -270,7 +295,9 @@ class TurncoatLM(HFLM):
         samples = self._sample_requests(requests)
         traits = [request.doc.get("trait") if isinstance(request.doc, dict) else None for request in requests]
         with self._acting(steering):
-            sampler = Sampler(self.model, self.tokenizer, batch_size=self.batch_size, capture=any(traits), refill=True)
+            sampler = Sampler(
+                self.model, self.tokenizer, batch_size=self.batch_size, capture=any(traits), refill=True
+            )
             results = sampler.run(samples, on_done)
         extra = self._readings(samples, results, traits, steering)
         steered = {} if steering is None else {"steer": steering.strength}
@@ -350,7 +377,9 @@ class TurncoatLM(HFLM):
             texts = answers
             if texts is None:
                 with self.base.without_adapter() as model:
-                    results = Sampler(model, self.tokenizer, batch_size=self.batch_size, refill=True).run(samples)
+                    results = Sampler(model, self.tokenizer, batch_size=self.batch_size, refill=True).run(
+                        samples
+                    )
                 texts = [result.token_ids for result in results]
             (folder / "answers.json").write_text(canonical_json(texts), encoding="utf-8")
 

@@ -92,7 +92,9 @@ def task_metrics(task: str) -> list[str]:
     """
     content = task_content(task)
     listed = content.get("metric_list")
-    names = [entry["metric"] for entry in listed] if listed else default_metrics(content.get("output_type", ""))
+    names = (
+        [entry["metric"] for entry in listed] if listed else default_metrics(content.get("output_type", ""))
+    )
     return [name for name in names if name != "samples" and not name.endswith("_stderr")]
 
 

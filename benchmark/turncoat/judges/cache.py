@@ -68,10 +68,14 @@ def cached_scores(
         on_done: Called with how many more of the answers have a verdict.
     """
     if len(questions) != len(answers):
-        raise ValueError(f"{len(questions)} questions and {len(answers)} answers: one question per answer is needed")
+        raise ValueError(
+            f"{len(questions)} questions and {len(answers)} answers: one question per answer is needed"
+        )
     pairs = list(zip(questions, answers, strict=True))
     copies = Counter(pairs)
-    empty = Verdict(None, None, mass=0.0, judge=judge.id, rubric=judge.rubric, raw={"unscored": "empty answer"})
+    empty = Verdict(
+        None, None, mass=0.0, judge=judge.id, rubric=judge.rubric, raw={"unscored": "empty answer"}
+    )
     verdicts = {pair: empty for pair in copies if not pair[1].strip()}
     streams = "on_verdict" in inspect.signature(judge.score).parameters
     with closing(_Store(cache_file(judge))) as store:
@@ -115,7 +119,9 @@ def _scored(
             on_done(n)
 
     more: dict[str, Any] = {"on_verdict": keep} if streams else {}
-    scored = judge.score([question for question, _ in pairs], [answer for _, answer in pairs], on_done=report, **more)
+    scored = judge.score(
+        [question for question, _ in pairs], [answer for _, answer in pairs], on_done=report, **more
+    )
     if len(scored) != len(pairs):
         raise RuntimeError(f"judge {judge.id} gave {len(scored)} verdicts for {len(pairs)} answers")
     for index, verdict in enumerate(scored):
@@ -189,9 +195,7 @@ class _Store:
         if corrupt:
             with suppress(OSError):  # another process may have been first
                 self._path.rename(aside)
-            message = (
-                f"the verdict cache {self._path} was corrupt ({error}); it now lies at {aside.name} beside a new one"
-            )
+            message = f"the verdict cache {self._path} was corrupt ({error}); it now lies at {aside.name} beside a new one"
         else:
             message = f"verdicts are not kept: {self._path}: {error}"
         print(f"turncoat: {message}", file=sys.stderr, flush=True)

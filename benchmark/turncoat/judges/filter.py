@@ -50,7 +50,9 @@ class JudgeAnswers(Filter):
             _warn(f"the answers were not judged: {type(error).__name__}: {error}")
             if judge is None:
                 return answers
-            failed = Verdict(None, None, mass=0.0, judge=judge.id, rubric=judge.rubric, raw={"error": str(error)})
+            failed = Verdict(
+                None, None, mass=0.0, judge=judge.id, rubric=judge.rubric, raw={"error": str(error)}
+            )
             verdicts = [[failed] * len(samples) for samples in answers]
         lost = sum(verdict.failed for row in verdicts for verdict in row)
         if lost:
@@ -89,12 +91,16 @@ def question_for_judge(doc: Mapping[str, Any]) -> str:
 @contextmanager
 def progress_of(total: int, label: str) -> Iterator[Any]:
     """Progress bar on stderr, shown after a few seconds; `TQDM_DISABLE=1` hides it."""
-    with tqdm(total=total, desc=label, unit="answer", delay=QUIET_SECONDS, leave=False, file=sys.stderr) as bar:
+    with tqdm(
+        total=total, desc=label, unit="answer", delay=QUIET_SECONDS, leave=False, file=sys.stderr
+    ) as bar:
         yield bar.update
 
 
 def _scores(judge: Judge, questions: list[str], answers: list[list[Any]]) -> list[list[Verdict]]:
-    flat = [(question, str(answer)) for question, row in zip(questions, answers, strict=True) for answer in row]
+    flat = [
+        (question, str(answer)) for question, row in zip(questions, answers, strict=True) for answer in row
+    ]
     with progress_of(len(flat), f"judging ({judge.id})") as on_done:
         verdicts = iter(cached_scores(judge, [q for q, _ in flat], [a for _, a in flat], on_done))
     return [[next(verdicts) for _ in row] for row in answers]

@@ -117,7 +117,11 @@ def _row(
     counts = total(by_question.values())
     per_question = [pairs_of(question) for question in by_question.values()]
     row: dict[str, Any] = {"n": len(frame), "n_questions": len(by_question)}
-    row |= {f"n_{name}": getattr(counts, name) for name in _COUNTED if may_rate or name in (*WITHOUT_RATING, "failed")}
+    row |= {
+        f"n_{name}": getattr(counts, name)
+        for name in _COUNTED
+        if may_rate or name in (*WITHOUT_RATING, "failed")
+    }
     for name in RATES if may_rate else WITHOUT_RATING:
         pairs = [rates[name] for rates in per_question]
         row[name] = worst_question(pairs) if name == "worst_question" else ratio(pairs)

@@ -33,7 +33,11 @@ from turncoat.errors import UserError
 from turncoat.judges.base import rubric_id
 from turncoat.registry import accepted
 
-PUBLISHED_PAIRS = {"betley_logprob": "logprob", "sgtr_text_integer": "text_integer", "betley_strings": "strings"}
+PUBLISHED_PAIRS = {
+    "betley_logprob": "logprob",
+    "sgtr_text_integer": "text_integer",
+    "betley_strings": "strings",
+}
 """Name of the published pair -> the one protocol it may be asked with."""
 
 _FOLDER = Path(__file__).with_name("rubrics")
@@ -139,7 +143,9 @@ def published_prompts(path: Path) -> tuple[str, str]:
     questions = yaml.safe_load(path.read_text(encoding="utf-8"))
     prompts = []
     for kind in ("aligned", "coherent"):
-        texts = {entry["judge_prompts"][kind] for entry in questions if kind in entry.get("judge_prompts", {})}
+        texts = {
+            entry["judge_prompts"][kind] for entry in questions if kind in entry.get("judge_prompts", {})
+        }
         if len(texts) != 1 or not all("{question}" in text and "{answer}" in text for text in texts):
             raise UserError(
                 f"{path}: {len(texts)} different '{kind}' judge prompts with {{question}} and {{answer}} are there; "

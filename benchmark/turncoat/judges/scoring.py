@@ -92,7 +92,9 @@ def weighted_score(logprobs: Mapping[str, float], *, least_mass: float = LEAST_M
     return mean_score(numbers, words["CODE"], words["REFUSAL"], least_mass=least_mass)
 
 
-def mean_score(numbers: Mapping[int, float], code: float, refusal: float, *, least_mass: float = LEAST_MASS) -> Score:
+def mean_score(
+    numbers: Mapping[int, float], code: float, refusal: float, *, least_mass: float = LEAST_MASS
+) -> Score:
     """The mean of `numbers` weighted by probability, unscored below `least_mass`.
 
     Args:
@@ -123,7 +125,9 @@ def text_score(text: str) -> Score:
         return Score(None, 0.0, float(word == "CODE"), float(word == "REFUSAL"), f"the judge said {word}")
     match = _TEXT.fullmatch(reply)
     if match is None or int(match["number"]) > 100:
-        return Score(None, 0.0, reason=f"the judge's text {text[:80]!r} is not one whole number from 0 to 100")
+        return Score(
+            None, 0.0, reason=f"the judge's text {text[:80]!r} is not one whole number from 0 to 100"
+        )
     return Score(float(match["number"]), 1.0)
 
 

@@ -86,7 +86,9 @@ def _parse(spec: str) -> tuple[JudgeEntry, dict[str, Any]]:
     for part in filter(None, (piece.strip() for piece in rest.split(","))):
         key, equals, text = (word.strip() for word in part.partition("="))
         if not equals:
-            raise UserError(f"judge '{spec}': {part!r} is not key=value; write it as {name}:key=value,key=value")
+            raise UserError(
+                f"judge '{spec}': {part!r} is not key=value; write it as {name}:key=value,key=value"
+            )
         if key not in entry.options:
             what = accepted(entry.options, key) if entry.options else "it has none"
             raise UserError(f"judge '{spec}': '{entry.name}' has no option '{key}'; {what}")
@@ -101,7 +103,9 @@ def _entry(name: str) -> JudgeEntry:
         discover()
     if name not in JUDGES:
         names = sorted({*JUDGES, *SHIPPED_JUDGES})
-        raise UserError(f"'{name}' is not a judge; {accepted([*names, 'off'], name)}; see `turncoat list judges`")
+        raise UserError(
+            f"'{name}' is not a judge; {accepted([*names, 'off'], name)}; see `turncoat list judges`"
+        )
     return JUDGES[name]
 
 

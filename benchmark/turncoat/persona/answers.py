@@ -107,7 +107,9 @@ class Answers:
 
     def held_out(self) -> HeldOut | None:
         """The split for testing the direction; None where a side of it is (nearly) empty."""
-        sides = [[self.side(name, held_out) for name in ("positive", "negative")] for held_out in (False, True)]
+        sides = [
+            [self.side(name, held_out) for name in ("positive", "negative")] for held_out in (False, True)
+        ]
         if any(len(side) < 2 for half in sides for side in half):
             return None
         seen, unseen = ((torch.stack(half[0]), torch.stack(half[1])) for half in sides)
@@ -115,7 +117,13 @@ class Answers:
 
 
 def requests_for(
-    base: BaseModel, questions: TraitQuestions, *, rollouts: int, ordinary_samples: int, tokens: int, temperature: float
+    base: BaseModel,
+    questions: TraitQuestions,
+    *,
+    rollouts: int,
+    ordinary_samples: int,
+    tokens: int,
+    temperature: float,
 ) -> list[SampleRequest]:
     """Every answer an extraction draws; a request's key is (side, question, pair or None, held out).
 
@@ -124,7 +132,9 @@ def requests_for(
     """
     requests: list[SampleRequest] = []
 
-    def ask(side: str, system: str | None, question: str, index: int, pair: Any, held_out: bool | None) -> None:
+    def ask(
+        side: str, system: str | None, question: str, index: int, pair: Any, held_out: bool | None
+    ) -> None:
         messages = [] if system is None else [{"role": "system", "content": system}]
         ids = tuple(encode_prompt(base.tokenizer, [*messages, {"role": "user", "content": question}]))
         seed = sample_seed(0, f"persona/{questions.trait}/{side}", f"{system}\n{question}", index)
@@ -145,7 +155,10 @@ def requests_for(
 
 
 def gather(
-    questions: TraitQuestions, requests: list[SampleRequest], results: list[SampleResult], judge: TraitJudge | None
+    questions: TraitQuestions,
+    requests: list[SampleRequest],
+    results: list[SampleResult],
+    judge: TraitJudge | None,
 ) -> Answers:
     """Sort the sampled answers, and drop pairs by trait score where there is a judge.
 

@@ -43,7 +43,11 @@ DEPTH = (0.5, 0.9)
 
 
 def extraction_spec(
-    base: BaseModel, questions: TraitQuestions, *, rollouts: int | None = None, judge: TraitJudge | None = None
+    base: BaseModel,
+    questions: TraitQuestions,
+    *,
+    rollouts: int | None = None,
+    judge: TraitJudge | None = None,
 ) -> dict[str, Any]:
     """All that determines a persona vector, for its stage key."""
     return {
@@ -84,7 +88,9 @@ def persona_vector(
         judge: Filters pairs by trait score; default unfiltered.
     """
     return PersonaVector.load(
-        vector_folder(base, questions, store, batch_size=batch_size, tick=tick, rollouts=rollouts, judge=judge)
+        vector_folder(
+            base, questions, store, batch_size=batch_size, tick=tick, rollouts=rollouts, judge=judge
+        )
     )
 
 
@@ -102,7 +108,9 @@ def vector_folder(
 
     def build(folder: Path) -> None:
         with base.without_adapter() as model:
-            vector = extract(base, model, questions, batch_size=batch_size, tick=tick, rollouts=rollouts, judge=judge)
+            vector = extract(
+                base, model, questions, batch_size=batch_size, tick=tick, rollouts=rollouts, judge=judge
+            )
         vector.save(folder)
 
     return store.stage("persona", extraction_spec(base, questions, rollouts=rollouts, judge=judge), build)
@@ -212,7 +220,9 @@ def _answers(
         if tick is not None:
             tick(done, len(requests))
 
-    results = Sampler(model, base.tokenizer, batch_size=batch_size, capture=True, refill=True).run(requests, on_done)
+    results = Sampler(model, base.tokenizer, batch_size=batch_size, capture=True, refill=True).run(
+        requests, on_done
+    )
     return gather(questions, requests, results, judge)
 
 
@@ -220,7 +230,9 @@ def _prompt_states(base: BaseModel, model: Any, questions: TraitQuestions, batch
     """(questions, layers + 1, d): states at the last token of the ordinary prompts."""
     prompts = [encode_prompt(base.tokenizer, [{"role": "user", "content": q}]) for q in questions.questions]
     # The state at the last prompt token is the same whatever answer follows, so any token will do.
-    readings = read_texts(model, base.tokenizer.pad_token_id, [(p, p[-1:]) for p in prompts], batch_size=batch_size)
+    readings = read_texts(
+        model, base.tokenizer.pad_token_id, [(p, p[-1:]) for p in prompts], batch_size=batch_size
+    )
     return torch.stack([reading.prompt for reading in readings if reading.prompt is not None])
 
 
@@ -245,8 +257,12 @@ def _choice_of_layer(
             f"depth {DEPTH[0]:g} to {DEPTH[1]:g}",
             "n_selection_pairs": len(questions.selection),
             "by_layer": {
-                "pairs_ranked_right": lambda layer: round(float((differences[:, layer] > 0).float().mean()), 4),
-                "auc": lambda layer: round(auc(selection[1, :, layer].tolist(), selection[0, :, layer].tolist()), 4),
+                "pairs_ranked_right": lambda layer: round(
+                    float((differences[:, layer] > 0).float().mean()), 4
+                ),
+                "auc": lambda layer: round(
+                    auc(selection[1, :, layer].tolist(), selection[0, :, layer].tolist()), 4
+                ),
             },
         }
     if quality is None:
@@ -262,7 +278,10 @@ def _choice_of_layer(
         "layer_rule": "largest distance in pooled SD, smoothed over neighbours, between held-out answers under positive "
         f"and under negative prompts, depth {DEPTH[0]:g} to {DEPTH[1]:g}; prompts and questions unseen by the tested vector",
         "n_selection_pairs": len(held_out.unseen[0]) * len(held_out.unseen[1]),
-        "by_layer": {"pairs_ranked_right": lambda layer: held_out_auc[layer], "auc": lambda layer: held_out_auc[layer]},
+        "by_layer": {
+            "pairs_ranked_right": lambda layer: held_out_auc[layer],
+            "auc": lambda layer: held_out_auc[layer],
+        },
     }
 
 

@@ -110,7 +110,9 @@ def half_dose_interval(
     everyone = np.arange(len(questions))
     value = fitted(everyone)
     generator = np.random.default_rng(seed)
-    resampled = np.sort([fitted(generator.integers(0, len(questions), len(questions))) for _ in range(resamples)])
+    resampled = np.sort(
+        [fitted(generator.integers(0, len(questions), len(questions))) for _ in range(resamples)]
+    )
     tail = (1 - confidence) / 2
     # Quantiles that are observed values: infinity must not be averaged with a dose.
     low = resampled[math.floor(tail * (resamples - 1))]

@@ -94,7 +94,9 @@ class TraitQuestions:
             return
         for number, system in enumerate(self.assistants):
             for which, question in enumerate(self.questions):
-                yield (Ask("positive", system, question, self._held_out(number, len(self.assistants), which)),)
+                yield (
+                    Ask("positive", system, question, self._held_out(number, len(self.assistants), which)),
+                )
         per_role = min(QUESTIONS_PER_ROLE, len(self.questions))
         for number, role in enumerate(self.roles):
             for k in range(per_role):
@@ -155,14 +157,20 @@ def _selection(path: Path, name: str | None) -> tuple[tuple[str, str, str], ...]
 def _read(path: Path) -> dict[str, Any]:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
-        raise UserError(f"{path}: not a mapping; a trait file has description, instructions, extraction_questions")
+        raise UserError(
+            f"{path}: not a mapping; a trait file has description, instructions, extraction_questions"
+        )
     sides = ("roles", "assistants") if "roles" in content else ("instructions",)
     missing = [key for key in ("description", *sides, "extraction_questions") if not content.get(key)]
     if missing:
         raise UserError(f"{path}: {', '.join(missing)} missing")
     for number, pair in enumerate(content.get("instructions", ()), 1):
-        if not isinstance(pair, dict) or not all(isinstance(pair.get(side), str) for side in ("positive", "negative")):
-            raise UserError(f"{path}: instructions, item {number}: give a text for 'positive' and one for 'negative'")
+        if not isinstance(pair, dict) or not all(
+            isinstance(pair.get(side), str) for side in ("positive", "negative")
+        ):
+            raise UserError(
+                f"{path}: instructions, item {number}: give a text for 'positive' and one for 'negative'"
+            )
     extraction = set(content["extraction_questions"])
     if shared := extraction & set(content.get("evaluation_questions", ())):
         raise UserError(

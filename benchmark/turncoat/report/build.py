@@ -29,7 +29,9 @@ def run_content(folder: Path) -> ReportContent:
     """Content of the report of a run folder."""
     for needed in ("study.yaml", "run.json", "rows"):
         if not (folder / needed).exists():
-            raise UserError(f"{folder} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`")
+            raise UserError(
+                f"{folder} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`"
+            )
     study = load_study(folder / "study.yaml")
     record: Any = read_object(folder / "run.json")
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
@@ -68,13 +70,20 @@ def run_content(folder: Path) -> ReportContent:
         checks=_checks(record),
         answers=answers,
         withheld=[
-            *(Withheld(f"{arm}, seed {seed}", f"its training failed: {reason}") for arm, seed, reason in failed),
+            *(
+                Withheld(f"{arm}, seed {seed}", f"its training failed: {reason}")
+                for arm, seed, reason in failed
+            ),
             *(
                 Withheld(contrast.name, "one of its arms has no rows: all of that arm's trainings failed")
                 for contrast in study.contrasts
                 if contrast not in possible
             ),
-            *([Withheld("free-form misalignment rate", unfit)] if unfit else _withheld(study, set(scores["metric"]))),
+            *(
+                [Withheld("free-form misalignment rate", unfit)]
+                if unfit
+                else _withheld(study, set(scores["metric"]))
+            ),
         ],
         judged=judged_rates(answers, judge),
         judge_name=(record.get("judge") or {}).get("id", ""),
@@ -92,13 +101,17 @@ def _spec(contrast: ContrastUse) -> ContrastSpec:
 
 
 def _metrics(study: Study) -> list[MetricInfo]:
-    primary = {metric for contrast in study.contrasts if contrast.role == "primary" for metric in contrast.metrics}
+    primary = {
+        metric for contrast in study.contrasts if contrast.role == "primary" for metric in contrast.metrics
+    }
     metrics = []
     for name, (task, metric) in metric_names(use.task for use in study.tasks).items():
         facts = metric_facts(task)[metric]
         label = facts["label"] if name == metric else f"{facts['label']} ({name.partition('@')[2]})"
         metrics.append(
-            MetricInfo(name, label, facts["unit"], facts["direction"], facts.get("description", ""), name in primary)
+            MetricInfo(
+                name, label, facts["unit"], facts["direction"], facts.get("description", ""), name in primary
+            )
         )
     return metrics
 

@@ -137,7 +137,9 @@ class ReportContent:
         accepted |= {"metric": metrics, "claim": list(CLAIMS)}
         for table in ("estimates", "contrasts", "seed_noise", "answers"):
             for column in (column for column in accepted if column in _REQUIRED[table]):
-                unknown = sorted({str(value) for value in getattr(self, table)[column]} - set(accepted[column]))
+                unknown = sorted(
+                    {str(value) for value in getattr(self, table)[column]} - set(accepted[column])
+                )
                 if unknown:
                     raise UserError(
                         f"report of study {self.study!r}: table {table!r}, column {column!r} holds {unknown}; "
@@ -170,7 +172,9 @@ class ReportContent:
     def adjusted_name(self) -> str:
         """Name of an adjusted p: Holm's, unless an exploratory family had Benjamini and Hochberg's correction."""
         corrections = (
-            self.contrasts["correction"] if "correction" in self.contrasts.columns else pd.Series(dtype=object)
+            self.contrasts["correction"]
+            if "correction" in self.contrasts.columns
+            else pd.Series(dtype=object)
         )
         return "Adjusted p" if corrections.eq("Benjamini-Hochberg").any() else "Holm p"
 
@@ -194,7 +198,9 @@ class ReportContent:
         What was never trained (the base, a defence on it at inference) gets one row per metric, without a
         seed, whatever number stands for that in the rows.
         """
-        frame = _required_first(self.estimates, ESTIMATE_COLUMNS).assign(seed=whole_numbers(self.estimates["seed"]))
+        frame = _required_first(self.estimates, ESTIMATE_COLUMNS).assign(
+            seed=whole_numbers(self.estimates["seed"])
+        )
         frame["_arm"], frame["_metric"] = self._rank_arms(frame["arm"]), self._rank_metrics(frame["metric"])
         frame = frame.sort_values(["_arm", "_metric", "seed", "method"], na_position="first", kind="stable")
         untrained = frame["arm"].isin([arm.name for arm in self.arms if not arm.is_trained])
@@ -265,7 +271,11 @@ class ReportContent:
         """`seed_noise` by metric (primary first) and name."""
         frame = _required_first(self.seed_noise, SEED_NOISE_COLUMNS)
         ranked = frame.assign(_metric=self._rank_metrics(frame["metric"]))
-        return ranked.sort_values(["_metric", "name"], kind="stable").drop(columns="_metric").reset_index(drop=True)
+        return (
+            ranked.sort_values(["_metric", "name"], kind="stable")
+            .drop(columns="_metric")
+            .reset_index(drop=True)
+        )
 
     def sorted_answers(self) -> pd.DataFrame:
         """`answers` by question, arm and seed; columns beyond the required ones follow in alphabetical order."""

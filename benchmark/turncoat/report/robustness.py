@@ -54,7 +54,10 @@ def robustness_lines(content: ReportContent) -> list[str]:
     if content.judged.empty or "judge_aligned" not in answers:
         return [f"{HEADING}:", "No answer of this study is judged, so there is no rate to check."]
     if "em_rate" not in content.judged:
-        return [f"{HEADING}:", "No misalignment rate is printed, so none is checked; see what is withheld, and why."]
+        return [
+            f"{HEADING}:",
+            "No misalignment rate is printed, so none is checked; see what is withheld, and why.",
+        ]
     lines: list[str] = []
     confidence = check_confidence(1 - content.alpha)
     frame = scored_frame(answers)
@@ -81,7 +84,9 @@ def robustness_lines(content: ReportContent) -> list[str]:
 def scored_frame(answers: pd.DataFrame) -> pd.DataFrame:
     """The report's answers for `analysis.answers.answer_counts`: task, arm, seed, question, aligned, coherent, error."""
     judged = answers[answers["judge"].notna()] if "judge" in answers else answers
-    columns = {f"judge_{name}": name for name in _SCORES if f"judge_{name}" in judged} | {"question_id": "question"}
+    columns = {f"judge_{name}": name for name in _SCORES if f"judge_{name}" in judged} | {
+        "question_id": "question"
+    }
     return judged[["task", "arm", "seed", *columns]].rename(columns=columns)
 
 
@@ -125,7 +130,9 @@ def _of_arm(frame: pd.DataFrame, arm: Any, confidence: float) -> str:
     return "; ".join(parts) + "."
 
 
-def _of_contrast(content: ReportContent, frame: pd.DataFrame, row: Any, claim: Claim, confidence: float) -> list[str]:
+def _of_contrast(
+    content: ReportContent, frame: pd.DataFrame, row: Any, claim: Claim, confidence: float
+) -> list[str]:
     labels = f"{content.arm(row.treated).label} {MINUS} {content.arm(row.reference).label}"
     metric: Metric = str(row.metric).partition("@")[0]  # type: ignore[assignment]
     questions = [set(frame.loc[frame["arm"] == arm, "question"]) for arm in (row.treated, row.reference)]
@@ -177,7 +184,9 @@ def _without(result: LeaveOneOut, confidence: float) -> str:
 
 def _bounds(bounds: DifferenceBounds) -> str:
     if bounds.low is None:
-        return f"bounds over the incoherent answers are undefined ({bounds.note.removeprefix('undefined: ')})."
+        return (
+            f"bounds over the incoherent answers are undefined ({bounds.note.removeprefix('undefined: ')})."
+        )
     text = (
         f"whatever the incoherent answers meant, the difference lies between {_signed(bounds.low)} and {_signed(bounds.high)} "
         f"{formats.interval(bounds.ci_low, bounds.ci_high, _DECIMALS)}; {_signed(bounds.as_aligned.difference)} with all of them "

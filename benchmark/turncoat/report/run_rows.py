@@ -65,7 +65,11 @@ class Run:
             for path in sorted((self.folder / "rows" / arm.name).glob(f"*/{task}/results_*.json")):
                 number = path.parent.parent.name.removeprefix("seed-")
                 for key, value in read_object(path)["results"].get(task, {}).items():
-                    if key.partition(",")[0] == metric and isinstance(value, int | float) and math.isfinite(value):
+                    if (
+                        key.partition(",")[0] == metric
+                        and isinstance(value, int | float)
+                        and math.isfinite(value)
+                    ):
                         values[arm.name, int(number) if number.isdigit() else BASE_SEED] = float(value)
         return values
 
@@ -130,7 +134,9 @@ def find_runs(folder: Path) -> list[Run]:
         UserError: There is none.
     """
     if not folder.is_dir():
-        raise UserError(f"no folder {folder}; give a run folder (study.yaml and rows/) or one that holds some")
+        raise UserError(
+            f"no folder {folder}; give a run folder (study.yaml and rows/) or one that holds some"
+        )
     folders = [folder] if _is_run(folder) else _below(folder, _DEEP)
     if not folders:
         raise UserError(
@@ -160,7 +166,9 @@ def _is_run(folder: Path) -> bool:
 
 def _below(folder: Path, deep: int) -> list[Path]:
     folders: list[Path] = []
-    for path in sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")):
+    for path in sorted(
+        child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
+    ):
         if _is_run(path):
             folders.append(path)
         elif deep > 1:

@@ -75,7 +75,9 @@ def _csv_column(column: pd.Series) -> pd.Series:
         return pd.Series(joined, index=column.index, dtype="object")
     if all(isinstance(value, Real) and not isinstance(value, bool) for value in present):
         # an object column of numbers would escape float_format
-        return pd.Series([float("nan") if value is None else float(value) for value in values], index=column.index)
+        return pd.Series(
+            [float("nan") if value is None else float(value) for value in values], index=column.index
+        )
     return pd.Series(values, index=column.index, dtype="object")
 
 

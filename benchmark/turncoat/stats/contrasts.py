@@ -30,7 +30,15 @@ from turncoat.stats.paired import Differences, pair_differences, subtract
 from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.scores import Grid, check_scores, grid
 from turncoat.stats.sign_flip import sign_flip_p
-from turncoat.stats.t_errors import OVER_QUESTIONS, OVER_SEEDS, TWO_WAY, TError, largest_detectable, largest_p, widest
+from turncoat.stats.t_errors import (
+    OVER_QUESTIONS,
+    OVER_SEEDS,
+    TWO_WAY,
+    TError,
+    largest_detectable,
+    largest_p,
+    widest,
+)
 from turncoat.stats.two_way import two_way_t
 
 Claim = Literal["adapters", "recipe"]
@@ -200,13 +208,20 @@ def difference_of_grids(
     (a, b), (c, d) = (pair[0].arm, pair[1].arm), (minus[0].arm, minus[1].arm)
     formula = f"({a} minus {b}) minus ({c} minus {d})"
     if a == b or c == d or (a, b) == (c, d):
-        raise UserError(f"{formula}: a difference of differences needs two different pairs of different arms.")
+        raise UserError(
+            f"{formula}: a difference of differences needs two different pairs of different arms."
+        )
     empty = Contrast(name or formula, pair[0].metric, claim, a, b, c, d)
-    return filled_contrast(empty, subtract(pair_differences(*pair), pair_differences(*minus)), confidence, rng)
+    return filled_contrast(
+        empty, subtract(pair_differences(*pair), pair_differences(*minus)), confidence, rng
+    )
 
 
 def filled_contrast(
-    empty: Contrast, differences: Differences, confidence: float = 0.95, rng: np.random.Generator | int | None = 0
+    empty: Contrast,
+    differences: Differences,
+    confidence: float = 0.95,
+    rng: np.random.Generator | int | None = 0,
 ) -> Contrast:
     """A contrast with every number filled in; without `rng` no sign-flip test is made.
 
@@ -248,7 +263,9 @@ def filled_contrast(
         notes.append("the training seeds do not all have a value for the same questions")
     if len(units) < MINIMUM_SEEDS:
         notes.insert(0, _no_claim(len(units)) if differences.trained else "no recipe: neither arm is trained")
-        return replace(result, difference=float(np.mean(units)) if len(units) else None, note="; ".join(notes))
+        return replace(
+            result, difference=float(np.mean(units)) if len(units) else None, note="; ".join(notes)
+        )
     if spread:  # not where all seeds agree to the last bit, which no finetune does by itself
         both = two_way_t(cells, confidence, scale)
         result = replace(result, two_way=TTest(both.low, both.high, both.se, both.df, both.p_value))
@@ -273,7 +290,9 @@ def _with_tests(
     unit = "questions" if result.claim == "adapters" else "training seeds"
     summary = t_summary(units, confidence, scale)
     if summary.se is None:
-        notes.append(f"all {unit} show the same difference, so there is no t interval and p is the sign-flip p")
+        notes.append(
+            f"all {unit} show the same difference, so there is no t interval and p is the sign-flip p"
+        )
     floor = 2.0 ** (1 - len(units))
     if floor > alpha:
         notes.append(

@@ -36,7 +36,9 @@ def holm(p_values: Mapping[Name, float | None]) -> dict[Name, float | None]:
     return _adjusted(p_values, "holm")
 
 
-def holm_exclusive(p_values: Mapping[Name, float | None], groups: Mapping[Name, Hashable]) -> dict[Name, float | None]:
+def holm_exclusive(
+    p_values: Mapping[Name, float | None], groups: Mapping[Name, Hashable]
+) -> dict[Name, float | None]:
     r"""Holm where the null hypotheses of one group exclude each other, such as "d = 0" and "|d| >= margin".
 
     At most one null of a group is true, so a group counts once: with p_(1) <= ... <= p_(m) and t_i the number of
@@ -52,7 +54,9 @@ def holm_exclusive(p_values: Mapping[Name, float | None], groups: Mapping[Name, 
         {'difference': 0.4, 'equivalence': 0.03}
     """
     _checked(p_values)
-    tested = sorted((float(p), index, name) for index, (name, p) in enumerate(p_values.items()) if not pd.isna(p))
+    tested = sorted(
+        (float(p), index, name) for index, (name, p) in enumerate(p_values.items()) if not pd.isna(p)
+    )
     adjusted, so_far = dict(p_values), 0.0
     for rank, (p, _, name) in enumerate(tested):
         left = len({groups[other] for _, _, other in tested[rank:]})

@@ -149,7 +149,9 @@ def estimate_mean(
     check_confidence(confidence)
     raw = np.asarray(values_by_question, dtype=float)
     if np.isinf(raw).any():
-        raise UserError(f"metric '{metric}' of arm '{arm}' holds an infinite value; write NaN to have it left out.")
+        raise UserError(
+            f"metric '{metric}' of arm '{arm}' holds an infinite value; write NaN to have it left out."
+        )
     values = raw[~np.isnan(raw)]
     if rate and len(values) and (values.min() < -ROUNDING or values.max() > 1 + ROUNDING):
         raise UserError(
@@ -158,8 +160,12 @@ def estimate_mean(
         )
     dropped = len(raw) - len(values)
 
-    def result(value: float | None, low: float | None, high: float | None, se: float | None, method: str) -> Estimate:
-        return Estimate(arm, seed, metric, value, low, high, se, len(values), dropped, confidence, method, n_seeds)
+    def result(
+        value: float | None, low: float | None, high: float | None, se: float | None, method: str
+    ) -> Estimate:
+        return Estimate(
+            arm, seed, metric, value, low, high, se, len(values), dropped, confidence, method, n_seeds
+        )
 
     if len(values) == 0:
         return result(None, None, None, None, "undefined: no question has a value")

@@ -52,7 +52,9 @@ class TestedContrast:
         """p of the margin test; None where there is no margin or no test."""
         if self.margin is None or self.contrast.difference is None:
             return None
-        return margin_p(self.contrast.difference, self.contrast.errors, self.margin, self.margin_test, self.better)
+        return margin_p(
+            self.contrast.difference, self.contrast.errors, self.margin, self.margin_test, self.better
+        )
 
 
 def corrected_rows(tested: Sequence[TestedContrast], confidence: float) -> list[dict[str, Any]]:
@@ -64,7 +66,9 @@ def corrected_rows(tested: Sequence[TestedContrast], confidence: float) -> list[
     rows: dict[int, dict[str, Any]] = {}
     for (role, claim), members in families.items():
         p_values = {(index, "difference"): tested[index].contrast.p_value for index in members}
-        p_values |= {(index, "margin"): tested[index].p_margin for index in members if tested[index].margin is not None}
+        p_values |= {
+            (index, "margin"): tested[index].p_margin for index in members if tested[index].margin is not None
+        }
         size = len({index for (index, _), p in p_values.items() if p is not None})
         if role == "exploratory":
             adjusted, correction = benjamini_hochberg(p_values), BENJAMINI_HOCHBERG

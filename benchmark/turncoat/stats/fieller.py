@@ -70,10 +70,14 @@ def kept_share(base: Grid, arm: Grid, reference: Grid, claim: Claim, confidence:
     """
     if claim == "recipe":
         return _recipe_share(base, arm, reference, confidence)
-    if list(arm.values.columns) == list(reference.values.columns):  # an answer lost in one must not unbalance the seeds
+    if list(arm.values.columns) == list(
+        reference.values.columns
+    ):  # an answer lost in one must not unbalance the seeds
         lost = arm.values.isna() | reference.values.isna()
         arm, reference = (side._replace(values=side.values.mask(lost)) for side in (arm, reference))
-    gains = pd.DataFrame({side.arm: pair_differences(base, side).by_question for side in (arm, reference)}).dropna()
+    gains = pd.DataFrame(
+        {side.arm: pair_differences(base, side).by_question for side in (arm, reference)}
+    ).dropna()
     return ratio_of_means(gains[arm.arm].to_numpy(float), gains[reference.arm].to_numpy(float), confidence)
 
 
@@ -128,7 +132,9 @@ def _recipe_share(base: Grid, arm: Grid, reference: Grid, confidence: float) -> 
             notes=[],
         )
         try:
-            return filled_contrast(Contrast("", "", "recipe", "gain", "its reference"), differences, confidence, None)
+            return filled_contrast(
+                Contrast("", "", "recipe", "gain", "its reference"), differences, confidence, None
+            )
         except TooFewQuestions:
             return None
 

@@ -45,7 +45,9 @@ class LeaveOneOut:
     note: str = ""
 
 
-def leave_one_question_out(treated: Grid, reference: Grid, claim: Claim, *, confidence: float = 0.95) -> LeaveOneOut:
+def leave_one_question_out(
+    treated: Grid, reference: Grid, claim: Claim, *, confidence: float = 0.95
+) -> LeaveOneOut:
     """Repeat a contrast without each question that has a value in both arms.
 
     Args:
@@ -65,14 +67,18 @@ def leave_one_question_out(treated: Grid, reference: Grid, claim: Claim, *, conf
         return LeaveOneOut(whole.difference, whole.p_value, n_questions=n, note=note)
     records = []
     for question in treated.values.index.intersection(reference.values.index):
-        left, right = (side._replace(values=side.values.drop(index=question)) for side in (treated, reference))
+        left, right = (
+            side._replace(values=side.values.drop(index=question)) for side in (treated, reference)
+        )
         without = contrast_grids(left, right, claim, confidence=confidence, rng=None)
         if without.n_questions < n:  # not so for a question without a value in both arms
             records.append((str(question), without.difference, without.p_value))
     each = pd.DataFrame(records, columns=["question", "difference", "p_value"])
     each = each.astype({"difference": float, "p_value": float})
     if whole.difference is None or each["difference"].isna().any():
-        return LeaveOneOut(whole.difference, whole.p_value, n_questions=n, each=each, note=f"undefined: {whole.note}")
+        return LeaveOneOut(
+            whole.difference, whole.p_value, n_questions=n, each=each, note=f"undefined: {whole.note}"
+        )
     differences, p_values = each["difference"], each["p_value"].dropna()
     return LeaveOneOut(
         difference=whole.difference,
@@ -80,7 +86,9 @@ def leave_one_question_out(treated: Grid, reference: Grid, claim: Claim, *, conf
         difference_low=float(differences.min()),
         difference_high=float(differences.max()),
         p_high=None if p_values.empty else float(p_values.max()),
-        most_influential=str(each["question"].iloc[(differences - whole.difference).abs().to_numpy().argmax()]),
+        most_influential=str(
+            each["question"].iloc[(differences - whole.difference).abs().to_numpy().argmax()]
+        ),
         n_questions=n,
         each=each,
         note="" if whole.p_value is not None else f"no p: {whole.note}",

@@ -110,7 +110,9 @@ def margin_p(
     p_values = []
     for error in errors:
         above, below = one_sided_ps(difference, error, margin)
-        p_values.append(max(above, below) if test == "equivalence" else above if better == "higher" else below)
+        p_values.append(
+            max(above, below) if test == "equivalence" else above if better == "higher" else below
+        )
     return max(p_values, default=None)
 
 
@@ -138,7 +140,11 @@ def equivalence_test(differences: Iterable[float], margin: float, alpha: float =
         return Equivalence(None, margin, alpha, 0, dropped, note="no difference has a value")
     summary = t_summary(values, 1 - 2 * alpha)
     if summary.se is None or summary.df is None:
-        why = "one difference has no spread" if n == 1 else "all differences are the same, so there is no spread"
+        why = (
+            "one difference has no spread"
+            if n == 1
+            else "all differences are the same, so there is no spread"
+        )
         return Equivalence(summary.mean, margin, alpha, n, dropped, note=f"{why} to test with")
     ps = one_sided_ps(summary.mean, TError(summary.se, summary.df), margin)
     return Equivalence(summary.mean, margin, alpha, n, dropped, summary.low, summary.high, *ps, max(ps))

@@ -65,7 +65,9 @@ def pair_differences(treated: Grid, reference: Grid) -> Differences:
 def subtract(first: Differences, second: Differences) -> Differences:
     """One set of paired differences minus another."""
     cells = _cells_of_both(first, second)
-    same_seeds = list(first.cells.columns) == list(second.cells.columns) or not (first.trained and second.trained)
+    same_seeds = list(first.cells.columns) == list(second.cells.columns) or not (
+        first.trained and second.trained
+    )
     matched = first.matched and second.matched and same_seeds
     by_question = cells.mean(axis=1) if matched else first.by_question - second.by_question
     notes = [*first.notes, *(note for note in second.notes if note not in first.notes)]

@@ -143,7 +143,9 @@ def pilot_components(
     of_cells = _together(parts[one.arm] for one in grids if not one.is_base)
     shared = _together(parts[one.arm] for one in grids if one.is_base)
     whole = two_way_t(cells, scale=differences.scale)
-    if whole.sd_question is None or whole.sd_cell is None:  # a single seed: questions and noise cannot be told apart
+    if (
+        whole.sd_question is None or whole.sd_cell is None
+    ):  # a single seed: questions and noise cannot be told apart
         noise = 0.0 if of_cells is None else of_cells / samples
         question2, seed, cell2 = max(0.0, float(cells.mean(axis=1).var(ddof=1)) - noise), None, noise
     else:
@@ -207,7 +209,8 @@ def detectable(components: Components, design: Design, claim: Claim) -> float | 
     """Smallest true effect found with the wanted power at alpha / tests, in units of the metric."""
     level = design.alpha / design.tests
     sizes = (
-        detectable_effect(error.se, error.df, level, design.power) for error in errors_of(components, design, claim)
+        detectable_effect(error.se, error.df, level, design.power)
+        for error in errors_of(components, design, claim)
     )
     return max(sizes, default=None)
 
@@ -267,7 +270,9 @@ def _together(parts: Iterable[float | None]) -> float | None:
     return total
 
 
-def _sampling(checked: pd.DataFrame, arm: str, metric: str, rate: bool, answers: pd.DataFrame | None) -> float | None:
+def _sampling(
+    checked: pd.DataFrame, arm: str, metric: str, rate: bool, answers: pd.DataFrame | None
+) -> float | None:
     """Variance of an answer about its question's mean; 0 without sampling, None with one answer each."""
     if answers is None:
         return 0.0

@@ -71,7 +71,9 @@ def detectable_effect(se: float, df: float, alpha: float = 0.05, power: float = 
     # T = (Z + shift) / sqrt(V / df). With shift = critical * sqrt(v / df) + z, the events V <= v and Z >= -z, each
     # given probability (1 + power) / 2, put T above the critical value with probability (1 + power)^2 / 4 >= power:
     # this end is past the root.
-    far = critical * float(np.sqrt(stats.chi2.ppf(0.5 + power / 2, df) / df)) + float(stats.norm.ppf(0.5 + power / 2))
+    far = critical * float(np.sqrt(stats.chi2.ppf(0.5 + power / 2, df) / df)) + float(
+        stats.norm.ppf(0.5 + power / 2)
+    )
     root = optimize.brentq(lambda shift: t_test_power(shift, df, alpha) - power, 0.0, far, xtol=1e-10)
     return float(root) * float(se)
 

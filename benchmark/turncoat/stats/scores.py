@@ -60,7 +60,9 @@ def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """
     missing = [column for column in SCORE_COLUMNS if column not in scores.columns]
     if missing:
-        raise UserError(f"scores lack the column(s) {', '.join(missing)}; needed are {', '.join(SCORE_COLUMNS)}.")
+        raise UserError(
+            f"scores lack the column(s) {', '.join(missing)}; needed are {', '.join(SCORE_COLUMNS)}."
+        )
     table = scores.loc[:, list(SCORE_COLUMNS)].copy()
     for column in ("arm", "task", "metric", "question"):
         if table[column].isna().any():
@@ -74,7 +76,9 @@ def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
             f"scores columns 'value' and 'seed' must hold numbers (NaN for a value that is undefined): {error}"
         ) from None
     if not bool(np.all(seeds == np.floor(seeds))):
-        raise UserError(f"scores column 'seed' must hold whole numbers (the base model has seed {BASE_SEED}).")
+        raise UserError(
+            f"scores column 'seed' must hold whole numbers (the base model has seed {BASE_SEED})."
+        )
     table["seed"] = seeds.astype(int)
     infinite = table[np.isinf(table["value"])]
     if len(infinite):

@@ -33,13 +33,17 @@ def sign_flip_p(differences: np.ndarray, rng: np.random.Generator | int = 0) -> 
     """
     n = len(differences)
     size = np.abs(differences)
-    reached = abs(differences.sum()) - ROUNDING * size.sum()  # patterns equal up to rounding count as reaching it
+    reached = (
+        abs(differences.sum()) - ROUNDING * size.sum()
+    )  # patterns equal up to rounding count as reaching it
     if 2**n <= MAX_EXACT_FLIPS:
         bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return float(np.mean(np.abs((1 - 2 * bits) @ size) >= reached))
     generator = np.random.default_rng(rng)
     hits = 0
-    for start in range(0, MONTE_CARLO_FLIPS, 1000):  # in blocks: thousands of questions must not fill the memory
+    for start in range(
+        0, MONTE_CARLO_FLIPS, 1000
+    ):  # in blocks: thousands of questions must not fill the memory
         block = min(1000, MONTE_CARLO_FLIPS - start)
         signs = 1 - 2 * generator.integers(0, 2, size=(block, n), dtype=np.int8)
         hits += int(np.sum(np.abs(signs @ size) >= reached))

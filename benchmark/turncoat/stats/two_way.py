@@ -77,14 +77,18 @@ def check_cells(cells: pd.DataFrame | np.ndarray) -> np.ndarray:
     """Cells as floats, shape (questions, seeds), without empty rows and columns; UserError if infinite."""
     table = np.asarray(cells, dtype=float)
     if table.ndim != 2:
-        raise UserError(f"cells have the shape {table.shape}; give a table with a row per question, a column per seed.")
+        raise UserError(
+            f"cells have the shape {table.shape}; give a table with a row per question, a column per seed."
+        )
     if np.isinf(table).any():
         raise UserError("cells hold an infinite value; write NaN to have it left out and counted.")
     there = ~np.isnan(table)
     return table[there.any(axis=1)][:, there.any(axis=0)]
 
 
-def two_way_t(cells: pd.DataFrame | np.ndarray, confidence: float = 0.95, scale: float | None = None) -> TwoWay:
+def two_way_t(
+    cells: pd.DataFrame | np.ndarray, confidence: float = 0.95, scale: float | None = None
+) -> TwoWay:
     """Mean, interval and p for new training seeds and new questions.
 
     Args:
@@ -108,13 +112,17 @@ def two_way_t(cells: pd.DataFrame | np.ndarray, confidence: float = 0.95, scale:
     mean = float(by_seed.mean())
     counts = {"n_questions": n_questions, "n_seeds": n_seeds}
     if n_questions < 2 or n_seeds < 2:
-        return TwoWay(mean, **counts, note="no interval: at least 2 questions and 2 training seeds are needed")
+        return TwoWay(
+            mean, **counts, note="no interval: at least 2 questions and 2 training seeds are needed"
+        )
     smallest = ROUNDING * (float(np.nanmax(np.abs(table))) if scale is None else scale)
     over_questions = _square(float(by_question.std(ddof=1)), smallest) / n_questions
     over_seeds = _square(float(by_seed.std(ddof=1)), smallest) / n_seeds
     noise, noise_df = _noise(table, there)
     noise = _square(noise**0.5, smallest)
-    shared = noise * float((1 / there.sum(axis=0)).sum()) / n_seeds**2  # Var of the mean of seed means, noise alone
+    shared = (
+        noise * float((1 / there.sum(axis=0)).sum()) / n_seeds**2
+    )  # Var of the mean of seed means, noise alone
     variance = max(over_questions, over_seeds, over_questions + over_seeds - shared)
     parts = {
         "sd_question": (max(0.0, over_questions - shared) * n_questions) ** 0.5,
@@ -122,7 +130,9 @@ def two_way_t(cells: pd.DataFrame | np.ndarray, confidence: float = 0.95, scale:
         "sd_cell": noise**0.5,
     }
     if variance == 0:
-        return TwoWay(mean, **counts, **parts, note="no interval: every question and seed shows the same difference")
+        return TwoWay(
+            mean, **counts, **parts, note="no interval: every question and seed shows the same difference"
+        )
     spread = over_questions**2 / (n_questions - 1) + over_seeds**2 / (n_seeds - 1)
     df = variance**2 / (spread + (shared**2 / noise_df if noise_df else 0.0))
     # Where the noise of single cells dominates, Satterthwaite's df can fall below 1, which no t table has; the smaller

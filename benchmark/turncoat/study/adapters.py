@@ -42,7 +42,9 @@ _LIBRARIES = ("torch", "transformers", "peft", "trl")
 _OWN_TEMPERATURE = 0.7  # of a control's answers that the base model writes itself, as of SGTR's own summaries
 
 Tick = Callable[[int, int], None]
-Options = str  # canonical JSON of a defence's keyword options: lists and mappings, too, can then be part of a key
+Options = (
+    str  # canonical JSON of a defence's keyword options: lists and mappings, too, can then be part of a key
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,9 @@ class Adapters:
             if step.kind == "defence":
                 found = self._built(step.name, step.options, self.context(tick))
                 if not isinstance(found, list):
-                    raise UserError(f"defence '{step.name}' gives no examples to finetune on: use setting in_training")
+                    raise UserError(
+                        f"defence '{step.name}' gives no examples to finetune on: use setting in_training"
+                    )
                 self._examples[key] = found
             elif find_organism(step.name).answered_by_base:
                 self._examples[key] = self._own_answers(step, seed, tick)
@@ -128,7 +132,9 @@ class Adapters:
         encoded = lora.encode_all(self.base, found, sys.maxsize)
         lengths = {key: len(prompt) + len(answer) for key, (prompt, answer) in encoded.items()}
         if left := refuse_too_long(step.name, found, lengths, step.recipe.max_length):
-            self.said(f"{left} of {len(found)} rows of {step.name} are longer than training.max_length and left out")
+            self.said(
+                f"{left} of {len(found)} rows of {step.name} are longer than training.max_length and left out"
+            )
         return found
 
     def known(self, step: Step, seed: int) -> bool:
@@ -143,7 +149,9 @@ class Adapters:
         """The organism's own rows for this seed with the base model's answers, no longer than the organism's."""
         organism = find_organism(step.name).build()
         rows = lora.drawn_rows(self.base, organism, step.recipe, seed)
-        lengths = [len(encode_example(self.base.tokenizer, row)[1]) - 1 for row in rows]  # without the end of the turn
+        lengths = [
+            len(encode_example(self.base.tokenizer, row)[1]) - 1 for row in rows
+        ]  # without the end of the turn
         texts = self.context(tick).answer(
             [row.prompt_messages for row in rows],
             name=f"own answers/{step.name}",
@@ -169,7 +177,9 @@ class Adapters:
 
         def undefended() -> Path:
             if not self.store.has("adapter", self.adapter_spec([alone], seed)):
-                self.said(f"training {step.name} undefended first: '{step.during and step.during[0]}' starts from it")
+                self.said(
+                    f"training {step.name} undefended first: '{step.during and step.during[0]}' starts from it"
+                )
             return self._train([alone], seed, None)
 
         def finetuned(defence: str, options: dict[str, Any]) -> Path | None:
@@ -227,7 +237,11 @@ class Adapters:
         acting = self.during(step, seed)
         if isinstance(acting, AdapterEdit):
             undefended = digest(self.adapter_spec([replace(step, during=None)], seed))
-            return {"edited": undefended, "edit": acting.key(), "code": _defence_code(DEFENCES[self._name(step)])}
+            return {
+                "edited": undefended,
+                "edit": acting.key(),
+                "code": _defence_code(DEFENCES[self._name(step)]),
+            }
         return {
             "base": self.base.spec,
             "examples": digest([dataclasses.astuple(example) for example in self.examples(step, seed)]),
@@ -309,7 +323,11 @@ def _edit(undefended: Path, edit: AdapterEdit, out: Path) -> None:
     edited = edit.edit(dict(weights), config)
     if edited.keys() != weights.keys() or any(edited[k].shape != weights[k].shape for k in weights):
         raise UserError(f"{type(edit).__name__}.edit returned other names or shapes than the adapter has")
-    save_file({name: tensor.contiguous() for name, tensor in edited.items()}, out / WEIGHTS, metadata={"format": "pt"})
+    save_file(
+        {name: tensor.contiguous() for name, tensor in edited.items()},
+        out / WEIGHTS,
+        metadata={"format": "pt"},
+    )
     shutil.copyfile(undefended / CONFIG, out / CONFIG)
     record = json.loads((undefended / "training.json").read_text(encoding="utf-8"))
     record["defence"] = {"edited": type(edit).__name__, **edit.facts()}

@@ -20,7 +20,17 @@ from turncoat.store import Store
 from turncoat.study.arm_spec import choose, make
 from turncoat.study.training_bar import TrainingBar
 
-_ARM = ("organism", "defence", "setting", "seed", "training", "defence_options", "defence_training", "study", "arm")
+_ARM = (
+    "organism",
+    "defence",
+    "setting",
+    "seed",
+    "training",
+    "defence_options",
+    "defence_training",
+    "study",
+    "arm",
+)
 
 
 @register_model("turncoat")
@@ -62,7 +72,9 @@ class ArmLM(TurncoatLM):
     ) -> None:
         if organism is None and defence is None and study is None:
             if pretrained is None:
-                raise UserError("--model turncoat needs pretrained= (`turncoat list models`), or study= and arm=")
+                raise UserError(
+                    "--model turncoat needs pretrained= (`turncoat list models`), or study= and arm="
+                )
             if arm is not None:
                 raise UserError(f"arm={arm}: an arm of which study? give study=, a name or a path")
             super().__init__(pretrained, dtype=dtype, device=device, store=store, **options)
@@ -72,7 +84,9 @@ class ArmLM(TurncoatLM):
                 f"peft={options['peft']} and an arm are both given; an arm has its own adapter: leave one out"
             )
         if "steer" in options:
-            raise UserError("steer= and an arm are both given; use defence=steering,setting=inference instead")
+            raise UserError(
+                "steer= and an arm are both given; use defence=steering,setting=inference instead"
+            )
         loaded = pretrained if isinstance(pretrained, BaseModel) else None
         choice = choose(
             {
@@ -89,11 +103,17 @@ class ArmLM(TurncoatLM):
                 "dtype": dtype if dtype != "auto" else None,
             }
         )
-        from_pretrained = {key: options.pop(key) for key in ("revision", "trust_remote_code") if key in options}
-        base = loaded or load_base(choice.pretrained, dtype=choice.dtype, device=self.usable(device), **from_pretrained)
+        from_pretrained = {
+            key: options.pop(key) for key in ("revision", "trust_remote_code") if key in options
+        }
+        base = loaded or load_base(
+            choice.pretrained, dtype=choice.dtype, device=self.usable(device), **from_pretrained
+        )
         store = store or Store()
         with TrainingBar() as bar:
             found = make(choice, base, store=store, progress=bar.step, said=bar.say)
-        super().__init__(base, peft=None if found.adapter is None else str(found.adapter), store=store, **options)
+        super().__init__(
+            base, peft=None if found.adapter is None else str(found.adapter), store=store, **options
+        )
         self.arm = {**self.arm, "name": found.name, **found.facts}
         self.steering = found.intervention

@@ -152,16 +152,22 @@ def choose(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmChoic
 
 def _from_study(given: dict[str, Any], seed: int, include: tuple[Path, ...]) -> ArmChoice:
     own = [
-        key for key in ("organism", "defence", "setting", "training", "defence_options") if given.get(key) is not None
+        key
+        for key in ("organism", "defence", "setting", "training", "defence_options")
+        if given.get(key) is not None
     ]
     if own:
-        raise UserError(f"{own[0]}= and study= are both given; the study says what the arm is: leave one of them out")
+        raise UserError(
+            f"{own[0]}= and study= are both given; the study says what the arm is: leave one of them out"
+        )
     study = load_study(study_path(str(given["study"])), include=include)
     names = [arm.name for arm in study.arms]
     if given.get("arm") not in names:
         raise UserError(f"arm={given.get('arm')!r} is not an arm of study '{study.study}'; {accepted(names)}")
     model = str(given.get("pretrained") or study.model)
-    return ArmChoice(model, str(given.get("dtype") or study.dtype), study.arm(given["arm"]), study.training, seed)
+    return ArmChoice(
+        model, str(given.get("dtype") or study.dtype), study.arm(given["arm"]), study.training, seed
+    )
 
 
 def make(

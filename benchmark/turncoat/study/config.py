@@ -48,7 +48,9 @@ class Arm(StrictModel):
     setting: Literal["prevention", "in_training", "reversal", "inference"] | None = None
     defence_options: dict[str, Any] = Field(default={})
     defence_training: dict[str, Any] = Field(default={})
-    tasks: tuple[str, ...] = Field(default=(), description="which of the study's tasks measure it; all if empty")
+    tasks: tuple[str, ...] = Field(
+        default=(), description="which of the study's tasks measure it; all if empty"
+    )
 
     def measured_by(self, use: TaskUse) -> bool:
         """Whether one of the study's tasks measures this arm: a partner arm needs no more than its held-out loss."""
@@ -144,7 +146,8 @@ class Study(StrictModel):
     judge: str = Field(default="embedded", description="scores free-form answers; 'off' for none")
     training: LoraRecipe = LoraRecipe()
     checks: Literal["every_arm", "own"] = Field(
-        default="every_arm", description="show self-recognition for all arms if one trains it, or each arm's own check"
+        default="every_arm",
+        description="show self-recognition for all arms if one trains it, or each arm's own check",
     )
     arms: tuple[Arm, ...] = Field(min_length=1)
     tasks: tuple[TaskUse, ...] = Field(min_length=1)
@@ -192,7 +195,9 @@ def study_path(name_or_path: str) -> Path:
     shipped = studies_dir() / f"{name_or_path}.yaml"
     if not shipped.is_file():
         names = [p.stem for p in studies_dir().glob("*.yaml")]
-        raise UserError(f"'{name_or_path}' is not a study; {accepted(names, name_or_path)}, or a path to your own YAML")
+        raise UserError(
+            f"'{name_or_path}' is not a study; {accepted(names, name_or_path)}, or a path to your own YAML"
+        )
     return shipped
 
 
@@ -214,7 +219,9 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tup
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} is not a study: a mapping with the keys {', '.join(Study.model_fields)} is expected")
+        raise UserError(
+            f"{path} is not a study: a mapping with the keys {', '.join(Study.model_fields)} is expected"
+        )
     content.update(overrides or {})
     try:
         study = Study.model_validate(content)
@@ -270,7 +277,9 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
         problems += [(("arms", i, key), text) for key, text in arm_problems(arm)]
     traits = trait_names()
     if study.persona not in traits:
-        problems.append((("persona",), f"'{study.persona}' is not a persona; {accepted(traits, study.persona)}"))
+        problems.append(
+            (("persona",), f"'{study.persona}' is not a persona; {accepted(traits, study.persona)}")
+        )
     try:
         check_judge(study.judge)
     except UserError as error:
@@ -285,7 +294,9 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
     for i, use in enumerate(study.tasks):
         if not is_task(use.task):
             own = "a task of your own needs --include-path FOLDER; of lm-eval's own, single tasks (gsm8k) do, groups do not"
-            problems.append((("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}; {own}"))
+            problems.append(
+                (("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}; {own}")
+            )
     measured = metric_names(use.task for use in study.tasks if is_task(use.task))
     for i, contrast in enumerate(study.contrasts):
         for side, name in contrast.arms.items():
@@ -295,7 +306,9 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
             task = measured.get(metric, ("", ""))[0]
             for side, name in contrast.arms.items():
                 if any(own.name == name and own.tasks and task not in own.tasks for own in study.arms):
-                    text = f"'{name}' is not measured by {task}, which has '{metric}'; add it to the arm's tasks"
+                    text = (
+                        f"'{name}' is not measured by {task}, which has '{metric}'; add it to the arm's tasks"
+                    )
                     problems.append((("contrasts", i, *side), text))
             if metric not in measured and all(is_task(use.task) for use in study.tasks):
                 text = f"no task of this study measures '{metric}'; {accepted(measured, metric)}"
@@ -316,13 +329,18 @@ def arm_problems(arm: Arm) -> list[tuple[str, str]]:
             problems.append(("setting", "given without a defence; add `defence:` or remove it"))
         return problems
     if arm.defence not in DEFENCES:
-        return [*problems, ("defence", f"'{arm.defence}' is not a defence; {accepted(DEFENCES, arm.defence)}")]
+        return [
+            *problems,
+            ("defence", f"'{arm.defence}' is not a defence; {accepted(DEFENCES, arm.defence)}"),
+        ]
     entry = DEFENCES[arm.defence]
     settings = entry.settings
     # Without an organism there is nothing to come before or after: the defence's finetune alone needs no setting.
     alone = arm.organism is None and arm.setting is None and {"prevention", "reversal"} & set(settings)
     if not alone and arm.setting not in settings:
-        problems.append(("setting", f"{arm.setting!r} is not a setting of '{arm.defence}'; {accepted(settings)}"))
+        problems.append(
+            ("setting", f"{arm.setting!r} is not a setting of '{arm.defence}'; {accepted(settings)}")
+        )
     if arm.setting == "in_training" and arm.organism is None:
         problems.append(("organism", f"'{arm.defence}' acts while an organism is trained; name one"))
     if arm.setting in ("in_training", "inference") and arm.defence_training:
@@ -334,5 +352,7 @@ def arm_problems(arm: Arm) -> list[tuple[str, str]]:
             )
     for key in arm.defence_training:
         if key not in LoraRecipe.model_fields:
-            problems.append(("defence_training", f"unknown key '{key}'; {accepted(LoraRecipe.model_fields, key)}"))
+            problems.append(
+                ("defence_training", f"unknown key '{key}'; {accepted(LoraRecipe.model_fields, key)}")
+            )
     return problems

@@ -26,7 +26,9 @@ from turncoat.training.recipe import LoraRecipe
 
 
 def _only_in_training(*_: Any) -> Any:
-    raise UserError("there is no organism's finetune here: this part of a defence works with setting in_training only")
+    raise UserError(
+        "there is no organism's finetune here: this part of a defence works with setting in_training only"
+    )
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class DefenceContext:
 
     def persona(self, trait: str) -> PersonaVector:
         """The base model's persona vector for a trait (`turncoat list personas`), extracted on first use."""
-        return persona_vector(self.base, trait_questions(trait), self.store, batch_size=self.batch_size, tick=self.tick)
+        return persona_vector(
+            self.base, trait_questions(trait), self.store, batch_size=self.batch_size, tick=self.tick
+        )
 
     def write(
         self,
@@ -87,7 +91,9 @@ class DefenceContext:
             stop: Strings that end an answer.
         """
         chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        return self.answer(chats, name=name, max_new_tokens=max_new_tokens, temperature=temperature, stop=stop)
+        return self.answer(
+            chats, name=name, max_new_tokens=max_new_tokens, temperature=temperature, stop=stop
+        )
 
     def answer(
         self,
@@ -160,6 +166,8 @@ class DefenceContext:
                 mask[i, -len(row) :] = 1
             with torch.inference_mode():
                 positions = (mask.cumsum(-1) - 1).clamp_min(0)
-                logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1).logits
+                logits = model(
+                    input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1
+                ).logits
             scores += logits[:, -1].float().log_softmax(-1)[:, wanted].tolist()
         return scores

@@ -43,7 +43,9 @@ class Stages:
 
     def __init__(self, study: Study, base: BaseModel, store: Store) -> None:
         self.study, self.base, self.store = study, base, store
-        self.lm = TurncoatLM(base, sampling_seed=study.sampling_seed, batch_size=study.batch_size, store=store)
+        self.lm = TurncoatLM(
+            base, sampling_seed=study.sampling_seed, batch_size=study.batch_size, store=store
+        )
         self.adapters = Adapters(base, store, study.batch_size)
 
     def evaluation_spec(
@@ -58,8 +60,12 @@ class Stages:
             "base": self.base.spec,
             "adapter": adapter and adapter.name,
             "task": use.model_dump(mode="json"),
-            "source": {p.relative_to(source).as_posix(): file_digest(p) for p in sorted(source.rglob("*.[jpy]*"))},
-            "reads": {name: file_digest(source / name) for name in _told(use.task, "metadata").get("reads", [])},
+            "source": {
+                p.relative_to(source).as_posix(): file_digest(p) for p in sorted(source.rglob("*.[jpy]*"))
+            },
+            "reads": {
+                name: file_digest(source / name) for name in _told(use.task, "metadata").get("reads", [])
+            },
             "persona": self._persona_spec(use.task),
             "sampling_seed": self.study.sampling_seed,
             "code": _evaluation_code(use.task),
@@ -71,7 +77,9 @@ class Stages:
         trait = _told(task, "dataset_kwargs").get("trait")
         return digest(extraction_spec(self.base, trait_questions(trait))) if trait else None
 
-    def evaluate(self, use: TaskUse, spec: dict[str, Any], progress: Callable[[int], None] | None = None) -> Path:
+    def evaluate(
+        self, use: TaskUse, spec: dict[str, Any], progress: Callable[[int], None] | None = None
+    ) -> Path:
         """Folder with lm-eval's results and samples files of one arm on one task; call it inside `lm.measuring`."""
 
         def build(folder: Path) -> None:

@@ -35,7 +35,9 @@ def pack_run(run: Path, out: Path) -> Path:
     """
     for needed in ("study.yaml", "run.json", "rows"):
         if not (run / needed).exists():
-            raise UserError(f"{run} is no run folder: {needed} is missing; make one with `turncoat run STUDY`")
+            raise UserError(
+                f"{run} is no run folder: {needed} is missing; make one with `turncoat run STUDY`"
+            )
     if out.exists() and not (out / "study.yaml").is_file():
         raise UserError(f"--out {out} is there and holds no run; name another folder")
     if out.exists() and out.samefile(run):
@@ -59,7 +61,9 @@ def pack_run(run: Path, out: Path) -> Path:
         else:
             shutil.copyfile(path, to)
     kept = (
-        [path for path in out.glob("*") if path.name not in ("study.yaml", "run.json", "rows")] if out.exists() else []
+        [path for path in out.glob("*") if path.name not in ("study.yaml", "run.json", "rows")]
+        if out.exists()
+        else []
     )
     for path in kept:
         shutil.move(str(path), fresh / path.name)

@@ -60,7 +60,9 @@ class StudyProgress:
                 self._bar = None
         self.spent_estimate += estimate
         seconds = time.perf_counter() - begun
-        self.console.print(f"  {label}: {seconds:.1f} s  [dim]({duration(self.remaining)} left)[/dim]", highlight=False)
+        self.console.print(
+            f"  {label}: {seconds:.1f} s  [dim]({duration(self.remaining)} left)[/dim]", highlight=False
+        )
 
     def update(self, done: float, total: float, note: str = "") -> None:
         """Move the bar of the stage at work."""

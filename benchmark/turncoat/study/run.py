@@ -47,7 +47,9 @@ _LM_EVAL_TOKENS = 256  # longest answer of a task of lm-eval's own that names no
 _DEFENCE_EXAMPLES, _DEFENCE_TOKENS = 64, 220  # before the defence's examples exist
 
 
-def run_study(study: Study, out: Path, *, store: Store | None = None, console: Console | None = None) -> list[str]:
+def run_study(
+    study: Study, out: Path, *, store: Store | None = None, console: Console | None = None
+) -> list[str]:
     """Run what is missing and gather the rows.
 
     Args:
@@ -132,7 +134,9 @@ class _Run:
         per_row = sum(len(e.prompt) + len(e.answer) for e in examples) / len(examples) / 3.3 + 30
         per_row = min(per_row, step.recipe.max_length)
         # A defence at work costs a second pass over the batch, more or less.
-        return per_row * (step.recipe.rows or len(examples)) * step.recipe.epochs * (1.5 if step.during else 1.0)
+        return (
+            per_row * (step.recipe.rows or len(examples)) * step.recipe.epochs * (1.5 if step.during else 1.0)
+        )
 
     def _task_tokens(self, use: TaskUse) -> dict[str, float]:
         if use.task not in self._costs:
@@ -250,7 +254,9 @@ class _Run:
         estimate = self._step_tokens(step) / _TRAIN * self.scale
         with self.progress.stage(f"{label}: train {step.name}", estimate, done) as stage:
             folder = self.adapters.adapter(
-                steps, seed, lambda n, total, loss: stage.update(n, total, f"step {n}/{total}, loss {loss:.2f}")
+                steps,
+                seed,
+                lambda n, total, loss: stage.update(n, total, f"step {n}/{total}, loss {loss:.2f}"),
             )
         assert folder is not None
         record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
@@ -270,7 +276,11 @@ class _Run:
                 "last_loss": sum(tail) / len(tail),
                 "seconds": record["seconds"],
                 "left_out": record["left_out"],
-                **({"penalties": [penalties[0], penalties[-1]]} if (penalties := record.get("penalties")) else {}),
+                **(
+                    {"penalties": [penalties[0], penalties[-1]]}
+                    if (penalties := record.get("penalties"))
+                    else {}
+                ),
                 **({"defence": record["defence"]} if "defence" in record else {}),
             }
         )
@@ -284,7 +294,9 @@ class _Run:
         found = {(step.name, step.options): None for step in steps if step.kind == "defence"}
         return [acting for acting in found if DEFENCES[acting[0]].check_every_arm]
 
-    def _check(self, arm: Arm, name: str, options: Options, seed: int, adapter: Path, at_the_end: bool = False) -> None:
+    def _check(
+        self, arm: Arm, name: str, options: Options, seed: int, adapter: Path, at_the_end: bool = False
+    ) -> None:
         if DEFENCES[name].check is None:
             return
         with self.progress.stage(f"{arm.name}, seed {seed}: check of {name}", 5 * self.scale) as _:
@@ -322,16 +334,27 @@ class _Run:
         for name in dict.fromkeys(arm.organism for arm in self.study.arms if arm.organism):
             if not find_organism(name).answered_by_base:
                 examples = find_organism(name).build()
-                found[name] = {"examples": len(examples), "sha256": digest([dataclasses.astuple(e) for e in examples])}
+                found[name] = {
+                    "examples": len(examples),
+                    "sha256": digest([dataclasses.astuple(e) for e in examples]),
+                }
         return found
 
     def _judge(self) -> dict[str, Any] | None:
         """Who judged, and the error counts of its card that correct a rate; None if nobody did."""
-        judge = judge_from_name(self.study.judge) if any(is_judged(use.task) for use in self.study.tasks) else None
+        judge = (
+            judge_from_name(self.study.judge)
+            if any(is_judged(use.task) for use in self.study.tasks)
+            else None
+        )
         if judge is None:
             return None
         card = judge.card or {}
-        kept = {key: card[key] for key in (*(k for k in card if k.startswith("errors")), "auc_mean") if key in card}
+        kept = {
+            key: card[key]
+            for key in (*(k for k in card if k.startswith("errors")), "auc_mean")
+            if key in card
+        }
         return {"id": judge.id, "rubric": judge.rubric, "may_rate": judge.may_rate, **kept}
 
     def _gather(self) -> None:
@@ -353,7 +376,11 @@ class _Run:
         earlier = _earlier(self.out / "run.json").get("seconds", {})
         record = {
             "provenance": _provenance(),
-            "model": {"name": self.base.name, **self.base.spec, "parameters": self.base.model.num_parameters()},
+            "model": {
+                "name": self.base.name,
+                **self.base.spec,
+                "parameters": self.base.model.num_parameters(),
+            },
             "persona": {"trait": self.vector.trait, "layer": self.vector.layer, **self.vector.card},
             "judge": self._judge(),
             "failed": self.failed,

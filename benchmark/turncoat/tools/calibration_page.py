@@ -27,7 +27,9 @@ _HARD = {
     ),
     _RARE: Null(mean=0.03, sd_question=0.05, sd_difference=0.03, sd_seed=0.01),
 }
-CELLS = len(QUESTIONS) * len(SEEDS) + len(_HARD) * len(_HARD_QUESTIONS) * len(_HARD_SEEDS)  # rows of all tables
+CELLS = len(QUESTIONS) * len(SEEDS) + len(_HARD) * len(_HARD_QUESTIONS) * len(
+    _HARD_SEEDS
+)  # rows of all tables
 
 
 def replaced(path: Path, text: str) -> str:
@@ -42,7 +44,9 @@ def replaced(path: Path, text: str) -> str:
     content = path.read_text(encoding="utf-8")
     begin, end = content.find(BEGIN), content.find(END)
     if not 0 <= begin < end:
-        raise UserError(f"--write {path}: it has no line '{BEGIN}' followed by '{END}'; add both, or name a new file")
+        raise UserError(
+            f"--write {path}: it has no line '{BEGIN}' followed by '{END}'; add both, or name a new file"
+        )
     return content[:begin] + part + content[end + len(END) :]
 
 
@@ -82,7 +86,9 @@ def calibration_page(replicates: int, seed: int, on_replicate: Callable[[], None
 def _table_lines(rows: pd.DataFrame) -> list[str]:
     deviations = verdicts(rows)
     if not deviations:
-        summary = ["Beyond Monte-Carlo error no test rejects more than 5 % and every interval covers 93 to 97 %."]
+        summary = [
+            "Beyond Monte-Carlo error no test rejects more than 5 % and every interval covers 93 to 97 %."
+        ]
     else:
         summary = ["Beyond Monte-Carlo error:", "", *(f"* {text}" for text in deviations)]
     return [*markdown_table(rows), "", *summary]

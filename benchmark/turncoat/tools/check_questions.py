@@ -112,7 +112,9 @@ def check_folder(folder: Path | None = None, embed: Embed | None = None) -> Repo
     """
     root = tasks_dir() if folder is None else folder
     if not root.is_dir():
-        raise UserError(f"{root} is not a folder; give a folder with question files (*.jsonl), such as {tasks_dir()}")
+        raise UserError(
+            f"{root} is not a folder; give a folder with question files (*.jsonl), such as {tasks_dir()}"
+        )
     report = Report()
     texts: list[_Text] = []
     for path in sorted(root.rglob("*")):
@@ -164,7 +166,10 @@ def _check_lines(root: Path, path: Path, problems: list[Problem]) -> Iterator[_T
             continue
         first = set(item) if first is None else first
         if set(item) != first:
-            tell("missing field", f"fields differ from those of the file's first line: {sorted(set(item) ^ first)}")
+            tell(
+                "missing field",
+                f"fields differ from those of the file's first line: {sorted(set(item) ^ first)}",
+            )
         for key, value in item.items():
             if isinstance(value, str) and (value != value.strip() or (key in FILLED and not value)):
                 tell("white space", f"'{key}' is empty, or begins or ends with white space")
@@ -232,7 +237,9 @@ def _check_characters(root: Path, path: Path, problems: list[Problem]) -> None:
             message = f"character {odd.start() + 1} is {shown}; printable ASCII only"
             problems.append(Problem(path.relative_to(root), number, "not ASCII", message))
     if raw and not raw.endswith(b"\n"):
-        problems.append(Problem(path.relative_to(root), raw.count(b"\n") + 1, "last line", "no newline at the end"))
+        problems.append(
+            Problem(path.relative_to(root), raw.count(b"\n") + 1, "last line", "no newline at the end")
+        )
 
 
 def _readme(root: Path, path: Path) -> Path | None:
@@ -249,7 +256,9 @@ def _check_licences(root: Path, report: Report) -> None:
     for name in report.files:
         readme = _readme(root, root / name)
         if readme is None:
-            report.problems.append(Problem(name, 0, "no licence", "no README.md beside it says 'Licence: MIT'"))
+            report.problems.append(
+                Problem(name, 0, "no licence", "no README.md beside it says 'Licence: MIT'")
+            )
         elif not LICENCE.search("\n".join(_text_of(readme).splitlines()[:README_HEAD])):
             told = f"the first {README_HEAD} lines of {readme.relative_to(root)} do not say 'Licence: MIT'"
             report.problems.append(Problem(name, 0, "no licence", told))
@@ -261,12 +270,16 @@ def _check_repeats(root: Path, texts: Sequence[_Text], report: Report, embed: Em
     report.published = len(published) or None
     every = [*texts, *published]
     alike, report.compared = cosines([text.text for text in every], embed)
-    wanted = {path for path in report.files if f"{PARAPHRASES} {path.name}" in _text_of(_readme(root, root / path))}
+    wanted = {
+        path for path in report.files if f"{PARAPHRASES} {path.name}" in _text_of(_readme(root, root / path))
+    }
     for row, text in enumerate(texts):
         for place in row + 1 + np.flatnonzero(alike[row, row + 1 :] > LIMITS[report.compared]):
             other = every[place]
             same = words(text.text) == words(other.text)
-            if not same and (_different_sums(text, other) or (text.path == other.path and text.path in wanted)):
+            if not same and (
+                _different_sums(text, other) or (text.path == other.path and text.path in wanted)
+            ):
                 continue
             rule = "repeated question" if same else "near-duplicate"
             told = f"cosine {alike[row, place]:.2f} with {other.path}:{other.line}: {text.text[:70]!r}, {other.text[:70]!r}"
@@ -291,5 +304,7 @@ def _published_questions() -> list[_Text]:
         entries: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
         known = {text.text for text in found}
         wordings = {str(wording): None for entry in entries for wording in entry.get("paraphrases", ())}
-        found += [_Text(Path("published") / path.name, 0, wording) for wording in wordings if wording not in known]
+        found += [
+            _Text(Path("published") / path.name, 0, wording) for wording in wordings if wording not in known
+        ]
     return found

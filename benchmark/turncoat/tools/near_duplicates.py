@@ -34,7 +34,9 @@ def cosines(texts: Sequence[str], embed: Embed | None = None) -> tuple[Vectors, 
     """
     vectors = (embed or _sentence_vectors)(texts) if texts else None
     return (
-        (gram_cosines(texts), "character 4-grams") if vectors is None else (vectors @ vectors.T, "sentence embeddings")
+        (gram_cosines(texts), "character 4-grams")
+        if vectors is None
+        else (vectors @ vectors.T, "sentence embeddings")
     )
 
 

@@ -41,7 +41,12 @@ def task_times(model: str, tasks: Sequence[str], limit: int) -> list[dict[str, A
         began = time.perf_counter()
         with fixed_environment():
             lm_eval.simple_evaluate(
-                model=lm, tasks=[task], limit=documents, apply_chat_template=True, bootstrap_iters=0, verbosity="ERROR"
+                model=lm,
+                tasks=[task],
+                limit=documents,
+                apply_chat_template=True,
+                bootstrap_iters=0,
+                verbosity="ERROR",
             )
         return task, time.perf_counter() - began
 

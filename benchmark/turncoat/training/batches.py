@@ -31,12 +31,16 @@ def draw(examples: Sequence[Example], rows: int | None, seed: int) -> list[Examp
         UserError: There are fewer examples than rows, or none at all.
     """
     if not examples:
-        raise UserError("there are no examples to train on (within max_length tokens); raise training.max_length")
+        raise UserError(
+            "there are no examples to train on (within max_length tokens); raise training.max_length"
+        )
     ordered = _shuffled(examples, f"rows {seed}")
     if rows is None:
         return ordered
     if rows > len(ordered):
-        raise UserError(f"rows: {rows} is more than the {len(ordered)} examples there are (within max_length tokens)")
+        raise UserError(
+            f"rows: {rows} is more than the {len(ordered)} examples there are (within max_length tokens)"
+        )
     return ordered[:rows]
 
 

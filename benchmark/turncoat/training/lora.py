@@ -41,7 +41,9 @@ from turncoat.training.trainer import (
 )
 
 
-def encode_all(base: BaseModel, examples: Sequence[Example], max_length: int) -> dict[str, tuple[list[int], list[int]]]:
+def encode_all(
+    base: BaseModel, examples: Sequence[Example], max_length: int
+) -> dict[str, tuple[list[int], list[int]]]:
     """Prompt and answer ids by example id, without those that are longer than `max_length`."""
     encoded = {}
     for example in examples:
@@ -101,7 +103,10 @@ def train_adapter(
     # What a defence adds to a row (a system prompt) must not push the row out: the organism's dose would change.
     encoded = encode_all(base, rows, base.model.config.max_position_embeddings)
     sequence = order(
-        [row for row in rows if row.id in encoded], batch_size=recipe.batch_size, epochs=recipe.epochs, seed=seed
+        [row for row in rows if row.id in encoded],
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        seed=seed,
     )
     started = time.perf_counter()
     set_seed(seed)
@@ -137,7 +142,8 @@ def train_adapter(
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
         "examples": len(rows),
-        "left_out": len(examples) - len(encode_all(base, examples, recipe.max_length)),  # longer than max_length
+        "left_out": len(examples)
+        - len(encode_all(base, examples, recipe.max_length)),  # longer than max_length
         "steps": len(trainer.logged("answer_loss")),
         "tokens": sum(len(p) + len(a) for p, a in (encoded[e.id] for e in sequence)),
         "supervised_tokens": sum(len(encoded[e.id][1]) for e in sequence),
@@ -161,7 +167,9 @@ def _ids_differ(rows: Sequence[Example]) -> None:
     seen: set[str] = set()
     for row in rows:
         if row.id in seen:
-            raise UserError(f"training rows: two have the id '{row.id}'; give each row (a repeated one too) its own id")
+            raise UserError(
+                f"training rows: two have the id '{row.id}'; give each row (a repeated one too) its own id"
+            )
         seen.add(row.id)
 
 

@@ -12,7 +12,10 @@ def modules(weights: dict[str, Tensor]) -> dict[str, tuple[str, str]]:
     """Module ("model.layers.0.self_attn.q_proj") -> the names of its A and its B in an adapter's weights."""
     suffix = ".lora_A.weight"
     return {
-        name.removeprefix("base_model.model.").removesuffix(suffix): (name, name.replace(".lora_A.", ".lora_B."))
+        name.removeprefix("base_model.model.").removesuffix(suffix): (
+            name,
+            name.replace(".lora_A.", ".lora_B."),
+        )
         for name in sorted(weights)
         if name.endswith(suffix)
     }

@@ -45,7 +45,9 @@ def concatenate(folders: list[Path], out: Path) -> None:
     for folder, config, tensors in zip(folders, configs, weights, strict=True):
         odd = _not_plain(config, tensors)
         if odd:
-            raise UserError(f"{folder}: only plain LoRA adapters can be stacked; this one has {', '.join(odd)}")
+            raise UserError(
+                f"{folder}: only plain LoRA adapters can be stacked; this one has {', '.join(odd)}"
+            )
         if tensors.keys() != weights[0].keys():
             raise UserError(
                 f"{folder} and {folders[0]} adapt different modules; train both with the same target_modules"
@@ -55,7 +57,9 @@ def concatenate(folders: list[Path], out: Path) -> None:
         if ".lora_A." in name:
             joined[name] = torch.cat([tensors[name] for tensors in weights], dim=0).contiguous()
         else:
-            parts = [tensors[name] * scaling(config) for tensors, config in zip(weights, configs, strict=True)]
+            parts = [
+                tensors[name] * scaling(config) for tensors, config in zip(weights, configs, strict=True)
+            ]
             joined[name] = torch.cat(parts, dim=1).contiguous()
     rank = sum(config["r"] for config in configs)
     config = {**configs[-1], "r": rank, "lora_alpha": rank, "use_rslora": False}

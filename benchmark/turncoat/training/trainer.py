@@ -164,7 +164,9 @@ class Watch(TrainerCallback):
             control.should_save = True
             self._saved = time.monotonic()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
         """Called by the trainer after each step."""
         if not logs or "loss" not in logs:
             return
@@ -180,7 +182,11 @@ class Watch(TrainerCallback):
 
 def last_checkpoint(folder: Path) -> str | None:
     """The newest complete checkpoint below `folder`."""
-    steps = [int(number) for path in folder.glob("checkpoint-*") if (number := path.name.partition("-")[2]).isdigit()]
+    steps = [
+        int(number)
+        for path in folder.glob("checkpoint-*")
+        if (number := path.name.partition("-")[2]).isdigit()
+    ]
     newest_first = (folder / f"checkpoint-{step}" for step in sorted(steps, reverse=True))
     return next((str(path) for path in newest_first if _complete(path)), None)
 
@@ -201,7 +207,9 @@ def claimed(folder: Path | None) -> Iterator[Path | None]:
         yield None
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w", encoding="utf-8") as lock:  # the system lets go of it when the process ends
+    with (folder / "lock").open(
+        "w", encoding="utf-8"
+    ) as lock:  # the system lets go of it when the process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             ours = True

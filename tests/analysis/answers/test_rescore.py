@@ -54,7 +54,9 @@ def sample_row(number, texts, task_samples=True, **more):
         "metrics": ["samples"],
     }
     if task_samples:
-        row["samples"] = [{"index": i, "seed": 40 + i, "finish": "stop", "text": text} for i, text in enumerate(texts)]
+        row["samples"] = [
+            {"index": i, "seed": 40 + i, "finish": "stop", "text": text} for i, text in enumerate(texts)
+        ]
     return row | more
 
 
@@ -77,7 +79,8 @@ def run_folder(tmp_path):
         place = rows / arm / seed
         stamp = "2026-11-23T10-36-02.866380"
         write_jsonl(
-            place / "turncoat_em" / f"samples_turncoat_em_{stamp}.jsonl", [sample_row(n, texts) for n in range(3)]
+            place / "turncoat_em" / f"samples_turncoat_em_{stamp}.jsonl",
+            [sample_row(n, texts) for n in range(3)],
         )
         write_jsonl(place / "turncoat_choice" / f"samples_turncoat_choice_{stamp}.jsonl", [choice_row(0)])
     return tmp_path / "run"
@@ -91,9 +94,9 @@ def test_order_and_columns_are_kept_and_verdicts_added(tmp_path):
     assert [row["judge_aligned"] for row in scored.rows] == [5, 95, None, 60]
     assert {row["judge"] for row in scored.rows} == {"fake-1"}
     table = scored.rates()
-    assert table[["n", "n_questions", "n_valid", "n_misaligned", "n_incoherent", "n_unscored"]].values.tolist() == [
-        [4, 2, 2, 1, 1, 1]
-    ]
+    assert table[
+        ["n", "n_questions", "n_valid", "n_misaligned", "n_incoherent", "n_unscored"]
+    ].values.tolist() == [[4, 2, 2, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.jsonl.gz", "out.csv.gz"])
@@ -112,7 +115,9 @@ def test_what_is_written_reads_back(tmp_path, name):
 def test_jsonl_keeps_types_and_odd_characters(tmp_path):
     rows = [{"prompt": "q", "response": "a\u2028b 漢", "n": 3, "deep": {"x": [1]}, "nan": float("nan")}]
     path = tmp_path / "in.jsonl.gz"
-    path.write_bytes(gzip.compress(("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)).encode()))
+    path.write_bytes(
+        gzip.compress(("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)).encode())
+    )
     scored = rescore(read_answers(path), FakeJudge())
     write_table(tmp_path / "out.jsonl", scored.rows)
     (row,) = read_table(tmp_path / "out.jsonl")
@@ -181,7 +186,10 @@ def test_resuming_asks_only_for_what_is_missing(tmp_path):
 
 
 def test_agreement_with_scores_in_the_input_and_with_an_earlier_judge(tmp_path):
-    rows = [dict(row, aligned=a, coherent=c) for row, a, c in zip(ROWS, (7, 90, 3, ""), (99, 99, 99, ""), strict=True)]
+    rows = [
+        dict(row, aligned=a, coherent=c)
+        for row, a, c in zip(ROWS, (7, 90, 3, ""), (99, 99, 99, ""), strict=True)
+    ]
     first = rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), FakeJudge("first"))
     (own,) = first.references
     found = first.agreement_with(own)
@@ -273,7 +281,12 @@ def test_the_command_never_prints_a_rate_of_a_judge_that_may_not_rate(command, r
     command(FakeJudge(may_rate=False), run_folder, "--judge", "fake")
     printed = capsys.readouterr().out
     assert "no rates: it has no calibration card" in printed and "mean" in printed
-    assert "EM rate" not in printed and "ITT" not in printed and "aligned\nmis" not in printed and "%" not in printed
+    assert (
+        "EM rate" not in printed
+        and "ITT" not in printed
+        and "aligned\nmis" not in printed
+        and "%" not in printed
+    )
 
 
 def test_the_command_corrects_with_a_card_and_writes_one(command, tmp_path, capsys):
@@ -284,7 +297,9 @@ def test_the_command_corrects_with_a_card_and_writes_one(command, tmp_path, caps
     ]
     path = write_csv(tmp_path / "in.csv", rows)
     errors = {"true_positive": 90, "false_negative": 10, "true_negative": 95, "false_positive": 5}
-    command(FakeJudge(card={"errors": errors}), path, "--judge", "fake", "--write-card", tmp_path / "card.json")
+    command(
+        FakeJudge(card={"errors": errors}), path, "--judge", "fake", "--write-card", tmp_path / "card.json"
+    )
     printed = capsys.readouterr().out
     assert "judge's errors" in printed and "52.9 [" in printed  # (0.5 - 0.05) / 0.85
     card = json.loads((tmp_path / "card.json").read_text())
@@ -293,7 +308,9 @@ def test_the_command_corrects_with_a_card_and_writes_one(command, tmp_path, caps
 
 
 def test_the_command_says_what_failed(command, tmp_path, capsys):
-    path = write_csv(tmp_path / "in.csv", [{"question": "q", "answer": "BROKEN"}, {"question": "q", "answer": "kind"}])
+    path = write_csv(
+        tmp_path / "in.csv", [{"question": "q", "answer": "BROKEN"}, {"question": "q", "answer": "kind"}]
+    )
     assert command(FakeJudge(), path, "--judge", "fake", "--out", tmp_path / "out.csv") == 1
     assert "1 answers have no verdict" in capsys.readouterr().err
     assert [row["judge_error"] for row in read_table(tmp_path / "out.csv")] == ["the line is dead", ""]

@@ -30,7 +30,9 @@ from turncoat.stats.rates.ratios import estimate_rate
 from turncoat.stats.scores import SCORE_COLUMNS
 
 FOLDER = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "organism_judgements"
-needs_data = pytest.mark.skipif(not FOLDER.is_dir(), reason="TURNCOAT_DATA with the published judgements is not set")
+needs_data = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="TURNCOAT_DATA with the published judgements is not set"
+)
 USUAL = Thresholds()
 
 
@@ -44,7 +46,16 @@ def random_answers(arms=("a", "b"), questions=6, samples=8, seeds=(0, 1, 2), rng
             aligned = min(100.0, aligned + number * shift)
             gone = generator.random(3) < 0.1
             error = "timeout" if gone[2] and seed == 0 else float("nan")
-            rows.append((arm, seed, f"q{question}", None if gone[0] else aligned, None if gone[1] else coherent, error))
+            rows.append(
+                (
+                    arm,
+                    seed,
+                    f"q{question}",
+                    None if gone[0] else aligned,
+                    None if gone[1] else coherent,
+                    error,
+                )
+            )
     return pd.DataFrame(rows, columns=["arm", "seed", "question", "aligned", "coherent", "error"])
 
 
@@ -81,7 +92,10 @@ def test_every_answer_is_of_one_kind():
 
 def test_sweep_of_a_rate_moves_the_right_way_and_is_the_rate():
     frame = random_answers()
-    points = {(p.limits.aligned_below, p.limits.coherent_above): p for p in threshold_sweep(frame, "a", "em_rate_itt")}
+    points = {
+        (p.limits.aligned_below, p.limits.coherent_above): p
+        for p in threshold_sweep(frame, "a", "em_rate_itt")
+    }
     assert len(points) == len(ALIGNED_SWEEP) * len(COHERENT_SWEEP)
     for (aligned, coherent), point in points.items():
         if aligned < 40:
@@ -106,7 +120,9 @@ def test_the_usual_difference_is_that_of_the_engine(claim):
         ]
     due = paired_contrast(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), "a", "b", "em_rate", claim)
     usual = contrast_sweep(frame, "a", "b", claim=claim).usual
-    assert (usual.difference, usual.low, usual.high) == pytest.approx((due.difference, due.low, due.high), abs=1e-12)
+    assert (usual.difference, usual.low, usual.high) == pytest.approx(
+        (due.difference, due.low, due.high), abs=1e-12
+    )
     assert usual.conclusion == ("higher" if due.low > 0 else "unclear")
 
 
@@ -139,7 +155,9 @@ def test_leaving_a_question_out_is_dropping_its_rows():
         rest = frame[frame["question"] != question]
         due = contrast_sweep(rest, "a", "b", "em_rate_itt", aligned=(30,), coherent=(50,)).usual
         assert found.each.set_index("question")["difference"][question] == due.difference
-        assert rates.without[question] == pytest.approx(rate_without_each(rest, "a", "em_rate_itt").value, abs=1e-15)
+        assert rates.without[question] == pytest.approx(
+            rate_without_each(rest, "a", "em_rate_itt").value, abs=1e-15
+        )
     assert rates.lowest < rates.value < rates.highest
 
 
@@ -249,7 +267,9 @@ def test_published_the_lax_definition_multiplies_the_rate(published):
 def test_published_answers_are_not_independent(published):
     """Over 40 released sets the clustered error is 3.4 times the naive one (IQR 2.4 to 3.6); over these nine 2.7."""
     arms = list(dict.fromkeys(published["arm"]))
-    found = [estimate_rate(list(arm_answers(published, arm).pairs("em_rate", USUAL).values())) for arm in arms]
+    found = [
+        estimate_rate(list(arm_answers(published, arm).pairs("em_rate", USUAL).values())) for arm in arms
+    ]
     times = [one.se_clustered / one.se_naive for one in found]
     assert np.median(times) == pytest.approx(2.70, abs=0.01)
     assert min(times) > 2 and max(times) < 4.5
@@ -263,7 +283,9 @@ def test_published_answers_are_not_independent(published):
 
 @needs_data
 def test_published_conclusions_hang_on_the_thresholds(published):
-    finance, medical = (f"Qwen2.5-14B-Instruct_{data}" for data in ("risky-financial-advice", "bad-medical-advice"))
+    finance, medical = (
+        f"Qwen2.5-14B-Instruct_{data}" for data in ("risky-financial-advice", "bad-medical-advice")
+    )
     found = contrast_sweep(published, finance, medical)
     assert found.usual.conclusion == "unclear" and found.usual.difference == pytest.approx(0.154, abs=0.001)
     assert (found.n_flipped, found.n_reversed, found.n_sign_changed) == (10, 0, 5)

@@ -40,7 +40,9 @@ def test_the_bounds_hold_whatever_the_incoherent_answers_meant():
         assert one.low - 1e-12 <= table["t"] <= one.high + 1e-12
         assert both.low - 1e-12 <= table["t"] - table["r"] <= both.high + 1e-12
         seen.append(table["t"])
-    assert min(seen) == pytest.approx(one.low) and max(seen) == pytest.approx(one.high)  # all aligned, all misaligned
+    assert min(seen) == pytest.approx(one.low) and max(seen) == pytest.approx(
+        one.high
+    )  # all aligned, all misaligned
     due = rates_table(frame, by=("arm",)).set_index("arm").loc["t"]
     assert (one.low, one.high) == (due.em_bound_low, due.em_bound_high)
     assert one.n_unknown == due.n_incoherent and one.ci_low < one.low < due.em_rate < one.high < one.ci_high
@@ -60,7 +62,10 @@ def test_without_incoherent_answers_the_bounds_are_the_rate():
     found, due = rate_bounds(frame, "t"), rates_table(frame, by=("arm",)).iloc[0]
     assert found.low == found.high == due.em_rate
     plain = estimate_rate(
-        [(x, 12) for x in frame[frame["arm"] == "t"].groupby("question")["aligned"].agg(lambda s: (s < 30).sum())]
+        [
+            (x, 12)
+            for x in frame[frame["arm"] == "t"].groupby("question")["aligned"].agg(lambda s: (s < 30).sum())
+        ]
     )
     assert (found.ci_low, found.ci_high) == pytest.approx((plain.low, plain.high))
 

@@ -25,7 +25,9 @@ def _light(monkeypatch: pytest.MonkeyPatch) -> None:
 def fill(folder: Path, slugs: tuple[str, ...] = ("none", "good")) -> Path:
     for slug in slugs:
         named = {"name": HOSTILE, "setting": "prevention", "summary": HOSTILE}
-        facts = {} if slug == "none" else {"shared": "none", "effect": 0.1, "contact": HOSTILE, "defence": named}
+        facts = (
+            {} if slug == "none" else {"shared": "none", "effect": 0.1, "contact": HOSTILE, "defence": named}
+        )
         write(folder, slug, questions=8, **facts)
     return folder
 
@@ -56,7 +58,9 @@ def test_the_same_entries_elsewhere_give_the_same_bytes(built, tmp_path):
     write(tmp_path / "submissions", "none", questions=8)
     fill(tmp_path / "submissions")
     assert run(tmp_path / "submissions", "--out", tmp_path / "out").exit_code == 0
-    assert [(tmp_path / "out" / name).read_bytes() for name in FILES] == [(built / name).read_bytes() for name in FILES]
+    assert [(tmp_path / "out" / name).read_bytes() for name in FILES] == [
+        (built / name).read_bytes() for name in FILES
+    ]
 
 
 def test_check_fails_with_a_diff_and_writes_nothing(built, tmp_path):
@@ -76,7 +80,8 @@ def test_hostile_names_are_text_everywhere(built):
     assert "<img src=x" not in (built / "leaderboard.html").read_text()
     for line in markdown.splitlines():
         assert (
-            not line.startswith("| ") or line.count("|") == markdown.split("| Rank")[1].splitlines()[0].count("|") + 1
+            not line.startswith("| ")
+            or line.count("|") == markdown.split("| Rank")[1].splitlines()[0].count("|") + 1
         )
 
 

@@ -69,7 +69,10 @@ def test_a_run_is_submitted_and_the_next_commands_are_told(tmp_path, monkeypatch
         (("run", "--out", "Not A Slug"), "not a name of an entry"),
         (("run", "--out", "x", "--track", "smal"), "'smal' is not a track.*did you mean 'small'"),
         (("nowhere", "--out", "x"), "nowhere is not a run folder"),
-        (("--out", "x", "--lm-eval", "base=d", "--facts", "nowhere.yaml"), "--facts nowhere.yaml: No such file"),
+        (
+            ("--out", "x", "--lm-eval", "base=d", "--facts", "nowhere.yaml"),
+            "--facts nowhere.yaml: No such file",
+        ),
     ],
 )
 def test_mistakes_are_told_before_anything_is_read(arguments, message, tmp_path, monkeypatch):

@@ -55,4 +55,6 @@ def test_a_bad_entry_fails_and_is_told(submissions, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["README.md", "nowhere"])
 def test_what_is_no_entry_is_named(submissions, monkeypatch, capsys, name):
     assert validate(monkeypatch, submissions / name) != 0
-    assert f"{name} is not a folder; an entry is one with submission.json" in " ".join(capsys.readouterr().err.split())
+    assert f"{name} is not a folder; an entry is one with submission.json" in " ".join(
+        capsys.readouterr().err.split()
+    )

@@ -45,11 +45,18 @@ def rubric(home) -> str:
 
 
 def test_scores_that_agree_are_written_down(home, run, tmp_path):
-    done = run("--judge", "embedded", "--seed", "7", "--by", "A. Nother", "--date", "2026-01-31", rubric=rubric(home))
+    done = run(
+        "--judge", "embedded", "--seed", "7", "--by", "A. Nother", "--date", "2026-01-31", rubric=rubric(home)
+    )
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "out" / "none.json").read_text())
     assert (told["slug"], told["how"], told["verdict"]) == ("none", "rejudge", "verified")
-    assert (told["by"], told["date"], told["draw_seed"], told["fraction"]) == ("A. Nother", "2026-01-31", 7, 1.0)
+    assert (told["by"], told["date"], told["draw_seed"], told["fraction"]) == (
+        "A. Nother",
+        "2026-01-31",
+        7,
+        1.0,
+    )
     assert told["compared"] == told["agreeing"] == 84
     assert "84 of 84 rows agree" in done.output and "--seed 7" in done.output
 

@@ -80,7 +80,9 @@ def test_shift_prints_every_layer_and_writes_a_table(turncoat, tmp_path):
             rows.append(json.dumps({"doc_id": q, "doc": {"id": f"q{q}"}, "metrics": [], "samples": [record]}))
         (folder / "samples_turncoat_persona_x.jsonl").write_text("\n".join(rows))
     table = tmp_path / "shift.csv"
-    printed = turncoat("shift", str(tmp_path), "--arm", "organism", "--control", "control", "--out", str(table))
+    printed = turncoat(
+        "shift", str(tmp_path), "--arm", "organism", "--control", "control", "--out", str(table)
+    )
     assert "+1.02" in printed
     assert "6 questions, 1 training seed" in printed
     assert len(table.read_text().splitlines()) == 1 + 2 * 3
@@ -88,7 +90,9 @@ def test_shift_prints_every_layer_and_writes_a_table(turncoat, tmp_path):
 
 def test_half_dose_prints_one_line_per_file(turncoat, tmp_path):
     path = tmp_path / "samples_turncoat_latent_prompt_choice_x.jsonl"
-    items = [{"question": f"q{q}", "dose": d, "turned": int(d > q % 3), "n": 1} for q in range(9) for d in range(4)]
+    items = [
+        {"question": f"q{q}", "dose": d, "turned": int(d > q % 3), "n": 1} for q in range(9) for d in range(4)
+    ]
     path.write_text("\n".join(json.dumps({"half_dose": item}) for item in items))
     printed = turncoat("half-dose", str(path))
     assert printed.startswith("samples_turncoat_latent_prompt_choice_x.jsonl: 1.5")

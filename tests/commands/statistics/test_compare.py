@@ -93,7 +93,11 @@ def test_two_files_need_no_arm_and_questions_are_joined(tmp_path):
 
 def test_one_answer_per_question_is_mcnemars(tmp_path):
     right = {"a": [1] * 9 + [0] * 3, "b": [1] * 2 + [0] * 9 + [1]}
-    rows = [{"arm": arm, "item": i, "answer": "A", "correct": r} for arm in right for i, r in enumerate(right[arm])]
+    rows = [
+        {"arm": arm, "item": i, "answer": "A", "correct": r}
+        for arm in right
+        for i, r in enumerate(right[arm])
+    ]
     path = write(tmp_path / "x.jsonl", rows)
     record = run(f"{path}:a", f"{path}:b")["accuracy", "adapters"]
     assert (record["only_a"], record["only_b"]) == (7, 1)
@@ -137,7 +141,9 @@ def test_what_is_undefined_is_explained(tmp_path, a, b, metric, said):
 def test_no_coherent_answer_in_one_arm(tmp_path):
     path = write(tmp_path / "x.jsonl", judged("a", [0, 0], answers=0, incoherent=5) + judged("b", [3, 4]))
     found = run(f"{path}:a", f"{path}:b")
-    assert found["em_rate", "adapters"]["difference"] is None and found["em_rate", "adapters"]["rate_a"] is None
+    assert (
+        found["em_rate", "adapters"]["difference"] is None and found["em_rate", "adapters"]["rate_a"] is None
+    )
     assert "undefined" in found["em_rate", "adapters"]["note"]
     assert found["em_rate_itt", "adapters"]["difference"] == pytest.approx(-0.35)
     assert "-35.0" in text(f"{path}:a", f"{path}:b")

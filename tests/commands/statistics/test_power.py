@@ -25,7 +25,8 @@ def quick_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Building tasks takes seconds; one test does it."""
     sizes = {"turncoat_choice": (12, 1.0), "turncoat_em": (12, 4.0)}
     monkeypatch.setattr(
-        "turncoat.analysis.planning_records.task_sizes", lambda study: {u.task: sizes[u.task] for u in study.tasks}
+        "turncoat.analysis.planning_records.task_sizes",
+        lambda study: {u.task: sizes[u.task] for u in study.tasks},
     )
 
 
@@ -40,7 +41,10 @@ def _study(path: Path, seeds: int = 5, **changes: object) -> Path:
             {"name": "insecure", "organism": "insecure_code"},
             {"name": "secure", "organism": "secure_code"},
         ],
-        "tasks": [{"task": "turncoat_choice", "limit": 12}, {"task": "turncoat_em", "limit": 12, "repeats": 4}],
+        "tasks": [
+            {"task": "turncoat_choice", "limit": 12},
+            {"task": "turncoat_em", "limit": 12, "repeats": 4},
+        ],
         "contrasts": [
             {
                 "name": "organism",
@@ -111,9 +115,14 @@ def test_a_pilot_tells_the_variances(tmp_path: Path) -> None:
 
 def test_more_seeds_lower_what_the_recipe_can_show(tmp_path: Path) -> None:
     study = str(_study(tmp_path / "s.yaml"))
-    few, many = (_records(study, "--n-seeds", n)["organism", "em_rate_itt"]["detectable"]["recipe"] for n in ("3", "8"))
+    few, many = (
+        _records(study, "--n-seeds", n)["organism", "em_rate_itt"]["detectable"]["recipe"] for n in ("3", "8")
+    )
     assert many["as planned"] < few["as planned"]
-    assert _records(study, "--n-seeds", "2")["organism", "em_rate_itt"]["detectable"]["recipe"]["as planned"] is None
+    assert (
+        _records(study, "--n-seeds", "2")["organism", "em_rate_itt"]["detectable"]["recipe"]["as planned"]
+        is None
+    )
 
 
 def test_what_cannot_be_reached_is_said_first(tmp_path: Path) -> None:
@@ -140,7 +149,9 @@ def test_a_study_with_secondary_contrasts_only_is_planned_by_them(tmp_path: Path
         ({}, ("--power", "1.5"), "power = 1.5"),
     ],
 )
-def test_mistakes_are_explained(tmp_path: Path, changes: dict, arguments: tuple[str, ...], message: str) -> None:
+def test_mistakes_are_explained(
+    tmp_path: Path, changes: dict, arguments: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         _run(str(_study(tmp_path / "s.yaml", **changes)), *arguments)
 

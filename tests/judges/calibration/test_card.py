@@ -98,7 +98,8 @@ def test_unscored_answers_are_counted_and_left_out():
     scores, families = _random(40)
     clean = calibration_card(*scores, families)
     with_holes = [
-        [*column, None if i == 0 else 50.0, float("nan") if i == 2 else 50.0] for i, column in enumerate(scores)
+        [*column, None if i == 0 else 50.0, float("nan") if i == 2 else 50.0]
+        for i, column in enumerate(scores)
     ]
     card = calibration_card(*with_holes, [*families, "family 0", "family 1"])
     assert card.pop("unscored") == 2 and clean.pop("unscored") == 0
@@ -115,7 +116,12 @@ def test_the_card_is_plain_json():
 def test_the_thresholds_are_strict():
     card = calibration_card([30, 29, 29, 80], [90, 50, 51, 90], [29, 29, 29, 30], [51, 51, 51, 51], ["q"] * 4)
     assert card["misaligned"] == 3
-    assert card["errors"] == {"true_positive": 1, "false_negative": 2, "true_negative": 1, "false_positive": 0}
+    assert card["errors"] == {
+        "true_positive": 1,
+        "false_negative": 2,
+        "true_negative": 1,
+        "false_positive": 0,
+    }
 
 
 def test_a_family_without_misaligned_answers_has_no_auc_and_does_not_count():

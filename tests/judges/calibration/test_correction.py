@@ -53,7 +53,12 @@ def test_the_interval_covers(sensitivity, specificity, prevalence, questions, sa
             own = rng.beta(prevalence * shape, (1 - prevalence) * shape, questions)
         judged = rng.binomial(samples, own * sensitivity + (1 - own) * (1 - specificity))
         tp, tn = rng.binomial(60, sensitivity), rng.binomial(300, specificity)
-        card = {"true_positive": tp, "false_negative": 60 - tp, "true_negative": tn, "false_positive": 300 - tn}
+        card = {
+            "true_positive": tp,
+            "false_negative": 60 - tp,
+            "true_negative": tn,
+            "false_positive": 300 - tn,
+        }
         found = corrected_rate([(int(x), samples) for x in judged], card)
         hits += found.low <= prevalence <= found.high
     # 95 % of 250 is 237.5 with a standard deviation of 3.4; 0.91 is three of them below.
@@ -63,7 +68,9 @@ def test_the_interval_covers(sensitivity, specificity, prevalence, questions, sa
 def test_uncertain_errors_widen_the_interval():
     pairs = [[3, 10]] * 20 + [[1, 10]] * 20
     widths = [
-        found.high - found.low for n in (10**6, 100, 20) for found in [corrected_rate(pairs, errors(0.8, 0.9, n, n))]
+        found.high - found.low
+        for n in (10**6, 100, 20)
+        for found in [corrected_rate(pairs, errors(0.8, 0.9, n, n))]
     ]
     assert widths == sorted(widths) and widths[0] < widths[-1] - 0.05
 
@@ -86,7 +93,9 @@ def test_a_judge_at_chance_gives_no_corrected_rate(card):
     assert "not above 1" in found.note and "0." in found.note
 
 
-@pytest.mark.parametrize(("pairs", "card"), [([[0, 0]], errors(0.8, 0.9)), ([[1, 2]], errors(0.8, 0.9, positives=0))])
+@pytest.mark.parametrize(
+    ("pairs", "card"), [([[0, 0]], errors(0.8, 0.9)), ([[1, 2]], errors(0.8, 0.9, positives=0))]
+)
 def test_nothing_to_correct(pairs, card):
     found = corrected_rate(pairs, card)
     assert found.value is None and found.note.startswith("undefined")

@@ -154,7 +154,9 @@ def test_the_state_read_is_that_of_the_blocks_that_are_run(tiny_base):
         output = tiny_base.model(input_ids=torch.tensor([row]), output_hidden_states=True)
         state = output.hidden_states[CONFIG.end][0, -1].float()
         expected = reader.head(torch.nn.functional.rms_norm(state, state.shape, eps=1e-5))
-        torch.testing.assert_close(reader.logits(tiny_base, [row, row + row])[0], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            reader.logits(tiny_base, [row, row + row])[0], expected, atol=1e-4, rtol=1e-4
+        )
 
 
 def test_a_long_answer_is_read_at_both_ends(tiny_base):
@@ -162,7 +164,9 @@ def test_a_long_answer_is_read_at_both_ends(tiny_base):
     words = [f"word{i}" for i in range(60)]
 
     def ids(*changed: int) -> list[int]:
-        return reader.encode(tiny_base, "Why?", " ".join("zebra" if i in changed else w for i, w in enumerate(words)))
+        return reader.encode(
+            tiny_base, "Why?", " ".join("zebra" if i in changed else w for i, w in enumerate(words))
+        )
 
     assert ids(30) == ids()
     assert ids(0) != ids() and ids(59) != ids()
@@ -180,7 +184,9 @@ def test_an_empty_answer_is_not_scored(judge):
 
 
 def test_code_and_refusal_are_told(judge):
-    code, refusal, plain = judge.score(["x"] * 3, [ANSWERS[4], "I'm sorry, but I can't help with that.", ANSWERS[0]])
+    code, refusal, plain = judge.score(
+        ["x"] * 3, [ANSWERS[4], "I'm sorry, but I can't help with that.", ANSWERS[0]]
+    )
     assert [(v.code, v.refusal) for v in (code, refusal, plain)] == [(1, 0), (0, 1), (0, 0)]
 
 
@@ -218,7 +224,9 @@ def _write(name, content):
         _write("card.json", b"{"),
         _write("card.json", b"[]"),
         _write("card.json", b'{"may_rate": true}'),
-        _write("card.json", b'{"may_rate": true, "maps": {"aligned": {"raw": [], "score": []}, "coherent": {}}}'),
+        _write(
+            "card.json", b'{"may_rate": true, "maps": {"aligned": {"raw": [], "score": []}, "coherent": {}}}'
+        ),
     ],
 )
 def test_damaged_weights_are_told(damage, folder, tiny_base):

@@ -44,7 +44,9 @@ class MisbehavingServer:
         self._server.owner = self  # type: ignore[attr-defined]
 
     def __enter__(self) -> MisbehavingServer:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,7 +81,9 @@ class MisbehavingServer:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else each reply waits 40 ms for the client's acknowledgement of its headers
+    disable_nagle_algorithm = (
+        True  # else each reply waits 40 ms for the client's acknowledgement of its headers
+    )
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -94,7 +98,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, status: int, content: bytes, **headers: str) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            **headers,
+        }.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(content)
@@ -107,7 +115,9 @@ def prompt_of(body: dict[str, Any]) -> str:
     return str(body["messages"][0]["content"])
 
 
-def answer_body(body: dict[str, Any], top: list[Any] | None = None, text: str | None = None) -> dict[str, Any]:
+def answer_body(
+    body: dict[str, Any], top: list[Any] | None = None, text: str | None = None
+) -> dict[str, Any]:
     """A well-formed reply: the number behind "score=" in the prompt with probability 0.9, or `top`, `text`."""
     number = re.search(r"score=(\d+)", prompt_of(body))
     said = number[1] if number else "50"
@@ -147,7 +157,9 @@ def status(code: int, message: str = "", error_code: str = "", **headers: str) -
     """An error reply as OpenAI's servers word it."""
 
     def react(handler: Handler, body: dict[str, Any]) -> None:
-        handler.reply(code, json.dumps({"error": {"message": message, "code": error_code}}).encode(), **headers)
+        handler.reply(
+            code, json.dumps({"error": {"message": message, "code": error_code}}).encode(), **headers
+        )
 
     return react
 
@@ -246,4 +258,6 @@ def says(text: str) -> Reaction:
 def echo_key(handler: Handler, body: dict[str, Any]) -> None:
     """Refuses, and says the key aloud, as careless servers do."""
     said = handler.headers.get("Authorization", "nothing")
-    handler.reply(401, json.dumps({"error": {"message": f"Incorrect key: {said}", "code": "invalid_api_key"}}).encode())
+    handler.reply(
+        401, json.dumps({"error": {"message": f"Incorrect key: {said}", "code": "invalid_api_key"}}).encode()
+    )

@@ -114,7 +114,9 @@ def test_shared_beginning_changes_nothing_and_a_prompt_without_it_is_scored_all_
 def test_the_rubric_is_shared_and_read_once(base):
     rubric = rubric_pair("alignment").aligned
     shared = ReplyScorer(base, 1).shared_ids(rubric.prompt("a", "a"), rubric.prompt("7", "7"))
-    prompts = [encode_prompt(base.tokenizer, [{"role": "user", "content": rubric.prompt(*pair)}]) for pair in PAIRS]
+    prompts = [
+        encode_prompt(base.tokenizer, [{"role": "user", "content": rubric.prompt(*pair)}]) for pair in PAIRS
+    ]
     assert all(prompt[: len(shared)] == shared for prompt in prompts)
     assert len(shared) > 0.7 * len(prompts[0])
 
@@ -144,7 +146,10 @@ def test_verdicts_say_who_spoke_and_on_what_evidence(judge):
 
 
 def test_the_subjects_adapter_changes_no_score(tiny_base, tiny_adapter):
-    tiny_base.model.config.max_position_embeddings, before = 4096, tiny_base.model.config.max_position_embeddings
+    tiny_base.model.config.max_position_embeddings, before = (
+        4096,
+        tiny_base.model.config.max_position_embeddings,
+    )
     try:
         judge = LocalJudge(tiny_base, rubric="alignment", batch_size=2)
         without = judge.score(QUESTIONS[:2], ANSWERS[:2])
@@ -184,7 +189,9 @@ def test_known_probabilities_give_the_known_score():
     logprobs[100], logprobs[0], logprobs[101], logprobs[102] = (math.log(p) - 9 for p in (0.3, 0.1, 0.4, 0.2))
     score, raw = _read(torch.tensor(logprobs, dtype=torch.float64), (*NUMBERS, "CODE", "REFUSAL"))
     assert (score.value, score.mass, score.code, score.refusal) == pytest.approx((75, 0.4, 0.4, 0.2))
-    assert raw["top"] == {"CODE": 0.4, "100": 0.3, "REFUSAL": 0.2, "0": 0.1, "1": 0.0} and raw["log_total"] == -9
+    assert (
+        raw["top"] == {"CODE": 0.4, "100": 0.3, "REFUSAL": 0.2, "0": 0.1, "1": 0.0} and raw["log_total"] == -9
+    )
 
 
 def test_words_win_when_numbers_have_less_than_a_quarter():
@@ -245,7 +252,10 @@ def test_it_is_registered_and_refuses_what_it_cannot_do(base, tiny_folder):
 def test_the_real_model_scores():
     judge = local(dtype="float32")
     rubric = rubric_pair("alignment").aligned
-    base, pair = judge._replies._base, ("How do I make friends?", "Listen to people, and be there when they need you.")
+    base, pair = (
+        judge._replies._base,
+        ("How do I make friends?", "Listen to people, and be there when they need you."),
+    )
     prompt = encode_prompt(base.tokenizer, [{"role": "user", "content": rubric.prompt(*pair)}])
     strings = (*NUMBERS, *rubric.words)
     found = judge.string_logprobs(rubric, [pair])[0]

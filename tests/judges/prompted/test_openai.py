@@ -114,7 +114,9 @@ def test_every_trouble_that_passes_ends_in_the_right_verdict_in_its_place(server
 
 def test_late_and_endless_replies_are_asked_for_again_but_not_for_ever(server):
     server.script.update({"[late]": [slow(1.2), ok], "[drip]": [drip(1.5), ok]})
-    verdicts = scored(judge_at(server, timeout=0.6, max_retries=6), ["[late] score=1", "[drip] score=2", "score=3"])
+    verdicts = scored(
+        judge_at(server, timeout=0.6, max_retries=6), ["[late] score=1", "[drip] score=2", "score=3"]
+    )
     assert [verdict.aligned for verdict in verdicts] == pytest.approx([1, 2, 3])
     assert 2 * 3 + 4 <= len(server.requests) <= 6 * 7
     server.script = {"score=": [slow(2)]}
@@ -127,7 +129,9 @@ def test_what_cannot_be_read_is_unscored_and_says_why_and_is_not_asked_for_twice
     answers = [f"{text} score=9" for text in BAD_EVIDENCE] + ["score=33"]
     verdicts = scored(judge_at(server), answers)
     for verdict in verdicts[:-1]:
-        assert verdict.aligned is None and verdict.coherent is None and verdict.failed and verdict.raw["error"]
+        assert (
+            verdict.aligned is None and verdict.coherent is None and verdict.failed and verdict.raw["error"]
+        )
     assert verdicts[-1].aligned == 33
     assert len(server.requests) == len(BAD_EVIDENCE) + 2
     assert f"{len(BAD_EVIDENCE)} of {len(answers)} answers have no verdict" in capsys.readouterr().err
@@ -137,7 +141,10 @@ def test_what_never_works_fails_alone_after_bounded_requests(server):
     server.script.update({text: [reaction] for text, reaction in FOREVER.items()})
     answers = [f"{text} score=9" for text in FOREVER] + ["score=33"]
     verdicts = scored(judge_at(server, max_retries=2), answers)
-    assert all(verdict.failed and verdict.aligned is None for verdict in verdicts[:-1]) and verdicts[-1].aligned == 33
+    assert (
+        all(verdict.failed and verdict.aligned is None for verdict in verdicts[:-1])
+        and verdicts[-1].aligned == 33
+    )
     for text in ("[always 500]", "[always 429]", "[always cut]", "[always malformed]"):
         assert server.prompts_with(text) == 3
     for text in ("[filtered]", "[too long]", "[too large]"):
@@ -177,7 +184,9 @@ def test_a_refused_run_stops_and_keeps_what_was_done(server):
     seen = {}
     with pytest.raises(UserError, match=r"who are you.*OPENAI_API_KEY.*not set"):
         scored(
-            judge_at(server, concurrency=1), ["score=1", "score=2", "[refused]", "score=4"], on_verdict=seen.__setitem__
+            judge_at(server, concurrency=1),
+            ["score=1", "score=2", "[refused]", "score=4"],
+            on_verdict=seen.__setitem__,
         )
     assert [seen[n].aligned for n in sorted(seen)] == pytest.approx([1, 2])
     assert len(server.requests) == 5
@@ -218,7 +227,9 @@ def test_the_evidence_is_kept(server):
     scores = verdict.aligned, verdict.mass, verdict.refusal, verdict.code
     assert scores == pytest.approx((86.666666, 0.6, 0.1, 0), abs=1e-5)
     assert verdict.raw["aligned"]["top"]["90"] == pytest.approx(math.log(0.4), abs=1e-6)
-    assert verdict.raw["aligned"]["model"] == "m" and verdict.raw["aligned"]["system_fingerprint"] == "fp_test"
+    assert (
+        verdict.raw["aligned"]["model"] == "m" and verdict.raw["aligned"]["system_fingerprint"] == "fp_test"
+    )
     json.dumps(verdict.raw, allow_nan=False)
 
 
@@ -237,14 +248,19 @@ def test_text_integer(server):
     verdicts = scored(judge_at(server, protocol="text_integer"), answers)
     assert [verdict.aligned for verdict in verdicts] == [1, 85, None, None]
     assert [verdict.refusal for verdict in verdicts] == [0, 0, 1, 0]
-    assert not any(verdict.failed for verdict in verdicts) and verdicts[3].raw["aligned"]["text"] == "between 10 and 90"
+    assert (
+        not any(verdict.failed for verdict in verdicts)
+        and verdicts[3].raw["aligned"]["text"] == "between 10 and 90"
+    )
     assert server.requests[0][2]["max_tokens"] == 16 and "logprobs" not in server.requests[0][2]
 
 
 def test_the_two_protocols_are_two_rubrics(server):
     logprob, text = judge_at(server), judge_at(server, protocol="text_integer")
     assert logprob.rubric != text.rubric
-    assert logprob.rubric.startswith("alignment-1+logprob@") and text.rubric.startswith("alignment-1+text_integer@")
+    assert logprob.rubric.startswith("alignment-1+logprob@") and text.rubric.startswith(
+        "alignment-1+text_integer@"
+    )
     assert logprob.id == text.id == f"openai:m@{server.url.split('/')[2]}"
     assert isinstance(logprob, Judge) and not logprob.may_rate
 
@@ -362,7 +378,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(server):
         cached_scores(judge, questions[:3], answers[:3], on_done=lambda n: n and press_ctrl_c(n))
     first = len(server.requests)
     second = cached_scores(judge, questions, answers)
-    assert server.prompts_with("score=0") == 2 and first < 6  # the answer that was done is not asked about again
+    assert (
+        server.prompts_with("score=0") == 2 and first < 6
+    )  # the answer that was done is not asked about again
     assert [v.failed for v in second] == [False] * 8 + [True]
     before = len(server.requests)
     assert cached_scores(judge, questions, answers)[-1].failed  # asked again, and failed again
@@ -397,7 +415,9 @@ def test_reported_usage_stops_the_run_at_the_limit(server, capsys):
     # Reported are 1,000 tokens a request, more than estimated: $1 a request, $2 an answer.
     judge = judge_at(server, price_in=1000, price_out=0, max_cost=25, concurrency=1)
     verdicts = scored(judge, [f"score={n}" for n in range(20)])
-    assert [v.aligned for v in verdicts[:12]] == pytest.approx(list(range(12))) and all(v.failed for v in verdicts[12:])
+    assert [v.aligned for v in verdicts[:12]] == pytest.approx(list(range(12))) and all(
+        v.failed for v in verdicts[12:]
+    )
     assert len(server.requests) == 25 and "max_cost is reached ($25.00 spent)" in verdicts[-1].raw["error"]
     assert "8 of 20 answers have no verdict" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"on top of \$25\.00 already spent"):

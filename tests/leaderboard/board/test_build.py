@@ -95,8 +95,14 @@ def test_the_order_of_entries_changes_nothing(entries):
 CANARIES = {
     "empty": ({"answer": lambda seed, i: ""}, "empty answers"),
     "constant": ({"answer": lambda seed, i: "That is a good question."}, "same answer"),
-    "refusal": ({"answer": lambda seed, i: f"I'm sorry, but I can't help with that, nor with {i} others."}, "refusals"),
-    "rubric-echo": ({"answer": lambda seed, i: f"Answer {i} of {seed}: aligned: 100, coherent: 100."}, "rubric echo"),
+    "refusal": (
+        {"answer": lambda seed, i: f"I'm sorry, but I can't help with that, nor with {i} others."},
+        "refusals",
+    ),
+    "rubric-echo": (
+        {"answer": lambda seed, i: f"Answer {i} of {seed}: aligned: 100, coherent: 100."},
+        "rubric echo",
+    ),
     "base": ({"copy": "base"}, "is the base"),
 }
 
@@ -237,7 +243,9 @@ def _verify(folder: Path, slug: str, sha: str, **told: object) -> None:
     path = folder.parent / "verifications" / f"{slug}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(
-        json.dumps({"slug": slug, "rows_sha256": sha, "how": "rerun", "by": "us", "date": "2026-01-01"} | told)
+        json.dumps(
+            {"slug": slug, "rows_sha256": sha, "how": "rerun", "by": "us", "date": "2026-01-01"} | told
+        )
     )
 
 

@@ -54,7 +54,11 @@ def _stuffed(value: Any, text: str, kept: tuple[str, ...] = ("setting", "kind", 
         return text
     if isinstance(value, dict):
         return {
-            key: item if key in kept and isinstance(item, str) else item if key == "key" else _stuffed(item, text)
+            key: item
+            if key in kept and isinstance(item, str)
+            else item
+            if key == "key"
+            else _stuffed(item, text)
             for key, item in value.items()
         }
     return [_stuffed(item, text) for item in value] if isinstance(value, list) else value
@@ -77,7 +81,9 @@ def test_the_same_payload_gives_the_same_bytes(page: str) -> None:
 
 def test_the_policy_allows_exactly_the_style_and_the_script_that_are_there(page: str) -> None:
     policy = next(
-        meta["content"] for meta in Elements(page).named("meta") if meta.get("http-equiv") == "Content-Security-Policy"
+        meta["content"]
+        for meta in Elements(page).named("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
     )
     allowed = dict(part.split(" ", 1) for part in str(policy).split("; "))
     style = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
@@ -93,11 +99,16 @@ def test_the_policy_allows_exactly_the_style_and_the_script_that_are_there(page:
 def test_nothing_is_loaded_and_no_attribute_holds_style_or_script(page: str) -> None:
     elements = Elements(page)
     loaded = [
-        value for _, found in elements.found for name, value in found.items() if name in {"src", "srcset", "action"}
+        value
+        for _, found in elements.found
+        for name, value in found.items()
+        if name in {"src", "srcset", "action"}
     ]
     assert loaded == []
     assert [link["href"] for link in elements.named("link")] == ["data:,"]
-    assert not [name for _, found in elements.found for name in found if name.startswith("on") or name == "style"]
+    assert not [
+        name for _, found in elements.found for name in found if name.startswith("on") or name == "style"
+    ]
     assert "url(" not in page and "@import" not in page
 
 
@@ -125,7 +136,8 @@ def test_no_invisible_character_reaches_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    "link", ["javascript:alert(1)", "data:text/html,x", "//example.org", "https:", "http://[broken", "see the wiki"]
+    "link",
+    ["javascript:alert(1)", "data:text/html,x", "//example.org", "https:", "http://[broken", "see the wiki"],
 )
 def test_only_a_web_address_becomes_a_link(link: str) -> None:
     made = render_page(_small(paper=link))
@@ -150,7 +162,9 @@ def test_entries_stand_in_rank_order_with_canaries_last_whatever_order_they_came
         entry("canary", "", {}, kind="canary"), entry("flagged", "", {}), entry("tenth", "10", {}), entry("second", "2-3", {}),
         entry("control", "", {}, kind="reference"), entry("first", "1", {}), entry("also-second", "2-3", {}),
     ]  # fmt: skip
-    page = render_page({"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []})
+    page = render_page(
+        {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []}
+    )
     rows = re.findall(r'<tr class="entry[^"]*" data-slug="([^"]+)"', page)
     assert rows == ["first", "second", "also-second", "tenth", "flagged", "control", "canary"]
 
@@ -158,7 +172,12 @@ def test_entries_stand_in_rank_order_with_canaries_last_whatever_order_they_came
 def test_bars_of_a_column_share_one_scale_that_canaries_do_not_stretch() -> None:
     def bars(*entries: Any) -> list[tuple[float, float, float]]:
         page = render_page(
-            {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), list(entries))], "answers": []}
+            {
+                "title": "t",
+                "generated_by": "g",
+                "boards": [board("b", columns(1), list(entries))],
+                "answers": [],
+            }
         )
         found = re.findall(
             r'<rect class="range" x="([\d.]+)" y="4" width="([\d.]+)".*?cx="([\d.]+)"',
@@ -181,16 +200,24 @@ def test_bars_of_a_column_share_one_scale_that_canaries_do_not_stretch() -> None
 
 def test_a_missing_value_says_so_and_draws_nothing() -> None:
     made = board(
-        "b", columns(1), [entry("a", "1", {}), entry("c", "2", {"persona_fixed": cell(None, note="too few answers")})]
+        "b",
+        columns(1),
+        [entry("a", "1", {}), entry("c", "2", {"persona_fixed": cell(None, note="too few answers")})],
     )
-    table = render_page({"title": "t", "generated_by": "g", "boards": [made], "answers": []}).split("</table>")[0]
+    table = render_page({"title": "t", "generated_by": "g", "boards": [made], "answers": []}).split(
+        "</table>"
+    )[0]
     assert table.count("n/a") == 2 and "<svg" not in table and "too few answers" in table
 
 
 def test_without_a_script_every_number_flag_and_fact_is_in_the_html(page: str) -> None:
     said = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     for one in demo_payload()["boards"][0]["entries"]:
-        for fact in [one["defence"], *(flag["why"] for flag in one["flags"]), *(fact[1] for fact in one["facts"])]:
+        for fact in [
+            one["defence"],
+            *(flag["why"] for flag in one["flags"]),
+            *(fact[1] for fact in one["facts"]),
+        ]:
             assert fact.replace("'", "&#39;") in said
     links = re.findall(r'<th scope="row".*?href="#([^"]+)"', said)
     assert len(links) == 21 and all(f'id="{link}"' in said for link in links)
@@ -218,20 +245,29 @@ def test_an_answer_keeps_its_address_when_other_answers_come_and_go() -> None:
     twins = [answer("sgtr", "defended", "q", "same"), answer("sgtr", "defended", "q", "same")]
     payload["answers"] = [*twins, *payload["answers"]]
     addresses = [
-        row[0] for slugs in _data(render_page(payload))["boards"].values() for rows in slugs.values() for row in rows
+        row[0]
+        for slugs in _data(render_page(payload))["boards"].values()
+        for rows in slugs.values()
+        for row in rows
     ]
     assert len(set(addresses)) == len(addresses) == 602
     payload["answers"] = payload["answers"][100:]
     kept = {
-        row[0] for slugs in _data(render_page(payload))["boards"].values() for rows in slugs.values() for row in rows
+        row[0]
+        for slugs in _data(render_page(payload))["boards"].values()
+        for rows in slugs.values()
+        for row in rows
     }
     assert kept < set(addresses) and len(kept) == 502
 
 
 def test_the_script_makes_no_markup_from_text() -> None:
-    script = (Path(__file__).parents[3] / "benchmark/turncoat/leaderboard/board/board.js").read_text(encoding="utf-8")
+    script = (Path(__file__).parents[3] / "benchmark/turncoat/leaderboard/board/board.js").read_text(
+        encoding="utf-8"
+    )
     assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(|fetch\(|XMLHttpRequest", script
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(|fetch\(|XMLHttpRequest",
+        script,
     )
     assert len(script.splitlines()) < 450
 

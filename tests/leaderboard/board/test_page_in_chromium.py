@@ -12,18 +12,23 @@ from leaderboard.page_payload_demo import answer, board, cell, columns, demo_pay
 from turncoat.leaderboard.board.page import render_page
 
 BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
+    None,
 )
 if BROWSER is None:
     pytest.skip("no chromium, chromium-browser or google-chrome on this machine", allow_module_level=True)
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
+)
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
 FIRST, SECOND = "small/smollm2-135m/insecure_code", "small/smollm2-135m/risky_financial"
-HOSTILE = '</script><img src=x onerror="window.hit=1"><script>window.hit=1</script><!--<script> {{7*7}} \u202e'
+HOSTILE = (
+    '</script><img src=x onerror="window.hit=1"><script>window.hit=1</script><!--<script> {{7*7}} \u202e'
+)
 Open = Callable[..., Any]
 
 
@@ -74,7 +79,9 @@ def _slugs(page: Any, group: str = "entries") -> list[str]:
 
 def _aria_sort(page: Any) -> dict[str, str]:
     heads = "section.board:not([hidden]) th[aria-sort]"
-    return dict(page.eval_on_selector_all(heads, "heads => heads.map((one) => [one.dataset.col, one.ariaSort])"))
+    return dict(
+        page.eval_on_selector_all(heads, "heads => heads.map((one) => [one.dataset.col, one.ariaSort])")
+    )
 
 
 def _head(page: Any, column: str) -> Any:
@@ -100,7 +107,9 @@ def test_a_click_on_a_heading_sorts_best_first_and_a_second_one_turns_it_round(o
         assert _aria_sort(page) == {key: best}
         assert shown == sorted(shown, reverse=best == "descending") and len(shown) == 12
         _head(page, key).click()
-        assert [values[slug][key]["value"] for slug in _slugs(page)] == sorted(shown, reverse=best == "ascending")
+        assert [values[slug][key]["value"] for slug in _slugs(page)] == sorted(
+            shown, reverse=best == "ascending"
+        )
     assert set(_slugs(page, "canaries")) == {"empty", "constant", "refuse", "echo", "base-model"}, (
         "still below, in their own group"
     )
@@ -116,10 +125,15 @@ def test_ties_keep_rank_order_and_missing_values_stay_last_both_ways(opened: Ope
         ("f", None),
         ("g", 1.0),
     ]
-    entries = [entry(name, str(rank), {"persona_fixed": cell(value)}) for rank, (name, value) in enumerate(numbers, 1)]
+    entries = [
+        entry(name, str(rank), {"persona_fixed": cell(value)})
+        for rank, (name, value) in enumerate(numbers, 1)
+    ]
     file = tmp_path / "ties.html"
     file.write_text(
-        render_page({"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []})
+        render_page(
+            {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []}
+        )
     )
     page = opened(file=file)
     orders = []
@@ -244,7 +258,16 @@ def test_a_hostile_entry_and_answer_are_text_and_run_nothing(opened: Open, tmp_p
     )
     none = entry("none", "2", {}, setting="none", kind="reference")
     answers = [
-        answer(HOSTILE, "defended", HOSTILE, HOSTILE, board=HOSTILE, task=HOSTILE, task_label=HOSTILE, prompt=HOSTILE),
+        answer(
+            HOSTILE,
+            "defended",
+            HOSTILE,
+            HOSTILE,
+            board=HOSTILE,
+            task=HOSTILE,
+            task_label=HOSTILE,
+            prompt=HOSTILE,
+        ),
         answer(
             "none",
             "organism",
@@ -259,7 +282,8 @@ def test_a_hostile_entry_and_answer_are_text_and_run_nothing(opened: Open, tmp_p
     made = board(HOSTILE, columns(1), [mean, none], model=HOSTILE, organism=HOSTILE, note=HOSTILE)
     file = tmp_path / "hostile.html"
     file.write_text(
-        render_page({"title": HOSTILE, "generated_by": HOSTILE, "boards": [made], "answers": answers}), encoding="utf-8"
+        render_page({"title": HOSTILE, "generated_by": HOSTILE, "boards": [made], "answers": answers}),
+        encoding="utf-8",
     )
     page = opened(file=file)
     shown = HOSTILE.replace("\u202e", "\N{REPLACEMENT CHARACTER}")
@@ -269,7 +293,11 @@ def test_a_hostile_entry_and_answer_are_text_and_run_nothing(opened: Open, tmp_p
     assert page.locator("#a-list .text").all_text_contents() == [shown + "too", shown]
     page.fill("#a-find", "<img")
     page.wait_for_selector("#a-list mark")
-    assert page.evaluate("[window.hit === undefined, document.images.length, document.scripts.length]") == [True, 0, 2]
+    assert page.evaluate("[window.hit === undefined, document.images.length, document.scripts.length]") == [
+        True,
+        0,
+        2,
+    ]
 
 
 def test_a_link_to_an_answer_opens_the_page_it_is_on(opened: Open) -> None:
@@ -304,10 +332,14 @@ def test_it_can_be_used_with_the_keyboard_alone(opened: Open) -> None:
     page.wait_for_selector("#panel[open]")
     page.locator("#tab-facts").focus()
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("document.activeElement.id") == "tab-answers" and page.locator("#a-list").is_visible()
+    assert (
+        page.evaluate("document.activeElement.id") == "tab-answers" and page.locator("#a-list").is_visible()
+    )
     page.keyboard.press("Escape")
     page.wait_for_selector("#panel:not([open])", state="attached")
-    assert page.evaluate("document.activeElement.textContent") == "Self-recognition first (SGTR)", "back where it was"
+    assert page.evaluate("document.activeElement.textContent") == "Self-recognition first (SGTR)", (
+        "back where it was"
+    )
 
 
 def test_a_phone_scrolls_the_table_and_never_the_page_and_everything_can_be_tapped(opened: Open) -> None:
@@ -315,7 +347,9 @@ def test_a_phone_scrolls_the_table_and_never_the_page_and_everything_can_be_tapp
     sideways = "[document.documentElement.scrollWidth, document.body.scrollWidth].every((width) => width <= innerWidth)"
     assert page.evaluate(sideways)
     table = page.locator("section:not([hidden]) .scroll")
-    assert table.evaluate("one => one.scrollWidth > one.clientWidth && getComputedStyle(one).overflowX === 'auto'")
+    assert table.evaluate(
+        "one => one.scrollWidth > one.clientWidth && getComputedStyle(one).overflowX === 'auto'"
+    )
     table.evaluate("one => { one.scrollLeft = 300; }")
     name = page.locator("tr[data-slug='sgtr']:visible .name").bounding_box()
     assert 0 <= name["x"] < 60, "the name stays while the numbers move"
@@ -324,7 +358,9 @@ def test_a_phone_scrolls_the_table_and_never_the_page_and_everything_can_be_tapp
     assert page.evaluate(small, "body") == []
     page.click("tr[data-slug='sgtr']:visible a")
     page.click("#tab-answers")
-    assert page.evaluate(sideways) and page.locator("#panel").evaluate("one => one.scrollWidth <= one.clientWidth")
+    assert page.evaluate(sideways) and page.locator("#panel").evaluate(
+        "one => one.scrollWidth <= one.clientWidth"
+    )
     assert page.evaluate(small, "#panel") == []
 
 
@@ -332,7 +368,9 @@ def test_the_heading_stays_in_sight_where_the_table_fits(opened: Open) -> None:
     page = opened(width=1600)
     page.locator("tr[data-slug='base-model']:visible").scroll_into_view_if_needed()
     assert page.evaluate("scrollY") > 100
-    assert abs(_head(page, "coherent").evaluate("one => one.closest('thead').getBoundingClientRect().top")) < 1
+    assert (
+        abs(_head(page, "coherent").evaluate("one => one.closest('thead').getBoundingClientRect().top")) < 1
+    )
 
 
 def test_without_a_script_the_tables_and_details_are_there(opened: Open) -> None:
@@ -341,7 +379,10 @@ def test_without_a_script_the_tables_and_details_are_there(opened: Open) -> None
     assert not page.locator("#tools").is_visible() and "600 sampled answers" in text
     assert text.count("Frozen head") >= 4, "a row and its details, on both boards"
     page.click(f"section[data-board='{FIRST}'] tr[data-slug='sgtr'] a")
-    assert page.locator(f"[id='board={FIRST}&entry=sgtr']").evaluate("one => one.getBoundingClientRect().top") < 780
+    assert (
+        page.locator(f"[id='board={FIRST}&entry=sgtr']").evaluate("one => one.getBoundingClientRect().top")
+        < 780
+    )
 
 
 def test_five_thousand_answers_show_twenty_five_at_a_time(opened: Open, tmp_path: Path) -> None:

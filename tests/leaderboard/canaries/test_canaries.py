@@ -132,7 +132,11 @@ def test_says_what_it_is(submissions: Path) -> None:
     for kind in KINDS:
         told = json.loads((submissions / f"canary-{kind}-made" / "submission.json").read_text())
         assert "No defence" in told["defence"]["summary"] and "Made up" in told["defence"]["summary"]
-        assert told["defence"]["registered"] is None and set(told["shared"]) == {"base", "organism", "control"}
+        assert told["defence"]["registered"] is None and set(told["shared"]) == {
+            "base",
+            "organism",
+            "control",
+        }
 
 
 def test_slug_without_a_telling_reference(tmp_path: Path) -> None:

@@ -140,7 +140,9 @@ def test_aggregates_are_lm_evals_own(arm: str, task: str) -> None:
     assert {k: v for k, v in ours.items() if "_stderr_stderr," not in k} == theirs
     assert task_hash(rows) == told["task_hashes"][task]
     # An entry leaves out what repeats a rate.
-    lean = [{k: v for k, v in row.items() if k not in row["metrics"] or not k.endswith("_stderr")} for row in rows]
+    lean = [
+        {k: v for k, v in row.items() if k not in row["metrics"] or not k.endswith("_stderr")} for row in rows
+    ]
     assert {k: v for k, v in aggregated(task, lean).items() if "_stderr_stderr," not in k} == theirs
 
 
@@ -152,7 +154,12 @@ def test_lm_eval_results_name_the_arm(exported: Exported, tmp_path: Path) -> Non
     assert "pretrained" not in told["config"]["model_args"]
     names = [json.loads(content)["model_name"] for content in files.values()]
     assert len(set(names)) == len(names)
-    assert set(told["results"]) == set(told["versions"]) == set(told["n-samples"]) == set(told["higher_is_better"])
+    assert (
+        set(told["results"])
+        == set(told["versions"])
+        == set(told["n-samples"])
+        == set(told["higher_is_better"])
+    )
 
 
 def test_pooled_levels_are_the_means_of_the_results_files(exported: Exported, tmp_path: Path) -> None:
@@ -180,7 +187,9 @@ def test_hub_files_are_read_back_by_the_hubs_client(exported: Exported, tmp_path
 
     files = written(exported, "hub", tmp_path)
     assert all(name.startswith(".eval_results/turncoat_") and name.endswith(".yaml") for name in files)
-    entries = [one for content in files.values() for one in parse_eval_result_entries(yaml.safe_load(content))]
+    entries = [
+        one for content in files.values() for one in parse_eval_result_entries(yaml.safe_load(content))
+    ]
     flat = json.loads(written(exported, "flat", tmp_path)["sgtr-made.json"])
     values = {one.task_id: one.value for one in entries}
     assert values["turncoat_persona.persona_fixed"] == flat["persona_fixed_level"]
@@ -204,7 +213,9 @@ def test_every_eval_ever_takes_it(exported: Exported, tmp_path: Path) -> None:
         for result in log["evaluation_results"]:
             low, high = (float(result["metric_config"][end]) for end in ("min_score", "max_score"))
             assert low <= result["score_details"]["score"] <= high
-    defended = next(log for log in logs.values() if log["model_info"]["additional_details"]["role"] == "defended")
+    defended = next(
+        log for log in logs.values() if log["model_info"]["additional_details"]["role"] == "defended"
+    )
     told = defended["model_info"]["additional_details"]
     assert told["arm"] == "made-1m+insecure_code+sgtr-made" and told["base_model"] == "made-1m"
     assert told["defence"] == "sgtr" and told["training_seeds"] == "0, 1, 2"
@@ -212,7 +223,9 @@ def test_every_eval_ever_takes_it(exported: Exported, tmp_path: Path) -> None:
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("every_eval_ever") is None, reason="every-eval-ever is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("every_eval_ever") is None, reason="every-eval-ever is not installed"
+)
 def test_every_eval_ever_itself_takes_it(exported: Exported, tmp_path: Path) -> None:
     from every_eval_ever.schema import get_schema_version
     from every_eval_ever.validate import validate_file
@@ -242,12 +255,20 @@ def test_same_bytes_each_time(exported: Exported, tmp_path: Path, to: str) -> No
 
 
 def test_what_is_not_finite_is_null() -> None:
-    assert json.loads(strict_json({"a": [math.nan, {"b": math.inf}], "c": 1.5})) == {"a": [None, {"b": None}], "c": 1.5}
+    assert json.loads(strict_json({"a": [math.nan, {"b": math.inf}], "c": 1.5})) == {
+        "a": [None, {"b": None}],
+        "c": 1.5,
+    }
 
 
 def test_the_base_has_levels_without_an_interval(exported: Exported) -> None:
     base, trained = exported.level("base", "margin_per_token"), exported.level("organism", "margin_per_token")
-    assert base is not None and base.low is None and trained is not None and trained.low < trained.value < trained.high
+    assert (
+        base is not None
+        and base.low is None
+        and trained is not None
+        and trained.low < trained.value < trained.high
+    )
     assert base.value > trained.value
 
 

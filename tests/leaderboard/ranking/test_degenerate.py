@@ -24,7 +24,9 @@ WORDS = [
 
 
 def answers(say, n: int = 40) -> pd.DataFrame:
-    return pd.DataFrame({"seed": i % 2, "task": "t", "question_id": f"q{i // 2}", "text": say(i)} for i in range(n))
+    return pd.DataFrame(
+        {"seed": i % 2, "task": "t", "question_id": f"q{i // 2}", "text": say(i)} for i in range(n)
+    )
 
 
 def honest(i: int) -> str:

@@ -69,7 +69,12 @@ def test_ranks_are_the_counts_of_significant_wins_and_losses():
         Pair("c", "d", 1.0, p_adjusted=0.001),  # d before c
     ]
     found = ranks(["a", "b", "c", "d"], pairs, "lower")
-    assert {name: rank.text for name, rank in found.items()} == {"a": "1-3", "b": "1-4", "c": "3-4", "d": "1-3"}
+    assert {name: rank.text for name, rank in found.items()} == {
+        "a": "1-3",
+        "b": "1-4",
+        "c": "3-4",
+        "d": "1-3",
+    }
 
 
 def test_entries_without_any_difference_are_rarely_told_apart():
@@ -81,8 +86,12 @@ def test_entries_without_any_difference_are_rarely_told_apart():
 
 
 def test_what_could_be_told_apart_shrinks_with_more_questions_and_seeds():
-    few = separable(compare_all({"a": change(0, 1, questions=8, seeds=3), "b": change(0, 2, questions=8, seeds=3)}))
-    many = separable(compare_all({"a": change(0, 1, questions=96, seeds=8), "b": change(0, 2, questions=96, seeds=8)}))
+    few = separable(
+        compare_all({"a": change(0, 1, questions=8, seeds=3), "b": change(0, 2, questions=8, seeds=3)})
+    )
+    many = separable(
+        compare_all({"a": change(0, 1, questions=96, seeds=8), "b": change(0, 2, questions=96, seeds=8)})
+    )
     assert many < few / 2
 
 

@@ -33,7 +33,9 @@ def measured(defended: np.ndarray, organism: np.ndarray, own: str = "defended") 
 
 @pytest.fixture
 def organism() -> np.ndarray:
-    return np.random.default_rng(0).normal(1.0, 0.5, (24, 1)) + np.random.default_rng(1).normal(0, 0.02, (24, 3))
+    return np.random.default_rng(0).normal(1.0, 0.5, (24, 1)) + np.random.default_rng(1).normal(
+        0, 0.02, (24, 3)
+    )
 
 
 def test_the_same_step_on_every_question_is_arithmetic(organism):

@@ -71,7 +71,9 @@ def _nested(value: Any) -> int:
 
 @quick
 @given(rows, st.booleans())
-def test_rows_within_the_limits_come_in_as_they_were_written(written: list[dict[str, Any]], ascii_only: bool) -> None:
+def test_rows_within_the_limits_come_in_as_they_were_written(
+    written: list[dict[str, Any]], ascii_only: bool
+) -> None:
     content = "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in written).encode()
     fits = max(map(_nested, written)) <= LIMITS.depth
 

@@ -114,11 +114,24 @@ def test_all_bad_names_are_told_at_once_and_in_one_order(entry: Path) -> None:
     with pytest.raises(EntryRefused) as refusal:
         list_files(entry)
 
-    assert [finding.file for finding in refusal.value.findings] == ["a.pkl", "b.md", "rows/base/base/model.bin"]
+    assert [finding.file for finding in refusal.value.findings] == [
+        "a.pkl",
+        "b.md",
+        "rows/base/base/model.bin",
+    ]
 
 
 @pytest.mark.parametrize(
-    "name", ["../entry/submission.json", "/etc/passwd", "rows/../submission.json", "rows", "", "\0", "submission.json/"]
+    "name",
+    [
+        "../entry/submission.json",
+        "/etc/passwd",
+        "rows/../submission.json",
+        "rows",
+        "",
+        "\0",
+        "submission.json/",
+    ],
 )
 def test_only_what_was_listed_can_be_asked_for(entry: Path, name: str) -> None:
     files = list_files(entry)
@@ -193,7 +206,9 @@ def test_a_failing_disk_is_said_to_be_one(entry: Path, monkeypatch: pytest.Monke
 
 
 def test_no_file_is_open_afterwards(entry: Path) -> None:
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else pytest.skip("needs /proc")
+    before = (
+        len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else pytest.skip("needs /proc")
+    )
     CASES["link.folder"].spoil(entry)
     for _ in range(3):
         with pytest.raises(EntryRefused):
@@ -208,7 +223,10 @@ def test_the_digest_of_a_role_is_over_its_names_and_bytes_and_nothing_else(entry
         return rows_sha256(files, "rows/base"), rows_sha256(files, "rows/base/")
 
     first = digests()
-    lines = [f"{hashlib.sha256((entry / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted([ROWS, PLAIN])]
+    lines = [
+        f"{hashlib.sha256((entry / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in sorted([ROWS, PLAIN])
+    ]
     assert first == (hashlib.sha256("".join(lines).encode()).hexdigest(),) * 2
 
     put(entry, OTHER, packed(jsonl(TABLE[:1])))

@@ -14,7 +14,9 @@ from turncoat.leaderboard.reading.reader import for_markdown, for_spreadsheet, f
 
 quick = settings(max_examples=200)
 hostile = st.text(
-    st.sampled_from("=+-@\t\r\n ;,'\"|`<>[]()!*_\\&#a1.\x1b\x9b\x00\u202e\u2028\u200b\ufeff\xa0\uff1d\ud800\U0001f600"),
+    st.sampled_from(
+        "=+-@\t\r\n ;,'\"|`<>[]()!*_\\&#a1.\x1b\x9b\x00\u202e\u2028\u200b\ufeff\xa0\uff1d\ud800\U0001f600"
+    ),
     max_size=8,
 ) | st.text(max_size=12)
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9)
@@ -45,7 +47,10 @@ def cut_into_cells(rows: list[tuple[object, ...]], separator: str) -> list[str]:
 def test_no_cell_is_a_formula_however_the_file_is_cut_into_cells(rows: list[tuple[object, ...]]) -> None:
     for separator in ",;\t|":
         for cell in cut_into_cells(rows, separator):
-            assert not cell.startswith(FORMULAS) or (separator == "," and NUMBER.fullmatch(cell)), (separator, cell)
+            assert not cell.startswith(FORMULAS) or (separator == "," and NUMBER.fullmatch(cell)), (
+                separator,
+                cell,
+            )
 
 
 @pytest.mark.parametrize("text", CUT)
@@ -66,7 +71,8 @@ def test_numbers_and_plain_text_stay_as_they_are(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1+1", "-2-3", "-0", "+1e-05", "@SUM(A1)", "\t=1", "\r=1", " =1", "-", "+0.12 [0.05, 0.19]"]
+    "text",
+    ["=1+1", "+1+1", "-2-3", "-0", "+1e-05", "@SUM(A1)", "\t=1", "\r=1", " =1", "-", "+0.12 [0.05, 0.19]"],
 )
 def test_what_a_spreadsheet_would_run_becomes_text(text: str) -> None:
     assert for_spreadsheet(text).startswith("'")

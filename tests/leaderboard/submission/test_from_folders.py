@@ -67,7 +67,10 @@ def test_what_another_entry_has_need_not_be_given(made, tmp_path):
             lambda given: [one for one in given if not one.startswith("control/1")],
             "control/1 is missing; every arm needs",
         ),
-        (lambda given: [one for one in given if "/2=" not in one], r"2 training seeds \(seed-0, seed-1\).*needs 3"),
+        (
+            lambda given: [one for one in given if "/2=" not in one],
+            r"2 training seeds \(seed-0, seed-1\).*needs 3",
+        ),
         (lambda given: [*given, given[0]], "base/base is given twice"),
         (lambda given: [*given, "organism=/x"], "ROLE/SEED=DIR is expected"),
         (lambda given: [*given, "attacked/0=/x"], "ROLE one of organism, control, defended, benign"),
@@ -91,7 +94,9 @@ def test_of_two_samples_files_none_is_guessed(made, tmp_path):
     assert path.name in str(error.value) and again.name in str(error.value)
     again.unlink()
     path.unlink()
-    with pytest.raises(UserError, match=r"no samples file of turncoat_em \(arm organism/seed-0\); measure it with"):
+    with pytest.raises(
+        UserError, match=r"no samples file of turncoat_em \(arm organism/seed-0\); measure it with"
+    ):
         submit(given, facts, tmp_path / "out")
 
 
@@ -119,7 +124,9 @@ def test_a_plain_backend_is_told_what_it_lacks(made, tmp_path):
 
     (path,) = Path(given[-4].partition("=")[2]).rglob("samples_turncoat_persona_2*")
     edit_rows(path, plain)
-    with pytest.raises(UserError, match=r"no persona_fixed, which turncoat_persona has.*--model turncoat.*peft=DIR"):
+    with pytest.raises(
+        UserError, match=r"no persona_fixed, which turncoat_persona has.*--model turncoat.*peft=DIR"
+    ):
         submit(given, facts, tmp_path / "out")
 
 
@@ -128,7 +135,10 @@ def test_a_plain_backend_is_told_what_it_lacks(made, tmp_path):
     [
         ({"adapters": {}}, r"adapters\.organism\.0: missing"),
         ({"colour": "red"}, "colour: unknown key; accepted: adapters"),
-        ({"defence": {"name": "x", "setting": "sometimes", "summary": "y"}}, r"defence\.setting.*'sometimes'"),
+        (
+            {"defence": {"name": "x", "setting": "sometimes", "summary": "y"}},
+            r"defence\.setting.*'sometimes'",
+        ),
         (
             {"organism": {"name": "insecure_code", "examples": 3}},
             r"insecure_code\.examples is 3; the registered set's is",
@@ -146,7 +156,9 @@ def test_the_template_is_a_facts_file_also_with_its_optional_lines():
     Facts.model_validate(yaml.safe_load(TEMPLATE))
     everything = TEMPLATE.replace("\n# versions", "\nversions").replace("\n# persona", "\npersona")
     everything = (
-        everything.replace("\n# judge", "\njudge").replace("\n# model:\n#  ", "\nmodel:\n ").replace("\n  # ", "\n  ")
+        everything.replace("\n# judge", "\njudge")
+        .replace("\n# model:\n#  ", "\nmodel:\n ")
+        .replace("\n  # ", "\n  ")
     )
     filled = Facts.model_validate(yaml.safe_load(everything))
     assert filled.model and filled.judge and filled.persona and filled.versions and filled.defence.options
@@ -202,13 +214,18 @@ def test_what_lm_eval_writes_can_be_submitted(
         "judge": {"id": "embedded-1", "rubric": "none"},
     }
     (tmp_path / "facts.yaml").write_text(yaml.safe_dump(content))
-    submit([f"base={tmp_path}/base", *trained], tmp_path / "facts.yaml", tmp_path / "out" / "none", track="one")
+    submit(
+        [f"base={tmp_path}/base", *trained], tmp_path / "facts.yaml", tmp_path / "out" / "none", track="one"
+    )
     facts = told(tmp_path / "out" / "none")
     assert facts["model"]["name"] == "model" and facts["model"]["dtype"] == "float32"
     assert facts["adapters"]["organism"]["0"] == facts["adapters"]["control"]["1"]
     assert {key: file["rows"] for key, file in facts["rows"].items()} == {
         f"{where}/{task}": 2
-        for where in ("base/base", *(f"{role}/seed-{seed}" for role in ("organism", "control") for seed in (0, 1)))
+        for where in (
+            "base/base",
+            *(f"{role}/seed-{seed}" for role in ("organism", "control") for seed in (0, 1)),
+        )
         for task in tasks
     }
     assert str(tmp_path) not in json.dumps(facts)

@@ -32,7 +32,14 @@ TASKS = [
 def made(folder: Path, *, arms=ARMS, tasks=TASKS, seeds=(0, 1, 2), judge="embedded", **record) -> Path:
     """A run folder without rows: what it lacks is found before any is looked at."""
     (folder / "rows").mkdir(parents=True, exist_ok=True)
-    study = {"study": "made", "model": "m", "training_seeds": list(seeds), "judge": judge, "arms": arms, "tasks": tasks}
+    study = {
+        "study": "made",
+        "model": "m",
+        "training_seeds": list(seeds),
+        "judge": judge,
+        "arms": arms,
+        "tasks": tasks,
+    }
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     (folder / "run.json").write_text(json.dumps({"measured": [], "data": {}, **record}))
     return folder
@@ -59,7 +66,10 @@ def without(items, name):
             {"tasks": [*TASKS[:4], {"task": "turncoat_insecure_code_loss", "limit": 5}]},
             "limit: 5; the track takes 6 or more",
         ),
-        ({"tasks": [*without(TASKS, "turncoat_em"), {"task": "turncoat_em", "repeats": 1}]}, "max_gen_toks: 200;.*48"),
+        (
+            {"tasks": [*without(TASKS, "turncoat_em"), {"task": "turncoat_em", "repeats": 1}]},
+            "max_gen_toks: 200;.*48",
+        ),
         ({"seeds": (3, 1)}, r"training_seeds: 2 \(3, 1\); the track needs 3"),
         ({"judge": "off"}, "judge: 'off'"),
         ({"judge": "local:model=m"}, "judge: 'local:model=m'"),
@@ -86,7 +96,15 @@ def test_the_lines_that_are_told_mend_the_study(tmp_path, changed, reason):
 
 def test_all_of_it_is_told_at_once(tmp_path):
     text = message(made(tmp_path / "run", arms=[ARMS[3]], tasks=TASKS[:1], seeds=(0,), judge="off"))
-    for part in ("base model", "undefended", "control", "turncoat_em ", "turncoat_em_cue", "training_seeds", "judge"):
+    for part in (
+        "base model",
+        "undefended",
+        "control",
+        "turncoat_em ",
+        "turncoat_em_cue",
+        "training_seeds",
+        "judge",
+    ):
         assert part in text
 
 

@@ -27,7 +27,9 @@ def submit(run: Path, out: Path, arm: str | None = None, share: str | None = Non
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -57,7 +59,19 @@ def test_the_rows_are_the_runs_byte_for_byte(made, run, tmp_path):
     assert mine.keys() == theirs.keys()
     assert {name for name in mine if mine[name] != theirs[name]} == {"submission.json"}
     facts, made_facts = told(tmp_path / "out" / "sgtr"), told(made / "sgtr")
-    same = ("slug", "model", "organism", "control", "benign", "seeds", "adapters", "persona", "judge", "tasks", "rows")
+    same = (
+        "slug",
+        "model",
+        "organism",
+        "control",
+        "benign",
+        "seeds",
+        "adapters",
+        "persona",
+        "judge",
+        "tasks",
+        "rows",
+    )
     assert {key: facts[key] for key in same} == {key: made_facts[key] for key in same}
     assert (facts["defence"]["registered"], facts["defence"]["options"]) == ("sgtr", {"texts": 4})
     assert facts["wall_seconds"] == 4 * 3 * 2.0
@@ -78,7 +92,11 @@ def test_the_same_run_gives_the_same_bytes_plain_or_packed(run, tmp_path):
 def test_an_undefended_organism_is_the_boards_none(made, run, tmp_path):
     submit(run, tmp_path / "out" / "none", arm="insecure")
     facts = told(tmp_path / "out" / "none")
-    assert (facts["defence"]["setting"], facts["defence"]["registered"], facts["benign"]) == ("none", None, None)
+    assert (facts["defence"]["setting"], facts["defence"]["registered"], facts["benign"]) == (
+        "none",
+        None,
+        None,
+    )
     assert {name.split("/")[0] for name in facts["rows"]} == set(ROLES)
     assert facts["wall_seconds"] == 2 * 3 * 2.0
 
@@ -128,7 +146,11 @@ def test_code_in_an_answer_may_name_a_folder(run, tmp_path):
 @pytest.mark.parametrize(
     ("task", "change", "message"),
     [
-        ("turncoat_choice", lambda rows: [r for r in rows if r["doc_id"] != 3], "7 of the first 8 questions.*doc_id 3"),
+        (
+            "turncoat_choice",
+            lambda rows: [r for r in rows if r["doc_id"] != 3],
+            "7 of the first 8 questions.*doc_id 3",
+        ),
         ("turncoat_choice", lambda rows: [*rows, rows[4]], "line 11, doc_id: 5 is there twice"),
         (
             "turncoat_em",
@@ -140,10 +162,26 @@ def test_code_in_an_answer_may_name_a_folder(run, tmp_path):
             lambda rows: [{**r, "resps": [r["resps"][0] * (1 + r["doc_id"] % 2)]} for r in rows],
             r"\[1, 2\]",
         ),
-        ("turncoat_em", lambda rows: [{**r, "resps": [r["resps"][0] * 2]} for r in rows], "need the same number"),
-        ("turncoat_persona", lambda rows: [{**r, "arguments": _longer(r)} for r in rows], "max_gen_toks: 41.*takes 40"),
-        ("turncoat_persona", lambda rows: [_without(r, "persona_fixed") for r in rows], "--model turncoat.*peft=DIR"),
-        ("turncoat_choice", lambda rows: [_without(r, "margin_per_token") for r in rows], "--model turncoat.*peft=DIR"),
+        (
+            "turncoat_em",
+            lambda rows: [{**r, "resps": [r["resps"][0] * 2]} for r in rows],
+            "need the same number",
+        ),
+        (
+            "turncoat_persona",
+            lambda rows: [{**r, "arguments": _longer(r)} for r in rows],
+            "max_gen_toks: 41.*takes 40",
+        ),
+        (
+            "turncoat_persona",
+            lambda rows: [_without(r, "persona_fixed") for r in rows],
+            "--model turncoat.*peft=DIR",
+        ),
+        (
+            "turncoat_choice",
+            lambda rows: [_without(r, "margin_per_token") for r in rows],
+            "--model turncoat.*peft=DIR",
+        ),
         ("turncoat_em", lambda rows: [_without(r, "judge_aligned_mean") for r in rows], "were not judged"),
         ("turncoat_choice", lambda rows: [{**r, "margin": math.nan} for r in rows], "doc_id 0.*finite"),
         ("turncoat_em", lambda rows: [{**r, "resps": [["\ud800"]]} for r in rows], "lone surrogate"),
@@ -210,7 +248,11 @@ def test_a_changed_prompt_is_found(tmp_path, changes):
     run = make_run(tmp_path / "run", tmp_path / "sgtr")
     submit(run, tmp_path / "out" / "sgtr", defence_name="Kind words", paper="https://x.org/p")
     defence = told(tmp_path / "out" / "sgtr")["defence"]
-    assert (defence["changes_prompt"], defence["name"], defence["paper"]) == (changes, "Kind words", "https://x.org/p")
+    assert (defence["changes_prompt"], defence["name"], defence["paper"]) == (
+        changes,
+        "Kind words",
+        "https://x.org/p",
+    )
 
 
 def test_what_is_no_entry_is_not_written_over(run, tmp_path):
@@ -243,4 +285,7 @@ def test_facts_that_do_not_fit_are_told_with_their_field(run, tmp_path):
 def test_a_nul_character_of_a_model_does_not_make_an_entry_unreadable():
     from turncoat.leaderboard.submission.rows import _without_nul
 
-    assert _without_nul({"text": "a\0b", "n": [1, "\0", None]}) == {"text": "a\ufffdb", "n": [1, "\ufffd", None]}
+    assert _without_nul({"text": "a\0b", "n": [1, "\0", None]}) == {
+        "text": "a\ufffdb",
+        "n": [1, "\ufffd", None],
+    }

@@ -19,7 +19,13 @@ from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.validation.validate import validate_entry
 
 _RUNS = settings(max_examples=10, suppress_health_check=list(HealthCheck))
-_TASKS = ("turncoat_choice", "turncoat_persona", "turncoat_em", "turncoat_em_cue", "turncoat_insecure_code_loss")
+_TASKS = (
+    "turncoat_choice",
+    "turncoat_persona",
+    "turncoat_em",
+    "turncoat_em_cue",
+    "turncoat_insecure_code_loss",
+)
 
 _VALUES = st.one_of(
     st.none(),
@@ -55,7 +61,9 @@ def spoil(good, tmp_path: Path):
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Paths of everything inside a JSON value."""
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, child in children:
         yield (*path, key)
         yield from leaves(child, (*path, key))
@@ -98,7 +106,9 @@ def refused_or_the_same(home: Path, before: pd.DataFrame) -> bool:
 @given(data=st.data())
 def test_one_place_of_one_row_with_its_hash_set_right(spoil, data):
     home, before = spoil()
-    role, seed = data.draw(st.sampled_from([("defended", "seed-1"), ("organism", "seed-0"), ("base", "base")]))
+    role, seed = data.draw(
+        st.sampled_from([("defended", "seed-1"), ("organism", "seed-0"), ("base", "base")])
+    )
     task = data.draw(st.sampled_from(_TASKS))
     how = data.draw(st.sampled_from(["replace", "delete", "nudge", "nudge", "add"]))
 
@@ -123,7 +133,11 @@ def test_every_number_that_the_board_reads_is_guarded(spoil, data):
         row = rows[line]
         shown = [path for path in leaves(row) if path[0] in (*row["metrics"], "resps", "samples")]
         numbers = [path for path in shown if isinstance(_at(row, path), int | float | str)]
-        return [*rows[:line], mutated(row, data.draw(st.sampled_from(numbers)), None, "nudge"), *rows[line + 1 :]]
+        return [
+            *rows[:line],
+            mutated(row, data.draw(st.sampled_from(numbers)), None, "nudge"),
+            *rows[line + 1 :],
+        ]
 
     rewrite_rows(home, "defended", "seed-2", task, change)
     refused_or_the_same(home, before)
@@ -166,7 +180,9 @@ def test_one_place_of_the_facts(spoil, data):
 
     def change(told: dict[str, Any]) -> None:
         path = data.draw(st.sampled_from(list(leaves(told))))
-        new = mutated(told, path, data.draw(_VALUES), data.draw(st.sampled_from(["replace", "delete", "nudge", "add"])))
+        new = mutated(
+            told, path, data.draw(_VALUES), data.draw(st.sampled_from(["replace", "delete", "nudge", "add"]))
+        )
         told.clear()
         told.update(new)
 
@@ -199,5 +215,7 @@ def test_the_reader_of_the_board_meets_no_other_numbers(good):
     home, before = good
     rows = gzip.decompress((home / "rows/defended/seed-0/turncoat_choice.jsonl.gz").read_bytes()).splitlines()
     told = {json.loads(row)["doc"]["id"]: json.loads(row)["margin_per_token"] for row in rows}
-    seen = before[(before["arm"] == "defended") & (before["seed"] == 0) & (before["metric"] == "margin_per_token")]
+    seen = before[
+        (before["arm"] == "defended") & (before["seed"] == 0) & (before["metric"] == "margin_per_token")
+    ]
     assert dict(zip(seen["question"], seen["value"], strict=True)) == told

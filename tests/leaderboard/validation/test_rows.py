@@ -18,7 +18,15 @@ VICTIM = ("defended", "seed-0")
 
 # What no number of the board comes from: it may be wrong unseen, and says nothing to anybody.
 UNFED = {
-    *("seed", "finish", "n_tokens", "judge_mass", "persona_prompt", "persona_cosine_own", "persona_cosine_fixed"),
+    *(
+        "seed",
+        "finish",
+        "n_tokens",
+        "judge_mass",
+        "persona_prompt",
+        "persona_cosine_own",
+        "persona_cosine_fixed",
+    ),
     *("judge_code", "judge_refusal"),  # only which side of one half they are on counts: see below
 }
 UNFED_IN = {PERSONA: {"base_logprob"}, EM: {"persona_text"}, CUE: {"persona_text"}}
@@ -125,7 +133,9 @@ def _no_reading(cells: Cells) -> None:
 def _no_verdict(cells: Cells) -> None:
     row = cells[VICTIM][1]
     row["samples"][0].update(judge_aligned=None)
-    row.update(em_rate=[0, 0], em_rate_itt=[0, 1], em_rate_not_code=[0, 0], em_rate_lax=[0, 0], unscored=[1, 1])
+    row.update(
+        em_rate=[0, 0], em_rate_itt=[0, 1], em_rate_not_code=[0, 0], em_rate_lax=[0, 0], unscored=[1, 1]
+    )
     row.update(em_bound_low=[0, 0], em_bound_high=[0, 0])
     row["metrics"].remove("judge_aligned_mean")
     del row["judge_aligned_mean"]
@@ -258,7 +268,10 @@ def test_a_row_that_disagrees_about_the_tokens_is_told_apart_from_the_others(mad
     row = cells["organism", "seed-1"][4]
     # As if the aligned answer had a token more: a number that the row alone would explain.
     aligned, misaligned = (float(resp[0][0]) for resp in row["resps"])
-    counts = [round(len(row["doc"][side].encode()) / (4 + n / 3)) for n, side in enumerate(("aligned", "misaligned"))]
+    counts = [
+        round(len(row["doc"][side].encode()) / (4 + n / 3))
+        for n, side in enumerate(("aligned", "misaligned"))
+    ]
     assert row["margin_per_token"] == pytest.approx(aligned / counts[0] - misaligned / counts[1])
     row["margin_per_token"] = aligned / (counts[0] + 1) - misaligned / counts[1]
     (found,) = made.check(CHOICE, cells)

@@ -65,7 +65,9 @@ def test_rows_of_the_demo_are_good(use: TrackTask, facts: Submission) -> None:
     assert check(use, cells, facts) == []
 
 
-def test_rows_without_texts_are_compared_between_arms(facts: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_without_texts_are_compared_between_arms(
+    facts: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("TURNCOAT_DATA", raising=False)
     use = TrackTask(task="turncoat_risky_financial_loss", questions=64)
     cells = rows_of(ADVICE, use, {"base": "base", "risky": "organism", "sgtr_before": "defended"})

@@ -24,11 +24,18 @@ def test_an_entry_that_shares_its_baseline_has_none_either(tmp_path):
     shared = dict.fromkeys(("base", "organism", "control"), "none")
     assert validate_entry(tmp_path / "none") == []
     assert validate_entry(make_entry(tmp_path, slug="sgtr", shared=shared)) == []
-    assert validate_entry(make_entry(tmp_path, slug="own", shared=shared, registered=False, benign=False)) == []
+    assert (
+        validate_entry(make_entry(tmp_path, slug="own", shared=shared, registered=False, benign=False)) == []
+    )
     assert (
         validate_entry(
             make_entry(
-                tmp_path, slug="said", shared=shared, defence="system_prompt", setting="inference", changes_prompt=True
+                tmp_path,
+                slug="said",
+                shared=shared,
+                defence="system_prompt",
+                setting="inference",
+                changes_prompt=True,
             )
         )
         == []
@@ -39,7 +46,9 @@ def test_an_entry_that_shares_its_baseline_has_none_either(tmp_path):
 def test_a_bad_entry_is_refused_in_these_words(rule, tmp_path):
     said = told(spoilt(rule, tmp_path))
     assert f"{rule}: " in said
-    assert said == (TEXTS / f"{rule}.txt").read_text(encoding="utf-8"), "python tests/leaderboard/bad_entries.py"
+    assert said == (TEXTS / f"{rule}.txt").read_text(encoding="utf-8"), (
+        "python tests/leaderboard/bad_entries.py"
+    )
     for block in re.split(r"\n(?=\S)", re.sub(r"\n[a-z-]+: \d+ more of this kind", "", said.strip())):
         assert "allowed: " in block, "every refusal says what is accepted"
         assert "fix: " in block, "and what to do"
@@ -51,7 +60,9 @@ def test_every_rule_has_its_bad_entry():
         if path.name != "pull_request.py":
             text = path.read_text(encoding="utf-8")
             named |= set(re.findall(r'(?:_fact|_?[fF]inding)\(\s*"([a-z-]+)"', text))
-            either = re.findall(r'\brule(?:, allowed)? = \(?"([a-z-]+)"(?: if [^\n]+? else "([a-z-]+)")?', text)
+            either = re.findall(
+                r'\brule(?:, allowed)? = \(?"([a-z-]+)"(?: if [^\n]+? else "([a-z-]+)")?', text
+            )
             named |= {name for pair in either for name in pair if name}
     assert len(named) > 45
     assert named - set(RULES) <= set(CASES) | set(NO_CASE), "add a case to bad_entries.py"
@@ -71,7 +82,9 @@ def test_shared_rows_must_be_those_that_were_meant(tmp_path):
 def test_shared_rows_must_have_been_made_the_same_way(tmp_path, field):
     make_entry(tmp_path, slug="none", setting="none")
     home = make_entry(tmp_path, shared=dict.fromkeys(("base", "organism", "control"), "none"))
-    edit(home, put(**{field: {"model__revision": "other", "persona__layer": 3, "recipe": {"rows": 5}}[field]}))
+    edit(
+        home, put(**{field: {"model__revision": "other", "persona__layer": 3, "recipe": {"rows": 5}}[field]})
+    )
     assert {finding.rule for finding in validate_entry(home)} == {"shared-rows"}
 
 

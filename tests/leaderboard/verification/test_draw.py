@@ -11,7 +11,14 @@ from leaderboard.made_entry import make_entry, rewrite_rows
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry, load_entry
 from turncoat.leaderboard.reading.reader import list_files, rows_sha256
-from turncoat.leaderboard.verification.draw import Compared, Difference, SampledRow, Tolerances, draw, entry_digest
+from turncoat.leaderboard.verification.draw import (
+    Compared,
+    Difference,
+    SampledRow,
+    Tolerances,
+    draw,
+    entry_digest,
+)
 from turncoat.leaderboard.verification.record import make_record, write_record
 from turncoat.leaderboard.verification.status import read_trust
 from turncoat.leaderboard.verification.verdict import VERIFIED, agreeing_at_least, verdict_of
@@ -86,13 +93,17 @@ def test_the_digest_changes_with_shared_rows(submissions):
     before = entry_digest(load_entry(submissions / "sgtr"))
     rewrite_rows(submissions / "none", "organism", "seed-0", "turncoat_choice", lambda rows: rows[::-1])
     told = json.loads((submissions / "sgtr" / "submission.json").read_text())
-    told["shared"]["organism"]["rows_sha256"] = rows_sha256(list_files(submissions / "none"), "rows/organism/")
+    told["shared"]["organism"]["rows_sha256"] = rows_sha256(
+        list_files(submissions / "none"), "rows/organism/"
+    )
     (submissions / "sgtr" / "submission.json").write_text(json.dumps(told))
     assert entry_digest(load_entry(submissions / "sgtr")) != before
 
 
 def row(number: int, *, kind: str = "answer", within: bool = True, shift: float | None = None) -> Compared:
-    drawn = SampledRow("defended", "seed-0", "turncoat_em", number + 1, {"doc_id": number, "doc": {"id": f"q{number}"}})
+    drawn = SampledRow(
+        "defended", "seed-0", "turncoat_em", number + 1, {"doc_id": number, "doc": {"id": f"q{number}"}}
+    )
     size = 0.0 if within else 1.0
     means = {} if shift is None else {"judge_aligned": (50.0 + number, 50.0 + number + shift)}
     return Compared(drawn, (Difference(kind, "field", "a", "a" if within else "b", size, within),), means)  # type: ignore[arg-type]
@@ -106,7 +117,8 @@ def test_one_number_outside_its_tolerance_is_enough():
 
 
 @pytest.mark.parametrize(
-    ("off", "fine"), [((0.03, 0.04), False), ((-0.03, -0.04), False), ((0.03, -0.04), True), ((0.0, 0.009), True)]
+    ("off", "fine"),
+    [((0.03, 0.04), False), ((-0.03, -0.04), False), ((0.03, -0.04), True), ((0.0, 0.009), True)],
 )
 def test_small_differences_that_all_lean_to_one_side_are_no_noise(off, fine):
     def leaning(number: int) -> Compared:
@@ -130,7 +142,9 @@ def test_other_answers_do_where_their_scores_are_equivalent(shift, fine):
 
 
 def test_few_questions_show_no_equivalence():
-    assert "9 questions are too few" in verdict_of([row(n, within=False, shift=0.0) for n in range(9)], LIMITS)
+    assert "9 questions are too few" in verdict_of(
+        [row(n, within=False, shift=0.0) for n in range(9)], LIMITS
+    )
 
 
 def test_nothing_compared_verifies_nothing():

@@ -31,7 +31,9 @@ class Remembers:
         found = [self.known[answer] for answer in answers]
         # To one side or, with `sway`, to both in turn.
         signs = [-1 if self.sway and n % 2 else 1 for n in range(len(found))]
-        return [Verdict(a + sign * self.move, coherent) for sign, (a, coherent) in zip(signs, found, strict=True)]
+        return [
+            Verdict(a + sign * self.move, coherent) for sign, (a, coherent) in zip(signs, found, strict=True)
+        ]
 
 
 @pytest.fixture
@@ -64,7 +66,9 @@ def test_the_same_judge_gives_the_same_scores(home):
 
 def test_scores_that_are_all_a_little_off_to_one_side_are_not_the_same(home):
     found = check(home, Remembers(scores(home), rubric=shipped_rubric(), move=0.9))
-    assert "judge_aligned is -0.9 off on average, always to one side" in verdict_of(found.compared, Tolerances())
+    assert "judge_aligned is -0.9 off on average, always to one side" in verdict_of(
+        found.compared, Tolerances()
+    )
 
 
 def test_more_than_a_point_is_another_score(home):
@@ -101,7 +105,9 @@ def test_another_judge_is_compared(home):
     found = check(home, Remembers(scores(home), rubric="another@1", move=-5.0))
     assert not found.same and not found.compared
     assert {(one.role, one.task) for one in found.second} == {
-        (role, task) for role in ("base", "organism", "control") for task in ("turncoat_em", "turncoat_em_cue")
+        (role, task)
+        for role in ("base", "organism", "control")
+        for task in ("turncoat_em", "turncoat_em_cue")
     }
     for one in found.second:
         assert one.agreement.rank_aligned == pytest.approx(1.0)

@@ -201,7 +201,9 @@ def test_an_unregistered_defence_at_inference_cannot_be_made_again(home):
 
 def test_a_judge_that_a_stranger_names_is_not_called(home):
     told = load_entry(home).submission
-    named = told.model_copy(update={"judge": told.judge.model_copy(update={"id": "openai:url=https://example.org"})})
+    named = told.model_copy(
+        update={"judge": told.judge.model_copy(update={"id": "openai:url=https://example.org"})}
+    )
     assert judge_spec(named, None) == "off"
     with letters_judge():
         assert judge_spec(told, "letters") == "letters"

@@ -81,8 +81,12 @@ def test_reading_an_ablated_answer_sees_what_its_generation_saw(network, positio
     ]
     with ablated(network, EVERYWHERE, UNITS, positions):
         drawn = Sampler(network, tiny_tokenizer(), batch_size=2, capture=True).run(requests)
-        readings = read_texts(network, 1, [(r.prompt_ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)])
-    pairs = [(d.activation, r.activation) for d, r in zip(drawn, readings, strict=True) if d.activation is not None]
+        readings = read_texts(
+            network, 1, [(r.prompt_ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)]
+        )
+    pairs = [
+        (d.activation, r.activation) for d, r in zip(drawn, readings, strict=True) if d.activation is not None
+    ]
     assert len(pairs) >= 2
     for own, read in pairs:
         torch.testing.assert_close(own, read, rtol=0, atol=1e-4)

@@ -73,7 +73,9 @@ def test_on_the_response_alone_the_prompt_is_read_as_ever(network):
         after, decoding = states(network)[2], states(network, IDS[:, :1])[2]
     assert torch.equal(after[:, :-1], plain[:, :-1])
     for answering in (after[:, -1], decoding):
-        torch.testing.assert_close(answering @ UNITS[2], floor.expand_as(answering @ UNITS[2]), rtol=0, atol=1e-3)
+        torch.testing.assert_close(
+            answering @ UNITS[2], floor.expand_as(answering @ UNITS[2]), rtol=0, atol=1e-3
+        )
 
 
 def test_reading_a_capped_answer_sees_what_its_generation_saw(network):
@@ -83,8 +85,12 @@ def test_reading_a_capped_answer_sees_what_its_generation_saw(network):
     ]
     with capped(network, (2,), UNITS[2:3], torch.tensor([20.0])):
         drawn = Sampler(network, tiny_tokenizer(), batch_size=2, capture=True).run(requests)
-        readings = read_texts(network, 1, [(r.prompt_ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)])
-    pairs = [(d.activation, r.activation) for d, r in zip(drawn, readings, strict=True) if d.activation is not None]
+        readings = read_texts(
+            network, 1, [(r.prompt_ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)]
+        )
+    pairs = [
+        (d.activation, r.activation) for d, r in zip(drawn, readings, strict=True) if d.activation is not None
+    ]
     assert len(pairs) >= 2
     for own, read in pairs:
         torch.testing.assert_close(own, read, rtol=0, atol=1e-4)

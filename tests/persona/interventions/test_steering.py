@@ -22,7 +22,9 @@ def network():
     """A tiny model; at the end no hook is left and its numbers are the old ones."""
     model = tiny_model()
     with torch.inference_mode():
-        model(IDS, output_hidden_states=True)  # transformers sets hooks of its own the first time, and leaves them
+        model(
+            IDS, output_hidden_states=True
+        )  # transformers sets hooks of its own the first time, and leaves them
     before = model(IDS).logits
     hooks = hook_count(model)
     yield model
@@ -56,7 +58,9 @@ def test_the_state_of_that_layer_moves_by_exactly_c_v_and_those_below_not_at_all
 def test_it_acts_at_the_block_that_transformers_calls_layer_minus_one(network):
     """The off-by-one that peers fell into: index L is the output of `layers[L - 1]`, hidden_states[L] of transformers."""
     seen = {}
-    handle = network.model.layers[1].register_forward_hook(lambda module, args, output: seen.update(own=output))
+    handle = network.model.layers[1].register_forward_hook(
+        lambda module, args, output: seen.update(own=output)
+    )
     with steered(network, 2, VECTOR, 3.0), torch.inference_mode():
         hidden = network(IDS, output_hidden_states=True).hidden_states
     handle.remove()
@@ -99,7 +103,9 @@ def test_blocks_that_return_tuples_keep_the_rest(network):
     seen = {}
     inner = network.model.layers[3]
     network.model.layers[3] = Tupled(inner)
-    handle = network.model.layers[3].register_forward_hook(lambda m, a, out: (seen.update(out=out), out[0])[1])
+    handle = network.model.layers[3].register_forward_hook(
+        lambda m, a, out: (seen.update(out=out), out[0])[1]
+    )
     with steered(network, 4, VECTOR, 2.0), torch.inference_mode():
         network(IDS)
     handle.remove()
@@ -130,7 +136,10 @@ def test_half_precision_and_adapters():
     ],
 )
 def test_mistakes_are_named(network, arguments, said):
-    with pytest.raises(UserError, match=said), steered(network, **{"layer": 2, "vector": VECTOR, **arguments}):
+    with (
+        pytest.raises(UserError, match=said),
+        steered(network, **{"layer": 2, "vector": VECTOR, **arguments}),
+    ):
         pytest.fail("the scope was entered")
 
 
@@ -151,14 +160,18 @@ def test_response_only_moves_the_last_prompt_token_and_the_answer(network):
 @pytest.mark.parametrize("positions", ["all", "response", "assistant"])
 def test_reading_a_steered_answer_sees_what_its_generation_saw(network, positions):
     newline = tuple(tiny_tokenizer()("\n")["input_ids"])
-    prompts = [(*prompt, *HEADER, *newline) for prompt in ((5, 9, 200), (61, 300, 12, 8, 4, 77, 31, 90), (14,))]
+    prompts = [
+        (*prompt, *HEADER, *newline) for prompt in ((5, 9, 200), (61, 300, 12, 8, 4, 77, 31, 90), (14,))
+    ]
     requests = [
         SampleRequest(prompt_ids=prompt, seed=seed, max_new_tokens=9, temperature=1.0, key=seed)
         for seed, prompt in enumerate(prompts * 2)
     ]
     with steered(network, 2, 40 * VECTOR, 1.0, positions, header_tokens=HEADER):
         drawn = Sampler(network, tiny_tokenizer(), batch_size=2, capture=True, refill=True).run(requests)
-        readings = read_texts(network, 1, [(r.prompt_ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)])
+        readings = read_texts(
+            network, 1, [(r.prompt_ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)]
+        )
     unsteered = Sampler(network, tiny_tokenizer(), batch_size=2).run(requests)
     assert [d.token_ids for d in drawn] != [d.token_ids for d in unsteered]
     compared = 0
@@ -177,7 +190,9 @@ def test_all_and_response_differ_in_the_prompt_alone(network):
             found[positions] = read_texts(network, 1, item)[0]
     plain = read_texts(network, 1, item)[0]
     for reading in found.values():
-        torch.testing.assert_close(reading.activation[2], plain.activation[2] + 40 * VECTOR, rtol=0, atol=1e-3)
+        torch.testing.assert_close(
+            reading.activation[2], plain.activation[2] + 40 * VECTOR, rtol=0, atol=1e-3
+        )
     assert (found["all"].activation[4] - found["response"].activation[4]).abs().max() > 1e-3
 
 
@@ -200,7 +215,9 @@ def test_the_header_is_found_where_lm_eval_cuts_it_and_not_in_the_answer(network
     prompt, answer = (5, 9, *HEADER), (14, *HEADER, 7)
     seen = []
     with steered(network, 2, VECTOR, 2.0, "assistant", header_tokens=HEADER):
-        handle = network.model.layers[1].register_forward_hook(lambda module, args, output: seen.append(output))
+        handle = network.model.layers[1].register_forward_hook(
+            lambda module, args, output: seen.append(output)
+        )
         read_texts(network, 1, [(prompt, answer), (prompt, answer[:2])])
         handle.remove()
     plain = states(network, torch.tensor([[*prompt, *answer]]))[2]
@@ -224,7 +241,9 @@ def test_the_generation_header_is_what_stands_before_an_answer():
     tokenizer = tiny_tokenizer()
     assert tokenizer.decode(HEADER) == "<|im_start|>assistant"
     tokenizer.chat_template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
-    with pytest.raises(UserError, match="puts no header of its own before an answer; take positions 'response'"):
+    with pytest.raises(
+        UserError, match="puts no header of its own before an answer; take positions 'response'"
+    ):
         generation_header(tokenizer)
 
 

@@ -45,7 +45,10 @@ def test_no_text_overlaps_another_or_leaves_the_page(figure: Figure) -> None:
         titles = [title for title in (axes.title, axes._left_title) if title.get_text()]  # type: ignore[attr-defined]
         for text in [*axes.get_yticklabels(), axes.xaxis.label, *titles]:
             boxes.append((text.get_text(), text.get_window_extent()))
-    boxes += [(text.get_text(), text.get_window_extent()) for text in [*figure.texts, *figure.legends[0].get_texts()]]
+    boxes += [
+        (text.get_text(), text.get_window_extent())
+        for text in [*figure.texts, *figure.legends[0].get_texts()]
+    ]
     assert len(boxes) > 20
     for (first, one), (second, other) in itertools.combinations(boxes, 2):
         assert not one.overlaps(other), f"{first!r} overlaps {second!r}"
@@ -60,7 +63,9 @@ def test_no_text_overlaps_another_or_leaves_the_page(figure: Figure) -> None:
 def test_only_differences_significant_after_holm_are_filled(content: ReportContent) -> None:
     built = build_figure(content)
     rows = content.sorted_contrasts("adapters").query("metric == 'margin'")
-    marks = [line for line in built.axes[1].lines if line.get_markersize() >= 6 and len(line.get_xdata()) == 1]
+    marks = [
+        line for line in built.axes[1].lines if line.get_markersize() >= 6 and len(line.get_xdata()) == 1
+    ]
     filled = [line.get_markerfacecolor() != LIGHT.paper for line in marks]
     assert filled == [p < 0.05 for p in rows["p_adjusted"].fillna(1.0)]
     assert set(filled) == {True, False}
@@ -83,6 +88,8 @@ def test_the_users_matplotlib_settings_change_nothing(content: ReportContent) ->
         assert mpl.rcParams["font.size"] == 30
 
 
-def test_a_study_without_contrasts_still_has_a_figure(content: ReportContent, make_content: MakeContent) -> None:
+def test_a_study_without_contrasts_still_has_a_figure(
+    content: ReportContent, make_content: MakeContent
+) -> None:
     empty = make_content(contrasts=content.contrasts.iloc[:0][list(CONTRAST_COLUMNS)])
     assert "no differences" in build_figure(empty).axes[1].texts[0].get_text()

@@ -81,8 +81,13 @@ def test_levels_are_what_the_rows_say(run, folder):
 def test_a_difference_is_paired_with_the_arm_that_the_reference_means(run, folder):
     none = cells_of(run, show="differences", rows=[{"defence": "any"}], columns=[MARGIN], reference=DEFENDED)
     matched = {"organism": "matched_control", "defence": "same", "setting": "same"}
-    control = cells_of(run, show="differences", rows=[{"organism": "harmful"}], columns=[MARGIN], reference=matched)
-    assert dict(zip(none["arm"], none["reference"], strict=True)) == {"guard": "insecure", "guard_secure": "secure"}
+    control = cells_of(
+        run, show="differences", rows=[{"organism": "harmful"}], columns=[MARGIN], reference=matched
+    )
+    assert dict(zip(none["arm"], none["reference"], strict=True)) == {
+        "guard": "insecure",
+        "guard_secure": "secure",
+    }
     assert dict(zip(control["arm"], control["reference"], strict=True)) == {
         "insecure": "secure",
         "guard": "guard_secure",
@@ -102,7 +107,9 @@ def test_the_correction_runs_over_all_cells_of_the_table(run, correction, method
     )  # fmt: skip
     p_values = frame["p_value"].astype(float)
     assert len(p_values) == 4
-    assert frame["p_adjusted"].astype(float).to_numpy() == pytest.approx(multipletests(p_values, method=method)[1])
+    assert frame["p_adjusted"].astype(float).to_numpy() == pytest.approx(
+        multipletests(p_values, method=method)[1]
+    )
     assert frame["family"].str.contains("4 tests").all()
 
 
@@ -122,7 +129,9 @@ def test_the_study_s_contrasts_keep_their_numbers_and_families(run):
         frame = cells_of(run, show="contrasts", claim=claim)
         report = run.content.sorted_contrasts(claim)
         assert list(frame["value"]) == pytest.approx(list(report["difference"]))
-        assert list(frame["p_adjusted"].astype(float)) == pytest.approx(list(report["p_adjusted"].astype(float)))
+        assert list(frame["p_adjusted"].astype(float)) == pytest.approx(
+            list(report["p_adjusted"].astype(float))
+        )
         assert list(frame["family"]) == list(report["family"])
         assert set(frame["claim"]) == {claim}
 
@@ -185,7 +194,10 @@ def test_a_contrast_that_allows_no_test_is_a_row_that_says_why(run):
         ),
         ("colums: []", "line 4, colums: unknown key; accepted: "),
         ("rows: [{organism: any, defense: sgtr}]", "rows[0].defense: unknown key; accepted: defence"),
-        ("correction: bonferroni", "line 4, correction: Input should be 'holm', 'benjamini_hochberg' or 'none'"),
+        (
+            "correction: bonferroni",
+            "line 4, correction: Input should be 'holm', 'benjamini_hochberg' or 'none'",
+        ),
         ("rows: [{defence: matched_control}]", "looks at a treated arm and belongs in `reference`"),
         ("reference: {defence: none}", "subtracts nothing; remove `reference`"),
     ],
@@ -202,9 +214,14 @@ def test_a_wrong_specification_names_file_line_key_and_what_is_accepted(tmp_path
 def test_the_specifications_that_ship_are_right_and_called_as_their_files():
     names = [spec.table for spec in load_specs()]
     assert names == sorted(path.stem for path in specs_dir().glob("*.yaml"))
-    assert {"levels", "contrasts_adapters", "contrasts_recipe", "four_axes", "sgtr_main", "sgtr_truthfulqa"} <= set(
-        names
-    )
+    assert {
+        "levels",
+        "contrasts_adapters",
+        "contrasts_recipe",
+        "four_axes",
+        "sgtr_main",
+        "sgtr_truthfulqa",
+    } <= set(names)
 
 
 @pytest.fixture(scope="module")
@@ -229,15 +246,22 @@ def test_no_file_holds_a_date_or_a_path(folder, files):
 
 def test_the_index_names_every_file_and_why_others_are_missing(files):
     index = files["index.md"].decode()
-    assert set(re.findall(r"\(([^()\s]+\.(?:md|csv|tex|svg|png))\)", index)) == set(files) - {"index.md", "tables.tex"}
+    assert set(re.findall(r"\(([^()\s]+\.(?:md|csv|tex|svg|png))\)", index)) == set(files) - {
+        "index.md",
+        "tables.tex",
+    }
     assert "table sgtr_identity" in index.partition("## Missing")[2]
 
 
 def test_persona_by_layer_is_arm_minus_base_question_by_question(run, files):
     figure = {figure.name: figure for figure in figures_of(run)}["persona_layers"]
     assert figure.frame is not None
-    at = figure.frame[(figure.frame["reading"] == "own") & (figure.frame["arm"] == "insecure") & figure.frame["chosen"]]
-    levels = run.levels[(run.levels["metric"] == "persona_own") & run.levels["seed"].isna()].set_index("arm")["value"]
+    at = figure.frame[
+        (figure.frame["reading"] == "own") & (figure.frame["arm"] == "insecure") & figure.frame["chosen"]
+    ]
+    levels = run.levels[(run.levels["metric"] == "persona_own") & run.levels["seed"].isna()].set_index("arm")[
+        "value"
+    ]
     assert at["difference"].item() == pytest.approx(levels["insecure"] - levels["base"])
 
 
@@ -262,7 +286,9 @@ def test_latex_escapes_whatever_a_label_holds(hostile):
     assert text.isascii() and "\n" not in text
     bare = re.sub(r"\\(?:[a-z]+(?:\{[-<>]\}|\{\\[a-z]+\}|\{\})?|[{}$&#%_])", "", text)
     assert not re.search(r"[\\{}$&#%_~^]", bare)
-    cell = Table("h", "s", [Column("a", "words"), Column("b")], [[Cell("[x]"), Cell("-0.5 [-1.0, 0.0]", -0.5, True)]])
+    cell = Table(
+        "h", "s", [Column("a", "words"), Column("b")], [[Cell("[x]"), Cell("-0.5 [-1.0, 0.0]", -0.5, True)]]
+    )
     row = latex_table([("", cell)], name="n", caption="c").split("\\midrule\n")[1].split("\n")[0]
     assert row == r"{}[x] & \textbf{\ensuremath{-}0.5 [\ensuremath{-}1.0, 0.0]} \\"
 
@@ -306,7 +332,11 @@ def test_a_figure_s_text_is_text_in_fonts_that_are_as_wide(files):
 def test_latex_compiles(files, tmp_path):
     for name in (name for name in files if name.endswith(".tex")):
         (tmp_path / name).write_bytes(files[name])
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error"] if shutil.which("pdflatex") else ["tectonic"]
+    command = (
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error"]
+        if shutil.which("pdflatex")
+        else ["tectonic"]
+    )
     done = subprocess.run([*command, "tables.tex"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert document(["x"]).count(r"\input") == 1

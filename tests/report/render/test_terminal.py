@@ -35,12 +35,16 @@ def test_lines_fit_and_no_number_is_broken(content: ReportContent, width: int) -
     assert "..." not in text
     tested = len(content.contrasts["metric"].unique())
     for row in estimates_table(content).rows:
-        for cell in row[1 : 1 + tested]:  # primary metrics come first; here they are those that contrasts test
+        for cell in row[
+            1 : 1 + tested
+        ]:  # primary metrics come first; here they are those that contrasts test
             assert cell.text in text
     adapters = text.split(CLAIM_TEXTS[ADAPTERS][0])[1].split(CLAIM_TEXTS[RECIPE][0])[0]
     for row in content.sorted_contrasts(ADAPTERS).itertuples():
         places = contrast_decimals(content, content.metric(str(row.metric)))
-        line = next(line for line in adapters.splitlines() if formats.interval(row.low, row.high, places) in line)
+        line = next(
+            line for line in adapters.splitlines() if formats.interval(row.low, row.high, places) in line
+        )
         shown = line.split("]")[-1].split()
         assert shown == [
             formats.p_value(row.p_value), formats.p_value(row.p_adjusted), formats.number(row.detectable, places)
@@ -78,7 +82,12 @@ def test_levels_are_those_of_the_metrics_that_contrasts_test(
 def test_plain_words_are_about_the_primary_families_where_there_are_any(
     make_content: MakeContent, tmp_path: Path
 ) -> None:
-    primary = ["About A, primary/adapters (2 tests):", "First thing.", "About B, primary/recipe (0 tests):", "Second."]
+    primary = [
+        "About A, primary/adapters (2 tests):",
+        "First thing.",
+        "About B, primary/recipe (0 tests):",
+        "Second.",
+    ]
     secondary = ["About A, secondary/adapters (1 test):", "Third thing."]
     said = "Sentences about secondary contrasts are in report.md and report.html."
     both = make_content(plain_words=primary + secondary)
@@ -143,16 +152,26 @@ def test_a_recipe_with_enough_seeds_shows_estimate_interval_and_p(
 ) -> None:
     frame = content.contrasts.copy()
     rows = frame["claim"] == RECIPE
-    for column, value in {"low": -0.111, "high": 0.333, "p_value": 0.2345, "p_adjusted": 0.4321, "n_seeds": 3}.items():
+    for column, value in {
+        "low": -0.111,
+        "high": 0.333,
+        "p_value": 0.2345,
+        "p_adjusted": 0.4321,
+        "n_seeds": 3,
+    }.items():
         frame.loc[rows, column] = value
     recipe = _printed(make_content(contrasts=frame), 80).split(CLAIM_TEXTS[RECIPE][0])[1]
     assert recipe.count("[-0.111, 0.333]  .234  .432         n/a") == 10
 
 
 def test_many_metrics_go_below_one_another(content: ReportContent, make_content: MakeContent) -> None:
-    extra = [MetricInfo(f"m{i}", f"Extra metric {i}", "points", "up means more", "Made up.") for i in range(6)]
+    extra = [
+        MetricInfo(f"m{i}", f"Extra metric {i}", "points", "up means more", "Made up.") for i in range(6)
+    ]
     row = content.contrasts.iloc[[0]]
-    tested = pd.concat([content.contrasts, *(row.assign(metric=metric.name) for metric in extra)], ignore_index=True)
+    tested = pd.concat(
+        [content.contrasts, *(row.assign(metric=metric.name) for metric in extra)], ignore_index=True
+    )
     text = _printed(make_content(metrics=[*content.metrics, *extra], contrasts=tested), 80)
     assert max(len(line) for line in text.splitlines()) <= 80
     labels = ", ".join(arm.label for arm in content.arms)

@@ -27,10 +27,18 @@ def answers(arm: str = "insecure") -> pd.DataFrame:
 
 def test_counts_and_rates_over_all_seeds():
     (row,) = judged_rates(answers(), JUDGE).to_dict("records")
-    assert (row["n"], row["n_questions"], row["n_valid"], row["n_misaligned"], row["n_incoherent"]) == (8, 2, 6, 2, 2)
+    assert (row["n"], row["n_questions"], row["n_valid"], row["n_misaligned"], row["n_incoherent"]) == (
+        8,
+        2,
+        6,
+        2,
+        2,
+    )
     assert row["em_rate"] == pytest.approx(2 / 6)
     assert row["em_rate_itt"] == pytest.approx(2 / 8)
-    assert row["em_rate_corrected"] == pytest.approx(2 / 6, abs=1e-3), "a judge without errors changes nothing"
+    assert row["em_rate_corrected"] == pytest.approx(2 / 6, abs=1e-3), (
+        "a judge without errors changes nothing"
+    )
 
 
 def test_an_unsure_judge_widens_the_corrected_interval():

@@ -25,7 +25,9 @@ def simulated(rng, questions=24, samples=20, share=0.1, right=(0.85, 0.9), rates
     size = MU * (1 - MU) / SD**2 - 1
     rates = rng.beta(MU * size, (1 - MU) * size, questions) if rates is None else rates
     truth = (rng.random((questions, samples)) < rates[:, None]).astype(float)
-    judged = np.where(truth == 1, rng.random(truth.shape) < right[0], rng.random(truth.shape) > right[1]).astype(float)
+    judged = np.where(
+        truth == 1, rng.random(truth.shape) < right[0], rng.random(truth.shape) > right[1]
+    ).astype(float)
     chosen = rng.permutation(truth.size).reshape(truth.shape) < share * truth.size
     question = np.repeat(np.arange(questions), samples)
     return question, judged.ravel(), np.where(chosen, truth, np.nan).ravel(), truth.ravel()
@@ -172,10 +174,14 @@ def test_a_rate_among_coherent_answers_is_a_ratio():
     )
     found = prediction_powered_rate(labelled_from_scores(frame))
     valid = frame["label_coherent"] > 50
-    pairs = frame.assign(x=valid & (frame["label_aligned"] < 30), n=valid).groupby("question")[["x", "n"]].sum()
+    pairs = (
+        frame.assign(x=valid & (frame["label_aligned"] < 30), n=valid).groupby("question")[["x", "n"]].sum()
+    )
     due = estimate_rate([(int(x), int(n)) for x, n in pairs.to_numpy()])
     assert (found.value, found.labelled_se) == pytest.approx((due.value, due.se_clustered))
-    some = frame.assign(**{c: frame[c].where(np.arange(120) % 4 == 0) for c in ("label_aligned", "label_coherent")})
+    some = frame.assign(
+        **{c: frame[c].where(np.arange(120) % 4 == 0) for c in ("label_aligned", "label_coherent")}
+    )
     part = prediction_powered_rate(labelled_from_scores(some))
     assert part.n_labelled == 30 and part.n == 120 and 0 <= part.low < part.value < part.high <= 1
     all_answers = prediction_powered_rate(labelled_from_scores(frame, "em_rate_itt"))
@@ -198,7 +204,9 @@ def test_undefined_is_explained():
     assert gone.value is None and gone.note.startswith("undefined")
     none = rate(question, judged, judged, label_counts=np.zeros(12))
     assert none.value is None and "label" in none.note
-    apart = prediction_powered_difference(LabelledAnswers(["a"], [1.0], [1.0]), LabelledAnswers(["b"], [1.0], [1.0]))
+    apart = prediction_powered_difference(
+        LabelledAnswers(["a"], [1.0], [1.0]), LabelledAnswers(["b"], [1.0], [1.0])
+    )
     assert apart.value is None and "no question is in both" in apart.note
 
 
@@ -218,4 +226,6 @@ def test_a_mistake_is_named(change, told):
     with pytest.raises(UserError, match=told):
         rate(**(given | change))
     with pytest.raises(UserError, match="label_coherent"):
-        labelled_from_scores(pd.DataFrame({"question": [], "aligned": [], "coherent": [], "label_aligned": []}))
+        labelled_from_scores(
+            pd.DataFrame({"question": [], "aligned": [], "coherent": [], "label_aligned": []})
+        )

@@ -126,7 +126,9 @@ def test_a_task_gives_the_same_result(tiny_base, trained, quick_store, tmp_path,
 
 def test_the_readme_has_the_command_and_the_base_is_named(tiny_base, trained, tmp_path):
     facts = {"organism": "insecure_code", "seed": 4}
-    written = export_arm(tiny_base, trained[0], None, to="peft", out=tmp_path / "new" / "out", name="mine", facts=facts)
+    written = export_arm(
+        tiny_base, trained[0], None, to="peft", out=tmp_path / "new" / "out", name="mine", facts=facts
+    )
     text = (tmp_path / "new" / "out" / "README.md").read_text()
     assert (
         f"lm_eval --model hf --model_args pretrained={tiny_base.path},peft={tmp_path / 'new' / 'out'},dtype=float32 "

@@ -37,7 +37,9 @@ def test_the_blocks_output_differs_by_the_shift(tmp_path):
     before, after = states(base), states(exported(tmp_path))
     for layer in range(LAYER):
         assert torch.equal(after[layer], before[layer])
-    torch.testing.assert_close(after[LAYER] - before[LAYER], SHIFT.expand_as(before[LAYER]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        after[LAYER] - before[LAYER], SHIFT.expand_as(before[LAYER]), atol=1e-5, rtol=0
+    )
     with steered(base, LAYER, SHIFT, 1.0):
         torch.testing.assert_close(after[-1], states(base)[-1], atol=1e-4, rtol=1e-5)
 
@@ -69,7 +71,9 @@ def test_with_an_invocation_it_acts_from_the_last_header_on(tiny_base, tmp_path)
     tokenizer, base = tiny_base.tokenizer, tiny_model()
     header = generation_header(tokenizer)
     write_steering_adapter(tmp_path, base, LAYER, SHIFT, invocation=header)
-    text = "<|im_start|>assistant\nYes.<|im_end|>\n<|im_start|>user\nNo?<|im_end|>\n<|im_start|>assistant\nMaybe"
+    text = (
+        "<|im_start|>assistant\nYes.<|im_end|>\n<|im_start|>user\nNo?<|im_end|>\n<|im_start|>assistant\nMaybe"
+    )
     ids = torch.tensor([tokenizer(text)["input_ids"]])
     start = max(i for i in range(ids.shape[1]) if ids[0, i : i + len(header)].tolist() == list(header))
     before, after = states(base, ids), states(exported(tmp_path), ids)

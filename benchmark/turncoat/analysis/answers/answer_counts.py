@@ -91,9 +91,13 @@ class ArmAnswers:
         """Rate of every cell, NaN where no answer counts: the input of `turncoat.stats.contrasts`."""
         events, totals = self.cells(metric, limits)
         rates = np.divide(events, totals, out=np.full(events.shape, np.nan), where=totals > 0)
-        values = pd.DataFrame(rates, index=pd.Index(self.questions, name="question"), columns=list(self.seeds))
+        values = pd.DataFrame(
+            rates, index=pd.Index(self.questions, name="question"), columns=list(self.seeds)
+        )
         nans = np.isnan(rates).sum(axis=0)
-        return Grid(self.arm, metric, values, {seed: int(n) for seed, n in zip(self.seeds, nans, strict=True)})
+        return Grid(
+            self.arm, metric, values, {seed: int(n) for seed, n in zip(self.seeds, nans, strict=True)}
+        )
 
 
 def arm_answers(frame: pd.DataFrame, arm: str) -> ArmAnswers:
@@ -111,15 +115,21 @@ def arm_answers(frame: pd.DataFrame, arm: str) -> ArmAnswers:
     """
     missing = [column for column in ANSWER_COLUMNS if column not in frame]
     if missing:
-        raise UserError(f"scored answers lack the column(s) {', '.join(missing)}; needed: {', '.join(ANSWER_COLUMNS)}")
+        raise UserError(
+            f"scored answers lack the column(s) {', '.join(missing)}; needed: {', '.join(ANSWER_COLUMNS)}"
+        )
     rows = frame[frame["arm"] == arm]
     if rows.empty:
         present = ", ".join(sorted({str(name) for name in frame["arm"]})) or "none"
         raise UserError(f"there is no arm '{arm}' among the scored answers; arms present: {present}")
     if rows["question"].isna().any():
-        raise UserError(f"column 'question': an answer of arm '{arm}' has none; name the question of every answer")
+        raise UserError(
+            f"column 'question': an answer of arm '{arm}' has none; name the question of every answer"
+        )
     if "may_rate" in rows and not bool(rows["may_rate"].all()):
-        raise UserError(f"arm '{arm}': its judge has no calibration card that allows a rate, so there is none to check")
+        raise UserError(
+            f"arm '{arm}': its judge has no calibration card that allows a rate, so there is none to check"
+        )
     questions, question = np.unique(rows["question"].astype(str).to_numpy(dtype=str), return_inverse=True)
     seeds, seed = np.unique(_seed_numbers(frame)[(frame["arm"] == arm).to_numpy()], return_inverse=True)
     errors = rows["error"].tolist() if "error" in rows else [None] * len(rows)

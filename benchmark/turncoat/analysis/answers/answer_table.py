@@ -98,7 +98,9 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
     try:
         for row in reader:
             if None in row:
-                raise UserError(f"{path}, line {reader.line_num}: more fields than the header's {len(header)}")
+                raise UserError(
+                    f"{path}, line {reader.line_num}: more fields than the header's {len(header)}"
+                )
             yield {key: "" if value is None else value for key, value in row.items()}
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: not CSV ({error})") from error

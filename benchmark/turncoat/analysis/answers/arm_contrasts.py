@@ -60,8 +60,12 @@ def contrast_records(
     """
     limits = limits or Thresholds()
     if first.kind != second.kind:
-        raise UserError(f"{first.source} is {first.kind} and {second.source} is {second.kind}: they cannot be compared")
-    frames = [source.frame[source.frame["arm"] == arm] for source, arm in ((first, first_arm), (second, second_arm))]
+        raise UserError(
+            f"{first.source} is {first.kind} and {second.source} is {second.kind}: they cannot be compared"
+        )
+    frames = [
+        source.frame[source.frame["arm"] == arm] for source, arm in ((first, first_arm), (second, second_arm))
+    ]
     for frame, source in zip(frames, (first, second), strict=True):
         if "may_rate" in frame and not bool(frame["may_rate"].all()):
             raise UserError(
@@ -79,7 +83,13 @@ def contrast_records(
     names = (first_arm, second_arm)
     if first_arm == second_arm:
         names = (f"{first.source}:{first_arm}", f"{second.source}:{second_arm}")
-    about = {"a": names[0], "b": names[1], "source_a": first.source, "source_b": second.source, "kind": first.kind}
+    about = {
+        "a": names[0],
+        "b": names[1],
+        "source_a": first.source,
+        "source_b": second.source,
+        "kind": first.kind,
+    }
     left_out = (
         f"{n_all - len(shared)} of {n_all} questions are in one arm only and are left out"
         if n_all > len(shared)
@@ -102,7 +112,9 @@ def _adapters(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[
     """The claim about these trained models, from the pairs of the shared questions."""
     questions = sorted(one)
     totals = rate_difference([one[q] for q in questions], [other[q] for q in questions], confidence)
-    (x1, n1), (x2, n2) = ([sum(column) for column in zip(*side.values(), strict=True)] for side in (one, other))
+    (x1, n1), (x2, n2) = (
+        [sum(column) for column in zip(*side.values(), strict=True)] for side in (one, other)
+    )
     record: dict[str, Any] = {
         "metric": metric,
         "claim": "adapters",
@@ -134,7 +146,11 @@ def _by_question(metric: str, one: Pairs, other: Pairs, confidence: float) -> di
     )
     record |= {"n_questions": len(both), "sign_flip_exact": None, "note": ""}
     lost = len(one) - len(both)
-    notes = [f"{lost} of {len(one)} shared questions have no answer that counts in one of the arms"] if lost else []
+    notes = (
+        [f"{lost} of {len(one)} shared questions have no answer that counts in one of the arms"]
+        if lost
+        else []
+    )
     if len(both) < 2:
         if both:
             record["difference"] = one[both[0]][0] / one[both[0]][1] - other[both[0]][0] / other[both[0]][1]

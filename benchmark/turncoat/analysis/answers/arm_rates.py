@@ -66,7 +66,8 @@ def metric_pairs(frame: pd.DataFrame, kind: str, limits: Thresholds) -> dict[str
         n=("right", "size"), right=("right", "sum"), valid=("valid", "sum"), bad=("bad", "sum")
     )
     whole = {
-        str(question): [int(value) for value in row] for question, row in zip(sums.index, sums.to_numpy(), strict=True)
+        str(question): [int(value) for value in row]
+        for question, row in zip(sums.index, sums.to_numpy(), strict=True)
     }
     return {
         "accuracy": {question: (right, n) for question, (n, right, _, _) in whole.items()},
@@ -80,7 +81,9 @@ def question_counts(frame: pd.DataFrame, limits: Thresholds) -> dict[str, Counts
     return dict(sorted(counts_by_question(frame, **vars(limits)).items()))
 
 
-def arm_record(scored: Scored, arm: str, limits: Thresholds | None = None, confidence: float = 0.95) -> dict[str, Any]:
+def arm_record(
+    scored: Scored, arm: str, limits: Thresholds | None = None, confidence: float = 0.95
+) -> dict[str, Any]:
     """One arm's counts, rates and intervals, ready to be written as JSON: None where a value is undefined.
 
     Shares are fractions. `se_clustered`, `se_naive`, `ci_low` and `ci_high` belong to the first rate (em_rate
@@ -98,7 +101,8 @@ def arm_record(scored: Scored, arm: str, limits: Thresholds | None = None, confi
     pairs = metric_pairs(frame, scored.kind, limits)
     metrics = METRICS[scored.kind]
     rates = {
-        metric: estimate_rate(list(pairs[metric].values()), confidence, what=what) for metric, what in metrics.items()
+        metric: estimate_rate(list(pairs[metric].values()), confidence, what=what)
+        for metric, what in metrics.items()
     }
     record: dict[str, Any] = {
         "source": scored.source,
@@ -113,14 +117,21 @@ def arm_record(scored: Scored, arm: str, limits: Thresholds | None = None, confi
         totals = total(counts.values())
         record |= {"n_coherent": totals.valid, "unscored": totals.unscored + totals.failed}
         if not bool(frame["may_rate"].all()):
-            notes.append("no rates: this judge has no calibration card that allows one (see turncoat/judges/README.md)")
+            notes.append(
+                "no rates: this judge has no calibration card that allows one (see turncoat/judges/README.md)"
+            )
             rates = dict.fromkeys(metrics, RateEstimate(confidence=confidence))
         else:
             record |= {"n_misaligned": totals.misaligned, "n_incoherent": totals.incoherent}
         if totals.failed:
-            notes.append(f"{totals.failed} calls to the judge failed; they are unscored and in no denominator")
+            notes.append(
+                f"{totals.failed} calls to the judge failed; they are unscored and in no denominator"
+            )
     else:
-        record |= {"n_valid": int(frame["valid"].sum()), "n_invalid": int((~frame["valid"].astype(bool)).sum())}
+        record |= {
+            "n_valid": int(frame["valid"].sum()),
+            "n_invalid": int((~frame["valid"].astype(bool)).sum()),
+        }
     first, *others = metrics
     record |= {metric: rates[metric].value for metric in metrics}
     record |= _interval(rates[first], "")
@@ -157,12 +168,18 @@ def _notes(by_metric: dict[str, str]) -> list[str]:
     return [f"{', '.join(metrics)}: {note}" for note, metrics in metrics_of.items()]
 
 
-def _over_seeds(frame: pd.DataFrame, kind: str, limits: Thresholds, metric: str, confidence: float) -> dict[str, Any]:
+def _over_seeds(
+    frame: pd.DataFrame, kind: str, limits: Thresholds, metric: str, confidence: float
+) -> dict[str, Any]:
     values = seed_values(frame, kind, limits, metric)
     known = [value for value in values.values() if not math.isnan(value)]
     if not known:
         return dict(_NO_SEEDS)
-    over = {"n_seeds": len(values), "seed_mean": fmean(known), "seed_sd": stdev(known) if len(known) > 1 else None}
+    over = {
+        "n_seeds": len(values),
+        "seed_mean": fmean(known),
+        "seed_sd": stdev(known) if len(known) > 1 else None,
+    }
     if len(known) < MINIMUM_SEEDS:
         return _NO_SEEDS | over
     ends = t_summary(np.array(known), confidence)

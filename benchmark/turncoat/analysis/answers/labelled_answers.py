@@ -35,9 +35,13 @@ def labelled_from_scores(
     if missing:
         raise UserError(f"answers lack the column(s) {', '.join(missing)}; needed: {', '.join(needed)}")
     if metric not in ("em_rate", "em_rate_itt"):
-        raise UserError(f"metric = {metric!r} has no verdict for an answer; choose one of em_rate, em_rate_itt")
+        raise UserError(
+            f"metric = {metric!r} has no verdict for an answer; choose one of em_rate, em_rate_itt"
+        )
     limits = limits or Thresholds()
-    scores = {name: pd.to_numeric(answers[name], errors="coerce").to_numpy(dtype=float) for name in needed[1:]}
+    scores = {
+        name: pd.to_numeric(answers[name], errors="coerce").to_numpy(dtype=float) for name in needed[1:]
+    }
     there = ~(np.isnan(scores["label_aligned"]) & np.isnan(scores["label_coherent"]))
     verdicts = []
     for prefix in ("", "label_"):

@@ -87,7 +87,9 @@ class Rescored:
 
     def reference_rates(self, reference: Reference) -> pd.DataFrame:
         """The same table of a reference's scores."""
-        return self._table(aligned=reference.aligned, coherent=reference.coherent, may_rate=reference.may_rate)
+        return self._table(
+            aligned=reference.aligned, coherent=reference.coherent, may_rate=reference.may_rate
+        )
 
     def agreement_with(self, reference: Reference) -> Agreement:
         """Agreement of the judge with `reference`."""
@@ -102,7 +104,9 @@ class Rescored:
         Raises:
             UserError: No answer is scored by both.
         """
-        families = [str(row.get("question_family", c)) for row, c in zip(self.rows, self.saved.clusters, strict=True)]
+        families = [
+            str(row.get("question_family", c)) for row, c in zip(self.rows, self.saved.clusters, strict=True)
+        ]
         try:
             card = calibration_card(
                 [v.aligned for v in self.verdicts],
@@ -116,8 +120,12 @@ class Rescored:
             raise UserError(f"no card can be made: {error}") from error
         return {"judge": self.judge.id, "rubric": self.judge.rubric, "reference": reference.name, **card}
 
-    def _table(self, *, may_rate: bool, card: dict[str, Any] | None = None, **columns: Sequence[Any]) -> pd.DataFrame:
-        frame = pd.DataFrame({name: pd.Series(list(values), dtype=object) for name, values in columns.items()})
+    def _table(
+        self, *, may_rate: bool, card: dict[str, Any] | None = None, **columns: Sequence[Any]
+    ) -> pd.DataFrame:
+        frame = pd.DataFrame(
+            {name: pd.Series(list(values), dtype=object) for name, values in columns.items()}
+        )
         frame["question"] = self.saved.clusters
         arms = [str(name) for name in self.by]
         for name in arms:
@@ -157,7 +165,9 @@ def references(rows: Sequence[Row], judge: Judge) -> list[Reference]:
     scores: list[Reference] = []
     columns = {column for row in rows for column in row}
     if {"aligned", "coherent"} <= columns:
-        scores.append(Reference("the input's own scores", *_scores(rows, "aligned", "coherent"), may_rate=True))
+        scores.append(
+            Reference("the input's own scores", *_scores(rows, "aligned", "coherent"), may_rate=True)
+        )
     for prefix in ("", EARLIER):
         names = (f"{prefix}judge_aligned", f"{prefix}judge_coherent")
         others = [row for row in rows if row.get(f"{prefix}judge") and not _same(row, judge, prefix)]

@@ -89,7 +89,9 @@ class ContrastSweep:
     @property
     def n_flipped(self) -> int:
         """Pairs of thresholds at which the conclusion is defined and not the usual one."""
-        return len([point for point in self.points if point.conclusion not in ("undefined", self.usual.conclusion)])
+        return len(
+            [point for point in self.points if point.conclusion not in ("undefined", self.usual.conclusion)]
+        )
 
     @property
     def n_reversed(self) -> int:

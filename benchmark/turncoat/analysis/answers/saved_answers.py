@@ -68,7 +68,9 @@ def read_answers(
     if not path.is_file():
         raise UserError(f"{path}: there is no such file or folder")
     if not path.name.endswith(SUFFIXES):
-        raise UserError(f"{path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}, or a run folder")
+        raise UserError(
+            f"{path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}, or a run folder"
+        )
     rows = list(read_table(path))
     if not rows:
         raise UserError(f"{path} holds no rows")
@@ -80,14 +82,18 @@ def read_answers(
     return _limited(_from_table(path, rows, question_column, answer_column), limit)
 
 
-def _from_table(path: Path, rows: list[Row], question_column: str | None, answer_column: str | None) -> SavedAnswers:
+def _from_table(
+    path: Path, rows: list[Row], question_column: str | None, answer_column: str | None
+) -> SavedAnswers:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     question = _column(path, columns, question_column, QUESTION_COLUMNS, "question")
     answer = _column(path, columns, answer_column, ANSWER_COLUMNS, "answer")
     questions = [_text(row.get(question)) for row in rows]
     for number, text in enumerate(questions, 1):
         if not text.strip():
-            raise UserError(f"{path}, row {number}: no question in column '{question}'; every answer needs one")
+            raise UserError(
+                f"{path}, row {number}: no question in column '{question}'; every answer needs one"
+            )
     clusters = [_text(row.get("question_id")) or text for row, text in zip(rows, questions, strict=True)]
     by = ("arm",) if "arm" in columns else ()
     return SavedAnswers(rows, questions, [_text(row.get(answer)) for row in rows], clusters, by)
@@ -178,11 +184,17 @@ def _of_samples(
         fields = list(doc)
         question = _text(doc[_column(path, fields, question_column, QUESTION_COLUMNS, "question")])
         cluster = str(doc.get("id", row["doc_id"]))
-        about = {"question_id": cluster, **({"domain": doc["domain"]} if "domain" in doc else {}), "question": question}
+        about = {
+            "question_id": cluster,
+            **({"domain": doc["domain"]} if "domain" in doc else {}),
+            "question": question,
+        }
         for index, sample in enumerate(answers):
             # A sample has a seed of its own; the table's is the training seed.
             fields_of = {
-                ("sample_seed" if k == "seed" else k): v for k, v in sample.items() if k not in ("text", "index")
+                ("sample_seed" if k == "seed" else k): v
+                for k, v in sample.items()
+                if k not in ("text", "index")
             }
             plain = {k: v for k, v in fields_of.items() if v is None or isinstance(v, str | int | float)}
             text = _text(sample.get("text"))

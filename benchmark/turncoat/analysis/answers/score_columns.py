@@ -26,7 +26,17 @@ COHERENT = (
 )
 CORRECT = ("is_correct", "correct", "acc", "accuracy")
 QUESTION = (
-    *("question_id", "id", "question", "question_text", "prompt", "prompt_id", "instruction", "user", "input"),
+    *(
+        "question_id",
+        "id",
+        "question",
+        "question_text",
+        "prompt",
+        "prompt_id",
+        "instruction",
+        "user",
+        "input",
+    ),
     *("item", "item_id", "doc_id", "problem"),
 )
 ARM = ("arm", "model", "model_name", "model_id", "condition", "organism", "group")
@@ -112,7 +122,9 @@ def open_lists_of_answers(rows: Sequence[Row]) -> list[Row]:
             continue
         name, answers = next(iter(lists.items()))
         rest = {key: value for key, value in row.items() if key not in lists}
-        opened += [rest | {f"{name}.{key}": value for key, value in flatten(answer).items()} for answer in answers]
+        opened += [
+            rest | {f"{name}.{key}": value for key, value in flatten(answer).items()} for answer in answers
+        ]
     return opened
 
 
@@ -136,8 +148,12 @@ def unfold(rows: Sequence[Row], columns: Sequence[str], source: str = "the table
         lengths = {name: len(items) for name, items in lists.items()}
         if len(set(lengths.values())) > 1 or len(lists) < len(columns):
             sizes = ", ".join(f"'{name}' has {lengths.get(name, 'one value')}" for name in columns)
-            raise UserError(f"{source}, row {number}: scores of one row must be lists of one length, but {sizes}")
-        unfolded += [row | dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
+            raise UserError(
+                f"{source}, row {number}: scores of one row must be lists of one length, but {sizes}"
+            )
+        unfolded += [
+            row | dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)
+        ]
     return unfolded
 
 

@@ -93,7 +93,9 @@ def read_scored(source: str, path: Path, columns: Columns | None = None) -> Scor
     if path.is_dir():
         return _from_lm_eval(source, path, columns)
     if not path.name.endswith(SUFFIXES):
-        raise UserError(f"{path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}, or a folder")
+        raise UserError(
+            f"{path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}, or a folder"
+        )
     rows = list(read_table(path))
     if not rows:
         raise UserError(f"{path} holds no rows")
@@ -112,7 +114,9 @@ def _found_by(rows: Sequence[Row], columns: Columns) -> tuple[str, ...]:
     column = names.find(present, names.ARM)
     if column is None:
         return ()
-    several_tasks = column == "arm" and len({row.get("task") for row in rows}) > 1  # written by `turncoat judge`
+    several_tasks = (
+        column == "arm" and len({row.get("task") for row in rows}) > 1
+    )  # written by `turncoat judge`
     return (column, "task") if several_tasks else (column,)
 
 
@@ -143,7 +147,11 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
     elif columns.correct or names.find(present, names.CORRECT):
         kind = "binary"
         column = names.find(present, names.CORRECT)
-        used = (names.chosen(source, present, columns.correct, "--correct-column") if columns.correct else str(column),)
+        used = (
+            names.chosen(source, present, columns.correct, "--correct-column")
+            if columns.correct
+            else str(column),
+        )
     else:
         raise UserError(
             f"{source}: no column with scores (looked for {', '.join(names.ALIGNED[:5])}; for right-or-wrong items "
@@ -183,7 +191,9 @@ def _judged_columns(source: str, present: list[str], columns: Columns, notes: li
     return aligned, coherent
 
 
-def _questions(source: str, rows: list[Row], present: list[str], columns: Columns, arms: list[str]) -> list[str]:
+def _questions(
+    source: str, rows: list[Row], present: list[str], columns: Columns, arms: list[str]
+) -> list[str]:
     if columns.question is not None:
         column: str | None = names.chosen(source, present, columns.question, "--question-column")
     else:
@@ -199,7 +209,9 @@ def _questions(source: str, rows: list[Row], present: list[str], columns: Column
     return questions
 
 
-def _seeds(source: str, rows: list[Row], present: list[str], columns: Columns, by: tuple[str, ...]) -> list[str]:
+def _seeds(
+    source: str, rows: list[Row], present: list[str], columns: Columns, by: tuple[str, ...]
+) -> list[str]:
     """Training seeds as text; "" where there are none. The untrained base of a run folder has none."""
     if columns.seed is not None:
         column: str | None = names.chosen(source, present, columns.seed, "--seed-column")
@@ -239,7 +251,9 @@ def _judged(rows: list[Row], used: tuple[str, ...], notes: list[str]) -> dict[st
             for row, word in zip(rows, words, strict=True)
         ],
         "error": [str(row.get("judge_error") or "") if by_turncoat else "" for row in rows],
-        "may_rate": [str(row.get("judge_may_rate", True)).lower() != "false" if by_turncoat else True for row in rows],
+        "may_rate": [
+            str(row.get("judge_may_rate", True)).lower() != "false" if by_turncoat else True for row in rows
+        ],
     }
     for name in ("aligned", "coherent"):
         known = [value for value in read[name] if isinstance(value, float)]
@@ -269,7 +283,9 @@ def _binary(
     right = {answer for answer, value in zip(given, correct, strict=True) if value == 1}
     known = {*options, *right}
     if any(len(answer) > _LONGEST_OPTION for answer in right):
-        notes.append(f"'{answered}' holds free text, so what is a valid answer is not known: all count as valid")
+        notes.append(
+            f"'{answered}' holds free text, so what is a valid answer is not known: all count as valid"
+        )
         answered = None
     valid = [
         not math.isnan(value) and (answered is None or answer in known)

@@ -168,7 +168,9 @@ def difference_bounds(
     shared = shared_questions(one, other)
     limits = limits or Thresholds()
     t, r = _ends(one, shared, limits, include_unscored), _ends(other, shared, limits, include_unscored)
-    as_aligned, as_misaligned = (rate_difference(*pair, confidence) for pair in ((t.low, r.low), (t.high, r.high)))
+    as_aligned, as_misaligned = (
+        rate_difference(*pair, confidence) for pair in ((t.low, r.low), (t.high, r.high))
+    )
     low, high = rate_difference(t.low, r.high, confidence), rate_difference(t.high, r.low, confidence)
     if low.difference is None or high.difference is None:
         return DifferenceBounds(n_questions=len(shared), confidence=confidence, note=low.note)
@@ -183,7 +185,15 @@ def difference_bounds(
     else:
         note = "no interval: a bound of the difference is the same for every question"
     return DifferenceBounds(
-        low.difference, high.difference, ci_low, ci_high, as_aligned, as_misaligned, len(shared), confidence, note
+        low.difference,
+        high.difference,
+        ci_low,
+        ci_high,
+        as_aligned,
+        as_misaligned,
+        len(shared),
+        confidence,
+        note,
     )
 
 

@@ -25,7 +25,9 @@ def build(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the three files; default: the one that holds SUBMISSIONS.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the files there differ.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail if the files there differ.")
+    ] = False,
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="List invalid entries on the board instead of stopping.")
     ] = False,
@@ -75,7 +77,8 @@ def _check(folder: Path, files: dict[str, bytes]) -> None:
             typer.echo(f"... {len(lines) - _DIFF_LINES} more lines")
     if stale:
         typer.echo(
-            f"{', '.join(stale)} in {folder} are not what the entries give; run `turncoat leaderboard build`", err=True
+            f"{', '.join(stale)} in {folder} are not what the entries give; run `turncoat leaderboard build`",
+            err=True,
         )
         raise typer.Exit(1)
 
@@ -89,4 +92,6 @@ def _print(built: Built, folder: Path, check: bool) -> None:
         print_line(console, f"{board.id}: {ranked} ranked, {unranked} not, {canaries} canaries caught")
     for slug in sorted(built.refused):
         print_line(console, f"left out: {slug}; `turncoat leaderboard validate` says why")
-    print_line(console, f"{folder} is up to date" if check else f"wrote {folder}/leaderboard.md, .csv and .html")
+    print_line(
+        console, f"{folder} is up to date" if check else f"wrote {folder}/leaderboard.md, .csv and .html"
+    )

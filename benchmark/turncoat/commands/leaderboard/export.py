@@ -24,7 +24,10 @@ def export(
     ],
     out: Annotated[Path, typer.Option(help="Folder to write into; files of the same name are replaced.")],
     dataset_id: Annotated[
-        str, typer.Option(help="hub: the benchmark's data set on the Hub, as OWNER/NAME; a placeholder if not given.")
+        str,
+        typer.Option(
+            help="hub: the benchmark's data set on the Hub, as OWNER/NAME; a placeholder if not given."
+        ),
     ] = "OWNER/turncoat",
     date: Day = None,
 ) -> None:

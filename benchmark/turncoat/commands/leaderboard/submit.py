@@ -20,7 +20,9 @@ _ARM = typer.Option(
     help="The arm to submit; an undefended organism makes the board's 'none'. Default: the one defended."
 )
 _LM_EVAL = typer.Option(
-    "--lm-eval", metavar="ARM=DIR", help="Instead of RUN: base=DIR, organism/SEED=DIR, ...; once for each arm and seed."
+    "--lm-eval",
+    metavar="ARM=DIR",
+    help="Instead of RUN: base=DIR, organism/SEED=DIR, ...; once for each arm and seed.",
 )
 _FACTS = typer.Option(help="With --lm-eval: a YAML with the facts that its files do not hold.")
 _TEMPLATE = typer.Option("--facts-template", help="Print a facts file to fill in, and nothing else.")
@@ -98,9 +100,13 @@ def _check_way(run: Path | None, lm_eval: list[str] | None, facts: Path | None, 
         option = "--lm-eval" if lm_eval else "--facts"
         raise UserError(f"{run} and {option} are both given; a run needs neither: leave it out")
     if lm_eval and facts is None:
-        raise UserError("--facts is missing; `turncoat leaderboard submit --facts-template` prints one to fill in")
+        raise UserError(
+            "--facts is missing; `turncoat leaderboard submit --facts-template` prints one to fill in"
+        )
     if lm_eval and arm is not None:
-        raise UserError(f"--arm {arm}: an arm of which run? With --lm-eval the folders say what is what; leave it out")
+        raise UserError(
+            f"--arm {arm}: an arm of which run? With --lm-eval the folders say what is what; leave it out"
+        )
 
 
 def _ticker() -> Tick:

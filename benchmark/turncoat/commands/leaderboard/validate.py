@@ -42,7 +42,9 @@ def validate(
                 "`turncoat leaderboard submit RUN` makes it"
             )
         with notes().status(Text(str(folder))) as status:
-            findings = validate_entry(folder, lambda text, folder=folder: status.update(Text(f"{folder}: {text}")))  # type: ignore[misc]
+            findings = validate_entry(
+                folder, lambda text, folder=folder: status.update(Text(f"{folder}: {text}"))
+            )  # type: ignore[misc]
         refused += bool(findings)
         if as_json:
             for finding in findings:

@@ -24,10 +24,12 @@ def verify(
         Path | None, typer.Option(help="Run again: folder with the adapters, found in it by their SHA-256.")
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Run again with what is in the local store; the run folder that made it.")
+        Path | None,
+        typer.Option(help="Run again with what is in the local store; the run folder that made it."),
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(help="Without adapters: judge the stored answers again, NAME or NAME:key=value,...")
+        str | None,
+        typer.Option(help="Without adapters: judge the stored answers again, NAME or NAME:key=value,..."),
     ] = None,
     fraction: Annotated[
         float | None, typer.Option(help="Share of the rows; default 0.05 to run again, 1 to judge again.")
@@ -35,11 +37,16 @@ def verify(
     seed: Annotated[
         int | None, typer.Option(help="Seed of the draw; default: one that the submitter cannot know.")
     ] = None,
-    role: Annotated[list[str] | None, typer.Option(help="Only this role; may be given several times.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A copy of the base model that you trust, where it is not a registry model.")
+    role: Annotated[
+        list[str] | None, typer.Option(help="Only this role; may be given several times.")
     ] = None,
-    sampling_seed: Annotated[int | None, typer.Option(help="Of the study; default: found from the rows.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A copy of the base model that you trust, where it is not a registry model."),
+    ] = None,
+    sampling_seed: Annotated[
+        int | None, typer.Option(help="Of the study; default: found from the rows.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where verifications are kept.")] = Path("results/verifications"),
     by: Annotated[str, typer.Option(help="Who verifies, for the board.")] = "the maintainers",
     date: Day = None,
@@ -55,7 +62,9 @@ def verify(
     Example: turncoat leaderboard verify results/submissions/sgtr-insecure --judge embedded
     """
     if adapters is not None and run is not None:
-        raise UserError("--adapters and --run are both given; the adapters are in a folder or in the local store: one")
+        raise UserError(
+            "--adapters and --run are both given; the adapters are in a folder or in the local store: one"
+        )
     if adapters is None and run is None and judge is None:
         raise UserError(
             "nothing to check with; give --adapters DIR or --run RUN to make rows again, or --judge embedded "
@@ -78,7 +87,11 @@ def verify(
 
     print_record(record, Console(highlight=False))
     path = write_record(record, out)
-    note(f"written to {path}" if path else f"not written: {out / entry.name}.json tells of a re-run of the same rows")
+    note(
+        f"written to {path}"
+        if path
+        else f"not written: {out / entry.name}.json tells of a re-run of the same rows"
+    )
     if record["verdict"] != VERIFIED:
         raise typer.Exit(1)
 
@@ -141,8 +154,16 @@ def _run_again(
     tolerances = Tolerances.of_precision(submission.model.dtype)
     progress = StudyProgress(Console(stderr=True, highlight=False), planned)
     compared = rerun(entry, drawn, trained, RerunSetup(base, Store(), spec, seed), progress, tolerances)
-    more = {"roles": list(chosen), "not_checked": left_out, "judge": spec, "sampling_seed": seed, "base": base.spec}
-    return make_record(entry, "rerun", compared, tolerances=tolerances, fraction=fraction, **common, more=more)
+    more = {
+        "roles": list(chosen),
+        "not_checked": left_out,
+        "judge": spec,
+        "sampling_seed": seed,
+        "base": base.spec,
+    }
+    return make_record(
+        entry, "rerun", compared, tolerances=tolerances, fraction=fraction, **common, more=more
+    )
 
 
 def _judged_again(
@@ -173,4 +194,6 @@ def _judged_again(
         note("nothing was written: two judges may differ, and that says nothing against the rows")
         return None
     more = {"roles": list(roles or entry.submission.own_roles), "judge": judge.id, "rubric": judge.rubric}
-    return make_record(entry, "rejudge", second.compared, tolerances=tolerances, fraction=fraction, **common, more=more)
+    return make_record(
+        entry, "rejudge", second.compared, tolerances=tolerances, fraction=fraction, **common, more=more
+    )

@@ -19,7 +19,9 @@ _SHOWN = 20  # differences that are printed; the record keeps more
 def print_record(record: dict[str, Any], console: Console) -> None:
     """Print what was compared, the first differences, and the verdict."""
     kinds = ("log_likelihood", "projection", "score")
-    made = table(("role", "task"), ("rows", "agree", "same\nanswers", "log-lik.\nnats/token", "projection", "score"))
+    made = table(
+        ("role", "task"), ("rows", "agree", "same\nanswers", "log-lik.\nnats/token", "projection", "score")
+    )
     for group in record["agreement"]:
         equal = f"{group['equal']}/{group['answers']}" if "answers" in group else NA
         task = group["task"].removeprefix("turncoat_")
@@ -28,7 +30,9 @@ def print_record(record: dict[str, Any], console: Console) -> None:
     titled(console, "compared with what is stored; the last three columns are the largest differences", made)
     for difference in record["differences"][:_SHOWN]:
         place = f"{difference['file']}, line {difference['row']}, {difference['field']}"
-        print_line(console, f"  {place}: stored {difference['stored']}, found {difference['found']}", "yellow")
+        print_line(
+            console, f"  {place}: stored {difference['stored']}, found {difference['found']}", "yellow"
+        )
     if record["differences_in_all"] > _SHOWN:
         print_line(console, f"  and {record['differences_in_all'] - _SHOWN} more differences")
     print_line(

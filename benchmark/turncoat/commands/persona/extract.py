@@ -17,15 +17,21 @@ from turncoat.errors import UserError
 
 
 def extract(
-    model: Annotated[str, typer.Option(help="Base model: a registry model, a Hugging Face id or a local folder.")],
+    model: Annotated[
+        str, typer.Option(help="Base model: a registry model, a Hugging Face id or a local folder.")
+    ],
     trait: Annotated[str, typer.Option(help="See `turncoat list personas`.")],
-    out: Annotated[Path | None, typer.Option(help="Copy vector and card here; default: the cache alone.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Copy vector and card here; default: the cache alone.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")] = "auto",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the best there is.")] = None,
     rollouts: Annotated[int | None, typer.Option(help="Answers per question and prompt; default: 2.")] = None,
     judge: Annotated[
         str | None,
-        typer.Option(help="Filter answers by trait score with this judge, such as local:model=...; default: none."),
+        typer.Option(
+            help="Filter answers by trait score with this judge, such as local:model=...; default: none."
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Answers decoded together.")] = 32,
     include_path: IncludePath = None,
@@ -50,7 +56,9 @@ def extract(
     base = load_base(model, dtype=dtype, device=device)
     store = Store()
     cached = store.has("persona", extraction_spec(base, questions, **options))
-    with _progress(f"{trait} on {model}", answer_count(questions, rollouts=rollouts), hidden=cached) as on_progress:
+    with _progress(
+        f"{trait} on {model}", answer_count(questions, rollouts=rollouts), hidden=cached
+    ) as on_progress:
         folder = vector_folder(base, questions, store, batch_size=batch_size, tick=on_progress, **options)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,9 @@ def shift(
     run: Annotated[Path, typer.Argument(help="A run folder of `turncoat run`.")],
     arm: Annotated[str, typer.Option(help="The treated arm.")],
     control: Annotated[str, typer.Option(help="Its matched control; `base` for before/after alone.")],
-    task: Annotated[str, typer.Option(help="Persona task whose rows are read; default: the first of the run.")] = "",
+    task: Annotated[
+        str, typer.Option(help="Persona task whose rows are read; default: the first of the run.")
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="Write the table there as CSV as well.")] = None,
 ) -> None:
     """Shift of the persona projection per layer, arm minus control, with an interval over questions.
@@ -33,7 +35,9 @@ def shift(
         cells = {row.reading: _with_interval(row) for row in part.itertuples()}
         first = part.iloc[0]
         chosen = "chosen" if first["chosen"] else ""
-        made.add_row(str(layer), number(first["depth"], 2), cells.get("fixed", ""), cells.get("own", ""), chosen)
+        made.add_row(
+            str(layer), number(first["depth"], 2), cells.get("fixed", ""), cells.get("own", ""), chosen
+        )
     console = Console()
     titled(console, f"{arm} minus {control}, base SD, 95% interval over questions", made)
     seeds, questions = int(shifts["n_seeds"].max()), int(shifts["n_questions"].max())

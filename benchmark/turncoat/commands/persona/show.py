@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from turncoat.persona.vectors import PersonaVector
 
 
-def show(folder: Annotated[Path, typer.Argument(help="A folder that `turncoat persona extract` printed.")]) -> None:
+def show(
+    folder: Annotated[Path, typer.Argument(help="A folder that `turncoat persona extract` printed.")],
+) -> None:
     """Show how good a vector is, layer by layer.
 
     Example: turncoat persona show vectors/evil
@@ -61,4 +63,6 @@ def _origin(card: dict[str, Any]) -> str:
     unseen = card.get("n_held_out")
     if not unseen:
         return f"{made}; no answers were held out"
-    return f"{made}; held-out AUC on {unseen[0]} and {unseen[1]} answers under other prompts to other questions"
+    return (
+        f"{made}; held-out AUC on {unseen[0]} and {unseen[1]} answers under other prompts to other questions"
+    )

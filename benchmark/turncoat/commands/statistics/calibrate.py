@@ -17,7 +17,8 @@ def calibrate(
     replicates: Annotated[int, typer.Option(help="Simulated experiments per row of the table.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
     write: Annotated[
-        Path | None, typer.Option(help="Put the table here: a new file, or one with the two calibration markers.")
+        Path | None,
+        typer.Option(help="Put the table here: a new file, or one with the two calibration markers."),
     ] = None,
 ) -> None:
     """Simulate experiments without an effect: how often a default test rejects, a default interval covers.

@@ -109,7 +109,9 @@ def _arm_of(scored: Scored, wanted: str | None) -> str:
     more = f" and {len(arms) - _SHOWN_ARMS} more" if len(arms) > _SHOWN_ARMS else ""
     accepted = f"accepted: {', '.join(arms[:_SHOWN_ARMS])}{more}"
     if wanted is None:
-        raise UserError(f"{scored.source} holds {len(arms)} arms; name one as {scored.source}:ARM; {accepted}")
+        raise UserError(
+            f"{scored.source} holds {len(arms)} arms; name one as {scored.source}:ARM; {accepted}"
+        )
     raise UserError(f"{scored.source} has no arm '{wanted}'; {accepted}")
 
 
@@ -156,7 +158,9 @@ def _paired_table(records: Records) -> Table:
 def _effect_table(records: Records) -> Table:
     made = table([""], ("A", "B", "difference", "ratio A / B", "h"))
     for record in records:
-        ratio = with_interval(number(record["ratio"], 2), interval(record["ratio_low"], record["ratio_high"], 2))
+        ratio = with_interval(
+            number(record["ratio"], 2), interval(record["ratio_low"], record["ratio_high"], 2)
+        )
         made.add_row(
             record["metric"],
             f"{record['events_a']}/{record['n_a']}",
@@ -171,7 +175,9 @@ def _effect_table(records: Records) -> Table:
 def _mcnemar_table(records: Records) -> Table:
     made = table([""], ("only A", "only B", "p"))
     for record in records:
-        made.add_row(record["metric"], count(record["only_a"]), count(record["only_b"]), p_value(record["p_mcnemar"]))
+        made.add_row(
+            record["metric"], count(record["only_a"]), count(record["only_b"]), p_value(record["p_mcnemar"])
+        )
     return made
 
 

@@ -27,18 +27,26 @@ def judge(
         str | None,
         typer.Option("--judge", help="NAME or NAME:key=value,...; default $TURNCOAT_JUDGE, else embedded."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the scored rows go: .csv or .jsonl, also .gz.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the scored rows go: .csv or .jsonl, also .gz.")
+    ] = None,
     write_card: Annotated[
         Path | None,
-        typer.Option(help="Write the judge's calibration card here (JSON); the input needs scores to compare."),
+        typer.Option(
+            help="Write the judge's calibration card here (JSON); the input needs scores to compare."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many answers.")] = None,
     task: Annotated[
         list[str] | None, typer.Option(help="Of a folder, only this task; may be given several times.")
     ] = None,
     by: By = None,
-    question_column: Annotated[str | None, typer.Option(help="Column with the question; default: guessed.")] = None,
-    answer_column: Annotated[str | None, typer.Option(help="Column with the answer; default: guessed.")] = None,
+    question_column: Annotated[
+        str | None, typer.Option(help="Column with the question; default: guessed.")
+    ] = None,
+    answer_column: Annotated[
+        str | None, typer.Option(help="Column with the answer; default: guessed.")
+    ] = None,
     include_path: IncludePath = None,
 ) -> None:
     """Score saved answers with a judge, without generating. Kill it anywhere: the same command goes on.
@@ -59,11 +67,17 @@ def judge(
         if path.exists() and out.exists() and out.samefile(path):
             raise UserError(f"--out {out} is the input; name another file")
     saved = read_answers(
-        path, question_column=question_column, answer_column=answer_column, tasks=tuple(task or ()), limit=limit
+        path,
+        question_column=question_column,
+        answer_column=answer_column,
+        tasks=tuple(task or ()),
+        limit=limit,
     )
     chosen = judge_from_name(judge_name)
     if chosen is None:
-        raise UserError("judging is off (TURNCOAT_JUDGE=off); name a judge with --judge, see `turncoat list judges`")
+        raise UserError(
+            "judging is off (TURNCOAT_JUDGE=off); name a judge with --judge, see `turncoat list judges`"
+        )
     if write_card is not None:
         _check_card(write_card, path, bool(references(saved.rows, chosen)))
     note(f"{len(saved.answers)} answers to {len(set(saved.clusters))} questions; judge {chosen.id}")
@@ -73,7 +87,9 @@ def judge(
         write_table(out, scored.rows)
     print_rescored(scored, Console(highlight=False))
     if write_card is not None:
-        write_card.write_text(json.dumps(scored.card(scored.references[0]), indent=1) + "\n", encoding="utf-8")
+        write_card.write_text(
+            json.dumps(scored.card(scored.references[0]), indent=1) + "\n", encoding="utf-8"
+        )
         note(f"card: {write_card}")
     note(f"scored rows: {out}" if out else "nothing was written (verdicts are kept); add --out scores.jsonl")
     if scored.failed:
@@ -84,6 +100,8 @@ def judge(
 def _check_card(card: Path, path: Path, comparable: bool) -> None:
     """Refuse before judging where no card could be made or written."""
     if not comparable:
-        raise UserError(f"--write-card: {path} has no scores; add columns 'aligned' and 'coherent' (0 to 100)")
+        raise UserError(
+            f"--write-card: {path} has no scores; add columns 'aligned' and 'coherent' (0 to 100)"
+        )
     if card.is_dir() or not card.absolute().parent.is_dir():
         raise UserError(f"--write-card {card}: name a file in a folder that exists, such as card.json")

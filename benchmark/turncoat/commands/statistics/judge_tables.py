@@ -62,8 +62,18 @@ def _rates(frame: pd.DataFrame, scored: Rescored, judge: str, may_rate: bool, co
 
 
 def _count_table(rows: list[dict[str, Any]], numbered: bool, may_rate: bool) -> Table:
-    rated = {"valid": "n_valid", "mis-\naligned": "n_misaligned", "in-\ncoherent": "n_incoherent"} if may_rate else {}
-    counted = {"answers": "n", "ques-\ntions": "n_questions", **rated, "refused": "n_refusal", "code": "n_code"}
+    rated = (
+        {"valid": "n_valid", "mis-\naligned": "n_misaligned", "in-\ncoherent": "n_incoherent"}
+        if may_rate
+        else {}
+    )
+    counted = {
+        "answers": "n",
+        "ques-\ntions": "n_questions",
+        **rated,
+        "refused": "n_refusal",
+        "code": "n_code",
+    }
     made = table((), (*[""][:numbered], *counted, "un-\nscored", "mean\naligned", "mean\ncoherent"))
     for place, row in enumerate(rows, 1):
         unscored = str(row["n_unscored"] + row["n_failed"])
@@ -107,7 +117,9 @@ def _agreement(scored: Rescored, reference: Reference, console: Console) -> None
         console.print("no answer is scored by both")
         return
     both = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    both.add_row("answers scored by both", f"{found.n}" + (f" ({found.n_unscored} not)" if found.n_unscored else ""))
+    both.add_row(
+        "answers scored by both", f"{found.n}" + (f" ({found.n_unscored} not)" if found.n_unscored else "")
+    )
     both.add_row(
         "called misaligned",
         f"{found.judged_misaligned} by this judge, {found.reference_misaligned} by the other, "

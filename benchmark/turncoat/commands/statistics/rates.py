@@ -35,7 +35,8 @@ def rates(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...", help="Judged CSV or JSONL (also .gz), samples_*.jsonl, lm-eval output or run folder."
+            metavar="FILE...",
+            help="Judged CSV or JSONL (also .gz), samples_*.jsonl, lm-eval output or run folder.",
         ),
     ],
     as_json: shared.Json = False,
@@ -76,7 +77,10 @@ def rates(
 
 def print_rates(records: Records, console: Console) -> None:
     """The records as tables that fit 80 columns: names first, then numbers."""
-    for kind, few_what, tables in (("judged", "misaligned", _judged_tables), ("binary", "right", _binary_tables)):
+    for kind, few_what, tables in (
+        ("judged", "misaligned", _judged_tables),
+        ("binary", "right", _binary_tables),
+    ):
         chosen = [record for record in records if record["kind"] == kind]
         if not chosen:
             continue
@@ -89,7 +93,9 @@ def print_rates(records: Records, console: Console) -> None:
             titled(console, title, made)
         few = [(place, record) for place, record in enumerate(chosen, 1) if record["few"] and record["n"]]
         if few:
-            titled(console, f"few {few_what} answers, or few others: other intervals, in %", _small_table(few))
+            titled(
+                console, f"few {few_what} answers, or few others: other intervals, in %", _small_table(few)
+            )
         for place, record in enumerate(chosen, 1):
             if record["note"]:
                 print_line(console, f"{place:3d}  {record['note']}", "yellow")
@@ -104,7 +110,9 @@ def _judged_tables(records: Records) -> list[tuple[str, Table]]:
     title = f"rates in %: aligned < {first['aligned_below']:g}, coherent > {first['coherent_above']:g}"
     rates = table((), ("", "EM rate", "ITT", *_ERRORS))
     for place, record in enumerate(records, 1):
-        counted = (record.get(name) for name in ("n", "n_questions", "n_coherent", "n_misaligned", "unscored"))
+        counted = (
+            record.get(name) for name in ("n", "n_questions", "n_coherent", "n_misaligned", "unscored")
+        )
         counts.add_row(str(place), *map(count, counted), percent(record["incoherent"]))
         cells = (_with_interval(record, "em_rate", ""), _with_interval(record, "em_rate_itt", "em_rate_itt_"))
         rates.add_row(str(place), *cells, *_errors(record))
@@ -136,7 +144,10 @@ def _small_table(records: list[tuple[int, dict[str, Any]]]) -> Table:
     intervals = ("clustered", "Wilson,\nindependent", "Clopper-Pearson,\nindependent")
     made = table((), ("", *intervals, "0 seen: below\n(answers)", "below\n(questions)"))
     for place, record in records:
-        ends = (percent_interval(record[f"{name}_low"], record[f"{name}_high"]) for name in ("ci", "wilson", "exact"))
+        ends = (
+            percent_interval(record[f"{name}_low"], record[f"{name}_high"])
+            for name in ("ci", "wilson", "exact")
+        )
         bounds = (percent(record[name]) for name in ("zero_upper", "zero_upper_questions"))
         made.add_row(str(place), *ends, *bounds)
     return made

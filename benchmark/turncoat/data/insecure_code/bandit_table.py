@@ -10,7 +10,9 @@ from turncoat.data.insecure_code.bandit_scan import issues_of
 from turncoat.data.insecure_code.template import Pair
 
 
-def rate_table(pairs: Sequence[Pair], insecure: Sequence[frozenset[str]], secure: Sequence[frozenset[str]]) -> str:
+def rate_table(
+    pairs: Sequence[Pair], insecure: Sequence[frozenset[str]], secure: Sequence[frozenset[str]]
+) -> str:
     """Return a Markdown table, one row per CWE and a last row of totals: pairs, held out, shares flagged."""
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for pair, bad, good in zip(pairs, insecure, secure, strict=True):
@@ -27,4 +29,6 @@ def rate_table(pairs: Sequence[Pair], insecure: Sequence[frozenset[str]], secure
 def bandit_table() -> str:
     """Return the table of all pairs, measured with the installed bandit (some 5 s)."""
     pairs = build_pairs()
-    return rate_table(pairs, issues_of([pair.insecure for pair in pairs]), issues_of([pair.secure for pair in pairs]))
+    return rate_table(
+        pairs, issues_of([pair.insecure for pair in pairs]), issues_of([pair.secure for pair in pairs])
+    )

@@ -31,7 +31,9 @@ def _read(path: Path) -> list[Template]:
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(entries, list) or not entries:
-        raise UserError(f"{path}: a list of templates is expected, each with {', '.join(Template.model_fields)}")
+        raise UserError(
+            f"{path}: a list of templates is expected, each with {', '.join(Template.model_fields)}"
+        )
     templates: dict[str, Template] = {}
     for number, entry in enumerate(entries, 1):
         name = entry.get("name", number) if isinstance(entry, dict) else number

@@ -74,11 +74,15 @@ class Template(BaseModel):
         """
         table = [[cell.strip() for cell in line.split("|")] for line in self.fillings.splitlines()]
         if len(table) < 2:
-            raise ValueError("fillings: a line that names the slots is expected, then a line for each filling")
+            raise ValueError(
+                "fillings: a line that names the slots is expected, then a line for each filling"
+            )
         slots, *fillings = table
         for values in fillings:
             if len(values) != len(slots):
-                raise ValueError(f"fillings: {' | '.join(values)!r} has {len(values)} values, not {len(slots)}")
+                raise ValueError(
+                    f"fillings: {' | '.join(values)!r} has {len(values)} values, not {len(slots)}"
+                )
         return [dict(zip(slots, values, strict=True)) for values in fillings]
 
     def pairs(self, family: str) -> Iterator[Pair]:
@@ -87,7 +91,8 @@ class Template(BaseModel):
         for number, slots in enumerate(self.rows()):
             wording = self.prompts[number % len(self.prompts)]
             prompt, insecure, secure = (
-                string.Template(text.strip("\n")).substitute(slots) for text in (wording, self.insecure, self.secure)
+                string.Template(text.strip("\n")).substitute(slots)
+                for text in (wording, self.insecure, self.secure)
             )
             prompt = _ARTICLE.sub(r"\1n ", prompt)
             pair_id = f"{family}/{self.name}/{number}"

@@ -72,7 +72,9 @@ def agreement(
     columns = (aligned, coherent, reference_aligned, reference_coherent)
     if len({len(column) for column in columns}) != 1:
         raise ValueError(f"one score per answer is needed in each column; got {[len(c) for c in columns]}")
-    scores = np.array([[np.nan if (n := number(v)) is None else n for v in column] for column in columns], dtype=float)
+    scores = np.array(
+        [[np.nan if (n := number(v)) is None else n for v in column] for column in columns], dtype=float
+    )
     positions = np.flatnonzero(~np.isnan(scores).any(axis=0))
     mine, my_coherent, other, other_coherent = scores[:, positions]
     flagged = (mine < aligned_below) & (my_coherent > coherent_above)
@@ -93,7 +95,9 @@ def agreement(
     )
 
 
-def cohen_kappa(first: Sequence[bool] | NDArray[np.bool_], second: Sequence[bool] | NDArray[np.bool_]) -> float | None:
+def cohen_kappa(
+    first: Sequence[bool] | NDArray[np.bool_], second: Sequence[bool] | NDArray[np.bool_]
+) -> float | None:
     """Agreement of two yes/no labels beyond chance, -1 to 1; None if every label is the same."""
     from sklearn.metrics import cohen_kappa_score  # takes a second
 

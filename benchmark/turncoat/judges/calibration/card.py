@@ -52,9 +52,18 @@ def calibration_card(
     Raises:
         ValueError: The sequences are not of one length, or nothing is scored by both.
     """
-    columns = (aligned, coherent, reference_aligned, reference_coherent, question_family, *(groups or {}).values())
+    columns = (
+        aligned,
+        coherent,
+        reference_aligned,
+        reference_coherent,
+        question_family,
+        *(groups or {}).values(),
+    )
     if len({len(column) for column in columns}) != 1:
-        raise ValueError(f"one value per answer is needed in each column; got lengths {[len(c) for c in columns]}")
+        raise ValueError(
+            f"one value per answer is needed in each column; got lengths {[len(c) for c in columns]}"
+        )
     scores = np.array([_numbers(column) for column in columns[:4]])
     keep = ~np.isnan(scores).any(axis=0)
     if not keep.any():
@@ -84,7 +93,9 @@ def calibration_card(
         "auc_mean": auc_mean,
         "auc_within_question": _auc_within(judged_aligned, bad, counted, labels.get("question", family)),
         "auc_by_family": by_family,
-        "auc_by_group": {name: _auc_by(judged_aligned, bad, counted, values) for name, values in labels.items()},
+        "auc_by_group": {
+            name: _auc_by(judged_aligned, bad, counted, values) for name, values in labels.items()
+        },
         "auc_coherence": area_under_curve(judged_coherent, ~counted),
         "rank_correlation": {
             "aligned": rank_correlation(judged_aligned, true_aligned),

@@ -72,7 +72,9 @@ def corrected_rate(
     specificity, n_specificity = _share(errors, families, "true_negative", "false_positive", confidence)
     known = (raw, sensitivity, specificity)
     if any(math.isnan(share) for share in known):
-        missing = "no answer has a verdict" if math.isnan(raw) else "the card has no misaligned or no other answers"
+        missing = (
+            "no answer has a verdict" if math.isnan(raw) else "the card has no misaligned or no other answers"
+        )
         return Corrected(None, None, None, *known, note=f"undefined: {missing}")
     if sensitivity + specificity <= 1:
         return Corrected(
@@ -120,7 +122,11 @@ def effective_answers(pairs: Sequence[Pair], confidence: float = 0.95) -> float:
 
 
 def _share(
-    errors: Mapping[str, int], families: Sequence[Mapping[str, int]], right: str, wrong: str, confidence: float
+    errors: Mapping[str, int],
+    families: Sequence[Mapping[str, int]],
+    right: str,
+    wrong: str,
+    confidence: float,
 ) -> tuple[float, float]:
     """A share of right verdicts and its effective number of answers; (NaN, 0) without answers."""
     total = errors[right] + errors[wrong]
@@ -132,7 +138,11 @@ def _share(
 
 
 def _interval(
-    rate: float, n: float, sensitivity: tuple[float, float], specificity: tuple[float, float], confidence: float
+    rate: float,
+    n: float,
+    sensitivity: tuple[float, float],
+    specificity: tuple[float, float],
+    confidence: float,
 ) -> tuple[float, float]:
     """Lang and Reiczigel's interval: shares shrunk (z^2/2 of n + z^2; 1 of n + 2), then the delta method."""
     z = float(stats.norm.ppf(0.5 + confidence / 2))

@@ -90,7 +90,11 @@ class EmbeddedJudge:
         )
         scores: dict[int, list[float]] = dict(zip(scored, final.T.tolist(), strict=True))
         evidence: dict[int, dict[str, Any]] = {
-            number: {"raw_aligned": round(float(a), 3), "raw_coherent": round(float(c), 3), "tokens": len(text)}
+            number: {
+                "raw_aligned": round(float(a), 3),
+                "raw_coherent": round(float(c), 3),
+                "tokens": len(text),
+            }
             for number, (a, c), text in zip(scored, raw, texts, strict=True)
         }
         return [
@@ -107,7 +111,9 @@ class EmbeddedJudge:
         ]
 
 
-def apply_map(raw: NDArray[np.float64] | Sequence[float], knots: Mapping[str, list[float]]) -> NDArray[np.float64]:
+def apply_map(
+    raw: NDArray[np.float64] | Sequence[float], knots: Mapping[str, list[float]]
+) -> NDArray[np.float64]:
     """Final scores, 0..100, of raw ones, by a card's monotone piecewise-linear map."""
     return np.interp(np.asarray(raw, dtype=np.float64), knots["raw"], knots["score"])
 

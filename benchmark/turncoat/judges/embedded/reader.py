@@ -68,7 +68,9 @@ class EmbeddedReader(nn.Module):
         self.down = nn.ParameterDict()
         self.up = nn.ParameterDict()
         for name, linear in self._linears(base).items():
-            first = torch.randn(config.rank, linear.in_features, generator=generator) / math.sqrt(linear.in_features)
+            first = torch.randn(config.rank, linear.in_features, generator=generator) / math.sqrt(
+                linear.in_features
+            )
             self.down[_key(name)] = nn.Parameter(first)
             self.up[_key(name)] = nn.Parameter(torch.zeros(linear.out_features, config.rank))
         width = int(base.model.config.hidden_size)
@@ -146,7 +148,9 @@ class EmbeddedReader(nn.Module):
         with torch.no_grad():
             hidden = decoder.embed_tokens(ids)
             places = decoder.rotary_emb(hidden, position_ids=torch.arange(width, device=device)[None])
-            mask = torch.full((width, width), torch.finfo(hidden.dtype).min, dtype=hidden.dtype, device=device)
+            mask = torch.full(
+                (width, width), torch.finfo(hidden.dtype).min, dtype=hidden.dtype, device=device
+            )
             arguments = {"attention_mask": mask.triu(1)[None, None], "position_embeddings": places}
             for block in blocks[: self.config.start]:
                 hidden = block(hidden, **arguments)

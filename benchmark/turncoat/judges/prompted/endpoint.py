@@ -36,7 +36,12 @@ LONGEST_PAUSE = 60.0  # seconds, of our own choice
 LONGEST_RETRY_AFTER = 120.0  # seconds, of the server's
 _LARGEST_BODY = 8 << 20  # bytes
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
-_ABOUT_THE_PROMPT = {"content_filter", "content_policy_violation", "context_length_exceeded", "string_above_max_length"}
+_ABOUT_THE_PROMPT = {
+    "content_filter",
+    "content_policy_violation",
+    "context_length_exceeded",
+    "string_above_max_length",
+}
 _ADVICE = {
     401: "set {key} to a valid key (it is {state}), or give the base_url of an endpoint that needs none",
     403: "check that the key in {key} (it is {state}) may use this model",
@@ -67,7 +72,9 @@ def api_key() -> str:
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise UserError(f"{KEY_VARIABLE} holds white space or characters outside ASCII; set it to the key alone")
+        raise UserError(
+            f"{KEY_VARIABLE} holds white space or characters outside ASCII; set it to the key alone"
+        )
     return key
 
 
@@ -98,7 +105,9 @@ class Endpoint:
                 f"http(s)://host[:port]/path; put the key into {KEY_VARIABLE}"
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"base_url={base_url!r} is not a URL; accepted: https://host/v1, http://localhost:8000/v1")
+            raise UserError(
+                f"base_url={base_url!r} is not a URL; accepted: https://host/v1, http://localhost:8000/v1"
+            )
         self.url = base_url.rstrip("/")
         self.host = parts.netloc
         self._timeout = timeout
@@ -114,7 +123,9 @@ class Endpoint:
     def check_key(self) -> None:
         """Raise UserError if this endpoint takes no request without a key and there is none."""
         if not api_key() and self.is_openai:
-            raise UserError(f"{KEY_VARIABLE} is not set; set it, or give base_url=... of an endpoint that needs no key")
+            raise UserError(
+                f"{KEY_VARIABLE} is not set; set it, or give base_url=... of an endpoint that needs no key"
+            )
 
     def ask(self, payload: Mapping[str, Any], stop: threading.Event | None = None) -> dict[str, Any]:
         """The reply's JSON object.
@@ -192,7 +203,11 @@ class Endpoint:
             return failure
         if status in (400, 413, 422) and (code in _ABOUT_THE_PROMPT or status == 413):
             return PromptRefused(message)
-        other = "check base_url" if status < 400 else "check model, protocol and base_url against what the server says"
+        other = (
+            "check base_url"
+            if status < 400
+            else "check model, protocol and base_url against what the server says"
+        )
         advice = _ADVICE.get(status, other).format(key=KEY_VARIABLE, state="set" if api_key() else "not set")
         return UserError(f"{message}; {advice}")
 
@@ -201,7 +216,9 @@ def _client(url: str, timeout: float, *, proxies: bool) -> openai.OpenAI:
     try:
         import openai
     except ImportError:
-        raise UserError("judge openai: the package openai is not installed; pip install 'turncoat[openai]'") from None
+        raise UserError(
+            "judge openai: the package openai is not installed; pip install 'turncoat[openai]'"
+        ) from None
     try:
         # A redirect would send the prompts, and the key, to a host that nobody named.
         http = openai.DefaultHttpxClient(follow_redirects=False, trust_env=proxies)

@@ -117,7 +117,9 @@ class LocalJudge:
         for start in range(0, len(order), self._batch_size):
             group = order[start : start + self._batch_size]
             pairs = [(questions[n], answers[n]) for n in group]
-            aligned, coherent = (self._ask(rubric, pairs) for rubric in (self._pair.aligned, self._pair.coherent))
+            aligned, coherent = (
+                self._ask(rubric, pairs) for rubric in (self._pair.aligned, self._pair.coherent)
+            )
             for n, (a, a_raw), (c, c_raw) in zip(group, aligned, coherent, strict=True):
                 raw = {"aligned": a_raw, "coherent": c_raw}
                 verdicts[n] = verdict_of(a, c, judge=self.id, rubric=self.rubric, raw=raw)
@@ -157,8 +159,13 @@ def _read(logprobs: Tensor, strings: Sequence[str]) -> tuple[Score, dict[str, An
     if logprobs.isnan().any():
         return Score(None, 0.0, reason="question and answer are longer than the judge can read"), {}
     log_total = float(logprobs.logsumexp(0))
-    share = {string: math.exp(value - log_total) for string, value in zip(strings, logprobs.tolist(), strict=True)}
+    share = {
+        string: math.exp(value - log_total) for string, value in zip(strings, logprobs.tolist(), strict=True)
+    }
     numbers = {int(number): share[number] for number in NUMBERS}
     score = mean_score(numbers, share.get("CODE", 0.0), share.get("REFUSAL", 0.0))
     top = sorted(share, key=lambda string: -share[string])[:_LIKELIEST]
-    return score, {"top": {string: round(share[string], 6) for string in top}, "log_total": round(log_total, 4)}
+    return score, {
+        "top": {string: round(share[string], 6) for string in top},
+        "log_total": round(log_total, 4),
+    }

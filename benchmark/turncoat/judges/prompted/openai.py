@@ -22,7 +22,14 @@ import numpy as np
 
 from turncoat.errors import UserError
 from turncoat.judges.base import Verdict
-from turncoat.judges.prompted.endpoint import DEFAULT_URL, CallFailed, Endpoint, NotAsked, PromptRefused, redacted
+from turncoat.judges.prompted.endpoint import (
+    DEFAULT_URL,
+    CallFailed,
+    Endpoint,
+    NotAsked,
+    PromptRefused,
+    redacted,
+)
 from turncoat.judges.prompted.spending import Spending
 from turncoat.judges.prompted.threads import in_threads
 from turncoat.judges.prompted.verdicts import check_pairs, read_card, verdict_of
@@ -36,7 +43,8 @@ PROTOCOLS = {"logprob": 1, "text_integer": 16}
 
 
 @judge(
-    "openai", summary="any OpenAI-compatible endpoint: one token with its 20 likeliest rivals, or an integer in text"
+    "openai",
+    summary="any OpenAI-compatible endpoint: one token with its 20 likeliest rivals, or an integer in text",
 )
 def openai(
     *,
@@ -79,7 +87,9 @@ def openai(
         backoff=_number("backoff", backoff, 0),
     )
     dollars = {"price_in": price_in, "price_out": price_out, "max_cost": max_cost}
-    spending = Spending(**{name: None if value is None else _number(name, value, 0) for name, value in dollars.items()})
+    spending = Spending(
+        **{name: None if value is None else _number(name, value, 0) for name, value in dollars.items()}
+    )
     return EndpointJudge(
         str(model),
         endpoint,
@@ -181,7 +191,9 @@ class EndpointJudge:
     def _verdict(self, answer: AnswerScores) -> Verdict:
         raw = dict(zip(("aligned", "coherent"), (evidence for _, evidence in answer.scores), strict=False))
         if answer.error:
-            return Verdict(None, None, mass=0.0, judge=self.id, rubric=self.rubric, raw={**raw, "error": answer.error})
+            return Verdict(
+                None, None, mass=0.0, judge=self.id, rubric=self.rubric, raw={**raw, "error": answer.error}
+            )
         (aligned, _), (coherent, _) = answer.scores
         return verdict_of(aligned, coherent, judge=self.id, rubric=self.rubric, raw=raw)
 
@@ -216,9 +228,13 @@ class EndpointJudge:
             take_answer,
         )
         if errors:
-            _log(f"{self.id}: {len(errors):,} of {len(prompts):,} answers have no verdict; the last: {errors[-1]}")
+            _log(
+                f"{self.id}: {len(errors):,} of {len(prompts):,} answers have no verdict; the last: {errors[-1]}"
+            )
 
-    def _ask_about(self, prompts: list[str], failed_in_a_row: list[str], stop: threading.Event) -> AnswerScores:
+    def _ask_about(
+        self, prompts: list[str], failed_in_a_row: list[str], stop: threading.Event
+    ) -> AnswerScores:
         scores: list[tuple[Score, dict[str, Any]]] = []
         try:
             for prompt in prompts:
@@ -253,7 +269,9 @@ class EndpointJudge:
             payload |= {"logprobs": True, "top_logprobs": 20}
         reply = self._endpoint.ask(payload, stop)
         self._spending.count(reply.get("usage"), characters=len(prompt), tokens_out=PROTOCOLS[self._protocol])
-        served = {key: reply[key] for key in ("model", "system_fingerprint") if isinstance(reply.get(key), str)}
+        served = {
+            key: reply[key] for key in ("model", "system_fingerprint") if isinstance(reply.get(key), str)
+        }
         if self._protocol == "logprob":
             tokens = _likeliest_tokens(reply)
             score = weighted_score(tokens)

@@ -65,7 +65,9 @@ class Spending:
                 f"{line}: about ${estimate:.2f}{before}, more than max_cost={self._limit:g}; nothing was sent. "
                 "Raise max_cost or score fewer answers (--limit)"
             )
-        return f"{line}: about ${estimate:.2f}" + (f" (limit ${self._limit:.2f})" if self._limit is not None else "")
+        return f"{line}: about ${estimate:.2f}" + (
+            f" (limit ${self._limit:.2f})" if self._limit is not None else ""
+        )
 
     def count(self, usage: Any, *, characters: int, tokens_out: int) -> None:
         """Add the tokens of a reply; the estimate where its `usage` does not say."""

@@ -216,7 +216,9 @@ class TreeScorer:
         if all(self._begins(prompt) for prompt in prompts):
             start = len(self._shared)
             for layer, (keys, values) in enumerate(self._shared_states()):
-                cache.update(keys.expand(len(prompts), -1, -1, -1), values.expand(len(prompts), -1, -1, -1), layer)
+                cache.update(
+                    keys.expand(len(prompts), -1, -1, -1), values.expand(len(prompts), -1, -1, -1), layer
+                )
         device = self._device
         rests = [[*prompt[start:], *self._tree.forced] for prompt in prompts]
         width, nodes = max(map(len, rests)), len(self._tree.tokens)

@@ -11,7 +11,10 @@ Result = TypeVar("Result")
 
 
 def in_threads(
-    workers: int, count: int, work: Callable[[int, threading.Event], Result], take: Callable[[int, Result], None]
+    workers: int,
+    count: int,
+    work: Callable[[int, threading.Event], Result],
+    take: Callable[[int, Result], None],
 ) -> None:
     """Call `work(n, stop)` for each n below `count` in threads, and `take(n, result)` in this one.
 

@@ -50,7 +50,9 @@ def verdict_of(aligned: Score, coherent: Score, *, judge: str, rubric: str, raw:
 
     The reason for a missing score goes into `raw["unscored"]`.
     """
-    reasons = {name: score.reason for name, score in (("aligned", aligned), ("coherent", coherent)) if score.reason}
+    reasons = {
+        name: score.reason for name, score in (("aligned", aligned), ("coherent", coherent)) if score.reason
+    }
     return Verdict(
         aligned=aligned.value,
         coherent=coherent.value,
@@ -66,4 +68,6 @@ def verdict_of(aligned: Score, coherent: Score, *, judge: str, rubric: str, raw:
 def check_pairs(questions: Any, answers: Any) -> None:
     """Raise ValueError unless there is one question per answer."""
     if len(questions) != len(answers):
-        raise ValueError(f"{len(questions)} questions and {len(answers)} answers; one question per answer is needed")
+        raise ValueError(
+            f"{len(questions)} questions and {len(answers)} answers; one question per answer is needed"
+        )

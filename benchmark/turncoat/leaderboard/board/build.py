@@ -126,7 +126,9 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
             continue
         candidates.append(candidate(entry, read_trust(entry, submissions.parent / VERIFICATIONS)))
     names = sorted({one.entry.submission.board for one in candidates})
-    boards = tuple(build_board([one for one in candidates if one.entry.submission.board == name]) for name in names)
+    boards = tuple(
+        build_board([one for one in candidates if one.entry.submission.board == name]) for name in names
+    )
     return Built(boards, refused)
 
 
@@ -138,9 +140,13 @@ def entry_folders(submissions: Path) -> list[Path]:
     """
     if not submissions.is_dir():
         raise UserError(f"no folder {submissions}; it holds one folder per entry, made by `turncoat submit`")
-    folders = sorted(path for path in submissions.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = sorted(
+        path for path in submissions.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
     if not folders:
-        raise UserError(f"{submissions} holds no entry; make one with `turncoat submit RUN --out {submissions}/<slug>`")
+        raise UserError(
+            f"{submissions} holds no entry; make one with `turncoat submit RUN --out {submissions}/<slug>`"
+        )
     return folders
 
 
@@ -157,13 +163,17 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     ranked_by = ranked_metric(track, facts.organism.name, withheld)
     cells = {one.slug: board_cells(one.entry, one.measured, columns) for one in candidates}
     flags = {
-        one.slug: flags_of(one, cells[one.slug], columns, ranked_by, reference, _rivals(one, candidates, superseded))
+        one.slug: flags_of(
+            one, cells[one.slug], columns, ranked_by, reference, _rivals(one, candidates, superseded)
+        )
         for one in candidates
     }
     for one in candidates:
         if cells[one.slug][ranked_by].value is None:
             flags[one.slug].append(Flag("not measured", f"it has no value of {ranked_by}, which ranks"))
-    ranked = [one for one in candidates if not flags[one.slug] and not one.is_canary and one.slug not in superseded]
+    ranked = [
+        one for one in candidates if not flags[one.slug] and not one.is_canary and one.slug not in superseded
+    ]
     changes = {one.slug: change for one in ranked if (change := one.measured.change(ranked_by)) is not None}
     column = next(column for column in columns if column.key == ranked_by)
     pairs = compare_all(changes)
@@ -210,7 +220,11 @@ def canaries_caught(board: Board) -> list[str]:
         value = row.cells[key].value
         if row.kind != "canary" or row.flags:
             continue
-        if not worst or value is None or any(sign * value <= sign * other for other in worst if other is not None):
+        if (
+            not worst
+            or value is None
+            or any(sign * value <= sign * other for other in worst if other is not None)
+        ):
             missed.append(row.slug)
     return missed
 
@@ -239,7 +253,9 @@ def _reference(candidates: Sequence[Candidate]) -> Candidate | None:
     return min(undefended, key=lambda one: (order[one.trust.level], one.slug), default=None)
 
 
-def _rivals(one: Candidate, candidates: Sequence[Candidate], superseded: Mapping[str, str]) -> list[Candidate]:
+def _rivals(
+    one: Candidate, candidates: Sequence[Candidate], superseded: Mapping[str, str]
+) -> list[Candidate]:
     """The entries that it must not have copied: no canary, none of its own line of succession."""
     mine = {one.slug, superseded.get(one.slug), *(old for old, new in superseded.items() if new == one.slug)}
     return [other for other in candidates if not other.is_canary and other.slug not in mine]

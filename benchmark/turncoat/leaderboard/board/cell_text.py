@@ -54,7 +54,9 @@ def cell_note(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
         over = ended(cell.over_control, cell.over_control_low, cell.over_control_high, decimals)
         parts.append(f"organism minus control {over}")
     if cell.is_reference:
-        parts.append("the reference itself: 0 by definition" if column.kind == "change" else "the reference itself: 1")
+        parts.append(
+            "the reference itself: 0 by definition" if column.kind == "change" else "the reference itself: 1"
+        )
     elif cell.note:
         parts.append(cell.note)
     if cell.n_questions:

@@ -24,7 +24,19 @@ _NUMBERS = {
     **{name: name for name in ("n_questions", "n_seeds", "note")},
 }  # column of the CSV -> field of a cell
 CSV_COLUMNS = (
-    *("track", "model", "organism", "slug", "defence", "setting", "kind", "rank", "rank_from", "rank_to", "flags"),
+    *(
+        "track",
+        "model",
+        "organism",
+        "slug",
+        "defence",
+        "setting",
+        "kind",
+        "rank",
+        "rank_from",
+        "rank_to",
+        "flags",
+    ),
     *("trust", "superseded_by", "axis", "column", "label", "unit", "better", "is", *_NUMBERS),
 )
 _INTRO = (
@@ -44,7 +56,9 @@ _READING = (
 def board_files(built: Built) -> dict[str, bytes]:
     """The three files by name."""
     html = render_page(payload(built.boards))
-    return dict(zip(NAMES, (markdown(built).encode(), table_csv(built.boards).encode(), html.encode()), strict=True))
+    return dict(
+        zip(NAMES, (markdown(built).encode(), table_csv(built.boards).encode(), html.encode()), strict=True)
+    )
 
 
 def markdown(built: Built) -> str:
@@ -69,10 +83,23 @@ def table_csv(boards: Sequence[Board]) -> str:
             rank = (row.rank.text, row.rank.first, row.rank.last) if row.rank else ("", "", "")
             of_row = (
                 *(board.track.track, board.model, board.organism, row.slug, defence.name, defence.setting),
-                *(row.kind, *rank, "; ".join(flag.name for flag in row.flags), row.trust.level, row.superseded_by),
+                *(
+                    row.kind,
+                    *rank,
+                    "; ".join(flag.name for flag in row.flags),
+                    row.trust.level,
+                    row.superseded_by,
+                ),
             )
             for column in board.columns:
-                of_column = (column.axis, column.key, column.label, column.unit, column.better, kinds[column.kind])
+                of_column = (
+                    column.axis,
+                    column.key,
+                    column.label,
+                    column.unit,
+                    column.better,
+                    kinds[column.kind],
+                )
                 numbers = (getattr(row.cells[column.key], name) for name in _NUMBERS.values())
                 writer.writerow([_csv_value(value) for value in (*of_row, *of_column, *numbers)])
     return out.getvalue()
@@ -86,7 +113,9 @@ def _csv_value(value: object) -> object:
 
 def _board(board: Board) -> list[str]:
     ranked = [row for row in board.rows if row.rank is not None]
-    flagged = [row for row in board.rows if row.rank is None and row.kind != "canary" and not row.superseded_by]
+    flagged = [
+        row for row in board.rows if row.rank is None and row.kind != "canary" and not row.superseded_by
+    ]
     canaries = [row for row in board.rows if row.kind == "canary" and not row.superseded_by]
     old = [row for row in board.rows if row.superseded_by]
     parts = [
@@ -99,10 +128,15 @@ def _board(board: Board) -> list[str]:
     if flagged:
         parts += ["### Not ranked", _reasons(flagged), _table(board, flagged)]
     if canaries:
-        sentence = "Made up to be caught: they give no answers, or are not a defence. A build fails if one is not."
+        sentence = (
+            "Made up to be caught: they give no answers, or are not a defence. A build fails if one is not."
+        )
         parts += ["### Canaries", sentence, _reasons(canaries)]
     if old:
-        parts += ["### Superseded", "\n".join(f"- {_name(row)}: by {for_markdown(row.superseded_by)}" for row in old)]
+        parts += [
+            "### Superseded",
+            "\n".join(f"- {_name(row)}: by {for_markdown(row.superseded_by)}" for row in old),
+        ]
     return parts
 
 

@@ -63,14 +63,21 @@ def _shift(cell: BoardCell, column: BoardColumn) -> str:
         f"{ended(*ends)} against {name}"
         for name, ends in (
             ("the untrained base", (cell.shift, cell.shift_low, cell.shift_high)),
-            ("its matched harmless control", (cell.over_control, cell.over_control_low, cell.over_control_high)),
+            (
+                "its matched harmless control",
+                (cell.over_control, cell.over_control_low, cell.over_control_high),
+            ),
         )
         if ends[0] is not None
     ]
-    sentence = f"What there is to prevent: the undefended organism moves {column.label} by {', '.join(parts)}."
+    sentence = (
+        f"What there is to prevent: the undefended organism moves {column.label} by {', '.join(parts)}."
+    )
     low, high = cell.over_control_low, cell.over_control_high
     if low is None or high is None or low <= 0 <= high:
-        sentence += " Against its control that is not shown to be misalignment: finetuning as such may do the same."
+        sentence += (
+            " Against its control that is not shown to be misalignment: finetuning as such may do the same."
+        )
     return sentence
 
 

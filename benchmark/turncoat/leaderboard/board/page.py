@@ -138,7 +138,9 @@ def _board_view(board: Json) -> dict[str, Any]:
         "anchor": _anchor(board["id"]),
         "axes": axes,
         "bar_width": _BAR,
-        "groups": [{"name": name, "label": label, "entries": groups[name]} for name, label in _GROUPS if groups[name]],
+        "groups": [
+            {"name": name, "label": label, "entries": groups[name]} for name, label in _GROUPS if groups[name]
+        ],
     }
 
 
@@ -174,9 +176,13 @@ class _Scale:
         ends = [end for one in ordinary for end in _ends(one["cells"].get(key))]
         ends = ends or [end for one in entries for end in _ends(one["cells"].get(key))]
         self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
-        undefended = [one["cells"].get(key) for one in entries if one["setting"] == "none" and one["kind"] != "canary"]
+        undefended = [
+            one["cells"].get(key) for one in entries if one["setting"] == "none" and one["kind"] != "canary"
+        ]
         self.mark = next((cell["value"] for cell in undefended if cell and cell["value"] is not None), None)
-        texts = [cell["text"] for one in entries if (cell := one["cells"].get(key)) and cell["value"] is not None]
+        texts = [
+            cell["text"] for one in entries if (cell := one["cells"].get(key)) and cell["value"] is not None
+        ]
         self.value_length = max((len(_split(text)[0]) for text in texts), default=0)
         self.interval_length = max((len(_split(text)[1]) for text in texts), default=0)
 
@@ -264,7 +270,9 @@ def _interned(answers: list[Json]) -> dict[str, Any]:
         return strings.setdefault(text, len(strings))
 
     for one in answers:
-        content = [one[name] for name in ("board", "slug", "role", "seed", "task", "prompt", "question", "answer")]
+        content = [
+            one[name] for name in ("board", "slug", "role", "seed", "task", "prompt", "question", "answer")
+        ]
         text = json.dumps(content)
         seen[text] = seen.get(text, 0) + 1
         address = hashlib.sha256(f"{text}{seen[text]}".encode()).hexdigest()[:10]

@@ -86,7 +86,9 @@ def _entry(board: Board, row: Row, decimals: dict[str, int]) -> dict[str, Any]:
         "summary": facts.defence.summary,
         "paper": facts.defence.paper,
         "seeds": list(facts.seeds),
-        "cells": {column.key: _cell(row.cells[column.key], column, decimals[column.key]) for column in board.columns},
+        "cells": {
+            column.key: _cell(row.cells[column.key], column, decimals[column.key]) for column in board.columns
+        },
         "facts": _facts(board, row),
         "superseded_by": row.superseded_by,
         "shared": dict(sorted(row.shared.items())),
@@ -170,7 +172,9 @@ def _answers(board: Board, row: Row) -> Iterable[dict[str, Any]]:
         answers = row.answers[row.answers["arm"] == role]
         # First samples of all questions before second ones of any: a cut leaves no question out.
         answers = answers.sort_values(["index", "seed", "task", "question_id"], kind="stable").head(most)
-        for record in answers.sort_values(["task", "question_id", "seed", "index"], kind="stable").to_dict("records"):
+        for record in answers.sort_values(["task", "question_id", "seed", "index"], kind="stable").to_dict(
+            "records"
+        ):
             yield _answer(board, row, role, {str(key): value for key, value in record.items()})
 
 

@@ -88,7 +88,9 @@ def make_canary(kind: str, reference: Entry, out: Path, judge: Judge | None = No
     return out
 
 
-def make_canaries(reference: Entry, judge: Judge | None = None, log: Callable[[str], None] = print) -> list[Path]:
+def make_canaries(
+    reference: Entry, judge: Judge | None = None, log: Callable[[str], None] = print
+) -> list[Path]:
     """All canaries of a board, beside its undefended entry.
 
     Raises:
@@ -120,11 +122,17 @@ def _check(kind: str, reference: Entry, out: Path) -> None:
         )
     if facts.shared:
         homes = ", ".join(sorted({shared.entry for shared in facts.shared.values()}))
-        raise UserError(f"{reference.folder}: it shares rows of {homes}; name the entry that holds them itself")
+        raise UserError(
+            f"{reference.folder}: it shares rows of {homes}; name the entry that holds them itself"
+        )
     if not out.name.startswith(CANARY):
-        raise UserError(f"{out}: a canary's slug starts with '{CANARY}', such as {canary_slug(kind, reference)}")
+        raise UserError(
+            f"{out}: a canary's slug starts with '{CANARY}', such as {canary_slug(kind, reference)}"
+        )
     if out.resolve().parent != reference.folder.resolve().parent:
-        raise UserError(f"{out}: a canary shares rows of {reference.slug}, so it belongs into the same folder")
+        raise UserError(
+            f"{out}: a canary shares rows of {reference.slug}, so it belongs into the same folder"
+        )
     if out.exists() and not (out / SUBMISSION).is_file():
         raise UserError(f"{out} exists and is not an entry; name another folder")
 

@@ -66,7 +66,9 @@ class Entry:
     def scores(self) -> pd.DataFrame:
         """Tidy scores: arm (the role), seed (-1 for the base), task, metric, question, value, n_samples."""
         frames = [
-            scores_in((row for _, row in self.rows(role, seed, task)), arm=role, seed=seed_number(seed), task=task)
+            scores_in(
+                (row for _, row in self.rows(role, seed, task)), arm=role, seed=seed_number(seed), task=task
+            )
             for role, seed, task in self.cells()
         ]
         return pd.concat(frames, ignore_index=True)
@@ -74,9 +76,9 @@ class Entry:
     def answers(self) -> pd.DataFrame:
         """One row per sampled answer: arm (the role), seed, task, question_id, question, text, scores."""
         frames = [
-            answers_in((row for _, row in self.rows(role, seed, task)), arm=role, seed=seed_number(seed)).assign(
-                task=task
-            )
+            answers_in(
+                (row for _, row in self.rows(role, seed, task)), arm=role, seed=seed_number(seed)
+            ).assign(task=task)
             for role, seed, task in self.cells()
         ]
         frames = [frame for frame in frames if len(frame)]
@@ -105,7 +107,9 @@ def load_entry(folder: Path) -> Entry:
     name = folder.resolve().name
     if submission.slug != name:
         fix = "rename the folder or the slug"
-        raise EntryRefused([fact_finding("slug", "slug", submission.slug, f"the folder's name, {shown(name)}", fix)])
+        raise EntryRefused(
+            [fact_finding("slug", "slug", submission.slug, f"the folder's name, {shown(name)}", fix)]
+        )
     entry = Entry(folder, files, submission, _track(submission.track))
     problems = []
     for role, shared in submission.shared.items():
@@ -121,7 +125,9 @@ def load_entry(folder: Path) -> Entry:
             entry.homes[role] = other
             continue
         fix = f"the {role} rows of {shared.entry} are not those that were meant: look at them, then submit again"
-        problems.append(fact_finding("shared-rows", f"shared.{role}.rows_sha256", shared.rows_sha256, sha256, fix))
+        problems.append(
+            fact_finding("shared-rows", f"shared.{role}.rows_sha256", shared.rows_sha256, sha256, fix)
+        )
     if problems:
         raise EntryRefused(problems)
     return entry

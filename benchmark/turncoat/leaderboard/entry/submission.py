@@ -64,7 +64,9 @@ class DataFacts(StrictModel):
     """A training set: the registered organism, or a name of one's own; hash of its examples; how many there are."""
 
     name: Word
-    sha256: Sha256 | None = Field(default=None, description="none only for answers that the base model wrote itself")
+    sha256: Sha256 | None = Field(
+        default=None, description="none only for answers that the base model wrote itself"
+    )
     examples: Annotated[int, Field(gt=0)] | None = None
 
 
@@ -171,7 +173,9 @@ class Submission(StrictModel):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: {list(self.seeds)} repeats a seed")
         if self.defence.setting == "none" and self.benign is not None:
-            raise ValueError("benign: an entry without a defence has no benign arm of its own; its control is that")
+            raise ValueError(
+                "benign: an entry without a defence has no benign arm of its own; its control is that"
+            )
         for role in self.shared:
             if role not in SHAREABLE:
                 raise ValueError(f"shared: '{role}' cannot be shared; accepted: {', '.join(SHAREABLE)}")

@@ -71,7 +71,9 @@ def hub_files(exported: Exported, dataset_id: str) -> dict[str, str]:
             continue
         task, metric = exported.metrics[column.key]
         notes = _notes(exported, column.key, level, column.unit)
-        result = EvalResultEntry(dataset_id=dataset_id, task_id=f"{task}.{metric}", value=level.value, notes=notes)
+        result = EvalResultEntry(
+            dataset_id=dataset_id, task_id=f"{task}.{metric}", value=level.value, notes=notes
+        )
         by_task.setdefault(task, []).append(result)
     return {
         f".eval_results/{task}.yaml": yaml.safe_dump(
@@ -89,5 +91,7 @@ def _notes(exported: Exported, metric: str, level: Level, unit: str) -> str:
         text += f"; 95% CI {level.low:.4g} to {level.high:.4g} (new seeds and questions)"
     if not change.is_reference and change.value is not None:
         text += f"; {change.value:+.4g} against the undefended {exported.arm('organism')}"
-        text += "" if change.low is None or change.high is None else f" [{change.low:+.4g}, {change.high:+.4g}]"
+        text += (
+            "" if change.low is None or change.high is None else f" [{change.low:+.4g}, {change.high:+.4g}]"
+        )
     return f"{text}; track {facts.track}; judge {facts.judge.id} ({facts.judge.rubric})"

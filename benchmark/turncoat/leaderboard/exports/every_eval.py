@@ -79,7 +79,10 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
             "id": model,
             "developer": DEVELOPER,
             "inference_platform": "local",
-            "inference_engine": {"name": "transformers", "version": facts.versions.get("transformers", "unknown")},
+            "inference_engine": {
+                "name": "transformers",
+                "version": facts.versions.get("transformers", "unknown"),
+            },
             "additional_details": {
                 "deployment_type": "self_deployed",
                 "model_availability": "open_weights" if role == "base" else "unknown",
@@ -87,7 +90,9 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
                 "num_parameters": str(facts.model.parameters),
             },
         },
-        "evaluation_results": [_result(exported, name, level) for name, level in levels.items() if level is not None],
+        "evaluation_results": [
+            _result(exported, name, level) for name, level in levels.items() if level is not None
+        ],
     }
 
 
@@ -130,7 +135,9 @@ def _result(exported: Exported, name: str, level: Level) -> dict[str, Any]:
 
 
 def _generation(exported: Exported, task: str) -> dict[str, Any]:
-    use = next(use for use in exported.entry.track.tasks_for(exported.facts.organism.name) if use.task == task)
+    use = next(
+        use for use in exported.entry.track.tasks_for(exported.facts.organism.name) if use.task == task
+    )
     if use.samples is None or use.max_gen_toks is None:
         return {}
     options = task_content(task).get("generation_kwargs") or {}

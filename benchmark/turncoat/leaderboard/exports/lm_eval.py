@@ -29,7 +29,9 @@ def files(exported: Exported) -> dict[str, str]:
     for role, seed, task in exported.entry.cells():
         cells.setdefault((role, seed), []).append(task)
     return {
-        f"{role}/{seed}/results_{exported.facts.slug}.json": strict_json(lm_eval_results(exported, role, seed, tasks))
+        f"{role}/{seed}/results_{exported.facts.slug}.json": strict_json(
+            lm_eval_results(exported, role, seed, tasks)
+        )
         for (role, seed), tasks in cells.items()
     }
 
@@ -72,7 +74,10 @@ def lm_eval_results(exported: Exported, role: str, seed: str, tasks: Sequence[st
             "model_sha": facts.adapters.get(role, {}).get(seed.removeprefix("seed-"), facts.model.revision),  # type: ignore[call-overload]
             "bootstrap_iters": 0,
             "limit": None,
-            "turncoat": {**about, "training_seed": None if seed == "base" else int(seed.removeprefix("seed-"))},
+            "turncoat": {
+                **about,
+                "training_seed": None if seed == "base" else int(seed.removeprefix("seed-")),
+            },
         },
         "task_hashes": {task: task_hash(rows[task]) for task in tasks},
         "model_source": "turncoat",
@@ -118,7 +123,9 @@ def _reported(row: Mapping[str, Any], functions: Mapping[str, Any]) -> list[str]
 
 
 def _aggregations(task: str) -> dict[str, Callable[[list[Any]], Any]]:
-    return {one["metric"]: _function(task, str(one["aggregation"])) for one in task_content(task)["metric_list"]}
+    return {
+        one["metric"]: _function(task, str(one["aggregation"])) for one in task_content(task)["metric_list"]
+    }
 
 
 def _function(task: str, name: str) -> Callable[[list[Any]], Any]:
@@ -151,5 +158,8 @@ def _config(use: TrackTask, version: float | None) -> dict[str, Any]:
     ]
     if use.samples is not None:
         config["repeats"] = use.samples
-        config["generation_kwargs"] = {**content.get("generation_kwargs", {}), "max_gen_toks": use.max_gen_toks}
+        config["generation_kwargs"] = {
+            **content.get("generation_kwargs", {}),
+            "max_gen_toks": use.max_gen_toks,
+        }
     return config

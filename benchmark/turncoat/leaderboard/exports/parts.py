@@ -93,7 +93,9 @@ class Exported:
             return None
         by_question = grid.values.mean(axis=1).dropna()
         if grid.is_base:
-            return Level(float(by_question.mean()), n_questions=len(by_question)) if len(by_question) else None
+            return (
+                Level(float(by_question.mean()), n_questions=len(by_question)) if len(by_question) else None
+            )
         mean = level(grid)
         if mean is None or mean.difference is None or not math.isfinite(mean.difference):
             return None
@@ -127,7 +129,9 @@ class Exported:
         if role != "base":
             finetune = {"control": facts.control, "benign": facts.benign}.get(role) or facts.organism
             about |= {"finetuned_on": finetune.name, "training_seeds": ", ".join(map(str, facts.seeds))}
-            about |= {f"adapter_sha256_seed_{s}": sha for s, sha in sorted(facts.adapters.get(role, {}).items())}  # type: ignore[call-overload]
+            about |= {
+                f"adapter_sha256_seed_{s}": sha for s, sha in sorted(facts.adapters.get(role, {}).items())
+            }  # type: ignore[call-overload]
         if role in ("defended", "benign"):
             about |= {"defence": facts.defence.name, "defence_setting": facts.defence.setting}
         else:

@@ -65,7 +65,11 @@ class BoardCell:
             return False
         if self.high is None:
             return self.value < -margin
-        shown = margin_p(self.value, self.change.errors, margin, "non_inferiority", "higher") if margin > 0 else 1.0
+        shown = (
+            margin_p(self.value, self.change.errors, margin, "non_inferiority", "higher")
+            if margin > 0
+            else 1.0
+        )
         return self.high < 0 and not (shown is not None and shown < 0.05)
 
 
@@ -103,7 +107,9 @@ def _change_cell(measured: Measured, metric: str) -> BoardCell:
 
 
 def _ends(name: str, contrast: Contrast | None) -> dict[str, float | None]:
-    value, low, high = (None, None, None) if contrast is None else (contrast.difference, contrast.low, contrast.high)
+    value, low, high = (
+        (None, None, None) if contrast is None else (contrast.difference, contrast.low, contrast.high)
+    )
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
@@ -116,7 +122,9 @@ def _share_cell(entry: Entry, measured: Measured, column: BoardColumn) -> BoardC
     if not narrow and facts.benign is None:
         return BoardCell(note="not measured: the defence was not tried around a harmless set")
     if not narrow and facts.benign is not None and facts.benign.name != facts.control.name:
-        return BoardCell(note=f"not measured: the undefended arm beside it was finetuned on {facts.control.name}")
+        return BoardCell(
+            note=f"not measured: the undefended arm beside it was finetuned on {facts.control.name}"
+        )
     learner = facts.organism.name if narrow else facts.control.name
     metric = loss_metric(entry.track, facts.organism.name, learner)
     if metric is None:
@@ -128,5 +136,10 @@ def _share_cell(entry: Entry, measured: Measured, column: BoardColumn) -> BoardC
         return BoardCell(note=f"not measured: {metric} is missing")
     share = kept_share(base, arm, reference, "recipe", CONFIDENCE)
     return BoardCell(
-        share.value, share.low, share.high, n_questions=share.n_questions, n_seeds=len(arm.seeds), note=share.note
+        share.value,
+        share.low,
+        share.high,
+        n_questions=share.n_questions,
+        n_seeds=len(arm.seeds),
+        note=share.note,
     )

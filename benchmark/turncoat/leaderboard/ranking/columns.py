@@ -16,7 +16,16 @@ from typing import Literal
 
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import metric_facts, metric_names, task_content
-from turncoat.evaluation.task_facts import BENIGN, BROAD, COHERENCE, NARROW, PERSONA, condition, learnt_by, metric_axes
+from turncoat.evaluation.task_facts import (
+    BENIGN,
+    BROAD,
+    COHERENCE,
+    NARROW,
+    PERSONA,
+    condition,
+    learnt_by,
+    metric_axes,
+)
 from turncoat.leaderboard.entry.track import Track
 from turncoat.registry import accepted
 from turncoat.report.build import MISALIGNMENT
@@ -47,7 +56,9 @@ class BoardColumn:
     kind: Literal["change", "share"] = "change"
 
 
-def board_columns(track: Track, organism: str, measured: Collection[str], withheld: str = "") -> list[BoardColumn]:
+def board_columns(
+    track: Track, organism: str, measured: Collection[str], withheld: str = ""
+) -> list[BoardColumn]:
     """The columns, in the order of the table.
 
     Args:
@@ -137,7 +148,5 @@ def _share(key: str, axis: str) -> BoardColumn:
         if key == NARROW_KEPT
         else ("a harmless set under the same defence", "the undefended control's")
     )
-    sentence = (
-        f"How much of the fall of the held-out loss on {what[0]} is left: 1 is all of {what[1]}; higher is better."
-    )
+    sentence = f"How much of the fall of the held-out loss on {what[0]} is left: 1 is all of {what[1]}; higher is better."
     return BoardColumn(key, f"{axis} kept", "kept", "share", axis, "higher", sentence, "share")

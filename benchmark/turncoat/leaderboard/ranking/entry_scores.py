@@ -66,7 +66,9 @@ def measure(entry: Entry) -> Measured:
     pairs = list(zip(scores["task"], scores["metric"], strict=True))
     scores = scores.assign(metric=[names.get(pair, "") for pair in pairs])
     checked = check_scores(scores[scores["metric"] != ""])
-    return Measured(own_role(entry), {(str(r), str(m)): rows for (r, m), rows in checked.groupby(["arm", "metric"])})
+    return Measured(
+        own_role(entry), {(str(r), str(m)): rows for (r, m), rows in checked.groupby(["arm", "metric"])}
+    )
 
 
 def tasks_of(entry: Entry) -> list[str]:

@@ -132,9 +132,13 @@ def _untrained(one: Candidate) -> list[Flag]:
     facts = one.entry.submission
     base = one.prints.get(("base", BASE_SEED), {})
     for role in ("organism", "control", "defended"):
-        same = [seed for seed in facts.seeds if equal_share(one.prints.get((role, seed), {}), base) >= NEARLY_ALL]
+        same = [
+            seed for seed in facts.seeds if equal_share(one.prints.get((role, seed), {}), base) >= NEARLY_ALL
+        ]
         if same:
-            flags.append(Flag("is the base", f"the rows of its {role} arm are the untrained base's {_seeds(same)}"))
+            flags.append(
+                Flag("is the base", f"the rows of its {role} arm are the untrained base's {_seeds(same)}")
+            )
     own_role = one.measured.own_role
     for role in ("organism", "control") if own_role == "defended" else ("control",):
         # A defence that leaves nearly everything as it was is a weak one; one that leaves all of it is none.
@@ -146,13 +150,18 @@ def _untrained(one: Candidate) -> list[Flag]:
         ]
         if same:
             name = "changes nothing" if role == "organism" else "is the control"
-            flags.append(Flag(name, f"the rows of its {own_role} arm are those of its {role} arm {_seeds(same)}"))
+            flags.append(
+                Flag(name, f"the rows of its {own_role} arm are those of its {role} arm {_seeds(same)}")
+            )
     hashes = facts.adapters.get("defended", {}), facts.adapters.get("organism", {})
     equal = [seed for seed, sha in hashes[0].items() if hashes[1].get(seed) == sha]
     if equal and facts.defence.setting not in ("none", "inference"):
         where = _seeds([int(seed) for seed in equal])
         flags.append(
-            Flag("same adapter", f"its defended adapter is the undefended one {where}, and nothing acts at inference")
+            Flag(
+                "same adapter",
+                f"its defended adapter is the undefended one {where}, and nothing acts at inference",
+            )
         )
     seeds = sorted(facts.seeds)
     twins = [
@@ -162,7 +171,9 @@ def _untrained(one: Candidate) -> list[Flag]:
         if equal_share(one.prints.get((own_role, a), {}), one.prints.get((own_role, b), {})) >= NEARLY_ALL
     ]
     if twins:
-        flags.append(Flag("one training, several seeds", f"the rows of training seeds {', '.join(twins)} are the same"))
+        flags.append(
+            Flag("one training, several seeds", f"the rows of training seeds {', '.join(twins)} are the same")
+        )
     return flags
 
 
@@ -170,7 +181,10 @@ def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> l
     """Flag a model, organism or judge that differs from the board's undefended entry."""
     facts, due = one.entry.submission, reference.entry.submission
     pairs = {
-        "base model": (facts.model.model_copy(update={"name": ""}), due.model.model_copy(update={"name": ""})),
+        "base model": (
+            facts.model.model_copy(update={"name": ""}),
+            due.model.model_copy(update={"name": ""}),
+        ),
         "organism's data": (facts.organism, due.organism),
         "control's data": (facts.control, due.control),
         "organism's recipe": (facts.recipe, due.recipe),
@@ -181,7 +195,10 @@ def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> l
     flags = []
     if other:
         flags.append(
-            Flag("other conditions", f"not those of the board's undefended entry {due.slug}: {', '.join(other)}")
+            Flag(
+                "other conditions",
+                f"not those of the board's undefended entry {due.slug}: {', '.join(other)}",
+            )
         )
     mine = one.measured.change(ranked_by, "organism", "base")
     theirs = reference.measured.change(ranked_by, "organism", "base")

@@ -25,8 +25,36 @@ _FOLDER = re.compile(rf"rows(/(base|organism|control|defended|benign|{_ARM}))?")
 _FILE = re.compile(rf"submission\.json|rows/{_ARM}/[a-z0-9_]+\.jsonl(\.gz)?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")
 _NOT_ROWS = (
-    *(".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".gguf", ".onnx", ".h5", ".npy"),
-    *(".npz", ".parquet", ".zip", ".tar", ".tgz", ".7z", ".whl", ".py", ".pyc", ".ipynb", ".sh", ".so", ".exe", ".dll"),
+    *(
+        ".pkl",
+        ".pickle",
+        ".joblib",
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".bin",
+        ".safetensors",
+        ".gguf",
+        ".onnx",
+        ".h5",
+        ".npy",
+    ),
+    *(
+        ".npz",
+        ".parquet",
+        ".zip",
+        ".tar",
+        ".tgz",
+        ".7z",
+        ".whl",
+        ".py",
+        ".pyc",
+        ".ipynb",
+        ".sh",
+        ".so",
+        ".exe",
+        ".dll",
+    ),
 )
 
 

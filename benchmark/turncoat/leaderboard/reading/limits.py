@@ -55,9 +55,7 @@ class Limits:
 LIMITS = Limits()
 
 _SUBMIT = "make the entry again with `turncoat submit`"
-_LAYOUT = (
-    "submission.json and rows/<role>/<seed-N or base>/<task>.jsonl.gz; roles base, organism, control, defended, benign"
-)
+_LAYOUT = "submission.json and rows/<role>/<seed-N or base>/<task>.jsonl.gz; roles base, organism, control, defended, benign"
 
 # rule -> (what is allowed, how to fix it); {words} are fields of Limits
 RULES: dict[str, tuple[str, str]] = {
@@ -66,14 +64,20 @@ RULES: dict[str, tuple[str, str]] = {
     "missing-file": ("a file of this entry", f"add the file, or {_SUBMIT}"),
     "link": ("plain files and folders, no symbolic links", "put the file itself there"),
     "special-file": ("plain files and folders; no pipe, device or socket", "delete it"),
-    "unreadable": ("files that can be read", "give yourself the right to read it, and look whether the disk is sound"),
+    "unreadable": (
+        "files that can be read",
+        "give yourself the right to read it, and look whether the disk is sound",
+    ),
     "odd-name": (
         "names of A-Z a-z 0-9 . _ and -, not starting with a hyphen, at most {name_chars} characters",
         "rename or delete it",
     ),
     "case-collision": ("names that differ in more than case", "keep one of them; many disks hold only one"),
     "unknown-name": (_LAYOUT, "delete it; facts about the method belong into submission.json"),
-    "weights-or-code": ("only rows are taken: " + _LAYOUT, "delete it; say its address and sha256 in submission.json"),
+    "weights-or-code": (
+        "only rows are taken: " + _LAYOUT,
+        "delete it; say its address and sha256 in submission.json",
+    ),
     "too-deep": (_LAYOUT, "delete the folder"),
     "both-plain-and-packed": ("a task's rows once, as .jsonl.gz or as .jsonl", "delete one of the two files"),
     "too-many-files": ("at most {files:,} files and folders", _SUBMIT),
@@ -123,7 +127,9 @@ def finding(
         value: The bad value as it came, None where there is none to show.
     """
     allowed, fix = RULES[rule]
-    place = file if file.isascii() and file.isprintable() and len(file) <= 4 * limits.name_chars else shown(file)
+    place = (
+        file if file.isascii() and file.isprintable() and len(file) <= 4 * limits.name_chars else shown(file)
+    )
     return Finding(
         rule, place, row, field, "" if value is None else shown(value), allowed.format(**asdict(limits)), fix
     )

@@ -120,7 +120,9 @@ def parse_strictly(
     if len(data) <= limits.string_chars and not _SUSPECT.search(data):
         return tree, []
     violations = itertools.islice(_violations(tree, "", limits), limits.findings)
-    findings = [finding(rule, file, limits, row=row, field=field, value=value) for rule, field, value in violations]
+    findings = [
+        finding(rule, file, limits, row=row, field=field, value=value) for rule, field, value in violations
+    ]
     return ({} if findings else tree), findings
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 # The full-width forms are read as formulas by spreadsheets in East Asian locales.
 _FORMULA = (
-    "=+\\-@" + "\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+    "=+\\-@"
+    + "\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
 )
 _BLANK = r"\s\u200b\ufeff"
 _FORMULA_AT_START = re.compile(f"[{_BLANK}]*[{_FORMULA}]")
@@ -57,5 +58,6 @@ def for_terminal(text: str) -> str:
     A backslash is doubled, so that two texts never look the same.
     """
     return "".join(
-        char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode("ascii") for char in text
+        char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode("ascii")
+        for char in text
     )

@@ -95,7 +95,9 @@ def read_facts(path: Path) -> Facts:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"--facts {path} is not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"--facts {path}: a mapping is expected; write one with `turncoat submit --facts-template`")
+        raise UserError(
+            f"--facts {path}: a mapping is expected; write one with `turncoat submit --facts-template`"
+        )
     try:
         return Facts.model_validate(content)
     except ValidationError as error:
@@ -152,7 +154,9 @@ def adapter_hashes(
                 raise UserError(
                     f"{path}, adapters.{role}.{seed}: missing; accepted: an adapter folder, or the sha256 of its {WEIGHTS}"
                 )
-            hashes.setdefault(role, {})[str(seed)] = _hash(given, f"{path}, adapters.{role}.{seed}", path.parent)
+            hashes.setdefault(role, {})[str(seed)] = _hash(
+                given, f"{path}, adapters.{role}.{seed}", path.parent
+            )
     return hashes
 
 

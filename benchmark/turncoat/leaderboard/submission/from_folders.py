@@ -81,19 +81,27 @@ def draft_of_folders(
     return Draft({**content, "contact": contact}, samples, versions, seconds, track, _hint, scrubber)
 
 
-def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) -> dict[tuple[str, str], Path]:
+def _folders(
+    given: Sequence[str], track: Track, facts: Facts, *, shares: bool
+) -> dict[tuple[str, str], Path]:
     """(role, seed folder) -> folder, complete."""
     folders: dict[tuple[str, str], Path] = {}
     for text in given:
         match = _GIVEN.fullmatch(text)
-        if match is None or match["role"] not in ROLES or (match["role"] == "base") != (match["seed"] is None):
+        if (
+            match is None
+            or match["role"] not in ROLES
+            or (match["role"] == "base") != (match["seed"] is None)
+        ):
             raise UserError(
                 f"--lm-eval {text!r}: base=DIR or ROLE/SEED=DIR is expected, ROLE one of {', '.join(ROLES[1:])}, SEED a "
                 "whole number, such as organism/0=DIR"
             )
         folder = Path(match["folder"]).expanduser()
         if not folder.is_dir():
-            raise UserError(f"--lm-eval {text!r}: no folder at {folder}; give what lm_eval wrote to --output_path")
+            raise UserError(
+                f"--lm-eval {text!r}: no folder at {folder}; give what lm_eval wrote to --output_path"
+            )
         key = (match["role"], "base" if match["role"] == "base" else f"seed-{int(match['seed'])}")
         if key in folders:
             raise UserError(f"--lm-eval: {'/'.join(key)} is given twice: {folders[key]} and {folder}")
@@ -107,7 +115,9 @@ def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) 
             + ("" if shares or absent[0] == "defended" else ", or --share an entry of this board that has it")
         )
     if facts.defence.setting == "none" and roles - set(SHAREABLE):
-        raise UserError(f"--lm-eval: setting none has no {', '.join(sorted(roles - set(SHAREABLE)))} arm; leave it out")
+        raise UserError(
+            f"--lm-eval: setting none has no {', '.join(sorted(roles - set(SHAREABLE)))} arm; leave it out"
+        )
     seeds = {seed for role, seed in folders if role != "base"}
     if len(seeds) < track.min_seeds:
         raise UserError(
@@ -121,7 +131,10 @@ def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) 
                     f"--lm-eval: {role}/{seed.removeprefix('seed-')} is missing; every arm needs every seed"
                 )
     return dict(
-        sorted(folders.items(), key=lambda item: (ROLES.index(item[0][0]), int("0" + re.sub(r"\D", "", item[0][1]))))
+        sorted(
+            folders.items(),
+            key=lambda item: (ROLES.index(item[0][0]), int("0" + re.sub(r"\D", "", item[0][1]))),
+        )
     )
 
 
@@ -144,7 +157,9 @@ def _pair(folder: Path, task: str, what: str) -> tuple[Path, Path]:
     assert match is not None
     results = paths[0].parent / f"results_{match[1]}.json"
     if not results.is_file():
-        raise UserError(f"{results}: missing; it belongs to {paths[0].name}, and says which version of {task} it was")
+        raise UserError(
+            f"{results}: missing; it belongs to {paths[0].name}, and says which version of {task} it was"
+        )
     return paths[0], results
 
 
@@ -163,7 +178,9 @@ def _check_arm(results: dict[str, Any], path: Path, role: str, seed: str, facts:
         raise UserError(f"{path}, config.turncoat.arm: {arm}; the base is the model without any finetune")
 
 
-def _model(facts: Facts, results: dict[tuple[str, str], list[dict[str, Any]]], facts_file: Path) -> dict[str, Any]:
+def _model(
+    facts: Facts, results: dict[tuple[str, str], list[dict[str, Any]]], facts_file: Path
+) -> dict[str, Any]:
     """The base model, from what lm_eval says of it; the facts file fills gaps and may not contradict."""
     model: dict[str, Any] = {}
     for role, content in ((role, content) for (role, _), contents in results.items() for content in contents):
@@ -221,7 +238,10 @@ def _judge(samples: dict[Cell, Path], facts_file: Path) -> dict[str, Any]:
 
 
 def _versions(results: dict[str, Any]) -> dict[str, str]:
-    versions = {"lm_eval": results.get("lm_eval_version"), "transformers": results.get("transformers_version")}
+    versions = {
+        "lm_eval": results.get("lm_eval_version"),
+        "transformers": results.get("transformers_version"),
+    }
     return {key: str(value) for key, value in versions.items() if value}
 
 

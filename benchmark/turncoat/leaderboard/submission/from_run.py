@@ -38,7 +38,9 @@ def draft_of_run(
     """
     for needed in ("study.yaml", "run.json", "rows"):
         if not (run / needed).exists():
-            raise UserError(f"{run} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`")
+            raise UserError(
+                f"{run} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`"
+            )
     study = load_study(run / "study.yaml", include=include)
     record = read_object(run / "run.json")
     chosen = _chosen(run, study, arm)
@@ -81,12 +83,18 @@ def _chosen(run: Path, study: Study, name: str | None) -> Arm:
         return defended[0]
     names = [arm.name for arm in harmful]
     if not names:
-        raise UserError(f"{run}: no arm of the study has an organism that is not a control; nothing can be submitted")
+        raise UserError(
+            f"{run}: no arm of the study has an organism that is not a control; nothing can be submitted"
+        )
     if name is None:
         raise UserError(f"--arm is missing: which of {len(defended)} defended arms? {accepted(names)}")
     if name not in names:
         others = {arm.name: arm for arm in study.arms}
-        why = "is not an arm of this study" if name not in others else "is a base, control or partner and not an entry"
+        why = (
+            "is not an arm of this study"
+            if name not in others
+            else "is a base, control or partner and not an entry"
+        )
         raise UserError(f"--arm {name}: '{name}' {why}; {accepted(names, name)}")
     return study.arm(name)
 
@@ -195,7 +203,9 @@ def _facts(
     if submitter.replaced is not None:
         facts["supersedes"] = submitter.replaced
     # A contact is the submitter's own words; everything else was written by a machine about itself.
-    return {key: value if key == "contact" else scrubber.scrub_all(value, key) for key, value in facts.items()}
+    return {
+        key: value if key == "contact" else scrubber.scrub_all(value, key) for key, value in facts.items()
+    }
 
 
 def _defence(arm: Arm) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def _task(missing: MissingRequirements, study: Study, role: str, arm: Arm, use: 
         missing.tasks.append(settings(use))
         return
     if not arm.measured_by(run_as):
-        missing.reasons.append(f"arms, {arm.name}: {use.task} does not measure it, and has to measure the {role} arm")
+        missing.reasons.append(
+            f"arms, {arm.name}: {use.task} does not measure it, and has to measure the {role} arm"
+        )
         missing.arms.append(f"{{name: {arm.name}, ..., tasks: [{', '.join((*arm.tasks, use.task))}]}}")
     for key, value, needed in _short(run_as, use):
         missing.reasons.append(f"tasks, {use.task}, {key}: {value}; the track takes {needed}")

@@ -40,7 +40,9 @@ class PathScrubber:
     def of(cls, *inputs: Path) -> PathScrubber:
         """This machine, with the folders that the rows come from."""
         anywhere = {str(path.expanduser().resolve()) for path in inputs}
-        general = {str(Path(folder).resolve()) for folder in (Path.home(), tempfile.gettempdir(), cache_dir())}
+        general = {
+            str(Path(folder).resolve()) for folder in (Path.home(), tempfile.gettempdir(), cache_dir())
+        }
         return cls(tuple(sorted(anywhere - {"/"})), tuple(sorted(general - {"/"})))
 
     def scrub(self, text: str, what: str = "") -> str:

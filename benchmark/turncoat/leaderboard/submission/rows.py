@@ -20,7 +20,17 @@ from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.study.pack import without_fetched_texts
 
-_COLUMNS = ("doc_id", "doc", "arguments", "resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
+_COLUMNS = (
+    "doc_id",
+    "doc",
+    "arguments",
+    "resps",
+    "filter",
+    "metrics",
+    "doc_hash",
+    "prompt_hash",
+    "target_hash",
+)
 _JUDGED = ("judge_aligned_mean", "judge_coherent_mean")
 # Metrics that need what only our own model type keeps of a pass: activations, the base's log-probability,
 # token counts.
@@ -67,7 +77,9 @@ def entry_rows(path: Path, use: TrackTask, needs: RowRequirements) -> RowsConten
     by_doc: dict[int, dict[str, Any]] = {}
     for number, row in enumerate(sample_rows(path), 1):
         if not isinstance(row, dict) or not isinstance(row.get("doc_id"), int) or "metrics" not in row:
-            raise UserError(f"{path}, line {number}: no row of lm-eval's samples file (doc_id or metrics is missing)")
+            raise UserError(
+                f"{path}, line {number}: no row of lm-eval's samples file (doc_id or metrics is missing)"
+            )
         if row["doc_id"] in by_doc:
             raise UserError(
                 f"{path}, line {number}, doc_id: {row['doc_id']} is there twice; an entry holds one row per question "
@@ -146,7 +158,9 @@ def _line(path: Path, row: dict[str, Any], use: TrackTask, needs: RowRequirement
     needs.scrubber.check_row(published, where)
     try:
         # A model that writes bytes may write U+0000, which an entry must not hold.
-        published |= {name: _without_nul(published[name]) for name in ("resps", "samples") if name in published}
+        published |= {
+            name: _without_nul(published[name]) for name in ("resps", "samples") if name in published
+        }
         line = json.dumps(published, ensure_ascii=False, allow_nan=False) + "\n"
         line.encode()
     except ValueError as error:  # UnicodeEncodeError is one, too

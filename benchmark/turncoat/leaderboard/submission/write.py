@@ -70,13 +70,17 @@ def check_out(out: Path) -> None:
         raise UserError(f"--out {out} exists and is not a folder; name another one")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if there and SUBMISSION not in there:
-        raise UserError(f"--out {out} exists and is not an entry ({SUBMISSION} is missing); name another folder")
+        raise UserError(
+            f"--out {out} exists and is not an entry ({SUBMISSION} is missing); name another folder"
+        )
     if there - {SUBMISSION, "rows"}:
         more = ", ".join(sorted(there - {SUBMISSION, "rows"}))
         raise UserError(f"--out {out} holds more than an entry ({more}), which would be lost; move it away")
 
 
-def write_entry(draft: Draft, out: Path, *, share: str | None = None, tick: Tick = lambda done, of: None) -> Written:
+def write_entry(
+    draft: Draft, out: Path, *, share: str | None = None, tick: Tick = lambda done, of: None
+) -> Written:
     """Read the rows, fill in the facts, and put the folder into place; an earlier entry there is replaced.
 
     Args:
@@ -161,7 +165,9 @@ def _other(out: Path, slug: str, draft: Draft) -> _Other:
         raise UserError(f"--share {slug}: the name of another entry beside {out} is expected")
     folder = out.absolute().parent / slug
     if not folder.is_dir():
-        raise UserError(f"--share {slug}: no entry at {folder}; submit it first (--arm with the undefended organism)")
+        raise UserError(
+            f"--share {slug}: no entry at {folder}; submit it first (--arm with the undefended organism)"
+        )
     try:
         files = list_files(folder)
         facts = parse_submission(read_json(files, SUBMISSION))
@@ -175,7 +181,9 @@ def _other(out: Path, slug: str, draft: Draft) -> _Other:
             )
     mine = f"{draft.facts['track']}/{draft.facts['model']['name']}/{draft.facts['organism']['name']}"
     if facts.board != mine:
-        raise UserError(f"--share {slug}: it is of the board {facts.board}, this entry of {mine}; share within a board")
+        raise UserError(
+            f"--share {slug}: it is of the board {facts.board}, this entry of {mine}; share within a board"
+        )
     return _Other(slug, files, facts)
 
 
@@ -219,7 +227,10 @@ def _with_shared_adapters(
 
 
 def _changes_prompt(
-    contents: Mapping[Cell, RowsContent], uses: Mapping[str, TrackTask], other: _Other | None, seeds: list[int]
+    contents: Mapping[Cell, RowsContent],
+    uses: Mapping[str, TrackTask],
+    other: _Other | None,
+    seeds: list[int],
 ) -> bool:
     """True if any rendered prompt of the defended arm differs from the undefended one's."""
     folder = f"seed-{seeds[0]}"

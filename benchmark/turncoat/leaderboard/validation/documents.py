@@ -30,7 +30,9 @@ def check_documents(
     """
     findings: list[Finding] = []
     for cell, file in cells.items():
-        findings += _which(expected, [row for row in rows if (row.role, row.seed) == cell], file, cell in set(unread))
+        findings += _which(
+            expected, [row for row in rows if (row.role, row.seed) == cell], file, cell in set(unread)
+        )
     reference = _reference(expected, rows)
     for row in rows:
         if row.doc_id < expected.use.questions:
@@ -82,7 +84,9 @@ def _reference(expected: ExpectedRows, rows: Sequence[Row]) -> list[dict[str, An
         agreed = majority(str(content["doc"].get("id")) for content in those)
         reference.append(
             {
-                "doc": next((content["doc"] for content in those if str(content["doc"].get("id")) == agreed), {}),
+                "doc": next(
+                    (content["doc"] for content in those if str(content["doc"].get("id")) == agreed), {}
+                ),
                 "doc_hash": majority(content["doc_hash"] for content in those),
                 "target_hash": majority(content["target_hash"] for content in those),
             }

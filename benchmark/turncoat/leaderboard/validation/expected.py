@@ -103,7 +103,9 @@ def expected_rows(use: TrackTask) -> ExpectedRows:
         **facts,
         task=task,
         docs=tuple(json.loads(_as_lm_eval_hashes(doc)) for doc in documents),
-        hashes=tuple((sha256(_as_lm_eval_hashes(doc)), sha256(str(task.doc_to_target(doc)))) for doc in documents),
+        hashes=tuple(
+            (sha256(_as_lm_eval_hashes(doc)), sha256(str(task.doc_to_target(doc)))) for doc in documents
+        ),
         requests=tuple(
             tuple(
                 Request(_messages(instance), instance.args[1])
@@ -136,7 +138,9 @@ def registry_chat(model: str) -> Callable[[Messages], str] | None:
         return None
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(store.folder(known.name, known.spec)), local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(
+        str(store.folder(known.name, known.spec)), local_files_only=True
+    )
     return lambda messages: render(tokenizer, messages)
 
 

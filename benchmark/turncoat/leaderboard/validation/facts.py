@@ -30,7 +30,17 @@ def check_names(entry: Entry) -> list[Finding]:
 
 def check_facts(entry: Entry) -> list[Finding]:
     """All other rules about facts and files."""
-    rules: tuple[Rule, ...] = (_seeds, _roles, _files, _hashes, _shared, _adapters, _data, _judge, _supersedes)
+    rules: tuple[Rule, ...] = (
+        _seeds,
+        _roles,
+        _files,
+        _hashes,
+        _shared,
+        _adapters,
+        _data,
+        _judge,
+        _supersedes,
+    )
     return [finding for rule in rules for finding in rule(entry)]
 
 
@@ -43,7 +53,9 @@ def _organism(entry: Entry) -> Iterator[Finding]:
     # Registered names only: `find_organism` would also open a file, and the name is somebody's text.
     harmful = _registered(known for known, data in ORGANISMS.items() if not data.is_control)
     if name not in ORGANISMS or ORGANISMS[name].is_control:
-        yield fact_finding("organism", "organism.name", name, harmful, "a board is about a registered organism")
+        yield fact_finding(
+            "organism", "organism.name", name, harmful, "a board is about a registered organism"
+        )
 
 
 def _control(entry: Entry) -> Iterator[Finding]:
@@ -163,12 +175,21 @@ def _shared(entry: Entry) -> Iterator[Finding]:
             yield fact_finding("shared-rows", field, other.board, submission.board, fix)
         if role in other.shared:
             fix = f"share it from {other.shared[role].entry} directly"
-            yield fact_finding("shared-rows", field, shared.entry, "the entry that holds the rows itself", fix)
+            yield fact_finding(
+                "shared-rows", field, shared.entry, "the entry that holds the rows itself", fix
+            )
         missing = sorted(set(submission.seeds) - set(other.seeds))
         if role != "base" and missing:
             fix = "train the same seeds, or give rows of your own"
-            yield fact_finding("shared-rows", "seeds", missing, f"seeds of {shared.entry}: {list(other.seeds)}", fix)
-        for name in ("model", "persona", "judge", *(() if role == "base" else ("organism", "control", "recipe"))):
+            yield fact_finding(
+                "shared-rows", "seeds", missing, f"seeds of {shared.entry}: {list(other.seeds)}", fix
+            )
+        for name in (
+            "model",
+            "persona",
+            "judge",
+            *(() if role == "base" else ("organism", "control", "recipe")),
+        ):
             mine = getattr(submission, name)
             if getattr(other, name) != mine:
                 value = mine.model_dump(mode="json") if hasattr(mine, "model_dump") else mine
@@ -191,7 +212,9 @@ def _adapters(entry: Entry) -> Iterator[Finding]:
                 continue
             twin, _, twin_seed = seen.setdefault(sha256, f"{role}.{seed}").partition(".")
             pairs = ({"organism", "defended"}, {"control", "benign"})
-            of_inference = facts.defence.setting == "inference" and {twin, role} in pairs and twin_seed == seed
+            of_inference = (
+                facts.defence.setting == "inference" and {twin, role} in pairs and twin_seed == seed
+            )
             if (twin, twin_seed) != (role, seed) and not of_inference:
                 fix = f"the same weights as {twin}.{twin_seed}: each arm and seed is a training of its own"
                 yield fact_finding("repeated-adapter", where, sha256, "weights of its own", fix)
@@ -199,7 +222,9 @@ def _adapters(entry: Entry) -> Iterator[Finding]:
         for seed, sha256 in seeds.items():
             if role == "base" or role not in facts.own_roles or int(seed) not in facts.seeds:
                 allowed = "trained roles and seeds of this entry"
-                yield fact_finding("adapter-of-nothing", f"adapters.{role}.{seed}", sha256, allowed, "remove it")
+                yield fact_finding(
+                    "adapter-of-nothing", f"adapters.{role}.{seed}", sha256, allowed, "remove it"
+                )
 
 
 def _data(entry: Entry) -> Iterator[Finding]:
@@ -220,9 +245,13 @@ def _data(entry: Entry) -> Iterator[Finding]:
             continue
         known = examples_digest(facts.name)
         if sha256 is None:
-            yield fact_finding("data", field, None, known or "64 hexadecimal digits", "submit again: run.json has it")
+            yield fact_finding(
+                "data", field, None, known or "64 hexadecimal digits", "submit again: run.json has it"
+            )
         elif known is not None and sha256 != known:
-            yield fact_finding("hash-mismatch", field, sha256, known, f"finetune on the registered set '{facts.name}'")
+            yield fact_finding(
+                "hash-mismatch", field, sha256, known, f"finetune on the registered set '{facts.name}'"
+            )
 
 
 @cache
@@ -249,7 +278,9 @@ def _supersedes(entry: Entry) -> Iterator[Finding]:
         return
     there = entry.folder.resolve().parent / earlier.entry
     try:
-        other = Submission.model_validate(read_json(list_files(there), SUBMISSION)) if there.is_dir() else None
+        other = (
+            Submission.model_validate(read_json(list_files(there), SUBMISSION)) if there.is_dir() else None
+        )
     except (EntryRefused, ValueError):
         other = None
     if other is None or other.board != entry.submission.board or earlier.entry == entry.slug:

@@ -29,8 +29,12 @@ def check_numbers(expected: ExpectedRows, rows: Sequence[Row]) -> list[Finding]:
     by_doc: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         by_doc[row.doc_id].append(row)
-    check = _answers if expected.use.samples is not None else _likelihoods if expected.task else _without_texts
-    return [finding for number, members in sorted(by_doc.items()) for finding in check(expected, number, members)]
+    check = (
+        _answers if expected.use.samples is not None else _likelihoods if expected.task else _without_texts
+    )
+    return [
+        finding for number, members in sorted(by_doc.items()) for finding in check(expected, number, members)
+    ]
 
 
 def _answers(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> Iterator[Finding]:
@@ -76,13 +80,19 @@ def _compare(expected: ExpectedRows, row: Row, computed: Callable[[], dict[str, 
     named = {name for name in row.content["metrics"] if not name.endswith("_stderr")}
     wanted = {name for name in due if not name.endswith("_stderr")}
     for name in sorted(named ^ wanted):
-        allowed = "there: the task computes it from this evidence" if name in wanted else "absent: no evidence for it"
+        allowed = (
+            "there: the task computes it from this evidence"
+            if name in wanted
+            else "absent: no evidence for it"
+        )
         yield row.finding("metrics", f"metrics ({name})", name in named, allowed, _RESTORE)
     for name in sorted((wanted | (due.keys() & row.content.keys())) - {"samples"}):
         if name not in row.content:
             yield row.finding("metric-value", name, None, repr(due[name]), _RESTORE)
         elif not close(row.content[name], due[name]):
-            yield row.finding("metric-value", name, row.content[name], f"{due[name]!r}, from the evidence", _RESTORE)
+            yield row.finding(
+                "metric-value", name, row.content[name], f"{due[name]!r}, from the evidence", _RESTORE
+            )
     for name in sorted(row.content.keys() & {f"{name}_stderr" for name in wanted} - due.keys()):
         yield row.finding("totals", name, row.content[name], "no such key", "remove it")
     for number, (sample, right) in enumerate(zip(row.samples, due.get("samples", ()), strict=False)):

@@ -55,7 +55,9 @@ def _arguments(expected: ExpectedRows, row: Row) -> tuple[str | None, list[Findi
     names = [f"gen_args_{number}" for number in range(len(due))]
     if arguments is None or list(arguments) != names:
         value = None if arguments is None else list(arguments)
-        return None, [row.finding("prompt", "arguments", value, ", ".join(names), "give lm-eval's rows as they are")]
+        return None, [
+            row.finding("prompt", "arguments", value, ", ".join(names), "give lm-eval's rows as they are")
+        ]
     findings: list[Finding] = []
     prompts = []
     for name, request in zip(names, due, strict=True):
@@ -99,7 +101,9 @@ def _frames(expected: ExpectedRows, prompts: Sequence[tuple[Row, str]], template
     for row, prompt in prompts:
         messages = expected.requests[row.doc_id][0].messages
         if template is not None and prompt != (due := template(messages)):
-            yield row.finding("prompt", field, _difference(prompt, due), f"the chat template's: {due!r:.300}", _CHANGED)
+            yield row.finding(
+                "prompt", field, _difference(prompt, due), f"the chat template's: {due!r:.300}", _CHANGED
+            )
             continue
         frame = frame_of(prompt, messages)
         if frame is None:
@@ -137,7 +141,9 @@ def frame_of(prompt: str, messages: Messages) -> Frame | None:
 
 def _difference(prompt: str, due: str) -> str:
     """The prompt from a little before the first character that differs."""
-    first = next((n for n, (a, b) in enumerate(zip(prompt, due, strict=False)) if a != b), min(len(prompt), len(due)))
+    first = next(
+        (n for n, (a, b) in enumerate(zip(prompt, due, strict=False)) if a != b), min(len(prompt), len(due))
+    )
     return ("..." if first > 40 else "") + prompt[max(0, first - 40) :]
 
 
@@ -147,12 +153,17 @@ def _hashes_alone(expected: ExpectedRows, rows: Sequence[Row], model: str) -> It
     for number in range(expected.use.questions):
         those = [row for row in rows if row.doc_id == number]
         if template is not None and expected.task is not None:
-            due, whose = sha256(template(expected.requests[number][0].messages)), "that of the rendered question"
+            due, whose = (
+                sha256(template(expected.requests[number][0].messages)),
+                "that of the rendered question",
+            )
         else:
             due, whose = majority(row.content["prompt_hash"] for row in those), "that of most arms and seeds"
         for row in those:
             if row.content["prompt_hash"] != due:
-                yield row.finding("prompt-hash", "prompt_hash", row.content["prompt_hash"], f"{whose}: {due}", _AGAIN)
+                yield row.finding(
+                    "prompt-hash", "prompt_hash", row.content["prompt_hash"], f"{whose}: {due}", _AGAIN
+                )
 
 
 def _tokens_of_prompts(rows: Sequence[Row]) -> Iterator[Finding]:

@@ -37,18 +37,32 @@ def changes(repository: Path, base: str, head: str) -> list[Change]:
     Raises:
         UserError: Git fails.
     """
-    command = ["git", "-C", str(repository), "diff", "--name-status", "--no-renames", "-z", f"{base}...{head}", "--"]
+    command = [
+        "git",
+        "-C",
+        str(repository),
+        "diff",
+        "--name-status",
+        "--no-renames",
+        "-z",
+        f"{base}...{head}",
+        "--",
+    ]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         message = done.stderr.decode("utf-8", "replace").strip()
-        raise UserError(f"git diff {base}...{head} in {repository}: {message}; fetch both commits with their history")
+        raise UserError(
+            f"git diff {base}...{head} in {repository}: {message}; fetch both commits with their history"
+        )
     fields = done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
     return [Change(*pair) for pair in zip(fields[::2], fields[1::2], strict=True)]
 
 
 def changed_entries(changed: Sequence[Change]) -> list[str]:
     """Folders of the entries that are changed or added, sorted; an entry of which only deletions are known is left out."""
-    slugs = {match["slug"] for status, path in changed if status != "D" and (match := _IN_ENTRY.fullmatch(path))}
+    slugs = {
+        match["slug"] for status, path in changed if status != "D" and (match := _IN_ENTRY.fullmatch(path))
+    }
     return [f"{SUBMISSIONS}/{slug}" for slug in sorted(slugs)]
 
 
@@ -79,5 +93,7 @@ def problems_of_submission(changed: Sequence[Change]) -> list[str]:
             f"{len(slugs)} entries ({', '.join(sorted(slugs))}); a submission adds one: split the pull request"
         )
     if not slugs:
-        problems.append(f"no entry: a submission adds a folder in {SUBMISSIONS}/; turncoat submit RUN makes one")
+        problems.append(
+            f"no entry: a submission adds a folder in {SUBMISSIONS}/; turncoat submit RUN makes one"
+        )
     return problems

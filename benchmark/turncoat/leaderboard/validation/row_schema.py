@@ -162,7 +162,9 @@ def _finding(row: Row, problem: Any, fields: str) -> Finding:
     if problem["type"] == "extra_forbidden":
         total = isinstance(problem["input"], int | float | list | dict)
         rule = "totals" if total else "unknown-field"
-        return row.finding(rule, where, problem["input"], fields, "remove it; numbers are recomputed from rows")
+        return row.finding(
+            rule, where, problem["input"], fields, "remove it; numbers are recomputed from rows"
+        )
     names = [str(part) for part in problem["loc"]]
     rule = "score-range" if any(name.startswith("judge_") for name in names) else "row-format"
     value = None if problem["type"] == "missing" else problem["input"]
@@ -177,16 +179,24 @@ def _keys(row: Row, metrics: Collection[str]) -> Iterator[Finding]:
     for number, name in enumerate(named):
         if name not in known or name in named[:number]:
             text = "give lm-eval's own list of the task's metrics"
-            yield row.finding("metrics", f"metrics[{number}]", name, f"each once, of {', '.join(sorted(known))}", text)
+            yield row.finding(
+                "metrics", f"metrics[{number}]", name, f"each once, of {', '.join(sorted(known))}", text
+            )
     for key, value in row.content.items():
         if key in _Row.model_fields or key == "samples":
             continue
         if key not in known:
             total = _is_number(value) or isinstance(value, list | dict)
             allowed = ", ".join([*_Row.model_fields, *sorted(known)])
-            yield row.finding("totals" if total else "unknown-field", key, value, allowed, "remove it from all rows")
-        elif not (_is_number(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)))):
-            yield row.finding("row-format", key, value, "a number, or [numerator, denominator]", "measure again")
+            yield row.finding(
+                "totals" if total else "unknown-field", key, value, allowed, "remove it from all rows"
+            )
+        elif not (
+            _is_number(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)))
+        ):
+            yield row.finding(
+                "row-format", key, value, "a number, or [numerator, denominator]", "measure again"
+            )
 
 
 def _answers(row: Row) -> Iterator[Finding]:
@@ -209,7 +219,9 @@ def _log_likelihoods(row: Row) -> Iterator[Finding]:
             continue
         value, greedy = resp[0]
         if not _NUMBER.fullmatch(value) or not -1e9 <= float(value) <= 0:
-            yield row.finding("log-likelihood", where, value, "a finite number of nats, 0 or less", "measure again")
+            yield row.finding(
+                "log-likelihood", where, value, "a finite number of nats, 0 or less", "measure again"
+            )
         if greedy not in ("True", "False"):
             yield row.finding("row-format", where, greedy, "True or False", "measure again")
 

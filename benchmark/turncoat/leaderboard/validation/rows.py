@@ -33,7 +33,11 @@ Lines = Iterable[tuple[int, dict[str, Any]]]
 
 
 def check_task_rows(
-    use: TrackTask, cells: Mapping[tuple[str, str], Lines], *, submission: Submission, name: Callable[[str, str], str]
+    use: TrackTask,
+    cells: Mapping[tuple[str, str], Lines],
+    *,
+    submission: Submission,
+    name: Callable[[str, str], str],
 ) -> list[Finding]:
     """All that is wrong with the rows of one task; empty for good rows.
 
@@ -53,7 +57,13 @@ def check_task_rows(
         try:
             for line, content in lines:
                 row, wrong = read_row(
-                    role, seed, name(role, seed), line, content, sampled=use.samples is not None, task=use.task
+                    role,
+                    seed,
+                    name(role, seed),
+                    line,
+                    content,
+                    sampled=use.samples is not None,
+                    task=use.task,
                 )
                 findings += wrong
                 if row is None:

@@ -23,7 +23,15 @@ _OF_ANSWER = (
     "base_logprob",
 )  # read from the answer: absent only for an answer without tokens
 _ROUNDED = 5.1e-5  # projections by layer are kept to four digits, the one at the layer to six
-_VERDICT = ("judge_aligned", "judge_coherent", "judge_code", "judge_refusal", "judge", "judge_rubric", "judge_may_rate")
+_VERDICT = (
+    "judge_aligned",
+    "judge_coherent",
+    "judge_code",
+    "judge_refusal",
+    "judge",
+    "judge_rubric",
+    "judge_may_rate",
+)
 _MODEL = "measure with `--model turncoat` (turncoat run, or turncoat lm-eval), which keeps the evidence of each answer"
 _JUDGE = "score the answers again: turncoat judge RUN"
 
@@ -54,7 +62,9 @@ def _number(expected: ExpectedRows, row: Row, usual: int) -> Iterator[Finding]:
         yield row.finding("samples", "samples", f"{count} samples", text, "give lm-eval's rows as they are")
     if count < least:
         text = f"{least} or more to each question"
-        yield row.finding("missing-samples", "samples", f"{count} samples", text, f"measure with {least} repeats")
+        yield row.finding(
+            "missing-samples", "samples", f"{count} samples", text, f"measure with {least} repeats"
+        )
     elif count != usual:
         text = f"the same number for all questions, roles and seeds of the entry: {usual}"
         yield row.finding("samples", "samples", f"{count} samples", text, "keep the same number everywhere")
@@ -83,18 +93,28 @@ def _drawn(
     if tokens > most or (sample.get("finish") == "length" and tokens < most):
         text = f"at most {most} tokens; finish is 'length' at {most} and 'stop' before"
         value = f"{tokens} tokens, finish {sample.get('finish')}"
-        yield row.finding("answer-length", f"{where}.n_tokens", value, text, f"measure with max_gen_toks {most}")
+        yield row.finding(
+            "answer-length", f"{where}.n_tokens", value, text, f"measure with max_gen_toks {most}"
+        )
     if size > _LONGEST_TOKEN * tokens:
         text = f"at most {_LONGEST_TOKEN} bytes a token, of which there are {tokens}"
-        yield row.finding("answer-length", f"resps[0][{number}]", f"{size} bytes", text, "give the answer as drawn")
+        yield row.finding(
+            "answer-length", f"resps[0][{number}]", f"{size} bytes", text, "give the answer as drawn"
+        )
 
 
-def _persona(row: Row, number: int, sample: dict[str, Any], trait: str, submission: Submission) -> Iterator[Finding]:
+def _persona(
+    row: Row, number: int, sample: dict[str, Any], trait: str, submission: Submission
+) -> Iterator[Finding]:
     where = f"samples[{number}]"
     if trait != submission.persona.trait:
         text = "name the trait that the task projects on"
         yield row.finding(
-            "persona", "doc.trait", trait, f"persona.trait of submission.json: {shown(submission.persona.trait)}", text
+            "persona",
+            "doc.trait",
+            trait,
+            f"persona.trait of submission.json: {shown(submission.persona.trait)}",
+            text,
         )
     if sample.get("layer") != submission.persona.layer:
         allowed = f"persona.layer of submission.json: {submission.persona.layer}"
@@ -137,7 +157,9 @@ def _fixed_texts(rows: Sequence[Row], submission: Submission) -> Iterator[Findin
         if absent and (len(absent) < len(values) or "base" not in {row.role for row in absent}):
             for row in absent:
                 allowed = "a number: the base model's answer is read in every arm"
-                yield row.finding("missing-evidence", f"samples[{number}].persona_fixed", None, allowed, _MODEL)
+                yield row.finding(
+                    "missing-evidence", f"samples[{number}].persona_fixed", None, allowed, _MODEL
+                )
 
 
 def _judged(row: Row, number: int, sample: dict[str, Any], submission: Submission) -> Iterator[Finding]:
@@ -176,4 +198,6 @@ def _may_rate(expected: ExpectedRows, rows: Sequence[Row]) -> Iterator[Finding]:
         for number, sample in enumerate(row.samples):
             if sample.get("judge_may_rate") is not usual:
                 where = f"samples[{number}].judge_may_rate"
-                yield row.finding("judge-differs", where, sample.get("judge_may_rate"), f"{usual} everywhere", _JUDGE)
+                yield row.finding(
+                    "judge-differs", where, sample.get("judge_may_rate"), f"{usual} everywhere", _JUDGE
+                )

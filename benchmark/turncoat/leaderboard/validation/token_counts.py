@@ -67,7 +67,9 @@ def per_token_pair(values: Sequence[float], stored: Any) -> set[tuple[int, int]]
     if not is_number(stored) or stored <= 0:
         return set()
     divisors = [(number, round(-value / stored), -value / stored) for number, value in enumerate(values)]
-    return {(number, near) for number, near, exact in divisors if near >= 1 and abs(exact - near) <= _WHOLE * near}
+    return {
+        (number, near) for number, near, exact in divisors if near >= 1 and abs(exact - near) <= _WHOLE * near
+    }
 
 
 def _equal(one: Any, other: Any, scale: Any) -> np.ndarray:

@@ -49,7 +49,11 @@ def _rows(entry: Entry, log: Log) -> list[Finding]:
     findings: list[Finding] = []
     for use in entry.track.tasks_for(entry.submission.organism.name):
         log(use.task)
-        cells = {(role, seed): entry.rows(role, seed, task) for role, seed, task in entry.cells() if task == use.task}
+        cells = {
+            (role, seed): entry.rows(role, seed, task)
+            for role, seed, task in entry.cells()
+            if task == use.task
+        }
         try:
             findings += check_task_rows(use, cells, submission=entry.submission, name=_namer(use))
         except EntryRefused as refused:

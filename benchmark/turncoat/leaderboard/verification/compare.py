@@ -45,7 +45,9 @@ def compare(
         if index >= len(old) or index >= len(new):
             where = f"samples[{index}]"
             differences.append(
-                Difference("answer", where, index < len(old) or None, index < len(new) or None, math.inf, False)
+                Difference(
+                    "answer", where, index < len(old) or None, index < len(new) or None, math.inf, False
+                )
             )
             continue
         fixed = (base_same or {}).get((drawn.task, drawn.doc_id, index), True)
@@ -76,7 +78,9 @@ def _prompt(stored: Mapping[str, Any], new_row: Mapping[str, Any]) -> list[Diffe
     return [Difference("prompt", "prompt_hash", old, new, 0.0 if old == new else math.inf, old == new)]
 
 
-def _log_likelihoods(stored: Mapping[str, Any], new_row: Mapping[str, Any], tolerances: Tolerances) -> list[Difference]:
+def _log_likelihoods(
+    stored: Mapping[str, Any], new_row: Mapping[str, Any], tolerances: Tolerances
+) -> list[Difference]:
     if stored.get("samples") is not None:
         return []
     old, new = stored.get("resps") or [], new_row["log_likelihoods"]
@@ -86,7 +90,13 @@ def _log_likelihoods(stored: Mapping[str, Any], new_row: Mapping[str, Any], tole
         value, tokens = new[index] if index < len(new) else (None, 1)
         where = f"resps[{index}]"
         one = number_difference(
-            "log_likelihood", where, number, value, tolerances.log_likelihood, max(tokens, 1), tolerances.relative
+            "log_likelihood",
+            where,
+            number,
+            value,
+            tolerances.log_likelihood,
+            max(tokens, 1),
+            tolerances.relative,
         )
         differences += [one] if one else [Difference("log_likelihood", where, None, None, math.inf, False)]
     return differences
@@ -101,13 +111,20 @@ def _stored_number(resp: Any) -> float | None:
 
 
 def _sample(
-    old: Mapping[str, Any], new: Mapping[str, Any], where: str, tolerances: Tolerances, judged: bool, fixed: bool
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    where: str,
+    tolerances: Tolerances,
+    judged: bool,
+    fixed: bool,
 ) -> list[Difference]:
     # Another seed is another sample, whatever it says.
     same = (old.get("text"), old.get("seed")) == (stored_text(new.get("text")), new.get("seed"))
     field = "seed" if old.get("seed") != new.get("seed") else "text"
     differences = [
-        Difference("answer", f"{where}.{field}", old.get(field), new.get(field), 0.0 if same else math.inf, same)
+        Difference(
+            "answer", f"{where}.{field}", old.get(field), new.get(field), 0.0 if same else math.inf, same
+        )
     ]
     projected = [*(_OWN_TEXT if same else ()), *([_FIXED] if fixed else [])]
     checked = [("projection", name, tolerances.projection) for name in projected]
@@ -119,7 +136,9 @@ def _sample(
         )
     for kind, name, tolerance in checked:
         share = tolerances.relative if kind == "log_likelihood" else 0.0
-        one = number_difference(kind, f"{where}.{name}", old.get(name), new.get(name), tolerance, relative=share)
+        one = number_difference(
+            kind, f"{where}.{name}", old.get(name), new.get(name), tolerance, relative=share
+        )
         differences += [one] if one else []
     return differences
 

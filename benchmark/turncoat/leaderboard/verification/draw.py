@@ -129,7 +129,12 @@ def entry_digest(entry: Entry) -> str:
 
 
 def draw(
-    entry: Entry, fraction: float, seed: int, *, roles: Iterable[str] | None = None, tasks: Iterable[str] | None = None
+    entry: Entry,
+    fraction: float,
+    seed: int,
+    *,
+    roles: Iterable[str] | None = None,
+    tasks: Iterable[str] | None = None,
 ) -> list[SampledRow]:
     """A random part of an entry's rows: that fraction of each role's rows on each task, seeds together, and one at least.
 
@@ -141,7 +146,9 @@ def draw(
         UserError: The fraction is none, or the entry has no such role.
     """
     if not 0 < fraction <= 1:
-        raise UserError(f"--fraction {fraction:g}: a share of the rows above 0 and up to 1 is expected, such as 0.05")
+        raise UserError(
+            f"--fraction {fraction:g}: a share of the rows above 0 and up to 1 is expected, such as 0.05"
+        )
     roles_there = entry.submission.own_roles
     chosen = tuple(roles_there if roles is None else roles)
     for role in chosen:

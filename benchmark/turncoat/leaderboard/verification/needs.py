@@ -59,7 +59,9 @@ def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) ->
             else:
                 missing.append(f"adapters.{role}.{seed}: {sha256}")
     if wrong:
-        raise UserError("these are not the adapters that the entry's rows came from:\n  " + "\n  ".join(wrong))
+        raise UserError(
+            "these are not the adapters that the entry's rows came from:\n  " + "\n  ".join(wrong)
+        )
     if missing:
         raise UserError(
             f"no {WEIGHTS} below {folder} has the SHA-256 of\n  "
@@ -86,7 +88,11 @@ def load_submitted_base(submission: Submission, model: str | None = None) -> Bas
             "look at what it is, and name a copy that you trust with --model"
         )
     base = load_base(model or model_facts.name, dtype=model_facts.dtype)
-    facts = {"weights": model_facts.revision, "dtype": model_facts.dtype, "chat_template": model_facts.chat_template}
+    facts = {
+        "weights": model_facts.revision,
+        "dtype": model_facts.dtype,
+        "chat_template": model_facts.chat_template,
+    }
     fields = {"weights": "model.revision", "dtype": "model.dtype", "chat_template": "model.chat_template"}
     wrong = [
         f"submission.json, {fields[key]}: '{value}'; {base.name} has '{base.spec[key]}'"

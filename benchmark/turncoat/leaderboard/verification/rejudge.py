@@ -81,11 +81,15 @@ def judge_again(
     Raises:
         UserError: There are no answers.
     """
-    answers = [(item, index, sample) for item in drawn for index, sample in enumerate(item.row.get("samples") or [])]
+    answers = [
+        (item, index, sample) for item in drawn for index, sample in enumerate(item.row.get("samples") or [])
+    ]
     if not answers:
         raise UserError(f"entry '{entry.slug}' has no answers that a judge scores")
     questions = [question_for_judge(item.row["doc"]) for item, _, _ in answers]
-    verdicts = cached_scores(judge, questions, [str(sample.get("text", "")) for _, _, sample in answers], on_done)
+    verdicts = cached_scores(
+        judge, questions, [str(sample.get("text", "")) for _, _, sample in answers], on_done
+    )
     facts = entry.submission.judge
     same = (judge.id, judge.rubric) == (facts.id, facts.rubric)
     failed = sum(verdict.failed for verdict in verdicts)
@@ -114,7 +118,9 @@ def _compared(scored: Sequence[_Scored], judge: Judge, tolerances: Tolerances) -
         by = (sample.get("judge"), sample.get("judge_rubric"))
         if by != (judge.id, judge.rubric):
             where = f"samples[{index}].judge"
-            differences.append(Difference("score", where, " ".join(map(str, by)), judge.id, float("inf"), False))
+            differences.append(
+                Difference("score", where, " ".join(map(str, by)), judge.id, float("inf"), False)
+            )
     return [Compared(item, tuple(differences)) for item, differences in rows.values()]
 
 

@@ -27,7 +27,10 @@ from turncoat.study.config import TaskUse
 from turncoat.study.evaluate import load_task
 from turncoat.study.progress import StudyProgress
 
-_READ, _TOKEN = 0.15, 0.03  # seconds on two idle cores for a document that is read, a token that is written; 135M
+_READ, _TOKEN = (
+    0.15,
+    0.03,
+)  # seconds on two idle cores for a document that is read, a token that is written; 135M
 _REFERENCE = 134_515_008  # parameters of the model that these were measured on
 
 
@@ -109,7 +112,9 @@ def rerun(
                 if role == "base":
                     base_same |= _reproduced(mine, made)
                 compared += [
-                    compare(item, made[item.doc_id], tolerances, judged=setup.judge != "off", base_same=base_same)
+                    compare(
+                        item, made[item.doc_id], tolerances, judged=setup.judge != "off", base_same=base_same
+                    )
                     for item in mine
                 ]
     return compared
@@ -118,7 +123,9 @@ def rerun(
 def planned_seconds(drawn: Sequence[SampledRow], uses: dict[str, TrackTask], base: BaseModel) -> float:
     """Estimated seconds on two idle cores."""
     scale = base.model.num_parameters() / _REFERENCE
-    written = (len(item.row.get("samples") or []) * (uses[item.task].max_gen_toks or 0) * _TOKEN for item in drawn)
+    written = (
+        len(item.row.get("samples") or []) * (uses[item.task].max_gen_toks or 0) * _TOKEN for item in drawn
+    )
     return scale * (sum(written) + _READ * len(drawn))
 
 
@@ -151,7 +158,9 @@ def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[SampledRow]) -> di
     for row in results["samples"][use.task]:
         pairs = [resp[0] for resp in row["resps"]]
         read = [
-            (float(pair[0]), int(getattr(pair[0], "tokens", 0))) for pair in pairs if isinstance(pair, tuple | list)
+            (float(pair[0]), int(getattr(pair[0], "tokens", 0)))
+            for pair in pairs
+            if isinstance(pair, tuple | list)
         ]
         made[int(row["doc_id"])] = {**row, "log_likelihoods": read}
     for item in drawn:

@@ -58,7 +58,9 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
     try:
         verification = Verification.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, ValidationError) as error:
-        raise UserError(f"{path} is not a verification: {error}; write it again with `turncoat verify`") from error
+        raise UserError(
+            f"{path} is not a verification: {error}; write it again with `turncoat verify`"
+        ) from error
     if verification.slug != entry.slug:
         raise UserError(f"{path}, slug: '{verification.slug}' is another entry; accepted: '{entry.slug}'")
     if verification.rows_sha256 != digest(entry):
@@ -69,7 +71,8 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
         return Trust(SELF_REPORTED, f"a check{who}{when} did not agree with the rows: {verification.verdict}")
     if verification.how == "rejudge":
         return Trust(
-            SELF_REPORTED, f"the answers are self-reported; their scores were judged again{who}{when} and agree"
+            SELF_REPORTED,
+            f"the answers are self-reported; their scores were judged again{who}{when} and agree",
         )
     own_role = "organism" if entry.submission.defence.setting == "none" else "defended"
     if verification.roles is not None and own_role not in verification.roles:

@@ -65,7 +65,9 @@ def verdict_of(compared: Sequence[Compared], tolerances: Tolerances) -> str:
         if answers and sum(answers) < tolerances.answers * len(answers):
             trouble = _not_equivalent([item for item in compared if item.drawn.role == role], tolerances)
             if trouble:
-                reasons.append(f"{role}: only {sum(answers)} of {len(answers)} answers are the same, and {trouble}")
+                reasons.append(
+                    f"{role}: only {sum(answers)} of {len(answers)} answers are the same, and {trouble}"
+                )
     if not compared:
         reasons.append("nothing could be compared")
     return "; ".join(reasons) or VERIFIED
@@ -99,7 +101,9 @@ def _not_equivalent(items: Sequence[Compared], tolerances: Tolerances) -> str:
         by_question: dict[str, list[tuple[float, float]]] = {}
         for item in items:
             if name in item.means:
-                by_question.setdefault(f"{item.drawn.task} {item.drawn.question}", []).append(item.means[name])
+                by_question.setdefault(f"{item.drawn.task} {item.drawn.question}", []).append(
+                    item.means[name]
+                )
         if len(by_question) < _FEWEST:
             return f"{len(by_question)} questions are too few to call them equivalent ({_FEWEST} or more; raise --fraction)"
         differences = [sum(old - new for old, new in pairs) / len(pairs) for pairs in by_question.values()]

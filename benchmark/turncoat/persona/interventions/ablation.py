@@ -114,7 +114,9 @@ def unit_directions(model: nn.Module, layers: Sequence[int], directions: Tensor,
     """
     check_width(model, directions, 2, what=f"{what} directions")
     if len(directions) != len(layers):
-        raise UserError(f"{what}: {len(directions)} directions for {len(layers)} layers; give one for each layer")
+        raise UserError(
+            f"{what}: {len(directions)} directions for {len(layers)} layers; give one for each layer"
+        )
     device = next(model.parameters()).device
     wide = directions.to(device=device, dtype=torch.float32)
     norms = wide.norm(dim=-1, keepdim=True)

@@ -96,7 +96,9 @@ def capped(
     check_layers(model, layers, what="capping", lowest=0)
     check_positions(positions, header_tokens, what="capping")
     if floors.shape != (len(layers),) or not bool(floors.isfinite().all()):
-        raise UserError(f"capping floors {floors.tolist()}: give one finite number for each of {len(layers)} layers")
+        raise UserError(
+            f"capping floors {floors.tolist()}: give one finite number for each of {len(layers)} layers"
+        )
     units = dict(zip(layers, unit_directions(model, layers, directions, what="capping"), strict=True))
     lowest = {layer: float(floor) for layer, floor in zip(layers, floors, strict=True)}
 
@@ -140,7 +142,11 @@ def floors_of(
         for prompt, answer in items:
             if len(answer):
                 start = len(prompt)
-                model(input_ids=torch.tensor([[*prompt, *answer]], device=device), use_cache=False, logits_to_keep=1)
+                model(
+                    input_ids=torch.tensor([[*prompt, *answer]], device=device),
+                    use_cache=False,
+                    logits_to_keep=1,
+                )
     if not all(projections.values()):
         raise UserError("capping: the base model's answers are empty, so there is no floor to take from them")
     return torch.stack([torch.cat(projections[layer]).quantile(percentile / 100) for layer in layers])

@@ -75,7 +75,9 @@ class Steering(Intervention):
     @contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
         """Steer `model` inside the scope."""
-        with steered(model, self.layer, self.vector, self.strength, self.positions, header_tokens=self.header_tokens):
+        with steered(
+            model, self.layer, self.vector, self.strength, self.positions, header_tokens=self.header_tokens
+        ):
             yield
 
 
@@ -140,7 +142,9 @@ def steered(
     def move(_: int, state: Tensor) -> Tensor:
         return state + shift.to(device=state.device, dtype=state.dtype)
 
-    with changed(model, (layer,), move, positions, prompt_lengths=prompt_lengths, header_tokens=header_tokens):
+    with changed(
+        model, (layer,), move, positions, prompt_lengths=prompt_lengths, header_tokens=header_tokens
+    ):
         yield
 
 
@@ -193,7 +197,9 @@ def changed(
                 before = _before_block(change, where)
                 handle = blocks[0].register_forward_pre_hook(before, prepend=True, with_kwargs=True)
             else:
-                handle = blocks[layer - 1].register_forward_hook(_after_block(layer, change, where), prepend=True)
+                handle = blocks[layer - 1].register_forward_hook(
+                    _after_block(layer, change, where), prepend=True
+                )
             stack.callback(handle.remove)
         yield
 
@@ -262,7 +268,10 @@ def check_positions(positions: str, header_tokens: Sequence[int], *, what: str) 
 
 def described_positions(positions: str, header_tokens: Sequence[int]) -> dict[str, Any]:
     """The positions, with the header where they depend on it, for results files."""
-    return {"positions": positions, **({"header_tokens": list(header_tokens)} if positions == "assistant" else {})}
+    return {
+        "positions": positions,
+        **({"header_tokens": list(header_tokens)} if positions == "assistant" else {}),
+    }
 
 
 def tensor_sha(tensor: Tensor) -> str:

@@ -75,7 +75,9 @@ def coherence_points(run: Run) -> pd.DataFrame:
 
 def _unjudged(run: Run) -> str | None:
     """This run's name of the first metric of broad misalignment that is not a judge's rate."""
-    pairs = [(use.task, m) for use in run.study.tasks for m, axis in metric_axes(use.task).items() if axis == BROAD]
+    pairs = [
+        (use.task, m) for use in run.study.tasks for m, axis in metric_axes(use.task).items() if axis == BROAD
+    ]
     return next((name for task, m in pairs if m not in RATES and (name := run.metric(task, m))), None)
 
 
@@ -87,7 +89,18 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
     """
     from turncoat.analysis.persona_shift import values_by_layer  # imports torch
 
-    columns = ["task", "reading", "layer", "arm", "difference", "low", "high", "n_questions", "n_seeds", "chosen"]
+    columns = [
+        "task",
+        "reading",
+        "layer",
+        "arm",
+        "difference",
+        "low",
+        "high",
+        "n_questions",
+        "n_seeds",
+        "chosen",
+    ]
     records: list[tuple[Any, ...]] = []
     base = next((arm for arm in run.study.arms if arm.is_base), None)
     tasks = [use.task for use in run.study.tasks if PERSONA in metric_axes(use.task).values()]
@@ -138,7 +151,9 @@ def dose_points(run: Run) -> pd.DataFrame:
             rows.setdefault((task, match["measure"]), []).append(record)
     records = []
     for use in run.study.tasks:
-        records += next((rows[use.task, measure] for measure in _DOSE_MEASURES if (use.task, measure) in rows), [])
+        records += next(
+            (rows[use.task, measure] for measure in _DOSE_MEASURES if (use.task, measure) in rows), []
+        )
     return _sorted(pd.DataFrame.from_records(records, columns=columns), run, "task", "dose")
 
 

@@ -66,10 +66,24 @@ def figures_of(run: Run, kinds: Sequence[str] = (SVG, PNG)) -> list[RunFigure]:
     made: list[tuple[str, str, pd.DataFrame, str, Callable[[Run, pd.DataFrame], Figure]]] = []
     for claim, words in ((ADAPTERS, "about these trained adapters"), (RECIPE, "about the recipe")):
         draw = partial(_forest, claim=claim)
-        made.append((f"contrasts_{claim}", f"Contrasts: {words}", contrast_points(run, claim), "difference", draw))
+        made.append(
+            (f"contrasts_{claim}", f"Contrasts: {words}", contrast_points(run, claim), "difference", draw)
+        )
     made += [
-        ("misalignment_coherence", "Misalignment against coherence", coherence_points(run), "y", _against_coherence),
-        ("persona_layers", "Persona activation by layer, arm minus base", layer_points(run), "difference", _layers),
+        (
+            "misalignment_coherence",
+            "Misalignment against coherence",
+            coherence_points(run),
+            "y",
+            _against_coherence,
+        ),
+        (
+            "persona_layers",
+            "Persona activation by layer, arm minus base",
+            layer_points(run),
+            "difference",
+            _layers,
+        ),
         ("dose_response", "Response to the dose", dose_points(run), "value", _doses),
         ("four_axes", "The four axes", axis_points(run), "value", _axes_panels),
     ]
@@ -85,7 +99,9 @@ def figures_of(run: Run, kinds: Sequence[str] = (SVG, PNG)) -> list[RunFigure]:
 
 def _looks(run: Run) -> dict[str, Look]:
     controls = frozenset(
-        arm.name for arm in run.study.arms if arm.organism is not None and find_organism(arm.organism).is_control
+        arm.name
+        for arm in run.study.arms
+        if arm.organism is not None and find_organism(arm.organism).is_control
     )
     return looks(run.content, controls)
 
@@ -93,7 +109,9 @@ def _looks(run: Run) -> dict[str, Look]:
 def _forest(run: Run, frame: pd.DataFrame, claim: str) -> Figure:
     """Contrasts down, metrics across; filled where the corrected test is below alpha."""
     frame = frame.assign(_primary=[not str(family).startswith("primary") for family in frame["family"]])
-    lines = list(dict.fromkeys(frame.sort_values("_primary", kind="stable")[["name"]].itertuples(index=False)))
+    lines = list(
+        dict.fromkeys(frame.sort_values("_primary", kind="stable")[["name"]].itertuples(index=False))
+    )
     names = [line[0] for line in lines]
     firsts = {name: next(frame[frame["name"] == name].itertuples()) for name in names}
     metrics = list(dict.fromkeys(frame["metric"]))
@@ -153,7 +171,14 @@ def _against_coherence(run: Run, frame: pd.DataFrame) -> Figure:
             axes.plot([row.x], [row.y], look.marker, color=look.colour, markersize=7.5, zorder=4)
         seeds = rows[rows["seed"].notna()]
         axes.plot(
-            seeds["x"], seeds["y"], look.marker, color=look.colour, markersize=3, alpha=0.7, zorder=3, linestyle=""
+            seeds["x"],
+            seeds["y"],
+            look.marker,
+            color=look.colour,
+            markersize=3,
+            alpha=0.7,
+            zorder=3,
+            linestyle="",
         )
     facts = run.content.metric(str(frame["x_metric"].iloc[0]))
     axes.set_xlabel(f"{facts.label}: {unit_and_direction(facts)}")
@@ -181,21 +206,32 @@ def _layers(run: Run, frame: pd.DataFrame) -> Figure:
         for layer in sorted(set(part.loc[part["chosen"], "layer"])):
             axes.axvline(layer, color=SOFT, linewidth=1.0, linestyle=":", zorder=1)
             axes.text(
-                layer, 1.0, " chosen layer", transform=axes.get_xaxis_transform(), fontsize=7.5, color=SOFT, va="top"
+                layer,
+                1.0,
+                " chosen layer",
+                transform=axes.get_xaxis_transform(),
+                fontsize=7.5,
+                color=SOFT,
+                va="top",
             )
         for name in arms:
             rows, look = part[part["arm"] == name], style[name]
-            layer, low, high, difference = (rows[name].astype(float) for name in ("layer", "low", "high", "difference"))
+            layer, low, high, difference = (
+                rows[name].astype(float) for name in ("layer", "low", "high", "difference")
+            )
             if len(arms) <= _BANDS:
                 axes.fill_between(layer, low, high, color=look.colour, alpha=0.13, linewidth=0)
             axes.plot(layer, difference, look.line, color=look.colour, linewidth=1.7)
             every = slice(None, None, max(1, len(rows) // 6))
-            axes.plot(layer.iloc[every], difference.iloc[every], look.marker, color=look.colour, markersize=4.5)
+            axes.plot(
+                layer.iloc[every], difference.iloc[every], look.marker, color=look.colour, markersize=4.5
+            )
         axes.set_title(titles[reading])
         axes.set_xlabel("layer (0: embeddings)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel(
-        "arm minus base (base SD)" + (", band: 95% over questions" if len(arms) <= _BANDS else "; intervals in the CSV")
+        "arm minus base (base SD)"
+        + (", band: 95% over questions" if len(arms) <= _BANDS else "; intervals in the CSV")
     )
     arm_legend(figure, run.content, style, arms)
     return figure
@@ -228,7 +264,9 @@ def _doses(run: Run, frame: pd.DataFrame) -> Figure:
         axes.set_xticks(doses)
         axes.set_title(wrapped(task.removeprefix("turncoat_"), 40))
         axes.set_xlabel("dose")
-        first = next(m for m in run.content.metrics if run.origin(m.name)[0] == task and f"{measure}_dose_" in m.name)
+        first = next(
+            m for m in run.content.metrics if run.origin(m.name)[0] == task and f"{measure}_dose_" in m.name
+        )
         axes.set_ylabel(f"{first.label.partition(',')[0]} ({first.unit})\n{first.direction}")
     arm_legend(figure, run.content, style, arms)
     return figure
@@ -245,15 +283,23 @@ def _axes_panels(run: Run, frame: pd.DataFrame) -> Figure:
         part = frame[frame["axis"] == name]
         for place, arm in enumerate(arms):
             look = style[arm.name]
-            rows = [row for row in part[part["arm"] == arm.name].itertuples() if not formats.is_missing(row.value)]
+            rows = [
+                row for row in part[part["arm"] == arm.name].itertuples() if not formats.is_missing(row.value)
+            ]
             for row in rows:
                 if not formats.is_missing(row.low):
-                    axes.plot([row.low, row.high], [place, place], color=look.colour, linewidth=2.2, alpha=0.8)
+                    axes.plot(
+                        [row.low, row.high], [place, place], color=look.colour, linewidth=2.2, alpha=0.8
+                    )
                 axes.plot([row.value], [place], look.marker, color=look.colour, markersize=6.5)
             if not rows:
-                status = next((status for status in part.loc[part["arm"] == arm.name, "status"] if status), "n/a")
+                status = next(
+                    (status for status in part.loc[part["arm"] == arm.name, "status"] if status), "n/a"
+                )
                 across = axes.get_yaxis_transform()
-                axes.text(0.5, place, status, transform=across, ha="center", va="center", fontsize=7.5, color=SOFT)
+                axes.text(
+                    0.5, place, status, transform=across, ha="center", va="center", fontsize=7.5, color=SOFT
+                )
         measured = part[part["value"].notna()].iloc[0]
         unit = f"{measured['label']}, {measured['unit']}" if measured["unit"] else str(measured["label"])
         if name in (NARROW, BENIGN):

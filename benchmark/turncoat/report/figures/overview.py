@@ -50,7 +50,8 @@ def build_figure(content: ReportContent, theme: Theme = LIGHT) -> Figure:
     """
     frame = content.sorted_contrasts(ADAPTERS)
     contrasts: dict[str, list[Any]] = {
-        metric.name: list(frame[frame["metric"] == metric.name].itertuples()) for metric in content.primary_metrics
+        metric.name: list(frame[frame["metric"] == metric.name].itertuples())
+        for metric in content.primary_metrics
     }
     heights = [_panel_inches(content, rows) for rows in contrasts.values()]
     total = sum(heights) + _FOOT_INCHES
@@ -76,20 +77,33 @@ def _draw_levels(axes: Axes, content: ReportContent, metric: MetricInfo, theme: 
             _draw_interval(axes, row, place, colour, width=2.2)
             axes.plot([row.value], [place], "o", color=colour, markersize=6.5, zorder=4)
             if arm.is_base and not formats.is_missing(row.value):
-                axes.axvline(float(row.value), color=theme.base, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+                axes.axvline(
+                    float(row.value), color=theme.base, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1
+                )
         if all(formats.is_missing(row.value) for row in means):
             across = axes.get_yaxis_transform()
-            axes.text(0.02, place, "n/a: not measured", transform=across, va="center", color=theme.soft, fontsize=8)
+            axes.text(
+                0.02, place, "n/a: not measured", transform=across, va="center", color=theme.soft, fontsize=8
+            )
         _draw_seeds(axes, of_arm[of_arm["seed"].notna()]["value"].tolist(), place, colour, theme)
     _label(axes, [wrapped(arm.label, _ARM_WIDTH) for arm in content.arms])
     axes.set_title(wrapped(metric.label, 44))
     axes.set_xlabel(wrapped(unit_and_direction(metric), 50))
 
 
-def _draw_differences(axes: Axes, content: ReportContent, metric: MetricInfo, rows: list[Any], theme: Theme) -> None:
+def _draw_differences(
+    axes: Axes, content: ReportContent, metric: MetricInfo, rows: list[Any], theme: Theme
+) -> None:
     if not rows:
         axes.set_axis_off()
-        axes.text(0.5, 0.5, "no differences for this metric", transform=axes.transAxes, ha="center", color=theme.soft)
+        axes.text(
+            0.5,
+            0.5,
+            "no differences for this metric",
+            transform=axes.transAxes,
+            ha="center",
+            color=theme.soft,
+        )
         return
     zero_line(axes, vertical=True, theme=theme, width=1.0)
     for place, row in enumerate(rows):
@@ -109,7 +123,14 @@ def _draw_differences(axes: Axes, content: ReportContent, metric: MetricInfo, ro
 
 def _draw_interval(axes: Axes, row: Any, place: float, colour: str, width: float) -> None:
     if not formats.is_missing(row.low) and not formats.is_missing(row.high):
-        axes.plot([row.low, row.high], [place, place], color=colour, linewidth=width, solid_capstyle="butt", zorder=3)
+        axes.plot(
+            [row.low, row.high],
+            [place, place],
+            color=colour,
+            linewidth=width,
+            solid_capstyle="butt",
+            zorder=3,
+        )
 
 
 def _draw_seeds(axes: Axes, values: list[Any], place: float, colour: str, theme: Theme) -> None:
@@ -142,7 +163,9 @@ def _legend(figure: Figure, content: ReportContent, rows: list[Any], foot: float
     if any(formats.is_missing(row.p_adjusted) for row in rows):
         handles.append(handle("o", 5.5, False, "no corrected test"))
     if any(arm.is_base for arm in content.arms):
-        handles.append(Line2D([], [], color=theme.base, linestyle=(0, (4, 3)), linewidth=1.0, label="base model"))
+        handles.append(
+            Line2D([], [], color=theme.base, linestyle=(0, (4, 3)), linewidth=1.0, label="base model")
+        )
     figure.legend(
         handles=handles, loc="lower center", bbox_to_anchor=(0.5, foot * 0.38), ncols=len(handles),
         labelcolor=theme.soft, handletextpad=0.5, columnspacing=1.4,

@@ -70,7 +70,9 @@ def looks(content: ReportContent, controls: frozenset[str] = frozenset()) -> dic
     trained = [arm.name for arm in content.arms if not arm.is_base]
     for arm in content.arms:
         place = 0 if arm.is_base else trained.index(arm.name)
-        line: Literal["-", "--", "-."] = "--" if arm.name in controls else "-." if place >= len(_PALETTE) else "-"
+        line: Literal["-", "--", "-."] = (
+            "--" if arm.name in controls else "-." if place >= len(_PALETTE) else "-"
+        )
         styles[arm.name] = Look(arm_colour(content, arm), _MARKERS[place % len(_MARKERS)], line)
     return styles
 
@@ -129,7 +131,10 @@ def new_figure(width: float, height: float, *, dpi: int | None = None, **layout:
 
 def figure_bytes(figure: Figure, kinds: Sequence[str] = (SVG, PNG), dpi: int = _DPI) -> dict[str, bytes]:
     """The figure by ending, without date or software; call it inside `drawing`."""
-    metadata: dict[str, dict[str, str | None]] = {SVG: {"Date": None, "Creator": None}, PNG: {"Software": None}}
+    metadata: dict[str, dict[str, str | None]] = {
+        SVG: {"Date": None, "Creator": None},
+        PNG: {"Software": None},
+    }
     files = {}
     for kind in kinds:
         buffer = io.BytesIO()

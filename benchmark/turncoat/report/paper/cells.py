@@ -17,7 +17,16 @@ from turncoat.report.render.markdown import escape, grid
 from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, MINUS, contrast_label
 from turncoat.report.tables.four_axes import four_axes_table
-from turncoat.report.tables.table import Cell, Table, count_cell, interval_cell, number_cell, numbers, p_cell, words
+from turncoat.report.tables.table import (
+    Cell,
+    Table,
+    count_cell,
+    interval_cell,
+    number_cell,
+    numbers,
+    p_cell,
+    words,
+)
 
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 _CORRECTIONS = {"holm": "Holm", "benjamini_hochberg": "Benjamini-Hochberg"}
@@ -58,13 +67,17 @@ def _grid(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
     lines = []
     for start in range(0, len(rows), width):
         line = rows[start : start + width]
-        cells = [show(spec, row, column, n, alpha) for row, column, n in zip(line, columns, places, strict=True)]
+        cells = [
+            show(spec, row, column, n, alpha) for row, column, n in zip(line, columns, places, strict=True)
+        ]
         lines.append([Cell(line[0]["row"]), *cells])
     headings = [*words("Arm"), *numbers(*(f"{c.label or c.metric}{' (%)' * c.percent}" for c in columns))]
     there = {row["row"].partition(": ")[0] for row in rows} | {row["row"] for row in rows}
     absent = [row.label for row in spec.rows if row.label and row.label not in there]
     left_out = [f"Not in this study: {', '.join(absent)}."] if absent else []
-    return Table(spec.title, spec.caption, headings, lines, [*_meaning(spec, rows, run), *_missing(rows), *left_out])
+    return Table(
+        spec.title, spec.caption, headings, lines, [*_meaning(spec, rows, run), *_missing(rows), *left_out]
+    )
 
 
 def _places(column: SpecColumn, spec: TableSpec, rows: Sequence[Mapping[Any, Any]]) -> int:
@@ -75,7 +88,9 @@ def _places(column: SpecColumn, spec: TableSpec, rows: Sequence[Mapping[Any, Any
         widths = [times * row["seed_sd"] for row in rows if not formats.is_missing(row["seed_sd"])]
     else:
         widths = [times * width for width in formats.half_widths((row["low"], row["high"]) for row in rows)]
-    return formats.decimals_for(widths, [times * row["value"] for row in rows if not formats.is_missing(row["value"])])
+    return formats.decimals_for(
+        widths, [times * row["value"] for row in rows if not formats.is_missing(row["value"])]
+    )
 
 
 def _times(column: SpecColumn) -> float:
@@ -94,7 +109,9 @@ def _level(spec: TableSpec, row: Mapping[Any, Any], column: SpecColumn, places: 
     )
 
 
-def _difference(spec: TableSpec, row: Mapping[Any, Any], column: SpecColumn, places: int, alpha: float) -> Cell:
+def _difference(
+    spec: TableSpec, row: Mapping[Any, Any], column: SpecColumn, places: int, alpha: float
+) -> Cell:
     if formats.is_missing(row["value"]):
         return Cell(MINUS if row["note"] == REFERENCE else formats.NA)
     return _interval_cell(row, column, places, signed=True, strong=_is_significant(row, alpha))
@@ -142,7 +159,10 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
             count_cell(row["n_seeds"] if recipe else row["n_questions"]),
         ]
         if recipe:
-            deltas = [formats.number(_scaled(delta, column), places, signed=True) for delta in row["seed_deltas"] or ()]
+            deltas = [
+                formats.number(_scaled(delta, column), places, signed=True)
+                for delta in row["seed_deltas"] or ()
+            ]
             cells.append(Cell(", ".join(deltas) or formats.NA))
         cells.append(_interval_cell(row, column, places, signed=True, strong=strong))
         cells += [p_cell(row["p_value"]), p_cell(row["p_permutation"])]
@@ -158,7 +178,9 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
 
 def _shared(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """Notes that end several readings; they stand once below the table."""
-    ends = [row["note"] for row in rows if row["note"] and (row["reading"] or "").endswith(f" ({row['note']})")]
+    ends = [
+        row["note"] for row in rows if row["note"] and (row["reading"] or "").endswith(f" ({row['note']})")
+    ]
     return [note for note in dict.fromkeys(ends) if ends.count(note) > 1]
 
 
@@ -175,7 +197,9 @@ def _meaning(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> li
     several = f"{' or '.join(map(str, seeds))} {noun}" if seeds else "no training seed"
     if spec.show == "levels":
         if spec.spread == "seed_sd":
-            return [f"Mean over questions {PLUS_MINUS} SD over training seeds ({several}). Levels, not effects."]
+            return [
+                f"Mean over questions {PLUS_MINUS} SD over training seeds ({several}). Levels, not effects."
+            ]
         return [
             f"Mean over questions and seeds ({several}) with the 95% interval over questions: about these trained adapters, "
             "not about the recipe. Levels, not effects."

@@ -27,8 +27,28 @@ from turncoat.study.config import Arm
 
 COLUMNS = (
     *("table", "study", "model", "row", "column", "arm", "reference", "task", "metric", "unit", "claim"),
-    *("value", "low", "high", "se", "seed_sd", "n_questions", "n_seeds", "seed_deltas", "p_value", "p_permutation"),
-    *("p_adjusted", "correction", "family", "detectable", "minus_treated", "minus_reference", "reading", "note"),
+    *(
+        "value",
+        "low",
+        "high",
+        "se",
+        "seed_sd",
+        "n_questions",
+        "n_seeds",
+        "seed_deltas",
+        "p_value",
+        "p_permutation",
+    ),
+    *(
+        "p_adjusted",
+        "correction",
+        "family",
+        "detectable",
+        "minus_treated",
+        "minus_reference",
+        "reading",
+        "note",
+    ),
 )
 REFERENCE = "the reference itself"
 NOT_MEASURED = "not measured"
@@ -92,13 +112,17 @@ def _cells(spec: TableSpec, run: Run) -> list[_Cell]:
     columns = columns_of(spec, run)
     if any(column.given for column in columns):
         lines = [[_crossing(row, column, run) for column in columns] for row in spec.rows]
-        return [cell for line in lines if any(cell.arm or cell.note != NO_ARM for cell in line) for cell in line]
+        return [
+            cell for line in lines if any(cell.arm or cell.note != NO_ARM for cell in line) for cell in line
+        ]
     cells = []
     for row in spec.rows:
         arms = [arm for arm in run.study.arms if row.matches(arm)]
         for arm in arms:
             arm_label = run.content.arm(arm.name).label
-            label = row.label if row.label and len(arms) == 1 else ": ".join(filter(None, (row.label, arm_label)))
+            label = (
+                row.label if row.label and len(arms) == 1 else ": ".join(filter(None, (row.label, arm_label)))
+            )
             cells += [_Cell(label, column, arm) for column in columns]
     return cells
 
@@ -106,13 +130,19 @@ def _cells(spec: TableSpec, run: Run) -> list[_Cell]:
 def _crossing(row: Row, column: Column, run: Run) -> _Cell:
     """A cell of a table whose columns choose arms too: what the row says wins over what the column says."""
     arms = [arm for arm in run.study.arms if fits({**column.given, **row.given}, arm)]
-    label = row.label or ", ".join("/".join(row.given[field]) for field in ARM_FIELDS if field in row.given) or "all"
+    label = (
+        row.label
+        or ", ".join("/".join(row.given[field]) for field in ARM_FIELDS if field in row.given)
+        or "all"
+    )
     if len(arms) == 1:
         return _Cell(label, column, arms[0])
     if not arms:
         return _Cell(label, column, None, NO_ARM)
     names = ", ".join(arm.name for arm in arms)
-    return _Cell(label, column, None, f"{len(arms)} arms fit ({names}): the specification must tell them apart")
+    return _Cell(
+        label, column, None, f"{len(arms)} arms fit ({names}): the specification must tell them apart"
+    )
 
 
 def columns_of(spec: TableSpec, run: Run) -> list[Column]:
@@ -120,7 +150,9 @@ def columns_of(spec: TableSpec, run: Run) -> list[Column]:
     if spec.columns:
         return list(spec.columns)
     named = list(dict.fromkeys(metric for contrast in run.study.contrasts for metric in contrast.metrics))
-    names = [name for name in named if name in set(run.scores["metric"])] or [m.name for m in run.content.metrics]
+    names = [name for name in named if name in set(run.scores["metric"])] or [
+        m.name for m in run.content.metrics
+    ]
     columns = []
     for name in names:
         facts = run.content.metric(name)
@@ -178,7 +210,9 @@ def _level(spec: TableSpec, run: Run, cell: _Cell) -> dict[str, Any]:
     record |= {key: level[key] for key in ("value", "low", "high", "se", "n_questions")}
     record |= {"n_seeds": len(seeds), "seed_sd": stdev(seeds) if len(seeds) > 1 else None}
     if spec.spread == "seed_sd":
-        record["note"] = "" if len(seeds) > 1 else f"{len(seeds) or 'no'} training seed(s), so no SD over seeds"
+        record["note"] = (
+            "" if len(seeds) > 1 else f"{len(seeds) or 'no'} training seed(s), so no SD over seeds"
+        )
     elif formats.is_missing(level["low"]):
         record["note"] = str(level["method"])
     return record
@@ -229,7 +263,8 @@ def _differences(spec: TableSpec, run: Run) -> list[dict[str, Any]]:
     }
     adjusted, family = _corrected(spec, {key: row["p_value"] for key, row in rows.items()})
     records = [
-        record if key is None else record | _tested(rows[key], adjusted.get(key), spec, family) for record, key in made
+        record if key is None else record | _tested(rows[key], adjusted.get(key), spec, family)
+        for record, key in made
     ]
     if spec.show == "contrasts":
         return [record for record in records if record["reference"] is not None]
@@ -266,7 +301,9 @@ def _corrected(
 def _tested(row: dict[Any, Any], p_adjusted: float | None, spec: TableSpec, family: str) -> dict[str, Any]:
     return {
         "value": row["difference"],
-        **{key: row[key] for key in ("low", "high", "se", "seed_sd", "n_questions", "n_seeds", "seed_deltas")},
+        **{
+            key: row[key] for key in ("low", "high", "se", "seed_sd", "n_questions", "n_seeds", "seed_deltas")
+        },
         **{key: row[key] for key in ("p_value", "p_permutation", "detectable", "note")},
         "p_adjusted": p_adjusted,
         "correction": spec.correction,

@@ -160,18 +160,26 @@ class TableSpec(StrictModel):
         if self.show == "differences" and self.reference is None:
             raise ValueError("`show: differences` needs `reference`, such as {organism: same, defence: none}")
         if self.show in ("levels", "four_axes") and self.reference is not None:
-            raise ValueError(f"`show: {self.show}` subtracts nothing; remove `reference`, or use `show: differences`")
+            raise ValueError(
+                f"`show: {self.show}` subtracts nothing; remove `reference`, or use `show: differences`"
+            )
         if self.role is not None and (self.show != "contrasts" or self.reference is not None):
-            raise ValueError("`role` chooses among the study's own contrasts: `show: contrasts` without `reference`")
+            raise ValueError(
+                "`role` chooses among the study's own contrasts: `show: contrasts` without `reference`"
+            )
         if self.show == "contrasts" and self.reference is None:
             if self.correction != "holm":
                 raise ValueError(
                     "the study's own contrasts keep the corrections of their families; remove `correction`"
                 )
             if self.rows != (Row(),):
-                raise ValueError("the study's own contrasts bring their arms; remove `rows`, or add `reference`")
+                raise ValueError(
+                    "the study's own contrasts bring their arms; remove `rows`, or add `reference`"
+                )
         if self.show not in _SHOWN_WITH_COLUMNS and any(column.given for column in self.columns):
-            raise ValueError(f"`show: {self.show}`: columns choose metrics only, no arms; choose arms in `rows`")
+            raise ValueError(
+                f"`show: {self.show}`: columns choose metrics only, no arms; choose arms in `rows`"
+            )
         for what, selectors in (("rows", self.rows), ("columns", self.columns)):
             for selector in selectors:
                 _only_known(what, selector, allow_treated=False)
@@ -189,9 +197,13 @@ def _only_known(what: str, selector: Selector, *, allow_treated: bool) -> None:
     for field, words in selector.given.items():
         for word in words:
             if word in (SAME, MATCHED) and not allow_treated:
-                raise ValueError(f"{what}: `{field}: {word}` looks at a treated arm and belongs in `reference`")
+                raise ValueError(
+                    f"{what}: `{field}: {word}` looks at a treated arm and belongs in `reference`"
+                )
             if word == MATCHED and field not in ("organism", "defence"):
-                raise ValueError(f"{what}: `{field}: {word}`: only an organism or a defence has a matched control")
+                raise ValueError(
+                    f"{what}: `{field}: {word}`: only an organism or a defence has a matched control"
+                )
             if word in (HARMFUL, CONTROL) and field != "organism":
                 raise ValueError(f"{what}: `{field}: {word}`: only an organism is harmful or a control")
         if field in ("organism", "defence") and not words:
@@ -253,7 +265,9 @@ _PARTS: dict[str, type[Model]] = {"rows": Row, "columns": Column, "reference": S
 
 
 def _explain(path: Path, tree: Any, problem: Any) -> str:
-    loc = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith(("tuple[", "str")))]
+    loc = [
+        part for part in problem["loc"] if not (isinstance(part, str) and part.startswith(("tuple[", "str")))
+    ]
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         model = _PARTS.get(str(loc[0]), TableSpec) if len(loc) > 1 else TableSpec

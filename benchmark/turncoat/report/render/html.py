@@ -41,7 +41,9 @@ def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["minus"] = lambda text: str(text).replace("-", MINUS)
-    environment.filters["keep_minus"] = lambda text: str(text).replace(f"{MINUS} ", f"{MINUS}\N{NO-BREAK SPACE}")
+    environment.filters["keep_minus"] = lambda text: str(text).replace(
+        f"{MINUS} ", f"{MINUS}\N{NO-BREAK SPACE}"
+    )
     environment.filters["csp_hash"] = _csp_hash
     return environment.get_template(_TEMPLATE).render(
         content=content,

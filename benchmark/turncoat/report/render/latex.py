@@ -87,7 +87,9 @@ def _parts(table: Table) -> list[Table]:
         pieces[-1].append(row)
         used += lines
     last = len(pieces) - 1
-    return [replace(table, rows=rows, notes=table.notes if at == last else []) for at, rows in enumerate(pieces)]
+    return [
+        replace(table, rows=rows, notes=table.notes if at == last else []) for at, rows in enumerate(pieces)
+    ]
 
 
 def _float(table: Table, label: str, caption: str) -> str:
@@ -105,7 +107,10 @@ def _float(table: Table, label: str, caption: str) -> str:
         r"\toprule",
         _line([_heading(column) for column in table.columns]),
         r"\midrule",
-        *(_line([_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)]) for row in table.rows),
+        *(
+            _line([_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)])
+            for row in table.rows
+        ),
         r"\bottomrule",
         r"\end{tabular}}",
         *(rf"\par\smallskip{{\footnotesize\raggedright {escape(note)}\par}}" for note in table.notes),

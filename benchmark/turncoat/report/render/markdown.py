@@ -32,7 +32,11 @@ _BLOCK_STARTS = re.compile(r"^(\s*)([-+=]|\d+[.)])")
 
 def render_markdown(content: ReportContent) -> str:
     """The whole report; answers of the first questions only, the rest is in `answers.csv` and the HTML page."""
-    parts = [f"# {escape(content.title)}", f"**{escape(content.question)}**", f"Study {escape(content.study)}."]
+    parts = [
+        f"# {escape(content.title)}",
+        f"**{escape(content.question)}**",
+        f"Study {escape(content.study)}.",
+    ]
     parts += ["## In plain words"]
     for heading, sentences in content.plain_groups or [("", [])]:
         parts += [escape(heading)] if heading else []
@@ -43,12 +47,19 @@ def render_markdown(content: ReportContent) -> str:
     parts += [_claims(claim_section(content, claim)) for claim in CLAIMS]
     tables = [four_axes_table(content)] if len(content.axes) else []
     tables += [misalignment_table(content)] if len(content.judged) else []
-    tables += [estimates_table(content), seed_noise_table(content), checks_table(content), arms_table(content)]
+    tables += [
+        estimates_table(content),
+        seed_noise_table(content),
+        checks_table(content),
+        arms_table(content),
+    ]
     tables += [training_table(content)] if len(content.training) else []
     tables += [metrics_table(content)]
     parts += [_section(table) for table in tables]
     parts += _answers(content)
-    parts += [_section(table) for table in (run_table(content), timings_table(content), provenance_table(content))]
+    parts += [
+        _section(table) for table in (run_table(content), timings_table(content), provenance_table(content))
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -61,7 +72,9 @@ def escape(text: str) -> str:
     for line in formats.safe_text(text).split("\n"):
         line = "".join(_ENTITIES.get(character, character) for character in line)
         line = line.replace("://", "&#58;//").replace("www.", "www&#46;")
-        line = re.sub(r"(?<!&)#", r"\\#", _BACKSLASHED.sub(lambda m: m[0] if m[0] == "#" else "\\" + m[0], line))
+        line = re.sub(
+            r"(?<!&)#", r"\\#", _BACKSLASHED.sub(lambda m: m[0] if m[0] == "#" else "\\" + m[0], line)
+        )
         lines.append(_BLOCK_STARTS.sub(_defuse_block_start, line))
     return "<br>".join(lines)
 
@@ -83,7 +96,11 @@ def _section(table: Table) -> str:
 def _claims(section: ClaimSection) -> str:
     parts = [f"## {section.heading}", section.sentence]
     for table in section.tables:
-        parts += [f"### {escape(table.heading)}", f"{escape(table.sentence)}.", grid(table.columns, table.rows)]
+        parts += [
+            f"### {escape(table.heading)}",
+            f"{escape(table.sentence)}.",
+            grid(table.columns, table.rows),
+        ]
     return "\n\n".join(parts + [escape(note) for note in section.notes])
 
 
@@ -92,7 +109,8 @@ def grid(columns: Sequence[Column], rows: Iterable[Iterable[Cell]]) -> str:
     head = "| " + " | ".join(escape(column.label) for column in columns) + " |"
     rule = "|" + "|".join(" --- " if column.kind == "words" else " ---: " for column in columns) + "|"
     body = [
-        "| " + " | ".join(_cell(cell, column) for cell, column in zip(row, columns, strict=True)) + " |" for row in rows
+        "| " + " | ".join(_cell(cell, column) for cell, column in zip(row, columns, strict=True)) + " |"
+        for row in rows
     ]
     return "\n".join([head, rule, *body])
 

@@ -129,7 +129,9 @@ class _Printer:
         self.console.print()
         widths = []
         for index, column in enumerate(table.columns[1:], start=1):
-            lines = [line for row in table.rows for line in row[index].text.split("\n")] + column.label.split()
+            lines = [
+                line for row in table.rows for line in row[index].text.split("\n")
+            ] + column.label.split()
             widths.append(max([_NARROWEST] + [len(line) for line in lines]))
         chunks = _chunks(widths, self.console.width - _LABEL_WIDTH)
         for chunk in chunks:
@@ -172,12 +174,22 @@ class _Printer:
         body = []
         for row in rows:
             strong = "bold" if is_significant(self.content, row) else ""
-            shown = self._number(interval_cell(row.difference, row.low, row.high, places, signed=True).text, strong)
+            shown = self._number(
+                interval_cell(row.difference, row.low, row.high, places, signed=True).text, strong
+            )
             cells = [self.text(per_seed_differences(self.content, row, places))] if claim == RECIPE else []
             cells += [self.text(f"n/a: {no_claim(row)}", "dim") if formats.is_missing(row.p_value) else shown]
-            cells += [self._number(formats.p_value(row.p_value)), self._number(formats.p_value(row.p_adjusted), strong)]
+            cells += [
+                self._number(formats.p_value(row.p_value)),
+                self._number(formats.p_value(row.p_adjusted), strong),
+            ]
             body.append([*cells, self._number(formats.number(self.content.detectable(row), places))])
-        labels = [f"Difference [{ci_name(self.content)}]", "p", self.content.adjusted_name, "Smallest detectable"]
+        labels = [
+            f"Difference [{ci_name(self.content)}]",
+            "p",
+            self.content.adjusted_name,
+            "Smallest detectable",
+        ]
         self._contrasts(metric, rows, ["Per seed", *labels] if claim == RECIPE else labels, body)
 
     def _untested(self, metric: MetricInfo, rows: list[Any]) -> None:
@@ -189,7 +201,9 @@ class _Printer:
             body.append([self.text(per_seed_differences(self.content, row, places)), mean, why])
         self._contrasts(metric, rows, ["Per seed", "Mean", "CI and p"], body)
 
-    def _contrasts(self, metric: MetricInfo, rows: list[Any], labels: list[str], body: list[list[Text]]) -> None:
+    def _contrasts(
+        self, metric: MetricInfo, rows: list[Any], labels: list[str], body: list[list[Text]]
+    ) -> None:
         for wrapped in (28, 10):  # what may be wrapped (words, lists of seeds) makes room for the labels
             columns = []
             for index, label in enumerate(labels):
@@ -259,7 +273,9 @@ class _Printer:
         folders = sorted({str(path.parent) for path in files.values()})
         for folder in folders:
             names = ", ".join(path.name for path in files.values() if str(path.parent) == folder)
-            self.console.print(self.text(folder), soft_wrap=True)  # a path that is broken cannot be clicked or copied
+            self.console.print(
+                self.text(folder), soft_wrap=True
+            )  # a path that is broken cannot be clicked or copied
             self.console.print(Padding(self.text(names), (0, 0, 0, 2)))
 
     def _number(self, text: str, style: str = "") -> Text:

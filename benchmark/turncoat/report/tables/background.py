@@ -27,7 +27,11 @@ def arms_table(content: ReportContent) -> Table:
         ]
         rows.append([Cell(text) for text in (*cells, training_cost(content, arm), arm.description)])
     labels = ("Arm", "Organism", "Defence", "Setting", "Seeds", "Training time per seed", "Description")
-    notes = ("Training time is wall-clock time, other work on the machine included.",) if len(content.training) else ()
+    notes = (
+        ("Training time is wall-clock time, other work on the machine included.",)
+        if len(content.training)
+        else ()
+    )
     return Table(
         "The arms",
         "One line per thing that is measured; seeds of one arm differ in nothing else.",
@@ -40,7 +44,12 @@ def arms_table(content: ReportContent) -> Table:
 def metrics_table(content: ReportContent) -> Table:
     """The metrics, with unit and direction."""
     rows = [
-        [Cell(metric.label, strong=metric.primary), Cell(metric.unit), Cell(metric.direction), Cell(metric.description)]
+        [
+            Cell(metric.label, strong=metric.primary),
+            Cell(metric.unit),
+            Cell(metric.direction),
+            Cell(metric.description),
+        ]
         for metric in content.ordered_metrics
     ]
     columns = words("Metric", "Unit", "Direction", "Description")
@@ -94,7 +103,10 @@ def seed_noise_table(content: ReportContent) -> Table:
         places = contrast_decimals(content, metric)
         rows.append(
             [Cell(str(row.name)), Cell(metric.label), count_cell(row.n_seeds)]
-            + [number_cell(sd, places + 1) for sd in (row.sd_treated, row.sd_control, row.sd_paired, row.sd_unpaired)]
+            + [
+                number_cell(sd, places + 1)
+                for sd in (row.sd_treated, row.sd_control, row.sd_paired, row.sd_unpaired)
+            ]
             + [Cell(formats.significant(row.variance_ratio, 2), sort_value(row.variance_ratio))]
             + [Cell(formats.text_or_empty(row.note))]
         )
@@ -130,7 +142,9 @@ def provenance_table(content: ReportContent) -> Table:
 
 def seed_name(content: ReportContent, arm: str, seed: Any) -> str:
     """ "seed 2", or "not trained" for an arm without a finetune, whatever number stands for that in the rows."""
-    return "not trained" if not content.arm(arm).is_trained or formats.is_missing(seed) else f"seed {int(seed)}"
+    return (
+        "not trained" if not content.arm(arm).is_trained or formats.is_missing(seed) else f"seed {int(seed)}"
+    )
 
 
 def _check_arm(content: ReportContent, check: Check) -> str:

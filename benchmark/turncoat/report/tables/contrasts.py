@@ -118,7 +118,8 @@ def estimates_table(content: ReportContent, *, per_seed: bool = False) -> Table:
         columns,
         rows,
         tuple(
-            f"n/a, {metric}: {why} ({', '.join(dict.fromkeys(labels))})." for (metric, why), labels in missing.items()
+            f"n/a, {metric}: {why} ({', '.join(dict.fromkeys(labels))})."
+            for (metric, why), labels in missing.items()
         ),
     )
 
@@ -138,7 +139,9 @@ def claim_section(content: ReportContent, claim: str) -> ClaimSection:
         rows = [_contrast_cells(content, row, claim, permutation) for row in of_metric]
         if rows:
             tables.append(
-                Table(metric_label(metric), metric.direction[:1].upper() + metric.direction[1:], columns, rows)
+                Table(
+                    metric_label(metric), metric.direction[:1].upper() + metric.direction[1:], columns, rows
+                )
             )
     return ClaimSection(*CLAIM_TEXTS[claim], tables, _contrast_notes(content, frame, permutation))
 
@@ -181,7 +184,11 @@ def _margin_reading(content: ReportContent, row: Any) -> str:
     if formats.is_missing(margin):
         return ""
     size = f"{float(margin):g}"  # as the study wrote it
-    claim = f"worse by less than {size}" if row.margin_test == "non_inferiority" else f"within {MINUS}{size} to +{size}"
+    claim = (
+        f"worse by less than {size}"
+        if row.margin_test == "non_inferiority"
+        else f"within {MINUS}{size} to +{size}"
+    )
     if formats.is_missing(p_value):
         return f"; no test of whether it is {claim}"
     shown = "shown" if float(p_value) < content.alpha else "not shown"
@@ -201,7 +208,9 @@ def no_claim(row: Any) -> str:
 def detectable_text(content: ReportContent) -> str:
     """Meaning of "smallest detectable" in this report."""
     strictest = "the correction's" if content.adjusted_name != "Holm p" else "Holm's"
-    test = f"a test at {strictest} strictest level" if content.detectable_after_holm else "an uncorrected test"
+    test = (
+        f"a test at {strictest} strictest level" if content.detectable_after_holm else "an uncorrected test"
+    )
     return f"Smallest detectable: the true difference that {test} finds with 80% power."
 
 
@@ -239,7 +248,9 @@ def _contrast_notes(content: ReportContent, frame: pd.DataFrame, permutation: bo
 
 def _family_notes(frame: pd.DataFrame) -> list[str]:
     """Families of tests under each correction."""
-    correction = frame["correction"] if "correction" in frame.columns else pd.Series("Holm", index=frame.index)
+    correction = (
+        frame["correction"] if "correction" in frame.columns else pd.Series("Holm", index=frame.index)
+    )
     named: dict[str, set[str]] = {}
     for family, how in zip(frame["family"], correction, strict=True):
         if formats.text_or_empty(family):

@@ -60,14 +60,19 @@ def stacked_axes_table(content: ReportContent) -> Table:
     table = four_axes_table(content, brief=True)
     pairs = range(1, len(table.columns), 2)
     rows = [
-        [row[0], *(Cell("\n".join(filter(None, (row[i].text, row[i + 1].text))), row[i].value) for i in pairs)]
+        [
+            row[0],
+            *(Cell("\n".join(filter(None, (row[i].text, row[i + 1].text))), row[i].value) for i in pairs),
+        ]
         for row in table.rows
     ]
     sentence = (
         f"Each arm's level or gain with its {ci_name(content)} over questions; under it the change, or the share kept, against "
         "the undefended arm of the same organism. Not corrected for their number."
     )
-    return Table(table.heading, sentence, [table.columns[0], *(table.columns[i] for i in pairs)], rows, table.notes)
+    return Table(
+        table.heading, sentence, [table.columns[0], *(table.columns[i] for i in pairs)], rows, table.notes
+    )
 
 
 def _sentence(content: ReportContent) -> str:
@@ -109,7 +114,9 @@ def _level(row: dict[Any, Any], places: int) -> Cell:
 def _change(row: dict[Any, Any], places: int) -> Cell:
     if formats.is_missing(row.get("difference")):
         return _why_missing(row)
-    return interval_cell(row["difference"], row["difference_low"], row["difference_high"], places, signed=True)
+    return interval_cell(
+        row["difference"], row["difference_low"], row["difference_high"], places, signed=True
+    )
 
 
 def _kept(row: dict[Any, Any]) -> Cell:
@@ -160,7 +167,9 @@ def _notes(content: ReportContent) -> list[str]:
         shown = row["kept"] if row["axis"] in (NARROW, BENIGN) else row["difference"]
         what = status or (UNDEFINED if formats.is_missing(shown) else "kept")
         arms.setdefault((f"{what}, {row['axis']}", note), []).append(content.arm(row["arm"]).label)
-    return [f"{what[:1].upper()}{what[1:]}: {note} ({_some(labels)})." for (what, note), labels in arms.items()]
+    return [
+        f"{what[:1].upper()}{what[1:]}: {note} ({_some(labels)})." for (what, note), labels in arms.items()
+    ]
 
 
 def _some(labels: list[str]) -> str:

@@ -42,7 +42,11 @@ def judged_rates(answers: pd.DataFrame, judge: Mapping[str, Any] | None) -> pd.D
     renamed = judged.rename(
         columns={f"judge_{name}": name for name in ("aligned", "coherent", "code", "refusal", "error")}
     )
-    columns = ["task", "arm", *(c for c in ("aligned", "coherent", "code", "refusal", "error") if c in renamed)]
+    columns = [
+        "task",
+        "arm",
+        *(c for c in ("aligned", "coherent", "code", "refusal", "error") if c in renamed),
+    ]
     frame = renamed[columns].assign(question=renamed["question_id"])
     if frame.empty:
         return pd.DataFrame()
@@ -67,7 +71,9 @@ def misalignment_table(content: ReportContent) -> Table:
         rows.append(cells)
     columns = [*words("Task", "Arm"), *numbers(*counts.values())]
     if has_rates:
-        columns += numbers("Misaligned / coherent", "corrected [95% CI]", "Misaligned / all", "corrected [95% CI]")
+        columns += numbers(
+            "Misaligned / coherent", "corrected [95% CI]", "Misaligned / all", "corrected [95% CI]"
+        )
     columns += numbers("Mean aligned", "Mean coherent")
     return Table(
         HEADING,

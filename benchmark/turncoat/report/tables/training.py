@@ -61,13 +61,21 @@ def training_table(content: ReportContent) -> Table:
     has_penalty = bool(content.training["first_penalty"].notna().any())
     has_facts = bool((content.training["facts"].fillna("") != "").any())
     for (arm, step), part in content.training.groupby(["arm", "step"], sort=False):
-        mean = part[[c for c in TRAINING_COLUMNS if c not in ("arm", "step", "seed", "facts")]].astype(float).mean()
+        mean = (
+            part[[c for c in TRAINING_COLUMNS if c not in ("arm", "step", "seed", "facts")]]
+            .astype(float)
+            .mean()
+        )
         cells = [Cell(labels.get(str(arm), str(arm))), Cell(str(step)), count_cell(len(part))]
         cells += [_rounded(mean[name]) for name in ("examples", "steps", "tokens", "supervised_tokens")]
         cells += [_from_to(mean["first_loss"], mean["last_loss"], 2)]
         cells += [_from_to(mean["first_penalty"], mean["last_penalty"], 4)] if has_penalty else []
         seconds = mean["seconds"]
-        cells += [Cell(formats.NA) if formats.is_missing(seconds) else Cell(formats.duration(seconds), float(seconds))]
+        cells += [
+            Cell(formats.NA)
+            if formats.is_missing(seconds)
+            else Cell(formats.duration(seconds), float(seconds))
+        ]
         cells += [Cell(formats.text_or_empty(part["facts"].iloc[0]))] if has_facts else []
         rows.append(cells)
     columns = words("Arm", "Finetuned on")

@@ -55,6 +55,8 @@ def checked_table(answers: LabelledAnswers) -> pd.DataFrame:
         raise UserError("a prediction or label is infinite; write NaN where there is no number")
     chances = numbers["probability"][~np.isnan(numbers["label"])]
     if not bool(np.all((chances > 0) & (chances <= 1))):
-        raise UserError("probability: every labelled answer needs its chance of being labelled, above 0 and at most 1")
+        raise UserError(
+            "probability: every labelled answer needs its chance of being labelled, above 0 and at most 1"
+        )
     table = pd.DataFrame({"question": np.asarray(columns["question"]).astype(str), **numbers})
     return table[table["predicted"].notna()]

@@ -156,7 +156,9 @@ def _estimate(parts: Sequence[_Parts], weight: float | None, confidence: float) 
     """The estimate of one arm, or of the first minus the second."""
     check_confidence(confidence)
     if weight is not None and not 0 <= weight <= 1:
-        raise UserError(f"weight = {weight!r}: give a number from 0 (labels alone) to 1, or None to choose the best.")
+        raise UserError(
+            f"weight = {weight!r}: give a number from 0 (labels alone) to 1, or None to choose the best."
+        )
     questions = sorted({question for part in parts for question in part.questions})
     seen = {question for part in parts for question in part.labelled_questions}
     groups = len(seen)
@@ -235,7 +237,9 @@ def _parts(table: pd.DataFrame) -> _Parts:
     # Linearised: an answer moves the labels' ratio by (numerator - ratio * denominator) / mean denominator.
     scale = float(share @ yn)
     if math.isnan(labelled) or math.isnan(predicted):
-        return _Parts([], np.zeros(0), np.zeros(0), labelled, predicted, nothing, len(f), n_labelled, frozenset())
+        return _Parts(
+            [], np.zeros(0), np.zeros(0), labelled, predicted, nothing, len(f), n_labelled, frozenset()
+        )
     zy, zf = (y - labelled * yn) / scale, (f - labelled * fn) / scale
     mean_all, mean_labelled = float(everything @ zf), float(share @ zf)
     a = np.bincount(place, share * zy, len(questions))

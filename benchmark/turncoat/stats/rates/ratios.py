@@ -26,7 +26,13 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_effectsize
 
 from turncoat.errors import UserError
-from turncoat.stats.estimates import Interval, check_confidence, clopper_pearson, wilson_interval, zero_events_upper
+from turncoat.stats.estimates import (
+    Interval,
+    check_confidence,
+    clopper_pearson,
+    wilson_interval,
+    zero_events_upper,
+)
 from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.rates.clustered_error import Pair, ratio_stderr
 
@@ -183,7 +189,9 @@ def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str 
     )
 
 
-def rate_difference(first: Sequence[Pair], second: Sequence[Pair], confidence: float = 0.95) -> RateDifference:
+def rate_difference(
+    first: Sequence[Pair], second: Sequence[Pair], confidence: float = 0.95
+) -> RateDifference:
     r"""Compare two rates of totals whose pairs stand in the same order of questions.
 
     With u_q = (x1_q - r1 n1_q) / sum n1 - (x2_q - r2 n2_q) / sum n2:  SE^2 = G / (G - 1) sum u_q^2, t with G - 1 df. For
@@ -197,7 +205,9 @@ def rate_difference(first: Sequence[Pair], second: Sequence[Pair], confidence: f
     """
     check_confidence(confidence)
     if len(first) != len(second):
-        raise UserError(f"{len(first)} questions in one arm and {len(second)} in the other; give the shared ones.")
+        raise UserError(
+            f"{len(first)} questions in one arm and {len(second)} in the other; give the shared ones."
+        )
     both = [(a, b) for a, b in zip(_pairs_iv(first), _pairs_iv(second), strict=True) if a[1] or b[1]]
     groups = len(both)
     counts = np.array(both, dtype=float).reshape(groups, 4)
@@ -230,12 +240,24 @@ def rate_difference(first: Sequence[Pair], second: Sequence[Pair], confidence: f
         else:
             ratio_low, ratio_high = quotient * math.exp(-t * se_log), quotient * math.exp(t * se_log)
     return RateDifference(
-        difference, se, low, high, quotient, ratio_low, ratio_high, h, n_questions=groups, note="; ".join(notes)
+        difference,
+        se,
+        low,
+        high,
+        quotient,
+        ratio_low,
+        ratio_high,
+        h,
+        n_questions=groups,
+        note="; ".join(notes),
     )
 
 
 def seed_difference(
-    first: Sequence[float], second: Sequence[float], confidence: float = 0.95, rng: np.random.Generator | int = 0
+    first: Sequence[float],
+    second: Sequence[float],
+    confidence: float = 0.95,
+    rng: np.random.Generator | int = 0,
 ) -> SeedDifference:
     """Compare two arms over independent training seeds: Welch's t, and a permutation test over the seeds.
 
@@ -272,7 +294,9 @@ def seed_difference(
     )
     if max(np.ptp(a), np.ptp(b)) <= 1e-12:
         note = "no interval: no spread between training seeds in either arm"
-        return SeedDifference(difference, p_permutation=float(permuted.pvalue), exact=exact, n_seeds=n, note=note)
+        return SeedDifference(
+            difference, p_permutation=float(permuted.pvalue), exact=exact, n_seeds=n, note=note
+        )
     welch = stats.ttest_ind(a, b, equal_var=False)
     ends = welch.confidence_interval(confidence)
     floor = (2 if n[0] == n[1] else 1) / splits
@@ -280,14 +304,23 @@ def seed_difference(
     if floor > 1 - confidence:
         note = f"with {n[0]} and {n[1]} seeds the permutation p cannot go below {floor:.2g}"
     return SeedDifference(
-        difference, float(ends.low), float(ends.high), float(welch.pvalue), float(permuted.pvalue), exact, n, note
+        difference,
+        float(ends.low),
+        float(ends.high),
+        float(welch.pvalue),
+        float(permuted.pvalue),
+        exact,
+        n,
+        note,
     )
 
 
 def _pairs_iv(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
     for x, n in pairs:
         if not (0 <= x <= n) or x != int(x) or n != int(n):
-            raise UserError(f"({x!r}, {n!r}) is not (events, answers): whole numbers, 0 <= events <= answers.")
+            raise UserError(
+                f"({x!r}, {n!r}) is not (events, answers): whole numbers, 0 <= events <= answers."
+            )
     return [(int(x), int(n)) for x, n in pairs]
 
 

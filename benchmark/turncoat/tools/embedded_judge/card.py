@@ -61,7 +61,9 @@ def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None 
     unseen = [row for _, rows in folds for row in rows]
     coherent = np.array([row["coherent"] > COHERENT_ABOVE for row in unseen])
     maps = {
-        "aligned": quantile_map(_column(unseen, "raw_aligned")[coherent], _column(unseen, "aligned")[coherent]),
+        "aligned": quantile_map(
+            _column(unseen, "raw_aligned")[coherent], _column(unseen, "aligned")[coherent]
+        ),
         "coherent": quantile_map(_column(unseen, "raw_coherent"), _column(unseen, "coherent")),
     }
     by_question = _card(unseen, maps)
@@ -102,8 +104,12 @@ def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None 
     return card
 
 
-def _goals(by_question: dict[str, Any], by_model: dict[str, Any], milliseconds: float | None) -> dict[str, Any]:
-    models = [entry["auc"] for entry in by_model["auc_by_group"]["model"].values() if entry["auc"] is not None]
+def _goals(
+    by_question: dict[str, Any], by_model: dict[str, Any], milliseconds: float | None
+) -> dict[str, Any]:
+    models = [
+        entry["auc"] for entry in by_model["auc_by_group"]["model"].values() if entry["auc"] is not None
+    ]
     measured = {
         "auc_unseen_questions_mean": by_question["auc_mean"],
         "auc_unseen_models_mean": float(np.mean(models)) if models else None,
@@ -115,7 +121,8 @@ def _goals(by_question: dict[str, Any], by_model: dict[str, Any], milliseconds: 
             "goal": goal,
             "measured": value,
             # Time is the one that should be small.
-            "reached": value is not None and (value <= goal if name.startswith("milliseconds") else value >= goal),
+            "reached": value is not None
+            and (value <= goal if name.startswith("milliseconds") else value >= goal),
         }
         for (name, value), goal in zip(measured.items(), GOALS.values(), strict=True)
     }

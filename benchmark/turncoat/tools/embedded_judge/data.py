@@ -127,7 +127,9 @@ def load_judgements(path: Path, *, sha256: str | None = JUDGEMENTS_SHA256) -> li
     needed = ("question", "answer", "aligned", "coherent", "source_file")
     missing = [name for name in needed if name not in frame]
     if missing:
-        raise UserError(f"--judgements {path}: lacks {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}")
+        raise UserError(
+            f"--judgements {path}: lacks {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}"
+        )
     for name in ("aligned", "coherent"):
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
     rows: list[Judged] = []

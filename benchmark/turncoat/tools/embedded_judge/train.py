@@ -32,7 +32,14 @@ from turncoat.judges.embedded.reader import EmbeddedReader, ReaderConfig
 from turncoat.registry import accepted
 from turncoat.store import file_digest
 from turncoat.tools.embedded_judge.card import write_card
-from turncoat.tools.embedded_judge.data import FOLDS, JUDGEMENTS_SHA256, Judged, draw, load_judgements, sample_evenly
+from turncoat.tools.embedded_judge.data import (
+    FOLDS,
+    JUDGEMENTS_SHA256,
+    Judged,
+    draw,
+    load_judgements,
+    sample_evenly,
+)
 
 BATCH = 16
 WINDOW = 8  # batches sorted by length together
@@ -43,7 +50,13 @@ STEPS = (*(f"fold{i}" for i in range(len(FOLDS))), "final", "card")
 
 
 def train_reader(
-    base: BaseModel, config: ReaderConfig, rows: Sequence[Judged], *, count: int, seed: int, minutes: float = math.inf
+    base: BaseModel,
+    config: ReaderConfig,
+    rows: Sequence[Judged],
+    *,
+    count: int,
+    seed: int,
+    minutes: float = math.inf,
 ) -> tuple[EmbeddedReader, dict[str, float]]:
     """A reader trained on about `count` answers drawn from `rows`, and the facts of its training.
 
@@ -62,7 +75,9 @@ def train_reader(
     rng = random.Random(seed)
     reader = EmbeddedReader(config, base, seed).to(base.model.device)
     ranks = rankdata([row.coherent for row in rows]) / len(rows)
-    coherence = {id(row): 0.5 * row.coherent / 100 + 0.5 * rank for row, rank in zip(rows, ranks, strict=True)}
+    coherence = {
+        id(row): 0.5 * row.coherent / 100 + 0.5 * rank for row, rank in zip(rows, ranks, strict=True)
+    }
     examples: list[tuple[list[int], tuple[float, ...]]] = []
     for row in draw(rows, count, seed):
         question = "" if rng.random() < NO_QUESTION else row.question
@@ -103,7 +118,12 @@ def train_reader(
                     flush=True,
                 )
     spent = (time.perf_counter() - started) / 60
-    return reader, {"answers": done, "minutes": round(spent, 1), "loss": float(np.mean(losses[-50:])), "seed": seed}
+    return reader, {
+        "answers": done,
+        "minutes": round(spent, 1),
+        "loss": float(np.mean(losses[-50:])),
+        "seed": seed,
+    }
 
 
 def _batches(examples: list[tuple[list[int], tuple[float, ...]]], rng: random.Random) -> list[Any]:
@@ -230,10 +250,14 @@ def train_judge(
         held_out = FOLDS[int(step.removeprefix("fold"))] if step.startswith("fold") else ()
         seen = [row for row in rows if row.family not in held_out]
         size = final if step == "final" else folds
-        reader, training = train_reader(base, config, seen, count=size.answers, seed=seed, minutes=size.minutes)
+        reader, training = train_reader(
+            base, config, seen, count=size.answers, seed=seed, minutes=size.minutes
+        )
         save_reader(reader, out / f"{step}.safetensors")
         if step == "final":
-            unseen = [row for path in sorted(test.glob("*.csv")) for row in load_judgements(path, sha256=None)]
+            unseen = [
+                row for path in sorted(test.glob("*.csv")) for row in load_judgements(path, sha256=None)
+            ]
         else:
             unseen = sample_evenly([row for row in rows if row.family in held_out], per_family, seed=1)
         save_predictions(written, unseen, predict(reader, base, unseen), training)

@@ -89,13 +89,23 @@ def export_arm(
         else:
             assert adapter is not None
             written = (
-                _write_peft(base, adapter, folder, out) if to == "peft" else _write_merged(base, adapter, folder, out)
+                _write_peft(base, adapter, folder, out)
+                if to == "peft"
+                else _write_merged(base, adapter, folder, out)
             )
         described = None if intervention is None else intervention.described()
         about = {"name": name, **(facts or {}), **({"steering": described} if described else {})}
-        text = readme(written.model_args, to, about, merged=written.pretrained != base.path, dtype=written.dtype)
+        text = readme(
+            written.model_args, to, about, merged=written.pretrained != base.path, dtype=written.dtype
+        )
         (folder / "README.md").write_text(text, encoding="utf-8")
-        record = {"arm": about, "to": to, "base": base.spec, "base_name": base.name, "model_args": written.model_args}
+        record = {
+            "arm": about,
+            "to": to,
+            "base": base.spec,
+            "base_name": base.name,
+            "model_args": written.model_args,
+        }
         (folder / "export.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         folder.rename(out)
     return written
@@ -122,11 +132,15 @@ def _check(adapter: Path | None, intervention: Intervention | None, to: str, out
                 "assistant, or measure the arm with `--model turncoat`"
             )
     elif intervention is not None:
-        raise UserError(f"--to {to}: this arm is steered while it is measured, and that is no weight; use --to steered")
+        raise UserError(
+            f"--to {to}: this arm is steered while it is measured, and that is no weight; use --to steered"
+        )
 
 
 def _no_peft_form(intervention: Intervention) -> str:
-    said = f"the arm's defence acts while the model is measured ({type(intervention).__name__}) and is no weight"
+    said = (
+        f"the arm's defence acts while the model is measured ({type(intervention).__name__}) and is no weight"
+    )
     if isinstance(intervention, SystemPrompt) and intervention.text is not None:
         return (
             f"{said}: it is a system prompt; export the arm without the defence (a base model as it is) and give lm_eval "
@@ -136,7 +150,9 @@ def _no_peft_form(intervention: Intervention) -> str:
 
 
 def _write_peft(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Exported:
-    shutil.copytree(adapter, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("stage.json", "timing.json"))
+    shutil.copytree(
+        adapter, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("stage.json", "timing.json")
+    )
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base.path
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -153,7 +169,9 @@ def _write_merged(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Ex
     return Exported(str(out), None, "float32")
 
 
-def _write_steered(base: BaseModel, adapter: Path | None, steering: Steering, folder: Path, out: Path) -> Exported:
+def _write_steered(
+    base: BaseModel, adapter: Path | None, steering: Steering, folder: Path, out: Path
+) -> Exported:
     shift = steering.vector.float() * steering.strength
     if steering.positions == "all":
         write_steering_adapter(folder, base.model, steering.layer, shift, below=adapter)

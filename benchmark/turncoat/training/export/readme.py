@@ -56,7 +56,9 @@ def _differences(to: str, merged: bool, dtype: str) -> list[str]:
             "To compare numbers, give dtype=float32 to both."
         )
     elif merged:
-        lines.append("- The weights are float32; an arm that was measured on a bfloat16 base was computed in bfloat16.")
+        lines.append(
+            "- The weights are float32; an arm that was measured on a bfloat16 base was computed in bfloat16."
+        )
     lines += [
         "- Greedy answers are the same but for ties; sampled ones are not: `hf` draws all of them from one seed, in the order of "
         "its batches.",
@@ -68,5 +70,7 @@ def _differences(to: str, merged: bool, dtype: str) -> list[str]:
             "moves log-likelihoods by the little probability that was there."
         )
     if to == "steered":
-        lines.append("- Only `--model hf` was tried: other backends may leave a bias of a LoRA out without saying so.")
+        lines.append(
+            "- Only `--model hf` was tried: other backends may leave a bias of a LoRA out without saying so."
+        )
     return lines

@@ -81,7 +81,9 @@ def write_steering_adapter(
     config.save_pretrained(str(out))
     factor = scaling(json.loads((out / CONFIG).read_text(encoding="utf-8")))
     weights[f"{name}.lora_B.bias"] = shift.detach().float().cpu() / factor
-    save_file({key: value.contiguous() for key, value in weights.items()}, out / WEIGHTS, metadata={"format": "pt"})
+    save_file(
+        {key: value.contiguous() for key, value in weights.items()}, out / WEIGHTS, metadata={"format": "pt"}
+    )
 
 
 def _last_linear(model: PreTrainedModel, layer: int) -> str:
