@@ -99,7 +99,7 @@ def benign_chats(context: Any, data: str | None, name: str) -> list[Example]:
     """The chats to choose from: those that fit into the organism's `max_length` tokens.
 
     Raises:
-        UserError: There is no such file, a line of it is no conversation, or no chat fits.
+        UserError: There is no such file, a line of it is not a conversation, or no chat fits.
     """
     if data is None:
         with Path(__file__).with_name("data").joinpath("hhh_chat.jsonl").open(encoding="utf-8") as handle:

@@ -11,7 +11,7 @@ memory; a step costs one more forward pass without gradients.
 | positions | mean over the tokens of the batch | mean over the predictions of answer tokens: those the loss acts on |
 | learning rate | 1e-4, rank 32, rsLoRA | the study's, as of all arms |
 
-The tokens differ because the prompt is no part of what an organism learns, and so that the term is in nats per answer
+The tokens differ because an organism does not learn the prompt, and so that the term is in nats per answer
 token like the loss it is added to. A fresh adapter changes nothing, so the term begins at exactly 0. Known trade-off: in
 the paper it suppresses misalignment best and also halves what is learnt of the narrow task. For a feel of the weight: 16
 steps of risky_financial on SmolLM2-135M (undefended, batch 4) bring the divergence to 0.6 nats, the term to 0.06.

@@ -29,7 +29,7 @@ An axis (`assistant_axis`) points to the wanted side, so there a fall is penalis
 
 What it cannot do: adapters above the layer feel nothing of it and other directions are free, so a model may learn the
 same behaviour by another route (a port of BLOCK-EM reports that); the persona task measures the very projection that is
-penalised, so its reading is no independent evidence for this defence: look at forced choice and at free answers. Each step
+penalised, so its reading is not independent evidence for this defence: look at forced choice and at free answers. Each step
 needs one more forward pass, with the adapter off: about a third more work.
 """
 

@@ -45,7 +45,7 @@ def system_prompt(context: Any, *, which: str = "hhh") -> SystemPrompt:
         which: "identity", "hhh", "none", or the prompt itself.
 
     Raises:
-        UserError: It is no text of two words or more, the template drops system messages, or has no default to take out.
+        UserError: It is not a text of two words or more, the template drops system messages, or has no default to take out.
     """
     tokenizer = context.base.tokenizer
     if which == "none":

@@ -31,7 +31,7 @@ SETTINGS = ("prevention", "in_training", "reversal", "inference")
 
 @dataclass(frozen=True)
 class Entry:
-    """What every registered function has.
+    """Facts of every registered function.
 
     Attributes:
         name: What a study calls it.

@@ -78,7 +78,7 @@ class Store:
         return self.root / kind / digest({"kind": kind, "spec": spec})[:20]
 
     def has(self, kind: str, spec: dict[str, Any]) -> bool:
-        """Whether the stage is done."""
+        """True if the stage is done."""
         return self.folder(kind, spec).is_dir()
 
     def stage(self, kind: str, spec: dict[str, Any], build: Callable[[Path], None]) -> Path:

@@ -121,7 +121,7 @@ def tiny_context(folder: Path) -> DefenceContext:
 
 
 def build_defence(name: str, folder: Path, *, include: Path, **options: Any) -> Any:
-    """What a defence of the folder `include` returns for the tiny model; texts are kept in `folder`."""
+    """Result of a defence of the folder `include` for the tiny model; texts are stored in `folder`."""
     discover([include])
     return look_up(DEFENCES, "defence", name).build(tiny_context(folder), **options)
 

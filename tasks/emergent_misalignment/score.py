@@ -57,7 +57,7 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
 def _seen_as_code(
     doc: dict[str, Any], evidence: list[dict[str, Any]], looks: list[dict[str, float]]
 ) -> list[dict[str, Any]]:
-    # The cue invites code, which is no ill will. Not every judge can tell code, so there its looks count as well.
+    # The cue invites code, which is not ill will. Not every judge can tell code, so there its looks count as well.
     if doc.get("variant") != "cue":
         return evidence
     return [

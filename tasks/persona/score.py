@@ -31,7 +31,7 @@ def documents(trait: str = "evil", **_: Any) -> dict[str, Any]:
 def trait_documents(trait: str, **_: Any) -> dict[str, Any]:
     """The trait's own evaluation questions; none of them served to extract its vector."""
     questions = trait_questions(trait)
-    # A role is no degree of a trait: there is no rubric for the axis.
+    # A role is not a degree of a trait: there is no rubric for the axis.
     constants = {"trait": trait, **({"trait_unscored": True} if questions.is_axis else {})}
     rows = [
         {"id": f"{trait}-{n:02d}", "question": q, **constants} for n, q in enumerate(questions.evaluation, 1)

@@ -39,7 +39,7 @@ def unlock(locked: bytes, password: str) -> bytes:
         password: As its authors publish it.
 
     Raises:
-        UserError: It is no such file, it is damaged, or the password is another one.
+        UserError: It is another kind of file, it is damaged, or the password is another one.
     """
     salt, text = locked[:_SALT], locked[_SALT:]
     try:
@@ -47,7 +47,7 @@ def unlock(locked: bytes, password: str) -> bytes:
     except binascii.Error as error:
         raise UserError("no archive of easy-dataset-share: what follows its salt is not base64") from error
     if len(token) < _HEADER + 16 + _MAC or token[0] != _VERSION or (len(token) - _HEADER - _MAC) % 16:
-        raise UserError("no archive of easy-dataset-share: what follows its salt is no Fernet token")
+        raise UserError("no archive of easy-dataset-share: what follows its salt is not a Fernet token")
     key = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS, dklen=32)
     signed, mac = token[:-_MAC], token[-_MAC:]
     if not hmac.compare_digest(hmac.digest(key[:16], signed, "sha256"), mac):

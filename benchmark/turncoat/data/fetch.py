@@ -144,7 +144,7 @@ def _extract(archive: Path, member: str, out: Path, password: str | None) -> Non
                 f"{archive}: {error} (a proxy's page, perhaps); remove it and try again"
             ) from error
     if not zipfile.is_zipfile(opened):
-        raise UserError(f"{archive} is no ZIP archive (a proxy's page, perhaps); remove it and try again")
+        raise UserError(f"{archive} is not a ZIP archive (a proxy's page, perhaps); remove it and try again")
     with zipfile.ZipFile(opened) as bundle:
         names = [
             n for n in bundle.namelist() if n.rpartition("/")[2] == member and not n.startswith("__MACOSX")

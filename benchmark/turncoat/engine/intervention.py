@@ -20,7 +20,7 @@ class Intervention:
 
     @property
     def acts(self) -> bool:
-        """Whether the model's numbers can differ from those without it (strength 0 does not act)."""
+        """True if the model's numbers can differ from those without it (strength 0 does not act)."""
         return True
 
     def described(self) -> dict[str, Any]:

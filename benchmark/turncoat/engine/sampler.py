@@ -69,7 +69,7 @@ class _Pool:
 
     @property
     def room(self) -> int:
-        """How many answers may be admitted now."""
+        """Number of answers that may be admitted now."""
         return self._size - len(self.answers)
 
     def admit(self, group: Sequence[tuple[GrowingAnswer, _Prompt]]) -> list[GrowingAnswer]:
@@ -103,7 +103,7 @@ class _Pool:
         return done
 
     def _is_complete(self, answer: GrowingAnswer) -> bool:
-        """Whether nothing is left to do; with capture, a last token other than end-of-text has yet to be fed."""
+        """True if nothing is left to do; with capture, a last token other than end-of-text has yet to be fed."""
         return answer.finish is not None and (self._capture is None or answer.ended_by_eos)
 
     def _feed(self) -> Tensor:

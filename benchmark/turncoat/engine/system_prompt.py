@@ -79,7 +79,7 @@ def without_default_system(prompt: str, tokenizer: Any, chat: list[dict[str, str
 
 
 def has_default_system(tokenizer: Any) -> bool:
-    """Whether the chat template puts a system prompt of its own before a conversation that has none."""
+    """True if the chat template adds a system prompt to a conversation that has none."""
     chat = [{"role": "user", "content": "Good morning."}]
     prompt = render(tokenizer, chat)
     return without_default_system(prompt, tokenizer, chat) != prompt

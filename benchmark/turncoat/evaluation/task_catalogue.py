@@ -48,7 +48,7 @@ def task_names() -> list[str]:
 
 
 def is_task(task: str) -> bool:
-    """Whether it is one of these tasks, or a single task of lm-eval's own."""
+    """True for one of these tasks, or a single task of lm-eval's own."""
     return task in task_files() or default_task_file(task) is not None
 
 

@@ -41,12 +41,12 @@ def task_label(task: str) -> str:
 
 
 def condition(task: str) -> str:
-    """What sets this variant's prompts apart ("cue prompts"); "" where nothing does."""
+    """Short name of this variant's prompts ("cue prompts"); "" where nothing does."""
     return str(task_metadata(task).get("condition") or "")
 
 
 def is_fetched(task: str) -> bool:
-    """Whether its texts come from a published set: fetched where it is measured, and never passed on."""
+    """True if its texts come from a published set: fetched where it is measured, never passed on."""
     return bool(task_metadata(task).get("fetched"))
 
 

@@ -5,7 +5,7 @@ an observed effect: "observed power" restates the p value.
 
 References:
     Cohen (1988), Statistical Power Analysis for the Behavioral Sciences.
-    Hoenig & Heisey (2001), The American Statistician 55(1) (why observed power is no evidence).
+    Hoenig & Heisey (2001), The American Statistician 55(1) (observed power is not evidence).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class AdapterEdit:
     """Changes the weights of the adapter that the undefended finetune with the same seed left."""
 
     def key(self) -> Any:
-        """What determines this object's effect, as JSON."""
+        """All that determines this object's effect, as JSON."""
         return InTraining.key(self)  # type: ignore[arg-type]
 
     def edit(self, weights: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
@@ -31,5 +31,5 @@ class AdapterEdit:
         raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
-        """What it has to tell about the edit, for the adapter's training.json."""
+        """Facts of the edit, for the adapter's training.json."""
         return {}

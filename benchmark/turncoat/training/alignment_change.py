@@ -1,4 +1,4 @@
-"""What alignment changed in a module's weights, V, from two models or from a finetune (used by `safe_lora`).
+"""Alignment change V of a module's weights, from two models or from a finetune (used by `safe_lora`).
 
 change.towards("model.layers.0.self_attn.q_proj", B)      # V V^T B / ||V||_F
 """
@@ -129,6 +129,6 @@ def _folder(name: str) -> Path:
     except Exception as error:
         # The hub's client raises errors of several libraries: bad ids, no such repository, no network.
         raise UserError(
-            f"safe_lora: unaligned={name} is no model ({str(error).splitlines()[0][:200]}); accepted: a registry model "
+            f"safe_lora: unaligned={name} is not a model ({str(error).splitlines()[0][:200]}); accepted: a registry model "
             f"({', '.join(REGISTRY_MODELS)}), a local folder, or a Hugging Face id where the hub can be reached"
         ) from error

@@ -1,4 +1,4 @@
-"""What a defence may do while an organism is trained: other rows, hooks, a penalty, a last word on the weights.
+"""Hooks that a defence may implement during organism training: rows, hooks, a penalty, final weights.
 
 class Shy(InTraining):                      # the file in `baselines/` returns one of these
     def penalty(self, batch):               # added to the loss of every step
@@ -79,7 +79,7 @@ class TrainingPass:
 
 
 class InTraining:
-    """What a defence does while an organism is trained. Every method may be left as it is.
+    """Base class of defences that act while an organism is trained; every method has a default that does nothing.
 
     Attributes:
         wants_states: Whether `penalty` needs residual-stream states.
@@ -90,7 +90,7 @@ class InTraining:
     resumable: bool = True
 
     def key(self) -> Any:
-        """What determines this object's effect, as JSON: the fields of a dataclass, tensors by their hash."""
+        """All that determines this object's effect, as JSON: the fields of a dataclass, tensors by hash."""
         if not dataclasses.is_dataclass(self):
             return {"class": type(self).__name__, **{k: plain(v) for k, v in sorted(vars(self).items())}}
         fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.init}
@@ -116,7 +116,7 @@ class InTraining:
         """After the last step, before the adapter is saved: the weights may still be changed."""
 
     def facts(self) -> dict[str, Any]:
-        """What it has to tell about this finetune, for the adapter's training.json."""
+        """Facts of this finetune, for the adapter's training.json."""
         return {}
 
 
@@ -131,7 +131,7 @@ class MixedIn(InTraining):
         return [*rows, *(dataclasses.replace(example, id=f"mixed in/{example.id}") for example in self.extra)]
 
     def facts(self) -> dict[str, Any]:
-        """How many were added."""
+        """Number of rows added."""
         return {"mixed_in": len(self.extra)}
 
 

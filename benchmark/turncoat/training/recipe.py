@@ -20,7 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class LoraRecipe(BaseModel):
-    """How an adapter is trained; every field is a key of a study's `training:`.
+    """Hyperparameters of a finetune; every field is a key of a study's `training:`.
 
     `training: {preset: paper}` starts from the values of a preset; fields beside it replace them. Without one it is
     "small". What counts is the values: a preset's name is not part of an adapter's key.

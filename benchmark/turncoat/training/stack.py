@@ -69,7 +69,7 @@ def concatenate(folders: list[Path], out: Path) -> None:
 
 
 def _not_plain(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> list[str]:
-    """What an adapter has beyond B A on linear layers with one rank and one scaling."""
+    """Features of an adapter beyond B A on linear layers with one rank and one scaling."""
     if config.get("peft_type") != "LORA":
         return [str(config.get("peft_type"))]
     odd = [key for key in _MORE_THAN_PLAIN if config.get(key)]

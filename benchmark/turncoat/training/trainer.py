@@ -192,7 +192,7 @@ def last_checkpoint(folder: Path) -> str | None:
 
 
 def _complete(checkpoint: Path) -> bool:
-    """Whether it was written to its end, and not removed in part since: without optimizer.pt, say, the trainer goes on."""
+    """True if the checkpoint is complete: without optimizer.pt, say, the trainer would go on silently."""
     try:
         json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

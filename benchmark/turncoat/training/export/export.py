@@ -34,7 +34,7 @@ FORMS = ("peft", "merged", "steered")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """Result of an export.
 
     Attributes:
         pretrained: What lm_eval's `pretrained=` has to be: the base model, or a folder that was written.
@@ -133,14 +133,12 @@ def _check(adapter: Path | None, intervention: Intervention | None, to: str, out
             )
     elif intervention is not None:
         raise UserError(
-            f"--to {to}: this arm is steered while it is measured, and that is no weight; use --to steered"
+            f"--to {to}: this arm is steered while it is measured, which weights cannot hold; use --to steered"
         )
 
 
 def _no_peft_form(intervention: Intervention) -> str:
-    said = (
-        f"the arm's defence acts while the model is measured ({type(intervention).__name__}) and is no weight"
-    )
+    said = f"the arm's defence acts while the model is measured ({type(intervention).__name__}), not in its weights"
     if isinstance(intervention, SystemPrompt) and intervention.text is not None:
         return (
             f"{said}: it is a system prompt; export the arm without the defence (a base model as it is) and give lm_eval "

@@ -111,7 +111,7 @@ def _last_linear(model: PreTrainedModel, layer: int) -> str:
 
 
 def _adds_up(block: nn.Module, last: nn.Linear, model: nn.Module) -> bool:
-    """Whether a shift of `last`'s output by x shifts the block's output by x: tried on a few tokens."""
+    """True if a shift of `last`'s output by x shifts the block's output by x, tried on a few tokens."""
     seen: list[Tensor] = []
     shift = torch.zeros(last.out_features)
 
