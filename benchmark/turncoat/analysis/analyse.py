@@ -151,7 +151,8 @@ def _contrasts_iv(contrasts: Sequence[ContrastSpec]) -> None:
             )
         if isinstance(spec.metrics, str) or not spec.metrics or len(set(spec.metrics)) < len(spec.metrics):
             raise UserError(
-                f"contrast '{spec.name}': metrics = {spec.metrics!r} must be a tuple of metric names, each named once."
+                f"contrast '{spec.name}': metrics = {spec.metrics!r} must be a tuple of metric names, each "
+                "named once."
             )
         if spec.margin is not None:
             try:

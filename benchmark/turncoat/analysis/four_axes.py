@@ -166,7 +166,8 @@ class _Axes:
             and (self.may_rate or metric not in RATES)
         ]
         chosen: dict[str, str] = {}
-        # The axis itself comes before its variants ("..., cue prompts"), and what needs no fit judge before rates.
+        # The axis itself comes before its variants ("..., cue prompts"), and what needs no fit judge before
+        # rates.
         for name in sorted(names, key=lambda name: (self.axes[name] != axis, self.names[name][1] in RATES)):
             chosen.setdefault(self.names[name][1], name)
         return [name for metric, name in chosen.items() if self._facts(name).get("instead_of") not in chosen]
@@ -302,7 +303,8 @@ def _task_for(organism: str) -> str:
     tasks = [task for task in task_names() if organism in learnt_by(task)]
     if tasks:
         return f"`task: {tasks[0]}`, which measures whether {organism} was learnt"
-    return f"a task that measures whether {organism} was learnt (`metadata.learnt_by` of its YAML names the loss)"
+    loss = "`metadata.learnt_by` of its YAML names the loss"
+    return f"a task that measures whether {organism} was learnt ({loss})"
 
 
 def _better(task: str, metric: str) -> str:

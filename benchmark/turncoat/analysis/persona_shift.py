@@ -92,7 +92,8 @@ def values_by_layer(samples: Path, seed: int) -> pd.DataFrame:
     records = [{**record, "seed": seed} for row in sample_rows(samples) for record in _records(row)]
     if not records:
         raise UserError(
-            f"{samples}: no answer carries {' or '.join(BY_LAYER.values())}; such rows come from --model turncoat and a "
+            f"{samples}: no answer carries {' or '.join(BY_LAYER.values())}; such rows come from --model "
+            "turncoat and a "
             f"task whose documents name a trait ({', '.join(tasks_on(PERSONA))})"
         )
     return pd.DataFrame.from_records(records)
@@ -119,7 +120,8 @@ def _chosen(scores: pd.DataFrame) -> int:
     layers = sorted(set(scores.loc[scores["chosen"], "layer"]))
     if len(layers) != 1:
         raise UserError(
-            f"the two arms report different layers ({layers}): their vectors come from different base models or "
+            f"the two arms report different layers ({layers}): their vectors come from different base "
+            "models or "
             "extractions and cannot be compared; run both arms in one study"
         )
     return int(layers[0])

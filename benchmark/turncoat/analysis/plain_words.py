@@ -132,7 +132,8 @@ def _too_few_seeds(
     verb = "training seed allows" if counts == [1] else "training seeds allow"
     which = "this difference" if len(rows) == 1 else f"any of these {len(rows)} differences"
     lines = [
-        f"No claim: {' or '.join(map(str, counts))} {verb} none for {which}; at least {MINIMUM_SEEDS} are needed."
+        f"No claim: {' or '.join(map(str, counts))} {verb} none for {which}; at least {MINIMUM_SEEDS} are "
+        "needed."
     ]
     spread = rows["seed_sd"].fillna(0) > 0
     if not spread.any():
@@ -140,7 +141,8 @@ def _too_few_seeds(
         return [*lines, f"{why} no spread between seeds, so what more seeds would detect is unknown."]
     planned = " / ".join(map(str, PLANNED_SEEDS))
     lines.append(
-        f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at {confidence_level(alpha)}) for true "
+        f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at "
+        f"{confidence_level(alpha)}) for true "
         f"differences on these questions in {_planned(rows[spread], trained, units, alpha)}."
     )
     if not spread.all():
@@ -149,7 +151,8 @@ def _too_few_seeds(
     fewest = int(rows.loc[spread, "n_seeds"].min())
     ends = seed_sd_interval(1.0, fewest, 1 - alpha)
     lines.append(
-        f"An SD from {fewest} seeds may truly be {three_digits(ends.low)} to {three_digits(ends.high)} times as large "
+        f"An SD from {fewest} seeds may truly be {three_digits(ends.low)} to {three_digits(ends.high)} "
+        "times as large "
         f"({confidence_level(1 - alpha)} interval), and these sizes with it."
     )
     return lines

@@ -97,7 +97,8 @@ def cannot_reach(
             continue
         if claim == "recipe" and seeds < MINIMUM_SEEDS:
             lines.append(
-                f"{seeds} training seed{'s' * (seeds != 1)}: no {role} contrast can be claimed of the recipe, only of these "
+                f"{seeds} training seed{'s' * (seeds != 1)}: no {role} contrast can be claimed of the "
+                "recipe, only of these "
                 f"adapters; {MINIMUM_SEEDS} seeds are the least."
             )
             continue
@@ -117,7 +118,8 @@ def cannot_reach(
                 size = detectable(sds, Design(sizes[task], samples, seeds, tests, alpha), claim)
                 if size is not None and size > 1:
                     lines.append(
-                        f"{spec.name}, {metric}, {_ABOUT[claim]}: only a difference of {size:.2g} or more would be found "
+                        f"{spec.name}, {metric}, {_ABOUT[claim]}: only a difference of {size:.2g} or more "
+                        "would be found "
                         "with 80% power, and a share cannot differ by more than 1."
                     )
     return lines
@@ -128,7 +130,9 @@ def _floor_sentence(claim: Claim, n: int, tests: int, alpha: float, role: str) -
     asks = f"{tests} {role} tests ask for {level:.2g} (Holm)" if tests > 1 else f"the test asks for {level:g}"
     unpaired = f" (unpaired, {n} against {n}: {group_floor(n):.2g})" if claim == "recipe" else ""
     return (
-        f"{n} {unit}: the exact sign-flip p {_ABOUT[claim]} cannot go below {exact_floor(n):.3g}{unpaired}, and {asks}. "
-        f"The exact test needs {units_for_floor(level)} {unit}; until then significance rests on the t test, which takes "
+        f"{n} {unit}: the exact sign-flip p {_ABOUT[claim]} cannot go below {exact_floor(n):.3g}{unpaired}, "
+        f"and {asks}. "
+        f"The exact test needs {units_for_floor(level)} {unit}; until then significance rests on the t "
+        "test, which takes "
         "differences as normal."
     )

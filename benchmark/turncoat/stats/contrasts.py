@@ -51,7 +51,7 @@ class TooFewQuestions(UserError):
 
 @dataclass(frozen=True)
 class TTest:
-    """Two-sided t test of "the difference is 0" and its interval, in units of the metric; None = undefined."""
+    """Two-sided t test of "the difference is 0" with its interval, in units of the metric."""
 
     low: float | None = None
     high: float | None = None
@@ -149,10 +149,10 @@ def paired_contrast(
 ) -> Contrast:
     r"""Contrast of two arms on the questions they share.
 
-    adapters:  d_q = mean_s treated_{q,s} - mean_s reference_{q,s};  SE = sd(d) / sqrt(G);  t with G - 1 df. Where both arms
-    have the same seeds, a (question, seed) cell without a value in one arm is left out of both.
+    adapters:  d_q = mean_s treated_{q,s} - mean_s reference_{q,s};  SE = sd(d) / sqrt(G);  t_{G-1}. Where both
+    arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both.
 
-    recipe:  delta_s = mean_q (treated_{q,s} - reference_{q,s}) for every seed s of both arms (the base model, seed -1, is
+    recipe:  delta_s = mean_q (treated_{q,s} - reference_{q,s}) for every seed s of both arms (a base model is
     shared by all), n >= 3. The interval is the wider of  mean -+ t_{n-1} sd(delta) / sqrt(n)  and the two-way
     interval, the p the larger of theirs.
 
@@ -247,8 +247,8 @@ def filled_contrast(
         )
     notes = []
     if common < differences.n_asked:
-        left_out = f"{differences.n_asked - common} of {differences.n_asked} questions have no value in one of the arms"
-        notes.append(f"{left_out} and are left out")
+        left_out = f"{differences.n_asked - common} of {differences.n_asked} questions"
+        notes.append(f"{left_out} have no value in one of the arms and are left out")
     notes += differences.notes
     result = replace(empty, n_questions=common, n_seeds=differences.n_seeds, n_dropped=differences.n_dropped)
     if result.claim == "adapters":
@@ -296,7 +296,8 @@ def _with_tests(
     floor = 2.0 ** (1 - len(units))
     if floor > alpha:
         notes.append(
-            f"with {len(units)} {unit} the exact sign-flip test cannot go below p = {floor:.3g}, so any smaller p "
+            f"with {len(units)} {unit} the exact sign-flip test cannot go below p = {floor:.3g}, so any "
+            "smaller p "
             "rests on the assumption of normal differences"
         )
     # Without any spread the sign-flip p is the only one there is, and enumerating it is cheap enough.

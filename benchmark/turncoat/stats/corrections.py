@@ -27,7 +27,7 @@ Name = TypeVar("Name", bound=Hashable)
 def holm(p_values: Mapping[Name, float | None]) -> dict[Name, float | None]:
     r"""p values adjusted by Holm's step-down method (controls any false rejection in the family).
 
-    With p_(1) <= ... <= p_(m):  adjusted p_(i) = max_{j <= i} min(1, (m - j + 1) p_(j)). Order as in the input.
+    With p_(1) <= ... <= p_(m):  adjusted p_(i) = max_{j <= i} min(1, (m - j + 1) p_(j)); input order.
 
     Example:
         >>> {name: round(p, 3) for name, p in holm({"a": 0.01, "b": 0.04, "c": 0.03}).items()}
@@ -41,8 +41,8 @@ def holm_exclusive(
 ) -> dict[Name, float | None]:
     r"""Holm where the null hypotheses of one group exclude each other, such as "d = 0" and "|d| >= margin".
 
-    At most one null of a group is true, so a group counts once: with p_(1) <= ... <= p_(m) and t_i the number of
-    groups with a test among p_(i), ..., p_(m),  adjusted p_(i) = max_{j <= i} min(1, t_j p_(j)).
+    At most one null of a group is true, so a group counts once: with p_(1) <= ... <= p_(m) and t_i the number
+    of groups with a test among p_(i), ..., p_(m),  adjusted p_(i) = max_{j <= i} min(1, t_j p_(j)).
 
     Args:
         p_values: Name -> p.
@@ -91,6 +91,7 @@ def _checked(p_values: Mapping[Name, float | None]) -> np.ndarray:
     wrong = raw[(raw < 0) | (raw > 1)]
     if len(wrong):
         raise UserError(
-            f"{wrong[0]:g} is not a p value: p values lie between 0 and 1 (None or NaN for a test that does not exist)."
+            f"{wrong[0]:g} is not a p value: p values lie between 0 and 1 (None or NaN for a test that does "
+            "not exist)."
         )
     return raw

@@ -82,7 +82,8 @@ def check_confidence(confidence: float) -> float:
     """The confidence level; UserError unless 0 < confidence < 1."""
     if not 0 < confidence < 1:
         raise UserError(
-            f"confidence = {confidence!r} is not a confidence level: give a number between 0 and 1, such as 0.95."
+            f"confidence = {confidence!r} is not a confidence level: give a number between 0 and 1, such as "
+            "0.95."
         )
     return float(confidence)
 
@@ -155,7 +156,8 @@ def estimate_mean(
     values = raw[~np.isnan(raw)]
     if rate and len(values) and (values.min() < -ROUNDING or values.max() > 1 + ROUNDING):
         raise UserError(
-            f"metric '{metric}' of arm '{arm}' is called a rate but runs from {values.min():g} to {values.max():g}, "
+            f"metric '{metric}' of arm '{arm}' is called a rate but runs from {values.min():g} to "
+            f"{values.max():g}, "
             "not 0 to 1."
         )
     dropped = len(raw) - len(values)

@@ -1,6 +1,6 @@
 """Share of a gain that an arm keeps: a ratio of two gains over the same base, with Fieller's interval.
 
-    share = mean gain of the arm / mean gain of the reference,    gain = loss of the base minus loss of the arm
+    share = mean gain of the arm / mean gain of the reference,    gain = loss of the base - loss of the arm
 
     kept_share(grid(scores, "base", "loss"), grid(scores, "defended", "loss"), grid(scores, "organism",
     "loss"), "adapters")

@@ -4,7 +4,7 @@ r"""Tests against a margin that is fixed before the data are seen: equivalence (
 the margin:
 
     equivalence:      p = max( P(T > (d + m) / se),  P(T < (d - m) / se) )
-    non-inferiority:  p = P(T > (d + m) / se) where higher is better, P(T < (d - m) / se) where lower is,    T ~ t_df
+    non-inferiority:  p = P(T > (d + m) / se) if higher is better, P(T < (d - m) / se) if lower is,  T ~ t_df
 
 Both nulls exclude "the difference is 0", so a contrast's margin test and its ordinary test cannot both be
 false rejections (`turncoat.stats.corrections.holm_exclusive`).
@@ -76,7 +76,8 @@ def check_margin(margin: float, test: str, better: str | None) -> None:
     """Raise UserError unless the three make a margin test."""
     if not (np.isfinite(margin) and margin > 0):
         raise UserError(
-            f"margin = {margin!r} must be a positive number in the units of the metric, such as 0.03 for three "
+            f"margin = {margin!r} must be a positive number in the units of the metric, such as 0.03 for "
+            "three "
             "points of a rate."
         )
     if test not in MARGIN_TESTS:

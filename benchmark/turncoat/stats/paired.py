@@ -108,7 +108,8 @@ def _seed_notes(treated: Grid, reference: Grid) -> list[str]:
     if treated.seeds == reference.seeds or not treated.seeds or not reference.seeds:
         return []
     return [
-        f"the arms have different training seeds ({treated.arm}: {treated.seeds}, {reference.arm}: {reference.seeds})"
+        f"the arms have different training seeds ({treated.arm}: {treated.seeds}, {reference.arm}: "
+        f"{reference.seeds})"
     ]
 
 

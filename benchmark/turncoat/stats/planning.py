@@ -8,7 +8,7 @@ and the errors of G questions and S seeds are those of the tests in `turncoat.st
 
     adapters  (question^2 + Var(e) / S) / G                          with G - 1 degrees of freedom
     recipe    seeds alone:        (seed^2 + Var(e) / G) / S          with S - 1
-              seeds and questions: the same + question^2 / G         with Satterthwaite's; the larger effect counts
+              seeds and questions: the same + question^2 / G      with Satterthwaite's; larger effect counts
 
     plan = Design(questions=32, samples=4, seeds=5, tests=3)
     detectable(default_components("em_rate_itt", "share"), plan, "recipe")
@@ -97,8 +97,8 @@ _MEASURED = {
     "persona_fixed": Components(0.031, 0.049, 0.044, None),
     "persona_own": Components(0.0, 0.02, 0.77, None),
 }
-# Published judged answers: SD of paired differences between questions 0.12, 0.11 without binomial noise at a rate of
-# 0.15; one pair of training seeds, whose means differ by 0.023.
+# Published judged answers: SD of paired differences between questions 0.12, 0.11 without binomial noise at a
+# rate of 0.15; one pair of training seeds, whose means differ by 0.023.
 _SHARE = Components(0.11, 0.023, 0.03, math.sqrt(2 * 0.15 * 0.85))
 
 
@@ -181,7 +181,8 @@ def mean_components(several: Sequence[Components]) -> Components | None:
         sampling_shared=None if unknown else together("sampling_shared"),
         n_questions=min(one.n_questions for one in several),
         n_seeds=min(one.n_seeds for one in several),
-        source=f"pilot: root mean square of its {len(several)} contrast{'s' * (len(several) != 1)} with this metric",
+        source=f"pilot: root mean square of its {len(several)} contrast{'s' * (len(several) != 1)} with "
+        "this metric",
     )
 
 

@@ -42,16 +42,16 @@ def _sd_iv(seed_sd: float) -> float:
 def t_test_power(noncentrality: float, df: float, alpha: float = 0.05) -> float:
     """Power of the two-sided t test: P(|T| > t_{1-alpha/2, df}) for T noncentral t."""
     critical = float(stats.t.isf(alpha / 2, df))
-    # The lower tail by its mirror image: scipy's nct.cdf(-critical, df, noncentrality) is NaN for many values from
-    # about 5 on.
+    # The lower tail by its mirror image: scipy's nct.cdf(-critical, df, noncentrality) is NaN for many
+    # values from about 5 on.
     return float(stats.nct.sf(critical, df, noncentrality) + stats.nct.sf(critical, df, -noncentrality))
 
 
 def detectable_effect(se: float, df: float, alpha: float = 0.05, power: float = 0.8) -> float:
     r"""Smallest true effect that a two-sided t test with this standard error rejects with the wanted power.
 
-    Solves  P(|T_{df}(delta / se)| > t_{1-alpha/2, df}) = power  for delta; about 2.80 se for large df, alpha = 0.05 and
-    power = 0.8.
+    Solves  P(|T_{df}(delta / se)| > t_{1-alpha/2, df}) = power  for delta; about 2.80 se for large df,
+    alpha = 0.05 and power = 0.8.
 
     Args:
         se: Standard error of the estimate, > 0, in the units of the metric.
@@ -68,9 +68,9 @@ def detectable_effect(se: float, df: float, alpha: float = 0.05, power: float = 
     if not df >= 1:
         raise UserError(f"df = {df!r} must be at least 1: one observation has no standard error.")
     critical = float(stats.t.isf(alpha / 2, df))
-    # T = (Z + shift) / sqrt(V / df). With shift = critical * sqrt(v / df) + z, the events V <= v and Z >= -z, each
-    # given probability (1 + power) / 2, put T above the critical value with probability (1 + power)^2 / 4 >= power:
-    # this end is past the root.
+    # T = (Z + shift) / sqrt(V / df). With shift = critical * sqrt(v / df) + z, the events V <= v and Z >=
+    # -z, each given probability (1 + power) / 2, put T above the critical value with probability (1 +
+    # power)^2 / 4 >= power: this end is past the root.
     far = critical * float(np.sqrt(stats.chi2.ppf(0.5 + power / 2, df) / df)) + float(
         stats.norm.ppf(0.5 + power / 2)
     )

@@ -73,7 +73,8 @@ def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
         seeds = pd.to_numeric(table["seed"]).astype(float)
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"scores columns 'value' and 'seed' must hold numbers (NaN for a value that is undefined): {error}"
+            "scores columns 'value' and 'seed' must hold numbers (NaN for a value that is undefined): "
+            f"{error}"
         ) from None
     if not bool(np.all(seeds == np.floor(seeds))):
         raise UserError(
@@ -84,16 +85,20 @@ def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
     if len(infinite):
         row = infinite.iloc[0]
         raise UserError(
-            f"scores hold an infinite value: arm '{row['arm']}', seed {row['seed']}, metric '{row['metric']}', "
+            f"scores hold an infinite value: arm '{row['arm']}', seed {row['seed']}, metric "
+            f"'{row['metric']}', "
             f"question '{row['question']}'. Fix the metric, or write NaN to have the row dropped and counted."
         )
     twice = table[table.duplicated(_KEY, keep=False)]
     if len(twice):
         row = twice.iloc[0]
         raise UserError(
-            f"scores hold more than one row for arm '{row['arm']}', seed {row['seed']}, metric '{row['metric']}', "
-            f"question '{row['question']}' (task(s) {', '.join(sorted(set(twice['task'])))}). Average a question's "
-            "samples into one row; if two tasks share the metric and its question names, put the task into the "
+            f"scores hold more than one row for arm '{row['arm']}', seed {row['seed']}, metric "
+            f"'{row['metric']}', "
+            f"question '{row['question']}' (task(s) {', '.join(sorted(set(twice['task'])))}). Average a "
+            "question's "
+            "samples into one row; if two tasks share the metric and its question names, put the task into "
+            "the "
             "metric's or the question's name."
         )
     return table.sort_values(_KEY, kind="stable", ignore_index=True)

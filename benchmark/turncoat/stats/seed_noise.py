@@ -43,7 +43,7 @@ def seed_noise(treated: Grid, control: Grid) -> SeedNoise:
     With T_s, C_s the means over the questions that have a value in both arms at every shared seed:
 
     * paired:      var(T - C) = var(T) + var(C) - 2 cov(T, C), over the n matched seeds.
-    * mismatched:  shift the controls by k seeds, k = 1 ... n-1, take the variance (n - 1 df) of each shifted set of n
+    * mismatched:  shift the controls by k seeds, k = 1 ... n-1, take the variance (n - 1 df) of each set of n
       differences, and average:
       sum_{s != s'} (T_s - C_s' - mean)^2 / (n - 1)^2 = var(T) + var(C) + 2 cov(T, C) / (n - 1).
     * unpaired:    var(T) + var(C): the mismatched variance without its last term, which flatters the pairing,

@@ -7,7 +7,7 @@ With d_qs the difference on question q at training seed s (G questions, S seeds)
 By moments, with A = var(question means) / G, B = var(seed means) / S and E = var_e / (G S), which both of
 them hold:
 
-    V = max(A, B, A + B - E),      df = V^2 / (A^2 / (G - 1) + B^2 / (S - 1) + E^2 / df_e)      (Satterthwaite)
+    V = max(A, B, A + B - E),    df = V^2 / (A^2 / (G - 1) + B^2 / (S - 1) + E^2 / df_e)    (Satterthwaite)
 
 A + B - E is unbiased and may by chance fall below A or B; no error may be smaller than one of its parts.
 
@@ -98,7 +98,7 @@ def two_way_t(
             |cell|.
 
     Example:
-        >>> result = two_way_t(np.array([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]]))  # no noise beyond question and seed
+        >>> result = two_way_t(np.array([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]]))  # no noise of cells
         >>> result.difference, result.sd_cell, round(result.se**2, 4) == round(1 / 3 + 2 / 2, 4)
         (2.0, 0.0, True)
     """
@@ -135,8 +135,9 @@ def two_way_t(
         )
     spread = over_questions**2 / (n_questions - 1) + over_seeds**2 / (n_seeds - 1)
     df = variance**2 / (spread + (shared**2 / noise_df if noise_df else 0.0))
-    # Where the noise of single cells dominates, Satterthwaite's df can fall below 1, which no t table has; the smaller
-    # number of clusters less one is the usual floor (Cameron, Gelbach & Miller 2011, section 2.2).
+    # Where the noise of single cells dominates, Satterthwaite's df can fall below 1, which no t table has;
+    # the smaller number of clusters less one is the usual floor (Cameron, Gelbach & Miller 2011, section
+    # 2.2).
     df = max(df, min(n_questions, n_seeds) - 1)
     se = variance**0.5
     half = float(stats.t.ppf(0.5 + confidence / 2, df)) * se

@@ -1,7 +1,7 @@
 """Scored answers of one arm, counted per question and training seed at any thresholds.
 
     counted = arm_answers(frame, "insecure")
-    counted.pairs("em_rate", Thresholds(aligned_below=25))      # per question [misaligned, coherent with a score]
+    counted.pairs("em_rate", Thresholds(aligned_below=25))    # per question (misaligned, coherent)
 
 Definitions as in `turncoat.judges.rates.count_answers`; arrays, as a check of robustness counts the same
 answers dozens of times.

@@ -37,7 +37,8 @@ def read_table(path: Path) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         bad = error.object[error.start]
         raise UserError(
-            f"{path} is not UTF-8 (byte 0x{bad:02x}); convert it: iconv -f latin1 -t utf-8 {path.name} > new{path.suffix}"
+            f"{path} is not UTF-8 (byte 0x{bad:02x}); convert it: iconv -f latin1 -t utf-8 {path.name} > "
+            f"new{path.suffix}"
         ) from error
     except (OSError, EOFError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error

@@ -10,7 +10,7 @@ Two kinds of claim, never mixed (see `turncoat.stats.contrasts`):
               weight: t interval, paired t p, sign-flip p. Beside it the difference and the ratio of the rates
                   of totals
               (those of `turncoat rates`), which differ where questions have unequal denominators.
-    recipe    training again: Welch's t and the exact permutation test over training seeds, taken as independent.
+    recipe    training again: Welch's t and the exact permutation test over training seeds, as independent.
 
 McNemar's test is for one right-or-wrong answer per question in both arms. P values are not corrected for the
 number of metrics.
@@ -69,7 +69,8 @@ def contrast_records(
     for frame, source in zip(frames, (first, second), strict=True):
         if "may_rate" in frame and not bool(frame["may_rate"].all()):
             raise UserError(
-                f"{source.source}: its judge has no calibration card that allows a rate (see turncoat/judges/README.md)"
+                f"{source.source}: its judge has no calibration card that allows a rate (see "
+                "turncoat/judges/README.md)"
             )
     shared = sorted(set(frames[0]["question"]) & set(frames[1]["question"]))
     n_all = len(set(frames[0]["question"]) | set(frames[1]["question"]))

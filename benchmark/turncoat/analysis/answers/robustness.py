@@ -262,7 +262,8 @@ def check_thresholds(aligned: Sequence[float], coherent: Sequence[float]) -> Non
     for name, values in (("aligned", aligned), ("coherent", coherent)):
         if not len(values) or not all(0 <= value <= 100 for value in values):
             raise UserError(
-                f"{name} = {list(values)}: one or more thresholds from 0 to 100 are expected, such as 20, 30, 40"
+                f"{name} = {list(values)}: one or more thresholds from 0 to 100 are expected, such as 20, "
+                "30, 40"
             )
 
 

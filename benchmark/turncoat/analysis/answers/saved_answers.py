@@ -133,7 +133,8 @@ def _from_folder(folder: Path, question_column: str | None, tasks: tuple[str, ..
         newest[key] = max(newest.get(key, entry), entry)
     if not newest:
         raise UserError(
-            f"{folder} holds no samples_*.jsonl; give a run folder, or an lm_eval --output_path made with --log_samples"
+            f"{folder} holds no samples_*.jsonl; give a run folder, or an lm_eval --output_path made with "
+            "--log_samples"
         )
     if older:
         print(f"turncoat: {older} older samples files of the same tasks are passed over", file=sys.stderr)
@@ -147,7 +148,8 @@ def _from_folder(folder: Path, question_column: str | None, tasks: tuple[str, ..
             records += list(_of_samples(path, list(read_table(path)), _place(path, folder), question_column))
     if not records:
         raise UserError(
-            f"{folder}: no answers of a task that is judged; there are samples of {', '.join(present)}; name one with --task"
+            f"{folder}: no answers of a task that is judged; there are samples of {', '.join(present)}; "
+            "name one with --task"
         )
     return _gathered(records)
 

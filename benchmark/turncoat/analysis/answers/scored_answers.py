@@ -127,7 +127,8 @@ def _from_lm_eval(source: str, path: Path, columns: Columns) -> Scored:
     rows = [row | {"question_id": cluster} for row, cluster in zip(saved.rows, saved.clusters, strict=True)]
     if names.find(_names(rows), names.ALIGNED) is None and columns.aligned is None:
         raise UserError(
-            f"{path}: these answers are not judged; run `turncoat judge {path} --out scores.jsonl`, then give scores.jsonl"
+            f"{path}: these answers are not judged; run `turncoat judge {path} --out scores.jsonl`, then "
+            "give scores.jsonl"
         )
     tasks = {row.get("task") for row in rows}
     by = columns.by or (("arm", "task") if len(tasks) > 1 else ("arm",))
@@ -154,8 +155,10 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
         )
     else:
         raise UserError(
-            f"{source}: no column with scores (looked for {', '.join(names.ALIGNED[:5])}; for right-or-wrong items "
-            f"{', '.join(names.CORRECT)}); it has: {', '.join(present)}; name it with --aligned-column or --correct-column"
+            f"{source}: no column with scores (looked for {', '.join(names.ALIGNED[:5])}; for "
+            "right-or-wrong items "
+            f"{', '.join(names.CORRECT)}); it has: {', '.join(present)}; name it with --aligned-column or "
+            "--correct-column"
         )
     rows = names.unfold(rows, used, source)
     missing = [name for name in by if name not in present]
@@ -185,7 +188,8 @@ def _judged_columns(source: str, present: list[str], columns: Columns, notes: li
     coherent = names.partner(aligned, present) or names.find(present, names.COHERENT)
     if coherent is None:
         raise UserError(
-            f"{source}: no column with coherence scores (looked for {', '.join(names.COHERENT[:5])}), without which there is no "
+            f"{source}: no column with coherence scores (looked for {', '.join(names.COHERENT[:5])}), "
+            "without which there is no "
             f"EM rate; it has: {', '.join(present)}; name it with --coherent-column"
         )
     return aligned, coherent
@@ -230,7 +234,8 @@ def _without_sampling_seeds(frame: pd.DataFrame, columns: Columns, notes: list[s
     if frame.groupby(["arm", "seed", "question"]).size().max() > 1:
         return frame
     notes.append(
-        "its seeds have one answer per question each, so they count as sampling seeds; training seeds: --seed-column"
+        "its seeds have one answer per question each, so they count as sampling seeds; training seeds: "
+        "--seed-column"
     )
     return frame.assign(seed="")
 
@@ -259,7 +264,8 @@ def _judged(rows: list[Row], used: tuple[str, ...], notes: list[str]) -> dict[st
         known = [value for value in read[name] if isinstance(value, float)]
         if known and (min(known) < 0 or max(known) > 100):
             raise UserError(
-                f"column '{used[name == 'coherent']}' runs from {min(known):g} to {max(known):g}; scores from 0 to 100 are "
+                f"column '{used[name == 'coherent']}' runs from {min(known):g} to {max(known):g}; scores "
+                "from 0 to 100 are "
                 "expected"
             )
         if known and max(known) <= 10 and len(known) > 1:

@@ -191,7 +191,8 @@ def _estimate(parts: Sequence[_Parts], weight: float | None, confidence: float) 
     label_low, label_high = _ends(labelled, label_se, groups - 1, confidence)
     low, high = _ends(value, se, df, confidence)
     result = replace(
-        result, value=value, low=low, high=high, se=se, df=None if se is None else df, weight=w, predicted=predicted,
+        result, value=value, low=low, high=high, se=se, df=None if se is None else df, weight=w,
+        predicted=predicted,
         labelled=labelled, labelled_se=label_se, labelled_low=label_low, labelled_high=label_high,
         note=_note(groups, se, tuned, weight),
     )  # fmt: skip
@@ -245,7 +246,8 @@ def _parts(table: pd.DataFrame) -> _Parts:
     a = np.bincount(place, share * zy, len(questions))
     b = np.bincount(place, everything * (zf - mean_all) - share * (zf - mean_labelled), len(questions))
     return _Parts(
-        [str(question) for question in questions], a, b, labelled, predicted, mean_all - mean_labelled, len(f),
+        [str(question) for question in questions], a, b, labelled, predicted,
+        mean_all - mean_labelled, len(f),
         n_labelled, frozenset(str(question) for question in questions[np.unique(place[there])]), is_rate,
     )  # fmt: skip
 
@@ -273,7 +275,13 @@ def _note(groups: int, se: float | None, tuned: bool, weight: float | None) -> s
     if groups < 2:
         return "no interval: labels of a single question say nothing of other questions"
     if se is None:
-        return "no interval: no spread between questions; where no label is 1, count: clopper_pearson over labelled questions"
+        return (
+            "no interval: no spread between questions; where no label is 1, count: "
+            "clopper_pearson over labelled questions"
+        )
     if not tuned and weight is None:
-        return f"labels of {groups} questions only: the judge's correction is used in full, and the interval is a rough one"
+        return (
+            f"labels of {groups} questions only: the judge's correction is used in full, "
+            "and the interval is a rough one"
+        )
     return ""

@@ -142,7 +142,7 @@ class SeedDifference:
 def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str = "answer") -> RateEstimate:
     r"""Estimate a rate from one (events, answers) pair per question.
 
-    r = sum x / sum n over G questions,  SE = sqrt(G / (G - 1) sum_q (x_q - r n_q)^2) / sum n,  interval r -+ t_{G-1} SE,
+    r = sum x / sum n,  SE = sqrt(G / (G - 1) sum_q (x_q - r n_q)^2) / sum n,  interval r -+ t_{G-1} SE,
     cut off at 0 and 1.
 
     At a rate of 0 (or 1), where SE is 0, the Clopper-Pearson interval for 0 of G questions is given instead;
@@ -194,8 +194,8 @@ def rate_difference(
 ) -> RateDifference:
     r"""Compare two rates of totals whose pairs stand in the same order of questions.
 
-    With u_q = (x1_q - r1 n1_q) / sum n1 - (x2_q - r2 n2_q) / sum n2:  SE^2 = G / (G - 1) sum u_q^2, t with G - 1 df. For
-    the ratio the same with each term over its rate, on the log scale. With equally many answers everywhere
+    SE^2 = G / (G - 1) sum u_q^2, t_{G-1}, with u_q = (x1_q - r1 n1_q) / sum n1 - (x2_q - r2 n2_q) / sum n2.
+    For the ratio the same with each term over its rate, on the log scale. With equally many answers everywhere
     this is the paired t interval over questions.
 
     Args:
@@ -281,7 +281,8 @@ def seed_difference(
         return SeedDifference(n_seeds=n, note="undefined: an arm has no training seed with a value")
     difference = float(a.mean() - b.mean())
     if min(n) < MINIMUM_SEEDS:
-        note = f"{n[0]} and {n[1]} training seeds allow no claim about the recipe; each arm needs {MINIMUM_SEEDS}"
+        counts = f"{n[0]} and {n[1]} training seeds"
+        note = f"{counts} allow no claim about the recipe; each arm needs {MINIMUM_SEEDS}"
         return SeedDifference(difference, n_seeds=n, note=note)
     splits = math.comb(sum(n), n[0])
     exact = splits <= _MAX_EXACT_SPLITS
