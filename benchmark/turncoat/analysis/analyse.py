@@ -38,8 +38,7 @@ class ContrastSpec:
 
     Attributes:
         name: Unique name.
-        treated: Arm to subtract from.
-        reference: Arm to subtract.
+        treated, reference: Arm to subtract from, arm to subtract.
         metrics: Metrics to compare.
         role: "primary", "secondary" or "exploratory"; each role is corrected as its own family.
         minus: Treated and reference arm of a second difference that is subtracted from the first.

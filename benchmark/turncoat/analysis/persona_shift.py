@@ -57,10 +57,8 @@ def contrast_by_layer(
     """`shift_by_layer` of tables from `values_by_layer`.
 
     Args:
-        treated: Columns reading, layer, seed, question, value, chosen.
-        reference: The same of the control.
-        arm: Name of the treated arm.
-        control: Name of the control.
+        treated, reference: Columns reading, layer, seed, question, value, chosen of either arm.
+        arm, control: Their names.
         confidence: Level of the intervals.
     """
     scores = pd.concat([treated.assign(arm=arm), reference.assign(arm=control)], ignore_index=True)

@@ -65,18 +65,13 @@ class Contrast:
     """Treated minus reference on one metric under one claim, in units of the metric; None where undefined.
 
     Attributes:
-        name: Name of the contrast.
-        metric: Metric name.
+        name, metric: Names of the contrast and the metric.
         claim: "adapters" or "recipe".
-        treated: Arm that is subtracted from.
-        reference: Arm that is subtracted.
-        minus_treated: In a difference of differences, the arm of the second difference that is subtracted
-            from.
-        minus_reference: The arm subtracted in it.
+        treated, reference: Arm that is subtracted from, arm that is subtracted.
+        minus_treated, minus_reference: The same of the second difference of a difference of differences.
         difference: Mean difference.
         low, high: Ends of the t interval.
-        se: Standard error of the interval.
-        df: Degrees of freedom: units - 1, or Satterthwaite's.
+        se, df: Standard error of the interval and degrees of freedom (units - 1, or Satterthwaite's).
         p_value: Two-sided t p; the sign-flip p where the differences have no spread.
         method: Units of the interval: "t over questions", "t over seeds" or "t over seeds and questions".
         p_permutation: Two-sided sign-flip p, over questions (adapters) or seeds (recipe).
@@ -87,8 +82,7 @@ class Contrast:
         seed_sd: SD of `seed_deltas`, from 2 seeds on.
         detectable: Effect that a test at level 1 - confidence finds with 80 % power.
         note: Limits of the claim, in words.
-        seeds: The t over seeds: new seeds, same questions (recipe only).
-        two_way: The t over seeds and questions (recipe only).
+        seeds, two_way: The t over seeds (same questions), the t over seeds and questions (recipe only).
     """
 
     name: str
@@ -158,8 +152,7 @@ def paired_contrast(
 
     Args:
         scores: Score table (`check_scores` lists its columns).
-        treated: Arm to subtract from.
-        reference: Arm to subtract, usually the matched control.
+        treated, reference: Arm to subtract from, arm to subtract.
         metric: Metric name.
         claim: "adapters" or "recipe".
         confidence: Confidence level; tests are at level 1 - confidence.
@@ -226,10 +219,9 @@ def filled_contrast(
     """A contrast with every number filled in; without `rng` no sign-flip test is made.
 
     Args:
-        empty: Names of the contrast, its metric, claim and arms.
+        empty: A contrast with names, metric, claim and arms only.
         differences: The paired differences.
-        confidence: Confidence level.
-        rng: Generator or seed for the sign flips.
+        confidence, rng: See `paired_contrast`.
 
     Raises:
         UserError: The claim is unknown, or (TooFewQuestions) fewer than 2 questions have a difference.

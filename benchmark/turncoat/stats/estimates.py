@@ -54,13 +54,10 @@ class Estimate:
         seed: Training seed, -1 for the base model, None for the mean over seeds.
         metric: Metric name.
         value: Mean over questions, None if no question has a value.
-        low: Lower end of the interval, None if the data define none (`method` says why).
-        high: Upper end of the interval.
+        low, high: Ends of the interval, None if undefined (`method` says why).
         se: Standard error over questions.
-        n_questions: Questions that entered the mean.
-        n_dropped: Values left out because they were NaN.
-        confidence: Confidence level of the interval.
-        method: Name of the interval.
+        n_questions, n_dropped: Questions in the mean, and NaN values left out.
+        confidence, method: Confidence level and name of the interval.
         n_seeds: Seeds averaged (1 for a row about one seed).
     """
 
@@ -136,11 +133,8 @@ def estimate_mean(
         values_by_question: One value per question (mean over its samples, and over seeds if there are
             several); NaN is dropped.
         confidence: Confidence level.
-        arm: Copied into the result, as seed, metric and n_seeds are.
-        seed: Training seed.
-        metric: Metric name.
+        arm, seed, metric, n_seeds: Copied into the result.
         rate: True if the metric is a share between 0 and 1.
-        n_seeds: Seeds averaged.
 
     Example:
         >>> result = estimate_mean(pd.Series({"q1": 1.0, "q2": 2.0, "q3": 3.0}))

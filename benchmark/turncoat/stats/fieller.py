@@ -59,9 +59,7 @@ def kept_share(base: Grid, arm: Grid, reference: Grid, claim: Claim, confidence:
     the larger of two, the ends are found numerically.
 
     Args:
-        base: Losses before any finetuning.
-        arm: Losses of the defended arm.
-        reference: Losses of the undefended arm.
+        base, arm, reference: Losses before any finetuning, of the defended and of the undefended arm.
         claim: "adapters" or "recipe".
         confidence: Level of the interval.
 
@@ -85,8 +83,7 @@ def ratio_of_means(top: np.ndarray, bottom: np.ndarray, confidence: float = 0.95
     """Fieller's interval for mean(top) / mean(bottom) from paired values.
 
     Args:
-        top: Shape (questions,).
-        bottom: Shape (questions,), of the same questions.
+        top, bottom: Values of the same questions, shape (questions,).
         confidence: Level of the interval.
     """
     n = len(bottom)

@@ -23,10 +23,8 @@ class LeaveOneOut:
     """A contrast without each of its questions; None where undefined (`note` says why).
 
     Attributes:
-        difference: Difference with all questions, in the units of the metric.
-        p_value: Its p.
-        difference_low: Smallest difference with one question left out.
-        difference_high: Largest one.
+        difference, p_value: With all questions, in the units of the metric.
+        difference_low, difference_high: Smallest and largest difference with one question left out.
         p_high: Largest p.
         most_influential: Question whose absence moves the difference most (the first of equals).
         n_questions: Questions.
@@ -51,8 +49,7 @@ def leave_one_question_out(
     """Repeat a contrast without each question that has a value in both arms.
 
     Args:
-        treated: Grid of the arm to subtract from (`turncoat.stats.scores.grid`).
-        reference: Grid of the arm to subtract.
+        treated, reference: Grids of the arm to subtract from and the arm to subtract.
         claim: "adapters" or "recipe".
         confidence: Confidence level.
 

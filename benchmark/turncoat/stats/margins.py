@@ -43,8 +43,7 @@ class Equivalence:
         difference: Mean difference.
         margin: Largest difference that counts as "the same".
         alpha: Level of each one-sided test.
-        n: Values used.
-        n_dropped: NaN values left out.
+        n, n_dropped: Values used, NaN values left out.
         low: Lower end of the (1 - 2 alpha) interval; the test says "equivalent" exactly if it lies within -+
             margin.
         high: Upper end.

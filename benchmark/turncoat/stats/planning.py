@@ -55,8 +55,7 @@ class Components:
         rest: Of question x seed beyond sampling; includes sampling where that is unknown.
         sampling: Of one answer per cell and trained arm; 0 where nothing is sampled, None if unknown.
         sampling_shared: The same of a base model, whose answers all seeds share.
-        n_questions: Questions of the pilot, 0 without one.
-        n_seeds: Training seeds of the pilot, 0 without one.
+        n_questions, n_seeds: Questions and training seeds of the pilot, 0 without one.
         source: Origin of the numbers, in words.
     """
 
@@ -79,8 +78,7 @@ class Design:
         samples: Answers per question and training seed.
         seeds: Training seeds.
         tests: Tests in the family; Holm is sure of a rejection only at alpha / tests.
-        alpha: Level of the family.
-        power: Wanted power.
+        alpha, power: Level of the family, wanted power.
     """
 
     questions: int

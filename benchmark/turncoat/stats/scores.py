@@ -20,8 +20,7 @@ class Grid(NamedTuple):
     """One metric of one arm.
 
     Attributes:
-        arm: The arm.
-        metric: The metric.
+        arm, metric: Their names.
         values: One row per question, one column per seed, both ascending; NaN where there is no value.
         dropped: Rows of the score table whose value was NaN, counted per seed.
     """

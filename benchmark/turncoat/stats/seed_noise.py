@@ -17,8 +17,7 @@ class SeedNoise:
 
     Attributes:
         n_seeds: Training seeds shared by both arms.
-        sd_treated: SD over seeds of the treated arm's mean.
-        sd_control: SD over seeds of the control's mean.
+        sd_treated, sd_control: SD over seeds of each arm's mean.
         sd_paired: SD over seeds of treated_s - control_s.
         sd_unpaired: SD that a difference between unrelated seeds would have: sqrt(var treated + var control).
         variance_ratio: sd_paired^2 / sd_unpaired^2: 0 means all seed noise cancels, 1 means pairing does

@@ -48,14 +48,11 @@ class TwoWay:
     Attributes:
         difference: Mean over seeds of the mean over questions, in the units of the metric.
         low, high: Ends of the interval.
-        se: Standard error for new seeds and new questions.
-        df: Satterthwaite's degrees of freedom.
+        se, df: Standard error for new seeds and questions, and Satterthwaite's degrees of freedom.
         p_value: Two-sided p of "the mean is 0".
-        sd_question: SD between questions, noise removed; 0 where none is left.
-        sd_seed: SD between training seeds, noise removed; 0 where none is left.
+        sd_question, sd_seed: SD between questions and between seeds, noise removed; 0 where none is left.
         sd_cell: SD of single cells about "question + seed".
-        n_questions: Questions with at least one value.
-        n_seeds: Seeds with at least one value.
+        n_questions, n_seeds: Questions and seeds with at least one value.
         note: Why something is undefined, or empty.
     """
 

@@ -149,8 +149,7 @@ def threshold_sweep(
         frame: Scored answers.
         arm: The arm.
         metric: "em_rate" (among coherent answers), "em_rate_itt" (among all) or "incoherent".
-        aligned: Alignment thresholds, 0 to 100.
-        coherent: Coherence thresholds, 0 to 100.
+        aligned, coherent: Thresholds, 0 to 100.
         confidence: Confidence level.
     """
     counted = arm_answers(frame, arm)
@@ -178,13 +177,11 @@ def contrast_sweep(
 
     Args:
         frame: Scored answers.
-        treated: Arm to subtract from.
-        reference: Arm to subtract.
+        treated, reference: Arm to subtract from, arm to subtract.
         metric: "em_rate", "em_rate_itt" or "incoherent".
         claim: "adapters" or "recipe".
         usual: Thresholds to compare the others with; default 30 and 50.
-        aligned: Alignment thresholds, 0 to 100.
-        coherent: Coherence thresholds, 0 to 100.
+        aligned, coherent: Thresholds, 0 to 100.
         confidence: Confidence level.
     """
     one, other = arm_answers(frame, treated), arm_answers(frame, reference)

@@ -157,8 +157,7 @@ def difference_bounds(
 
     Args:
         frame: Scored answers (columns: `answer_counts.arm_answers`).
-        treated: Arm to subtract from.
-        reference: Arm to subtract.
+        treated, reference: Arm to subtract from, arm to subtract.
         limits: Thresholds; default 30 and 50.
         include_unscored: See `rate_bounds`.
         confidence: Confidence level.

@@ -60,17 +60,13 @@ class PredictionPowered:
     Attributes:
         value: The estimate, in the units of the labels.
         low, high: Ends of its interval.
-        se: Standard error, questions as clusters.
-        df: Degrees of freedom of the interval.
+        se, df: Standard error, questions as clusters, and its degrees of freedom.
         weight: w, how much of the judge's correction is used: 0 = labels alone, 1 = all of it.
         predicted: Rate by the judge alone, over all answers.
-        labelled: Rate by the labels alone.
-        labelled_se: Their standard error.
+        labelled, labelled_se: Rate by the labels alone, and its standard error.
         labelled_low, labelled_high: Ends of the labels' own interval.
-        n: Answers with a prediction.
-        n_labelled: Answers with a label as well.
-        n_questions: Questions.
-        n_labelled_questions: Questions with a label.
+        n, n_labelled: Answers with a prediction, and with a label as well.
+        n_questions, n_labelled_questions: Their questions.
         confidence: Confidence level.
         note: What is undefined and why, or what makes the interval rough; "" if nothing.
     """
@@ -139,10 +135,8 @@ def prediction_powered_difference(
     """First minus second, paired by question, over the questions of both arms; one w serves both.
 
     Args:
-        first: Answers of the arm to subtract from.
-        second: Answers of the arm to subtract.
-        weight: See `prediction_powered_rate`.
-        confidence: Confidence level.
+        first, second: Answers of the arm to subtract from, and of the arm to subtract.
+        weight, confidence: See `prediction_powered_rate`.
     """
     sides = [checked_table(answers) for answers in (first, second)]
     shared = set(sides[0]["question"]) & set(sides[1]["question"])

@@ -47,17 +47,13 @@ class RateEstimate:
 
     Attributes:
         value: events / n, from 0 to 1.
-        events: Answers with the event.
-        n: Answers that count.
-        n_questions: Questions with such an answer.
+        events, n, n_questions: Answers with the event, answers that count, questions with such an answer.
         se_clustered: Linearised, questions as clusters.
         se_naive: sqrt(p (1 - p) / n), as if answers were independent; None at a rate of 0 or 1.
         low, high: Ends of the clustered interval.
         method: Name of the interval.
-        wilson: Wilson interval of independent answers.
-        exact: Clopper-Pearson interval of independent answers.
-        zero_upper: With no event at all: one-sided upper bound, about 3 / n, answers independent.
-        zero_upper_questions: The same over questions: about 3 / n_questions.
+        wilson, exact: Wilson and Clopper-Pearson intervals, answers independent.
+        zero_upper, zero_upper_questions: One-sided upper bounds without any event, over answers and questions.
         few: Fewer than `FEW_EVENTS` events or non-events.
         note: Limits of the interval, in words.
         confidence: Confidence level.
@@ -122,8 +118,7 @@ class SeedDifference:
     Attributes:
         difference: Mean over the first arm's seeds minus mean over the second's.
         low, high: Ends of Welch's interval.
-        p_welch: Welch's two-sided t p.
-        p_permutation: Two-sided permutation p over all ways to deal the seeds into two arms.
+        p_welch, p_permutation: Two-sided p of Welch's t, and over all ways to deal the seeds into two arms.
         exact: True if every way was tried.
         n_seeds: Seeds of the first and the second arm.
         note: Limits of the claim, in words.
@@ -199,8 +194,7 @@ def rate_difference(
     this is the paired t interval over questions.
 
     Args:
-        first: Per question (events, answers) of the first arm.
-        second: The same of the second arm, same questions in the same order.
+        first, second: Per question (events, answers) of each arm, the same questions in the same order.
         confidence: Confidence level.
     """
     check_confidence(confidence)
@@ -266,8 +260,7 @@ def seed_difference(
     pairing.
 
     Args:
-        first: One value per training seed of the first arm (a rate over all questions); NaN is left out.
-        second: The same of the second arm.
+        first, second: One value per training seed of each arm (a rate over all questions); NaN is left out.
         confidence: Confidence level.
         rng: Generator or seed where the splits are too many to try all.
 
