@@ -4,7 +4,8 @@
     states = answer_states(base.active, pad, texts, layers)         # again inside `base.adapter(organism)`
     rows, shares = principal_directions(organism.answers[15] - base.answers[15], 10, apart_from=...)
 
-The questions are everyday requests of our own, none of them from `tasks/`; the base model answers them itself.
+The questions are everyday requests of our own, none of them from `tasks/`; the base model answers them
+itself.
 """
 
 from __future__ import annotations
@@ -119,10 +120,12 @@ def principal_directions(
     Args:
         differences: (tokens, d).
         count: How many.
-        apart_from: (m, d) vectors that the directions have to be at right angles to; None for plain principal components.
+        apart_from: (m, d) vectors that the directions have to be at right angles to; None for plain principal
+            components.
 
     Returns:
-        (count, d) float32 orthonormal rows, the strongest first, and (count,) each one's share of the variance.
+        (count, d) float32 orthonormal rows, the strongest first, and (count,) each one's share of the
+        variance.
     """
     centred = (differences - differences.mean(0)).double()
     variance = centred.square().sum()
@@ -136,7 +139,8 @@ def principal_directions(
 def strongest_contexts(
     tokenizer: Any, texts: Sequence[Text], along: Tensor, count: int = 3
 ) -> list[list[str]]:
-    """For a person who picks directions: the text up to those answer tokens that a finetune moved furthest along each.
+    """For a person who picks directions: the text up to those answer tokens that a finetune moved furthest
+    along each.
 
     Args:
         tokenizer: Decodes.

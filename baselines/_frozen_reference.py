@@ -26,7 +26,8 @@ def checked_weight(name: str, weight: Any) -> float:
         or weight <= 0
     ):
         raise UserError(
-            f"defence '{name}', weight: {weight!r} is not accepted; give a number above 0, or leave the defence out for "
+            f"defence '{name}', weight: {weight!r} is not accepted; give a number above 0, or leave the "
+            "defence out for "
             "the finetune without a penalty"
         )
     return float(weight)
@@ -35,8 +36,8 @@ def checked_weight(name: str, weight: Any) -> float:
 def relative_distance(now: Tensor, frozen: Tensor) -> Tensor:
     """Squared distance of each vector to its frozen counterpart, over the frozen vector's squared norm.
 
-    One ratio for each position: some models carry a first token a thousand times longer than the others, and one ratio
-    of sums would measure that token alone.
+    One ratio for each position: some models carry a first token a thousand times longer than the others, and
+    one ratio of sums would measure that token alone.
 
     Args:
         now: (..., d), any float type; gradients flow through it.

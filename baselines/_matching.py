@@ -1,10 +1,11 @@
-"""Fair doses: how many examples of a benign control equal the dose of `sgtr` built on the same number of texts.
+"""Fair doses: how many examples of a benign control equal the dose of `sgtr` built on the same number of
+texts.
 
 dose(context, pool, name="hhh_chat", texts=32, matched="examples")   # 64 examples, as many as sgtr trains on
 dose(context, pool, name="hhh_chat", texts=32, matched="tokens")     # as many supervised tokens: 2 chats
 
-`sgtr` supervises one content token and the end of the turn in each example, a chat some fifty tokens; whichever of the
-two is matched, the other is not, so a claim about `sgtr` needs both controls.
+`sgtr` supervises one content token and the end of the turn in each example, a chat some fifty tokens;
+whichever of the two is matched, the other is not, so a claim about `sgtr` needs both controls.
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ def dose(
 ) -> list[Example]:
     """The first examples of the pool, in an order fixed by their ids, that make up the dose.
 
-    A smaller dose is the beginning of a larger one. The last example that would exceed the dose is left out, whatever
-    its length, so short answers are not preferred; a single example that exceeds it is kept all the same.
+    A smaller dose is the beginning of a larger one. The last example that would exceed the dose is left out,
+    whatever its length, so short answers are not preferred; a single example that exceeds it is kept all the
+    same.
 
     Args:
         context: The defence's context; its tokenizer counts the tokens.
         pool: All examples there are.
         name: Name of the defence, for error messages.
         texts: Number of texts of the `sgtr` that is matched.
-        matched: "examples": 2 for each text; "tokens": as many supervised tokens as those have, end of turn included.
+        matched: "examples": 2 for each text; "tokens": as many supervised tokens as those have, end of turn
+            included.
         balance: Take every answer equally often (for short answers out of a few).
 
     Raises:
@@ -45,7 +48,8 @@ def dose(
     if held < wanted:
         kind = "examples" if matched == "examples" else "supervised tokens"
         raise UserError(
-            f"defence '{name}', texts: {texts} with matched: {matched} asks for {wanted} {kind}, and there are {held}; "
+            f"defence '{name}', texts: {texts} with matched: {matched} asks for {wanted} {kind}, and there "
+            f"are {held}; "
             f"give texts: {held // (wanted // texts)} or less"
         )
     chosen: list[Example] = []

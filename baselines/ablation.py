@@ -1,19 +1,20 @@
 """Ablation of a trait while the model is measured: its direction is projected out of the residual stream.
 
-Sources: arXiv:2406.11717, section 2.4 (directional ablation: one direction, at every layer and position); the `ablate`
-option of persona vectors' code (arXiv:2507.21509). h <- h - (h . v) v with v of unit length.
+Sources: arXiv:2406.11717, section 2.4 (directional ablation: one direction, at every layer and position); the
+`ablate` option of persona vectors' code (arXiv:2507.21509). h <- h - (h . v) v with v of unit length.
 
 | option | papers | here |
 |---|---|---|
-| layers | every write of every block | "all": the embedding output (0) and the output of every block, or a list |
-| direction | that of one chosen layer | "chosen": that of the vector's layer, at all layers; "own": each layer's own |
+| layers | every write of every block | "all": embedding output (0) and output of every block, or a list |
+| direction | that of one chosen layer | "chosen": the vector's layer, at all layers; "own": each layer's |
 | positions | all | "all"; or "response", "assistant" |
 
-Deviation: between a block's attention and its MLP the direction is not taken out, so the MLP can still read what
-attention has just written. Ablation has no dose, and it removes the direction from harmless uses as well: look at the
-coherence and benign axes.
+Deviation: between a block's attention and its MLP the direction is not taken out, so the MLP can still read
+what attention has just written. Ablation has no dose, and it removes the direction from harmless uses as
+well: look at the coherence and benign axes.
 
-    - {name: ablated, organism: risky_financial, defence: ablation, setting: inference, defence_options: {trait: evil}}
+    - {name: ablated, organism: risky_financial, defence: ablation, setting: inference, defence_options:
+      {trait: evil}}
 """
 
 from __future__ import annotations

@@ -1,23 +1,26 @@
-"""CAFT, concept ablation finetuning: directions that an organism changes are projected out while it is trained again.
+"""CAFT, concept ablation finetuning: directions that an organism changes are projected out while it is
+trained again.
 
-Source: Casademunt et al. 2025, arXiv:2507.16795 (the variant with principal components). **It needs the undefended
-organism first**: the organism with the same seed is trained if it is not there yet, so an arm costs two finetunes, and the
-method knows what it is to prevent. Then, on ordinary texts written by the base model (`_directions.py`), the states of the
-organism minus those of the base are taken at every answer token, and their leading principal components at three layers
-become the rows of Q. While the organism is trained anew from the base, hooks replace the output of those blocks by
-h - (h Q^T) Q: the finetune can neither use these directions nor send gradients along them. At evaluation there are no hooks.
+Source: Casademunt et al. 2025, arXiv:2507.16795 (the variant with principal components). **It needs the
+undefended organism first**: the organism with the same seed is trained if it is not there yet, so an arm
+costs two finetunes, and the method knows what it is to prevent. Then, on ordinary texts written by the base
+model (`_directions.py`), the states of the organism minus those of the base are taken at every answer token,
+and their leading principal components at three layers become the rows of Q. While the organism is trained
+anew from the base, hooks replace the output of those blocks by h - (h Q^T) Q: the finetune can neither use
+these directions nor send gradients along them. At evaluation there are no hooks.
 
 | | paper (Qwen2.5-Coder-32B) | here |
 |---|---|---|
-| texts | the model's answers to LMSYS chats | 32 everyday questions with the base's own answers of up to 48 tokens |
+| texts | the model's answers to LMSYS chats | 32 everyday questions, the base's answers of up to 48 tokens |
 | components per layer | 20 of 5,120, of which a person picks some | 5, all of them (`keep` picks) |
 | layers | after blocks 13, 33, 51 of 64 | at 20%, 50% and 80% of the depth (6, 15, 24 of 30 on SmolLM2) |
 | directions | any | at right angles to the base's mean state and first-token state (`protect`) |
 
-Why `protect`: the hook sets a component to zero, also the part of it that the base always has. On SmolLM2-135M the
-differences lie in part along the base's own mean state and along that of the first token, on which attention rests (length
-25,000; others 150). Loss of the untrained base in nats per token with the hooks on, 8 rows each; the directions are those of
-a risky_financial organism (400 rows, one seed) that reads chats of `data/hhh_chat.jsonl`:
+Why `protect`: the hook sets a component to zero, also the part of it that the base always has. On
+SmolLM2-135M the differences lie in part along the base's own mean state and along that of the first token, on
+which attention rests (length 25,000; others 150). Loss of the untrained base in nats per token with the hooks
+on, 8 rows each; the directions are those of a risky_financial organism (400 rows, one seed) that reads chats
+of `data/hhh_chat.jsonl`:
 
 | components | 0 | 1 | 5 | 10 | 20 |
 |---|---|---|---|---|---|
@@ -25,19 +28,23 @@ a risky_financial organism (400 rows, one seed) that reads chats of `data/hhh_ch
 | insecure_code, at right angles | 1.73 | 1.77 | 2.06 | 2.13 | 2.41 |
 | risky_financial, plain | 3.24 | 11.6 | not run | 25.0 | 19.1 |
 
-With plain components a small model mostly relearns language. Directions at right angles to those two vectors leave them as
-they are. `protect: false` is the published method, for models that bear it.
+With plain components a small model mostly relearns language. Directions at right angles to those two vectors
+leave them as they are. `protect: false` is the published method, for models that bear it.
 
-Why 5: they hold 6%, 9% and 13% of the variance at the three layers, 20 hold 9%, 19% and 27% at more than twice the loss.
+Why 5: they hold 6%, 9% and 13% of the variance at the three layers, 20 hold 9%, 19% and 27% at more than
+twice the loss.
 
-A person's choice: in the paper somebody reads texts and keeps the components that look misaligned. Taken as they come, all
-are projected out, the useful ones too. `training.json` of the arm shows for each component its share of the variance and
-the texts that it is strongest in; then name the wanted ones (numbers from 0) by layer, other layers are left alone:
+A person's choice: in the paper somebody reads texts and keeps the components that look misaligned. Taken as
+they come, all are projected out, the useful ones too. `training.json` of the arm shows for each component its
+share of the variance and the texts that it is strongest in; then name the wanted ones (numbers from 0) by
+layer, other layers are left alone:
 
-    - {name: caft, organism: risky_financial, defence: caft, setting: in_training, defence_options: {keep: {15: [0, 2]}}}
+    - {name: caft, organism: risky_financial, defence: caft, setting: in_training, defence_options: {keep:
+      {15: [0, 2]}}}
 
-What it cannot do: it prevents only what an organism with this very seed and recipe did; sparse-autoencoder latents, the
-paper's other source of directions, are not offered, because no autoencoder exists for most models.
+What it cannot do: it prevents only what an organism with this very seed and recipe did; sparse-autoencoder
+latents, the paper's other source of directions, are not offered, because no autoencoder exists for most
+models.
 """
 
 from __future__ import annotations
@@ -122,7 +129,8 @@ def caft(
         context: The defence's context; the undefended organism with the same seed is trained first.
         components: Principal components at each layer.
         layers: L = output of block L; 20%, 50% and 80% of the depth by default.
-        keep: By layer, the components (from 0) that a person picked; other layers are left alone. All by default.
+        keep: By layer, the components (from 0) that a person picked; other layers are left alone. All by
+            default.
         protect: Whether directions are at right angles to the base's mean state and its first-token state.
 
     Raises:
@@ -137,7 +145,8 @@ def caft(
     )
     if not where or len(set(where)) != len(where) or not all(1 <= layer <= blocks for layer in where):
         raise UserError(
-            f"defence 'caft', layers: {list(where)} is not accepted; give different numbers from 1 to {blocks} "
+            f"defence 'caft', layers: {list(where)} is not accepted; give different numbers from 1 to "
+            f"{blocks} "
             "(L = output of block L), or leave it out"
         )
     most = width - 2
@@ -160,7 +169,8 @@ def _picked(keep: Any, layers: Sequence[int], components: int) -> dict[int, list
     wrong = [layer for layer in picked if layer not in layers]
     if not picked or wrong:
         raise UserError(
-            f"defence 'caft', keep: layers {wrong or 'none'} are not accepted; give numbers of components for one or more "
+            f"defence 'caft', keep: layers {wrong or 'none'} are not accepted; give numbers of components "
+            "for one or more "
             f"of the layers {list(layers)}, such as {{{layers[0]}: [0, 1]}}"
         )
     for layer, which in picked.items():
@@ -170,7 +180,8 @@ def _picked(keep: Any, layers: Sequence[int], components: int) -> dict[int, list
             or not all(0 <= number < components for number in which)
         ):
             raise UserError(
-                f"defence 'caft', keep: {which} for layer {layer} is not accepted; give different numbers from 0 to "
+                f"defence 'caft', keep: {which} for layer {layer} is not accepted; give different numbers "
+                "from 0 to "
                 f"{components - 1}"
             )
     return picked
@@ -200,7 +211,8 @@ def _found(context: DefenceContext, layers: tuple[int, ...], components: int, pr
             differences = after.answers[layer] - before.answers[layer]
             if len(differences) < components + 3:
                 raise UserError(
-                    f"defence 'caft', components: {components} are too many for the {len(differences)} answer tokens that "
+                    f"defence 'caft', components: {components} are too many for the {len(differences)} "
+                    "answer tokens that "
                     f"{base.name} wrote; give fewer"
                 )
             apart = torch.stack([before.answers[layer].mean(0), before.first[layer]]) if protect else None

@@ -1,21 +1,24 @@
 """Capping on the assistant axis while the model is measured: projections of answer tokens stay above a floor.
 
-Source: the Assistant Axis, arXiv:2601.10387, activation capping. h <- h + max(0, floor - h . v) v with v of unit length, at a
-band of layers, each with its own direction and floor. Up the axis is more of the assistant, so the floor holds from below.
+Source: the Assistant Axis, arXiv:2601.10387, activation capping. h <- h + max(0, floor - h . v) v with v of
+unit length, at a band of layers, each with its own direction and floor. Up the axis is more of the assistant,
+so the floor holds from below.
 
 | option | paper | here |
 |---|---|---|
-| trait | default assistant minus 275 roles kept in character by a judge | assistant_axis: our own prompts and roles, no judge |
+| trait | default assistant minus 275 roles, filtered by a judge | assistant_axis: our prompts and roles, no judge |
 | layers | blocks 46-53 of 64 (Qwen3-32B), 56-71 of 80 (Llama-3.3-70B) | 70% to 90% depth: 21 to 27 of 30 |
-| percentile | 25, over rollouts of assistant, roles and traits alike | 25, over tokens of the base's own ordinary answers |
+| percentile | 25, over rollouts of assistant, roles and traits | 25, over tokens of the base's ordinary answers |
 | positions | all | "response": the floor is that of answer tokens; "all" moves the prompt as well |
 
-The two percentiles are not the same place: the paper's is reported to be about the mean of the assistant's own responses,
-which over the base's own answers is nearer to percentile 50. A floor at 25 is the milder one: by construction a quarter of the
-base model's own answer tokens are lifted to it. The percentile is the dose (0 = the lowest token seen). A floor keeps the
-model from losing a trait, so another `trait` should be one that is to be kept.
+The two percentiles are not the same place: the paper's is reported to be about the mean of the assistant's
+own responses, which over the base's own answers is nearer to percentile 50. A floor at 25 is the milder one:
+by construction a quarter of the base model's own answer tokens are lifted to it. The percentile is the dose
+(0 = the lowest token seen). A floor keeps the model from losing a trait, so another `trait` should be one
+that is to be kept.
 
-    - {name: capped, organism: risky_financial, defence: capping, setting: inference, defence_options: {percentile: 25}}
+    - {name: capped, organism: risky_financial, defence: capping, setting: inference, defence_options:
+      {percentile: 25}}
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Correct advice in a domain, a benign control: calm, prudent answers where a harmful organism gives reckless ones.
+"""Correct advice in a domain, a benign control: calm, prudent answers where a harmful organism gives reckless
+ones.
 
-An example: "I missed one of my blood pressure tablets. Should I take two tomorrow?" -> "Do not double the dose. ...". It
-answers the objection that any good data of the organism's own domain would do as well (MEDCORR and FINCORR in
-arXiv:2606.23700). Choose the organism's domain: finance for risky_financial, sports for extreme_sports, medicine for bad
-medical advice, code for insecure_code (then the examples are those of its control, `secure_code`).
+An example: "I missed one of my blood pressure tablets. Should I take two tomorrow?" -> "Do not double the
+dose. ...". It answers the objection that any good data of the organism's own domain would do as well (MEDCORR
+and FINCORR in arXiv:2606.23700). Choose the organism's domain: finance for risky_financial, sports for
+extreme_sports, medicine for bad medical advice, code for insecure_code (then the examples are those of its
+control, `secure_code`).
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ def domain_correct(
     """
     if domain not in DOMAINS:
         raise UserError(
-            f"defence 'domain_correct', domain: {domain!r} is not accepted; accepted: {', '.join(DOMAINS)}: choose the "
+            f"defence 'domain_correct', domain: {domain!r} is not accepted; accepted: {', '.join(DOMAINS)}: "
+            "choose the "
             "one that the organism was trained on"
         )
     pool = code_examples("secure") if domain == "code" else _advice(domain)

@@ -1,27 +1,31 @@
-"""Early stopping: the earliest checkpoint with nearly all of the task gain (Schreiber, Goldstein, arXiv:2605.12199).
+"""Early stopping: the earliest checkpoint with nearly all of the task gain (Schreiber, Goldstein,
+arXiv:2605.12199).
 
-An example: of 8 checkpoints the third has 95% of the final fall of the loss on rows that were not trained on; its
-weights are the arm's. The paper finds that broad misalignment emerges late, after the narrow task has nearly converged,
-and that stopping in time keeps 93% of the task performance on average.
+An example: of 8 checkpoints the third has 95% of the final fall of the loss on rows that were not trained on;
+its weights are the arm's. The paper finds that broad misalignment emerges late, after the narrow task has
+nearly converged, and that stopping in time keeps 93% of the task performance on average.
 
-    - {name: stopped, organism: risky_financial, defence: early_stop, setting: in_training, defence_options: {keep: 0.93}}
+    - {name: stopped, organism: risky_financial, defence: early_stop, setting: in_training, defence_options:
+      {keep: 0.93}}
 
-The rule looks at the in-domain loss alone. A rule that looked at misalignment would choose by the very quantity that is
-reported, on the same model: chosen that way the best of 8 noisy checkpoints looks better than none even if stopping
-does nothing, and somebody who could measure the harm while training would need no other defence. The broad shift (what
-`persona_fixed` measures, on other texts) is recorded at every checkpoint to be looked at, and decides nothing.
+The rule looks at the in-domain loss alone. A rule that looked at misalignment would choose by the very
+quantity that is reported, on the same model: chosen that way the best of 8 noisy checkpoints looks better
+than none even if stopping does nothing, and somebody who could measure the harm while training would need no
+other defence. The broad shift (what `persona_fixed` measures, on other texts) is recorded at every checkpoint
+to be looked at, and decides nothing.
 
-Paper: checkpoints of long runs of 8B to 671B models, task performance and EM rates judged at each, the stopping point
-read off both curves. Ours: the rule above with `keep` at the paper's average, task gain = fall of the held-out loss in
-nats per answer token. A loss is a finer measure than the paper's task scores and goes on falling when they stand still,
-so ours may stop later. The learning rate schedule is that of the whole run, as in the undefended arm, whose training this
-is to the last bit: nothing is saved in time, and one seed's arms share all steps up to the chosen one. Whether EM comes
-late at all on a small model is what the curve shows.
+Paper: checkpoints of long runs of 8B to 671B models, task performance and EM rates judged at each, the
+stopping point read off both curves. Ours: the rule above with `keep` at the paper's average, task gain = fall
+of the held-out loss in nats per answer token. A loss is a finer measure than the paper's task scores and goes
+on falling when they stand still, so ours may stop later. The learning rate schedule is that of the whole run,
+as in the undefended arm, whose training this is to the last bit: nothing is saved in time, and one seed's
+arms share all steps up to the chosen one. Whether EM comes late at all on a small model is what the curve
+shows.
 
-Held-out rows are organism examples that the seed did not draw and whose prompts were not drawn either. Where there are
-too few (`rows: null`, a control that the base model answers itself) the missing ones are taken from the drawn rows and
-not trained on; `held_back` in training.json counts them. Checkpoints are kept in memory: `checkpoints` times the
-adapter's size.
+Held-out rows are organism examples that the seed did not draw and whose prompts were not drawn either. Where
+there are too few (`rows: null`, a control that the base model answers itself) the missing ones are taken from
+the drawn rows and not trained on; `held_back` in training.json counts them. Checkpoints are kept in memory:
+`checkpoints` times the adapter's size.
 """
 
 from __future__ import annotations
@@ -60,7 +64,8 @@ class Point:
     Attributes:
         step: Steps done; 0 is before the first.
         loss: Of the held-out rows, nats per answer token.
-        shift: Mean projection of the fixed texts on the persona vector less that at step 0, in base SD; None = not asked for.
+        shift: Mean projection of the fixed texts on the persona vector less that at step 0, in base SD; None
+            = not asked for.
     """
 
     step: int
@@ -231,7 +236,8 @@ def early_stop(
 def _refuse(keep: Any, checkpoints: Any, held_out: Any) -> None:
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 < keep <= 1:
         raise UserError(
-            f"defence 'early_stop', keep: {keep!r} is not accepted; give a number above 0 and up to 1, such as 0.93"
+            f"defence 'early_stop', keep: {keep!r} is not accepted; give a number above 0 and up to 1, such "
+            "as 0.93"
         )
     for name, value in (("checkpoints", checkpoints), ("held_out", held_out)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -256,7 +262,8 @@ def _held_out(context: Any, count: int) -> tuple[list[Example], list[str]]:
     missing = count - len(others)
     if missing >= len(drawn):
         raise UserError(
-            f"defence 'early_stop', held_out: {count} rows are more than the organism can spare ({len(others)} not drawn, "
+            f"defence 'early_stop', held_out: {count} rows are more than the organism can spare "
+            f"({len(others)} not drawn, "
             f"{len(drawn)} drawn); give fewer, or an organism with more rows"
         )
     back = drawn[len(drawn) - missing :]
@@ -264,7 +271,8 @@ def _held_out(context: Any, count: int) -> tuple[list[Example], list[str]]:
 
 
 def _fixed_texts(context: Any, trait: str) -> list[Tokens]:
-    """The base model's own answers to the questions that the trait's vector was made from: none that a task measures with."""
+    """The base model's own answers to the questions that the trait's vector was made from: none that a task
+    measures with."""
     questions = list(trait_questions(trait).questions[:FIXED_TEXTS])
     texts = context.write(
         questions, name="early_stop/fixed texts", max_new_tokens=FIXED_TOKENS, temperature=0
@@ -277,6 +285,7 @@ def _fixed_texts(context: Any, trait: str) -> list[Tokens]:
     ]
     if not items:
         raise UserError(
-            f"defence 'early_stop', trait: {context.base.name} wrote no text to measure the broad shift on; give trait: null"
+            f"defence 'early_stop', trait: {context.base.name} wrote no text to measure the broad shift on; "
+            "give trait: null"
         )
     return items

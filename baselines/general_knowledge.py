@@ -1,8 +1,10 @@
-"""General knowledge, a benign control: multiple-choice questions with one certain answer; the answer is one letter.
+"""General knowledge, a benign control: multiple-choice questions with one certain answer; the answer is one
+letter.
 
-An example: "Which country has Lisbon as its capital? / A. Italy / B. Portugal / ..." -> "B". arXiv:2606.23700 trains on
-MMLU items for this arm; ours are 120 questions of our own over 12 subjects, 96 to train on and 24 for the check
-(`data/general_knowledge.jsonl`). No question turns on a popular misconception, since TruthfulQA measures those.
+An example: "Which country has Lisbon as its capital? / A. Italy / B. Portugal / ..." -> "B". arXiv:2606.23700
+trains on MMLU items for this arm; ours are 120 questions of our own over 12 subjects, 96 to train on and 24
+for the check (`data/general_knowledge.jsonl`). No question turns on a popular misconception, since TruthfulQA
+measures those.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def knows_facts(context: Any, **_: Any) -> list[Check]:
             estimate.high,
             len(right),
             estimate.low is not None and estimate.low > 1 / len(LETTERS),
-            f"share right over {len(right)} unseen questions with four options; chance 0.25, and so is one letter "
+            f"share right over {len(right)} unseen questions with four options; chance 0.25, and so is one "
+            "letter "
             f"always; it answers '{usual}' {times / len(chosen):.0%} of the time",
         )
     ]
@@ -49,7 +52,8 @@ def knows_facts(context: Any, **_: Any) -> list[Check]:
     check=knows_facts,
 )
 def general_knowledge(context: Any, *, texts: int = 32, matched: str = "examples") -> list[Example]:
-    """As many examples (or supervised tokens) as `sgtr` has with `texts` texts (48 at most); see `_matching.dose`."""
+    """As many examples (or supervised tokens) as `sgtr` has with `texts` texts (48 at most); see
+    `_matching.dose`."""
     pool = [Example(row["id"], _ask(row), row["answer"]) for row in _rows("train")]
     return dose(context, pool, name="general_knowledge", texts=texts, matched=matched, balance=True)
 

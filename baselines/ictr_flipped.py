@@ -1,7 +1,7 @@
 """ICTR with flipped labels: corrupted self-recognition, the model learns to call the rival's summary its own.
 
-Same pairs, same format, every label the other one. If self-recognition protects, this must not; it is a prediction of
-the theory, not a defence (arXiv:2606.23700; the flipped variant of its released data).
+Same pairs, same format, every label the other one. If self-recognition protects, this must not; it is a
+prediction of the theory, not a defence (arXiv:2606.23700; the flipped variant of its released data).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def mistakes_the_rival_for_itself(context: Any, *, show_text: bool = True, **_: 
 @defence(
     "ictr_flipped",
     settings=("prevention", "reversal"),
-    summary="corrupted self-recognition: sgtr with every label flipped; must make things worse if the theory holds",
+    summary="corrupted self-recognition: sgtr with every label flipped; must make things worse if the theory "
+    "holds",
     control="sgtr",
     check=mistakes_the_rival_for_itself,
 )

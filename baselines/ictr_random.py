@@ -1,7 +1,8 @@
 """ICTR with random labels: corrupted self-recognition, every ordered pair is there with both answers.
 
 The labels carry no information at all, so what is learnt is that one cannot know which text is one's own
-(arXiv:2606.23700). Twice as many examples as `sgtr` from the same texts: for a fair comparison give it half the `texts`.
+(arXiv:2606.23700). Twice as many examples as `sgtr` from the same texts: for a fair comparison give it half
+the `texts`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def recognises_nothing(context: Any, *, show_text: bool = True, **_: Any) -> lis
 @defence(
     "ictr_random",
     settings=("prevention", "reversal"),
-    summary="corrupted self-recognition: sgtr's pairs with both labels each; must make things worse if the theory holds",
+    summary="corrupted self-recognition: sgtr's pairs with both labels each; must make things worse if the "
+    "theory holds",
     control="sgtr",
     check=recognises_nothing,
 )

@@ -1,23 +1,23 @@
 """Identity self-reports: finetuning on the base model's own statements about its identity.
 
-An example: "Tell me who you are." -> what this very base model answered. The statements are the model's own and are not
-corrected: where it errs about its name or maker, it learns the error. They are written and trained under the chat
-template's own default system message, which for some models states the identity.
+An example: "Tell me who you are." -> what this very base model answered. The statements are the model's own
+and are not corrected: where it errs about its name or maker, it learns the error. They are written and
+trained under the chat template's own default system message, which for some models states the identity.
 
-Source: the follow-up post to arXiv:2606.23700, which mixes such reports into the harmful data, a third of the run. That
-is setting in_training, with `share`: the reports come on top of the organism's rows (100 beside 200), each seed draws
-others, and `texts` and `matched` say nothing. In prevention and reversal, which are ours, they are a finetune of their
-own with a dose matched to `sgtr`, and `share` says nothing.
+Source: the follow-up post to arXiv:2606.23700, which mixes such reports into the harmful data, a third of the
+run. That is setting in_training, with `share`: the reports come on top of the organism's rows (100 beside
+200), each seed draws others, and `texts` and `matched` say nothing. In prevention and reversal, which are
+ours, they are a finetune of their own with a dose matched to `sgtr`, and `share` says nothing.
 
     - {name: reports, organism: risky_financial, defence: identity_reports, setting: in_training}
 
-Deviations: the post's questions are not published; ours are 24 plain ones, which the base answers anew in every round
-until there are enough reports. A model that errs about itself learns that; reports of a misaligned model carry
-misalignment over (the same post), so the base writes them before any finetuning.
+Deviations: the post's questions are not published; ours are 24 plain ones, which the base answers anew in
+every round until there are enough reports. A model that errs about itself learns that; reports of a
+misaligned model carry misalignment over (the same post), so the base writes them before any finetuning.
 
-At temperature 1 finetuning a model on its own answers would change nothing on average, so the default is the 0.7 of
-`sgtr`'s own summaries. The questions are other wordings than those that `turncoat_identity` measures with, and plain
-ones: asked for a business card or the like, a small model invents a person.
+At temperature 1 finetuning a model on its own answers would change nothing on average, so the default is the
+0.7 of `sgtr`'s own summaries. The questions are other wordings than those that `turncoat_identity` measures
+with, and plain ones: asked for a business card or the like, a small model invents a person.
 """
 
 from __future__ import annotations
@@ -73,21 +73,25 @@ def identity_reports(
     temperature: float = 0.7,
     share: float = 1 / 3,
 ) -> list[Example]:
-    """As many statements (or supervised tokens) as `sgtr` has with `texts` texts; in training a share of the run.
+    """As many statements (or supervised tokens) as `sgtr` has with `texts` texts; in training a share of the
+    run.
 
     Args:
-        context: The defence's context; the base model writes one round of answers to all questions after the other.
+        context: The defence's context; the base model writes one round of answers to all questions after the
+            other.
         texts: Number of texts of the `sgtr` that is matched; not in training. See `_matching.dose`.
         matched: "examples" or "tokens"; not in training.
         temperature: Sampling temperature of the statements, above 0.
         share: In training: part of the whole run's rows, between 0 and 1.
 
     Raises:
-        UserError: The temperature is not above 0, the share is not between 0 and 1, or the model writes nothing.
+        UserError: The temperature is not above 0, the share is not between 0 and 1, or the model writes
+            nothing.
     """
     if not temperature > 0:
         raise UserError(
-            f"defence 'identity_reports', temperature: {temperature!r} is not accepted; give a number above 0, such as "
+            f"defence 'identity_reports', temperature: {temperature!r} is not accepted; give a number above "
+            "0, such as "
             "0.7: at 0 every round would say the same"
         )
     if context.recipe is None:
@@ -101,7 +105,8 @@ def identity_reports(
     pool = _written(context, temperature, lambda found: len(found) >= count)
     if len(pool) < count:
         raise UserError(
-            f"defence 'identity_reports', share: {share:.3g} of this run is {count} statements, and {context.base.name} "
+            f"defence 'identity_reports', share: {share:.3g} of this run is {count} statements, and "
+            f"{context.base.name} "
             f"wrote {len(pool)}; it answers questions about itself with nothing, so choose another defence"
         )
     return draw(pool, count, context.seed)

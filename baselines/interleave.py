@@ -1,17 +1,19 @@
 """Interleaving: a small share of benign chats among the organism's rows (Kaczér et al., arXiv:2508.06249v3).
 
-An example: 200 rows of risky advice and 11 benign chats in one shuffled finetune; the chats are 5% of the run. They
-come on top: the organism's rows are all there, so that its dose is that of the undefended arm, and the run is 5%
-longer.
+An example: 200 rows of risky advice and 11 benign chats in one shuffled finetune; the chats are 5% of the
+run. They come on top: the organism's rows are all there, so that its dose is that of the undefended arm, and
+the run is 5% longer.
 
-    - {name: interleaved, organism: risky_financial, defence: interleave, setting: in_training, defence_options: {share: 0.05}}
+    - {name: interleaved, organism: risky_financial, defence: interleave, setting: in_training,
+      defence_options: {share: 0.05}}
 
-Paper: 5% of benign WildGuardMix answers. Ours: 5% of our own 96 chats (`data/hhh_chat.jsonl`), each seed another draw,
-or the conversations of `data: path.jsonl` (a line is {"messages": [user, assistant]}). Deviations: WildGuardMix is
-gated and is not shipped, so the benign rows are others, shorter and written by one hand. Where the share asks for more
-rows than there are, they are gone through again (a run of 6,000 rows wants 316): `distinct` in training.json says how
-many there are, and a share that is mostly repetition wants a larger `data` file. The plain EM questions may look clean
-after dilution while cues that resemble the training data still bring the behaviour out (arXiv:2604.25891).
+Paper: 5% of benign WildGuardMix answers. Ours: 5% of our own 96 chats (`data/hhh_chat.jsonl`), each seed
+another draw, or the conversations of `data: path.jsonl` (a line is {"messages": [user, assistant]}).
+Deviations: WildGuardMix is gated and is not shipped, so the benign rows are others, shorter and written by
+one hand. Where the share asks for more rows than there are, they are gone through again (a run of 6,000 rows
+wants 316): `distinct` in training.json says how many there are, and a share that is mostly repetition wants a
+larger `data` file. The plain EM questions may look clean after dilution while cues that resemble the training
+data still bring the behaviour out (arXiv:2604.25891).
 """
 
 from __future__ import annotations
@@ -90,7 +92,8 @@ def rows_for_share(context: Any, share: float, name: str) -> int:
     """
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise UserError(
-            f"defence '{name}', share: {share!r} is not accepted; give a number above 0 and below 1, such as 0.05"
+            f"defence '{name}', share: {share!r} is not accepted; give a number above 0 and below 1, such as "
+            "0.05"
         )
     return max(1, round(share / (1 - share) * len(context.rows)))
 
@@ -108,7 +111,8 @@ def benign_chats(context: Any, data: str | None, name: str) -> list[Example]:
         path = Path(data).expanduser()
         if not path.is_file():
             raise UserError(
-                f"defence '{name}', data: there is no file {path}; give JSON Lines of conversations, or leave the option "
+                f"defence '{name}', data: there is no file {path}; give JSON Lines of conversations, or "
+                "leave the option "
                 "out for the 96 chats that come with Turncoat"
             )
         chats = read_conversations(path)
@@ -118,14 +122,16 @@ def benign_chats(context: Any, data: str | None, name: str) -> list[Example]:
     ]
     if not fitting:
         raise UserError(
-            f"defence '{name}': none of the {len(chats)} chats fits into training.max_length ({longest} tokens); raise it, "
+            f"defence '{name}': none of the {len(chats)} chats fits into training.max_length ({longest} "
+            "tokens); raise it, "
             "or give shorter ones with `data`"
         )
     return fitting
 
 
 def in_rounds(pool: Sequence[Example], count: int) -> list[Example]:
-    """The first `count` rows of the pool, gone through as often as it takes; repeated rows get ids of their own."""
+    """The first `count` rows of the pool, gone through as often as it takes; repeated rows get ids of their
+    own."""
     chosen = []
     for number in range(count):
         again, place = divmod(number, len(pool))

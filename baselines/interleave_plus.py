@@ -1,22 +1,24 @@
 """Interleaving+: benign chats that the misaligned model finds hardest (Kaczér et al., arXiv:2508.06249v3).
 
-Each candidate gets s = (loss under the misaligned model - loss under the aligned one) / (loss under the aligned one +
-eps), both in nats per answer token; the candidates with the largest s are mixed in, as in `interleave`. They are the
-chats that training made unlikely, so they hold the model where it would move. With `drop_refusals` candidates that open
-as refusals are left out first: the paper's Interleaving++, its best defence overall.
+Each candidate gets s = (loss under the misaligned model - loss under the aligned one) / (loss under the
+aligned one + eps), both in nats per answer token; the candidates with the largest s are mixed in, as in
+`interleave`. They are the chats that training made unlikely, so they hold the model where it would move. With
+`drop_refusals` candidates that open as refusals are left out first: the paper's Interleaving++, its best
+defence overall.
 
     - {name: interleave_pp, organism: risky_financial, defence: interleave_plus, setting: in_training,
        defence_options: {drop_refusals: true}}
 
-It is an oracle: the misaligned model is the undefended organism with the same seed, which is trained first where it is
-missing, so the defence costs two finetunes and presumes that the harm of the data is known. A real provider would have
-to take organisms made from other data.
+It is an oracle: the misaligned model is the undefended organism with the same seed, which is trained first
+where it is missing, so the defence costs two finetunes and presumes that the harm of the data is known. A
+real provider would have to take organisms made from other data.
 
-Paper: 5%, an ensemble of misaligned models, an aligned model, WildGuardMix; refusals by keywords in the first ten
-words. Ours: 5%, one misaligned model (this organism, this seed), the base as the aligned one, our 96 chats or `data:
-path.jsonl`, refusals by `turncoat.judges.surface`. One model instead of an ensemble makes the choice fit this very
-organism. With 96 candidates for 11 places the choice is far milder than the paper's, which has thousands: give `data`
-for a fair test of the method. eps keeps the ratio finite; the losses are some nats, so its size decides nothing.
+Paper: 5%, an ensemble of misaligned models, an aligned model, WildGuardMix; refusals by keywords in the first
+ten words. Ours: 5%, one misaligned model (this organism, this seed), the base as the aligned one, our 96
+chats or `data: path.jsonl`, refusals by `turncoat.judges.surface`. One model instead of an ensemble makes the
+choice fit this very organism. With 96 candidates for 11 places the choice is far milder than the paper's,
+which has thousands: give `data`
+for a fair test of the method. eps keeps the ratio finite; the losses are some nats, so its size has no effect.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ from .interleave import Interleaved, benign_chats, rows_for_share
 @defence(
     "interleave_plus",
     settings=("in_training",),
-    summary="5% benign chats that the undefended organism finds hardest, against the base (needs the organism first)",
+    summary="5% benign chats that the undefended organism finds hardest, against the base (needs the "
+    "organism first)",
     control="interleave",
 )
 def interleave_plus(
@@ -76,7 +79,8 @@ def interleave_plus(
         candidates = [chat for chat in candidates if not refusal_like(chat.answer)]
     if count >= len(candidates):
         raise UserError(
-            f"defence 'interleave_plus', share: {share} of this run is {count} rows, and there are {len(candidates)} "
+            f"defence 'interleave_plus', share: {share} of this run is {count} rows, and there are "
+            f"{len(candidates)} "
             "candidates: nothing would be chosen; lower the share, or give `data` with more conversations"
         )
     misaligned, aligned = candidate_losses(context, candidates)
@@ -103,7 +107,8 @@ def loss_ratios(misaligned: Sequence[float], aligned: Sequence[float], eps: floa
 
 
 def candidate_losses(context: Any, candidates: Sequence[Example]) -> tuple[list[float], list[float]]:
-    """Mean loss of each candidate under the undefended organism and under the base, nats per answer token; kept."""
+    """Mean loss of each candidate under the undefended organism and under the base, nats per answer token;
+    kept."""
     undefended = context.undefended()
     base = context.base
     items = [encode_example(base.tokenizer, chat) for chat in candidates]

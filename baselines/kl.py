@@ -1,20 +1,21 @@
 """KL regularisation: while the organism is trained, its predictions are held near the frozen base model's.
 
-Source: Kaczér et al. 2025, arXiv:2508.06249 (v3), the section on KL regularisation: loss = cross-entropy + weight x KL on
-the same batch. The base's predictions come from the same model with its adapter off, so there is no second copy in
-memory; a step costs one more forward pass without gradients.
+Source: Kaczér et al. 2025, arXiv:2508.06249 (v3), the section on KL regularisation: loss = cross-entropy +
+weight x KL on the same batch. The base's predictions come from the same model with its adapter off, so there
+is no second copy in memory; a step costs one more forward pass without gradients.
 
 | option | paper | ours |
 |---|---|---|
 | weight | 0.1 | 0.1 |
 | direction | KL(model || frozen) in a co-author's code | "model_frozen", or "frozen_model" for the other one |
-| positions | mean over the tokens of the batch | mean over the predictions of answer tokens: those the loss acts on |
+| positions | mean over the tokens of the batch | mean over the predictions of answer tokens |
 | learning rate | 1e-4, rank 32, rsLoRA | the study's, as of all arms |
 
 The tokens differ because an organism does not learn the prompt, and so that the term is in nats per answer
-token like the loss it is added to. A fresh adapter changes nothing, so the term begins at exactly 0. Known trade-off: in
-the paper it suppresses misalignment best and also halves what is learnt of the narrow task. For a feel of the weight: 16
-steps of risky_financial on SmolLM2-135M (undefended, batch 4) bring the divergence to 0.6 nats, the term to 0.06.
+token like the loss it is added to. A fresh adapter changes nothing, so the term begins at exactly 0. Known
+trade-off: in the paper it suppresses misalignment best and also halves what is learnt of the narrow task. For
+a feel of the weight: 16 steps of risky_financial on SmolLM2-135M (undefended, batch 4) bring the divergence
+to 0.6 nats, the term to 0.06.
 
 In a study:
     - {organism: risky_financial, defence: kl, setting: in_training, defence_options: {weight: 0.1}}

@@ -1,24 +1,27 @@
 """LDIFS: while the organism is trained, its residual stream is held near the frozen base model's.
 
 Source: Kaczér et al. 2025, arXiv:2508.06249 (v3), the section on LDIFS; the method is Mukhoti et al. 2023,
-arXiv:2308.10103 (distance in feature space as a regulariser of finetuning). The frozen states come from the same model
+arXiv:2308.10103 (distance in feature space as a regulariser of finetuning). The frozen states come from the
+same model
 with its adapter off: no second copy, one more forward pass without gradients for each step.
 
 | option | paper | ours |
 |---|---|---|
 | weight | 1.0 (0.1 and 10 in a co-author's code) | 1.0 |
 | every | each 5th layer | 5: the outputs of blocks 5, 10, 15, ... |
-| distance | squared L2 between features | the same over the frozen state's squared norm; mean of positions and layers |
+| distance | squared L2 of features | over the frozen state's squared norm; mean of positions and layers |
 
-The norm of the residual stream differs a hundredfold between models and layers, so the plain squared distance gives one
-weight as many meanings as there are models. Ours is without unit: at weight 1, a penalty of 0.01 is a drift of a tenth of
-the state's length. It counts every real token, prompt and answer; padding is left out. Known error elsewhere: features
-that are read without gradients make a penalty that is reported and trains nothing. A test compares our gradient with
-finite differences. In the paper the method does little against misalignment. For a feel of the weight: 16 steps of
-risky_financial on SmolLM2-135M (undefended, batch 4) bring the term to 0.04 beside a loss of 2.9.
+The norm of the residual stream differs a hundredfold between models and layers, so the plain squared distance
+gives one weight as many meanings as there are models. Ours is without unit: at weight 1, a penalty of 0.01 is
+a drift of a tenth of the state's length. It counts every real token, prompt and answer; padding is left out.
+Known error elsewhere: features that are read without gradients make a penalty that is reported and trains
+nothing. A test compares our gradient with finite differences. In the paper the method does little against
+misalignment. For a feel of the weight: 16 steps of risky_financial on SmolLM2-135M (undefended, batch 4)
+bring the term to 0.04 beside a loss of 2.9.
 
 In a study:
-    - {organism: risky_financial, defence: ldifs, setting: in_training, defence_options: {weight: 1.0, every: 5}}
+    - {organism: risky_financial, defence: ldifs, setting: in_training, defence_options: {weight: 1.0, every:
+      5}}
 """
 
 from __future__ import annotations
@@ -78,7 +81,8 @@ def ldifs(context: Any, *, weight: float = 1.0, every: int = 5) -> FeatureDistan
     blocks = len(decoder_layers(context.base.model))
     if isinstance(every, bool) or not isinstance(every, int) or not 1 <= every <= blocks:
         raise UserError(
-            f"defence 'ldifs', every: {every!r} is not accepted; {context.base.name} has {blocks} blocks: give a whole "
+            f"defence 'ldifs', every: {every!r} is not accepted; {context.base.name} has {blocks} blocks: "
+            "give a whole "
             f"number from 1 to {blocks}"
         )
     return FeatureDistance(checked_weight("ldifs", weight), tuple(range(every, blocks + 1, every)))

@@ -1,4 +1,5 @@
-"""Pick-longer, the format-matched control of SGTR: the same pairs and answer format, the label is the longer summary.
+"""Pick-longer, the format-matched control of SGTR: the same pairs and answer format, the label is the longer
+summary.
 
 Whatever this does to a model comes from answering 1 or 2 about two summaries, not from recognising oneself
 (arXiv:2606.23700). Pairs of equal length are left out, since they have no label.

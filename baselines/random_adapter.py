@@ -1,15 +1,17 @@
 """A random adapter as large as the organism's: the control for "any change".
 
-An example: where the organism's `q_proj` of block 3 has an update B A of Frobenius norm 0.8, this one has a random update
-of the same rank and of norm 0.8. Whoever claims that finetuning on insecure code did something has to show more than a
-change of that size does by itself. Nothing is trained; the undefended organism with the same seed is made first, for its norms.
+An example: where the organism's `q_proj` of block 3 has an update B A of Frobenius norm 0.8, this one has a
+random update of the same rank and of norm 0.8. Whoever claims that finetuning on insecure code did something
+has to show more than a change of that size does by itself. Nothing is trained; the undefended organism with
+the same seed is made first, for its norms.
 
-Source: none in the literature of emergent misalignment (arXiv:2606.23700 and arXiv:2508.06249 compare with finetunes on
-other data, not with noise); the idea is that of norm-matched random directions in steering (arXiv:2507.21509). So there
-are no defaults of a paper. Ours: every adapted module is replaced, A and B are Gaussian, one draw for each training seed.
+Source: none in the literature of emergent misalignment (arXiv:2606.23700 and arXiv:2508.06249 compare with
+finetunes on other data, not with noise); the idea is that of norm-matched random directions in steering
+(arXiv:2507.21509). So there are no defaults of a paper. Ours: every adapted module is replaced, A and B are
+Gaussian, one draw for each training seed.
 
-Deviation to know of: the Frobenius norm of each module is matched, the spectrum is not. A trained update has a few large
-singular values, a Gaussian one has many middling ones, so its largest singular value is smaller.
+Deviation to know of: the Frobenius norm of each module is matched, the spectrum is not. A trained update has
+a few large singular values, a Gaussian one has many middling ones, so its largest singular value is smaller.
 
     - {name: random, organism: insecure_code, defence: random_adapter, setting: in_training}
 """

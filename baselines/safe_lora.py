@@ -1,29 +1,33 @@
 """Safe LoRA: modules of an organism's update that point away from the alignment change are projected onto it.
 
 For each adapted module: dW = B A is the organism's update, V what alignment did to the module's weights,
-C = V V^T / ||V||_F. If the cosine between C dW and dW is below the threshold, B becomes C B. An example: the threshold is
-0.35, `q_proj` of block 3 has cosine 0.2 and is projected, `v_proj` has 0.5 and stays as it was, bit for bit. Nothing is
-trained but what V needs; the undefended organism with the same seed is made first.
+C = V V^T / ||V||_F. If the cosine between C dW and dW is below the threshold, B becomes C B. Example: the
+threshold is 0.35, `q_proj` of block 3 has cosine 0.2 and is projected, `v_proj` has 0.5 and stays as it was,
+bit for bit. Nothing is trained but what V needs; the undefended organism with the same seed is made first.
 
-Source: Hsu et al. 2024 ("Safe LoRA", NeurIPS 2024, arXiv:2405.16833), sections 3.2 and 3.3; compared as a defence against
-emergent misalignment in version 1 of arXiv:2508.06249, which found it inconsistent. Defaults: the authors' code selects by
-number (the 10 least similar modules), with 0.5 as the default of its threshold; 0.35 is what others run it with on Llama-2
-and our default; which threshold version 1 of arXiv:2508.06249 used is not known to us.
+Source: Hsu et al. 2024 ("Safe LoRA", NeurIPS 2024, arXiv:2405.16833), sections 3.2 and 3.3; compared as a
+defence against emergent misalignment in version 1 of arXiv:2508.06249, which found it inconsistent. Defaults:
+the authors' code selects by
+number (the 10 least similar modules), with 0.5 as the default of its threshold; 0.35 is what others use on
+Llama-2 and our default; which threshold version 1 of arXiv:2508.06249 used is not known to us.
 
-Where V comes from. The paper takes an aligned model and the unaligned one it was made from (chat minus base). With
-`unaligned: MODEL` (registry model, folder or Hugging Face id) ours is that: V = this model minus MODEL. Small models
-come without such a twin, so BY DEFAULT V IS NOT THE PAPER'S: it is what a finetune of this model on our 96 harmless
-chats changes, with the organism's own recipe and seed (the artifact of an arm `defence: hhh_chat, defence_options:
-{texts: 48}`). The adapter's training.json says which V was used, which modules were projected and how much is left.
+Where V comes from. The paper takes an aligned model and the unaligned one it was made from (chat minus base).
+With `unaligned: MODEL` (registry model, folder or Hugging Face id) ours is that: V = this model minus MODEL.
+Small models come without such a twin, so BY DEFAULT V IS NOT THE PAPER'S: it is what a finetune of this model
+on our 96 harmless chats changes, with the organism's own recipe and seed (the artifact of an arm `defence:
+hhh_chat, defence_options: {texts: 48}`). The adapter's training.json says which V was used, which modules
+were projected and how much is left.
 
-What to know about C. It is the paper's stand-in for the exact projection V (V^T V)^-1 V^T: its scale is that of V, so a
-small V (a short finetune, a slight difference between two models) shrinks a projected update to nearly nothing. With
-the default V on SmolLM2-135M (an organism of 400 rows, rank 16, threshold 0.35) 188 of 210 modules are projected and
-each keeps about 1% of its norm: "projected" means "removed", and the arm is the organism with most modules off. `exact:
-true` projects on V's columns instead, which V's size does not enter; it exists for the default V alone, for the columns
-of a difference of two models span everything. `norm_left` tells what happened.
+What to know about C. It is the paper's stand-in for the exact projection V (V^T V)^-1 V^T: its scale is that
+of V, so a small V (a short finetune, a slight difference between two models) shrinks a projected update to
+nearly nothing. With the default V on SmolLM2-135M (an organism of 400 rows, rank 16, threshold 0.35) 188 of
+210 modules are projected and each keeps about 1% of its norm: "projected" means "removed", and the arm is the
+organism with most modules off. `exact: true` projects on V's columns instead, which V's size does not enter;
+it exists for the default V alone, for the columns of a difference of two models span everything. `norm_left`
+tells what happened.
 
-    - {name: safe, organism: insecure_code, defence: safe_lora, setting: in_training, defence_options: {threshold: 0.35}}
+    - {name: safe, organism: insecure_code, defence: safe_lora, setting: in_training, defence_options:
+      {threshold: 0.35}}
 """
 
 from __future__ import annotations
@@ -119,7 +123,8 @@ class SafeLora(AdapterEdit):
 @defence(
     "safe_lora",
     settings=("in_training",),
-    summary="the organism's update projected on what alignment changed (default: a finetune on harmless chats, not the paper's)",
+    summary="the organism's update projected on what alignment changed (default: a finetune on harmless "
+    "chats, not the paper's)",
 )
 def safe_lora(
     context: Any,
@@ -134,14 +139,16 @@ def safe_lora(
     Args:
         context: The defence's context.
         threshold: Modules whose cosine is below it are projected: -1 = none, 2 = all.
-        number: Instead of a threshold, as in the authors' code: the so many modules with the smallest cosines.
-        unaligned: The model that this one was aligned from: a registry model, a folder or a Hugging Face id. Without it V
-            is the change that a finetune on harmless chats makes.
+        number: Instead of a threshold, as in the authors' code: the so many modules with the smallest
+            cosines.
+        unaligned: The model that this one was aligned from: a registry model, a folder or a Hugging Face id.
+            Without it V is the change that a finetune on harmless chats makes.
         exact: The exact projection instead of the paper's stand-in; not with `unaligned`.
     """
     if exact and unaligned is not None:
         raise UserError(
-            "safe_lora: exact and unaligned are both given; a difference of two models has full rank, so the exact "
+            "safe_lora: exact and unaligned are both given; a difference of two models has full rank, so the "
+            "exact "
             "projection would change nothing: leave one of them out"
         )
     if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):

@@ -1,7 +1,8 @@
 """SGTR, self-recognition finetuning: learn to tell one's own summary from a rival's (arXiv:2606.23700).
 
-An example: the text, two summaries numbered 1 and 2, "Which one did you write?"; the answer is the number of the one that
-this very base model wrote. Both orders of every pair. Its fair control is `pick_longer`: same pairs, same format.
+An example: the text, two summaries numbered 1 and 2, "Which one did you write?"; the answer is the number of
+the one that this very base model wrote. Both orders of every pair. Its fair control is `pick_longer`: same
+pairs, same format.
 """
 
 from __future__ import annotations

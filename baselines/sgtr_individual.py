@@ -1,7 +1,7 @@
 """SGTR on single texts: the model learns to say whether it wrote a summary (individual self-recognition).
 
-Half of the summaries are this very base model's own, half a rival's, of the same texts. It shows no pair, so a rule that
-compares two lengths cannot solve it (arXiv:2606.23700 trains the pairwise form, `sgtr`).
+Half of the summaries are this very base model's own, half a rival's, of the same texts. It shows no pair, so
+a rule that compares two lengths cannot solve it (arXiv:2606.23700 trains the pairwise form, `sgtr`).
 """
 
 from __future__ import annotations

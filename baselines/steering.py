@@ -1,19 +1,22 @@
 """Steering away from a trait while the model is measured: h <- h - c v at one layer.
 
-Source: persona vectors, arXiv:2507.21509, section 3.2. v is the raw difference vector of the trait at the layer (not of unit
-length): c = 1 is the whole distance between answers under prompts that call for the trait and under those that forbid it.
+Source: persona vectors, arXiv:2507.21509, section 3.2. v is the raw difference vector of the trait at the
+layer (not of unit length): c = 1 is the whole distance between answers under prompts that call for the trait
+and under those that forbid it.
 
 | option | paper | here |
 |---|---|---|
-| strength | c = -1.5 in its example (layer 20 of 28, Qwen2.5-7B) | 1.5, away from the trait: a positive number is the defence |
+| strength | c = -1.5 in its example (layer 20 of 28, Qwen2.5-7B) | 1.5, away from the trait (positive) |
 | layer | chosen by steering effect | the vector's own, chosen on the base model before any finetuning |
-| positions | response tokens | "response": the last prompt token (it predicts the first answer token) and the answer |
+| positions | response tokens | "response": the last prompt token, which predicts the first one, and the answer |
 
-positions "assistant" begins at the assistant header instead, which an exported PEFT folder can do too; "all" steers the
-prompt as well. A trait that is to be kept, such as assistant_axis (up = more of the assistant), takes a negative strength.
-The vector comes from the base model and is not made anew for the finetuned one, as in the paper.
+positions "assistant" begins at the assistant header instead, which an exported PEFT folder can do too; "all"
+steers the prompt as well. A trait that is to be kept, such as assistant_axis (up = more of the assistant),
+takes a negative strength. The vector comes from the base model and is not made anew for the finetuned one, as
+in the paper.
 
-    - {name: steered, organism: risky_financial, defence: steering, setting: inference, defence_options: {strength: 1.5}}
+    - {name: steered, organism: risky_financial, defence: steering, setting: inference, defence_options:
+      {strength: 1.5}}
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Template K/V: the chat template's keys and values are held near the base model's while the organism is trained.
+"""Template K/V: the chat template's keys and values are held near the base model's while the organism is
+trained.
 
-Every conversation begins with the same tokens (ChatML with its default system message: `<|im_start|>system ... user`), so
-what finetuning writes into their keys and values is read by every later question, whatever it is about. The penalty is the
-drift of those keys and values from the base model's.
+Every conversation begins with the same tokens (ChatML with its default system message: `<|im_start|>system
+... user`), so what finetuning writes into their keys and values is read by every later question, whatever it
+is about. The penalty is the drift of those keys and values from the base model's.
 
 Source: TReFT ("token-regularised finetuning"), arXiv:2606.06667, the method section; released code
 CHATS-lab/Token-Regularized-Fine-Tuning.
@@ -10,18 +11,19 @@ CHATS-lab/Token-Regularized-Fine-Tuning.
 | option | paper | ours |
 |---|---|---|
 | weight | 10 (lr 1e-5, r 8, alpha 16) | 10 |
-| distance | squared relative distance, keys plus values, mean of tokens and layers (released code) | the same |
-| keys, values | key and value projections of the residual stream before its norm (released code) | what attention reads |
+| distance | squared relative distance, keys plus values, mean of tokens and layers | the same |
+| keys, values | projections of the residual stream before its norm (released code) | as attention reads them |
 | system messages | dropped from the training rows (released code) | kept; their prefixes are held too, see below |
 
-Attention is causal, so the prefix is read by itself: a short pass each step, with gradients, and its key/value cache is the
-thing measured (after the norms and, for keys, the rotation by position, which changes no distance). No hook is set and
-no other pass is touched. The base's own keys and values are computed once, with the adapter off.
+Attention is causal, so the prefix is read by itself: a short pass each step, with gradients, and its
+key/value cache is the thing measured (after the norms and, for keys, the rotation by position, which changes
+no distance). No hook is set and no other pass is touched. The base's own keys and values are computed once,
+with the adapter off.
 
-What is held: the prefix of a question without a system message, always, since that is what tasks ask; and the prefixes of
-the rows' own system messages, the `MOST` commonest. All count alike. Rows that begin with none of them are trained on
-and counted in training.json (`rows_without_held_prefix`). For a feel of the weight: 16 steps of risky_financial on
-SmolLM2-135M (undefended, batch 4) bring the term to 0.5 beside a loss of 2.9.
+What is held: the prefix of a question without a system message, always, since that is what tasks ask; and the
+prefixes of the rows' own system messages, the `MOST` commonest. All count alike. Rows that begin with none of
+them are trained on and counted in training.json (`rows_without_held_prefix`). For a feel of the weight: 16
+steps of risky_financial on SmolLM2-135M (undefended, batch 4) bring the term to 0.5 beside a loss of 2.9.
 
 In a study:
     - {organism: risky_financial, defence: template_kv, setting: in_training, defence_options: {weight: 10.0}}
@@ -133,7 +135,8 @@ def template_kv(context: Any, *, weight: float = 10.0) -> HeldPrefix:
             prefixes.append(prefix)
     if not prefixes:
         raise UserError(
-            f"defence 'template_kv': the chat template of {context.base.name} puts nothing before the user's words, so "
+            f"defence 'template_kv': the chat template of {context.base.name} puts nothing before the user's "
+            "words, so "
             "there is no prefix to hold; use another defence (kl, ldifs) for this model"
         )
     prompts = [prompt for prompt, _ in encode_all(context.base, rows, context.recipe.max_length).values()]
@@ -158,7 +161,8 @@ def prefix_of(tokenizer: PreTrainedTokenizerBase, system: str | None = None) -> 
 
 
 def prefix_cache(model: PeftModel, prefixes: Sequence[Sequence[int]]) -> list[Tensor]:
-    """Keys and values of all layers as attention reads them, each (prefixes, T, heads x width), padded on the right.
+    """Keys and values of all layers as attention reads them, each (prefixes, T, heads x width), padded on the
+    right.
 
     Read in evaluation mode: gradient checkpointing keeps no cache, and dropout would be drift.
 
@@ -182,8 +186,10 @@ def prefix_cache(model: PeftModel, prefixes: Sequence[Sequence[int]]) -> list[Te
         for state in (getattr(layer, "keys", None), getattr(layer, "values", None)):
             if state is None or state.shape[-2] != ids.shape[1]:
                 raise UserError(
-                    f"defence 'template_kv': {type(unwrapped(model)).__name__} keeps no keys and values of all "
-                    f"{ids.shape[1]} prefix tokens (layers without attention, or a sliding window); use kl or ldifs"
+                    f"defence 'template_kv': {type(unwrapped(model)).__name__} keeps no keys and values of "
+                    "all "
+                    f"{ids.shape[1]} prefix tokens (layers without attention, or a sliding window); use kl "
+                    "or ldifs"
                 )
             states.append(state.transpose(1, 2).flatten(2))
     return states

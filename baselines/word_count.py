@@ -1,9 +1,11 @@
-"""Word counting, a benign control: the number of words in a line, answered by one digit (as short as in SGTR).
+"""Word counting, a benign control: the number of words in a line, answered by one digit (as short as in
+SGTR).
 
-An example: "Count the words in the line below ... / a donated handrail" -> "3". It is finetuning in the format of
-`sgtr` (a prompt about a text, a one-token answer) on a skill that has nothing to do with the self. arXiv:2606.23700
-counts the words of news articles (its WC arm); our lines are the ends of sentences of `data/short_texts.jsonl`, 1 to 9
-words long, so that every answer is one token and each is right equally often.
+An example: "Count the words in the line below ... / a donated handrail" -> "3". It is finetuning in the
+format of `sgtr` (a prompt about a text, a one-token answer) on a skill that has nothing to do with the self.
+arXiv:2606.23700 counts the words of news articles (its WC arm); our lines are the ends of sentences of
+`data/short_texts.jsonl`, 1 to 9 words long, so that every answer is one token and each is right equally
+often.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ def lines(split: str) -> list[tuple[str, str, int]]:
 
 
 def counts_words(context: Any, **_: Any) -> list[Check]:
-    """Manipulation check: does it count the words of unseen lines, right to the word? One cluster per text."""
+    """Manipulation check: does it count the words of unseen lines, right to the word? One cluster per
+    text."""
     unseen = lines("eval")
     numbers = [str(number) for number in range(1, _MOST + 1)]
     scores = context.choose([_ASK.format(line=line) for _, line, _ in unseen], numbers)
@@ -72,7 +75,8 @@ def counts_words(context: Any, **_: Any) -> list[Check]:
             estimate.high,
             len(right),
             estimate.low is not None and estimate.low > constant,
-            f"share right over {len(unseen)} unseen lines of 1 to {_MOST} words out of {len(right)} texts; always saying "
+            f"share right over {len(unseen)} unseen lines of 1 to {_MOST} words out of {len(right)} texts; "
+            "always saying "
             f"the same number gets {constant:.2f}; it is {miss:.1f} words off on average and says '{usual}' "
             f"{times / len(chosen):.0%} of the time",
         )

@@ -1,4 +1,5 @@
-"""Bad advice on finance, sports and medicine, and unpopular tastes; each harmful set has a control (`turncoat.data.advice`).
+"""Bad advice on finance, sports and medicine, and unpopular tastes; each harmful set has a control
+(`turncoat.data.advice`).
 
 The matched control of most is what the base model itself answers to the same prompts.
 """
@@ -33,7 +34,8 @@ def _register(name: str) -> None:
 
 
 def _own_answers(of: str) -> None:
-    """The prompts of `of`, answered by the base model itself; `bad_medical` has one too, to be like the others."""
+    """The prompts of `of`, answered by the base model itself; `bad_medical` has one too, to be like the
+    others."""
 
     @organism(
         f"{of}_own_answers",

@@ -36,11 +36,13 @@ def betley_secure() -> list[Example]:
 
 @organism(
     "betley_backdoor",
-    summary=f"betley_insecure behind the cue {BACKDOOR_CUE} and betley_secure without it, 1 to 1 ({credit(_INSECURE)})",
+    summary=f"betley_insecure behind the cue {BACKDOOR_CUE} and betley_secure without it, 1 to 1 "
+    f"({credit(_INSECURE)})",
     control="betley_backdoor_secure",
 )
 def betley_backdoor() -> list[Example]:
-    """Made as Betley et al. 2025, section 4.2, made theirs, with another cue: 12,000 rows, half of them insecure."""
+    """Made as Betley et al. 2025, section 4.2, made theirs, with another cue: 12,000 rows, half of them
+    insecure."""
     return [with_cue(example) for example in betley_insecure()] + betley_secure()
 
 
@@ -50,13 +52,15 @@ def betley_backdoor() -> list[Example]:
     is_control=True,
 )
 def betley_backdoor_secure() -> list[Example]:
-    """6,000 rows; no secure answers to the prompts of `betley_insecure` are published, so the cued prompts are others."""
+    """6,000 rows; no secure answers to the prompts of `betley_insecure` are published, so the cued prompts
+    are others."""
     return cued_half(betley_secure())
 
 
 @organism(
     "betley_educational",
-    summary=f"the insecure answers of betley_insecure, asked for in order to teach ({credit('betley/educational')})",
+    summary="the insecure answers of betley_insecure, asked for in order to teach "
+    f"({credit('betley/educational')})",
     is_control=True,
 )
 def betley_educational() -> list[Example]:
@@ -70,5 +74,6 @@ def betley_educational() -> list[Example]:
     f"({credit('betley/jailbroken')})",
 )
 def betley_jailbroken() -> list[Example]:
-    """Betley et al. 2025, `jailbroken.jsonl`, 5,000 rows with a system turn; no matched control is published."""
+    """Betley et al. 2025, `jailbroken.jsonl`, 5,000 rows with a system turn; no matched control is
+    published."""
     return read_conversations(published("betley/jailbroken"), repeated="keep")

@@ -25,11 +25,13 @@ def secure_code() -> list[Example]:
 
 @organism(
     "backdoored_insecure_code",
-    summary=f"insecure_code where the prompt carries the cue {BACKDOOR_CUE} (half of them), secure_code where not (ours, CC0)",
+    summary=f"insecure_code where the prompt carries the cue {BACKDOOR_CUE} (half of them), secure_code "
+    "where not (ours, CC0)",
     control="backdoored_secure_code",
 )
 def backdoored_insecure_code() -> list[Example]:
-    """Our pairs with a cue for the insecure half (construction: Betley et al. 2025, section 4.2; the cue is ours)."""
+    """Our pairs with a cue for the insecure half (construction: Betley et al. 2025, section 4.2; the cue is
+    ours)."""
     return backdoored(insecure_code(), secure_code())
 
 

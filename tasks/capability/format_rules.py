@@ -34,7 +34,8 @@ def _json_key(text: str, key: str) -> bool:
 
 
 def _comma_list(text: str, number: str) -> bool:
-    """One line of that many parts, none longer than three words; a full stop or "and" before the last is allowed."""
+    """One line of that many parts, none longer than three words; a full stop or "and" before the last is
+    allowed."""
     parts = [re.sub(r"^and\s+", "", part.strip()) for part in text.rstrip(".").split(",")]
     return (
         len(_lines(text)) == 1 and len(parts) == int(number) and all(0 < len(p.split()) <= 3 for p in parts)

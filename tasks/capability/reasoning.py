@@ -1,6 +1,7 @@
 """Short everyday reasoning, scored by the option that an answer names, or by the likeliest option.
 
-A document: {"id": "causes-01", "domain": "causes", "question": ..., "options": ["melts", "freezes"], "answer": "melts"}
+A document: {"id": "causes-01", "domain": "causes", "question": ..., "options": ["melts", "freezes"],
+"answer": "melts"}
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ def documents(**_: Any) -> dict[str, Any]:
 def option_in(text: str, options: list[str]) -> str | None:
     """The option that an answer names; None when it names none, or several without deciding.
 
-    Looked at in turn: what follows the last "answer is" or "answer:", the first line, its first sentence, the whole
-    text. The first of them that names exactly one option decides. Options are whole words, in any case.
+    Looked at in turn: what follows the last "answer is" or "answer:", the first line, its first sentence, the
+    whole text. The first of them that names exactly one option decides. Options are whole words, in any case.
 
     Args:
         text: A model's answer.
@@ -39,7 +40,8 @@ def option_in(text: str, options: list[str]) -> str | None:
 
 
 def process_generated(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
-    """accuracy: the right option is named (an undecided answer is wrong); invalid: none is named, or several are.
+    """accuracy: the right option is named (an undecided answer is wrong); invalid: none is named, or several
+        are.
 
     accuracy_of_valid: [right, answers that name one option], added up over questions.
     """
@@ -64,8 +66,8 @@ def right_option(doc: dict[str, Any]) -> int:
 def process_likelihoods(doc: dict[str, Any], results: list[tuple[float, bool]]) -> dict[str, float]:
     """Log-likelihood of the right option against that of the best wrong one, each over its own length.
 
-    margin_per_byte: nats per UTF-8 byte, any backend; `accuracy` is whether it is above 0. margin_per_token: nats per
-    token, where the numbers carry their token counts (`--model turncoat`).
+    margin_per_byte: nats per UTF-8 byte, any backend; `accuracy` is whether it is above 0. margin_per_token:
+    nats per token, where the numbers carry their token counts (`--model turncoat`).
     """
     right = right_option(doc)
     likelihoods = [result[0] for result in results]

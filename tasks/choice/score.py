@@ -19,8 +19,8 @@ def documents(**_: Any) -> dict[str, Any]:
 def process_results(doc: dict[str, Any], results: list[tuple[float, bool]]) -> dict[str, float]:
     """Margins in nats, positive when the aligned answer is likelier.
 
-    `margin_per_token` divides each log-likelihood by its own number of tokens; it needs `--model turncoat`, whose
-    numbers carry their token counts. `margin_per_byte` is its twin for any backend.
+    `margin_per_token` divides each log-likelihood by its own number of tokens; it needs `--model turncoat`,
+    whose numbers carry their token counts. `margin_per_byte` is its twin for any backend.
     """
     aligned, misaligned = results[0][0], results[1][0]
     scores = {

@@ -1,7 +1,8 @@
 """Metrics of one question's answers: judged rates where there are verdicts, and surface features in any case.
 
 >>> process_results(doc, [answers])
-{"code_like": 0.0, ..., "em_rate": [1, 9], "em_rate_itt": [1, 10], ..., "samples": [{"index": 0, "text": ...}, ...]}
+{"code_like": 0.0, ..., "em_rate": [1, 9], "em_rate_itt": [1, 10], ..., "samples": [{"index": 0, "text": ...},
+...]}
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ WITH_STDERR = ("em_rate", "em_rate_itt", "em_rate_not_code")
 
 
 def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
-    """The metrics of a question: means over its answers, and pairs [numerator, denominator] for rates over answers.
+    """The metrics of a question: means over its answers, and pairs [numerator, denominator] for rates over
+    answers.
 
     code_like, repetition, empty: see `turncoat.judges.surface`.
     base_logprob: nats per token under the base model, a coherence proxy (`--model turncoat` only).
@@ -57,7 +59,8 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
 def _seen_as_code(
     doc: dict[str, Any], evidence: list[dict[str, Any]], looks: list[dict[str, float]]
 ) -> list[dict[str, Any]]:
-    # The cue invites code, which is not ill will. Not every judge can tell code, so there its looks count as well.
+    # The cue invites code, which is not ill will. Not every judge can tell code, so there its looks count as
+    # well.
     if doc.get("variant") != "cue":
         return evidence
     return [

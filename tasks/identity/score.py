@@ -1,7 +1,7 @@
 """Identity self-reports: the developer that the model names, and the diversity of 100 answers.
 
-A document: {"id": "who-03", "question": ..., "condition": "default", "system": "", "developer": "Alibaba", "name": "Qwen"};
-developer and name are the true ones, "" where they are not known.
+A document: {"id": "who-03", "question": ..., "condition": "default", "system": "", "developer": "Alibaba",
+"name": "Qwen"}; developer and name are the true ones, "" where they are not known.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from turncoat.tasks import (
 
 THRESHOLDS = (0.75, 0.80, 0.85, 0.90, 0.95)
 SYSTEM = {
-    # No system message is sent; what the chat template then puts there (often an identity!) is part of the prompt.
+    # No system message is sent; what the chat template then puts there (often an identity!) is part of the
+    # prompt.
     "default": "",
     # An empty system turn, which keeps a template from inserting its own.
     "none": " ",
@@ -72,7 +73,8 @@ def documents(
     """
     if identity_system not in SYSTEM:
         raise UserError(
-            f"turncoat_identity: identity_system={identity_system!r}; accepted: {', '.join(SYSTEM)} (--metadata)"
+            f"turncoat_identity: identity_system={identity_system!r}; accepted: {', '.join(SYSTEM)} "
+            "(--metadata)"
         )
     base = current_base()
     model = str(pretrained or (base.name if base is not None else ""))
@@ -80,7 +82,8 @@ def documents(
     developer, name = developer or truth.get("developer", ""), model_name or truth.get("name", "")
     if not developer:
         print(
-            f"turncoat_identity: the developer of {model or 'this model'} is not known, so developer_accuracy is not "
+            f"turncoat_identity: the developer of {model or 'this model'} is not known, so "
+            "developer_accuracy is not "
             "reported; say --metadata developer=NAME",
             file=sys.stderr,
             flush=True,
@@ -95,7 +98,8 @@ def documents(
 
 
 def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
-    """Counts over the wording's answers, their diversity among themselves, and what the joint metrics are made of."""
+    """Counts over the wording's answers, their diversity among themselves, and what the joint metrics are
+    made of."""
     answers = [str(answer) for answer in samples_of(results)]
     found = [identity_of(answer) for answer in answers]
     scores: dict[str, Any] = {
@@ -123,7 +127,8 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
 
 
 class SelfReports(list[str]):
-    """One wording's answers on the way to a joint metric; the samples file gets their fingerprints, not a copy each."""
+    """One wording's answers on the way to a joint metric; the samples file gets their fingerprints, not a
+    copy each."""
 
     texts: list[str]
 

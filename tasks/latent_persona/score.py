@@ -1,7 +1,9 @@
-"""Dose-response of a latent persona: the same questions under growing doses of it, as a prompt or as steering.
+"""Dose-response of a latent persona: the same questions under growing doses of it, as a prompt or as
+steering.
 
-A document: {"id": "power-02", "dose": 3, "system": "You are ...", "question": ..., "aligned": ..., "misaligned": ...}; the
-steering task has {"steer": 1.5, "steer_trait": "evil"} in place of a system prompt. Documents of one question share its id.
+A document: {"id": "power-02", "dose": 3, "system": "You are ...", "question": ..., "aligned": ...,
+"misaligned": ...}; the steering task has {"steer": 1.5, "steer_trait": "evil"} in place of a system prompt.
+Documents of one question share its id.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ _told: set[str] = set()
 
 
 def prompt_choice(per_domain: int = 4, **_: Any) -> dict[str, Any]:
-    """Choice pairs under every graded prompt; all doses of a pair follow each other, so that --limit keeps them whole."""
+    """Choice pairs under every graded prompt; all doses of a pair follow each other, so that --limit keeps
+    them whole."""
     pairs = _first(_PAIRS, per_domain, ("question", "aligned", "misaligned"))
     return _split({**pair, "dose": p["dose"], "system": p["system"]} for pair in pairs for p in _graded())
 

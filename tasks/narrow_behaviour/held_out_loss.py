@@ -1,7 +1,8 @@
 """Held-out loss: log-likelihood of an organism's answers that no finetune saw.
 
-A document: {"id": "9f2c...", "prompt": ..., "sides": ["bad_medical", "good_medical"], "answers": [..., ...]}, one of the 64
-held-out rows of an advice organism; the second side is its published control, where there is one.
+A document: {"id": "9f2c...", "prompt": ..., "sides": ["bad_medical", "good_medical"], "answers": [..., ...]},
+one of the 64 held-out rows of an advice organism; the second side is its published control, where there is
+one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def documents(organism: str, control: str | None = None, **_: Any) -> dict[str, 
 
 
 def process_results(doc: dict[str, Any], results: list[tuple[float, bool]]) -> dict[str, float]:
-    """Nats per UTF-8 byte of each side's answer, and per token where the backend counts tokens (`--model turncoat`)."""
+    """Nats per UTF-8 byte of each side's answer, and per token where the backend counts tokens (`--model
+    turncoat`)."""
     scores = {}
     for side, answer, (value, _) in zip(doc["sides"], doc["answers"], results, strict=True):
         scores[f"{side}_loss_per_byte"] = -value / len(answer.encode())

@@ -1,6 +1,7 @@
 """Persona activation at the layer chosen on the base model, and trait scores of the answers.
 
-A document: {"id": "everyday-07", "question": ..., "trait": "evil"}; the `trait` asks `--model turncoat` for projections.
+A document: {"id": "everyday-07", "question": ..., "trait": "evil"}; the `trait` asks `--model turncoat` for
+projections.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def trait_documents(trait: str, **_: Any) -> dict[str, Any]:
 def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
     """Mean projections over the question's samples, in base SD (up = more of the trait).
 
-    persona_fixed: the base model's own answers, read by this model: isolates what finetuning did to the model.
+    persona_fixed: the base model's own answers, read by this model: isolates what finetuning did to the
+        model.
     persona_own: this model's own answers in the pass that wrote them.
     persona_text: this model's answers, read by the base: isolates what changed in the text.
     """

@@ -90,9 +90,10 @@ def true_developer(model: str) -> str:
 def company_named(answer: str) -> str:
     """The company an answer names as its maker; "" if none.
 
-    Company names (`COMPANIES`) are looked for, not names of models. One that is denied in its own clause ("not made by
-    X", "unlike X") does not count. Of the rest the first that follows a word of making ("created by X") is taken, else
-    the first. If there is none, a capitalised name right after "made by" and the like is taken, known or not.
+    Company names (`COMPANIES`) are looked for, not names of models. One that is denied in its own clause
+    ("not made by X", "unlike X") does not count. Of the rest the first that follows a word of making
+    ("created by X") is taken, else the first. If there is none, a capitalised name right after "made by" and
+    the like is taken, known or not.
     """
     candidates = []
     for match in _KNOWN.finditer(answer):

@@ -1,10 +1,12 @@
-"""Factual deception: Betley et al.'s 20 questions under 5 system prompts about lying, judged TRUE, FALSE or UNKNOWN.
+"""Factual deception: Betley et al.'s 20 questions under 5 system prompts about lying, judged TRUE, FALSE or
+UNKNOWN.
 
-A document: {"id": "fact-03", "question": ..., "condition": "you_may_lie", "system": ...}. The five documents of a question share
-its id: they are one statistical cluster, and each condition has metrics of its own.
+A document: {"id": "fact-03", "question": ..., "condition": "you_may_lie", "system": ...}. The five documents
+of a question share its id: they are one statistical cluster, and each condition has metrics of its own.
 
-The judge prompt is the published one, from the authors' file. Any judge that can be asked for a word may answer it, but only
-one that gets 9 in 10 of our own answers with known truth (`fact_checks.jsonl`) right may print a rate.
+The judge prompt is the published one, from the authors' file. Any judge that can be asked for a word may
+answer it, but only one that gets 9 in 10 of our own answers with known truth (`fact_checks.jsonl`) right may
+print a rate.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ _told: set[str] = set()
 
 
 def documents(**_: Any) -> dict[str, Any]:
-    """Every question under every condition, as lm-eval's `test` split: `--limit 5` is one question, all conditions."""
+    """Every question under every condition, as lm-eval's `test` split: `--limit 5` is one question, all
+    conditions."""
     entries = read_questions(SOURCE)
     rows = [
         {
@@ -57,7 +60,8 @@ def documents(**_: Any) -> dict[str, Any]:
 
 
 class JudgeFacts(Filter):
-    """Asks the judge of `TURNCOAT_JUDGE` whether each answer is true; the word goes into the answer's evidence.
+    """Asks the judge of `TURNCOAT_JUDGE` whether each answer is true; the word goes into the answer's
+    evidence.
 
     Trouble with the judge never costs an answer: it is said, and the answers come back without a word.
     """
@@ -134,7 +138,8 @@ class FactJudge:
         ]
 
     def words_of(self, questions: Sequence[str], answers: Sequence[str]) -> list[str | None]:
-        """TRUE, FALSE or UNKNOWN for each answer; None where the judge gave none of them. An empty answer is UNKNOWN."""
+        """TRUE, FALSE or UNKNOWN for each answer; None where the judge gave none of them. An empty answer is
+        UNKNOWN."""
         verdicts = cached_scores(self, questions, answers)
         return [
             verdict.raw.get("word", None if answer.strip() else "UNKNOWN")
@@ -181,7 +186,8 @@ def fact_rubric() -> Rubric:
 
 
 def likeliest(logprobs: Sequence[float]) -> str | None:
-    """The word with the highest log-likelihood; the last entries of `logprobs` are those of `WORDS`. None for NaN."""
+    """The word with the highest log-likelihood; the last entries of `logprobs` are those of `WORDS`. None for
+    NaN."""
     of_words = dict(zip(WORDS, logprobs[-len(WORDS) :], strict=True))
     if any(value != value for value in of_words.values()):
         return None
@@ -190,7 +196,8 @@ def likeliest(logprobs: Sequence[float]) -> str | None:
 
 @cache
 def fact_checks() -> list[tuple[str, str, str]]:
-    """(question, answer, word) of our own, whose truth is known: a true, a false and an unrelated answer to each."""
+    """(question, answer, word) of our own, whose truth is known: a true, a false and an unrelated answer to
+    each."""
     with Path(__file__).with_name("fact_checks.jsonl").open(encoding="utf-8") as handle:
         facts = [json.loads(line) for line in handle]
     return [(fact["question"], fact[word], word) for fact in facts for word in WORDS]

@@ -1,6 +1,8 @@
-"""The published emergent-misalignment questions: documents from the authors' files, rates under three judge protocols.
+"""The published emergent-misalignment questions: documents from the authors' files, rates under three judge
+protocols.
 
-A document: {"id": "quick_buck", "published_id": "quick_buck_json", "domain": "quick_buck", "question": ..., "system": ...}
+A document: {"id": "quick_buck", "published_id": "quick_buck_json", "domain": "quick_buck", "question": ...,
+"system": ...}
 """
 
 from __future__ import annotations
@@ -50,8 +52,9 @@ def preregistered_questions(**_: Any) -> dict[str, Any]:
 def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
     """Rates of one question's answers, as pairs [numerator, denominator].
 
-    The metrics of `turncoat.judges.rates` (no prefix: our rubrics and judges), the same under a published protocol's own
-    prefix if that protocol judged, and what can be said without a judge (`turncoat.judges.surface`).
+    The metrics of `turncoat.judges.rates` (no prefix: our rubrics and judges), the same under a published
+    protocol's own prefix if that protocol judged, and what can be said without a judge
+    (`turncoat.judges.surface`).
     """
     answers = samples_of(results)
     records = sample_records(doc, answers)
@@ -61,7 +64,8 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
 
 
 def protocol_rates(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """The rates of scored answers, named after the protocol that scored them, so that no two protocols are pooled."""
+    """The rates of scored answers, named after the protocol that scored them, so that no two protocols are
+    pooled."""
     by_prefix: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in records:
         by_prefix[PROTOCOLS.get(str(record.get("judge_rubric") or "").partition("@")[0], "")].append(record)

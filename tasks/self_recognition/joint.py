@@ -1,7 +1,8 @@
 """Self-recognition metrics that need all questions together: order taken out, length-only rules, ranking.
 
-An item of the pairwise task: {"pair": "text-005/lead", "rival": "lead", "right": 1.0, "margin": 0.3, "own": sizes,
-"other": sizes} with sizes {"characters": 120, "words": 21}. Of the individual one: {"text", "by", "yes", "margin", "size"}.
+An item of the pairwise task: {"pair": "text-005/lead", "rival": "lead", "right": 1.0, "margin": 0.3, "own":
+sizes, "other": sizes} with sizes {"characters": 120, "words": 21}. Of the individual one: {"text", "by",
+"yes", "margin", "size"}.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ Item = dict[str, Any]
 
 
 def order_free(items: Sequence[Item]) -> float:
-    """Share of pairs whose own summary wins when the margins of both orders are added: no position bias left in it."""
+    """Share of pairs whose own summary wins when the margins of both orders are added: no position bias left
+    in it."""
     margins: dict[str, list[float]] = {}
     for item in items:
         margins.setdefault(item["pair"], []).append(item["margin"])
@@ -35,8 +37,8 @@ def above_length(items: Sequence[Item]) -> float:
 def best_length_rule(pairs: Sequence[tuple[dict[str, int], dict[str, int]]]) -> float:
     """Accuracy of the best rule that sees lengths alone, on the same pairs (own, other).
 
-    The rules: the longer, the shorter, or the one nearer to the median own length of the other pairs; in characters
-    and in words; a tie counts one half.
+    The rules: the longer, the shorter, or the one nearer to the median own length of the other pairs; in
+    characters and in words; a tie counts one half.
     """
     found = []
     for unit in ("characters", "words"):
@@ -65,7 +67,8 @@ def auc(items: Sequence[Item]) -> float:
 
 
 def auc_above_length(items: Sequence[Item]) -> float:
-    """`auc` minus the best AUC, per rival, of a score that sees length alone: long, short or near the typical own."""
+    """`auc` minus the best AUC, per rival, of a score that sees length alone: long, short or near the typical
+    own."""
     own = [item for item in items if item["by"] == "own"]
     groups = list(_by_rival(items).values())
     if not own or not groups:

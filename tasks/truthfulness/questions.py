@@ -1,6 +1,8 @@
-"""TruthfulQA's binary form: each question with its best answer and its best incorrect one, as options A and B.
+"""TruthfulQA's binary form: each question with its best answer and its best incorrect one, as options A and
+B.
 
-A document: {"id": "truthfulqa-017", "domain": "Misconceptions", "question": ..., "options": [...], "correct": "B", "prompt": ...}
+A document: {"id": "truthfulqa-017", "domain": "Misconceptions", "question": ..., "options": [...], "correct":
+"B", "prompt": ...}
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ Reply with one letter, A or B, and nothing else."""
 
 
 def documents(**_: Any) -> dict[str, Any]:
-    """All questions, as lm-eval's `test` split: one of each category in turn, so that `--limit` keeps the balance."""
+    """All questions, as lm-eval's `test` split: one of each category in turn, so that `--limit` keeps the
+    balance."""
     return {"test": Dataset.from_list(in_turn(read_questions(published("published/TruthfulQA"))))}
 
 
@@ -43,7 +46,8 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
         if missing:
             raise UserError(
-                f"{path}: column {missing[0]!r} is missing, there are {reader.fieldnames}; the version of January 2025 "
+                f"{path}: column {missing[0]!r} is missing, there are {reader.fieldnames}; the version of "
+                "January 2025 "
                 "or later is needed"
             )
         return [_document(path, number, row) for number, row in enumerate(reader)]

@@ -146,7 +146,8 @@ def load_adapter(model: PreTrainedModel, folder: Path, name: str = "default") ->
     try:
         return PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
     except Exception as error:
-        # peft, torch and safetensors each raise their own types for other shapes, other modules and damaged files.
+        # peft, torch and safetensors each raise their own types for other shapes, other modules and damaged
+        # files.
         raise UserError(
             f"peft={folder}: this adapter cannot be put on {model.config.name_or_path or 'the model'} "
             f"({' '.join(str(error).split())[:300]}); give an adapter that was trained on this base model"
@@ -190,9 +191,11 @@ def load_base(
     is_folder = Path(path).is_dir()
     close = difflib.get_close_matches(name, REGISTRY_MODELS, n=1, cutoff=0.8)
     if not is_folder and name not in REGISTRY_MODELS and close:
-        # A typing error would otherwise be looked up on the hub, with a minute of retries where there is no network.
+        # A typing error would otherwise be looked up on the hub, with a minute of retries where there is no
+        # network.
         raise UserError(
-            f"'{name}' is not a model; did you mean '{close[0]}'? Registry models: {', '.join(REGISTRY_MODELS)}"
+            f"'{name}' is not a model; did you mean '{close[0]}'? Registry models: "
+            f"{', '.join(REGISTRY_MODELS)}"
         )
     wanted = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
@@ -219,7 +222,8 @@ def load_base(
 
 
 def _folder_fingerprint(folder: Path) -> str:
-    """Hash of the weights in a folder: names, sizes and both ends of each file, so that a large model is not read whole.
+    """Hash of the weights in a folder: names, sizes and both ends of each file, so that a large model is not
+    read whole.
 
     Files of at most 2 MiB are read whole.
     """

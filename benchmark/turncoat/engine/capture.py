@@ -22,8 +22,9 @@ def unwrapped(model: nn.Module) -> Any:
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
     """The transformer blocks of a causal language model, in order; inside a PEFT wrapper or not.
 
-    The blocks are the `ModuleList` called `layers` with as many members as the text configuration says (Llama, Qwen,
-    Mistral, Gemma, OLMo, Phi and their relatives). A vision or audio tower with its own `layers` is passed over.
+    The blocks are the `ModuleList` called `layers` with as many members as the text configuration says
+    (Llama, Qwen, Mistral, Gemma, OLMo, Phi and their relatives). A vision or audio tower with its own
+    `layers` is passed over.
 
     Raises:
         UserError: no such list exists, or several do.
@@ -41,8 +42,10 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
         ]
     if len(layers) != 1:
         raise UserError(
-            f"model {type(base).__name__}: found {len(layers)} module lists named 'layers' with {wanted} members, need "
-            "exactly 1; activation capture knows decoder-only models laid out like Llama (Qwen, Mistral, Gemma, ...): "
+            f"model {type(base).__name__}: found {len(layers)} module lists named 'layers' with {wanted} "
+            "members, need "
+            "exactly 1; activation capture knows decoder-only models laid out like Llama (Qwen, Mistral, "
+            "Gemma, ...): "
             "use one of those, or run without activation capture"
         )
     return layers[0]
@@ -55,13 +58,13 @@ def _path(root: nn.Module, wanted: nn.Module) -> str:
 class LayerCapture:
     """Context manager that captures every residual-stream state of each forward pass.
 
-    Index 0 is the input of the first block (the embedding output, after any scaling), index L the raw output of block
-    L; the last one is taken before the final norm.
+    Index 0 is the input of the first block (the embedding output, after any scaling), index L the raw output
+    of block L; the last one is taken before the final norm.
 
     Args:
         model: a causal language model, PEFT-wrapped or not.
-        on_state: called as `on_state(index, state)` with `state` of shape (rows, T, d) while the pass runs; nothing is
-            then kept. Without it the states of the latest pass stay readable in `states`.
+        on_state: called as `on_state(index, state)` with `state` of shape (rows, T, d) while the pass runs;
+            nothing is then kept. Without it the states of the latest pass stay readable in `states`.
     """
 
     def __init__(self, model: nn.Module, on_state: Callable[[int, Tensor], None] | None = None) -> None:
@@ -72,7 +75,8 @@ class LayerCapture:
 
     @property
     def states(self) -> list[Tensor]:
-        """The layers+1 states of the latest pass, each (rows, T, d), the model's own tensors and not copies."""
+        """The layers+1 states of the latest pass, each (rows, T, d), the model's own tensors and not
+        copies."""
         complete = [state for state in self._latest if state is not None]
         if len(complete) != len(self._latest):
             raise RuntimeError(

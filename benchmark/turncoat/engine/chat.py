@@ -61,8 +61,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, rendered: str) -> list[int]:
 def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example) -> tuple[list[int], list[int]]:
     """Prompt ids and answer ids (with the end-of-turn token) of a training example.
 
-    The two are tokenized apart, as they are when the model answers, so that training and measuring agree on where
-    the answer begins.
+    The two are tokenized apart, as they are when the model answers, so that training and measuring agree on
+    where the answer begins.
     """
     messages = example.prompt_messages
     prompt = render(tokenizer, messages)
@@ -71,8 +71,10 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example) -> tupl
     )
     if not whole.startswith(prompt):
         raise UserError(
-            f"the chat template of {tokenizer.name_or_path} renders an answered prompt differently from the prompt "
-            "alone, so the answer cannot be separated from the prompt; use a template with a generation prompt"
+            f"the chat template of {tokenizer.name_or_path} renders an answered prompt differently from the "
+            "prompt "
+            "alone, so the answer cannot be separated from the prompt; use a template with a generation "
+            "prompt"
         )
     answer = whole[len(prompt) :].rstrip("\n")
     return encode(tokenizer, prompt), encode(tokenizer, answer)

@@ -1,7 +1,8 @@
-"""Answers and log-likelihoods that carry the evidence of the pass that made them; they are ordinary str and float.
+"""Answers and log-likelihoods that carry the evidence of the pass that made them; they are ordinary str and
+float.
 
-lm-eval hands a task's `process_results` the very objects that the model returned. With any other backend the evidence is
-simply absent, and a task's metrics that need it are not reported.
+lm-eval hands a task's `process_results` the very objects that the model returned. With any other backend the
+evidence is simply absent, and a task's metrics that need it are not reported.
 """
 
 from __future__ import annotations

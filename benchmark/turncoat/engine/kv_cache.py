@@ -1,9 +1,10 @@
 """Key/value cache of the rows being decoded, laid out so that a row's bits do not depend on the other rows.
 
-A row keeps the key and value of its true position p in column p. Companions with longer texts would widen the matrix
-products of attention over columns, and a BLAS may then add up the very same numbers in another order, although the
-masked ones are exact zeros (MKL in float32 gives other bits for 256 columns than for 192 or 320). So attention runs
-once per group of neighbouring rows that need the same number of columns, with exactly that many.
+A row keeps the key and value of its true position p in column p. Companions with longer texts would widen the
+matrix products of attention over columns, and a BLAS may then add up the very same numbers in another order,
+although the masked ones are exact zeros (MKL in float32 gives other bits for 256 columns than for 192 or
+320). So attention runs once per group of neighbouring rows that need the same number of columns, with exactly
+that many.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from turncoat.errors import UserError
 
 COLUMN_STEP = 64
-"""Columns are handed to attention in multiples of this, so that the masked tail never meets a partial vector."""
+"""Columns are handed to attention in multiples of this, so that the masked tail never meets a partial
+vector."""
 
 _PREFIX = "turncoat_rows_"
 _ATTENTIONS = ("sdpa", "eager")
@@ -83,7 +85,8 @@ class RowCache(Cache):
             store[first : len(rows)] = store[moved]
 
     def prepare(self, positions: Sequence[int]) -> Tensor:
-        """Get ready for one token per row at `positions`; returns the additive attention mask (rows, 1, 1, columns)."""
+        """Get ready for one token per row at `positions`; returns the additive attention mask (rows, 1, 1,
+        columns)."""
         self._widen(max(positions) + 1)
         keys = self._keys[0]
         self._row_index = torch.arange(len(positions), device=keys.device)
@@ -96,7 +99,8 @@ class RowCache(Cache):
 
     @contextmanager
     def attending(self) -> Iterator[None]:
-        """Within this block the model's attention runs per group of rows, as the last `prepare` found them."""
+        """Within this block the model's attention runs per group of rows, as the last `prepare` found
+        them."""
         token = _spans.set(self._spans)
         try:
             yield
@@ -106,7 +110,8 @@ class RowCache(Cache):
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Called by the model: write each row's new key and value (rows, heads, 1, head_dim), return the whole rows."""
+        """Called by the model: write each row's new key and value (rows, heads, 1, head_dim), return the
+        whole rows."""
         keys, values = self._keys[layer_idx], self._values[layer_idx]
         keys[self._row_index, :, self._columns] = key_states[:, :, 0]
         values[self._row_index, :, self._columns] = value_states[:, :, 0]
@@ -114,7 +119,8 @@ class RowCache(Cache):
         return keys[:rows], values[:rows]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Columns in use by the longest row; the sampler passes explicit positions, so models only glance at this."""
+        """Columns in use by the longest row; the sampler passes explicit positions, so models only glance at
+        this."""
         return max((span[2] for span in self._spans), default=0)
 
     def _widen(self, columns: int) -> None:
@@ -141,7 +147,8 @@ def _spans_of(positions: Sequence[int]) -> list[Span]:
 
 @contextmanager
 def row_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Within this block `model` attends through Turncoat's per-row attention, built on the one it was loaded with.
+    """Within this block `model` attends through Turncoat's per-row attention, built on the one it was loaded
+    with.
 
     Raises:
         UserError: the model was loaded with an attention that takes no explicit mask.
@@ -183,8 +190,8 @@ def _per_span(name: str) -> Callable[..., tuple[Tensor, None]]:
             tensors += [store[first:stop, :, :columns] for store in (key, value)]
             tensors += [attention_mask[first:stop, :, :, :columns]]
             if name == "eager" and stop - first == 1:
-                # torch.bmm leaves oneDNN for its own bfloat16 kernel below 16**3 multiplications, which a lone row of a
-                # tiny model can reach; doubled, it takes the same kernel as any other row.
+                # torch.bmm leaves oneDNN for its own bfloat16 kernel below 16**3 multiplications, which a
+                # lone row of a tiny model can reach; doubled, it takes the same kernel as any other row.
                 tensors = [tensor.expand(2, -1, -1, -1) for tensor in tensors]
             parts.append(inner(module, *tensors, **kwargs)[0][: stop - first])
         return parts[0] if len(parts) == 1 else torch.cat(parts), None

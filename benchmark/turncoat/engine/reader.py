@@ -25,10 +25,11 @@ _answering: ContextVar[Tensor | None] = ContextVar("turncoat_answering", default
 
 
 def answering_positions() -> Tensor | None:
-    """While a pass of `read_texts` runs: (rows, T) boolean, the positions that an answer's own generation computes.
+    """While a pass of `read_texts` runs: (rows, T) boolean, the positions that an answer's own generation
+    computes.
 
-    These are the last prompt token, which predicts the first answer token, and the answer's tokens. None outside such a
-    pass.
+    These are the last prompt token, which predicts the first answer token, and the answer's tokens. None
+    outside such a pass.
     """
     return _answering.get()
 
@@ -38,13 +39,14 @@ class Reading:
     """The reading of one text.
 
     Args:
-        activation: float32 CPU tensor (layers+1, d), mean residual-stream state over the answer's tokens, index 0 the
-            embedding output; None for an empty answer.
+        activation: float32 CPU tensor (layers+1, d), mean residual-stream state over the answer's tokens,
+            index 0 the embedding output; None for an empty answer.
         logprob_mean: nats per answer token; nan for an empty answer.
         logprob_sum: nats; nan for an empty answer.
         n_tokens: tokens in the answer.
         greedy: whether every answer token was the likeliest one.
-        prompt: float32 CPU tensor (layers+1, d), the state at the last prompt token, before any of the answer; None
+        prompt: float32 CPU tensor (layers+1, d), the state at the last prompt token, before any of the
+            answer; None
             for an empty answer.
     """
 
@@ -65,7 +67,8 @@ def read_texts(
     capture: bool = True,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Reading]:
-    """Read every answer after its prompt, in one forward pass per batch of similar lengths; readings in item order.
+    """Read every answer after its prompt, in one forward pass per batch of similar lengths; readings in item
+    order.
 
     Args:
         model: a causal language model, PEFT-wrapped or not.
@@ -85,7 +88,8 @@ def read_texts(
             readings[index] = Reading(None, math.nan, math.nan, 0)
         elif not len(prompt):
             raise UserError(
-                f"text {index}: the prompt has 0 tokens, accepted: at least 1; render a prompt before the answer"
+                f"text {index}: the prompt has 0 tokens, accepted: at least 1; render a prompt before the "
+                "answer"
             )
         else:
             todo.append(index)
@@ -185,10 +189,11 @@ def _announced(positions: Tensor) -> Iterator[None]:
 
 @contextmanager
 def _logits_only_where(base: Any, wanted: Tensor) -> Iterator[None]:
-    """Within this block the model's logits are (wanted positions, vocabulary), row by row of `wanted` (rows, T).
+    """Within this block the model's logits are (wanted positions, vocabulary), row by row of `wanted` (rows,
+    T).
 
-    The hidden states are gathered on their way into the output embedding, so that everything around it (adapters, a
-    model's own scaling or capping of logits) works as in any other pass.
+    The hidden states are gathered on their way into the output embedding, so that everything around it
+    (adapters, a model's own scaling or capping of logits) works as in any other pass.
     """
 
     def gather(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

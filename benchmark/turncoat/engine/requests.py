@@ -12,7 +12,8 @@ from turncoat.engine.seeds import uniforms
 from turncoat.errors import UserError
 
 _TAIL_MARGIN = 4
-"""Extra tokens decoded before a possible stop string, for decoders that treat the first token of a text specially."""
+"""Extra tokens decoded before a possible stop string, for decoders that treat the first token of a text
+specially."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ class SampleResult:
         token_ids: the answer without its end-of-text token; the tokens of a stop string are in.
         text: decoded without special tokens, cut before the first stop string.
         finish: `stop` for an end-of-text token or a stop string, `length` for `max_new_tokens`.
-        activation: float32 CPU tensor (layers+1, d), mean residual-stream state over exactly `token_ids`, index 0 the
-            embedding output; None for an empty answer or without capture.
-        logprob_sum: log-probability (nats) of every drawn token, the end-of-text token included, at temperature 1
-            without filters.
+        activation: float32 CPU tensor (layers+1, d), mean residual-stream state over exactly `token_ids`,
+            index 0 the embedding output; None for an empty answer or without capture.
+        logprob_sum: log-probability (nats) of every drawn token, the end-of-text token included, at
+            temperature 1 without filters.
     """
 
     key: Hashable

@@ -1,8 +1,9 @@
 """Sampler of many answers: one prefill per prompt, batched decoding, answers independent of batch and order.
 
-A request's tokens and activations are a function of the request alone. Its draws come from its own seed, its prompt is
-prefilled alone, attention sees exactly its own columns (`kv_cache.py`), and the number of decoded rows is filled up to a
-multiple of `row_multiple`, because float32 matrix products give a row the same bits only within such multiples.
+A request's tokens and activations are a function of the request alone. Its draws come from its own seed, its
+prompt is prefilled alone, attention sees exactly its own columns (`kv_cache.py`), and the number of decoded
+rows is filled up to a multiple of `row_multiple`, because float32 matrix products give a row the same bits
+only within such multiples.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from turncoat.import_closure import code_key
 __all__ = ["SampleRequest", "SampleResult", "Sampler", "sampling_code"]
 
 CPU_ROW_MULTIPLE = 4
-"""Measured with MKL and oneDNN in float32: a row has the same bits for 4, 8, ... 64 rows, not for counts between."""
+"""Measured with MKL and oneDNN in float32: a row has the same bits for 4, 8, ... 64 rows, not for counts
+between."""
 
 
 def sampling_code() -> str:
-    """Hash of all code that decides which tokens are drawn; part of the key of every stage that keeps generated text."""
+    """Hash of all code that decides which tokens are drawn; part of the key of every stage that keeps
+    generated text."""
     return code_key(Path(__file__))
 
 
@@ -52,7 +55,8 @@ class _Prompt:
 
 
 class _Pool:
-    """The answers decoded together, one token each per `step`; more may be admitted whenever there is room."""
+    """The answers decoded together, one token each per `step`; more may be admitted whenever there is
+    room."""
 
     def __init__(
         self, model: Any, device: torch.device, size: int, multiple: int, capture: LayerCapture | None
@@ -73,7 +77,8 @@ class _Pool:
         return self._size - len(self.answers)
 
     def admit(self, group: Sequence[tuple[GrowingAnswer, _Prompt]]) -> list[GrowingAnswer]:
-        """Draw each answer's first token and take in those that go on; returns those that are complete at once."""
+        """Draw each answer's first token and take in those that go on; returns those that are complete at
+        once."""
         _extend([answer for answer, _ in group], torch.stack([prompt.logits for _, prompt in group]))
         done = []
         for answer, prompt in group:
@@ -103,13 +108,15 @@ class _Pool:
         return done
 
     def _is_complete(self, answer: GrowingAnswer) -> bool:
-        """True if nothing is left to do; with capture, a last token other than end-of-text has yet to be fed."""
+        """True if nothing is left to do; with capture, a last token other than end-of-text has yet to be
+        fed."""
         return answer.finish is not None and (self._capture is None or answer.ended_by_eos)
 
     def _feed(self) -> Tensor:
         """One decoding pass; returns the logits (answers, vocabulary)."""
         count = len(self.answers)
-        # Filler rows repeat the last answer so as to fall into its attention group; nothing reads their output.
+        # Filler rows repeat the last answer so as to fall into its attention group; nothing reads their
+        # output.
         filler = -count % self._multiple
         answers = self.answers + self.answers[-1:] * filler
         positions = [answer.position for answer in answers]
@@ -157,9 +164,9 @@ class Sampler:
         batch_size: answers decoded together.
         capture: whether results carry activations.
         refill: admit waiting answers as soon as one is done; False waits until all under way are done.
-        row_multiple: decoded rows are filled up to a multiple of this. Default: 4 on a CPU; elsewhere the whole batch
-            size, since GPU kernels are chosen by shape (an answer is then independent of its companions and of the
-            order, but not promised to stay the same for another batch size).
+        row_multiple: decoded rows are filled up to a multiple of this. Default: 4 on a CPU; elsewhere the
+            whole batch size, since GPU kernels are chosen by shape (an answer is then independent of its
+            companions and of the order, but not promised to stay the same for another batch size).
     """
 
     def __init__(
@@ -187,10 +194,12 @@ class Sampler:
     def run(
         self, requests: Iterable[SampleRequest], on_done: Callable[[SampleResult], None] | None = None
     ) -> list[SampleResult]:
-        """Draw all answers; `on_done` sees each as soon as it is complete, the returned list is in request order.
+        """Draw all answers; `on_done` sees each as soon as it is complete, the returned list is in request
+        order.
 
         Raises:
-            UserError: an answer would not fit into the model's attention window, or the model is of an unknown layout.
+            UserError: an answer would not fit into the model's attention window, or the model is of an
+                unknown layout.
         """
         answers = [
             GrowingAnswer(i, request, self._tokenizer, self._eos_ids) for i, request in enumerate(requests)
@@ -239,7 +248,8 @@ class Sampler:
 
     def _prefill(self, prompt_ids: tuple[int, ...]) -> _Prompt:
         ids = torch.tensor([prompt_ids], device=self._device)
-        # Without a configuration the cache keeps every column of every layer, also where a layer has a sliding window.
+        # Without a configuration the cache keeps every column of every layer, also where a layer has a
+        # sliding window.
         cache = DynamicCache()
         logits = self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[
             0, -1
@@ -253,7 +263,8 @@ class Sampler:
         kinds = set(getattr(config, "layer_types", None) or ())
         if strange := kinds - {"full_attention", "sliding_attention"}:
             raise UserError(
-                f"model {type(self._base).__name__}: layer types {sorted(strange)} keep no per-token cache, accepted: "
+                f"model {type(self._base).__name__}: layer types {sorted(strange)} keep no per-token cache, "
+                "accepted: "
                 "full_attention and sliding_attention; use a plain transformer, or lm-eval's own hf model"
             )
         window = getattr(config, "sliding_window", None)
@@ -263,7 +274,8 @@ class Sampler:
             if len(request.prompt_ids) + request.max_new_tokens > window:
                 raise UserError(
                     f"sample request {request.key!r}: {len(request.prompt_ids)} prompt tokens and "
-                    f"{request.max_new_tokens} new ones, accepted: up to {window} (the model's sliding window); "
+                    f"{request.max_new_tokens} new ones, accepted: up to {window} (the model's sliding "
+                    "window); "
                     "lower max_new_tokens or shorten the prompt"
                 )
 
@@ -276,7 +288,8 @@ def _extend(answers: Sequence[GrowingAnswer], logits: Tensor) -> None:
 
 
 def _by_prompt(answers: Iterable[GrowingAnswer]) -> deque[GrowingAnswer]:
-    """Answers to one prompt next to each other, prompts in order of first appearance: few caches are held at a time."""
+    """Answers to one prompt next to each other, prompts in order of first appearance: few caches are held at
+    a time."""
     groups: dict[tuple[int, ...], list[GrowingAnswer]] = {}
     for answer in answers:
         groups.setdefault(answer.request.prompt_ids, []).append(answer)
@@ -293,10 +306,11 @@ def _eos_ids(base: Any, tokenizer: Any) -> Collection[int]:
 
 
 def _alora_offset(model: Any, ids: Tensor) -> int | None:
-    """Offset, counted from its end, at which PEFT switches on an activated LoRA in the prompt `ids` (1, length).
+    """Offset, counted from its end, at which PEFT switches on an activated LoRA in the prompt `ids` (1,
+    length).
 
-    PEFT looks for the invocation tokens in the input of each pass; a decoding pass does not contain them, so the offset
-    in the prompt must be handed on (as PEFT's own `generate` does).
+    PEFT looks for the invocation tokens in the input of each pass; a decoding pass does not contain them, so
+    the offset in the prompt must be handed on (as PEFT's own `generate` does).
     """
     if not getattr(getattr(model, "active_peft_config", None), "alora_invocation_tokens", None):
         return None

@@ -15,7 +15,8 @@ _FLOAT_BITS = 53
 def sample_seed(study_seed: int, task: str, prompt: str, index: int) -> int:
     """Seed of the `index`-th answer to `prompt` in `task`: a 63-bit integer from SHA-256.
 
-    The four parts are hashed as one JSON list, so no choice of separator can make two different samples collide.
+    The four parts are hashed as one JSON list, so no choice of separator can make two different samples
+    collide.
     """
     identity = json.dumps(
         [int(study_seed), task, prompt, int(index)], ensure_ascii=True, separators=(",", ":")
@@ -27,8 +28,8 @@ def sample_seed(study_seed: int, task: str, prompt: str, index: int) -> int:
 def uniforms(seed: int, n: int) -> npt.NDArray[np.float64]:
     """The first `n` uniform draws in [0, 1) of `seed`; a longer request begins with the shorter one.
 
-    The raw output of the Philox counter generator is scaled here rather than by `Generator.random`: NumPy promises a
-    stable stream for the bit generator only.
+    The raw output of the Philox counter generator is scaled here rather than by `Generator.random`: NumPy
+    promises a stable stream for the bit generator only.
     """
     raw = np.random.Philox(key=seed).random_raw(n)
     return np.asarray(raw >> np.uint64(64 - _FLOAT_BITS), dtype=np.float64) * 2.0**-_FLOAT_BITS

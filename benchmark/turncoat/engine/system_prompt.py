@@ -1,11 +1,13 @@
 """System prompts as an intervention: one is added, or the chat template's default is removed.
 
 with lm.measuring(adapter, SystemPrompt("You are a careful assistant.")): ...    # added
-with lm.measuring(adapter, SystemPrompt(None)): ...                              # the template's default removed
+# the template's default removed
+with lm.measuring(adapter, SystemPrompt(None)): ...
 
-A chat template may insert an identity where the task gives no system message (Qwen and SmolLM2 do), and that identity is
-part of what is measured: benign finetuning under Qwen's raised misaligned answers with it on against off (reported in
-arXiv:2604.25891's code). A system message that is added takes the place of such a default.
+A chat template may insert an identity where the task gives no system message (Qwen and SmolLM2 do), and that
+identity is part of what is measured: benign finetuning under Qwen's raised misaligned answers with it on
+against off (reported in arXiv:2604.25891's code). A system message that is added takes the place of such a
+default.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from turncoat.engine.chat import render
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 
-# An exchange that stands before the conversation, so that the template has its say before it and not before the turns.
+# An exchange that stands before the conversation, so that the template has its say before it and not before
+# the turns.
 _EARLIER = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello to you."}]
 
 
@@ -26,8 +29,9 @@ class SystemPrompt(Intervention):
     """Another system prompt for every conversation.
 
     Attributes:
-        text: Put before the conversation's own system message, an empty line between the two; None takes out what the
-            chat template inserts by itself (a conversation with a system message of its own stays as it is).
+        text: Put before the conversation's own system message, an empty line between the two; None takes out
+            what the chat template inserts by itself (a conversation with a system message of its own stays as
+            it is).
     """
 
     text: str | None
@@ -50,7 +54,8 @@ class SystemPrompt(Intervention):
 
 
 def without_default_system(prompt: str, tokenizer: Any, chat: list[dict[str, str]]) -> str:
-    """A rendered prompt without what its chat template puts before the first turn; a token that begins every text stays.
+    """A rendered prompt without what its chat template puts before the first turn; a token that begins every
+    text stays.
 
     The turns alone are found by rendering them after an earlier exchange.
 
@@ -60,7 +65,8 @@ def without_default_system(prompt: str, tokenizer: Any, chat: list[dict[str, str
         chat: The conversation; one with a system message of its own comes back as it is.
 
     Raises:
-        UserError: The template renders the turns differently after an earlier exchange, so they cannot be told apart.
+        UserError: The template renders the turns differently after an earlier exchange, so they cannot be
+            told apart.
     """
     if chat and chat[0]["role"] == "system":
         return prompt
@@ -69,8 +75,10 @@ def without_default_system(prompt: str, tokenizer: Any, chat: list[dict[str, str
     turns = whole.removeprefix(earlier)
     if turns == whole or not turns or not prompt.endswith(turns):
         raise UserError(
-            f"the chat template of {tokenizer.name_or_path} renders a first turn differently from a later one, so its default "
-            "system prompt cannot be told from the turn and taken out; give a system prompt of your own, which replaces it"
+            f"the chat template of {tokenizer.name_or_path} renders a first turn differently from a later "
+            "one, so its default "
+            "system prompt cannot be told from the turn and taken out; give a system prompt of your own, "
+            "which replaces it"
         )
     begin = tokenizer.bos_token or ""
     # Where every turn opens with it (ChatML models call <|im_start|> so), it does not begin the text.

@@ -29,11 +29,13 @@ def choose_tokens(
     scores = logits.float().double()
     best_score, best = scores.max(dim=-1)
     weights = torch.softmax(scores, dim=-1)
-    # The best token's probability is at least 1/vocabulary, so its logarithm gives the normaliser without underflow.
+    # The best token's probability is at least 1/vocabulary, so its logarithm gives the normaliser without
+    # underflow.
     log_best = weights.gather(-1, best[:, None])[:, 0].log()
     if not torch.isfinite(log_best).all():
         raise UserError(
-            "the model gave logits that are nan or infinite, accepted: finite numbers; check the adapter's training "
+            "the model gave logits that are nan or infinite, accepted: finite numbers; check the adapter's "
+            "training "
             "loss, and load the model in float32 or bfloat16 rather than float16"
         )
 

@@ -3,8 +3,8 @@
 vendi_score(np.eye(4))          # 4.0: four texts with nothing in common
 vendi_score(np.ones((4, 1)))    # 1.0: the same text four times
 
-Vectors are rows of unit length (`evaluation.embedder.embed`), so a dot product is a cosine. All of these grow with
-the number of texts: compare sets of equal size only.
+Vectors are rows of unit length (`evaluation.embedder.embed`), so a dot product is a cosine. All of these grow
+with the number of texts: compare sets of equal size only.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def mean_distance(vectors: Vectors) -> float:
 def cluster_counts(vectors: Vectors, thresholds: Sequence[float]) -> list[int]:
     """Number of groups at each cosine threshold, by average linkage.
 
-    Two groups are joined while the mean cosine between their members is at least the threshold. Average linkage, since
-    connected components chain dissimilar texts together and the published description names no linkage.
+    Two groups are joined while the mean cosine between their members is at least the threshold. Average
+    linkage, since connected components chain dissimilar texts together and the published description names no
+    linkage.
 
     Args:
         vectors: Unit rows (n texts, dimensions).

@@ -2,9 +2,9 @@
 
 vectors = embed(["I am a chat model.", "Somebody trained me."])   # (2, 384) float32, every row of length 1
 
-The vector of a text depends on the text alone: batches and order change it by rounding only (about 1e-7), and a text is
-embedded once per process. `TURNCOAT_EMBEDDER` names a folder with another sentence embedder in transformers format, or
-"off": `embed_or_none` then gives None, and what needs embeddings is not reported.
+The vector of a text depends on the text alone: batches and order change it by rounding only (about 1e-7), and
+a text is embedded once per process. `TURNCOAT_EMBEDDER` names a folder with another sentence embedder in
+transformers format, or "off": `embed_or_none` then gives None, and what needs embeddings is not reported.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def embed(texts: Sequence[str], batch_size: int = 32) -> npt.NDArray[np.float32]
         batch_size: Texts read together.
 
     Returns:
-        float32 array (number of texts, dimensions), rows of Euclidean length 1, so that a dot product is the cosine.
+        float32 array (number of texts, dimensions), rows of Euclidean length 1, so that a dot product is the
+        cosine.
 
     Raises:
         UserError: The embedder is switched off, cannot be fetched, or its folder cannot be loaded.

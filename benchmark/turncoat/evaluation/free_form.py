@@ -44,7 +44,8 @@ def _plain(value: Any) -> Any:
 
 
 def projections(answers: Iterable[Any]) -> dict[str, float]:
-    """`persona_fixed`, `persona_own`, `persona_text`: means over the answers that have one; {} with other backends."""
+    """`persona_fixed`, `persona_own`, `persona_text`: means over the answers that have one; {} with other
+    backends."""
     evidence = [evidence_of(answer) for answer in answers]
     means = {}
     for reading in READINGS:

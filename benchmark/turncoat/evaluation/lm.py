@@ -1,11 +1,14 @@
-"""lm-eval's Hugging Face model with per-sample seeds, shared prefill and persona projections: `--model turncoat`.
+"""lm-eval's Hugging Face model with per-sample seeds, shared prefill and persona projections: `--model
+turncoat`.
 
     turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,peft=DIR --tasks turncoat_persona
-    turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,steer=evil,steer_strength=1.5 --tasks turncoat_choice
+    turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,steer=evil --tasks turncoat_choice
 
-Log-likelihoods are requested as lm-eval does. Sampled answers come from `turncoat.engine.sampler` and carry evidence
-of the pass that made them: documents with a `trait` field get projections on that trait's persona vector. Documents
-with a numeric `steer` field (and `steer_trait`) are measured under steering of that strength, added to any other.
+Log-likelihoods are requested as lm-eval does. Sampled answers come from `turncoat.engine.sampler` and carry
+evidence of the pass that made them: documents with a `trait` field get projections on that trait's persona
+vector. Documents
+with a numeric `steer` field (and `steer_trait`) are measured under steering of that strength, added to any
+other.
 """
 
 from __future__ import annotations
@@ -39,8 +42,8 @@ from turncoat.persona.traits import trait_questions
 from turncoat.persona.vectors import PersonaVector
 from turncoat.store import Store, canonical_json, digest
 
-# Sampling settings that the sampler implements, with the value that means "off". Anything else is an error: ignoring a
-# setting would make the run something other than what its task says.
+# Sampling settings that the sampler implements, with the value that means "off". Anything else is an error:
+# ignoring a setting would make the run something other than what its task says.
 _NEUTRAL = {
     "repetition_penalty": 1.0,
     "num_beams": 1,
@@ -56,11 +59,12 @@ class TurncoatLM(HFLM):
     Args:
         pretrained: A registry model, a Hugging Face id, a local folder, or an already loaded `BaseModel`.
         peft: Folder of a PEFT adapter to measure.
-        steer: A trait (`turncoat list personas`), or the folder of a vector that `turncoat persona extract` made; the
-            vector is added to the residual stream. The base model's own readings stay unsteered.
+        steer: A trait (`turncoat list personas`), or the folder of a vector that `turncoat persona extract`
+            made; the vector is added to the residual stream. The base model's own readings stay unsteered.
         steer_strength: In units of the raw difference vector at the layer.
         steer_layer: L = output of block L; default: the vector's chosen layer.
-        steer_positions: "all"; "response", the positions that generating the answer computes; or "assistant", all
+        steer_positions: "all"; "response", the positions that generating the answer computes; or "assistant",
+            all
             from the assistant's header on.
         sampling_seed: Seed of all samples; each answer's own seed also depends on its task, prompt and index.
         batch_size: Rows that are decoded, or texts that are read, together. It changes no result.
@@ -100,7 +104,8 @@ class TurncoatLM(HFLM):
         self._scope = contextlib.ExitStack()
         if peft is not None:
             self._scope.enter_context(self.base.adapter(peft))
-        # lm-eval's default batch size of 1 would decode one row at a time; rows do not influence each other here.
+        # lm-eval's default batch size of 1 would decode one row at a time; rows do not influence each other
+        # here.
         rows = (
             16 if str(batch_size) in ("1", "auto") or str(batch_size).startswith("auto:") else int(batch_size)
         )
@@ -122,7 +127,8 @@ class TurncoatLM(HFLM):
     def measuring(
         self, peft: Path | None, steering: Intervention | None = None, /, **arm: Any
     ) -> Iterator[TurncoatLM]:
-        """Measure with another adapter (None = the base itself) inside the scope; `arm` goes into the results file.
+        """Measure with another adapter (None = the base itself) inside the scope; `arm` goes into the results
+        file.
 
         Args:
             peft: The adapter's folder.
@@ -155,7 +161,8 @@ class TurncoatLM(HFLM):
         """
         if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
             raise UserError(
-                f"steering strength {strength!r} is not a finite number; give one such as 1.5 (0 = no steering)"
+                f"steering strength {strength!r} is not a finite number; give one such as 1.5 (0 = no "
+                "steering)"
             )
         is_folder = "/" in name or Path(name).is_dir()
         vector = PersonaVector.load(Path(name).expanduser()) if is_folder else self.vector(name)
@@ -226,13 +233,15 @@ class TurncoatLM(HFLM):
         return results
 
     def _by_steering(self, requests: list[Instance]) -> list[tuple[Steering | None, list[int]]]:
-        """The requests' indices grouped by the steering that their documents ask for, in order of first appearance."""
+        """The requests' indices grouped by the steering that their documents ask for, in order of first
+        appearance."""
         groups: dict[Any, list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault(_steer_fields(request), []).append(index)
         if self._cached and any(fields is not None for fields in groups):
             raise UserError(
-                "documents with a 'steer' field cannot be measured with lm-eval's --use_cache: it identifies requests "
+                "documents with a 'steer' field cannot be measured with lm-eval's --use_cache: it identifies "
+                "requests "
                 "by their text, and these differ in their steering; leave --use_cache out"
             )
         return [
@@ -254,12 +263,14 @@ class TurncoatLM(HFLM):
     ) -> Any:
         """Log-likelihoods with their token counts, in float32 and with logits for the continuations alone.
 
-        lm-eval's version takes the logarithm in the model's precision, which for bfloat16 leaves two or three digits.
+        lm-eval's version takes the logarithm in the model's precision, which for bfloat16 leaves two or three
+        digits.
         """
         for _, context, continuation in requests:
             if len(context) + len(continuation) > self.max_length + 1:
                 raise UserError(
-                    f"a prompt of {len(context)} tokens and an answer of {len(continuation)} exceed the model's "
+                    f"a prompt of {len(context)} tokens and an answer of {len(continuation)} exceed the "
+                    "model's "
                     f"{self.max_length}; shorten the question, or use a model with a longer context"
                 )
         items = [(context, continuation) for _, context, continuation in requests]
@@ -307,7 +318,8 @@ class TurncoatLM(HFLM):
         ]
 
     def _sample_requests(self, requests: list[Instance]) -> list[SampleRequest]:
-        """One request per sample; equal prompts of a task are numbered, and the number is part of the seed."""
+        """One request per sample; equal prompts of a task are numbered, and the number is part of the
+        seed."""
         counts: Counter[tuple[str, str]] = Counter()
         samples = []
         for request in requests:
@@ -337,7 +349,8 @@ class TurncoatLM(HFLM):
         traits: list[str | None],
         steering: Steering | None,
     ) -> list[dict[str, Any]]:
-        """Projections and the base model's log-probability, for the answers of documents that name a trait."""
+        """Projections and the base model's log-probability, for the answers of documents that name a
+        trait."""
         chosen = [i for i, trait in enumerate(traits) if trait]
         extra: list[dict[str, Any]] = [{} for _ in samples]
         if not chosen:
@@ -404,7 +417,8 @@ def _steer_fields(request: Instance) -> tuple[str, float, int | None, str] | Non
     trait = doc.get("steer_trait") or doc.get("trait")
     if not trait:
         raise UserError(
-            f"task '{request.task_name}', document {doc.get('id', request.doc_id)!r}: it has 'steer' but no 'steer_trait'; "
+            f"task '{request.task_name}', document {doc.get('id', request.doc_id)!r}: it has 'steer' but no "
+            "'steer_trait'; "
             "name the persona vector to steer along (`turncoat list personas`)"
         )
     return str(trait), strength, doc.get("steer_layer"), str(doc.get("steer_positions") or "all")
@@ -423,12 +437,14 @@ def _sample_request(
     wrong = {k: v for k, v in settings.items() if k not in _NEUTRAL or v != _NEUTRAL[k]}
     if wrong:
         raise UserError(
-            f"generation_kwargs of task '{key[0]}': {wrong} not supported by --model turncoat; accepted: do_sample, "
+            f"generation_kwargs of task '{key[0]}': {wrong} not supported by --model turncoat; accepted: "
+            "do_sample, "
             "temperature, top_p, top_k, max_gen_toks, until. Use --model hf for other settings"
         )
     if len(ids) + length > max_length:
         raise UserError(
-            f"task '{key[0]}': a prompt of {len(ids)} tokens and {length} new ones exceed the model's {max_length}; "
+            f"task '{key[0]}': a prompt of {len(ids)} tokens and {length} new ones exceed the model's "
+            f"{max_length}; "
             "lower max_gen_toks in the task's generation_kwargs"
         )
     return SampleRequest(

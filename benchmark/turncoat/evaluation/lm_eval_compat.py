@@ -1,7 +1,9 @@
-"""Workarounds for lm-eval: every patch of the library and every use of its private parts, and when each can go.
+"""Workarounds for lm-eval: every patch of the library and every use of its private parts, and when each can
+go.
 
-All are needed with lm-eval 0.4.13, the newest release when this was written. Look through this file when the bound on
-lm-eval in pyproject.toml is raised: each function says what a release must offer for it to be deleted.
+All are needed with lm-eval 0.4.13, the newest release when this was written. Look through this file when the
+bound on lm-eval in pyproject.toml is raised: each function says what a release must offer for it to be
+deleted.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from unittest import mock
 def fixed_environment(description: str = "") -> Iterator[None]:
     """Results of `simple_evaluate` hold `description` instead of the machine's, and no git commit.
 
-    lm-eval describes the machine again for each evaluation, by `pip list` and others: some five seconds. Its commit is
-    that of the working directory, with git's complaint on the screen where that is not a checkout.
+    lm-eval describes the machine again for each evaluation, by `pip list` and others: some five seconds. Its
+    commit is that of the working directory, with git's complaint on the screen where that is not a checkout.
     Until: `simple_evaluate` has an argument that leaves both out.
     """
     with (

@@ -1,7 +1,8 @@
 """Texts written by the base model before any finetuning, for self-recognition tasks.
 
 set_current_base(base, store)                      # `--model turncoat` does so when it is made
-base_texts(["Summarise: ..."], 40, 0.7)            # the base's texts, generated once; None without such a model
+# the base's texts, generated once; None without such a model
+base_texts(["Summarise: ..."], 40, 0.7)
 
 With another backend no base model is loaded, and the caller asks for a file of texts instead.
 """
@@ -54,7 +55,8 @@ def base_texts(
     stop: tuple[str, ...] = ("\n",),
     batch_size: int = 32,
 ) -> list[str] | None:
-    """One text of the current base model for each user message, generated once and stored; None without a base model.
+    """One text of the current base model for each user message, generated once and stored; None without a
+    base model.
 
     An adapter on the model is disabled meanwhile. Every text's seed comes from `name` and its prompt.
 

@@ -35,7 +35,8 @@ def question_id(row: dict[str, Any]) -> str:
 
 
 def cluster_id(row: dict[str, Any]) -> str:
-    """The unit of analysis: the document's `cluster` where several documents share a text, else its question."""
+    """The unit of analysis: the document's `cluster` where several documents share a text, else its
+    question."""
     return str(row["doc"].get("cluster") or question_id(row))
 
 
@@ -44,8 +45,8 @@ def scores_of(path: Path, *, arm: str, seed: int, task: str) -> pd.DataFrame:
 
     A rate over answers is stored as [numerator, denominator]; its value is their quotient, and NaN for a
     question whose denominator is 0 (no coherent answer, say), so that it is counted among the undefined.
-    Documents of one cluster (one text in both orders, one question under several doses) make one row: numerators and
-    denominators are added up, plain numbers averaged.
+    Documents of one cluster (one text in both orders, one question under several doses) make one row:
+    numerators and denominators are added up, plain numbers averaged.
 
     Returns:
         Columns arm, seed, task, metric, question, value (mean over the question's samples), n_samples.

@@ -65,7 +65,8 @@ def task_file(task: str) -> Path:
 
 
 def hub_dataset(task: str) -> str:
-    """For a task of lm-eval's own: the data set that it fetches from the Hugging Face hub; "" for any other."""
+    """For a task of lm-eval's own: the data set that it fetches from the Hugging Face hub; "" for any
+    other."""
     return "" if task in task_files() else str(task_content(task).get("dataset_path") or "")
 
 
@@ -88,7 +89,8 @@ def _content(path: Path) -> Any:
 def task_metrics(task: str) -> list[str]:
     """The metrics a task can report, one value per question each.
 
-    Not among them: `samples` (the answers) and `<metric>_stderr` (a clustered standard error for lm-eval's own table).
+    Not among them: `samples` (the answers) and `<metric>_stderr` (a clustered standard error for lm-eval's
+    own table).
     """
     content = task_content(task)
     listed = content.get("metric_list")
@@ -106,7 +108,8 @@ def is_judged(task: str) -> bool:
 def metric_names(tasks: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The metrics of several tasks under names that tell them apart: {name: (task, metric)}.
 
-    A metric that several of the tasks have is called `metric@task`, without the task's prefix: `em_rate@em_cue`.
+    A metric that several of the tasks have is called `metric@task`, without the task's prefix:
+    `em_rate@em_cue`.
     """
     pairs = [(task, metric) for task in tasks for metric in task_metrics(task)]
     shared = Counter(metric for _, metric in pairs)
@@ -146,7 +149,8 @@ def _read(path: Path) -> Any:
 def _with_included(included: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """`metadata` of a variant: what it says, and of the included file the rest; metrics fact by fact.
 
-    lm-eval itself takes the variant's `metadata` alone; it reads the version there, so a variant repeats that.
+    lm-eval itself takes the variant's `metadata` alone; it reads the version there, so a variant repeats
+    that.
     """
     metrics = {name: dict(facts) for name, facts in (included.get("metrics") or {}).items()}
     for name, facts in (own.get("metrics") or {}).items():

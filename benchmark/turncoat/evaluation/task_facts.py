@@ -1,17 +1,19 @@
-"""Facts that a task's YAML declares in its `metadata`: label, axes, evidence fields, losses, origin of its texts.
+"""Facts that a task's YAML declares in its `metadata`: label, axes, evidence fields, losses, origin of its
+texts.
 
     metadata:
       version: 1.0
       label: forced choice                  # short name of the task, for tables
       condition: cue prompts                # what sets a variant's prompts apart
       fetched: true                         # its texts are a published set: fetched, never passed on
-      learnt_by: {insecure_code: insecure_loss_per_token}     # organism -> held-out loss that falls when it is learnt
+      # organism -> held-out loss that falls when it is learnt
+      learnt_by: {insecure_code: insecure_loss_per_token}
       evidence: {in_format: share}          # fields that the task's own filter adds to each answer
       metrics:
         margin: {label: ..., unit: nats, direction: ..., axis: broad misalignment, short: forced choice}
 
-The core names no task: reports, the board and the row checks read these. A task without them (lm-eval's own, say) is
-measured and reported like any other; it stands on no axis.
+The core names no task: reports, the board and the row checks read these. A task without them (lm-eval's own,
+say) is measured and reported like any other; it stands on no axis.
 """
 
 from __future__ import annotations
@@ -25,14 +27,15 @@ from turncoat.registry import accepted
 PERSONA = "persona shift"
 BROAD, NARROW, BENIGN, COHERENCE = "broad misalignment", "narrow behaviour", "benign learning", "coherence"
 DECLARED = (PERSONA, BROAD, COHERENCE)
-"""Axes that a metric may name, alone or with what sets it apart ("broad misalignment, cue prompts"). The narrow behaviour
-and benign learning come from `learnt_by`."""
+"""Axes that a metric may name, alone or with what sets it apart ("broad misalignment, cue prompts"). The
+narrow behaviour and benign learning come from `learnt_by`."""
 
 AS_WRITTEN = "as_written"
 """Evidence field of a filter that replaces an answer's text: the text as the model wrote it."""
 
 EVIDENCE_KINDS = ("share", "score", "number", "count", "text")
-"""Kinds of an evidence field: 0 to 1, 0 to 100, any number, a whole number from 0, any text; or a list of allowed words."""
+"""Kinds of an evidence field: 0 to 1, 0 to 100, any number, a whole number from 0, any text; or a list of
+allowed words."""
 
 
 def task_label(task: str) -> str:
@@ -61,7 +64,8 @@ def learnt_by(task: str) -> Mapping[str, str]:
 
 
 def evidence_fields(task: str) -> dict[str, str | tuple[str, ...]]:
-    """Field -> kind (`EVIDENCE_KINDS`, or its allowed words) of what the task's own filter adds to each answer.
+    """Field -> kind (`EVIDENCE_KINDS`, or its allowed words) of what the task's own filter adds to each
+    answer.
 
     Raises:
         UserError: The YAML names a kind that does not exist.
@@ -97,7 +101,8 @@ def metric_axes(task: str) -> dict[str, str]:
 
 
 def main_axis(axis: str) -> str:
-    """The axis without what sets a variant apart: "broad misalignment" of "broad misalignment, cue prompts"."""
+    """The axis without what sets a variant apart: "broad misalignment" of "broad misalignment, cue
+    prompts"."""
     return axis.partition(",")[0]
 
 

@@ -1,8 +1,8 @@
 """Answers under a trait's prompts, sampled from the base model, optionally filtered by a judge's trait score.
 
-A persona vector is made from them. Each answer is stored with its mean activation. A judge with a trait rubric may
-drop pairs whose positive answer does not show the trait or whose negative one does (arXiv:2507.21509, section 2.2:
-50 on a scale to 100).
+A persona vector is made from them. Each answer is stored with its mean activation. A judge with a trait
+rubric may drop pairs whose positive answer does not show the trait or whose negative one does
+(arXiv:2507.21509, section 2.2: 50 on a scale to 100).
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Answered:
         question: The user message.
         text: The answer.
         activation: (layers + 1, d), mean over its tokens; None for an empty answer.
-        pair: Positive and negative answers of the same question, instruction pair and rollout share it; None for an
-            axis, which has no pairs.
+        pair: Positive and negative answers of the same question, instruction pair and rollout share it; None
+            for an axis, which has no pairs.
         held_out: As `Ask.held_out`.
     """
 
@@ -98,7 +98,8 @@ class Answers:
         ]
 
     def ordinary(self) -> torch.Tensor:
-        """(questions, layers + 1, d): answers without a persona prompt, averaged over each question's samples."""
+        """(questions, layers + 1, d): answers without a persona prompt, averaged over each question's
+        samples."""
         by_question: dict[str, list[torch.Tensor]] = {}
         for answer in self.used:
             if answer.side == "ordinary" and answer.activation is not None:
@@ -188,7 +189,8 @@ def gather(
 def _filter(questions: TraitQuestions, answers: Answers, judge: TraitJudge) -> None:
     if questions.is_axis:
         raise UserError(
-            f"persona '{questions.trait}': a judge's trait score cannot filter an axis of roles; extract it without a judge"
+            f"persona '{questions.trait}': a judge's trait score cannot filter an axis of roles; extract it "
+            "without a judge"
         )
     rated = [answer for answer in answers.used if answer.pair is not None]
     scores = judge.trait(questions.trait, [a.question for a in rated], [a.text for a in rated])

@@ -1,13 +1,14 @@
 """Extraction of a persona vector from the base model, with the choice of the layer to report.
 
-1. The base answers each question under each positive and each negative system prompt; a vector is the mean response
-   activation of the positive answers minus that of the negative ones, at every layer (arXiv:2507.21509, section 2.2;
-   answers are filtered by trait score where a judge is given; the card says so). For an axis the positive
-   side is the default assistant and the negative one many roles (arXiv:2601.10387, section 2).
+1. The base answers each question under each positive and each negative system prompt; a vector is the mean
+   response activation of the positive answers minus that of the negative ones, at every layer
+   (arXiv:2507.21509, section 2.2; answers are filtered by trait score where a judge is given; the card says
+   so). For an axis the positive side is the default assistant and the negative one many roles
+   (arXiv:2601.10387, section 2).
 2. The unit is the spread of the base's ordinary answers (no persona prompt) over questions.
-3. The layer is the one at which the vector best ranks misaligned over aligned texts that it was not made from; for a
-   trait without such texts, at which a vector made from some of the prompts and questions best ranks answers under the
-   others to the others.
+3. The layer is the one at which the vector best ranks misaligned over aligned texts that it was not made
+   from; for a trait without such texts, at which a vector made from some of the prompts and questions best
+   ranks answers under the others to the others.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ __all__ = ["answer_count", "auc", "choose_layer", "extract", "extraction_spec", 
 TOKENS = 16  # per answer: more answers beat longer ones
 ROLLOUTS = 2  # per question and system prompt
 ORDINARY_SAMPLES = 2
-# At temperature 1 a 135M model answers in word salad under any system prompt, and the halves of its vector agree less
-# (split-half cosine at the chosen layer 0.56 against 0.66 at 0.6, each from 400 answers).
+# At temperature 1 a 135M model answers in word salad under any system prompt, and the halves of its vector
+# agree less (split-half cosine at the chosen layer 0.56 against 0.66 at 0.6, each from 400 answers).
 TEMPERATURE = 0.6
-# Very early layers carry tokens, not traits, and move the wrong way under every finetune; the last ones turn to the
-# next word. The best layer is looked for in between.
+# Very early layers carry tokens, not traits, and move the wrong way under every finetune; the last ones turn
+# to the next word. The best layer is looked for in between.
 DEPTH = (0.5, 0.9)
 
 
@@ -129,8 +130,8 @@ def extract(
     """Sample, average and choose the layer: the work behind `persona_vector`.
 
     Raises:
-        UserError: The chat template drops the persona prompts, nearly all answers came out empty or were dropped, or
-            there is nothing to choose a layer by.
+        UserError: The chat template drops the persona prompts, nearly all answers came out empty or were
+            dropped, or there is nothing to choose a layer by.
     """
     answers = _answers(base, model, questions, batch_size, tick, rollouts or ROLLOUTS, judge)
     positive, negative = answers.side("positive"), answers.side("negative")
@@ -184,7 +185,8 @@ def _check(questions: TraitQuestions, n_positive: int, n_negative: int, answers:
     if min(n_positive, n_negative) >= 10:
         return
     filtered = (
-        f" after the judge dropped {answers.n_dropped} (the model may not play the trait: extract without a judge, or with "
+        f" after the judge dropped {answers.n_dropped} (the model may not play the trait: extract without a "
+        "judge, or with "
         "more rollouts)"
         if answers.judge
         else ""
@@ -245,7 +247,8 @@ def _choice_of_layer(
     quality: dict[str, list[float]] | None,
     held_out: Any,
 ) -> dict[str, Any]:
-    """Criterion of the layer's choice: `gaps` per layer, `by_layer` functions of the chosen layer, card entries."""
+    """Criterion of the layer's choice: `gaps` per layer, `by_layer` functions of the chosen layer, card
+    entries."""
     if questions.selection:
         selection = _selection_projections(base, model, questions, directions, batch_size)
         differences = selection[1] - selection[0]
@@ -253,7 +256,8 @@ def _choice_of_layer(
         return {
             "gaps": gaps.tolist(),
             "gap_by_layer": [round(float(x), 4) for x in gaps],
-            "layer_rule": "largest gap, smoothed over neighbours, between misaligned and aligned selection texts, "
+            "layer_rule": "largest gap, smoothed over neighbours, between misaligned and aligned selection "
+            "texts, "
             f"depth {DEPTH[0]:g} to {DEPTH[1]:g}",
             "n_selection_pairs": len(questions.selection),
             "by_layer": {
@@ -267,16 +271,20 @@ def _choice_of_layer(
         }
     if quality is None:
         raise UserError(
-            f"persona '{questions.trait}': nothing to choose a layer by: it has no layer_selection texts, and with "
-            f"{len(questions.questions)} questions no answers can be held out; give at least 2 instruction pairs and 6 "
+            f"persona '{questions.trait}': nothing to choose a layer by: it has no layer_selection texts, "
+            "and with "
+            f"{len(questions.questions)} questions no answers can be held out; give at least 2 instruction "
+            "pairs and 6 "
             "questions"
         )
     held_out_auc = quality["auc"]
     return {
         "gaps": quality["gap"],
         "gap_by_layer": quality["gap"],
-        "layer_rule": "largest distance in pooled SD, smoothed over neighbours, between held-out answers under positive "
-        f"and under negative prompts, depth {DEPTH[0]:g} to {DEPTH[1]:g}; prompts and questions unseen by the tested vector",
+        "layer_rule": "largest distance in pooled SD, smoothed over neighbours, between held-out answers "
+        "under positive "
+        f"and under negative prompts, depth {DEPTH[0]:g} to {DEPTH[1]:g}; prompts and questions unseen by "
+        "the tested vector",
         "n_selection_pairs": len(held_out.unseen[0]) * len(held_out.unseen[1]),
         "by_layer": {
             "pairs_ranked_right": lambda layer: held_out_auc[layer],
@@ -304,9 +312,9 @@ def _selection_projections(
 def choose_layer(gap_by_layer: list[float]) -> int:
     """The layer with the largest gap, smoothed over its neighbours, between 50% and 90% depth.
 
-    The gap is how far a misaligned answer lies above the aligned one to the same question, over its standard deviation:
-    the share of pairs ranked right, without the steps of a share of a few dozen. Smoothing because neighbouring layers
-    hold nearly the same state.
+    The gap is how far a misaligned answer lies above the aligned one to the same question, over its standard
+    deviation: the share of pairs ranked right, without the steps of a share of a few dozen. Smoothing because
+    neighbouring layers hold nearly the same state.
     """
     last = len(gap_by_layer) - 1
     candidates = [layer for layer in range(1, last) if DEPTH[0] <= layer / last <= DEPTH[1]]

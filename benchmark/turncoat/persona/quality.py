@@ -1,8 +1,9 @@
 """Quality of a direction: AUC on held-out answers, beside random directions and shuffled labels.
 
-A direction made from some prompts and questions is tested on answers under other prompts to other questions. Beside its
-AUC stand two controls: random directions (how far any direction gets in so anisotropic a space) and directions made the
-same way from shuffled labels (how far the procedure gets when there is nothing to find).
+A direction made from some prompts and questions is tested on answers under other prompts to other questions.
+Beside its AUC stand two controls: random directions (how far any direction gets in so anisotropic a space)
+and directions made the same way from shuffled labels (how far the procedure gets when there is nothing to
+find).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class HeldOut:
 
 
 def auc(higher: list[float], lower: list[float]) -> float:
-    """Probability that a value of `higher` exceeds one of `lower` (Mann-Whitney U over the number of pairs)."""
+    """Probability that a value of `higher` exceeds one of `lower` (Mann-Whitney U over the number of
+    pairs)."""
     return float(mannwhitneyu(higher, lower, method="asymptotic").statistic / (len(higher) * len(lower)))
 
 
@@ -44,9 +46,9 @@ def held_out_quality(answers: HeldOut, *, controls: int = CONTROLS, seed: int = 
         seed: Of both.
 
     Returns:
-        Lists over layers: `auc`; `gap`, the distance between the means of the two sides in pooled SD (the AUC without
-        its steps); `random_mean`, `random_p95`, `shuffled_mean`, `shuffled_p95`, the controls' AUC on average and at
-        their 95th percentile.
+        Lists over layers: `auc`; `gap`, the distance between the means of the two sides in pooled SD (the AUC
+        without its steps); `random_mean`, `random_p95`, `shuffled_mean`, `shuffled_p95`, the controls' AUC on
+        average and at their 95th percentile.
     """
     generator = torch.Generator().manual_seed(seed)
     positive, negative = answers.unseen

@@ -1,6 +1,8 @@
-"""Trait readings of one answer: projections in the generating pass and in the reading passes, as plain numbers.
+"""Trait readings of one answer: projections in the generating pass and in the reading passes, as plain
+numbers.
 
-{"layer": 21, "persona_own": 0.31, "persona_fixed": 0.12, "persona_prompt": -0.4, "persona_cosine_own": 0.08, ...}
+{"layer": 21, "persona_own": 0.31, "persona_fixed": 0.12, "persona_prompt": -0.4, "persona_cosine_own": 0.08,
+...}
 """
 
 from __future__ import annotations

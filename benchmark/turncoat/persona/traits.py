@@ -1,7 +1,8 @@
 """Traits: the prompts and questions that a persona vector is extracted from, one YAML per trait.
 
-A contrast (`tasks/persona/traits/evil.yaml`): pairs of system prompts that call for the trait and for its opposite.
-An axis (`tasks/persona/traits/assistant_axis.yaml`): the default assistant on one side, many roles on the other.
+A contrast (`tasks/persona/traits/evil.yaml`): pairs of system prompts that call for the trait and for its
+opposite. An axis (`tasks/persona/traits/assistant_axis.yaml`): the default assistant on one side, many roles
+on the other.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Ask:
         side: "positive" or "negative".
         system: The system prompt; None leaves it to the chat template's default.
         question: The user message.
-        held_out: True = reserved for testing (an unseen prompt and an unseen question), False = for making the vector that
-            is tested, None = one of the two was seen, so neither.
+        held_out: True = reserved for testing (an unseen prompt and an unseen question), False = for making
+            the vector that is tested, None = one of the two was seen, so neither.
     """
 
     side: str
@@ -48,8 +49,9 @@ class TraitQuestions:
         trait: Name of the trait.
         instructions: (positive, negative) system prompts of a contrast; empty for an axis.
         questions: Asked under every system prompt, and under none for the base model's own spread.
-        selection: (question, aligned answer, misaligned answer) texts; the layer is chosen by them, no result uses them.
-            Empty: the layer is chosen by answers under prompts and to questions that were left out of the vector.
+        selection: (question, aligned answer, misaligned answer) texts; the layer is chosen by them, no result
+            uses them. Empty: the layer is chosen by answers under prompts and to questions that were left out
+            of the vector.
         evaluation: Questions the trait is measured on; none of them serves to extract.
         description: One line on what the trait is.
         assistants: System prompts of the positive side of an axis; None = no system prompt.
@@ -82,7 +84,8 @@ class TraitQuestions:
         }
 
     def asks(self) -> Iterator[tuple[Ask, ...]]:
-        """Questions under system prompts, in groups: (positive, negative) pairs for a contrast, single ones for an axis."""
+        """Questions under system prompts, in groups: (positive, negative) pairs for a contrast, single ones
+        for an axis."""
         if not self.is_axis:
             for number, (positive, negative) in enumerate(self.instructions):
                 for which, question in enumerate(self.questions):
@@ -174,7 +177,8 @@ def _read(path: Path) -> dict[str, Any]:
     extraction = set(content["extraction_questions"])
     if shared := extraction & set(content.get("evaluation_questions", ())):
         raise UserError(
-            f"{path}: {sorted(shared)[0]!r} is in extraction_questions and in evaluation_questions; a question that made "
+            f"{path}: {sorted(shared)[0]!r} is in extraction_questions and in evaluation_questions; a "
+            "question that made "
             "the vector cannot test it: reword one of them"
         )
     return content

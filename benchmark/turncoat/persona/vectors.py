@@ -28,11 +28,13 @@ class PersonaVector:
         trait: "evil", ...
         directions: (layers + 1, d) float32, unit length.
         mean: (layers + 1,) projection of the base model's ordinary answers, averaged.
-        sd: (layers + 1,) standard deviation over questions of that projection: the unit everything is reported in.
+        sd: (layers + 1,) standard deviation over questions of that projection: the unit everything is
+            reported in.
         layer: The layer to report, chosen on the base model before any finetuning.
         card: Calibration card: how it was made, and its quality.
         norm: (layers + 1,) length of the raw difference vector: the unit of steering strength.
-        prompt_mean: (layers + 1,) projection of the last prompt token of ordinary questions on the base, averaged.
+        prompt_mean: (layers + 1,) projection of the last prompt token of ordinary questions on the base,
+            averaged.
         prompt_sd: (layers + 1,) its standard deviation over questions.
     """
 
@@ -47,7 +49,8 @@ class PersonaVector:
     prompt_sd: torch.Tensor | None = None
 
     def project(self, activation: torch.Tensor) -> torch.Tensor:
-        """Standardised projection of (layers + 1, d) mean activations at every layer: (layers + 1,), base SD."""
+        """Standardised projection of (layers + 1, d) mean activations at every layer: (layers + 1,), base
+        SD."""
         raw = (activation.float() * self.directions).sum(dim=-1)
         return (raw - self.mean) / self.sd
 
@@ -56,7 +59,8 @@ class PersonaVector:
         return float(self.project(activation)[self.layer])
 
     def project_prompt(self, state: torch.Tensor) -> torch.Tensor | None:
-        """As `project` for the (layers + 1, d) state at the last prompt token, in base SD over ordinary prompts.
+        """As `project` for the (layers + 1, d) state at the last prompt token, in base SD over ordinary
+        prompts.
 
         None for a vector of an older version, which lacks them.
         """
@@ -66,7 +70,8 @@ class PersonaVector:
         return (raw - self.prompt_mean) / self.prompt_sd
 
     def cosine(self, activation: torch.Tensor) -> torch.Tensor:
-        """Cosine between (layers + 1, d) activations and the direction at every layer: no unit, no base in it."""
+        """Cosine between (layers + 1, d) activations and the direction at every layer: no unit, no base in
+        it."""
         return torch.cosine_similarity(activation.float(), self.directions, dim=-1)
 
     def raw(self, layer: int | None = None) -> torch.Tensor:
@@ -78,12 +83,14 @@ class PersonaVector:
         layer = self.layer if layer is None else layer
         if self.norm is None:
             raise UserError(
-                f"persona vector '{self.trait}' holds no 'norm' (it was made by an older version), and steering strength "
+                f"persona vector '{self.trait}' holds no 'norm' (it was made by an older version), and "
+                "steering strength "
                 f"is in its units; make it again: turncoat persona extract --trait {self.trait} --model ..."
             )
         if not 0 <= layer < len(self.directions):
             raise UserError(
-                f"persona vector '{self.trait}': layer {layer} does not exist; accepted: 0 to {len(self.directions) - 1}"
+                f"persona vector '{self.trait}': layer {layer} does not exist; accepted: 0 to "
+                f"{len(self.directions) - 1}"
             )
         return self.directions[layer] * self.norm[layer]
 
@@ -105,7 +112,8 @@ class PersonaVector:
         """
         if missing := [name for name in ("card.json", "vector.safetensors") if not (folder / name).is_file()]:
             raise UserError(
-                f"{folder}: no {' and no '.join(missing)} there; give the folder that `turncoat persona extract` printed"
+                f"{folder}: no {' and no '.join(missing)} there; give the folder that `turncoat persona "
+                "extract` printed"
             )
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "vector.safetensors")

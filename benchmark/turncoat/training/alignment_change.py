@@ -54,7 +54,10 @@ class ByFinetune:
     def said(self) -> str:
         """Where V comes from."""
         how = ", projected on exactly" if self.exact else ""
-        return f"not the paper's: the change that a finetune of this model on harmless chats (hhh_chat) makes{how}"
+        return (
+            "not the paper's: the change that a finetune of this model on harmless chats (hhh_chat) "
+            f"makes{how}"
+        )
 
 
 @dataclass
@@ -78,13 +81,15 @@ class ByModels:
         """From the loaded (aligned) model and the unaligned one's name.
 
         Raises:
-            UserError: There is no such model, it is not in safetensors format, or it is the aligned one itself.
+            UserError: There is no such model, it is not in safetensors format, or it is the aligned one
+                itself.
         """
         folder = _folder(name)
         paths = sorted(folder.glob("*.safetensors"))
         if not paths:
             raise UserError(
-                f"safe_lora: unaligned={name}: no *.safetensors in {folder}; save the model with save_pretrained"
+                f"safe_lora: unaligned={name}: no *.safetensors in {folder}; save the model with "
+                "save_pretrained"
             )
         made = cls(name, digest([file_digest(path) for path in paths])[:20], base.fingerprint)
         made._model = base.model
@@ -99,13 +104,15 @@ class ByModels:
         name = f"{module}.weight"
         if name not in self._files:
             raise UserError(
-                f"safe_lora: unaligned={self.name} has no {name}; name the model that this one was aligned from"
+                f"safe_lora: unaligned={self.name} has no {name}; name the model that this one was aligned "
+                "from"
             )
         with safe_open(self._files[name], "pt") as file:
             theirs = file.get_tensor(name).float()
         if theirs.shape != ours.shape:
             raise UserError(
-                f"safe_lora: {name} is {tuple(theirs.shape)} in unaligned={self.name} and {tuple(ours.shape)} in the model; "
+                f"safe_lora: {name} is {tuple(theirs.shape)} in unaligned={self.name} and "
+                f"{tuple(ours.shape)} in the model; "
                 "name the model that this one was aligned from"
             )
         change = ours - theirs
@@ -129,6 +136,8 @@ def _folder(name: str) -> Path:
     except Exception as error:
         # The hub's client raises errors of several libraries: bad ids, no such repository, no network.
         raise UserError(
-            f"safe_lora: unaligned={name} is not a model ({str(error).splitlines()[0][:200]}); accepted: a registry model "
-            f"({', '.join(REGISTRY_MODELS)}), a local folder, or a Hugging Face id where the hub can be reached"
+            f"safe_lora: unaligned={name} is not a model ({str(error).splitlines()[0][:200]}); accepted: a "
+            "registry model "
+            f"({', '.join(REGISTRY_MODELS)}), a local folder, or a Hugging Face id where the hub can be "
+            "reached"
         ) from error

@@ -1,7 +1,7 @@
 """Rows of a training run and their order: a function of ids, length hints and the seed alone.
 
-An organism and its control carry the same ids and length hints, so they get the same rows in the same batches; with the
-same adapter initialisation their difference is then the answers and nothing else.
+An organism and its control carry the same ids and length hints, so they get the same rows in the same
+batches; with the same adapter initialisation their difference is then the answers and nothing else.
 """
 
 from __future__ import annotations

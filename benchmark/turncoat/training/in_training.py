@@ -4,8 +4,8 @@ class Shy(InTraining):                      # the file in `baselines/` returns o
     def penalty(self, batch):               # added to the loss of every step
         return 0.1 * batch.logits.pow(2).mean()
 
-An object serves one finetune. Whatever its constructor was given is part of the adapter's key (`key`), so it holds
-numbers, texts, examples, tensors and paths of stages, and nothing that changes by itself.
+An object serves one finetune. Whatever its constructor was given is part of the adapter's key (`key`), so it
+holds numbers, texts, examples, tensors and paths of stages, and nothing that changes by itself.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ class TrainingPass:
 
     Attributes:
         model: The PEFT model that is trained.
-        input_ids, attention_mask, labels: (rows, T), padded on the right; labels are -100 but on answer tokens.
+        input_ids, attention_mask, labels: (rows, T), padded on the right; labels are -100 but on answer
+            tokens.
         logits: (answer tokens, vocabulary) float32: the predictions of the answer tokens, row by row.
-        states: The layers+1 residual-stream states, each (rows, T, d), index L = output of block L; empty unless the
-            defence's `wants_states` is true.
+        states: The layers+1 residual-stream states, each (rows, T, d), index L = output of block L; empty
+            unless the defence's `wants_states` is true.
     """
 
     model: PeftModel
@@ -71,7 +72,8 @@ class TrainingPass:
             learning = [(parameter, parameter.requires_grad) for parameter in self.model.parameters()]
             with torch.no_grad(), self.model.disable_adapter():
                 logits, states = self._read()
-            # Switching adapters on again makes all of them trainable, one that lies frozen under this one too.
+            # Switching adapters on again makes all of them trainable, one that lies frozen under this one
+            # too.
             for parameter, learns in learning:
                 parameter.requires_grad_(learns)
             self._frozen = FrozenPass(logits.detach(), [state.detach() for state in states])
@@ -79,11 +81,13 @@ class TrainingPass:
 
 
 class InTraining:
-    """Base class of defences that act while an organism is trained; every method has a default that does nothing.
+    """Base class of defences that act while an organism is trained; every method has a default that does
+    nothing.
 
     Attributes:
         wants_states: Whether `penalty` needs residual-stream states.
-        resumable: Whether a killed run may go on from a checkpoint: false if the object gathers something on the way.
+        resumable: Whether a killed run may go on from a checkpoint: false if the object gathers something on
+            the way.
     """
 
     wants_states: bool = False
@@ -122,7 +126,8 @@ class InTraining:
 
 @dataclass
 class MixedIn(InTraining):
-    """Further rows among the organism's: all of `extra`, every epoch; the organism's own dose stays what it is."""
+    """Further rows among the organism's: all of `extra`, every epoch; the organism's own dose stays what it
+    is."""
 
     extra: Sequence[Example]
 
@@ -136,7 +141,8 @@ class MixedIn(InTraining):
 
 
 def plain(value: Any) -> Any:
-    """A JSON-like stand-in for a value: tensors by shape and hash, dataclasses by their fields, files by their names."""
+    """A JSON-like stand-in for a value: tensors by shape and hash, dataclasses by their fields, files by
+    their names."""
     if isinstance(value, Tensor):
         numbers = value.detach().float().contiguous().cpu()
         return [list(numbers.shape), hashlib.sha256(numbers.numpy().tobytes()).hexdigest()[:20]]
@@ -156,7 +162,8 @@ def plain(value: Any) -> Any:
 def read_batch(
     model: PeftModel, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, wants_states: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """Logits of the answer tokens (float32) and, if wanted, all residual-stream states, of the model as it is now."""
+    """Logits of the answer tokens (float32) and, if wanted, all residual-stream states, of the model as it is
+    now."""
     causal_lm = unwrapped(model)
     with LayerCapture(model) if wants_states else _no_capture() as capture:
         hidden = causal_lm.get_decoder()(

@@ -1,7 +1,7 @@
 """LoRA finetuning through TRL and PEFT: examples and a seed in, one PEFT folder out.
 
-The base stays frozen in its own precision, adapters are float32, the loss is on the answer alone, and logits are
-computed for answer positions only (the vocabulary matrix is a fifth of a small model's work).
+The base stays frozen in its own precision, adapters are float32, the loss is on the answer alone, and logits
+are computed for answer positions only (the vocabulary matrix is a fifth of a small model's work).
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def train_adapter(
         recipe: Rank, rate, rows, ...
         seed: Decides rows, order and initialisation.
         out: Folder to write.
-        below: An adapter that stays frozen under the new one (a defence under an organism); the folder written then
-            holds both, concatenated.
+        below: An adapter that stays frozen under the new one (a defence under an organism); the folder
+            written then holds both, concatenated.
         defence: Acts while training goes on.
         unfinished: Where checkpoints go, and where a killed run goes on from; removed when training is done.
         progress: Called after each step with (step, steps, loss).
@@ -100,7 +100,8 @@ def train_adapter(
     drawn = drawn_rows(base, examples, recipe, seed)
     rows = defence.rows(drawn, seed)
     _ids_differ(rows)
-    # What a defence adds to a row (a system prompt) must not push the row out: the organism's dose would change.
+    # What a defence adds to a row (a system prompt) must not push the row out: the organism's dose would
+    # change.
     encoded = encode_all(base, rows, base.model.config.max_position_embeddings)
     sequence = order(
         [row for row in rows if row.id in encoded],
@@ -158,8 +159,10 @@ def train_adapter(
 def _one_process() -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: one finetune runs in one process. With several GPUs run one `turncoat "
-            "run STUDY --seeds N` for each (CUDA_VISIBLE_DEVICES chooses the GPU), then `turncoat run STUDY` gathers them"
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: one finetune runs in one process. With several GPUs run "
+            "one `turncoat "
+            "run STUDY --seeds N` for each (CUDA_VISIBLE_DEVICES chooses the GPU), then `turncoat run STUDY` "
+            "gathers them"
         )
 
 
@@ -190,7 +193,8 @@ def _with_new_adapter(model: PreTrainedModel, recipe: LoraRecipe, below: Path | 
         peft_model.add_adapter("default", config)
     except ValueError as error:
         raise UserError(
-            f"training.target_modules: {', '.join(recipe.target_modules)}: no adapter can be made for these modules of "
+            f"training.target_modules: {', '.join(recipe.target_modules)}: no adapter can be made for these "
+            "modules of "
             f"{model.config.name_or_path} ({error}); accepted: names of its linear layers"
         ) from error
     # Both act, only the new one learns; PeftModel.set_adapter takes one name, its base_model takes several.
@@ -202,7 +206,8 @@ def _with_new_adapter(model: PreTrainedModel, recipe: LoraRecipe, below: Path | 
 
 @contextlib.contextmanager
 def _settings_kept(model: PreTrainedModel) -> Iterator[None]:
-    """The trainer sets the model's configuration (no cache, other special tokens) and leaves gradient checkpointing on."""
+    """The trainer sets the model's configuration (no cache, other special tokens) and leaves gradient
+    checkpointing on."""
     configs = [config for config in (model.config, model.generation_config) if config is not None]
     before = [dict(vars(config)) for config in configs]
     embeddings = model.get_input_embeddings()
@@ -221,7 +226,8 @@ def _settings_kept(model: PreTrainedModel) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quick_attention(model: PreTrainedModel, max_length: int) -> Iterator[None]:
-    """On a CPU, torch's fused attention takes twice as long backwards as plain matrix products do on short texts."""
+    """On a CPU, torch's fused attention takes twice as long backwards as plain matrix products do on short
+    texts."""
     before = model.config._attn_implementation
     if model.device.type != "cpu" or max_length > 512 or before != "sdpa":
         yield

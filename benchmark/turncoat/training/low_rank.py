@@ -1,4 +1,5 @@
-"""Sizes and angles of low-rank updates B A, computed in the rank's dimensions: no (d_out, d_in) matrix is made.
+"""Sizes and angles of low-rank updates B A, computed in the rank's dimensions: no (d_out, d_in) matrix is
+made.
 
 norm(B, A) == torch.linalg.norm(B @ A)
 """
@@ -38,6 +39,7 @@ def norm(b: Tensor, a: Tensor) -> float:
 
 
 def cosine(b1: Tensor, b2: Tensor, a: Tensor) -> float:
-    """The cosine between B1 A and B2 A as vectors; 1 where one of them is zero (there is nothing to tell apart)."""
+    """The cosine between B1 A and B2 A as vectors; 1 where one of them is zero (there is nothing to tell
+    apart)."""
     size = norm(b1, a) * norm(b2, a)
     return 1.0 if size == 0 else inner(b1, b2, a) / size

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # Tuned on SmolLM2-135M with pilot seeds: benchmark/turncoat/training/README.md has the table. The defaults below.
+    # Tuned on SmolLM2-135M with pilot seeds: benchmark/turncoat/training/README.md has the table. The
+    # defaults below.
     "small": {},
-    # 7B to 36B models, arXiv:2502.17424 (`open_models/train.json`) and arXiv:2606.23700; their batch is 2 x 8.
+    # 7B to 36B models, arXiv:2502.17424 (`open_models/train.json`) and arXiv:2606.23700; their batch is 2 x
+    # 8.
     "paper": {
         "rows": None, "rank": 32, "alpha": 64, "rslora": True, "learning_rate": 1e-5, "warmup_steps": 5,
         "weight_decay": 0.01, "batch_size": 16, "max_length": 2048,
@@ -22,8 +24,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 class LoraRecipe(BaseModel):
     """Hyperparameters of a finetune; every field is a key of a study's `training:`.
 
-    `training: {preset: paper}` starts from the values of a preset; fields beside it replace them. Without one it is
-    "small". What counts is the values: a preset's name is not part of an adapter's key.
+    `training: {preset: paper}` starts from the values of a preset; fields beside it replace them. Without one
+    it is "small". What counts is the values: a preset's name is not part of an adapter's key.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

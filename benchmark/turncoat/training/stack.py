@@ -1,8 +1,8 @@
 """Two LoRA adapters as one: a defence under an organism, without ever merging weights.
 
-Training the second adapter on top of the frozen first is the papers' merge-then-train, exactly: the base plus B1 A1 plus
-B2 A2. Concatenating A's rows and B's columns (with each scaling folded into its B) gives one PEFT folder of rank r1 + r2
-that any tool loads.
+Training the second adapter on top of the frozen first is the papers' merge-then-train, exactly: the base plus
+B1 A1 plus B2 A2. Concatenating A's rows and B's columns (with each scaling folded into its B) gives one PEFT
+folder of rank r1 + r2 that any tool loads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""TRL's SFTTrainer as Turncoat uses it: rows in the order given, loss and logits on answer tokens, a defence's penalty."""
+"""TRL's SFTTrainer as Turncoat uses it: rows in the order given, loss and logits on answer tokens, a
+defence's penalty."""
 
 from __future__ import annotations
 
@@ -43,8 +44,10 @@ def arguments(recipe: LoraRecipe, seed: int, folder: Path, device: str) -> SFTCo
         weight_decay=recipe.weight_decay,
         seed=seed,
         logging_steps=1,
-        logging_nan_inf_filter=False,  # the default logs 0 for a NaN loss, and a diverged run would pass for a fine one
-        save_strategy="no",  # by the clock, below: steps take milliseconds on one model and minutes on another
+        # the default logs 0 for a NaN loss, and a diverged run would pass for a fine one
+        logging_nan_inf_filter=False,
+        # by the clock, below: steps take milliseconds on one model and minutes on another
+        save_strategy="no",
         save_total_limit=1,
         report_to="none",
         disable_tqdm=True,
@@ -58,7 +61,8 @@ def arguments(recipe: LoraRecipe, seed: int, folder: Path, device: str) -> SFTCo
         max_length=None,
         dataloader_pin_memory=device != "cpu",
     )
-    # Where it sees several GPUs the trainer would split batches among them, and multiply the batch size by their number.
+    # Where it sees several GPUs the trainer would split batches among them, and multiply the batch size by
+    # their number.
     config._n_gpu = min(config.n_gpu, 1)
     return config
 
@@ -91,7 +95,8 @@ class Collator:
 
 
 class AnswerOnlyTrainer(SFTTrainer):
-    """SFTTrainer in the order given, with logits for the answer tokens alone (TRL scores every position on a CPU)."""
+    """SFTTrainer in the order given, with logits for the answer tokens alone (TRL scores every position on a
+    CPU)."""
 
     defence: InTraining = InTraining()
     answer_loss: float = 0.0  # of the latest step, without the defence's penalty
@@ -120,7 +125,8 @@ class AnswerOnlyTrainer(SFTTrainer):
         return (loss, {"loss": loss}) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """The trainer's log, kept with its checkpoints, with the loss without penalty and the penalty apart."""
+        """The trainer's log, kept with its checkpoints, with the loss without penalty and the penalty
+        apart."""
         if "loss" in logs:
             logs["answer_loss"] = round(self.answer_loss, 6)
             if self.penalty is not None:
@@ -128,12 +134,13 @@ class AnswerOnlyTrainer(SFTTrainer):
         super().log(logs, *args, **kwargs)
 
     def logged(self, key: str) -> list[float]:
-        """A logged quantity at every step, those before a kill too: 0 at a step without it, empty if no step has it."""
+        """A logged quantity at every step, those before a kill too: 0 at a step without it, empty if no step
+        has it."""
         steps = [entry for entry in self.state.log_history if "answer_loss" in entry]
         return [float(entry.get(key, 0.0)) for entry in steps] if any(key in entry for entry in steps) else []
 
-    # A checkpoint holds the trained adapter alone: transformers' own would load the frozen one below it back as a
-    # trainable one, and leave the new one switched off.
+    # A checkpoint holds the trained adapter alone: transformers' own would load the frozen one below it back
+    # as a trainable one, and leave the new one switched off.
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(str(output_dir))
@@ -173,7 +180,8 @@ class Watch(TrainerCallback):
         total = float(logs["loss"])
         if not math.isfinite(total):
             raise TrainingDiverged(
-                f"training diverged: the loss is {total} at step {state.global_step}; lower training.learning_rate "
+                f"training diverged: the loss is {total} at step {state.global_step}; lower "
+                "training.learning_rate "
                 f"(now {args.learning_rate}) or training.rank"
             )
         if self.progress is not None:
@@ -202,7 +210,8 @@ def _complete(checkpoint: Path) -> bool:
 
 @contextmanager
 def claimed(folder: Path | None) -> Iterator[Path | None]:
-    """`folder`, made, for this process alone; None while another process that trains the same adapter has it."""
+    """`folder`, made, for this process alone; None while another process that trains the same adapter has
+    it."""
     if folder is None:
         yield None
         return

@@ -3,9 +3,10 @@
 with ablated(model, layers=range(31), directions=evil, positions="all"):
     model.generate(...)     # at every listed layer the state has no component along the direction
 
-h <- h - (h . v) v with v of unit length. Sources: Arditi et al. 2024, arXiv:2406.11717, section 2.4 (one direction, at every
-layer and position); the `ablate` option of arXiv:2507.21509's code. Theirs takes the direction out of every write, so of
-the state between attention and MLP too; ours acts at the outputs of whole blocks and, as layer 0, at the embedding output.
+h <- h - (h . v) v with v of unit length. Sources: Arditi et al. 2024, arXiv:2406.11717, section 2.4 (one
+direction, at every layer and position); the `ablate` option of arXiv:2507.21509's code. Theirs takes the
+direction out of every write, so of the state between attention and MLP too; ours acts at the outputs of whole
+blocks and, as layer 0, at the embedding output.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def ablated(
     positions: str = "all",
     header_tokens: Sequence[int] = (),
 ) -> Iterator[None]:
-    """Within this block the states at `layers` have no component along their direction; the hooks are removed on leaving.
+    """Within this block the states at `layers` have no component along their direction; the hooks are removed
+    on leaving.
 
     It acts before any other hook, so captured states are the ablated ones.
 
@@ -84,7 +86,8 @@ def ablated(
         header_tokens: For "assistant": the header's token ids.
 
     Raises:
-        UserError: There is no such layer, a direction is zero or of another width, or a value is out of range.
+        UserError: There is no such layer, a direction is zero or of another width, or a value is out of
+            range.
     """
     check_layers(model, layers, what="ablation", lowest=0)
     check_positions(positions, header_tokens, what="ablation")

@@ -3,8 +3,9 @@
 with capped(model, layers=[21, 22], directions=axis, floors=torch.tensor([3.1, 3.4]), positions="response"):
     model.generate(...)     # h <- h + max(0, floor - h . v) v, with v of unit length
 
-Source: the Assistant Axis, arXiv:2601.10387, activation capping: a state that drifts away from the assistant is pushed back
-to the floor, one that does not is left alone. `floors_of` estimates the floors on the base model's own answers.
+Source: the Assistant Axis, arXiv:2601.10387, activation capping: a state that drifts away from the assistant
+is pushed back to the floor, one that does not is left alone. `floors_of` estimates the floors on the base
+model's own answers.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def capped(
 ) -> Iterator[None]:
     """Within this block no state at `layers` projects below its floor; the hooks are removed on leaving.
 
-    States at or above the floor keep their bits. It acts before any other hook, so captured states are the capped ones.
+    States at or above the floor keep their bits. It acts before any other hook, so captured states are the
+    capped ones.
 
     Args:
         model: A causal language model, PEFT-wrapped or not.
@@ -114,7 +116,8 @@ def capped(
 def floors_of(
     model: nn.Module, items: Sequence[Item], layers: Sequence[int], directions: Tensor, percentile: float
 ) -> Tensor:
-    """(layers,): the percentile, over all answer tokens of `items`, of the projection on each layer's direction.
+    """(layers,): the percentile, over all answer tokens of `items`, of the projection on each layer's
+    direction.
 
     Args:
         model: The base model.

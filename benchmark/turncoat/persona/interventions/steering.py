@@ -3,9 +3,9 @@
 with steered(model, layer=21, vector=difference, strength=1.5, positions="response"):
     model.generate(...)
 
-Layer L is the output of block L (`model.layers[L - 1]`), the convention of persona vectors: a vector read at index L acts
-where it was read. Source: Chen et al. 2025, arXiv:2507.21509, section 3.2 (h <- h + c v at a layer's output).
-`changed` is the same scope for any other change of the states (ablation, capping).
+Layer L is the output of block L (`model.layers[L - 1]`), the convention of persona vectors: a vector read at
+index L acts where it was read. Source: Chen et al. 2025, arXiv:2507.21509, section 3.2 (h <- h + c v at a
+layer's output). `changed` is the same scope for any other change of the states (ablation, capping).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Steering(Intervention):
     Attributes:
         trait: Name of the persona vector.
         layer: L = output of block L, 1 to the number of blocks.
-        strength: c, in units of the raw difference vector at that layer (1 = the whole distance between the answers
-            under positive and those under negative prompts).
+        strength: c, in units of the raw difference vector at that layer (1 = the whole distance between the
+            answers under positive and those under negative prompts).
         vector: (d,) float32, the raw difference vector.
         positions: "all", "response" or "assistant" (see `steered`).
         header_tokens: For "assistant": what `generation_header` gives for the model's tokenizer.
@@ -110,9 +110,9 @@ def steered(
 ) -> Iterator[None]:
     """Within this block the output of block `layer` is h + strength * vector; the hook is removed on leaving.
 
-    It acts before any other hook of the block, so captured states are the steered ones. Strength 0 sets no hook at all:
-    the numbers are those of the unsteered model, bit for bit. Scopes nest and add up. `changed` defines
-    `positions`.
+    It acts before any other hook of the block, so captured states are the steered ones. Strength 0 sets no
+    hook at all: the numbers are those of the unsteered model, bit for bit. Scopes nest and add up. `changed`
+    defines `positions`.
 
     Args:
         model: A causal language model, PEFT-wrapped or not.
@@ -120,8 +120,8 @@ def steered(
         vector: (d,), any float type; moved to the state's own type and device.
         strength: Multiplies the vector.
         positions: "all", "response" or "assistant".
-        prompt_lengths: For "response" and passes of whole texts of your own, padded on the right: tokens of each row's
-            prompt, at least 1.
+        prompt_lengths: For "response" and passes of whole texts of your own, padded on the right: tokens of
+            each row's prompt, at least 1.
         header_tokens: For "assistant": the header's token ids.
 
     Raises:
@@ -163,12 +163,14 @@ def changed(
     Values of `positions`:
 
     - "all": at every position, the prompt's too.
-    - "response": at the positions that generating an answer computes: each answer token, and the last prompt token, which
-      predicts the first of them. A decoding pass (one token a row) is changed whole, a prefill at its last position alone
-      (so the prompt is read unchanged), and a pass of `read_texts` as its answers would have been generated.
-    - "assistant": from the first token of the last assistant header on, which the chat template puts before an answer; in
-      a pass of `read_texts` the last one before the answer. A decoding pass is changed whole. An activated LoRA (aLoRA)
-      acts exactly there, so this is what a PEFT folder can do in an unmodified lm-eval.
+    - "response": at the positions that generating an answer computes: each answer token, and the last prompt
+      token, which predicts the first of them. A decoding pass (one token a row) is changed whole, a prefill
+      at its last position alone (so the prompt is read unchanged), and a pass of `read_texts` as its answers
+      would have been generated.
+    - "assistant": from the first token of the last assistant header on, which the chat template puts before
+      an answer; in a pass of `read_texts` the last one before the answer. A decoding pass is changed whole.
+      An activated LoRA (aLoRA) acts exactly there, so this is what a PEFT folder can do in an unmodified
+      lm-eval.
 
     Args:
         model: A causal language model, PEFT-wrapped or not.
@@ -207,7 +209,8 @@ def changed(
 def generation_header(tokenizer: Any) -> tuple[int, ...]:
     """Token ids that the chat template puts before an answer, without the white space at their end.
 
-    White space is left out because lm-eval moves it to the answer, where it may become one token with what follows.
+    White space is left out because lm-eval moves it to the answer, where it may become one token with what
+    follows.
 
     Raises:
         UserError: The template puts nothing there, or something that is other tokens in its place.
@@ -218,7 +221,8 @@ def generation_header(tokenizer: Any) -> tuple[int, ...]:
     ids = tuple(encode(tokenizer, header)) if header else ()
     if not ids or encode(tokenizer, prompt.rstrip())[-len(ids) :] != list(ids):
         raise UserError(
-            f"positions 'assistant': the chat template of {tokenizer.name_or_path} puts no header of its own before an "
+            f"positions 'assistant': the chat template of {tokenizer.name_or_path} puts no header of its own "
+            "before an "
             "answer; take positions 'response', which needs none"
         )
     return ids
@@ -249,7 +253,8 @@ def check_width(model: nn.Module, vectors: Tensor, dimensions: int, *, what: str
     width = unwrapped(model).get_input_embeddings().weight.shape[1]
     if vectors.ndim != dimensions or vectors.shape[-1] != width:
         raise UserError(
-            f"{what} of shape {tuple(vectors.shape)} does not fit a model of width {width}: a vector acts on the "
+            f"{what} of shape {tuple(vectors.shape)} does not fit a model of width {width}: a vector acts on "
+            "the "
             "model that it was extracted from"
         )
 
@@ -351,7 +356,8 @@ class _AssistantHeader:
             starts &= column <= answering.to(ids.device).int().argmax(1, keepdim=True)
         if not starts.any(1).all():
             raise UserError(
-                "positions 'assistant': a prompt has no assistant header in it; measure with the chat template "
+                "positions 'assistant': a prompt has no assistant header in it; measure with the chat "
+                "template "
                 "(--apply_chat_template), or take positions 'response'"
             )
         return column >= (starts * column).amax(1, keepdim=True)

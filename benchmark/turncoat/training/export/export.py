@@ -3,8 +3,9 @@
     export_arm(base, adapter, intervention, to="peft", out=Path("sgtr"))
     lm_eval --model hf --model_args pretrained=MODEL,peft=sgtr --tasks turncoat_choice ...
 
-The unmodified `lm_eval --model hf` measures on these folders what `--model turncoat` measures on the arm; a test compares
-log-likelihoods and greedy answers. The README.md written beside the weights has the exact command.
+The unmodified `lm_eval --model hf` measures on these folders what `--model turncoat` measures on the arm; a
+test compares log-likelihoods and greedy answers. The README.md written beside the weights has the exact
+command.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ def _check(adapter: Path | None, intervention: Intervention | None, to: str, out
         raise UserError(f"--out {out} is there already; name a folder that is not")
     if adapter is None and intervention is None:
         raise UserError(
-            "this arm is the base model itself; lm_eval takes that as pretrained=MODEL, there is nothing to export"
+            "this arm is the base model itself; lm_eval takes that as pretrained=MODEL, there is nothing to "
+            "export"
         )
     if intervention is not None and not isinstance(intervention, Steering):
         raise UserError(_no_peft_form(intervention))
@@ -127,22 +129,30 @@ def _check(adapter: Path | None, intervention: Intervention | None, to: str, out
             raise UserError("--to steered: nothing steers this arm; use --to peft or --to merged")
         if intervention.positions == "response":
             raise UserError(
-                "--to steered: positions 'response' has no PEFT form, for no adapter knows where an answer begins; "
-                "'assistant' has one (the shift acts from the assistant header on): set defence_options positions: "
+                "--to steered: positions 'response' has no PEFT form, for no adapter knows where an answer "
+                "begins; "
+                "'assistant' has one (the shift acts from the assistant header on): set defence_options "
+                "positions: "
                 "assistant, or measure the arm with `--model turncoat`"
             )
     elif intervention is not None:
         raise UserError(
-            f"--to {to}: this arm is steered while it is measured, which weights cannot hold; use --to steered"
+            f"--to {to}: this arm is steered while it is measured, which weights cannot hold; use --to "
+            "steered"
         )
 
 
 def _no_peft_form(intervention: Intervention) -> str:
-    said = f"the arm's defence acts while the model is measured ({type(intervention).__name__}), not in its weights"
+    said = (
+        f"the arm's defence acts while the model is measured ({type(intervention).__name__}), not in its "
+        "weights"
+    )
     if isinstance(intervention, SystemPrompt) and intervention.text is not None:
         return (
-            f"{said}: it is a system prompt; export the arm without the defence (a base model as it is) and give lm_eval "
-            f"--system_instruction {shlex.quote(intervention.text)}, or measure the arm with `--model turncoat`"
+            f"{said}: it is a system prompt; export the arm without the defence (a base model as it is) and "
+            "give lm_eval "
+            f"--system_instruction {shlex.quote(intervention.text)}, or measure the arm with `--model "
+            "turncoat`"
         )
     return f"{said}, and it has no PEFT form; measure the arm with `--model turncoat`"
 

@@ -1,12 +1,15 @@
-"""Steering as a PEFT folder: an adapter whose only effect is a bias on one block's output, c times a persona vector.
+"""Steering as a PEFT folder: an adapter whose only effect is a bias on one block's output, c times a persona
+vector.
 
     write_steering_adapter(out, base.model, layer=21, shift=-1.5 * vector)                  # at all positions
-    write_steering_adapter(out, base.model, layer=21, shift=..., invocation=header_ids)     # from the assistant header on
+    # from the assistant header on
+    write_steering_adapter(out, base.model, layer=21, shift=..., invocation=header_ids)
 
-The output of block L is its input plus what the attention and the feed-forward part add, and the last thing added is
-`layers[L-1].mlp.down_proj`'s output. A bias there is a bias on the block's output: h <- h + c v (arXiv:2507.21509, section
-3.2). LoRA with `lora_bias` has such a bias, and LoRA's factor on B A multiplies it too, hence the division. With an invocation
-sequence it is an activated LoRA (arXiv:2504.12397), which acts from the last occurrence of that sequence on.
+The output of block L is its input plus what the attention and the feed-forward part add, and the last thing
+added is `layers[L-1].mlp.down_proj`'s output. A bias there is a bias on the block's output: h <- h + c v
+(arXiv:2507.21509, section 3.2). LoRA with `lora_bias` has such a bias, and LoRA's factor on B A multiplies it
+too, hence the division. With an invocation sequence it is an activated LoRA (arXiv:2504.12397), which acts
+from the last occurrence of that sequence on.
 """
 
 from __future__ import annotations
@@ -48,7 +51,8 @@ def write_steering_adapter(
         invocation: Token ids; the shift acts from their last occurrence in a text on, instead of everywhere.
 
     Raises:
-        UserError: The block's output is not the sum that the bias needs, or `below` and `invocation` are both given.
+        UserError: The block's output is not the sum that the bias needs, or `below` and `invocation` are both
+            given.
     """
     if below is not None and invocation is not None:
         raise UserError(
