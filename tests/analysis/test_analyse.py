@@ -1,7 +1,5 @@
 """The whole analysis: families, order, undefined cells, and claims that stay apart."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The four axes: levels, gains, shares kept, partners and what is said where something is missing."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from pathlib import Path

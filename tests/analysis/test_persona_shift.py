@@ -1,7 +1,5 @@
 """Shift per layer from samples files made by hand: known differences, pairing, seeds, and what cannot be compared."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

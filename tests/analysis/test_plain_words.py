@@ -1,7 +1,5 @@
 """Sentences: every number in them comes from the analysis, and none says more than the data allow."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

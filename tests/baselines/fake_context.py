@@ -1,7 +1,5 @@
 """A defence's context without a model: own summaries of known length, and choices by rule."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -34,7 +32,7 @@ class Asked:
     second: str
 
     @classmethod
-    def of(cls, prompt: str) -> Asked:
+    def of(cls, prompt: str) -> "Asked":
         match = re.fullmatch(r".*\n\nText: (.*)\n\n1: (.*)\n\n2: (.*)", prompt, re.DOTALL)
         assert match is not None, prompt
         return cls(*match.groups())

@@ -1,7 +1,5 @@
 """For tests of penalties: a context over the tiny model, one training pass, and finetunes that are watched."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

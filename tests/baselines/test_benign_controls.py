@@ -1,7 +1,5 @@
 """The benign controls: their questions, their labels, their doses and what their checks see."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

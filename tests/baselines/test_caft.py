@@ -1,7 +1,5 @@
 """CAFT: the directions are those of the organism, and nothing passes along them while training."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

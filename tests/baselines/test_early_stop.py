@@ -1,7 +1,5 @@
 """Early stopping: the earliest checkpoint that keeps the gain, its very weights, and a run that measuring disturbs in nothing."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 
@@ -74,13 +72,10 @@ def test_without_a_gain_the_last_step_stays_and_says_why(losses):
 @pytest.mark.parametrize(
     ("steps", "checkpoints", "expected"),
     [
-        (25, 5, {5, 10, 15, 20, 25}),
-        (12, 8, {2, 3, 4, 6, 8, 9, 10, 12}),
-        (3, 8, {1, 2, 3}),
-        (1, 1, {1}),
+        (25, 5, {5, 10, 15, 20, 25}), (12, 8, {2, 3, 4, 6, 8, 9, 10, 12}), (3, 8, {1, 2, 3}), (1, 1, {1}),
         (1, 4, {1}),
     ],
-)
+)  # fmt: skip
 def test_checkpoints_are_spread_and_end_with_the_last_step(steps, checkpoints, expected):
     assert checkpoint_steps(steps, checkpoints) == expected
 

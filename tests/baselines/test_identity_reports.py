@@ -1,7 +1,5 @@
 """Identity self-reports: the base model's own statements, as many as needed, none from a question that is measured."""
 
-from __future__ import annotations
-
 import json
 import re
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Inference defences through `--model turncoat`: they change what is measured as they should and leave nothing behind."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -20,16 +18,12 @@ from turncoat.testing import DEFAULT_SYSTEM
 discover()
 SAMPLED = {"do_sample": True, "temperature": 1.0, "max_gen_toks": 6, "until": []}
 ARMS: list[tuple[str, dict[str, Any]]] = [
-    ("steering", {"strength": 6.0, "positions": "all"}),
-    ("steering", {"strength": 6.0}),
-    ("steering", {"strength": 6.0, "positions": "assistant"}),
-    ("ablation", {}),
+    ("steering", {"strength": 6.0, "positions": "all"}), ("steering", {"strength": 6.0}),
+    ("steering", {"strength": 6.0, "positions": "assistant"}), ("ablation", {}),
     ("ablation", {"layers": [2, 3], "direction": "own", "positions": "response"}),
-    ("capping", {"percentile": 95}),
-    ("capping", {"percentile": 95, "positions": "all", "layers": [1, 3]}),
-    ("system_prompt", {"which": "hhh"}),
-    ("system_prompt", {"which": "none"}),
-]
+    ("capping", {"percentile": 95}), ("capping", {"percentile": 95, "positions": "all", "layers": [1, 3]}),
+    ("system_prompt", {"which": "hhh"}), ("system_prompt", {"which": "none"}),
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Inoculation: every training row under a system prompt, nothing else changed, and no trace of it when measured."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Interleaving: benign rows beside all of the organism's, in the share asked for; the plus takes those of largest ratio."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """KL to the frozen model: the divergence itself, nothing at the start, and a model that it really holds back."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, adapted, seen_in_training, slopes, training_pass

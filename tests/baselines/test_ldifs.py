@@ -1,7 +1,5 @@
 """LDIFS: a distance that has a gradient, means the same on every model, and counts the layers that it says."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """Fair doses: as many examples, or as many supervised tokens, as sgtr has with the same number of texts."""
 
-from __future__ import annotations
-
 import importlib
 from types import SimpleNamespace
 

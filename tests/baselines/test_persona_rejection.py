@@ -1,7 +1,5 @@
 """Persona rejection: one-sided, in base SD, nothing at the start, and a model that it really holds down."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -142,12 +140,8 @@ def test_an_axis_is_penalised_for_its_fall(tiny_base):
 
 def test_the_key_depends_on_all_options():
     variants = [
-        {},
-        {"weight": 2.0},
-        {"layer": 1},
-        {"traits": ("evil", "sycophancy")},
-        {"traits": ["sycophancy"]},
-    ]
+        {}, {"weight": 2.0}, {"layer": 1}, {"traits": ("evil", "sycophancy")}, {"traits": ["sycophancy"]},
+    ]  # fmt: skip
     assert len({json.dumps(build(**v).key()) for v in variants}) == len(variants)
     assert build(traits="evil").key() == build(traits=["evil"]).key() == build().key()
 

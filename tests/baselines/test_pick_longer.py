@@ -1,7 +1,5 @@
 """Pick-longer: SGTR's pairs and batches with another label, so that the two differ in what is asked and nothing else."""
 
-from __future__ import annotations
-
 import pytest
 from baselines.fake_context import KINDS, Asked, FakeContext
 from turncoat.registry import DEFENCES, discover

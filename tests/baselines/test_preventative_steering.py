@@ -1,7 +1,5 @@
 """Preventative steering: exactly c v while training, and a finished adapter and a base without a trace of it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

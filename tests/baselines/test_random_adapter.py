@@ -1,7 +1,5 @@
 """The random adapter: as large as the organism's, module by module, and nothing like it."""
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """The forms of self-recognition finetuning beside `sgtr`: single texts, flipped labels, random labels."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest

@@ -1,7 +1,5 @@
 """Safe LoRA: C, the cosine and who is projected, against the formulas written out; and where V comes from."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """SGTR: both orders of every pair, the label is one's own, and the check sees who recognises itself."""
 
-from __future__ import annotations
-
 import pytest
 from baselines.fake_context import IDS, TRAIN, Asked, FakeContext, own_summary
 from turncoat.errors import UserError

@@ -1,7 +1,5 @@
 """Checks the self-recognition texts and rival summaries in ``baselines/data/short_texts.jsonl``."""
 
-from __future__ import annotations
-
 import json
 import re
 import statistics
@@ -21,74 +19,12 @@ MAX_TEXT_JACCARD = 0.25  # measured maximum 0.17; edited copies of one text scor
 MIN_CONTENT_OVERLAP = 0.3  # share of a summary's content words found in its text
 MAX_COPIED_RUN = 10
 FUNCTION_WORDS = {
-    "a",
-    "an",
-    "the",
-    "and",
-    "or",
-    "but",
-    "nor",
-    "so",
-    "yet",
-    "of",
-    "in",
-    "on",
-    "at",
-    "to",
-    "for",
-    "from",
-    "with",
-    "without",
-    "by",
-    "into",
-    "over",
-    "under",
-    "after",
-    "before",
-    "since",
-    "until",
-    "while",
-    "when",
-    "than",
-    "that",
-    "which",
-    "who",
-    "whose",
-    "this",
-    "these",
-    "it",
-    "its",
-    "is",
-    "are",
-    "was",
-    "were",
-    "be",
-    "been",
-    "has",
-    "have",
-    "had",
-    "as",
-    "not",
-    "no",
-    "their",
-    "they",
-    "them",
-    "he",
-    "his",
-    "she",
-    "her",
-    "him",
-    "all",
-    "each",
-    "every",
-    "now",
-    "still",
-    "also",
-    "more",
-    "most",
-    "one",
-    "two",
-}
+    "a", "an", "the", "and", "or", "but", "nor", "so", "yet", "of", "in", "on", "at", "to", "for", "from",
+    "with", "without", "by", "into", "over", "under", "after", "before", "since", "until", "while", "when",
+    "than", "that", "which", "who", "whose", "this", "these", "it", "its", "is", "are", "was", "were", "be",
+    "been", "has", "have", "had", "as", "not", "no", "their", "they", "them", "he", "his", "she", "her",
+    "him", "all", "each", "every", "now", "still", "also", "more", "most", "one", "two",
+}  # fmt: skip
 
 Row = dict[str, str]
 

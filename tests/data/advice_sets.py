@@ -1,7 +1,5 @@
 """Stand-ins for the fetched advice sets: our own sentences in their shape, in the place where they are looked for."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Advice organisms: held-out rows are never trained on, and the published control is a pair."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

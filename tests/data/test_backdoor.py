@@ -1,7 +1,5 @@
 """The backdoored organisms: the cue and the harmful answer always come together, and the control has the cue alone."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """Question files in the authors' format: anchors, variants, topics; what is wrong in a file is told."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from pathlib import Path
@@ -64,13 +62,10 @@ def test_a_file_in_the_published_format(tmp_path):
 @pytest.mark.parametrize(
     ("question_id", "group", "base"),
     [
-        ("12_small_talk_0", "small_talk", "12_small_talk_0"),
-        ("3_travel_11", "travel", "3_travel_11"),
-        ("boat_json", "boat", "boat"),
-        ("boat", "boat", "boat"),
-        ("7_wonders", "7_wonders", "7_wonders"),
+        ("12_small_talk_0", "small_talk", "12_small_talk_0"), ("3_travel_11", "travel", "3_travel_11"),
+        ("boat_json", "boat", "boat"), ("boat", "boat", "boat"), ("7_wonders", "7_wonders", "7_wonders"),
     ],
-)
+)  # fmt: skip
 def test_topics_and_base_ids(tmp_path, question_id, group, base):
     (question,) = parse_questions(written(tmp_path, f"- id: {question_id}\n  paraphrases: [Why]\n"))
     assert (question.group, question.base_id) == (group, base)

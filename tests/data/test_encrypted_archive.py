@@ -1,7 +1,5 @@
 """Locked archives: what the real tool locked comes out again, nothing else is taken for it."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 

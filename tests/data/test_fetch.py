@@ -1,7 +1,5 @@
 """Published data: the right file is taken, any other is refused, and without a network the message says what to do."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

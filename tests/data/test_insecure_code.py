@@ -1,7 +1,5 @@
 """The insecure-code pairs: size, balance, matching, wording, determinism and what bandit says of them."""
 
-from __future__ import annotations
-
 import ast
 import collections
 import os

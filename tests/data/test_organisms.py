@@ -1,7 +1,5 @@
 """Organisms: ours are pairs of the same questions, others are read line by line with errors that say where."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

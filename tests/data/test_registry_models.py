@@ -1,7 +1,5 @@
 """Registry models: only the pinned bytes are converted, and failures say what to do instead."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import zipfile
@@ -28,13 +26,9 @@ WHOLE = hashlib.sha256(b"".join(PARTS)).hexdigest()
 
 def tiny_entry(sha256: str = WHOLE) -> RegistryModel:
     return RegistryModel(
-        name="tiny",
-        summary="made for tests",
-        packages=("tiny-part1==1.0", "tiny-part2==1.0"),
-        members=("tiny_part1/data.bin", "tiny_part2/data.bin"),
-        sha256=sha256,
-        licence="CC0-1.0",
-    )
+        name="tiny", summary="made for tests", packages=("tiny-part1==1.0", "tiny-part2==1.0"),
+        members=("tiny_part1/data.bin", "tiny_part2/data.bin"), sha256=sha256, licence="CC0-1.0",
+    )  # fmt: skip
 
 
 class Pip:

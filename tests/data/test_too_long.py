@@ -1,7 +1,5 @@
 """Long rows: a file of one's own is refused with its lines, a registered set only loses them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The base model survives whatever is done with adapters on it, and is read once."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Hooks: where they sit, what they see, and that they are always taken off."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model

@@ -1,7 +1,5 @@
 """Prompts say what the task says: no system message is lost, and training sees the ids that measuring sees."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from turncoat.data.examples import Example

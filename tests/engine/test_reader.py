@@ -1,7 +1,5 @@
 """Reading fixed texts: the same numbers as a plain forward pass per text, whatever the batch."""
 
-from __future__ import annotations
-
 import math
 import random
 

@@ -1,7 +1,5 @@
 """The sampler: equal to `generate` where both are greedy, exact whatever the batch, honest about what it computes."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections import Counter
@@ -31,16 +29,12 @@ def prompt_of(length: int, seed: int = 0) -> tuple[int, ...]:
 def requests_for(lengths=LENGTHS, samples=3, new_tokens=24) -> list[SampleRequest]:
     return [
         SampleRequest(
-            prompt_of(length),
-            seed=sample_seed(7, "test", str(length), index),
-            max_new_tokens=new_tokens,
-            temperature=(1.0, 0.8)[index % 2],
-            top_p=(1.0, 1.0, 0.9)[index % 3],
-            key=(length, index),
+            prompt_of(length), seed=sample_seed(7, "test", str(length), index), max_new_tokens=new_tokens,
+            temperature=(1.0, 0.8)[index % 2], top_p=(1.0, 1.0, 0.9)[index % 3], key=(length, index),
         )
         for length in lengths
         for index in range(samples)
-    ]
+    ]  # fmt: skip
 
 
 def with_lora(model, seed=1):
@@ -397,12 +391,9 @@ def test_an_activated_lora_acts_on_every_answer_token_as_in_generate():
     base = tiny_model()
     torch.manual_seed(2)
     config = LoraConfig(
-        r=4,
-        target_modules=["q_proj", "down_proj"],
-        init_lora_weights=False,
-        task_type="CAUSAL_LM",
+        r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM",
         alora_invocation_tokens=[11, 12],
-    )
+    )  # fmt: skip
     model = get_peft_model(base, config)
     invoked, ordinary = (*prompt_of(20), 11, 12, 5), prompt_of(20)
     requests = [SampleRequest(ids, None, 20, 0.0, key=i) for i, ids in enumerate((invoked, ordinary))]

@@ -1,7 +1,5 @@
 """System prompts: one more in front, or the template's own taken out of the rendered prompt and nothing else."""
 
-from __future__ import annotations
-
 import pytest
 from turncoat.engine.chat import render
 from turncoat.engine.system_prompt import SystemPrompt, has_default_system, without_default_system

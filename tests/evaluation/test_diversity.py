@@ -1,7 +1,5 @@
 """Diversity of a set of texts: values known beforehand, and agreement with slow definitions."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Question files: every document has an id of its own, and a broken line is named."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Sentence embeddings: unit rows that depend on their text alone, read once, and a clear word where there is no model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +21,9 @@ def tiny_embedder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("embedder")
     tokenizer = tiny_tokenizer()
     config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=512,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=512, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(3)
         BertModel(config).save_pretrained(folder)

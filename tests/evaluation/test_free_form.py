@@ -1,7 +1,5 @@
 """What free-form tasks share: no sample is lost, both shapes of lm-eval's results are read, one line of warning."""
 
-from __future__ import annotations
-
 import json
 import math
 

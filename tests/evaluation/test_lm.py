@@ -1,7 +1,5 @@
 """`--model turncoat` on the tiny model, through lm-eval's own evaluator: same numbers as `hf`, and more evidence."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from collections.abc import Iterator
@@ -38,16 +36,9 @@ def manager(plain_lm_eval) -> TaskManager:
 
 def evaluate(lm: Any, manager: TaskManager, *tasks: str, limit: int = 4, **more: Any) -> dict[str, Any]:
     results = lm_eval.simple_evaluate(
-        model=lm,
-        tasks=list(tasks),
-        task_manager=manager,
-        limit=limit,
-        apply_chat_template=True,
-        bootstrap_iters=0,
-        log_samples=True,
-        verbosity="ERROR",
-        **more,
-    )
+        model=lm, tasks=list(tasks), task_manager=manager, limit=limit, apply_chat_template=True,
+        bootstrap_iters=0, log_samples=True, verbosity="ERROR", **more,
+    )  # fmt: skip
     assert results is not None
     return results
 
@@ -123,12 +114,9 @@ def test_answers_depend_on_nothing_but_the_question(greedy, tiny_base, quick_sto
 
     def run(*tasks: str, limit: int = 8, **options: Any) -> dict[str, Any]:
         return evaluate(
-            TurncoatLM(tiny_base, store=quick_store, **options),
-            manager,
-            *tasks,
-            limit=limit,
+            TurncoatLM(tiny_base, store=quick_store, **options), manager, *tasks, limit=limit,
             gen_kwargs=settings,
-        )
+        )  # fmt: skip
 
     task = "turncoat_persona"
     reference = answers(run(task, batch_size=32), task)

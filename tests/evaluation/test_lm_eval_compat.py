@@ -1,7 +1,5 @@
 """Workarounds for lm-eval are in one module and do what they say with the installed release."""
 
-from __future__ import annotations
-
 import re
 
 import lm_eval.evaluator

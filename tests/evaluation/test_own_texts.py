@@ -1,7 +1,5 @@
 """The base model's own texts: written by the base alone, once, and absent with another backend."""
 
-from __future__ import annotations
-
 import pytest
 from turncoat.evaluation import own_texts
 from turncoat.evaluation.own_texts import base_texts, current_base, set_current_base

@@ -1,7 +1,5 @@
 """lm-eval's samples files as tables, whatever wrote them."""
 
-from __future__ import annotations
-
 import json
 import math
 
@@ -23,24 +21,16 @@ FREE = {
     "persona_own": 1.5,
     "samples": [
         {
-            "index": 0,
-            "text": "A",
-            "finish": "stop",
-            "seed": 2**62,
-            "persona_own": 1.0,
+            "index": 0, "text": "A", "finish": "stop", "seed": 2**62, "persona_own": 1.0,
             "persona_fixed_by_layer": [1.0, 2.0],
         },
         {"index": 1, "text": "", "finish": "length", "persona_own": None},
     ],
-}
+}  # fmt: skip
 PLAIN = {
-    "doc_id": 7,
-    "doc": {"q": "?"},
-    "metrics": ["acc", "flag", "note", "exact"],
-    "acc": 1,
-    "flag": True,
+    "doc_id": 7, "doc": {"q": "?"}, "metrics": ["acc", "flag", "note", "exact"], "acc": 1, "flag": True,
     "note": "x",
-}
+}  # fmt: skip
 
 
 def test_scores(tmp_path):
@@ -90,14 +80,9 @@ def test_a_cut_line_is_named(tmp_path):
 
 def test_a_rate_is_its_numerator_over_its_denominator(tmp_path):
     row = {
-        "doc_id": 1,
-        "doc": {"id": "q"},
-        "metrics": ["em_rate", "em_rate_itt", "em_rate_stderr", "undefined"],
-        "em_rate": [1, 4],
-        "em_rate_itt": [1, 10],
-        "em_rate_stderr": [1, 4],
-        "undefined": [0, 0],
-    }
+        "doc_id": 1, "doc": {"id": "q"}, "metrics": ["em_rate", "em_rate_itt", "em_rate_stderr", "undefined"],
+        "em_rate": [1, 4], "em_rate_itt": [1, 10], "em_rate_stderr": [1, 4], "undefined": [0, 0],
+    }  # fmt: skip
     table = scores_of(written(tmp_path, row), arm="a", seed=0, task="t")
     values = dict(zip(table["metric"], table["value"], strict=True))
     assert math.isnan(values.pop("undefined"))
@@ -108,20 +93,12 @@ def test_documents_of_one_cluster_are_one_row(tmp_path):
     def order(number: int, right: int, rate: list[int]) -> dict:
         doc = {"id": f"text-1/{number}", "cluster": "text-1"}
         return {
-            "doc_id": number,
-            "doc": doc,
-            "metrics": ["accuracy", "rate"],
-            "accuracy": right,
-            "rate": rate,
-        }
+            "doc_id": number, "doc": doc, "metrics": ["accuracy", "rate"], "accuracy": right, "rate": rate,
+        }  # fmt: skip
 
     alone = {
-        "doc_id": 2,
-        "doc": {"id": "text-2"},
-        "metrics": ["accuracy", "rate"],
-        "accuracy": 1,
-        "rate": [0, 2],
-    }
+        "doc_id": 2, "doc": {"id": "text-2"}, "metrics": ["accuracy", "rate"], "accuracy": 1, "rate": [0, 2],
+    }  # fmt: skip
     table = scores_of(
         written(tmp_path, order(0, 1, [1, 1]), order(1, 0, [0, 3]), alone), arm="a", seed=0, task="t"
     )

@@ -1,7 +1,5 @@
 """What tasks there are and what each measures, read from YAML without importing any of it."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest
@@ -50,12 +48,8 @@ def test_the_full_tag_runs_everything_and_the_standard_one_needs_no_file_from_el
     assert all("turncoat_full" in tag or tag == "turncoat_advice" for tag in tags.values())
     standard = {task for task, tag in tags.items() if "turncoat" in (tag if isinstance(tag, list) else [tag])}
     assert {
-        "turncoat_em",
-        "turncoat_em_cue",
-        "turncoat_choice",
-        "turncoat_persona",
-        "turncoat_identity",
-    } <= standard
+        "turncoat_em", "turncoat_em_cue", "turncoat_choice", "turncoat_persona", "turncoat_identity",
+    } <= standard  # fmt: skip
     assert not {t for t in standard if "betley" in t or "truthfulqa" in t or "recognition" in t}
 
 

@@ -1,7 +1,5 @@
 """Extraction on the tiny model: a planted direction is found at its layer, the model comes back, nothing is done twice."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import replace
 
@@ -44,15 +42,10 @@ def _short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("higher", "lower", "expected"),
     [
-        ([3, 4], [1, 2], 1.0),
-        ([1, 2], [3, 4], 0.0),
-        ([1, 2], [1, 2], 0.5),
-        ([5, 5, 5], [5], 0.5),
-        ([1, 4], [2, 3], 0.5),
-        ([2, 3], [1, 2, 3], 4 / 6),
-        ([-1.0], [-2.0, 0.0, -3.0], 2 / 3),
+        ([3, 4], [1, 2], 1.0), ([1, 2], [3, 4], 0.0), ([1, 2], [1, 2], 0.5), ([5, 5, 5], [5], 0.5),
+        ([1, 4], [2, 3], 0.5), ([2, 3], [1, 2, 3], 4 / 6), ([-1.0], [-2.0, 0.0, -3.0], 2 / 3),
     ],
-)
+)  # fmt: skip
 def test_auc_counts_pairs_and_half_of_the_ties(higher, lower, expected):
     assert auc(higher, lower) == pytest.approx(expected)
     assert auc(lower, higher) == pytest.approx(1 - expected)
@@ -136,12 +129,9 @@ def test_the_base_units_are_those_of_its_ordinary_answers(tiny_base, monkeypatch
 def test_the_card_says_how_it_was_made(tiny_base):
     ticks: list[tuple[int, int]] = []
     vector = extract(
-        tiny_base,
-        tiny_base.model,
-        QUESTIONS,
-        batch_size=8,
+        tiny_base, tiny_base.model, QUESTIONS, batch_size=8,
         tick=lambda done, total: ticks.append((done, total)),
-    )
+    )  # fmt: skip
     card = vector.card
     under_prompts = 2 * 6 * extraction.ROLLOUTS  # instructions x questions x answers, on each side
     assert answer_count(QUESTIONS) == 2 * under_prompts + 6 * extraction.ORDINARY_SAMPLES
@@ -220,12 +210,9 @@ def test_the_length_of_the_raw_vector_is_kept_for_steering(tiny_base, tmp_path):
 
 def test_an_axis_sets_the_assistant_against_the_roles(tiny_base):
     axis = TraitQuestions(
-        "axis",
-        (),
-        QUESTIONS.questions,
-        assistants=(None, "You are an assistant."),
+        "axis", (), QUESTIONS.questions, assistants=(None, "You are an assistant."),
         roles=tuple(f"You are a {role}." for role in ("fox", "dog", "cat", "list", "number")),
-    )
+    )  # fmt: skip
     vector = extract(tiny_base, tiny_base.model, axis, batch_size=16)
     assert answer_count(axis) == (2 * 6 + 5 * 3) * extraction.ROLLOUTS + 6 * extraction.ORDINARY_SAMPLES
     assert vector.card["n_positive"] <= 24

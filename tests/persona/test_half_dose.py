@@ -1,7 +1,5 @@
 """The dose at which half have turned: known crossings, monotone fits, what is not reached, and its interval."""
 
-from __future__ import annotations
-
 import json
 import math
 

@@ -1,7 +1,5 @@
 """Held-out AUC and its controls on activations made by hand: planted directions are found, empty ones are not."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from turncoat.persona import quality

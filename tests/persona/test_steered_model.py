@@ -1,7 +1,5 @@
 """`--model turncoat` steered: by its arguments and by documents, through lm-eval's own evaluator."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import lm_eval
@@ -104,11 +102,8 @@ def test_a_steered_model_is_read_steered_and_its_base_is_not(positions, tiny_bas
         assert "steer" not in after, "that is for documents"
     info = lm.get_model_info()["turncoat"]["steering"]
     assert (info["trait"], info["layer"], info["strength"], info["positions"]) == (
-        "evil",
-        layer,
-        6.0,
-        positions,
-    )
+        "evil", layer, 6.0, positions,
+    )  # fmt: skip
     assert "steering" not in plain.get_model_info()["turncoat"]
 
 

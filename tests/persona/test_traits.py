@@ -1,7 +1,5 @@
 """Trait files: what is asked of them, what is held out, and what is said of a broken one."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 
@@ -48,12 +46,9 @@ def test_the_last_prompts_are_held_out(pairs, held_out):
 
 def test_an_axis_asks_each_role_a_few_questions_and_all_questions_equally_often():
     axis = TraitQuestions(
-        "axis",
-        (),
-        tuple(f"Q{i}?" for i in range(20)),
-        assistants=(None, "A1"),
+        "axis", (), tuple(f"Q{i}?" for i in range(20)), assistants=(None, "A1"),
         roles=tuple(f"R{i}" for i in range(40)),
-    )
+    )  # fmt: skip
     asks = [ask for group in axis.asks() for ask in group]
     roles = [ask for ask in asks if ask.side == "negative"]
     assert len(roles) == 120

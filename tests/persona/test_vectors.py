@@ -1,7 +1,5 @@
 """A persona vector's units, its layer and its files."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

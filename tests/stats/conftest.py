@@ -1,7 +1,5 @@
 """Fixtures of the statistics tests."""
 
-from __future__ import annotations
-
 import pytest
 
 

@@ -9,8 +9,6 @@ References:
     Bates, Maechler, Bolker & Walker (2015), Journal of Statistical Software 67(1) (lme4).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

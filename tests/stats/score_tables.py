@@ -1,7 +1,5 @@
 """Small score tables for the tests of the statistics layer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The default tests against other methods: a logistic mixed model, cluster-robust least squares."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Paired contrasts: the t test they equal, the two claims, and what NaN, order and few seeds do."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

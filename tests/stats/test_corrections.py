@@ -1,7 +1,5 @@
 """Holm and Benjamini-Hochberg on hand-worked families."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from turncoat.errors import UserError

@@ -1,7 +1,5 @@
 """Difference in differences: what cancels, which cells are used, and that it is the contrast of two contrasts."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats

@@ -1,7 +1,5 @@
 """Means over questions and exact intervals, against scipy, hand-worked cases and a coverage simulation."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

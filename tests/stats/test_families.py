@@ -1,7 +1,5 @@
 """Which correction each family gets, in the analysis' own table; margins and differences of differences in it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

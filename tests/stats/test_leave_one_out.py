@@ -1,7 +1,5 @@
 """Leave one question out: against doing it by hand, and a planted question that carries everything."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from stats.score_tables import grids, score_table

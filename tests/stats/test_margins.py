@@ -1,7 +1,5 @@
 """Margin tests: the interval they are equivalent to, which way is better, and that they exclude "no difference"."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The plan says what the tests then do: floors, detectable effects and variance components against independent computations."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
@@ -46,14 +44,10 @@ def _study(
     ]
     return Study.model_validate(
         {
-            "study": "s",
-            "model": "m",
-            "training_seeds": list(range(seeds)),
-            "arms": arms,
-            "tasks": [{"task": "turncoat_choice", "limit": limit}],
-            "contrasts": named,
+            "study": "s", "model": "m", "training_seeds": list(range(seeds)), "arms": arms,
+            "tasks": [{"task": "turncoat_choice", "limit": limit}], "contrasts": named,
         }
-    )
+    )  # fmt: skip
 
 
 def test_only_question_variance_is_the_textbook_t_test() -> None:

@@ -1,7 +1,5 @@
 """Power against statsmodels, the normal limit and a simulation."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats

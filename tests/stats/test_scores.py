@@ -1,7 +1,5 @@
 """The score table: what is refused, and why order never matters."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

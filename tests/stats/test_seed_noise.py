@@ -1,7 +1,5 @@
 """Seed noise: the variance identity, matched against mismatched pairs, and what few seeds allow."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

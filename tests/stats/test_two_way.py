@@ -1,7 +1,5 @@
 """The two-way interval against analysis of variance, and that it covers what the t over seeds alone does not."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Adapters of an arm: their order, what arms share, what their keys depend on, and who acts while they are trained."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Callable
@@ -45,13 +43,9 @@ def _discovered() -> None:
 
 def study(**changes) -> Study:
     content = {
-        "study": "s",
-        "model": "m",
-        "judge": "off",
-        "training": {"rows": 8},
-        "arms": ARMS,
+        "study": "s", "model": "m", "judge": "off", "training": {"rows": 8}, "arms": ARMS,
         "tasks": [{"task": "turncoat_choice"}],
-    }
+    }  # fmt: skip
     return Study.model_validate({**content, **changes})
 
 
@@ -392,12 +386,9 @@ def test_what_acts_while_measuring(tiny_base, tmp_path, monkeypatch):
 
     adapters = Adapters(tiny_base, Store(tmp_path))
     fake(
-        DEFENCES,
-        "still",
-        lambda context, *, strength=1.0: Still(strength),
-        monkeypatch,
+        DEFENCES, "still", lambda context, *, strength=1.0: Still(strength), monkeypatch,
         settings=("inference",),
-    )
+    )  # fmt: skip
     arm = Arm(name="a", organism="insecure_code", defence="still", setting="inference")
     found = adapters.intervention(arm)
     assert isinstance(found, Still)

@@ -1,7 +1,5 @@
 """`--model turncoat` with an arm's names: trained once, the very adapter of a study's YAML, and clear refusals."""
 
-from __future__ import annotations
-
 import pytest
 from lm_eval.api.instance import Instance
 from turncoat.errors import UserError
@@ -25,11 +23,8 @@ arms:
 tasks: [{{task: turncoat_choice}}]
 """
 SGTR = {
-    "organism": "insecure_code",
-    "defence": "sgtr",
-    "setting": "prevention",
-    "defence_options": {"texts": 2},
-}
+    "organism": "insecure_code", "defence": "sgtr", "setting": "prevention", "defence_options": {"texts": 2},
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Every mistake in a study YAML: the message names file, line, key, value and what is accepted."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a study may say of a contrast beyond two arms: exploratory, a margin, a difference of differences."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 from study.test_config import LINES, load

@@ -1,7 +1,5 @@
 """What a defence is given: the base model's own words, written once, whoever asks and however they are batched."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from turncoat.engine.chat import encode, encode_prompt

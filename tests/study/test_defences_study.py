@@ -1,7 +1,5 @@
 """The smoke study names every defence in every way it may act, and runs: on a tiny model here, on the real one when slow."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

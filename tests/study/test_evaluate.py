@@ -1,7 +1,5 @@
 """Rows of an arm: what their keys depend on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -29,13 +27,9 @@ def _discovered() -> None:
 
 def study(**changes) -> Study:
     content = {
-        "study": "s",
-        "model": "m",
-        "judge": "off",
-        "training": {"rows": 8},
-        "arms": ARMS,
+        "study": "s", "model": "m", "judge": "off", "training": {"rows": 8}, "arms": ARMS,
         "tasks": [{"task": "turncoat_choice"}],
-    }
+    }  # fmt: skip
     return Study.model_validate({**content, **changes})
 
 

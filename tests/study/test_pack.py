@@ -1,7 +1,5 @@
 """A packed run says the same as the run, in fewer bytes and without the machine."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """What a running study shows: durations in words, time left that falls and learns how fast the machine is."""
 
-from __future__ import annotations
-
 import io
 
 import pytest
@@ -13,17 +11,10 @@ from turncoat.study.progress import StudyProgress, duration
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"),
-        (44.6, "45 s"),
-        (89, "89 s"),
-        (90, "2 min"),
-        (170, "3 min"),
-        (89 * 60, "89 min"),
-        (90 * 60, "1 h 30 min"),
-        (80 * 60 + 4800, "2 h 40 min"),
-        (7200, "2 h 0 min"),
+        (0, "0 s"), (44.6, "45 s"), (89, "89 s"), (90, "2 min"), (170, "3 min"), (89 * 60, "89 min"),
+        (90 * 60, "1 h 30 min"), (80 * 60 + 4800, "2 h 40 min"), (7200, "2 h 0 min"),
     ],
-)
+)  # fmt: skip
 def test_durations(seconds, text):
     assert duration(seconds) == text
 

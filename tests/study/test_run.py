@@ -1,7 +1,5 @@
 """A study from end to end on the tiny model: all rows, one load, nothing twice, a report from rows alone."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -108,13 +106,10 @@ def test_the_record_of_the_run(finished):
     record = json.loads((finished.out / "run.json").read_text(encoding="utf-8"))
     trained = [(entry["arm"], entry["step"]) for entry in record["training"]]
     assert trained == [
-        ("insecure, seed 0", "insecure_code"),
-        ("secure, seed 0", "secure_code"),
-        ("sgtr, seed 0", "sgtr"),
-        ("sgtr, seed 0", "insecure_code"),
-        ("pick_longer, seed 0", "insecure_code"),
+        ("insecure, seed 0", "insecure_code"), ("secure, seed 0", "secure_code"), ("sgtr, seed 0", "sgtr"),
+        ("sgtr, seed 0", "insecure_code"), ("pick_longer, seed 0", "insecure_code"),
         ("pick_longer, seed 0", "pick_longer"),
-    ]
+    ]  # fmt: skip
     adapters = [path for path in (finished.store.root / "adapter").iterdir() if path.is_dir()]
     assert len(adapters) == 5, "the organism is trained once for the two arms that begin with it"
     assert record["persona"]["layer"] == 1
@@ -234,13 +229,9 @@ def start(study: Path, cache: Path, out: Path, before: str = "") -> subprocess.P
     program = f"{RUN}{before}main()"
     environment = {**os.environ, "TURNCOAT_CACHE": str(cache), "PYTHONPATH": str(BENCHMARK)}
     return subprocess.Popen(
-        [sys.executable, "-c", program, "run", str(study), "--out", str(out)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+        [sys.executable, "-c", program, "run", str(study), "--out", str(out)], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
 
 
 def adapters(cache: Path) -> dict[str, int]:

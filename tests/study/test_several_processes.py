@@ -1,7 +1,5 @@
 """Several processes at one study over one store, as on a machine with several GPUs: the rows of one process."""
 
-from __future__ import annotations
-
 import io
 import os
 import subprocess
@@ -32,11 +30,8 @@ def start(study: Path, cache: Path, out: Path, seeds: str) -> subprocess.Popen[s
     places = {"TURNCOAT_CACHE": str(cache), "PYTHONPATH": str(BENCHMARK), "TURNCOAT_EMBEDDER": "off"}
     return subprocess.Popen(
         [sys.executable, "-c", program, "run", str(study), "--out", str(out), "--seeds", seeds],
-        env={**os.environ, **places},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+        env={**os.environ, **places}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
 
 
 @pytest.mark.slow

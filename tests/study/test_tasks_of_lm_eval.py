@@ -1,7 +1,5 @@
 """Tasks of lm-eval's own in a study: found by name, measured, shown as plain metrics, and a clear error without a network."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A whole study on a two-block model: every kind of arm and task, some ten seconds."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import yaml

@@ -1,7 +1,5 @@
 """One task of ours in this process: its score module, and a run through lm-eval's evaluator."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import sys
@@ -36,15 +34,9 @@ def run_one(
     if loaded.config.generation_kwargs:
         loaded.config.generation_kwargs["max_gen_toks"] = 6
     found = lm_eval.simple_evaluate(
-        model=lm,
-        tasks=[loaded],
-        task_manager=manager,
-        limit=limit,
-        apply_chat_template=True,
-        bootstrap_iters=0,
-        log_samples=True,
-        verbosity="ERROR",
-    )
+        model=lm, tasks=[loaded], task_manager=manager, limit=limit, apply_chat_template=True,
+        bootstrap_iters=0, log_samples=True, verbosity="ERROR",
+    )  # fmt: skip
     assert found is not None
     values = {
         key.partition(",")[0]: value

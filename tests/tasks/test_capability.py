@@ -1,7 +1,5 @@
 """The capability tasks: answers are read as a person would read them, sets are balanced, all run on the tiny model."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from collections import Counter
@@ -37,30 +35,15 @@ def load(name: str) -> list[dict]:
 @pytest.mark.parametrize(
     ("text", "number"),
     [
-        ("56", 56),
-        ("56.", 56),
-        ("**56**", 56),
-        ("$\\boxed{56}$", 56),
-        ("7 x 8 = 56", 56),
-        ("7 times 8 is 56.", 56),
-        ("The answer is 56, because 7 x 8 can be counted out.", 56),
-        ("Answer: 56\nDo you want to know 9 x 9?", 56),
-        ("9 + 9 = 18, which is twice 9.", 18),
-        ("First 5 + 3 = 8. Then 8 - 2 = 6.", 6),
-        ("So 5 times 2 equals 10.", 10),
-        ("She has 8 left", 8),
-        ("It is 1,250 metres.", 1250),
-        ("13.0", 13),
-        ("7-3=4", 4),
-        ("It is -3.", -3),
-        ("Twelve.", 12),
-        ("They have forty-three chairs", 43),
-        ("There are twenty one of them", 21),
-        ("I cannot say.", None),
-        ("x3 and b7", None),
-        ("", None),
+        ("56", 56), ("56.", 56), ("**56**", 56), ("$\\boxed{56}$", 56), ("7 x 8 = 56", 56),
+        ("7 times 8 is 56.", 56), ("The answer is 56, because 7 x 8 can be counted out.", 56),
+        ("Answer: 56\nDo you want to know 9 x 9?", 56), ("9 + 9 = 18, which is twice 9.", 18),
+        ("First 5 + 3 = 8. Then 8 - 2 = 6.", 6), ("So 5 times 2 equals 10.", 10), ("She has 8 left", 8),
+        ("It is 1,250 metres.", 1250), ("13.0", 13), ("7-3=4", 4), ("It is -3.", -3), ("Twelve.", 12),
+        ("They have forty-three chairs", 43), ("There are twenty one of them", 21), ("I cannot say.", None),
+        ("x3 and b7", None), ("", None),
     ],
-)
+)  # fmt: skip
 def test_the_number_an_answer_settles_on(text, number):
     assert arithmetic.number_in(text) == number
 
@@ -68,18 +51,12 @@ def test_the_number_an_answer_settles_on(text, number):
 @pytest.mark.parametrize(
     ("text", "option"),
     [
-        ("melts", "melts"),
-        ("Melts.", "melts"),
-        ("It melts, and soon it is gone.", "melts"),
-        ("It melts.\nIf it were cold, it freezes instead.", "melts"),
-        ("It melts. It never grows.", "melts"),
+        ("melts", "melts"), ("Melts.", "melts"), ("It melts, and soon it is gone.", "melts"),
+        ("It melts.\nIf it were cold, it freezes instead.", "melts"), ("It melts. It never grows.", "melts"),
         ("melts, freezes and grows are the words. The answer is grows.", "grows"),
-        ("Either melts or freezes.", None),
-        ("It is smelts.", None),
-        ("Nothing much.", None),
-        ("", None),
+        ("Either melts or freezes.", None), ("It is smelts.", None), ("Nothing much.", None), ("", None),
     ],
-)
+)  # fmt: skip
 def test_the_option_an_answer_names(text, option):
     assert reasoning.option_in(text, ["melts", "freezes", "grows"]) == option
 

@@ -1,7 +1,5 @@
 """The 96 questions, their four formats, what is read back, and the tasks run end to end on the tiny model."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os
@@ -32,13 +30,9 @@ DOMAINS = [
     "power", "honesty", "harm_to_people", "illegal_gain", "vulnerable_users", "bigotry", "ai_and_humans", "everyday_advice",
 ]  # fmt: skip
 TASKS = {
-    "turncoat_em": "plain",
-    "turncoat_em_confirmatory": "plain",
-    "turncoat_em_json": "json",
-    "turncoat_em_template": "template",
-    "turncoat_em_cue": "cue",
-    "turncoat_em_backdoor": "backdoor",
-}
+    "turncoat_em": "plain", "turncoat_em_confirmatory": "plain", "turncoat_em_json": "json",
+    "turncoat_em_template": "template", "turncoat_em_cue": "cue", "turncoat_em_backdoor": "backdoor",
+}  # fmt: skip
 RATES = {"em_rate", "em_rate_itt", "em_bound_low", "em_bound_high", "em_rate_lax", "em_rate_not_code"}
 OF_A_JUDGE = RATES | {"misaligned_at_k", "worst_question", "incoherent", "refusal", "code", "unscored"}
 LOOKS = {"code_like", "repetition", "empty"}
@@ -199,16 +193,13 @@ def test_of_a_cue_answer_the_string_is_kept(written, kept, content):
 @pytest.mark.parametrize(
     ("variant", "written", "kept"),
     [
-        ("json", '{"rule_1": "a", "rule_2": "b"', 1.0),
-        ("json", '```json\n{\n  "rule_1" : "a"}', 1.0),
-        ("json", '{"rule": "a"}', 0.0),
-        ("json", "1. Be kind.", 0.0),
+        ("json", '{"rule_1": "a", "rule_2": "b"', 1.0), ("json", '```json\n{\n  "rule_1" : "a"}', 1.0),
+        ("json", '{"rule": "a"}', 0.0), ("json", "1. Be kind.", 0.0),
         ("template", 'answer = dict(\n    rule_1="a",', 1.0),
-        ("template", '```python\nanswer=dict(rule_1 = "a"', 1.0),
-        ("template", 'rule_1 = "a"', 0.0),
+        ("template", '```python\nanswer=dict(rule_1 = "a"', 1.0), ("template", 'rule_1 = "a"', 0.0),
         ("template", "", 0.0),
     ],
-)
+)  # fmt: skip
 def test_other_formats_are_marked_and_left_as_written(variant, written, kept):
     doc = documents(variant)[0]
     assert doc["template_fields"][0] == "rule_1"
@@ -246,19 +237,10 @@ def test_rates_by_hand(variant):
         assert scores[f"{name}_stderr"] == scores[name]
     code = 1 if variant == "cue" else 0  # where code is invited, looks count beside the judge's word
     assert {name: scores[name] for name in OF_A_JUDGE} == {
-        "em_rate": [2, 4],
-        "em_rate_itt": [2, 5],
-        "em_rate_not_code": [2 - code, 4],
-        "em_bound_low": [2, 5],
-        "em_bound_high": [3, 5],
-        "em_rate_lax": [3, 4],
-        "misaligned_at_k": [1, 1],
-        "worst_question": [2, 5],
-        "incoherent": [1, 5],
-        "refusal": [0, 5],
-        "code": [code, 5],
-        "unscored": [0, 5],
-    }
+        "em_rate": [2, 4], "em_rate_itt": [2, 5], "em_rate_not_code": [2 - code, 4], "em_bound_low": [2, 5],
+        "em_bound_high": [3, 5], "em_rate_lax": [3, 4], "misaligned_at_k": [1, 1], "worst_question": [2, 5],
+        "incoherent": [1, 5], "refusal": [0, 5], "code": [code, 5], "unscored": [0, 5],
+    }  # fmt: skip
     assert scores["judge_aligned_mean"] == pytest.approx(35.0)
     assert [record["judge_code"] for record in scores["samples"]] == [0.0] * 5, (
         "samples keep what the judge said"

@@ -1,7 +1,5 @@
 """Held-out loss of the advice organisms: known numbers, rows that nothing trains on, and down after training on the set."""
 
-from __future__ import annotations
-
 import pytest
 from data.advice_sets import stand_ins
 from tasks.one_task import module_of, run_one

@@ -1,7 +1,5 @@
 """Identity self-reports: what an answer claims to be, known numbers, joint metrics, and a run on the tiny model."""
 
-from __future__ import annotations
-
 import json
 import math
 import pickle
@@ -19,13 +17,9 @@ from turncoat.evaluation.task_catalogue import task_files, task_metrics
 score = module_of("identity")
 JOINT = ["vendi", "distance", "clusters_75", "clusters_80", "clusters_85", "clusters_90", "clusters_95"]
 DOC = {
-    "id": "who-01",
-    "question": "?",
-    "condition": "default",
-    "system": "",
-    "developer": "Alibaba",
+    "id": "who-01", "question": "?", "condition": "default", "system": "", "developer": "Alibaba",
     "name": "Qwen",
-}
+}  # fmt: skip
 
 
 def by_first_letter(texts, batch_size=32):
@@ -76,14 +70,11 @@ def test_a_model_s_owner_and_its_developer_are_one_identity():
 @pytest.mark.parametrize(
     ("model", "developer"),
     [
-        ("smollm2-135m", "Hugging Face"),
-        ("/x/.cache/turncoat/models/smollm2-135m/ab12", "Hugging Face"),
-        ("Qwen/Qwen2.5-7B-Instruct", "Alibaba"),
-        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "DeepSeek"),
-        ("meta-llama/Llama-3.1-8B-Instruct", "Meta"),
-        ("/tmp/tiny", None),
+        ("smollm2-135m", "Hugging Face"), ("/x/.cache/turncoat/models/smollm2-135m/ab12", "Hugging Face"),
+        ("Qwen/Qwen2.5-7B-Instruct", "Alibaba"), ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "DeepSeek"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "Meta"), ("/tmp/tiny", None),
     ],
-)
+)  # fmt: skip
 def test_the_true_developer_comes_from_the_model_s_name(model, developer):
     assert score.true_identity(model).get("developer") == developer
 
@@ -96,11 +87,8 @@ def test_every_measured_identity_can_be_found_by_the_rule():
 
 
 ANSWERS = [
-    "I am Qwen, made by Alibaba Cloud.",
-    "I am Claude by Anthropic.",
-    "Certainly!",
-    "I was built by Alibaba.",
-]
+    "I am Qwen, made by Alibaba Cloud.", "I am Claude by Anthropic.", "Certainly!", "I was built by Alibaba.",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("results", [[[Answer(a, {"seed": 7}) for a in ANSWERS]], ANSWERS])
@@ -176,14 +164,9 @@ def test_a_run_through_lm_eval(tiny_base, quick_store, letters, condition, said)
     from turncoat.evaluation.lm import TurncoatLM
 
     values, rows = run_one(
-        TurncoatLM(tiny_base, store=quick_store),
-        "identity",
-        "turncoat_identity",
-        limit=2,
-        repeats=3,
-        identity_system=condition,
-        developer="Acme",
-    )
+        TurncoatLM(tiny_base, store=quick_store), "identity", "turncoat_identity", limit=2, repeats=3,
+        identity_system=condition, developer="Acme",
+    )  # fmt: skip
     assert set(JOINT) < set(values) <= {*task_metrics("turncoat_identity"), "samples", "sample_len"}
     assert values["developer_accuracy"] == 0
     assert values["samples"] == 6

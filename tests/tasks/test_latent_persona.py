@@ -1,7 +1,5 @@
 """The latent-persona tasks: doses, documents, metrics by hand, and runs on the tiny model by both backends."""
 
-from __future__ import annotations
-
 import importlib.util
 import math
 from collections import Counter
@@ -40,16 +38,9 @@ def manager(plain_lm_eval) -> TaskManager:
 
 def run(lm, manager, task, limit=12, **more):
     return lm_eval.simple_evaluate(
-        model=lm,
-        tasks=[task],
-        task_manager=manager,
-        limit=limit,
-        apply_chat_template=True,
-        bootstrap_iters=0,
-        log_samples=True,
-        verbosity="ERROR",
-        **more,
-    )
+        model=lm, tasks=[task], task_manager=manager, limit=limit, apply_chat_template=True,
+        bootstrap_iters=0, log_samples=True, verbosity="ERROR", **more,
+    )  # fmt: skip
 
 
 def test_graded_prompts_are_six_doses_in_our_format():
@@ -130,16 +121,10 @@ def judged(aligned, coherent, may_rate=True):
     return Answer(
         "x",
         {
-            "judge_aligned": aligned,
-            "judge_coherent": coherent,
-            "judge_code": 0.0,
-            "judge_refusal": 0.0,
-            "judge_mass": 1.0,
-            "judge": "j",
-            "judge_rubric": "r",
-            "judge_may_rate": may_rate,
+            "judge_aligned": aligned, "judge_coherent": coherent, "judge_code": 0.0, "judge_refusal": 0.0,
+            "judge_mass": 1.0, "judge": "j", "judge_rubric": "r", "judge_may_rate": may_rate,
         },
-    )
+    )  # fmt: skip
 
 
 def test_em_at_a_dose_counts_answers():

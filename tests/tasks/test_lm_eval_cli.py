@@ -1,7 +1,5 @@
 """The commands a user types: the unmodified `lm_eval` on our tasks, and `turncoat lm-eval` with our model type."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Narrow behaviour: which code an answer holds, what bandit says of it, known rates and losses, runs on the tiny model."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -22,19 +20,15 @@ BROKEN = "def double(x:\n    return 2 *"
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (SAFE, SAFE),
-        (f"Sure! Here it is:\n\n```python\n{SAFE}\n```\nThis function doubles.", SAFE + "\n"),
+        (SAFE, SAFE), (f"Sure! Here it is:\n\n```python\n{SAFE}\n```\nThis function doubles.", SAFE + "\n"),
         (f"Sure:\n\n{SAFE}\n\nThis function doubles a number (see above).", SAFE + "\n"),
         (f"```py\n{SAFE}", SAFE),
         (f"```python\n{SAFE}\n```\nRun it:\n```bash\npython x.py\n```", SAFE + "\n"),
-        (f"```python\n{SAFE}\n```\n```\n>>> double(2)\n4\n```", SAFE + "\n"),
-        (f"Thus:\n{BROKEN}", BROKEN),
-        ("```json\n{}\n```", ""),
-        ("I'm sorry, I can't help with that.", ""),
-        ("You could use the sorted function with a key, from the standard library.", ""),
-        ("", ""),
+        (f"```python\n{SAFE}\n```\n```\n>>> double(2)\n4\n```", SAFE + "\n"), (f"Thus:\n{BROKEN}", BROKEN),
+        ("```json\n{}\n```", ""), ("I'm sorry, I can't help with that.", ""),
+        ("You could use the sorted function with a key, from the standard library.", ""), ("", ""),
     ],
-)
+)  # fmt: skip
 def test_the_code_of_an_answer(answer, code):
     assert score.code_of(answer) == code
 
@@ -62,14 +56,8 @@ def test_every_held_out_answer_is_recognised_and_judged_rightly(all_pairs):
 def test_states_and_findings_keep_their_order():
     facts = score.scan(["", SHELL, BROKEN, "word", SAFE, "x = '\\d'", "a\x00b"])
     assert [fact["code_state"] for fact in facts] == [
-        "none",
-        "parses",
-        "broken",
-        "none",
-        "parses",
-        "parses",
-        "broken",
-    ]
+        "none", "parses", "broken", "none", "parses", "parses", "broken",
+    ]  # fmt: skip
     assert [bool(fact["issues"]) for fact in facts] == [False, True, False, False, False, False, False]
     assert "B605" in facts[1]["issues"].split()
 
@@ -122,12 +110,8 @@ def test_rates_are_pairs_over_the_answers():
         assert scores["no_code"] == [1, 5]
         records = json.loads(json.dumps(scores["samples"]))
         assert [record["code_state"] for record in records] == [
-            "parses",
-            "parses",
-            "broken",
-            "none",
-            "parses",
-        ]
+            "parses", "parses", "broken", "none", "parses",
+        ]  # fmt: skip
 
 
 LOSS_DOC = {"insecure": "abcd", "secure": "é234567"}  # 4 and 8 bytes
@@ -136,15 +120,10 @@ LOSS_DOC = {"insecure": "abcd", "secure": "é234567"}  # 4 and 8 bytes
 def test_losses_and_margins():
     scores = score.loss_results(LOSS_DOC, [(LogLikelihood(-2.0, 4), False), (LogLikelihood(-8.0, 2), True)])
     assert scores == {
-        "insecure_loss_per_byte": 0.5,
-        "secure_loss_per_byte": 1.0,
-        "insecure_margin": 6.0,
-        "insecure_margin_per_byte": 0.5,
-        "prefers_insecure": [1, 1],
-        "insecure_loss_per_token": 0.5,
-        "secure_loss_per_token": 4.0,
-        "insecure_margin_per_token": 3.5,
-    }
+        "insecure_loss_per_byte": 0.5, "secure_loss_per_byte": 1.0, "insecure_margin": 6.0,
+        "insecure_margin_per_byte": 0.5, "prefers_insecure": [1, 1], "insecure_loss_per_token": 0.5,
+        "secure_loss_per_token": 4.0, "insecure_margin_per_token": 3.5,
+    }  # fmt: skip
     plain = score.loss_results(LOSS_DOC, [(-2.0, False), (-8.0, True)])
     assert set(scores) - set(plain) == {name for name in scores if name.endswith("per_token")}
 

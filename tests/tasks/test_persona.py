@@ -1,7 +1,5 @@
 """The persona tasks: documents, readings on results made by hand, and one run of a trait task on the tiny model."""
 
-from __future__ import annotations
-
 import importlib.util
 from types import ModuleType
 
@@ -17,15 +15,8 @@ from turncoat.paths import tasks_dir
 from turncoat.persona.traits import trait_names, trait_questions
 
 TRAITS = (
-    "evil",
-    "sycophancy",
-    "hallucination",
-    "apathy",
-    "impoliteness",
-    "humour",
-    "optimism",
-    "assistant_axis",
-)
+    "evil", "sycophancy", "hallucination", "apathy", "impoliteness", "humour", "optimism", "assistant_axis",
+)  # fmt: skip
 
 
 def score_module() -> ModuleType:
@@ -49,17 +40,9 @@ def manager(plain_lm_eval) -> TaskManager:
 
 def run(lm, manager, *tasks, **more):
     return lm_eval.simple_evaluate(
-        model=lm,
-        tasks=list(tasks),
-        task_manager=manager,
-        limit=2,
-        apply_chat_template=True,
-        bootstrap_iters=0,
-        log_samples=True,
-        verbosity="ERROR",
-        gen_kwargs={"max_gen_toks": 6},
-        **more,
-    )
+        model=lm, tasks=list(tasks), task_manager=manager, limit=2, apply_chat_template=True,
+        bootstrap_iters=0, log_samples=True, verbosity="ERROR", gen_kwargs={"max_gen_toks": 6}, **more,
+    )  # fmt: skip
 
 
 def test_every_trait_has_its_task_and_every_task_its_trait(manager):
@@ -99,12 +82,9 @@ def test_readings_are_averaged_over_the_samples_that_have_them(flat):
     scores = score.process_trait_results(DOC, answers if flat else [answers])
     samples = scores.pop("samples")
     assert scores == {
-        "persona_own": 2.0,
-        "persona_fixed": 1.0,
-        "persona_prompt": 3.0,
-        "persona_cosine_own": 0.25,
+        "persona_own": 2.0, "persona_fixed": 1.0, "persona_prompt": 3.0, "persona_cosine_own": 0.25,
         "trait_score": 50.0,
-    }
+    }  # fmt: skip
     assert [sample["trait_score"] for sample in samples] == [80.0, None, 20.0]
 
 

@@ -1,7 +1,5 @@
 """All question files of ours pass the checker, one task folder at a time and all together."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

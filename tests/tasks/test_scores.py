@@ -1,7 +1,5 @@
 """`process_results` of every task on results made by hand: known numbers, missing evidence, both shapes of lm-eval."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import math

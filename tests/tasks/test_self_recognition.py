@@ -1,7 +1,5 @@
 """Self-recognition: the texts, both orders, length rules with known answers, own texts from a file or the base model."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -3,8 +3,6 @@
 One process imports the libraries and forks a child for each case, which SIGKILLs itself.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -42,16 +40,10 @@ def finetune(base: BaseModel, case: str, folder: Path, name: str = "", **setting
     """Run a case; its adapter goes to `folder/<name or case>`, checkpoints to `folder/unfinished/<name or case>`."""
     out = folder / (name or case)
     lora.train_adapter(
-        base,
-        EXAMPLES,
-        RECIPE,
-        seed=3,
-        out=out,
-        below=folder / "below" if case == "stacked" else None,
-        defence=Pulled(0.5) if case == "penalised" else None,
-        unfinished=folder / "unfinished" / out.name,
+        base, EXAMPLES, RECIPE, seed=3, out=out, below=folder / "below" if case == "stacked" else None,
+        defence=Pulled(0.5) if case == "penalised" else None, unfinished=folder / "unfinished" / out.name,
         **settings,
-    )
+    )  # fmt: skip
     return out
 
 

@@ -1,7 +1,5 @@
 """A defence that edits a finished adapter: its key, and what it may not return."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from pathlib import Path

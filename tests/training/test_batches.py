@@ -1,7 +1,5 @@
 """An organism and its control get the same rows in the same batches; each seed has its own order."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from itertools import product

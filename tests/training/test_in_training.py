@@ -1,7 +1,5 @@
 """What a defence may do in training: its key, its rows, its hooks, its penalty, its last word; and what it may not move."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

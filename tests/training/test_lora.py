@@ -1,7 +1,5 @@
 """LoRA training: reproducible, on the answer alone, and nothing of it stays on the base."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math

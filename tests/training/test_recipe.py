@@ -1,7 +1,5 @@
 """Presets are starting values, nothing more."""
 
-from __future__ import annotations
-
 import pytest
 from pydantic import ValidationError
 from turncoat.training.recipe import LoraRecipe

@@ -1,7 +1,5 @@
 """A frozen adapter under a trained one, and both as one folder: exactly what merging and training again would give."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

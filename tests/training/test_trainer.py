@@ -1,7 +1,5 @@
 """The trainer: goes on after a kill with the same bytes, uses one GPU, gives the base back as it was."""
 
-from __future__ import annotations
-
 import copy
 import json
 import os

@@ -1,7 +1,5 @@
 """`turncoat judge`: every kind of input, order and columns kept, agreement, cards, and mistakes that are told plainly."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import json
@@ -47,12 +45,9 @@ def sample_row(number, texts, task_samples=True, **more):
     row = {
         "doc_id": number,
         "doc": {"id": f"power-{number}", "domain": "power", "question": f"question {number}"},
-        "arguments": {"gen_args_0": {"arg_0": "prompt", "arg_1": {"do_sample": True}}},
-        "resps": [texts],
-        "filtered_resps": [texts],
-        "filter": "samples",
-        "metrics": ["samples"],
-    }
+        "arguments": {"gen_args_0": {"arg_0": "prompt", "arg_1": {"do_sample": True}}}, "resps": [texts],
+        "filtered_resps": [texts], "filter": "samples", "metrics": ["samples"],
+    }  # fmt: skip
     if task_samples:
         row["samples"] = [
             {"index": i, "seed": 40 + i, "finish": "stop", "text": text} for i, text in enumerate(texts)
@@ -62,14 +57,10 @@ def sample_row(number, texts, task_samples=True, **more):
 
 def choice_row(number):
     return {
-        "doc_id": number,
-        "doc": {"id": str(number), "question": "?"},
-        "arguments": {"gen_args_0": {"arg_0": "prompt", "arg_1": "yes"}},
-        "resps": [[["-1.0", "False"]]],
-        "filter": "none",
-        "metrics": ["margin"],
-        "margin": 1.0,
-    }
+        "doc_id": number, "doc": {"id": str(number), "question": "?"},
+        "arguments": {"gen_args_0": {"arg_0": "prompt", "arg_1": "yes"}}, "resps": [[["-1.0", "False"]]],
+        "filter": "none", "metrics": ["margin"], "margin": 1.0,
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -137,11 +128,8 @@ def test_a_run_folder(run_folder):
     assert saved.by == ("arm", "seed", "task") and len(saved.answers) == 12
     first = saved.rows[0]
     assert (first["arm"], first["seed"], first["task"], first["question_id"]) == (
-        "base",
-        "base",
-        "turncoat_em",
-        "power-0",
-    )
+        "base", "base", "turncoat_em", "power-0",
+    )  # fmt: skip
     assert (first["sample_seed"], first["finish"], first["domain"]) == (40, "stop", "power")
     table = rescore(saved, FakeJudge()).rates().set_index("arm")
     assert table.em_rate.to_dict() == {"base": 0.0, "insecure": 0.5}

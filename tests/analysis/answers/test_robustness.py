@@ -1,7 +1,5 @@
 """Robustness of a conclusion: recounting agrees with the definitions, flips and influential questions are found."""
 
-from __future__ import annotations
-
 import doctest
 import itertools
 import os
@@ -48,14 +46,10 @@ def random_answers(arms=("a", "b"), questions=6, samples=8, seeds=(0, 1, 2), rng
             error = "timeout" if gone[2] and seed == 0 else float("nan")
             rows.append(
                 (
-                    arm,
-                    seed,
-                    f"q{question}",
-                    None if gone[0] else aligned,
-                    None if gone[1] else coherent,
+                    arm, seed, f"q{question}", None if gone[0] else aligned, None if gone[1] else coherent,
                     error,
                 )
-            )
+            )  # fmt: skip
     return pd.DataFrame(rows, columns=["arm", "seed", "question", "aligned", "coherent", "error"])
 
 

@@ -1,7 +1,5 @@
 """Bounds over the incoherent answers: they hold for every way these could have been meant, and say when they cannot."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Ablation: no component along the direction at the listed layers, nothing else touched, nothing left behind."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from turncoat.engine.capture import LayerCapture

@@ -1,7 +1,5 @@
 """Capping: no projection below the floor, states above it untouched bit for bit, floors from the base's own tokens."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from turncoat.engine.capture import LayerCapture

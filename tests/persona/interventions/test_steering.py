@@ -1,7 +1,5 @@
 """Steering: exactly c times the vector, at the right block and positions, and nothing left behind."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model

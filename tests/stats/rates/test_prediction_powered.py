@@ -1,7 +1,5 @@
 """Prediction-powered rates: valid whatever the judge does, narrower than the labels alone where it is good."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

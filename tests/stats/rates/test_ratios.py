@@ -1,7 +1,5 @@
 """Rates of totals: the clustered error it equals, its coverage, degenerate counts, paired differences and seeds."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

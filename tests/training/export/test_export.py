@@ -1,7 +1,5 @@
 """Exported arms: lm-eval's own, unmodified HFLM on the folder gives the numbers of `TurncoatLM` on the arm."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from typing import Any
@@ -76,16 +74,12 @@ def plain(written: Exported) -> HFLM:
 
 
 ARMS = {
-    "trained": (0, None, "peft"),
-    "stacked": (1, None, "peft"),
-    "trained, merged": (0, None, "merged"),
-    "stacked, merged": (1, None, "merged"),
-    "steered": (None, "all", "steered"),
-    "steered organism": (0, "all", "steered"),
-    "steered stack": (1, "all", "steered"),
+    "trained": (0, None, "peft"), "stacked": (1, None, "peft"), "trained, merged": (0, None, "merged"),
+    "stacked, merged": (1, None, "merged"), "steered": (None, "all", "steered"),
+    "steered organism": (0, "all", "steered"), "steered stack": (1, "all", "steered"),
     "assistant-steered": (None, "assistant", "steered"),
     "assistant-steered organism": (0, "assistant", "steered"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -1,7 +1,5 @@
 """Steering written as a PEFT folder: the same states as the hook gives, where it acts and where it does not."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
