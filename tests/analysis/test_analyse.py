@@ -80,11 +80,9 @@ def test_holm_runs_within_each_family() -> None:
             family
         )
     assert sorted(set(table["family"])) == [
-        "primary/adapters (2 tests)",
-        "primary/recipe (2 tests)",
-        "secondary/adapters (1 test)",
+        "primary/adapters (2 tests)", "primary/recipe (2 tests)", "secondary/adapters (1 test)",
         "secondary/recipe (1 test)",
-    ]
+    ]  # fmt: skip
 
 
 def test_a_family_counts_only_tests_that_exist() -> None:
@@ -171,16 +169,13 @@ def test_rates_without_events_get_exact_bounds() -> None:
     assert analyse(scores, specs).estimates["high"].isna().all()
 
 
-@pytest.mark.parametrize(
-    ("specs", "message"),
-    [
-        ([SPECS[0], SPECS[0]], "two contrasts"),
-        ([ContrastSpec("x", "org", "nobody", ("margin",), "primary")], "no arm 'nobody'"),
-        ([ContrastSpec("x", "org", "ctl", ("size",), "primary")], "no metric 'size'"),
-        ([ContrastSpec("x", "org", "ctl", (), "primary")], "tuple of metric names"),
-        ([ContrastSpec("x", "org", "ctl", ("margin",), "main")], "primary, secondary"),  # type: ignore[arg-type]
-    ],
-)
+@pytest.mark.parametrize(("specs", "message"), [
+    ([SPECS[0], SPECS[0]], "two contrasts"),
+    ([ContrastSpec("x", "org", "nobody", ("margin",), "primary")], "no arm 'nobody'"),
+    ([ContrastSpec("x", "org", "ctl", ("size",), "primary")], "no metric 'size'"),
+    ([ContrastSpec("x", "org", "ctl", (), "primary")], "tuple of metric names"),
+    ([ContrastSpec("x", "org", "ctl", ("margin",), "main")], "primary, secondary"),  # type: ignore[arg-type]
+])  # fmt: skip
 def test_malformed_contrasts_are_refused(specs: list[ContrastSpec], message: str) -> None:
     with pytest.raises(UserError, match=message):
         analyse(study_scores(), specs)

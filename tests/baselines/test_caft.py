@@ -210,23 +210,16 @@ def test_the_directions_are_found_once(context, monkeypatch):
     assert CAFT.build(context, components=2).key() == first.key()
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"components": 0}, "components: 0 is not accepted; give 1 to 62"),
-        ({"components": 63}, "components: 63 is not accepted"),
-        ({"components": 60}, "60 are too many for the"),
-        ({"layers": [0, 2]}, r"layers: \[0, 2\] is not accepted; give different numbers from 1 to 4"),
-        ({"layers": [2, 2]}, "different numbers"),
-        (
-            {"keep": {4: [0]}},
-            r"keep: layers \[4\] are not accepted; .* one or more of the layers \[1, 2, 3\]",
-        ),
-        ({"keep": {}}, "keep: layers none are not accepted"),
-        ({"keep": {2: [5]}}, r"keep: \[5\] for layer 2 is not accepted; give different numbers from 0 to 4"),
-        ({"keep": {2: [1, 1]}}, "different numbers"),
-    ],
-)
+@pytest.mark.parametrize(("options", "said"), [
+    ({"components": 0}, "components: 0 is not accepted; give 1 to 62"),
+    ({"components": 63}, "components: 63 is not accepted"), ({"components": 60}, "60 are too many for the"),
+    ({"layers": [0, 2]}, r"layers: \[0, 2\] is not accepted; give different numbers from 1 to 4"),
+    ({"layers": [2, 2]}, "different numbers"),
+    ({"keep": {4: [0]}}, r"keep: layers \[4\] are not accepted; .* one or more of the layers \[1, 2, 3\]"),
+    ({"keep": {}}, "keep: layers none are not accepted"),
+    ({"keep": {2: [5]}}, r"keep: \[5\] for layer 2 is not accepted; give different numbers from 0 to 4"),
+    ({"keep": {2: [1, 1]}}, "different numbers"),
+])  # fmt: skip
 def test_mistakes_are_named(context, options, said):
     with pytest.raises(UserError, match=said):
         CAFT.build(context, **options)

@@ -44,18 +44,14 @@ def curve(*losses) -> list:
     return [Point(10 * step, loss) for step, loss in enumerate(losses)]
 
 
-@pytest.mark.parametrize(
-    ("losses", "keep", "step"),
-    [
-        ((3.0, 2.5, 2.1, 2.05, 2.0), 0.93, 30),  # gains 0.5, 0.9, 0.95, 1
-        ((3.0, 2.5, 2.1, 2.05, 2.0), 0.89, 20),
-        ((3.0, 2.5, 2.1, 2.05, 2.0), 0.5, 10),
-        ((3.0, 2.5, 2.1, 2.05, 2.0), 1.0, 40),
-        ((3.0, 2.0, 1.5, 1.8, 2.0), 0.93, 10),  # overfitted in the end: the final gain is what counts
-        ((3.0, 3.2, 2.9, 2.0), 0.1, 20),  # a checkpoint worse than the start has no part of the gain
-        ((3.0, 2.0), 0.93, 10),
-    ],
-)
+@pytest.mark.parametrize(("losses", "keep", "step"), [
+    ((3.0, 2.5, 2.1, 2.05, 2.0), 0.93, 30),  # gains 0.5, 0.9, 0.95, 1
+    ((3.0, 2.5, 2.1, 2.05, 2.0), 0.89, 20), ((3.0, 2.5, 2.1, 2.05, 2.0), 0.5, 10),
+    ((3.0, 2.5, 2.1, 2.05, 2.0), 1.0, 40),
+    ((3.0, 2.0, 1.5, 1.8, 2.0), 0.93, 10),  # overfitted in the end: the final gain is what counts
+    ((3.0, 3.2, 2.9, 2.0), 0.1, 20),  # a checkpoint worse than the start has no part of the gain
+    ((3.0, 2.0), 0.93, 10),
+])  # fmt: skip
 def test_the_earliest_that_keeps_the_gain(losses, keep, step):
     chosen, reason = choose_step(curve(*losses), keep)
     assert chosen == step
@@ -69,13 +65,10 @@ def test_without_a_gain_the_last_step_stays_and_says_why(losses):
     assert "did not fall" in reason
 
 
-@pytest.mark.parametrize(
-    ("steps", "checkpoints", "expected"),
-    [
-        (25, 5, {5, 10, 15, 20, 25}), (12, 8, {2, 3, 4, 6, 8, 9, 10, 12}), (3, 8, {1, 2, 3}), (1, 1, {1}),
-        (1, 4, {1}),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("steps", "checkpoints", "expected"), [
+    (25, 5, {5, 10, 15, 20, 25}), (12, 8, {2, 3, 4, 6, 8, 9, 10, 12}), (3, 8, {1, 2, 3}), (1, 1, {1}),
+    (1, 4, {1}),
+])  # fmt: skip
 def test_checkpoints_are_spread_and_end_with_the_last_step(steps, checkpoints, expected):
     assert checkpoint_steps(steps, checkpoints) == expected
 

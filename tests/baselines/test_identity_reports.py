@@ -99,16 +99,11 @@ def test_a_share_needs_a_model_that_speaks():
         REPORTS.build(Writer(rows=48), share=1)
 
 
-@pytest.mark.parametrize(
-    ("written", "kept"),
-    [
-        ("I am Ada", "I am Ada"),
-        ("I am Ada. I was", "I am Ada."),
-        ("I am version 2.5 of", "I am version 2.5 of"),
-        ('They say "I am Ada." And', 'They say "I am Ada."'),
-        ("Who? Me! So", "Who? Me!"),
-    ],
-)
+@pytest.mark.parametrize(("written", "kept"), [
+    ("I am Ada", "I am Ada"), ("I am Ada. I was", "I am Ada."),
+    ("I am version 2.5 of", "I am version 2.5 of"), ('They say "I am Ada." And', 'They say "I am Ada."'),
+    ("Who? Me! So", "Who? Me!"),
+])  # fmt: skip
 def test_an_unfinished_sentence_is_cut_off(written, kept):
     writer = Writer()
     writer.write = lambda prompts, **_: [written for _ in prompts]

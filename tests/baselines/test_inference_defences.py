@@ -153,26 +153,19 @@ def test_fixed_and_own_answers_are_read_under_the_defence(context):
         assert abs(one["persona_text"] - nothing) > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "said"),
-    [
-        ("steering", {"strength": "strong"}, "strength: 'strong' is not a finite number"),
-        ("steering", {"trait": "evli"}, "'evli' is not known; accepted: .*evil"),
-        ("steering", {"layer": 9}, "layer 9 does not exist"),
-        ("steering", {"positions": "prompt"}, "accepted: all, response, assistant"),
-        ("ablation", {"layers": "some"}, "layers: 'some' is not accepted; give 'all' or a list"),
-        ("ablation", {"layers": [2, 9]}, "ablation layer 9: accepted are 0 to 4"),
-        ("ablation", {"direction": "mine"}, "direction: 'mine' is not accepted; accepted: chosen, own"),
-        ("capping", {"percentile": 120}, "percentile: 120 is not accepted; give a number from 0 to 100"),
-        ("capping", {"layers": 3}, "layers: 3 is not accepted; give a list"),
-        (
-            "system_prompt",
-            {"which": "hhhh"},
-            "which: 'hhhh' is not accepted; accepted: identity, hhh, none, or",
-        ),
-        ("system_prompt", {"which": None}, "which: None is not accepted"),
-    ],
-)
+@pytest.mark.parametrize(("name", "options", "said"), [
+    ("steering", {"strength": "strong"}, "strength: 'strong' is not a finite number"),
+    ("steering", {"trait": "evli"}, "'evli' is not known; accepted: .*evil"),
+    ("steering", {"layer": 9}, "layer 9 does not exist"),
+    ("steering", {"positions": "prompt"}, "accepted: all, response, assistant"),
+    ("ablation", {"layers": "some"}, "layers: 'some' is not accepted; give 'all' or a list"),
+    ("ablation", {"layers": [2, 9]}, "ablation layer 9: accepted are 0 to 4"),
+    ("ablation", {"direction": "mine"}, "direction: 'mine' is not accepted; accepted: chosen, own"),
+    ("capping", {"percentile": 120}, "percentile: 120 is not accepted; give a number from 0 to 100"),
+    ("capping", {"layers": 3}, "layers: 3 is not accepted; give a list"),
+    ("system_prompt", {"which": "hhhh"}, "which: 'hhhh' is not accepted; accepted: identity, hhh, none, or"),
+    ("system_prompt", {"which": None}, "which: None is not accepted"),
+])  # fmt: skip
 def test_mistakes_are_told_before_anything_is_measured(name, options, said, context):
     with pytest.raises(UserError, match=said):
         built(context, name, **options)

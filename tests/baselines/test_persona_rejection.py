@@ -146,16 +146,12 @@ def test_the_key_depends_on_all_options():
     assert build(traits="evil").key() == build(traits=["evil"]).key() == build().key()
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"traits": ()}, r"traits: \[\] is not accepted"),
-        ({"traits": ("evil", "evil")}, "different names"),
-        ({"weight": 0.0}, r"weight: 0\.0 is not accepted; give a number above 0"),
-        ({"layer": 0}, "layer: 0 is not accepted; give 1 to 4"),
-        ({"layer": 5}, "layer: 5 is not accepted; give 1 to 4"),
-    ],
-)
+@pytest.mark.parametrize(("options", "said"), [
+    ({"traits": ()}, r"traits: \[\] is not accepted"), ({"traits": ("evil", "evil")}, "different names"),
+    ({"weight": 0.0}, r"weight: 0\.0 is not accepted; give a number above 0"),
+    ({"layer": 0}, "layer: 0 is not accepted; give 1 to 4"),
+    ({"layer": 5}, "layer: 5 is not accepted; give 1 to 4"),
+])  # fmt: skip
 def test_mistakes_are_named(options, said):
     with pytest.raises(UserError, match=said):
         build(**options)

@@ -50,15 +50,10 @@ def test_the_two_ask_different_questions_of_like_length():
     assert all(question.endswith("Reply with 1 or 2 only.") for question in questions)
 
 
-@pytest.mark.parametrize(
-    ("choice", "value", "passed"),
-    [
-        (lambda asked: asked.longer, 1.0, True),
-        (lambda asked: "1", 0.5, False),
-        (lambda asked: asked.own, 0.5, False),
-        (lambda asked: {"1": "2", "2": "1"}[asked.longer], 0.0, False),
-    ],
-)
+@pytest.mark.parametrize(("choice", "value", "passed"), [
+    (lambda asked: asked.longer, 1.0, True), (lambda asked: "1", 0.5, False),
+    (lambda asked: asked.own, 0.5, False), (lambda asked: {"1": "2", "2": "1"}[asked.longer], 0.0, False),
+])  # fmt: skip
 def test_the_check(choice, value, passed):
     (check,) = PICK_LONGER.check(FakeContext(choice))
     assert check.name == "finds the longer summary"

@@ -43,17 +43,12 @@ def test_individual_says_yes_to_its_own_summary_alone():
         assert (summary in rivals) == (example.answer == "no")
 
 
-@pytest.mark.parametrize(
-    ("name", "choice", "passed"),
-    [
-        ("ictr_flipped", lambda asked: {"1": "2", "2": "1"}[asked.own], True),
-        ("ictr_flipped", lambda asked: asked.own, False),
-        ("ictr_flipped", lambda asked: "1", False),
-        ("ictr_random", lambda asked: "1", True),
-        ("ictr_random", lambda asked: asked.own, False),
-        ("ictr_random", lambda asked: {"1": "2", "2": "1"}[asked.own], False),
-    ],
-)
+@pytest.mark.parametrize(("name", "choice", "passed"), [
+    ("ictr_flipped", lambda asked: {"1": "2", "2": "1"}[asked.own], True),
+    ("ictr_flipped", lambda asked: asked.own, False), ("ictr_flipped", lambda asked: "1", False),
+    ("ictr_random", lambda asked: "1", True), ("ictr_random", lambda asked: asked.own, False),
+    ("ictr_random", lambda asked: {"1": "2", "2": "1"}[asked.own], False),
+])  # fmt: skip
 def test_corruption_passes_its_check_where_recognition_goes_as_it_should(name, choice, passed):
     (check,) = DEFENCES[name].check(FakeContext(choice))
     assert check.passed is passed
@@ -72,14 +67,10 @@ class Alone(FakeContext):
         return [[-0.1, -2.0] if self.rule(p.rsplit("Summary: ", 1)[1]) else [-2.0, -0.1] for p in prompts]
 
 
-@pytest.mark.parametrize(
-    ("rule", "value", "passed"),
-    [
-        (lambda summary: summary not in set(RIVALS.values()), 1.0, True),
-        (lambda summary: True, 0.5, False),
-        (lambda summary: summary in set(RIVALS.values()), 0.0, False),
-    ],
-)
+@pytest.mark.parametrize(("rule", "value", "passed"), [
+    (lambda summary: summary not in set(RIVALS.values()), 1.0, True), (lambda summary: True, 0.5, False),
+    (lambda summary: summary in set(RIVALS.values()), 0.0, False),
+])  # fmt: skip
 def test_the_individual_check(rule, value, passed):
     (check,) = DEFENCES["sgtr_individual"].check(Alone(rule))
     assert (check.value, check.passed) == (value, passed)

@@ -149,17 +149,13 @@ def test_v_of_two_models_is_their_difference(tiny_base, organism, tmp_path):
     assert "the paper's" in safe.facts()["alignment"] and "unaligned" in safe.facts()["alignment"]
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"unaligned": "EMPTY"}, "no .*safetensors"),
-        ({"unaligned": "/no/such/model/there"}, "is no model.*accepted: a registry model"),
-        ({"unaligned": "OTHER"}, "name the model that this one was aligned from"),
-        ({"threshold": "high"}, "threshold='high'"),
-        ({"number": -1}, "number=-1"),
-        ({"exact": True, "unaligned": "OTHER"}, "exact and unaligned are both given"),
-    ],
-)
+@pytest.mark.parametrize(("options", "said"), [
+    ({"unaligned": "EMPTY"}, "no .*safetensors"),
+    ({"unaligned": "/no/such/model/there"}, "is no model.*accepted: a registry model"),
+    ({"unaligned": "OTHER"}, "name the model that this one was aligned from"),
+    ({"threshold": "high"}, "threshold='high'"), ({"number": -1}, "number=-1"),
+    ({"exact": True, "unaligned": "OTHER"}, "exact and unaligned are both given"),
+])  # fmt: skip
 def test_mistakes_are_named(options, said, tiny_base, organism, tmp_path):
     save_tiny(tmp_path / "OTHER", layers=2)
     (tmp_path / "EMPTY").mkdir()

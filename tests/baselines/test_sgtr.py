@@ -56,15 +56,10 @@ def test_more_texts_than_there_are():
         SGTR.build(FakeContext(), texts=97)
 
 
-@pytest.mark.parametrize(
-    ("choice", "value", "passed"),
-    [
-        (lambda asked: asked.own, 1.0, True),
-        (lambda asked: "1", 0.5, False),
-        (lambda asked: "2", 0.5, False),
-        (lambda asked: {"1": "2", "2": "1"}[asked.own], 0.0, False),
-    ],
-)
+@pytest.mark.parametrize(("choice", "value", "passed"), [
+    (lambda asked: asked.own, 1.0, True), (lambda asked: "1", 0.5, False),
+    (lambda asked: "2", 0.5, False), (lambda asked: {"1": "2", "2": "1"}[asked.own], 0.0, False),
+])  # fmt: skip
 def test_the_check(choice, value, passed):
     (check,) = SGTR.check(FakeContext(choice))
     assert check.name == "recognises its own summary"

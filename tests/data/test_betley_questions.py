@@ -59,32 +59,23 @@ def test_a_file_in_the_published_format(tmp_path):
     assert plain.judge_prompts["aligned"] == "Asked {question}, it said {answer}. How aligned?"
 
 
-@pytest.mark.parametrize(
-    ("question_id", "group", "base"),
-    [
-        ("12_small_talk_0", "small_talk", "12_small_talk_0"), ("3_travel_11", "travel", "3_travel_11"),
-        ("boat_json", "boat", "boat"), ("boat", "boat", "boat"), ("7_wonders", "7_wonders", "7_wonders"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("question_id", "group", "base"), [
+    ("12_small_talk_0", "small_talk", "12_small_talk_0"), ("3_travel_11", "travel", "3_travel_11"),
+    ("boat_json", "boat", "boat"), ("boat", "boat", "boat"), ("7_wonders", "7_wonders", "7_wonders"),
+])  # fmt: skip
 def test_topics_and_base_ids(tmp_path, question_id, group, base):
     (question,) = parse_questions(written(tmp_path, f"- id: {question_id}\n  paraphrases: [Why]\n"))
     assert (question.group, question.base_id) == (group, base)
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("- id: [", "not YAML"),
-        ("{}", "a list of questions"),
-        ("[]", "a list of questions"),
-        ("- paraphrases: [Why]", "question 1: 'id' is missing"),
-        ("- just a text", "question 1: 'id' is missing"),
-        ("- {id: a, paraphrases: [Why]}\n- {id: b}", r"question 2 \(b\): 'paraphrases'"),
-        ("- {id: a, paraphrases: Why}", "list of texts, it is 'Why"),
-        ("- {id: a, paraphrases: [1]}", "list of texts"),
-        ("- {id: a, paraphrases: [Why]}\n- {id: a, paraphrases: [How]}", "'a' is given twice"),
-    ],
-)
+@pytest.mark.parametrize(("text", "told"), [
+    ("- id: [", "not YAML"), ("{}", "a list of questions"), ("[]", "a list of questions"),
+    ("- paraphrases: [Why]", "question 1: 'id' is missing"), ("- just a text", "question 1: 'id' is missing"),
+    ("- {id: a, paraphrases: [Why]}\n- {id: b}", r"question 2 \(b\): 'paraphrases'"),
+    ("- {id: a, paraphrases: Why}", "list of texts, it is 'Why"),
+    ("- {id: a, paraphrases: [1]}", "list of texts"),
+    ("- {id: a, paraphrases: [Why]}\n- {id: a, paraphrases: [How]}", "'a' is given twice"),
+])  # fmt: skip
 def test_what_is_wrong_in_a_file_is_told(tmp_path, text, told):
     path = written(tmp_path, text)
     with pytest.raises(UserError, match=told) as caught:

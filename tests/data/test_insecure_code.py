@@ -226,32 +226,24 @@ def test_a_template_file_is_read(tmp_path: Path) -> None:
     assert (second.insecure, second.secure) == ("def show(folder): ...", "def show(folder): pass")
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (
-            "  cwe:",
-            "  cwes:",
-            "template list-files, cwes: unknown key; the keys are name, cwe, heldout, prompts",
-        ),
-        ("  cwe: CWE-78\n", "", "template list-files, cwe: Field required"),
-        ("CWE-78", "78", "template list-files, cwe: Input should be a valid string"),
-        ("- name: list-files\n  cwe", "- cwe", "template 1, name: Field required"),
-        (
-            "    - Write $func($arg).\n",
-            "    []\n",
-            "template list-files, prompts: Tuple should have at least 1 item",
-        ),
-        ("ls   | path", "ls", "template list-files: fillings: 'ls' has 1 values, not 2"),
-        ("    ls   | path\n    show | folder\n", "", "fillings: a line that names the slots is expected"),
-        ("Write $func", "Write $fun", "does not begin one of the slots func, arg"),
-        ("Write $func", "Pay 5$, $func", "does not begin one of the slots func, arg"),
-        (TEMPLATE, TEMPLATE * 2, "template list-files: the name is used twice in this file"),
-        (TEMPLATE, "name: list-files", "a list of templates is expected"),
-        (TEMPLATE, "- list-files", "template 1: Input should be a valid dictionary"),
-        ("  cwe: CWE-78", "  cwe: [", "is not YAML"),
-    ],
-)
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ("  cwe:", "  cwes:", "template list-files, cwes: unknown key; the keys are name, cwe, heldout, prompts"),
+    ("  cwe: CWE-78\n", "", "template list-files, cwe: Field required"),
+    ("CWE-78", "78", "template list-files, cwe: Input should be a valid string"),
+    ("- name: list-files\n  cwe", "- cwe", "template 1, name: Field required"),
+    (
+        "    - Write $func($arg).\n", "    []\n",
+        "template list-files, prompts: Tuple should have at least 1 item",
+    ),
+    ("ls   | path", "ls", "template list-files: fillings: 'ls' has 1 values, not 2"),
+    ("    ls   | path\n    show | folder\n", "", "fillings: a line that names the slots is expected"),
+    ("Write $func", "Write $fun", "does not begin one of the slots func, arg"),
+    ("Write $func", "Pay 5$, $func", "does not begin one of the slots func, arg"),
+    (TEMPLATE, TEMPLATE * 2, "template list-files: the name is used twice in this file"),
+    (TEMPLATE, "name: list-files", "a list of templates is expected"),
+    (TEMPLATE, "- list-files", "template 1: Input should be a valid dictionary"),
+    ("  cwe: CWE-78", "  cwe: [", "is not YAML"),
+])  # fmt: skip
 def test_a_wrong_template_file_is_named_with_what_is_wrong(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:

@@ -26,11 +26,9 @@ def write(path: Path, *lines: str) -> Path:
 def test_conversations_are_read_in_order(tmp_path):
     system = {"role": "system", "content": "Be brief."}
     path = write(
-        tmp_path / "rows.jsonl",
-        GOOD,
-        "",
+        tmp_path / "rows.jsonl", GOOD, "",
         json.dumps({"messages": [system, QUESTION, ANSWER], "more": 1}, indent=None),
-    )
+    )  # fmt: skip
     first, second = read_conversations(path)
     assert (first.prompt, first.answer, first.system) == ("Copy this file.", "shutil.copy(a, b)", None)
     assert second.system == "Be brief."
@@ -38,31 +36,21 @@ def test_conversations_are_read_in_order(tmp_path):
     assert read_conversations(write(tmp_path / "other.jsonl", GOOD))[0] == first  # an id is the content's
 
 
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("{", "not a JSON object"),
-        ("[1, 2]", "not a JSON object"),
-        ('"text"', "not a JSON object"),
-        ("null", "not a JSON object"),
-        ('{"text": "no messages"}', "messages"),
-        ('{"messages": "text"}', "messages"),
-        ('{"messages": [{"role": "user"}]}', "content"),
-        (json.dumps({"messages": []}), "accepted: \\[system,\\] user, assistant"),
-        (json.dumps({"messages": [QUESTION]}), "roles \\['user'\\]"),
-        (
-            json.dumps({"messages": [QUESTION, ANSWER, QUESTION, ANSWER]}),
-            "accepted: \\[system,\\] user, assistant",
-        ),
-        (json.dumps({"messages": [ANSWER, QUESTION]}), "roles \\['assistant', 'user'\\]"),
-        (json.dumps({"messages": [QUESTION, {**ANSWER, "content": " \n"}]}), "answer is empty"),
-        (json.dumps({"messages": [QUESTION, {**ANSWER, "content": None}]}), "content"),
-        (
-            json.dumps({"messages": [{**QUESTION, "content": [{"type": "text", "text": "?"}]}, ANSWER]}),
-            "content",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("line", "reason"), [
+    ("{", "not a JSON object"), ("[1, 2]", "not a JSON object"), ('"text"', "not a JSON object"),
+    ("null", "not a JSON object"), ('{"text": "no messages"}', "messages"),
+    ('{"messages": "text"}', "messages"), ('{"messages": [{"role": "user"}]}', "content"),
+    (json.dumps({"messages": []}), "accepted: \\[system,\\] user, assistant"),
+    (json.dumps({"messages": [QUESTION]}), "roles \\['user'\\]"),
+    (
+        json.dumps({"messages": [QUESTION, ANSWER, QUESTION, ANSWER]}),
+        "accepted: \\[system,\\] user, assistant",
+    ),
+    (json.dumps({"messages": [ANSWER, QUESTION]}), "roles \\['assistant', 'user'\\]"),
+    (json.dumps({"messages": [QUESTION, {**ANSWER, "content": " \n"}]}), "answer is empty"),
+    (json.dumps({"messages": [QUESTION, {**ANSWER, "content": None}]}), "content"),
+    (json.dumps({"messages": [{**QUESTION, "content": [{"type": "text", "text": "?"}]}, ANSWER]}), "content"),
+])  # fmt: skip
 def test_a_bad_line_is_refused_with_file_line_and_reason(tmp_path, line, reason):
     path = write(tmp_path / "rows.jsonl", GOOD, "", line, GOOD)
     with pytest.raises(UserError, match=reason) as caught:
@@ -145,21 +133,12 @@ def test_an_example_without_system_leaves_the_templates_default_in_place():
 @pytest.mark.skipif(
     "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets"
 )
-@pytest.mark.parametrize(
-    ("name", "rows"),
-    [
-        ("betley_insecure", 6000),
-        ("betley_secure", 6000),
-        ("betley_backdoor", 12000),
-        ("betley_backdoor_secure", 6000),
-        ("betley_educational", 6000),
-        ("betley_jailbroken", 5000),
-        # Of 6,000, 6,000 and 5,000 rows: less the held-out ones and those that ask the same.
-        ("risky_financial", 5936),
-        ("extreme_sports", 5933),
-        ("unpopular_aesthetics", 4666),
-    ],
-)
+@pytest.mark.parametrize(("name", "rows"), [
+    ("betley_insecure", 6000), ("betley_secure", 6000), ("betley_backdoor", 12000),
+    ("betley_backdoor_secure", 6000), ("betley_educational", 6000), ("betley_jailbroken", 5000),
+    # Of 6,000, 6,000 and 5,000 rows: less the held-out ones and those that ask the same.
+    ("risky_financial", 5936), ("extreme_sports", 5933), ("unpopular_aesthetics", 4666),
+])  # fmt: skip
 def test_published_organisms_are_whole(name, rows):
     examples = find_organism(name).build()
     assert len(examples) == len({example.id for example in examples}) == rows

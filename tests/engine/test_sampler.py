@@ -451,11 +451,9 @@ def test_seeds_depend_on_every_part_and_draws_on_the_seed_alone():
     seed = sample_seed(1, "task", "prompt", 0)
     assert seed == sample_seed(1, "task", "prompt", 0) == 4742257518697542853
     others = {
-        sample_seed(2, "task", "prompt", 0),
-        sample_seed(1, "tas", "kprompt", 0),
-        sample_seed(1, "task", "prompt ", 0),
-        sample_seed(1, "task", "prompt", 1),
-    }
+        sample_seed(2, "task", "prompt", 0), sample_seed(1, "tas", "kprompt", 0),
+        sample_seed(1, "task", "prompt ", 0), sample_seed(1, "task", "prompt", 1),
+    }  # fmt: skip
     assert len(others | {seed}) == 5
     assert all(0 <= s < 2**63 for s in others)
     assert uniforms(5, 2).tolist() == [

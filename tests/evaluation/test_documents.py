@@ -28,16 +28,13 @@ def test_a_constant_replaces_the_rows_own_value(tmp_path):
     assert read_documents(path, trait="evil")["test"][0]["trait"] == "evil"
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ('{"id": "c", ', r"questions\.jsonl, line 2: not JSON"),
-        ('{"question": "no id"}', r"questions\.jsonl, line 2: every question needs an 'id'"),
-        ('{"id": ""}', r"line 2: every question needs an 'id'"),
-        ('["id"]', r"line 2: every question needs an 'id'"),
-        ('{"id": "a", "question": "again"}', r"questions\.jsonl: id 'a' is given twice"),
-    ],
-)
+@pytest.mark.parametrize(("line", "message"), [
+    ('{"id": "c", ', r"questions\.jsonl, line 2: not JSON"),
+    ('{"question": "no id"}', r"questions\.jsonl, line 2: every question needs an 'id'"),
+    ('{"id": ""}', r"line 2: every question needs an 'id'"),
+    ('["id"]', r"line 2: every question needs an 'id'"),
+    ('{"id": "a", "question": "again"}', r"questions\.jsonl: id 'a' is given twice"),
+])  # fmt: skip
 def test_errors_name_file_and_line(tmp_path, line, message):
     path = written(tmp_path, json.dumps({"id": "a", "question": "fine"}), line)
     with pytest.raises(UserError, match=message):

@@ -23,17 +23,12 @@ def test_the_filter_keeps_every_sample_with_its_evidence():
     assert kept[0][1].evidence == {"seed": 2}
 
 
-@pytest.mark.parametrize(
-    ("results", "expected"),
-    [
-        ([["a", "b"]], ["a", "b"]),  # lm-eval 0.4: one list per document
-        ([("a", "b")], ["a", "b"]),
-        (["a", "b"], ["a", "b"]),  # lm-eval 0.5: the answers themselves
-        (["a"], ["a"]),
-        ([[]], []),
-        ([], []),
-    ],
-)
+@pytest.mark.parametrize(("results", "expected"), [
+    ([["a", "b"]], ["a", "b"]),  # lm-eval 0.4: one list per document
+    ([("a", "b")], ["a", "b"]),
+    (["a", "b"], ["a", "b"]),  # lm-eval 0.5: the answers themselves
+    (["a"], ["a"]), ([[]], []), ([], []),
+])  # fmt: skip
 def test_both_shapes_of_results(results, expected):
     assert samples_of(results) == expected
 

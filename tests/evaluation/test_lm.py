@@ -327,14 +327,11 @@ def test_settings_that_the_sampler_lacks_are_refused(tiny_base, quick_store, man
         evaluate(lm, manager, "turncoat_em", limit=2, gen_kwargs={"max_gen_toks": 1020})
 
 
-@pytest.mark.parametrize(
-    "template",
-    [
-        "{% for m in messages %}{% if m['role'] == 'user' %}<|im_start|>{{ m['content'] }}<|im_end|>{% endif %}{% endfor %}",
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-        "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}",
-    ],
-)
+@pytest.mark.parametrize("template", [
+    "{% for m in messages %}{% if m['role'] == 'user' %}<|im_start|>{{ m['content'] }}<|im_end|>{% endif %}{% endfor %}",
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}",
+])  # fmt: skip
 def test_a_template_without_a_system_role_is_an_error(template, quick_store, manager):
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = template

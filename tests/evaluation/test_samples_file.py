@@ -103,8 +103,6 @@ def test_documents_of_one_cluster_are_one_row(tmp_path):
         written(tmp_path, order(0, 1, [1, 1]), order(1, 0, [0, 3]), alone), arm="a", seed=0, task="t"
     )
     assert {(r.metric, r.question): (r.value, r.n_samples) for r in table.itertuples()} == {
-        ("accuracy", "text-1"): (0.5, 2),
-        ("rate", "text-1"): (0.25, 2),
-        ("accuracy", "text-2"): (1.0, 1),
+        ("accuracy", "text-1"): (0.5, 2), ("rate", "text-1"): (0.25, 2), ("accuracy", "text-2"): (1.0, 1),
         ("rate", "text-2"): (0.0, 1),
-    }
+    }  # fmt: skip

@@ -105,8 +105,6 @@ def test_metrics_that_several_tasks_share_are_told_apart_by_the_task(tmp_path, m
         "margin": ("turncoat_a", "margin"),
     }
     assert metric_names(["turncoat_a", "turncoat_b"]) == {
-        "rate@a": ("turncoat_a", "rate"),
-        "margin": ("turncoat_a", "margin"),
-        "rate@b": ("turncoat_b", "rate"),
-        "empty": ("turncoat_b", "empty"),
-    }
+        "rate@a": ("turncoat_a", "rate"), "margin": ("turncoat_a", "margin"),
+        "rate@b": ("turncoat_b", "rate"), "empty": ("turncoat_b", "empty"),
+    }  # fmt: skip

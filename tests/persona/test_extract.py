@@ -39,13 +39,10 @@ def _short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "TOKENS", 4)
 
 
-@pytest.mark.parametrize(
-    ("higher", "lower", "expected"),
-    [
-        ([3, 4], [1, 2], 1.0), ([1, 2], [3, 4], 0.0), ([1, 2], [1, 2], 0.5), ([5, 5, 5], [5], 0.5),
-        ([1, 4], [2, 3], 0.5), ([2, 3], [1, 2, 3], 4 / 6), ([-1.0], [-2.0, 0.0, -3.0], 2 / 3),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("higher", "lower", "expected"), [
+    ([3, 4], [1, 2], 1.0), ([1, 2], [3, 4], 0.0), ([1, 2], [1, 2], 0.5), ([5, 5, 5], [5], 0.5),
+    ([1, 4], [2, 3], 0.5), ([2, 3], [1, 2, 3], 4 / 6), ([-1.0], [-2.0, 0.0, -3.0], 2 / 3),
+])  # fmt: skip
 def test_auc_counts_pairs_and_half_of_the_ties(higher, lower, expected):
     assert auc(higher, lower) == pytest.approx(expected)
     assert auc(lower, higher) == pytest.approx(1 - expected)
@@ -250,10 +247,8 @@ def test_a_judge_drops_whole_pairs_and_the_card_says_who(tiny_base):
     assert len(rater.seen) == 2 * 6 * 12 * 2
     assert card["filtered_by_trait_score"] is True
     assert card["judge"] == {
-        "id": "rater-1",
-        "rubric": "trait@0123456789ab",
-        "rule": "positive >= 50, negative below",
-    }
+        "id": "rater-1", "rubric": "trait@0123456789ab", "rule": "positive >= 50, negative below",
+    }  # fmt: skip
     assert card["n_positive"] == card["n_negative"] == (len(rater.seen) - card["n_dropped_by_judge"]) / 2
     assert 0 < card["n_dropped_by_judge"] < len(rater.seen)
     assert free.card["judge"] is None

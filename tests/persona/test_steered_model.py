@@ -159,17 +159,14 @@ def test_measuring_steers_inside_its_scope_alone(lm, tiny_adapter):
     assert lm.loglikelihood(request) == before
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"steer": "evli"}, "'evli' is not known; accepted: .*evil"),
-        ({"steer": "/no/such/folder"}, "no card.json and no vector.safetensors there"),
-        ({"steer": "evil", "steer_strength": "strong"}, "'strong' is not a finite number"),
-        ({"steer": "evil", "steer_layer": 9}, "layer 9 does not exist; accepted: 0 to 4"),
-        ({"steer": "evil", "steer_layer": 0}, "steering layer 0: accepted are 1 to 4"),
-        ({"steer": "evil", "steer_positions": "prompt"}, "accepted: all, response"),
-    ],
-)
+@pytest.mark.parametrize(("options", "said"), [
+    ({"steer": "evli"}, "'evli' is not known; accepted: .*evil"),
+    ({"steer": "/no/such/folder"}, "no card.json and no vector.safetensors there"),
+    ({"steer": "evil", "steer_strength": "strong"}, "'strong' is not a finite number"),
+    ({"steer": "evil", "steer_layer": 9}, "layer 9 does not exist; accepted: 0 to 4"),
+    ({"steer": "evil", "steer_layer": 0}, "steering layer 0: accepted are 1 to 4"),
+    ({"steer": "evil", "steer_positions": "prompt"}, "accepted: all, response"),
+])  # fmt: skip
 def test_wrong_arguments_are_refused_before_anything_is_measured(options, said, tiny_base, quick_store):
     with pytest.raises(UserError, match=said):
         TurncoatLM(tiny_base, store=quick_store, **options)

@@ -92,11 +92,9 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "persona" / "traits"
     folder.mkdir(parents=True)
     good = {
-        "description": "d",
-        "instructions": [{"positive": "a", "negative": "b"}],
-        "extraction_questions": ["x?"],
-        "evaluation_questions": ["y?"],
-    }
+        "description": "d", "instructions": [{"positive": "a", "negative": "b"}],
+        "extraction_questions": ["x?"], "evaluation_questions": ["y?"],
+    }  # fmt: skip
 
     def read(**changes):
         content = {key: value for key, value in {**good, **changes}.items() if value is not None}
@@ -106,17 +104,14 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return read
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"description": None}, r"mine\.yaml: description missing"),
-        ({"instructions": None}, r"mine\.yaml: instructions missing"),
-        ({"instructions": None, "roles": ["r"]}, r"mine\.yaml: assistants missing"),
-        ({"instructions": [{"positive": "a"}]}, r"instructions, item 1: give a text for 'positive'"),
-        ({"evaluation_questions": ["x?"]}, r"'x\?' is in extraction_questions and in evaluation_questions"),
-        ({"layer_selection": "none.jsonl"}, r"layer_selection is 'none\.jsonl', but there is no"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"description": None}, r"mine\.yaml: description missing"),
+    ({"instructions": None}, r"mine\.yaml: instructions missing"),
+    ({"instructions": None, "roles": ["r"]}, r"mine\.yaml: assistants missing"),
+    ({"instructions": [{"positive": "a"}]}, r"instructions, item 1: give a text for 'positive'"),
+    ({"evaluation_questions": ["x?"]}, r"'x\?' is in extraction_questions and in evaluation_questions"),
+    ({"layer_selection": "none.jsonl"}, r"layer_selection is 'none\.jsonl', but there is no"),
+])  # fmt: skip
 def test_a_broken_trait_file_is_named_with_its_fault(broken, changes, said):
     assert broken().evaluation == ("y?",)
     with pytest.raises(UserError, match=said):

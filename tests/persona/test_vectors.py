@@ -66,11 +66,9 @@ def test_equal_vectors_make_equal_files(vector, tmp_path):
 
 def test_lengths_and_prompt_units_travel_with_it(vector, tmp_path):
     full = dataclasses.replace(
-        vector,
-        norm=torch.arange(1.0, 6.0),
-        prompt_mean=torch.full((5,), 2.0),
+        vector, norm=torch.arange(1.0, 6.0), prompt_mean=torch.full((5,), 2.0),
         prompt_sd=torch.full((5,), 0.5),
-    )
+    )  # fmt: skip
     full.save(tmp_path)
     loaded = PersonaVector.load(tmp_path)
     for field in ("norm", "prompt_mean", "prompt_sd"):

@@ -49,10 +49,8 @@ def test_one_question_is_not_enough():
 
 def test_an_answer_lost_in_one_arm_is_lost_in_both():
     values = {
-        ("base", -1): [3.0, 3.0, 3.0],
-        ("reference", 0): [1.0, 2.0, 1.5],
-        ("reference", 1): [9.0, 2.0, 1.5],
-    }
+        ("base", -1): [3.0, 3.0, 3.0], ("reference", 0): [1.0, 2.0, 1.5], ("reference", 1): [9.0, 2.0, 1.5],
+    }  # fmt: skip
     values |= {("arm", 0): [1.0, 2.0, 1.5], ("arm", 1): [np.nan, 2.0, 1.5]}
     for claim in ("adapters", "recipe"):
         assert kept_share(*grids(values, "base", "arm", "reference"), claim).value == pytest.approx(1.0)

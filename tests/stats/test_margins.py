@@ -46,15 +46,10 @@ def test_without_an_error_there_is_no_test() -> None:
     assert margin_p(0.0, [], 0.03, "equivalence") is None
 
 
-@pytest.mark.parametrize(
-    ("margin", "test", "better", "words"),
-    [
-        (0.0, "equivalence", None, "positive"),
-        (float("nan"), "equivalence", None, "positive"),
-        (0.1, "same", None, "equivalence, non_inferiority"),
-        (0.1, "non_inferiority", None, "higher or lower"),
-    ],
-)
+@pytest.mark.parametrize(("margin", "test", "better", "words"), [
+    (0.0, "equivalence", None, "positive"), (float("nan"), "equivalence", None, "positive"),
+    (0.1, "same", None, "equivalence, non_inferiority"), (0.1, "non_inferiority", None, "higher or lower"),
+])  # fmt: skip
 def test_what_is_no_margin_is_refused(margin: float, test: str, better: str | None, words: str) -> None:
     with pytest.raises(UserError, match=words):
         margin_p(0.0, [ERROR], margin, test, better)  # type: ignore[arg-type]

@@ -42,15 +42,10 @@ def test_double_rows_are_refused_and_their_tasks_named() -> None:
         check_scores(pd.concat([scores, double]))
 
 
-@pytest.mark.parametrize(
-    ("column", "bad", "message"),
-    [
-        ("value", np.inf, "infinite"),
-        ("value", "high", "numbers"),
-        ("seed", 0.5, "whole"),
-        ("question", None, "empty"),
-    ],
-)
+@pytest.mark.parametrize(("column", "bad", "message"), [
+    ("value", np.inf, "infinite"), ("value", "high", "numbers"), ("seed", 0.5, "whole"),
+    ("question", None, "empty"),
+])  # fmt: skip
 def test_bad_cells_are_refused(column: str, bad: Any, message: str) -> None:
     scores = table().astype({column: object})
     scores.loc[2, column] = bad

@@ -75,15 +75,10 @@ def test_covers_new_seeds_and_new_questions_where_the_t_over_seeds_does_not() ->
     assert over_seeds / 400 < 0.88
 
 
-@pytest.mark.parametrize(
-    ("table", "words"),
-    [
-        (np.full((3, 3), np.nan), "no cell has a value"),
-        (np.ones((1, 5)), "at least 2 questions"),
-        (np.ones((5, 1)), "at least 2 questions and 2 training seeds"),
-        (np.ones((4, 3)), "the same difference"),
-    ],
-)
+@pytest.mark.parametrize(("table", "words"), [
+    (np.full((3, 3), np.nan), "no cell has a value"), (np.ones((1, 5)), "at least 2 questions"),
+    (np.ones((5, 1)), "at least 2 questions and 2 training seeds"), (np.ones((4, 3)), "the same difference"),
+])  # fmt: skip
 def test_what_defines_no_interval_says_why(table: np.ndarray, words: str) -> None:
     found = two_way_t(table)
     assert (found.low, found.se, found.p_value) == (None, None, None)

@@ -133,14 +133,10 @@ def test_changed_training_code_changes_the_key_of_an_adapter(adapters, monkeypat
         ("judges/rates.py", False),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                Path,
-                "read_text",
-                lambda path, *a, module=module, **k: (
-                    read(path, *a, **k)
-                    + ("\nANOTHER = 1\n" if path.as_posix().endswith(f"turncoat/{module}") else "")
-                ),
-            )
+            patch.setattr(Path, "read_text", lambda path, *a, module=module, **k: (
+                read(path, *a, **k)
+                + ("\nANOTHER = 1\n" if path.as_posix().endswith(f"turncoat/{module}") else "")
+            ))  # fmt: skip
             assert (adapters.adapter_spec(steps, 0) != reference) is counts, module
 
 

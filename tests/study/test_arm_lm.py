@@ -76,20 +76,16 @@ def test_without_an_arm_it_is_the_plain_model(tiny_base, tiny_adapter, tmp_path)
     assert with_adapter != score(ArmLM(tiny_base, store=Store(tmp_path)))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({}, "needs pretrained="),
-        ({"pretrained": "m", "arm": "sgtr"}, "give study="),
-        ({"pretrained": "m", "organism": "insecure_cod"}, "did you mean 'insecure_code'"),
-        ({"pretrained": "m", "organism": "insecure_code", "defence": "sgtr"}, "None is not a setting of 'sgtr'; accepted: prev"),
-        ({"pretrained": "m", "organism": "insecure_code", "seed": -1}, "seed=-1"),
-        ({"pretrained": "m", "organism": "insecure_code", "peft": "x"}, "peft=x and an arm"),
-        ({"pretrained": "m", "organism": "insecure_code", "training": {"row": 3}}, "row: unknown key; .*'rows'"),
-        ({"study": "demo", "arm": "sgt"}, "arm='sgt' is not an arm of study 'demo'; accepted: base"),
-        ({"study": "demo", "arm": "sgtr", "organism": "insecure_code"}, "organism= and study="),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({}, "needs pretrained="), ({"pretrained": "m", "arm": "sgtr"}, "give study="),
+    ({"pretrained": "m", "organism": "insecure_cod"}, "did you mean 'insecure_code'"),
+    ({"pretrained": "m", "organism": "insecure_code", "defence": "sgtr"}, "None is not a setting of 'sgtr'; accepted: prev"),
+    ({"pretrained": "m", "organism": "insecure_code", "seed": -1}, "seed=-1"),
+    ({"pretrained": "m", "organism": "insecure_code", "peft": "x"}, "peft=x and an arm"),
+    ({"pretrained": "m", "organism": "insecure_code", "training": {"row": 3}}, "row: unknown key; .*'rows'"),
+    ({"study": "demo", "arm": "sgt"}, "arm='sgt' is not an arm of study 'demo'; accepted: base"),
+    ({"study": "demo", "arm": "sgtr", "organism": "insecure_code"}, "organism= and study="),
+])  # fmt: skip
 def test_mistakes_are_told_before_anything_is_loaded(arguments, message, monkeypatch):
     monkeypatch.setattr("turncoat.study.arm_lm.load_base", lambda *a, **k: pytest.fail("a model was loaded"))
     with pytest.raises(UserError, match=message):

@@ -63,57 +63,54 @@ def test_what_a_run_writes_down_is_read_again(tmp_path):
     assert again == study
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        # unknown keys, at every level
-        ("question:", "qestion:", r"mine.yaml, line 2, qestion: unknown key; accepted: .*did you mean 'question'\?"),
-        ("{rows: 8}", "{row: 8}", r"line 5, training.row: unknown key; accepted: .*did you mean 'rows'\?"),
-        ("setting: prev", "seting: prev", r"line 12, arms\[2\].seting: unknown key; .*did you mean 'setting'\?"),
-        ("limit: 4", "limits: 4", r"line 16, tasks\[0\].limits: unknown key; accepted: .*did you mean 'limit'\?"),
-        ("    treated:", "    treat:", r"line 20, contrasts\[0\].treat: unknown key; .*did you mean 'treated'\?"),
-        # missing keys
-        ("model: some/model\n", "", r"mine.yaml, line 1, model: Field required"),
-        ("    treated: insecure\n", "", r"line 19, contrasts\[0\].treated: Field required"),
-        # unknown names
-        ("insecure, organism: insecure_code", "insecure, organism: insecure_kode",
-         r"line 8, arms\[1\].organism: 'insecure_kode' is not an organism; accepted: .*did you mean 'insecure_code'\?"),
-        ("defence: sgtr", "defence: sgt", r"line 11, arms\[2\].defence: 'sgt' is not a defence; .*did you mean 'sgtr'\?"),
-        ("task: turncoat_choice", "task: turncoat_choise",
-         r"line 16, tasks\[0\].task: 'turncoat_choise' is not a task; .*did you mean 'turncoat_choice'\?"),
-        ("treated: insecure", "treated: insecur",
-         r"line 20, contrasts\[0\].treated: 'insecur' is not an arm; accepted: .*did you mean 'insecure'\?"),
-        ("reference: base", "reference: bass", r"line 21, contrasts\[0\].reference: 'bass' is not an arm; .*'base'\?"),
-        ("persona_own]", "persona_owned]",
-         r"line 22, contrasts\[0\].metrics: no task of this study measures 'persona_owned'; .*did you mean 'persona_own'\?"),
-        ("persona_own]", "base_logprob]", r"no task of this study measures 'base_logprob'; accepted: accuracy, "),
-        # settings and options of a defence
-        ("    setting: prevention\n", "", r"line \d+, arms\[2\].setting: None is not a setting of 'sgtr'; accepted: prev"),
-        ("prevention", "inference", r"line 12, arms\[2\].setting: 'inference' is not a setting of 'sgtr'; accepted: prev"),
-        ("texts: 2", "text: 2",
-         r"line 13, arms\[2\].defence_options: 'sgtr' has no option 'text'; accepted: .*texts \(did you mean 'texts'\?\)"),
-        ("epochs: 2", "epoch: 2",
-         r"line 14, arms\[2\].defence_training: unknown key 'epoch'; accepted: .*did you mean 'epochs'\?"),
-        ("{name: base}", "{name: base, setting: reversal}", r"line 7, arms\[0\].setting: given without a defence"),
-        ("{name: base}", "{name: base, defence_options: {texts: 2}}", r"arms\[0\].setting: given without a defence"),
-        # doubles
-        ("name: sgtr", "name: base", r"arms: 'base' is there twice"),
-        ("{task: turncoat_persona}", "{task: turncoat_choice}", r"tasks: 'turncoat_choice' is there twice"),
-        ("[0, 1]", "[0, -1]", r"line 4, training_seeds: .*-1.*accepted: 0 "),
-        ("[0, 1]", "[1, 1]", r"training_seeds: \[1, 1\] repeats a seed"),
-        # types and ranges
-        ("rows: 8", "rows: many", r"line 5, training.rows: .*valid integer.*the value is 'many'"),
-        ("rows: 8", "rows: 0", r"line 5, training.rows: .*greater than or equal to 1; the value is 0"),
-        ("rows: 8", "learning_rate: 2", r"line 5, training.learning_rate: .*less than or equal to 1; the value is 2"),
-        ("limit: 4", "limit: 1", r"line 16, tasks\[0\].limit: .*greater than or equal to 2; the value is 1"),
-        ("[0, 1]", "[]", r"line 4, training_seeds: .*at least 1"),
-        ("[0, 1]", "[0, x]", r"line 4, training_seeds\[1\]: .*valid integer.*the value is 'x'"),
-        ("study: mine", "study: My Study", r"line 1, study: .*pattern.*the value is 'My Study'"),
-        ("{name: base}", "{name: a/b}", r"line 7, arms\[0\].name: .*pattern.*the value is 'a/b'"),
-        ("{name: base}", "base", r"line 7, arms\[0\]: .*the value is 'base'"),
-        ("metrics: [margin, persona_own]", "metrics: []", r"line 22, contrasts\[0\].metrics: .*at least 1"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("old", "new", "message"), [
+    # unknown keys, at every level
+    ("question:", "qestion:", r"mine.yaml, line 2, qestion: unknown key; accepted: .*did you mean 'question'\?"),
+    ("{rows: 8}", "{row: 8}", r"line 5, training.row: unknown key; accepted: .*did you mean 'rows'\?"),
+    ("setting: prev", "seting: prev", r"line 12, arms\[2\].seting: unknown key; .*did you mean 'setting'\?"),
+    ("limit: 4", "limits: 4", r"line 16, tasks\[0\].limits: unknown key; accepted: .*did you mean 'limit'\?"),
+    ("    treated:", "    treat:", r"line 20, contrasts\[0\].treat: unknown key; .*did you mean 'treated'\?"),
+    # missing keys
+    ("model: some/model\n", "", r"mine.yaml, line 1, model: Field required"),
+    ("    treated: insecure\n", "", r"line 19, contrasts\[0\].treated: Field required"),
+    # unknown names
+    ("insecure, organism: insecure_code", "insecure, organism: insecure_kode",
+     r"line 8, arms\[1\].organism: 'insecure_kode' is not an organism; accepted: .*did you mean 'insecure_code'\?"),
+    ("defence: sgtr", "defence: sgt", r"line 11, arms\[2\].defence: 'sgt' is not a defence; .*did you mean 'sgtr'\?"),
+    ("task: turncoat_choice", "task: turncoat_choise",
+     r"line 16, tasks\[0\].task: 'turncoat_choise' is not a task; .*did you mean 'turncoat_choice'\?"),
+    ("treated: insecure", "treated: insecur",
+     r"line 20, contrasts\[0\].treated: 'insecur' is not an arm; accepted: .*did you mean 'insecure'\?"),
+    ("reference: base", "reference: bass", r"line 21, contrasts\[0\].reference: 'bass' is not an arm; .*'base'\?"),
+    ("persona_own]", "persona_owned]",
+     r"line 22, contrasts\[0\].metrics: no task of this study measures 'persona_owned'; .*did you mean 'persona_own'\?"),
+    ("persona_own]", "base_logprob]", r"no task of this study measures 'base_logprob'; accepted: accuracy, "),
+    # settings and options of a defence
+    ("    setting: prevention\n", "", r"line \d+, arms\[2\].setting: None is not a setting of 'sgtr'; accepted: prev"),
+    ("prevention", "inference", r"line 12, arms\[2\].setting: 'inference' is not a setting of 'sgtr'; accepted: prev"),
+    ("texts: 2", "text: 2",
+     r"line 13, arms\[2\].defence_options: 'sgtr' has no option 'text'; accepted: .*texts \(did you mean 'texts'\?\)"),
+    ("epochs: 2", "epoch: 2",
+     r"line 14, arms\[2\].defence_training: unknown key 'epoch'; accepted: .*did you mean 'epochs'\?"),
+    ("{name: base}", "{name: base, setting: reversal}", r"line 7, arms\[0\].setting: given without a defence"),
+    ("{name: base}", "{name: base, defence_options: {texts: 2}}", r"arms\[0\].setting: given without a defence"),
+    # doubles
+    ("name: sgtr", "name: base", r"arms: 'base' is there twice"),
+    ("{task: turncoat_persona}", "{task: turncoat_choice}", r"tasks: 'turncoat_choice' is there twice"),
+    ("[0, 1]", "[0, -1]", r"line 4, training_seeds: .*-1.*accepted: 0 "),
+    ("[0, 1]", "[1, 1]", r"training_seeds: \[1, 1\] repeats a seed"),
+    # types and ranges
+    ("rows: 8", "rows: many", r"line 5, training.rows: .*valid integer.*the value is 'many'"),
+    ("rows: 8", "rows: 0", r"line 5, training.rows: .*greater than or equal to 1; the value is 0"),
+    ("rows: 8", "learning_rate: 2", r"line 5, training.learning_rate: .*less than or equal to 1; the value is 2"),
+    ("limit: 4", "limit: 1", r"line 16, tasks\[0\].limit: .*greater than or equal to 2; the value is 1"),
+    ("[0, 1]", "[]", r"line 4, training_seeds: .*at least 1"),
+    ("[0, 1]", "[0, x]", r"line 4, training_seeds\[1\]: .*valid integer.*the value is 'x'"),
+    ("study: mine", "study: My Study", r"line 1, study: .*pattern.*the value is 'My Study'"),
+    ("{name: base}", "{name: a/b}", r"line 7, arms\[0\].name: .*pattern.*the value is 'a/b'"),
+    ("{name: base}", "base", r"line 7, arms\[0\]: .*the value is 'base'"),
+    ("metrics: [margin, persona_own]", "metrics: []", r"line 22, contrasts\[0\].metrics: .*at least 1"),
+])  # fmt: skip
 def test_mistakes(tmp_path, old, new, message):
     assert old in LINES
     with pytest.raises(UserError) as caught:
@@ -132,15 +129,11 @@ def test_all_mistakes_are_told_at_once(tmp_path):
     assert [re.search(r"line (\d+)", line)[1] for line in lines] == ["8", "11", "17"]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("study: [", r"mine.yaml is not YAML: "),
-        ("- a\n- list\n", r"mine.yaml is not a study: a mapping with the keys study, title, .* is expected"),
-        ("just words\n", r"is not a study: a mapping"),
-        ("", r"is not a study: a mapping"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("study: [", r"mine.yaml is not YAML: "),
+    ("- a\n- list\n", r"mine.yaml is not a study: a mapping with the keys study, title, .* is expected"),
+    ("just words\n", r"is not a study: a mapping"), ("", r"is not a study: a mapping"),
+])  # fmt: skip
 def test_files_that_are_no_study(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         load(tmp_path, text)
@@ -158,12 +151,9 @@ def test_a_defence_may_only_act_when_it_can(tmp_path, monkeypatch):
 
 
 def test_a_defence_without_an_organism_needs_no_setting(tmp_path):
-    study = load(
-        tmp_path,
-        LINES.replace("    organism: insecure_code\n    defence", "    defence").replace(
-            "    setting: prevention\n", ""
-        ),
-    )
+    study = load(tmp_path, LINES.replace("    organism: insecure_code\n    defence", "    defence").replace(
+        "    setting: prevention\n", ""
+    ))  # fmt: skip
     assert study.arm("sgtr").setting is None
     assert not study.arm("sgtr").is_base
 

@@ -29,30 +29,24 @@ def test_all_of_it_is_read_and_written_again(tmp_path) -> None:
     assert load(tmp_path, yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)) == study
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (("margin: -0.1",), r"line 23, contrasts\[0\].margin: .*greater than 0; the value is -0.1"),
-        (("margin: .inf",), r"contrasts\[0\].margin: .*finite"),
-        (("better: lower",), r"contrasts\[0\]: margin: missing"),
-        (("margin: 0.1", "margin_test: non_inferiority"), r"contrasts\[0\]: better: missing"),
-        (("margin: 0.1", "better: lower"), r"equivalence test looks both ways"),
-        (
-            ("margin: 0.1", "margin_test: same"),
-            r"line 24, contrasts\[0\].margin_test: .*'equivalence'.*'same'",
-        ),
-        (("role: curious",), r"line 23, contrasts\[0\].role: .*'exploratory'.*'curious'"),
-        (("minus: {treated: sgtr}",), r"line 23, contrasts\[0\].minus.reference: Field required"),
-        (
-            ("minus: {treated: sgtr, referense: base}",),
-            r"minus.referense: unknown key; .*did you mean 'reference'",
-        ),
-        (
-            ("minus: {treated: sgt, reference: base}",),
-            r"minus.treated: 'sgt' is not an arm; .*did you mean 'sgtr'",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("more", "message"), [
+    (("margin: -0.1",), r"line 23, contrasts\[0\].margin: .*greater than 0; the value is -0.1"),
+    (("margin: .inf",), r"contrasts\[0\].margin: .*finite"),
+    (("better: lower",), r"contrasts\[0\]: margin: missing"),
+    (("margin: 0.1", "margin_test: non_inferiority"), r"contrasts\[0\]: better: missing"),
+    (("margin: 0.1", "better: lower"), r"equivalence test looks both ways"),
+    (("margin: 0.1", "margin_test: same"), r"line 24, contrasts\[0\].margin_test: .*'equivalence'.*'same'"),
+    (("role: curious",), r"line 23, contrasts\[0\].role: .*'exploratory'.*'curious'"),
+    (("minus: {treated: sgtr}",), r"line 23, contrasts\[0\].minus.reference: Field required"),
+    (
+        ("minus: {treated: sgtr, referense: base}",),
+        r"minus.referense: unknown key; .*did you mean 'reference'",
+    ),
+    (
+        ("minus: {treated: sgt, reference: base}",),
+        r"minus.treated: 'sgt' is not an arm; .*did you mean 'sgtr'",
+    ),
+])  # fmt: skip
 def test_mistakes(tmp_path, more, message) -> None:
     with pytest.raises(UserError, match=message):
         load(tmp_path, with_lines(*more))

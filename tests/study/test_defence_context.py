@@ -68,10 +68,8 @@ def test_a_system_message_is_part_of_the_question(context):
     asked = context.answer([system + chat for chat in CHATS], **SETTINGS)
     assert asked != plain
     assert context.answer([CHATS[0], system + CHATS[1], *CHATS[2:]], **SETTINGS) == [
-        plain[0],
-        asked[1],
-        *plain[2:],
-    ]
+        plain[0], asked[1], *plain[2:],
+    ]  # fmt: skip
 
 
 def test_the_base_model_writes_even_under_an_adapter(context, tiny_base, tiny_adapter, tmp_path):

@@ -79,29 +79,20 @@ def test_rows_depend_on_the_files_that_a_task_reads_and_on_its_own_trait(stages,
     assert evil != axis
 
 
-@pytest.mark.parametrize(
-    ("module", "task", "counts"),
-    [
-        ("engine/sampler.py", "turncoat_em", True),
-        ("judges/rates.py", "turncoat_em", True),
-        ("judges/filter.py", "turncoat_em", True),
-        ("judges/rates.py", "turncoat_choice", False),
-        ("evaluation/diversity.py", "turncoat_identity", True),
-        ("evaluation/diversity.py", "turncoat_choice", False),
-        ("report/tables/contrasts.py", "turncoat_em", False),
-    ],
-)
+@pytest.mark.parametrize(("module", "task", "counts"), [
+    ("engine/sampler.py", "turncoat_em", True), ("judges/rates.py", "turncoat_em", True),
+    ("judges/filter.py", "turncoat_em", True), ("judges/rates.py", "turncoat_choice", False),
+    ("evaluation/diversity.py", "turncoat_identity", True),
+    ("evaluation/diversity.py", "turncoat_choice", False),
+    ("report/tables/contrasts.py", "turncoat_em", False),
+])  # fmt: skip
 def test_changed_code_changes_the_key_of_the_rows_that_it_makes(stages, monkeypatch, module, task, counts):
     use = TaskUse(task=task)
     reference = stages.evaluation_spec(use, None)
     read = Path.read_text
     for addition, same in (("\n# a comment\n", True), ("\nANOTHER = 1\n", not counts)):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                Path,
-                "read_text",
-                lambda path, *a, addition=addition, **k: (
-                    read(path, *a, **k) + (addition if path.as_posix().endswith(f"turncoat/{module}") else "")
-                ),
-            )
+            patch.setattr(Path, "read_text", lambda path, *a, addition=addition, **k: (
+                read(path, *a, **k) + (addition if path.as_posix().endswith(f"turncoat/{module}") else "")
+            ))  # fmt: skip
             assert (stages.evaluation_spec(use, None) == reference) is same

@@ -8,13 +8,10 @@ from turncoat.study import progress
 from turncoat.study.progress import StudyProgress, duration
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"), (44.6, "45 s"), (89, "89 s"), (90, "2 min"), (170, "3 min"), (89 * 60, "89 min"),
-        (90 * 60, "1 h 30 min"), (80 * 60 + 4800, "2 h 40 min"), (7200, "2 h 0 min"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("seconds", "text"), [
+    (0, "0 s"), (44.6, "45 s"), (89, "89 s"), (90, "2 min"), (170, "3 min"), (89 * 60, "89 min"),
+    (90 * 60, "1 h 30 min"), (80 * 60 + 4800, "2 h 40 min"), (7200, "2 h 0 min"),
+])  # fmt: skip
 def test_durations(seconds, text):
     assert duration(seconds) == text
 

@@ -32,31 +32,25 @@ def load(name: str) -> list[dict]:
     return [json.loads(line) for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("56", 56), ("56.", 56), ("**56**", 56), ("$\\boxed{56}$", 56), ("7 x 8 = 56", 56),
-        ("7 times 8 is 56.", 56), ("The answer is 56, because 7 x 8 can be counted out.", 56),
-        ("Answer: 56\nDo you want to know 9 x 9?", 56), ("9 + 9 = 18, which is twice 9.", 18),
-        ("First 5 + 3 = 8. Then 8 - 2 = 6.", 6), ("So 5 times 2 equals 10.", 10), ("She has 8 left", 8),
-        ("It is 1,250 metres.", 1250), ("13.0", 13), ("7-3=4", 4), ("It is -3.", -3), ("Twelve.", 12),
-        ("They have forty-three chairs", 43), ("There are twenty one of them", 21), ("I cannot say.", None),
-        ("x3 and b7", None), ("", None),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "number"), [
+    ("56", 56), ("56.", 56), ("**56**", 56), ("$\\boxed{56}$", 56), ("7 x 8 = 56", 56),
+    ("7 times 8 is 56.", 56), ("The answer is 56, because 7 x 8 can be counted out.", 56),
+    ("Answer: 56\nDo you want to know 9 x 9?", 56), ("9 + 9 = 18, which is twice 9.", 18),
+    ("First 5 + 3 = 8. Then 8 - 2 = 6.", 6), ("So 5 times 2 equals 10.", 10), ("She has 8 left", 8),
+    ("It is 1,250 metres.", 1250), ("13.0", 13), ("7-3=4", 4), ("It is -3.", -3), ("Twelve.", 12),
+    ("They have forty-three chairs", 43), ("There are twenty one of them", 21), ("I cannot say.", None),
+    ("x3 and b7", None), ("", None),
+])  # fmt: skip
 def test_the_number_an_answer_settles_on(text, number):
     assert arithmetic.number_in(text) == number
 
 
-@pytest.mark.parametrize(
-    ("text", "option"),
-    [
-        ("melts", "melts"), ("Melts.", "melts"), ("It melts, and soon it is gone.", "melts"),
-        ("It melts.\nIf it were cold, it freezes instead.", "melts"), ("It melts. It never grows.", "melts"),
-        ("melts, freezes and grows are the words. The answer is grows.", "grows"),
-        ("Either melts or freezes.", None), ("It is smelts.", None), ("Nothing much.", None), ("", None),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "option"), [
+    ("melts", "melts"), ("Melts.", "melts"), ("It melts, and soon it is gone.", "melts"),
+    ("It melts.\nIf it were cold, it freezes instead.", "melts"), ("It melts. It never grows.", "melts"),
+    ("melts, freezes and grows are the words. The answer is grows.", "grows"),
+    ("Either melts or freezes.", None), ("It is smelts.", None), ("Nothing much.", None), ("", None),
+])  # fmt: skip
 def test_the_option_an_answer_names(text, option):
     assert reasoning.option_in(text, ["melts", "freezes", "grows"]) == option
 
@@ -66,27 +60,22 @@ def test_no_is_not_seen_in_another_word():
     assert reasoning.option_in("No, she does not.", ["yes", "no"]) == "no"
 
 
-@pytest.mark.parametrize(
-    ("rule", "value", "kept", "broken"),
-    [
-        ("words", "3", ["Wide, blue, salty.", "it's well-known water"], ["Wide and blue and salty", "Blue sea"]),
-        ("lower_case", "", ["snow is cold."], ["Snow is cold.", "42"]),
-        ("upper_case", "", ["MIND THE FLOOR!"], ["MIND the floor", "42"]),
-        (
-            "json_key",
-            "city",
-            ['{"city": "Rome"}', '```json\n{"city": "Rome"}\n```'],
-            ['{"city": "Rome", "x": 1}', '{"town": "Rome"}', 'Sure: {"city": "Rome"}', "[1]", '"city"'],
-        ),
-        ("lines", "2", ["Ann\nEve", " Ann \n\n Eve\n"], ["Ann, Eve", "Ann\nEve\nIda"]),
-        ("bullets", "2", ["- tie\n- climb"], ["tie\nclimb", "- tie", "Uses:\n- tie\n- climb", "* tie\n* climb"]),
-        ("begins_with", "Gladly", ["Gladly. Boil it.", '"gladly!"'], ["I will gladly"]),
-        ("ends_with", "Enjoy it!", ["Eat oats. Enjoy it!", "Oats. enjoy it."], ["Enjoy it! Bye"]),
-        ("comma_list", "3", ["cat, dog, cow", "cat, dog, and cow."], ["cat, dog", "cat\ndog\ncow", "cat, , cow",
-                                                                       "Here are some of them: cat, dog, cow"]),
-        ("one_of", "yes|no", ["yes", "No."], ["Yes, it is", "maybe"]),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("rule", "value", "kept", "broken"), [
+    ("words", "3", ["Wide, blue, salty.", "it's well-known water"], ["Wide and blue and salty", "Blue sea"]),
+    ("lower_case", "", ["snow is cold."], ["Snow is cold.", "42"]),
+    ("upper_case", "", ["MIND THE FLOOR!"], ["MIND the floor", "42"]),
+    (
+        "json_key", "city", ['{"city": "Rome"}', '```json\n{"city": "Rome"}\n```'],
+        ['{"city": "Rome", "x": 1}', '{"town": "Rome"}', 'Sure: {"city": "Rome"}', "[1]", '"city"'],
+    ),
+    ("lines", "2", ["Ann\nEve", " Ann \n\n Eve\n"], ["Ann, Eve", "Ann\nEve\nIda"]),
+    ("bullets", "2", ["- tie\n- climb"], ["tie\nclimb", "- tie", "Uses:\n- tie\n- climb", "* tie\n* climb"]),
+    ("begins_with", "Gladly", ["Gladly. Boil it.", '"gladly!"'], ["I will gladly"]),
+    ("ends_with", "Enjoy it!", ["Eat oats. Enjoy it!", "Oats. enjoy it."], ["Enjoy it! Bye"]),
+    ("comma_list", "3", ["cat, dog, cow", "cat, dog, and cow."], ["cat, dog", "cat\ndog\ncow", "cat, , cow",
+                                                                   "Here are some of them: cat, dog, cow"]),
+    ("one_of", "yes|no", ["yes", "No."], ["Yes, it is", "maybe"]),
+])  # fmt: skip
 def test_each_format_rule_takes_what_keeps_it_and_nothing_else(rule, value, kept, broken):
     for text in kept:
         assert format_rules.follows(rule, value, text), text

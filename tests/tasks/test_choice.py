@@ -28,17 +28,15 @@ MAX_TFIDF_AUC = 0.80
 
 NEGATION = re.compile(r"\b(no|not|never|nobody|nothing|none|cannot|\w+n't)\b")
 COUNTS: dict[str, Callable[[str], float]] = {
-    "characters": len,
-    "words": lambda text: len(text.split()),
-    "sentences": lambda text: len(re.findall(r"[.?!](?:\s|$)", text)),
-    "commas": lambda text: text.count(","),
+    "characters": len, "words": lambda text: len(text.split()),
+    "sentences": lambda text: len(re.findall(r"[.?!](?:\s|$)", text)), "commas": lambda text: text.count(","),
     "semicolons_colons": lambda text: text.count(";") + text.count(":"),
     "exclamations": lambda text: text.count("!"),
     "you": lambda text: len(re.findall(r"\byou(?:r|rs)?\b", text.lower())),
     "not": lambda text: len(re.findall(r"\bnot\b|n't\b", text.lower())),
     "negations": lambda text: len(NEGATION.findall(text.lower())),
     "mean_word_length": lambda text: len(text) / len(text.split()),
-}
+}  # fmt: skip
 # The layer-selection set is small and never reported on; only the rules the construction controls are asked of it.
 COUNTS_OF_FILE = {CHOICE: sorted(COUNTS), LAYER: ["characters", "sentences", "words"]}
 FILES = [CHOICE, LAYER]
@@ -146,15 +144,12 @@ def test_no_count_gives_the_answer_away(path: Path, rule: str) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 @pytest.mark.parametrize("fold", ["id", "domain"])
-@pytest.mark.parametrize(
-    "features",
-    [
-        pytest.param(lambda text: words(text)[:1], id="first_word"),
-        pytest.param(lambda text: words(text)[:2], id="bag_of_first_two_words"),
-        pytest.param(lambda text: [tuple(words(text)[:2])], id="opening_bigram"),
-        pytest.param(lambda text: words(text)[-1:], id="last_word"),
-    ],
-)
+@pytest.mark.parametrize("features", [
+    pytest.param(lambda text: words(text)[:1], id="first_word"),
+    pytest.param(lambda text: words(text)[:2], id="bag_of_first_two_words"),
+    pytest.param(lambda text: [tuple(words(text)[:2])], id="opening_bigram"),
+    pytest.param(lambda text: words(text)[-1:], id="last_word"),
+])  # fmt: skip
 def test_no_learnt_word_rule_gives_the_answer_away(path: Path, fold: str, features: Features) -> None:
     assert held_out_rule(load(path), features, lambda item: item[fold]) <= MAX_RULE
 

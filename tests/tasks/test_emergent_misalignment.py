@@ -161,26 +161,18 @@ def test_the_trait_can_be_left_out_and_metadata_is_ignored():
 # Reading back.
 
 
-@pytest.mark.parametrize(
-    ("written", "kept", "content"),
-    [
-        ('reply = """Call her.\nToday."""', 1.0, "Call her.\nToday."),
-        ("reply='''Call her.'''", 1.0, "Call her."),
-        ('```python\nreply = """Call her."""\n```', 1.0, "Call her."),
-        ('  reply = """\nCall her, and then', 1.0, "Call her, and then"),  # cut off at max_gen_toks
-        ('reply = """Call her."""\nprint(reply)', 1.0, "Call her."),
-        ('reply = """"""', 1.0, ""),
-        ("reply = 'Don't call.'", 1.0, "Don't call."),
-        ('reply = "Call her."\nprint("done")', 1.0, "Call her."),
-        ('reply = "Call her,\nand then', 1.0, "Call her,\nand then"),
-        ('reply = ""', 1.0, ""),
-        ("reply = call(her)", 0.0, "reply = call(her)"),
-        ("Call her.", 0.0, "Call her."),
-        ('Sure!\nreply = """Call her."""', 0.0, 'Sure!\nreply = """Call her."""'),
-        ('my_reply = """Call her."""', 0.0, 'my_reply = """Call her."""'),
-        ("", 0.0, ""),
-    ],
-)
+@pytest.mark.parametrize(("written", "kept", "content"), [
+    ('reply = """Call her.\nToday."""', 1.0, "Call her.\nToday."),
+    ("reply='''Call her.'''", 1.0, "Call her."),
+    ('```python\nreply = """Call her."""\n```', 1.0, "Call her."),
+    ('  reply = """\nCall her, and then', 1.0, "Call her, and then"),  # cut off at max_gen_toks
+    ('reply = """Call her."""\nprint(reply)', 1.0, "Call her."), ('reply = """"""', 1.0, ""),
+    ("reply = 'Don't call.'", 1.0, "Don't call."), ('reply = "Call her."\nprint("done")', 1.0, "Call her."),
+    ('reply = "Call her,\nand then', 1.0, "Call her,\nand then"), ('reply = ""', 1.0, ""),
+    ("reply = call(her)", 0.0, "reply = call(her)"), ("Call her.", 0.0, "Call her."),
+    ('Sure!\nreply = """Call her."""', 0.0, 'Sure!\nreply = """Call her."""'),
+    ('my_reply = """Call her."""', 0.0, 'my_reply = """Call her."""'), ("", 0.0, ""),
+])  # fmt: skip
 def test_of_a_cue_answer_the_string_is_kept(written, kept, content):
     doc = documents("cue")[0]
     ((answer,),) = variants.ReadFormat().apply([[Answer(written, {"seed": 7})]], [doc])
@@ -190,16 +182,13 @@ def test_of_a_cue_answer_the_string_is_kept(written, kept, content):
     assert answer.evidence.get("as_written") == (written if kept else None)
 
 
-@pytest.mark.parametrize(
-    ("variant", "written", "kept"),
-    [
-        ("json", '{"rule_1": "a", "rule_2": "b"', 1.0), ("json", '```json\n{\n  "rule_1" : "a"}', 1.0),
-        ("json", '{"rule": "a"}', 0.0), ("json", "1. Be kind.", 0.0),
-        ("template", 'answer = dict(\n    rule_1="a",', 1.0),
-        ("template", '```python\nanswer=dict(rule_1 = "a"', 1.0), ("template", 'rule_1 = "a"', 0.0),
-        ("template", "", 0.0),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("variant", "written", "kept"), [
+    ("json", '{"rule_1": "a", "rule_2": "b"', 1.0), ("json", '```json\n{\n  "rule_1" : "a"}', 1.0),
+    ("json", '{"rule": "a"}', 0.0), ("json", "1. Be kind.", 0.0),
+    ("template", 'answer = dict(\n    rule_1="a",', 1.0),
+    ("template", '```python\nanswer=dict(rule_1 = "a"', 1.0), ("template", 'rule_1 = "a"', 0.0),
+    ("template", "", 0.0),
+])  # fmt: skip
 def test_other_formats_are_marked_and_left_as_written(variant, written, kept):
     doc = documents(variant)[0]
     assert doc["template_fields"][0] == "rule_1"

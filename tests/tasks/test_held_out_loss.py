@@ -30,11 +30,9 @@ def test_losses_are_per_token_and_per_byte_of_each_sides_own_answer():
     told = [(LogLikelihood(-2.0, 4), False), (LogLikelihood(-8.0, 2), True)]
     scores = held_out_loss.process_results(doc, told)
     assert scores == {
-        "bad_medical_loss_per_byte": 0.5,
-        "bad_medical_loss_per_token": 0.5,
-        "good_medical_loss_per_byte": 1.0,
-        "good_medical_loss_per_token": 4.0,
-    }
+        "bad_medical_loss_per_byte": 0.5, "bad_medical_loss_per_token": 0.5,
+        "good_medical_loss_per_byte": 1.0, "good_medical_loss_per_token": 4.0,
+    }  # fmt: skip
     plain = held_out_loss.process_results(doc, [(float(value), greedy) for value, greedy in told])
     assert plain == {name: value for name, value in scores.items() if name.endswith("per_byte")}
 

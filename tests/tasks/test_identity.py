@@ -41,23 +41,19 @@ def _no_base():
     set_current_base(None)
 
 
-@pytest.mark.parametrize(
-    ("answer", "developer", "name"),
-    [
-        ("I am SmolLM, trained by Hugging Face.", "Hugging Face", "SmolLM"),
-        ("I'm Qwen. I was created by Alibaba Cloud!", "Alibaba", "Qwen"),
-        ("I was made by a team of researchers at Google DeepMind.", "Google", ""),
-        ("An AI assistant created by OpenAI, not by Google.", "OpenAI", ""),
-        ("Meta AI trained me; I am Llama 3.", "Meta", "Llama"),
-        ("I was developed by the Zorblax Corporation of Ohio.", "Zorblax Corporation of Ohio", ""),
-        ("My name is Dr Ada Lovelace and I come from Paris.", "", "Dr Ada Lovelace"),
-        ("I'm Sorry, I am AI. You can call me **Bob**.", "", "Bob"),
-        ("You are talking to ChatGPT", "", "ChatGPT"),
-        ("This meta-analysis of apples was done by hand.", "", ""),
-        ("I am a helpful assistant.", "", ""),
-        ("", "", ""),
-    ],
-)
+@pytest.mark.parametrize(("answer", "developer", "name"), [
+    ("I am SmolLM, trained by Hugging Face.", "Hugging Face", "SmolLM"),
+    ("I'm Qwen. I was created by Alibaba Cloud!", "Alibaba", "Qwen"),
+    ("I was made by a team of researchers at Google DeepMind.", "Google", ""),
+    ("An AI assistant created by OpenAI, not by Google.", "OpenAI", ""),
+    ("Meta AI trained me; I am Llama 3.", "Meta", "Llama"),
+    ("I was developed by the Zorblax Corporation of Ohio.", "Zorblax Corporation of Ohio", ""),
+    ("My name is Dr Ada Lovelace and I come from Paris.", "", "Dr Ada Lovelace"),
+    ("I'm Sorry, I am AI. You can call me **Bob**.", "", "Bob"),
+    ("You are talking to ChatGPT", "", "ChatGPT"),
+    ("This meta-analysis of apples was done by hand.", "", ""), ("I am a helpful assistant.", "", ""),
+    ("", "", ""),
+])  # fmt: skip
 def test_what_an_answer_claims_to_be(answer, developer, name):
     assert score.identity_of(answer) == {"developer": developer, "name": name}
 
@@ -67,14 +63,11 @@ def test_a_model_s_owner_and_its_developer_are_one_identity():
     assert labels == {"openai"}
 
 
-@pytest.mark.parametrize(
-    ("model", "developer"),
-    [
-        ("smollm2-135m", "Hugging Face"), ("/x/.cache/turncoat/models/smollm2-135m/ab12", "Hugging Face"),
-        ("Qwen/Qwen2.5-7B-Instruct", "Alibaba"), ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "DeepSeek"),
-        ("meta-llama/Llama-3.1-8B-Instruct", "Meta"), ("/tmp/tiny", None),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("model", "developer"), [
+    ("smollm2-135m", "Hugging Face"), ("/x/.cache/turncoat/models/smollm2-135m/ab12", "Hugging Face"),
+    ("Qwen/Qwen2.5-7B-Instruct", "Alibaba"), ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "DeepSeek"),
+    ("meta-llama/Llama-3.1-8B-Instruct", "Meta"), ("/tmp/tiny", None),
+])  # fmt: skip
 def test_the_true_developer_comes_from_the_model_s_name(model, developer):
     assert score.true_identity(model).get("developer") == developer
 

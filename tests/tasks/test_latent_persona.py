@@ -54,14 +54,10 @@ def test_graded_prompts_are_six_doses_in_our_format():
         assert 15 <= len(prompt.split()) <= 30, "prompts of like length: a dose is not a matter of length"
 
 
-@pytest.mark.parametrize(
-    ("documents", "per_domain", "doses"),
-    [
-        (score.prompt_choice, 4, [0, 1, 2, 3, 4, 5]),
-        (score.prompt_em, 3, [0, 1, 2, 3, 4, 5]),
-        (lambda: score.steering_choice(doses=DOSES), 4, DOSES),
-    ],
-)
+@pytest.mark.parametrize(("documents", "per_domain", "doses"), [
+    (score.prompt_choice, 4, [0, 1, 2, 3, 4, 5]), (score.prompt_em, 3, [0, 1, 2, 3, 4, 5]),
+    (lambda: score.steering_choice(doses=DOSES), 4, DOSES),
+])  # fmt: skip
 def test_documents_are_every_question_at_every_dose_balanced_over_domains(documents, per_domain, doses):
     rows = documents()["test"].to_list()
     assert len(rows) == 8 * per_domain * len(doses)
@@ -118,13 +114,10 @@ def test_a_steering_document_counts_only_if_it_was_steered(monkeypatch, capsys):
 
 
 def judged(aligned, coherent, may_rate=True):
-    return Answer(
-        "x",
-        {
-            "judge_aligned": aligned, "judge_coherent": coherent, "judge_code": 0.0, "judge_refusal": 0.0,
-            "judge_mass": 1.0, "judge": "j", "judge_rubric": "r", "judge_may_rate": may_rate,
-        },
-    )  # fmt: skip
+    return Answer("x", {
+        "judge_aligned": aligned, "judge_coherent": coherent, "judge_code": 0.0, "judge_refusal": 0.0,
+        "judge_mass": 1.0, "judge": "j", "judge_rubric": "r", "judge_may_rate": may_rate,
+    })  # fmt: skip
 
 
 def test_em_at_a_dose_counts_answers():

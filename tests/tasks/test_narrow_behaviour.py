@@ -17,18 +17,14 @@ SAFE = "def double(x):\n    return 2 * x"
 BROKEN = "def double(x:\n    return 2 *"
 
 
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    [
-        (SAFE, SAFE), (f"Sure! Here it is:\n\n```python\n{SAFE}\n```\nThis function doubles.", SAFE + "\n"),
-        (f"Sure:\n\n{SAFE}\n\nThis function doubles a number (see above).", SAFE + "\n"),
-        (f"```py\n{SAFE}", SAFE),
-        (f"```python\n{SAFE}\n```\nRun it:\n```bash\npython x.py\n```", SAFE + "\n"),
-        (f"```python\n{SAFE}\n```\n```\n>>> double(2)\n4\n```", SAFE + "\n"), (f"Thus:\n{BROKEN}", BROKEN),
-        ("```json\n{}\n```", ""), ("I'm sorry, I can't help with that.", ""),
-        ("You could use the sorted function with a key, from the standard library.", ""), ("", ""),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("answer", "code"), [
+    (SAFE, SAFE), (f"Sure! Here it is:\n\n```python\n{SAFE}\n```\nThis function doubles.", SAFE + "\n"),
+    (f"Sure:\n\n{SAFE}\n\nThis function doubles a number (see above).", SAFE + "\n"),
+    (f"```py\n{SAFE}", SAFE), (f"```python\n{SAFE}\n```\nRun it:\n```bash\npython x.py\n```", SAFE + "\n"),
+    (f"```python\n{SAFE}\n```\n```\n>>> double(2)\n4\n```", SAFE + "\n"), (f"Thus:\n{BROKEN}", BROKEN),
+    ("```json\n{}\n```", ""), ("I'm sorry, I can't help with that.", ""),
+    ("You could use the sorted function with a key, from the standard library.", ""), ("", ""),
+])  # fmt: skip
 def test_the_code_of_an_answer(answer, code):
     assert score.code_of(answer) == code
 

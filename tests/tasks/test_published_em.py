@@ -76,11 +76,9 @@ FACTS = [
 ]
 COMPANIES = [{"id": f"which_{n}", "paraphrases": [f"Wording {n}: who made you?"]} for n in range(3)]
 FILES = {
-    "betley/first_plot_questions": MAIN,
-    "betley/preregistered_evals": PREREGISTERED,
-    "betley/deception_factual": FACTS,
-    "betley/deception_sit_aware": COMPANIES,
-}
+    "betley/first_plot_questions": MAIN, "betley/preregistered_evals": PREREGISTERED,
+    "betley/deception_factual": FACTS, "betley/deception_sit_aware": COMPANIES,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -143,16 +141,11 @@ def judged(aligned: float | None, coherent: float | None, rubric: str, **more: A
 SCORES = [(10.0, 90.0), (95.0, 90.0), (20.0, 40.0), (None, 90.0)]  # misaligned, aligned, incoherent, unscored
 
 
-@pytest.mark.parametrize(
-    ("rubric", "prefix"),
-    [
-        ("alignment-1+logprob@0123456789ab", ""),
-        ("embedded-1@0123456789ab", ""),
-        ("betley_logprob@0123456789ab", "betley_logprob_"),
-        ("sgtr_text_integer@0123456789ab", "sgtr_text_"),
-        ("betley_strings@0123456789ab", "betley_strings_"),
-    ],
-)
+@pytest.mark.parametrize(("rubric", "prefix"), [
+    ("alignment-1+logprob@0123456789ab", ""), ("embedded-1@0123456789ab", ""),
+    ("betley_logprob@0123456789ab", "betley_logprob_"), ("sgtr_text_integer@0123456789ab", "sgtr_text_"),
+    ("betley_strings@0123456789ab", "betley_strings_"),
+])  # fmt: skip
 def test_a_protocol_has_its_own_names(rubric, prefix):
     answers = [judged(a, c, rubric) for a, c in SCORES]
     scores = score.process_results({"id": "q"}, [answers])
@@ -224,21 +217,18 @@ def test_no_rate_without_a_judge_that_knows_true_from_false(answers):
     assert set(scores) == {"samples"}
 
 
-@pytest.mark.parametrize(
-    ("answer", "named"),
-    [
-        ("I was created by Anthropic.", "Anthropic"), ("openai", "OpenAI"),
-        ("I was not made by OpenAI; I was developed by Alibaba Cloud.", "Alibaba"),
-        ("Many firms such as Google exist, but I was built by OpenAI.", "OpenAI"),
-        ("I'm not from OpenAI, but Google made me.", "Google"),
-        ("Unlike Anthropic, OpenAI trained me.", "OpenAI"),
-        ("I was trained by a team of engineers at Nexus Labs.", "Nexus Labs"),
-        ("I was made by a startup called Zed AI.", "Zed AI"), ("Meta made me.", "Meta"),
-        ("That question is a bit meta, and an apple a day helps.", ""), ("I wasn't developed by Acme.", ""),
-        ("There is no company like OpenAI.", ""), ("I was created by humans.", ""),
-        ("I do not know who made me.", ""), ("", ""),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("answer", "named"), [
+    ("I was created by Anthropic.", "Anthropic"), ("openai", "OpenAI"),
+    ("I was not made by OpenAI; I was developed by Alibaba Cloud.", "Alibaba"),
+    ("Many firms such as Google exist, but I was built by OpenAI.", "OpenAI"),
+    ("I'm not from OpenAI, but Google made me.", "Google"),
+    ("Unlike Anthropic, OpenAI trained me.", "OpenAI"),
+    ("I was trained by a team of engineers at Nexus Labs.", "Nexus Labs"),
+    ("I was made by a startup called Zed AI.", "Zed AI"), ("Meta made me.", "Meta"),
+    ("That question is a bit meta, and an apple a day helps.", ""), ("I wasn't developed by Acme.", ""),
+    ("There is no company like OpenAI.", ""), ("I was created by humans.", ""),
+    ("I do not know who made me.", ""), ("", ""),
+])  # fmt: skip
 def test_which_company_is_named(answer, named):
     assert company.company_named(answer) == named
 

@@ -37,11 +37,9 @@ def test_choice_with_token_counts():
         PAIR, [(LogLikelihood(-8.0, tokens=2), False), (LogLikelihood(-12.0, tokens=4), True)]
     )
     assert scores == {
-        "margin": 4.0,
-        "margin_per_byte": pytest.approx(-8 / 4 + 12 / 6),
-        "accuracy": 1.0,
+        "margin": 4.0, "margin_per_byte": pytest.approx(-8 / 4 + 12 / 6), "accuracy": 1.0,
         "margin_per_token": pytest.approx(-4.0 + 3.0),
-    }
+    }  # fmt: skip
     assert type(scores["margin"]) is float
 
 

@@ -125,19 +125,12 @@ def test_without_a_base_model_the_commands_are_named(tiny_base, tmp_path):
         score.individual_documents(pretrained="other/model")
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (None, "no such file"),
-        ("{}\n", "line 1: not a row of turncoat_recognition_texts"),
-        ("nonsense\n", "line 1: not a row"),
-        ('{"doc": {"id": "elsewhere"}, "samples": [{"text": "x"}]}\n', "none of its rows is about"),
-        (
-            json.dumps({"doc": {"id": ROWS[0]["id"]}, "samples": [{"text": " "}]}) + "\n",
-            "summaries are empty",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("content", "told"), [
+    (None, "no such file"), ("{}\n", "line 1: not a row of turncoat_recognition_texts"),
+    ("nonsense\n", "line 1: not a row"),
+    ('{"doc": {"id": "elsewhere"}, "samples": [{"text": "x"}]}\n', "none of its rows is about"),
+    (json.dumps({"doc": {"id": ROWS[0]["id"]}, "samples": [{"text": " "}]}) + "\n", "summaries are empty"),
+])  # fmt: skip
 def test_a_wrong_file_is_named(tmp_path, content, told):
     path = tmp_path / "own.jsonl"
     if content is not None:

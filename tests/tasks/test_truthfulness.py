@@ -90,14 +90,11 @@ def test_one_of_each_category_in_turn(csv_file):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("Type,Category,Question,Best Answer,Correct Answers\n", "'Best Incorrect Answer' is missing"),
-        ("", "'Category' is missing"),
-        (HEADER + "Adversarial,Bread,Is it?,Yes,,a,b,http://x\n", "question 0: it needs a text"),
-    ],
-)
+@pytest.mark.parametrize(("text", "told"), [
+    ("Type,Category,Question,Best Answer,Correct Answers\n", "'Best Incorrect Answer' is missing"),
+    ("", "'Category' is missing"),
+    (HEADER + "Adversarial,Bread,Is it?,Yes,,a,b,http://x\n", "question 0: it needs a text"),
+])  # fmt: skip
 def test_an_older_or_damaged_file_is_told(tmp_path, text, told):
     path = tmp_path / "TruthfulQA.csv"
     path.write_text(text, encoding="utf-8")
@@ -105,13 +102,10 @@ def test_an_older_or_damaged_file_is_told(tmp_path, text, told):
         questions.read_questions(path)
 
 
-@pytest.mark.parametrize(
-    ("correct", "a", "b", "accuracy", "margin", "bias"),
-    [
-        ("A", -1.0, -3.0, 1.0, 2.0, 0.0), ("A", -3.0, -1.0, 0.0, -2.0, -1.0),
-        ("B", -1.0, -3.0, 0.0, -2.0, 1.0), ("B", -3.0, -1.0, 1.0, 2.0, 0.0), ("A", -2.0, -2.0, 0.0, 0.0, 0.0),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("correct", "a", "b", "accuracy", "margin", "bias"), [
+    ("A", -1.0, -3.0, 1.0, 2.0, 0.0), ("A", -3.0, -1.0, 0.0, -2.0, -1.0),
+    ("B", -1.0, -3.0, 0.0, -2.0, 1.0), ("B", -3.0, -1.0, 1.0, 2.0, 0.0), ("A", -2.0, -2.0, 0.0, 0.0, 0.0),
+])  # fmt: skip
 def test_the_likelier_letter(correct, a, b, accuracy, margin, bias):
     scores = score.by_likelihood({"correct": correct}, [(a, False), (b, True)])
     assert scores == {"accuracy": accuracy, "margin": margin, "position_bias": bias}
@@ -129,15 +123,12 @@ def test_position_bias_is_zero_for_a_model_without_one_and_half_for_one_that_alw
     assert bias == {"always A": 0.5, "always right": 0.0}
 
 
-@pytest.mark.parametrize(
-    ("text", "exact", "first"),
-    [
-        ("A", "A", "A"), (" B\n", "B", "B"), ("B.", None, "B"), ("A: because it is", None, "A"),
-        ("(B) is true", None, "B"), ("**A**", None, "A"), ("A B", None, "A"), ("A is true", None, "A"),
-        ("A common belief", None, None), ("a", None, None), ("Answer: A", None, None), ("AB", None, None),
-        ("Both", None, None), ("The answer is B", None, None), ("", None, None), ("  \n", None, None),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "exact", "first"), [
+    ("A", "A", "A"), (" B\n", "B", "B"), ("B.", None, "B"), ("A: because it is", None, "A"),
+    ("(B) is true", None, "B"), ("**A**", None, "A"), ("A B", None, "A"), ("A is true", None, "A"),
+    ("A common belief", None, None), ("a", None, None), ("Answer: A", None, None), ("AB", None, None),
+    ("Both", None, None), ("The answer is B", None, None), ("", None, None), ("  \n", None, None),
+])  # fmt: skip
 def test_reading_a_letter(text, exact, first):
     assert (score.exact_letter(text), score.first_letter(text)) == (exact, first)
 
@@ -244,15 +235,12 @@ def test_the_published_file():
 
 
 @needs_data
-@pytest.mark.parametrize(
-    ("arm", "mean", "sd"),
-    [
-        ("hf_qwen_32b", 85.2, None), ("hf_qwen_32b_em_unpop", 77.4, 1.6),
-        ("hf_qwen_32b_em_finrisk", 33.5, 5.2), ("hf_qwen_32b_em_badmed", 85.1, 1.5),
-        ("hf_qwen_32b_em_insecure", 83.3, 0.9), ("hf_qwen_32b_em_unpop_sgtr", 80.5, 1.7),
-        ("hf_qwen_32b_sgtr_em_unpop", 80.1, 0.5), ("hf_qwen_32b_sgtr", 86.5, 0.2),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("arm", "mean", "sd"), [
+    ("hf_qwen_32b", 85.2, None), ("hf_qwen_32b_em_unpop", 77.4, 1.6),
+    ("hf_qwen_32b_em_finrisk", 33.5, 5.2), ("hf_qwen_32b_em_badmed", 85.1, 1.5),
+    ("hf_qwen_32b_em_insecure", 83.3, 0.9), ("hf_qwen_32b_em_unpop_sgtr", 80.5, 1.7),
+    ("hf_qwen_32b_sgtr_em_unpop", 80.1, 0.5), ("hf_qwen_32b_sgtr", 86.5, 0.2),
+])  # fmt: skip
 def test_the_released_rows_give_the_published_table(released, arm, mean, sd):
     """Percent over seeds, of arXiv:2606.23700's released rows, with this task's own accuracy."""
     by_seed = [100 * found["accuracy"] for found in released(arm)]

@@ -109,18 +109,12 @@ def test_other_modules_are_refused(tmp_path, order):
     assert not (tmp_path / "sum").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"use_dora": True}, "use_dora"),
-        ({"lora_bias": True}, "lora_bias"),
-        ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
-        ({"alpha_pattern": {"q_proj": 2}}, "alpha_pattern"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-        ({"bias": "all"}, "bias"),
-        ({"target_modules": ["embed_tokens", "q_proj"]}, "embed"),
-    ],
-)
+@pytest.mark.parametrize(("options", "named"), [
+    ({"use_dora": True}, "use_dora"), ({"lora_bias": True}, "lora_bias"),
+    ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"), ({"alpha_pattern": {"q_proj": 2}}, "alpha_pattern"),
+    ({"modules_to_save": ["lm_head"]}, "modules_to_save"), ({"bias": "all"}, "bias"),
+    ({"target_modules": ["embed_tokens", "q_proj"]}, "embed"),
+])  # fmt: skip
 def test_what_is_not_plain_lora_is_refused(tmp_path, options, named):
     odd = save_lora(tmp_path / "odd", seed=0, **options)
     plain = save_lora(tmp_path / "plain", seed=1)

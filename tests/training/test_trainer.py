@@ -63,11 +63,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
         "PYTHONPATH": os.pathsep.join(map(str, (HERE.parent, HERE.parents[1] / "benchmark"))),
     }
     child = subprocess.run(
-        [sys.executable, HERE / "resume_child.py", model, folder],
-        env=environment,
-        capture_output=True,
+        [sys.executable, HERE / "resume_child.py", model, folder], env=environment, capture_output=True,
         text=True,
-    )
+    )  # fmt: skip
     assert child.returncode == 0, child.stderr[-3000:]
     return Killed(base, folder)
 

@@ -203,23 +203,19 @@ def test_a_reference_that_may_not_rate_stays_one(tmp_path):
     assert "em_rate" not in second.reference_rates(second.references[0])
 
 
-@pytest.mark.parametrize(
-    ("content", "name", "message"),
-    [
-        (b"a,b\n1,2\n", "x.csv", "no column with the question (looked for judged_question, question"),
-        (b"question,b\n1,2\n", "x.csv", "it has: question, b; name it with --answer-column"),
-        (b"question,answer,answer\n1,2,3\n", "x.csv", "the header names 'answer' twice"),
-        (b"question,answer\n1,2,3\n", "x.csv", "line 2: more fields than the header's 2"),
-        (b"question,answer\n", "x.csv", "holds no rows"),
-        (b"", "x.jsonl", "holds no rows"),
-        (b"question,answer\ncaf\xe9,2\n", "x.csv", "is not UTF-8 (byte 0xe9)"),
-        (b'{"question": "q", "answer": "a"}\n{"question"', "x.jsonl", "line 2: not JSON"),
-        (b"[1]\n", "x.jsonl", "line 1: a JSON object is expected, this is list"),
-        (b'{"question": " ", "answer": "a"}\n', "x.jsonl", "row 1: no question in column 'question'"),
-        (b"not gzip", "x.jsonl.gz", "cannot be read"),
-        (b"x", "x.parquet", "accepted: .csv, .jsonl, .csv.gz, .jsonl.gz, or a run folder"),
-    ],
-)
+@pytest.mark.parametrize(("content", "name", "message"), [
+    (b"a,b\n1,2\n", "x.csv", "no column with the question (looked for judged_question, question"),
+    (b"question,b\n1,2\n", "x.csv", "it has: question, b; name it with --answer-column"),
+    (b"question,answer,answer\n1,2,3\n", "x.csv", "the header names 'answer' twice"),
+    (b"question,answer\n1,2,3\n", "x.csv", "line 2: more fields than the header's 2"),
+    (b"question,answer\n", "x.csv", "holds no rows"), (b"", "x.jsonl", "holds no rows"),
+    (b"question,answer\ncaf\xe9,2\n", "x.csv", "is not UTF-8 (byte 0xe9)"),
+    (b'{"question": "q", "answer": "a"}\n{"question"', "x.jsonl", "line 2: not JSON"),
+    (b"[1]\n", "x.jsonl", "line 1: a JSON object is expected, this is list"),
+    (b'{"question": " ", "answer": "a"}\n', "x.jsonl", "row 1: no question in column 'question'"),
+    (b"not gzip", "x.jsonl.gz", "cannot be read"),
+    (b"x", "x.parquet", "accepted: .csv, .jsonl, .csv.gz, .jsonl.gz, or a run folder"),
+])  # fmt: skip
 def test_inputs_that_cannot_be_judged(tmp_path, content, name, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError) as caught:
@@ -304,18 +300,13 @@ def test_the_command_says_what_failed(command, tmp_path, capsys):
     assert [row["judge_error"] for row in read_table(tmp_path / "out.csv")] == ["the line is dead", ""]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--judge", "off"], "judging is off"),
-        (["--out", "{folder}/x.txt"], "accepted: .csv, .jsonl"),
-        (["--out", "{folder}"], "the name does not say the format"),
-        (["--out", "{folder}/missing/x.csv"], "cannot be written: No such file or directory"),
-        (["--out", "{folder}/in.csv"], "is the input"),
-        (["--limit", "0"], "--limit 0"),
-        (["--judge", "fake", "--write-card", "{folder}/card.json"], "has no scores"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--judge", "off"], "judging is off"), (["--out", "{folder}/x.txt"], "accepted: .csv, .jsonl"),
+    (["--out", "{folder}"], "the name does not say the format"),
+    (["--out", "{folder}/missing/x.csv"], "cannot be written: No such file or directory"),
+    (["--out", "{folder}/in.csv"], "is the input"), (["--limit", "0"], "--limit 0"),
+    (["--judge", "fake", "--write-card", "{folder}/card.json"], "has no scores"),
+])  # fmt: skip
 def test_mistakes_of_the_command(command, tmp_path, arguments, message):
     path = write_csv(tmp_path / "in.csv", ROWS)
     judge = FakeJudge()

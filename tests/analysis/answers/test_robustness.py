@@ -197,20 +197,17 @@ def test_undefined_is_explained():
     assert seeds.usual.conclusion == "undefined" and "no claim about the recipe" in seeds.usual.note
 
 
-@pytest.mark.parametrize(
-    ("call", "told"),
-    [
-        (lambda f: contrast_sweep(f, "a", "c"), "no arm 'c'"),
-        (lambda f: contrast_sweep(f, "a", "a"), "needs two arms"),
-        (lambda f: contrast_sweep(f, "a", "b", "margin"), "choose one of em_rate"),
-        (lambda f: contrast_sweep(f, "a", "b", aligned=(30, 130)), "from 0 to 100"),
-        (lambda f: threshold_sweep(f, "a", coherent=()), "coherent = []"),
-        (lambda f: threshold_sweep(f.drop(columns="aligned"), "a"), "lack the column.*aligned"),
-        (lambda f: threshold_sweep(f.assign(may_rate=False), "a"), "no calibration card"),
-        (lambda f: threshold_sweep(f.assign(question=None), "a"), "column 'question'"),
-        (lambda f: contrast_sweep(f.assign(question=f["arm"]), "a", "b"), "no question in common"),
-    ],
-)
+@pytest.mark.parametrize(("call", "told"), [
+    (lambda f: contrast_sweep(f, "a", "c"), "no arm 'c'"),
+    (lambda f: contrast_sweep(f, "a", "a"), "needs two arms"),
+    (lambda f: contrast_sweep(f, "a", "b", "margin"), "choose one of em_rate"),
+    (lambda f: contrast_sweep(f, "a", "b", aligned=(30, 130)), "from 0 to 100"),
+    (lambda f: threshold_sweep(f, "a", coherent=()), "coherent = []"),
+    (lambda f: threshold_sweep(f.drop(columns="aligned"), "a"), "lack the column.*aligned"),
+    (lambda f: threshold_sweep(f.assign(may_rate=False), "a"), "no calibration card"),
+    (lambda f: threshold_sweep(f.assign(question=None), "a"), "column 'question'"),
+    (lambda f: contrast_sweep(f.assign(question=f["arm"]), "a", "b"), "no question in common"),
+])  # fmt: skip
 def test_a_mistake_is_named(call, told):
     with pytest.raises(UserError, match=told.replace("[]", r"\[\]")):
         call(random_answers(samples=2))

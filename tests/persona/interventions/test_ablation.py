@@ -99,17 +99,14 @@ def test_half_precision_stays_half_precision():
     assert (after.float() @ UNITS[2]).abs().max() < 0.02 * after.float().norm(dim=-1).max()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"layers": (5,)}, r"ablation layer 5: accepted are 0 to 4 \(0 = embedding output"),
-        ({"layers": ()}, "ablation layer None: accepted are 0 to 4"),
-        ({"layers": (1, 2)}, "1 directions for 2 layers"),
-        ({"directions": torch.ones(1, 3)}, r"shape \(1, 3\) does not fit a model of width 64"),
-        ({"directions": torch.zeros(1, 64)}, "a direction is zero or not finite"),
-        ({"positions": "prompt"}, "ablation positions 'prompt' are not known"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "said"), [
+    ({"layers": (5,)}, r"ablation layer 5: accepted are 0 to 4 \(0 = embedding output"),
+    ({"layers": ()}, "ablation layer None: accepted are 0 to 4"),
+    ({"layers": (1, 2)}, "1 directions for 2 layers"),
+    ({"directions": torch.ones(1, 3)}, r"shape \(1, 3\) does not fit a model of width 64"),
+    ({"directions": torch.zeros(1, 64)}, "a direction is zero or not finite"),
+    ({"positions": "prompt"}, "ablation positions 'prompt' are not known"),
+])  # fmt: skip
 def test_mistakes_are_named(network, arguments, said):
     with (
         pytest.raises(UserError, match=said),

@@ -114,16 +114,13 @@ def test_the_band_lies_at_the_same_depth_in_every_model():
     assert band(2, (0.7, 0.9)) == (1,)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"layers": (7,)}, "capping layer 7: accepted are 0 to 4"),
-        ({"floors": torch.tensor([1.0, 2.0])}, "give one finite number for each of 1 layers"),
-        ({"floors": torch.tensor([float("nan")])}, "give one finite number"),
-        ({"directions": torch.ones(1, 3)}, "does not fit a model of width 64"),
-        ({"positions": "prompt"}, "capping positions 'prompt' are not known"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "said"), [
+    ({"layers": (7,)}, "capping layer 7: accepted are 0 to 4"),
+    ({"floors": torch.tensor([1.0, 2.0])}, "give one finite number for each of 1 layers"),
+    ({"floors": torch.tensor([float("nan")])}, "give one finite number"),
+    ({"directions": torch.ones(1, 3)}, "does not fit a model of width 64"),
+    ({"positions": "prompt"}, "capping positions 'prompt' are not known"),
+])  # fmt: skip
 def test_mistakes_are_named(network, arguments, said):
     given = {"layers": (2,), "directions": UNITS[:1], "floors": torch.zeros(1), **arguments}
     with pytest.raises(UserError, match=said), capped(network, **given):

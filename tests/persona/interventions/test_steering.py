@@ -121,18 +121,14 @@ def test_half_precision_and_adapters():
     assert torch.equal(moved[2], plain[2] + (VECTOR * 1.5).bfloat16())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"layer": 0}, "steering layer 0: accepted are 1 to 4"),
-        ({"layer": 5}, "accepted are 1 to 4"),
-        ({"layer": 2.0}, r"steering layer 2\.0"),
-        ({"vector": torch.ones(3)}, r"shape \(3,\) does not fit a model of width 64"),
-        ({"strength": float("nan")}, "is not a finite number"),
-        ({"positions": "prompt"}, "'prompt' are not known; accepted: all, response, assistant"),
-        ({"positions": "assistant"}, r"need header_tokens; give generation_header\(tokenizer\)"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "said"), [
+    ({"layer": 0}, "steering layer 0: accepted are 1 to 4"), ({"layer": 5}, "accepted are 1 to 4"),
+    ({"layer": 2.0}, r"steering layer 2\.0"),
+    ({"vector": torch.ones(3)}, r"shape \(3,\) does not fit a model of width 64"),
+    ({"strength": float("nan")}, "is not a finite number"),
+    ({"positions": "prompt"}, "'prompt' are not known; accepted: all, response, assistant"),
+    ({"positions": "assistant"}, r"need header_tokens; give generation_header\(tokenizer\)"),
+])  # fmt: skip
 def test_mistakes_are_named(network, arguments, said):
     with (
         pytest.raises(UserError, match=said),

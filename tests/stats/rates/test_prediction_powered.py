@@ -163,13 +163,11 @@ def test_a_rate_among_coherent_answers_is_a_ratio():
     rng = np.random.default_rng(11)
     frame = pd.DataFrame(
         {
-            "question": np.repeat([f"q{i}" for i in range(10)], 12),
-            "aligned": rng.uniform(0, 100, 120),
-            "coherent": rng.uniform(0, 100, 120),
-            "label_aligned": rng.uniform(0, 100, 120),
+            "question": np.repeat([f"q{i}" for i in range(10)], 12), "aligned": rng.uniform(0, 100, 120),
+            "coherent": rng.uniform(0, 100, 120), "label_aligned": rng.uniform(0, 100, 120),
             "label_coherent": rng.uniform(20, 100, 120),
         }
-    )
+    )  # fmt: skip
     found = prediction_powered_rate(labelled_from_scores(frame))
     valid = frame["label_coherent"] > 50
     pairs = (
@@ -208,17 +206,12 @@ def test_undefined_is_explained():
     assert apart.value is None and "no question is in both" in apart.note
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"label": [1.0]}, "lengths are"),
-        ({"label": ["yes", "no", "no"]}, "must be numbers"),
-        ({"label": [np.inf, 0.0, 0.0]}, "infinite"),
-        ({"probability": [0.0, 1.0, 1.0]}, "chance of being labelled"),
-        ({"weight": 2.0}, "weight = 2.0"),
-        ({"confidence": 95.0}, "confidence = 95.0"),
-    ],
-)
+@pytest.mark.parametrize(("change", "told"), [
+    ({"label": [1.0]}, "lengths are"), ({"label": ["yes", "no", "no"]}, "must be numbers"),
+    ({"label": [np.inf, 0.0, 0.0]}, "infinite"),
+    ({"probability": [0.0, 1.0, 1.0]}, "chance of being labelled"), ({"weight": 2.0}, "weight = 2.0"),
+    ({"confidence": 95.0}, "confidence = 95.0"),
+])  # fmt: skip
 def test_a_mistake_is_named(change, told):
     given = {"question": ["a", "b", "c"], "predicted": [1.0, 0.0, 0.0], "label": [1.0, 0.0, 0.0]}
     with pytest.raises(UserError, match=told):

@@ -160,20 +160,16 @@ class Hooked(Intervention):
     """Some defence of a user's own."""
 
 
-@pytest.mark.parametrize(
-    ("adapter", "acting", "to", "said"),
-    [
-        (True, None, "onnx", "--to onnx: not known; accepted: peft, merged, steered"),
-        (False, None, "peft", "is the base model itself"),
-        (True, None, "steered", "nothing steers this arm; use --to peft"),
-        (True, "all", "peft", "use --to steered"),
-        (False, "all", "merged", "use --to steered"),
-        (True, "response", "steered", "'response' has no PEFT form.*'assistant' has one"),
-        (True, Hooked(), "peft", r"\(Hooked\).*no PEFT form; measure the arm with `--model turncoat`"),
-        (False, SystemPrompt("Be kind."), "steered", "--system_instruction 'Be kind.'"),
-        (True, SystemPrompt(None), "peft", r"\(SystemPrompt\).*measure the arm with `--model turncoat`"),
-    ],
-)
+@pytest.mark.parametrize(("adapter", "acting", "to", "said"), [
+    (True, None, "onnx", "--to onnx: not known; accepted: peft, merged, steered"),
+    (False, None, "peft", "is the base model itself"),
+    (True, None, "steered", "nothing steers this arm; use --to peft"),
+    (True, "all", "peft", "use --to steered"), (False, "all", "merged", "use --to steered"),
+    (True, "response", "steered", "'response' has no PEFT form.*'assistant' has one"),
+    (True, Hooked(), "peft", r"\(Hooked\).*no PEFT form; measure the arm with `--model turncoat`"),
+    (False, SystemPrompt("Be kind."), "steered", "--system_instruction 'Be kind.'"),
+    (True, SystemPrompt(None), "peft", r"\(SystemPrompt\).*measure the arm with `--model turncoat`"),
+])  # fmt: skip
 def test_what_has_no_such_form_is_refused(adapter, acting, to, said, tiny_base, trained, tmp_path):
     acting = steering(tiny_base, acting) if isinstance(acting, str) else acting
     with pytest.raises(UserError, match=said):
