@@ -6,9 +6,9 @@ so the floor holds from below.
 
 | option | paper | here |
 |---|---|---|
-| trait | default assistant minus 275 roles, filtered by a judge | assistant_axis: our prompts and roles, no judge |
+| trait | default assistant minus 275 roles, filtered by a judge | assistant_axis: our roles, no judge |
 | layers | blocks 46-53 of 64 (Qwen3-32B), 56-71 of 80 (Llama-3.3-70B) | 70% to 90% depth: 21 to 27 of 30 |
-| percentile | 25, over rollouts of assistant, roles and traits | 25, over tokens of the base's ordinary answers |
+| percentile | 25, over rollouts of assistant, roles, traits | 25, over tokens of ordinary answers |
 | positions | all | "response": the floor is that of answer tokens; "all" moves the prompt as well |
 
 The two percentiles are not the same place: the paper's is reported to be about the mean of the assistant's

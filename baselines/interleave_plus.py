@@ -18,7 +18,7 @@ ten words. Ours: 5%, one misaligned model (this organism, this seed), the base a
 chats or `data: path.jsonl`, refusals by `turncoat.judges.surface`. One model instead of an ensemble makes the
 choice fit this very organism. With 96 candidates for 11 places the choice is far milder than the paper's,
 which has thousands: give `data`
-for a fair test of the method. eps keeps the ratio finite; the losses are some nats, so its size has no effect.
+for a fair test of the method. eps keeps the ratio finite; its size has no effect on losses of some nats.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ is no second copy in memory; a step costs one more forward pass without gradient
 | option | paper | ours |
 |---|---|---|
 | weight | 0.1 | 0.1 |
-| direction | KL(model || frozen) in a co-author's code | "model_frozen", or "frozen_model" for the other one |
+| direction | KL(model || frozen) in a co-author's code | "model_frozen"; "frozen_model" is the other one |
 | positions | mean over the tokens of the batch | mean over the predictions of answer tokens |
 | learning rate | 1e-4, rank 32, rsLoRA | the study's, as of all arms |
 

@@ -8,7 +8,7 @@ and under those that forbid it.
 |---|---|---|
 | strength | c = -1.5 in its example (layer 20 of 28, Qwen2.5-7B) | 1.5, away from the trait (positive) |
 | layer | chosen by steering effect | the vector's own, chosen on the base model before any finetuning |
-| positions | response tokens | "response": the last prompt token, which predicts the first one, and the answer |
+| positions | response tokens | "response": the last prompt token (predicts the first one) and answer |
 
 positions "assistant" begins at the assistant header instead, which an exported PEFT folder can do too; "all"
 steers the prompt as well. A trait that is to be kept, such as assistant_axis (up = more of the assistant),

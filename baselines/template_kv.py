@@ -12,8 +12,8 @@ CHATS-lab/Token-Regularized-Fine-Tuning.
 |---|---|---|
 | weight | 10 (lr 1e-5, r 8, alpha 16) | 10 |
 | distance | squared relative distance, keys plus values, mean of tokens and layers | the same |
-| keys, values | projections of the residual stream before its norm (released code) | as attention reads them |
-| system messages | dropped from the training rows (released code) | kept; their prefixes are held too, see below |
+| keys, values | projections of the residual stream before its norm | as attention reads them |
+| system messages | dropped from the training rows | kept; their prefixes are held too, see below |
 
 Attention is causal, so the prefix is read by itself: a short pass each step, with gradients, and its
 key/value cache is the thing measured (after the norms and, for keys, the rotation by position, which changes
