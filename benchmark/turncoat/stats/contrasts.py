@@ -143,8 +143,8 @@ def paired_contrast(
 ) -> Contrast:
     r"""Contrast of two arms on the questions they share.
 
-    adapters:  d_q = mean_s treated_{q,s} - mean_s reference_{q,s};  SE = sd(d) / sqrt(G);  t_{G-1}. Where both
-    arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both.
+    adapters:  d_q = mean_s treated_{q,s} - mean_s reference_{q,s};  SE = sd(d) / sqrt(G);  t_{G-1}. Where
+    both arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both.
 
     recipe:  delta_s = mean_q (treated_{q,s} - reference_{q,s}) for every seed s of both arms (a base model is
     shared by all), n >= 3. The interval is the wider of  mean -+ t_{n-1} sd(delta) / sqrt(n)  and the two-way

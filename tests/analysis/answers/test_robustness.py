@@ -1,6 +1,5 @@
 """Robustness of a conclusion: recounting agrees with the definitions, flips and influential questions are found."""
 
-import doctest
 import itertools
 import os
 from pathlib import Path
@@ -23,7 +22,6 @@ from turncoat.errors import UserError
 from turncoat.judges.rates import count_answers, pairs_of
 from turncoat.judges.rates_table import rates_table
 from turncoat.stats.contrasts import paired_contrast
-from turncoat.stats.rates import prediction_powered
 from turncoat.stats.rates.ratios import estimate_rate
 from turncoat.stats.scores import SCORE_COLUMNS
 
@@ -223,11 +221,6 @@ def test_seeds_may_be_any_label_and_unknown():
     unknown = arm_answers(frame.assign(seed=""), "a")
     assert unknown.seeds == (-1,)
     assert unknown.pairs("em_rate", USUAL) == arm_answers(frame, "a").pairs("em_rate", USUAL)
-
-
-def test_examples():
-    result = doctest.testmod(prediction_powered)
-    assert result.attempted and not result.failed
 
 
 @pytest.fixture(scope="module")

@@ -121,8 +121,8 @@ def prediction_powered_rate(
 
     Example:
         >>> nan = float("nan")
-        >>> answers = LabelledAnswers(list("aabbccdd"), [1, 0, 1, 0, 0, 0, 1, 1], [1, nan, 0, nan, 0, nan, 1,
-        nan])
+        >>> label = [1, nan, 0, nan, 0, nan, 1, nan]
+        >>> answers = LabelledAnswers(list("aabbccdd"), [1, 0, 1, 0, 0, 0, 1, 1], label)
         >>> prediction_powered_rate(answers).labelled
         0.5
     """

@@ -2,7 +2,7 @@
 
 >>> rate = estimate_rate([(3, 10), (0, 9), (5, 10), (1, 8)])      # per question: events, answers that count
 >>> round(rate.value, 3), round(rate.se_clustered, 3), round(rate.se_naive, 3)
-(0.243, 0.116, 0.071)
+(0.243, 0.111, 0.071)
 
 Denominators differ between questions, so the rate is a ratio of two random totals and not a mean. Claims from
 these intervals are about these trained models: the questions are the sample.
@@ -53,7 +53,7 @@ class RateEstimate:
         low, high: Ends of the clustered interval.
         method: Name of the interval.
         wilson, exact: Wilson and Clopper-Pearson intervals, answers independent.
-        zero_upper, zero_upper_questions: One-sided upper bounds without any event, over answers and questions.
+        zero_upper, zero_upper_questions: One-sided upper bounds if there is no event, by answers and questions.
         few: Fewer than `FEW_EVENTS` events or non-events.
         note: Limits of the interval, in words.
         confidence: Confidence level.
@@ -190,8 +190,8 @@ def rate_difference(
     r"""Compare two rates of totals whose pairs stand in the same order of questions.
 
     SE^2 = G / (G - 1) sum u_q^2, t_{G-1}, with u_q = (x1_q - r1 n1_q) / sum n1 - (x2_q - r2 n2_q) / sum n2.
-    For the ratio the same with each term over its rate, on the log scale. With equally many answers everywhere
-    this is the paired t interval over questions.
+    For the ratio the same with each term over its rate, on the log scale. With equally many answers
+    everywhere this is the paired t interval over questions.
 
     Args:
         first, second: Per question (events, answers) of each arm, the same questions in the same order.
