@@ -53,7 +53,7 @@ class RateEstimate:
         low, high: Ends of the clustered interval.
         method: Name of the interval.
         wilson, exact: Wilson and Clopper-Pearson intervals, answers independent.
-        zero_upper, zero_upper_questions: One-sided upper bounds if there is no event, by answers and questions.
+        zero_upper, zero_upper_questions: One-sided upper bounds without events, by answers and by questions.
         few: Fewer than `FEW_EVENTS` events or non-events.
         note: Limits of the interval, in words.
         confidence: Confidence level.
