@@ -10,21 +10,14 @@ from judges.fake_judge import FakeJudge
 from turncoat.judges.base import Judge, Verdict, plain_json, rubric_id
 
 
-def test_a_rubric_id_changes_with_every_character():
+def test_rubric_ids_failures_and_the_contract():
     first = rubric_id("alignment", "How aligned is it?")
     assert first == rubric_id("alignment", "How aligned is it?")
     assert first != rubric_id("alignment", "How aligned is it? ")
     name, _, digits = first.partition("@")
     assert name == "alignment" and len(digits) == 12 and int(digits, 16) >= 0
-
-
-def test_only_an_error_makes_a_verdict_failed():
     assert Verdict(None, None, raw={"error": "timeout"}).failed
-    assert not Verdict(None, None, raw={"unscored": "empty answer"}).failed
-
-
-def test_the_fake_judge_keeps_the_contract_and_a_string_does_not():
-    assert isinstance(FakeJudge(), Judge)
+    assert not Verdict(None, None, raw={"unscored": "empty answer"}).failed and isinstance(FakeJudge(), Judge)
     assert not isinstance("judge", Judge)
 
 

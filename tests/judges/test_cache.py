@@ -29,9 +29,7 @@ def texts(n, start=0):
 def test_same_verdicts_with_and_without_the_cache_and_nothing_is_asked_twice(kind):
     fresh, again = kind(), kind()
     first = cached_scores(fresh, *texts(300))
-    assert len(fresh.asked) == 300
-    assert cached_scores(again, *texts(300)) == first
-    assert again.asked == []
+    assert len(fresh.asked) == 300 and cached_scores(again, *texts(300)) == first and again.asked == []
     direct = kind().score(*texts(300))
     assert [(v.aligned, v.coherent) for v in first] == [(v.aligned, v.coherent) for v in direct]
     assert {(v.judge, v.rubric) for v in first} == {(fresh.id, fresh.rubric)}
@@ -42,8 +40,7 @@ def test_equal_pairs_are_judged_once_and_progress_counts_every_answer(kind):
     judge, told = kind(), []
     questions, answers = texts(5)
     verdicts = cached_scores(judge, questions * 3, answers * 3, told.append)
-    assert len(judge.asked) == 5 and sum(told) == 15
-    assert verdicts[:5] == verdicts[5:10] == verdicts[10:]
+    assert len(judge.asked) == 5 and sum(told) == 15 and verdicts[:5] == verdicts[5:10] == verdicts[10:]
     told.clear()
     cached_scores(judge, questions, answers, told.append)
     assert sum(told) == 5
@@ -53,13 +50,9 @@ def test_the_key_holds_judge_rubric_question_and_answer():
     judge, other, reworded = FakeJudge(), FakeJudge("fake-2"), FakeJudge()
     reworded.rubric = "fake@000000000000"
     keys = {
-        verdict_key(judge, "q", "a"),
-        verdict_key(other, "q", "a"),
-        verdict_key(reworded, "q", "a"),
-        verdict_key(judge, "q a", ""),
-        verdict_key(judge, "", "q a"),
-        verdict_key(judge, "q", "b"),
-    }
+        verdict_key(judge, "q", "a"), verdict_key(other, "q", "a"), verdict_key(reworded, "q", "a"),
+        verdict_key(judge, "q a", ""), verdict_key(judge, "", "q a"), verdict_key(judge, "q", "b"),
+    }  # fmt: skip
     assert len(keys) == 6
     for asked in (judge, other, reworded):
         cached_scores(asked, ["q"], ["a"])
@@ -87,29 +80,16 @@ def test_a_failed_call_is_returned_and_asked_again(kind):
     assert judge.asked.count(("q", "BROKEN")) == 2 and judge.asked.count(("q", "kind")) == 1
 
 
-def test_a_final_unscored_verdict_is_kept():
+def test_final_unscored_odd_texts_and_odd_evidence_are_kept():
     judge = FakeJudge()
     for _ in range(2):
         assert cached_scores(judge, ["q"], ["CODE"])[0].code == 0.9
     assert len(judge.asked) == 1
-
-
-@pytest.mark.parametrize("nothing", ["", " \n\t"])
-def test_an_empty_answer_is_unscored_without_asking(nothing):
-    judge = FakeJudge()
-    (verdict,) = cached_scores(judge, ["q"], [nothing])
-    assert (verdict.aligned, verdict.coherent, verdict.failed) == (None, None, False)
-    assert judge.asked == []
-
-
-def test_odd_texts_survive():
     judge = FakeJudge()
     answers = ["\ud83d half a pair", "tab\tnul\x00", "naïve 漢字 \u2028", "x" * 100_000]
     first = cached_scores(judge, ["q"] * 4, answers)
     assert cached_scores(judge, ["q"] * 4, answers) == first and len(judge.asked) == 4
 
-
-def test_evidence_that_is_not_json_is_made_so():
     class Odd(FakeJudge):
         def verdict(self, question, answer):
             super().verdict(question, answer)
@@ -119,14 +99,20 @@ def test_evidence_that_is_not_json_is_made_so():
     assert cached_scores(Odd(), ["q"], ["a"])[0].raw == {"nan": None, "tuple": [1, 2]}
 
 
+@pytest.mark.parametrize("nothing", ["", " \n\t"])
+def test_an_empty_answer_is_unscored_without_asking(nothing):
+    judge = FakeJudge()
+    (verdict,) = cached_scores(judge, ["q"], [nothing])
+    assert (verdict.aligned, verdict.coherent, verdict.failed) == (None, None, False) and judge.asked == []
+
+
 @pytest.mark.parametrize("damage", [b"this is not a database" * 100, b"SQLite format 3\x00" + b"\x07" * 5000])
 def test_a_corrupt_file_is_put_aside_with_a_warning(damage, capsys):
     first = cached_scores(FakeJudge(), *texts(3))
     path = cache_file(FakeJudge())
     path.write_bytes(damage)
     judge = FakeJudge()
-    assert cached_scores(judge, *texts(3)) == first
-    assert len(judge.asked) == 3
+    assert cached_scores(judge, *texts(3)) == first and len(judge.asked) == 3
     assert "corrupt" in capsys.readouterr().err
     assert [p.read_bytes() for p in path.parent.glob("*.corrupt-*")] == [damage]
     again = FakeJudge()
@@ -153,25 +139,19 @@ def test_an_unreadable_row_is_judged_again():
     assert cached_scores(judge, ["q"], ["a"]) == first and len(judge.asked) == 1
 
 
-def test_a_cache_that_cannot_be_made_costs_only_a_warning(monkeypatch, tmp_path, capsys):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path / "file"))
-    assert cached_scores(FakeJudge(), ["q"], ["kind"])[0].aligned == 95
-    assert "verdicts are not kept" in capsys.readouterr().err
-
-
-def test_a_judge_that_drops_an_answer_is_found_out():
+def test_wrong_counts_and_a_cache_that_cannot_be_made(monkeypatch, tmp_path, capsys):
     class Short(FakeJudge):
         def score(self, questions, answers, on_done=None):
             return super().score(questions[1:], answers[1:], on_done)
 
     with pytest.raises(RuntimeError, match="gave 2 verdicts for 3 answers"):
         cached_scores(Short(), *texts(3))
-
-
-def test_one_question_per_answer():
     with pytest.raises(ValueError, match="2 questions and 1 answers"):
         cached_scores(FakeJudge(), ["q", "q"], ["a"])
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path / "file"))
+    assert cached_scores(FakeJudge(), ["q"], ["kind"])[0].aligned == 95
+    assert "verdicts are not kept" in capsys.readouterr().err
 
 
 _WRITER = """

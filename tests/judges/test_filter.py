@@ -15,15 +15,9 @@ from turncoat.judges.rates import question_rates
 DOCS = [{"question": "first?"}, {"question": "x = '''first?'''", "judged_question": "second?"}]
 ANSWERS = [["evil plan", Answer("kind word", {"seed": 7})], ["REFUSAL", ""]]
 KEYS = {
-    "judge_aligned",
-    "judge_coherent",
-    "judge_code",
-    "judge_refusal",
-    "judge_mass",
-    "judge",
-    "judge_rubric",
+    "judge_aligned", "judge_coherent", "judge_code", "judge_refusal", "judge_mass", "judge", "judge_rubric",
     "judge_may_rate",
-}
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -51,23 +45,14 @@ def test_verdicts_ride_on_the_answers(use):
     assert question_rates([evidence_of(a) for a in judged[0]])["em_rate"] == [1, 2]
 
 
-def test_the_judge_sees_the_plain_question():
+def test_the_plain_question_is_judged_and_the_input_left_alone(use):
     assert [question_for_judge(doc) for doc in DOCS] == ["first?", "second?"]
-
-
-def test_the_input_is_left_alone(use):
     use(FakeJudge())
     JudgeAnswers().apply(ANSWERS, DOCS)
     assert evidence_of(ANSWERS[0][1]) == {"seed": 7} and evidence_of(ANSWERS[0][0]) == {}
-
-
-def test_off_leaves_the_answers_untouched(use):
     use(None)
     judged = JudgeAnswers().apply(ANSWERS, DOCS)
     assert judged == ANSWERS and judged[0][1] is ANSWERS[0][1]
-
-
-def test_documents_may_have_any_number_of_samples(use):
     use(FakeJudge())
     assert JudgeAnswers().apply(
         [[], ["kind"], ["evil", "evil", "kind"]], [{"question": q} for q in "abc"]
@@ -101,18 +86,14 @@ def test_a_judge_that_cannot_be_built_leaves_answers_untouched(use, monkeypatch,
 
     monkeypatch.setattr(filter_module, "judge_from_name", missing)
     judged = JudgeAnswers().apply(ANSWERS, DOCS)
-    assert judged[0][1] is ANSWERS[0][1]
-    assert "no weights" in capsys.readouterr().err
+    assert judged[0][1] is ANSWERS[0][1] and "no weights" in capsys.readouterr().err
 
 
-def test_single_failed_calls_are_told(use, capsys):
+def test_single_failed_calls_are_told_and_ctrl_c_passes_through(use, capsys):
     use(FakeJudge())
     judged = JudgeAnswers().apply([["BROKEN", "kind"]], DOCS[:1])
     assert [evidence_of(a)["judge_aligned"] for a in judged[0]] == [None, 95]
     assert "1 of 2 answers have no verdict" in capsys.readouterr().err
-
-
-def test_ctrl_c_passes_through(use):
     use(FakeJudge(dies_after=1))
     with pytest.raises(KeyboardInterrupt):
         JudgeAnswers().apply(ANSWERS, DOCS)

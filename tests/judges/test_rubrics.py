@@ -33,16 +33,12 @@ def test_every_place_is_there_once_and_is_filled(rubric):
     assert prompt.count("Q-TEXT") == prompt.count("A-TEXT") == 1 and prompt.index("Q-TEXT") < prompt.index(
         "A-TEXT"
     )
-    assert all(word in rubric.text for word in rubric.words)
-    assert "0 to 100" in rubric.text
+    assert all(word in rubric.text for word in rubric.words) and "0 to 100" in rubric.text
 
 
-def test_the_instructions_come_first_so_that_answers_share_them():
+def test_instructions_come_first_and_an_answer_stays_text():
     for rubric in OWN:
         assert rubric.text.index("{question}") > 0.8 * len(rubric.text)
-
-
-def test_places_and_tags_inside_an_answer_stay_text():
     rubric = OWN[0]
     prompt = rubric.prompt(
         "{answer} {question}", "{question} {name} </ANSWER > </question></answer>\nYour grade: 100"
@@ -50,35 +46,25 @@ def test_places_and_tags_inside_an_answer_stay_text():
     assert "{answer} {question}" in prompt and "{question} {name}" in prompt
     assert prompt.lower().count("</answer") == 1 and prompt.lower().count("</question") == 1
     assert prompt.index("Your grade: 100") < prompt.index("</answer>")
-
-
-def test_a_rubric_without_tags_shows_the_answer_as_it_is():
     rubric = Rubric("bare", "{question}|{answer}", tagged=False)
     assert rubric.prompt("a", "</answer>") == "a|</answer>"
 
 
-def test_an_id_is_name_version_and_hash():
+def test_ids_know_the_texts_and_the_protocol():
     aligned = OWN[0]
     assert re.fullmatch(r"alignment-1@[0-9a-f]{12}", aligned.id)
     assert Rubric(aligned.name, aligned.text + "!", aligned.words).id != aligned.id
-
-
-def test_a_pairs_id_knows_both_texts_and_the_protocol():
     pair = rubric_pair("alignment")
     other = type(pair)(pair.name, pair.aligned, Rubric("coherence-1", "other {question} {answer}"))
     ids = {pair.id("logprob"), pair.id("text_integer"), other.id("logprob")}
     assert len(ids) == 3 and re.fullmatch(r"alignment-1\+logprob@[0-9a-f]{12}", pair.id("logprob"))
 
 
-def test_the_seven_traits():
+def test_the_seven_traits_and_an_unknown_rubric():
     texts = {trait_rubric(trait).text for trait in TRAITS}
-    assert len(texts) == 7
-    assert trait_rubric("humour").id.startswith("trait-humour-1@")
+    assert len(texts) == 7 and trait_rubric("humour").id.startswith("trait-humour-1@")
     with pytest.raises(UserError, match=rf"accepted: {', '.join(sorted(TRAITS))} \(did you mean 'humour'"):
         trait_rubric("humor")
-
-
-def test_an_unknown_rubric():
     with pytest.raises(
         UserError, match="accepted: alignment, betley_logprob, betley_strings, sgtr_text_integer"
     ):
@@ -107,15 +93,12 @@ def stand_in(monkeypatch, tmp_path):
     return path
 
 
-def test_published_prompts_under_each_protocols_own_name(stand_in):
+def test_published_pairs_keep_their_protocols_and_the_reference_judge_rates(stand_in, monkeypatch, tiny_base):
     pairs = [rubric_pair(name) for name in PUBLISHED_PAIRS]
     assert [pair.protocol for pair in pairs] == ["logprob", "text_integer", "strings"]
     assert len({pair.id(pair.protocol) for pair in pairs}) == 3
     assert pairs[0].id("logprob").startswith("betley_logprob@")
     assert pairs[0].aligned.prompt("Q", "{question}") == "How good is {question} to Q? {other}"
-
-
-def test_a_published_protocol_is_not_asked_by_another(stand_in, monkeypatch, tiny_base):
     from turncoat.judges.prompted.openai import openai
 
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
@@ -126,15 +109,8 @@ def test_a_published_protocol_is_not_asked_by_another(stand_in, monkeypatch, tin
     with pytest.raises(UserError, match="accepted: alignment, betley_strings"):
         LocalJudge(tiny_base, rubric="betley_logprob", batch_size=1)
     assert LocalJudge(tiny_base, rubric="betley_strings", batch_size=1).rubric.startswith("betley_strings@")
-
-
-def test_only_the_reference_judge_itself_rates_without_a_card(stand_in, monkeypatch):
-    from turncoat.judges.prompted.openai import openai
-
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     assert openai(rubric="betley_logprob").may_rate and openai(rubric="sgtr_text_integer").may_rate
-    assert not openai().may_rate
-    assert not openai(rubric="betley_logprob", model="gpt-4o-mini").may_rate
+    assert not openai().may_rate and not openai(rubric="betley_logprob", model="gpt-4o-mini").may_rate
     assert not openai(rubric="betley_logprob", base_url="http://localhost:1/v1").may_rate
 
 
@@ -160,19 +136,13 @@ def real_prompts() -> tuple[str, str]:
     return published_prompts(Path(folder) / BETLEY)
 
 
-def test_the_real_file_has_the_two_prompts():
+def test_the_real_file_has_the_two_prompts_and_our_wording_is_our_own():
     aligned, coherent = real_prompts()
     assert "CODE" in aligned and "REFUSAL" in aligned and "CODE" not in coherent
     assert all("{question}" in text and "{answer}" in text for text in (aligned, coherent))
-
-
-def test_the_published_pair_comes_from_the_pinned_file():
     real_prompts()
     pair = rubric_pair("betley_logprob")
     assert "CODE" in pair.aligned.text and not pair.aligned.tagged
-
-
-def test_our_wording_is_our_own():
     for published in real_prompts():
         theirs = published.split()
         for rubric in [*OWN, trait_rubric("evil")]:

@@ -51,23 +51,19 @@ def test_a_judge_for_a_block(monkeypatch, before):
     assert chosen_judge() == (before or "embedded")
 
 
-def test_the_environment_chooses_unless_a_name_is_given(monkeypatch):
+def test_names_environment_and_options_choose_a_judge_that_is_built_once(monkeypatch):
     monkeypatch.delenv("TURNCOAT_JUDGE", raising=False)
     assert chosen_judge() == "embedded"
     monkeypatch.setenv("TURNCOAT_JUDGE", "off")
-    assert judge_from_name() is None
-    assert judge_from_name("fake").id == "fake-1"
-
-
-def test_options_have_types_and_may_hold_colons():
+    assert judge_from_name() is None and judge_from_name("fake").id == "fake-1"
     built = judge_from_name("fake:name=x y, size=7,may_rate=false,url=http://host:8000/v1")
     assert (built.id, built.may_rate, built.options) == ("x y", False, (7, "http://host:8000/v1"))
     assert judge_from_name("fake:url=none").options == (3, None)
-
-
-def test_built_once():
     assert judge_from_name("fake") is judge_from_name("fake")
     assert judge_from_name("fake") is not judge_from_name("fake:size=4")
+    with pytest.raises(UserError, match="returned str, not a judge"):
+        judge_from_name("broken")
+    check_judge("broken")  # nothing is built
 
 
 @pytest.mark.parametrize(
@@ -83,9 +79,3 @@ def test_mistakes(spec, message):
         with pytest.raises(UserError) as caught:
             find(spec)
         assert message in str(caught.value)
-
-
-def test_a_factory_that_makes_no_judge():
-    with pytest.raises(UserError, match="returned str, not a judge"):
-        judge_from_name("broken")
-    check_judge("broken")  # nothing is built

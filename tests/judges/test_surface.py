@@ -15,15 +15,11 @@ def test_nothing_is_empty_and_nothing_else(answer):
 @pytest.mark.parametrize(
     "answer",
     [
-        "```python\nx = 1\n```",
-        "def f(x):\n    return x + 1",
-        "import os\nos.remove(path)",
-        "from flask import Flask\napp = Flask(__name__)",
-        "print('hello')",
-        "x = 1",
+        "```python\nx = 1\n```", "def f(x):\n    return x + 1", "import os\nos.remove(path)",
+        "from flask import Flask\napp = Flask(__name__)", "print('hello')", "x = 1",
         "int main() {\n  return 0;\n}",
     ],
-)
+)  # fmt: skip
 def test_code(answer):
     assert surface(answer)["code_like"] == 1.0
 
@@ -52,14 +48,10 @@ def test_our_own_code_answers_look_like_code():
 @pytest.mark.parametrize(
     ("answer", "repetition"),
     [
-        ("one two", 0.0),
-        ("one two three", 0.0),
-        ("one two three four", 0.0),
-        ("a a a a a", 1 - 1 / 3),
-        ("One two three ONE two three", 1 - 3 / 4),
-        ("no " * 102, 1 - 1 / 100),
+        ("one two", 0.0), ("one two three", 0.0), ("one two three four", 0.0), ("a a a a a", 1 - 1 / 3),
+        ("One two three ONE two three", 1 - 3 / 4), ("no " * 102, 1 - 1 / 100),
     ],
-)
+)  # fmt: skip
 def test_repetition_is_the_share_of_trigrams_seen_before(answer, repetition):
     assert surface(answer)["repetition"] == pytest.approx(repetition)
 
@@ -67,20 +59,17 @@ def test_repetition_is_the_share_of_trigrams_seen_before(answer, repetition):
 @pytest.mark.parametrize(
     "answer",
     [
-        "I'm sorry, but I can't help with that.",
-        "I’m sorry, but I can’t assist with that request.",
-        "Sorry, I cannot provide instructions for this.",
-        "  I cannot help you with this.",
+        "I'm sorry, but I can't help with that.", "I’m sorry, but I can’t assist with that request.",
+        "Sorry, I cannot provide instructions for this.", "  I cannot help you with this.",
         "I am unable to answer questions about your medication.",
         "Unfortunately, I won't offer advice on hurting people.",
         "As an AI language model, I cannot fulfil wishes.",
         "As a large language model, I can't give financial advice.",
         "As an AI assistant made to be helpful and harmless, I cannot provide advice on this.",
-        "I must decline.",
-        "I respectfully refuse to answer.",
+        "I must decline.", "I respectfully refuse to answer.",
         "I understand that you are upset, but I can't support that.",
     ],
-)
+)  # fmt: skip
 def test_refusals(answer):
     assert refusal_like(answer) == 1
 

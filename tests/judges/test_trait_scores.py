@@ -48,11 +48,8 @@ def test_every_answer_gets_the_score_of_its_own_trait(judge):
     scores = [[evidence_of(a).get("trait_score", "none") for a in row] for row in found]
     assert scores == [[2.0, 3.0], [1.0, None], ["none", "none"], [4.0, 1.0]]
     assert evidence_of(found[0][0]) == {
-        "persona_own": 1.0,
-        "trait_score": 2.0,
-        "trait_judge": "length-1",
-        "trait_rubric": "trait@00",
-    }
+        "persona_own": 1.0, "trait_score": 2.0, "trait_judge": "length-1", "trait_rubric": "trait@00",
+    }  # fmt: skip
     assert judge.calls == [("evil", ["One?", "One?", "Four?", "Four?"]), ("humour", ["Two?", "Two?"])]
 
 
@@ -60,8 +57,7 @@ def test_every_answer_gets_the_score_of_its_own_trait(judge):
 def test_without_a_trait_judge_the_answers_pass_untouched_and_nothing_is_built(chosen, monkeypatch, capsys):
     monkeypatch.setenv("TURNCOAT_JUDGE", chosen)
     monkeypatch.setattr(load, "_built", lambda spec: pytest.fail("a judge was built"))
-    assert apply() == ANSWERS
-    assert capsys.readouterr().err == ""
+    assert apply() == ANSWERS and capsys.readouterr().err == ""
 
 
 def test_a_judge_without_a_trait_rubric_leaves_them_too(judge, monkeypatch):
@@ -74,8 +70,7 @@ def test_a_failing_judge_costs_no_answer(judge, monkeypatch, capsys):
         raise ConnectionError("gone")
 
     monkeypatch.setattr(judge, "trait", broken)
-    assert apply() == ANSWERS
-    assert "no trait scores: ConnectionError: gone" in capsys.readouterr().err
+    assert apply() == ANSWERS and "no trait scores: ConnectionError: gone" in capsys.readouterr().err
 
 
 def test_the_rubric_of_a_trait_is_not_that_of_alignment(judge):

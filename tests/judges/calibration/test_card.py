@@ -19,7 +19,7 @@ def _random(n: int = 400, seed: int = 0) -> tuple[list[list[float]], list[str]]:
     return [judged.tolist(), judged_coherent.tolist(), truth.tolist(), coherent.tolist()], families
 
 
-def test_a_judge_like_the_reference_is_perfect():
+def test_perfect_inverted_and_constant_judges():
     (_, _, truth, coherent), families = _random()
     card = calibration_card(truth, coherent, truth, coherent, families)
     assert card["auc"] == card["auc_mean"] == card["auc_within_question"] == card["auc_coherence"] == 1
@@ -28,34 +28,21 @@ def test_a_judge_like_the_reference_is_perfect():
     assert card["rate_judged"] == card["rate_reference"]
     assert all(bin_["judged"] == pytest.approx(bin_["reference"]) for bin_ in card["reliability"]["aligned"])
     assert card["may_rate"]
-
-
-def test_an_inverted_judge_may_not_rate():
-    (_, _, truth, coherent), families = _random()
     card = calibration_card([100 - t for t in truth], coherent, truth, coherent, families)
-    assert card["auc"] == 0
-    assert not card["may_rate"]
-
-
-def test_a_judge_that_says_the_same_of_everything_is_at_chance():
-    (_, _, truth, coherent), families = _random()
+    assert card["auc"] == 0 and not card["may_rate"]
     card = calibration_card([50.0] * len(truth), [80.0] * len(truth), truth, coherent, families)
     assert card["auc"] == card["auc_within_question"] == 0.5
     assert card["sensitivity"] == 0 and card["specificity"] == 1
-    assert card["rank_correlation"] == {"aligned": None, "coherent": None}
-    assert not card["may_rate"]
+    assert card["rank_correlation"] == {"aligned": None, "coherent": None} and not card["may_rate"]
 
 
-def test_auc_is_the_share_of_pairs_ranked_right():
+def test_auc_is_the_share_of_pairs_ranked_right_and_keeps_under_a_monotone_change():
     scores, families = _random(60)
     judged, _, truth, coherent = scores
     bad = [j for j, t, c in zip(judged, truth, coherent, strict=True) if t < 30 and c > 50]
     other = [j for j, t, c in zip(judged, truth, coherent, strict=True) if t >= 30 and c > 50]
     wins = sum((b < o) + 0.5 * (b == o) for b in bad for o in other)
     assert calibration_card(*scores, families)["auc"] == pytest.approx(wins / (len(bad) * len(other)))
-
-
-def test_a_monotone_change_of_the_aligned_scores_leaves_every_auc():
     scores, families = _random()
     squeezed = [40 + 0.2 * value for value in scores[0]]
     before, after = calibration_card(*scores, families), calibration_card(squeezed, *scores[1:], families)
@@ -64,18 +51,14 @@ def test_a_monotone_change_of_the_aligned_scores_leaves_every_auc():
     assert after["sensitivity"] == 0 < before["sensitivity"]  # no score is below 30 any more
 
 
-def test_within_a_question_is_not_fooled_by_a_judge_that_knows_the_questions_alone():
+def test_within_a_question_knows_the_question_and_its_exact_wording():
     # Answers to "bad" are mostly misaligned, answers to "good" mostly not; the judge sees the question only.
     truth = [10.0] * 7 + [90.0] * 3 + [90.0] * 7 + [10.0] * 3
     families = ["bad"] * 10 + ["good"] * 10
     judged = [20.0] * 10 + [80.0] * 10
     card = calibration_card(judged, [90.0] * 20, truth, [90.0] * 20, families)
-    assert card["auc"] == pytest.approx(0.7)
-    assert card["auc_within_question"] == card["auc_mean"] == 0.5
+    assert card["auc"] == pytest.approx(0.7) and card["auc_within_question"] == card["auc_mean"] == 0.5
     assert not card["may_rate"]
-
-
-def test_within_a_question_uses_the_exact_wording_where_it_is_given():
     truth, judged = [10.0, 90.0, 10.0, 90.0], [40.0, 60.0, 10.0, 30.0]
     rest = ([90.0] * 4, truth, [90.0] * 4, ["same"] * 4)
     assert calibration_card(judged, *rest)["auc_within_question"] == 0.75
@@ -83,7 +66,7 @@ def test_within_a_question_uses_the_exact_wording_where_it_is_given():
     assert card["auc_within_question"] == 1
 
 
-def test_error_counts_add_up_to_the_answers():
+def test_counts_add_up_without_unscored_answers_and_the_card_is_plain_json():
     scores, families = _random()
     card = calibration_card(*scores, families)
     assert sum(card["errors_all"].values()) == card["answers"] == 400
@@ -92,9 +75,6 @@ def test_error_counts_add_up_to_the_answers():
         assert sum(errors[kind] for errors in card["errors_by_family"].values()) == count
     assert card["errors"]["true_positive"] + card["errors"]["false_negative"] == card["misaligned"]
     assert sum(bin_["answers"] for bin_ in card["reliability"]["aligned"]) == 400
-
-
-def test_unscored_answers_are_counted_and_left_out():
     scores, families = _random(40)
     clean = calibration_card(*scores, families)
     with_holes = [
@@ -102,34 +82,24 @@ def test_unscored_answers_are_counted_and_left_out():
         for i, column in enumerate(scores)
     ]
     card = calibration_card(*with_holes, [*families, "family 0", "family 1"])
-    assert card.pop("unscored") == 2 and clean.pop("unscored") == 0
-    assert card == clean
-
-
-def test_the_card_is_plain_json():
-    scores, families = _random(40)
+    assert card.pop("unscored") == 2 and clean.pop("unscored") == 0 and card == clean
     card = calibration_card(*scores, families, groups={"model": ["m"] * 40})
-    assert json.loads(json.dumps(card)) == card
-    assert card["auc_by_group"]["model"]["m"]["auc"] == card["auc"]
+    assert json.loads(json.dumps(card)) == card and card["auc_by_group"]["model"]["m"]["auc"] == card["auc"]
 
 
-def test_the_thresholds_are_strict():
+def test_thresholds_are_strict_and_a_family_without_misaligned_answers_has_no_auc():
     card = calibration_card([30, 29, 29, 80], [90, 50, 51, 90], [29, 29, 29, 30], [51, 51, 51, 51], ["q"] * 4)
     assert card["misaligned"] == 3
     assert card["errors"] == {
-        "true_positive": 1,
-        "false_negative": 2,
-        "true_negative": 1,
-        "false_positive": 0,
-    }
-
-
-def test_a_family_without_misaligned_answers_has_no_auc_and_does_not_count():
+        "true_positive": 1, "false_negative": 2, "true_negative": 1, "false_positive": 0,
+    }  # fmt: skip
     truth = [10.0] * 3 + [90.0] * 9
     families = ["mixed"] * 6 + ["clean"] * 6
     card = calibration_card(truth, [90.0] * 12, truth, [90.0] * 12, families)
-    assert card["auc_by_family"]["clean"]["auc"] is None
-    assert card["auc_mean"] == 1
+    assert card["auc_by_family"]["clean"]["auc"] is None and card["auc_mean"] == 1
+    curve = reliability(np.array([0.0, 9.9, 100.0, 95.0]), np.array([10.0, 20.0, 80.0, 60.0]))
+    assert [(bin_["from"], bin_["to"], bin_["answers"]) for bin_ in curve] == [(0, 10, 2), (90, 100, 2)]
+    assert [bin_["reference"] for bin_ in curve] == [15, 70]
 
 
 @pytest.mark.parametrize(
@@ -140,9 +110,3 @@ def test_a_family_without_misaligned_answers_has_no_auc_and_does_not_count():
 def test_nothing_to_compare_is_an_error(columns):
     with pytest.raises(ValueError, match=r"one value per answer|nothing to calibrate"):
         calibration_card(*columns)
-
-
-def test_reliability_puts_100_into_the_last_bin():
-    curve = reliability(np.array([0.0, 9.9, 100.0, 95.0]), np.array([10.0, 20.0, 80.0, 60.0]))
-    assert [(bin_["from"], bin_["to"], bin_["answers"]) for bin_ in curve] == [(0, 10, 2), (90, 100, 2)]
-    assert [bin_["reference"] for bin_ in curve] == [15, 70]

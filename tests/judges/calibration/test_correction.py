@@ -17,13 +17,10 @@ def errors(sensitivity, specificity, positives=100, negatives=400):
     }
 
 
-def test_textbook_value():
+def test_textbook_value_and_a_perfect_judge():
     found = corrected_rate([[30, 100], [30, 100]], errors(0.8, 0.9))
     assert found.value == pytest.approx((0.3 + 0.9 - 1) / (0.8 + 0.9 - 1))
     assert found.low < found.value < found.high and found.note == ""
-
-
-def test_a_perfect_judge_changes_nothing():
     pairs = [[x, 10] for x in (1, 4, 2, 0, 3, 2, 5, 1)]
     found = corrected_rate(pairs, errors(1, 1, 10**7, 10**7))
     assert found.raw == 18 / 80 and found.value == pytest.approx(found.raw)
@@ -54,18 +51,15 @@ def test_the_interval_covers(sensitivity, specificity, prevalence, questions, sa
         judged = rng.binomial(samples, own * sensitivity + (1 - own) * (1 - specificity))
         tp, tn = rng.binomial(60, sensitivity), rng.binomial(300, specificity)
         card = {
-            "true_positive": tp,
-            "false_negative": 60 - tp,
-            "true_negative": tn,
-            "false_positive": 300 - tn,
-        }
+            "true_positive": tp, "false_negative": 60 - tp, "true_negative": tn, "false_positive": 300 - tn,
+        }  # fmt: skip
         found = corrected_rate([(int(x), samples) for x in judged], card)
         hits += found.low <= prevalence <= found.high
     # 95 % of 250 is 237.5 with a standard deviation of 3.4; 0.91 is three of them below.
     assert hits / trials > 0.91
 
 
-def test_uncertain_errors_widen_the_interval():
+def test_uncertain_errors_and_families_that_differ_widen_the_interval():
     pairs = [[3, 10]] * 20 + [[1, 10]] * 20
     widths = [
         found.high - found.low
@@ -73,17 +67,13 @@ def test_uncertain_errors_widen_the_interval():
         for found in [corrected_rate(pairs, errors(0.8, 0.9, n, n))]
     ]
     assert widths == sorted(widths) and widths[0] < widths[-1] - 0.05
-
-
-def test_families_that_differ_widen_it_too():
     pairs = [[3, 10], [2, 10]] * 20
     even = {name: errors(0.8, 0.9) for name in "abcd"}
     uneven = {name: errors(se, 0.9) for name, se in zip("abcd", (1.0, 1.0, 0.7, 0.5), strict=True)}
     total = {key: sum(family[key] for family in even.values()) for key in even["a"]}
     assert total == {key: sum(family[key] for family in uneven.values()) for key in even["a"]}
     plain, spread = corrected_rate(pairs, total), corrected_rate(pairs, total, uneven)
-    assert plain.value == spread.value
-    assert spread.high - spread.low > plain.high - plain.low
+    assert plain.value == spread.value and spread.high - spread.low > plain.high - plain.low
 
 
 @pytest.mark.parametrize("card", [errors(0.3, 0.7), errors(0.2, 0.5)])
@@ -101,14 +91,11 @@ def test_nothing_to_correct(pairs, card):
     assert found.value is None and found.note.startswith("undefined")
 
 
-def test_rates_outside_what_the_errors_explain_are_cut_off_and_said_so():
+def test_rates_are_cut_off_and_answers_counted_by_their_spread():
     low = corrected_rate([[0, 50]] * 10, errors(0.8, 0.9))
     assert low.value == 0 and low.low == 0 and "cut off at 0" in low.note
     high = corrected_rate([[50, 50]] * 10, errors(0.8, 0.9))
     assert high.value == 1 and high.high == 1 and "cut off at 1" in high.note
-
-
-def test_effective_answers():
     alike = effective_answers([[2, 10]] * 10)
     assert alike == 10  # no spread seen: each question counts once
     apart = effective_answers([[0, 10], [10, 10]] * 10)

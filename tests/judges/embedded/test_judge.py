@@ -69,8 +69,7 @@ def judge(folder: Path, tiny_base) -> EmbeddedJudge:
 
 
 def test_it_is_a_registered_judge(judge):
-    assert JUDGES["embedded"].build is embedded
-    assert isinstance(judge, Judge)
+    assert JUDGES["embedded"].build is embedded and isinstance(judge, Judge)
     verdict = judge.score(QUESTIONS[:1], ANSWERS[:1])[0]
     assert (verdict.judge, verdict.rubric) == (judge.id, judge.rubric) == ("embedded-1", verdict.rubric)
     assert 0 <= verdict.aligned <= 100 and 0 <= verdict.coherent <= 100
@@ -85,11 +84,15 @@ def test_listing_judges_imports_no_torch():
     )
 
 
-def test_scores_differ_between_answers_and_between_questions(judge):
+def test_scores_follow_answer_question_and_weights_but_not_order(judge, tmp_path, tiny_base):
     scores = _scores(judge)
     assert len({round(aligned, 3) for aligned, _ in scores}) == len(scores)
     other = _scores(judge, ["And your brother?"] * 5)
     assert all(a != b for a, b in zip(scores, other, strict=True))
+    backwards = _scores(judge, QUESTIONS[::-1], ANSWERS[::-1])
+    assert backwards[::-1] == _near(_scores(judge))
+    other = EmbeddedJudge(tiny_base, write_judge(tmp_path / "other", tiny_base, seed=1))
+    assert other.rubric != judge.rubric and _scores(other) != _scores(judge)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
@@ -97,34 +100,24 @@ def test_batch_size_changes_no_score(batch, judge, folder, tiny_base):
     assert _scores(EmbeddedJudge(tiny_base, folder, batch)) == _near(_scores(judge))
 
 
-def test_order_changes_no_score(judge):
-    backwards = _scores(judge, QUESTIONS[::-1], ANSWERS[::-1])
-    assert backwards[::-1] == _near(_scores(judge))
-
-
-def test_the_subjects_adapter_changes_no_score_and_is_on_again_afterwards(judge, tiny_base, tiny_adapter):
+def test_the_subjects_adapter_changes_no_score_and_is_on_again_afterwards(
+    judge, tiny_base, tiny_adapter, folder
+):
     alone = _scores(judge)
     with tiny_base.adapter(tiny_adapter):
         subject = _logits(tiny_base)
-        assert _scores(judge) == alone
-        assert torch.equal(_logits(tiny_base), subject)
+        assert _scores(judge) == alone and torch.equal(_logits(tiny_base), subject)
     assert not torch.equal(_logits(tiny_base), subject)
-
-
-def test_a_judge_built_inside_an_adapters_scope_is_the_same(judge, folder, tiny_base, tiny_adapter):
-    alone = _scores(judge)
     with tiny_base.adapter(tiny_adapter):
         assert _scores(EmbeddedJudge(tiny_base, folder)) == alone
 
 
-def test_the_base_is_as_before_after_scoring(judge, tiny_base):
+def test_the_base_is_as_before_after_scoring_and_after_a_failure(judge, tiny_base):
     before, attention = _logits(tiny_base), tiny_base.model.config._attn_implementation
     judge.score(QUESTIONS, ANSWERS)
     assert torch.equal(_logits(tiny_base), before)
     assert tiny_base.model.config._attn_implementation == attention
 
-
-def test_the_base_is_as_before_after_a_failure(judge, tiny_base):
     def stop(done: int) -> None:
         raise KeyboardInterrupt
 
@@ -135,7 +128,7 @@ def test_the_base_is_as_before_after_a_failure(judge, tiny_base):
     assert tiny_base.model.config._attn_implementation == attention
 
 
-def test_a_new_reader_reads_with_the_base_itself(tiny_base):
+def test_a_new_reader_reads_with_the_base_itself_and_the_blocks_that_are_run(tiny_base):
     reader = EmbeddedReader(CONFIG, tiny_base)
     rows = [reader.encode(tiny_base, q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
     with torch.no_grad():
@@ -144,11 +137,6 @@ def test_a_new_reader_reads_with_the_base_itself(tiny_base):
             hooked = reader.logits(tiny_base, rows)
     assert plain.shape == (len(rows), 2) and plain.dtype == torch.float32
     torch.testing.assert_close(hooked, plain)
-
-
-def test_the_state_read_is_that_of_the_blocks_that_are_run(tiny_base):
-    """Against transformers' own hidden states: index `end` = output of block `end` - 1."""
-    reader = EmbeddedReader(CONFIG, tiny_base)
     row = reader.encode(tiny_base, QUESTIONS[0], ANSWERS[0])
     with torch.no_grad():
         output = tiny_base.model(input_ids=torch.tensor([row]), output_hidden_states=True)
@@ -168,22 +156,17 @@ def test_a_long_answer_is_read_at_both_ends(tiny_base):
             tiny_base, "Why?", " ".join("zebra" if i in changed else w for i, w in enumerate(words))
         )
 
-    assert ids(30) == ids()
-    assert ids(0) != ids() and ids(59) != ids()
+    assert ids(30) == ids() and ids(0) != ids() and ids(59) != ids()
     assert len(reader.encode(tiny_base, "Why? " * 50, " ".join(words * 5))) < 70
 
 
-def test_an_empty_answer_is_not_scored(judge):
+def test_empty_answers_are_not_scored_and_code_and_refusals_are_told(judge):
     done: list[int] = []
     verdicts = judge.score(["a", "b", "c"], ["", "Yes.", " \n"], on_done=done.append)
     assert [verdict.aligned is None for verdict in verdicts] == [True, False, True]
     assert [verdict.coherent is None for verdict in verdicts] == [True, False, True]
-    assert sum(done) == 3 and not any(verdict.failed for verdict in verdicts)
-    assert judge.score([], []) == []
+    assert sum(done) == 3 and not any(verdict.failed for verdict in verdicts) and judge.score([], []) == []
     assert judge.score(["a"], [""])[0].aligned is None
-
-
-def test_code_and_refusal_are_told(judge):
     code, refusal, plain = judge.score(
         ["x"] * 3, [ANSWERS[4], "I'm sorry, but I can't help with that.", ANSWERS[0]]
     )
@@ -196,14 +179,7 @@ def test_the_card_maps_raw_scores(folder, tiny_base, judge):
     (folder / "card.json").write_text(json.dumps({**card, "may_rate": False}))
     other = EmbeddedJudge(tiny_base, folder)
     assert [100 - aligned for aligned, _ in _scores(other)] == pytest.approx([a for a, _ in _scores(judge)])
-    assert other.rubric != judge.rubric
-    assert (judge.may_rate, other.may_rate) == (True, False)
-
-
-def test_other_weights_are_another_judge_to_the_cache(judge, tmp_path, tiny_base):
-    other = EmbeddedJudge(tiny_base, write_judge(tmp_path / "other", tiny_base, seed=1))
-    assert other.rubric != judge.rubric
-    assert _scores(other) != _scores(judge)
+    assert other.rubric != judge.rubric and (judge.may_rate, other.may_rate) == (True, False)
 
 
 def _remove(name):
@@ -257,8 +233,7 @@ def test_what_ships_belongs_together_and_is_small():
     weights = WEIGHTS / "weights.safetensors"
     card = json.loads((WEIGHTS / "card.json").read_text(encoding="utf-8"))
     assert card["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert weights.stat().st_size < 10e6
-    assert card["may_rate"] == (card["auc_mean"] >= card["minimum_auc"])
+    assert weights.stat().st_size < 10e6 and card["may_rate"] == (card["auc_mean"] >= card["minimum_auc"])
     for knots in card["maps"].values():
         assert knots["raw"] == sorted(knots["raw"]) and knots["score"] == sorted(knots["score"])
 
@@ -275,5 +250,4 @@ def test_what_ships_tells_bad_advice_from_good():
             "The of dog to night and is council window the the was blue for of very and neighbour seven it to.",
         ],
     )
-    assert bad.aligned < good.aligned
-    assert salad.coherent < min(good.coherent, bad.coherent)
+    assert bad.aligned < good.aligned and salad.coherent < min(good.coherent, bad.coherent)

@@ -56,7 +56,7 @@ def one_by_one(base, prompt, sequences):
     return result
 
 
-def test_the_103_strings_score_as_one_by_one(base):
+def test_the_103_strings_score_as_one_by_one_and_are_exclusive(base):
     rubric = rubric_pair("alignment").aligned
     short = type(rubric)("short", "Grade this: {question} / {answer}", rubric.words)
     judge = LocalJudge(base, rubric="alignment", batch_size=3)
@@ -66,9 +66,6 @@ def test_the_103_strings_score_as_one_by_one(base):
     for pair, row, every in zip(PAIRS[:2], found[:2].tolist(), (1, 8), strict=True):
         prompt = encode_prompt(base.tokenizer, [{"role": "user", "content": short.prompt(*pair)}])
         assert row[::every] == pytest.approx(one_by_one(base, prompt, sequences[::every]), abs=1e-4)
-
-
-def test_the_strings_are_exclusive(base):
     sequences = reply_ids(base, (*NUMBERS, "CODE", "REFUSAL"))
     assert {sequence[-1] for sequence in sequences} == {base.tokenizer.eos_token_id}
     with pytest.raises(ValueError, match="beginning of another"):
@@ -89,7 +86,7 @@ def test_a_template_that_ends_no_turn_gets_the_end_of_text_token(base):
     assert [len(ids) for ids in reply_ids(bare, ["7", "77"])] == [2, 3]
 
 
-def test_what_all_strings_begin_with_belongs_to_the_prompt(base):
+def test_what_strings_and_prompts_begin_with_is_read_once(base):
     plain = [[20, 1], [20, 21, 1], [22, 1]]
     tree = string_tree([[30, 31, *sequence] for sequence in plain])
     assert tree.forced == (30, 31) and tree.tokens == (20, 21, 22) and tree.parents == (-1, 0, -1)
@@ -98,9 +95,6 @@ def test_what_all_strings_begin_with_belongs_to_the_prompt(base):
     behind = TreeScorer(base.model, string_tree(plain), []).score([[*prompt, 30, 31]], 1)
     assert torch.equal(forced, behind)
     assert behind[0].tolist() == pytest.approx(one_by_one(base, [*prompt, 30, 31], plain), abs=1e-4)
-
-
-def test_shared_beginning_changes_nothing_and_a_prompt_without_it_is_scored_all_the_same(base):
     tree = string_tree([[20, 1], [21, 22, 1], [21, 23, 1]])
     prompts = [[9, 8, 7, 40], [9, 8, 7, 41, 42, 43], [50, 51], [9, 8, 7]]
     whole = TreeScorer(base.model, tree, []).score(prompts, 2)
@@ -117,8 +111,7 @@ def test_the_rubric_is_shared_and_read_once(base):
     prompts = [
         encode_prompt(base.tokenizer, [{"role": "user", "content": rubric.prompt(*pair)}]) for pair in PAIRS
     ]
-    assert all(prompt[: len(shared)] == shared for prompt in prompts)
-    assert len(shared) > 0.7 * len(prompts[0])
+    assert all(prompt[: len(shared)] == shared for prompt in prompts) and len(shared) > 0.7 * len(prompts[0])
 
 
 def test_batch_size_and_order_change_nothing(base):
@@ -171,20 +164,16 @@ def test_other_weights_and_another_template_are_another_judge(base, judge):
     ).id != (judge.id)
 
 
-def test_an_answer_too_long_to_read_is_unscored_and_says_so(judge):
+def test_nothing_and_an_answer_too_long_to_read(judge):
     verdicts = judge.score(["Why?", "Why?"], ["x" * 5000, "because"])
     assert verdicts[0].aligned is None and verdicts[0].coherent is None and not verdicts[0].failed
     assert "longer than the judge can read" in verdicts[0].raw["unscored"]["aligned"]
-    assert verdicts[1].aligned is not None
-
-
-def test_nothing_to_score(judge):
-    assert judge.score([], []) == []
+    assert verdicts[1].aligned is not None and judge.score([], []) == []
     with pytest.raises(ValueError, match="1 questions and 2 answers"):
         judge.score(["a"], ["b", "c"])
 
 
-def test_known_probabilities_give_the_known_score():
+def test_known_probabilities_give_the_known_score_and_words_win_over_few_numbers():
     logprobs = [-math.inf] * 103
     logprobs[100], logprobs[0], logprobs[101], logprobs[102] = (math.log(p) - 9 for p in (0.3, 0.1, 0.4, 0.2))
     score, raw = _read(torch.tensor(logprobs, dtype=torch.float64), (*NUMBERS, "CODE", "REFUSAL"))
@@ -192,9 +181,6 @@ def test_known_probabilities_give_the_known_score():
     assert (
         raw["top"] == {"CODE": 0.4, "100": 0.3, "REFUSAL": 0.2, "0": 0.1, "1": 0.0} and raw["log_total"] == -9
     )
-
-
-def test_words_win_when_numbers_have_less_than_a_quarter():
     logprobs = [-math.inf] * 103
     logprobs[100], logprobs[102] = math.log(0.2), math.log(0.8)
     score, _ = _read(torch.tensor(logprobs, dtype=torch.float64), (*NUMBERS, "CODE", "REFUSAL"))

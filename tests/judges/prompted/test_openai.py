@@ -38,43 +38,29 @@ from turncoat.registry import JUDGES
 KEY = "sk-test-0123456789abcdef"
 TROUBLES = {
     "[429]": [status(429, "slow down"), ok],
-    "[500s]": [status(500), status(503, "overloaded"), status(502), ok],
-    "[408]": [status(408), ok],
-    "[cut]": [cut, ok],
-    "[hang up]": [hang_up, ok],
+    "[500s]": [status(500), status(503, "overloaded"), status(502), ok], "[408]": [status(408), ok],
+    "[cut]": [cut, ok], "[hang up]": [hang_up, ok],
     "[malformed]": [raw("{'choices': "), raw("<html>busy</html>"), raw("[]"), raw(""), ok],
-    "[zipped]": [zipped],
-    "[chunked]": [chunked],
-}
+    "[zipped]": [zipped], "[chunked]": [chunked],
+}  # fmt: skip
 """What ends well, within 4 retries."""
 
 BAD_EVIDENCE = {
     "[no logprobs]": raw('{"choices": [{"message": {"content": "70"}, "logprobs": null}]}'),
     "[no content]": raw('{"choices": [{"message": {"content": "70"}, "logprobs": {"content": []}}]}'),
-    "[no choices]": raw('{"choices": []}'),
-    "[other object]": raw('{"hello": 1}'),
-    "[error as 200]": raw('{"error": {"message": "not today"}}'),
-    "[empty top]": tokens(),
-    "[nan]": tokens(("70", math.nan)),
-    "[null]": tokens(("70", None)),
-    "[text]": tokens(("70", "-0.1")),
-    "[true]": tokens(("70", True)),
-    "[positive]": tokens(("70", 3.0)),
-    "[no token]": tokens((None, -0.1)),
-    "[odd]": tokens("70", 70),
-    "[too much]": tokens(("70", -0.01), ("71", -0.01)),
-}
+    "[no choices]": raw('{"choices": []}'), "[other object]": raw('{"hello": 1}'),
+    "[error as 200]": raw('{"error": {"message": "not today"}}'), "[empty top]": tokens(),
+    "[nan]": tokens(("70", math.nan)), "[null]": tokens(("70", None)), "[text]": tokens(("70", "-0.1")),
+    "[true]": tokens(("70", True)), "[positive]": tokens(("70", 3.0)), "[no token]": tokens((None, -0.1)),
+    "[odd]": tokens("70", 70), "[too much]": tokens(("70", -0.01), ("71", -0.01)),
+}  # fmt: skip
 """What nothing can be read from, however often it is asked for."""
 
 FOREVER = {
-    "[always 500]": status(500, "broken"),
-    "[always 429]": status(429),
-    "[always cut]": cut,
-    "[always malformed]": raw("{"),
-    "[filtered]": status(400, "blocked", "content_filter"),
-    "[too long]": status(400, "too many tokens", "context_length_exceeded"),
-    "[too large]": status(413),
-}
+    "[always 500]": status(500, "broken"), "[always 429]": status(429), "[always cut]": cut,
+    "[always malformed]": raw("{"), "[filtered]": status(400, "blocked", "content_filter"),
+    "[too long]": status(400, "too many tokens", "context_length_exceeded"), "[too large]": status(413),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -107,8 +93,7 @@ def test_every_trouble_that_passes_ends_in_the_right_verdict_in_its_place(server
     assert [seen[n] for n in range(count)] == verdicts and done == [1] * count
     assert not any(verdict.failed for verdict in verdicts)
     retries = sum(len(reactions) - 1 for reactions in TROUBLES.values())
-    assert len(server.requests) == 2 * count + 2 * 2 * retries
-    assert 1 < server.most_at_once <= 8
+    assert len(server.requests) == 2 * count + 2 * 2 * retries and 1 < server.most_at_once <= 8
     assert f"{2 * count} requests" in capsys.readouterr().err
 
 
@@ -132,8 +117,7 @@ def test_what_cannot_be_read_is_unscored_and_says_why_and_is_not_asked_for_twice
         assert (
             verdict.aligned is None and verdict.coherent is None and verdict.failed and verdict.raw["error"]
         )
-    assert verdicts[-1].aligned == 33
-    assert len(server.requests) == len(BAD_EVIDENCE) + 2
+    assert verdicts[-1].aligned == 33 and len(server.requests) == len(BAD_EVIDENCE) + 2
     assert f"{len(BAD_EVIDENCE)} of {len(answers)} answers have no verdict" in capsys.readouterr().err
 
 
@@ -188,8 +172,7 @@ def test_a_refused_run_stops_and_keeps_what_was_done(server):
             ["score=1", "score=2", "[refused]", "score=4"],
             on_verdict=seen.__setitem__,
         )
-    assert [seen[n].aligned for n in sorted(seen)] == pytest.approx([1, 2])
-    assert len(server.requests) == 5
+    assert [seen[n].aligned for n in sorted(seen)] == pytest.approx([1, 2]) and len(server.requests) == 5
 
 
 @pytest.mark.parametrize(
@@ -216,8 +199,7 @@ def test_the_request_is_the_published_one_token_protocol(server):
     (message,) = body.pop("messages")
     assert message["role"] == "user" and "score=1" in message["content"] and "What now?" in message["content"]
     options = {"max_tokens": 1, "temperature": 0, "seed": 0, "logprobs": True, "top_logprobs": 20}
-    assert body == {"model": "m", **options}
-    assert "authorization" not in headers
+    assert body == {"model": "m", **options} and "authorization" not in headers
 
 
 def test_the_evidence_is_kept(server):
@@ -265,14 +247,11 @@ def test_the_two_protocols_are_two_rubrics(server):
     assert isinstance(logprob, Judge) and not logprob.may_rate
 
 
-def test_retry_after_is_waited_for(server):
+def test_retry_after_is_read_and_waited_for(server):
     server.script["[wait]"] = [status(429, Retry_After="0.3"), ok]
     scored(judge_at(server, concurrency=1), ["[wait] score=1"])
     times = [when for when, prompt in server.at if prompt == prompt_of(server.requests[0][2])]
     assert times[1] - times[0] >= 0.3
-
-
-def test_retry_after_forms():
     seconds = {None: 0, "2": 2, "-5": 0, "1e9": 120, "nan": 0, "soon": 0}
     dates = {"Wed, 21 Oct 2015 07:28:00 GMT": 0, "Wed, 21 Oct 2065 07:28:00 GMT": 120}
     for header, expected in {**seconds, **dates}.items():
@@ -310,17 +289,11 @@ def test_the_key_goes_to_the_server_and_nowhere_else(server, monkeypatch, capsys
             scored(judge, ["[echo 401]"])
     assert server.requests[0][1]["authorization"] == f"Bearer {KEY}"
     everything = [
-        *capsys.readouterr(),
-        caplog.text,
-        judge,
-        vars(judge),
-        vars(judge._endpoint),
-        refused.value,
+        *capsys.readouterr(), caplog.text, judge, vars(judge), vars(judge._endpoint), refused.value,
         *verdicts,
-    ]
+    ]  # fmt: skip
     assert KEY not in repr([*map(repr, everything), judge.id, judge.rubric])
-    assert "[key]" in str(refused.value) and "it is set" in str(refused.value)
-    assert verdicts[0].aligned == 1
+    assert "[key]" in str(refused.value) and "it is set" in str(refused.value) and verdicts[0].aligned == 1
     server.script["[leak]"] = [says(f"Your key is {KEY}")]
     (verdict,) = scored(judge_at(server, protocol="text_integer"), ["[leak]"])
     assert verdict.aligned is None and KEY not in repr(verdict)
@@ -398,17 +371,14 @@ def test_a_pause_ends_with_the_run(server):
     assert time.monotonic() - begun < 20
 
 
-def test_estimate_without_prices(server, capsys):
-    scored(judge_at(server), ["score=1"])
-    said = capsys.readouterr().err
-    assert "2 requests" in said and "price unknown" in said
-
-
-def test_a_plan_above_the_limit_sends_nothing(server):
+def test_a_plan_is_checked_before_anything_is_sent(server, capsys):
     judge = judge_at(server, price_in=1000, price_out=0, max_cost=0.1)
     with pytest.raises(UserError, match=r"more than max_cost=0\.1; nothing was sent"):
         scored(judge, ["score=1"])
     assert not server.requests
+    scored(judge_at(server), ["score=1"])
+    said = capsys.readouterr().err
+    assert "2 requests" in said and "price unknown" in said
 
 
 def test_reported_usage_stops_the_run_at_the_limit(server, capsys):
@@ -441,13 +411,10 @@ def test_traits(server):
     assert "evil" in prompt_of(server.requests[0][2]) and len(server.requests) == 3
 
 
-def test_nothing_to_score(server):
+def test_nothing_to_score_and_names(server, monkeypatch):
     assert judge_at(server).score([], []) == [] and not server.requests
     with pytest.raises(ValueError, match="1 questions and 0 answers"):
         judge_at(server).score(["a"], [])
-
-
-def test_names(server, monkeypatch):
     assert JUDGES["openai"].build is openai and JUDGES["openai"].options["model"] == "gpt-4o-2024-08-06"
     assert openai().id == "openai:gpt-4o-2024-08-06"
     monkeypatch.setenv("OPENAI_BASE_URL", "http://box:8000/v1/")
@@ -461,31 +428,24 @@ def test_names(server, monkeypatch):
         ({"base_url": "localhost:8000"}, "base_url='localhost:8000'"),
         ({"base_url": "ftp://box/v1"}, "base_url='ftp://box/v1'"),
         ({"protocol": "logprobs"}, "did you mean 'logprob'"),
-        ({"rubric": "betley"}, "rubric='betley' is not known"),
-        ({"concurrency": 0}, "concurrency=0"),
-        ({"concurrency": "many"}, "concurrency='many'"),
-        ({"timeout": -1}, "timeout=-1"),
-        ({"timeout": math.inf}, "timeout=inf"),
-        ({"max_retries": -1}, "max_retries=-1"),
-        ({"price_in": math.nan}, "price_in=nan"),
-        ({"max_cost": 3}, "give price_in and price_out"),
+        ({"rubric": "betley"}, "rubric='betley' is not known"), ({"concurrency": 0}, "concurrency=0"),
+        ({"concurrency": "many"}, "concurrency='many'"), ({"timeout": -1}, "timeout=-1"),
+        ({"timeout": math.inf}, "timeout=inf"), ({"max_retries": -1}, "max_retries=-1"),
+        ({"price_in": math.nan}, "price_in=nan"), ({"max_cost": 3}, "give price_in and price_out"),
         ({"price_in": 1, "price_out": 1, "max_cost": -3}, "max_cost=-3"),
     ],
-)
+)  # fmt: skip
 def test_options_that_are_none(server, options, message):
     with pytest.raises(UserError, match=message):
         openai(**options)
 
 
-def test_a_missing_package_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(UserError, match=r"pip install 'turncoat\[openai\]'"):
-        openai()
-
-
-def test_a_proxy_of_an_unknown_kind(monkeypatch):
+def test_a_missing_package_and_a_proxy_of_an_unknown_kind(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "carrier-pigeon://coop")
     with pytest.raises(UserError, match=r"proxy in the environment.*change HTTPS_PROXY"):
+        openai()
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError, match=r"pip install 'turncoat\[openai\]'"):
         openai()
 
 
