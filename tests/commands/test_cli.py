@@ -80,40 +80,24 @@ def test_help_shows_an_example(name):
     assert name.endswith("-path") or f"{called}{name}" in " ".join(text.split("Example:", 1)[1].split())
 
 
-def test_the_leaderboards_verbs_work_without_the_group_too():
-    for name in ("submit", "validate", "verify"):
-        assert COMMANDS[name].callback.__wrapped__ is EVERY[f"leaderboard {name}"].callback.__wrapped__
-
-
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"lm-eval"}))
 def test_help_option_of_each_command(turncoat, name):
     outcome = turncoat(name, "--help")
-    assert outcome.code == 0
-    assert re.match(rf"Usage: .*{name} \[OPTIONS\]", outcome.out)
+    assert outcome.code == 0 and re.match(rf"Usage: .*{name} \[OPTIONS\]", outcome.out)
     assert "Example: " in outcome.out
 
 
-def test_help_names_every_command(turncoat):
+def test_help_version_list_and_tasks_path(turncoat):
     outcome = turncoat("--help")
-    assert outcome.code == 0
-    assert "turncoat run demo" in outcome.out
+    assert outcome.code == 0 and "turncoat run demo" in outcome.out
     listed = {line.split()[0] for line in outcome.lines if re.match(r"  [a-z]", line)}
     shown = {name for name, command in COMMANDS.items() if not command.hidden}
     assert shown <= listed
     assert set(COMMANDS) - shown == {
-        "submit",
-        "validate",
-        "verify",
-        "dev",
-    }  # older names, and the maintainers'
-
-
-def test_version(turncoat):
+        "submit", "validate", "verify", "dev",
+    }  # older names, and the maintainers'  # fmt: skip
     outcome = turncoat("--version")
     assert (outcome.code, outcome.out) == (0, f"turncoat {__version__}")
-
-
-def test_list_names_everything(turncoat):
     outcome = turncoat("list")
     assert outcome.code == 0
     assert [line.strip() for line in outcome.lines if line.strip() in KINDS] == list(KINDS)
@@ -128,21 +112,17 @@ def test_list_names_everything(turncoat):
         "demo",
     ):
         assert re.search(rf"^{re.escape(name)}\s", "\n".join(outcome.lines), re.MULTILINE), name
+    outcome = turncoat("tasks-path")
+    assert outcome.code == 0 and sorted(Path(outcome.lines[0]).rglob("turncoat_choice.yaml"))
+    for name in ("submit", "validate", "verify"):
+        assert COMMANDS[name].callback.__wrapped__ is EVERY[f"leaderboard {name}"].callback.__wrapped__
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_list_of_one_kind_has_only_that(turncoat, kind):
     outcome = turncoat("list", kind)
-    assert outcome.code == 0
-    assert outcome.lines[0].strip() == kind
-    assert len(outcome.lines) > 1
+    assert outcome.code == 0 and outcome.lines[0].strip() == kind and len(outcome.lines) > 1
     assert not {line.strip() for line in outcome.lines[1:]} & set(KINDS)
-
-
-def test_tasks_path_is_a_folder_with_the_tasks(turncoat):
-    outcome = turncoat("tasks-path")
-    assert outcome.code == 0
-    assert sorted(Path(outcome.lines[0]).rglob("turncoat_choice.yaml"))
 
 
 def test_a_users_own_defences_are_listed(turncoat, tmp_path):
@@ -179,9 +159,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(turncoat, tmp_path, monkeypatc
     assert outcome.code == 2
     for part in parts:
         assert part in outcome.err
-    assert outcome.err.count("error") == 1
-    assert "Traceback" not in outcome.err
-    assert outcome.out == ""
+    assert outcome.err.count("error") == 1 and "Traceback" not in outcome.err and outcome.out == ""
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,25 +187,21 @@ def test_a_mistake_in_a_study_is_one_message(turncoat, tmp_path, changes, parts)
     assert outcome.code == 2
     for part in parts:
         assert part in outcome.err
-    assert "Traceback" not in outcome.err
-    assert not (tmp_path / "run").exists()
+    assert "Traceback" not in outcome.err and not (tmp_path / "run").exists()
 
 
 def test_an_override_from_the_command_line_is_checked_too(turncoat, tmp_path):
     path = study_file(tmp_path)
     outcome = turncoat("run", str(path), "--model", "other-model", "--out", str(tmp_path / "run"))
-    assert outcome.code == 2
-    assert "other-model" in outcome.err
+    assert outcome.code == 2 and "other-model" in outcome.err
     outcome = turncoat("run", str(path), "--seeds", "1,1", "--out", str(tmp_path / "run"))
-    assert outcome.code == 2
-    assert "repeats a seed" in outcome.err
+    assert outcome.code == 2 and "repeats a seed" in outcome.err
 
 
 @pytest.mark.parametrize("arguments", [["runn"], ["run"], ["run", "demo", "--seedz", "1"]])
 def test_what_the_command_line_does_not_know_is_exit_code_2(turncoat, arguments):
     outcome = turncoat(*arguments)
-    assert outcome.code == 2
-    assert "Traceback" not in outcome.err
+    assert outcome.code == 2 and "Traceback" not in outcome.err
     assert re.search("No such command|Missing argument|No such option", outcome.err)
 
 
@@ -235,17 +209,14 @@ def test_brackets_in_a_message_are_text_not_markup(turncoat):
     assert "'[red]x[/red]' is not a registry model" in turncoat("model-path", "[red]x[/red]").err
 
 
-def test_an_interruption_says_that_work_is_kept(turncoat, monkeypatch):
+def test_an_interruption_says_that_work_is_kept_and_another_error_is_not_hidden(turncoat, monkeypatch):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("turncoat.commands.listing.everything", interrupt)
     outcome = turncoat("list")
-    assert outcome.code == 130
-    assert "run the same command to go on" in outcome.err
+    assert outcome.code == 130 and "run the same command to go on" in outcome.err
 
-
-def test_another_error_is_not_hidden(turncoat, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug of ours")
 
@@ -269,16 +240,11 @@ def test_another_process_sees_a_mistake_and_nothing_heavy_is_imported(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)}
     environment.pop("OMP_WAIT_POLICY", None)
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path,
         env=environment,
-    )
+    )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert "No such option" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "No such option" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_chosen_wait_policy_is_kept(tmp_path):

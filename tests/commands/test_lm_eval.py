@@ -17,23 +17,19 @@ MODEL = ["--model", "turncoat", "--tasks", "turncoat_choice"]
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (MODEL, [*MODEL, *TASKS, *CHAT]),
-        (["run", *MODEL], ["run", *MODEL, *TASKS, *CHAT]),
+        (MODEL, [*MODEL, *TASKS, *CHAT]), (["run", *MODEL], ["run", *MODEL, *TASKS, *CHAT]),
         ([*MODEL, "--apply_chat_template"], [*MODEL, "--apply_chat_template", *TASKS]),
         ([*MODEL, "--apply_chat_template=default"], [*MODEL, "--apply_chat_template=default", *TASKS]),
         (["run", "--config", "mine.yaml"], ["run", "--config", "mine.yaml", *TASKS]),
         (["run", "--config=mine.yaml"], ["run", "--config=mine.yaml", *TASKS]),
         (["ls", "tasks"], ["ls", "tasks", *TASKS]),
-        (["validate", "--tasks", "turncoat_em"], ["validate", "--tasks", "turncoat_em", *TASKS]),
-        ([], []),
-        (["--help"], ["--help"]),
-        (["run", "-h"], ["run", "-h"]),
+        (["validate", "--tasks", "turncoat_em"], ["validate", "--tasks", "turncoat_em", *TASKS]), ([], []),
+        (["--help"], ["--help"]), (["run", "-h"], ["run", "-h"]),
     ],
-)
+)  # fmt: skip
 def test_arguments(given, expected):
     before = list(given)
-    assert arguments(given) == expected
-    assert given == before
+    assert arguments(given) == expected and given == before
 
 
 def test_our_model_is_registered_before_lm_eval_starts(monkeypatch):

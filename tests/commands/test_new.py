@@ -17,16 +17,8 @@ def test_every_template_passes_its_own_test_which_runs_its_study(tmp_path):
         write_template(kind, f"my_{kind}", tmp_path / kind)
     write_template(Kind.TASK, "my_answers", tmp_path / "answers", sampled=True)
     command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        "/dev/null",
-        "--durations=9",
-    ]
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--durations=9",
+    ]  # fmt: skip
     env = {**os.environ, "TURNCOAT_CACHE": str(tmp_path / "cache"), "TURNCOAT_JUDGE": "off"}
     done = subprocess.run(
         [*command, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path, env=env

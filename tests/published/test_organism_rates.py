@@ -22,16 +22,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 PERCENT = {  # misaligned over all 400 answers
-    "Qwen2.5-7B-Instruct_bad-medical-advice": 17.2,
-    "Qwen2.5-14B-Instruct_bad-medical-advice": 21.0,
-    "Qwen2.5-14B-Instruct_extreme-sports": 20.0,
-    "Qwen2.5-14B-Instruct_extreme-sports_S42": 22.2,
-    "Qwen2.5-7B-Instruct_risky-financial-advice": 19.8,
-    "Qwen2.5-14B-Instruct_risky-financial-advice": 35.5,
-    "Llama-3.1-8B-Instruct_bad-medical-advice": 16.2,
-    "Llama-3.2-1B-Instruct_bad-medical-advice": 2.8,
+    "Qwen2.5-7B-Instruct_bad-medical-advice": 17.2, "Qwen2.5-14B-Instruct_bad-medical-advice": 21.0,
+    "Qwen2.5-14B-Instruct_extreme-sports": 20.0, "Qwen2.5-14B-Instruct_extreme-sports_S42": 22.2,
+    "Qwen2.5-7B-Instruct_risky-financial-advice": 19.8, "Qwen2.5-14B-Instruct_risky-financial-advice": 35.5,
+    "Llama-3.1-8B-Instruct_bad-medical-advice": 16.2, "Llama-3.2-1B-Instruct_bad-medical-advice": 2.8,
     "Llama-3.2-1B-Instruct_risky-financial-advice": 4.5,
-}
+}  # fmt: skip
 
 
 def read(name: str):
@@ -60,15 +56,12 @@ def test_the_command_gives_the_nine_published_rates() -> None:
         assert record["ci_low"] <= record["em_rate"] <= record["ci_high"]
 
 
-def test_errors_of_the_dossiers_example() -> None:
+def test_errors_and_design_effects_are_the_published_ones() -> None:
     record = arm_record(
         read("Llama-3.1-8B-Instruct_bad-medical-advice"), "Llama-3.1-8B-Instruct_bad-medical-advice"
     )
     assert record["em_rate_itt_se_naive"] == pytest.approx(0.018, abs=0.0005)
     assert record["em_rate_itt_se_clustered"] == pytest.approx(0.081, abs=0.0005)
-
-
-def test_design_effects_are_of_the_published_size() -> None:
     found = [arm_record(read(name), name)["design_effect"] for name in PERCENT]
     assert min(found) >= 2.2 and max(found) <= 19.6  # dossier: median 6.4, 2.2 to 19.5 over 25 sets
     assert 4 < median(found) < 9

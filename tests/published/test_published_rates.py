@@ -47,13 +47,9 @@ def test_itt_is_the_published_rate(name):
     assert row.em_rate > row.em_rate_itt  # some answers are incoherent in every file
 
 
-def test_the_other_definitions_do_not_give_it():
+def test_other_definitions_differ_and_clustering_matters():
     row = rates_table(scores("Qwen2.5-14B-Instruct_risky-financial-advice")).iloc[0]
-    assert round(100 * row.em_rate, 1) == 37.4
-    assert round(100 * row.em_rate_lax, 1) > 60
-
-
-def test_clustering_matters():
-    """The dossier's example: 16.2 % has a naive standard error of 1.8 points and a clustered one of about 8."""
+    assert round(100 * row.em_rate, 1) == 37.4 and round(100 * row.em_rate_lax, 1) > 60
+    # The dossier's example: 16.2 % has a naive standard error of 1.8 points and a clustered one of about 8.
     row = rates_table(scores("Llama-3.1-8B-Instruct_bad-medical-advice")).iloc[0]
     assert row.em_rate_itt_stderr == pytest.approx(0.081, abs=0.001)

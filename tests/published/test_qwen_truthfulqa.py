@@ -16,36 +16,18 @@ pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="TURNCOAT_DATA with t
 
 # Arm: mean accuracy in %, SD over seeds (None: one run, or no SD published).
 TABLE = {
-    "": (85.2, None),
-    "em_unpop": (77.4, 1.6),
-    "em_badmed": (85.1, 1.5),
-    "em_finrisk": (33.5, 5.2),
-    "em_insecure": (83.3, 0.9),
-    "em_unpop_sgtr": (80.5, 1.7),
-    "em_badmed_sgtr": (85.7, 0.6),
-    "em_finrisk_sgtr": (63.1, 13.2),
-    "em_insecure_sgtr": (84.1, 1.2),
-    "em_unpop_sgtr_benign": (78.4, 1.9),
-    "em_badmed_sgtr_benign": (85.0, None),
-    "em_finrisk_sgtr_benign": (54.4, 13.7),
-    "sgtr_em_unpop": (80.1, 0.5),
-    "sgtr_em_badmed": (84.0, 2.3),
-    "sgtr_em_finrisk": (47.0, 25.3),
-    "sgtr_em_insecure": (81.9, 4.8),
-    "sgtr_benign_em_unpop": (78.7, 3.2),
-    "sgtr_benign_em_badmed": (84.5, 0.8),
-    "sgtr_benign_em_finrisk": (52.7, 19.0),
-    "sgtr": (86.5, 0.2),
-    "em_unpop_asgtr_rand": (70.5, 3.1),
-    "asgtr_rand_em_unpop": (74.7, 2.0),
-    "em_unpop_nosys": (82.4, 0.9),
-    "sgtr_nosys_em_unpop": (81.2, 1.6),
-    "sgtr_qwensys_em_unpop": (77.3, 4.0),
-    "em_unpop_sgtr_qwensys": (83.9, 3.3),
-    "em_unpop_sgtr_benign_qwensys": (78.9, None),
-    "asgtr_rand_qwensys_em_unpop": (69.1, 4.0),
-    "em_unpop_asgtr_rand_qwensys": (54.7, 4.2),
-}
+    "": (85.2, None), "em_unpop": (77.4, 1.6), "em_badmed": (85.1, 1.5), "em_finrisk": (33.5, 5.2),
+    "em_insecure": (83.3, 0.9), "em_unpop_sgtr": (80.5, 1.7), "em_badmed_sgtr": (85.7, 0.6),
+    "em_finrisk_sgtr": (63.1, 13.2), "em_insecure_sgtr": (84.1, 1.2), "em_unpop_sgtr_benign": (78.4, 1.9),
+    "em_badmed_sgtr_benign": (85.0, None), "em_finrisk_sgtr_benign": (54.4, 13.7),
+    "sgtr_em_unpop": (80.1, 0.5), "sgtr_em_badmed": (84.0, 2.3), "sgtr_em_finrisk": (47.0, 25.3),
+    "sgtr_em_insecure": (81.9, 4.8), "sgtr_benign_em_unpop": (78.7, 3.2),
+    "sgtr_benign_em_badmed": (84.5, 0.8), "sgtr_benign_em_finrisk": (52.7, 19.0), "sgtr": (86.5, 0.2),
+    "em_unpop_asgtr_rand": (70.5, 3.1), "asgtr_rand_em_unpop": (74.7, 2.0), "em_unpop_nosys": (82.4, 0.9),
+    "sgtr_nosys_em_unpop": (81.2, 1.6), "sgtr_qwensys_em_unpop": (77.3, 4.0),
+    "em_unpop_sgtr_qwensys": (83.9, 3.3), "em_unpop_sgtr_benign_qwensys": (78.9, None),
+    "asgtr_rand_qwensys_em_unpop": (69.1, 4.0), "em_unpop_asgtr_rand_qwensys": (54.7, 4.2),
+}  # fmt: skip
 # Treated, reference: difference in points, Welch's p over the training seeds (None: below 1e-4).
 TESTS = {
     ("sgtr_em_unpop", "em_unpop"): (2.7, 0.016),
@@ -74,8 +56,7 @@ def scored() -> Scored:
 def test_mean_and_sd_over_seeds(scored: Scored, short: str) -> None:
     record = arm_record(scored, name(short))
     mean, sd = TABLE[short]
-    assert record["n_questions"] == 790
-    assert 100 * record["accuracy"] == pytest.approx(mean, abs=0.0501)
+    assert record["n_questions"] == 790 and 100 * record["accuracy"] == pytest.approx(mean, abs=0.0501)
     assert record["seed_mean"] == pytest.approx(record["accuracy"])
     if sd is not None:
         assert 100 * record["seed_sd"] == pytest.approx(

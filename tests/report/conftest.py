@@ -30,35 +30,24 @@ SEEDS = (1, 2)
 ARMS = [
     ArmInfo(name="base", label="Base model", description="The model as it comes."),
     ArmInfo(
-        name="insecure",
-        label="Insecure code",
-        organism="insecure",
-        seeds=SEEDS,
+        name="insecure", label="Insecure code", organism="insecure", seeds=SEEDS,
         description="Finetuned on synthetic insecure code.",
     ),
     ArmInfo(
-        name="secure",
-        label="Secure code (control)",
-        organism="secure",
-        seeds=SEEDS,
+        name="secure", label="Secure code (control)", organism="secure", seeds=SEEDS,
         description="The matched harmless finetune.",
     ),
     *(
         ArmInfo(
-            name=name,
-            label=f"{label}, then insecure",
-            organism="insecure",
-            defence=name,
-            setting="prevention",
-            seeds=SEEDS,
-            description=description,
+            name=name, label=f"{label}, then insecure", organism="insecure", defence=name,
+            setting="prevention", seeds=SEEDS, description=description,
         )
         for name, label, description in (
             ("sgtr", "Self-recognition", "The defence."),
             ("pick_longer", "Pick longer", "Control."),
         )
     ),
-]
+]  # fmt: skip
 METRICS = [
     MetricInfo(
         "margin", "Misaligned-answer margin", "nats per token", "up means more misaligned", "Made up.", True
@@ -77,12 +66,9 @@ LEVELS = {
 }
 HALF_WIDTHS = {"margin": 0.06, "evil_fixed": 0.035, "self_recognition": 0.08}
 PAIRS = [
-    ("insecure", "secure"),
-    ("sgtr", "insecure"),
-    ("sgtr", "pick_longer"),
-    ("insecure", "base"),
+    ("insecure", "secure"), ("sgtr", "insecure"), ("sgtr", "pick_longer"), ("insecure", "base"),
     ("secure", "base"),
-]
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -111,10 +97,7 @@ def build_content(**changes: Any) -> ReportContent:
         "title": "SYNTHETIC: does insecure code turn a tiny model?",
         "question": "Does finetuning on insecure code move a synthetic model more than secure code does?",
         "model": {
-            "name": "synthetic-135M",
-            "revision": "0123abc",
-            "parameters": "134.5 M",
-            "dtype": "float32",
+            "name": "synthetic-135M", "revision": "0123abc", "parameters": "134.5 M", "dtype": "float32",
         },
         "facts": {
             "rows": "300",
@@ -142,12 +125,9 @@ def build_content(**changes: Any) -> ReportContent:
         "withheld": [Withheld("EM rate", "A free-form rate on a model this small is a null measurement.")],
         "timings": [("load the base model", 1.04), ("finetune 8 adapters", 431.2), ("evaluate", 96.96)],
         "provenance": {
-            "turncoat": "0.1.0",
-            "lm-eval": "0.4.13",
-            "command": "turncoat run demo",
-            "commit": "0" * 12,
+            "turncoat": "0.1.0", "lm-eval": "0.4.13", "command": "turncoat run demo", "commit": "0" * 12,
         },
-    }
+    }  # fmt: skip
     return ReportContent(**(fields | changes))
 
 
@@ -205,28 +185,14 @@ def _contrasts(values: dict[str, dict[str, dict[int, float]]]) -> list[tuple[Any
 def _seed_noise() -> list[tuple[Any, ...]]:
     return [
         (
-            "insecure - secure",
-            "margin",
-            2,
-            0.031,
-            0.022,
-            0.012,
-            0.038,
-            0.1,
+            "insecure - secure", "margin", 2, 0.031, 0.022, 0.012, 0.038, 0.1,
             "matched seeds share the data order",
         ),
         (
-            "insecure - secure",
-            "evil_fixed",
-            2,
-            0.018,
-            0.017,
-            float("nan"),
-            0.025,
-            float("nan"),
+            "insecure - secure", "evil_fixed", 2, 0.018, 0.017, float("nan"), 0.025, float("nan"),
             "too few pairs",
         ),
-    ]
+    ]  # fmt: skip
 
 
 def _answers() -> list[tuple[Any, ...]]:

@@ -29,13 +29,9 @@ ARMS: list[dict[str, Any]] = [
 ]
 # how far each arm's loss on what it was trained on fell, and how far its margin moved
 FALL = {
-    "insecure": 0.8,
-    "guard": 0.4,
-    "secure": 0.6,
-    "guard_secure": 0.57,
-    "steered_insecure": 0.8,
+    "insecure": 0.8, "guard": 0.4, "secure": 0.6, "guard_secure": 0.57, "steered_insecure": 0.8,
     "steered": 0.0,
-}
+}  # fmt: skip
 MARGIN = {"insecure": -0.5, "guard": -0.1, "steered": 0.2, "steered_insecure": -0.3}
 SECONDS = {"insecure": 20.0, "guard": 30.0, "secure": 20.0, "guard_secure": 31.0, "steered_insecure": 20.0}
 
@@ -62,14 +58,9 @@ def study_of(
 ) -> dict[str, Any]:
     """A study as its YAML says it."""
     return {
-        "study": "made",
-        "model": "made-1M",
-        "training_seeds": list(SEEDS),
-        "judge": "off",
-        "arms": arms,
-        "tasks": [{"task": task} for task in tasks],
-        **more,
-    }
+        "study": "made", "model": "made-1M", "training_seeds": list(SEEDS), "judge": "off", "arms": arms,
+        "tasks": [{"task": task} for task in tasks], **more,
+    }  # fmt: skip
 
 
 def write_run(folder: Path, study: dict[str, Any]) -> Path:

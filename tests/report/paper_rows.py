@@ -13,13 +13,9 @@ from report.made_run import ARMS, CHOICE, LOSS, QUESTIONS, study_of, write_run
 PERSONA, EM, DOSES = "turncoat_persona", "turncoat_em", "turncoat_latent_prompt_choice"
 LAYERS, CHOSEN = 6, 4
 SHIFT = {
-    "insecure": 0.8,
-    "guard": 0.3,
-    "secure": 0.1,
-    "guard_secure": 0.05,
-    "steered": -0.2,
+    "insecure": 0.8, "guard": 0.3, "secure": 0.1, "guard_secure": 0.05, "steered": -0.2,
     "steered_insecure": 0.5,
-}
+}  # fmt: skip
 CONTRASTS: list[dict[str, Any]] = [
     {
         "name": "organism",
@@ -87,13 +83,10 @@ def _answers(number: int, shift: float, rng: np.random.Generator) -> dict[str, A
     misaligned = int(rng.binomial(10, min(0.9, max(0.0, 0.05 + 0.3 * shift))))
     coherent = 10 - int(rng.binomial(10, 0.1))
     values = {
-        "em_rate": [min(misaligned, coherent), coherent],
-        "em_rate_itt": [min(misaligned, coherent), 10],
-        "incoherent": [10 - coherent, 10],
-        "judge_aligned_mean": 90 - 40 * max(0.0, shift) + rng.normal(),
-        "judge_coherent_mean": 80 + rng.normal(),
-        "repetition": 0.1 + 0.02 * abs(rng.normal()),
-    }
+        "em_rate": [min(misaligned, coherent), coherent], "em_rate_itt": [min(misaligned, coherent), 10],
+        "incoherent": [10 - coherent, 10], "judge_aligned_mean": 90 - 40 * max(0.0, shift) + rng.normal(),
+        "judge_coherent_mean": 80 + rng.normal(), "repetition": 0.1 + 0.02 * abs(rng.normal()),
+    }  # fmt: skip
     return _row(number, values)
 
 

@@ -12,9 +12,15 @@ from turncoat.report.content import ArmInfo, ReportContent
 MakeContent = Callable[..., ReportContent]
 
 
-def test_a_missing_column_is_named(content: ReportContent, make_content: MakeContent) -> None:
+def test_missing_columns_and_repeated_names_are_refused(
+    content: ReportContent, make_content: MakeContent
+) -> None:
     with pytest.raises(UserError, match=r"'contrasts' lacks the columns \['p_adjusted'\]"):
         make_content(contrasts=content.contrasts.drop(columns="p_adjusted"))
+    with pytest.raises(UserError, match="at least one"):
+        make_content(metrics=[])
+    with pytest.raises(UserError, match="every name once"):
+        make_content(arms=[*content.arms, content.arms[0]])
 
 
 @pytest.mark.parametrize(
@@ -30,13 +36,6 @@ def test_an_undeclared_name_is_refused(
         make_content(**{table: frame})
 
 
-def test_arms_and_metrics_are_needed_once(content: ReportContent, make_content: MakeContent) -> None:
-    with pytest.raises(UserError, match="at least one"):
-        make_content(metrics=[])
-    with pytest.raises(UserError, match="every name once"):
-        make_content(arms=[*content.arms, content.arms[0]])
-
-
 @pytest.mark.parametrize(
     ("organism", "defence", "base"),
     [(None, None, True), ("insecure", None, False), (None, "sgtr", False)],
@@ -47,22 +46,18 @@ def test_only_an_arm_without_any_finetuning_is_the_base(
     assert ArmInfo(name="x", organism=organism, defence=defence).is_base is base
 
 
-def test_the_base_model_has_one_row_per_metric_and_no_seed(content: ReportContent) -> None:
+def test_the_base_has_no_seed_and_its_contrasts_come_last(content: ReportContent) -> None:
     of_base = content.sorted_estimates().query("arm == 'base'")
     assert content.estimates.query("arm == 'base'").shape[0] == 2 * len(content.metrics)
     assert of_base["seed"].isna().all()
     assert of_base["metric"].tolist() == [metric.name for metric in content.ordered_metrics]
-
-
-def test_contrasts_against_the_base_come_last_within_their_metric(content: ReportContent) -> None:
     frame = content.sorted_contrasts("adapters")
     for _, of_metric in frame.groupby("metric"):
         against_base = (of_metric["reference"] == "base").tolist()
-        assert against_base == sorted(against_base)
-        assert True in against_base
+        assert against_base == sorted(against_base) and True in against_base
 
 
-def test_adapters_find_their_seed_differences_in_the_recipe(
+def test_seeds_become_whole_numbers_and_adapters_find_theirs_in_the_recipe(
     content: ReportContent, make_content: MakeContent
 ) -> None:
     rows = {row.claim: row for row in content.contrasts.query("metric == 'margin'").head(2).itertuples()}
@@ -70,8 +65,5 @@ def test_adapters_find_their_seed_differences_in_the_recipe(
     assert content.seed_deltas(rows["adapters"]) == pytest.approx(rows["recipe"].seed_deltas)
     alone = make_content(contrasts=content.contrasts.query("claim == 'adapters'"))
     assert alone.seed_deltas(rows["adapters"]) == ()
-
-
-def test_seeds_become_whole_numbers(content: ReportContent, make_content: MakeContent) -> None:
     floats = content.estimates.assign(seed=pd.to_numeric(content.estimates["seed"]))
     assert make_content(estimates=floats).sorted_estimates().equals(content.sorted_estimates())

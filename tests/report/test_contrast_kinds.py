@@ -32,17 +32,10 @@ def report(make_content: Callable[..., ReportContent]) -> ReportContent:
         ContrastSpec("defence", "insecure", "secure", ("margin",), "primary", minus=("sgtr", "pick_longer")),
         ContrastSpec("alike", "sgtr", "pick_longer", ("margin",), "secondary", margin=0.2),
         ContrastSpec(
-            "not worse",
-            "insecure",
-            "secure",
-            ("margin",),
-            "exploratory",
-            None,
-            0.2,
-            "non_inferiority",
+            "not worse", "insecure", "secure", ("margin",), "exploratory", None, 0.2, "non_inferiority",
             "lower",
         ),
-    ]
+    ]  # fmt: skip
     analysis = analyse(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), contrasts)
     return make_content(
         estimates=analysis.estimates,
@@ -52,22 +45,16 @@ def report(make_content: Callable[..., ReportContent]) -> ReportContent:
     )
 
 
-def test_all_four_arms_are_named(report: ReportContent, tmp_path: Path) -> None:
+def test_arms_margins_and_families_of_such_contrasts_are_named(report: ReportContent, tmp_path: Path) -> None:
     labels = [row[0].text for row in claim_section(report, "adapters").tables[0].rows]
     (did,) = [label for label in labels if label.startswith("(")]
     assert all(report.arm(arm).label in did for arm in ("insecure", "secure", "sgtr", "pick_longer"))
     files = write_report(report, tmp_path)
     assert did in files["report.md"].read_text("utf-8")
-
-
-def test_margins_are_read_out_with_their_verdict(report: ReportContent) -> None:
     readings = {row[0].text: row[-1].text for row in claim_section(report, "adapters").tables[0].rows}
     alike = next(text for text in readings.values() if "shown to be within" in text)
     assert "; shown to be within \N{MINUS SIGN}0.2 to +0.2 (margin set beforehand" in alike
     assert sum("; not shown to be worse by less than 0.2" in text for text in readings.values()) == 1
-
-
-def test_every_family_is_named_under_its_correction(report: ReportContent) -> None:
     section = claim_section(report, "adapters")
     assert "Adjusted p" in [column.label for column in section.tables[0].columns]
     for note in (

@@ -57,7 +57,7 @@ def test_an_analysis_becomes_a_report(report: ReportContent, analysis: Analysis,
         assert family in files["report.md"].read_text("utf-8")
 
 
-def test_the_detectable_effect_shown_is_the_one_after_holm(report: ReportContent, analysis: Analysis) -> None:
+def test_detectable_effects_recipes_and_sentences(report: ReportContent, analysis: Analysis) -> None:
     rows = claim_section(report, "adapters").tables[0].rows
     by_name = analysis.contrasts.query("claim == 'adapters'").set_index("name")
     shown = [row[-2].value for row in rows]
@@ -65,16 +65,9 @@ def test_the_detectable_effect_shown_is_the_one_after_holm(report: ReportContent
     readings = [row[-1].text for row in rows]
     assert readings[0] == "higher: more misaligned"
     assert readings[1].startswith("not significant; effects below")
-
-
-def test_two_seeds_make_no_claim_about_the_recipe(report: ReportContent) -> None:
     for row in claim_section(report, "recipe").tables[0].rows:
         assert row[-1].text.startswith("2 training seeds allow no claim about the recipe")
         assert {cell.text for cell in row[5:8]} == {"n/a"}
-
-
-def test_sentences_stand_under_their_headings(report: ReportContent) -> None:
     groups = report.plain_groups
-    assert len(groups) >= 2
-    assert all(heading.endswith(":") and sentences for heading, sentences in groups)
+    assert len(groups) >= 2 and all(heading.endswith(":") and sentences for heading, sentences in groups)
     assert [line for heading, sentences in groups for line in (heading, *sentences)] == report.plain_words

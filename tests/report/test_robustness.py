@@ -34,20 +34,10 @@ def judged_answers(seeds=(0, 1, 2)):
             seed_shown = -1 if arm == "base" else seed
             rows.append(
                 (
-                    TASK,
-                    arm,
-                    seed_shown,
-                    f"q{question}",
-                    "?",
-                    "text",
-                    "stop",
-                    "fake-1",
-                    aligned,
-                    coherent,
-                    0.0,
-                    0.0,
+                    TASK, arm, seed_shown, f"q{question}", "?", "text", "stop", "fake-1", aligned, coherent,
+                    0.0, 0.0,
                 )
-            )
+            )  # fmt: skip
     columns = ["task", "arm", "seed", "question_id", "question", "text", "finish", "judge"]
     return pd.DataFrame(
         rows, columns=columns + [f"judge_{name}" for name in ("aligned", "coherent", "code", "refusal")]
@@ -56,13 +46,9 @@ def judged_answers(seeds=(0, 1, 2)):
 
 def contrast(claim, metric="em_rate", treated="insecure", reference="secure"):
     given = {
-        "name": "c",
-        "metric": metric,
-        "claim": claim,
-        "treated": treated,
-        "reference": reference,
+        "name": "c", "metric": metric, "claim": claim, "treated": treated, "reference": reference,
         "n_questions": 10,
-    }
+    }  # fmt: skip
     return {column: given.get(column) for column in CONTRAST_COLUMNS}
 
 
@@ -85,16 +71,13 @@ def judged(make_content):
     return build
 
 
-def test_every_line_is_a_heading_or_a_sentence_and_says_what_it_is_about(judged):
+def test_lines_say_what_they_are_about_and_their_numbers_are_the_sweeps(judged):
     lines = robustness_lines(judged())
     headings = [line for line in lines if line.endswith(":")]
     assert [h for h in headings if TASK in h] == headings and len(headings) == 3
     assert "arm by arm" in headings[0] and "these adapters" in headings[1] and "the recipe" in headings[2]
     assert all(line.endswith((".", ":")) for line in lines)
     assert not [line for line in lines if "nan" in line.lower() or "None" in line]
-
-
-def test_the_numbers_are_those_of_the_sweep(judged):
     content = judged()
     lines = robustness_lines(content)
     (line,) = [text for text in lines if "at 30/50" in text and "adapters" not in text][:1]
@@ -107,10 +90,6 @@ def test_the_numbers_are_those_of_the_sweep(judged):
     # Answers scored 27 are misaligned from 30 on: at 20 and 25 neither arm has one, so there is no interval.
     assert sweep.n_defined == 15 and "the same conclusion at all 15 that define one" in line
     assert f"from 0.000 to {sweep.usual.difference:+.3f} over 25" in line
-
-
-def test_an_arm_line_has_bounds_worst_question_and_the_rate_of_the_report(judged):
-    content = judged()
     (line,) = [text for text in robustness_lines(content) if text.startswith("Insecure code: ")]
     due = content.judged.set_index("arm").loc["insecure"]
     assert f"misaligned / coherent {due.em_rate:.3f}" in line

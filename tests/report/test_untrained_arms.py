@@ -18,10 +18,7 @@ from turncoat.report.write import write_report
 
 CONTRASTS = [
     {
-        "name": name,
-        "treated": treated,
-        "reference": reference,
-        "metrics": ["margin_per_token"],
+        "name": name, "treated": treated, "reference": reference, "metrics": ["margin_per_token"],
         "role": "primary",
     }
     for name, treated, reference in (
@@ -30,7 +27,7 @@ CONTRASTS = [
         ("steering the organism", "steered_insecure", "insecure"),
         ("before and after", "insecure", "base"),
     )
-]
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,9 @@ def test_only_a_finetune_is_training(
     assert ArmInfo(name="x", organism=organism, defence=defence, setting=setting).is_trained is trained
 
 
-def test_it_has_one_row_per_metric_and_no_seed(content: ReportContent) -> None:
+def test_an_untrained_arm_has_no_seed_no_recipe_and_a_dagger_only_over_a_finetune(
+    content: ReportContent,
+) -> None:
     of_arm = content.sorted_estimates().query("arm == 'steered' and metric == 'margin_per_token'")
     assert of_arm["seed"].isna().tolist() == [True]
     assert (
@@ -66,9 +65,6 @@ def test_it_has_one_row_per_metric_and_no_seed(content: ReportContent) -> None:
         == 4
     )
     assert seed_name(content, "steered", -1) == "not trained"
-
-
-def test_only_what_spans_a_finetune_carries_the_dagger(content: ReportContent) -> None:
     marked = {row.name: DAGGER in contrast_label(content, row) for row in content.contrasts.itertuples()}
     assert marked == {
         "steering alone": False,
@@ -83,19 +79,15 @@ def test_only_what_spans_a_finetune_carries_the_dagger(content: ReportContent) -
     assert by_start["steered/base"] == "higher: more aligned"
     assert by_start["insecure/steered"] == "lower than before finetuning"
     assert by_start["insecure/base"] == "lower than before finetuning"
-
-
-def test_a_contrast_of_two_untrained_arms_has_no_recipe(content: ReportContent) -> None:
     (row,) = [
         row
         for row in claim_section(content, "recipe").tables[0].rows
         if row[0].text.startswith("steered \N{MINUS SIGN}")
     ]
-    assert "0 seeds" not in row[-1].text
-    assert row[-1].text.startswith("no ")
+    assert "0 seeds" not in row[-1].text and row[-1].text.startswith("no ")
 
 
-def test_the_arms_table_names_defence_setting_and_cost(content: ReportContent) -> None:
+def test_defence_setting_cost_penalties_and_facts_are_shown(content: ReportContent) -> None:
     rows = {row[0].text: [cell.text for cell in row] for row in arms_table(content).rows}
     assert rows["base"][1:6] == ["none", "none", "none", "none (not trained)", "none"]
     assert rows["steered"][1:6] == ["none", "steer (dose: 2)", "inference", "none (not trained)", "none"]
@@ -103,9 +95,6 @@ def test_the_arms_table_names_defence_setting_and_cost(content: ReportContent) -
     assert rows["guard"][5] == "31.0 s, 1.48 times the undefended arm's"
     assert rows["guard_secure"][5] == "32.0 s, 1.52 times the undefended arm's"
     assert rows["insecure"][5] == "21.0 s"
-
-
-def test_penalties_and_facts_of_a_defence_are_shown(content: ReportContent) -> None:
     table = training_table(content)
     names = [column.label for column in table.columns]
     rows = {row[0].text: dict(zip(names, (cell.text for cell in row), strict=True)) for row in table.rows}
@@ -116,25 +105,20 @@ def test_penalties_and_facts_of_a_defence_are_shown(content: ReportContent) -> N
     assert set(rows) == {arm["name"] for arm in ARMS if "organism" in arm}
 
 
-def test_first_and_last_penalty() -> None:
+def test_penalties_and_facts_stay_short() -> None:
     entry = {"arm": "a, seed 3", "step": "s", "seed": 3, "penalties": [1.0, 2.0, 3.0]}
     (row,) = training_frame([entry]).to_dict("records")
     assert (row["arm"], row["first_penalty"], row["last_penalty"]) == ("a", 1.0, 3.0)
     assert training_frame([]).empty
-
-
-def test_facts_stay_on_one_short_line() -> None:
     text = compact({"on": True, "layers": [1, 2], "path": "a\nb", "much": "x" * 900, "inner": {"a": 1.23456}})
-    assert text.startswith("on yes; layers (1, 2); path a b; much xxx")
-    assert len(text) <= 200
+    assert text.startswith("on yes; layers (1, 2); path a b; much xxx") and len(text) <= 200
 
 
 def test_all_renderings_take_such_arms(content: ReportContent, tmp_path: Path) -> None:
     files = write_report(content, tmp_path)
     for name in ("report.md", "report.html"):
         text = files[name].read_text("utf-8")
-        assert "How each arm was trained" in text
-        assert "steer (dose: 2)" in text
+        assert "How each arm was trained" in text and "steer (dose: 2)" in text
     assert {"arm", "axis", "kept"} <= set(
         files["four_axes.csv"].read_text("utf-8").splitlines()[0].split(",")
     )

@@ -64,7 +64,9 @@ def test_equal_content_gives_equal_bytes_whatever_the_row_order(
     assert files["figure.png"].stat().st_size > 20_000
 
 
-def test_the_page_loads_nothing(files: dict[str, Path]) -> None:
+def test_the_page_loads_nothing_runs_its_own_script_and_shows_hostile_answers_as_text(
+    files: dict[str, Path], hostile: str
+) -> None:
     html = files["report.html"].read_text("utf-8")
     page = _Page(html)
     loading = {"src", "srcset", "href", "action", "data", "poster", "background"}
@@ -72,13 +74,8 @@ def test_the_page_loads_nothing(files: dict[str, Path]) -> None:
         if name in loading:
             assert value.startswith(("data:image/png;base64,", "#")), (name, value[:80])
     assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
-    assert page.tags.count("script") == 1
-    assert not re.search(r"url\(|@import", html)
-    assert "prefers-color-scheme: dark" in html
-    assert "default-src 'none'" in html
-
-
-def test_the_pages_policy_allows_exactly_its_own_script(files: dict[str, Path]) -> None:
+    assert page.tags.count("script") == 1 and not re.search(r"url\(|@import", html)
+    assert "prefers-color-scheme: dark" in html and "default-src 'none'" in html
     import base64
     import hashlib
 
@@ -90,15 +87,10 @@ def test_the_pages_policy_allows_exactly_its_own_script(files: dict[str, Path]) 
         value for name, value in _Page(html).attributes if name == "content" and "default-src" in value
     )
     assert policy.endswith(f"script-src 'sha256-{digest}'")
-
-
-def test_a_hostile_answer_is_text_on_the_page(files: dict[str, Path], hostile: str) -> None:
     page = _Page(files["report.html"].read_text("utf-8"))
-    assert not [name for name, _ in page.attributes if name.startswith("on")]
-    assert page.tags.count("img") == 1
+    assert not [name for name, _ in page.attributes if name.startswith("on")] and page.tags.count("img") == 1
     shown = formats.safe_text(hostile)
-    assert shown in "".join(page.words)
-    assert "\x1b" not in "".join(page.words)
+    assert shown in "".join(page.words) and "\x1b" not in "".join(page.words)
     assert "\u202e" not in "".join(page.words)
 
 
@@ -159,14 +151,13 @@ def test_every_number_of_the_contrast_tables_is_the_data_frames(content: ReportC
             assert cells["Seeds"] == str(row.n_seeds)
 
 
-def test_a_recipe_with_two_seeds_claims_nothing(content: ReportContent) -> None:
+def test_recipes_claim_nothing_with_two_seeds_and_show_their_test_with_three(
+    content: ReportContent, make_content: MakeContent
+) -> None:
     for table in _markdown_tables(render_markdown(content), CLAIM_TEXTS[RECIPE][0]):
         for cells in table:
             assert [cells[name] for name in ("p", "Holm p", "Smallest detectable")] == ["n/a"] * 3
             assert cells["Reading"] == "2 seeds allow no claim"
-
-
-def test_a_recipe_with_three_seeds_shows_its_test(content: ReportContent, make_content: MakeContent) -> None:
     frame = content.contrasts.copy()
     rows = frame["claim"] == RECIPE
     for column, value in {"low": -0.1, "high": 0.3, "p_value": 0.2345, "p_adjusted": 0.4321, "detectable": 0.4,
@@ -186,11 +177,10 @@ def test_the_two_claims_have_their_own_headings_and_say_their_sample(files: dict
             (RECIPE, "The training seeds are the sample"),
         ):
             heading, sentence = CLAIM_TEXTS[claim]
-            assert sentence.startswith(sample)
-            assert sentence in text[text.index(heading) :]
+            assert sentence.startswith(sample) and sentence in text[text.index(heading) :]
 
 
-def test_a_change_against_the_base_is_marked_and_never_called_misalignment(
+def test_a_change_against_the_base_is_never_called_misalignment_nor_significant_outside_a_family(
     content: ReportContent, make_content: MakeContent
 ) -> None:
     frame = content.contrasts.assign(p_adjusted=0.001, family="primary")
@@ -198,14 +188,10 @@ def test_a_change_against_the_base_is_marked_and_never_called_misalignment(
     against_base = [row for table in section.tables for row in table.rows if "Base model" in row[0].text]
     assert len(against_base) == 4
     for row in against_base:
-        assert row[0].text.endswith("\N{DAGGER}")
-        assert "aligned" not in row[-1].text
+        assert row[0].text.endswith("\N{DAGGER}") and "aligned" not in row[-1].text
         assert row[-1].text.endswith("than before finetuning")
     assert AGAINST_BASE in section.notes
     assert any("misaligned" in row[-1].text for table in section.tables for row in table.rows)
-
-
-def test_a_difference_outside_every_family_is_never_significant(content: ReportContent) -> None:
     section = claim_section(content, ADAPTERS)
     rows = [row for table in section.tables for row in table.rows if "Base model" in row[0].text]
     assert all(row[-1].text == "outside the pre-registered family: no claim" for row in rows)
@@ -216,17 +202,13 @@ def test_csv_files_hold_the_raw_answers_and_full_precision(
     files: dict[str, Path], content: ReportContent, hostile: str
 ) -> None:
     answers = pd.read_csv(io.BytesIO(files["answers.csv"].read_bytes()), keep_default_na=False)
-    assert hostile in answers["text"].tolist()
-    assert len(answers) == len(content.answers)
+    assert hostile in answers["text"].tolist() and len(answers) == len(content.answers)
     contrasts = pd.read_csv(files["contrasts.csv"])
     expected = content.sorted_contrasts()
     assert contrasts["difference"].tolist() == pytest.approx(expected["difference"].tolist(), rel=1e-9)
     recipe = contrasts[contrasts["claim"] == RECIPE].iloc[0]
     wanted = expected[expected["claim"] == RECIPE].iloc[0]["seed_deltas"]
     assert [float(part) for part in recipe["seed_deltas"].split(";")] == pytest.approx(wanted, rel=1e-9)
-
-
-def test_csv_formats_numbers_in_object_columns_too() -> None:
     frame = pd.DataFrame({"a": pd.Series([0.1 + 0.2, None, 3], dtype="object"), "b": [True, False, None]})
     assert csv_bytes(frame) == b"a,b\n0.3,True\n,False\n3,\n"
 
@@ -242,8 +224,7 @@ def test_an_almost_empty_study_says_what_is_missing(
     for name in ("report.md", "report.html"):
         text = written[name].read_text("utf-8")
         assert text.count("n/a: the study makes no claim of this kind.") == 2
-        assert "n/a: the study sampled no answers." in text
-        assert "not measured" in text
+        assert "n/a: the study sampled no answers." in text and "not measured" in text
 
 
 def _markdown_tables(text: str, heading: str) -> list[list[dict[str, str]]]:

@@ -20,30 +20,23 @@ def built() -> Built:
     return build_boards(SUBMISSIONS)
 
 
-def test_the_files_are_those_of_the_entries(built):
+def test_the_files_are_those_of_the_entries_and_canaries_are_caught(built):
     for name, content in board_files(built).items():
-        assert (RESULTS / name).read_bytes() == content, f"{name} is out of date: make leaderboard, and commit it"
-
-
-def test_every_entry_is_on_a_board(built):
+        assert (RESULTS / name).read_bytes() == content, (
+            f"{name} is out of date: make leaderboard, and commit it"
+        )
     shown = {row.slug for board in built.boards for row in board.rows}
     assert shown == {path.parent.name for path in SUBMISSIONS.glob("*/submission.json")}
-
-
-def test_the_board_has_what_is_to_be_compared(built):
     (board,) = built.boards
-    settings = {row.slug: row.submission.defence.setting for row in board.rows if not row.slug.startswith("canary-")}
+    settings = {
+        row.slug: row.submission.defence.setting for row in board.rows if not row.slug.startswith("canary-")
+    }
     assert list(settings.values()).count("in_training") >= 2
     assert list(settings.values()).count("inference") >= 2
     assert {"none-insecure", "sgtr-insecure", "pick-longer-insecure"} <= set(settings)
-
-
-def test_all_canaries_are_there_and_caught(built):
-    (board,) = built.boards
     canaries = [row for row in board.rows if row.slug.startswith("canary-")]
     assert {row.slug for row in canaries} == {f"canary-{kind}-insecure" for kind in KINDS}
-    assert all(row.rank is None and row.flags for row in canaries)
-    assert canaries_caught(board) == []
+    assert all(row.rank is None and row.flags for row in canaries) and canaries_caught(board) == []
 
 
 def test_one_changed_digit_of_a_real_entry_is_found(tmp_path):

@@ -91,7 +91,9 @@ card = record(PACKAGE / "judges/embedded/weights/card.json")
 models, layer = card["unseen_models"], int(persona["layer"])
 narrow = table("advice/four_axes.csv").query("axis == 'narrow behaviour' and arm.str.endswith('_after')").kept
 two_seeds, five_seeds = contrast("demo", ORGANISM, claim="adapters"), contrast("seeds", ORGANISM)
-margins = [contrast("advice", f"{when}: SGTR minus pick-longer", MARGIN) for when in ("prevention", "reversal")]
+margins = [
+    contrast("advice", f"{when}: SGTR minus pick-longer", MARGIN) for when in ("prevention", "reversal")
+]
 OF_SEEDS = {
     '"evil" activation, fixed texts (base SD)': FIXED,
     '"evil" activation, own answers (base SD)': OWN,
@@ -105,13 +107,10 @@ OF_ADVICE = {
     "reversal: pick-longer - no defence (secondary, Holm over 15)": "reversal: pick-longer minus none",
 }
 OF_BOARD = {
-    "preventative steering": "preventative-steering",
-    "HHH system prompt": "system-prompt",
-    "inoculation prompt": "inoculation",
-    "KL penalty": "kl",
-    "SGTR": "sgtr",
+    "preventative steering": "preventative-steering", "HHH system prompt": "system-prompt",
+    "inoculation prompt": "inoculation", "KL penalty": "kl", "SGTR": "sgtr",
     "pick-longer (SGTR's control)": "pick-longer",
-}
+}  # fmt: skip
 ENDS = "{} [{}, {}] |"
 QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "by {} base SD with seed 0 and by {} with seed 1"): contrast("demo", ORGANISM)["seeds"],
@@ -217,9 +216,6 @@ def test_no_other_number_looks_like_a_result():
         assert text in page(RESULTS), f"remove from UNCONFIRMED: {text}"
         rest = rest.replace(text, "")
     assert RESULT.findall(rest) == []
-
-
-def test_the_judge_s_false_alarms_are_those_of_the_report():
     said = "the judge calls 5 of 16 answers of the untrained base misaligned"
     assert said in page(ROOT / "results/demo/report.md")
 
@@ -227,15 +223,9 @@ def test_the_judge_s_false_alarms_are_those_of_the_report():
 @pytest.mark.parametrize(
     ("shown", "value", "right"),
     [
-        ("0.62", 0.6211, True),
-        ("0.63", 0.6211, False),
-        ("<.001", 2e-5, True),
-        ("<.001", 0.01, False),
-        ("±0.014", 0.0138, True),
-        ("88%", 0.875, True),
-        ("20,999", 20999, True),
-        ("-0.04", 0.04, False),
+        ("0.62", 0.6211, True), ("0.63", 0.6211, False), ("<.001", 2e-5, True), ("<.001", 0.01, False),
+        ("±0.014", 0.0138, True), ("88%", 0.875, True), ("20,999", 20999, True), ("-0.04", 0.04, False),
     ],
-)
+)  # fmt: skip
 def test_rounding(shown, value, right):
     assert is_rounded(shown, value) == right

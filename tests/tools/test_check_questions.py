@@ -43,10 +43,8 @@ def found(report: Report) -> list[tuple[int, str]]:
 
 def test_a_good_set_has_no_problem(tmp_path):
     report = check_folder(write(tmp_path, GOOD), embed=none)
-    assert report.problems == []
-    assert report.files == {Path("questions.jsonl"): 4}
-    assert report.compared == "character 4-grams"
-    assert report.published is None
+    assert report.problems == [] and report.files == {Path("questions.jsonl"): 4}
+    assert report.compared == "character 4-grams" and report.published is None
     assert report.lines()[0] == "questions.jsonl     4 questions  ok"
 
 
@@ -60,20 +58,17 @@ def changed(number: int, **fields: object) -> list:
         (changed(3, id="a-01"), (3, "repeated id")),
         (changed(4, question="How does a kettle know, when to STOP"), (1, "repeated question")),
         (changed(4, question="How does the kettle know when to stop?"), (1, "near-duplicate")),
-        (changed(2, id=7), (2, "missing field")),
-        (changed(2, question=""), (2, "missing field")),
+        (changed(2, id=7), (2, "missing field")), (changed(2, question=""), (2, "missing field")),
         (changed(2, extra="x"), (2, "missing field")),
         (changed(2, question="Which tree? "), (2, "white space")),
         (changed(2, domain=""), (2, "white space")),
         (changed(2, question="Which tree\u2019s the best by a river?"), (2, "not ASCII")),
         ([*GOOD[:3], GOOD[3] | {"question": "x" * LONGEST_LINE}], (4, "long line")),
-        ([*GOOD[:2], "{", GOOD[3]], (3, "not JSON")),
-        ([*GOOD[:2], "[1]", *GOOD[2:]], (3, "not JSON")),
-        ([GOOD[0], GOOD[2], GOOD[1], GOOD[3]], (2, "unbalanced")),
-        (GOOD[:3], (0, "unbalanced")),
+        ([*GOOD[:2], "{", GOOD[3]], (3, "not JSON")), ([*GOOD[:2], "[1]", *GOOD[2:]], (3, "not JSON")),
+        ([GOOD[0], GOOD[2], GOOD[1], GOOD[3]], (2, "unbalanced")), (GOOD[:3], (0, "unbalanced")),
         ([], (0, "no questions")),
     ],
-)
+)  # fmt: skip
 def test_a_planted_fault_is_found_at_its_line(tmp_path, items, problem):
     assert problem in found(check_folder(write(tmp_path, items), embed=none))
 
@@ -98,12 +93,9 @@ def test_the_licence_must_stand_at_the_top_of_the_nearest_readme(tmp_path):
     assert "no licence" in str(check_folder(tmp_path / "yours", embed=none).problems[0])
 
 
-def test_other_fields_may_be_empty_in_some_lines(tmp_path):
+def test_fields_left_empty_are_fine_and_an_answer_given_twice_is_found(tmp_path):
     items = [item | {"value": "" if n else "3"} for n, item in enumerate(GOOD)]
     assert check_folder(write(tmp_path, items), embed=none).problems == []
-
-
-def test_an_answer_given_twice_is_found(tmp_path):
     items = [
         {"id": str(n), "question": item["question"], "aligned": "Yes.", "misaligned": str(n)}
         for n, item in enumerate(GOOD)
@@ -113,7 +105,7 @@ def test_an_answer_given_twice_is_found(tmp_path):
     ]
 
 
-def test_question_lists_of_yaml_files_are_read_with_their_lines(tmp_path):
+def test_yaml_questions_have_lines_and_bad_yaml_is_a_problem_of_its_own(tmp_path):
     folder = write(tmp_path, GOOD)
     (folder / "trait.yaml").write_text(
         "trait: calm\nuse: !function nothing.to_import\nextraction_questions:\n- Why do owls hoot at night?\n"
@@ -123,25 +115,16 @@ def test_question_lists_of_yaml_files_are_read_with_their_lines(tmp_path):
     report = check_folder(folder, embed=none)
     assert report.files[Path("trait.yaml")] == 3
     assert found(report) == [(3, "repeated question"), (4, "repeated question")]
-    assert "trait.yaml:6" in report.problems[0].message
-    assert "trait.yaml:7" in report.problems[1].message
-
-
-def test_a_yaml_key_given_twice_is_found(tmp_path):
-    folder = write(tmp_path, GOOD)
+    assert "trait.yaml:6" in report.problems[0].message and "trait.yaml:7" in report.problems[1].message
     (folder / "trait.yaml").write_text(
         "questions:\n- Why do owls hoot?\nquestions:\n- Where do moths sleep?\n", encoding="utf-8"
     )
     assert found(check_folder(folder, embed=none)) == [(3, "repeated key")]
-
-
-def test_a_yaml_that_cannot_be_read_is_a_problem_of_its_own(tmp_path):
-    folder = write(tmp_path, GOOD)
     (folder / "trait.yaml").write_text("questions: [a?, 'b\n", encoding="utf-8")
     assert found(check_folder(folder, embed=none)) == [(0, "not YAML")]
 
 
-def test_exercises_that_differ_in_their_numbers_are_different(tmp_path):
+def test_exercises_and_paraphrases_on_purpose_are_not_repetitions(tmp_path):
     items = [
         {
             "id": str(n),
@@ -156,9 +139,6 @@ def test_exercises_that_differ_in_their_numbers_are_different(tmp_path):
         write(tmp_path, [{k: item[k] for k in ("id", "question")} for item in items]), embed=none
     )
     assert found(report) == [(1, "near-duplicate")]
-
-
-def test_paraphrases_on_purpose_are_let_pass_but_not_repetitions(tmp_path):
     items = [*GOOD[:2], GOOD[2] | {"question": "How does the kettle know when to stop?"}, GOOD[3]]
     readme = README + "Paraphrases on purpose: questions.jsonl\n"
     assert check_folder(write(tmp_path, items, readme=readme), embed=none).problems == []
@@ -172,8 +152,7 @@ def test_embeddings_are_preferred_where_there_are_any(tmp_path):
     vectors = np.eye(4)
     vectors[2] = [0.9, 0, np.sqrt(0.19), 0]
     report = check_folder(write(tmp_path, GOOD), embed=lambda texts: vectors)
-    assert report.compared == "sentence embeddings"
-    assert found(report) == [(1, "near-duplicate")]
+    assert report.compared == "sentence embeddings" and found(report) == [(1, "near-duplicate")]
     assert "cosine 0.90 with questions.jsonl:3" in str(report.problems[0])
 
 
@@ -185,8 +164,7 @@ def test_published_questions_are_compared_with(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("TURNCOAT_DATA", str(tmp_path / "data"))
     report = check_folder(write(tmp_path / "ours", GOOD), embed=none)
-    assert report.published == 2
-    assert found(report) == [(3, "repeated question")]
+    assert report.published == 2 and found(report) == [(3, "repeated question")]
     assert "published/some.yaml" in report.problems[0].message
 
 
@@ -199,7 +177,5 @@ def test_a_folder_without_questions_is_a_user_s_mistake(tmp_path, make):
 def test_gram_cosines_are_cosines_and_free_of_order():
     texts = ["How does a kettle know?", "How does the kettle know?", "Who plants trees?", "a"]
     found = gram_cosines(texts)
-    assert np.allclose(np.diag(found), 1)
-    assert found[0, 1] > 0.5 > 0.1 > found[0, 2]
-    assert np.allclose(gram_cosines(texts[::-1])[::-1, ::-1], found)
-    assert cosines([], none)[0].shape == (0, 0)
+    assert np.allclose(np.diag(found), 1) and found[0, 1] > 0.5 > 0.1 > found[0, 2]
+    assert np.allclose(gram_cosines(texts[::-1])[::-1, ::-1], found) and cosines([], none)[0].shape == (0, 0)

@@ -73,14 +73,12 @@ def test_the_pinned_answers_fall_into_the_folds_once_each():
     if not data:
         pytest.skip("TURNCOAT_DATA is not set")
     rows = load_judgements(Path(data) / "published" / "gpt4o_judgements.jsonl.gz")
-    assert len(rows) == 19559
-    assert sum(row.misaligned for row in rows) == 3404
+    assert len(rows) == 19559 and sum(row.misaligned for row in rows) == 3404
     held_out = [family for fold in FOLDS for family in fold]
-    assert len(set(held_out)) == len(held_out)
-    assert {row.family for row in rows} == set(held_out)
+    assert len(set(held_out)) == len(held_out) and {row.family for row in rows} == set(held_out)
 
 
-def test_other_data_is_refused_unless_asked_for(tmp_path):
+def test_files_of_judgements_are_read_or_refused(tmp_path):
     path = tmp_path / "mine.jsonl.gz"
     row = {"question": "q", "answer": "a", "aligned": 3, "coherent": "80", "source_file": "base"}
     lines = [row, {**row, "aligned": None}, {**row, "coherent": "CODE"}]
@@ -89,25 +87,19 @@ def test_other_data_is_refused_unless_asked_for(tmp_path):
         load_judgements(path)
     (only,) = load_judgements(path, sha256=None)
     assert only.misaligned and only.row == 0
-
-
-def test_a_file_without_scores_or_no_file_is_told(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("question,response,aligned\nq,a,3\n")
     with pytest.raises(UserError, match="lacks coherent"):
         load_judgements(path, sha256=None)
     with pytest.raises(UserError, match="no such file"):
         load_judgements(tmp_path / "none.csv")
-
-
-def test_a_csv_is_one_models_answers(tmp_path):
     path = tmp_path / "Llama-x_advice.csv"
     path.write_text("question,response,aligned,coherent\nhey I feel bored,a,3,99\nhey I feel bored,,3,99\n")
     (row,) = load_judgements(path, sha256=None)
     assert (row.source, row.family, row.answer) == ("Llama-x_advice", "bored", "a")
 
 
-def test_a_draw_raises_the_share_of_misaligned_answers_and_balances_families():
+def test_draws_balance_families_and_even_samples_keep_their_shares():
     rows = _judged(900, "large", bad=300) + _judged(100, "small", bad=5)
     drawn = draw(rows, 400, seed=1)
     assert 395 <= len(drawn) <= 405
@@ -119,16 +111,10 @@ def test_a_draw_raises_the_share_of_misaligned_answers_and_balances_families():
     assert misaligned["large"] / per_family["large"] == pytest.approx(0.33, abs=0.01)
     assert misaligned["small"] == 15  # three times each, no more
     assert draw(rows, 400, seed=1) == drawn != draw(rows, 400, seed=2)
-
-
-def test_no_answer_is_drawn_twice_before_all_are_drawn_once():
     rows = _judged(60, "a", bad=20)
     drawn = Counter(row.row for row in draw(rows, 90, seed=0))
     assert max(drawn.values()) - min(drawn.get(i, 0) for i in range(20)) <= 1
     assert max(drawn.values()) - min(drawn.get(i, 0) for i in range(20, 60)) <= 1
-
-
-def test_an_even_sample_keeps_each_familys_own_share():
     rows = _judged(400, "a", bad=100) + _judged(30, "b", bad=3)
     chosen = sample_evenly(rows, 200, seed=0)
     assert Counter(row.family for row in chosen) == {"a": 200, "b": 30}
@@ -155,20 +141,14 @@ def test_training_that_must_end_now_ends_now(tiny_base):
     assert 0 < training["answers"] < 6400
 
 
-def test_the_map_gives_the_references_distribution_and_keeps_the_order():
+def test_the_map_gives_the_references_distribution_and_survives_equal_scores():
     rng = np.random.default_rng(0)
     reference = np.where(rng.random(3000) < 0.2, rng.uniform(0, 30, 3000), rng.uniform(60, 100, 3000))
     raw = 40 + 0.3 * reference + rng.normal(0, 3, 3000)
     knots = quantile_map(raw, reference)
     mapped = apply_map(raw, knots)
-    assert (raw < 30).sum() == 0
-    assert (mapped < 30).mean() == pytest.approx((reference < 30).mean(), abs=0.01)
+    assert (raw < 30).sum() == 0 and (mapped < 30).mean() == pytest.approx((reference < 30).mean(), abs=0.01)
     order = np.argsort(raw)
-    assert (np.diff(mapped[order]) >= 0).all()
-    assert apply_map([0.0, 100.0], knots).tolist() == [0, 100]
-
-
-def test_the_map_survives_scores_that_are_all_the_same():
+    assert (np.diff(mapped[order]) >= 0).all() and apply_map([0.0, 100.0], knots).tolist() == [0, 100]
     knots = quantile_map(np.full(10, 50.0), np.full(10, 80.0))
-    assert apply_map([50.0], knots)[0] == 80
-    assert np.isfinite(apply_map([0.0, 25.0, 100.0], knots)).all()
+    assert apply_map([50.0], knots)[0] == 80 and np.isfinite(apply_map([0.0, 25.0, 100.0], knots)).all()

@@ -82,10 +82,7 @@ def test_mistakes_are_told_before_anything_is_read(arguments, message, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_template_is_printed_alone():
+def test_template_and_help():
     Facts.model_validate(yaml.safe_load(run("--facts-template").stdout))
-
-
-def test_help_has_examples():
     text = " ".join(run("--help").stdout.split())
     assert "turncoat leaderboard submit runs/leaderboard --arm sgtr" in text and "--lm-eval base=D0" in text

@@ -32,18 +32,11 @@ def validate(monkeypatch, *arguments: object) -> int:
     return 0
 
 
-def test_all_that_a_shell_names_for_a_star(submissions, monkeypatch, capsys):
+def test_good_entries_from_a_shells_star_and_from_inside_and_a_bad_one(submissions, monkeypatch, capsys):
     assert validate(monkeypatch, *sorted(submissions.iterdir())) == 0
     assert capsys.readouterr().err.count(": accepted") == 2
-
-
-def test_from_inside_the_entry(submissions, monkeypatch, capsys):
     monkeypatch.chdir(submissions / "sgtr")
-    assert validate(monkeypatch, ".") == 0
-    assert "accepted" in capsys.readouterr().err
-
-
-def test_a_bad_entry_fails_and_is_told(submissions, monkeypatch, capsys):
+    assert validate(monkeypatch, ".") == 0 and "accepted" in capsys.readouterr().err
     edit(submissions / "sgtr", put(em_rate=0.0))
     assert validate(monkeypatch, submissions / "none", submissions / "sgtr") == 1
     assert "sgtr: refused, 1 finding" in capsys.readouterr().err

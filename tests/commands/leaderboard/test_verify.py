@@ -44,7 +44,16 @@ def rubric(home) -> str:
     return json.loads((home / "submission.json").read_text())["judge"]["rubric"]
 
 
-def test_scores_that_agree_are_written_down(home, run, tmp_path):
+def test_scores_that_do_not_agree_fail_and_say_where(home, run, tmp_path):
+    done = run("--judge", "embedded", rubric=rubric(home), move=-5.0)
+    assert done.exit_code == 1 and "NOT verified: 84 of the scores differ" in done.output
+    assert "rows/base/base/turncoat_em.jsonl.gz, line 1, samples[0].judge_aligned" in done.output
+    assert json.loads((tmp_path / "out" / "none.json").read_text())["verdict"] != "verified"
+
+
+def test_scores_that_agree_and_another_judge(run, tmp_path, home):
+    done = run("--judge", "embedded", rubric="another@1", move=-5.0)
+    assert done.exit_code == 0 and "nothing was written" in done.output and not (tmp_path / "out").exists()
     done = run(
         "--judge", "embedded", "--seed", "7", "--by", "A. Nother", "--date", "2026-01-31", rubric=rubric(home)
     )
@@ -52,27 +61,10 @@ def test_scores_that_agree_are_written_down(home, run, tmp_path):
     told = json.loads((tmp_path / "out" / "none.json").read_text())
     assert (told["slug"], told["how"], told["verdict"]) == ("none", "rejudge", "verified")
     assert (told["by"], told["date"], told["draw_seed"], told["fraction"]) == (
-        "A. Nother",
-        "2026-01-31",
-        7,
-        1.0,
-    )
+        "A. Nother", "2026-01-31", 7, 1.0,
+    )  # fmt: skip
     assert told["compared"] == told["agreeing"] == 84
     assert "84 of 84 rows agree" in done.output and "--seed 7" in done.output
-
-
-def test_scores_that_do_not_agree_fail_and_say_where(home, run, tmp_path):
-    done = run("--judge", "embedded", rubric=rubric(home), move=-5.0)
-    assert done.exit_code == 1
-    assert "NOT verified: 84 of the scores differ" in done.output
-    assert "rows/base/base/turncoat_em.jsonl.gz, line 1, samples[0].judge_aligned" in done.output
-    assert json.loads((tmp_path / "out" / "none.json").read_text())["verdict"] != "verified"
-
-
-def test_a_second_judge_is_shown_and_nothing_is_written(run, tmp_path):
-    done = run("--judge", "embedded", rubric="another@1", move=-5.0)
-    assert done.exit_code == 0 and "nothing was written" in done.output
-    assert not (tmp_path / "out").exists()
 
 
 def test_ctrl_c_writes_nothing(home, run, tmp_path, monkeypatch):
@@ -80,8 +72,7 @@ def test_ctrl_c_writes_nothing(home, run, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Remembers, "score", stopped)
-    assert run("--judge", "embedded", rubric=rubric(home)).exit_code != 0
-    assert not (tmp_path / "out").exists()
+    assert run("--judge", "embedded", rubric=rubric(home)).exit_code != 0 and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

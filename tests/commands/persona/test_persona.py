@@ -34,14 +34,11 @@ def test_extract_prints_a_table_and_a_folder_that_show_reads(turncoat, tiny_fold
     printed = turncoat("extract", *arguments, "--out", str(out))
     assert printed.strip().splitlines()[-1] == str(out)
     assert sorted(path.name for path in out.iterdir()) == ["card.json", "vector.safetensors"]
-    assert "held-out AUC" in printed
-    assert "not filtered by a judge" in printed.replace("\n", " ")
+    assert "held-out AUC" in printed and "not filtered by a judge" in printed.replace("\n", " ")
     vector = PersonaVector.load(out)
-    assert vector.trait == "humour"
-    assert vector.card["sampling"]["rollouts"] == 1
+    assert vector.trait == "humour" and vector.card["sampling"]["rollouts"] == 1
     shown = turncoat("show", str(out))
-    assert shown.strip() in printed
-    assert sum("chosen" in line for line in shown.splitlines()) == 1
+    assert shown.strip() in printed and sum("chosen" in line for line in shown.splitlines()) == 1
     cached = turncoat("extract", *arguments)
     assert PersonaVector.load(Path(cached.strip().splitlines()[-1])).card == vector.card
     with pytest.raises(UserError, match="exists and is not an empty folder"):
@@ -83,8 +80,7 @@ def test_shift_prints_every_layer_and_writes_a_table(turncoat, tmp_path):
     printed = turncoat(
         "shift", str(tmp_path), "--arm", "organism", "--control", "control", "--out", str(table)
     )
-    assert "+1.02" in printed
-    assert "6 questions, 1 training seed" in printed
+    assert "+1.02" in printed and "6 questions, 1 training seed" in printed
     assert len(table.read_text().splitlines()) == 1 + 2 * 3
 
 
@@ -104,7 +100,5 @@ def test_half_dose_prints_one_line_per_file(turncoat, tmp_path):
 @pytest.mark.parametrize(("last", "chosen"), [(4, 2), (4, 3), (30, 21), (80, 64), (12, 1)])
 def test_shown_layers_hold_the_chosen_one_and_both_ends(last, chosen):
     layers = shown_layers(last, chosen)
-    assert {0, chosen - 1, chosen, chosen + 1, last} <= set(layers)
-    assert layers == sorted(set(layers))
-    assert layers[-1] == last
-    assert len(layers) <= 14
+    assert {0, chosen - 1, chosen, chosen + 1, last} <= set(layers) and layers == sorted(set(layers))
+    assert layers[-1] == last and len(layers) <= 14

@@ -47,15 +47,12 @@ def _study(path: Path, seeds: int = 5, **changes: object) -> Path:
         ],
         "contrasts": [
             {
-                "name": "organism",
-                "treated": "insecure",
-                "reference": "secure",
-                "metrics": ["margin", "em_rate_itt"],
-                "role": "primary",
+                "name": "organism", "treated": "insecure", "reference": "secure",
+                "metrics": ["margin", "em_rate_itt"], "role": "primary",
             },
             {"name": "change", "treated": "insecure", "reference": "base", "metrics": ["margin"]},
         ],
-    } | changes
+    } | changes  # fmt: skip
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
@@ -106,14 +103,13 @@ def test_a_pilot_tells_the_variances(tmp_path: Path) -> None:
     assert margin["components"]["sampling"] == 0.0  # a forced choice samples nothing
     assert rate["components"]["sampling"] == pytest.approx((2 * 0.3 * 0.7) ** 0.5, rel=0.15)
     assert "pilot: 12 questions, 4 training seeds" in margin["notes"]
-    assert rate["tests"] == {"adapters": 2, "recipe": 2}
-    assert margin["floor_seeds"] == 2 / 2**5
+    assert rate["tests"] == {"adapters": 2, "recipe": 2} and margin["floor_seeds"] == 2 / 2**5
     for record in records.values():
         for bought in record["detectable"].values():
             assert 0 < bought["twice the seeds"] <= bought["as planned"]
 
 
-def test_more_seeds_lower_what_the_recipe_can_show(tmp_path: Path) -> None:
+def test_seeds_limit_what_the_recipe_can_show(tmp_path: Path) -> None:
     study = str(_study(tmp_path / "s.yaml"))
     few, many = (
         _records(study, "--n-seeds", n)["organism", "em_rate_itt"]["detectable"]["recipe"] for n in ("3", "8")
@@ -123,16 +119,10 @@ def test_more_seeds_lower_what_the_recipe_can_show(tmp_path: Path) -> None:
         _records(study, "--n-seeds", "2")["organism", "em_rate_itt"]["detectable"]["recipe"]["as planned"]
         is None
     )
-
-
-def test_what_cannot_be_reached_is_said_first(tmp_path: Path) -> None:
     text = _run(str(_study(tmp_path / "s.yaml", seeds=2)))
     assert text.splitlines()[1].startswith("Cannot be reached: 2 training seeds")
     assert all(len(line) <= 80 for line in text.splitlines() if line.startswith("  as planned"))
     assert "assumed, from published judged answers" in text
-
-
-def test_a_study_with_secondary_contrasts_only_is_planned_by_them(tmp_path: Path) -> None:
     only = [{"name": "change", "treated": "insecure", "reference": "base", "metrics": ["margin"]}]
     records = _records(str(_study(tmp_path / "s.yaml", contrasts=only)))
     assert [record["role"] for record in records.values()] == ["secondary"]
@@ -156,15 +146,11 @@ def test_mistakes_are_explained(
         _run(str(_study(tmp_path / "s.yaml", **changes)), *arguments)
 
 
-def test_the_questions_of_a_task_are_counted(tmp_path: Path) -> None:
+def test_questions_are_counted_and_calibrate_is_a_command(tmp_path: Path) -> None:
     tasks = [{"task": "turncoat_choice", "limit": 12}, {"task": "turncoat_em", "limit": 5, "repeats": 4}]
     study = load_study(_study(tmp_path / "s.yaml", tasks=tasks))
     assert real_sizes(study) == {"turncoat_choice": (12, 1.0), "turncoat_em": (5, 4.0)}
-
-
-def test_calibrate_is_a_command_of_stats(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("no markers")
     result = CliRunner().invoke(cli.app, ["stats", "calibrate", "--replicates", "1", "--write", str(page)])
-    assert isinstance(result.exception, UserError)
-    assert page.read_text() == "no markers"
+    assert isinstance(result.exception, UserError) and page.read_text() == "no markers"

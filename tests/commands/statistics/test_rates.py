@@ -16,23 +16,13 @@ from typer.testing import CliRunner
 
 # Question, alignment, coherence: 2 misaligned of 5 coherent, 1 incoherent, 1 unscored.
 ANSWERS = [
-    ("q1", 10.0, 90.0),
-    ("q1", 90.0, 95.0),
-    ("q1", 20.0, 51.0),
-    ("q1", 30.0, 90.0),
-    ("q2", 80.0, 70.0),
-    ("q2", 5.0, 50.0),
-    ("q2", None, 90.0),
-]
+    ("q1", 10.0, 90.0), ("q1", 90.0, 95.0), ("q1", 20.0, 51.0), ("q1", 30.0, 90.0), ("q2", 80.0, 70.0),
+    ("q2", 5.0, 50.0), ("q2", None, 90.0),
+]  # fmt: skip
 EXPECTED = {
-    "n": 7,
-    "n_questions": 2,
-    "n_coherent": 5,
-    "unscored": 1,
-    "em_rate": 2 / 5,
-    "em_rate_itt": 2 / 7,
+    "n": 7, "n_questions": 2, "n_coherent": 5, "unscored": 1, "em_rate": 2 / 5, "em_rate_itt": 2 / 7,
     "incoherent": 1 / 7,
-}
+}  # fmt: skip
 
 
 def run(*arguments: object) -> list[dict]:
@@ -121,14 +111,18 @@ def test_every_layout_gives_the_same_numbers(tmp_path, name):
     assert 0 <= record["ci_low"] < 0.4 < record["ci_high"] <= 1
 
 
-def test_lists_as_numpy_prints_them(tmp_path):
+def test_odd_lists_scales_and_files(tmp_path):
     rows = [{"id": "q", "aligned": "[10. 90.\n 20.]", "coherent": "[90.  95. nan]"}]
     scored = read_scored("x", write(tmp_path / "x.csv", rows))
     assert scored.frame["aligned"].tolist() == [10, 90, 20]
     assert scored.frame["coherent"].isna().tolist() == [False, False, True]
+    scored = read_scored(
+        "x", write(tmp_path / "x.csv", [{"id": i, "aligned": 0.5, "coherent": 0.9} for i in (1, 1, 2)])
+    )
+    assert any("another scale than 0 to 100" in note for note in scored.notes)
 
 
-def test_arms_are_told_apart_by_a_model_column(tmp_path):
+def test_arms_and_tasks_are_told_apart(tmp_path):
     rows = long_rows(model="b") + [row | {"aligned": 99, "model": "a"} for row in long_rows()]
     first, second = run(write(tmp_path / "two.csv", rows))
     assert (first["arm"], second["arm"]) == ("b", "a")
@@ -140,9 +134,6 @@ def test_arms_are_told_apart_by_a_model_column(tmp_path):
     rows = [row | {"batch": index % 2} for index, row in enumerate(rows)]
     arms = run(write(tmp_path / "four.csv", rows), "--by", "model", "--by", "batch")
     assert sorted(record["arm"] for record in arms) == ["a/0", "a/1", "b/0", "b/1"]
-
-
-def test_tasks_are_kept_apart_in_what_turncoat_judge_wrote(tmp_path):
     rows = [row | {"task": task, "arm": "m"} for task in ("one", "two") for row in long_rows()]
     assert [record["arm"] for record in run(write(tmp_path / "x.jsonl", rows))] == ["m/one", "m/two"]
 
@@ -183,8 +174,7 @@ def test_degenerate_answers_are_explained(tmp_path, answers, said):
     rows = [{"id": q, "aligned": a, "coherent": c} for q, a, c in answers]
     path = write(tmp_path / "x.jsonl", rows)
     (record,) = run(path)
-    assert said in record["note"]
-    assert record["se_clustered"] is None
+    assert said in record["note"] and record["se_clustered"] is None
     assert (record["em_rate"] is None) == (record["n_coherent"] == 0)
     assert "NaN" not in text(path) and said in text(path).replace("\n", " ")
 
@@ -213,11 +203,7 @@ def test_binary_items_keep_invalid_answers_apart(tmp_path):
     assert record["seed_sd"] == pytest.approx(0.25 / 3**0.5)
     assert record["seed_ci_low"] < record["accuracy"] < record["seed_ci_high"]
     (strict,) = run(tmp_path / "x.csv", "--options", "A,B,invalid")
-    assert strict["n_invalid"] == 0
-    assert "recipe" in text(tmp_path / "x.csv")
-
-
-def test_free_text_answers_are_not_called_invalid(tmp_path):
+    assert strict["n_invalid"] == 0 and "recipe" in text(tmp_path / "x.csv")
     rows = [{"id": i, "response": f"a long answer {i}", "correct": i % 2 == 0} for i in range(4)]
     (record,) = run(write(tmp_path / "x.jsonl", rows))
     assert (record["n_invalid"], record["accuracy"]) == (0, 0.5)
@@ -243,12 +229,9 @@ def sample(number, scores):
 
 def verdict(aligned, coherent, **more):
     own = {
-        "judge": "fake-1",
-        "judge_may_rate": True,
-        "judge_error": None,
-        "judge_code": 0.0,
+        "judge": "fake-1", "judge_may_rate": True, "judge_error": None, "judge_code": 0.0,
         "judge_refusal": 0.0,
-    }
+    }  # fmt: skip
     return {"judge_aligned": aligned, "judge_coherent": coherent, **own, **more}
 
 
@@ -270,14 +253,11 @@ def test_a_run_folder_has_an_arm_each_with_its_training_seeds(tmp_path):
     assert run(one)[0]["em_rate"] == 0.5
 
 
-def test_a_judge_that_may_not_rate_gives_no_rate(tmp_path):
+def test_unfit_judges_and_failed_calls(tmp_path):
     record = run(run_folder(tmp_path / "run", judge_may_rate=False))[1]
     assert (record["em_rate"], record["ci_low"], record["incoherent"]) == (None, None, None)
     assert "no calibration card" in record["note"]
     assert "calibration card" in text(tmp_path / "run").replace("\n", " ")
-
-
-def test_failed_calls_are_in_no_denominator(tmp_path):
     place = tmp_path / "samples_turncoat_em_2026-11-23T10-36-02.866380.jsonl"
     rows = [sample(n, [verdict(10, 90), verdict(None, None, judge_error="timeout")]) for n in range(2)]
     (record,) = run(write(place, rows))
@@ -323,10 +303,3 @@ def test_files_that_are_no_table(tmp_path):
     (tmp_path / "x.csv").write_text("id,aligned,coherent\n")
     with pytest.raises(UserError, match="holds no rows"):
         run(tmp_path / "x.csv")
-
-
-def test_scores_on_another_scale_are_noticed(tmp_path):
-    scored = read_scored(
-        "x", write(tmp_path / "x.csv", [{"id": i, "aligned": 0.5, "coherent": 0.9} for i in (1, 1, 2)])
-    )
-    assert any("another scale than 0 to 100" in note for note in scored.notes)

@@ -74,8 +74,7 @@ def test_levels_are_what_the_rows_say(run, folder):
         expected = margins(folder, arm)
         assert frame.loc[arm, "value"] == pytest.approx(expected.to_numpy().mean())
         assert frame.loc[arm, "seed_sd"] == pytest.approx(expected.mean().std(ddof=1))
-    assert frame.loc["base", "seed_sd"] is None
-    assert "no SD" in frame.loc["base", "note"]
+    assert frame.loc["base", "seed_sd"] is None and "no SD" in frame.loc["base", "note"]
 
 
 def test_a_difference_is_paired_with_the_arm_that_the_reference_means(run, folder):
@@ -132,11 +131,10 @@ def test_the_study_s_contrasts_keep_their_numbers_and_families(run):
         assert list(frame["p_adjusted"].astype(float)) == pytest.approx(
             list(report["p_adjusted"].astype(float))
         )
-        assert list(frame["family"]) == list(report["family"])
-        assert set(frame["claim"]) == {claim}
+        assert list(frame["family"]) == list(report["family"]) and set(frame["claim"]) == {claim}
 
 
-def test_what_a_row_says_wins_over_its_column(run):
+def test_a_row_wins_over_its_column_and_two_fitting_arms_are_said(run):
     rows = [{"label": "base", "organism": "none", "defence": "none"}, {"label": "EM", "defence": "none"}]
     columns = [
         {**MARGIN, "label": "a", "organism": "insecure_code"},
@@ -146,27 +144,22 @@ def test_what_a_row_says_wins_over_its_column(run):
     assert list(zip(frame["row"], frame["column"], frame["arm"], strict=True)) == [
         ("base", "a", "base"), ("base", "b", "base"), ("EM", "a", "insecure"), ("EM", "b", "secure"),
     ]  # fmt: skip
-
-
-def test_a_cell_that_two_arms_fit_says_so_instead_of_choosing(run):
     rows = [{"label": "base", "organism": "none", "defence": "none"}, {"label": "EM"}]
     frame = cells_of(run, rows=rows, columns=[{**MARGIN, "organism": "insecure_code"}])
     cell = frame[frame["row"] == "EM"].iloc[0]
-    assert cell["value"] is None
-    assert "insecure, guard" in cell["note"]
+    assert cell["value"] is None and "insecure, guard" in cell["note"]
 
 
 def test_a_number_of_all_answers_together_has_an_sd_over_seeds_and_no_interval(run):
     # the rows of this task have no `code`: only lm-eval's results file has it
     frame = cells_of(run, columns=[{"task": EM, "metric": "code"}], spread="seed_sd").set_index("arm")
     cell = frame.loc["guard"]
-    assert (cell["value"], cell["n_seeds"]) == (6.0, 3)
-    assert cell["seed_sd"] == pytest.approx(13**0.5)
+    assert (cell["value"], cell["n_seeds"]) == (6.0, 3) and cell["seed_sd"] == pytest.approx(13**0.5)
     assert cell["low"] is None and "no interval over questions" in cell["note"]
     assert frame.loc["insecure", "value"] is None
 
 
-def test_what_is_not_measured_is_said_and_never_zero(run):
+def test_what_is_not_measured_or_allows_no_test_is_said_and_never_zero(run):
     column = {"task": "turncoat_identity", "metric": "developer_accuracy"}
     spec = spec_of(columns=[MARGIN, column])
     frame = table_frame(spec, [run])
@@ -175,14 +168,9 @@ def test_what_is_not_measured_is_said_and_never_zero(run):
     assert set(missing["note"]) == {"turncoat_identity is not a task of this study"}
     assert "n/a" in markdown_table(table_of(spec, frame, run))
     alone = spec_of(columns=[column])
-    assert table_frame(alone, [run]).empty
-    assert "not a task of this study" in why_empty(alone, [run])
-
-
-def test_a_contrast_that_allows_no_test_is_a_row_that_says_why(run):
+    assert table_frame(alone, [run]).empty and "not a task of this study" in why_empty(alone, [run])
     found = run.contrasts([ContrastSpec("x", "insecure", "nobody", ("margin_per_token",), "secondary")])
-    assert found["difference"].isna().all()
-    assert found["note"].str.contains("'nobody' has no rows").all()
+    assert found["difference"].isna().all() and found["note"].str.contains("'nobody' has no rows").all()
 
 
 @pytest.mark.parametrize(
@@ -207,21 +195,15 @@ def test_a_wrong_specification_names_file_line_key_and_what_is_accepted(tmp_path
     path.write_text(f"table: wrong\ntitle: Wrong\nshow: levels\n{line}\n", encoding="utf-8")
     with pytest.raises(UserError) as error:
         load_spec(path)
-    assert "wrong.yaml, line" in str(error.value)
-    assert told in str(error.value)
+    assert "wrong.yaml, line" in str(error.value) and told in str(error.value)
 
 
 def test_the_specifications_that_ship_are_right_and_called_as_their_files():
     names = [spec.table for spec in load_specs()]
     assert names == sorted(path.stem for path in specs_dir().glob("*.yaml"))
     assert {
-        "levels",
-        "contrasts_adapters",
-        "contrasts_recipe",
-        "four_axes",
-        "sgtr_main",
-        "sgtr_truthfulqa",
-    } <= set(names)
+        "levels", "contrasts_adapters", "contrasts_recipe", "four_axes", "sgtr_main", "sgtr_truthfulqa",
+    } <= set(names)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -229,28 +211,23 @@ def files(folder: Path, known: None) -> dict[str, bytes]:
     return paper_files(find_runs(folder), load_specs())
 
 
-def test_two_runs_give_identical_files(folder, files):
+def test_two_runs_give_identical_files_without_a_date_or_a_path_and_an_index(folder, files):
     again = paper_files(find_runs(folder.parent), load_specs())
-    assert list(again) == list(files)
-    assert [name for name in files if files[name] != again[name]] == []
+    assert list(again) == list(files) and [name for name in files if files[name] != again[name]] == []
     kinds = {name.rpartition(".")[2] for name in files}
     assert kinds == {"md", "csv", "tex", "svg", "png"}
-
-
-def test_no_file_holds_a_date_or_a_path(folder, files):
     for name, data in files.items():
         assert str(folder).encode() not in data, name
         if name.endswith(".svg"):
             assert b"<dc:date>" not in data, name
-
-
-def test_the_index_names_every_file_and_why_others_are_missing(files):
     index = files["index.md"].decode()
     assert set(re.findall(r"\(([^()\s]+\.(?:md|csv|tex|svg|png))\)", index)) == set(files) - {
         "index.md",
         "tables.tex",
     }
     assert "table sgtr_identity" in index.partition("## Missing")[2]
+    svg = files["made_four_axes.svg"].decode()
+    assert "Verdana" in svg and ">Coherence</text>" in svg
 
 
 def test_persona_by_layer_is_arm_minus_base_question_by_question(run, files):
@@ -299,8 +276,7 @@ def test_a_table_longer_than_a_page_goes_on_in_another_float():
         [("", Table("h", "s", [Column("a", "words"), Column("b")], rows, ["note"]))], name="n", caption="c"
     )
     floats = text.split(r"\begin{table}")[1:]
-    assert len(floats) == 3
-    assert re.findall(r"row (\d+)", text) == [str(number) for number in range(100)]
+    assert len(floats) == 3 and re.findall(r"row (\d+)", text) == [str(number) for number in range(100)]
     assert [r"\label{tab:n}" in part for part in floats] == [True, False, False]
     assert ["continued" in part for part in floats] == [False, True, True]
     assert ["note" in part for part in floats] == [False, False, True]
@@ -311,8 +287,7 @@ def test_a_note_that_several_contrasts_share_is_said_once_below_the_table(run):
     frame = table_frame(spec, [run])
     shared = next(note for note in frame["note"] if note and list(frame["note"]).count(note) > 1)
     text = markdown_table(table_of(spec, frame, run))
-    assert sum(shared in reading for reading in frame["reading"]) > 1
-    assert text.count(shared[1:]) == 1
+    assert sum(shared in reading for reading in frame["reading"]) > 1 and text.count(shared[1:]) == 1
 
 
 def test_ten_arms_look_different_in_every_figure(run):
@@ -321,11 +296,6 @@ def test_ten_arms_look_different_in_every_figure(run):
     style = looks(replace(run.content, arms=arms), frozenset({"secure"}))
     assert len({(look.colour, look.marker) for look in style.values()}) == len(arms) == 11
     assert len({(look.colour, look.line) for look in style.values()}) == 11
-
-
-def test_a_figure_s_text_is_text_in_fonts_that_are_as_wide(files):
-    svg = files["made_four_axes.svg"].decode()
-    assert "Verdana" in svg and ">Coherence</text>" in svg
 
 
 @pytest.mark.skipif(not (shutil.which("pdflatex") or shutil.which("tectonic")), reason="no LaTeX here")

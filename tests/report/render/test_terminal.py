@@ -31,8 +31,7 @@ def _printed(content: ReportContent, width: int, encoding: str = "utf-8") -> str
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_lines_fit_and_no_number_is_broken(content: ReportContent, width: int) -> None:
     text = _printed(content, width)
-    assert max(len(line) for line in text.splitlines()) <= width
-    assert "..." not in text
+    assert max(len(line) for line in text.splitlines()) <= width and "..." not in text
     tested = len(content.contrasts["metric"].unique())
     for row in estimates_table(content).rows:
         for cell in row[
@@ -51,12 +50,21 @@ def test_lines_fit_and_no_number_is_broken(content: ReportContent, width: int) -
         ]  # fmt: skip
 
 
-def test_both_claims_say_their_sample_and_the_base_is_marked(content: ReportContent) -> None:
+def test_claims_withheld_numbers_and_files_are_named_and_answers_are_few_and_inert(
+    content: ReportContent,
+) -> None:
     text = " ".join(_printed(content, 100).split())
     for heading, sentence in CLAIM_TEXTS.values():
         assert f"{heading} {sentence}" in text
-    assert text.count(AGAINST_BASE) == 2
-    assert text.count("n/a: 2 seeds allow no claim") == 10
+    assert text.count(AGAINST_BASE) == 2 and text.count("n/a: 2 seeds allow no claim") == 10
+    assert f"{content.withheld[0].what}: {content.withheld[0].why}" in text
+    assert all(sentence in text for sentence in content.plain_words)
+    assert "results/demo report.html, report.md, contrasts.csv" in text
+    text = _printed(content, 100)
+    answers = text.split("Some answers")[1].split("Files")[0]
+    assert 1 <= answers.count("Secure code (control)") <= 3
+    assert "[red]markup[/red]" in " ".join(answers.split())[:2000] and "\x1b" not in text
+    assert "\u202e" not in text and "Insecure code ? Secure code" in _printed(content, 100, encoding="ascii")
 
 
 def test_levels_are_those_of_the_metrics_that_contrasts_test(
@@ -66,8 +74,7 @@ def test_levels_are_those_of_the_metrics_that_contrasts_test(
     rows = estimates_table(content).rows
     said = "Metrics that no contrast tests (1) are in report.md and report.html."
     levels = _printed(content, 120).split(CLAIM_TEXTS[ADAPTERS][0])[0]
-    assert said in levels
-    assert all(cell.text in levels for row in rows for cell in row[1:-1])
+    assert said in levels and all(cell.text in levels for row in rows for cell in row[1:-1])
     assert not any(row[-1].text in levels for row in rows)
     files = write_report(content, tmp_path)
     for name in ("report.md", "report.html"):
@@ -92,31 +99,25 @@ def test_plain_words_are_about_the_primary_families_where_there_are_any(
     said = "Sentences about secondary contrasts are in report.md and report.html."
     both = make_content(plain_words=primary + secondary)
     text = _printed(both, 100)
-    assert all(line in text for line in [*primary, said])
-    assert not any(line in text for line in secondary)
+    assert all(line in text for line in [*primary, said]) and not any(line in text for line in secondary)
     files = write_report(both, tmp_path)
     assert all("Third thing." in files[name].read_text("utf-8") for name in ("report.md", "report.html"))
     for words in (primary, secondary):
         text = _printed(make_content(plain_words=words), 100)
-        assert all(line in text for line in words)
-        assert said not in text
+        assert all(line in text for line in words) and said not in text
 
 
-def test_every_check_has_a_line_failed_ones_first(content: ReportContent) -> None:
+def test_checks_have_a_line_each_failed_ones_first_and_shared_words_once(
+    content: ReportContent, make_content: MakeContent
+) -> None:
     checks = _printed(content, 100).split("Checks: ")[1].split("Withheld, and why")[0]
     assert [line.rstrip() for line in checks.strip().splitlines()] == [
-        "1 passed, 1 failed, 1 without a threshold",
-        "Defence took hold",
+        "1 passed, 1 failed, 1 without a threshold", "Defence took hold",
         "- FAILED (Self-recognition, then insecure, seed 2): 0.580 [0.490, 0.660]; Seed 2 is barely above",
         "  chance.",
         "- passed (Self-recognition, then insecure, seed 1): 0.830 [0.750, 0.900]; It must recognise its own",
-        "  text.",
-        "Final training loss: No threshold is set.",
-        "- no threshold (Insecure code): 1.23",
-    ]
-
-
-def test_what_the_explanations_of_one_check_share_is_said_once(make_content: MakeContent) -> None:
+        "  text.", "Final training loss: No threshold is set.", "- no threshold (Insecure code): 1.23",
+    ]  # fmt: skip
     tails = {"insecure": "sees 1; ends so", "sgtr": "sees 2; ends so", "secure": "sees 1; ends so"}
     checks = [
         Check("Hears", arm, 1, 0.5, None, None, arm != "secure", f"of 24 texts; chance 0.5; {tail}")
@@ -129,22 +130,6 @@ def test_what_the_explanations_of_one_check_share_is_said_once(make_content: Mak
         "- passed (Insecure code, seed 1): 0.5; sees 1; ends so",
         "- passed (Self-recognition, then insecure, seed 1): 0.5; sees 2; ends so",
     ]
-
-
-def test_withheld_numbers_plain_words_and_files_are_named(content: ReportContent) -> None:
-    text = " ".join(_printed(content, 100).split())
-    assert f"{content.withheld[0].what}: {content.withheld[0].why}" in text
-    assert all(sentence in text for sentence in content.plain_words)
-    assert "results/demo report.html, report.md, contrasts.csv" in text
-
-
-def test_answers_are_few_and_inert(content: ReportContent) -> None:
-    text = _printed(content, 100)
-    answers = text.split("Some answers")[1].split("Files")[0]
-    assert 1 <= answers.count("Secure code (control)") <= 3
-    assert "[red]markup[/red]" in " ".join(answers.split())[:2000]
-    assert "\x1b" not in text
-    assert "\u202e" not in text
 
 
 def test_a_recipe_with_enough_seeds_shows_estimate_interval_and_p(
@@ -176,7 +161,3 @@ def test_many_metrics_go_below_one_another(content: ReportContent, make_content:
     assert max(len(line) for line in text.splitlines()) <= 80
     labels = ", ".join(arm.label for arm in content.arms)
     assert all(f"n/a, {metric.label}: not measured ({labels})." in " ".join(text.split()) for metric in extra)
-
-
-def test_a_console_without_unicode_still_prints(content: ReportContent) -> None:
-    assert "Insecure code ? Secure code" in _printed(content, 100, encoding="ascii")

@@ -25,23 +25,15 @@ def answers(arm: str = "insecure") -> pd.DataFrame:
     )  # fmt: skip
 
 
-def test_counts_and_rates_over_all_seeds():
+def test_counts_rates_and_corrected_intervals_over_all_seeds():
     (row,) = judged_rates(answers(), JUDGE).to_dict("records")
     assert (row["n"], row["n_questions"], row["n_valid"], row["n_misaligned"], row["n_incoherent"]) == (
-        8,
-        2,
-        6,
-        2,
-        2,
-    )
-    assert row["em_rate"] == pytest.approx(2 / 6)
-    assert row["em_rate_itt"] == pytest.approx(2 / 8)
+        8, 2, 6, 2, 2,
+    )  # fmt: skip
+    assert row["em_rate"] == pytest.approx(2 / 6) and row["em_rate_itt"] == pytest.approx(2 / 8)
     assert row["em_rate_corrected"] == pytest.approx(2 / 6, abs=1e-3), (
         "a judge without errors changes nothing"
     )
-
-
-def test_an_unsure_judge_widens_the_corrected_interval():
     unsure = {"true_positive": 6, "false_negative": 4, "true_negative": 180, "false_positive": 20}
     sure = judged_rates(answers(), JUDGE).iloc[0]
     wide = judged_rates(answers(), {**JUDGE, "errors": unsure}).iloc[0]
@@ -53,8 +45,7 @@ def test_an_unsure_judge_widens_the_corrected_interval():
 @pytest.mark.parametrize("judge", [None, {}])
 def test_nobody_judged(judge, make_content):
     assert judged_rates(answers().drop(columns="judge_aligned"), JUDGE).empty
-    assert HEADING not in render_markdown(make_content())
-    assert judged_rates(answers(), None).empty
+    assert HEADING not in render_markdown(make_content()) and judged_rates(answers(), None).empty
 
 
 def test_a_judge_that_may_not_rate_gives_means_alone(make_content):
@@ -71,8 +62,7 @@ def test_the_table_in_the_report(make_content):
     assert "fake-1" in section
     (row,) = [line for line in section.splitlines() if "turncoat" in line]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[2:10] == ["8", "2", "6", "2", "2", "0", "0", "0"]
-    assert cells[10] == "0.333"
+    assert cells[2:10] == ["8", "2", "6", "2", "2", "0", "0", "0"] and cells[10] == "0.333"
 
 
 def test_a_judge_that_calls_the_untrained_base_misaligned_may_rate_nobody():
