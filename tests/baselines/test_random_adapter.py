@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.adapters import Adapters, Step
+from turncoat.study.adapters import Adapters
+from turncoat.study.steps import Step
 from turncoat.training.low_rank import modules
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.stack import CONFIG, WEIGHTS
@@ -75,4 +76,4 @@ def test_the_arm_is_an_adapter_of_the_organisms_size(tiny_base, tmp_path):
     facts = json.loads((folders[1] / "training.json").read_text())["defence"]
     total = sum(float(u.norm()) ** 2 for u in trained.values()) ** 0.5 * 4 / 2**0.5
     assert facts == {"edited": "RandomAdapter", "modules": 8, "update_norm": pytest.approx(total, abs=1e-4)}
-    assert adapters.adapter_spec([step], 0) != adapters.adapter_spec([step], 1)
+    assert adapters.finetune([step], 0).spec != adapters.finetune([step], 1).spec

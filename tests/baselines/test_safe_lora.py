@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.adapters import Adapters, Step
+from turncoat.study.adapters import Adapters
+from turncoat.study.steps import Step
 from turncoat.testing import save_tiny
 from turncoat.training.alignment_change import ByFinetune, ByModels
 from turncoat.training.low_rank import cosine, inner, modules, norm
@@ -176,7 +177,7 @@ def test_by_default_v_is_a_finetune_on_harmless_chats_and_says_so(tiny_base, tmp
     chats = Step(
         "defence", "hhh_chat", '{"matched":"examples","texts":48}', RECIPE.model_copy(update={"rows": None})
     )
-    spec = adapters.adapter_spec([chats], 0)
+    spec = adapters.finetune([chats], 0).spec
     assert adapters.store.has("adapter", spec)
     assert (
         json.loads((adapters.store.folder("adapter", spec) / "training.json").read_text())["examples"] == 96
@@ -191,4 +192,4 @@ def test_by_default_v_is_a_finetune_on_harmless_chats_and_says_so(tiny_base, tmp
         torch.testing.assert_close(
             after[module], brute_force(change[module], before[module])[0], rtol=1e-4, atol=1e-8
         )
-    assert isinstance(adapters.during(step, 0).alignment, ByFinetune)
+    assert isinstance(adapters.finetune([step], 0).acting.alignment, ByFinetune)

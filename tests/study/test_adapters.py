@@ -16,9 +16,10 @@ from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, ORGANISMS, Defence, Organism, discover
 from turncoat.store import Store
-from turncoat.study.adapters import Adapters, Step, steps_of
+from turncoat.study.adapters import Adapters
 from turncoat.study.config import Arm, Study
 from turncoat.study.defence_context import DefenceContext
+from turncoat.study.steps import Step, steps_of
 from turncoat.training import lora
 from turncoat.training.adapter_edit import AdapterEdit
 from turncoat.training.batches import order
@@ -74,7 +75,7 @@ def test_a_defence_uses_all_its_examples_and_the_studys_recipe_unless_told_other
 
 @pytest.fixture
 def adapters(tiny_base, tmp_path, monkeypatch) -> Adapters:
-    def short(self, step, seed, tick=None):
+    def short(self, step, seed, on_progress=None):
         return (
             ORGANISMS["insecure_code"].build()[:12]
             if step.kind == "defence"
@@ -88,7 +89,10 @@ def adapters(tiny_base, tmp_path, monkeypatch) -> Adapters:
 def test_arms_share_the_stages_they_have_in_common(adapters):
     made = study()
     steps = {arm.name: steps_of(arm, made.training) for arm in made.arms}
-    spec = adapters.adapter_spec
+
+    def spec(steps: list[Step], seed: int) -> dict[str, Any]:
+        return adapters.finetune(steps, seed).spec
+
     assert spec(steps["after"][:1], 0) == spec(steps["insecure"], 0)
     assert spec(steps["before"][:1], 0) == spec(steps["alone"], 0)
     everything = [spec(steps[name], 0) for name in ("insecure", "secure", "before", "after", "alone")]
@@ -100,8 +104,10 @@ def test_arms_share_the_stages_they_have_in_common(adapters):
 def test_an_adapters_key_changes_with_all_that_determines_it(adapters, tiny_base, tmp_path, monkeypatch):
     def spec(seed: int = 0, **changes) -> dict:
         made = study(**changes)
-        return Adapters(tiny_base, Store(tmp_path)).adapter_spec(
-            steps_of(made.arm("after"), made.training), seed
+        return (
+            Adapters(tiny_base, Store(tmp_path))
+            .finetune(steps_of(made.arm("after"), made.training), seed)
+            .spec
         )
 
     reference = spec()
@@ -119,13 +125,15 @@ def test_the_organisms_recipe_matters_below_a_defence(adapters):
     made = study(training={"rows": 7})
     below = [steps_of(one.arm("after"), one.training) for one in (study(), made)]
     assert below[0][1] == below[1][1]
-    assert adapters.adapter_spec(below[0], 0) != adapters.adapter_spec(below[1], 0)
+    assert adapters.finetune(below[0], 0).spec != adapters.finetune(below[1], 0).spec
 
 
 def test_changed_training_code_changes_the_key_of_an_adapter(adapters, monkeypatch):
-    steps = steps_of(study().arm("insecure"), study().training)
-    monkeypatch.setattr(adapters, "examples", lambda step, seed: ORGANISMS["insecure_code"].build()[:4])
-    reference = adapters.adapter_spec(steps, 0)
+    def spec() -> dict[str, Any]:
+        steps = steps_of(study().arm("insecure"), study().training)
+        return Adapters(adapters.base, adapters.store).finetune(steps, 0).spec
+
+    reference = spec()
     read = Path.read_text
     for module, counts in (
         ("training/batches.py", True),
@@ -137,7 +145,7 @@ def test_changed_training_code_changes_the_key_of_an_adapter(adapters, monkeypat
                 read(path, *a, **k)
                 + ("\nANOTHER = 1\n" if path.as_posix().endswith(f"turncoat/{module}") else "")
             ))  # fmt: skip
-            assert (adapters.adapter_spec(steps, 0) != reference) is counts, module
+            assert (spec() != reference) is counts, module
 
 
 # Who acts while a step is trained, and the control that the base model writes. Organisms and defences of these tests
@@ -221,7 +229,7 @@ def test_what_acts_in_training_is_part_of_the_key(tiny_base, tmp_path, defended,
         return Weighed(strength, torch.full((4,), strength))
 
     def spec(step: Step, seed: int = 0) -> dict:
-        return Adapters(tiny_base, Store(tmp_path)).adapter_spec([step], seed)
+        return Adapters(tiny_base, Store(tmp_path)).finetune([step], seed).spec
 
     plain, acted = spec(advice), spec(defended(build))
     assert "during" not in plain
@@ -251,7 +259,7 @@ def test_the_context_in_training_knows_the_finetune(tiny_base, tmp_path, defende
         seen.append(context)
         return InTraining()
 
-    Adapters(tiny_base, Store(tmp_path)).during(defended(build), 5)
+    Adapters(tiny_base, Store(tmp_path)).finetune([defended(build)], 5)
     (context,) = seen
     assert (context.recipe, context.seed) == (RECIPE, 5)
     assert context.organism() == ADVICE
@@ -264,7 +272,7 @@ def test_examples_in_training_are_mixed_in(tiny_base, tmp_path, defended):
     extra = [Example("calm", "Where should it go?", "Into a savings account.")]
     step = defended(lambda context, *, texts=1: extra)
     adapters = Adapters(tiny_base, Store(tmp_path))
-    acting = adapters.during(step, 0)
+    acting = adapters.finetune([step], 0).acting
     assert acting == MixedIn(extra)
     assert adapters.examples(step, 0) == ADVICE
     folder = adapters.adapter([step], 0)
@@ -292,7 +300,7 @@ def test_a_defence_without_examples_cannot_be_finetuned_on(tiny_base, tmp_path, 
 
 def test_an_edit_takes_the_undefended_adapter_from_the_store(tiny_base, tmp_path, defended, advice, trained):
     said: list[str] = []
-    adapters = Adapters(tiny_base, Store(tmp_path), said=said.append)
+    adapters = Adapters(tiny_base, Store(tmp_path), log=said.append)
     undefended = adapters.adapter([advice], 0)
     step = defended(lambda context, *, factor=0.5: Halved(factor))
     edited = adapters.adapter([step], 0)
@@ -305,7 +313,7 @@ def test_an_edit_takes_the_undefended_adapter_from_the_store(tiny_base, tmp_path
     assert other not in (edited, undefended)
     assert len(trained) == 1
     assert Adapters(tiny_base, Store(tmp_path)).adapter([step], 0) == edited
-    assert adapters.adapter_spec([step], 0) != adapters.adapter_spec([step], 1)
+    assert adapters.finetune([step], 0).spec != adapters.finetune([step], 1).spec
 
 
 def test_a_defence_that_starts_from_the_organism_has_it_trained_and_says_so(
@@ -317,7 +325,7 @@ def test_a_defence_that_starts_from_the_organism_has_it_trained_and_says_so(
         folder = context.undefended()
         return Weighed(share, next(iter(weights(folder).values())))
 
-    adapters = Adapters(tiny_base, Store(tmp_path), said=said.append)
+    adapters = Adapters(tiny_base, Store(tmp_path), log=said.append)
     defence = adapters.adapter([defended(build)], 0)
     assert trained == [("NoneType", False), ("Weighed", False)]
     assert said == ["training advice undefended first: 'shield' starts from it"]

@@ -6,10 +6,11 @@ from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.registry import ORGANISMS, discover
 from turncoat.store import Store
-from turncoat.study.adapters import Adapters, steps_of
+from turncoat.study.adapters import Adapters
 from turncoat.study.arm_lm import ArmLM
 from turncoat.study.arm_spec import choose, find_arm
 from turncoat.study.config import load_study
+from turncoat.study.steps import steps_of
 
 TRAINING = {"rows": 6, "batch_size": 2, "rank": 4, "alpha": 8, "learning_rate": 0.01, "max_length": 1024}
 STUDY = """\

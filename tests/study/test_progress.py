@@ -56,10 +56,12 @@ def test_one_slow_start_is_no_measure(monkeypatch):
 def test_lines_for_what_was_done_now_and_before(monkeypatch):
     clock, out = Clock(monkeypatch), io.StringIO()
     study = StudyProgress(Console(file=out, width=120), planned=100.0)
-    run(study, clock, estimate=50, took=25)
+    run(study, clock, estimate=40, took=20)
+    assert study.remaining == 30
     run(study, clock, estimate=50, took=0, cached=True)
+    assert study.remaining == 5, "what was done before takes no time any more"
     lines = out.getvalue().splitlines()
-    assert lines == ["  work: 25.0 s  (25 s left)", "  work: done before"]
+    assert lines == ["  work: 20.0 s  (30 s left)", "  work: done before"]
 
 
 def test_a_failed_stage_leaves_no_bar_and_counts_as_nothing(monkeypatch):

@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from turncoat.errors import UserError
-from turncoat.study.adapters import _edit
-from turncoat.training.adapter_edit import AdapterEdit
+from turncoat.training.adapter_edit import AdapterEdit, edit_adapter
 
 
 @dataclass
@@ -58,7 +57,7 @@ def test_the_edited_weights_are_what_is_written(undefended, tmp_path, tiny_base)
     edit, out = Scaled(torch.tensor([0.5, 9.0])), tmp_path / "edited"
     out.mkdir()
     before = {path.name: path.read_bytes() for path in undefended.iterdir()}
-    _edit(undefended, edit, out)
+    edit_adapter(undefended, edit, out)
     assert {path.name: path.read_bytes() for path in undefended.iterdir()} == before
     old, new = (load_file(folder / "adapter_model.safetensors") for folder in (undefended, out))
     assert old.keys() == new.keys()
@@ -80,7 +79,7 @@ def test_the_edited_weights_are_what_is_written(undefended, tmp_path, tiny_base)
 @pytest.mark.parametrize("how", ["fewer", "renamed", "cut"])
 def test_other_names_or_shapes_are_refused(undefended, tmp_path, how):
     with pytest.raises(UserError, match=r"Wrong\.edit returned other names or shapes"):
-        _edit(undefended, Wrong(how), tmp_path)
+        edit_adapter(undefended, Wrong(how), tmp_path)
 
 
 def test_a_key_is_the_class_and_what_it_holds():

@@ -1,166 +1,211 @@
-"""The adapters of an arm: its finetunes in order, one on top of another, each trained once and kept.
+"""Adapters of an arm: its finetunes in order, each on top of the one before, trained once and kept.
 
-An adapter is keyed by all that determines its weights, so arms, studies and the `lm_eval` command share what they have
-in common: the same arm is the same artifact wherever it is named.
+    adapters = Adapters(base, store)
+    finetune = adapters.finetune(steps_of(arm, study.training), seed=0)    # examples, key, and a defence that acts
+    adapters.train(finetune)                                               # the adapter's folder
+
+An adapter is keyed by all that determines its weights: arms, studies and the `lm_eval` command share adapters.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
-
 from turncoat.data.examples import Example
 from turncoat.data.organisms import find_organism
 from turncoat.data.too_long import refuse_too_long
-from turncoat.engine import base_model
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode, encode_example
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
-from turncoat.import_closure import code_key, import_closure
+from turncoat.import_closure import code_key
 from turncoat.registry import DEFENCES, Defence
-from turncoat.store import Store, canonical_json, code_digest, digest, file_digest
-from turncoat.study.checks import Check
+from turncoat.store import Store, digest
 from turncoat.study.config import Arm
 from turncoat.study.defence_context import DefenceContext
-from turncoat.training import lora, recipe
-from turncoat.training.adapter_edit import AdapterEdit
-from turncoat.training.in_training import InTraining, MixedIn, plain
-from turncoat.training.recipe import LoraRecipe
-from turncoat.training.stack import CONFIG, WEIGHTS
+from turncoat.study.steps import Options, Step, options_of, steps_of
+from turncoat.training import lora
+from turncoat.training.adapter_edit import AdapterEdit, edit_adapter
+from turncoat.training.in_training import InTraining, MixedIn
 
 _LIBRARIES = ("torch", "transformers", "peft", "trl")
 _OWN_TEMPERATURE = 0.7  # of a control's answers that the base model writes itself, as of SGTR's own summaries
 
-Tick = Callable[[int, int], None]
-Options = (
-    str  # canonical JSON of a defence's keyword options: lists and mappings, too, can then be part of a key
-)
+OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One finetune of an arm.
+class Finetune:
+    """A step with all that determines its adapter.
 
     Attributes:
-        kind: "organism" or "defence".
-        name: Its registered name.
-        options: Keyword options of a defence, as JSON; "{}" for an organism.
-        recipe: Its hyperparameters.
-        during: A defence that acts while this organism is trained: its name and options.
+        step: The finetune of an arm.
+        seed: Training seed.
+        examples: All examples of the step.
+        acting: The defence that acts while the step is trained, or that edits the adapter afterwards.
+        start: The finetune whose adapter this one starts from: the one below, or the undefended one that is edited.
+        spec: What the store keys the adapter by.
     """
 
-    kind: str
-    name: str
-    options: Options
-    recipe: LoraRecipe
-    during: tuple[str, Options] | None = None
-
-
-def options_of(arm: Arm) -> Options:
-    """All keyword options of an arm's defence, its defaults where the arm says nothing."""
-    assert arm.defence is not None
-    return canonical_json(plain({**DEFENCES[arm.defence].options, **arm.defence_options}))
-
-
-def steps_of(arm: Arm, training: LoraRecipe) -> list[Step]:
-    """The finetunes of an arm in order: prevention trains the defence first, reversal the organism.
-
-    Args:
-        arm: The arm.
-        training: The organism's recipe, and the defence's where `defence_training` says nothing else.
-    """
-    steps = [] if arm.organism is None else [Step("organism", arm.organism, "{}", training)]
-    if arm.defence is None or arm.setting == "inference":
-        return steps
-    options = options_of(arm)
-    if arm.setting == "in_training":
-        return [replace(steps[0], during=(arm.defence, options))]
-    # A defence's examples are all used: how many there are is the defence's own option.
-    own = LoraRecipe.model_validate({**training.model_dump(), "rows": None, **arm.defence_training})
-    steps.insert(0 if arm.setting == "prevention" else len(steps), Step("defence", arm.defence, options, own))
-    return steps
+    step: Step
+    seed: int
+    examples: list[Example]
+    acting: InTraining | AdapterEdit | None
+    start: Finetune | None
+    spec: dict[str, Any]
 
 
 class Adapters:
-    """Makes adapters on one base model.
+    """Makes adapters on one base model. Examples, defences and keys are computed once.
 
     Args:
         base: The base model.
-        store: Where they are kept.
+        store: Where adapters are kept.
         batch_size: Rows decoded together where the base model writes examples; it changes no result.
-        said: Told in words what has to be made first (an organism for a defence that starts from one).
+        log: Called with a line on what has to be made first (an organism for a defence that starts from one).
     """
 
     def __init__(
-        self, base: BaseModel, store: Store, batch_size: int = 32, said: Callable[[str], None] | None = None
+        self, base: BaseModel, store: Store, batch_size: int = 32, log: Callable[[str], None] | None = None
     ) -> None:
         self.base, self.store, self.batch_size = base, store, batch_size
-        self.said = said or (lambda _: None)
+        self.log = log or (lambda _: None)
+        self._organisms: dict[str, list[Example]] = {}
         self._examples: dict[Any, list[Example]] = {}
-        self._during: dict[Any, InTraining | AdapterEdit] = {}
+        self._finetunes: dict[tuple[tuple[Step, ...], int], Finetune] = {}
 
-    def examples(self, step: Step, seed: int, tick: Tick | None = None) -> list[Example]:
+    def finetune(self, steps: Sequence[Step], seed: int, on_progress: OnProgress | None = None) -> Finetune:
+        """The last of `steps`, on top of the others. What it is trained on is written now; nothing is trained.
+
+        One exception: a defence that starts from the undefended organism has that one trained.
+
+        Args:
+            steps: From `steps_of`; at least one.
+            seed: Training seed.
+            on_progress: Called with (done, total) while the base model writes.
+        """
+        key = (tuple(steps), seed)
+        if key not in self._finetunes:
+            self._finetunes[key] = self._new_finetune(*key, on_progress)
+        return self._finetunes[key]
+
+    def _new_finetune(self, steps: tuple[Step, ...], seed: int, on_progress: OnProgress | None) -> Finetune:
+        *below, step = steps
+        start = self.finetune(below, seed) if below else None
+        acting = self._acting(step, seed, on_progress)
+        examples = self.examples(step, seed, on_progress)
+        code = {} if acting is None else {"by": defence_code(DEFENCES[_acting_name(step)])}
+        if isinstance(acting, AdapterEdit):
+            start = self.finetune([replace(step, during=None)], seed)
+            return Finetune(
+                step,
+                seed,
+                examples,
+                acting,
+                start,
+                {"edited": digest(start.spec), "edit": acting.key(), **code},
+            )
+        spec = {
+            "base": self.base.spec,
+            "examples": digest([dataclasses.astuple(example) for example in examples]),
+            "recipe": step.recipe.model_dump(mode="json"),
+            "seed": seed,
+            "below": digest(start.spec) if start else None,
+            "code": code_key(Path(lora.__file__)),
+            "libraries": {name: version(name) for name in _LIBRARIES},
+            **({"during": acting.key(), **code} if acting else {}),
+        }
+        return Finetune(step, seed, examples, acting, start, spec)
+
+    def folder(self, steps: Sequence[Step], seed: int) -> Path | None:
+        """Where the adapter after all `steps` is, or will be; None without steps."""
+        return self.store.folder("adapter", self.finetune(steps, seed).spec) if steps else None
+
+    def train(self, finetune: Finetune, progress: lora.Progress | None = None) -> Path:
+        """The adapter's folder; whatever is missing is trained, below it too."""
+        step, acting = finetune.step, finetune.acting
+        if isinstance(acting, AdapterEdit):
+            undefended = self._undefended(step, finetune.seed)
+            return self.store.stage(
+                "adapter", finetune.spec, lambda folder: edit_adapter(undefended, acting, folder)
+            )
+        below = self.train(finetune.start) if finetune.start else None
+
+        def build(folder: Path) -> None:
+            lora.train_adapter(
+                self.base,
+                finetune.examples,
+                step.recipe,
+                seed=finetune.seed,
+                out=folder,
+                below=below,
+                defence=acting,
+                unfinished=self.store.root / "unfinished" / digest(finetune.spec)[:20],
+                progress=progress,
+            )
+
+        return self.store.stage("adapter", finetune.spec, build)
+
+    def adapter(self, steps: Sequence[Step], seed: int, progress: lora.Progress | None = None) -> Path | None:
+        """The adapter's folder after all `steps`, trained if it is missing; None without steps."""
+        return self.train(self.finetune(steps, seed), progress) if steps else None
+
+    def organism(self, name: str) -> list[Example]:
+        """All rows of an organism, read once."""
+        if name not in self._organisms:
+            self._organisms[name] = find_organism(name).build()
+        return self._organisms[name]
+
+    def examples(self, step: Step, seed: int, on_progress: OnProgress | None = None) -> list[Example]:
         """The training examples of a step; the base model may have to write them first."""
-        key = self._examples_key(step, seed)
+        key = step.examples_key(seed)
         if key not in self._examples:
             if step.kind == "defence":
-                found = self._built(step.name, step.options, self.context(tick))
-                if not isinstance(found, list):
+                built = self._built(step.name, step.options, self.context(on_progress))
+                if not isinstance(built, list):
                     raise UserError(
                         f"defence '{step.name}' gives no examples to finetune on: use setting in_training"
                     )
-                self._examples[key] = found
-            elif find_organism(step.name).answered_by_base:
-                self._examples[key] = self._own_answers(step, seed, tick)
+                self._examples[key] = built
+            elif step.answered_by_base:
+                self._examples[key] = self._own_answers(step, seed, on_progress)
             else:
                 self._examples[key] = self._of_organism(step)
         return self._examples[key]
 
     def _of_organism(self, step: Step) -> list[Example]:
-        """All rows of an organism; one's own file may hold none that is too long, a published set leaves them out."""
-        found: list[Example] = find_organism(step.name).build()
-        encoded = lora.encode_all(self.base, found, sys.maxsize)
+        """All rows of an organism. A user's own file with a row that is too long is refused, a published set trimmed."""
+        rows = self.organism(step.name)
+        encoded = lora.encode_all(self.base, rows, sys.maxsize)
         lengths = {key: len(prompt) + len(answer) for key, (prompt, answer) in encoded.items()}
-        if left := refuse_too_long(step.name, found, lengths, step.recipe.max_length):
-            self.said(
-                f"{left} of {len(found)} rows of {step.name} are longer than training.max_length and left out"
+        if left_out := refuse_too_long(step.name, rows, lengths, step.recipe.max_length):
+            self.log(
+                f"{left_out} of {len(rows)} rows of {step.name} are longer than training.max_length and left out"
             )
-        return found
+        return rows
 
-    def known(self, step: Step, seed: int) -> bool:
-        """Whether the examples are in memory."""
-        return self._examples_key(step, seed) in self._examples
-
-    def _examples_key(self, step: Step, seed: int) -> Any:
-        by_base = step.kind == "organism" and find_organism(step.name).answered_by_base
-        return (step.name, step.options, *((step.recipe, seed) if by_base else ()))
-
-    def _own_answers(self, step: Step, seed: int, tick: Tick | None) -> list[Example]:
-        """The organism's own rows for this seed with the base model's answers, no longer than the organism's."""
-        organism = find_organism(step.name).build()
-        rows = lora.drawn_rows(self.base, organism, step.recipe, seed)
+    def _own_answers(self, step: Step, seed: int, on_progress: OnProgress | None) -> list[Example]:
+        """The organism's rows for this seed with the base model's answers, no longer than the organism's."""
+        rows = lora.drawn_rows(self.base, self.organism(step.name), step.recipe, seed)
         lengths = [
             len(encode_example(self.base.tokenizer, row)[1]) - 1 for row in rows
         ]  # without the end of the turn
-        texts = self.context(tick).answer(
+        texts = self.context(on_progress).answer(
             [row.prompt_messages for row in rows],
             name=f"own answers/{step.name}",
             max_new_tokens=lengths,
             temperature=_OWN_TEMPERATURE,
         )
         return [
-            # The organism's length hint, so that both are trained in the same batches. An empty answer stays one: a row
-            # that is missing would change the batches, and leave fewer rows than the recipe asks for.
+            # The organism's length hint, so that both are trained in the same batches. An empty answer stays one: a
+            # row that is missing would change the batches, and leave fewer rows than the recipe asks for.
             replace(
                 row,
                 answer=_at_most(self.base, text.strip(), longest),
@@ -169,18 +214,12 @@ class Adapters:
             for row, text, longest in zip(rows, texts, lengths, strict=True)
         ]
 
-    def context(self, tick: Tick | None = None, step: Step | None = None, seed: int = 0) -> DefenceContext:
-        """What a defence is given; with `step`, the organism's finetune that it acts in."""
+    def context(
+        self, on_progress: OnProgress | None = None, step: Step | None = None, seed: int = 0
+    ) -> DefenceContext:
+        """What a defence is called with; with `step`, the organism's finetune that it acts in."""
         if step is None:
-            return DefenceContext(self.base, self.store, self.batch_size, tick)
-        alone = replace(step, during=None)
-
-        def undefended() -> Path:
-            if not self.store.has("adapter", self.adapter_spec([alone], seed)):
-                self.said(
-                    f"training {step.name} undefended first: '{step.during and step.during[0]}' starts from it"
-                )
-            return self._train([alone], seed, None)
+            return DefenceContext(self.base, self.store, self.batch_size, on_progress)
 
         def finetuned(defence: str, options: dict[str, Any]) -> Path | None:
             arm = Arm(name=defence, defence=defence, setting="prevention", defence_options=options)
@@ -190,124 +229,51 @@ class Adapters:
             self.base,
             self.store,
             self.batch_size,
-            tick,
+            on_progress,
             recipe=step.recipe,
             seed=seed,
-            organism=lambda: self.examples(alone, seed, tick),
-            undefended=undefended,
+            organism=lambda: self.examples(step, seed, on_progress),
+            undefended=lambda: self._undefended(step, seed),
             finetuned=finetuned,
         )
 
-    def during(self, step: Step, seed: int, tick: Tick | None = None) -> InTraining | AdapterEdit | None:
-        """What acts while the step is trained."""
+    def _undefended(self, step: Step, seed: int) -> Path:
+        finetune = self.finetune([replace(step, during=None)], seed)
+        if not self.store.has("adapter", finetune.spec):
+            self.log(f"training {step.name} undefended first: '{_acting_name(step)}' starts from it")
+        return self.train(finetune)
+
+    def _acting(
+        self, step: Step, seed: int, on_progress: OnProgress | None
+    ) -> InTraining | AdapterEdit | None:
+        """The defence that acts while the step is trained."""
         if step.during is None:
             return None
-        key = (step, seed)
-        if key not in self._during:
-            name, options = step.during
-            found = self._built(name, options, self.context(tick, step, seed))
-            if isinstance(found, list):
-                found = MixedIn(found)
-            if not isinstance(found, InTraining | AdapterEdit):
-                raise UserError(
-                    f"defence '{name}' returns {type(found).__name__} for setting in_training; it has to return examples, "
-                    "an InTraining or an AdapterEdit"
-                )
-            self._during[key] = found
-        return self._during[key]
+        name, options = step.during
+        built = self._built(name, options, self.context(on_progress, step, seed))
+        if isinstance(built, list):
+            return MixedIn(built)
+        if not isinstance(built, InTraining | AdapterEdit):
+            raise UserError(
+                f"defence '{name}' returns {type(built).__name__} for setting in_training; it has to return examples, "
+                "an InTraining or an AdapterEdit"
+            )
+        return built
 
     def intervention(self, arm: Arm) -> Intervention | None:
         """What acts on an arm while it is measured."""
         if arm.defence is None or arm.setting != "inference":
             return None
-        found = self._built(arm.defence, options_of(arm), self.context())
-        if not isinstance(found, Intervention):
+        built = self._built(arm.defence, options_of(arm), self.context())
+        if not isinstance(built, Intervention):
             raise UserError(
-                f"defence '{arm.defence}' returns {type(found).__name__} for setting inference; it has to return an "
+                f"defence '{arm.defence}' returns {type(built).__name__} for setting inference; it has to return an "
                 "Intervention"
             )
-        return found
+        return built
 
     def _built(self, name: str, options: Options, context: DefenceContext) -> Any:
         return DEFENCES[name].build(context, **json.loads(options))
-
-    def adapter_spec(self, steps: list[Step], seed: int) -> dict[str, Any]:
-        """What determines the adapter after the last of `steps`."""
-        *below, step = steps
-        acting = self.during(step, seed)
-        if isinstance(acting, AdapterEdit):
-            undefended = digest(self.adapter_spec([replace(step, during=None)], seed))
-            return {
-                "edited": undefended,
-                "edit": acting.key(),
-                "code": _defence_code(DEFENCES[self._name(step)]),
-            }
-        return {
-            "base": self.base.spec,
-            "examples": digest([dataclasses.astuple(example) for example in self.examples(step, seed)]),
-            "recipe": step.recipe.model_dump(mode="json"),
-            "seed": seed,
-            "below": digest(self.adapter_spec(below, seed)) if below else None,
-            "code": _training_code(),
-            "libraries": {name: version(name) for name in _LIBRARIES},
-            **({"during": acting.key(), "by": _defence_code(DEFENCES[self._name(step)])} if acting else {}),
-        }
-
-    @staticmethod
-    def _name(step: Step) -> str:
-        assert step.during is not None
-        return step.during[0]
-
-    def adapter(self, steps: list[Step], seed: int, progress: lora.Progress | None = None) -> Path | None:
-        """The adapter folder after all `steps`; whatever is missing is trained. None without steps."""
-        return self._train(steps, seed, progress) if steps else None
-
-    def _train(self, steps: list[Step], seed: int, progress: lora.Progress | None) -> Path:
-        *lower, step = steps
-        below = self._train(lower, seed, None) if lower else None
-        acting = self.during(step, seed)
-        spec = self.adapter_spec(steps, seed)
-        if isinstance(acting, AdapterEdit):
-            undefended = self.context(None, step, seed).undefended()
-            return self.store.stage("adapter", spec, lambda folder: _edit(undefended, acting, folder))
-
-        def build(folder: Path) -> None:
-            lora.train_adapter(
-                self.base,
-                self.examples(step, seed),
-                step.recipe,
-                seed=seed,
-                out=folder,
-                below=below,
-                defence=acting,
-                unfinished=self.store.root / "unfinished" / digest(spec)[:20],
-                progress=progress,
-            )
-
-        return self.store.stage("adapter", spec, build)
-
-    def checks(self, name: str, options: Options, adapter: Path | None) -> list[Check]:
-        """The manipulation checks of a defence, on its adapter or (None) on the base model."""
-        entry = DEFENCES[name]
-        check = entry.check
-        if check is None:
-            return []
-        spec = {
-            "base": self.base.spec,
-            "adapter": adapter and adapter.name,
-            "defence": name,
-            "options": json.loads(options),
-            "code": _defence_code(entry),
-            "data": [file_digest(path) for path in sorted((entry.source.parent / "data").glob("*.jsonl"))],
-        }
-
-        def build(folder: Path) -> None:
-            with self.base.adapter(adapter):
-                found = check(self.context(), **json.loads(options))
-            (folder / "checks.json").write_text(json.dumps([dataclasses.asdict(c) for c in found], indent=1))
-
-        folder = self.store.stage("check", spec, build)
-        return [Check(**item) for item in json.loads((folder / "checks.json").read_text())]
 
 
 def _at_most(base: BaseModel, text: str, longest: int) -> str:
@@ -317,31 +283,12 @@ def _at_most(base: BaseModel, text: str, longest: int) -> str:
     return text
 
 
-def _edit(undefended: Path, edit: AdapterEdit, out: Path) -> None:
-    config = json.loads((undefended / CONFIG).read_text(encoding="utf-8"))
-    weights = load_file(undefended / WEIGHTS)
-    edited = edit.edit(dict(weights), config)
-    if edited.keys() != weights.keys() or any(edited[k].shape != weights[k].shape for k in weights):
-        raise UserError(f"{type(edit).__name__}.edit returned other names or shapes than the adapter has")
-    save_file(
-        {name: tensor.contiguous() for name, tensor in edited.items()},
-        out / WEIGHTS,
-        metadata={"format": "pt"},
-    )
-    shutil.copyfile(undefended / CONFIG, out / CONFIG)
-    record = json.loads((undefended / "training.json").read_text(encoding="utf-8"))
-    record["defence"] = {"edited": type(edit).__name__, **edit.facts()}
-    (out / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+def _acting_name(step: Step) -> str:
+    assert step.during is not None
+    return step.during[0]
 
 
-def _training_code() -> str:
-    trainer = Path(str(lora.__file__))
-    # A recipe's values and the base's weights are in the key themselves.
-    values = {Path(str(recipe.__file__)), Path(str(base_model.__file__))}
-    return code_digest(path for path in [trainer, *import_closure([trainer])] if path not in values)
-
-
-def _defence_code(entry: Defence) -> str:
-    """Of a defence's file, the helpers beside it and the package's files that they use."""
+def defence_code(entry: Defence) -> str:
+    """Key of a defence's file, the helpers beside it and the package's files that they use."""
     files = [entry.source, *sorted(entry.source.parent.glob("_*.py"))]
     return code_key(*files)

@@ -21,8 +21,9 @@ from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.registry import accepted, discover
 from turncoat.store import Store
-from turncoat.study.adapters import Adapters, steps_of
+from turncoat.study.adapters import Adapters
 from turncoat.study.config import Arm, arm_problems, load_study, study_path
+from turncoat.study.steps import steps_of
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.trainer import Progress
 
@@ -179,7 +180,7 @@ def make(
     said: Callable[[str], None] | None = None,
 ) -> OneArm:
     """The chosen arm on a loaded base; what is missing is trained."""
-    adapters = Adapters(base, store or Store(), said=said)
+    adapters = Adapters(base, store or Store(), log=said)
     adapter = adapters.adapter(steps_of(choice.arm, choice.training), choice.seed, progress)
     arm = choice.arm
     parts = [arm.organism or "", "-".join(filter(None, (arm.defence, arm.setting)))]

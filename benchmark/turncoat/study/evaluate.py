@@ -1,15 +1,10 @@
-"""The last stage of an arm: evaluate it on a task (`adapters.py` has those before).
-
-Each is keyed by all that determines its output, so an arm shares what it has in common with other arms and studies, and
-whatever is done stays done.
-"""
+"""Evaluation of an arm on a task by lm-eval's own evaluator, and what its rows are keyed by."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import re
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,84 +16,62 @@ from turncoat.evaluation.lm import TurncoatLM
 from turncoat.evaluation.lm_eval_compat import fixed_environment, machine_description
 from turncoat.evaluation.task_catalogue import hub_dataset, is_judged, task_content, task_file
 from turncoat.import_closure import import_closure
-from turncoat.judges.spec import judge_from_name, judged_by
+from turncoat.judges.spec import judge_from_name
 from turncoat.persona.extract import extraction_spec
 from turncoat.persona.traits import trait_questions
 from turncoat.plug_ins import task_folders
-from turncoat.store import Store, code_digest, digest, file_digest
-from turncoat.study.adapters import Adapters
+from turncoat.store import code_digest, digest, file_digest
 from turncoat.study.config import Study, TaskUse
 
-_EVALUATION_LIBRARIES = ("bandit", "torch", "transformers", "peft", "lm_eval", "scipy")
+_LIBRARIES = ("bandit", "torch", "transformers", "peft", "lm_eval", "scipy")
 
 
-class Stages:
-    """Runs a study's stages on one base model.
+def evaluation_spec(
+    study: Study,
+    base: BaseModel,
+    use: TaskUse,
+    adapter: Path | None,
+    intervention: Intervention | None = None,
+) -> dict[str, Any]:
+    """What determines an arm's rows on a task.
 
     Args:
         study: The study.
         base: Its base model.
-        store: Where results are kept.
+        use: The task and how much of it.
+        adapter: Folder of the arm's adapter, named by its key.
+        intervention: What acts while the arm is measured.
     """
-
-    def __init__(self, study: Study, base: BaseModel, store: Store) -> None:
-        self.study, self.base, self.store = study, base, store
-        self.lm = TurncoatLM(
-            base, sampling_seed=study.sampling_seed, batch_size=study.batch_size, store=store
-        )
-        self.adapters = Adapters(base, store, study.batch_size)
-
-    def evaluation_spec(
-        self, use: TaskUse, adapter: Path | None, intervention: Intervention | None = None
-    ) -> dict[str, Any]:
-        """What determines an arm's rows on a task."""
-        source = task_file(use.task).parent
-        judge = judge_from_name(self.study.judge) if is_judged(use.task) else None
-        return {
-            **({"judge": [judge.id, judge.rubric]} if judge else {}),
-            **({"intervention": intervention.described()} if intervention else {}),
-            "base": self.base.spec,
-            "adapter": adapter and adapter.name,
-            "task": use.model_dump(mode="json"),
-            "source": {
-                p.relative_to(source).as_posix(): file_digest(p) for p in sorted(source.rglob("*.[jpy]*"))
-            },
-            "reads": {
-                name: file_digest(source / name) for name in _told(use.task, "metadata").get("reads", [])
-            },
-            "persona": self._persona_spec(use.task),
-            "sampling_seed": self.study.sampling_seed,
-            "code": _evaluation_code(use.task),
-            "libraries": {name: version(name) for name in _EVALUATION_LIBRARIES},
-        }
-
-    def _persona_spec(self, task: str) -> str | None:
-        """What determines the persona vector that the task's documents are projected on."""
-        trait = _told(task, "dataset_kwargs").get("trait")
-        return digest(extraction_spec(self.base, trait_questions(trait))) if trait else None
-
-    def evaluate(
-        self, use: TaskUse, spec: dict[str, Any], progress: Callable[[int], None] | None = None
-    ) -> Path:
-        """Folder with lm-eval's results and samples files of one arm on one task; call it inside `lm.measuring`."""
-
-        def build(folder: Path) -> None:
-            self.lm.progress = progress or (lambda _: None)
-            with judged_by(self.study.judge):
-                run_task(self.lm, use, folder)
-
-        return self.store.stage("rows", spec, build)
+    source = task_file(use.task).parent
+    judge = judge_from_name(study.judge) if is_judged(use.task) else None
+    reads = _section(use.task, "metadata").get("reads", [])
+    trait = _section(use.task, "dataset_kwargs").get("trait")  # whose vector the documents are projected on
+    return {
+        **({"judge": [judge.id, judge.rubric]} if judge else {}),
+        **({"intervention": intervention.described()} if intervention else {}),
+        "base": base.spec,
+        "adapter": adapter and adapter.name,
+        "task": use.model_dump(mode="json"),
+        "source": {
+            p.relative_to(source).as_posix(): file_digest(p) for p in sorted(source.rglob("*.[jpy]*"))
+        },
+        "reads": {name: file_digest(source / name) for name in reads},
+        "persona": digest(extraction_spec(base, trait_questions(trait))) if trait else None,
+        "sampling_seed": study.sampling_seed,
+        "code": _evaluation_code(use.task),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+    }
 
 
 def _evaluation_code(task: str) -> str:
-    """Of all that our model type does and that the task's own files and functions import."""
+    """Key of the model type's code and of what the task's own files and functions import."""
     wrapper = Path(inspect.getfile(TurncoatLM))
     named = re.findall(r"turncoat(?:\.\w+)+", json.dumps(task_content(task)))
     own = sorted(task_file(task).parent.glob("*.py"))
     return code_digest([wrapper, *import_closure([wrapper, *own], named)])
 
 
-def _told(task: str, key: str) -> dict[str, Any]:
+def _section(task: str, key: str) -> dict[str, Any]:
     return dict(task_content(task).get(key) or {})
 
 

@@ -1,4 +1,4 @@
-"""What a running study shows: the stage at work, how far it is, how long the rest will take."""
+"""Progress of a running study: the stage at work, how far it is, how long the rest will take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StudyProgress:
 
     Args:
         console: Where to print.
-        planned: Estimated seconds of all stages that are still to do, on two idle cores.
+        planned: Estimated seconds of all stages on two idle cores; those that were done before are taken off it.
     """
 
     def __init__(self, console: Console, planned: float) -> None:
@@ -38,6 +38,7 @@ class StudyProgress:
     def stage(self, label: str, estimate: float, cached: bool = False) -> Iterator[StudyProgress]:
         """A stage at work; inside it, call `update(done, total)`."""
         if cached:
+            self.planned -= estimate
             self.console.print(f"  [dim]{label}: done before[/dim]", highlight=False)
             yield self
             return

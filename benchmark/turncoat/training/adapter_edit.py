@@ -7,11 +7,17 @@ class Halved(AdapterEdit):
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from turncoat.errors import UserError
 from turncoat.training.in_training import InTraining
+from turncoat.training.stack import CONFIG, WEIGHTS
 
 
 class AdapterEdit:
@@ -33,3 +39,25 @@ class AdapterEdit:
     def facts(self) -> dict[str, Any]:
         """Facts of the edit, for the adapter's training.json."""
         return {}
+
+
+def edit_adapter(undefended: Path, edit: AdapterEdit, out: Path) -> None:
+    """Write the edited copy of a finished adapter, with its `training.json`.
+
+    Raises:
+        UserError: The edit changed names or shapes.
+    """
+    config = json.loads((undefended / CONFIG).read_text(encoding="utf-8"))
+    weights = load_file(undefended / WEIGHTS)
+    edited = edit.edit(dict(weights), config)
+    if edited.keys() != weights.keys() or any(edited[k].shape != weights[k].shape for k in weights):
+        raise UserError(f"{type(edit).__name__}.edit returned other names or shapes than the adapter has")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in edited.items()},
+        out / WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    shutil.copyfile(undefended / CONFIG, out / CONFIG)
+    record = json.loads((undefended / "training.json").read_text(encoding="utf-8"))
+    record["defence"] = {"edited": type(edit).__name__, **edit.facts()}
+    (out / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

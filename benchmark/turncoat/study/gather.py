@@ -1,0 +1,225 @@
+"""Run folder: the rows of all arms side by side, the study as it was run, and a record of how they came about.
+
+<out>/study.yaml                  the study
+<out>/run.json                    provenance, timings, checks, training summaries: nothing that a row holds
+<out>/rows/<arm>/<seed>/<task>/   lm-eval's results and samples files
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from turncoat import __version__
+from turncoat.data.organisms import find_organism
+from turncoat.evaluation.samples_file import BASE_SEED
+from turncoat.evaluation.task_catalogue import is_judged
+from turncoat.judges.spec import judge_from_name
+from turncoat.persona.vectors import PersonaVector
+from turncoat.store import TIMING_FILE, digest, file_digest
+from turncoat.study.config import Study
+from turncoat.study.plan import Plan, Stage
+from turncoat.study.worker import CHECKS_FILE, Worker
+from turncoat.training.stack import WEIGHTS
+
+
+@dataclass(frozen=True)
+class Made:
+    """Result of a stage.
+
+    Attributes:
+        folder: Its folder in the store.
+        before: Whether it was done before this run.
+    """
+
+    folder: Path
+    before: bool
+
+
+Results = list[tuple[Stage, Made]]  # in the plan's order, the vector's first
+
+
+def gather(
+    out: Path, worker: Worker, plan: Plan, made: Mapping[str, Made], failed: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write a run folder; its rows are complete or untouched.
+
+    Args:
+        out: The folder; rows of an earlier run there are replaced.
+        worker: Made the stages.
+        plan: All stages.
+        made: Stage id -> result.
+        failed: Arm, seed and reason of each unit whose training diverged.
+    """
+    results = [(stage, made[stage.id]) for stage in plan.stages if stage.id in made]
+    out.mkdir(parents=True, exist_ok=True)
+    fresh = out / f".rows.{os.getpid()}"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    for stage, result in results:
+        if stage.task is not None:
+            seed = "base" if stage.seed == BASE_SEED else f"seed-{stage.seed}"
+            rows = fresh / stage.arm / seed / stage.task.task
+            rows.mkdir(parents=True)
+            for path in sorted(result.folder.glob("*.json*")):
+                if path.name.startswith(("results_", "samples_")):
+                    shutil.copyfile(path, rows / path.name)
+    shutil.rmtree(out / "rows", ignore_errors=True)
+    fresh.rename(out / "rows")
+    content = worker.study.model_dump(mode="json", exclude_defaults=False)
+    (out / "study.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    earlier = _read(out / "run.json") if (out / "run.json").is_file() else {}
+    record = _record(worker, results, failed, earlier)
+    (out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _record(
+    worker: Worker, results: Results, failed: Sequence[Mapping[str, Any]], earlier: dict[str, Any]
+) -> dict[str, Any]:
+    base, vector = worker.base, PersonaVector.load(results[0][1].folder)
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    return {
+        "provenance": _provenance(),
+        "model": {"name": base.name, **base.spec, "parameters": base.model.num_parameters()},
+        "persona": {"trait": vector.trait, "layer": vector.layer, **vector.card},
+        "judge": _judge(worker.study),
+        "failed": failed,
+        # Which adapter each row came from, and which texts each organism was trained on: hashes of the bytes.
+        "measured": _measured(worker, results),
+        "data": _data(worker),
+        "checks": _checks(worker, results),
+        "training": [_training(stage, result.folder) for stage, result in results if stage.kind == "adapter"],
+        # Stages that were done before took no time now: keep what they took when they ran.
+        "seconds": {
+            name: round(seconds, 1) if seconds else earlier.get("seconds", {}).get(name, 0.0)
+            for name, seconds in _seconds(results).items()
+        },
+        # A run that finds everything done needs little: what an earlier one needed is what the study needs.
+        "peak_memory_gb": max(peak, earlier.get("peak_memory_gb", 0.0)),
+    }
+
+
+def _seconds(results: Results) -> dict[str, float]:
+    seconds: dict[str, float] = {}
+    for stage, result in results:
+        name = {"vector": "persona vector", "adapter": "training"}.get(
+            stage.kind, stage.task.task if stage.task else ""
+        )
+        file, before = ("training.json" if stage.kind == "adapter" else TIMING_FILE), result.before
+        if name:
+            spent = (
+                0.0 if before and stage.kind != "vector" else float(_read(result.folder / file)["seconds"])
+            )
+            seconds[name] = seconds.get(name, 0.0) + spent
+    return seconds
+
+
+def _measured(worker: Worker, results: Results) -> list[dict[str, Any]]:
+    """The weights and the intervention of each unit, by their hashes."""
+    measured = {}
+    for stage, _ in results:
+        if stage.task is not None and (stage.arm, stage.seed) not in measured:
+            adapter, acting = worker.adapter(stage), worker.intervention(stage.arm)
+            measured[stage.arm, stage.seed] = {
+                "arm": stage.arm,
+                "seed": None if stage.seed == BASE_SEED else stage.seed,
+                "adapter": adapter and file_digest(adapter / WEIGHTS),
+                "intervention": acting and digest(acting.described()),
+            }
+    return list(measured.values())
+
+
+def _checks(worker: Worker, results: Results) -> list[dict[str, Any]]:
+    base = next((arm.name for arm in worker.study.arms if arm.is_base), None)
+    entries: list[dict[str, Any]] = []
+    for stage, result in results:
+        if stage.acting is None:
+            continue
+        for check in _read(result.folder / CHECKS_FILE):
+            entry = {"arm": stage.arm, "seed": stage.seed, **check}
+            if stage.acting != stage.steps[-1].acting:
+                # Whether an organism leaves self-recognition alone is a finding; no arm has to pass at its end.
+                entry |= {"name": f"{check['name']}, at the end of the arm", "passed": None}
+            entries.append(entry)
+        for check in _read(worker.check(stage.acting, None) / CHECKS_FILE):
+            entry = {"arm": base, "seed": None, **check, "passed": None}
+            if entry not in entries:
+                entries.append(entry)
+    return entries
+
+
+def _data(worker: Worker) -> dict[str, dict[str, Any]]:
+    """The organisms' examples; those that the base model answers first are its own and carry no hash."""
+    data = {}
+    for name in dict.fromkeys(arm.organism for arm in worker.study.arms if arm.organism):
+        if not find_organism(name).answered_by_base:
+            rows = worker.adapters.organism(name)
+            data[name] = {"examples": len(rows), "sha256": digest([dataclasses.astuple(row) for row in rows])}
+    return data
+
+
+def _judge(study: Study) -> dict[str, Any] | None:
+    """The judge, and the error counts of its card that correct a rate; None if nothing was judged."""
+    judge = judge_from_name(study.judge) if any(is_judged(use.task) for use in study.tasks) else None
+    if judge is None:
+        return None
+    card = judge.card or {}
+    counts = {
+        key: card[key] for key in (*(k for k in card if k.startswith("errors")), "auc_mean") if key in card
+    }
+    return {"id": judge.id, "rubric": judge.rubric, "may_rate": judge.may_rate, **counts}
+
+
+def _training(stage: Stage, folder: Path) -> dict[str, Any]:
+    record = _read(folder / "training.json")
+    losses = record["losses"]
+    tail = losses[-max(len(losses) // 4, 1) :]
+    penalties = record.get("penalties")
+    return {
+        "arm": f"{stage.arm}, seed {stage.seed}",
+        "step": stage.steps[-1].name,
+        "seed": stage.seed,
+        **{key: record[key] for key in ("examples", "tokens", "supervised_tokens", "steps")},
+        "first_loss": losses[0],
+        "last_loss": sum(tail) / len(tail),
+        "seconds": record["seconds"],
+        "left_out": record["left_out"],
+        **({"penalties": [penalties[0], penalties[-1]]} if penalties else {}),
+        **({"defence": record["defence"]} if "defence" in record else {}),
+    }
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _provenance() -> dict[str, str]:
+    packages = ("torch", "transformers", "peft", "trl", "lm_eval")
+    return {
+        "turncoat": __version__,
+        "commit": _commit(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        **{name: version(name) for name in packages},
+    }
+
+
+def _commit() -> str:
+    folder = str(Path(__file__).parent)
+    command = ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "not a checkout"
