@@ -21,8 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel as Model, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
@@ -31,11 +30,9 @@ from turncoat.judges.spec import check_judge
 from turncoat.paths import studies_dir
 from turncoat.persona.traits import trait_names
 from turncoat.registry import DEFENCES, accepted, discover
-from turncoat.safe_files import read_bytes
 from turncoat.strict_model import StrictModel
 from turncoat.training.recipe import LoraRecipe
-
-Location = tuple[str | int, ...]
+from turncoat.yaml_model import Location, read_yaml_model
 
 
 class Arm(StrictModel):
@@ -212,62 +209,12 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tup
     Raises:
         UserError: With file, line, key, value, what is accepted.
     """
-    text = read_bytes(path.resolve(), 2**20).decode("utf-8", "replace")
-    try:
-        content = yaml.safe_load(text)
-        tree = yaml.compose(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{path} is not a study: a mapping with the keys {', '.join(Study.model_fields)} is expected"
-        )
-    content.update(overrides or {})
-    try:
-        study = Study.model_validate(content)
-    except ValidationError as error:
-        raise UserError("\n".join(_explain(path, tree, problem) for problem in error.errors())) from error
+    study, place = read_yaml_model(path, Study, "a study", overrides)
     discover(include)
-    problems = [f"{where(path, tree, loc)}: {message}" for loc, message in _unknown_names(study)]
+    problems = [f"{place(loc)}: {message}" for loc, message in _unknown_names(study)]
     if problems:
         raise UserError("\n".join(problems))
     return study
-
-
-def _explain(path: Path, tree: Any, problem: Any) -> str:
-    loc: Location = tuple(problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        fields: dict[str, type[Model]] = {
-            "arms": Arm,
-            "tasks": TaskUse,
-            "contrasts": ContrastUse,
-            "training": LoraRecipe,
-        }
-        model: type[Model] = fields.get(str(loc[0]), Study) if len(loc) > 1 else Study
-        model = PairUse if "minus" in loc[:-1] else model
-        message = f"unknown key; {accepted(model.model_fields, str(loc[-1]))}"
-    elif problem["type"] != "missing" and "input" in problem and loc:
-        message += f"; the value is {problem['input']!r}"
-    return f"{where(path, tree, loc)}: {message}"
-
-
-def where(path: Path, tree: Any, loc: Location) -> str:
-    """'demo.yaml, line 12, arms[2].defence'."""
-    line, node = tree.start_mark.line, tree
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            match = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if match is None:
-                break
-            line, node = match[0].start_mark.line, match[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
-        else:
-            break
-    dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc).lstrip(".")
-    return f"{path.name}, line {line + 1}" + (f", {dotted}" if dotted else "")
 
 
 def _unknown_names(study: Study) -> list[tuple[Location, str]]:

@@ -21,10 +21,9 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel as Model, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
@@ -32,7 +31,8 @@ from turncoat.evaluation.task_catalogue import task_metrics, task_names
 from turncoat.paths import PACKAGE
 from turncoat.registry import DEFENCES, ORGANISMS, accepted
 from turncoat.strict_model import StrictModel
-from turncoat.study.config import Arm, where
+from turncoat.study.config import Arm
+from turncoat.yaml_model import read_yaml_model
 
 ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED = "any", "none", "harmful", "control", "same", "matched_control"
 WORDS = (ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED)
@@ -244,34 +244,4 @@ def load_spec(path: Path) -> TableSpec:
     Raises:
         UserError: With file, line, key, value and what is accepted.
     """
-    text = path.read_text(encoding="utf-8")
-    try:
-        content, tree = yaml.safe_load(text), yaml.compose(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{path} is not a table: a mapping with the keys {', '.join(TableSpec.model_fields)} is expected"
-        )
-    try:
-        return TableSpec.model_validate(content)
-    except ValidationError as error:
-        # one value may fail every type of a union: the first failure says enough
-        problems = dict.fromkeys(_explain(path, tree, problem) for problem in error.errors())
-        raise UserError("\n".join(problems)) from error
-
-
-_PARTS: dict[str, type[Model]] = {"rows": Row, "columns": Column, "reference": Selector}
-
-
-def _explain(path: Path, tree: Any, problem: Any) -> str:
-    loc = [
-        part for part in problem["loc"] if not (isinstance(part, str) and part.startswith(("tuple[", "str")))
-    ]
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        model = _PARTS.get(str(loc[0]), TableSpec) if len(loc) > 1 else TableSpec
-        message = f"unknown key; {accepted(model.model_fields, str(loc[-1]))}"
-    elif problem["type"] not in ("missing", "value_error") and loc:
-        message += f"; the value is {problem['input']!r}"
-    return f"{where(path, tree, tuple(loc))}: {message}"
+    return read_yaml_model(path, TableSpec, "a table specification")[0]
