@@ -1,7 +1,5 @@
 """Plan of a study: ids, order and costs of its stages, what is done, and that a run computes each thing once."""
 
-from __future__ import annotations
-
 import io
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +10,6 @@ import pytest
 import yaml
 from rich.console import Console
 from study.tiny_study import write_study
-from tiny import save_tiny
 from turncoat.engine.base_model import load_base
 from turncoat.persona import extract
 from turncoat.registry import DEFENCES, ORGANISMS
@@ -23,6 +20,7 @@ from turncoat.study.config import Study, load_study
 from turncoat.study.plan import Plan, study_plan
 from turncoat.study.run import run_study
 from turncoat.study.worker import Worker
+from turncoat.testing import save_tiny
 
 KL = {"name": "kl", "organism": "insecure_code", "defence": "kl", "setting": "in_training"}
 STEERED = {"name": "steered", "organism": "insecure_code", "defence": "steering", "setting": "inference"}
