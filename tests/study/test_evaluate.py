@@ -1,13 +1,15 @@
 """Rows of an arm: what their keys depend on."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judges.fake_judge import FakeJudge
 from turncoat.registry import discover
-from turncoat.store import Store, digest
+from turncoat.store import digest
 from turncoat.study.config import Study, TaskUse
-from turncoat.study.evaluate import Stages
+from turncoat.study.evaluate import evaluation_spec
 
 ARMS = [
     {"name": "base"},
@@ -34,47 +36,46 @@ def study(**changes) -> Study:
 
 
 @pytest.fixture
-def stages(tiny_base, tmp_path) -> Stages:
-    return Stages(study(), tiny_base, Store(tmp_path))
+def spec(tiny_base) -> Callable[..., dict[str, Any]]:
+    def make(use: TaskUse, adapter: Path | None = None, **changes: Any) -> dict[str, Any]:
+        return evaluation_spec(study(**changes), tiny_base, use, adapter)
+
+    return make
 
 
-def test_an_evaluations_key_changes_with_all_that_determines_it(stages, tmp_path, monkeypatch):
+def test_an_evaluations_key_changes_with_all_that_determines_it(spec, monkeypatch):
     use = TaskUse(task="turncoat_persona", limit=2)
-    reference = stages.evaluation_spec(use, None)
-    assert stages.evaluation_spec(use, None) == reference
+    reference = spec(use)
+    assert spec(use) == reference
     for other in (
-        stages.evaluation_spec(use, Path("some/adapter")),
-        stages.evaluation_spec(TaskUse(task="turncoat_persona", limit=3), None),
-        stages.evaluation_spec(TaskUse(task="turncoat_persona", limit=2, repeats=1), None),
-        stages.evaluation_spec(TaskUse(task="turncoat_em", limit=2), None),
+        spec(use, Path("some/adapter")),
+        spec(TaskUse(task="turncoat_persona", limit=3)),
+        spec(TaskUse(task="turncoat_persona", limit=2, repeats=1)),
+        spec(TaskUse(task="turncoat_em", limit=2)),
     ):
         assert other != reference
     assert {"score.py", "turncoat_persona.yaml", "evaluation_questions.jsonl"} <= set(reference["source"])
-    changed = Stages(study(sampling_seed=1), stages.base, Store(tmp_path))
-    assert changed.evaluation_spec(use, None) != reference
-    other_batch = Stages(study(batch_size=3), stages.base, Store(tmp_path))
-    assert other_batch.evaluation_spec(use, None) == reference
+    assert spec(use, sampling_seed=1) != reference
+    assert spec(use, batch_size=3) == reference
 
 
-def test_rows_of_judged_tasks_depend_on_the_judge_and_others_do_not(stages, tmp_path, monkeypatch):
+def test_rows_of_judged_tasks_depend_on_the_judge_and_others_do_not(spec, monkeypatch):
     judges = {"off": None, "one": FakeJudge("one"), "two": FakeJudge("two")}
     monkeypatch.setattr("turncoat.study.evaluate.judge_from_name", judges.__getitem__)
 
     def keys(task: str) -> set[str]:
-        made = [Stages(study(judge=name), stages.base, Store(tmp_path)) for name in judges]
-        return {digest(one.evaluation_spec(TaskUse(task=task, limit=2), None)) for one in made}
+        return {digest(spec(TaskUse(task=task, limit=2), judge=name)) for name in judges}
 
     assert len(keys("turncoat_em")) == 3
     assert len(keys("turncoat_choice")) == len(keys("turncoat_persona")) == 1
 
 
-def test_rows_depend_on_the_files_that_a_task_reads_and_on_its_own_trait(stages, monkeypatch):
-    latent = stages.evaluation_spec(TaskUse(task="turncoat_latent_prompt_choice"), None)
+def test_rows_depend_on_the_files_that_a_task_reads_and_on_its_own_trait(spec, monkeypatch):
+    latent = spec(TaskUse(task="turncoat_latent_prompt_choice"))
     assert list(latent["reads"]) == ["../choice/pairs.jsonl"]
     assert latent["persona"] is None
     evil, axis = (
-        stages.evaluation_spec(TaskUse(task=f"turncoat_persona_{trait}"), None)["persona"]
-        for trait in ("evil", "assistant_axis")
+        spec(TaskUse(task=f"turncoat_persona_{trait}"))["persona"] for trait in ("evil", "assistant_axis")
     )
     assert evil != axis
 
@@ -86,13 +87,13 @@ def test_rows_depend_on_the_files_that_a_task_reads_and_on_its_own_trait(stages,
     ("evaluation/diversity.py", "turncoat_choice", False),
     ("report/tables/contrasts.py", "turncoat_em", False),
 ])  # fmt: skip
-def test_changed_code_changes_the_key_of_the_rows_that_it_makes(stages, monkeypatch, module, task, counts):
+def test_changed_code_changes_the_key_of_the_rows_that_it_makes(spec, monkeypatch, module, task, counts):
     use = TaskUse(task=task)
-    reference = stages.evaluation_spec(use, None)
+    reference = spec(use)
     read = Path.read_text
     for addition, same in (("\n# a comment\n", True), ("\nANOTHER = 1\n", not counts)):
         with monkeypatch.context() as patch:
             patch.setattr(Path, "read_text", lambda path, *a, addition=addition, **k: (
                 read(path, *a, **k) + (addition if path.as_posix().endswith(f"turncoat/{module}") else "")
             ))  # fmt: skip
-            assert (stages.evaluation_spec(use, None) == reference) is same
+            assert (spec(use) == reference) is same
