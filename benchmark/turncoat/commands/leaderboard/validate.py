@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.status import Status
 from rich.text import Text
 
 from turncoat.commands.options import Json
@@ -42,9 +44,7 @@ def validate(
                 "`turncoat leaderboard submit RUN` makes it"
             )
         with notes().status(Text(str(folder))) as status:
-            findings = validate_entry(
-                folder, lambda text, folder=folder: status.update(Text(f"{folder}: {text}"))
-            )  # type: ignore[misc]
+            findings = validate_entry(folder, partial(_show, status, folder))
         refused += bool(findings)
         if as_json:
             for finding in findings:
@@ -56,3 +56,7 @@ def validate(
             note(f"{folder}: accepted", "green")
     if refused:
         raise typer.Exit(1)
+
+
+def _show(status: Status, folder: Path, text: str) -> None:
+    status.update(Text(f"{folder}: {text}"))

@@ -129,9 +129,8 @@ class Exported:
         if role != "base":
             finetune = {"control": facts.control, "benign": facts.benign}.get(role) or facts.organism
             about |= {"finetuned_on": finetune.name, "training_seeds": ", ".join(map(str, facts.seeds))}
-            about |= {
-                f"adapter_sha256_seed_{s}": sha for s, sha in sorted(facts.adapters.get(role, {}).items())
-            }  # type: ignore[call-overload]
+            hashes = dict(facts.adapters).get(role) or {}  # type: ignore[call-overload]
+            about |= {f"adapter_sha256_seed_{seed}": sha for seed, sha in sorted(hashes.items())}
         if role in ("defended", "benign"):
             about |= {"defence": facts.defence.name, "defence_setting": facts.defence.setting}
         else:
