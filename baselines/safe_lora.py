@@ -55,7 +55,7 @@ class AlignmentChange(Protocol):
         """C B = V V^T B / ||V||_F, (d_out, r), for the module called `module`."""
         ...
 
-    def said(self) -> str:
+    def described(self) -> str:
         """In words, for training.json."""
         ...
 
@@ -105,7 +105,7 @@ class SafeLora(AdapterEdit):
         """Source of V, number of projected modules, and the share of the update's norm that is left."""
         values = sorted(self.cosines.values())
         return {
-            "alignment": self.alignment.said(),
+            "alignment": self.alignment.described(),
             "modules": len(values),
             "projected": len(self.projected),
             "norm_left": round(self._norm_left, 4),

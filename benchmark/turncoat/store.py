@@ -49,11 +49,12 @@ def code_digest(sources: Iterable[ModuleType | Path]) -> str:
     """
     paths = [source if isinstance(source, Path) else Path(str(source.__file__)) for source in sources]
     texts = [(path.suffix, path.read_text(encoding="utf-8")) for path in paths]
-    return digest([_what_it_does(text) if suffix == ".py" else text for suffix, text in texts])[:16]
+    return digest([normalised_source(text) if suffix == ".py" else text for suffix, text in texts])[:16]
 
 
 @lru_cache(maxsize=256)  # every stage's key asks for the same few files
-def _what_it_does(source: str) -> str:
+def normalised_source(source: str) -> str:
+    """The syntax tree of Python code without docstrings, as text."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (

@@ -152,7 +152,7 @@ def test_v_of_two_models_is_their_difference(tiny_base, organism, tmp_path):
 
 @pytest.mark.parametrize(("options", "said"), [
     ({"unaligned": "EMPTY"}, "no .*safetensors"),
-    ({"unaligned": "/no/such/model/there"}, "is no model.*accepted: a registry model"),
+    ({"unaligned": "/no/such/model/there"}, "is not a model.*accepted: a registry model"),
     ({"unaligned": "OTHER"}, "name the model that this one was aligned from"),
     ({"threshold": "high"}, "threshold='high'"), ({"number": -1}, "number=-1"),
     ({"exact": True, "unaligned": "OTHER"}, "exact and unaligned are both given"),

@@ -21,7 +21,7 @@ def asked(tiny_base, tiny_adapter, monkeypatch):
     """What `find_arm` was asked for; it finds an arm with a random adapter."""
     calls = []
 
-    def find_arm(text, *, progress=None, said=None, include=()):
+    def find_arm(text, *, progress=None, log=None, include=()):
         calls.append((text, include))
         progress(1, 2, 0.5)
         return SimpleNamespace(
@@ -56,4 +56,4 @@ def test_mistakes_are_refused_before_anything_is_trained(asked, tmp_path):
     ]:
         result = run(*arguments)
         assert isinstance(result.exception, UserError) and said in str(result.exception)
-    assert asked == [] and importlib.import_module("turncoat.training.export.export").FORMS == FORMS
+    assert asked == [] and importlib.import_module("turncoat.training.export.write").FORMS == FORMS

@@ -127,7 +127,7 @@ def test_the_card_says_how_it_was_made(tiny_base):
     ticks: list[tuple[int, int]] = []
     vector = extract(
         tiny_base, tiny_base.model, QUESTIONS, batch_size=8,
-        tick=lambda done, total: ticks.append((done, total)),
+        on_progress=lambda done, total: ticks.append((done, total)),
     )  # fmt: skip
     card = vector.card
     under_prompts = 2 * 6 * extraction.ROLLOUTS  # instructions x questions x answers, on each side

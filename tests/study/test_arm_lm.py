@@ -8,7 +8,7 @@ from turncoat.registry import ORGANISMS, discover
 from turncoat.store import Store
 from turncoat.study.adapters import Adapters
 from turncoat.study.arm_lm import ArmLM
-from turncoat.study.arm_spec import choose, find_arm
+from turncoat.study.arm_spec import find_arm, parse_arm
 from turncoat.study.config import load_study
 from turncoat.study.steps import steps_of
 
@@ -100,6 +100,6 @@ def test_what_names_no_arm_is_refused(text):
 
 
 def test_an_arm_of_a_study_brings_its_model_recipe_and_options():
-    choice = choose({"study": "demo", "arm": "sgtr", "seed": 1})
+    choice = parse_arm({"study": "demo", "arm": "sgtr", "seed": 1})
     assert (choice.pretrained, choice.seed, choice.training.rows) == ("smollm2-135m", 1, 80)
     assert choice.arm.defence_options == {"texts": 40, "show_text": False}

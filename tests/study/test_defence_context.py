@@ -116,7 +116,9 @@ def test_answers_of_several_tokens_are_read_and_summed(context, tiny_base):
 
 def test_progress_is_told(tiny_base, tmp_path):
     told: list[tuple[int, int]] = []
-    context = DefenceContext(tiny_base, Store(tmp_path), tick=lambda done, total: told.append((done, total)))
+    context = DefenceContext(
+        tiny_base, Store(tmp_path), on_progress=lambda done, total: told.append((done, total))
+    )
     context.write(PROMPTS, **SETTINGS)
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 

@@ -44,11 +44,11 @@ def export(
         raise UserError(f"--out {out} is there already; name a folder that is not")
     from turncoat.study.arm_spec import find_arm
     from turncoat.study.training_bar import TrainingBar
-    from turncoat.training.export.export import export_arm
+    from turncoat.training.export.write import export_arm
 
     include = plug_ins(include_path)
     with TrainingBar() as bar:
-        one = find_arm(arm, progress=bar.step, said=bar.say, include=include)
+        one = find_arm(arm, progress=bar.step, log=bar.say, include=include)
     written = export_arm(
         one.base, one.adapter, one.intervention, to=to, out=out, name=one.name, facts=one.facts
     )

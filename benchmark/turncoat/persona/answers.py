@@ -24,7 +24,7 @@ from turncoat.store import digest
 
 THRESHOLD = 50.0  # trait score, 0 to 100
 
-Tick = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 Key = tuple[str, str, tuple[int, int] | None, bool | None]
 """Of a request: side, question, pair, held out (see `Answered`)."""
 

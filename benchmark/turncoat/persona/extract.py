@@ -24,7 +24,7 @@ from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleResult
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key
-from turncoat.persona.answers import Answers, Tick, TraitJudge, gather, requests_for, trait_rubric_id
+from turncoat.persona.answers import Answers, OnProgress, TraitJudge, gather, requests_for, trait_rubric_id
 from turncoat.persona.quality import auc, held_out_quality, split_half_cosine
 from turncoat.persona.traits import TraitQuestions
 from turncoat.persona.vectors import PersonaVector
@@ -73,7 +73,7 @@ def persona_vector(
     store: Store,
     *,
     batch_size: int = 32,
-    tick: Tick | None = None,
+    on_progress: OnProgress | None = None,
     rollouts: int | None = None,
     judge: TraitJudge | None = None,
 ) -> PersonaVector:
@@ -84,13 +84,19 @@ def persona_vector(
         questions: The trait's prompts and questions.
         store: Where the vector is kept.
         batch_size: Answers decoded together; it changes no bit of the result on a CPU.
-        tick: Told (answers done, answers in all).
+        on_progress: Called with (answers done, answers in all).
         rollouts: Answers per question and prompt; default `ROLLOUTS`.
         judge: Filters pairs by trait score; default unfiltered.
     """
     return PersonaVector.load(
         vector_folder(
-            base, questions, store, batch_size=batch_size, tick=tick, rollouts=rollouts, judge=judge
+            base,
+            questions,
+            store,
+            batch_size=batch_size,
+            on_progress=on_progress,
+            rollouts=rollouts,
+            judge=judge,
         )
     )
 
@@ -101,7 +107,7 @@ def vector_folder(
     store: Store,
     *,
     batch_size: int = 32,
-    tick: Tick | None = None,
+    on_progress: OnProgress | None = None,
     rollouts: int | None = None,
     judge: TraitJudge | None = None,
 ) -> Path:
@@ -110,7 +116,13 @@ def vector_folder(
     def build(folder: Path) -> None:
         with base.without_adapter() as model:
             vector = extract(
-                base, model, questions, batch_size=batch_size, tick=tick, rollouts=rollouts, judge=judge
+                base,
+                model,
+                questions,
+                batch_size=batch_size,
+                on_progress=on_progress,
+                rollouts=rollouts,
+                judge=judge,
             )
         vector.save(folder)
 
@@ -123,7 +135,7 @@ def extract(
     questions: TraitQuestions,
     *,
     batch_size: int,
-    tick: Tick | None = None,
+    on_progress: OnProgress | None = None,
     rollouts: int | None = None,
     judge: TraitJudge | None = None,
 ) -> PersonaVector:
@@ -133,7 +145,7 @@ def extract(
         UserError: The chat template drops the persona prompts, nearly all answers came out empty or were
             dropped, or there is nothing to choose a layer by.
     """
-    answers = _answers(base, model, questions, batch_size, tick, rollouts or ROLLOUTS, judge)
+    answers = _answers(base, model, questions, batch_size, on_progress, rollouts or ROLLOUTS, judge)
     positive, negative = answers.side("positive"), answers.side("negative")
     _check(questions, len(positive), len(negative), answers)
     highs, lows = torch.stack(positive), torch.stack(negative)
@@ -202,7 +214,7 @@ def _answers(
     model: Any,
     questions: TraitQuestions,
     batch_size: int,
-    tick: Tick | None,
+    on_progress: OnProgress | None,
     rollouts: int,
     judge: TraitJudge | None,
 ) -> Answers:
@@ -219,8 +231,8 @@ def _answers(
     def on_done(_: SampleResult) -> None:
         nonlocal done
         done += 1
-        if tick is not None:
-            tick(done, len(requests))
+        if on_progress is not None:
+            on_progress(done, len(requests))
 
     results = Sampler(model, base.tokenizer, batch_size=batch_size, capture=True, refill=True).run(
         requests, on_done

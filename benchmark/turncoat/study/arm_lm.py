@@ -17,7 +17,7 @@ from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.store import Store
-from turncoat.study.arm_spec import choose, make
+from turncoat.study.arm_spec import build_arm, parse_arm
 from turncoat.study.training_bar import TrainingBar
 
 _ARM = (
@@ -88,7 +88,7 @@ class ArmLM(TurncoatLM):
                 "steer= and an arm are both given; use defence=steering,setting=inference instead"
             )
         loaded = pretrained if isinstance(pretrained, BaseModel) else None
-        choice = choose(
+        choice = parse_arm(
             {
                 "pretrained": loaded.name if loaded else pretrained,
                 "organism": organism,
@@ -111,9 +111,9 @@ class ArmLM(TurncoatLM):
         )
         store = store or Store()
         with TrainingBar() as bar:
-            found = make(choice, base, store=store, progress=bar.step, said=bar.say)
+            resolved = build_arm(choice, base, store=store, progress=bar.step, log=bar.say)
         super().__init__(
-            base, peft=None if found.adapter is None else str(found.adapter), store=store, **options
+            base, peft=None if resolved.adapter is None else str(resolved.adapter), store=store, **options
         )
-        self.arm = {**self.arm, "name": found.name, **found.facts}
-        self.steering = found.intervention
+        self.arm = {**self.arm, "name": resolved.name, **resolved.facts}
+        self.steering = resolved.intervention

@@ -1,4 +1,4 @@
-"""One arm, named on a command line: found if it was trained before, trained if not.
+"""Arm named on a command line: taken from the store, or trained if it is missing.
 
     find_arm("demo/sgtr/0")                                    # study / arm / training seed
     find_arm("pretrained=smollm2-135m,organism=insecure_code,defence=sgtr,setting=prevention,seed=0")
@@ -34,8 +34,8 @@ _KEYS = (
 
 
 @dataclass(frozen=True)
-class OneArm:
-    """A trained (or found) arm.
+class ResolvedArm:
+    """An arm whose adapter is there.
 
     Attributes:
         base: Its base model.
@@ -76,16 +76,16 @@ def find_arm(
     *,
     store: Store | None = None,
     progress: Progress | None = None,
-    said: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
     include: tuple[Path, ...] = (),
-) -> OneArm:
+) -> ResolvedArm:
     """The arm that `text` names, trained if it is missing.
 
     Args:
         text: STUDY/ARM/SEED, or the arguments of `--model turncoat`: key=value,key=value.
         store: Where adapters are kept; the user cache by default.
         progress: Called after each training step with (step, steps, loss).
-        said: Told in words what has to be trained first.
+        log: Called with a line on what has to be trained first.
         include: Folders with the user's own defences.
 
     Raises:
@@ -101,12 +101,12 @@ def find_arm(
                 f"{', '.join(_KEYS)}"
             )
         given = {"study": names[0], "arm": names[1], "seed": int(seed.removeprefix("seed-"))}
-    choice = choose(given, include=include)
+    choice = parse_arm(given, include=include)
     base = load_base(choice.pretrained, dtype=choice.dtype, device=given.get("device"))
-    return make(choice, base, store=store, progress=progress, said=said)
+    return build_arm(choice, base, store=store, progress=progress, log=log)
 
 
-def choose(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmChoice:
+def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmChoice:
     """The arm that arguments name.
 
     Args:
@@ -141,10 +141,10 @@ def choose(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmChoic
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        told = f"{problem['msg']}; the value is {problem['input']!r}"
+        message = f"{problem['msg']}; the value is {problem['input']!r}"
         if problem["type"] == "extra_forbidden":
-            told = f"unknown key; {accepted(LoraRecipe.model_fields, where)}"
-        raise UserError(f"{where}: {told}") from error
+            message = f"unknown key; {accepted(LoraRecipe.model_fields, where)}"
+        raise UserError(f"{where}: {message}") from error
     problems = arm_problems(arm)
     if problems:
         raise UserError("; ".join(f"{key}: {message}" for key, message in problems))
@@ -171,16 +171,16 @@ def _from_study(given: dict[str, Any], seed: int, include: tuple[Path, ...]) -> 
     )
 
 
-def make(
+def build_arm(
     choice: ArmChoice,
     base: BaseModel,
     *,
     store: Store | None = None,
     progress: Progress | None = None,
-    said: Callable[[str], None] | None = None,
-) -> OneArm:
+    log: Callable[[str], None] | None = None,
+) -> ResolvedArm:
     """The chosen arm on a loaded base; what is missing is trained."""
-    adapters = Adapters(base, store or Store(), log=said)
+    adapters = Adapters(base, store or Store(), log=log)
     adapter = adapters.adapter(steps_of(choice.arm, choice.training), choice.seed, progress)
     arm = choice.arm
     parts = [arm.organism or "", "-".join(filter(None, (arm.defence, arm.setting)))]
@@ -188,4 +188,4 @@ def make(
     facts: dict[str, Any] = {"organism": arm.organism, "defence": arm.defence, "setting": arm.setting}
     if arm.is_trained:
         name, facts = f"{name}-seed{choice.seed}", {**facts, "seed": choice.seed}
-    return OneArm(base, adapter, adapters.intervention(arm), name, facts)
+    return ResolvedArm(base, adapter, adapters.intervention(arm), name, facts)

@@ -39,7 +39,7 @@ class DefenceContext:
         base: The base model.
         store: Where generated texts are kept.
         batch_size: Rows decoded together.
-        tick: Called with (done, total) while the model writes.
+        on_progress: Called with (done, total) while the model writes.
         recipe: In training: the recipe of the organism's finetune.
         seed: In training: its seed.
         organism: In training: gives the organism's examples, all of them.
@@ -52,7 +52,7 @@ class DefenceContext:
     base: BaseModel
     store: Store
     batch_size: int = 32
-    tick: Callable[[int, int], None] | None = None
+    on_progress: Callable[[int, int], None] | None = None
     recipe: LoraRecipe | None = None
     seed: int = 0
     organism: Callable[[], list[Example]] = _only_in_training
@@ -69,7 +69,11 @@ class DefenceContext:
     def persona(self, trait: str) -> PersonaVector:
         """The base model's persona vector for a trait (`turncoat list personas`), extracted on first use."""
         return persona_vector(
-            self.base, trait_questions(trait), self.store, batch_size=self.batch_size, tick=self.tick
+            self.base,
+            trait_questions(trait),
+            self.store,
+            batch_size=self.batch_size,
+            on_progress=self.on_progress,
         )
 
     def write(
@@ -130,8 +134,8 @@ class DefenceContext:
         def on_done(_: SampleResult) -> None:
             nonlocal done
             done += 1
-            if self.tick is not None:
-                self.tick(done, len(requests))
+            if self.on_progress is not None:
+                self.on_progress(done, len(requests))
 
         def build(folder: Path) -> None:
             with self.base.without_adapter() as model:

@@ -84,8 +84,8 @@ def _without_fetched(path: Path) -> bytes:
     return "".join(rows).encode()
 
 
-def _without_machine(told: dict[str, Any]) -> dict[str, Any]:
-    config = {key: told["config"][key] for key in _CONFIG if key in told.get("config", {})}
+def _without_machine(results: dict[str, Any]) -> dict[str, Any]:
+    config = {key: results["config"][key] for key in _CONFIG if key in results.get("config", {})}
     arm = dict(config.get("turncoat", {}))
     arm["arm"] = {key: value for key, value in arm.get("arm", {}).items() if key != "peft"}
-    return {**{key: told[key] for key in _KEPT if key in told}, "config": {**config, "turncoat": arm}}
+    return {**{key: results[key] for key in _KEPT if key in results}, "config": {**config, "turncoat": arm}}

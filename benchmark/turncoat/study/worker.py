@@ -126,7 +126,9 @@ class Worker:
         """
         if stage.kind == "vector":
             questions, batch_size = trait_questions(self.study.persona), self.study.batch_size
-            return vector_folder(self.base, questions, self.store, batch_size=batch_size, tick=on_progress)
+            return vector_folder(
+                self.base, questions, self.store, batch_size=batch_size, on_progress=on_progress
+            )
         if stage.kind == "rows":
             return self._rows(stage, on_progress)
         if stage.acting is not None:

@@ -130,7 +130,7 @@ def calibration(
     seeds: Sequence[int] = SEEDS,
     replicates: int = 1000,
     rng: np.random.Generator | int = 0,
-    tick: Callable[[], None] | None = None,
+    on_progress: Callable[[], None] | None = None,
 ) -> pd.DataFrame:
     """Rejections at 5 % and coverage of the 95 % intervals, as shares of the replicates.
 
@@ -140,7 +140,7 @@ def calibration(
         seeds: Numbers of training seeds, 3 or more.
         replicates: Experiments per cell.
         rng: Seed; each cell draws from a generator of its own.
-        tick: Called after each experiment.
+        on_progress: Called after each experiment.
 
     Returns:
         One row per cell: questions, seeds, replicates, the columns of `TESTS`, and `adapters_covers_recipe`: how often the
@@ -158,8 +158,8 @@ def calibration(
             found = []
             for _ in range(replicates):
                 found.append(_outcome(simulate(null, g, s, generator), generator))
-                if tick is not None:
-                    tick()
+                if on_progress is not None:
+                    on_progress()
             means = pd.DataFrame(found).mean().to_dict()
             rows.append({"questions": g, "seeds": s, "replicates": replicates, **means})
     return pd.DataFrame(rows)

@@ -60,7 +60,7 @@ def calibration_page(replicates: int, seed: int, on_replicate: Callable[[], None
     """
 
     def run(null: Null, questions: tuple[int, ...], seeds: tuple[int, ...]) -> pd.DataFrame:
-        return calibration(null, questions, seeds, replicates, seed, tick=on_replicate)
+        return calibration(null, questions, seeds, replicates, seed, on_progress=on_replicate)
 
     plain = Null()
     main = run(plain, QUESTIONS, SEEDS)

@@ -51,7 +51,7 @@ class ByFinetune:
             return columns @ (columns.T @ b.double())
         return left @ (right @ right.T) @ (left.T @ b.double()) / (size or 1.0)
 
-    def said(self) -> str:
+    def described(self) -> str:
         """Where V comes from."""
         how = ", projected on exactly" if self.exact else ""
         return (
@@ -119,7 +119,7 @@ class ByModels:
         size = float(change.norm())
         return change @ (change.T @ b.float()) / (size or 1.0)
 
-    def said(self) -> str:
+    def described(self) -> str:
         """Where V comes from."""
         return f"the paper's: this model's weights minus those of {self.name}"
 

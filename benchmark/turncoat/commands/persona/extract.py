@@ -59,7 +59,9 @@ def extract(
     with _progress(
         f"{trait} on {model}", answer_count(questions, rollouts=rollouts), hidden=cached
     ) as on_progress:
-        folder = vector_folder(base, questions, store, batch_size=batch_size, tick=on_progress, **options)
+        folder = vector_folder(
+            base, questions, store, batch_size=batch_size, on_progress=on_progress, **options
+        )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for name in ("vector.safetensors", "card.json"):

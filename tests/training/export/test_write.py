@@ -18,7 +18,7 @@ from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
 from turncoat.persona.interventions.steering import Steering, generation_header
-from turncoat.training.export.export import Exported, export_arm
+from turncoat.training.export.write import Exported, export_arm
 from turncoat.training.lora import train_adapter
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.stack import CONFIG, WEIGHTS
