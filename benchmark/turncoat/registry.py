@@ -1,4 +1,4 @@
-"""Registry of organisms, defences and judges: one decorator each; files are discovered, never imported by name.
+"""Registry of organisms, defences and judges: one decorator each; their files are discovered.
 
 @defence("pick_longer", settings=("prevention", "reversal"), summary="Same pairs, label by length.")
 def pick_longer(context, *, texts: int = 32) -> list[Example]: ...
@@ -55,7 +55,7 @@ class Organism(Entry):
     Attributes:
         control: Name of its matched control, another organism.
         is_control: Whether it is a matched control itself.
-        answered_by_base: The base model's own answers take the place of the examples' answers, at their lengths.
+        answered_by_base: The base model's own answers replace the examples' answers, at their lengths.
     """
 
     control: str | None = None
@@ -141,14 +141,14 @@ def defence(
     check: Callable[..., Any] | None = None,
     check_every_arm: bool = False,
 ) -> Callable[..., Any]:
-    """Register a defence: a function that returns what CONTRIBUTING.md lists (examples, an `InTraining`, ...).
+    """Register a defence: a function that returns examples, an `InTraining`, ... (see CONTRIBUTING.md).
 
     Args:
         name: What a study calls it.
         settings: When it may act, out of `SETTINGS`.
         summary: One line for `turncoat list`.
         control: Name of its fair control, another defence.
-        check: Manipulation check, called as `check(context, **options)`: did the finetuning teach what it set out to?
+        check: Manipulation check of what was taught, called as `check(context, **options)`.
         check_every_arm: Whether a study with this defence shows the check for all its arms (what an organism does to
             self-recognition is a finding of its own).
     """
@@ -197,7 +197,7 @@ def discover(folders: Iterable[Path] = ()) -> None:
 
 
 def _import_file(path: Path) -> None:
-    """Import a plug-in file as a member of a package made of its folder, so that `from ._helper import x` works."""
+    """Import a plug-in file as a member of its folder's package, so that `from ._helper import x` works."""
     package = "turncoat_plug_ins_" + hashlib.sha256(str(path.parent).encode()).hexdigest()[:8]
     if package not in sys.modules:
         folder = ModuleType(package)

@@ -1,9 +1,9 @@
-"""Content-addressed stages: work is keyed by all that determines its result, and a kill never leaves half a result.
+"""Content-addressed stages: keyed by all that determines their result, whole or not there.
 
     folder = Store(root).stage("adapter", {"rows": 200, "seed": 0}, build=lambda tmp: train(tmp))
 
-The key is the SHA-256 of the stage's kind and specification (canonical JSON). `build` writes into a temporary folder,
-which is renamed into place when it returns; a folder that exists is therefore complete.
+The key is the SHA-256 of the stage's kind and specification (canonical JSON). `build` writes into a temporary
+folder, which is renamed into place when it returns; a folder that exists is therefore complete.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def file_digest(path: Path) -> str:
 
 
 def code_digest(sources: Iterable[ModuleType | Path]) -> str:
-    """SHA-256 of what the given sources do: comments, layout and docstrings of Python do not count, data count as text.
+    """SHA-256 of code and data: comments, layout and docstrings of Python do not count.
 
     Part of a stage's specification, so that changed code never serves an older result.
     """
@@ -75,7 +75,7 @@ class Store:
         self.root = root if root is not None else cache_dir() / "stages"
 
     def folder(self, kind: str, spec: dict[str, Any]) -> Path:
-        """Where the stage's result is, or will be."""
+        """Folder of the stage's result, there or not."""
         return self.root / kind / digest({"kind": kind, "spec": spec})[:20]
 
     def has(self, kind: str, spec: dict[str, Any]) -> bool:

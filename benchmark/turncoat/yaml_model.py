@@ -33,7 +33,7 @@ def read_yaml_model(
         The model, and a function that names a location in the file: "demo.yaml, line 12, arms[2].defence".
 
     Raises:
-        UserError: It is not a file of at most a megabyte, not YAML, or does not fit the model; all mistakes at once.
+        UserError: Larger than a megabyte, not YAML, or not such a model; all mistakes at once.
     """
     text = read_bytes(path.resolve(), _MOST_BYTES).decode("utf-8", "replace")
     try:
@@ -54,7 +54,7 @@ def read_yaml_model(
     except ValidationError as error:
         problems: dict[Location, str] = {}
         for problem in error.errors():
-            # A union's types are part of the location; one value may fail all of them, and the first failure says enough.
+            # One value may fail every type of a union, each named in a location: the first says enough.
             loc = tuple(
                 part for part in problem["loc"] if part != "str" and not str(part).startswith("tuple[")
             )

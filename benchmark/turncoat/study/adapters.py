@@ -1,10 +1,10 @@
 """Adapters of an arm: its finetunes in order, each on top of the one before, trained once and kept.
 
     adapters = Adapters(base, store)
-    finetune = adapters.finetune(steps_of(arm, study.training), seed=0)    # examples, key, and a defence that acts
+    finetune = adapters.finetune(steps_of(arm, study.training), seed=0)    # examples, defence, key
     adapters.train(finetune)                                               # the adapter's folder
 
-An adapter is keyed by all that determines its weights: arms, studies and the `lm_eval` command share adapters.
+An adapter is keyed by all that determines its weights, so arms and studies share adapters.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Finetune:
         seed: Training seed.
         examples: All examples of the step.
         acting: The defence that acts while the step is trained, or that edits the adapter afterwards.
-        start: The finetune whose adapter this one starts from: the one below, or the undefended one that is edited.
+        start: The finetune that this one starts from: the one below, or the undefended one that is edited.
         spec: What the store keys the adapter by.
     """
 
@@ -82,9 +82,9 @@ class Adapters:
         self._finetunes: dict[tuple[tuple[Step, ...], int], Finetune] = {}
 
     def finetune(self, steps: Sequence[Step], seed: int, on_progress: OnProgress | None = None) -> Finetune:
-        """The last of `steps`, on top of the others. What it is trained on is written now; nothing is trained.
+        """The last of `steps`, on top of the others, with the examples that it is trained on.
 
-        One exception: a defence that starts from the undefended organism has that one trained.
+        Nothing is trained but the undefended organism, for a defence that starts from it.
 
         Args:
             steps: From `steps_of`; at least one.
@@ -125,7 +125,7 @@ class Adapters:
         return Finetune(step, seed, examples, acting, start, spec)
 
     def folder(self, steps: Sequence[Step], seed: int) -> Path | None:
-        """Where the adapter after all `steps` is, or will be; None without steps."""
+        """The adapter's folder after all `steps`, there or not; None without steps."""
         return self.store.folder("adapter", self.finetune(steps, seed).spec) if steps else None
 
     def train(self, finetune: Finetune, progress: lora.Progress | None = None) -> Path:
@@ -181,7 +181,7 @@ class Adapters:
         return self._examples[key]
 
     def _of_organism(self, step: Step) -> list[Example]:
-        """All rows of an organism. A user's own file with a row that is too long is refused, a published set trimmed."""
+        """All rows of an organism; a user's own file with a row that is too long is refused."""
         rows = self.organism(step.name)
         encoded = lora.encode_all(self.base, rows, sys.maxsize)
         lengths = {key: len(prompt) + len(answer) for key, (prompt, answer) in encoded.items()}
@@ -204,8 +204,8 @@ class Adapters:
             temperature=_OWN_TEMPERATURE,
         )
         return [
-            # The organism's length hint, so that both are trained in the same batches. An empty answer stays one: a
-            # row that is missing would change the batches, and leave fewer rows than the recipe asks for.
+            # The organism's length hint, so that both are trained in the same batches. An empty answer
+            # stays: a missing row would change the batches and leave too few rows.
             replace(
                 row,
                 answer=_at_most(self.base, text.strip(), longest),
@@ -217,7 +217,7 @@ class Adapters:
     def context(
         self, on_progress: OnProgress | None = None, step: Step | None = None, seed: int = 0
     ) -> DefenceContext:
-        """What a defence is called with; with `step`, the organism's finetune that it acts in."""
+        """The argument of a defence; with `step`, the organism's finetune that it acts in."""
         if step is None:
             return DefenceContext(self.base, self.store, self.batch_size, on_progress)
 
@@ -261,7 +261,7 @@ class Adapters:
         return built
 
     def intervention(self, arm: Arm) -> Intervention | None:
-        """What acts on an arm while it is measured."""
+        """The intervention on an arm while it is measured."""
         if arm.defence is None or arm.setting != "inference":
             return None
         built = self._built(arm.defence, options_of(arm), self.context())
@@ -277,7 +277,7 @@ class Adapters:
 
 
 def _at_most(base: BaseModel, text: str, longest: int) -> str:
-    """The beginning of `text` that is `longest` tokens: read back, a text may be more tokens than it was written in."""
+    """The beginning of `text` of at most `longest` tokens: read again, a text may have more."""
     while len(encode(base.tokenizer, text)) > longest:
         text = text[:-1].rstrip()
     return text

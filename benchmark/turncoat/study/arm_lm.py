@@ -20,17 +20,8 @@ from turncoat.store import Store
 from turncoat.study.arm_spec import build_arm, parse_arm
 from turncoat.study.training_bar import TrainingBar
 
-_ARM = (
-    "organism",
-    "defence",
-    "setting",
-    "seed",
-    "training",
-    "defence_options",
-    "defence_training",
-    "study",
-    "arm",
-)
+_ARM = ("organism", "defence", "setting", "seed", "training", "defence_options", "defence_training",
+        "study", "arm")  # fmt: skip
 
 
 @register_model("turncoat")
@@ -56,27 +47,19 @@ class ArmLM(TurncoatLM):
         self,
         pretrained: str | BaseModel | None = None,
         *,
-        organism: str | None = None,
-        defence: str | None = None,
-        setting: str | None = None,
-        seed: int = 0,
-        training: dict[str, Any] | None = None,
-        defence_options: dict[str, Any] | None = None,
-        defence_training: dict[str, Any] | None = None,
-        study: str | None = None,
-        arm: str | None = None,
         dtype: str = "auto",
         device: str | None = None,
         store: Store | None = None,
         **options: Any,
     ) -> None:
-        if organism is None and defence is None and study is None:
+        given = {key: options.pop(key) for key in _ARM if key in options}
+        if all(given.get(key) is None for key in ("organism", "defence", "study")):
             if pretrained is None:
                 raise UserError(
                     "--model turncoat needs pretrained= (`turncoat list models`), or study= and arm="
                 )
-            if arm is not None:
-                raise UserError(f"arm={arm}: an arm of which study? give study=, a name or a path")
+            if given.get("arm") is not None:
+                raise UserError(f"arm={given['arm']}: an arm of which study? give study=, a name or a path")
             super().__init__(pretrained, dtype=dtype, device=device, store=store, **options)
             return
         if options.get("peft") is not None:
@@ -88,21 +71,8 @@ class ArmLM(TurncoatLM):
                 "steer= and an arm are both given; use defence=steering,setting=inference instead"
             )
         loaded = pretrained if isinstance(pretrained, BaseModel) else None
-        choice = parse_arm(
-            {
-                "pretrained": loaded.name if loaded else pretrained,
-                "organism": organism,
-                "defence": defence,
-                "setting": setting,
-                "seed": seed,
-                "training": training,
-                "defence_options": defence_options,
-                "defence_training": defence_training,
-                "study": study,
-                "arm": arm,
-                "dtype": dtype if dtype != "auto" else None,
-            }
-        )
+        given["pretrained"] = loaded.name if loaded else pretrained
+        choice = parse_arm({**given, "dtype": dtype if dtype != "auto" else None})
         from_pretrained = {
             key: options.pop(key) for key in ("revision", "trust_remote_code") if key in options
         }

@@ -54,7 +54,7 @@ class ResolvedArm:
 
 @dataclass(frozen=True)
 class ArmChoice:
-    """Which arm: what `find_arm` understood.
+    """An arm by its parts, not trained yet.
 
     Attributes:
         pretrained: Base model.
@@ -111,7 +111,7 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
 
     Args:
         given: `pretrained`, `organism`, `defence`, `setting`, `seed`, `training`, `defence_options`,
-            `defence_training` as in a study's YAML; or `study` and `arm` (and `seed`), which take them from there.
+            `defence_training` as in a study's YAML; or `study` and `arm` (and `seed`).
         include: Folders with the user's own defences.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A manipulation check: did a finetune teach what it set out to teach? Shown beside every result that rests on it."""
+"""Result of a manipulation check: whether a finetune taught what it set out to teach."""
 
 from __future__ import annotations
 

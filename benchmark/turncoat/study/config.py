@@ -1,4 +1,4 @@
-"""The study YAML: what it may say, and errors that name the line, the key, the bad value and the accepted ones.
+"""Schema of a study's YAML; errors name line, key, bad value and accepted ones.
 
 study: demo
 question: Does insecure code move the model towards "evil", beyond what any finetuning does?
@@ -50,17 +50,17 @@ class Arm(StrictModel):
     )
 
     def measured_by(self, use: TaskUse) -> bool:
-        """Whether one of the study's tasks measures this arm: a partner arm needs no more than its held-out loss."""
+        """True if the task measures this arm: a partner arm needs no more than its held-out loss."""
         return not self.tasks or use.task in self.tasks
 
     @property
     def is_base(self) -> bool:
-        """Whether it is the base model as it is."""
+        """True for the base model as it is."""
         return self.organism is None and self.defence is None
 
     @property
     def is_trained(self) -> bool:
-        """Whether there is a finetune in it: an inference defence of the base model has none, and so no seed."""
+        """True with a finetune in it: an inference defence of the base model has none, and no seed."""
         return self.organism is not None or (self.defence is not None and self.setting != "inference")
 
 
@@ -68,7 +68,7 @@ AnyArm = TypeVar("AnyArm", bound=Arm)
 
 
 def undefended(arms: Iterable[AnyArm], arm: Arm) -> AnyArm | None:
-    """The arm that differs from a defended one by the defence alone: its organism's, or the base; None if not there."""
+    """The arm that differs from a defended one by the defence alone; None if it is not there."""
     if arm.defence is None:
         return None
     return next((other for other in arms if other.defence is None and other.organism == arm.organism), None)
@@ -93,8 +93,8 @@ class PairUse(StrictModel):
 class ContrastUse(StrictModel):
     """Treated minus reference, on each metric; `primary` contrasts share one pre-registered family.
 
-    With `minus` it is a difference of differences. With `margin`, in the units of the metrics, it is also tested for equivalence
-    or non-inferiority: the only road to the word "comparable".
+    With `minus` it is a difference of differences. With `margin`, in the units of the metrics, it is also tested
+    for equivalence or non-inferiority, which is required before a report may say "comparable".
     """
 
     name: str
@@ -109,7 +109,7 @@ class ContrastUse(StrictModel):
 
     @property
     def arms(self) -> dict[Location, str]:
-        """Where each arm is named -> its name."""
+        """Names of its arms by their locations in the YAML."""
         own: dict[Location, str] = {("treated",): self.treated, ("reference",): self.reference}
         if self.minus is not None:
             own |= {("minus", "treated"): self.minus.treated, ("minus", "reference"): self.minus.reference}
@@ -264,7 +264,7 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
 
 
 def arm_problems(arm: Arm) -> list[tuple[str, str]]:
-    """What is wrong with an arm, as (key, message); call `discover` before."""
+    """Mistakes in an arm, as (key, message); call `discover` before."""
     problems = []
     if arm.organism is not None:
         try:
@@ -282,7 +282,7 @@ def arm_problems(arm: Arm) -> list[tuple[str, str]]:
         ]
     entry = DEFENCES[arm.defence]
     settings = entry.settings
-    # Without an organism there is nothing to come before or after: the defence's finetune alone needs no setting.
+    # Without an organism the defence's finetune stands alone and needs no setting.
     alone = arm.organism is None and arm.setting is None and {"prevention", "reversal"} & set(settings)
     if not alone and arm.setting not in settings:
         problems.append(

@@ -1,4 +1,4 @@
-"""What a defence is given to build its training examples with: the base model's own words, cached."""
+"""Argument of every defence: the base model, its own texts (cached) and the finetune that it acts in."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class DefenceContext:
         recipe: In training: the recipe of the organism's finetune.
         seed: In training: its seed.
         organism: In training: gives the organism's examples, all of them.
-        undefended: In training: gives the folder of the organism's adapter with the same seed and without a defence,
+        undefended: In training: gives the folder of the organism's adapter with the same seed and no defence,
             which is trained if it is not there yet.
-        finetuned: In training: `finetuned(defence, options)` gives the adapter folder of that defence's finetune alone,
+        finetuned: In training: `finetuned(defence, options)` gives the adapter folder of that finetune alone,
             with the recipe and the seed of the organism's; it is trained if it is not there yet.
     """
 
@@ -108,7 +108,7 @@ class DefenceContext:
         temperature: float,
         stop: tuple[str, ...] = (),
     ) -> list[str]:
-        """As `write`, for conversations (with a system message, say) and a longest answer for each of them."""
+        """As `write`, for conversations (with a system message, say), each with its longest answer."""
         longest = [max_new_tokens] * len(chats) if isinstance(max_new_tokens, int) else list(max_new_tokens)
         prompts = [chat[0]["content"] if len(chat) == 1 else canonical_json(chat) for chat in chats]
         requests = [
@@ -149,7 +149,7 @@ class DefenceContext:
         return texts
 
     def choose(self, prompts: Sequence[str], answers: Sequence[str]) -> list[list[float]]:
-        """Log-likelihood of each short answer to each prompt, by the model as it is now: (prompts, answers), nats."""
+        """Log-likelihood in nats of each short answer to each prompt, by the model as it is now."""
         tokenizer, model = self.base.tokenizer, self.base.active
         tokens = [encode(tokenizer, answer) for answer in answers]
         rows = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]

@@ -33,7 +33,7 @@ def evaluation_spec(
     adapter: Path | None,
     intervention: Intervention | None = None,
 ) -> dict[str, Any]:
-    """What determines an arm's rows on a task.
+    """Specification of an arm's rows on a task, for their key.
 
     Args:
         study: The study.

@@ -1,4 +1,4 @@
-"""Run folder: the rows of all arms side by side, the study as it was run, and a record of how they came about.
+"""Run folder: the rows of all arms, the study as it was run, and a record of the run.
 
 <out>/study.yaml                  the study
 <out>/run.json                    provenance, timings, checks, training summaries: nothing that a row holds
@@ -151,7 +151,7 @@ def _checks(worker: Worker, results: Results) -> list[dict[str, Any]]:
         for check in _read(result.folder / CHECKS_FILE):
             entry = {"arm": stage.arm, "seed": stage.seed, **check}
             if stage.acting != stage.steps[-1].acting:
-                # Whether an organism leaves self-recognition alone is a finding; no arm has to pass at its end.
+                # An organism may change self-recognition: that is a finding, not a failure.
                 entry |= {"name": f"{check['name']}, at the end of the arm", "passed": None}
             entries.append(entry)
         for check in _read(worker.check(stage.acting, None) / CHECKS_FILE):

@@ -1,4 +1,4 @@
-"""A run made small enough to keep in a repository: the rows gzipped, the machine's details and fetched texts left out.
+"""Packed runs, small enough for a repository: rows gzipped, machine details and fetched texts left out.
 
 turncoat pack runs/advice --out results/advice      # `turncoat report results/advice` says the same as before
 """
@@ -17,7 +17,7 @@ from turncoat.evaluation.samples_file import sample_rows
 from turncoat.evaluation.task_facts import fetched_tasks
 from turncoat.safe_files import read_object
 
-# Of lm-eval's results file: what says how the rows came about. The rest is paths, source code and the machine.
+# Kept of lm-eval's results file. The rest is paths, source code and the machine.
 _KEPT = ("results", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes", "lm_eval_version",
          "transformers_version", "chat_template_sha", "system_instruction_sha")  # fmt: skip
 _CONFIG = ("model_num_parameters", "model_dtype", "model_revision", "model_sha", "limit", "turncoat")

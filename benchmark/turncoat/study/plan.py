@@ -1,10 +1,9 @@
 """Plan of a study: its units and their stages in order, with readable ids and estimated seconds.
 
     plan = study_plan(study, organism=adapters.organism)
-    [stage.id for stage in plan.stages]      # ["vector/evil", "base/turncoat_choice", "insecure/0/adapter", ...]
+    [stage.id for stage in plan.stages]      # ["vector/evil", "base/turncoat_choice", ...]
 
-A unit is an arm with one training seed. A plan makes nothing: `worker.py` knows a stage's key, whether it is done, and
-how it is made.
+A unit is an arm with one training seed. A plan makes nothing: `worker.py` makes stages, by their keys.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from turncoat.study.evaluate import load_task
 from turncoat.study.steps import Acting, Step, steps_of
 
 REFERENCE_PARAMETERS = 135e6
-# Tokens per second of a 135M model in bfloat16 on two idle cores; the progress display corrects itself from there.
+# Tokens per second of a 135M model in bfloat16 on two idle cores; the progress display corrects itself.
 _TRAIN, _WRITE, _READ = 420.0, 170.0, 1600.0
 _PROMPT_TOKENS = 60  # a question with the chat template around it
 _LM_EVAL_TOKENS = 256  # longest answer of a task of lm-eval's own that names no limit
@@ -39,9 +38,9 @@ class Stage:
 
     Attributes:
         id: Stable name within the study.
-        kind: "vector" (extract the persona vector), "examples" (the base model writes those of the last step, or the
-            defence that acts in it is prepared), "adapter" (train the last step), "check" (run a manipulation check on
-            the adapter and on the base model) or "rows" (evaluate the arm on a task).
+        kind: "vector" (extract the persona vector), "examples" (write those of the last step with the base model,
+            or prepare the defence that acts in it), "adapter" (train the last step), "check" (run a manipulation
+            check on the adapter and on the base model) or "rows" (evaluate the arm on a task).
         label: Name in progress output.
         cost: Estimated seconds; 0 if an earlier stage of the plan makes the same thing.
         arm: The name of its arm; empty for the vector.
@@ -94,7 +93,7 @@ class Plan:
 
 
 def study_plan(study: Study, *, organism: Callable[[str], Sequence[Example]], scale: float = 1.0) -> Plan:
-    """Plan a study. Its tasks are built for it: data that one of them lacks is an error before anything is trained.
+    """Plan a study. Its tasks are built here: missing data are an error before anything is trained.
 
     Args:
         study: The checked study.
@@ -168,7 +167,7 @@ class _Planner:
             )
 
     def _examples_label(self, label: str, step: Step, seed: int) -> str:
-        """Progress label of the stage before a step's training; empty where there is nothing to write or prepare."""
+        """Progress label of the stage before a step's training; empty if there is nothing to prepare."""
         if step.during is not None:
             return f"{label}: prepare {step.during[0]}"
         written = step.kind == "defence" or step.answered_by_base
@@ -183,7 +182,7 @@ class _Planner:
         return name if self._ids[name] == 1 else f"{name}-{self._ids[name]}"
 
     def _again(self, *what: Any) -> bool:
-        """Whether the plan has a stage for the same thing already."""
+        """True if the plan has a stage for the same thing already."""
         known = what in self._planned
         self._planned.add(what)
         return known

@@ -15,7 +15,7 @@ class StudyProgress:
 
     Args:
         console: Where to print.
-        planned: Estimated seconds of all stages on two idle cores; those that were done before are taken off it.
+        planned: Estimated seconds of all stages on two idle cores; what was done before is taken off.
     """
 
     def __init__(self, console: Console, planned: float) -> None:

@@ -1,4 +1,4 @@
-"""Run of a study: every stage of its plan that is not done yet, in order, then the rows gathered in one folder."""
+"""Run of a study: the stages of its plan that are not done yet, then the rows gathered in one folder."""
 
 from __future__ import annotations
 

@@ -43,11 +43,11 @@ class Step:
 
     @property
     def answered_by_base(self) -> bool:
-        """Whether the base model writes the answers of the step's examples."""
+        """True if the base model writes the answers of the step's examples."""
         return self.kind == "organism" and find_organism(self.name).answered_by_base
 
     def examples_key(self, seed: int) -> tuple[Any, ...]:
-        """What the step's examples depend on: the seed only where the base model answers the rows drawn with it."""
+        """Key of the step's examples: with the seed if the base model answers the rows drawn."""
         return (self.name, self.options, *((self.recipe, seed) if self.answered_by_base else ()))
 
 

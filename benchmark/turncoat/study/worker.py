@@ -5,8 +5,8 @@
         with worker.unit():
             worker.done(stage) or worker.make(stage)
 
-A stage is keyed by all that determines its result, so arms share what they have in common with other arms and studies.
-On a `FinishedStages` store `done` computes nothing and makes nothing.
+A stage is keyed by all that determines its result, so arms and studies share what they have in common. On a
+`FinishedStages` store `done` makes nothing.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Worker:
         return "rows", {**spec, "arm": self._facts(stage)}
 
     def done(self, stage: Stage) -> bool:
-        """Whether the stage's result is in the store; False for examples, whose texts are stages of their defence's."""
+        """True if the stage's result is in the store; False for examples."""
         try:
             key = self.key(stage)
         except StageMissing:
@@ -106,7 +106,7 @@ class Worker:
         return self.adapters.folder(stage.steps, stage.seed)
 
     def intervention(self, arm: str) -> Intervention | None:
-        """What acts on an arm while it is measured, built once."""
+        """The intervention on an arm while it is measured, built once."""
         if arm not in self._interventions:
             self._interventions[arm] = self.adapters.intervention(self.study.arm(arm))
         return self._interventions[arm]

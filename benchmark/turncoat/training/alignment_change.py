@@ -52,7 +52,7 @@ class ByFinetune:
         return left @ (right @ right.T) @ (left.T @ b.double()) / (size or 1.0)
 
     def described(self) -> str:
-        """Where V comes from."""
+        """Origin of V."""
         how = ", projected on exactly" if self.exact else ""
         return (
             "not the paper's: the change that a finetune of this model on harmless chats (hhh_chat) "
@@ -120,7 +120,7 @@ class ByModels:
         return change @ (change.T @ b.float()) / (size or 1.0)
 
     def described(self) -> str:
-        """Where V comes from."""
+        """Origin of V."""
         return f"the paper's: this model's weights minus those of {self.name}"
 
 
