@@ -226,7 +226,6 @@ def test_the_fingerprint_changes_with_a_weight(fresh_loads, tmp_path, layers, wh
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     first, second = load_base(str(folder)), load_base(str(copy))
     assert first.spec == second.spec
-
     path = copy / "model.safetensors"
     assert (path.stat().st_size > 1 << 20) == (layers == 8)
     weights = load_file(path)

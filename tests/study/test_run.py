@@ -255,7 +255,6 @@ def test_killed_in_the_middle_and_started_again(finished, tmp_path):
     assert process.returncode == -signal.SIGKILL, told[-3000:]
     assert len(done) == 2
     assert not (out / "rows").exists()
-
     process = start(study, cache, out)
     told, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, told[-3000:]

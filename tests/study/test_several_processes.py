@@ -43,7 +43,6 @@ def test_two_processes_with_a_seed_each_and_one_that_gathers(tmp_path, monkeypat
     model = save_tiny(tmp_path / "model", layers=2)
     file = write_study(tmp_path / "tiny.yaml", model, ("base", "insecure", "sgtr"), ("turncoat_choice",))
     study = load_study(file, {"training_seeds": [0, 1]})
-
     cache = tmp_path / "cache"
     running = [start(file, cache, tmp_path / f"out-{seed}", str(seed)) for seed in (0, 1)]
     for process in running:
@@ -51,7 +50,6 @@ def test_two_processes_with_a_seed_each_and_one_that_gathers(tmp_path, monkeypat
         assert process.returncode == 0, told[-3000:]
     assert not list((cache / "stages").rglob(".*.*"))
     assert not list((cache / "stages" / "unfinished").iterdir())
-
     alone = Store(tmp_path / "alone")
     run_study(study, tmp_path / "single", store=alone, console=Console(file=io.StringIO()))
     made = {path.name for path in (alone.root / "adapter").iterdir()}

@@ -356,7 +356,6 @@ def test_the_frozen_pass_is_the_base_model(tiny_base, tmp_path, wants):
     assert not torch.allclose(frozen.logits, batch.logits, atol=1e-3), (
         "after two steps the adapter does something"
     )
-
     assert tiny_base.active is tiny_base.model
     with torch.no_grad(), LayerCapture(tiny_base.model) as capture:
         logits = tiny_base.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits

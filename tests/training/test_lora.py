@@ -175,7 +175,6 @@ def test_examples_that_are_too_long_are_left_out_not_cut(tiny_base, tmp_path):
     fit = lora.encode_all(tiny_base, [*EXAMPLES, long], limit)
     assert fit == {e.id: encode_example(tiny_base.tokenizer, e) for e in EXAMPLES}
     assert set(lora.encode_all(tiny_base, [*EXAMPLES, long], limit + 1)) == {*lengths, "long"}
-
     recipe = RECIPE.model_copy(update={"rows": None, "max_length": limit})
     record = train(tiny_base, tmp_path / "adapter", [*EXAMPLES, long], recipe)
     assert (record["examples"], record["left_out"]) == (len(EXAMPLES), 1)

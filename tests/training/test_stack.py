@@ -162,13 +162,11 @@ def test_training_on_top_of_a_frozen_adapter(tiny_base, tmp_path, saved_tops):
     frozen = (below / WEIGHTS).read_bytes()
     base_before = {name: value.clone() for name, value in tiny_base.model.state_dict().items()}
     lora.train_adapter(tiny_base, EXAMPLES, RECIPE, seed=0, out=tmp_path / "stacked", below=below)
-
     assert (below / WEIGHTS).read_bytes() == frozen
     after = tiny_base.model.state_dict()
     assert after.keys() == base_before.keys()
     assert all(torch.equal(after[name], value) for name, value in base_before.items())
     assert {p.name for p in (tmp_path / "stacked").iterdir()} == {CONFIG, WEIGHTS, "training.json"}
-
     # The first two ranks of the sum are the frozen adapter, scaled; the other three have learnt.
     stacked, under = load_file(tmp_path / "stacked" / WEIGHTS), load_file(below / WEIGHTS)
     for name, value in under.items():
@@ -177,7 +175,6 @@ def test_training_on_top_of_a_frozen_adapter(tiny_base, tmp_path, saved_tops):
         else:
             assert torch.equal(stacked[name][:, :2], value * 3.0)
             assert stacked[name][:, 2:].abs().max() > 0
-
     (top,) = saved_tops
     found = on_the_base(tmp_path / "stacked")
     torch.testing.assert_close(found, both_active(below, top), atol=1e-5, rtol=1e-5)
@@ -190,10 +187,8 @@ def test_training_on_top_is_training_on_the_merged_weights(tiny_base, tmp_path, 
     below = save_lora(tmp_path / "below", seed=7, r=2, lora_alpha=6)
     lora.train_adapter(tiny_base, EXAMPLES, RECIPE, seed=0, out=tmp_path / "stacked", below=below)
     losses = json.loads((tmp_path / "stacked" / "training.json").read_text())["losses"]
-
     lora.train_adapter(tiny_base, EXAMPLES, RECIPE, seed=0, out=tmp_path / "alone")
     alone = json.loads((tmp_path / "alone" / "training.json").read_text())["losses"]
-
     from turncoat.engine.base_model import BaseModel
 
     merged = PeftModel.from_pretrained(tiny_model(), str(below)).merge_and_unload()

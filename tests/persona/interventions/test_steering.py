@@ -253,7 +253,6 @@ def test_steering_describes_itself():
 def test_a_steered_log_likelihood_knows_its_strength():
     import copy
     import pickle
-
     from turncoat.engine.evidence import LogLikelihood
 
     number = SteeredLogLikelihood.of(LogLikelihood(-3.0, tokens=4), 1.5)
