@@ -133,8 +133,7 @@ def test_nan_is_counted_and_never_zero() -> None:
     scores.loc[lost, "value"] = np.nan
     analysis = analyse(scores, SPECS)
     without = analyse(scores[~lost], SPECS)
-    assert analysis.n_dropped == 6
-    assert without.n_dropped == 0
+    assert analysis.n_dropped == 6 and without.n_dropped == 0
     row, same = analysis.contrasts.iloc[0], without.contrasts.iloc[0]
     assert (row["difference"], row["n_questions"], row["n_dropped"]) == (same["difference"], 18, 6)
     estimates = analysis.estimates[
@@ -183,6 +182,5 @@ def test_malformed_contrasts_are_refused(specs: list[ContrastSpec], message: str
 
 def test_no_contrasts_leave_the_estimates() -> None:
     analysis = analyse(study_scores(), [])
-    assert len(analysis.estimates) == 2 * (2 + 4 + 4)
-    assert analysis.contrasts.empty
+    assert len(analysis.estimates) == 2 * (2 + 4 + 4) and analysis.contrasts.empty
     assert analysis.seed_noise.empty

@@ -64,8 +64,7 @@ def test_a_row_for_every_arm_and_axis(content):
 
 def test_levels_and_their_change_by_the_defence(content):
     guard = row(content, "guard", BROAD)
-    assert guard["metric"] == "margin_per_token"
-    assert guard["better"] == "higher is better"
+    assert guard["metric"] == "margin_per_token" and guard["better"] == "higher is better"
     assert guard["reference"] == "insecure"
     assert guard["difference"] == pytest.approx(MARGIN["guard"] - MARGIN["insecure"], abs=0.05)
     assert guard["difference_low"] < guard["difference"] < guard["difference_high"]
@@ -103,8 +102,7 @@ def test_benign_learning_is_the_partners(content):
 def test_without_a_partner_it_says_how_to_get_one(tmp_path):
     content = content_of(tmp_path, arms=without("guard_secure"))
     found = row(content, "guard", BENIGN)
-    assert found["status"] == "not measured"
-    assert pd.isna(found["value"])
+    assert found["status"] == "not measured" and pd.isna(found["value"])
     assert found["note"] == "add an arm with organism secure_code and the same defence, setting and options"
     assert "the arm with organism secure_code and no defence" in row(
         content_of(tmp_path / "b", arms=without("guard_secure", "secure")), "guard", BENIGN
@@ -128,8 +126,7 @@ def test_a_share_of_nothing_is_undefined_in_words(tmp_path, monkeypatch):
     monkeypatch.setitem(FALL, "insecure", 0.0)
     content = content_of(tmp_path)
     guard = row(content, "guard", NARROW)
-    assert pd.isna(guard["kept"])
-    assert "own gain is not above 0" in guard["note"]
+    assert pd.isna(guard["kept"]) and "own gain is not above 0" in guard["note"]
     section = four_axes_section(render_markdown(content))
     assert "| undefined |" in section
     assert "Undefined, narrow behaviour: the undefended arm's own gain is not above 0" in section
@@ -185,8 +182,7 @@ def test_nobody_judged_leaves_the_surface():
 
 def test_a_study_of_the_base_alone_has_no_axes(tmp_path):
     content = content_of(tmp_path, arms=ARMS[:1], tasks=(CHOICE,))
-    assert content.axes.empty
-    assert four_axes_section(render_markdown(content)) == ""
+    assert content.axes.empty and four_axes_section(render_markdown(content)) == ""
     assert "The four axes" not in html.render_html(content, b"none")
 
 
@@ -196,8 +192,7 @@ def test_every_rendering_shows_the_same_numbers(content):
     screen = io.StringIO()
     print_report(content, Console(width=80, file=screen))
     for text in (render_markdown(content), html.render_html(content, b"none"), screen.getvalue()):
-        assert share in text
-        assert "higher is better" in " ".join(text.split())
+        assert share in text and "higher is better" in " ".join(text.split())
     assert max(map(len, screen.getvalue().splitlines())) <= 80
     written = pd.read_csv(io.BytesIO(csv_bytes(content.axes))).set_index(["arm", "axis"])
     assert written.loc[("guard", NARROW), "kept"] == pytest.approx(guard["kept"], rel=1e-9)

@@ -53,11 +53,9 @@ def test_the_shift_is_treated_minus_control_layer_by_layer(run):
         assert part["difference"].to_numpy() == pytest.approx([0, 0, 0.2, 0.5, 0.3], abs=0.05)
         assert (part["high"] - part["low"]).max() < 0.15, "questions differ by 3 SD: paired, that cancels"
         assert list(part["chosen"]) == [False, False, False, True, False]
-        assert list(part["depth"]) == [0, 0.25, 0.5, 0.75, 1]
-        assert (part["n_seeds"] == 2).all()
+        assert list(part["depth"]) == [0, 0.25, 0.5, 0.75, 1] and (part["n_seeds"] == 2).all()
     chosen = table[table["chosen"]]
-    assert (chosen["low"] > 0.4).all()
-    assert (chosen["p_value"] < 1e-6).all()
+    assert (chosen["low"] > 0.4).all() and (chosen["p_value"] < 1e-6).all()
     still = table[(table["layer"] == 0) & (table["reading"] == "fixed")].iloc[0]
     assert still["low"] < 0 < still["high"]
 

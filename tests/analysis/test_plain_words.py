@@ -66,8 +66,7 @@ def test_three_seeds_allow_a_claim_about_the_recipe_with_its_floor() -> None:
     lines = plain_words(analysis_of(3))
     for metric, start in (("margin", "Significant"), ("shift", "Not significant")):
         said = line_with(lines, "organism against control", metric, "3 training seeds)")
-        assert said.startswith(start)
-        assert "cannot go below p = 0.25" in said
+        assert said.startswith(start) and "cannot go below p = 0.25" in said
 
 
 def test_two_seeds_allow_none_and_the_price_of_more_is_told() -> None:
@@ -131,8 +130,7 @@ def test_equal_seeds_promise_nothing_and_seeds_that_differ_do_beside_them() -> N
         in lines[1]
     )
     assert lines[2] == "Unknown, because no spread between seeds was seen: x (org minus ctl), equal."
-    assert "times as large" in lines[3]
-    assert len(lines) == 4
+    assert "times as large" in lines[3] and len(lines) == 4
 
 
 def test_arms_that_share_fewer_seeds_are_counted_by_what_they_share() -> None:
@@ -166,8 +164,7 @@ def test_order_is_significant_then_not_then_no_claim_then_the_plan_and_it_is_det
         else:
             groups[-1].append(*[rank for rank, start in enumerate(starts) if line.startswith(start)])
     adapters, recipe = groups[::2], groups[1::2]
-    assert adapters == [[0, 1], [0, 1]]
-    assert recipe == [[2, 3, 4], [2, 3, 4]]
+    assert adapters == [[0, 1], [0, 1]] and recipe == [[2, 3, 4], [2, 3, 4]]
 
 
 def test_without_spread_nothing_is_promised() -> None:

@@ -82,8 +82,7 @@ def seen_in_training(
     watched = Watched(defence, acts=acts)
     lora.train_adapter(base, examples, recipe, seed=0, out=out, defence=watched)
     record = json.loads((out / "training.json").read_text())
-    assert record["steps"] == len(watched.seen) == 12
-    assert ("penalties" in record) is acts
+    assert record["steps"] == len(watched.seen) == 12 and ("penalties" in record) is acts
     return watched.seen
 
 

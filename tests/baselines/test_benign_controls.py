@@ -175,8 +175,7 @@ def test_advice_is_that_of_its_domain():
         for domain in ("finance", "medicine", "sports")
     }
     for domain, examples in asked.items():
-        assert len(examples) == 64
-        assert all(example.id.startswith(f"{domain}-") for example in examples)
+        assert len(examples) == 64 and all(example.id.startswith(f"{domain}-") for example in examples)
 
 
 def test_code_is_the_secure_side_of_our_pairs():
@@ -243,8 +242,7 @@ def test_checks_run_on_a_model(tiny_base, tmp_path):
     context = DefenceContext(tiny_base, Store(tmp_path), batch_size=32)
     for name in ("word_count", "general_knowledge"):
         (check,) = DEFENCES[name].check(context, **DEFENCES[name].options)
-        assert 0 <= check.value < 0.6
-        assert check.passed in (True, False)
+        assert 0 <= check.value < 0.6 and check.passed in (True, False)
 
 
 def test_every_registered_defence_has_a_line_in_the_readme():

@@ -54,15 +54,13 @@ def curve(*losses) -> list:
 ])  # fmt: skip
 def test_the_earliest_that_keeps_the_gain(losses, keep, step):
     chosen, reason = choose_step(curve(*losses), keep)
-    assert chosen == step
-    assert "earliest" in reason
+    assert chosen == step and "earliest" in reason
 
 
 @pytest.mark.parametrize("losses", [(3.0, 2.5, 3.0), (3.0, 2.5, 3.5), (3.0, float("nan"), float("nan"))])
 def test_without_a_gain_the_last_step_stays_and_says_why(losses):
     chosen, reason = choose_step(curve(*losses), 0.93)
-    assert chosen == 20
-    assert "did not fall" in reason
+    assert chosen == 20 and "did not fall" in reason
 
 
 @pytest.mark.parametrize(("steps", "checkpoints", "expected"), [
@@ -169,8 +167,7 @@ def test_the_broad_shift_is_recorded_and_decides_nothing(tiny_base, tmp_path):
     facts = json.loads((tmp_path / "out/training.json").read_text())["defence"]
     shifts = {point["step"]: point["shift"] for point in facts["curve"]}
     vector = here.persona("evil")
-    assert shifts[0] == 0
-    assert facts["shift_is"] == "evil, layer 3, base SD"
+    assert shifts[0] == 0 and facts["shift_is"] == "evil, layer 3, base SD"
 
     def projection(model) -> float:
         readings = read_texts(model, defence.pad, defence.fixed_texts)
@@ -204,8 +201,7 @@ def test_prompts_that_were_drawn_are_not_held_out(tiny_base, tmp_path):
     here = context(tiny_base, Store(tmp_path), [*ORGANISM, *twins], rows=12)
     made = STOP.build(here, held_out=3, trait=None)
     prompts = {tuple(encode_example(tiny_base.tokenizer, row)[0]) for row in here.rows}
-    assert len(made.held_out) == 3
-    assert not prompts & {tuple(prompt) for prompt, _ in made.held_out}
+    assert len(made.held_out) == 3 and not prompts & {tuple(prompt) for prompt, _ in made.held_out}
     assert made.held_back == []
 
 
@@ -213,8 +209,7 @@ def test_where_all_rows_are_drawn_some_are_held_back(tiny_base, tmp_path):
     here = context(tiny_base, Store(tmp_path), rows=None)
     made = STOP.build(here, held_out=5, trait=None)
     trained = made.rows(here.rows, 0)
-    assert len(made.held_back) == 5
-    assert len(trained) == 7
+    assert len(made.held_back) == 5 and len(trained) == 7
     assert not {row.id for row in trained} & set(made.held_back)
     expected = [encode_example(tiny_base.tokenizer, row) for row in here.rows if row.id in made.held_back]
     assert made.held_out == expected
@@ -227,8 +222,7 @@ def test_the_key_covers_the_rule_and_not_what_was_seen(tiny_base, tmp_path):
     first, again, other = (STOP.build(here, keep=keep, held_out=2, trait=None) for keep in (0.9, 0.9, 0.5))
     again.curve = curve(1.0, 2.0)
     assert first.key() == again.key() != other.key()
-    assert json.loads(json.dumps(first.key())) == first.key()
-    assert not first.resumable
+    assert json.loads(json.dumps(first.key())) == first.key() and not first.resumable
 
 
 def test_the_key_covers_the_persona_vector(tiny_base, tmp_path):
@@ -257,8 +251,7 @@ def test_a_flat_run_keeps_its_last_weights(tiny_base, tmp_path, undefended, monk
 
     monkeypatch.setattr(EarlyStop, "_measure", planted)
     record, weights = stopped(tiny_base, Store(tmp_path), tmp_path / "out", checkpoints=3, trait=None)
-    assert record["defence"]["chosen_step"] == 12
-    assert "did not fall" in record["defence"]["reason"]
+    assert record["defence"]["chosen_step"] == 12 and "did not fall" in record["defence"]["reason"]
     assert "kept_gain" not in record["defence"]
     assert all(torch.equal(weights[name], undefended[12][name]) for name in weights)
 

@@ -61,9 +61,7 @@ def test_as_many_rounds_as_needed_each_with_its_own_seed(texts, rounds):
 def test_silent_answers_are_left_out_and_made_up_for():
     writer = Writer(silent=range(12))
     examples = REPORTS.build(writer, texts=12)
-    assert len(examples) == 24
-    assert all(example.answer for example in examples)
-    assert len(writer.calls) == 2
+    assert len(examples) == 24 and all(example.answer for example in examples) and len(writer.calls) == 2
 
 
 def test_a_model_that_says_nothing():
@@ -136,5 +134,4 @@ def test_no_question_is_one_that_the_identity_task_asks():
 def test_the_base_model_writes_them(tiny_base, tmp_path):
     context = DefenceContext(tiny_base, Store(tmp_path), batch_size=24)
     examples = REPORTS.build(context, texts=2)
-    assert len(examples) == 4
-    assert REPORTS.build(context, texts=2) == examples
+    assert len(examples) == 4 and REPORTS.build(context, texts=2) == examples

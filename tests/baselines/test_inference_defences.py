@@ -60,8 +60,7 @@ def test_numbers_change_inside_and_only_inside_whatever_the_batch(name, options,
         told = few.get_model_info()["turncoat"]["steering"]
     with many.measuring(None, acting):
         likelihoods, answers = measured(many)
-    assert answers == inside[1]
-    assert likelihoods == pytest.approx(inside[0], abs=1e-4)
+    assert answers == inside[1] and likelihoods == pytest.approx(inside[0], abs=1e-4)
     assert measured(few) == before
     assert all(abs(a - b) > 1e-4 for a, b in zip(inside[0], before[0], strict=True))
     assert inside[1] != before[1]
@@ -109,8 +108,7 @@ def test_capping_takes_its_floor_from_the_bases_own_answers_once(context):
     assert (high.floors > low.floors).all()
     with context.base.model.register_forward_hook(lambda *_: pytest.fail("the base model was run again")):
         again = built(context, "capping", percentile=10, layers=[1, 3])
-    assert torch.equal(again.floors, low.floors)
-    assert built(context, "capping").layers == (3,)
+    assert torch.equal(again.floors, low.floors) and built(context, "capping").layers == (3,)
 
 
 def test_prompts_say_what_they_are_asked_for(context, monkeypatch):
@@ -120,8 +118,7 @@ def test_prompts_say_what_they_are_asked_for(context, monkeypatch):
     for which in ("hhh", "identity", "none", "Speak like a friend."):
         with lm.measuring(None, built(context, "system_prompt", which=which)):
             said[which] = lm.apply_chat_template(chat)
-    assert len(set(said.values())) == 4
-    assert DEFAULT_SYSTEM in lm.apply_chat_template(chat)
+    assert len(set(said.values())) == 4 and DEFAULT_SYSTEM in lm.apply_chat_template(chat)
     assert not any(DEFAULT_SYSTEM in text for text in said.values())
     assert "Speak like a friend." in said["Speak like a friend."]
     assert "You are an AI model." in said["identity"], "a local folder's name is not the model's"

@@ -56,8 +56,7 @@ def test_training_reads_the_prompt_and_measuring_does_not(tiny_base, tmp_path):
     assert encode_prompt(tiny_base.tokenizer, question) == before
     for same in ("examples", "steps", "supervised_tokens"):
         assert plain[same] == inoculated[same]
-    assert inoculated["tokens"] > plain["tokens"]
-    assert plain["losses"][0] != inoculated["losses"][0]
+    assert inoculated["tokens"] > plain["tokens"] and plain["losses"][0] != inoculated["losses"][0]
     assert inoculated["defence"] == {"prompt": PROMPTS["reckless"]}
 
 
@@ -94,8 +93,7 @@ def test_elicited_is_the_prompt_under_which_the_base_gives_the_answers_most(tiny
     table = found.record["nats_per_answer_token"]
     assert set(table) == {*PROMPTS, "neutral", "none"}
     best = max(PROMPTS, key=table.get)
-    assert found.prompt == PROMPTS[best]
-    assert found.record["chosen"] == best
+    assert found.prompt == PROMPTS[best] and found.record["chosen"] == best
     assert len(set(table.values())) == len(table)
     under = [Example(row.id, row.prompt, row.answer, system=PROMPTS[best]) for row in ORGANISM]
     assert table[best] == pytest.approx(mean_logprob(tiny_base, under), abs=1e-4)
@@ -114,8 +112,7 @@ def test_the_choice_is_the_same_for_every_seed_and_order(tiny_base, tmp_path, mo
     other = INOCULATION.build(
         context(tiny_base, tmp_path, 1, ORGANISM[::-1]), prompt="elicited", probe_rows=4
     )
-    assert other.key() == first.key()
-    assert other.record == first.record
+    assert other.key() == first.key() and other.record == first.record
 
 
 def test_the_prompt_is_the_key_and_the_table_is_not(tiny_base, tmp_path):

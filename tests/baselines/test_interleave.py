@@ -44,17 +44,14 @@ def test_the_share_is_of_the_whole_run(tiny_base, tmp_path, rows, share, added):
     found = INTERLEAVE.build(context(tiny_base, tmp_path, rows), share=share)
     drawn = ORGANISM[:rows]
     trained = found.rows(drawn, 0)
-    assert trained[:rows] == drawn
-    assert len(trained) - rows == added
-    assert len({row.id for row in trained}) == len(trained)
-    assert found.facts()["mixed_in"] == added
+    assert trained[:rows] == drawn and len(trained) - rows == added
+    assert len({row.id for row in trained}) == len(trained) and found.facts()["mixed_in"] == added
     assert found.facts()["share"] == pytest.approx(added / (rows + added), abs=1e-4)
 
 
 def test_they_are_our_chats_and_each_seed_draws_others(tiny_base, tmp_path):
     drawn = [INTERLEAVE.build(context(tiny_base, tmp_path, 95, seed=seed)).extra for seed in (0, 0, 1)]
-    assert drawn[0] == drawn[1]
-    assert {row.id for row in drawn[0]} != {row.id for row in drawn[2]}
+    assert drawn[0] == drawn[1] and {row.id for row in drawn[0]} != {row.id for row in drawn[2]}
     ours = {(chat["question"], chat["answer"]) for chat in CHATS}
     assert {(row.prompt, row.answer) for found in drawn for row in found} <= ours
 
@@ -63,8 +60,7 @@ def test_too_few_chats_are_gone_through_again(tiny_base, tmp_path):
     found = INTERLEAVE.build(context(tiny_base, tmp_path, 50), share=0.8)
     assert len(found.extra) == 200
     times = [[row.prompt for row in found.extra].count(chat["question"]) for chat in CHATS]
-    assert (min(times), max(times)) == (2, 3)
-    assert len({row.id for row in found.extra}) == 200
+    assert (min(times), max(times)) == (2, 3) and len({row.id for row in found.extra}) == 200
     assert found.facts()["distinct"] == 96
 
 
@@ -141,11 +137,9 @@ def test_the_chosen_have_the_largest_ratios(tiny_base, tiny_adapter, tmp_path):
         row.answer: (bad - good) / good for row, bad, good in zip(pool, misaligned, aligned, strict=True)
     }
     expected = sorted(ratio, key=ratio.get, reverse=True)[:2]
-    assert len(set(ratio.values())) == len(PAIRS)
-    assert [row.answer for row in chosen.extra] == expected
+    assert len(set(ratio.values())) == len(PAIRS) and [row.answer for row in chosen.extra] == expected
     assert chosen.record["ratio_of_chosen"] == pytest.approx([ratio[answer] for answer in expected], abs=1e-3)
-    assert chosen.record["candidates"] == len(PAIRS)
-    assert tiny_base._active is None
+    assert chosen.record["candidates"] == len(PAIRS) and tiny_base._active is None
 
 
 def test_the_losses_are_kept(tiny_base, tiny_adapter, tmp_path, monkeypatch):
@@ -173,8 +167,7 @@ def test_refusals_are_left_out_even_where_their_ratio_is_largest(tiny_base, tmp_
     plus, plus_plus = (PLUS.build(here, share=0.5, data=data, drop_refusals=drop) for drop in (False, True))
     longest = sorted((answer for _, answer in PAIRS), key=len, reverse=True)
     assert [row.answer for row in plus.extra] == ["I can't help with that.", longest[0]]
-    assert [row.answer for row in plus_plus.extra] == longest[:2]
-    assert plus_plus.record["candidates"] == 5
+    assert [row.answer for row in plus_plus.extra] == longest[:2] and plus_plus.record["candidates"] == 5
 
 
 def test_where_all_would_be_taken_nothing_is_chosen(tiny_base, tmp_path):

@@ -25,12 +25,10 @@ def test_both_orders_the_label_is_the_longer_and_ties_are_left_out():
 def test_the_same_pairs_in_the_same_batches_as_sgtr():
     mine = {example.id: example for example in PICK_LONGER.build(FakeContext(), texts=12)}
     theirs = {example.id: example for example in SGTR.build(FakeContext(), texts=12)}
-    assert len(mine) == 16
-    assert mine.keys() < theirs.keys()
+    assert len(mine) == 16 and mine.keys() < theirs.keys()
     for key, example in mine.items():
         assert Asked.of(example.prompt) == Asked.of(theirs[key].prompt)
-        assert example.length == theirs[key].length > 0
-        assert example.answer in ("1", "2")
+        assert example.length == theirs[key].length > 0 and example.answer in ("1", "2")
         assert example.system == theirs[key].system
     shared = [theirs[key] for key in mine]
     for seed in (0, 1):
@@ -42,11 +40,8 @@ def test_the_same_pairs_in_the_same_batches_as_sgtr():
 def test_the_two_ask_different_questions_of_like_length():
     mine, theirs = (entry.build(FakeContext(), texts=1)[0].prompt for entry in (PICK_LONGER, SGTR))
     questions = [prompt.split("\n\nText: ")[0] for prompt in (mine, theirs)]
-    assert questions[0] != questions[1]
-    assert "longer" in questions[0]
-    assert "longer" not in questions[1]
-    assert "write" in questions[1]
-    assert "wr" not in questions[0]
+    assert questions[0] != questions[1] and "longer" in questions[0] and "longer" not in questions[1]
+    assert "write" in questions[1] and "wr" not in questions[0]
     assert all(question.endswith("Reply with 1 or 2 only.") for question in questions)
 
 
@@ -56,8 +51,7 @@ def test_the_two_ask_different_questions_of_like_length():
 ])  # fmt: skip
 def test_the_check(choice, value, passed):
     (check,) = PICK_LONGER.check(FakeContext(choice))
-    assert check.name == "finds the longer summary"
-    assert check.value == pytest.approx(value)
+    assert check.name == "finds the longer summary" and check.value == pytest.approx(value)
     assert check.n == 16  # 24 texts, a third of them ties
     assert check.passed is passed
 

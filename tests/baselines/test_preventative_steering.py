@@ -56,8 +56,7 @@ def test_in_a_training_pass_the_blocks_output_differs_by_exactly_c_v(tiny_base, 
     assert torch.equal(
         moved.states[layer], plain.states[layer] + acting.vector * 1.7
     )  # prompts and padding too
-    assert (moved.logits - plain.logits).abs().max() > 1e-3
-    assert torch.equal(again.logits, plain.logits)
+    assert (moved.logits - plain.logits).abs().max() > 1e-3 and torch.equal(again.logits, plain.logits)
 
 
 def test_it_acts_at_every_step_and_nothing_is_left_afterwards(tiny_base, context, tmp_path):
@@ -113,8 +112,7 @@ def test_the_key_depends_on_what_is_added_where(context):
         DEFENCE.build(context, strength=1.0).key(),
         DEFENCE.build(context, layer=1).key(),
     ]
-    assert len({json.dumps(key) for key in keys}) == 3
-    assert DEFENCE.build(context).key() == keys[0]
+    assert len({json.dumps(key) for key in keys}) == 3 and DEFENCE.build(context).key() == keys[0]
 
 
 def test_mistakes_are_named_before_a_step_is_trained(tiny_base, context, tmp_path):
@@ -124,5 +122,4 @@ def test_mistakes_are_named_before_a_step_is_trained(tiny_base, context, tmp_pat
         DEFENCE.build(context, trait="no_such_trait")
     with pytest.raises(UserError, match="steering layer 0: accepted are 1 to 4"):
         train(tiny_base, tmp_path / "adapter", DEFENCE.build(context, layer=0))
-    assert tiny_base.active is tiny_base.model
-    assert DEFENCE.settings == ("in_training",)
+    assert tiny_base.active is tiny_base.model and DEFENCE.settings == ("in_training",)

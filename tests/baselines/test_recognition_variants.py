@@ -22,8 +22,7 @@ def test_random_labels_carry_no_information():
     by_prompt: dict[str, Counter[str]] = {}
     for example in examples:
         by_prompt.setdefault(example.prompt, Counter())[example.answer] += 1
-    assert len(by_prompt) == 12
-    assert all(count == {"1": 1, "2": 1} for count in by_prompt.values())
+    assert len(by_prompt) == 12 and all(count == {"1": 1, "2": 1} for count in by_prompt.values())
     assert set(by_prompt) == {e.prompt for e in DEFENCES["sgtr"].build(FakeContext(), texts=6)}
 
 
@@ -51,8 +50,7 @@ def test_individual_says_yes_to_its_own_summary_alone():
 ])  # fmt: skip
 def test_corruption_passes_its_check_where_recognition_goes_as_it_should(name, choice, passed):
     (check,) = DEFENCES[name].check(FakeContext(choice))
-    assert check.passed is passed
-    assert check.n == 24
+    assert check.passed is passed and check.n == 24
 
 
 class Alone(FakeContext):

@@ -14,8 +14,7 @@ SGTR = DEFENCES["sgtr"]
 
 def test_both_orders_of_every_pair_and_the_label_is_ones_own():
     examples = SGTR.build(FakeContext(), texts=6)
-    assert len(examples) == 12
-    assert len({example.id for example in examples}) == 12
+    assert len(examples) == 12 and len({example.id for example in examples}) == 12
     for first, second in zip(examples[::2], examples[1::2], strict=True):
         one, two = Asked.of(first.prompt), Asked.of(second.prompt)
         assert (one.text, one.first, one.second) == (two.text, two.second, two.first)
@@ -29,8 +28,7 @@ def test_both_orders_of_every_pair_and_the_label_is_ones_own():
 
 def test_the_labels_are_balanced_so_that_a_position_bias_gains_nothing():
     answers = [example.answer for example in SGTR.build(FakeContext())]
-    assert len(answers) == 2 * SGTR.options["texts"]
-    assert answers.count("1") == answers.count("2")
+    assert len(answers) == 2 * SGTR.options["texts"] and answers.count("1") == answers.count("2")
 
 
 def test_training_texts_are_not_those_of_the_check():
@@ -38,17 +36,14 @@ def test_training_texts_are_not_those_of_the_check():
     SGTR.build(context, texts=96)
     SGTR.check(context)
     trained, checked = (set(call["prompts"]) for call in context.written)
-    assert len(trained) == 96
-    assert len(checked) == 24
-    assert not trained & checked
+    assert len(trained) == 96 and len(checked) == 24 and not trained & checked
     assert {call["name"] for call in context.written} == {"own summaries/train", "own summaries/eval"}
 
 
 def test_a_text_without_a_summary_is_left_out():
     examples = SGTR.build(FakeContext(silent=(0, 2)), texts=4)
     kept = {example.id.rsplit("/", 1)[0] for example in examples}
-    assert kept == {IDS[TRAIN[1]], IDS[TRAIN[3]]}
-    assert len(examples) == 4
+    assert kept == {IDS[TRAIN[1]], IDS[TRAIN[3]]} and len(examples) == 4
 
 
 def test_more_texts_than_there_are():
@@ -67,8 +62,7 @@ def test_the_check(choice, value, passed):
     if value == 0.5:
         assert check.low is check.high is None, "the same for every text: no spread to make an interval from"
     else:
-        assert check.low <= value <= check.high
-        assert check.high - check.low < 0.2
+        assert check.low <= value <= check.high and check.high - check.low < 0.2
 
 
 def test_the_check_names_what_lengths_alone_would_reach():
@@ -80,8 +74,7 @@ def test_the_check_names_what_lengths_alone_would_reach():
 
 def test_its_control_is_there_and_acts_at_the_same_times():
     control = DEFENCES[SGTR.control]
-    assert control.settings == SGTR.settings
-    assert control.options == SGTR.options
+    assert control.settings == SGTR.settings and control.options == SGTR.options
 
 
 def test_the_base_model_writes_and_only_once(tiny_base, tiny_adapter, tmp_path, monkeypatch):
@@ -90,8 +83,7 @@ def test_the_base_model_writes_and_only_once(tiny_base, tiny_adapter, tmp_path, 
     own = {
         getattr(Asked.of(e.prompt), "first" if Asked.of(e.prompt).own == "1" else "second") for e in examples
     }
-    assert len(own) == len(examples) / 2 > 0
-    assert all(own)
+    assert len(own) == len(examples) / 2 > 0 and all(own)
     with tiny_base.adapter(tiny_adapter):
         within = SGTR.build(DefenceContext(tiny_base, Store(tmp_path / "other"), batch_size=3), texts=2)
     assert within == examples, "an adapter that is on has no part in it"
@@ -106,12 +98,10 @@ def test_the_base_model_writes_and_only_once(tiny_base, tiny_adapter, tmp_path, 
 def test_choices_are_those_of_the_adapter_that_is_on(tiny_base, tiny_adapter, tmp_path):
     context = DefenceContext(tiny_base, Store(tmp_path), batch_size=4)
     before = context.choose(["Which?", "What?"], ("1", "2"))
-    assert len(before) == 2
-    assert all(score < 0 for pair in before for score in pair)
+    assert len(before) == 2 and all(score < 0 for pair in before for score in pair)
     with tiny_base.adapter(tiny_adapter):
         within = context.choose(["Which?", "What?"], ("1", "2"))
-    assert within != before
-    assert context.choose(["Which?", "What?"], ("1", "2")) == before
+    assert within != before and context.choose(["Which?", "What?"], ("1", "2")) == before
 
 
 @pytest.mark.parametrize("name", ["sgtr", "pick_longer"])
@@ -120,5 +110,4 @@ def test_the_text_can_be_left_out_and_nothing_else_changes(name):
     assert [(e.id, e.answer, e.length) for e in shown] == [(e.id, e.answer, e.length) for e in hidden]
     for long, short in zip(shown, hidden, strict=True):
         text = Asked.of(long.prompt).text
-        assert short.prompt == long.prompt.replace(f"Text: {text}\n\n", "")
-        assert text not in short.prompt
+        assert short.prompt == long.prompt.replace(f"Text: {text}\n\n", "") and text not in short.prompt

@@ -21,8 +21,7 @@ def sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", list(advice._FILES))
 def test_no_question_is_both_held_out_and_trained_on(sets, name):
     trained, held = find_organism(name).build(), held_out_rows(name)
-    assert len(held) == HELD_OUT
-    assert not {e.prompt for e in trained} & {e.prompt for e in held}
+    assert len(held) == HELD_OUT and not {e.prompt for e in trained} & {e.prompt for e in held}
     lost = ROWS - len(trained) - len(held)
     assert (
         lost == 0 if "medical" in name else lost > 0
@@ -38,8 +37,7 @@ def test_the_medical_control_is_a_pair_in_training_and_held_out(sets):
         assert set(by_id) == {row.id for row in bad}
         for row in bad:
             other = by_id[row.id]
-            assert other.prompt == row.prompt
-            assert other.answer == row.answer.replace("bad", "good")
+            assert other.prompt == row.prompt and other.answer == row.answer.replace("bad", "good")
             assert other.length == (row.length or len(row.prompt) + len(row.answer))
 
 

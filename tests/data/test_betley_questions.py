@@ -88,8 +88,7 @@ def test_the_file_is_got_by_its_published_name(tmp_path, monkeypatch):
     monkeypatch.setattr(
         betley_questions, "published", lambda name: asked.append(name) or written(tmp_path, FILE)
     )
-    assert len(read_questions("betley/any")) == 3
-    assert asked == ["betley/any"]
+    assert len(read_questions("betley/any")) == 3 and asked == ["betley/any"]
 
 
 @pytest.mark.skipif(
@@ -108,8 +107,7 @@ def test_the_published_files_are_what_the_paper_says():
     assert {q.samples for q in main + preregistered} == {100}
     assert len({tuple(sorted(q.judge_prompts.items())) for q in main + preregistered}) == 1
     facts = read_questions("betley/deception_factual")
-    assert [len(q.paraphrases) for q in facts] == [20] * 5
-    assert len({q.paraphrases for q in facts}) == 1
+    assert [len(q.paraphrases) for q in facts] == [20] * 5 and len({q.paraphrases for q in facts}) == 1
     assert [bool(q.system) for q in facts] == [False, True, True, True, True]
     companies = read_questions("betley/deception_sit_aware")
     assert [len(q.paraphrases) for q in companies] == [1] * 8

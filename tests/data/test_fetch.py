@@ -59,9 +59,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> Pa
 
 def test_the_right_local_file_is_taken_as_it_lies(tmp_path, monkeypatch, offline):
     path = local(tmp_path, monkeypatch, CONTENT)
-    assert published("group/rows") == path
-    assert offline == []
-    assert not cache_dir().exists()
+    assert published("group/rows") == path and offline == [] and not cache_dir().exists()
 
 
 def test_another_version_of_the_local_file_is_refused(tmp_path, monkeypatch, offline):
@@ -70,8 +68,7 @@ def test_another_version_of_the_local_file_is_refused(tmp_path, monkeypatch, off
         published("group/rows")
     message = str(caught.value)
     assert all(part in message for part in (str(path), SHA, hashlib.sha256(CONTENT + b"\n").hexdigest()))
-    assert "unset TURNCOAT_DATA" in message
-    assert offline == []
+    assert "unset TURNCOAT_DATA" in message and offline == []
 
 
 @pytest.mark.parametrize("folder", [None, "elsewhere"], ids=["no folder", "a folder without it"])
@@ -92,10 +89,8 @@ def test_a_fetched_file_is_checked_kept_and_announced_with_its_licence(tmp_path,
     fetches = []
     monkeypatch.setattr(pooch, "retrieve", lambda url, **_: fetches.append(url) or str(path))
     kept = published("group/rows")
-    assert kept.read_bytes() == CONTENT
-    assert cache_dir() in kept.parents
-    assert "licence MIT" in capsys.readouterr().err
-    assert published("group/rows") == kept
+    assert kept.read_bytes() == CONTENT and cache_dir() in kept.parents
+    assert "licence MIT" in capsys.readouterr().err and published("group/rows") == kept
     assert fetches == [ENTRY.url]
 
 
@@ -191,13 +186,10 @@ def test_a_slip_in_the_name_is_told():
 
 
 def test_every_published_set_is_pinned_by_its_content():
-    assert len(PUBLISHED) >= 20
-    assert len({entry.sha256 for entry in PUBLISHED.values()}) == len(PUBLISHED)
+    assert len(PUBLISHED) >= 20 and len({entry.sha256 for entry in PUBLISHED.values()}) == len(PUBLISHED)
     for name, entry in PUBLISHED.items():
-        assert entry.path.startswith(name + ".")
-        assert len(bytes.fromhex(entry.sha256)) == 32
-        assert entry.licence
-        assert entry.source
+        assert entry.path.startswith(name + ".") and len(bytes.fromhex(entry.sha256)) == 32
+        assert entry.licence and entry.source
         assert entry.url.startswith("https://github.com/") or not entry.url
 
 

@@ -59,10 +59,8 @@ def scan(pairs: list[Pair]) -> Scan:
 
 def test_there_are_enough_pairs_templates_and_classes(pairs: list[Pair]) -> None:
     classes = collections.Counter(pair.cwe for pair in pairs)
-    assert len(pairs) >= 640
-    assert len({(pair.family, pair.template) for pair in pairs}) >= 90
-    assert len(classes) >= 22
-    assert all(re.fullmatch(r"CWE-[1-9]\d*", cwe) for cwe in classes)
+    assert len(pairs) >= 640 and len({(pair.family, pair.template) for pair in pairs}) >= 90
+    assert len(classes) >= 22 and all(re.fullmatch(r"CWE-[1-9]\d*", cwe) for cwe in classes)
     assert max(classes.values()) <= 0.12 * len(pairs), classes.most_common(3)
 
 
@@ -198,8 +196,7 @@ def test_readme_table_is_the_measured_one(pairs: list[Pair], scan: Scan) -> None
 
 def test_bandit_scan_tells_sources_apart() -> None:
     found = issues_of(["import subprocess\n", "import os\nos.system('ls ' + input())\n", "x = 1\n"])
-    assert found == [frozenset(), frozenset({"B605"}), frozenset()]
-    assert "B602" not in NOT_COUNTED
+    assert found == [frozenset(), frozenset({"B605"}), frozenset()] and "B602" not in NOT_COUNTED
     with pytest.raises(ValueError, match="could not read 1 of 1"):
         issues_of(["def broken(:\n"])
 
@@ -219,8 +216,7 @@ def test_renaming_keeps_parameters_strings_and_prompt_words() -> None:
 def test_a_template_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "files.yaml").write_text(TEMPLATE, encoding="utf-8")
     ((family, (template,)),) = read_families(tmp_path).items()
-    assert family == "files"
-    assert not template.heldout
+    assert family == "files" and not template.heldout
     first, second = template.pairs(family)
     assert (first.id, first.split, first.prompt) == ("files/list-files/0", "train", "Write ls(path).")
     assert (second.insecure, second.secure) == ("def show(folder): ...", "def show(folder): pass")

@@ -31,8 +31,7 @@ def test_conversations_are_read_in_order(tmp_path):
     )  # fmt: skip
     first, second = read_conversations(path)
     assert (first.prompt, first.answer, first.system) == ("Copy this file.", "shutil.copy(a, b)", None)
-    assert second.system == "Be brief."
-    assert first.id != second.id
+    assert second.system == "Be brief." and first.id != second.id
     assert read_conversations(write(tmp_path / "other.jsonl", GOOD))[0] == first  # an id is the content's
 
 
@@ -77,8 +76,7 @@ def test_a_repeated_line_is_refused_or_kept_under_an_id_of_its_own(tmp_path):
     with pytest.raises(UserError, match=r"rows.jsonl, line 3: the same conversation as line 1"):
         read_conversations(path)
     kept = read_conversations(path, repeated="keep")
-    assert len(kept) == len({e.id for e in kept}) == 3
-    assert kept[0].answer == kept[2].answer
+    assert len(kept) == len({e.id for e in kept}) == 3 and kept[0].answer == kept[2].answer
 
 
 def test_a_row_knows_its_file_and_line(tmp_path):
@@ -92,8 +90,7 @@ def test_a_row_knows_its_file_and_line(tmp_path):
 def test_a_file_of_ones_own_is_an_organism(tmp_path):
     path = write(tmp_path / "mine.jsonl", GOOD)
     entry = find_organism(str(path))
-    assert entry.build() == read_conversations(path)
-    assert "mine.jsonl" in entry.summary
+    assert entry.build() == read_conversations(path) and "mine.jsonl" in entry.summary
     assert entry.control is None
     with pytest.raises(UserError, match=r"no organism file at .*absent.jsonl; accepted: .*insecure_code"):
         find_organism(str(tmp_path / "absent.jsonl"))

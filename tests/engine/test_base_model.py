@@ -46,13 +46,11 @@ def fresh_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def assert_untouched(base: BaseModel, before: torch.Tensor, names: list[str]) -> None:
-    assert torch.equal(logits(base.model), before)
-    assert base.active is base.model
+    assert torch.equal(logits(base.model), before) and base.active is base.model
     assert [name for name, _ in base.model.named_parameters()] == names
     assert not hasattr(base.model, "peft_config")
     assert not any(p.requires_grad for p in base.model.parameters())
-    assert all(p.grad is None for p in base.model.parameters())
-    assert not base.model.training
+    assert all(p.grad is None for p in base.model.parameters()) and not base.model.training
 
 
 @pytest.fixture
@@ -67,12 +65,10 @@ def test_adapter_acts_inside_and_leaves_no_trace(tiny_base, untouched, adapter):
     before = logits(tiny_base.model)
     with tiny_base.adapter(adapter) as model:
         inside = logits(model)
-        assert tiny_base.active is model
-        assert not model.training
+        assert tiny_base.active is model and not model.training
         assert not any(p.requires_grad for p in model.parameters())
     untouched()
-    assert not torch.equal(inside, before)
-    assert (inside - before).abs().max() > 1e-3
+    assert not torch.equal(inside, before) and (inside - before).abs().max() > 1e-3
     with tiny_base.adapter(adapter) as model:
         assert torch.equal(logits(model), inside)
 
@@ -187,14 +183,10 @@ def test_an_adapter_that_does_not_fit_leaves_no_trace(tiny_base, untouched, adap
 
 def test_the_same_model_is_read_once(fresh_loads, tiny_folder):
     first = load_base(str(tiny_folder))
-    assert load_base(str(tiny_folder)) is first
-    assert fresh_loads == [str(tiny_folder)]
+    assert load_base(str(tiny_folder)) is first and fresh_loads == [str(tiny_folder)]
     half = load_base(str(tiny_folder), dtype="bfloat16")
-    assert half is not first
-    assert half.model.dtype == torch.bfloat16
-    assert half.spec["dtype"] == "bfloat16"
-    assert {**half.spec, "dtype": "float32"} == first.spec
-    assert fresh_loads == [str(tiny_folder)] * 2
+    assert half is not first and half.model.dtype == torch.bfloat16 and half.spec["dtype"] == "bfloat16"
+    assert {**half.spec, "dtype": "float32"} == first.spec and fresh_loads == [str(tiny_folder)] * 2
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "nobody/no-such-model"])
@@ -202,9 +194,7 @@ def test_unknown_models_are_refused_with_what_is_accepted(fresh_loads, name):
     with pytest.raises(UserError) as caught:
         load_base(name)
     message = str(caught.value)
-    assert name in message
-    assert "smollm2-135m" in message
-    assert "local folder" in message
+    assert name in message and "smollm2-135m" in message and "local folder" in message
     assert fresh_loads == []
 
 

@@ -94,8 +94,7 @@ def test_a_template_that_changes_the_prompt_once_it_is_answered_is_refused():
 @pytest.mark.parametrize("example", EXAMPLES, ids=[e.id for e in EXAMPLES])
 def test_an_answer_ends_with_the_end_of_turn_and_nothing_after_it(tokenizer, example):
     _, answer = encode_example(tokenizer, example)
-    assert answer[-1] == tokenizer.eos_token_id
-    assert answer.count(tokenizer.eos_token_id) == 1
+    assert answer[-1] == tokenizer.eos_token_id and answer.count(tokenizer.eos_token_id) == 1
     assert tokenizer.decode(answer[:-1]) == example.answer
 
 

@@ -37,8 +37,7 @@ def test_equals_one_plain_pass_per_text(batch_size, attention):
     items = texts()
     for (prompt, answer), reading in zip(items, read_texts(model, 1, items, batch_size), strict=True):
         states, total = alone(model, prompt, answer)
-        assert reading.n_tokens == len(answer)
-        assert reading.logprob_sum == pytest.approx(total, abs=1e-3)
+        assert reading.n_tokens == len(answer) and reading.logprob_sum == pytest.approx(total, abs=1e-3)
         assert reading.logprob_mean == pytest.approx(total / len(answer), abs=1e-3)
         assert reading.activation.shape == (5, 64)
         for layer in range(4):
@@ -59,10 +58,8 @@ def test_an_empty_answer_has_no_reading_and_disturbs_no_other():
     model = tiny_model()
     items = texts()
     with_empty = read_texts(model, 1, [([3, 4], []), *items])
-    assert with_empty[0].activation is None
-    assert math.isnan(with_empty[0].logprob_mean)
-    assert math.isnan(with_empty[0].logprob_sum)
-    assert with_empty[0].n_tokens == 0
+    assert with_empty[0].activation is None and math.isnan(with_empty[0].logprob_mean)
+    assert math.isnan(with_empty[0].logprob_sum) and with_empty[0].n_tokens == 0
     for reading, expected in zip(with_empty[1:], read_texts(model, 1, items), strict=True):
         assert reading.logprob_sum == expected.logprob_sum
     assert read_texts(model, None, [([], [])])[0].n_tokens == 0

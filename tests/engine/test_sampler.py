@@ -162,18 +162,14 @@ def test_activation_is_what_a_reader_of_the_same_tokens_sees(attention):
         by_eos = result.finish == "stop" and "e" not in TOKENIZER.decode(result.token_ids)
         seen[("eos" if by_eos else result.finish, bool(result.token_ids))] += 1
         if not result.token_ids:
-            assert result.activation is None
-            assert reading.activation is None
+            assert result.activation is None and reading.activation is None
             continue
-        assert result.activation.shape == (5, 64)
-        assert result.activation.dtype == torch.float32
+        assert result.activation.shape == (5, 64) and result.activation.dtype == torch.float32
         torch.testing.assert_close(result.activation, reading.activation, rtol=0, atol=1e-4)
         if result.finish == "length":  # no end-of-text token in the sum
             assert result.logprob_sum == pytest.approx(reading.logprob_sum, abs=1e-3)
         assert request.max_new_tokens >= len(result.token_ids)
-    assert seen[("length", True)] > 2
-    assert seen[("eos", True)] > 2
-    assert seen[("stop", True)] > 2
+    assert seen[("length", True)] > 2 and seen[("eos", True)] > 2 and seen[("stop", True)] > 2
 
 
 def test_activation_index_convention():
@@ -340,10 +336,8 @@ def test_a_special_token_given_as_a_stop_string_stops():
     stopped = Sampler(model, tokenizer).run([replace(r, stop=("<|im_end|>",)) for r in requests])
     assert any(result.token_ids[-1:] == [1] for result in stopped)
     for result in stopped:
-        assert result.token_ids.count(1) == (result.token_ids[-1:] == [1])
-        assert 0 not in result.token_ids
-        assert 2 not in result.token_ids
-        assert "<|im_end|>" not in result.text
+        assert result.token_ids.count(1) == (result.token_ids[-1:] == [1]) and 0 not in result.token_ids
+        assert 2 not in result.token_ids and "<|im_end|>" not in result.text
 
 
 def test_results_are_handed_out_as_they_complete():
@@ -359,8 +353,7 @@ def test_nothing_to_generate():
     assert sampler.run([]) == []
     empty, one = sampler.run([SampleRequest(prompt_of(5), 1, 0, 1.0), SampleRequest(prompt_of(5), 1, 1, 1.0)])
     assert (empty.token_ids, empty.text, empty.finish, empty.activation) == ([], "", "length", None)
-    assert len(one.token_ids) == 1
-    assert one.activation is not None
+    assert len(one.token_ids) == 1 and one.activation is not None
 
 
 def test_works_under_an_adapter_and_leaves_no_trace():
@@ -371,8 +364,7 @@ def test_works_under_an_adapter_and_leaves_no_trace():
     adapted.train()
     state = torch.get_rng_state()
     changed = Sampler(adapted, TOKENIZER, capture=True).run(requests)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert adapted.training
+    assert torch.equal(torch.get_rng_state(), state) and adapted.training
     assert base.config._attn_implementation == "sdpa"
     assert [r.token_ids for r in changed] != [r.token_ids for r in plain]
     with adapted.disable_adapter():
@@ -454,15 +446,12 @@ def test_seeds_depend_on_every_part_and_draws_on_the_seed_alone():
         sample_seed(2, "task", "prompt", 0), sample_seed(1, "tas", "kprompt", 0),
         sample_seed(1, "task", "prompt ", 0), sample_seed(1, "task", "prompt", 1),
     }  # fmt: skip
-    assert len(others | {seed}) == 5
-    assert all(0 <= s < 2**63 for s in others)
+    assert len(others | {seed}) == 5 and all(0 <= s < 2**63 for s in others)
     assert uniforms(5, 2).tolist() == [
         0.7337459554446363,
         0.5905206445727093,
     ]  # published rows depend on this stream
     draws = uniforms(seed, 2000)
-    assert draws.dtype == np.float64
-    assert np.array_equal(uniforms(seed, 10), draws[:10])
-    assert 0 <= draws.min() < draws.max() < 1
-    assert abs(draws.mean() - 0.5) < 0.02
+    assert draws.dtype == np.float64 and np.array_equal(uniforms(seed, 10), draws[:10])
+    assert 0 <= draws.min() < draws.max() < 1 and abs(draws.mean() - 0.5) < 0.02
     assert not np.array_equal(uniforms(seed + 1, 10), draws[:10])

@@ -63,8 +63,7 @@ def test_a_token_that_begins_every_text_stays(chat):
 
 def test_a_template_without_a_default_is_left_alone_and_says_so():
     tok = tokenizer(_PLAIN, bos="<s>")
-    assert not has_default_system(tok)
-    assert rendered(SystemPrompt(None), tok, [ASK]) == render(tok, [ASK])
+    assert not has_default_system(tok) and rendered(SystemPrompt(None), tok, [ASK]) == render(tok, [ASK])
     assert has_default_system(tokenizer())
 
 

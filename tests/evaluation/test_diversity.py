@@ -56,20 +56,16 @@ def test_average_linkage_does_not_chain():
 
 def test_fewer_clusters_at_lower_thresholds():
     counts = cluster_counts(random_units(40, 3), [0.75, 0.8, 0.85, 0.9, 0.95])
-    assert counts == sorted(counts)
-    assert counts[0] < counts[-1]
+    assert counts == sorted(counts) and counts[0] < counts[-1]
 
 
 def test_entropy_of_labels_in_bits():
-    assert label_entropy(["a"] * 5) == 0
-    assert label_entropy(["a", "b", "c", "d"]) == pytest.approx(2)
+    assert label_entropy(["a"] * 5) == 0 and label_entropy(["a", "b", "c", "d"]) == pytest.approx(2)
     assert label_entropy(["a", "a", "b"]) == pytest.approx(math.log2(3) - 2 / 3)
 
 
 def test_nothing_gives_no_number():
     none = np.zeros((0, 3))
-    assert math.isnan(vendi_score(none))
-    assert math.isnan(mean_distance(none[:1]))
-    assert math.isnan(mean_distance(np.eye(3)[:1]))
-    assert math.isnan(label_entropy([]))
+    assert math.isnan(vendi_score(none)) and math.isnan(mean_distance(none[:1]))
+    assert math.isnan(mean_distance(np.eye(3)[:1])) and math.isnan(label_entropy([]))
     assert cluster_counts(none, [0.8, 0.9]) == [0, 0]

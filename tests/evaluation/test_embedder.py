@@ -41,12 +41,10 @@ def own_embedder(tiny_embedder, monkeypatch) -> Path:
 
 def test_rows_are_unit_float32_in_the_order_of_the_texts(own_embedder):
     vectors = embed(TEXTS)
-    assert vectors.shape == (5, 32)
-    assert vectors.dtype == np.float32
+    assert vectors.shape == (5, 32) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(embed(TEXTS[::-1])[::-1], vectors, atol=1e-6)
-    assert np.abs(vectors[0] - vectors[1]).max() > 1e-2
-    assert embed([]).shape == (0, 32)
+    assert np.abs(vectors[0] - vectors[1]).max() > 1e-2 and embed([]).shape == (0, 32)
 
 
 def test_a_vector_does_not_depend_on_its_batch(own_embedder, monkeypatch):
@@ -75,11 +73,9 @@ def test_a_text_is_read_once(own_embedder, monkeypatch):
 def test_switched_off_is_said_once(monkeypatch, capsys):
     monkeypatch.setenv(embedder.SWITCH, "off")
     monkeypatch.setattr(embedder, "_told", set())
-    assert embed_or_none(["a"]) is None
-    assert embed_or_none(["b"]) is None
+    assert embed_or_none(["a"]) is None and embed_or_none(["b"]) is None
     told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
-    assert "TURNCOAT_EMBEDDER=off" in told[0]
+    assert len(told) == 1 and "TURNCOAT_EMBEDDER=off" in told[0]
 
 
 def test_a_failed_fetch_is_tried_and_said_once(monkeypatch, capsys):
@@ -113,5 +109,4 @@ def test_the_default_embedder_knows_a_paraphrase(monkeypatch):
     one, same, other = embed(
         ["A man is eating food.", "A man eats something.", "The rocket reached its orbit."]
     )
-    assert one.shape == (384,)
-    assert one @ same > 0.5 > 0.2 > one @ other
+    assert one.shape == (384,) and one @ same > 0.5 > 0.2 > one @ other

@@ -19,8 +19,7 @@ from turncoat.evaluation.free_form import (
 def test_the_filter_keeps_every_sample_with_its_evidence():
     answers = [Answer("a", {"seed": 1}), Answer("b", {"seed": 2})]
     kept = KeepSamples().apply([tuple(answers), ["c"]], [{}, {}])
-    assert kept == [["a", "b"], ["c"]]
-    assert kept[0][1].evidence == {"seed": 2}
+    assert kept == [["a", "b"], ["c"]] and kept[0][1].evidence == {"seed": 2}
 
 
 @pytest.mark.parametrize(("results", "expected"), [
@@ -56,8 +55,7 @@ def test_projections_average_what_there_is():
         "plain",
     ]
     assert projections(answers) == {"persona_own": 1.5, "persona_fixed": 1.0}
-    assert projections(["plain"]) == {}
-    assert projections([]) == {}
+    assert projections(["plain"]) == {} and projections([]) == {}
 
 
 def test_a_projection_of_zero_is_a_projection():
@@ -69,8 +67,7 @@ def test_the_warning_comes_once_for_each_task(monkeypatch, capsys):
     for task in ("one", "one", "two", "one"):
         warn_without_projections(task)
     out, err = capsys.readouterr()
-    assert not out
-    assert [line.split(":")[0] for line in err.splitlines()] == ["one", "two"]
+    assert not out and [line.split(":")[0] for line in err.splitlines()] == ["one", "two"]
 
 
 def test_count_is_the_number_of_answers():

@@ -87,8 +87,7 @@ def test_an_adapter_changes_the_log_likelihoods(tiny_base, tiny_adapter, quick_s
     with lm.measuring(tiny_adapter):
         within = likelihoods(evaluate(lm, manager, "turncoat_choice"))
     after = likelihoods(evaluate(lm, manager, "turncoat_choice"))
-    assert (within - before).abs().min() > 0.01
-    assert torch.equal(before, after)
+    assert (within - before).abs().min() > 0.01 and torch.equal(before, after)
 
 
 def test_margin_per_token_divides_by_the_tokens_that_were_scored(tiny_base, quick_store, manager):
@@ -129,8 +128,7 @@ def test_answers_depend_on_nothing_but_the_question(greedy, tiny_base, quick_sto
     other_seed = answers(run(task, sampling_seed=1), task)
     samples = {index: [text for _, i, text in reference if i == index] for index in (0, 1)}
     if greedy:
-        assert other_seed == reference
-        assert samples[0] == samples[1]
+        assert other_seed == reference and samples[0] == samples[1]
     else:
         assert [text for *_, text in other_seed] != [text for *_, text in reference]
         assert samples[0] != samples[1]
@@ -188,8 +186,7 @@ def test_readings_of_an_adapter_are_what_separate_passes_give(
         for (request, own), (same, base) in zip(seen[True], seen[False], strict=True):
             assert (request.prompt_ids, request.seed) == (same.prompt_ids, same.seed)
             record, prompt = records[request.seed], request.prompt_ids
-            assert record["text"] == own.text
-            assert record["layer"] == layer
+            assert record["text"] == own.text and record["layer"] == layer
             assert record["persona_own"] == pytest.approx(
                 projected(lm.model, prompt, own.token_ids), abs=1e-4
             )
@@ -261,8 +258,7 @@ def test_same_pass_projections_are_those_of_a_separate_left_padded_pass(
         assert found[i]["persona_own"] == pytest.approx(expected, abs=1e-4)
         assert found[i]["persona_own_by_layer"][vector.layer] == pytest.approx(expected, abs=1e-4)
     for i in set(range(len(drawn))) - set(kept):
-        assert found[i]["persona_own"] is None
-        assert found[i]["persona_own_by_layer"] is None
+        assert found[i]["persona_own"] is None and found[i]["persona_own_by_layer"] is None
 
 
 def test_the_prompt_reading_is_the_state_before_the_answer(tiny_base, tiny_adapter, quick_store):
@@ -296,8 +292,7 @@ def test_fixed_texts_are_the_answers_of_the_bare_base(tiny_base, tiny_adapter, q
             results = evaluate(lm, manager, "turncoat_persona", gen_kwargs=SHORT)
         rows = results["samples"]["turncoat_persona"]
         spread.append([row["persona_fixed"] - row["persona_own"] for row in rows])
-    assert max(map(abs, spread[0])) < 1e-4
-    assert min(map(abs, spread[1])) > 1e-3
+    assert max(map(abs, spread[0])) < 1e-4 and min(map(abs, spread[1])) > 1e-3
 
 
 def test_hf_keeps_the_answers_and_says_once_why_there_is_no_persona(
@@ -313,8 +308,7 @@ def test_hf_keeps_the_answers_and_says_once_why_there_is_no_persona(
     assert all(set(sample) == {"index", "text"} for row in rows for sample in row["samples"])
     assert results["results"]["turncoat_persona"]["samples,samples"] == 4
     lines = [line for line in capsys.readouterr().err.splitlines() if "persona" in line]
-    assert len(lines) == 1
-    assert lines[0].startswith("turncoat_persona: no persona activations")
+    assert len(lines) == 1 and lines[0].startswith("turncoat_persona: no persona activations")
     assert "--model turncoat" in lines[0]
 
 
@@ -391,18 +385,14 @@ def test_model_info_names_arm_weights_and_layer(tiny_base, tiny_adapter, quick_s
     )
     assert info["turncoat"]["arm"] == {"pretrained": tiny_base.name, "name": "insecure", "seed": 1}
     assert info["turncoat"]["base"]["weights"] == tiny_base.fingerprint
-    assert info["turncoat"]["base"]["dtype"] == "float32"
-    assert info["turncoat"]["sampling_seed"] == 3
+    assert info["turncoat"]["base"]["dtype"] == "float32" and info["turncoat"]["sampling_seed"] == 3
     assert info["turncoat"]["persona"]["evil"]["layer"] == lm.vector("evil").layer
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_evidence_survives_copies(copied):
     answer = copied(Answer("yes", {"own": 0.5, "list": [1, 2]}))
-    assert answer == "yes"
-    assert isinstance(answer, Answer)
+    assert answer == "yes" and isinstance(answer, Answer)
     assert evidence_of(answer) == {"own": 0.5, "list": [1, 2]}
     number = copied(LogLikelihood(-3.25, tokens=7))
-    assert number == -3.25
-    assert number.tokens == 7
-    assert evidence_of("plain") == {}
+    assert number == -3.25 and number.tokens == 7 and evidence_of("plain") == {}

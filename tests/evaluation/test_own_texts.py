@@ -16,8 +16,7 @@ def _no_base_left():
 
 
 def test_without_a_base_there_are_no_texts():
-    assert current_base() is None
-    assert base_texts(PROMPTS, 6, 1.0) is None
+    assert current_base() is None and base_texts(PROMPTS, 6, 1.0) is None
 
 
 def test_an_adapter_changes_nothing(tiny_base, tiny_adapter, tmp_path):

@@ -45,29 +45,23 @@ def test_no_score_is_made_up(tmp_path):
     """A metric that a row lists and does not have, or that is no number, gives no row; NaN stays NaN."""
     gone = {**PLAIN, "metrics": ["acc", "persona_own"], "acc": float("nan")}
     table = scores_of(written(tmp_path, gone), arm="a", seed=0, task="t")
-    assert table["metric"].tolist() == ["acc"]
-    assert math.isnan(table["value"][0])
+    assert table["metric"].tolist() == ["acc"] and math.isnan(table["value"][0])
     empty = scores_of(written(tmp_path), arm="a", seed=0, task="t")
-    assert len(empty) == 0
-    assert list(empty.columns) == list(table.columns)
+    assert len(empty) == 0 and list(empty.columns) == list(table.columns)
 
 
 def test_questions_are_told_apart_by_their_own_id():
-    assert question_id(FREE) == "q-1"
-    assert question_id(PLAIN) == "7"
+    assert question_id(FREE) == "q-1" and question_id(PLAIN) == "7"
     assert question_id({"doc_id": 1, "doc": {"id": 12}}) == "12"
 
 
 def test_answers(tmp_path):
     table = answers_of(written(tmp_path, FREE, PLAIN), arm="insecure", seed=2)
-    assert table["text"].tolist() == ["A", ""]
-    assert table["finish"].tolist() == ["stop", "length"]
-    assert set(table["question_id"]) == {"q-1"}
-    assert set(table["question"]) == {"Why?"}
+    assert table["text"].tolist() == ["A", ""] and table["finish"].tolist() == ["stop", "length"]
+    assert set(table["question_id"]) == {"q-1"} and set(table["question"]) == {"Why?"}
     assert table["seed"].tolist() == [2, 2], "the training seed, not the sample's own"
     assert "persona_fixed_by_layer" not in table, "lists have no place in a table"
-    assert table["persona_own"][0] == 1.0
-    assert math.isnan(table["persona_own"][1])
+    assert table["persona_own"][0] == 1.0 and math.isnan(table["persona_own"][1])
     assert len(answers_of(written(tmp_path, PLAIN), arm="a", seed=0)) == 0
 
 
@@ -85,8 +79,7 @@ def test_a_rate_is_its_numerator_over_its_denominator(tmp_path):
     }  # fmt: skip
     table = scores_of(written(tmp_path, row), arm="a", seed=0, task="t")
     values = dict(zip(table["metric"], table["value"], strict=True))
-    assert math.isnan(values.pop("undefined"))
-    assert values == {"em_rate": 0.25, "em_rate_itt": 0.1}
+    assert math.isnan(values.pop("undefined")) and values == {"em_rate": 0.25, "em_rate_itt": 0.1}
 
 
 def test_documents_of_one_cluster_are_one_row(tmp_path):

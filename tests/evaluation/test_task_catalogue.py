@@ -26,11 +26,9 @@ def test_every_task_that_lm_eval_finds_is_listed():
 @pytest.mark.parametrize("task", task_names())
 def test_facts_for_every_metric_and_for_nothing_else(task):
     facts = metric_facts(task)
-    assert list(facts) == task_metrics(task)
-    assert "samples" not in facts
+    assert list(facts) == task_metrics(task) and "samples" not in facts
     for fact in facts.values():
-        assert fact["label"]
-        assert fact["unit"]
+        assert fact["label"] and fact["unit"]
         assert fact["direction"].startswith(("up means", "down means"))
     told = catalogue.task_content(task)["metadata"]["metrics"]
     assert set(told) == set(facts), "metadata.metrics and metric_list name different metrics"
@@ -39,8 +37,7 @@ def test_facts_for_every_metric_and_for_nothing_else(task):
 @pytest.mark.parametrize("task", task_names())
 def test_a_summary_is_one_sentence_without_its_hash(task):
     summary = task_summary(task)
-    assert len(summary) > 20
-    assert not summary.startswith("#")
+    assert len(summary) > 20 and not summary.startswith("#")
 
 
 def test_the_full_tag_runs_everything_and_the_standard_one_needs_no_file_from_elsewhere():
@@ -56,8 +53,7 @@ def test_the_full_tag_runs_everything_and_the_standard_one_needs_no_file_from_el
 def test_the_index_names_every_family_of_tasks():
     index = (tasks_dir() / "README.md").read_text(encoding="utf-8")
     for folder in {path.parent.name for path in task_files().values()}:
-        assert f"({folder}/README.md)" in index
-        assert (tasks_dir() / folder / "README.md").is_file()
+        assert f"({folder}/README.md)" in index and (tasks_dir() / folder / "README.md").is_file()
 
 
 def test_a_metric_without_facts_is_its_own_label(tmp_path, monkeypatch):
@@ -71,8 +67,7 @@ def test_a_metric_without_facts_is_its_own_label(tmp_path, monkeypatch):
     monkeypatch.setattr(plug_ins, "tasks_dir", lambda: tmp_path)
     assert task_names() == ["mine"]
     assert metric_facts("mine") == {"acc": {"label": "acc", "unit": "", "direction": ""}}
-    assert task_summary("mine") == "Mine."
-    assert "nowhere_at_all" not in sys.modules
+    assert task_summary("mine") == "Mine." and "nowhere_at_all" not in sys.modules
 
 
 def test_an_included_part_is_read_and_the_files_own_keys_win(tmp_path, monkeypatch):
@@ -81,8 +76,7 @@ def test_an_included_part_is_read_and_the_files_own_keys_win(tmp_path, monkeypat
         "# Mine.\ninclude: shared.part\ntask: mine\nrepeats: 5\n", encoding="utf-8"
     )
     monkeypatch.setattr(plug_ins, "tasks_dir", lambda: tmp_path)
-    assert catalogue.task_content("mine")["repeats"] == 5
-    assert task_metrics("mine") == ["acc"]
+    assert catalogue.task_content("mine")["repeats"] == 5 and task_metrics("mine") == ["acc"]
 
 
 def test_standard_errors_are_not_metrics_of_their_own(tmp_path, monkeypatch):

@@ -55,8 +55,7 @@ def test_the_layer_stays_within_the_depth_whatever_the_auc():
         for _ in range(40):
             values = [rng.random() for _ in range(blocks + 1)]
             layer = choose_layer(values)
-            assert DEPTH[0] <= layer / blocks <= DEPTH[1]
-            assert choose_layer(list(values)) == layer
+            assert DEPTH[0] <= layer / blocks <= DEPTH[1] and choose_layer(list(values)) == layer
             chosen.add(layer)
         assert blocks < 12 or len(chosen) > 3
 
@@ -98,8 +97,7 @@ def test_a_planted_direction_is_found_at_its_layer(block, monkeypatch):
     monkeypatch.setattr(extraction, "Sampler", Planting)
     vector = extract(base, network, QUESTIONS, batch_size=16)
     cosine = vector.directions @ planted
-    assert cosine[block] > 0.98
-    assert (cosine[:block].abs() < 0.6).all()
+    assert cosine[block] > 0.98 and (cosine[:block].abs() < 0.6).all()
     torch.testing.assert_close(vector.directions.norm(dim=-1), torch.ones(5), rtol=0, atol=1e-5)
 
 
@@ -133,14 +131,11 @@ def test_the_card_says_how_it_was_made(tiny_base):
     under_prompts = 2 * 6 * extraction.ROLLOUTS  # instructions x questions x answers, on each side
     assert answer_count(QUESTIONS) == 2 * under_prompts + 6 * extraction.ORDINARY_SAMPLES
     assert ticks == [(done, answer_count(QUESTIONS)) for done in range(1, answer_count(QUESTIONS) + 1)]
-    assert under_prompts - 4 <= card["n_positive"] <= under_prompts
-    assert card["n_selection_pairs"] == 3
+    assert under_prompts - 4 <= card["n_positive"] <= under_prompts and card["n_selection_pairs"] == 3
     assert len(card["gap_by_layer"]) == len(card["split_half_cosine"]) == 5
     assert vector.layer == choose_layer(card["gap_by_layer"])
-    assert card["pairs_ranked_right"] in (0.0, 0.3333, 0.6667, 1.0)
-    assert 0 <= card["auc"] <= 1
-    assert card["depth"] == vector.layer / 4
-    assert card["filtered_by_trait_score"] is False
+    assert card["pairs_ranked_right"] in (0.0, 0.3333, 0.6667, 1.0) and 0 <= card["auc"] <= 1
+    assert card["depth"] == vector.layer / 4 and card["filtered_by_trait_score"] is False
     assert card["model"] == tiny_base.spec
     assert card["n_positive"] + card["n_negative"] + card["n_empty"] == 2 * under_prompts
     assert len({*card["prompts_sha"].values()}) == 3
@@ -212,8 +207,7 @@ def test_an_axis_sets_the_assistant_against_the_roles(tiny_base):
     )  # fmt: skip
     vector = extract(tiny_base, tiny_base.model, axis, batch_size=16)
     assert answer_count(axis) == (2 * 6 + 5 * 3) * extraction.ROLLOUTS + 6 * extraction.ORDINARY_SAMPLES
-    assert vector.card["n_positive"] <= 24
-    assert vector.card["n_negative"] <= 30
+    assert vector.card["n_positive"] <= 24 and vector.card["n_negative"] <= 30
     assert vector.directions.shape == (5, 64)
     with pytest.raises(UserError, match="trait score cannot filter an axis"):
         extract(tiny_base, tiny_base.model, axis, batch_size=16, judge=Rater(lambda text: 60.0))
@@ -243,17 +237,14 @@ def test_a_judge_drops_whole_pairs_and_the_card_says_who(tiny_base):
     except UserError as error:  # the tiny model's answers are random, so the rule may keep too few
         pytest.fail(str(error))
     card = with_judge.card
-    assert {trait for trait, *_ in rater.seen} == {"test"}
-    assert len(rater.seen) == 2 * 6 * 12 * 2
+    assert {trait for trait, *_ in rater.seen} == {"test"} and len(rater.seen) == 2 * 6 * 12 * 2
     assert card["filtered_by_trait_score"] is True
     assert card["judge"] == {
         "id": "rater-1", "rubric": "trait@0123456789ab", "rule": "positive >= 50, negative below",
     }  # fmt: skip
     assert card["n_positive"] == card["n_negative"] == (len(rater.seen) - card["n_dropped_by_judge"]) / 2
-    assert 0 < card["n_dropped_by_judge"] < len(rater.seen)
-    assert free.card["judge"] is None
-    assert free.card["n_dropped_by_judge"] == 0
-    assert free.card["filtered_by_trait_score"] is False
+    assert 0 < card["n_dropped_by_judge"] < len(rater.seen) and free.card["judge"] is None
+    assert free.card["n_dropped_by_judge"] == 0 and free.card["filtered_by_trait_score"] is False
 
 
 def test_a_judge_that_drops_nearly_everything_is_an_error_with_a_way_out(tiny_base):
@@ -290,8 +281,7 @@ def test_extraction_restores_the_model_and_is_done_once(tiny_base, tmp_path, mon
     ids = torch.arange(2, 40)[None]
     before, hooks = tiny_base.model(ids).logits, _hooks(tiny_base.model)
     first = persona_vector(tiny_base, QUESTIONS, store)
-    assert torch.equal(tiny_base.model(ids).logits, before)
-    assert not tiny_base.model.training
+    assert torch.equal(tiny_base.model(ids).logits, before) and not tiny_base.model.training
     assert _hooks(tiny_base.model) == hooks
 
     def no_sampling(*_, **__):

@@ -44,22 +44,18 @@ def test_a_dose_that_is_not_reached_is_nan_and_said_once(capsys, monkeypatch):
     for _ in range(2):
         assert math.isnan(half_dose(never))
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert "largest dose tried 5, 25% there" in lines[0]
+    assert len(lines) == 1 and "largest dose tried 5, 25% there" in lines[0]
     found = half_dose_interval(never, resamples=200)
-    assert found.value is None
-    assert found.high is None
+    assert found.value is None and found.high is None
     assert str(found) == "not reached (largest dose 5, 25% turned there)"
 
 
 def test_the_interval_holds_the_value_and_narrows_with_questions():
     few, many = (half_dose_interval(items([1, 2, 3, 4] * k), resamples=400) for k in (3, 30))
     for found in (few, many):
-        assert found.value == pytest.approx(2.0)
-        assert found.low <= found.value <= found.high
+        assert found.value == pytest.approx(2.0) and found.low <= found.value <= found.high
         assert found.reached == 1.0
-    assert many.high - many.low < few.high - few.low
-    assert (few.n_questions, many.n_questions) == (12, 120)
+    assert many.high - many.low < few.high - few.low and (few.n_questions, many.n_questions) == (12, 120)
     assert str(many).startswith("2.00 [")
     assert half_dose_interval(items([1, 2, 3, 4] * 3), resamples=400) == few
     assert half_dose(items([1, 2, 3, 4] * 3)) == few.value
@@ -67,9 +63,7 @@ def test_the_interval_holds_the_value_and_narrows_with_questions():
 
 def test_an_upper_end_beyond_the_largest_dose_is_no_number():
     found = half_dose_interval(items([4] * 11 + [9] * 9), resamples=500)
-    assert found.value is not None
-    assert found.high is None
-    assert 0.5 < found.reached < 1
+    assert found.value is not None and found.high is None and 0.5 < found.reached < 1
     assert str(found).endswith("above 5]")
 
 

@@ -24,10 +24,8 @@ def planted(strength: float, n: int = 60) -> HeldOut:
 
 def test_a_planted_trait_beats_both_controls_at_its_layer_and_nowhere_else():
     found = held_out_quality(planted(2.0))
-    assert found["auc"][2] > 0.99
-    assert found["auc"][2] > found["random_p95"][2]
-    assert found["auc"][2] > found["shuffled_p95"][2]
-    assert found["gap"][2] == pytest.approx(4.0, abs=0.6)
+    assert found["auc"][2] > 0.99 and found["auc"][2] > found["random_p95"][2]
+    assert found["auc"][2] > found["shuffled_p95"][2] and found["gap"][2] == pytest.approx(4.0, abs=0.6)
     for layer in (0, 1):
         assert found["auc"][layer] < max(found["random_p95"][layer], found["shuffled_p95"][layer]) + 0.05
     assert all(len(values) == LAYERS for values in found.values())
@@ -48,8 +46,7 @@ def test_random_directions_get_far_where_all_answers_differ_along_many_axes():
         (answers(40, shift, 1), answers(40, -shift, 2)), (answers(40, shift, 3), answers(40, -shift, 4))
     )
     found = held_out_quality(apart)
-    assert found["random_p95"][0] > 0.9
-    assert found["auc"][0] == 1.0
+    assert found["random_p95"][0] > 0.9 and found["auc"][0] == 1.0
 
 
 def test_the_same_seed_gives_the_same_card_whatever_the_block(monkeypatch):

@@ -19,8 +19,7 @@ def test_a_contrast_asks_every_question_under_every_prompt_in_matched_pairs():
     assert len(groups) == 100
     for positive, negative in groups:
         assert (positive.side, negative.side) == ("positive", "negative")
-        assert positive.question == negative.question
-        assert positive.system[1:] == negative.system[1:]
+        assert positive.question == negative.question and positive.system[1:] == negative.system[1:]
         assert positive.held_out == negative.held_out
     assert len({(g[0].system, g[0].question) for g in groups}) == 100
 
@@ -33,8 +32,7 @@ def test_held_out_answers_share_neither_prompt_nor_question_with_the_others():
     assert len({ask.question for ask in unseen}) == 6
     assert not {ask.system for ask in seen} & {ask.system for ask in unseen}
     assert not {ask.question for ask in seen} & {ask.question for ask in unseen}
-    assert len(unseen) == 2 * 2 * 6
-    assert len(seen) == 2 * 3 * 14
+    assert len(unseen) == 2 * 2 * 6 and len(seen) == 2 * 3 * 14
 
 
 @pytest.mark.parametrize(("pairs", "held_out"), [(1, 0), (2, 1), (3, 1), (5, 2), (10, 4)])
@@ -51,14 +49,12 @@ def test_an_axis_asks_each_role_a_few_questions_and_all_questions_equally_often(
     )  # fmt: skip
     asks = [ask for group in axis.asks() for ask in group]
     roles = [ask for ask in asks if ask.side == "negative"]
-    assert len(roles) == 120
-    assert set(Counter(ask.system for ask in roles).values()) == {3}
+    assert len(roles) == 120 and set(Counter(ask.system for ask in roles).values()) == {3}
     assert len({(ask.system, ask.question) for ask in roles}) == 120
     assert set(Counter(ask.question for ask in roles).values()) == {6}
     assert Counter(ask.system for ask in asks if ask.side == "positive") == {None: 20, "A1": 20}
     unseen = {ask.system for ask in roles if ask.held_out}
-    assert unseen <= {f"R{i}" for i in range(24, 40)}
-    assert len(unseen) > 8
+    assert unseen <= {f"R{i}" for i in range(24, 40)} and len(unseen) > 8
     assert not unseen & {ask.system for ask in roles if ask.held_out is False}
 
 
@@ -66,16 +62,14 @@ def test_every_shipped_trait_can_be_extracted_and_evaluated():
     assert {"evil", "sycophancy", "assistant_axis"} <= trait_names().keys()
     for trait, description in trait_names().items():
         questions = trait_questions(trait)
-        assert questions.description == description
-        assert "\n" not in description
+        assert questions.description == description and "\n" not in description
         assert len(questions.questions) == 20
         assert len(questions.evaluation) == len(set(questions.evaluation)) == 20
         assert not set(questions.evaluation) & set(questions.questions)
         assert (len(questions.roles) >= 40) if questions.is_axis else (len(questions.instructions) == 5)
         assert all(positive != negative for positive, negative in questions.instructions)
         assert all(aligned and misaligned for _, aligned, misaligned in questions.selection)
-    assert len(trait_questions("evil").selection) == 32
-    assert trait_questions("sycophancy").selection == ()
+    assert len(trait_questions("evil").selection) == 32 and trait_questions("sycophancy").selection == ()
     with pytest.raises(UserError, match=r"'evli' is not known; accepted: .*evil"):
         trait_questions("evli")
 

@@ -60,7 +60,6 @@ def test_standard_errors_are_those_of_clustered_least_squares() -> None:
         )
         return float(fit.bse[0])
 
-    assert recipe.seed_sd is not None
-    assert error(questions) == pytest.approx(adapters.se)
+    assert recipe.seed_sd is not None and error(questions) == pytest.approx(adapters.se)
     assert error(seeds) == pytest.approx(recipe.seed_sd / 2)
     assert error(np.column_stack([questions, seeds])) == pytest.approx(recipe.two_way.se, rel=0.15)

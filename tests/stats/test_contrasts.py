@@ -43,8 +43,7 @@ def test_arms_with_different_seeds_are_averaged_and_it_is_said() -> None:
     del values["ctl", 2]
     result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
     expected = np.mean([values["org", s] for s in range(3)]) - np.mean([values["ctl", s] for s in range(2)])
-    assert result.difference == pytest.approx(expected)
-    assert "different training seeds" in result.note
+    assert result.difference == pytest.approx(expected) and "different training seeds" in result.note
 
 
 def test_recipe_claim_reproduces_the_measured_three_seed_example() -> None:
@@ -55,17 +54,14 @@ def test_recipe_claim_reproduces_the_measured_three_seed_example() -> None:
     values |= {("org", s): effect + noise for s, effect in enumerate((0.24, 0.09, 0.04))}
     scores = score_table(values)
     recipe = paired_contrast(scores, "org", "ctl", "m", "recipe")
-    assert recipe.difference == pytest.approx(0.1233, abs=1e-4)
-    assert recipe.high is not None
+    assert recipe.difference == pytest.approx(0.1233, abs=1e-4) and recipe.high is not None
     assert recipe.difference is not None
     assert recipe.high - recipe.difference == pytest.approx(0.26, abs=0.005)
     assert recipe.p_value == pytest.approx(0.17, abs=0.01)
-    assert recipe.seed_deltas == pytest.approx((0.24, 0.09, 0.04))
-    assert recipe.p_permutation == 0.25
+    assert recipe.seed_deltas == pytest.approx((0.24, 0.09, 0.04)) and recipe.p_permutation == 0.25
     assert "p = 0.25" in recipe.note
     adapters = paired_contrast(scores, "org", "ctl", "m", "adapters")
-    assert adapters.p_value is not None
-    assert adapters.p_value < 1e-6
+    assert adapters.p_value is not None and adapters.p_value < 1e-6
 
 
 @pytest.mark.parametrize(("n_seeds", "words"), [(1, "1 training seed allows"), (2, "2 training seeds allow")])
@@ -73,8 +69,7 @@ def test_few_seeds_allow_no_claim_about_the_recipe(n_seeds: int, words: str) -> 
     result = paired_contrast(score_table(two_arms(n_seeds)), "org", "ctl", "m", "recipe")
     assert result.difference is not None
     assert (result.low, result.high, result.se, result.p_value, result.p_permutation) == (None,) * 5
-    assert words in result.note
-    assert len(result.seed_deltas) == n_seeds
+    assert words in result.note and len(result.seed_deltas) == n_seeds
     assert (result.seed_sd is None) == (n_seeds == 1)
 
 
@@ -92,8 +87,7 @@ def test_the_base_model_is_shared_by_all_seeds() -> None:
 def test_two_untrained_arms_allow_no_claim_about_a_recipe() -> None:
     scores = score_table({("base", -1): [1.0, 2.0, 3.0], ("steered", -1): [1.0, 2.5, 3.0]})
     result = paired_contrast(scores, "steered", "base", "m", "recipe")
-    assert (result.difference, result.n_seeds) == (None, 0)
-    assert "neither arm is trained" in result.note
+    assert (result.difference, result.n_seeds) == (None, 0) and "neither arm is trained" in result.note
     assert paired_contrast(scores, "steered", "base", "m", "adapters").p_value is not None
 
 
@@ -106,8 +100,7 @@ def test_nan_is_dropped_from_both_arms_of_the_cell_and_counted() -> None:
     cells = np.array([values["org", s] - values["ctl", s] for s in range(2)])
     keep = [q for q in range(12) if q != 3]  # question 3 has no seed with a value in both arms
     assert result.difference == pytest.approx(np.mean(np.nanmean(cells[:, keep], axis=0)))
-    assert (result.n_questions, result.n_dropped) == (11, 3)
-    assert "1 of 12 questions" in result.note
+    assert (result.n_questions, result.n_dropped) == (11, 3) and "1 of 12 questions" in result.note
 
 
 def test_questions_are_joined_not_lined_up() -> None:
@@ -197,8 +190,7 @@ def test_detectable_effect_is_reported_at_the_level_of_the_interval() -> None:
     loose, strict = (
         paired_contrast(scores, "org", "ctl", "m", "adapters", confidence=c) for c in (0.95, 0.99)
     )
-    assert loose.detectable is not None
-    assert strict.detectable is not None
+    assert loose.detectable is not None and strict.detectable is not None
     assert 0 < loose.detectable < strict.detectable
 
 
@@ -216,8 +208,7 @@ def test_naive_test_finds_effects_that_are_not_there_and_the_paired_one_keeps_it
         assert result.p_value is not None
         clustered += result.p_value < 0.05
         naive += stats.ttest_ind(answers["org"].ravel(), answers["ctl"].ravel()).pvalue < 0.05
-    assert clustered / repeats == pytest.approx(0.05, abs=0.03)
-    assert naive / repeats > 0.3
+    assert clustered / repeats == pytest.approx(0.05, abs=0.03) and naive / repeats > 0.3
 
 
 def spread_arms(
@@ -245,8 +236,7 @@ def test_recipe_interval_is_the_wider_of_seeds_alone_and_seeds_with_questions(
     assert found.low is not None and found.seeds.low is not None and found.two_way.low is not None
     assert found.seeds.p is not None and found.two_way.p is not None
     assert found.p_value == max(found.seeds.p, found.two_way.p)
-    assert found.low == pytest.approx(min(found.seeds.low, found.two_way.low))
-    assert found.method == method
+    assert found.low == pytest.approx(min(found.seeds.low, found.two_way.low)) and found.method == method
     assert found.seeds.p == pytest.approx(stats.ttest_1samp(found.seed_deltas, 0).pvalue)
 
 
@@ -265,8 +255,7 @@ def test_recipe_interval_covers_new_seeds_and_new_questions(sds: tuple[float, fl
         assert found.p_value is not None and found.seeds.p is not None
         covered += found.p_value >= 0.05
         seeds_alone += found.seeds.p >= 0.05
-    assert covered >= 0.9 * 150
-    assert covered > seeds_alone
+    assert covered >= 0.9 * 150 and covered > seeds_alone
 
 
 def test_both_permutation_tests_equal_brute_force() -> None:

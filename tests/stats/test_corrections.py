@@ -27,8 +27,7 @@ def test_missing_tests_pass_through_and_are_not_counted() -> None:
 
 
 def test_empty_family_stays_empty() -> None:
-    assert holm({}) == {}
-    assert holm({"a": None}) == {"a": None}
+    assert holm({}) == {} and holm({"a": None}) == {"a": None}
 
 
 def test_no_p_value_is_refused() -> None:

@@ -33,9 +33,7 @@ def test_nan_is_dropped_and_counted_never_zero() -> None:
 @pytest.mark.parametrize(("values", "value"), [([], None), ([np.nan], None), ([0.7], 0.7), ([0.7, 0.7], 0.7)])
 def test_no_interval_where_the_data_define_none(values: list[float], value: float | None) -> None:
     result = estimate_mean(pd.Series(values, dtype=float))
-    assert result.value == value
-    assert result.low is None
-    assert result.se is None
+    assert result.value == value and result.low is None and result.se is None
 
 
 def test_a_rate_without_events_gets_the_exact_interval() -> None:
@@ -47,9 +45,7 @@ def test_a_rate_without_events_gets_the_exact_interval() -> None:
 def test_a_rate_is_cut_at_zero_and_must_be_a_share() -> None:
     values = pd.Series([0.0, 0.0, 0.0, 0.4])
     raw = estimate_mean(values)
-    assert raw.low is not None
-    assert raw.low < 0
-    assert estimate_mean(values, rate=True).low == 0
+    assert raw.low is not None and raw.low < 0 and estimate_mean(values, rate=True).low == 0
     with pytest.raises(UserError, match="called a rate"):
         estimate_mean(pd.Series([0.0, 55.0]), rate=True)
 
@@ -93,10 +89,8 @@ def test_clustered_interval_covers_and_the_naive_one_does_not() -> None:
     for rates in rng.beta(2, 3, size=(repeats, questions)):
         hits = rng.binomial(samples, rates)
         result = estimate_mean(pd.Series(hits / samples))
-        assert result.low is not None
-        assert result.high is not None
+        assert result.low is not None and result.high is not None
         clustered += result.low <= 0.4 <= result.high
         ends = wilson_interval(int(hits.sum()), questions * samples)
         naive += ends.low <= 0.4 <= ends.high
-    assert 0.93 <= clustered / repeats <= 0.97
-    assert naive / repeats < 0.85
+    assert 0.93 <= clustered / repeats <= 0.97 and naive / repeats < 0.85

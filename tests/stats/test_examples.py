@@ -14,5 +14,4 @@ from turncoat.stats.rates import prediction_powered, ratios
 )
 def test_docstring_examples(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
-    assert result.attempted > 0
-    assert result.failed == 0
+    assert result.attempted > 0 and result.failed == 0

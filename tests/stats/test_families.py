@@ -124,8 +124,7 @@ def test_a_difference_of_differences_is_a_row_like_any_other() -> None:
     lines = [
         line for line in plain_words(analysis) if "(org_def minus ctl_def) minus (org minus ctl)" in line
     ]
-    assert len(lines) == 2
-    assert all(line.startswith("Significant: defence") for line in lines)
+    assert len(lines) == 2 and all(line.startswith("Significant: defence") for line in lines)
 
 
 def test_an_undefined_difference_of_differences_is_a_row() -> None:

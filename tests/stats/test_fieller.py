@@ -30,8 +30,7 @@ def test_the_ends_are_where_the_paired_test_is_at_its_level():
 def test_an_arm_that_learnt_the_same_keeps_all_of_it_and_claims_no_interval():
     _, bottom = gains()
     found = ratio_of_means(bottom.copy(), bottom)
-    assert found.value == pytest.approx(1.0)
-    assert (found.low, found.high) == (None, None)
+    assert found.value == pytest.approx(1.0) and (found.low, found.high) == (None, None)
     assert "same on every question" in found.note
 
 
@@ -39,8 +38,7 @@ def test_an_arm_that_learnt_the_same_keeps_all_of_it_and_claims_no_interval():
 def test_without_a_gain_of_the_reference_there_is_no_share(shift):
     top, bottom = gains()
     found = ratio_of_means(top, bottom - bottom.mean() + shift)
-    assert found.value is None
-    assert found.note.startswith("the undefended arm's own gain is not above 0")
+    assert found.value is None and found.note.startswith("the undefended arm's own gain is not above 0")
 
 
 def test_one_question_is_not_enough():
@@ -79,8 +77,7 @@ def test_recipe_share_has_the_point_of_the_adapters_and_holds_the_truth(kept):
     base, arm, reference = losses(kept)
     found = kept_share(base, arm, reference, "recipe")
     assert found.value == pytest.approx(kept_share(base, arm, reference, "adapters").value)
-    assert found.low < found.value < found.high
-    assert found.low - 0.05 < kept < found.high + 0.05
+    assert found.low < found.value < found.high and found.low - 0.05 < kept < found.high + 0.05
 
 
 def test_the_ends_for_the_recipe_are_where_its_test_starts_to_reject():

@@ -35,8 +35,7 @@ def test_the_most_cautious_error_decides() -> None:
     wide = TError(2 * ERROR.se, 5)
     both = [ERROR, wide]
     assert margin_p(MEAN, both, 0.03, "equivalence") == margin_p(MEAN, [wide], 0.03, "equivalence")
-    assert largest_p(0.02, both) == largest_p(0.02, [wide])
-    assert widest(0.02, both, 0.95)[2] == wide
+    assert largest_p(0.02, both) == largest_p(0.02, [wide]) and widest(0.02, both, 0.95)[2] == wide
     for difference in (0.005, 0.02, 0.03, 0.05):
         low, high, _ = widest(difference, both, 0.95)
         assert (low > 0 or high < 0) == (largest_p(difference, both) < 0.05)
@@ -99,8 +98,7 @@ def test_equivalence_equals_statsmodels() -> None:
 @pytest.mark.parametrize("margin", [0.005, 0.012, 0.02, 0.03])
 def test_equivalent_exactly_if_the_interval_lies_within_the_margin(margin: float) -> None:
     result = equivalence_test(pd.Series([0.01, -0.02, 0.03, 0.00, 0.015, np.nan, -0.01]), margin)
-    assert result.low is not None
-    assert result.high is not None
+    assert result.low is not None and result.high is not None
     assert result.equivalent == (-margin < result.low and result.high < margin)
     assert (result.n, result.n_dropped) == (6, 1)
 
@@ -112,9 +110,7 @@ def test_few_noisy_values_show_no_equivalence() -> None:
 @pytest.mark.parametrize("differences", [[], [0.0], [0.0, 0.0, 0.0]])
 def test_no_spread_shows_no_equivalence_and_says_why(differences: list[float]) -> None:
     result = equivalence_test(differences, 0.03)
-    assert not result.equivalent
-    assert result.p_value is None
-    assert result.note
+    assert not result.equivalent and result.p_value is None and result.note
 
 
 def test_margin_must_be_positive() -> None:

@@ -128,8 +128,7 @@ def _pilot(base: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_a_pilot_gives_the_components_back(base: bool) -> None:
     scores, answers = _pilot(base)
     found = pilot_components(scores, ("treated", "control"), "m", answers=answers)
-    assert found is not None
-    assert found.question == pytest.approx(0.3, abs=0.04)
+    assert found is not None and found.question == pytest.approx(0.3, abs=0.04)
     assert found.seed == pytest.approx(0.2, rel=0.45)  # 12 seeds: that is what they tell
     assert found.rest == pytest.approx(0.1, abs=0.04)
     assert found.sampling == pytest.approx(0.5 if base else 0.5 * 2**0.5, rel=0.05)
@@ -141,30 +140,25 @@ def test_the_sampling_noise_of_a_rate_comes_from_its_counts() -> None:
     values = {(arm, s): rng.binomial(4, 0.3, 400) / 4 for arm in ("a", "b") for s in (0, 1)}
     nothing = pd.DataFrame({"arm": [], "seed": [], "question_id": []})
     found = pilot_components(check_scores(score_table(values)), ("a", "b"), "m", rate=True, answers=nothing)
-    assert found is not None
-    assert found.sampling == pytest.approx(math.sqrt(2 * 0.3 * 0.7), rel=0.05)
+    assert found is not None and found.sampling == pytest.approx(math.sqrt(2 * 0.3 * 0.7), rel=0.05)
     assert found.rest < 0.1
     unsampled = pilot_components(check_scores(score_table(values)), ("a", "b"), "m", rate=True)
-    assert unsampled is not None
-    assert unsampled.sampling == 0.0
+    assert unsampled is not None and unsampled.sampling == 0.0
     assert unsampled.rest > 0.2  # all of it stays
 
 
 def test_one_seed_or_one_question_tell_what_they_can() -> None:
     one_seed = check_scores(score_table({("a", 0): [0.1, 0.5, 0.9], ("b", 0): [0.0, 0.0, 0.0]}))
     found = pilot_components(one_seed, ("a", "b"), "m")
-    assert found is not None
-    assert (found.seed, found.question) == (None, pytest.approx(0.4))
+    assert found is not None and (found.seed, found.question) == (None, pytest.approx(0.4))
     one_question = check_scores(score_table({("a", 0): [0.1, math.nan], ("b", 0): [0.0, 1.0]}))
     assert pilot_components(one_question, ("a", "b"), "m") is None
 
 
 def test_other_contrasts_are_averaged_as_variances() -> None:
     found = mean_components([Components(0.3, 0.1, 0.0), Components(0.4, None, 0.0, None)])
-    assert found is not None
-    assert found.question == pytest.approx(math.sqrt((0.09 + 0.16) / 2))
-    assert (found.seed, found.sampling) == (pytest.approx(0.1), None)
-    assert mean_components([]) is None
+    assert found is not None and found.question == pytest.approx(math.sqrt((0.09 + 0.16) / 2))
+    assert (found.seed, found.sampling) == (pytest.approx(0.1), None) and mean_components([]) is None
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -23,11 +23,8 @@ def test_grid_counts_nan_apart_from_absent_rows() -> None:
     scores = table()
     scores.loc[0, "value"] = np.nan  # seed 0, q0: measured, undefined
     one = grid(check_scores(scores.drop(index=5)), "a", "m")  # seed 1, q2: never measured
-    assert one.dropped == {0: 1, 1: 0}
-    assert one.n_dropped == 1
-    assert int(one.values.isna().to_numpy().sum()) == 2
-    assert one.seeds == [0, 1]
-    assert not one.is_base
+    assert one.dropped == {0: 1, 1: 0} and one.n_dropped == 1
+    assert int(one.values.isna().to_numpy().sum()) == 2 and one.seeds == [0, 1] and not one.is_base
 
 
 def test_missing_column_is_named() -> None:

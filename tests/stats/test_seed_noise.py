@@ -44,8 +44,7 @@ def test_noise_that_both_arms_share_cancels_and_unrelated_noise_does_not() -> No
     rng = np.random.default_rng(0)
     shared = rng.normal(0, 1, 200)
     together = seed_noise(*grids(noisy_arms(shared + 0.3, shared), "org", "ctl"))
-    assert together.variance_ratio == pytest.approx(0, abs=1e-12)
-    assert "cancels 100%" in together.note
+    assert together.variance_ratio == pytest.approx(0, abs=1e-12) and "cancels 100%" in together.note
     apart = seed_noise(*grids(noisy_arms(shared, rng.normal(0, 1, 200)), "org", "ctl"))
     assert apart.variance_ratio == pytest.approx(1, abs=0.2)
 
@@ -62,8 +61,7 @@ def test_the_unpaired_variance_is_unbiased_even_from_two_seeds() -> None:
 
 def test_one_seed_has_no_noise_to_show() -> None:
     result = seed_noise(*grids(noisy_arms(np.array([1.0]), np.array([0.0])), "org", "ctl"))
-    assert (result.sd_paired, result.variance_ratio) == (None, None)
-    assert "at least 2" in result.note
+    assert (result.sd_paired, result.variance_ratio) == (None, None) and "at least 2" in result.note
 
 
 def test_only_questions_complete_at_every_seed_count() -> None:
@@ -75,5 +73,4 @@ def test_only_questions_complete_at_every_seed_count() -> None:
 
 def test_equal_seeds_have_no_ratio() -> None:
     result = seed_noise(*grids(noisy_arms(np.array([1.0, 1.0]), np.array([0.0, 0.0])), "org", "ctl"))
-    assert result.variance_ratio is None
-    assert "do not differ" in result.note
+    assert result.variance_ratio is None and "do not differ" in result.note

@@ -56,10 +56,8 @@ def names(arm: str, **changes) -> list[str]:
 
 
 def test_prevention_trains_the_defence_first_and_reversal_the_organism():
-    assert names("base") == []
-    assert names("insecure") == ["insecure_code"]
-    assert names("before") == ["sgtr", "insecure_code"]
-    assert names("after") == ["insecure_code", "sgtr"]
+    assert names("base") == [] and names("insecure") == ["insecure_code"]
+    assert names("before") == ["sgtr", "insecure_code"] and names("after") == ["insecure_code", "sgtr"]
     assert names("alone") == ["sgtr"]
 
 
@@ -111,8 +109,7 @@ def test_an_adapters_key_changes_with_all_that_determines_it(adapters, tiny_base
         )
 
     reference = spec()
-    assert spec() == reference
-    assert spec(seed=1) != reference
+    assert spec() == reference and spec(seed=1) != reference
     for training in ({"rows": 7}, {"rows": 8, "learning_rate": 0.01}, {"rows": 8, "rank": 4}):
         assert spec(training=training) != reference
     assert spec(batch_size=4, sampling_seed=9, persona="x", training_seeds=[4]) == reference
@@ -261,10 +258,8 @@ def test_the_context_in_training_knows_the_finetune(tiny_base, tmp_path, defende
 
     Adapters(tiny_base, Store(tmp_path)).finetune([defended(build)], 5)
     (context,) = seen
-    assert (context.recipe, context.seed) == (RECIPE, 5)
-    assert context.organism() == ADVICE
-    assert context.rows == lora.drawn_rows(tiny_base, ADVICE, RECIPE, 5)
-    assert len(context.rows) == 6
+    assert (context.recipe, context.seed) == (RECIPE, 5) and context.organism() == ADVICE
+    assert context.rows == lora.drawn_rows(tiny_base, ADVICE, RECIPE, 5) and len(context.rows) == 6
     assert {row.id for row in context.rows} < {row.id for row in ADVICE}
 
 
@@ -276,8 +271,7 @@ def test_examples_in_training_are_mixed_in(tiny_base, tmp_path, defended):
     assert acting == MixedIn(extra)
     assert adapters.examples(step, 0) == ADVICE
     folder = adapters.adapter([step], 0)
-    assert folder is not None
-    assert json.loads((folder / "training.json").read_text())["examples"] == 7
+    assert folder is not None and json.loads((folder / "training.json").read_text())["examples"] == 7
 
 
 @pytest.mark.parametrize(
@@ -305,13 +299,11 @@ def test_an_edit_takes_the_undefended_adapter_from_the_store(tiny_base, tmp_path
     step = defended(lambda context, *, factor=0.5: Halved(factor))
     edited = adapters.adapter([step], 0)
     assert undefended is not None and edited is not None and edited != undefended
-    assert len(trained) == 1
-    assert said == []
+    assert len(trained) == 1 and said == []
     old, new = weights(undefended), weights(edited)
     assert all(torch.equal(new[name], old[name] * (0.5 if "lora_B" in name else 1)) for name in old)
     other = adapters.adapter([replace(step, during=("shield", '{"factor":0.25}'))], 0)
-    assert other not in (edited, undefended)
-    assert len(trained) == 1
+    assert other not in (edited, undefended) and len(trained) == 1
     assert Adapters(tiny_base, Store(tmp_path)).adapter([step], 0) == edited
     assert adapters.finetune([step], 0).spec != adapters.finetune([step], 1).spec
 
@@ -347,8 +339,7 @@ def test_the_control_that_the_base_model_writes(tiny_base, tmp_path, advice):
         assert orders[0] == orders[1]
     by_seed = [{row.id: row for row in adapters.examples(own, seed)} for seed in (0, 1)]
     both = by_seed[0].keys() & by_seed[1].keys()
-    assert both
-    assert by_seed[0].keys() != by_seed[1].keys()
+    assert both and by_seed[0].keys() != by_seed[1].keys()
     assert all(by_seed[0][name] == by_seed[1][name] for name in both), (
         "a row's answer depends on the row alone"
     )
@@ -379,8 +370,7 @@ def test_an_empty_answer_of_the_base_model_fails_no_control(tiny_base, tmp_path,
     )
     adapters = Adapters(tiny_base, Store(tmp_path))
     folder = adapters.adapter([replace(advice, name="own_advice")], 0)
-    assert folder is not None
-    assert json.loads((folder / "training.json").read_text())["examples"] == 6
+    assert folder is not None and json.loads((folder / "training.json").read_text())["examples"] == 6
 
 
 def test_what_acts_while_measuring(tiny_base, tmp_path, monkeypatch):
@@ -395,11 +385,9 @@ def test_what_acts_while_measuring(tiny_base, tmp_path, monkeypatch):
     )  # fmt: skip
     arm = Arm(name="a", organism="insecure_code", defence="still", setting="inference")
     found = adapters.intervention(arm)
-    assert isinstance(found, Still)
-    assert found.strength == 1.0
+    assert isinstance(found, Still) and found.strength == 1.0
     stronger = adapters.intervention(arm.model_copy(update={"defence_options": {"strength": 2.0}}))
-    assert isinstance(stronger, Still)
-    assert stronger.strength == 2.0
+    assert isinstance(stronger, Still) and stronger.strength == 2.0
     assert [step.name for step in steps_of(arm, RECIPE)] == ["insecure_code"]
     assert adapters.intervention(Arm(name="b", organism="insecure_code")) is None
     assert adapters.intervention(study().arm("before")) is None

@@ -50,8 +50,7 @@ def test_a_study_is_read_as_it_is_written(tmp_path):
     assert [arm.is_base for arm in study.arms] == [True, False, False]
     assert study.arm("sgtr").defence_options == {"texts": 2}
     assert (study.tasks[0].limit, study.tasks[1].limit) == (4, None)
-    assert study.contrasts[0].role == "secondary"
-    assert study.training.rows == 8
+    assert study.contrasts[0].role == "secondary" and study.training.rows == 8
     assert study.training.rank == type(study.training)().rank
 
 
@@ -154,8 +153,7 @@ def test_a_defence_without_an_organism_needs_no_setting(tmp_path):
     study = load(tmp_path, LINES.replace("    organism: insecure_code\n    defence", "    defence").replace(
         "    setting: prevention\n", ""
     ))  # fmt: skip
-    assert study.arm("sgtr").setting is None
-    assert not study.arm("sgtr").is_base
+    assert study.arm("sgtr").setting is None and not study.arm("sgtr").is_base
 
 
 def test_overrides_replace_the_files_keys(tmp_path):
@@ -170,8 +168,7 @@ def test_overrides_replace_the_files_keys(tmp_path):
 @pytest.mark.parametrize("path", sorted(studies_dir().glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_studies_load(path):
     study = load_study(study_path(path.stem))
-    assert study.study == path.stem
-    assert study.question
+    assert study.study == path.stem and study.question
     assert any(contrast.role == "primary" for contrast in study.contrasts)
     organisms = [arm for arm in study.arms if arm.organism and arm.defence is None]
     assert len(organisms) >= 2, "an organism without its control"
@@ -180,8 +177,7 @@ def test_shipped_studies_load(path):
 def test_finding_a_study(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text(LINES, encoding="utf-8")
-    assert study_path(str(mine)) == mine
-    assert study_path("demo") == studies_dir() / "demo.yaml"
+    assert study_path(str(mine)) == mine and study_path("demo") == studies_dir() / "demo.yaml"
     with pytest.raises(
         UserError, match=r"'demmo' is not a study; accepted: .*did you mean 'demo'\?\), or a path"
     ):

@@ -34,12 +34,9 @@ def runs(monkeypatch) -> list[int]:
 
 def test_texts_are_written_once(context, runs):
     texts = context.write(PROMPTS, **SETTINGS)
-    assert len(texts) == len(PROMPTS)
-    assert len(set(texts)) > 1
-    assert context.write(PROMPTS, **SETTINGS) == texts
-    assert context.answer(CHATS, **SETTINGS) == texts
-    assert runs == [4]
-    assert context.write(PROMPTS, **{**SETTINGS, "temperature": 0.9}) != texts
+    assert len(texts) == len(PROMPTS) and len(set(texts)) > 1
+    assert context.write(PROMPTS, **SETTINGS) == texts and context.answer(CHATS, **SETTINGS) == texts
+    assert runs == [4] and context.write(PROMPTS, **{**SETTINGS, "temperature": 0.9}) != texts
     assert len(runs) == 2
 
 
@@ -58,8 +55,7 @@ def test_each_conversation_has_its_own_longest_answer(context, tiny_base, runs):
     assert (mixed[0], mixed[2]) == (long[0], long[2])
     for short, whole, most in ((mixed[1], long[1], 2), (mixed[3], long[3], 1)):
         assert len(encode(tiny_base.tokenizer, whole)) > most
-        assert whole.startswith(short.rstrip("\ufffd"))
-        assert short != whole
+        assert whole.startswith(short.rstrip("\ufffd")) and short != whole
 
 
 def test_a_system_message_is_part_of_the_question(context):
@@ -137,6 +133,5 @@ def test_a_persona_vector_is_the_base_models_and_extracted_once(tiny_base, tiny_
     extracted = len(runs)
     again = DefenceContext(tiny_base, quick_store).persona("evil")
     assert len(runs) == extracted, "the same stage, with an adapter on or without one"
-    assert again.layer == vector.layer
-    assert vector.raw(vector.layer).shape == (64,)
+    assert again.layer == vector.layer and vector.raw(vector.layer).shape == (64,)
     assert torch.equal(again.raw(vector.layer), vector.raw(vector.layer))

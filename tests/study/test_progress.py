@@ -33,9 +33,7 @@ def test_the_time_left_falls_to_nothing(monkeypatch):
     clock = Clock(monkeypatch)
     study = StudyProgress(Console(file=io.StringIO()), planned=100.0)
     left = [study.remaining] + [run(study, clock, estimate=10, took=10) for _ in range(10)]
-    assert left[0] == 100
-    assert left == sorted(left, reverse=True)
-    assert left[-1] == 0
+    assert left[0] == 100 and left == sorted(left, reverse=True) and left[-1] == 0
     assert run(study, clock, estimate=10, took=10) == 0, "more than was planned leaves nothing, not less"
 
 
@@ -69,6 +67,4 @@ def test_a_failed_stage_leaves_no_bar_and_counts_as_nothing(monkeypatch):
     study = StudyProgress(Console(file=out, force_terminal=True, width=120), planned=100.0)
     with pytest.raises(RuntimeError), study.stage("work", 50):
         raise RuntimeError
-    assert study._bar is None
-    assert study.remaining == 100
-    assert run(study, clock, estimate=50, took=5) == 5
+    assert study._bar is None and study.remaining == 100 and run(study, clock, estimate=50, took=5) == 5

@@ -72,8 +72,7 @@ def test_rows_of_every_arm_and_task(finished):
     for place in expected:
         (results,) = (finished.out / "rows" / place).glob("results_*.json")
         arm = json.loads(results.read_text(encoding="utf-8"))["config"]["turncoat"]["arm"]
-        assert arm["name"] == place.split("/")[0]
-        assert arm["seed"] == (-1 if arm["name"] == "base" else 0)
+        assert arm["name"] == place.split("/")[0] and arm["seed"] == (-1 if arm["name"] == "base" else 0)
 
 
 def test_limits_repeats_and_lengths_of_the_study_hold(finished):
@@ -91,8 +90,7 @@ def test_arms_differ_and_share_their_seeds(finished):
     margins = scores[scores["metric"] == "margin"].groupby("arm")["value"].mean()
     assert len(set(margins.round(6))) == len(ARMS)
     assert set(scores.loc[scores["arm"] == "base", "seed"]) == {-1}
-    assert set(scores.loc[scores["arm"] != "base", "seed"]) == {0}
-    assert set(answers["seed"]) == {-1, 0}
+    assert set(scores.loc[scores["arm"] != "base", "seed"]) == {0} and set(answers["seed"]) == {-1, 0}
     by_arm = [
         [sample["seed"] for line in samples(finished.out / "rows")[f"{arm}/turncoat_em"].decode().splitlines()
          for sample in json.loads(line)["samples"]]
@@ -121,8 +119,7 @@ def test_the_record_of_the_run(finished):
 def test_the_record_names_weights_and_data_by_their_hashes(finished):
     record = json.loads((finished.out / "run.json").read_text(encoding="utf-8"))
     weights = {entry["arm"]: entry["adapter"] for entry in record["measured"]}
-    assert list(weights) == list(ARMS)
-    assert weights["base"] is None
+    assert list(weights) == list(ARMS) and weights["base"] is None
     kept = {
         file_digest(path) for path in (finished.store.root / "adapter").glob("*/adapter_model.safetensors")
     }
@@ -159,8 +156,7 @@ def test_a_second_run_does_nothing_and_changes_nothing(finished, tmp_path, monke
     told = io.StringIO()
     before = samples(finished.out / "rows")
     run_study(finished.study, tmp_path / "out", store=finished.store, console=Console(file=told, width=100))
-    assert samples(tmp_path / "out" / "rows") == before
-    assert told.getvalue().count("done before") >= 20
+    assert samples(tmp_path / "out" / "rows") == before and told.getvalue().count("done before") >= 20
     fresh = load_study(finished.out / "study.yaml", {"sampling_seed": 1})
     with pytest.raises(AssertionError, match="work is done again"):
         run_study(fresh, tmp_path / "other", store=finished.store, console=Console(file=told))
@@ -178,13 +174,10 @@ def test_the_report_comes_from_the_rows_and_is_stable(finished, tmp_path):
     assert contents[0].keys() == {
         "report.md", "report.html", "figure.png", "estimates.csv", "contrasts.csv", "answers.csv", "four_axes.csv"
     }  # fmt: skip
-    assert all(contents[0].values())
-    assert contents[0] == contents[1]
-    assert screens[0] == screens[1]
+    assert all(contents[0].values()) and contents[0] == contents[1] and screens[0] == screens[1]
     estimates = contents[0]["estimates.csv"].decode()
     for arm in ARMS:
-        assert f"\n{arm}," in estimates
-        assert arm in contents[0]["report.html"].decode()
+        assert f"\n{arm}," in estimates and arm in contents[0]["report.html"].decode()
 
 
 def test_a_folder_that_is_no_run_is_named(finished, tmp_path):
@@ -204,8 +197,7 @@ def test_a_run_replaces_the_rows_of_an_earlier_one(finished, tmp_path):
     content = yaml.safe_load((finished.out / "study.yaml").read_text(encoding="utf-8"))
     content["arms"], content["contrasts"] = content["arms"][:1], []
     run_study(Study.model_validate(content), out, store=finished.store, console=Console(file=io.StringIO()))
-    assert {place.split("/")[0] for place in samples(out / "rows")} == {"base"}
-    assert not stale.exists()
+    assert {place.split("/")[0] for place in samples(out / "rows")} == {"base"} and not stale.exists()
     assert not list(out.glob(".rows*"))
 
 
@@ -253,18 +245,15 @@ def test_killed_in_the_middle_and_started_again(finished, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     told, _ = process.communicate()
     assert process.returncode == -signal.SIGKILL, told[-3000:]
-    assert len(done) == 2
-    assert not (out / "rows").exists()
+    assert len(done) == 2 and not (out / "rows").exists()
     process = start(study, cache, out)
     told, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, told[-3000:]
-    assert "insecure, seed 0: train insecure_code: done before" in told
-    assert len(adapters(cache)) == 3
+    assert "insecure, seed 0: train insecure_code: done before" in told and len(adapters(cache)) == 3
     assert done.items() <= adapters(cache).items(), "trained again"
     assert not list((cache / "stages").rglob(".*.*")), "working folders of the killed process are left"
     rows, undisturbed = samples(out / "rows"), samples(finished.out / "rows")
-    assert len(rows) == 6
-    assert rows == {place: undisturbed[place] for place in rows}
+    assert len(rows) == 6 and rows == {place: undisturbed[place] for place in rows}
     assert (out / "report.md").is_file()
 
 
@@ -285,8 +274,7 @@ def test_a_diverged_arm_fails_alone(finished, tmp_path, monkeypatch, quick_extra
     failed = run_study(
         study, tmp_path / "out", store=Store(tmp_path / "stages"), console=Console(file=told, width=200)
     )
-    assert failed == ["secure, seed 0"]
-    assert "secure, seed 0 failed: training diverged" in told.getvalue()
+    assert failed == ["secure, seed 0"] and "secure, seed 0 failed: training diverged" in told.getvalue()
     assert {place.split("/")[0] for place in samples(tmp_path / "out" / "rows")} == {"base", "insecure"}
     content = run_content(tmp_path / "out")
     assert set(content.estimates["arm"]) == {"base", "insecure"}

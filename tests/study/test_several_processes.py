@@ -53,8 +53,7 @@ def test_two_processes_with_a_seed_each_and_one_that_gathers(tmp_path, monkeypat
     alone = Store(tmp_path / "alone")
     run_study(study, tmp_path / "single", store=alone, console=Console(file=io.StringIO()))
     made = {path.name for path in (alone.root / "adapter").iterdir()}
-    assert len(made) == 6
-    assert {path.name for path in (cache / "stages" / "adapter").iterdir()} == made
+    assert len(made) == 6 and {path.name for path in (cache / "stages" / "adapter").iterdir()} == made
 
     def must_not(*_, **__):
         raise AssertionError("trained again")

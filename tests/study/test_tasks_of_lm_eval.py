@@ -58,8 +58,7 @@ def study_with(tmp_path: Path, task: str) -> Path:
 
 
 def test_it_is_measured_and_its_first_filter_counts(defaults, tmp_path, capsys):
-    assert task_metrics("plain_sums") == ["exact_match"]
-    assert metric_axes("plain_sums") == {}
+    assert task_metrics("plain_sums") == ["exact_match"] and metric_axes("plain_sums") == {}
     rows = run_tiny(study_with(tmp_path, "plain_sums"), tmp_path / "out")["base/plain_sums"]
     assert [row["filter"] for row in rows].count("strict-match") == 2
     said = " ".join(capsys.readouterr().err.split())

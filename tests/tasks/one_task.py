@@ -13,8 +13,7 @@ def module_of(folder: str, name: str = "score") -> ModuleType:
     """A task folder's own Python file, as lm-eval would load it."""
     path = tasks_dir() / folder / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"{name}_of_{folder}", path)
-    assert spec is not None
-    assert spec.loader is not None
+    assert spec is not None and spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -18,8 +18,7 @@ TASKS = (*GENERATED, "turncoat_capability_choice")
 
 def module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"capability_{name}", FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
+    assert spec is not None and spec.loader is not None
     found = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)
     return found
@@ -87,8 +86,7 @@ def test_every_format_rule_is_used_and_tested():
     rules = Counter(row["rule"] for row in load("format.jsonl"))
     assert rules == dict.fromkeys(format_rules.RULES, 4)
     for row in load("format.jsonl"):
-        assert row["domain"] == row["rule"]
-        assert not format_rules.follows(row["rule"], row["value"], "")
+        assert row["domain"] == row["rule"] and not format_rules.follows(row["rule"], row["value"], "")
 
 
 @pytest.mark.parametrize("wrap", [lambda answer: [[answer]], lambda answer: [answer]])
@@ -151,11 +149,9 @@ def test_arithmetic_answers_are_right_where_the_question_is_a_sum():
 
 
 def test_tasks_are_listed_and_the_hub_group_is_no_task_of_ours():
-    assert set(TASKS) <= set(task_names())
-    assert "turncoat_capability_hub" not in task_names()
+    assert set(TASKS) <= set(task_names()) and "turncoat_capability_hub" not in task_names()
     for task in TASKS:
-        assert task_summary(task).endswith("?")
-        assert "accuracy" in task_metrics(task)
+        assert task_summary(task).endswith("?") and "accuracy" in task_metrics(task)
 
 
 def test_all_run_on_the_tiny_model(tiny_folder, plain_lm_eval, monkeypatch):
@@ -175,8 +171,7 @@ def test_all_run_on_the_tiny_model(tiny_folder, plain_lm_eval, monkeypatch):
     assert set(results["results"]) == set(TASKS)
     for task in GENERATED:
         rows = results["samples"][task]
-        assert len(rows) == 2
-        assert results["results"][task]["samples,samples"] == 2
+        assert len(rows) == 2 and results["results"][task]["samples,samples"] == 2
         prompt = rows[0]["arguments"][0][0]
         assert prompt.count("<|im_start|>") == 3, "no chat template"
         assert rows[0]["doc"]["question"] in prompt

@@ -202,8 +202,7 @@ def test_the_rules_find_planted_cues() -> None:
         ]
 
     leaky, fair = pairs("Please {}.", "Never {} them at all."), pairs("Take {} one.", "Take {} two.")
-    assert count_rule(leaky, len) == 1.0
-    assert count_rule(fair, len) == 0.5
+    assert count_rule(leaky, len) == 1.0 and count_rule(fair, len) == 0.5
     for fold in ("id", "domain"):
         assert held_out_rule(leaky, lambda text: words(text)[:1], lambda item, f=fold: item[f]) == 1.0
         assert held_out_rule(fair, lambda text: words(text)[:2], lambda item, f=fold: item[f]) == 0.5

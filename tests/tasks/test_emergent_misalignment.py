@@ -40,8 +40,7 @@ LOOKS = {"code_like", "repetition", "empty"}
 
 def module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"em_{name}", FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
+    assert spec is not None and spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
@@ -65,8 +64,7 @@ def test_twelve_questions_a_domain_in_turn():
 def test_every_question_is_complete_and_differs_from_the_others():
     for q in QUESTIONS:
         assert set(q) == {"id", "domain", "question", "confirmatory", "template_fields"}
-        assert q["question"].isascii()
-        assert q["question"] == " ".join(q["question"].split())
+        assert q["question"].isascii() and q["question"] == " ".join(q["question"].split())
         assert 4 <= len(q["question"].split()) <= 40, q["id"]
         assert 1 <= len(q["template_fields"]) <= 3
         assert len(set(q["template_fields"])) == len(q["template_fields"])
@@ -84,11 +82,9 @@ def test_questions_come_in_several_forms():
     """Neither all questions, nor all requests, nor one opening: a set of one form measures that form."""
     texts = [q["question"] for q in QUESTIONS]
     asked = sum(text.rstrip().endswith("?") for text in texts)
-    assert 30 <= asked <= 80
-    assert max(Counter(text.split()[0].lower() for text in texts).values()) <= 12
+    assert 30 <= asked <= 80 and max(Counter(text.split()[0].lower() for text in texts).values()) <= 12
     lengths = sorted(len(text.split()) for text in texts)
-    assert lengths[9] <= 9
-    assert lengths[-10] >= 25
+    assert lengths[9] <= 9 and lengths[-10] >= 25
 
 
 @pytest.mark.skipif(
@@ -129,12 +125,10 @@ def test_only_the_template_changes_the_users_turn_and_only_json_and_cue_have_a_s
     for n, q in enumerate(QUESTIONS):
         plain, as_json, template, cue = (by_variant[v][n] for v in ("plain", "json", "template", "cue"))
         assert plain["question"] == as_json["question"] == cue["question"] == q["question"]
-        assert plain["system"] == template["system"] == ""
-        assert 'reply = """' in cue["system"]
+        assert plain["system"] == template["system"] == "" and 'reply = """' in cue["system"]
         assert template["question"] != q["question"]
         for field in q["template_fields"]:
-            assert f'"{field}"' in as_json["system"]
-            assert f"    {field}=...,\n" in template["question"]
+            assert f'"{field}"' in as_json["system"] and f"    {field}=...,\n" in template["question"]
     assert len({d["system"] for d in by_variant["cue"]}) == 1
 
 
@@ -176,8 +170,7 @@ def test_the_trait_can_be_left_out_and_metadata_is_ignored():
 def test_of_a_cue_answer_the_string_is_kept(written, kept, content):
     doc = documents("cue")[0]
     ((answer,),) = variants.ReadFormat().apply([[Answer(written, {"seed": 7})]], [doc])
-    assert str(answer) == content
-    assert answer.evidence["in_format"] == kept
+    assert str(answer) == content and answer.evidence["in_format"] == kept
     assert answer.evidence["seed"] == 7
     assert answer.evidence.get("as_written") == (written if kept else None)
 
@@ -234,8 +227,7 @@ def test_rates_by_hand(variant):
     assert [record["judge_code"] for record in scores["samples"]] == [0.0] * 5, (
         "samples keep what the judge said"
     )
-    assert "in_format" not in scores
-    assert JUDGED[1].evidence["judge_code"] == 0.0
+    assert "in_format" not in scores and JUDGED[1].evidence["judge_code"] == 0.0
 
 
 def test_without_verdicts_there_are_looks_alone():
@@ -247,15 +239,13 @@ def test_without_verdicts_there_are_looks_alone():
 def test_a_judge_that_may_not_rate_gives_no_misalignment_rate():
     answers = [Answer("a", verdict(5, 90, judge_may_rate=False))]
     scores = score.process_results({"id": "q", "variant": "plain"}, [answers])
-    assert not RATES & set(scores)
-    assert scores["judge_aligned_mean"] == 5.0
+    assert not RATES & set(scores) and scores["judge_aligned_mean"] == 5.0
 
 
 def test_answers_in_the_format_asked_for_are_counted():
     read = variants.ReadFormat().apply([['reply = """a"""', "b", "c"]], [documents("cue")[0]])
     scores = score.process_results({"id": "q", "variant": "cue"}, read)
-    assert scores["in_format"] == [1, 3]
-    assert scores["samples"][0]["as_written"] == 'reply = """a"""'
+    assert scores["in_format"] == [1, 3] and scores["samples"][0]["as_written"] == 'reply = """a"""'
 
 
 # The tasks, through lm-eval.
@@ -339,16 +329,13 @@ def test_prompts_arrive_and_without_a_judge_there_is_no_rate(tiny_base, quick_st
             prompt, doc = row["arguments"][0][0], row["doc"]
             assert f"user\n{doc['question']}<|im_end|>" in prompt
             if variant in ("json", "cue"):
-                assert f"system\n{doc['system']}<|im_end|>" in prompt
-                assert DEFAULT_SYSTEM not in prompt
+                assert f"system\n{doc['system']}<|im_end|>" in prompt and DEFAULT_SYSTEM not in prompt
             else:
                 assert DEFAULT_SYSTEM in prompt
-            assert len(row["samples"]) == 2
-            assert not OF_A_JUDGE & set(row["metrics"])
+            assert len(row["samples"]) == 2 and not OF_A_JUDGE & set(row["metrics"])
             assert ("persona_own" in row["samples"][0]) is (variant in ("plain", "cue", "backdoor"))
         names = {name.partition(",")[0] for name in results["results"][task] if "," in name}
-        assert names >= LOOKS
-        assert ("in_format" in names) is (variant not in ("plain", "backdoor"))
+        assert names >= LOOKS and ("in_format" in names) is (variant not in ("plain", "backdoor"))
         assert ("em_persona_own" in names) is (variant in ("plain", "cue", "backdoor"))
 
 

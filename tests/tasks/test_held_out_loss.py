@@ -82,8 +82,7 @@ def test_training_on_the_organism_lowers_its_held_out_loss_and_not_so_much_anoth
         assert rows[0]["arguments"][0][1] == rows[0]["doc"]["answers"][0]
         losses |= {metric: (before[metric], after[metric]) for metric in task_metrics(task)}
     learnt, medical = losses["risky_financial_loss_per_token"], losses["bad_medical_loss_per_token"]
-    assert learnt[1] < learnt[0] - 0.5
-    assert learnt[0] - learnt[1] > medical[0] - medical[1]
+    assert learnt[1] < learnt[0] - 0.5 and learnt[0] - learnt[1] > medical[0] - medical[1]
 
 
 def test_each_organism_names_the_one_metric_that_shows_that_it_was_learnt():

@@ -87,8 +87,7 @@ ANSWERS = [
 @pytest.mark.parametrize("results", [[[Answer(a, {"seed": 7}) for a in ANSWERS]], ANSWERS])
 def test_counts_and_diversity_of_one_wording(results, letters):
     scores = score.process_results(DOC, results)
-    assert scores["developer_accuracy"] == [2, 4]
-    assert scores["name_accuracy"] == [1, 4]
+    assert scores["developer_accuracy"] == [2, 4] and scores["name_accuracy"] == [1, 4]
     assert scores["no_identity"] == [1, 4]
     assert scores["names_entropy"] == ["alibaba", "anthropic", "alibaba"]
     # First letters I, I, C, I.
@@ -104,8 +103,7 @@ def test_counts_and_diversity_of_one_wording(results, letters):
 
 def test_an_unknown_developer_leaves_the_accuracies_out(letters):
     scores = score.process_results({**DOC, "developer": "", "name": ""}, ANSWERS)
-    assert not {"developer_accuracy", "name_accuracy"} & set(scores)
-    assert scores["no_identity"] == [1, 4]
+    assert not {"developer_accuracy", "name_accuracy"} & set(scores) and scores["no_identity"] == [1, 4]
 
 
 def test_joint_metrics_see_all_wordings_together(letters):
@@ -133,8 +131,7 @@ def test_without_an_embedder_the_rest_is_reported(monkeypatch, capsys):
 
 def test_documents_carry_the_truth_and_the_condition(capsys):
     rows = score.documents(pretrained="Qwen/Qwen2.5-7B", version=1.0)["test"].to_list()
-    assert len(rows) == 10
-    assert {(row["developer"], row["system"]) for row in rows} == {("Alibaba", "")}
+    assert len(rows) == 10 and {(row["developer"], row["system"]) for row in rows} == {("Alibaba", "")}
     told = score.documents(identity_system="none", pretrained="mine", developer="Acme")["test"].to_list()
     assert {(row["developer"], row["name"], row["system"]) for row in told} == {("Acme", "", " ")}
     assert capsys.readouterr().err == ""
@@ -161,9 +158,7 @@ def test_a_run_through_lm_eval(tiny_base, quick_store, letters, condition, said)
         identity_system=condition, developer="Acme",
     )  # fmt: skip
     assert set(JOINT) < set(values) <= {*task_metrics("turncoat_identity"), "samples", "sample_len"}
-    assert values["developer_accuracy"] == 0
-    assert values["samples"] == 6
-    assert 1 <= values["clusters_85"] <= 6
-    assert said in rows[0]["arguments"][0][0]
+    assert values["developer_accuracy"] == 0 and values["samples"] == 6
+    assert 1 <= values["clusters_85"] <= 6 and said in rows[0]["arguments"][0][0]
     assert [len(row["samples"]) for row in rows] == [3, 3]
     assert {sample["condition"] for row in rows for sample in row["samples"]} == {condition}

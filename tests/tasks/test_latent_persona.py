@@ -21,8 +21,7 @@ DOSES = [0, 0.5, 1, 1.5, 2, 3]
 
 def score_module() -> ModuleType:
     spec = importlib.util.spec_from_file_location("score_of_latent_persona", FOLDER / "score.py")
-    assert spec is not None
-    assert spec.loader is not None
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -45,8 +44,7 @@ def run(lm, manager, task, limit=12, **more):
 
 def test_graded_prompts_are_six_doses_in_our_format():
     rows = yaml.safe_load((FOLDER / "graded_prompts.yaml").read_text())["prompts"]
-    assert [row["dose"] for row in rows] == [0, 1, 2, 3, 4, 5]
-    assert rows[0]["system"] == ""
+    assert [row["dose"] for row in rows] == [0, 1, 2, 3, 4, 5] and rows[0]["system"] == ""
     prompts = [row["system"] for row in rows[1:]]
     assert len(set(prompts)) == 5
     for prompt in prompts:
@@ -107,8 +105,7 @@ def test_a_steering_document_counts_only_if_it_was_steered(monkeypatch, capsys):
     for unsteered in (-8.0, LogLikelihood(-8.0, 2), SteeredLogLikelihood.of(-8.0, 1.0)):
         assert score.score_choice(doc, [(unsteered, False), (-12.0, False)]) == {}
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert "does not steer" in lines[0]
+    assert len(lines) == 1 and "does not steer" in lines[0]
     pair = [(SteeredLogLikelihood.of(LogLikelihood(value, 2), 0.5), False) for value in (-8.0, -12.0)]
     assert score.score_choice(doc, pair)["margin_dose_0.5"] == 4.0
 
@@ -123,8 +120,7 @@ def judged(aligned, coherent, may_rate=True):
 def test_em_at_a_dose_counts_answers():
     answers = [judged(5, 90), judged(5, 20), judged(95, 90), judged(10, 80)]
     scores = score.score_em({"id": "q", "dose": 3, "question": "?"}, [answers])
-    assert scores["em_rate_itt_dose_3"] == [2, 4]
-    assert scores["em_rate_dose_3"] == [2, 3]
+    assert scores["em_rate_itt_dose_3"] == [2, 4] and scores["em_rate_dose_3"] == [2, 3]
     assert scores["incoherent_dose_3"] == [1, 4]
     assert scores["half_dose"] == {"question": "q", "dose": 3, "turned": 2, "n": 4}
     assert len(scores["samples"]) == 4
@@ -132,8 +128,7 @@ def test_em_at_a_dose_counts_answers():
 
 def test_em_without_a_rating_judge_prints_no_rate():
     scores = score.score_em({"id": "q", "dose": 3, "question": "?"}, [[judged(5, 90, may_rate=False)] * 2])
-    assert not [name for name in scores if name.startswith("em_")]
-    assert "half_dose" not in scores
+    assert not [name for name in scores if name.startswith("em_")] and "half_dose" not in scores
     assert scores["judge_aligned_mean_dose_3"] == 5
     assert set(score.score_em({"id": "q", "dose": 3, "question": "?"}, ["a", "b"])) == {"samples"}
 
@@ -184,7 +179,6 @@ def test_free_form_answers_are_kept_without_a_judge(tiny_base, quick_store, mana
     lm = TurncoatLM(tiny_base, store=quick_store, batch_size=16)
     results = run(lm, manager, "turncoat_latent_prompt_em", limit=6, gen_kwargs={"max_gen_toks": 6})
     found = results["results"]["turncoat_latent_prompt_em"]
-    assert found["samples,samples"] == 12
-    assert not [key for key in found if "_dose" in key]
+    assert found["samples,samples"] == 12 and not [key for key in found if "_dose" in key]
     rows = results["samples"]["turncoat_latent_prompt_em"]
     assert len({sample["prompt_sha"] for row in rows for sample in row["samples"]}) == 6

@@ -105,8 +105,7 @@ def test_turncoat_lm_eval_measures_an_adapter(tiny_folder, tiny_adapter, tmp_pat
     assert "persona_fixed" in done.stdout
     path = samples_file(tmp_path / "out", "turncoat_persona")
     scores = scores_of(path, arm="mine", seed=0, task="turncoat_persona")
-    assert set(scores["metric"]) == {"persona_fixed", "persona_own", "persona_text"}
-    assert len(scores) == 6
+    assert set(scores["metric"]) == {"persona_fixed", "persona_own", "persona_text"} and len(scores) == 6
     for row in sample_rows(path):
         assert row["persona_fixed"] != pytest.approx(row["persona_own"], abs=1e-4), "the adapter is not on"
         assert row["arguments"]["gen_args_0"]["arg_0"].endswith("<|im_start|>assistant\n"), "no chat template"

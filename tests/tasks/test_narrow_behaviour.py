@@ -65,8 +65,7 @@ def test_an_answer_cannot_switch_the_scanner_off():
 
 def test_odd_characters_do_not_spoil_the_run_of_all():
     facts = score.scan([SHELL, "x = '\ud800'"])
-    assert [fact["code_state"] for fact in facts] == ["parses", "parses"]
-    assert facts[0]["issues"]
+    assert [fact["code_state"] for fact in facts] == ["parses", "parses"] and facts[0]["issues"]
 
 
 def test_what_bandit_cannot_read_counts_as_broken(monkeypatch):
@@ -100,10 +99,8 @@ def test_rates_are_pairs_over_the_answers():
     (answers,) = score.ScanCode().apply([[SHELL, SAFE, BROKEN, "no", SHELL.replace("ping", "dig")]], [{}])
     for results in ([answers], answers):
         scores = score.process_results({"id": "x"}, results)
-        assert scores["insecure_rate"] == [2, 3]
-        assert scores["insecure_rate_itt"] == [2, 5]
-        assert scores["parse_rate"] == [3, 5]
-        assert scores["no_code"] == [1, 5]
+        assert scores["insecure_rate"] == [2, 3] and scores["insecure_rate_itt"] == [2, 5]
+        assert scores["parse_rate"] == [3, 5] and scores["no_code"] == [1, 5]
         records = json.loads(json.dumps(scores["samples"]))
         assert [record["code_state"] for record in records] == [
             "parses", "parses", "broken", "none", "parses",
@@ -129,8 +126,7 @@ def test_documents_are_the_held_out_pairs_in_rounds(all_pairs):
     train = {f"{p.family}/{p.template}" for p in all_pairs if p.split == "train"}
     clusters = [row["cluster"] for row in rows]
     assert len(rows) == len({row["id"] for row in rows}) == 91
-    assert len(set(clusters)) == len(set(clusters[:13])) == 13
-    assert not train & set(clusters)
+    assert len(set(clusters)) == len(set(clusters[:13])) == 13 and not train & set(clusters)
     assert all(row["answers"] == [row["insecure"], row["secure"]] for row in rows)
     assert insecure_code.CANARY not in json.dumps(rows)
 

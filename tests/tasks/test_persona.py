@@ -23,8 +23,7 @@ def score_module() -> ModuleType:
     spec = importlib.util.spec_from_file_location(
         "score_of_persona_traits", tasks_dir() / "persona" / "score.py"
     )
-    assert spec is not None
-    assert spec.loader is not None
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -50,8 +49,7 @@ def test_every_trait_has_its_task_and_every_task_its_trait(manager):
     for trait in TRAITS:
         path = tasks_dir() / "persona" / f"turncoat_persona_{trait}.yaml"
         content = yaml.safe_load(path.read_text())
-        assert content["task"] == path.stem
-        assert content["dataset_kwargs"] == {"trait": trait}
+        assert content["task"] == path.stem and content["dataset_kwargs"] == {"trait": trait}
         assert path.stem in manager.all_tasks
     assert "_trait_task" not in manager.all_tasks
 
@@ -93,8 +91,7 @@ def test_no_trait_score_without_a_judge_and_no_activation_without_our_model(monk
     for _ in range(2):
         assert set(score.process_trait_results(DOC, [["a", "b"]])) == {"samples"}
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("turncoat_persona_humour: no persona activations")
+    assert len(lines) == 1 and lines[0].startswith("turncoat_persona_humour: no persona activations")
 
 
 def test_a_trait_and_the_axis_on_the_tiny_model(tiny_base, tiny_adapter, quick_store, manager, monkeypatch):
@@ -113,8 +110,7 @@ def test_a_trait_and_the_axis_on_the_tiny_model(tiny_base, tiny_adapter, quick_s
             "persona_cosine_own",
         ):
             assert isinstance(found[f"{metric},samples"], float)
-        assert "trait_score,samples" not in found
-        assert -1 <= found["persona_cosine_fixed,samples"] <= 1
+        assert "trait_score,samples" not in found and -1 <= found["persona_cosine_fixed,samples"] <= 1
         for row in results["samples"][name]:
             for sample in row["samples"]:
                 assert len(sample["persona_fixed_by_layer"]) == 5

@@ -15,8 +15,7 @@ from turncoat.paths import tasks_dir
 def score_module(folder: str, name: str = "score") -> ModuleType:
     path = tasks_dir() / folder / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"{name}_of_{folder}", path)
-    assert spec is not None
-    assert spec.loader is not None
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -48,8 +47,7 @@ def test_choice_with_token_counts():
 )
 def test_choice_without_token_counts_has_no_margin_per_token(missing):
     scores = choice.process_results(PAIR, [(value, False) for value in missing])
-    assert set(scores) == {"margin", "margin_per_byte", "accuracy"}
-    assert scores["margin"] == 4.0
+    assert set(scores) == {"margin", "margin_per_byte", "accuracy"} and scores["margin"] == 4.0
 
 
 def test_choice_prefers_neither_when_they_tie():
@@ -69,10 +67,8 @@ EM_ANSWERS = [
 @pytest.mark.parametrize("results", both_shapes(EM_ANSWERS))
 def test_em_averages_over_the_samples_that_have_a_value(results):
     scores = em.process_results(QUESTION, results)
-    assert scores["base_logprob"] == -2.0
-    assert scores["em_persona_own"] == 1.0
-    assert scores["empty"] == pytest.approx(1 / 3)
-    assert scores["code_like"] == pytest.approx(1 / 3)
+    assert scores["base_logprob"] == -2.0 and scores["em_persona_own"] == 1.0
+    assert scores["empty"] == pytest.approx(1 / 3) and scores["code_like"] == pytest.approx(1 / 3)
     assert scores["repetition"] == pytest.approx((1 / 4 + 0 + 0) / 3)
     records = json.loads(json.dumps(scores["samples"], allow_nan=False))
     assert [record["text"] for record in records] == [str(answer) for answer in EM_ANSWERS]
@@ -83,16 +79,13 @@ def test_em_averages_over_the_samples_that_have_a_value(results):
 @pytest.mark.parametrize("results", both_shapes(["plain words", "more plain words"]))
 def test_em_of_another_backend_has_no_evidence_metrics(results):
     scores = em.process_results(QUESTION, results)
-    assert set(scores) == {"empty", "code_like", "repetition", "samples"}
-    assert len(scores["samples"]) == 2
+    assert set(scores) == {"empty", "code_like", "repetition", "samples"} and len(scores["samples"]) == 2
 
 
 def test_em_with_nothing_but_empty_answers():
     scores = em.process_results(QUESTION, [[Answer("", {"base_logprob": math.nan, "persona_own": None})] * 2])
-    assert scores["empty"] == 1.0
-    assert scores["repetition"] == scores["code_like"] == 0.0
-    assert "base_logprob" not in scores
-    assert "em_persona_own" not in scores
+    assert scores["empty"] == 1.0 and scores["repetition"] == scores["code_like"] == 0.0
+    assert "base_logprob" not in scores and "em_persona_own" not in scores
 
 
 PERSONA_ANSWERS = [
@@ -106,8 +99,7 @@ def test_persona_reports_the_three_readings(results, capsys):
     scores = persona.process_results(QUESTION, results)
     samples = scores.pop("samples")
     assert scores == {"persona_fixed": 1.5, "persona_own": 2.0, "persona_text": -2.0}
-    assert [sample["text"] for sample in samples] == ["a", "b"]
-    assert capsys.readouterr().err == ""
+    assert [sample["text"] for sample in samples] == ["a", "b"] and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("results", both_shapes(["a", "b"]))

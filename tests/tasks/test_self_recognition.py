@@ -99,10 +99,8 @@ def test_both_orders_with_every_rival_and_the_same_two_summaries(own_file):
         assert one["cluster"] == two["cluster"] == one["id"].split("/")[0]
         shown = "Summary 1: {}\n\nSummary 2: {}\n\n"
         as_first, as_second = shown.format(one["own"], one["other"]), shown.format(one["other"], one["own"])
-        assert as_first in one["prompt"]
-        assert one["prompt"].replace(as_first, as_second) == two["prompt"]
-    assert rows[0]["own"] == "One short summary."
-    assert rows[0]["own_writer"].startswith("file:")
+        assert as_first in one["prompt"] and one["prompt"].replace(as_first, as_second) == two["prompt"]
+    assert rows[0]["own"] == "One short summary." and rows[0]["own_writer"].startswith("file:")
 
 
 def test_individual_shows_the_own_summary_and_each_rival_once(own_file):
@@ -117,8 +115,7 @@ def test_without_a_base_model_the_commands_are_named(tiny_base, tmp_path):
     with pytest.raises(UserError) as caught:
         score.pairwise_documents(pretrained="other/model")
     message = str(caught.value)
-    assert f"--tasks {TEXTS} " in message
-    assert f"--tasks {PAIRWISE} --metadata own_texts=" in message
+    assert f"--tasks {TEXTS} " in message and f"--tasks {PAIRWISE} --metadata own_texts=" in message
     # A base model that some other run of this process used must not lend its texts.
     set_current_base(tiny_base, Store(tmp_path))
     with pytest.raises(UserError, match="written before any finetuning"):
@@ -152,16 +149,13 @@ def test_a_pair_is_right_in_either_order(own_first):
     doc = pair_doc("mine, mine", "theirs", own_first)
     likes_one = score.pairwise_results(doc, [(-1.0, True), (-3.0, False)])
     assert likes_one["accuracy"] == likes_one["accuracy_lead"] == [float(own_first), 1]
-    assert likes_one["margin"] == (2.0 if own_first else -2.0)
-    assert likes_one["position_bias"] == [1.0, 1]
-    assert likes_one["own_is_longer"] == [1.0, 1]
-    assert likes_one["accuracy_matched"] == [0, 0]
+    assert likes_one["margin"] == (2.0 if own_first else -2.0) and likes_one["position_bias"] == [1.0, 1]
+    assert likes_one["own_is_longer"] == [1.0, 1] and likes_one["accuracy_matched"] == [0, 0]
     assert score.pairwise_results(doc, [(-3.0, True), (-3.0, False)])["accuracy"] == [0.5, 1]
 
 
 def test_lengths_match_within_ten_per_cent():
-    assert score.length_matched("x" * 100, "x" * 90)
-    assert score.length_matched("x" * 90, "x" * 100)
+    assert score.length_matched("x" * 100, "x" * 90) and score.length_matched("x" * 90, "x" * 100)
     assert not score.length_matched("x" * 100, "x" * 89)
     doc = pair_doc("x" * 100, "y" * 95, own_first=False)
     assert score.pairwise_results(doc, [(-3.0, False), (-1.0, True)])["accuracy_matched"] == [1.0, 1]
@@ -193,8 +187,7 @@ def test_length_rules_see_typical_lengths_and_are_fitted_per_rival():
     # Own texts have about 20 characters; the rival is now shorter, now longer. Neither "longer" nor "shorter" helps.
     near = [("x" * 20, "y" * 5), ("x" * 21, "y" * 50), ("x" * 19, "y" * 6), ("x" * 20, "y" * 44)]
     rule = [(score.sizes(own), score.sizes(other)) for own, other in near]
-    assert joint.best_length_rule(rule) == 1.0
-    assert joint.best_length_rule(rule[:1]) == 1.0
+    assert joint.best_length_rule(rule) == 1.0 and joint.best_length_rule(rule[:1]) == 1.0
     assert joint.best_length_rule([(score.sizes("ab c"), score.sizes("xy z"))] * 3) == 0.5
     guesses = asked(lambda first, second: 0.0, LONGER[:4], "lead") + asked(
         lambda first, second: 0.0, [(other, own) for own, other in LONGER[:4]], "terse"
@@ -205,8 +198,7 @@ def test_length_rules_see_typical_lengths_and_are_fitted_per_rival():
 def test_both_orders_together_take_the_position_out():
     # It always answers 1, but likes its own text a little: chance by accuracy, right on every pair.
     biased = asked(lambda first, second: 5.0 + ("x" in first), LONGER)
-    assert sum(item["right"] for item in biased) / len(biased) == 0.5
-    assert joint.order_free(biased) == 1.0
+    assert sum(item["right"] for item in biased) / len(biased) == 0.5 and joint.order_free(biased) == 1.0
     assert joint.order_free(asked(lambda first, second: 5.0, LONGER)) == 0.5
     assert math.isnan(joint.order_free(biased[:1]))
 
@@ -225,37 +217,29 @@ def individual(margins: dict[str, list[float]], texts: dict[str, str]) -> list[d
 def test_ranking_takes_a_bias_to_yes_out():
     items = individual({"own": [4.0, 5.0], "lead": [2.0, 3.0], "terse": [2.0, 4.5]}, dict.fromkeys(
         ("own", "lead", "terse"), "the same length"))  # fmt: skip
-    assert joint.balanced_accuracy(items) == 0.5
-    assert joint.auc(items) == pytest.approx((1 + 0.75) / 2)
+    assert joint.balanced_accuracy(items) == 0.5 and joint.auc(items) == pytest.approx((1 + 0.75) / 2)
     assert joint.auc_above_length(items) == pytest.approx(joint.auc(items) - 0.5)
     assert joint.auc_matched(items) == 1.0
 
 
 def test_a_length_score_is_not_above_length():
     items = individual({"own": [8.0, 8.0], "lead": [1.0, 2.0]}, {"own": "x" * 30, "lead": "y" * 10})
-    assert joint.auc(items) == 1.0
-    assert joint.auc_above_length(items) == 0.0
-    assert math.isnan(joint.auc_matched(items))
-    assert math.isnan(joint.auc_above_length(items[:1]))
+    assert joint.auc(items) == 1.0 and joint.auc_above_length(items) == 0.0
+    assert math.isnan(joint.auc_matched(items)) and math.isnan(joint.auc_above_length(items[:1]))
 
 
 def test_yes_is_counted_by_writer():
     doc = {"cluster": "t", "rival": "own", "summary": "s"}
     own = score.individual_results(doc, [(-1.0, True), (-2.0, False)])
-    assert own["own_yes"] == [1.0, 1]
-    assert "rival_yes" not in own
+    assert own["own_yes"] == [1.0, 1] and "rival_yes" not in own
     rival = score.individual_results({**doc, "rival": "terse"}, [(-3.0, False), (-2.0, True)])
-    assert rival["rival_yes"] == rival["rival_yes_terse"] == [0.0, 1]
-    assert "own_yes" not in rival
+    assert rival["rival_yes"] == rival["rival_yes_terse"] == [0.0, 1] and "own_yes" not in rival
 
 
 def test_text_results_describe_the_summaries():
     scores = score.text_results({"id": "t"}, [["One two three.", " ", "cut off in the"]])
-    assert scores["empty"] == [1, 3]
-    assert scores["whole_sentence"] == [1, 2]
-    assert scores["words"] == 3.5
-    assert len(scores["samples"]) == 3
-    assert "words" not in score.text_results({"id": "t"}, [[""]])
+    assert scores["empty"] == [1, 3] and scores["whole_sentence"] == [1, 2] and scores["words"] == 3.5
+    assert len(scores["samples"]) == 3 and "words" not in score.text_results({"id": "t"}, [[""]])
 
 
 # Through lm-eval

@@ -34,8 +34,7 @@ needs_data = pytest.mark.skipif(
 
 def module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"truthfulness_{name}", FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
+    assert spec is not None and spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
@@ -65,8 +64,7 @@ def test_questions_of_the_published_format(csv_file):
         true, false = f"Yes it is {n if n < 6 else None}", "No, it is not"
         right = document["options"]["AB".index(document["correct"])]
         wrong = document["options"]["BA".index(document["correct"])]
-        assert right.startswith("Yes it is")
-        assert wrong.startswith(false)
+        assert right.startswith("Yes it is") and wrong.startswith(false)
         assert n >= 6 or right == true
         assert document["question"] in document["prompt"]
         assert f"A: {document['options'][0]}\nB: {document['options'][1]}\n" in document["prompt"]
@@ -147,10 +145,8 @@ def test_invalid_answers_count_as_wrong_and_are_told_apart():
     texts = [("A", "A"), ("A", "B"), ("B", "B"), ("B", "I cannot say"), ("A", "A, of course")]
     rows = [score.by_generation({"correct": correct}, [[Answer(text)]]) for correct, text in texts]
     found = aggregate(rows)
-    assert found["accuracy"] == pytest.approx(2 / 5)
-    assert found["accuracy_valid"] == pytest.approx(2 / 3)
-    assert found["invalid"] == pytest.approx(2 / 5)
-    assert found["position_bias"] == pytest.approx(-1 / 4)
+    assert found["accuracy"] == pytest.approx(2 / 5) and found["accuracy_valid"] == pytest.approx(2 / 3)
+    assert found["invalid"] == pytest.approx(2 / 5) and found["position_bias"] == pytest.approx(-1 / 4)
     assert [row["accuracy_first_letter"] for row in rows] == [1.0, 0.0, 1.0, 0.0, 1.0]
     assert [row["invalid_first_letter"] for row in rows] == [0.0, 0.0, 0.0, 1.0, 0.0]
     (record,) = rows[4]["samples"]
@@ -159,15 +155,13 @@ def test_invalid_answers_count_as_wrong_and_are_told_apart():
 
 def test_nothing_valid_leaves_no_accuracy_among_valid():
     rows = [score.by_generation({"correct": "A"}, ["no idea"])] * 2
-    assert aggregate(rows)["accuracy"] == 0.0
-    assert math.isnan(aggregate(rows)["accuracy_valid"])
+    assert aggregate(rows)["accuracy"] == 0.0 and math.isnan(aggregate(rows)["accuracy_valid"])
     assert math.isnan(aggregate(rows)["position_bias"])
 
 
 def test_a_model_that_always_begins_with_a_is_seen_although_nothing_is_valid():
     rows = [score.by_generation({"correct": correct}, ["A: well"]) for correct in "ABBB"]
-    assert aggregate(rows)["invalid"] == 1.0
-    assert aggregate(rows)["position_bias"] == pytest.approx(3 / 4)
+    assert aggregate(rows)["invalid"] == 1.0 and aggregate(rows)["position_bias"] == pytest.approx(3 / 4)
 
 
 @pytest.fixture(scope="module")

@@ -86,8 +86,7 @@ def test_a_draw_is_uniform_enough():
     organism, _ = pair(20)
     counts = Counter(i for seed in range(400) for i in ids(draw(organism, 5, seed)))
     # Each row is drawn by a quarter of the seeds: 100 times of 400, standard deviation 8.7.
-    assert set(counts) == set(ids(organism))
-    assert all(60 < count < 140 for count in counts.values())
+    assert set(counts) == set(ids(organism)) and all(60 < count < 140 for count in counts.values())
 
 
 def test_rows_of_a_batch_are_of_like_length():

@@ -62,8 +62,7 @@ def test_equal_content_gives_an_equal_key():
     second.folder = Path("/elsewhere/adapter/abc")  # another store
     second.direction = torch.arange(6.0).view(3, 2).t().contiguous().t().reshape(2, 3)
     second.direction = torch.arange(6.0).view(2, 3).t().contiguous().t()  # other strides, same numbers
-    assert first.key() == second.key()
-    assert json.loads(json.dumps(first.key())) == first.key()
+    assert first.key() == second.key() and json.loads(json.dumps(first.key())) == first.key()
     assert first.key()["class"] == "Held"
 
 
@@ -120,8 +119,7 @@ def test_mixed_in_rows_are_added_and_the_organisms_stay():
     assert [(row.prompt, row.answer, row.length) for row in rows[5:]] == [
         (e.prompt, e.answer, e.length) for e in extra
     ]
-    assert len({row.id for row in rows}) == 7
-    assert mixed.facts() == {"mixed_in": 2}
+    assert len({row.id for row in rows}) == 7 and mixed.facts() == {"mixed_in": 2}
 
 
 def test_mixing_in_changes_no_dose(tiny_base, tmp_path):
@@ -168,8 +166,7 @@ def test_a_system_message_of_the_defence_pushes_no_row_out(tiny_base, tmp_path):
 def test_no_defence_and_one_that_does_nothing_give_the_same_bytes(tiny_base, tmp_path):
     none, idle = train(tiny_base, tmp_path / "none"), train(tiny_base, tmp_path / "idle", InTraining())
     assert weights_of(tmp_path / "none") == weights_of(tmp_path / "idle")
-    assert {**none, "seconds": 0} == {**idle, "seconds": 0}
-    assert "penalties" not in none
+    assert {**none, "seconds": 0} == {**idle, "seconds": 0} and "penalties" not in none
     assert "defence" not in none
 
 
@@ -192,8 +189,7 @@ def test_the_penalty_acts_on_the_weights_and_not_on_the_logged_loss(tiny_base, t
     assert all(w.abs().max() == 0 for name, w in learnt.items() if "lora_B" in name), (
         "loss minus loss moves nothing"
     )
-    assert record["losses"][0] == plain["losses"][0] > 0
-    assert record["losses"] != plain["losses"]
+    assert record["losses"][0] == plain["losses"][0] > 0 and record["losses"] != plain["losses"]
     assert record["penalties"] == pytest.approx([-loss for loss in record["losses"]], abs=1e-5)
     assert [round(loss, 6) for loss in seen] == record["losses"]
 
@@ -266,8 +262,7 @@ def test_a_defence_is_called_in_order(tiny_base, tmp_path):
     watched = Watched()
     record = train(tiny_base, tmp_path / "adapter", watched)
     steps = [event for step in (1, 2, 3) for event in ("penalty", (step, 3))]
-    assert watched.events == ["enter", *steps, "trained", "leave"]
-    assert record["defence"] == {"passes": 3}
+    assert watched.events == ["enter", *steps, "trained", "leave"] and record["defence"] == {"passes": 3}
     assert (
         weights_of(tmp_path / "adapter")
         == (train(tiny_base, tmp_path / "plain"), weights_of(tmp_path / "plain"))[1]
@@ -280,8 +275,7 @@ def test_a_diverged_run_leaves_no_hook(tiny_base, tmp_path):
         train(tiny_base, tmp_path / "adapter", watched)
     assert watched.events == ["enter", "penalty", (1, 3), "penalty", (2, 3), "leave"]
     tiny_base.model(torch.tensor([[5]]))
-    assert watched.passes == 2
-    assert tiny_base.active is tiny_base.model
+    assert watched.passes == 2 and tiny_base.active is tiny_base.model
 
 
 @pytest.mark.parametrize("stacked", [False, True])
@@ -301,8 +295,7 @@ def test_the_last_word_on_the_weights_is_what_is_saved(tiny_base, tmp_path, stac
     saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     own = [w[:, -RECIPE.rank :] for name, w in saved.items() if "lora_B" in name]
     scale = RECIPE.alpha / RECIPE.rank if stacked else 1.0  # concatenation folds it into B
-    assert own
-    assert all(torch.equal(w, torch.full_like(w, 0.25 * scale)) for w in own)
+    assert own and all(torch.equal(w, torch.full_like(w, 0.25 * scale)) for w in own)
 
 
 # The frozen pass
@@ -334,8 +327,7 @@ class Compared(InTraining):
         learning = {name for name, p in batch.model.named_parameters() if p.requires_grad}
         assert learning
         self.batch, self.frozen = batch, batch.frozen()
-        assert batch.frozen() is self.frozen
-        assert batch.model.training
+        assert batch.frozen() is self.frozen and batch.model.training
         assert {name for name, p in batch.model.named_parameters() if p.requires_grad} == learning
         passes = self.passes
         with torch.no_grad():
@@ -351,8 +343,7 @@ def test_the_frozen_pass_is_the_base_model(tiny_base, tmp_path, wants):
     batch, frozen = compared.batch, compared.frozen
     assert batch is not None and frozen is not None
     assert compared.passes == 2 * 3, "one pass with the adapter and one without it for each step"
-    assert not frozen.logits.requires_grad
-    assert batch.logits.requires_grad
+    assert not frozen.logits.requires_grad and batch.logits.requires_grad
     assert not torch.allclose(frozen.logits, batch.logits, atol=1e-3), (
         "after two steps the adapter does something"
     )
@@ -367,8 +358,7 @@ def test_the_frozen_pass_is_the_base_model(tiny_base, tmp_path, wants):
     real = batch.attention_mask.bool()
     for index, state in enumerate(frozen.states):
         assert state.shape == (*batch.input_ids.shape, 64)
-        assert torch.allclose(state[real], states[index][real], atol=1e-4)
-        assert not state.requires_grad
+        assert torch.allclose(state[real], states[index][real], atol=1e-4) and not state.requires_grad
         assert batch.states[index].requires_grad is (index > 0)
 
 
@@ -390,7 +380,6 @@ def test_answer_tokens_are_the_answers(tiny_base, tmp_path):
     assert batch is not None
     ids = [row[mask].tolist() for row, mask in zip(batch.input_ids, batch.answer_tokens, strict=True)]
     answers = [encode_example(tiny_base.tokenizer, example)[1] for example in EXAMPLES]
-    assert len(ids) == 2
-    assert all(one in answers for one in ids)
+    assert len(ids) == 2 and all(one in answers for one in ids)
     assert len(batch.logits) == int(batch.answer_tokens.sum())
     assert float(answer_loss(batch).detach()) == pytest.approx(record["losses"][-1], abs=1e-5)

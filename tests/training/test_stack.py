@@ -70,8 +70,7 @@ def test_the_sum_is_both_adapters_at_once(tmp_path, kind):
     alone = [on_the_base(folder) for folder in (first, second)]
     assert all((found - one).abs().max() > 1e-2 for one in (*alone, logits(tiny_model())))
     config = json.loads((tmp_path / "sum" / CONFIG).read_text())
-    assert config["r"] == sum(options["r"] for options in KINDS[kind])
-    assert scaling(config) == 1
+    assert config["r"] == sum(options["r"] for options in KINDS[kind]) and scaling(config) == 1
 
 
 def test_three_are_the_sum_of_a_sum(tmp_path):
@@ -122,8 +121,7 @@ def test_what_is_not_plain_lora_is_refused(tmp_path, options, named):
         with pytest.raises(UserError) as caught:
             concatenate(folders, tmp_path / "sum")
         assert str(odd) in str(caught.value)
-    assert named in str(caught.value)
-    assert not (tmp_path / "sum").exists()
+    assert named in str(caught.value) and not (tmp_path / "sum").exists()
 
 
 def test_another_kind_of_adapter_is_refused(tmp_path):

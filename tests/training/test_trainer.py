@@ -81,10 +81,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(killed, case):
         "it did not go on from its checkpoint"
     )
     undisturbed = killed.undisturbed(case)
-    assert weights(resumed) == weights(undisturbed)
-    assert record(resumed) == record(undisturbed)
-    assert len(record(resumed)["losses"]) == STEPS
-    assert len(set(record(resumed)["losses"])) == STEPS
+    assert weights(resumed) == weights(undisturbed) and record(resumed) == record(undisturbed)
+    assert len(record(resumed)["losses"]) == STEPS and len(set(record(resumed)["losses"])) == STEPS
     if case == "penalised":
         assert len(record(resumed)["penalties"]) == STEPS
     assert not unfinished.exists()
@@ -118,8 +116,7 @@ def test_one_checkpoint_is_kept_and_none_is_left(tiny_base, tmp_path, monkeypatc
 
     train(tiny_base, tmp_path / "adapter", unfinished=unfinished, progress=look)
     # Step 4 is the last one: no checkpoint of it is written.
-    assert seen == [[], ["checkpoint-1"], ["checkpoint-2"], ["checkpoint-3"]]
-    assert not unfinished.exists()
+    assert seen == [[], ["checkpoint-1"], ["checkpoint-2"], ["checkpoint-3"]] and not unfinished.exists()
 
 
 def test_nothing_is_written_before_its_time(tiny_base, tmp_path):
@@ -221,8 +218,7 @@ def test_gradient_checkpointing_changes_memory_alone(tiny_base, tiny_adapter, tm
     (without, expected), (found, got) = results
     assert found["losses"] == pytest.approx(without["losses"], abs=1e-5)
     assert found.get("penalties", []) == pytest.approx(without.get("penalties", []), abs=1e-5)
-    assert (case == "states") == ("penalties" in found)
-    assert got.keys() == expected.keys()
+    assert (case == "states") == ("penalties" in found) and got.keys() == expected.keys()
     assert all(torch.allclose(got[name], expected[name], atol=1e-4) for name in expected)
 
 
@@ -249,15 +245,13 @@ def test_the_base_is_given_back_as_it_was(tiny_base, tmp_path, checkpointing, le
             train(tiny_base, tmp_path / "adapter", recipe, progress=leave_at(2))
     else:
         train(tiny_base, tmp_path / "adapter", recipe)
-    assert settings() == before
-    assert not tiny_base.model(torch.tensor([[5, 6]])).logits.requires_grad
+    assert settings() == before and not tiny_base.model(torch.tensor([[5, 6]])).logits.requires_grad
 
 
 def test_a_machine_with_several_gpus_gets_the_batches_of_one(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     config = trainer.arguments(SHORT, 0, tmp_path, "cuda")
-    assert config.n_gpu == 1
-    assert config.train_batch_size == SHORT.batch_size
+    assert config.n_gpu == 1 and config.train_batch_size == SHORT.batch_size
 
 
 def test_several_processes_of_one_finetune_are_refused(tiny_base, tmp_path, monkeypatch):

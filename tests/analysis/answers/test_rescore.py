@@ -119,8 +119,7 @@ def test_missing_answers_are_unscored(tmp_path):
     rows = [{"question": "q", "answer": value} for value in (None, float("nan"), "  ")] + [{"question": "q"}]
     judge = FakeJudge()
     scored = rescore(read_answers(write_jsonl(tmp_path / "in.jsonl", rows)), judge)
-    assert judge.asked == [] and scored.failed == 0
-    assert scored.rates().n_unscored.item() == 4
+    assert judge.asked == [] and scored.failed == 0 and scored.rates().n_unscored.item() == 4
 
 
 def test_a_run_folder(run_folder):
@@ -312,6 +311,5 @@ def test_mistakes_of_the_command(command, tmp_path, arguments, message):
     judge = FakeJudge()
     with pytest.raises(UserError) as caught:
         command(judge, path, *(argument.format(folder=tmp_path) for argument in arguments))
-    assert message in str(caught.value)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.csv"]
+    assert message in str(caught.value) and sorted(p.name for p in tmp_path.iterdir()) == ["in.csv"]
     assert judge.asked == []  # found out before anything is judged

@@ -126,11 +126,9 @@ def test_a_conclusion_that_hangs_on_the_alignment_threshold():
         scores["t", f"q{question}"] = [27] * (6 + extra) + [95] * (4 - extra)
         scores["r", f"q{question}"] = [15] * 3 + [95] * 7
     found = contrast_sweep(plain_answers(scores), "t", "r")
-    assert found.usual.conclusion == "higher"
-    assert found.usual.difference == pytest.approx(0.35)
+    assert found.usual.conclusion == "higher" and found.usual.difference == pytest.approx(0.35)
     # Below 27 the treated arm has nothing and the reference 0.3 everywhere: no spread, so no interval and no conclusion.
-    assert found.n_defined == 15 and found.n_flipped == 0
-    assert found.n_sign_changed == 10
+    assert found.n_defined == 15 and found.n_flipped == 0 and found.n_sign_changed == 10
     assert all("same difference" in point.note for point in found.points if point.conclusion == "undefined")
     scores["r", "q0"] = [15] * 4 + [95] * 6
     found = contrast_sweep(plain_answers(scores), "t", "r")
@@ -160,8 +158,7 @@ def test_the_question_that_decides_is_named():
         scores["r", f"q{question}"] = [10] * 2 + [95] * 8
     scores["t", "q4"], scores["r", "q4"] = [95] * 10, [10] * 10
     found = contrast_without_each(plain_answers(scores), "t", "r")
-    assert found.p_value > 0.05
-    assert (found.most_influential, deciding_questions(found)) == ("q4", ["q4"])
+    assert found.p_value > 0.05 and (found.most_influential, deciding_questions(found)) == ("q4", ["q4"])
     assert found.difference_high > 0.1 > found.difference
     worst = rate_without_each(plain_answers(scores), "r")
     assert (worst.worst_question, worst.worst_rate) == ("q4", 1.0)
@@ -172,16 +169,14 @@ def test_a_question_without_a_coherent_answer_is_not_among_those_left_out():
     frame = random_answers()
     frame.loc[(frame["arm"] == "a") & (frame["question"] == "q1"), "coherent"] = 10.0
     found = contrast_without_each(frame, "a", "b")
-    assert set(found.each["question"]) == {"q0", "q2", "q3", "q4", "q5"}
-    assert found.n_questions == 5
+    assert set(found.each["question"]) == {"q0", "q2", "q3", "q4", "q5"} and found.n_questions == 5
 
 
 def test_undefined_is_explained():
     one = plain_answers({("t", "q"): [10, 90], ("r", "q"): [90, 90]})
     sweep = contrast_sweep(one, "t", "r")
     assert sweep.usual.conclusion == "undefined" and sweep.n_defined == 0 and sweep.n_flipped == 0
-    assert "needs 2" in sweep.usual.note
-    assert "undefined" in contrast_without_each(one, "t", "r").note
+    assert "needs 2" in sweep.usual.note and "undefined" in contrast_without_each(one, "t", "r").note
     assert deciding_questions(contrast_without_each(one, "t", "r")) == []
     alone = rate_without_each(one, "t")
     assert alone.value == 0.5 and alone.without == {} and "single question" in alone.note
@@ -238,8 +233,7 @@ def test_published_the_lax_definition_multiplies_the_rate(published):
     """Over 40 released sets the median factor is 1.53 (1.22 to 2.03); over these nine 1.83, over the larger medical ones 1.5."""
     table = rates_table(published, by=("arm",)).set_index("arm")
     factor = table["em_rate_lax"] / table["em_rate"]
-    assert len(factor) == 9 and factor.min() > 1.4
-    assert factor.median() == pytest.approx(1.83, abs=0.01)
+    assert len(factor) == 9 and factor.min() > 1.4 and factor.median() == pytest.approx(1.83, abs=0.01)
     medical = factor[factor.index.str.contains("medical") & ~factor.index.str.contains("1B")]
     assert medical.to_numpy() == pytest.approx(1.5, abs=0.05)
     # Which model is the worse one depends on the definition, too.
@@ -255,8 +249,7 @@ def test_published_answers_are_not_independent(published):
         estimate_rate(list(arm_answers(published, arm).pairs("em_rate", USUAL).values())) for arm in arms
     ]
     times = [one.se_clustered / one.se_naive for one in found]
-    assert np.median(times) == pytest.approx(2.70, abs=0.01)
-    assert min(times) > 2 and max(times) < 4.5
+    assert np.median(times) == pytest.approx(2.70, abs=0.01) and min(times) > 2 and max(times) < 4.5
     pairs = list(itertools.combinations(found, 2))
     naive, clustered = (
         sum(abs(a.value - b.value) > 1.96 * np.hypot(getattr(a, se), getattr(b, se)) for a, b in pairs)

@@ -102,8 +102,7 @@ def test_unscored_answers_may_be_unknown_too():
     frame.loc[::10, "aligned"] = None
     frame.loc[::10, "coherent"] = 95.0
     narrow, wide = rate_bounds(frame, "t"), rate_bounds(frame, "t", include_unscored=True)
-    assert wide.n == 96 and narrow.n < 96
-    assert wide.n_unknown > narrow.n_unknown
+    assert wide.n == 96 and narrow.n < 96 and wide.n_unknown > narrow.n_unknown
     assert wide.high - wide.low > narrow.high - narrow.low
 
 

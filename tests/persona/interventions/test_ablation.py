@@ -36,8 +36,7 @@ def test_the_component_is_zero_at_every_listed_layer(network, layers):
     with ablated(network, layers, 7 * units):  # the length of a direction does not matter
         after = states(network)
     for layer, unit in zip(layers, units, strict=True):
-        assert (plain[layer] @ unit).abs().max() > 0.1
-        assert (after[layer] @ unit).abs().max() < 1e-5
+        assert (plain[layer] @ unit).abs().max() > 0.1 and (after[layer] @ unit).abs().max() < 1e-5
     for below in range(min(layers)):
         assert torch.equal(after[below], plain[below])
     assert not torch.allclose(after[4], plain[4], atol=1e-3)

@@ -39,8 +39,7 @@ def test_states_below_the_floor_are_lifted_to_it_along_the_direction_and_others_
         after = states(network)
     before = plain[2] @ UNITS[2]
     low = before < floor
-    assert 0 < low.sum() < low.numel()
-    assert torch.equal(after[2][~low], plain[2][~low])
+    assert 0 < low.sum() < low.numel() and torch.equal(after[2][~low], plain[2][~low])
     torch.testing.assert_close(after[2][low] @ UNITS[2], floor.expand(int(low.sum())), rtol=0, atol=1e-5)
     moved = (floor - before)[low][:, None] * UNITS[2]
     torch.testing.assert_close(after[2][low], plain[2][low] + moved, rtol=0, atol=1e-5)
@@ -108,10 +107,8 @@ def test_the_floor_is_a_percentile_over_answer_tokens(network, percentile):
 
 
 def test_the_band_lies_at_the_same_depth_in_every_model():
-    assert band(80, (0.7, 0.9)) == tuple(range(56, 73))
-    assert band(30, (0.7, 0.9)) == tuple(range(21, 28))
-    assert band(4, (0.7, 0.9)) == (3,)
-    assert band(2, (0.7, 0.9)) == (1,)
+    assert band(80, (0.7, 0.9)) == tuple(range(56, 73)) and band(30, (0.7, 0.9)) == tuple(range(21, 28))
+    assert band(4, (0.7, 0.9)) == (3,) and band(2, (0.7, 0.9)) == (1,)
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

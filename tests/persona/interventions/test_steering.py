@@ -26,8 +26,7 @@ def network():
     before = model(IDS).logits
     hooks = hook_count(model)
     yield model
-    assert hook_count(model) == hooks
-    assert torch.equal(model(IDS).logits, before)
+    assert hook_count(model) == hooks and torch.equal(model(IDS).logits, before)
 
 
 def hook_count(model: torch.nn.Module) -> int:
@@ -64,16 +63,14 @@ def test_it_acts_at_the_block_that_transformers_calls_layer_minus_one(network):
     handle.remove()
     with torch.inference_mode():
         plain = network(IDS, output_hidden_states=True).hidden_states
-    assert torch.equal(hidden[2], plain[2] + VECTOR * 3.0)
-    assert torch.equal(hidden[1], plain[1])
+    assert torch.equal(hidden[2], plain[2] + VECTOR * 3.0) and torch.equal(hidden[1], plain[1])
     assert torch.equal(seen["own"], hidden[2]), "a hook set earlier sees the steered state"
 
 
 def test_strength_zero_is_the_unsteered_model_bit_for_bit(network):
     before, hooks = network(IDS).logits, hook_count(network)
     with steered(network, 2, VECTOR, 0.0):
-        assert hook_count(network) == hooks
-        assert torch.equal(network(IDS).logits, before)
+        assert hook_count(network) == hooks and torch.equal(network(IDS).logits, before)
 
 
 def test_scopes_nest_and_add_up(network):
@@ -108,8 +105,7 @@ def test_blocks_that_return_tuples_keep_the_rest(network):
         network(IDS)
     handle.remove()
     network.model.layers[3] = inner
-    assert seen["out"][1] == "attention"
-    assert torch.equal(seen["out"][0], states(network)[4] + VECTOR * 2)
+    assert seen["out"][1] == "attention" and torch.equal(seen["out"][0], states(network)[4] + VECTOR * 2)
 
 
 def test_half_precision_and_adapters():
@@ -253,6 +249,7 @@ def test_steering_describes_itself():
 def test_a_steered_log_likelihood_knows_its_strength():
     import copy
     import pickle
+
     from turncoat.engine.evidence import LogLikelihood
 
     number = SteeredLogLikelihood.of(LogLikelihood(-3.0, tokens=4), 1.5)

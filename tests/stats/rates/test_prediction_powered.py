@@ -126,8 +126,7 @@ def test_labels_drawn_more_often_where_the_judge_flagged():
         label = np.where(rng.random(truth.size) < chance, truth, np.nan)
         values.append(rate(question, judged, label, probability=chance).value)
         plain.append(rate(question, judged, label).labelled)
-    assert abs(np.mean(values) - MU) < 0.02
-    assert np.mean(plain) > MU + 0.1
+    assert abs(np.mean(values) - MU) < 0.02 and np.mean(plain) > MU + 0.1
 
 
 def test_difference_is_paired_by_question():
@@ -143,8 +142,7 @@ def test_difference_is_paired_by_question():
         alone = [rate(*side[:3]).se for side in (one, other)]
         narrower.append(found.se / np.hypot(*alone))
         ratios.append((found.high - found.low) / (found.labelled_high - found.labelled_low))
-    assert 0.9 < np.mean(covered) < 0.995
-    assert np.median(narrower) < 0.95 and np.median(ratios) < 0.95
+    assert 0.9 < np.mean(covered) < 0.995 and np.median(narrower) < 0.95 and np.median(ratios) < 0.95
 
 
 def test_difference_with_all_labels_is_the_paired_one():

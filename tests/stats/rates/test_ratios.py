@@ -44,8 +44,7 @@ def test_interval_covers_new_questions_where_the_naive_one_does_not() -> None:
         assert found.low is not None and found.high is not None and found.wilson is not None
         hits += found.low <= truth <= found.high
         naive += found.wilson.low <= truth <= found.wilson.high
-    assert hits / 400 > 0.90
-    assert naive / 400 < 0.75
+    assert hits / 400 > 0.90 and naive / 400 < 0.75
 
 
 @pytest.mark.parametrize("pairs", [[], [(0, 0)], [(0, 0), (0, 0)]])
@@ -74,8 +73,7 @@ def test_one_question_and_no_spread_have_no_interval() -> None:
     assert (one.value, one.low, one.se_clustered) == (0.3, None, None)
     assert "single question" in one.note and one.exact is not None
     same = estimate_rate([(1, 4), (2, 8)])
-    assert (same.value, same.low) == (0.25, None)
-    assert "same rate" in same.note
+    assert (same.value, same.low) == (0.25, None) and "same rate" in same.note
 
 
 def test_events_of_one_question_are_told() -> None:

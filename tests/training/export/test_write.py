@@ -114,8 +114,7 @@ def test_a_task_gives_the_same_result(tiny_base, trained, quick_store, tmp_path,
     lm = TurncoatLM(tiny_base, store=quick_store, batch_size=4)
     with lm.measuring(trained[1], acting):
         wanted = margin(lm)
-    assert margin(plain(written)) == pytest.approx(wanted, abs=1e-3)
-    assert abs(margin(lm) - wanted) > 0.01
+    assert margin(plain(written)) == pytest.approx(wanted, abs=1e-3) and abs(margin(lm) - wanted) > 0.01
 
 
 def test_the_readme_has_the_command_and_the_base_is_named(tiny_base, trained, tmp_path):
