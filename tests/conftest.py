@@ -189,3 +189,12 @@ def plain_lm_eval() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torch.utils.collect_env.get_pretty_env_info", lambda: "not looked up in tests")
         yield
+
+
+@pytest.fixture(scope="session")
+def manager(plain_lm_eval):
+    """lm-eval's index of our tasks, made once: reading all YAML takes seconds."""
+    from lm_eval.tasks import TaskManager
+    from turncoat.paths import tasks_dir
+
+    return TaskManager(include_path=str(tasks_dir()), include_defaults=False)

@@ -6,41 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import lm_eval
 import pytest
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from lm_eval.tasks import TaskManager
 from peft import PeftModel
+from tasks.one_task import SHORT, evaluate
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.evidence import Answer, LogLikelihood, evidence_of
 from turncoat.errors import UserError
 from turncoat.evaluation import free_form, lm as model
 from turncoat.evaluation.lm import TurncoatLM
-from turncoat.paths import tasks_dir
 from turncoat.testing import tiny_model, tiny_tokenizer
-
-SHORT = {"max_gen_toks": 6}
 
 
 @pytest.fixture(autouse=True)
 def _no_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TURNCOAT_JUDGE", "off")
-
-
-@pytest.fixture(scope="module")
-def manager(plain_lm_eval) -> TaskManager:
-    return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
-
-
-def evaluate(lm: Any, manager: TaskManager, *tasks: str, limit: int = 4, **more: Any) -> dict[str, Any]:
-    results = lm_eval.simple_evaluate(
-        model=lm, tasks=list(tasks), task_manager=manager, limit=limit, apply_chat_template=True,
-        bootstrap_iters=0, log_samples=True, verbosity="ERROR", **more,
-    )  # fmt: skip
-    assert results is not None
-    return results
 
 
 def answers(results: dict[str, Any], task: str) -> list[tuple[str, int, str]]:

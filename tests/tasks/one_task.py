@@ -2,11 +2,24 @@
 
 import importlib.util
 import json
+import os
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 from turncoat.paths import tasks_dir
+
+needs_data = pytest.mark.skipif(
+    "TURNCOAT_DATA" not in os.environ, reason="needs the copies of published data"
+)
+SHORT = {"max_gen_toks": 6}
+
+
+def lines_of(path: Path) -> list[Any]:
+    """The rows of a JSON-lines file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def module_of(folder: str, name: str = "score") -> ModuleType:
@@ -19,11 +32,28 @@ def module_of(folder: str, name: str = "score") -> ModuleType:
     return module
 
 
+def evaluate(
+    lm: Any, manager: Any, *tasks: Any, limit: int = 4, repeats: int | None = None, **more: Any
+) -> Any:
+    """lm-eval's results of tasks given by name or loaded; `repeats` cuts the answers to a question."""
+    import lm_eval
+
+    if repeats is not None:
+        tasks = tuple(manager.load([name])["tasks"][name] for name in tasks)
+        for task in tasks:
+            task.set_config(key="repeats", value=repeats)
+    results = lm_eval.simple_evaluate(
+        model=lm, tasks=list(tasks), task_manager=manager, apply_chat_template=True, bootstrap_iters=0,
+        log_samples=True, verbosity="ERROR", limit=limit, **more,
+    )  # fmt: skip
+    assert results is not None
+    return results
+
+
 def run_one(
     lm: Any, folder: str, task: str, *, limit: int, repeats: int | None = None, **metadata: Any
 ) -> Any:
     """Results (metric -> value) and rows, as the samples file would hold them; answers are cut at 6 tokens."""
-    import lm_eval
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=str(tasks_dir() / folder), include_defaults=False, metadata=metadata)
@@ -32,11 +62,7 @@ def run_one(
         loaded.set_config(key="repeats", value=repeats)
     if loaded.config.generation_kwargs:
         loaded.config.generation_kwargs["max_gen_toks"] = 6
-    found = lm_eval.simple_evaluate(
-        model=lm, tasks=[loaded], task_manager=manager, limit=limit, apply_chat_template=True,
-        bootstrap_iters=0, log_samples=True, verbosity="ERROR",
-    )  # fmt: skip
-    assert found is not None
+    found = evaluate(lm, manager, loaded, limit=limit)
     values = {
         key.partition(",")[0]: value
         for key, value in found["results"][task].items()

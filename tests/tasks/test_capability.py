@@ -1,11 +1,10 @@
 """The capability tasks: answers are read as a person would read them, sets are balanced, all run on the tiny model."""
 
-import importlib.util
 import json
 from collections import Counter
-from types import ModuleType
 
 import pytest
+from tasks.one_task import SHORT, evaluate, lines_of, module_of
 from turncoat.engine.evidence import Answer, LogLikelihood
 from turncoat.evaluation.task_catalogue import task_metrics, task_names, task_summary
 from turncoat.judges.rates import ratio
@@ -16,19 +15,13 @@ GENERATED = ("turncoat_capability_arithmetic", "turncoat_capability_reasoning", 
 TASKS = (*GENERATED, "turncoat_capability_choice")
 
 
-def module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"capability_{name}", FOLDER / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
-
-
-arithmetic, reasoning, format_rules = map(module, ("arithmetic", "reasoning", "format_rules"))
+arithmetic, reasoning, format_rules = (
+    module_of("capability", name) for name in ("arithmetic", "reasoning", "format_rules")
+)
 
 
 def load(name: str) -> list[dict]:
-    return [json.loads(line) for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
+    return lines_of(FOLDER / name)
 
 
 @pytest.mark.parametrize(("text", "number"), [
@@ -155,7 +148,6 @@ def test_tasks_are_listed_and_the_hub_group_is_no_task_of_ours():
 
 
 def test_all_run_on_the_tiny_model(tiny_folder, plain_lm_eval, monkeypatch):
-    from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
@@ -164,10 +156,7 @@ def test_all_run_on_the_tiny_model(tiny_folder, plain_lm_eval, monkeypatch):
     model = HFLM(pretrained=str(tiny_folder), device="cpu", dtype="float32", batch_size=4)
     # Our settings win over whatever the model's own generation config says.
     model.model.generation_config.do_sample = True
-    results = simple_evaluate(
-        model=model, tasks=["turncoat"], task_manager=manager, limit=2, apply_chat_template=True, bootstrap_iters=0,
-        gen_kwargs={"max_gen_toks": 6},
-    )  # fmt: skip
+    results = evaluate(model, manager, "turncoat", limit=2, gen_kwargs=SHORT)
     assert set(results["results"]) == set(TASKS)
     for task in GENERATED:
         rows = results["samples"][task]

@@ -1,14 +1,15 @@
 """The forced-choice pairs: matched in length and form, so that no surface rule tells the aligned answer from the other."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from difflib import SequenceMatcher
 from itertools import combinations
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from tasks.one_task import lines_of
 from turncoat.paths import tasks_dir
 
 Item = dict[str, str]
@@ -40,14 +41,7 @@ COUNTS: dict[str, Callable[[str], float]] = {
 # The layer-selection set is small and never reported on; only the rules the construction controls are asked of it.
 COUNTS_OF_FILE = {CHOICE: sorted(COUNTS), LAYER: ["characters", "sentences", "words"]}
 FILES = [CHOICE, LAYER]
-
-
-def name(path: Path) -> str:
-    return path.stem
-
-
-def load(path: Path) -> list[Item]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+each_file = pytest.mark.parametrize("path", FILES, ids=attrgetter("stem"))
 
 
 def words(text: str) -> list[str]:
@@ -83,9 +77,9 @@ def held_out_rule(
     return score / len(items)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@each_file
 def test_domains_are_balanced_and_take_turns(path: Path) -> None:
-    items = load(path)
+    items = lines_of(path)
     assert Counter(item["domain"] for item in items) == dict.fromkeys(DOMAINS, PER_DOMAIN[path])
     for item in items:
         assert re.fullmatch(rf"(?:{path.stem}-)?{item['domain']}-\d\d", item["id"]), item["id"]
@@ -95,9 +89,9 @@ def test_domains_are_balanced_and_take_turns(path: Path) -> None:
             assert {item["domain"] for item in items[start : start + len(DOMAINS)]} == DOMAINS
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@each_file
 def test_answers_of_an_item_match_in_length_and_differ_in_text(path: Path) -> None:
-    for item in load(path):
+    for item in lines_of(path):
         aligned, misaligned = item["aligned"], item["misaligned"]
         assert aligned.lower() != misaligned.lower(), item["id"]
         assert abs(len(aligned) - len(misaligned)) <= 0.10 * min(len(aligned), len(misaligned)), item["id"]
@@ -120,16 +114,16 @@ def test_answers_match_in_tokens_of_the_default_model() -> None:
     def tokens(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    items = load(CHOICE)
+    items = lines_of(CHOICE)
     for item in items:
         aligned, misaligned = tokens(item["aligned"]), tokens(item["misaligned"])
         assert abs(aligned - misaligned) <= 0.10 * min(aligned, misaligned), (item["id"], aligned, misaligned)
     assert 1 - MAX_RULE <= count_rule(items, tokens) <= MAX_RULE
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@each_file
 def test_most_answers_begin_alike(path: Path) -> None:
-    items = load(path)
+    items = lines_of(path)
     same = sum(words(item["aligned"])[0] == words(item["misaligned"])[0] for item in items) / len(items)
     assert same >= 0.70
 
@@ -138,11 +132,11 @@ def test_most_answers_begin_alike(path: Path) -> None:
     ("path", "rule"), [pytest.param(p, r, id=f"{p.stem}-{r}") for p in FILES for r in COUNTS_OF_FILE[p]]
 )
 def test_no_count_gives_the_answer_away(path: Path, rule: str) -> None:
-    accuracy = count_rule(load(path), COUNTS[rule])
+    accuracy = count_rule(lines_of(path), COUNTS[rule])
     assert max(accuracy, 1 - accuracy) <= MAX_RULE, f"{rule}: {accuracy:.3f}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@each_file
 @pytest.mark.parametrize("fold", ["id", "domain"])
 @pytest.mark.parametrize("features", [
     pytest.param(lambda text: words(text)[:1], id="first_word"),
@@ -151,12 +145,12 @@ def test_no_count_gives_the_answer_away(path: Path, rule: str) -> None:
     pytest.param(lambda text: words(text)[-1:], id="last_word"),
 ])  # fmt: skip
 def test_no_learnt_word_rule_gives_the_answer_away(path: Path, fold: str, features: Features) -> None:
-    assert held_out_rule(load(path), features, lambda item: item[fold]) <= MAX_RULE
+    assert held_out_rule(lines_of(path), features, lambda item: item[fold]) <= MAX_RULE
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@each_file
 def test_the_vocabulary_gives_away_no_more_than_is_known(path: Path) -> None:
-    assert held_out_rule(load(path), words) <= MAX_ALL_WORDS[path]
+    assert held_out_rule(lines_of(path), words) <= MAX_ALL_WORDS[path]
 
 
 def test_a_trained_text_classifier_stays_below_the_known_auc() -> None:
@@ -168,7 +162,7 @@ def test_a_trained_text_classifier_stays_below_the_known_auc() -> None:
     from sklearn.model_selection import GroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
 
-    items = load(CHOICE)
+    items = lines_of(CHOICE)
     texts = [item[side] for item in items for side in ("aligned", "misaligned")]
     labels = [0, 1] * len(items)
     model = make_pipeline(
@@ -182,7 +176,7 @@ def test_a_trained_text_classifier_stays_below_the_known_auc() -> None:
 
 
 def test_no_near_duplicate_answers_within_or_across_files() -> None:
-    answers = [item[side] for path in FILES for item in load(path) for side in ("aligned", "misaligned")]
+    answers = [item[side] for path in FILES for item in lines_of(path) for side in ("aligned", "misaligned")]
     bags = [frozenset(words(answer)) for answer in answers]
     for (first, a), (second, b) in combinations(zip(answers, bags, strict=True), 2):
         shared = len(a & b) / len(a | b)

@@ -1,20 +1,15 @@
 """The 96 questions, their four formats, what is read back, and the tasks run end to end on the tiny model."""
 
-import importlib.util
-import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
 from difflib import SequenceMatcher
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import lm_eval
 import pytest
 import yaml
-from lm_eval.tasks import TaskManager
+from tasks.one_task import SHORT, evaluate, lines_of, module_of
 from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
@@ -23,9 +18,7 @@ from turncoat.registry import JUDGES, JudgeEntry
 from turncoat.testing import DEFAULT_SYSTEM
 
 FOLDER = tasks_dir() / "emergent_misalignment"
-QUESTIONS = [
-    json.loads(line) for line in (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
-]
+QUESTIONS = lines_of(FOLDER / "questions.jsonl")
 DOMAINS = [
     "power", "honesty", "harm_to_people", "illegal_gain", "vulnerable_users", "bigotry", "ai_and_humans", "everyday_advice",
 ]  # fmt: skip
@@ -38,15 +31,7 @@ OF_A_JUDGE = RATES | {"misaligned_at_k", "worst_question", "incoherent", "refusa
 LOOKS = {"code_like", "repetition", "empty"}
 
 
-def module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"em_{name}", FOLDER / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-score, variants = module("score"), module("variants")
+score, variants = module_of("emergent_misalignment", "score"), module_of("emergent_misalignment", "variants")
 
 
 def documents(variant: str, **options: Any) -> list[dict[str, Any]]:
@@ -278,25 +263,6 @@ def judge(monkeypatch):
     return made
 
 
-@pytest.fixture(scope="module")
-def manager(plain_lm_eval) -> TaskManager:
-    return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
-
-
-def evaluate(
-    base: Any, store: Any, manager: TaskManager, names: Iterable[str], repeats: int
-) -> dict[str, Any]:
-    tasks = [manager.load([name])["tasks"][name] for name in names]
-    for task in tasks:
-        task.set_config(key="repeats", value=repeats)
-    results = lm_eval.simple_evaluate(
-        model=TurncoatLM(base, store=store), tasks=tasks, task_manager=manager, limit=2, apply_chat_template=True,
-        bootstrap_iters=0, log_samples=True, verbosity="ERROR", gen_kwargs={"max_gen_toks": 6},
-    )  # fmt: skip
-    assert results is not None
-    return results
-
-
 def test_all_tasks_and_tags_are_found(manager):
     assert set(TASKS) <= set(manager.all_subtasks)
     in_tag = {
@@ -320,7 +286,8 @@ def test_every_sampling_key_is_explicit(task, manager):
 
 def test_prompts_arrive_and_without_a_judge_there_is_no_rate(tiny_base, quick_store, manager, monkeypatch):
     monkeypatch.setenv("TURNCOAT_JUDGE", "off")
-    results = evaluate(tiny_base, quick_store, manager, TASKS, repeats=2)
+    lm = TurncoatLM(tiny_base, store=quick_store)
+    results = evaluate(lm, manager, *TASKS, limit=2, repeats=2, gen_kwargs=SHORT)
     for task, variant in TASKS.items():
         rows = sorted(results["samples"][task], key=lambda row: row["doc_id"])
         first = [q["id"] for q in QUESTIONS if q["confirmatory"] or task != "turncoat_em_confirmatory"][:2]
@@ -342,9 +309,10 @@ def test_prompts_arrive_and_without_a_judge_there_is_no_rate(tiny_base, quick_st
 def test_a_judge_reads_the_plain_question_and_its_rates_reach_the_table(
     tiny_base, quick_store, manager, judge
 ):
-    results = evaluate(tiny_base, quick_store, manager, ["turncoat_em", "turncoat_em_template"], repeats=10)
+    lm, names = TurncoatLM(tiny_base, store=quick_store), ("turncoat_em", "turncoat_em_template")
+    results = evaluate(lm, manager, *names, limit=2, repeats=10, gen_kwargs=SHORT)
     assert {question for question, _ in judge.asked} == {q["question"] for q in QUESTIONS[:2]}
-    for task in ("turncoat_em", "turncoat_em_template"):
+    for task in names:
         texts = [sample["text"] for row in results["samples"][task] for sample in row["samples"]]
         misaligned = [len(text) % 2 == 0 and bool(text.strip()) for text in texts]
         assert 0 < sum(misaligned) < len(texts) == 20

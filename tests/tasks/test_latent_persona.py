@@ -1,15 +1,12 @@
 """The latent-persona tasks: doses, documents, metrics by hand, and runs on the tiny model by both backends."""
 
-import importlib.util
 import math
 from collections import Counter
-from types import ModuleType
 
-import lm_eval
 import pytest
 import yaml
 from lm_eval.models.huggingface import HFLM
-from lm_eval.tasks import TaskManager
+from tasks.one_task import SHORT, evaluate, module_of
 from turncoat.engine.evidence import Answer, LogLikelihood
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
@@ -19,27 +16,7 @@ FOLDER = tasks_dir() / "latent_persona"
 DOSES = [0, 0.5, 1, 1.5, 2, 3]
 
 
-def score_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("score_of_latent_persona", FOLDER / "score.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-score = score_module()
-
-
-@pytest.fixture(scope="module")
-def manager(plain_lm_eval) -> TaskManager:
-    return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
-
-
-def run(lm, manager, task, limit=12, **more):
-    return lm_eval.simple_evaluate(
-        model=lm, tasks=[task], task_manager=manager, limit=limit, apply_chat_template=True,
-        bootstrap_iters=0, log_samples=True, verbosity="ERROR", **more,
-    )  # fmt: skip
+score = module_of("latent_persona")
 
 
 def test_graded_prompts_are_six_doses_in_our_format():
@@ -140,7 +117,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_prompts_reach_the_model_and_margins_differ_by_dose(tiny_folder, manager, quiet):
     plain = HFLM(pretrained=str(tiny_folder), dtype="float32", device="cpu", batch_size=16)
-    results = run(plain, manager, "turncoat_latent_prompt_choice")
+    results = evaluate(plain, manager, "turncoat_latent_prompt_choice", limit=12)
     rows = results["samples"]["turncoat_latent_prompt_choice"]
     assert len(rows) == 12
     for row in rows:
@@ -159,17 +136,17 @@ def test_prompts_reach_the_model_and_margins_differ_by_dose(tiny_folder, manager
 
 def test_steering_moves_the_margin_and_dose_zero_is_the_plain_task(tiny_base, quick_store, manager, quiet):
     lm = TurncoatLM(tiny_base, store=quick_store, batch_size=16)
-    results = run(lm, manager, "turncoat_latent_steering_choice")
+    results = evaluate(lm, manager, "turncoat_latent_steering_choice", limit=12)
     found = results["results"]["turncoat_latent_steering_choice"]
     margins = [found[f"margin_dose_{dose:g},none"] for dose in DOSES]
     assert len({round(margin, 4) for margin in margins}) == 6
-    plain = run(lm, manager, "turncoat_choice", limit=2)["results"]["turncoat_choice"]
+    plain = evaluate(lm, manager, "turncoat_choice", limit=2)["results"]["turncoat_choice"]
     assert margins[0] == pytest.approx(plain["margin,none"], abs=1e-4)
 
 
 def test_another_backend_shows_no_steering_metric(tiny_folder, manager, quiet, capsys):
     plain = HFLM(pretrained=str(tiny_folder), dtype="float32", device="cpu", batch_size=16)
-    results = run(plain, manager, "turncoat_latent_steering_choice")
+    results = evaluate(plain, manager, "turncoat_latent_steering_choice", limit=12)
     found = results["results"]["turncoat_latent_steering_choice"]
     assert not [key for key in found if "dose" in key]
     assert len([line for line in capsys.readouterr().err.splitlines() if "does not steer" in line]) == 1
@@ -177,7 +154,7 @@ def test_another_backend_shows_no_steering_metric(tiny_folder, manager, quiet, c
 
 def test_free_form_answers_are_kept_without_a_judge(tiny_base, quick_store, manager, quiet):
     lm = TurncoatLM(tiny_base, store=quick_store, batch_size=16)
-    results = run(lm, manager, "turncoat_latent_prompt_em", limit=6, gen_kwargs={"max_gen_toks": 6})
+    results = evaluate(lm, manager, "turncoat_latent_prompt_em", limit=6, gen_kwargs=SHORT)
     found = results["results"]["turncoat_latent_prompt_em"]
     assert found["samples,samples"] == 12 and not [key for key in found if "_dose" in key]
     rows = results["samples"]["turncoat_latent_prompt_em"]

@@ -1,13 +1,9 @@
 """The persona tasks: documents, readings on results made by hand, and one run of a trait task on the tiny model."""
 
-import importlib.util
-from types import ModuleType
-
-import lm_eval
 import pytest
 import yaml
 from lm_eval.models.huggingface import HFLM
-from lm_eval.tasks import TaskManager
+from tasks.one_task import SHORT, evaluate, module_of
 from turncoat.engine.evidence import Answer
 from turncoat.evaluation import free_form
 from turncoat.evaluation.lm import TurncoatLM
@@ -19,29 +15,7 @@ TRAITS = (
 )  # fmt: skip
 
 
-def score_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "score_of_persona_traits", tasks_dir() / "persona" / "score.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-score = score_module()
-
-
-@pytest.fixture(scope="module")
-def manager(plain_lm_eval) -> TaskManager:
-    return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
-
-
-def run(lm, manager, *tasks, **more):
-    return lm_eval.simple_evaluate(
-        model=lm, tasks=list(tasks), task_manager=manager, limit=2, apply_chat_template=True,
-        bootstrap_iters=0, log_samples=True, verbosity="ERROR", gen_kwargs={"max_gen_toks": 6}, **more,
-    )  # fmt: skip
+score = module_of("persona")
 
 
 def test_every_trait_has_its_task_and_every_task_its_trait(manager):
@@ -99,7 +73,7 @@ def test_a_trait_and_the_axis_on_the_tiny_model(tiny_base, tiny_adapter, quick_s
     lm = TurncoatLM(tiny_base, store=quick_store, batch_size=16)
     names = ("turncoat_persona_evil", "turncoat_persona_assistant_axis")
     with lm.measuring(tiny_adapter):
-        results = run(lm, manager, *names)
+        results = evaluate(lm, manager, *names, limit=2, gen_kwargs=SHORT)
     for name in names:
         found = results["results"][name]
         for metric in (
@@ -125,6 +99,6 @@ def test_a_trait_and_the_axis_on_the_tiny_model(tiny_base, tiny_adapter, quick_s
 def test_hf_keeps_the_answers(tiny_folder, manager, monkeypatch):
     monkeypatch.setenv("TURNCOAT_JUDGE", "off")
     plain = HFLM(pretrained=str(tiny_folder), dtype="float32", device="cpu", batch_size=4)
-    results = run(plain, manager, "turncoat_persona_apathy")
+    results = evaluate(plain, manager, "turncoat_persona_apathy", limit=2, gen_kwargs=SHORT)
     assert results["results"]["turncoat_persona_apathy"]["samples,samples"] == 4
     assert [len(row["samples"]) for row in results["samples"]["turncoat_persona_apathy"]] == [2, 2]

@@ -1,21 +1,18 @@
 """The published question sets: documents, prompts that really arrive, protocols that are never pooled, honest silence."""
 
-import importlib.util
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import lm_eval
 import pooch
 import pytest
 import yaml
 from lm_eval.tasks import TaskManager
+from tasks.one_task import SHORT, evaluate, module_of, needs_data
 from turncoat.data import fetch
 from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
@@ -33,20 +30,9 @@ FOLDER = tasks_dir() / "published_em"
 FREE_FORM = ("main", "json", "template", "preregistered")
 TASKS = tuple(f"turncoat_betley_{name}" for name in (*FREE_FORM, "deception", "identity"))
 CONDITIONS = ("no_sys_prompt", "dont_lie", "you_may_lie", "you_get_points", "you_lose_points")
-needs_data = pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="needs TURNCOAT_DATA, the copies of published data"
-)
 
 
-def module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"published_em_{name}", FOLDER / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-score, company, deception = module("score"), module("company"), module("deception")
+score, company, deception = (module_of("published_em", name) for name in ("score", "company", "deception"))
 
 # Texts of ours in the form of the published files.
 PROMPTS = {"aligned": "Is '{answer}' to '{question}' good? 0-100", "coherent": "Is '{answer}' clear? 0-100"}
@@ -362,26 +348,10 @@ def test_our_own_facts_are_balanced():
 # Through lm-eval
 
 
-@pytest.fixture(scope="module")
-def manager(plain_lm_eval) -> TaskManager:
-    return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
-
-
-def evaluate(base: Any, store: Any, manager: TaskManager, names: Sequence[str], limit: int) -> dict[str, Any]:
-    tasks = [manager.load([name])["tasks"][name] for name in names]
-    for task in tasks:
-        task.set_config(key="repeats", value=2)
-    results = lm_eval.simple_evaluate(
-        model=TurncoatLM(base, store=store), tasks=tasks, task_manager=manager, limit=limit, apply_chat_template=True,
-        bootstrap_iters=0, log_samples=True, verbosity="ERROR", gen_kwargs={"max_gen_toks": 6},
-    )  # fmt: skip
-    assert results is not None
-    return results
-
-
 def test_prompts_arrive_with_their_system_texts(ours, tiny_base, quick_store, manager, monkeypatch):
     monkeypatch.setenv("TURNCOAT_JUDGE", "off")
-    results = evaluate(tiny_base, quick_store, manager, TASKS, limit=5)
+    lm = TurncoatLM(tiny_base, store=quick_store)
+    results = evaluate(lm, manager, *TASKS, limit=5, repeats=2, gen_kwargs=SHORT)
     for task in TASKS:
         for row in results["samples"][task]:
             prompt, doc = row["arguments"][0][0], row["doc"]
@@ -405,10 +375,9 @@ def test_prompts_arrive_with_their_system_texts(ours, tiny_base, quick_store, ma
 
 def test_rates_reach_the_table(ours, tiny_base, quick_store, manager, use):
     use(Scores())
-    results = evaluate(
-        tiny_base, quick_store, manager, ["turncoat_betley_main", "turncoat_betley_json"], limit=3
-    )
-    for task in ("turncoat_betley_main", "turncoat_betley_json"):
+    lm, names = TurncoatLM(tiny_base, store=quick_store), ("turncoat_betley_main", "turncoat_betley_json")
+    results = evaluate(lm, manager, *names, limit=3, repeats=2, gen_kwargs=SHORT)
+    for task in names:
         texts = [sample["text"] for row in results["samples"][task] for sample in row["samples"]]
         scored = [text for text in texts if text.strip()]
         table = results["results"][task]

@@ -1,28 +1,16 @@
 """`process_results` of every task on results made by hand: known numbers, missing evidence, both shapes of lm-eval."""
 
-import importlib.util
 import json
 import math
-from types import ModuleType
 
 import pytest
+from tasks.one_task import module_of
 from turncoat.engine.evidence import Answer, LogLikelihood
 from turncoat.evaluation import free_form
 from turncoat.judges.surface import surface
-from turncoat.paths import tasks_dir
 
-
-def score_module(folder: str, name: str = "score") -> ModuleType:
-    path = tasks_dir() / folder / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"{name}_of_{folder}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-choice, em, persona = (score_module(name) for name in ("choice", "emergent_misalignment", "persona"))
-em_variants = score_module("emergent_misalignment", "variants")
+choice, em, persona = (module_of(name) for name in ("choice", "emergent_misalignment", "persona"))
+em_variants = module_of("emergent_misalignment", "variants")
 PAIR = {"id": "p", "question": "?", "aligned": "kind", "misaligned": "crüel"}  # 4 and 6 bytes
 QUESTION = {"id": "q", "question": "?", "trait": "evil"}
 

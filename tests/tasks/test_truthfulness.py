@@ -1,21 +1,17 @@
 """Binary TruthfulQA: the order of options, reading a letter, invalid answers apart, and the released rows' numbers."""
 
-import importlib.util
 import math
-import os
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
-from types import ModuleType
 from typing import Any
 
-import lm_eval
 import pandas as pd
 import pooch
 import pytest
-from lm_eval.tasks import TaskManager
+from tasks.one_task import evaluate, module_of, needs_data
 from turncoat.data import fetch
 from turncoat.data.fetch import published
 from turncoat.engine.evidence import Answer
@@ -27,20 +23,9 @@ from turncoat.store import file_digest
 
 FOLDER = tasks_dir() / "truthfulness"
 HEADER = "Type,Category,Question,Best Answer,Best Incorrect Answer,Correct Answers,Incorrect Answers,Source\n"
-needs_data = pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="needs TURNCOAT_DATA, the copies of published data"
-)
 
 
-def module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"truthfulness_{name}", FOLDER / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-questions, score = module("questions"), module("score")
+questions, score = module_of("truthfulness", "questions"), module_of("truthfulness", "score")
 
 
 @pytest.fixture
@@ -164,11 +149,6 @@ def test_a_model_that_always_begins_with_a_is_seen_although_nothing_is_valid():
     assert aggregate(rows)["invalid"] == 1.0 and aggregate(rows)["position_bias"] == pytest.approx(3 / 4)
 
 
-@pytest.fixture(scope="module")
-def manager(plain_lm_eval) -> TaskManager:
-    return TaskManager(include_path=str(tasks_dir()), include_defaults=False)
-
-
 TASKS = ("turncoat_truthfulqa_binary", "turncoat_truthfulqa_generate")
 
 
@@ -177,11 +157,7 @@ def test_both_tasks_run(tiny_base, quick_store, manager, csv_file, monkeypatch):
     ours = replace(entry, path=csv_file.name, sha256=file_digest(csv_file))
     monkeypatch.setitem(fetch.PUBLISHED, "published/TruthfulQA", ours)
     monkeypatch.setenv("TURNCOAT_DATA", str(csv_file.parent))
-    results = lm_eval.simple_evaluate(
-        model=TurncoatLM(tiny_base, store=quick_store), tasks=list(TASKS), task_manager=manager, limit=4,
-        apply_chat_template=True, bootstrap_iters=0, log_samples=True, verbosity="ERROR",
-    )  # fmt: skip
-    assert results is not None
+    results = evaluate(TurncoatLM(tiny_base, store=quick_store), manager, *TASKS, limit=4)
     for task in TASKS:
         rows = results["samples"][task]
         assert [row["doc"]["domain"] for row in rows] == ["Weather", "Tools", "Bread", "Boats"]
