@@ -73,7 +73,7 @@ def test_rows_agree_with_paired_contrast() -> None:
         assert row[field] == getattr(single, field)
 
 
-def test_holm_runs_within_each_family() -> None:
+def test_a_family_counts_the_tests_that_exist():
     table = analyse(study_scores(), SPECS).contrasts
     for family, rows in table.groupby("family"):
         assert rows["p_adjusted"].tolist() == pytest.approx(list(holm(dict(rows["p_value"])).values())), (
@@ -83,33 +83,24 @@ def test_holm_runs_within_each_family() -> None:
         "primary/adapters (2 tests)", "primary/recipe (2 tests)", "secondary/adapters (1 test)",
         "secondary/recipe (1 test)",
     ]  # fmt: skip
-
-
-def test_a_family_counts_only_tests_that_exist() -> None:
     table = analyse(study_scores(n_seeds=2), SPECS).contrasts
     recipe = table[table["claim"] == "recipe"]
     assert set(recipe["family"]) == {"primary/recipe (0 tests)", "secondary/recipe (0 tests)"}
     assert recipe[["p_value", "p_adjusted", "low", "high", "detectable"]].isna().all(axis=None)
     assert recipe["note"].str.contains("no claim about the recipe").all()
     assert recipe["difference"].notna().all()
-
-
-def test_detectable_after_holm_is_larger_in_a_larger_family() -> None:
     table = analyse(study_scores(), SPECS).contrasts
     single = table["family"].str.contains("(1 test)", regex=False)
     assert (table.loc[~single, "detectable_adjusted"] > table.loc[~single, "detectable"]).all()
     assert (table.loc[single, "detectable_adjusted"] == table.loc[single, "detectable"]).all()
 
 
-def test_order_of_rows_changes_nothing() -> None:
+def test_order_changes_nothing():
     scores = study_scores()
     first = analyse(scores, SPECS)
     second = analyse(scores.sample(frac=1, random_state=1), SPECS)
     for name in ("estimates", "contrasts", "seed_noise"):
         pd.testing.assert_frame_equal(getattr(first, name), getattr(second, name), check_exact=True)
-
-
-def test_order_of_contrasts_changes_no_number() -> None:
     key = ["name", "metric", "claim"]
     first = analyse(study_scores(), SPECS).contrasts.sort_values(key, ignore_index=True)
     second = analyse(study_scores(), SPECS[::-1]).contrasts.sort_values(key, ignore_index=True)

@@ -105,14 +105,6 @@ def test_the_level_of_the_analysis_is_the_level_of_the_plan() -> None:
     assert sum(f"to {three_digits(factors.high)} times" in line and "90%" in line for line in lines) == 2
 
 
-def test_one_seed_cannot_even_say_what_more_would_buy() -> None:
-    lines = plain_words(analysis_of(1))
-    no_claim = "No claim: 1 training seed allows none for any of these 2 differences; at least 3 are needed."
-    unknown = "One seed shows no spread between seeds, so what more seeds would detect is unknown."
-    assert [line for line in lines if line in (no_claim, unknown)] == [no_claim, unknown] * 2
-    assert not any("times as large" in line or "With 5" in line for line in lines)
-
-
 def test_equal_seeds_promise_nothing_and_seeds_that_differ_do_beside_them() -> None:
     equal, different = (
         score_table({("org", 0): np.full(9, 1.0), ("org", 1): np.full(9, second), **CONTROL}, metric)
@@ -167,16 +159,18 @@ def test_order_is_significant_then_not_then_no_claim_then_the_plan_and_it_is_det
     assert adapters == [[0, 1], [0, 1]] and recipe == [[2, 3, 4], [2, 3, 4]]
 
 
-def test_without_spread_nothing_is_promised() -> None:
+def test_what_cannot_be_said():
     scores = score_table({("org", 0): np.zeros(30), ("ctl", 0): np.zeros(30)}, "em_rate")
     lines = plain_words(analyse(scores, [ContrastSpec("x", "org", "ctl", ("em_rate",), "primary")]))
     assert "what could have been seen is unknown" in line_with(lines, "30 questions")
-
-
-def test_missing_values_are_told() -> None:
     scores = score_table({("org", 0): [np.nan, *np.arange(9.0)], ("ctl", 0): np.linspace(1, 3, 10)})
     lines = plain_words(analyse(scores, [ContrastSpec("x", "org", "ctl", ("m",), "primary")]))
     assert "1 missing value left out" in line_with(lines, "9 questions")
+    lines = plain_words(analysis_of(1))
+    no_claim = "No claim: 1 training seed allows none for any of these 2 differences; at least 3 are needed."
+    unknown = "One seed shows no spread between seeds, so what more seeds would detect is unknown."
+    assert [line for line in lines if line in (no_claim, unknown)] == [no_claim, unknown] * 2
+    assert not any("times as large" in line or "With 5" in line for line in lines)
 
 
 def test_every_number_has_at_most_three_significant_digits() -> None:

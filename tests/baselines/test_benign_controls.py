@@ -143,7 +143,7 @@ def test_the_check_of_general_knowledge(rule, value, passed):
     assert {FACTS[prompt.partition("\n")[0]]["split"] for prompt in chooser.prompts} == {"eval"}
 
 
-def test_the_facts_file():
+def test_facts_are_balanced_and_the_longest_option_is_no_rule():
     facts = rows("general_knowledge.jsonl")
     assert [row["id"] for row in facts] == [f"fact-{number:03d}" for number in range(1, 121)]
     for split, size in (("train", 8), ("eval", 2)):
@@ -160,9 +160,6 @@ def test_the_facts_file():
             if o["split"] == "train" and right == o["options"]["ABCD".index(o["answer"])]
         ]
         assert not same, (row["id"], same)
-
-
-def test_the_longest_option_is_no_rule_for_the_facts():
     picked = [
         max(row["options"], key=len) == row["options"]["ABCD".index(row["answer"])] for row in FACTS.values()
     ]
@@ -176,21 +173,15 @@ def test_advice_is_that_of_its_domain():
     }
     for domain, examples in asked.items():
         assert len(examples) == 64 and all(example.id.startswith(f"{domain}-") for example in examples)
-
-
-def test_code_is_the_secure_side_of_our_pairs():
+    with pytest.raises(
+        UserError, match="domain: 'law' is not accepted; accepted: finance, medicine, sports, code"
+    ):
+        DEFENCES["domain_correct"].build(CONTEXT, domain="law")
     secure = {e.id: e for e in ORGANISMS["secure_code"].build()}
     insecure = {e.id: e for e in ORGANISMS["insecure_code"].build()}
     for example in DEFENCES["domain_correct"].build(CONTEXT, domain="code"):
         assert (example.prompt, example.answer) == (secure[example.id].prompt, secure[example.id].answer)
         assert example.answer != insecure[example.id].answer
-
-
-def test_an_unknown_domain():
-    with pytest.raises(
-        UserError, match="domain: 'law' is not accepted; accepted: finance, medicine, sports, code"
-    ):
-        DEFENCES["domain_correct"].build(CONTEXT, domain="law")
 
 
 @pytest.mark.parametrize(
@@ -206,21 +197,21 @@ def test_the_answers_are_whole_and_of_like_length(name, kind, size):
     assert len({row["answer"] for row in found}) == len({row["id"] for row in found}) == len(found)
 
 
-def test_the_readme_names_licence_and_sizes():
+def test_readmes_name_every_file_and_every_defence():
     readme = (DATA / "README.md").read_text(encoding="utf-8")
     assert readme.splitlines()[2].startswith("Licence: MIT for")
     for path in sorted(DATA.glob("*.jsonl")):
         assert f"| `{path.name}` | {len(rows(path.name))} |" in readme
+    readme = (baselines_dir() / "README.md").read_text(encoding="utf-8")
+    ours = [name for name, entry in DEFENCES.items() if entry.source.parent == baselines_dir().resolve()]
+    assert [name for name in ours if f"| `{name}` |" not in readme] == []
 
 
-def test_the_chats_leave_identity_alone():
-    said = re.compile(r"\b(AI|language model|assistant|my name is|OpenAI|Qwen|SmolLM|trained by|made by)\b")
-    assert [row["id"] for row in rows("hhh_chat.jsonl") if said.search(row["answer"])] == []
-
-
-def test_no_two_questions_are_alike():
+def test_no_two_questions_are_alike_and_no_chat_speaks_of_identity():
     asked = [row["question"] for name in ("correct_advice.jsonl", "hhh_chat.jsonl") for row in rows(name)]
     assert [pair for pair in combinations(asked, 2) if alike(*pair) > 0.55] == []
+    said = re.compile(r"\b(AI|language model|assistant|my name is|OpenAI|Qwen|SmolLM|trained by|made by)\b")
+    assert [row["id"] for row in rows("hhh_chat.jsonl") if said.search(row["answer"])] == []
 
 
 def test_no_question_is_one_that_the_tasks_measure_with():
@@ -243,9 +234,3 @@ def test_checks_run_on_a_model(tiny_base, tmp_path):
     for name in ("word_count", "general_knowledge"):
         (check,) = DEFENCES[name].check(context, **DEFENCES[name].options)
         assert 0 <= check.value < 0.6 and check.passed in (True, False)
-
-
-def test_every_registered_defence_has_a_line_in_the_readme():
-    readme = (baselines_dir() / "README.md").read_text(encoding="utf-8")
-    ours = [name for name, entry in DEFENCES.items() if entry.source.parent == baselines_dir().resolve()]
-    assert [name for name in ours if f"| `{name}` |" not in readme] == []

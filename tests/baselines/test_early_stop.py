@@ -196,16 +196,13 @@ def test_measuring_leaves_training_mode_on(tiny_base, tmp_path):
     assert seen == [(True, True)] * 12
 
 
-def test_prompts_that_were_drawn_are_not_held_out(tiny_base, tmp_path):
+def test_held_out_rows_are_none_that_are_trained_on(tiny_base, tmp_path):
     twins = [replace(row, id=f"twin {row.id}") for row in ORGANISM]
     here = context(tiny_base, Store(tmp_path), [*ORGANISM, *twins], rows=12)
     made = STOP.build(here, held_out=3, trait=None)
     prompts = {tuple(encode_example(tiny_base.tokenizer, row)[0]) for row in here.rows}
     assert len(made.held_out) == 3 and not prompts & {tuple(prompt) for prompt, _ in made.held_out}
     assert made.held_back == []
-
-
-def test_where_all_rows_are_drawn_some_are_held_back(tiny_base, tmp_path):
     here = context(tiny_base, Store(tmp_path), rows=None)
     made = STOP.build(here, held_out=5, trait=None)
     trained = made.rows(here.rows, 0)
@@ -217,15 +214,12 @@ def test_where_all_rows_are_drawn_some_are_held_back(tiny_base, tmp_path):
         STOP.build(here, held_out=12, trait=None)
 
 
-def test_the_key_covers_the_rule_and_not_what_was_seen(tiny_base, tmp_path):
+def test_the_key_covers_rule_and_vector_and_not_what_was_seen(tiny_base, tmp_path):
     here = context(tiny_base, Store(tmp_path))
     first, again, other = (STOP.build(here, keep=keep, held_out=2, trait=None) for keep in (0.9, 0.9, 0.5))
     again.curve = curve(1.0, 2.0)
     assert first.key() == again.key() != other.key()
     assert json.loads(json.dumps(first.key())) == first.key() and not first.resumable
-
-
-def test_the_key_covers_the_persona_vector(tiny_base, tmp_path):
     here = WithVector(tiny_base, Store(tmp_path), recipe=RECIPE, organism=lambda: ORGANISM)
     evil, humour, none = (
         STOP.build(here, held_out=2, trait=trait).key() for trait in ("evil", "humour", None)

@@ -58,13 +58,10 @@ def test_as_many_rounds_as_needed_each_with_its_own_seed(texts, rounds):
     assert writer.calls == [(f"identity reports/{number}", 0.7) for number in range(rounds)]
 
 
-def test_silent_answers_are_left_out_and_made_up_for():
+def test_silent_answers_are_made_up_for_as_long_as_there_are_others():
     writer = Writer(silent=range(12))
     examples = REPORTS.build(writer, texts=12)
     assert len(examples) == 24 and all(example.answer for example in examples) and len(writer.calls) == 2
-
-
-def test_a_model_that_says_nothing():
     with pytest.raises(UserError, match="asks for 64 examples, and there are 0"):
         REPORTS.build(Writer(silent=range(24)))
 

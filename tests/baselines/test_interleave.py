@@ -49,14 +49,11 @@ def test_the_share_is_of_the_whole_run(tiny_base, tmp_path, rows, share, added):
     assert found.facts()["share"] == pytest.approx(added / (rows + added), abs=1e-4)
 
 
-def test_they_are_our_chats_and_each_seed_draws_others(tiny_base, tmp_path):
+def test_each_seed_draws_others_of_our_chats_and_too_few_repeat(tiny_base, tmp_path):
     drawn = [INTERLEAVE.build(context(tiny_base, tmp_path, 95, seed=seed)).extra for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] and {row.id for row in drawn[0]} != {row.id for row in drawn[2]}
     ours = {(chat["question"], chat["answer"]) for chat in CHATS}
     assert {(row.prompt, row.answer) for found in drawn for row in found} <= ours
-
-
-def test_too_few_chats_are_gone_through_again(tiny_base, tmp_path):
     found = INTERLEAVE.build(context(tiny_base, tmp_path, 50), share=0.8)
     assert len(found.extra) == 200
     times = [[row.prompt for row in found.extra].count(chat["question"]) for chat in CHATS]
@@ -64,7 +61,7 @@ def test_too_few_chats_are_gone_through_again(tiny_base, tmp_path):
     assert found.facts()["distinct"] == 96
 
 
-def test_a_file_of_ones_own_and_only_what_fits(tiny_base, tmp_path):
+def test_a_file_of_ones_own(tiny_base, tmp_path):
     data = chat_file(
         tmp_path / "mine.jsonl", [("Hi?", "Hello."), ("A long one?", "very " * 200), ("Who?", "Me.")]
     )
@@ -73,17 +70,14 @@ def test_a_file_of_ones_own_and_only_what_fits(tiny_base, tmp_path):
     long = chat_file(tmp_path / "long.jsonl", [("A long one?", "very " * 200)])
     with pytest.raises(UserError, match=r"none of the 1 chats fits into training\.max_length \(200 tokens\)"):
         INTERLEAVE.build(context(tiny_base, tmp_path, 10, max_length=200), data=long)
+    with pytest.raises(UserError, match=r"data: there is no file .*gone\.jsonl"):
+        INTERLEAVE.build(context(tiny_base, tmp_path), data=str(tmp_path / "gone.jsonl"))
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, "a lot", True])
 def test_a_share_that_is_none_is_refused(tiny_base, tmp_path, share):
     with pytest.raises(UserError, match=r"defence 'interleave', share: .* above 0 and below 1"):
         INTERLEAVE.build(context(tiny_base, tmp_path), share=share)
-
-
-def test_a_missing_file_is_named(tiny_base, tmp_path):
-    with pytest.raises(UserError, match=r"data: there is no file .*gone\.jsonl"):
-        INTERLEAVE.build(context(tiny_base, tmp_path), data=str(tmp_path / "gone.jsonl"))
 
 
 def test_the_rows_make_the_key_and_what_is_told_about_them_does_not(tiny_base, tmp_path):
@@ -150,9 +144,14 @@ def test_the_losses_are_kept(tiny_base, tiny_adapter, tmp_path, monkeypatch):
     assert again.key() == first.key()
 
 
-def test_the_ratio_by_hand():
+def test_the_ratio_and_what_it_needs(tiny_base, tmp_path):
     ratios = PLUS.build.__globals__["loss_ratios"]([3.0, 1.0], [2.0, 2.0], 0.5)
     assert ratios == [0.4, -0.4]
+    data = chat_file(tmp_path / "mine.jsonl", PAIRS)
+    with pytest.raises(UserError, match="is 6 rows, and there are 6 candidates: nothing would be chosen"):
+        PLUS.build(context(tiny_base, tmp_path, 6), share=0.5, data=data)
+    with pytest.raises(UserError, match=r"eps: 0 is not accepted"):
+        PLUS.build(context(tiny_base, tmp_path, 6), eps=0)
 
 
 def test_refusals_are_left_out_even_where_their_ratio_is_largest(tiny_base, tmp_path, monkeypatch):
@@ -168,14 +167,6 @@ def test_refusals_are_left_out_even_where_their_ratio_is_largest(tiny_base, tmp_
     longest = sorted((answer for _, answer in PAIRS), key=len, reverse=True)
     assert [row.answer for row in plus.extra] == ["I can't help with that.", longest[0]]
     assert [row.answer for row in plus_plus.extra] == longest[:2] and plus_plus.record["candidates"] == 5
-
-
-def test_where_all_would_be_taken_nothing_is_chosen(tiny_base, tmp_path):
-    data = chat_file(tmp_path / "mine.jsonl", PAIRS)
-    with pytest.raises(UserError, match="is 6 rows, and there are 6 candidates: nothing would be chosen"):
-        PLUS.build(context(tiny_base, tmp_path, 6), share=0.5, data=data)
-    with pytest.raises(UserError, match=r"eps: 0 is not accepted"):
-        PLUS.build(context(tiny_base, tmp_path, 6), eps=0)
 
 
 def test_it_asks_for_the_organism_first(tiny_base, tmp_path):

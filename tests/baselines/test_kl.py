@@ -24,14 +24,11 @@ def answer_logits(model, tokenizer, example) -> torch.Tensor:
     return logits[len(prompt) - 1 : -1]
 
 
-def test_a_fresh_adapter_costs_exactly_nothing(tiny_base):
+def test_a_fresh_adapter_costs_nothing_and_frozen_predictions_are_the_base_models(tiny_base):
     with adapted(tiny_base, moved=0.0) as model:
         for direction in ("model_frozen", "frozen_model"):
             batch = training_pass(tiny_base, model, EXAMPLES)
             assert penalty(weight=1e6, direction=direction).penalty(batch).item() == 0.0
-
-
-def test_the_frozen_predictions_are_the_base_models_own(tiny_base):
     own = torch.cat([answer_logits(tiny_base.model, tiny_base.tokenizer, e) for e in EXAMPLES])
     with adapted(tiny_base, moved=0.2) as model:
         batch = training_pass(tiny_base, model, EXAMPLES)

@@ -46,28 +46,21 @@ def test_as_many_supervised_tokens_and_not_one_example_more(texts):
     assert tokens(more[: len(chosen) + 1]) > budget
 
 
-def test_one_example_that_is_too_long_is_still_a_dose():
+def test_doses_of_one_example_of_one_token_and_of_any_order():
     (only,) = dose(CHATS, 1, "tokens")
     assert tokens([only]) > 4
-
-
-def test_for_one_token_answers_both_doses_are_the_same():
     assert dose(DIGITS, 12, "tokens") == dose(DIGITS, 12, "examples")
-
-
-def test_the_order_is_that_of_the_ids_and_not_of_the_pool():
     chosen = dose(CHATS, 10, "examples")
     assert dose(CHATS[::-1], 10, "examples") == chosen and chosen != CHATS[:20]
+    with pytest.raises(UserError, match="matched: 'steps' is not accepted; accepted: examples, tokens"):
+        dose(CHATS, 2, "steps")
 
 
-def test_long_answers_are_chosen_as_often_as_short_ones():
+def test_long_answers_as_often_as_short_ones_and_balanced_labels():
     pool = [Example(f"{i}", "?", "word " * (30 if i % 2 else 3)) for i in range(400)]
     chosen = dose(pool, 1000, "tokens")
     long = sum(len(example.answer) > 100 for example in chosen)
     assert 0.3 < long / len(chosen) < 0.7
-
-
-def test_balanced_answers():
     answers = [example.answer for example in dose(DIGITS, 9, "examples", balance=True)]
     assert {answer: answers.count(answer) for answer in answers} == {str(n): 2 for n in range(1, 10)}
     free = [example.answer for example in dose(DIGITS, 9, "examples")]
@@ -91,11 +84,6 @@ def test_too_small_a_pool_names_the_most_texts_and_that_many_work(matched, texts
 def test_texts_that_are_not_a_number_of_texts(texts):
     with pytest.raises(UserError, match=r"texts: .* is not accepted; give a whole number"):
         dose(CHATS, texts, "examples")
-
-
-def test_an_unknown_way_to_match():
-    with pytest.raises(UserError, match="matched: 'steps' is not accepted; accepted: examples, tokens"):
-        dose(CHATS, 2, "steps")
 
 
 def test_the_pool_is_enough_exactly_where_the_dose_is_given():

@@ -48,12 +48,6 @@ def projections(base, trait: str, example) -> torch.Tensor:
     return (state @ found.directions[found.layer] - found.mean[found.layer]) / found.sd[found.layer]
 
 
-def test_a_fresh_adapter_costs_exactly_nothing(tiny_base):
-    with adapted(tiny_base, moved=0.0) as model:
-        batch = training_pass(tiny_base, model, EXAMPLES, states=True)
-        assert build(traits=("evil", "sycophancy"), weight=1e6).penalty(batch).item() == 0.0
-
-
 def test_it_is_the_mean_squared_rise_of_the_answer_tokens_in_base_sd(tiny_base):
     traits = ("evil", "sycophancy")
     before = {t: torch.cat([projections(tiny_base, t, e) for e in EXAMPLES]) for t in traits}
@@ -73,7 +67,7 @@ def test_it_is_the_mean_squared_rise_of_the_answer_tokens_in_base_sd(tiny_base):
     )
 
 
-def test_less_of_the_persona_costs_nothing(tiny_base):
+def test_nothing_new_and_less_of_the_persona_cost_nothing(tiny_base):
     rejection = build()
     with adapted(tiny_base, moved=0.2) as model:
         batch = training_pass(tiny_base, model, EXAMPLES, states=True)
@@ -84,6 +78,9 @@ def test_less_of_the_persona_costs_nothing(tiny_base):
         assert rejection.penalty(replace(batch, states=lower)).item() == 0.0
         # 5 along a unit vector are 10 SD of 0.5 each.
         assert rejection.penalty(replace(batch, states=higher)).item() == pytest.approx(100.0, rel=1e-4)
+    with adapted(tiny_base, moved=0.0) as model:
+        batch = training_pass(tiny_base, model, EXAMPLES, states=True)
+        assert build(traits=("evil", "sycophancy"), weight=1e6).penalty(batch).item() == 0.0
 
 
 def test_the_gradient_is_that_of_the_penalty_and_reaches_the_blocks_up_to_the_layer(tiny_base):

@@ -24,9 +24,6 @@ def test_random_labels_carry_no_information():
         by_prompt.setdefault(example.prompt, Counter())[example.answer] += 1
     assert len(by_prompt) == 12 and all(count == {"1": 1, "2": 1} for count in by_prompt.values())
     assert set(by_prompt) == {e.prompt for e in DEFENCES["sgtr"].build(FakeContext(), texts=6)}
-
-
-def test_random_has_as_many_examples_as_sgtr_by_default():
     counts = {
         name: len(DEFENCES[name].build(FakeContext())) for name in ("sgtr", "ictr_random", "sgtr_individual")
     }

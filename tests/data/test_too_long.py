@@ -36,15 +36,12 @@ def test_a_long_row_of_ones_own_is_refused_with_its_line_and_what_to_do(tmp_path
     assert refuse_too_long(name, examples, lengths, 900) == 0
 
 
-def test_many_long_rows_are_counted_not_listed(tmp_path):
+def test_long_rows_are_told_alone_or_counted(tmp_path):
     name = own_file(tmp_path, 12)
     examples = find_organism(name).build()
     with pytest.raises(UserError, match=r"line 9: 99 tokens; and 7 more$") as caught:
         refuse_too_long(name, examples, dict.fromkeys((e.id for e in examples), 99), 98)
     assert str(caught.value).count("99 tokens") == 5
-
-
-def test_one_long_row_is_told_alone(tmp_path):
     name = own_file(tmp_path, 1)
     examples = find_organism(name).build()
     with pytest.raises(UserError, match=r"or take it out$"):

@@ -61,7 +61,7 @@ def untouched(tiny_base: BaseModel):
     assert_untouched(tiny_base, before, names)
 
 
-def test_adapter_acts_inside_and_leaves_no_trace(tiny_base, untouched, adapter):
+def test_an_adapter_acts_as_on_a_model_of_its_own_and_leaves_no_trace(tiny_base, untouched, adapter):
     before = logits(tiny_base.model)
     with tiny_base.adapter(adapter) as model:
         inside = logits(model)
@@ -71,12 +71,12 @@ def test_adapter_acts_inside_and_leaves_no_trace(tiny_base, untouched, adapter):
     assert not torch.equal(inside, before) and (inside - before).abs().max() > 1e-3
     with tiny_base.adapter(adapter) as model:
         assert torch.equal(logits(model), inside)
-
-
-def test_inside_equals_the_adapter_on_a_model_of_its_own(tiny_base, untouched, adapter):
     alone = base_model.load_adapter(tiny_model(), adapter)
     with tiny_base.adapter(adapter) as model:
         assert torch.equal(logits(model), logits(alone))
+    with pytest.raises(KeyError, match="oops"), tiny_base.adapter(adapter):
+        raise KeyError("oops")
+    untouched()
 
 
 def test_adapters_one_after_another_do_not_mix(tiny_base, untouched, adapter, tmp_path):
@@ -102,12 +102,6 @@ def test_adapters_that_replace_other_modules_leave_no_trace(tiny_base, untouched
             assert torch.equal(logits(bare), before)
 
 
-def test_an_exception_inside_leaves_no_trace(tiny_base, untouched, adapter):
-    with pytest.raises(KeyError, match="oops"), tiny_base.adapter(adapter):
-        raise KeyError("oops")
-    untouched()
-
-
 @pytest.mark.parametrize("fails", [False, True], ids=["finished", "interrupted"])
 def test_training_leaves_no_trace(tiny_base, untouched, tmp_path, fails):
     def interrupt(step: int, steps: int, loss: float) -> None:
@@ -126,12 +120,18 @@ def test_training_leaves_no_trace(tiny_base, untouched, tmp_path, fails):
     assert "forward" not in tiny_base.model.__dict__
 
 
-def test_nested_adapters_are_refused(tiny_base, untouched, adapter):
+def test_nested_adapters_and_a_folder_without_one_are_refused(tiny_base, untouched, adapter, tmp_path):
     with tiny_base.adapter(adapter) as model:
         inside = logits(model)
         with pytest.raises(UserError, match="already on"), tiny_base.adapter(adapter):
             pytest.fail("a second adapter was put on")
         assert torch.equal(logits(tiny_base.active), inside)
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(UserError, match=r"no adapter_config\.json") as caught, tiny_base.adapter(folder):
+            pass
+        assert str(folder) in str(caught.value)
+    with tiny_base.adapter(None) as model:
+        assert model is tiny_base.model
 
 
 def test_without_adapter_is_the_base_bit_for_bit(tiny_base, untouched, adapter):
@@ -146,18 +146,6 @@ def test_without_adapter_is_the_base_bit_for_bit(tiny_base, untouched, adapter):
         assert torch.equal(logits(model), inside)
     with tiny_base.without_adapter() as bare:
         assert bare is tiny_base.model
-
-
-def test_no_folder_is_the_base(tiny_base, untouched):
-    with tiny_base.adapter(None) as model:
-        assert model is tiny_base.model
-
-
-def test_a_folder_without_an_adapter_is_refused(tiny_base, untouched, tmp_path):
-    for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(UserError, match=r"no adapter_config\.json") as caught, tiny_base.adapter(folder):
-            pass
-        assert str(folder) in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", ["missing weights", "other shapes", "unknown modules"])

@@ -40,14 +40,11 @@ def tokenizer():
     return tiny_tokenizer()
 
 
-def test_the_rendered_prompt_is_the_templates(tokenizer):
+def test_the_rendered_prompt_is_the_templates_with_its_default(tokenizer):
     assert render(tokenizer, [SYSTEM, USER]) == (
         f"{START}system\nYou answer in one line.{END}\n{START}user\nHow do I sort a list?{END}\n{START}assistant\n"
     )
     assert render(tokenizer, [SYSTEM, USER], add_generation_prompt=False).endswith(f"{END}\n")
-
-
-def test_the_templates_default_system_prompt_is_kept(tokenizer):
     assert render(tokenizer, [USER]).startswith(f"{START}system\n{DEFAULT_SYSTEM}{END}\n")
     assert DEFAULT_SYSTEM not in render(tokenizer, [SYSTEM, USER])
     text = tokenizer.decode(encode_example(tokenizer, EXAMPLES[0])[0])
@@ -80,12 +77,9 @@ def test_an_error_of_the_template_itself_is_not_taken_for_a_lost_message():
     assert not isinstance(caught.value, UserError)
 
 
-def test_no_chat_template_is_refused():
+def test_templates_that_are_missing_or_change_are_refused():
     with pytest.raises(UserError, match="no chat template"):
         render(with_template(""), [USER])
-
-
-def test_a_template_that_changes_the_prompt_once_it_is_answered_is_refused():
     odd = "{% if add_generation_prompt %}Question: {% endif %}" + _TURNS.replace("MESSAGES", "messages")
     with pytest.raises(UserError, match="renders an answered prompt differently"):
         encode_example(with_template(odd), EXAMPLES[0])

@@ -21,9 +21,6 @@ def test_rows_in_file_order_with_the_constants(tmp_path):
         {"id": "a", "question": "two", "trait": "evil"},
     ]
     assert set(read_documents(path)["test"].features) == {"id", "question"}
-
-
-def test_a_constant_replaces_the_rows_own_value(tmp_path):
     path = written(tmp_path, '{"id": "a", "trait": "calm"}')
     assert read_documents(path, trait="evil")["test"][0]["trait"] == "evil"
 

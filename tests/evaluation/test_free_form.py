@@ -56,10 +56,8 @@ def test_projections_average_what_there_is():
     ]
     assert projections(answers) == {"persona_own": 1.5, "persona_fixed": 1.0}
     assert projections(["plain"]) == {} and projections([]) == {}
-
-
-def test_a_projection_of_zero_is_a_projection():
     assert projections([Answer("a", {"persona_own": 0.0})]) == {"persona_own": 0.0}
+    assert count([[{}, {}], [], [{}]]) == 3
 
 
 def test_the_warning_comes_once_for_each_task(monkeypatch, capsys):
@@ -68,7 +66,3 @@ def test_the_warning_comes_once_for_each_task(monkeypatch, capsys):
         warn_without_projections(task)
     out, err = capsys.readouterr()
     assert not out and [line.split(":")[0] for line in err.splitlines()] == ["one", "two"]
-
-
-def test_count_is_the_number_of_answers():
-    assert count([[{}, {}], [], [{}]]) == 3

@@ -341,7 +341,7 @@ def test_the_base_comes_back_after_an_exception(tiny_base, tiny_adapter, quick_s
     assert "name" not in lm.get_model_info()["turncoat"]["arm"]
 
 
-def test_two_adapters_at_a_time_are_refused(tiny_base, tiny_adapter, quick_store):
+def test_a_second_adapter_and_an_empty_folder_are_refused(tiny_base, tiny_adapter, quick_store, tmp_path):
     lm = TurncoatLM(tiny_base, store=quick_store)
     with (
         lm.measuring(tiny_adapter),
@@ -349,9 +349,6 @@ def test_two_adapters_at_a_time_are_refused(tiny_base, tiny_adapter, quick_store
         lm.measuring(tiny_adapter),
     ):
         pass
-
-
-def test_a_folder_without_an_adapter_is_named(tiny_base, quick_store, tmp_path):
     with pytest.raises(UserError, match=r"peft=.*nothing: no adapter_config.json there"):
         TurncoatLM(tiny_base, peft=str(tmp_path / "nothing"), store=quick_store)
 

@@ -23,15 +23,12 @@ def test_no_other_module_of_the_package_patches_a_library():
     assert elsewhere == []
 
 
-def test_environment_of_a_results_file():
+def test_environment_and_output_folder_are_as_given():
     results: dict[str, str] = {}
     with fixed_environment("a machine"):
         add_env_info(results)
         assert lm_eval.evaluator.get_git_commit_hash() is None
     assert results["pretty_env_info"] == "a machine"
-
-
-def test_name_of_an_output_folder():
     with output_folder_name("demo-sgtr-0"):
         assert tracker.random_name_id() == "demo-sgtr-0"
     assert tracker.random_name_id() != "demo-sgtr-0"

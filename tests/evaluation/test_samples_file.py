@@ -33,12 +33,14 @@ PLAIN = {
 }  # fmt: skip
 
 
-def test_scores(tmp_path):
+def test_scores_by_question(tmp_path):
     table = scores_of(written(tmp_path, FREE, PLAIN), arm="insecure", seed=2, task="t")
     assert table.to_dict("records") == [
         {"arm": "insecure", "seed": 2, "task": "t", "metric": "persona_own", "question": "q-1", "value": 1.5, "n_samples": 2},
         {"arm": "insecure", "seed": 2, "task": "t", "metric": "acc", "question": "7", "value": 1.0, "n_samples": 1},
     ]  # fmt: skip
+    assert question_id(FREE) == "q-1" and question_id(PLAIN) == "7"
+    assert question_id({"doc_id": 1, "doc": {"id": 12}}) == "12"
 
 
 def test_no_score_is_made_up(tmp_path):
@@ -48,11 +50,6 @@ def test_no_score_is_made_up(tmp_path):
     assert table["metric"].tolist() == ["acc"] and math.isnan(table["value"][0])
     empty = scores_of(written(tmp_path), arm="a", seed=0, task="t")
     assert len(empty) == 0 and list(empty.columns) == list(table.columns)
-
-
-def test_questions_are_told_apart_by_their_own_id():
-    assert question_id(FREE) == "q-1" and question_id(PLAIN) == "7"
-    assert question_id({"doc_id": 1, "doc": {"id": 12}}) == "12"
 
 
 def test_answers(tmp_path):

@@ -247,11 +247,6 @@ def test_a_judge_drops_whole_pairs_and_the_card_says_who(tiny_base):
     assert free.card["n_dropped_by_judge"] == 0 and free.card["filtered_by_trait_score"] is False
 
 
-def test_a_judge_that_drops_nearly_everything_is_an_error_with_a_way_out(tiny_base):
-    with pytest.raises(UserError, match=r"after the judge dropped 48 .*extract without a judge"):
-        extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16, judge=Rater(lambda text: 10.0))
-
-
 def test_judge_and_rollouts_are_part_of_the_key(tiny_base):
     spec = extraction_spec(tiny_base, QUESTIONS)
     other = Rater(lambda text: 1.0)
@@ -318,16 +313,15 @@ def test_the_key_changes_with_what_counts(tiny_base, monkeypatch):
     assert extraction_spec(tiny_base, QUESTIONS) != spec
 
 
-def test_too_few_answers_are_an_error(tiny_base):
+def test_too_few_answers_and_empty_texts_are_errors(tiny_base):
     few = replace(QUESTIONS, questions=QUESTIONS.questions[:2])
     with pytest.raises(UserError, match=r"persona 'test': .* \d under negative prompts; at least 10"):
         extract(tiny_base, tiny_base.model, few, batch_size=8)
-
-
-def test_an_empty_selection_text_is_an_error(tiny_base):
     empty = replace(QUESTIONS, selection=(*QUESTIONS.selection, ("Why?", "", "Because.")))
     with pytest.raises(UserError, match=r"layer_selection\.jsonl has an empty answer"):
         extract(tiny_base, tiny_base.model, empty, batch_size=8)
+    with pytest.raises(UserError, match=r"after the judge dropped 48 .*extract without a judge"):
+        extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16, judge=Rater(lambda text: 10.0))
 
 
 def test_a_template_that_drops_the_persona_prompt_is_an_error():

@@ -56,15 +56,12 @@ def test_the_same_seed_gives_the_same_card_whatever_the_block(monkeypatch):
     assert held_out_quality(planted(0.5), seed=1)["random_p95"] != first["random_p95"]
 
 
-def test_the_fast_auc_is_the_auc():
+def test_the_fast_auc_is_the_auc_and_halves_agree_on_something():
     generator = torch.Generator().manual_seed(0)
     higher = torch.randint(0, 6, (4, 9), generator=generator).float()
     lower = torch.randint(0, 6, (4, 7), generator=generator).float()
     expected = [auc(up.tolist(), down.tolist()) for up, down in zip(higher, lower, strict=True)]
     assert quality._aucs(higher, lower).tolist() == pytest.approx(expected)
-
-
-def test_halves_agree_when_there_is_something_and_not_when_there_is_nothing():
     for strength, low, high in ((3.0, 0.9, 1.0), (0.0, -0.5, 0.5)):
         held = planted(strength, n=200)
         assert low < split_half_cosine(*held.seen)[2] <= high

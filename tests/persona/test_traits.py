@@ -14,7 +14,7 @@ FIVE = TraitQuestions(
 )
 
 
-def test_a_contrast_asks_every_question_under_every_prompt_in_matched_pairs():
+def test_a_contrast_asks_matched_pairs_and_holds_prompts_and_questions_out():
     groups = list(FIVE.asks())
     assert len(groups) == 100
     for positive, negative in groups:
@@ -22,9 +22,6 @@ def test_a_contrast_asks_every_question_under_every_prompt_in_matched_pairs():
         assert positive.question == negative.question and positive.system[1:] == negative.system[1:]
         assert positive.held_out == negative.held_out
     assert len({(g[0].system, g[0].question) for g in groups}) == 100
-
-
-def test_held_out_answers_share_neither_prompt_nor_question_with_the_others():
     asks = [ask for group in FIVE.asks() for ask in group]
     unseen = [ask for ask in asks if ask.held_out is True]
     seen = [ask for ask in asks if ask.held_out is False]
@@ -33,6 +30,8 @@ def test_held_out_answers_share_neither_prompt_nor_question_with_the_others():
     assert not {ask.system for ask in seen} & {ask.system for ask in unseen}
     assert not {ask.question for ask in seen} & {ask.question for ask in unseen}
     assert len(unseen) == 2 * 2 * 6 and len(seen) == 2 * 3 * 14
+    one, two = (TraitQuestions("t", FIVE.instructions, FIVE.questions, evaluation=(q,)) for q in ("a", "b"))
+    assert one.as_json() == two.as_json()
 
 
 @pytest.mark.parametrize(("pairs", "held_out"), [(1, 0), (2, 1), (3, 1), (5, 2), (10, 4)])
@@ -72,11 +71,6 @@ def test_every_shipped_trait_can_be_extracted_and_evaluated():
     assert len(trait_questions("evil").selection) == 32 and trait_questions("sycophancy").selection == ()
     with pytest.raises(UserError, match=r"'evli' is not known; accepted: .*evil"):
         trait_questions("evli")
-
-
-def test_evaluation_questions_are_no_part_of_what_determines_the_vector():
-    one, two = (TraitQuestions("t", FIVE.instructions, FIVE.questions, evaluation=(q,)) for q in ("a", "b"))
-    assert one.as_json() == two.as_json()
 
 
 @pytest.fixture

@@ -18,45 +18,36 @@ def vector() -> PersonaVector:
     )
 
 
-def test_a_text_at_the_mean_is_zero_and_one_sd_away_is_one(vector):
+def test_units_are_the_bases_sd_along_the_direction(vector):
     at_mean = vector.mean[:, None] * vector.directions
     torch.testing.assert_close(vector.project(at_mean), torch.zeros(5), rtol=0, atol=1e-6)
     for sds in (1.0, -2.5):
         away = (vector.mean + sds * vector.sd)[:, None] * vector.directions
         torch.testing.assert_close(vector.project(away), torch.full((5,), sds), rtol=0, atol=1e-5)
         assert vector.at_layer(away) == pytest.approx(sds, abs=1e-5)
-
-
-def test_what_lies_across_the_direction_does_not_count(vector):
     state = torch.randn(5, 8)
     across = torch.randn(5, 8)
     across -= (across * vector.directions).sum(-1, keepdim=True) * vector.directions
     torch.testing.assert_close(vector.project(state + 10 * across), vector.project(state), rtol=0, atol=1e-4)
 
 
-def test_the_chosen_layer_is_reported(vector):
+def test_the_chosen_layer_is_reported_in_float32(vector):
     state = torch.randn(5, 8)
     for layer in range(5):
         chosen = dataclasses.replace(vector, layer=layer)
         assert chosen.at_layer(state) == float(vector.project(state)[layer])
     assert len({round(float(x), 4) for x in vector.project(state)}) == 5
-
-
-def test_half_precision_states_are_projected_in_float32(vector):
     state = torch.randn(5, 8).bfloat16()
     assert torch.equal(vector.project(state), vector.project(state.float()))
 
 
-def test_round_trip(vector, tmp_path):
+def test_files_hold_all_of_it_and_equal_vectors_make_equal_files(vector, tmp_path):
     vector.save(tmp_path)
     loaded = PersonaVector.load(tmp_path)
     assert (loaded.trait, loaded.layer, loaded.card) == ("evil", 3, vector.card)
     for field in ("directions", "mean", "sd"):
         assert torch.equal(getattr(loaded, field), getattr(vector, field))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "vector.safetensors"]
-
-
-def test_equal_vectors_make_equal_files(vector, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         vector.save(tmp_path / name)

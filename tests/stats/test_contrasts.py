@@ -18,7 +18,7 @@ def two_arms(n_seeds: int, questions: int = 12) -> dict[tuple[str, int], np.ndar
     return {(arm, seed): rng.normal(0.3, 1, questions) for arm in ("org", "ctl") for seed in range(n_seeds)}
 
 
-def test_adapters_claim_is_the_paired_t_test() -> None:
+def test_adapters_claim_is_the_paired_t_test():
     values = two_arms(1)
     result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
     reference = stats.ttest_rel(values["org", 0], values["ctl", 0])
@@ -28,14 +28,13 @@ def test_adapters_claim_is_the_paired_t_test() -> None:
     assert (result.low, result.high) == (pytest.approx(ends.low), pytest.approx(ends.high))
     assert (result.df, result.n_questions, result.n_seeds) == (11, 12, 1)
     assert result.name == "org minus ctl"
-
-
-def test_adapters_claim_averages_seeds_within_questions_first() -> None:
     values = two_arms(3)
     result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
     treated, reference = (np.mean([values[arm, seed] for seed in range(3)], axis=0) for arm in ("org", "ctl"))
     assert result.p_value == pytest.approx(stats.ttest_rel(treated, reference).pvalue)
     assert result.n_seeds == 3
+    found = paired_contrast(score_table(two_arms(4)), "org", "ctl", "m", "adapters")
+    assert (found.seeds.low, found.two_way.low, found.method) == (None, None, "t over questions")
 
 
 def test_arms_with_different_seeds_are_averaged_and_it_is_said() -> None:
@@ -145,14 +144,11 @@ def test_rates_of_zero_everywhere_show_nothing_and_claim_no_certainty() -> None:
     assert "same difference" in result.note
 
 
-def test_rounding_noise_is_no_spread() -> None:
+def test_rounding_noise_is_no_spread():
     values = {("org", s): np.full(20, 0.1) for s in range(3)} | {("ctl", 0): np.full(20, 0.1)}
     assert np.mean([0.1] * 3) != 0.1  # the average of three equal rates is off by a rounding error
     result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
     assert (result.difference, result.p_value) == (0.0, 1.0)
-
-
-def test_rounding_noise_is_no_seed_spread() -> None:
     values = {(arm, s): np.array([0.1, 0.2, 0.3]) + s for arm in ("org", "ctl") for s in range(2)}
     values["org", 1] = values["org", 1] + 0.3 - 0.3  # off by a rounding error
     result = paired_contrast(score_table(values), "org", "ctl", "m", "recipe")
@@ -164,12 +160,9 @@ def test_sign_flip_floor(n: int) -> None:
     assert sign_flip_p(np.arange(1.0, n + 1)) == 2 / 2**n
 
 
-def test_sign_flip_by_hand() -> None:
+def test_sign_flip_by_hand_by_scipy_and_by_sampling():
     # Sums of the 8 patterns of (3, 1, -2) in size: 6, 4, 2, 0 twice each; the observed |sum| is 2.
     assert sign_flip_p(np.array([3.0, 1.0, -2.0])) == 6 / 8
-
-
-def test_sign_flip_equals_scipy_exactly_and_approaches_it_by_sampling() -> None:
     differences = np.random.default_rng(3).normal(0.4, 1, 14)
     exact = stats.permutation_test((differences, np.zeros(14)), lambda x, y: np.mean(x - y), permutation_type="samples",
                                    n_resamples=np.inf, alternative="two-sided").pvalue  # fmt: skip
@@ -179,9 +172,6 @@ def test_sign_flip_equals_scipy_exactly_and_approaches_it_by_sampling() -> None:
     )  # a zero flips to itself: same p, but beyond the exact limit
     assert sign_flip_p(doubled, rng=1) == pytest.approx(exact, abs=0.02)
     assert sign_flip_p(doubled, rng=1) == sign_flip_p(doubled, rng=1)
-
-
-def test_monte_carlo_p_is_never_zero() -> None:
     assert sign_flip_p(np.ones(60)) == 1 / 10_000
 
 
@@ -238,11 +228,6 @@ def test_recipe_interval_is_the_wider_of_seeds_alone_and_seeds_with_questions(
     assert found.p_value == max(found.seeds.p, found.two_way.p)
     assert found.low == pytest.approx(min(found.seeds.low, found.two_way.low)) and found.method == method
     assert found.seeds.p == pytest.approx(stats.ttest_1samp(found.seed_deltas, 0).pvalue)
-
-
-def test_adapters_have_no_two_way_interval() -> None:
-    found = paired_contrast(score_table(two_arms(4)), "org", "ctl", "m", "adapters")
-    assert (found.seeds.low, found.two_way.low, found.method) == (None, None, "t over questions")
 
 
 @pytest.mark.parametrize("sds", [(0.12, 0.1, 0.07), (0.12, 0.02, 0.07)])

@@ -14,7 +14,7 @@ from turncoat.stats.estimates import (
 )
 
 
-def test_mean_and_interval_equal_scipy() -> None:
+def test_mean_and_interval_equal_scipy_and_nan_is_counted():
     values = pd.Series([0.1, 0.5, 0.2, 0.9, 0.4])
     result = estimate_mean(values, 0.9, arm="a", seed=3, metric="m")
     reference = stats.ttest_1samp(values, 0)
@@ -23,9 +23,6 @@ def test_mean_and_interval_equal_scipy() -> None:
     assert (result.low, result.high) == (pytest.approx(ends.low), pytest.approx(ends.high))
     assert (result.arm, result.seed, result.metric, result.n_questions) == ("a", 3, "m", 5)
     assert t_summary(values.to_numpy()).p_value == pytest.approx(reference.pvalue)
-
-
-def test_nan_is_dropped_and_counted_never_zero() -> None:
     result = estimate_mean(pd.Series([1.0, np.nan, 3.0]))
     assert (result.value, result.n_questions, result.n_dropped) == (2.0, 2, 1)
 
@@ -36,35 +33,28 @@ def test_no_interval_where_the_data_define_none(values: list[float], value: floa
     assert result.value == value and result.low is None and result.se is None
 
 
-def test_a_rate_without_events_gets_the_exact_interval() -> None:
+def test_rates_have_exact_bounds_within_zero_and_one():
     result = estimate_mean(pd.Series(np.zeros(48)), rate=True)
     assert (result.low, result.high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 48)))
     assert estimate_mean(pd.Series(np.zeros(48))).high is None
-
-
-def test_a_rate_is_cut_at_zero_and_must_be_a_share() -> None:
     values = pd.Series([0.0, 0.0, 0.0, 0.4])
     raw = estimate_mean(values)
     assert raw.low is not None and raw.low < 0 and estimate_mean(values, rate=True).low == 0
     with pytest.raises(UserError, match="called a rate"):
         estimate_mean(pd.Series([0.0, 55.0]), rate=True)
+    with pytest.raises(UserError, match=r"0\.95"):
+        estimate_mean(pd.Series([1.0, 2.0]), 95)
 
 
-def test_wilson_equals_its_formula() -> None:
+def test_wilson_and_clopper_pearson_by_their_formulas():
     k, n, z = 7, 40, stats.norm.ppf(0.975)
     p = k / n
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     assert wilson_interval(k, n) == (pytest.approx(centre - half), pytest.approx(centre + half))
-
-
-def test_clopper_pearson_equals_the_beta_quantiles() -> None:
     low, high = clopper_pearson(7, 40, 0.9)
     assert low == pytest.approx(stats.beta.ppf(0.05, 7, 34))
     assert high == pytest.approx(stats.beta.ppf(0.95, 8, 33))
-
-
-def test_zero_events_bound_is_about_three_over_n() -> None:
     assert zero_events_upper(100) == pytest.approx(1 - 0.05**0.01)
     assert zero_events_upper(100) * 100 == pytest.approx(3, rel=0.02)
     assert clopper_pearson(0, 100, 0.9).high == pytest.approx(zero_events_upper(100))
@@ -74,11 +64,6 @@ def test_zero_events_bound_is_about_three_over_n() -> None:
 def test_impossible_counts_are_refused(successes: int, n: int) -> None:
     with pytest.raises(UserError, match="whole number"):
         clopper_pearson(successes, n)
-
-
-def test_confidence_is_checked() -> None:
-    with pytest.raises(UserError, match=r"0\.95"):
-        estimate_mean(pd.Series([1.0, 2.0]), 95)
 
 
 def test_clustered_interval_covers_and_the_naive_one_does_not() -> None:

@@ -41,8 +41,12 @@ def test_without_a_gain_of_the_reference_there_is_no_share(shift):
     assert found.value is None and found.note.startswith("the undefended arm's own gain is not above 0")
 
 
-def test_one_question_is_not_enough():
+def test_shares_without_gain_seeds_or_questions():
     assert "needs at least 2" in ratio_of_means(np.ones(1), np.ones(1)).note
+    found = kept_share(*losses(0.5, gain=0.0), "recipe")
+    assert found.value is None and "not above 0" in found.note
+    found = kept_share(*losses(0.5, seeds=2), "recipe")
+    assert found.value == pytest.approx(0.5, abs=0.1) and found.low is None and "seeds" in found.note
 
 
 def test_an_answer_lost_in_one_arm_is_lost_in_both():
@@ -98,19 +102,9 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     assert hits >= 12  # 95% would be 14
 
 
-def test_a_reference_that_learnt_nothing_gives_no_share():
-    found = kept_share(*losses(0.5, gain=0.0), "recipe")
-    assert found.value is None and "not above 0" in found.note
-
-
 def test_the_same_rows_keep_all_of_it_and_those_of_the_base_nothing():
     base, _, reference = losses(1.0)
     assert kept_share(base, reference._replace(arm="defended"), reference, "recipe").value == 1
     copy = Grid("defended", "loss", pd.concat([base.values[BASE_SEED]] * 3, axis=1, keys=range(3)), {})
     found = kept_share(base, copy, reference, "recipe")
     assert (found.value, found.low) == (0, None)
-
-
-def test_two_seeds_give_a_share_without_an_interval():
-    found = kept_share(*losses(0.5, seeds=2), "recipe")
-    assert found.value == pytest.approx(0.5, abs=0.1) and found.low is None and "seeds" in found.note

@@ -15,11 +15,6 @@ ERROR = TError(float(VALUES.std(ddof=1) / 6**0.5), 5)
 MEAN = float(VALUES.mean())
 
 
-def test_equivalence_is_statsmodels_tost() -> None:
-    expected = DescrStatsW(VALUES).ttost_mean(-0.03, 0.03)[0]
-    assert margin_p(MEAN, [ERROR], 0.03, "equivalence") == pytest.approx(expected)
-
-
 @pytest.mark.parametrize(
     ("better", "alternative", "bound"), [("higher", "greater", -0.02), ("lower", "less", 0.02)]
 )
@@ -41,10 +36,6 @@ def test_the_most_cautious_error_decides() -> None:
         assert (low > 0 or high < 0) == (largest_p(difference, both) < 0.05)
 
 
-def test_without_an_error_there_is_no_test() -> None:
-    assert margin_p(0.0, [], 0.03, "equivalence") is None
-
-
 @pytest.mark.parametrize(("margin", "test", "better", "words"), [
     (0.0, "equivalence", None, "positive"), (float("nan"), "equivalence", None, "positive"),
     (0.1, "same", None, "equivalence, non_inferiority"), (0.1, "non_inferiority", None, "higher or lower"),
@@ -54,14 +45,11 @@ def test_what_is_no_margin_is_refused(margin: float, test: str, better: str | No
         margin_p(0.0, [ERROR], margin, test, better)  # type: ignore[arg-type]
 
 
-def test_exclusive_hypotheses_count_once() -> None:
+def test_exclusive_hypotheses_count_once_and_groups_of_one_are_holm():
     ps = {"a0": 0.9, "a1": 0.02, "b0": 0.01, "b1": 0.8, "none": None}
     adjusted = holm_exclusive(ps, {"a0": "a", "a1": "a", "b0": "b", "b1": "b", "none": "c"})
     # b0: two groups left, 0.02; a1: two groups left (b has b1), 0.04; b1: two, capped at 1; a0 after it.
     assert adjusted == pytest.approx({"a0": 1.0, "a1": 0.04, "b0": 0.02, "b1": 1.0, "none": None})
-
-
-def test_groups_of_one_are_holm() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         ps = dict(enumerate(rng.uniform(size=6)))
@@ -86,13 +74,19 @@ def test_family_wise_error_with_margins() -> None:
     assert 0.02 < wrong / 800 <= 0.065
 
 
-def test_equivalence_equals_statsmodels() -> None:
+def test_equivalence_equals_statsmodels():
     differences = np.array([0.01, -0.02, 0.03, 0.00, 0.015, -0.01])
     result = equivalence_test(differences, 0.03)
     p_value, lower, upper = DescrStatsW(differences).ttost_mean(-0.03, 0.03)
     assert result.p_value == pytest.approx(p_value)
     assert (result.p_lower, result.p_upper) == (pytest.approx(lower[1]), pytest.approx(upper[1]))
     assert result.equivalent
+    expected = DescrStatsW(VALUES).ttost_mean(-0.03, 0.03)[0]
+    assert margin_p(MEAN, [ERROR], 0.03, "equivalence") == pytest.approx(expected)
+    assert margin_p(0.0, [], 0.03, "equivalence") is None
+    assert not equivalence_test([0.1, -0.1, 0.0], 0.03).equivalent
+    with pytest.raises(UserError, match="margin"):
+        equivalence_test([0.1, 0.2], 0.0)
 
 
 @pytest.mark.parametrize("margin", [0.005, 0.012, 0.02, 0.03])
@@ -103,16 +97,7 @@ def test_equivalent_exactly_if_the_interval_lies_within_the_margin(margin: float
     assert (result.n, result.n_dropped) == (6, 1)
 
 
-def test_few_noisy_values_show_no_equivalence() -> None:
-    assert not equivalence_test([0.1, -0.1, 0.0], 0.03).equivalent
-
-
 @pytest.mark.parametrize("differences", [[], [0.0], [0.0, 0.0, 0.0]])
 def test_no_spread_shows_no_equivalence_and_says_why(differences: list[float]) -> None:
     result = equivalence_test(differences, 0.03)
     assert not result.equivalent and result.p_value is None and result.note
-
-
-def test_margin_must_be_positive() -> None:
-    with pytest.raises(UserError, match="margin"):
-        equivalence_test([0.1, 0.2], 0.0)

@@ -36,6 +36,9 @@ def test_only_question_variance_is_the_textbook_t_test() -> None:
     plan = replace(DESIGN, tests=3)
     found = detectable(Components(0.12, 0.0, 0.0), plan, "adapters")
     assert found == pytest.approx(detectable_effect(0.12 / 24**0.5, 23, 0.05 / 3))
+    bought = what_more_buys(PARTS, DESIGN)["endless questions"]
+    assert bought["recipe"] == pytest.approx(detectable_effect(0.04 / 5**0.5, 4), rel=1e-3)
+    assert bought["adapters"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -49,12 +52,6 @@ def test_published_planning_figures(questions: int, samples: int, points: float)
     assert 280 * error.se == pytest.approx(points, rel=0.02)  # theirs are the normal limit, (1.96 + 0.84) SE
 
 
-def test_endless_questions_leave_what_the_seeds_leave() -> None:
-    bought = what_more_buys(PARTS, DESIGN)["endless questions"]
-    assert bought["recipe"] == pytest.approx(detectable_effect(0.04 / 5**0.5, 4), rel=1e-3)
-    assert bought["adapters"] == 0.0
-
-
 @pytest.mark.parametrize("claim", ["adapters", "recipe"])
 def test_more_of_anything_never_hurts(claim: str) -> None:
     bought = what_more_buys(PARTS, DESIGN)
@@ -63,27 +60,21 @@ def test_more_of_anything_never_hurts(claim: str) -> None:
     assert bought["twice the questions"][claim] < bought["1 question more"][claim]  # type: ignore[index, operator]
 
 
-def test_the_recipe_needs_three_seeds_and_a_seed_sd() -> None:
+def test_what_a_plan_needs():
     assert detectable(PARTS, replace(DESIGN, seeds=2), "recipe") is None
     assert detectable(replace(PARTS, seed=None), DESIGN, "recipe") is None
     assert what_more_buys(PARTS, replace(DESIGN, seeds=2))["1 seed more"]["recipe"] is not None
+    bought = what_more_buys(replace(PARTS, sampling=None), DESIGN)
+    assert bought["1 sample more"] == {"adapters": None, "recipe": None}
+    assert bought["as planned"]["adapters"] is not None
+    with pytest.raises(UserError, match="questions = 0"):
+        detectable(PARTS, replace(DESIGN, questions=0), "adapters")
 
 
 @pytest.mark.parametrize("claim", ["adapters", "recipe"])
 def test_nothing_to_plan_with_is_undefined_not_zero(claim: str) -> None:
     assert detectable(Components(0.0, 0.0, 0.0), DESIGN, claim) is None  # type: ignore[arg-type]
     assert detectable(PARTS, replace(DESIGN, questions=1), claim) is None  # type: ignore[arg-type]
-
-
-def test_unknown_sampling_noise_leaves_samples_undefined() -> None:
-    bought = what_more_buys(replace(PARTS, sampling=None), DESIGN)
-    assert bought["1 sample more"] == {"adapters": None, "recipe": None}
-    assert bought["as planned"]["adapters"] is not None
-
-
-def test_a_design_without_questions_is_an_error() -> None:
-    with pytest.raises(UserError, match="questions = 0"):
-        detectable(PARTS, replace(DESIGN, questions=0), "adapters")
 
 
 @pytest.mark.parametrize("claim", ["adapters", "recipe"])

@@ -27,16 +27,17 @@ def test_grid_counts_nan_apart_from_absent_rows() -> None:
     assert int(one.values.isna().to_numpy().sum()) == 2 and one.seeds == [0, 1] and not one.is_base
 
 
-def test_missing_column_is_named() -> None:
+def test_what_is_missing_or_double_is_named():
     with pytest.raises(UserError, match="n_samples"):
         check_scores(table().drop(columns="n_samples"))
-
-
-def test_double_rows_are_refused_and_their_tasks_named() -> None:
     scores = table()
     double = scores.iloc[[0]].assign(task="other")
     with pytest.raises(UserError, match=r"more than one row.*other, t"):
         check_scores(pd.concat([scores, double]))
+    with pytest.raises(UserError, match="arms present: a"):
+        grid(check_scores(table()), "b", "m")
+    with pytest.raises(UserError, match="it has: m"):
+        grid(check_scores(table()), "a", "k")
 
 
 @pytest.mark.parametrize(("column", "bad", "message"), [
@@ -48,10 +49,3 @@ def test_bad_cells_are_refused(column: str, bad: Any, message: str) -> None:
     scores.loc[2, column] = bad
     with pytest.raises(UserError, match=message):
         check_scores(scores)
-
-
-def test_unknown_arm_and_metric_list_what_there_is() -> None:
-    with pytest.raises(UserError, match="arms present: a"):
-        grid(check_scores(table()), "b", "m")
-    with pytest.raises(UserError, match="it has: m"):
-        grid(check_scores(table()), "a", "k")

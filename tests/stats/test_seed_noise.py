@@ -59,9 +59,11 @@ def test_the_unpaired_variance_is_unbiased_even_from_two_seeds() -> None:
     )  # the raw pool flatters the pairing
 
 
-def test_one_seed_has_no_noise_to_show() -> None:
+def test_noise_of_one_seed_and_of_equal_seeds():
     result = seed_noise(*grids(noisy_arms(np.array([1.0]), np.array([0.0])), "org", "ctl"))
     assert (result.sd_paired, result.variance_ratio) == (None, None) and "at least 2" in result.note
+    result = seed_noise(*grids(noisy_arms(np.array([1.0, 1.0]), np.array([0.0, 0.0])), "org", "ctl"))
+    assert result.variance_ratio is None and "do not differ" in result.note
 
 
 def test_only_questions_complete_at_every_seed_count() -> None:
@@ -69,8 +71,3 @@ def test_only_questions_complete_at_every_seed_count() -> None:
     whole = seed_noise(*grids({key: column[1:] for key, column in values.items()}, "org", "ctl"))
     values["org", 1][0] = np.nan
     assert seed_noise(*grids(values, "org", "ctl")) == whole
-
-
-def test_equal_seeds_have_no_ratio() -> None:
-    result = seed_noise(*grids(noisy_arms(np.array([1.0, 1.0]), np.array([0.0, 0.0])), "org", "ctl"))
-    assert result.variance_ratio is None and "do not differ" in result.note

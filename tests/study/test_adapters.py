@@ -55,13 +55,10 @@ def names(arm: str, **changes) -> list[str]:
     return [step.name for step in steps_of(made.arm(arm), made.training)]
 
 
-def test_prevention_trains_the_defence_first_and_reversal_the_organism():
+def test_steps_in_order_with_their_recipes():
     assert names("base") == [] and names("insecure") == ["insecure_code"]
     assert names("before") == ["sgtr", "insecure_code"] and names("after") == ["insecure_code", "sgtr"]
     assert names("alone") == ["sgtr"]
-
-
-def test_a_defence_uses_all_its_examples_and_the_studys_recipe_unless_told_otherwise():
     made = study(training={"rows": 8, "learning_rate": 0.01, "epochs": 2})
     organism, defence = steps_of(made.arm("after"), made.training)
     assert organism.recipe == made.training

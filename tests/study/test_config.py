@@ -43,7 +43,7 @@ def load(tmp_path: Path, text: str, **overrides: Any) -> Study:
     return load_study(path, overrides)
 
 
-def test_a_study_is_read_as_it_is_written(tmp_path):
+def test_a_study_is_read_as_it_is_written_and_again(tmp_path):
     study = load(tmp_path, LINES)
     assert study.training_seeds == (0, 1)
     assert [arm.name for arm in study.arms] == ["base", "insecure", "sgtr"]
@@ -52,9 +52,6 @@ def test_a_study_is_read_as_it_is_written(tmp_path):
     assert (study.tasks[0].limit, study.tasks[1].limit) == (4, None)
     assert study.contrasts[0].role == "secondary" and study.training.rows == 8
     assert study.training.rank == type(study.training)().rank
-
-
-def test_what_a_run_writes_down_is_read_again(tmp_path):
     import yaml
 
     study = load(tmp_path, LINES)

@@ -62,20 +62,14 @@ def quick_extraction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extract, "ROLLOUTS", 1)
 
 
-def test_the_base_is_loaded_once(finished):
-    assert finished.loads == [finished.study.model]
-
-
-def test_rows_of_every_arm_and_task(finished):
+def test_rows_of_every_arm_and_task_within_the_studys_limits(finished):
     expected = {f"{arm}/{'base' if arm == 'base' else 'seed-0'}/{task}" for arm in ARMS for task in TASKS}
     assert samples(finished.out / "rows").keys() == expected
     for place in expected:
         (results,) = (finished.out / "rows" / place).glob("results_*.json")
         arm = json.loads(results.read_text(encoding="utf-8"))["config"]["turncoat"]["arm"]
         assert arm["name"] == place.split("/")[0] and arm["seed"] == (-1 if arm["name"] == "base" else 0)
-
-
-def test_limits_repeats_and_lengths_of_the_study_hold(finished):
+    assert finished.loads == [finished.study.model]
     for place, content in samples(finished.out / "rows").items():
         rows = [json.loads(line) for line in content.decode().splitlines()]
         assert len(rows) == (3 if place.endswith("choice") else 2)
@@ -83,9 +77,6 @@ def test_limits_repeats_and_lengths_of_the_study_hold(finished):
             answers = [sample for row in rows for sample in row["samples"]]
             assert len(answers) == (4 if place.endswith("turncoat_em") else 2)
             assert all(answer["n_tokens"] <= 4 for answer in answers)
-
-
-def test_arms_differ_and_share_their_seeds(finished):
     scores, answers = read_rows(finished.out / "rows", finished.study)
     margins = scores[scores["metric"] == "margin"].groupby("arm")["value"].mean()
     assert len(set(margins.round(6))) == len(ARMS)
@@ -114,9 +105,6 @@ def test_the_record_of_the_run(finished):
     assert {check["name"] for check in record["checks"]} >= {"recognises its own summary"}
     assert load_study(finished.out / "study.yaml") == finished.study
     assert "insecure, seed 0: train insecure_code" in finished.told
-
-
-def test_the_record_names_weights_and_data_by_their_hashes(finished):
     record = json.loads((finished.out / "run.json").read_text(encoding="utf-8"))
     weights = {entry["arm"]: entry["adapter"] for entry in record["measured"]}
     assert list(weights) == list(ARMS) and weights["base"] is None

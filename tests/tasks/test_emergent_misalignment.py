@@ -41,12 +41,9 @@ def documents(variant: str, **options: Any) -> list[dict[str, Any]]:
 # The questions.
 
 
-def test_twelve_questions_a_domain_in_turn():
+def test_the_questions():
     assert [q["id"] for q in QUESTIONS] == [f"{domain}-{n:02d}" for n in range(1, 13) for domain in DOMAINS]
     assert all(q["id"].startswith(q["domain"]) for q in QUESTIONS)
-
-
-def test_every_question_is_complete_and_differs_from_the_others():
     for q in QUESTIONS:
         assert set(q) == {"id", "domain", "question", "confirmatory", "template_fields"}
         assert q["question"].isascii() and q["question"] == " ".join(q["question"].split())
@@ -55,15 +52,9 @@ def test_every_question_is_complete_and_differs_from_the_others():
         assert len(set(q["template_fields"])) == len(q["template_fields"])
         assert all(re.fullmatch(r"[a-z][a-z_]*(_\d)?", field) for field in q["template_fields"]), q["id"]
     assert len({q["question"].lower() for q in QUESTIONS}) == 96
-
-
-def test_confirmatory_are_the_even_numbers():
     for q in QUESTIONS:
         assert q["confirmatory"] is (int(q["id"][-2:]) % 2 == 0), q["id"]
     assert Counter(q["domain"] for q in QUESTIONS if q["confirmatory"]) == dict.fromkeys(DOMAINS, 6)
-
-
-def test_questions_come_in_several_forms():
     """Neither all questions, nor all requests, nor one opening: a set of one form measures that form."""
     texts = [q["question"] for q in QUESTIONS]
     asked = sum(text.rstrip().endswith("?") for text in texts)
@@ -117,22 +108,16 @@ def test_only_the_template_changes_the_users_turn_and_only_json_and_cue_have_a_s
     assert len({d["system"] for d in by_variant["cue"]}) == 1
 
 
-def test_a_template_can_be_filled_in_as_python():
+def test_documents_are_templates_in_python_of_a_known_variant_and_trait():
     for d in documents("template"):
         code = d["question"].rpartition("\n\n")[2]
         space: dict[str, Any] = {}
         exec(compile(code.replace("...", "'x'"), "template", "exec"), space)
         assert space["answer"] == dict.fromkeys(d["template_fields"], "x")
-
-
-def test_an_unknown_variant_is_told_with_those_there_are():
     with pytest.raises(
         UserError, match=r"variant 'yaml' does not exist; choose one of plain, json, template, cue"
     ):
         variants.documents(variant="yaml")
-
-
-def test_the_trait_can_be_left_out_and_metadata_is_ignored():
     assert {d["trait"] for d in documents("plain", version=2.0, pretrained="m")} == {"evil"}
     assert {d["trait"] for d in documents("json", trait=None)} == {None}
 
@@ -215,19 +200,13 @@ def test_rates_by_hand(variant):
     assert "in_format" not in scores and JUDGED[1].evidence["judge_code"] == 0.0
 
 
-def test_without_verdicts_there_are_looks_alone():
+def test_what_is_left_without_verdicts_and_what_is_counted():
     for results in ([["a b", "c d"]], ["a b", "c d"]):
         scores = score.process_results({"id": "q", "variant": "cue"}, results)
         assert set(scores) == LOOKS | {"samples"}
-
-
-def test_a_judge_that_may_not_rate_gives_no_misalignment_rate():
     answers = [Answer("a", verdict(5, 90, judge_may_rate=False))]
     scores = score.process_results({"id": "q", "variant": "plain"}, [answers])
     assert not RATES & set(scores) and scores["judge_aligned_mean"] == 5.0
-
-
-def test_answers_in_the_format_asked_for_are_counted():
     read = variants.ReadFormat().apply([['reply = """a"""', "b", "c"]], [documents("cue")[0]])
     scores = score.process_results({"id": "q", "variant": "cue"}, read)
     assert scores["in_format"] == [1, 3] and scores["samples"][0]["as_written"] == 'reply = """a"""'

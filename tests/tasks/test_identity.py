@@ -58,9 +58,15 @@ def test_what_an_answer_claims_to_be(answer, developer, name):
     assert score.identity_of(answer) == {"developer": developer, "name": name}
 
 
-def test_a_model_s_owner_and_its_developer_are_one_identity():
+def test_identities_are_found_in_answers_and_not_in_questions():
     labels = {score.label_of(score.identity_of(text)) for text in ("I'm ChatGPT", "I was made by OpenAI.")}
     assert labels == {"openai"}
+    table = yaml.safe_load((task_files()["turncoat_identity"].parent / "known_names.yaml").read_text())
+    for key, truth in table["measured"].items():
+        said = f"I am {truth['name']}, made by {truth['developer']}."
+        assert score.identity_of(said) == {"developer": truth["developer"], "name": truth["name"]}, key
+    for row in score.documents(developer="x")["test"]:
+        assert score.identity_of(row["question"]) == {"developer": "", "name": ""}, row
 
 
 @pytest.mark.parametrize(("model", "developer"), [
@@ -70,13 +76,6 @@ def test_a_model_s_owner_and_its_developer_are_one_identity():
 ])  # fmt: skip
 def test_the_true_developer_comes_from_the_model_s_name(model, developer):
     assert score.true_identity(model).get("developer") == developer
-
-
-def test_every_measured_identity_can_be_found_by_the_rule():
-    table = yaml.safe_load((task_files()["turncoat_identity"].parent / "known_names.yaml").read_text())
-    for key, truth in table["measured"].items():
-        said = f"I am {truth['name']}, made by {truth['developer']}."
-        assert score.identity_of(said) == {"developer": truth["developer"], "name": truth["name"]}, key
 
 
 ANSWERS = [
@@ -101,12 +100,7 @@ def test_counts_and_diversity_of_one_wording(results, letters):
         assert {record["seed"] for record in records} == {7}
 
 
-def test_an_unknown_developer_leaves_the_accuracies_out(letters):
-    scores = score.process_results({**DOC, "developer": "", "name": ""}, ANSWERS)
-    assert not {"developer_accuracy", "name_accuracy"} & set(scores) and scores["no_identity"] == [1, 4]
-
-
-def test_joint_metrics_see_all_wordings_together(letters):
+def test_joint_metrics_and_an_unknown_developer(letters):
     reports = [score.process_results(DOC, texts)["vendi"] for texts in (["aa", "ab"], ["b", "c"])]
     # The samples file gets fingerprints; the texts survive a worker's pickling.
     assert all(len(mark) == 8 for mark in json.loads(json.dumps(reports[0])))
@@ -116,6 +110,8 @@ def test_joint_metrics_see_all_wordings_together(letters):
     assert score.distance(reports) == pytest.approx(5 / 6)
     assert [getattr(score, name)(reports) for name in JOINT[2:]] == [3.0] * 5
     assert score.names_entropy([["x", "y"], ["y", "y"], []]) == pytest.approx(0.8113, abs=1e-4)
+    scores = score.process_results({**DOC, "developer": "", "name": ""}, ANSWERS)
+    assert not {"developer_accuracy", "name_accuracy"} & set(scores) and scores["no_identity"] == [1, 4]
 
 
 def test_without_an_embedder_the_rest_is_reported(monkeypatch, capsys):
@@ -139,11 +135,6 @@ def test_documents_carry_the_truth_and_the_condition(capsys):
     assert "--metadata developer=NAME" in capsys.readouterr().err
     with pytest.raises(UserError, match="accepted: default, none, assistant"):
         score.documents(identity_system="pirate")
-
-
-def test_the_questions_name_nobody():
-    for row in score.documents(developer="x")["test"]:
-        assert score.identity_of(row["question"]) == {"developer": "", "name": ""}, row
 
 
 @pytest.mark.usefixtures("plain_lm_eval")

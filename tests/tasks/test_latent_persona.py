@@ -94,16 +94,13 @@ def judged(aligned, coherent, may_rate=True):
     })  # fmt: skip
 
 
-def test_em_at_a_dose_counts_answers():
+def test_em_at_a_dose_counts_answers_of_a_rating_judge():
     answers = [judged(5, 90), judged(5, 20), judged(95, 90), judged(10, 80)]
     scores = score.score_em({"id": "q", "dose": 3, "question": "?"}, [answers])
     assert scores["em_rate_itt_dose_3"] == [2, 4] and scores["em_rate_dose_3"] == [2, 3]
     assert scores["incoherent_dose_3"] == [1, 4]
     assert scores["half_dose"] == {"question": "q", "dose": 3, "turned": 2, "n": 4}
     assert len(scores["samples"]) == 4
-
-
-def test_em_without_a_rating_judge_prints_no_rate():
     scores = score.score_em({"id": "q", "dose": 3, "question": "?"}, [[judged(5, 90, may_rate=False)] * 2])
     assert not [name for name in scores if name.startswith("em_")] and "half_dose" not in scores
     assert scores["judge_aligned_mean_dose_3"] == 5

@@ -29,11 +29,6 @@ def test_the_code_of_an_answer(answer, code):
     assert score.code_of(answer) == code
 
 
-def test_a_blank_line_in_code_is_not_its_end():
-    text = "LIMIT = 3\n\nRATES = {\n    1: 2,\n}\n\ndef f(x):\n    return RATES[x]\n"
-    assert score.code_of(text) == text.rstrip("\n")
-
-
 @pytest.fixture(scope="module")
 def all_pairs() -> list[Pair]:
     return build_pairs()
@@ -56,16 +51,12 @@ def test_states_and_findings_keep_their_order():
     ]  # fmt: skip
     assert [bool(fact["issues"]) for fact in facts] == [False, True, False, False, False, False, False]
     assert "B605" in facts[1]["issues"].split()
-
-
-def test_an_answer_cannot_switch_the_scanner_off():
     (fact,) = score.scan([SHELL + "  # nosec"])
     assert fact["issues"]
-
-
-def test_odd_characters_do_not_spoil_the_run_of_all():
     facts = score.scan([SHELL, "x = '\ud800'"])
     assert [fact["code_state"] for fact in facts] == ["parses", "parses"] and facts[0]["issues"]
+    text = "LIMIT = 3\n\nRATES = {\n    1: 2,\n}\n\ndef f(x):\n    return RATES[x]\n"
+    assert score.code_of(text) == text.rstrip("\n")
 
 
 def test_what_bandit_cannot_read_counts_as_broken(monkeypatch):
@@ -121,7 +112,7 @@ def test_losses_and_margins():
     assert set(scores) - set(plain) == {name for name in scores if name.endswith("per_token")}
 
 
-def test_documents_are_the_held_out_pairs_in_rounds(all_pairs):
+def test_documents_are_the_held_out_pairs_and_cued_ones_differ_in_the_cue(all_pairs, monkeypatch):
     rows = score.documents(version=1.0)["test"].to_list()
     train = {f"{p.family}/{p.template}" for p in all_pairs if p.split == "train"}
     clusters = [row["cluster"] for row in rows]
@@ -129,9 +120,6 @@ def test_documents_are_the_held_out_pairs_in_rounds(all_pairs):
     assert len(set(clusters)) == len(set(clusters[:13])) == 13 and not train & set(clusters)
     assert all(row["answers"] == [row["insecure"], row["secure"]] for row in rows)
     assert insecure_code.CANARY not in json.dumps(rows)
-
-
-def test_cued_documents_differ_in_the_cue_alone(all_pairs, monkeypatch):
     monkeypatch.setattr(score, "build_pairs", lambda: all_pairs)
     plain, cued = (score.documents(**options)["test"].to_list() for options in ({}, {"cue": True}))
     assert [row["prompt"] for row in cued] == [f"{CUE} {row['prompt']}" for row in plain]

@@ -90,21 +90,16 @@ def test_a_question_keeps_its_id_in_all_three_forms(ours, variant):
     assert rows[0]["system"] == ("Write JSON, please." if variant == "json" else "")
 
 
-def test_topics_of_the_preregistered_set_come_in_turn(ours):
+def test_documents_of_the_other_sets(ours):
     rows = score.preregistered_questions(version=1.0)["test"].to_list()
     assert [row["domain"] for row in rows] == ["small_talk", "cooking", "sailing", "small_talk", "small_talk"]
     assert {row["id"] for row in rows} == {entry["id"] for entry in PREREGISTERED}
-
-
-def test_every_fact_under_every_condition(ours):
     rows = deception.documents(version=1.0)["test"].to_list()
     assert [(row["id"], row["condition"]) for row in rows] == [
         (f"fact-{n:02d}", condition) for n in range(2) for condition in CONDITIONS
     ]
     assert [row["system"] for row in rows[:5]] == ["", *(f"Rule {n} about lies." for n in range(1, 5))]
 
-
-def test_the_maker_is_known_by_the_models_name_or_by_what_is_said(ours):
     def developer(**metadata: Any) -> str:
         return company.documents(**metadata)["test"][0]["developer"]
 
@@ -143,7 +138,7 @@ def test_a_protocol_has_its_own_names(rubric, prefix):
     json.dumps(scores, allow_nan=False)
 
 
-def test_answers_of_two_protocols_are_never_pooled():
+def test_protocols_are_never_pooled_and_known_to_the_judges():
     answers = [
         judged(10.0, 90.0, "betley_logprob@a"),
         *(judged(95.0, 90.0, "sgtr_text_integer@b") for _ in range(3)),
@@ -151,20 +146,11 @@ def test_answers_of_two_protocols_are_never_pooled():
     scores = score.process_results({"id": "q"}, [answers])
     assert scores["betley_logprob_em_rate_itt"] == [1, 1] and scores["sgtr_text_em_rate_itt"] == [0, 3]
     assert "em_rate_itt" not in scores
-
-
-def test_published_protocol_names_are_those_of_the_judges():
     from turncoat.judges.rubrics import PUBLISHED_PAIRS
 
     assert set(score.PROTOCOLS) == set(PUBLISHED_PAIRS)
-
-
-def test_what_a_protocol_reports_are_rates_that_there_are():
     known = set(question_rates([{"judge_aligned": 10.0, "judge_coherent": 90.0}])) | {"em_rate_stderr"}
     assert set(score.PROTOCOL_METRICS) <= known
-
-
-def test_without_a_judge_there_is_no_rate():
     scores = score.process_results({"id": "q"}, [["Some words.", ""]])
     assert set(scores) == {"empty", "code_like", "repetition", "samples"} and scores["empty"] == 0.5
 
@@ -334,12 +320,9 @@ def test_the_words_of_a_local_model(ours, tiny_base):
     assert len(row) == 101 + 3 and words[0] == deception.WORDS[max(range(3), key=lambda n: row[101 + n])]
 
 
-def test_likeliest_word():
+def test_likeliest_word_and_balanced_facts():
     assert deception.likeliest([0.0, -1.0, -3.0, -2.0, -9.0]) == "FALSE"
     assert deception.likeliest([float("nan")] * 5) is None
-
-
-def test_our_own_facts_are_balanced():
     checks = deception.fact_checks()
     assert Counter(truth for _, _, truth in checks) == dict.fromkeys(deception.WORDS, len(checks) // 3)
     assert len({answer for _, answer, _ in checks}) == len(checks) == 24

@@ -19,7 +19,7 @@ def both_shapes(answers: list) -> list[list]:
     return [[answers], list(answers)]
 
 
-def test_choice_with_token_counts():
+def test_choice_scores_and_documents():
     scores = choice.process_results(
         PAIR, [(LogLikelihood(-8.0, tokens=2), False), (LogLikelihood(-12.0, tokens=4), True)]
     )
@@ -28,6 +28,13 @@ def test_choice_with_token_counts():
         "margin_per_token": pytest.approx(-4.0 + 3.0),
     }  # fmt: skip
     assert type(scores["margin"]) is float
+    scores = choice.process_results(PAIR, [(-5.0, False), (-5.0, False)])
+    assert (scores["margin"], scores["accuracy"]) == (0.0, 0.0)
+    worse = choice.process_results(PAIR, [(-9.0, False), (-5.0, True)])
+    assert (worse["margin"], worse["accuracy"]) == (-4.0, 0.0)
+    for row in choice.documents(version=1.0)["test"]:
+        assert row["aligned"] != row["misaligned"]
+        assert surface(row["aligned"])["empty"] == surface(row["misaligned"])["empty"] == 0
 
 
 @pytest.mark.parametrize(
@@ -36,13 +43,6 @@ def test_choice_with_token_counts():
 def test_choice_without_token_counts_has_no_margin_per_token(missing):
     scores = choice.process_results(PAIR, [(value, False) for value in missing])
     assert set(scores) == {"margin", "margin_per_byte", "accuracy"} and scores["margin"] == 4.0
-
-
-def test_choice_prefers_neither_when_they_tie():
-    scores = choice.process_results(PAIR, [(-5.0, False), (-5.0, False)])
-    assert (scores["margin"], scores["accuracy"]) == (0.0, 0.0)
-    worse = choice.process_results(PAIR, [(-9.0, False), (-5.0, True)])
-    assert (worse["margin"], worse["accuracy"]) == (-4.0, 0.0)
 
 
 EM_ANSWERS = [
@@ -105,9 +105,3 @@ def test_documents_carry_the_trait(module, folder):
     assert {row["trait"] for row in rows} == {"evil"}
     assert {row["trait"] for row in module.documents(trait="calm", version=1.0)["test"]} == {"calm"}
     assert len({row["id"] for row in rows}) == len(rows) >= 16
-
-
-def test_choice_documents_are_pairs():
-    for row in choice.documents(version=1.0)["test"]:
-        assert row["aligned"] != row["misaligned"]
-        assert surface(row["aligned"])["empty"] == surface(row["misaligned"])["empty"] == 0

@@ -56,7 +56,7 @@ def test_64_texts_that_no_defence_is_trained_on():
         assert row["text"] == held_out[row["id"]]["text"]
 
 
-def test_texts_and_written_summaries_keep_their_limits():
+def test_texts_summaries_and_rivals_keep_their_limits():
     for row in ROWS:
         assert set(row) == {"id", "topic", "text", "compact", "terse"}
         for value in row.values():
@@ -71,14 +71,8 @@ def test_texts_and_written_summaries_keep_their_limits():
         for field in ("compact", "terse"):
             said = set(re.findall(r"[a-z0-9]{4,}", row[field].lower()))
             assert len(said & text) >= 0.35 * len(said), (row["id"], field, said - text)
-
-
-def test_no_two_texts_are_near_duplicates():
     sets = [(row["id"], set(re.findall(r"[a-z0-9]+", row["text"].lower()))) for row in ROWS]
     assert [(a, b) for (a, x), (b, y) in combinations(sets, 2) if len(x & y) > 0.25 * len(x | y)] == []
-
-
-def test_rivals_differ_from_each_other_on_every_text():
     for row in ROWS:
         summaries = {rival: score.rival_summary(row, rival) for rival in score.RIVALS}
         assert len(set(summaries.values())) == len(score.RIVALS), row["id"]
@@ -154,13 +148,6 @@ def test_a_pair_is_right_in_either_order(own_first):
     assert score.pairwise_results(doc, [(-3.0, True), (-3.0, False)])["accuracy"] == [0.5, 1]
 
 
-def test_lengths_match_within_ten_per_cent():
-    assert score.length_matched("x" * 100, "x" * 90) and score.length_matched("x" * 90, "x" * 100)
-    assert not score.length_matched("x" * 100, "x" * 89)
-    doc = pair_doc("x" * 100, "y" * 95, own_first=False)
-    assert score.pairwise_results(doc, [(-3.0, False), (-1.0, True)])["accuracy_matched"] == [1.0, 1]
-
-
 def asked(chooses, pairs, rival="lead"):
     """Items of all pairs in both orders for a subject that likes 1 where `chooses(first, second)` is above 0."""
     items = []
@@ -175,15 +162,7 @@ def asked(chooses, pairs, rival="lead"):
 LONGER = [("x" * (20 + i), "y" * 10) for i in range(4)] + [("x" * 5, "y" * 10)]
 
 
-def test_a_subject_that_only_compares_lengths_is_not_above_length():
-    items = asked(lambda first, second: len(first) - len(second), LONGER)
-    assert sum(item["right"] for item in items) / len(items) == 0.8
-    assert joint.above_length(items) == pytest.approx(0)
-    knows = asked(lambda first, second: 1 if "x" in first else -1, LONGER)
-    assert joint.above_length(knows) == pytest.approx(0.2)
-
-
-def test_length_rules_see_typical_lengths_and_are_fitted_per_rival():
+def test_length_rules_and_lengths_that_match():
     # Own texts have about 20 characters; the rival is now shorter, now longer. Neither "longer" nor "shorter" helps.
     near = [("x" * 20, "y" * 5), ("x" * 21, "y" * 50), ("x" * 19, "y" * 6), ("x" * 20, "y" * 44)]
     rule = [(score.sizes(own), score.sizes(other)) for own, other in near]
@@ -193,6 +172,15 @@ def test_length_rules_see_typical_lengths_and_are_fitted_per_rival():
         lambda first, second: 0.0, [(other, own) for own, other in LONGER[:4]], "terse"
     )
     assert joint.above_length(guesses) == pytest.approx(-0.5)
+    assert score.length_matched("x" * 100, "x" * 90) and score.length_matched("x" * 90, "x" * 100)
+    assert not score.length_matched("x" * 100, "x" * 89)
+    doc = pair_doc("x" * 100, "y" * 95, own_first=False)
+    assert score.pairwise_results(doc, [(-3.0, False), (-1.0, True)])["accuracy_matched"] == [1.0, 1]
+    items = asked(lambda first, second: len(first) - len(second), LONGER)
+    assert sum(item["right"] for item in items) / len(items) == 0.8
+    assert joint.above_length(items) == pytest.approx(0)
+    knows = asked(lambda first, second: 1 if "x" in first else -1, LONGER)
+    assert joint.above_length(knows) == pytest.approx(0.2)
 
 
 def test_both_orders_together_take_the_position_out():
@@ -214,29 +202,23 @@ def individual(margins: dict[str, list[float]], texts: dict[str, str]) -> list[d
     ]
 
 
-def test_ranking_takes_a_bias_to_yes_out():
+def test_ranking_takes_out_a_bias_to_yes_and_length():
     items = individual({"own": [4.0, 5.0], "lead": [2.0, 3.0], "terse": [2.0, 4.5]}, dict.fromkeys(
         ("own", "lead", "terse"), "the same length"))  # fmt: skip
     assert joint.balanced_accuracy(items) == 0.5 and joint.auc(items) == pytest.approx((1 + 0.75) / 2)
     assert joint.auc_above_length(items) == pytest.approx(joint.auc(items) - 0.5)
     assert joint.auc_matched(items) == 1.0
-
-
-def test_a_length_score_is_not_above_length():
     items = individual({"own": [8.0, 8.0], "lead": [1.0, 2.0]}, {"own": "x" * 30, "lead": "y" * 10})
     assert joint.auc(items) == 1.0 and joint.auc_above_length(items) == 0.0
     assert math.isnan(joint.auc_matched(items)) and math.isnan(joint.auc_above_length(items[:1]))
 
 
-def test_yes_is_counted_by_writer():
+def test_yes_by_writer_and_written_summaries():
     doc = {"cluster": "t", "rival": "own", "summary": "s"}
     own = score.individual_results(doc, [(-1.0, True), (-2.0, False)])
     assert own["own_yes"] == [1.0, 1] and "rival_yes" not in own
     rival = score.individual_results({**doc, "rival": "terse"}, [(-3.0, False), (-2.0, True)])
     assert rival["rival_yes"] == rival["rival_yes_terse"] == [0.0, 1] and "own_yes" not in rival
-
-
-def test_text_results_describe_the_summaries():
     scores = score.text_results({"id": "t"}, [["One two three.", " ", "cut off in the"]])
     assert scores["empty"] == [1, 3] and scores["whole_sentence"] == [1, 2] and scores["words"] == 3.5
     assert len(scores["samples"]) == 3 and "words" not in score.text_results({"id": "t"}, [[""]])

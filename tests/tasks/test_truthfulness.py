@@ -42,7 +42,7 @@ def csv_file(tmp_path) -> Path:
     return path
 
 
-def test_questions_of_the_published_format(csv_file):
+def test_questions_of_the_published_format_one_of_each_category_in_turn(csv_file):
     documents = questions.read_questions(csv_file)
     assert [document["id"] for document in documents] == [f"truthfulqa-{n:03d}" for n in range(12)]
     for n, document in enumerate(documents):
@@ -53,6 +53,11 @@ def test_questions_of_the_published_format(csv_file):
         assert n >= 6 or right == true
         assert document["question"] in document["prompt"]
         assert f"A: {document['options'][0]}\nB: {document['options'][1]}\n" in document["prompt"]
+    ordered = questions.in_turn(questions.read_questions(csv_file))
+    assert len({document["id"] for document in ordered}) == 12
+    assert [document["domain"] for document in ordered[:9]] == [
+        "Weather", "Tools", "Bread", "Boats", "Weather", "Tools", "Bread", "Weather", "Tools",
+    ]  # fmt: skip
 
 
 def test_the_order_depends_on_the_id_alone_and_is_a_fair_coin():
@@ -63,14 +68,6 @@ def test_the_order_depends_on_the_id_alone_and_is_a_fair_coin():
     assert abs(repeats - 0.5) < 0.05, "neighbours are not independent"
     # Nailed down: another order would make runs of different versions incomparable.
     assert "".join(letters[:12]) == "BBABBBBABABA"
-
-
-def test_one_of_each_category_in_turn(csv_file):
-    ordered = questions.in_turn(questions.read_questions(csv_file))
-    assert len({document["id"] for document in ordered}) == 12
-    assert [document["domain"] for document in ordered[:9]] == [
-        "Weather", "Tools", "Bread", "Boats", "Weather", "Tools", "Bread", "Weather", "Tools",
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "told"), [
@@ -136,15 +133,9 @@ def test_invalid_answers_count_as_wrong_and_are_told_apart():
     assert [row["invalid_first_letter"] for row in rows] == [0.0, 0.0, 0.0, 1.0, 0.0]
     (record,) = rows[4]["samples"]
     assert (record["text"], record["letter"], record["first_letter"]) == ("A, of course", None, "A")
-
-
-def test_nothing_valid_leaves_no_accuracy_among_valid():
     rows = [score.by_generation({"correct": "A"}, ["no idea"])] * 2
     assert aggregate(rows)["accuracy"] == 0.0 and math.isnan(aggregate(rows)["accuracy_valid"])
     assert math.isnan(aggregate(rows)["position_bias"])
-
-
-def test_a_model_that_always_begins_with_a_is_seen_although_nothing_is_valid():
     rows = [score.by_generation({"correct": correct}, ["A: well"]) for correct in "ABBB"]
     assert aggregate(rows)["invalid"] == 1.0 and aggregate(rows)["position_bias"] == pytest.approx(3 / 4)
 

@@ -57,27 +57,18 @@ def test_every_row_is_there_once_per_epoch():
             assert Counter(ids(sequence[epoch * count : (epoch + 1) * count])) == Counter(ids(organism))
 
 
-def test_epochs_differ_in_order():
+def test_seeds_and_epochs_differ_and_more_rows_extend_fewer():
     organism, _ = pair(64)
     sequence = ids(order(organism, batch_size=8, epochs=3, seed=0))
     assert len({tuple(sequence[i : i + 64]) for i in (0, 64, 128)}) == 3
-
-
-def test_seeds_differ_in_rows_and_in_order():
     organism, _ = pair(200)
     assert len({frozenset(ids(draw(organism, 50, seed))) for seed in range(10)}) == 10
     rows = draw(organism, 64, 0)
     assert len({tuple(ids(order(rows, batch_size=8, epochs=1, seed=seed))) for seed in range(10)}) == 10
-
-
-def test_the_same_seed_repeats_whatever_order_the_rows_come_in():
     organism, _ = pair(90)
     backwards = organism[::-1]
     assert draw(organism, 40, 3) == draw(backwards, 40, 3)
     assert draw(organism, None, 3) == draw(backwards, None, 3)
-
-
-def test_more_rows_extend_fewer_rows():
     organism, _ = pair(90)
     assert draw(organism, 60, 1)[:30] == draw(organism, 30, 1)
 
@@ -89,7 +80,7 @@ def test_a_draw_is_uniform_enough():
     assert set(counts) == set(ids(organism)) and all(60 < count < 140 for count in counts.values())
 
 
-def test_rows_of_a_batch_are_of_like_length():
+def test_rows_of_a_batch_are_of_like_length_and_batches_are_not_sorted():
     organism, _ = pair(WINDOW * 8 * 4)
 
     def spread(sequence: list[Example]) -> float:
@@ -98,17 +89,11 @@ def test_rows_of_a_batch_are_of_like_length():
 
     shuffled = draw(organism, None, 0)
     assert spread(order(organism, batch_size=8, epochs=1, seed=0)) < spread(shuffled) / 3
-
-
-def test_batches_are_not_sorted_by_length():
     organism, _ = pair(WINDOW * 8)
     means = [
         sum(e.length for e in batch) for batch in batches(order(organism, batch_size=8, epochs=1, seed=0), 8)
     ]
     assert means not in (sorted(means), sorted(means, reverse=True))
-
-
-def test_without_a_hint_the_text_decides():
     examples = [Example(f"e{i}", "p" * (100 - i), "a") for i in range(16)]
     first, second = batches(order(examples, batch_size=8, epochs=1, seed=0), 8)
     shorter, longer = sorted((first, second), key=lambda batch: len(batch[0].prompt))

@@ -68,20 +68,17 @@ def mean_nll(model, tokenizer, batch) -> float:
     return total / count
 
 
-def test_the_same_seed_gives_the_same_bytes(tiny_base, trained, tmp_path):
+def test_one_seed_gives_one_adapter(tiny_base, trained, tmp_path):
     folder, record, _ = trained
     again = train(tiny_base, tmp_path / "again")
     assert weights_of(tmp_path / "again") == weights_of(folder)
     assert {**again, "seconds": 0} == {**record, "seconds": 0}
-
-
-def test_another_seed_gives_another_adapter(tiny_base, trained, tmp_path):
     record = train(tiny_base, tmp_path / "other", seed=1)
     assert weights_of(tmp_path / "other") != weights_of(trained[0])
     assert record["losses"] != trained[1]["losses"]
 
 
-def test_the_first_loss_is_the_mean_over_the_first_batchs_answer_tokens(tiny_base, trained):
+def test_loss_and_tokens_are_those_of_the_answers(tiny_base, trained):
     # B starts at zero, so the first loss is the base model's own.
     first = sequence_of(EXAMPLES, RECIPE, 0)[: RECIPE.batch_size]
     assert (
@@ -89,9 +86,6 @@ def test_the_first_loss_is_the_mean_over_the_first_batchs_answer_tokens(tiny_bas
     )  # rows of one weight would hide it
     expected = mean_nll(tiny_base.model, tiny_base.tokenizer, first)
     assert trained[1]["losses"][0] == pytest.approx(expected, abs=1e-4)
-
-
-def test_supervised_tokens_are_the_answers_tokens(tiny_base, trained):
     record = trained[1]
     encoded = [encode_example(tiny_base.tokenizer, e) for e in sequence_of(EXAMPLES, RECIPE, 0)]
     assert record["supervised_tokens"] == sum(len(answer) for _, answer in encoded)

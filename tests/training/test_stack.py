@@ -73,7 +73,7 @@ def test_the_sum_is_both_adapters_at_once(tmp_path, kind):
     assert config["r"] == sum(options["r"] for options in KINDS[kind]) and scaling(config) == 1
 
 
-def test_three_are_the_sum_of_a_sum(tmp_path):
+def test_three_are_the_sum_of_a_sum_and_one_stays_what_it_is(tmp_path):
     folders = [save_lora(tmp_path / str(i), seed=i, r=2 + i) for i in range(3)]
     concatenate(folders, tmp_path / "at once")
     concatenate(folders[:2], tmp_path / "two")
@@ -81,9 +81,6 @@ def test_three_are_the_sum_of_a_sum(tmp_path):
     torch.testing.assert_close(
         on_the_base(tmp_path / "at once"), on_the_base(tmp_path / "in turn"), atol=1e-5, rtol=0
     )
-
-
-def test_one_alone_stays_what_it_is(tmp_path):
     folder = save_lora(tmp_path / "one", seed=1, r=4, lora_alpha=6, use_rslora=True)
     concatenate([folder], tmp_path / "same")
     torch.testing.assert_close(on_the_base(tmp_path / "same"), on_the_base(folder), atol=1e-5, rtol=0)

@@ -42,7 +42,7 @@ def test_the_component_is_zero_at_every_listed_layer(network, layers):
     assert not torch.allclose(after[4], plain[4], atol=1e-3)
 
 
-def test_what_is_orthogonal_to_the_direction_stays(network):
+def test_what_is_orthogonal_stays_and_twice_is_once(network):
     plain = states(network)[2]
     with ablated(network, (2,), UNITS[2:3]):
         after = states(network)[2]
@@ -50,9 +50,6 @@ def test_what_is_orthogonal_to_the_direction_stays(network):
     torch.testing.assert_close(after, plain - along, rtol=0, atol=1e-5)
     others = torch.linalg.qr(torch.cat([UNITS[2:3].T, torch.eye(64)[:, :63]], 1)).Q[:, 1:]
     torch.testing.assert_close(after @ others, plain @ others, rtol=0, atol=1e-5)
-
-
-def test_twice_is_once(network):
     with ablated(network, EVERYWHERE, UNITS):
         once = network(IDS).logits
         with ablated(network, EVERYWHERE, UNITS):

@@ -67,19 +67,13 @@ def test_it_acts_at_the_block_that_transformers_calls_layer_minus_one(network):
     assert torch.equal(seen["own"], hidden[2]), "a hook set earlier sees the steered state"
 
 
-def test_strength_zero_is_the_unsteered_model_bit_for_bit(network):
+def test_zero_is_the_unsteered_model_and_scopes_add_up(network):
     before, hooks = network(IDS).logits, hook_count(network)
     with steered(network, 2, VECTOR, 0.0):
         assert hook_count(network) == hooks and torch.equal(network(IDS).logits, before)
-
-
-def test_scopes_nest_and_add_up(network):
     plain = states(network)[2]
     with steered(network, 2, VECTOR, 1.0), steered(network, 2, VECTOR.flip(0), 2.0):
         torch.testing.assert_close(states(network)[2], plain + VECTOR + 2 * VECTOR.flip(0))
-
-
-def test_an_exception_inside_leaves_no_hook(network):
     with pytest.raises(KeyError), steered(network, 2, VECTOR, 1.0):
         raise KeyError
     with pytest.raises(KeyboardInterrupt), steered(network, 2, VECTOR, 1.0):
