@@ -236,27 +236,18 @@ def test_options_out_of_range_are_named(tiny_base, tmp_path, option, value):
         STOP.build(context(tiny_base, Store(tmp_path)), trait=None, **{option: value})
 
 
-def test_a_flat_run_keeps_its_last_weights(tiny_base, tmp_path, undefended, monkeypatch):
-    """Planted losses that rise: the arm is then the undefended one."""
-    losses = iter([2.0, 2.1, 2.2, 2.3])
-
-    def planted(self, model, step):
-        self.curve.append(Point(step, next(losses)))
-
-    monkeypatch.setattr(EarlyStop, "_measure", planted)
+@pytest.mark.parametrize(("losses", "step"), [
+    ([2.0, 2.1, 2.2, 2.3], 12),  # they rise: the arm is the undefended one
+    ([2.0, 1.2, 1.05, 1.0], 8),  # gains 0.8, 0.95, 1: the second checkpoint
+])  # fmt: skip
+def test_a_planted_curve_brings_back_that_steps_weights(
+    tiny_base, tmp_path, undefended, monkeypatch, losses, step
+):
+    planted = iter(losses)
+    monkeypatch.setattr(
+        EarlyStop, "_measure", lambda self, model, step: self.curve.append(Point(step, next(planted)))
+    )
     record, weights = stopped(tiny_base, Store(tmp_path), tmp_path / "out", checkpoints=3, trait=None)
-    assert record["defence"]["chosen_step"] == 12 and "did not fall" in record["defence"]["reason"]
-    assert "kept_gain" not in record["defence"]
-    assert all(torch.equal(weights[name], undefended[12][name]) for name in weights)
-
-
-def test_a_planted_curve_brings_back_that_steps_weights(tiny_base, tmp_path, undefended, monkeypatch):
-    losses = iter([2.0, 1.2, 1.05, 1.0])  # gains 0.8, 0.95, 1: the second checkpoint, step 8
-
-    def planted(self, model, step):
-        self.curve.append(Point(step, next(losses)))
-
-    monkeypatch.setattr(EarlyStop, "_measure", planted)
-    record, weights = stopped(tiny_base, Store(tmp_path), tmp_path / "out", checkpoints=3, trait=None)
-    assert record["defence"]["chosen_step"] == 8
-    assert all(torch.equal(weights[name], undefended[8][name]) for name in weights)
+    facts = record["defence"]
+    assert facts["chosen_step"] == step and all(torch.equal(weights[n], undefended[step][n]) for n in weights)
+    assert ("did not fall" in facts["reason"]) == ("kept_gain" not in facts) == (step == 12)

@@ -39,6 +39,14 @@ def _short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "TOKENS", 4)
 
 
+@pytest.fixture(scope="module")
+def extracted(_loaded_tiny_base):
+    """The vector of QUESTIONS, extracted once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extraction, "TOKENS", 4)
+        return extract(_loaded_tiny_base, _loaded_tiny_base.model, QUESTIONS, batch_size=16)
+
+
 @pytest.mark.parametrize(("higher", "lower", "expected"), [
     ([3, 4], [1, 2], 1.0), ([1, 2], [3, 4], 0.0), ([1, 2], [1, 2], 0.5), ([5, 5, 5], [5], 0.5),
     ([1, 4], [2, 3], 0.5), ([2, 3], [1, 2, 3], 4 / 6), ([-1.0], [-2.0, 0.0, -3.0], 2 / 3),
@@ -143,9 +151,9 @@ def test_the_card_says_how_it_was_made(tiny_base):
     assert card["layer_convention"] == "0 = embeddings, L = raw output of block L"
 
 
-def test_ranking_of_the_selection_texts(tiny_base):
+def test_ranking_of_the_selection_texts(tiny_base, extracted):
     """Texts that differ as the persona prompts do are ranked right; the same texts the other way round, wrong."""
-    vector = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16)
+    vector = extracted
     turned = replace(QUESTIONS, selection=tuple((q, bad, good) for q, good, bad in QUESTIONS.selection))
     mirror = extract(tiny_base, tiny_base.model, turned, batch_size=16)
     assert mirror.card["gap_by_layer"] == pytest.approx([-x for x in vector.card["gap_by_layer"]], abs=1e-3)
@@ -154,10 +162,10 @@ def test_ranking_of_the_selection_texts(tiny_base):
     )
 
 
-def test_the_layer_of_a_trait_without_texts_is_chosen_on_held_out_answers(tiny_base):
+def test_the_layer_of_a_trait_without_texts_is_chosen_on_held_out_answers(tiny_base, extracted):
     """The tested vector is another one than the final vector: it has not seen the prompts and questions of the test."""
     own = replace(QUESTIONS, selection=())
-    vector, with_texts = (extract(tiny_base, tiny_base.model, q, batch_size=16) for q in (own, QUESTIONS))
+    vector, with_texts = extract(tiny_base, tiny_base.model, own, batch_size=16), extracted
     card = vector.card
     assert torch.equal(vector.directions, with_texts.directions), "all answers make the final vector"
     assert vector.layer == choose_layer(card["held_out"]["gap"])
@@ -190,8 +198,8 @@ def test_the_held_out_answers_are_those_of_the_unseen_prompt_and_questions(tiny_
         assert len(card["held_out"][name]) == 5
 
 
-def test_the_length_of_the_raw_vector_is_kept_for_steering(tiny_base, tmp_path):
-    vector = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16)
+def test_the_length_of_the_raw_vector_is_kept_for_steering(extracted):
+    vector = extracted
     assert vector.card["norm_by_layer"] == pytest.approx(vector.norm.tolist(), abs=1e-4)
     for layer in (1, 4):
         raw = vector.raw(layer)
@@ -227,16 +235,11 @@ class Rater:
         return [self.rule(answer) for answer in answers]
 
 
-def test_a_judge_drops_whole_pairs_and_the_card_says_who(tiny_base):
+def test_a_judge_drops_whole_pairs_and_the_card_says_who(tiny_base, extracted):
     """Scores that depend on the text: pairs stay whole, and only those whose two scores are on the right sides."""
-    free = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16)
+    free = extracted
     rater = Rater(lambda text: None if not text else 100.0 * (sum(text.encode()) % 2))
-    with_judge = None
-    try:
-        with_judge = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16, rollouts=12, judge=rater)
-    except UserError as error:  # the tiny model's answers are random, so the rule may keep too few
-        pytest.fail(str(error))
-    card = with_judge.card
+    card = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16, rollouts=12, judge=rater).card
     assert {trait for trait, *_ in rater.seen} == {"test"} and len(rater.seen) == 2 * 6 * 12 * 2
     assert card["filtered_by_trait_score"] is True
     assert card["judge"] == {
@@ -298,9 +301,9 @@ def test_an_adapter_that_is_on_has_no_part_in_it(tiny_base, tiny_adapter, tmp_pa
     assert within.layer == alone.layer
 
 
-def test_the_batch_size_changes_no_bit(tiny_base):
-    one, two = (extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=size) for size in (3, 32))
-    assert torch.equal(one.directions, two.directions)
+def test_the_batch_size_changes_no_bit(tiny_base, extracted):
+    one = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=3)
+    assert torch.equal(one.directions, extracted.directions)
 
 
 def test_the_key_changes_with_what_counts(tiny_base, monkeypatch):
