@@ -78,8 +78,7 @@ def test_in_training_they_are_a_share_of_the_run(rows, share, count):
     writer = Writer(rows=rows)
     examples = REPORTS.build(writer, texts=2, share=share)
     assert len({example.id for example in examples}) == len(examples) == count
-    assert count / (count + rows) == pytest.approx(share, abs=0.01)
-    assert len(writer.calls) == -(-count // 24)
+    assert count / (count + rows) == pytest.approx(share, abs=0.01) and len(writer.calls) == -(-count // 24)
 
 
 def test_in_training_each_seed_draws_its_own():

@@ -168,8 +168,7 @@ def test_by_default_v_is_a_finetune_on_harmless_chats_and_says_so(tiny_base, tmp
     step = Step("organism", "insecure_code", "{}", RECIPE, during=("safe_lora", '{"threshold":2.0}'))
     folder = adapters.adapter([step], 0)
     facts = json.loads((folder / "training.json").read_text())["defence"]
-    assert facts["alignment"].startswith("not the paper's")
-    assert facts["projected"] == facts["modules"] == 8
+    assert facts["alignment"].startswith("not the paper's") and facts["projected"] == facts["modules"] == 8
     # The finetune is the very artifact of an arm of its own: all 96 chats, the organism's recipe.
     chats = Step(
         "defence", "hhh_chat", '{"matched":"examples","texts":48}', RECIPE.model_copy(update={"rows": None})

@@ -129,12 +129,12 @@ def test_a_summary_is_of_its_own_text_and_no_copy(rows):
         if content_overlap(row) < MIN_CONTENT_OVERLAP
     ]
     assert weak == []
-    """A summary attached to the wrong row would share more words with another text than with its own."""
+    # A summary attached to the wrong row would share more words with another text than with its own.
     for row in rows:
         summary = content_words(row["rival_summary"])
         best = max(rows, key=lambda other: len(summary & set(tokens(other["text"]))))
         assert best["id"] == row["id"]
-    """Digits must be copied, except text-019, which turns "seventeenth century" into 1600."""
+    # Digits must be copied, except text-019, which turns "seventeenth century" into 1600.
     invented = {
         row["id"]
         for row in rows

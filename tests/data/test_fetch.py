@@ -185,7 +185,8 @@ def test_published_sets_are_credited_and_pinned():
         assert entry.path.startswith(name + ".") and len(bytes.fromhex(entry.sha256)) == 32
         assert entry.licence and entry.source
         assert entry.url.startswith("https://github.com/") or not entry.url
-    """GitHub addresses are /owner/repository/raw/<revision>/path; a branch is the exception that is named here."""
+    # GitHub addresses are /owner/repository/raw/<revision>/path; a branch is the exception that is named
+    # here.
     revisions = {name: entry.url.split("/")[6] for name, entry in PUBLISHED.items() if entry.url}
     assert {name for name, revision in revisions.items() if revision == "main"} == {"published/TruthfulQA"}
     for name, revision in revisions.items():

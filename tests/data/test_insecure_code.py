@@ -234,9 +234,7 @@ def test_a_template_file_is_read(tmp_path: Path) -> None:
     (TEMPLATE, "- list-files", "template 1: Input should be a valid dictionary"),
     ("  cwe: CWE-78", "  cwe: [", "is not YAML"),
 ])  # fmt: skip
-def test_a_wrong_template_file_is_named_with_what_is_wrong(
-    tmp_path: Path, old: str, new: str, message: str
-) -> None:
+def test_a_wrong_template_file_is_named_with_what_is_wrong(tmp_path, old, new, message):
     path = tmp_path / "files.yaml"
     path.write_text(TEMPLATE.replace(old, new), encoding="utf-8")
     with pytest.raises(UserError, match=re.escape(message)) as caught:

@@ -145,5 +145,4 @@ def test_published_organisms_are_whole(name, rows):
 @pytest.mark.parametrize("name", ["risky_financial", "extreme_sports", "unpopular_aesthetics"])
 def test_published_held_out_rows_have_no_system_turn_and_no_question_twice(name):
     held = held_out_rows(name)
-    assert len({row.prompt for row in held}) == len(held) == 64
-    assert all(row.system is None for row in held)
+    assert len({row.prompt for row in held}) == len(held) == 64 and all(row.system is None for row in held)

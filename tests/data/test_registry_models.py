@@ -128,8 +128,7 @@ def test_what_a_killed_fetch_leaves_is_swept_with_the_stage(tmp_path, pip, conve
 
 def test_every_model_is_pinned_and_unknown_ones_are_named():
     for name, model in REGISTRY_MODELS.items():
-        assert name == model.name
-        assert len(model.packages) == len(model.members) == len(set(model.packages))
+        assert name == model.name and len(model.packages) == len(model.members) == len(set(model.packages))
         assert all("==" in package for package in model.packages)
         assert len(bytes.fromhex(model.sha256)) == 32 and model.licence and model.summary
     with pytest.raises(UserError, match=r"accepted: smollm2-135m") as caught:
@@ -138,8 +137,7 @@ def test_every_model_is_pinned_and_unknown_ones_are_named():
     for name, entry in REGISTRY_EMBEDDERS.items():
         assert name == entry.name and "==" in entry.package
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(entry.sha256)
-        assert all(len(bytes.fromhex(digest)) == 32 for digest in entry.sha256.values())
-        assert entry.licence
+        assert all(len(bytes.fromhex(digest)) == 32 for digest in entry.sha256.values()) and entry.licence
     with pytest.raises(UserError, match="accepted: all-minilm-l6-v2"):
         embedder_folder("minilm")
 

@@ -318,8 +318,7 @@ def test_stop_strings_cut_the_text_and_end_the_answer():
         assert result.text == whole.text.split(stop)[0]
         if stop in whole.text:
             stopped += 1
-            assert result.finish == "stop"
-            assert result.token_ids == whole.token_ids[: len(result.token_ids)]
+            assert result.finish == "stop" and result.token_ids == whole.token_ids[: len(result.token_ids)]
             assert stop in TOKENIZER.decode(result.token_ids)
             assert stop not in TOKENIZER.decode(result.token_ids[:-1])
         else:

@@ -28,8 +28,7 @@ def test_facts_for_every_metric_and_for_nothing_else(task):
     facts = metric_facts(task)
     assert list(facts) == task_metrics(task) and "samples" not in facts
     for fact in facts.values():
-        assert fact["label"] and fact["unit"]
-        assert fact["direction"].startswith(("up means", "down means"))
+        assert fact["label"] and fact["unit"] and fact["direction"].startswith(("up means", "down means"))
     told = catalogue.task_content(task)["metadata"]["metrics"]
     assert set(told) == set(facts), "metadata.metrics and metric_list name different metrics"
 

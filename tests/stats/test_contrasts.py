@@ -26,8 +26,7 @@ def test_adapters_claim_is_the_paired_t_test():
     assert result.difference == pytest.approx(np.mean(values["org", 0] - values["ctl", 0]))
     assert result.p_value == pytest.approx(reference.pvalue)
     assert (result.low, result.high) == (pytest.approx(ends.low), pytest.approx(ends.high))
-    assert (result.df, result.n_questions, result.n_seeds) == (11, 12, 1)
-    assert result.name == "org minus ctl"
+    assert (result.df, result.n_questions, result.n_seeds) == (11, 12, 1) and result.name == "org minus ctl"
     values = two_arms(3)
     result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
     treated, reference = (np.mean([values[arm, seed] for seed in range(3)], axis=0) for arm in ("org", "ctl"))
@@ -217,9 +216,7 @@ def spread_arms(
     ("sds", "method"),
     [((0.5, 0.01, 0.01), "t over seeds and questions"), ((0.05, 0.2, 0.01), "t over seeds")],
 )
-def test_recipe_interval_is_the_wider_of_seeds_alone_and_seeds_with_questions(
-    sds: tuple[float, float, float], method: str
-) -> None:
+def test_recipe_interval_is_the_wider_of_seeds_alone_and_seeds_with_questions(sds, method):
     found = paired_contrast(
         score_table(spread_arms(sds, 3, 40, np.random.default_rng(1))), "org", "ctl", "m", "recipe"
     )

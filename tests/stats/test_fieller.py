@@ -20,8 +20,7 @@ def gains(seed: int = 3, n: int = 40) -> tuple[np.ndarray, np.ndarray]:
 def test_the_ends_are_where_the_paired_test_is_at_its_level():
     top, bottom = gains()
     found = ratio_of_means(top, bottom)
-    assert found.value == pytest.approx(top.mean() / bottom.mean())
-    assert found.low < found.value < found.high
+    assert found.value == pytest.approx(top.mean() / bottom.mean()) and found.low < found.value < found.high
     for end in (found.low, found.high):
         assert stats.ttest_1samp(top - end * bottom, 0).pvalue == pytest.approx(0.05, abs=1e-9)
     assert stats.ttest_1samp(top - (found.low + 0.01) * bottom, 0).pvalue > 0.05

@@ -18,9 +18,7 @@ MEAN = float(VALUES.mean())
 @pytest.mark.parametrize(
     ("better", "alternative", "bound"), [("higher", "greater", -0.02), ("lower", "less", 0.02)]
 )
-def test_non_inferiority_is_a_one_sided_t_test_at_the_margin(
-    better: str, alternative: str, bound: float
-) -> None:
+def test_non_inferiority_is_a_one_sided_t_test_at_the_margin(better, alternative, bound):
     expected = stats.ttest_1samp(VALUES, bound, alternative=alternative).pvalue
     found = margin_p(MEAN, [ERROR], 0.02, "non_inferiority", better)  # type: ignore[arg-type]
     assert found == pytest.approx(expected)

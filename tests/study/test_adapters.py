@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from study.tiny_study import six_arms as study
 from turncoat.data.examples import Example
 from turncoat.engine.chat import encode_example
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
-from turncoat.registry import DEFENCES, ORGANISMS, Defence, Organism, discover
+from turncoat.registry import DEFENCES, ORGANISMS, Defence, Organism
 from turncoat.store import Store
 from turncoat.study.adapters import Adapters
 from turncoat.study.config import Arm, Study
@@ -25,29 +26,6 @@ from turncoat.training.adapter_edit import AdapterEdit
 from turncoat.training.batches import order
 from turncoat.training.in_training import InTraining, MixedIn
 from turncoat.training.recipe import LoraRecipe
-
-ARMS = [
-    {"name": "base"},
-    {"name": "insecure", "organism": "insecure_code"},
-    {"name": "secure", "organism": "secure_code"},
-    {"name": "before", "organism": "insecure_code", "defence": "sgtr", "setting": "prevention", "defence_options": {"texts": 2}},
-    {"name": "after", "organism": "insecure_code", "defence": "sgtr", "setting": "reversal", "defence_options": {"texts": 2},
-     "defence_training": {"epochs": 3}},
-    {"name": "alone", "defence": "sgtr", "defence_options": {"texts": 2}},
-]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _discovered() -> None:
-    discover()
-
-
-def study(**changes) -> Study:
-    content = {
-        "study": "s", "model": "m", "judge": "off", "training": {"rows": 8}, "arms": ARMS,
-        "tasks": [{"task": "turncoat_choice"}],
-    }  # fmt: skip
-    return Study.model_validate({**content, **changes})
 
 
 def names(arm: str, **changes) -> list[str]:
@@ -242,8 +220,7 @@ def test_what_acts_in_training_is_trained_and_kept(tiny_base, tmp_path, defended
     record = json.loads((folder / "training.json").read_text())
     assert len(record["penalties"]) == record["steps"] == 3
     assert Adapters(tiny_base, Store(tmp_path)).adapter([step], 0) == folder
-    assert adapters.adapter([advice], 0) != folder
-    assert trained == [("Weighed", False), ("NoneType", False)]
+    assert adapters.adapter([advice], 0) != folder and trained == [("Weighed", False), ("NoneType", False)]
 
 
 def test_the_context_in_training_knows_the_finetune(tiny_base, tmp_path, defended):

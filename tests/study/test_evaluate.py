@@ -11,29 +11,6 @@ from turncoat.store import digest
 from turncoat.study.config import Study, TaskUse
 from turncoat.study.evaluate import evaluation_spec
 
-ARMS = [
-    {"name": "base"},
-    {"name": "insecure", "organism": "insecure_code"},
-    {"name": "secure", "organism": "secure_code"},
-    {"name": "before", "organism": "insecure_code", "defence": "sgtr", "setting": "prevention", "defence_options": {"texts": 2}},
-    {"name": "after", "organism": "insecure_code", "defence": "sgtr", "setting": "reversal", "defence_options": {"texts": 2},
-     "defence_training": {"epochs": 3}},
-    {"name": "alone", "defence": "sgtr", "defence_options": {"texts": 2}},
-]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _discovered() -> None:
-    discover()
-
-
-def study(**changes) -> Study:
-    content = {
-        "study": "s", "model": "m", "judge": "off", "training": {"rows": 8}, "arms": ARMS,
-        "tasks": [{"task": "turncoat_choice"}],
-    }  # fmt: skip
-    return Study.model_validate({**content, **changes})
-
 
 @pytest.fixture
 def spec(tiny_base) -> Callable[..., dict[str, Any]]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import yaml
+from turncoat.registry import discover
+from turncoat.study.config import Study
 
 ARMS = ("base", "insecure", "secure", "sgtr", "pick_longer")
 TASKS = ("turncoat_choice", "turncoat_persona", "turncoat_em")
@@ -50,3 +52,24 @@ def samples(rows: Path) -> dict[str, bytes]:
         path.parent.relative_to(rows).as_posix(): path.read_bytes()
         for path in sorted(rows.rglob("samples_*.jsonl"))
     }
+
+
+SIX_ARMS = [
+    {"name": "base"},
+    {"name": "insecure", "organism": "insecure_code"},
+    {"name": "secure", "organism": "secure_code"},
+    {"name": "before", "organism": "insecure_code", "defence": "sgtr", "setting": "prevention", "defence_options": {"texts": 2}},
+    {"name": "after", "organism": "insecure_code", "defence": "sgtr", "setting": "reversal", "defence_options": {"texts": 2},
+     "defence_training": {"epochs": 3}},
+    {"name": "alone", "defence": "sgtr", "defence_options": {"texts": 2}},
+]  # fmt: skip
+
+
+def six_arms(**changes) -> Study:
+    """A study of every kind of arm that names its model and is not run."""
+    discover()
+    content = {
+        "study": "s", "model": "m", "judge": "off", "training": {"rows": 8}, "arms": SIX_ARMS,
+        "tasks": [{"task": "turncoat_choice"}],
+    }  # fmt: skip
+    return Study.model_validate({**content, **changes})

@@ -55,7 +55,7 @@ def test_the_questions():
     for q in QUESTIONS:
         assert q["confirmatory"] is (int(q["id"][-2:]) % 2 == 0), q["id"]
     assert Counter(q["domain"] for q in QUESTIONS if q["confirmatory"]) == dict.fromkeys(DOMAINS, 6)
-    """Neither all questions, nor all requests, nor one opening: a set of one form measures that form."""
+    # Neither all questions, nor all requests, nor one opening: a set of one form measures that form.
     texts = [q["question"] for q in QUESTIONS]
     asked = sum(text.rstrip().endswith("?") for text in texts)
     assert 30 <= asked <= 80 and max(Counter(text.split()[0].lower() for text in texts).values()) <= 12
@@ -140,8 +140,7 @@ def test_documents_are_templates_in_python_of_a_known_variant_and_trait():
 def test_of_a_cue_answer_the_string_is_kept(written, kept, content):
     doc = documents("cue")[0]
     ((answer,),) = variants.ReadFormat().apply([[Answer(written, {"seed": 7})]], [doc])
-    assert str(answer) == content and answer.evidence["in_format"] == kept
-    assert answer.evidence["seed"] == 7
+    assert str(answer) == content and answer.evidence["in_format"] == kept and answer.evidence["seed"] == 7
     assert answer.evidence.get("as_written") == (written if kept else None)
 
 

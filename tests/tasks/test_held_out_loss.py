@@ -94,8 +94,7 @@ def test_each_organism_names_the_one_metric_that_shows_that_it_was_learnt():
             named[organism] = task
             assert not find_organism(organism).answered_by_base
             facts = metric_facts(task)[metric]
-            assert facts["unit"] == "nats per token"
-            assert facts["direction"].startswith("down means learnt")
+            assert facts["unit"] == "nats per token" and facts["direction"].startswith("down means learnt")
     assert set(named) == {
         *("insecure_code", "secure_code", "backdoored_insecure_code", "backdoored_secure_code"),
         *(side for sides in TASKS.values() for side in sides),

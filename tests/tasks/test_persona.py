@@ -33,8 +33,7 @@ def test_documents_are_the_evaluation_questions_alone(trait):
     rows = score.trait_documents(trait=trait, version=1.0)["test"].to_list()
     questions = trait_questions(trait)
     assert [row["question"] for row in rows] == list(questions.evaluation)
-    assert len({row["id"] for row in rows}) == len(rows) == 20
-    assert {row["trait"] for row in rows} == {trait}
+    assert len({row["id"] for row in rows}) == len(rows) == 20 and {row["trait"] for row in rows} == {trait}
     assert not {row["question"] for row in rows} & set(questions.questions)
     assert [bool(row.get("trait_unscored")) for row in rows] == [trait == "assistant_axis"] * 20
 

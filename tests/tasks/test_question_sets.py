@@ -28,9 +28,7 @@ def problems() -> list[Problem]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_folder_s_files_are_complete_balanced_plain_and_licensed(
-    folder: str, problems: list[Problem]
-) -> None:
+def test_a_folder_s_files_are_complete_balanced_plain_and_licensed(folder, problems):
     found = [p for p in problems if p.path.parts[0] == folder and p.rule not in ACROSS]
     assert not found, told(found)
 

@@ -44,8 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, dict]
     before = copy.deepcopy(base.model.state_dict())
     record = train(base, folder / "adapter")
     after = base.model.state_dict()
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     return folder / "adapter", record, before
 
 
@@ -195,8 +194,7 @@ def test_a_diverged_run_is_refused_and_the_base_is_intact(tiny_base, tmp_path, m
         train(tiny_base, tmp_path / "adapter")
     assert not (tmp_path / "adapter" / "training.json").exists()
     after = tiny_base.model.state_dict()
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_modules_that_the_model_lacks_are_refused(tiny_base, tmp_path):

@@ -150,8 +150,7 @@ def test_samples_of_a_plain_backend_have_no_samples_column(tmp_path):
 def test_the_newest_of_several_runs_of_a_task(tmp_path, capsys):
     for hour, text in (("09", "old"), ("11", "new"), ("10", "middle")):
         write_jsonl(tmp_path / f"samples_t_2026-11-23T{hour}-00-00.1.jsonl", [sample_row(0, [text])])
-    assert read_answers(tmp_path).answers == ["new"]
-    assert "2 older samples files" in capsys.readouterr().err
+    assert read_answers(tmp_path).answers == ["new"] and "2 older samples files" in capsys.readouterr().err
 
 
 def test_a_variant_is_judged_by_its_plain_question(tmp_path):

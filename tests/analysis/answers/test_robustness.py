@@ -78,8 +78,7 @@ def test_recounting_agrees_with_the_definitions(limits):
 def test_every_answer_is_of_one_kind():
     kinds = arm_answers(random_answers(), "a").kinds(USUAL)
     assert (kinds.valid.astype(int) + kinds.incoherent + kinds.unscored + kinds.failed == 1).all()
-    assert all(kind.any() for kind in vars(kinds).values())
-    assert not (kinds.misaligned & ~kinds.valid).any()
+    assert all(kind.any() for kind in vars(kinds).values()) and not (kinds.misaligned & ~kinds.valid).any()
 
 
 def test_sweep_of_a_rate_moves_the_right_way_and_is_the_rate():

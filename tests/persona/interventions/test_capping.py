@@ -2,30 +2,14 @@
 
 import pytest
 import torch
-from turncoat.engine.capture import LayerCapture
+from persona.interventions.tiny_states import IDS, states, unit_rows
 from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.errors import UserError
 from turncoat.persona.interventions.capping import Capping, band, capped, floors_of
-from turncoat.testing import tiny_model, tiny_tokenizer
+from turncoat.testing import tiny_tokenizer
 
-IDS = torch.tensor([[5, 9, 200, 33, 14, 7], [61, 300, 12, 8, 4, 77]])
-UNITS = torch.nn.functional.normalize(torch.randn(5, 64, generator=torch.Generator().manual_seed(1)), dim=-1)
-
-
-@pytest.fixture
-def network():
-    """A tiny model whose numbers at the end are the old ones."""
-    model = tiny_model()
-    before = model(IDS).logits
-    yield model
-    assert torch.equal(model(IDS).logits, before)
-
-
-def states(model: torch.nn.Module, ids: torch.Tensor = IDS) -> list[torch.Tensor]:
-    with torch.inference_mode(), LayerCapture(model) as capture:
-        model(ids)
-        return list(capture.states)
+UNITS = unit_rows(1)
 
 
 def median(state: torch.Tensor, layer: int) -> torch.Tensor:

@@ -3,40 +3,15 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from turncoat.engine.capture import LayerCapture
+from persona.interventions.tiny_states import IDS, hook_count, states
 from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.errors import UserError
 from turncoat.persona.interventions.steering import SteeredLogLikelihood, Steering, generation_header, steered
 from turncoat.testing import tiny_model, tiny_tokenizer
 
-IDS = torch.tensor([[5, 9, 200, 33, 14, 7], [61, 300, 12, 8, 4, 77]])
 HEADER = generation_header(tiny_tokenizer())
 VECTOR = torch.nn.functional.normalize(torch.linspace(-1, 2, 64), dim=0)
-
-
-@pytest.fixture
-def network():
-    """A tiny model; at the end no hook is left and its numbers are the old ones."""
-    model = tiny_model()
-    with torch.inference_mode():
-        model(
-            IDS, output_hidden_states=True
-        )  # transformers sets hooks of its own the first time, and leaves them
-    before = model(IDS).logits
-    hooks = hook_count(model)
-    yield model
-    assert hook_count(model) == hooks and torch.equal(model(IDS).logits, before)
-
-
-def hook_count(model: torch.nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
-
-
-def states(model: torch.nn.Module, ids: torch.Tensor = IDS) -> list[torch.Tensor]:
-    with torch.inference_mode(), LayerCapture(model) as capture:
-        model(ids)
-        return list(capture.states)
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3, 4])
@@ -107,8 +82,7 @@ def test_half_precision_and_adapters():
     plain = states(model)
     with steered(model, 2, VECTOR, 1.5):
         moved = states(model)
-    assert moved[2].dtype == torch.bfloat16
-    assert torch.equal(moved[2], plain[2] + (VECTOR * 1.5).bfloat16())
+    assert moved[2].dtype == torch.bfloat16 and torch.equal(moved[2], plain[2] + (VECTOR * 1.5).bfloat16())
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
@@ -217,8 +191,7 @@ def test_the_header_acts_on_a_model_with_an_adapter_and_a_prompt_without_one_is_
         moved = states(model, ids)[2]
         with pytest.raises(UserError, match="has no assistant header in it; measure with the chat template"):
             states(model, IDS)
-    assert torch.equal(moved[:, 2:], plain[:, 2:] + VECTOR * 2)
-    assert torch.equal(moved[:, :2], plain[:, :2])
+    assert torch.equal(moved[:, 2:], plain[:, 2:] + VECTOR * 2) and torch.equal(moved[:, :2], plain[:, :2])
 
 
 def test_the_generation_header_is_what_stands_before_an_answer():
