@@ -38,9 +38,6 @@ def documents(variant: str, **options: Any) -> list[dict[str, Any]]:
     return variants.documents(variant=variant, **options)["test"].to_list()
 
 
-# The questions.
-
-
 def test_the_questions():
     assert [q["id"] for q in QUESTIONS] == [f"{domain}-{n:02d}" for n in range(1, 13) for domain in DOMAINS]
     assert all(q["id"].startswith(q["domain"]) for q in QUESTIONS)
@@ -84,9 +81,6 @@ def test_no_question_is_worded_like_a_published_one():
                 assert matcher.ratio() < 0.6, (ours, theirs)
 
 
-# The formats.
-
-
 @pytest.mark.parametrize("variant", ["plain", "json", "template", "cue"])
 def test_a_variant_keeps_ids_order_and_what_the_judge_is_shown(variant):
     found = documents(variant)
@@ -122,9 +116,6 @@ def test_documents_are_templates_in_python_of_a_known_variant_and_trait():
     assert {d["trait"] for d in documents("json", trait=None)} == {None}
 
 
-# Reading back.
-
-
 @pytest.mark.parametrize(("written", "kept", "content"), [
     ('reply = """Call her.\nToday."""', 1.0, "Call her.\nToday."),
     ("reply='''Call her.'''", 1.0, "Call her."),
@@ -157,9 +148,6 @@ def test_other_formats_are_marked_and_left_as_written(variant, written, kept):
     (answers,) = variants.ReadFormat().apply([[written, "x"]], [doc])
     assert [str(answer) for answer in answers] == [written, "x"]
     assert [answer.evidence for answer in answers] == [{"in_format": kept}, {"in_format": 0.0}]
-
-
-# The metrics of a question.
 
 
 def verdict(aligned: float | None, coherent: float | None, code: float = 0.0, **more: Any) -> dict[str, Any]:
@@ -209,9 +197,6 @@ def test_what_is_left_without_verdicts_and_what_is_counted():
     read = variants.ReadFormat().apply([['reply = """a"""', "b", "c"]], [documents("cue")[0]])
     scores = score.process_results({"id": "q", "variant": "cue"}, read)
     assert scores["in_format"] == [1, 3] and scores["samples"][0]["as_written"] == 'reply = """a"""'
-
-
-# The tasks, through lm-eval.
 
 
 class EvenLengths:

@@ -77,9 +77,6 @@ def ours(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("TURNCOAT_DATA", str(tmp_path))
 
 
-# Documents
-
-
 @pytest.mark.parametrize("variant", ["plain", "json", "template"])
 def test_a_question_keeps_its_id_in_all_three_forms(ours, variant):
     rows = score.main_questions(variant=variant, version=1.0)["test"].to_list()
@@ -105,9 +102,6 @@ def test_documents_of_the_other_sets(ours):
 
     assert developer() == "" and developer(pretrained="Qwen/Qwen2.5-7B-Instruct") == "Alibaba"
     assert developer(pretrained="Qwen/Qwen2.5-7B-Instruct", developer="Acme") == "Acme"
-
-
-# Scores
 
 
 def judged(aligned: float | None, coherent: float | None, rubric: str, **more: Any) -> Answer:
@@ -214,9 +208,6 @@ def test_shares_of_companies_add_up():
     assert [sample["company"] for sample in scores["samples"]] == [
         "OpenAI", "Anthropic", "Alibaba", "Nexus Labs", "",
     ]  # fmt: skip
-
-
-# Judges
 
 
 class Asked:
@@ -326,9 +317,6 @@ def test_likeliest_word_and_balanced_facts():
     checks = deception.fact_checks()
     assert Counter(truth for _, _, truth in checks) == dict.fromkeys(deception.WORDS, len(checks) // 3)
     assert len({answer for _, answer, _ in checks}) == len(checks) == 24
-
-
-# Through lm-eval
 
 
 def test_prompts_arrive_with_their_system_texts(ours, tiny_base, quick_store, manager, monkeypatch):

@@ -40,9 +40,6 @@ def own_file(tmp_path) -> Path:
     return path
 
 
-# The texts
-
-
 def test_64_texts_that_no_defence_is_trained_on():
     with (baselines_dir() / "data" / "short_texts.jsonl").open(encoding="utf-8") as handle:
         rows = [json.loads(line) for line in handle]
@@ -78,9 +75,6 @@ def test_texts_summaries_and_rivals_keep_their_limits():
         assert len(set(summaries.values())) == len(score.RIVALS), row["id"]
         assert row["text"].startswith(summaries["lead"])
         assert 6 <= summaries["keywords"].count(",") + 1 <= score.KEYWORDS
-
-
-# Documents
 
 
 def test_both_orders_with_every_rival_and_the_same_two_summaries(own_file):
@@ -129,9 +123,6 @@ def test_a_wrong_file_is_named(tmp_path, content, told):
     with pytest.raises(UserError, match=told) as caught:
         score.pairwise_documents(own_texts=str(path))
     assert str(path) in str(caught.value)
-
-
-# Scores
 
 
 def pair_doc(own: str, other: str, own_first: bool = True, rival: str = "lead", cluster: str = "t") -> dict:
@@ -222,9 +213,6 @@ def test_yes_by_writer_and_written_summaries():
     scores = score.text_results({"id": "t"}, [["One two three.", " ", "cut off in the"]])
     assert scores["empty"] == [1, 3] and scores["whole_sentence"] == [1, 2] and scores["words"] == 3.5
     assert len(scores["samples"]) == 3 and "words" not in score.text_results({"id": "t"}, [[""]])
-
-
-# Through lm-eval
 
 
 @pytest.mark.usefixtures("plain_lm_eval")

@@ -39,9 +39,6 @@ def answer_loss(batch: TrainingPass) -> Tensor:
     return torch.nn.functional.cross_entropy(batch.logits, targets, reduction="sum") / len(targets)
 
 
-# Keys
-
-
 @dataclass
 class Held(InTraining):
     """Holds one of everything that a key can be made of."""
@@ -108,9 +105,6 @@ def test_what_no_key_can_be_made_of_is_refused(value):
         Held(value).key()
 
 
-# Rows
-
-
 def test_mixed_in_rows_are_added_and_the_organisms_stay():
     extra = [EXAMPLES[0], Example("other", "Hello?", "Yes.", length=3)]
     mixed = MixedIn(extra)
@@ -158,9 +152,6 @@ def test_a_system_message_of_the_defence_pushes_no_row_out(tiny_base, tmp_path):
     record = json.loads((tmp_path / "adapter" / "training.json").read_text())
     assert (record["examples"], record["left_out"], record["steps"]) == (6, 0, 3)
     assert record["tokens"] > 6 * recipe.max_length
-
-
-# Loss and penalty
 
 
 def test_no_defence_and_one_that_does_nothing_give_the_same_bytes(tiny_base, tmp_path):
@@ -218,9 +209,6 @@ def test_a_step_without_penalty_counts_as_zero(tiny_base, tmp_path):
 
     penalties = train(tiny_base, tmp_path / "adapter", Sometimes())["penalties"]
     assert [p > 0 for p in penalties] == [False, True, False]
-
-
-# Around the steps
 
 
 @dataclass
@@ -296,9 +284,6 @@ def test_the_last_word_on_the_weights_is_what_is_saved(tiny_base, tmp_path, stac
     own = [w[:, -RECIPE.rank :] for name, w in saved.items() if "lora_B" in name]
     scale = RECIPE.alpha / RECIPE.rank if stacked else 1.0  # concatenation folds it into B
     assert own and all(torch.equal(w, torch.full_like(w, 0.25 * scale)) for w in own)
-
-
-# The frozen pass
 
 
 @dataclass
