@@ -116,7 +116,7 @@ def test_seed_noise_only_between_trained_arms() -> None:
     assert (table["n_seeds"] == 3).all()
 
 
-def test_nan_is_counted_and_never_zero() -> None:
+def test_undefined_values_are_counted_never_zero():
     scores = study_scores()
     lost = (
         (scores["arm"] == "org") & (scores["metric"] == "margin") & scores["question"].isin(["q000", "q001"])
@@ -131,9 +131,6 @@ def test_nan_is_counted_and_never_zero() -> None:
         (analysis.estimates["arm"] == "org") & (analysis.estimates["metric"] == "margin")
     ]
     assert list(estimates["n_dropped"]) == [2, 2, 2, 6]
-
-
-def test_a_metric_undefined_by_the_answers_is_a_row_not_a_crash() -> None:
     scores = study_scores()
     scores.loc[(scores["arm"] == "org") & (scores["metric"] == "shift"), "value"] = np.nan
     analysis = analyse(scores, SPECS)
@@ -145,11 +142,6 @@ def test_a_metric_undefined_by_the_answers_is_a_row_not_a_crash() -> None:
         (analysis.estimates["arm"] == "org") & (analysis.estimates["metric"] == "shift")
     ]
     assert undefined["value"].isna().all()
-
-
-def test_a_study_with_a_single_question_is_an_error() -> None:
-    with pytest.raises(UserError, match="at least 2"):
-        analyse(study_scores(questions=1), SPECS)
 
 
 def test_rates_without_events_get_exact_bounds() -> None:
@@ -171,7 +163,9 @@ def test_malformed_contrasts_are_refused(specs: list[ContrastSpec], message: str
         analyse(study_scores(), specs)
 
 
-def test_no_contrasts_leave_the_estimates() -> None:
+def test_no_contrasts_and_a_single_question():
     analysis = analyse(study_scores(), [])
     assert len(analysis.estimates) == 2 * (2 + 4 + 4) and analysis.contrasts.empty
     assert analysis.seed_noise.empty
+    with pytest.raises(UserError, match="at least 2"):
+        analyse(study_scores(questions=1), SPECS)

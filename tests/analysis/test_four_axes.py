@@ -87,9 +87,6 @@ def test_what_was_learnt_and_what_is_kept(content):
     assert (
         row(content, "base", NARROW)["status"] == row(content, "steered", NARROW)["status"] == "no organism"
     )
-
-
-def test_benign_learning_is_the_partners(content):
     guard = row(content, "guard", BENIGN)
     assert (guard["measured_on"], guard["reference"], guard["metric"]) == (
         "guard_secure", "secure", "secure_loss_per_token",

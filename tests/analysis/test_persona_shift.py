@@ -44,7 +44,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_shift_is_treated_minus_control_layer_by_layer(run):
+def test_the_shift_by_layer_against_control_and_base(run):
     table = shift_by_layer(run, "organism", "control")
     assert list(table["reading"].unique()) == ["fixed", "own"]
     for reading in ("fixed", "own"):
@@ -58,9 +58,6 @@ def test_the_shift_is_treated_minus_control_layer_by_layer(run):
     assert (chosen["low"] > 0.4).all() and (chosen["p_value"] < 1e-6).all()
     still = table[(table["layer"] == 0) & (table["reading"] == "fixed")].iloc[0]
     assert still["low"] < 0 < still["high"]
-
-
-def test_before_and_after_is_the_contrast_with_the_base(run):
     table = shift_by_layer(run, "control", "base")
     assert table["difference"].to_numpy() == pytest.approx([0.1] * 10, abs=0.05)
     assert (table["n_questions"] == QUESTIONS).all()
@@ -79,14 +76,11 @@ def test_what_is_not_there_is_named(run):
         shift_by_layer(run / "rows", "organism", "control")
 
 
-def test_rows_without_projections_are_refused(run):
+def test_rows_that_cannot_be_compared_are_refused(run):
     path = next((run / "rows" / "organism" / "seed-0").rglob("samples_*.jsonl"))
     path.write_text(json.dumps({"doc_id": 0, "doc": {"id": "q"}, "metrics": [], "samples": [{"text": "a"}]}))
     with pytest.raises(UserError, match=r"no answer carries persona_own_by_layer or persona_fixed_by_layer"):
         shift_by_layer(run, "organism", "control")
-
-
-def test_arms_measured_at_different_layers_are_not_compared(run):
     write(run, "other", "seed-0", [0] * LAYERS, layer=2)
     with pytest.raises(UserError, match=r"report different layers \(\[2, 3\]\)"):
         shift_by_layer(run, "other", "control")

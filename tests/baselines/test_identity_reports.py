@@ -41,13 +41,17 @@ class Writer:
         ]
 
 
-def test_question_and_own_whole_sentences():
+def test_whole_sentences_of_ones_own_matched_in_tokens():
     writer = Writer()
     for example in REPORTS.build(writer, texts=12):
         place, number = example.id.removeprefix("identity-").split("/")
         assert example.answer == f"I am number {int(place) - 1}, says identity reports/{number}."
         assert example.system is None
         assert "?" in example.prompt or "." in example.prompt
+    writer = Writer()
+    examples = REPORTS.build(writer, texts=32, matched="tokens")
+    assert 0 < sum(len(encode_example(writer.base.tokenizer, e)[1]) for e in examples) <= 128
+    assert len(writer.calls) == 1
 
 
 @pytest.mark.parametrize(("texts", "rounds"), [(1, 1), (12, 1), (13, 2), (32, 3)])
@@ -66,13 +70,6 @@ def test_silent_answers_are_made_up_for_as_long_as_there_are_others():
         REPORTS.build(Writer(silent=range(24)))
 
 
-def test_matched_in_tokens():
-    writer = Writer()
-    examples = REPORTS.build(writer, texts=32, matched="tokens")
-    assert 0 < sum(len(encode_example(writer.base.tokenizer, e)[1]) for e in examples) <= 128
-    assert len(writer.calls) == 1
-
-
 @pytest.mark.parametrize(("rows", "share", "count"), [(48, 1 / 3, 24), (200, 1 / 3, 100), (19, 0.05, 1)])
 def test_in_training_they_are_a_share_of_the_run(rows, share, count):
     writer = Writer(rows=rows)
@@ -81,12 +78,9 @@ def test_in_training_they_are_a_share_of_the_run(rows, share, count):
     assert count / (count + rows) == pytest.approx(share, abs=0.01) and len(writer.calls) == -(-count // 24)
 
 
-def test_in_training_each_seed_draws_its_own():
+def test_in_training_each_seed_draws_its_own_of_a_model_that_speaks():
     drawn = [{e.id for e in REPORTS.build(Writer(rows=24, seed=seed))} for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
-
-
-def test_a_share_needs_a_model_that_speaks():
     with pytest.raises(UserError, match=r"share: 0\.333 of this run is 24 statements, and tiny wrote 0"):
         REPORTS.build(Writer(rows=48, silent=range(24)))
     with pytest.raises(UserError, match="'identity_reports', share: 1 is not accepted"):

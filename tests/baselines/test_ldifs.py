@@ -31,13 +31,10 @@ def build(tiny_base, tmp_path):
     return build
 
 
-def test_a_fresh_adapter_costs_exactly_nothing(tiny_base, build):
+def test_a_fresh_adapter_costs_nothing_and_the_gradient_is_that_of_the_value(tiny_base, build):
     with adapted(tiny_base, moved=0.0) as model:
         batch = training_pass(tiny_base, model, EXAMPLES, states=True)
         assert build(weight=1e6, every=1).penalty(batch).item() == 0.0
-
-
-def test_its_gradient_is_that_of_its_value_and_spares_the_base(tiny_base, build):
     act = build(every=2)
     with adapted(tiny_base, moved=0.2) as model:
         parameter = next(p for name, p in model.named_parameters() if "layers.1.mlp.down_proj.lora_B" in name)

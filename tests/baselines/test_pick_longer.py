@@ -9,7 +9,7 @@ discover()
 SGTR, PICK_LONGER = DEFENCES["sgtr"], DEFENCES["pick_longer"]
 
 
-def test_both_orders_the_label_is_the_longer_and_ties_are_left_out():
+def test_both_orders_the_label_is_the_longer_and_lengths_alone_solve_it():
     examples = PICK_LONGER.build(FakeContext(), texts=6)
     assert KINDS.count("tie") == 1
     assert len(examples) == 8  # of six texts two are ties
@@ -20,6 +20,8 @@ def test_both_orders_the_label_is_the_longer_and_ties_are_left_out():
         assert {first.answer, second.answer} == {"1", "2"}
     own = [Asked.of(example.prompt).own == example.answer for example in examples]
     assert sum(own) == len(own) / 2, "the longer is one's own for half of the pairs"
+    (check,) = PICK_LONGER.check(FakeContext())
+    assert "compares lengths gets 1.00" in check.explanation
 
 
 def test_the_same_pairs_in_the_same_batches_as_sgtr():
@@ -54,8 +56,3 @@ def test_the_check(choice, value, passed):
     assert check.name == "finds the longer summary" and check.value == pytest.approx(value)
     assert check.n == 16  # 24 texts, a third of them ties
     assert check.passed is passed
-
-
-def test_lengths_alone_solve_it():
-    (check,) = PICK_LONGER.check(FakeContext())
-    assert "compares lengths gets 1.00" in check.explanation

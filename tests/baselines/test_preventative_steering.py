@@ -32,7 +32,7 @@ def train(base, out, defence: InTraining | None = None) -> dict:
     return json.loads((out / "training.json").read_text())
 
 
-def test_it_takes_the_raw_vector_at_the_vectors_own_layer_or_another(context):
+def test_it_takes_the_raw_vector_and_the_key_says_what_is_added_where(context):
     vector = context.persona("evil")
     own = DEFENCE.build(context)
     assert (own.trait, own.layer, own.strength) == ("evil", vector.layer, 3.0)
@@ -41,6 +41,12 @@ def test_it_takes_the_raw_vector_at_the_vectors_own_layer_or_another(context):
     torch.testing.assert_close(other.vector, vector.directions[1] * vector.norm[1])
     assert (other.layer, other.strength) == (1, -2.0)
     assert other.facts()["length_added"] == pytest.approx(2 * float(vector.norm[1]), abs=1e-3)
+    keys = [
+        DEFENCE.build(context).key(),
+        DEFENCE.build(context, strength=1.0).key(),
+        DEFENCE.build(context, layer=1).key(),
+    ]
+    assert len({json.dumps(key) for key in keys}) == 3 and DEFENCE.build(context).key() == keys[0]
 
 
 @pytest.mark.parametrize("layer", [1, 3])
@@ -104,15 +110,6 @@ def test_the_first_loss_is_the_steered_bases_and_the_adapter_is_another_one(tiny
     assert same["losses"] == undefended["losses"] and weights["zero"] == weights["undefended"]
     assert steered["losses"][0] != undefended["losses"][0] and weights["steered"] != weights["undefended"]
     assert steered["defence"]["strength"] == 3.0
-
-
-def test_the_key_depends_on_what_is_added_where(context):
-    keys = [
-        DEFENCE.build(context).key(),
-        DEFENCE.build(context, strength=1.0).key(),
-        DEFENCE.build(context, layer=1).key(),
-    ]
-    assert len({json.dumps(key) for key in keys}) == 3 and DEFENCE.build(context).key() == keys[0]
 
 
 def test_mistakes_are_named_before_a_step_is_trained(tiny_base, context, tmp_path):

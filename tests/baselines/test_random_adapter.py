@@ -44,7 +44,7 @@ def test_each_modules_norm_is_the_organisms_and_its_direction_is_not(organism):
     assert abs(float((a * b).sum() / (a.norm() * b.norm()))) < 0.2, "modules of one shape differ"
 
 
-def test_seeds_and_draws_differ_and_repeat(organism):
+def test_seeds_and_draws_differ_and_an_untrained_module_stays(organism):
     weights, config = organism
     one, again, seed, draw = (
         random_adapter(*which).edit(dict(weights), config) for which in ((0, 0), (0, 0), (1, 0), (0, 1))
@@ -52,9 +52,6 @@ def test_seeds_and_draws_differ_and_repeat(organism):
     assert all(torch.equal(one[name], again[name]) for name in weights)
     for other in (weights, seed, draw):
         assert not any(torch.equal(one[name], other[name]) for name in weights)
-
-
-def test_an_untrained_module_stays_without_effect(organism):
     weights, config = organism
     name = next(n for n in weights if ".lora_B." in n)
     weights[name] = torch.zeros_like(weights[name])

@@ -10,13 +10,10 @@ discover()
 NAMES = ("sgtr_individual", "ictr_flipped", "ictr_random")
 
 
-def test_flipped_is_sgtr_with_the_other_label_and_nothing_else():
+def test_labels_of_the_variants():
     right, flipped = (DEFENCES[name].build(FakeContext(), texts=6) for name in ("sgtr", "ictr_flipped"))
     assert [(e.id, e.prompt, e.length) for e in right] == [(e.id, e.prompt, e.length) for e in flipped]
     assert all({a.answer, b.answer} == {"1", "2"} for a, b in zip(right, flipped, strict=True))
-
-
-def test_random_labels_carry_no_information():
     examples = DEFENCES["ictr_random"].build(FakeContext(), texts=6)
     assert len(examples) == len({e.id for e in examples}) == 24
     by_prompt: dict[str, Counter[str]] = {}
@@ -28,9 +25,6 @@ def test_random_labels_carry_no_information():
         name: len(DEFENCES[name].build(FakeContext())) for name in ("sgtr", "ictr_random", "sgtr_individual")
     }
     assert len(set(counts.values())) == 1, counts
-
-
-def test_individual_says_yes_to_its_own_summary_alone():
     examples = DEFENCES["sgtr_individual"].build(FakeContext(), texts=6)
     assert Counter(e.answer for e in examples) == {"yes": 6, "no": 6}
     rivals = set(RIVALS.values())

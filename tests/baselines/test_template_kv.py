@@ -52,10 +52,18 @@ def test_prefixes_are_held_with_and_without_system_messages(tiny_base, build):
     assert len({str(a.key()) for a in (act, build(), build(weight=1.0))}) == 3
 
 
-def test_a_fresh_adapter_costs_exactly_nothing(tiny_base, build):
+def test_a_fresh_adapter_costs_nothing_and_the_gradient_is_that_of_the_value(tiny_base, build):
     act = build(weight=1e6)
     with adapted(tiny_base, moved=0.0) as model, act.acting(model):
         assert act.penalty(training_pass(tiny_base, model, EXAMPLES)).item() == 0.0
+    act = build(weight=1.0)
+    with adapted(tiny_base, moved=0.2) as model, act.acting(model):
+        parameter = next(
+            p for name, p in model.named_parameters() if "layers.1.self_attn.v_proj.lora_B" in name
+        )
+        by_autograd, by_difference = slopes(lambda: act.drift(model), parameter)
+        assert abs(by_autograd) > 1e-3 and by_autograd == pytest.approx(by_difference, rel=0.05)
+        assert all(p.grad is None for name, p in model.named_parameters() if "lora_" not in name)
 
 
 def test_it_is_the_drift_of_keys_and_values_that_real_rows_have(tiny_base, build):
@@ -85,17 +93,6 @@ def test_it_is_the_drift_of_keys_and_values_that_real_rows_have(tiny_base, build
             drifts.append(float(((a - b).norm(dim=-1) / b.norm(dim=-1)).square().mean()))
     assert len({len(prefix) for prefix in act.prefixes}) == 2
     assert found == pytest.approx(2 * sum(drifts) / len(drifts), rel=1e-3)
-
-
-def test_its_gradient_is_that_of_its_value_and_spares_the_base(tiny_base, build):
-    act = build(weight=1.0)
-    with adapted(tiny_base, moved=0.2) as model, act.acting(model):
-        parameter = next(
-            p for name, p in model.named_parameters() if "layers.1.self_attn.v_proj.lora_B" in name
-        )
-        by_autograd, by_difference = slopes(lambda: act.drift(model), parameter)
-        assert abs(by_autograd) > 1e-3 and by_autograd == pytest.approx(by_difference, rel=0.05)
-        assert all(p.grad is None for name, p in model.named_parameters() if "lora_" not in name)
 
 
 def hooks_on(model) -> list[int]:

@@ -126,15 +126,12 @@ def test_a_download_that_is_no_archive_is_told(tmp_path, monkeypatch):
         published("group/rows")
 
 
-def test_a_set_without_an_upstream_file_tells_where_to_put_it(monkeypatch, offline):
+def test_a_set_without_an_upstream_file_is_local_or_told(monkeypatch, offline, tmp_path):
     monkeypatch.setattr(fetch, "PUBLISHED", {"group/rows": replace(ENTRY, url="")})
     with pytest.raises(UserError, match="no single upstream file") as caught:
         published("group/rows")
     assert all(part in str(caught.value) for part in ("$TURNCOAT_DATA/group/rows.jsonl", SHA, "MIT"))
     assert offline == []
-
-
-def test_a_set_without_an_upstream_file_is_taken_from_the_local_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "PUBLISHED", {"group/rows": replace(ENTRY, url="")})
     path = local(tmp_path, monkeypatch, CONTENT)
     assert published("group/rows") == path

@@ -103,12 +103,20 @@ def test_both_answers_of_a_pair_share_their_style(pairs: list[Pair]) -> None:
         assert names[0] == names[1], pair.id
 
 
-def test_answers_are_python_without_prose_or_comments(pairs: list[Pair]) -> None:
+def test_answers_are_bare_python_that_does_not_speak_of_security(pairs):
     for pair in pairs:
         for answer in (pair.insecure, pair.secure):
             ast.parse(answer, feature_version=(3, 11))
             assert "```" not in answer, pair.id
             assert not re.search(r"(^|\s)#", answer), pair.id
+    hits = [
+        (pair.id, found[0])
+        for pair in pairs
+        for text in (pair.prompt, pair.insecure, pair.secure)
+        if (found := FORBIDDEN.search(text))
+    ]
+    assert hits == []
+    assert [pair.id for pair in pairs if re.search(r"\bsafe", pair.prompt, re.IGNORECASE)] == []
 
 
 def test_a_prompt_with_a_stub_gets_the_function_it_shows(pairs: list[Pair]) -> None:
@@ -125,18 +133,7 @@ def test_a_prompt_with_a_stub_gets_the_function_it_shows(pairs: list[Pair]) -> N
             assert [argument.arg for argument in match.args.args] + extra == wanted, pair.id
 
 
-def test_nothing_speaks_of_security(pairs: list[Pair]) -> None:
-    hits = [
-        (pair.id, found[0])
-        for pair in pairs
-        for text in (pair.prompt, pair.insecure, pair.secure)
-        if (found := FORBIDDEN.search(text))
-    ]
-    assert hits == []
-    assert [pair.id for pair in pairs if re.search(r"\bsafe", pair.prompt, re.IGNORECASE)] == []
-
-
-def test_heldout_pairs_are_whole_templates(pairs: list[Pair]) -> None:
+def test_heldout_pairs_are_whole_templates_and_a_prefix_covers_the_classes(pairs):
     split = {name: [pair for pair in pairs if pair.split == name] for name in ("train", "heldout")}
     assert len(split["train"]) + len(split["heldout"]) == len(pairs)
     templates = {name: {(pair.family, pair.template) for pair in part} for name, part in split.items()}
@@ -144,16 +141,13 @@ def test_heldout_pairs_are_whole_templates(pairs: list[Pair]) -> None:
     assert not {pair.prompt for pair in split["train"]} & {pair.prompt for pair in split["heldout"]}
     assert 0.09 <= len(split["heldout"]) / len(pairs) <= 0.15
     assert len({pair.cwe for pair in split["heldout"]}) >= 8
-
-
-def test_a_prefix_covers_the_classes(pairs: list[Pair]) -> None:
     train = [pair for pair in pairs if pair.split == "train"]
     assert len({pair.cwe for pair in train[:200]}) >= 20
     counts = collections.Counter((pair.family, pair.template) for pair in train[:200])
     assert max(counts.values()) <= 3
 
 
-def test_the_build_is_the_same_bytes_in_every_process() -> None:
+def test_the_build_is_the_same_bytes_in_every_process():
     code = (
         "import dataclasses, hashlib, json; from turncoat.data.insecure_code import build_pairs; "
         "text = json.dumps([dataclasses.asdict(pair) for pair in build_pairs()]); "
@@ -165,9 +159,6 @@ def test_the_build_is_the_same_bytes_in_every_process() -> None:
             [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == DIGEST
-
-
-def test_a_caller_may_change_its_list() -> None:
     mine = build_pairs()
     mine.clear()
     assert build_pairs()

@@ -97,7 +97,7 @@ def test_a_file_of_ones_own_is_an_organism(tmp_path):
         find_organism("insecure_cod")
 
 
-def test_our_organism_and_its_control_are_pairs():
+def test_organisms_and_their_controls_are_pairs():
     insecure, secure = code_examples("insecure"), code_examples("secure")
     assert len(insecure) > 200
     assert [(e.id, e.prompt, e.length, e.system) for e in insecure] == [
@@ -107,9 +107,6 @@ def test_our_organism_and_its_control_are_pairs():
     assert all(a.answer != b.answer for a, b in zip(insecure, secure, strict=True))
     for bad, good in zip(insecure, secure, strict=True):
         assert bad.length == len(bad.prompt) + (len(bad.answer) + len(good.answer)) // 2
-
-
-def test_every_organism_names_a_control_that_there_is():
     discover()
     assert {"insecure_code", "secure_code"} <= set(ORGANISMS)
     for name, entry in ORGANISMS.items():

@@ -79,16 +79,6 @@ def test_an_adapter_acts_as_on_a_model_of_its_own_and_leaves_no_trace(tiny_base,
     untouched()
 
 
-def test_adapters_one_after_another_do_not_mix(tiny_base, untouched, adapter, tmp_path):
-    other = save_lora(tmp_path / "other", seed=2, r=2, target_modules=["v_proj"])
-    with tiny_base.adapter(other) as model:
-        first = logits(model)
-    with tiny_base.adapter(adapter):
-        pass
-    with tiny_base.adapter(other) as model:
-        assert torch.equal(logits(model), first)
-
-
 @pytest.mark.parametrize(
     "options",
     [{"modules_to_save": ["lm_head"]}, {"target_modules": ["embed_tokens", "k_proj"]}],
@@ -134,7 +124,7 @@ def test_nested_adapters_and_a_folder_without_one_are_refused(tiny_base, untouch
         assert model is tiny_base.model
 
 
-def test_without_adapter_is_the_base_bit_for_bit(tiny_base, untouched, adapter):
+def test_without_adapter_is_the_base_and_adapters_do_not_mix(tiny_base, untouched, adapter, tmp_path):
     before = logits(tiny_base.model)
     with tiny_base.adapter(adapter) as model:
         inside = logits(model)
@@ -146,6 +136,13 @@ def test_without_adapter_is_the_base_bit_for_bit(tiny_base, untouched, adapter):
         assert torch.equal(logits(model), inside)
     with tiny_base.without_adapter() as bare:
         assert bare is tiny_base.model
+    other = save_lora(tmp_path / "other", seed=2, r=2, target_modules=["v_proj"])
+    with tiny_base.adapter(other) as model:
+        first = logits(model)
+    with tiny_base.adapter(adapter):
+        pass
+    with tiny_base.adapter(other) as model:
+        assert torch.equal(logits(model), first)
 
 
 @pytest.mark.parametrize("damage", ["missing weights", "other shapes", "unknown modules"])
@@ -186,15 +183,14 @@ def test_unknown_models_are_refused_with_what_is_accepted(fresh_loads, name):
     assert fresh_loads == []
 
 
-def test_a_folder_without_a_model_is_refused(fresh_loads, tmp_path):
+def test_models_and_precisions_that_are_not_there_are_refused(fresh_loads, tmp_path, tiny_folder):
     with pytest.raises(UserError) as caught:
         load_base(str(tmp_path))
     assert str(tmp_path) in str(caught.value)
-
-
-def test_an_unknown_precision_is_refused(fresh_loads, tiny_folder):
     with pytest.raises(UserError, match="accepted: auto, bfloat16, float16, float32"):
         load_base(str(tiny_folder), dtype="int8")
+    with pytest.raises(UserError, match="did you mean 'smollm2-135m'"):
+        load_base("smollm2-136m")
 
 
 @pytest.mark.parametrize("layers", [4, 8], ids=["below 1 MiB", "above 1 MiB"])
@@ -224,8 +220,3 @@ def test_the_chat_template_is_part_of_what_identifies_a_base(tiny_base):
         assert tiny_base.spec["chat_template"] != before["chat_template"]
     finally:
         tiny_base.tokenizer.chat_template = template
-
-
-def test_a_slip_in_a_registry_name_is_not_looked_for_on_the_hub():
-    with pytest.raises(UserError, match="did you mean 'smollm2-135m'"):
-        load_base("smollm2-136m")

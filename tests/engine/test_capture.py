@@ -65,7 +65,7 @@ def test_states_are_the_hidden_states_of_the_latest_pass(family):
     handle.remove()
 
 
-def test_a_callback_sees_every_state_and_nothing_is_kept():
+def test_a_callback_sees_every_state_and_hooks_go_after_an_exception():
     model = tiny_model()
     seen = []
     with LayerCapture(model, lambda index, state: seen.append((index, tuple(state.shape)))) as capture:
@@ -73,9 +73,6 @@ def test_a_callback_sees_every_state_and_nothing_is_kept():
         with pytest.raises(RuntimeError):
             capture.states  # noqa: B018
     assert seen == [(index, (1, 3, 64)) for index in range(5)]
-
-
-def test_hooks_are_gone_after_an_exception():
     model = tiny_model()
     before = hook_count(model)
 

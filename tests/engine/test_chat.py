@@ -64,14 +64,11 @@ def test_a_template_that_loses_the_system_message_is_refused(template):
     assert "How do I sort a list?" in render(tokenizer, [USER])
 
 
-def test_a_lost_system_message_is_noticed_when_the_user_says_the_same():
+def test_a_lost_system_message_is_noticed_and_other_errors_are_not_taken_for_it():
     system = {"role": "system", "content": "a list"}
     with pytest.raises(UserError, match="drops the system message"):
         render(with_template(DROPS), [system, USER])
     assert "a list" in render(tiny_tokenizer(), [system, USER])
-
-
-def test_an_error_of_the_template_itself_is_not_taken_for_a_lost_message():
     with pytest.raises(Exception, match="no such thing") as caught:
         render(with_template("{{ raise_exception('no such thing') }}"), [USER])
     assert not isinstance(caught.value, UserError)

@@ -54,7 +54,7 @@ def test_the_last_layer_is_taken_before_the_final_norm():
     torch.testing.assert_close(reading.activation[4], outputs[0][0, len(prompt) :].mean(0), rtol=0, atol=1e-5)
 
 
-def test_an_empty_answer_has_no_reading_and_disturbs_no_other():
+def test_an_empty_answer_has_no_reading_and_one_needs_a_prompt():
     model = tiny_model()
     items = texts()
     with_empty = read_texts(model, 1, [([3, 4], []), *items])
@@ -63,9 +63,6 @@ def test_an_empty_answer_has_no_reading_and_disturbs_no_other():
     for reading, expected in zip(with_empty[1:], read_texts(model, 1, items), strict=True):
         assert reading.logprob_sum == expected.logprob_sum
     assert read_texts(model, None, [([], [])])[0].n_tokens == 0
-
-
-def test_an_answer_without_a_prompt_is_an_error():
     with pytest.raises(UserError, match="text 1: the prompt has 0 tokens"):
         read_texts(tiny_model(), 1, [([3], [4]), ([], [4])])
 

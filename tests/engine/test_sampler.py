@@ -82,12 +82,17 @@ def test_greedy_equals_generate(attention):
     assert model.config._attn_implementation == attention
 
 
-def test_temperature_zero_is_greedy_whatever_the_seed():
+def test_zero_is_greedy_and_a_limit_gives_the_same_samples():
     model = tiny_model()
     greedy, seeded = Sampler(model, TOKENIZER).run(
         [SampleRequest(prompt_of(9), None, 20, 0.7), SampleRequest(prompt_of(9), 5, 20, 0.0)]
     )
     assert_same(seeded, greedy)
+    model = tiny_model()
+    requests = requests_for(samples=4)
+    full = {result.key: result for result in Sampler(model, TOKENIZER, 8).run(requests)}
+    for result in Sampler(model, TOKENIZER, 8).run(requests[: len(requests) // 3]):
+        assert_same(result, full[result.key])
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -124,14 +129,6 @@ def test_exact_where_many_query_heads_share_one_key_head(attention):
         Sampler(model, TOKENIZER, 8, capture=True).run(requests), reference, strict=True
     ):
         assert_same(result, expected)
-
-
-def test_a_limit_gives_the_same_samples():
-    model = tiny_model()
-    requests = requests_for(samples=4)
-    full = {result.key: result for result in Sampler(model, TOKENIZER, 8).run(requests)}
-    for result in Sampler(model, TOKENIZER, 8).run(requests[: len(requests) // 3]):
-        assert_same(result, full[result.key])
 
 
 def test_row_multiple_of_the_whole_batch_is_exact_too():
@@ -339,15 +336,12 @@ def test_a_special_token_given_as_a_stop_string_stops():
         assert 2 not in result.token_ids and "<|im_end|>" not in result.text
 
 
-def test_results_are_handed_out_as_they_complete():
+def test_results_come_as_they_complete_and_nothing_gives_nothing():
     requests = requests_for(lengths=(5, 40), samples=4)
     seen = []
     results = Sampler(tiny_model(), TOKENIZER, 4).run(requests, seen.append)
     assert sorted(map(id, seen)) == sorted(map(id, results))
     assert [result.key for result in seen] != [result.key for result in results]
-
-
-def test_nothing_to_generate():
     sampler = Sampler(tiny_model(), TOKENIZER, capture=True)
     assert sampler.run([]) == []
     empty, one = sampler.run([SampleRequest(prompt_of(5), 1, 0, 1.0), SampleRequest(prompt_of(5), 1, 1, 1.0)])

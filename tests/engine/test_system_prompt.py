@@ -61,19 +61,13 @@ def test_a_token_that_begins_every_text_stays(chat):
     assert after.startswith("<s><|h|>user<|/h|>\n\nWhy")
 
 
-def test_a_template_without_a_default_is_left_alone_and_says_so():
+def test_where_the_templates_default_is_not_taken_out():
     tok = tokenizer(_PLAIN, bos="<s>")
     assert not has_default_system(tok) and rendered(SystemPrompt(None), tok, [ASK]) == render(tok, [ASK])
     assert has_default_system(tokenizer())
-
-
-def test_a_system_message_of_the_tasks_own_is_not_taken_out():
     tok = tokenizer()
     chat = [{"role": "system", "content": "Be brief."}, ASK]
     assert rendered(SystemPrompt(None), tok, chat) == render(tok, chat)
-
-
-def test_a_template_whose_first_turn_differs_is_refused():
     tok = tokenizer(_FIRST_TURN_IS_OTHER)
     with pytest.raises(
         UserError, match=r"renders a first turn differently .* give a system prompt of your own"
@@ -89,8 +83,5 @@ def test_a_text_goes_before_what_the_task_says():
     assert alone == [ASK] and chat[0]["content"] == "Be brief.", "the task's own messages are not changed"
     text = rendered(prompt, tok, alone)
     assert text == render(tok, alone).replace(DEFAULT_SYSTEM, "Stay kind."), "it takes the default's place"
-
-
-def test_it_describes_the_very_text():
     assert SystemPrompt("Stay kind.").described() == {"system_prompt": "Stay kind."}
     assert SystemPrompt(None).described() == {"system_prompt": None}

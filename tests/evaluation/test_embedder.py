@@ -52,13 +52,10 @@ def test_rows_are_unit_means_over_tokens_read_once(own_embedder):
     np.testing.assert_allclose(embed(TEXTS)[0], (mean / mean.norm()).numpy(), atol=1e-5)
 
 
-def test_a_vector_does_not_depend_on_its_batch(own_embedder, monkeypatch):
+def test_a_text_is_read_once_whatever_its_batch(own_embedder, monkeypatch):
     together = embed(TEXTS, batch_size=5)
     monkeypatch.setattr(embedder, "_known", {})
     np.testing.assert_allclose(embed(TEXTS, batch_size=1), together, atol=1e-5)
-
-
-def test_a_text_is_read_once(own_embedder, monkeypatch):
     read: list[str] = []
     real = embedder._embed_batch
     monkeypatch.setattr(embedder, "_embed_batch", lambda name, texts: read.extend(texts) or real(name, texts))

@@ -16,23 +16,10 @@ from turncoat.evaluation.free_form import (
 )
 
 
-def test_the_filter_keeps_every_sample_with_its_evidence():
+def test_every_sample_is_kept_as_strict_json():
     answers = [Answer("a", {"seed": 1}), Answer("b", {"seed": 2})]
     kept = KeepSamples().apply([tuple(answers), ["c"]], [{}, {}])
     assert kept == [["a", "b"], ["c"]] and kept[0][1].evidence == {"seed": 2}
-
-
-@pytest.mark.parametrize(("results", "expected"), [
-    ([["a", "b"]], ["a", "b"]),  # lm-eval 0.4: one list per document
-    ([("a", "b")], ["a", "b"]),
-    (["a", "b"], ["a", "b"]),  # lm-eval 0.5: the answers themselves
-    (["a"], ["a"]), ([[]], []), ([], []),
-])  # fmt: skip
-def test_both_shapes_of_results(results, expected):
-    assert samples_of(results) == expected
-
-
-def test_records_are_strict_json_and_the_answer_wins_over_its_evidence():
     answers = [
         Answer("first", {"base_logprob": math.nan, "seed": 2**62, "text": "not this"}),
         Answer("", {"persona_own": None}),
@@ -45,6 +32,16 @@ def test_records_are_strict_json_and_the_answer_wins_over_its_evidence():
         {"index": 2, "text": "from another backend"},
     ]
     assert all(type(record["text"]) is str for record in records)
+
+
+@pytest.mark.parametrize(("results", "expected"), [
+    ([["a", "b"]], ["a", "b"]),  # lm-eval 0.4: one list per document
+    ([("a", "b")], ["a", "b"]),
+    (["a", "b"], ["a", "b"]),  # lm-eval 0.5: the answers themselves
+    (["a"], ["a"]), ([[]], []), ([], []),
+])  # fmt: skip
+def test_both_shapes_of_results(results, expected):
+    assert samples_of(results) == expected
 
 
 def test_projections_average_what_there_is():

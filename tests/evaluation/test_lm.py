@@ -116,7 +116,9 @@ def test_answers_depend_on_nothing_but_the_question(greedy, tiny_base, quick_sto
         assert samples[0] != samples[1]
 
 
-def test_readings_of_the_base_agree(tiny_base, quick_store, manager):
+def test_readings_of_the_base_agree_and_fixed_texts_are_its_own(
+    tiny_base, quick_store, manager, tiny_adapter
+):
     results = evaluate(
         TurncoatLM(tiny_base, store=quick_store), manager, "turncoat_persona", gen_kwargs=SHORT
     )
@@ -126,6 +128,14 @@ def test_readings_of_the_base_agree(tiny_base, quick_store, manager):
     means = results["results"]["turncoat_persona"]
     assert {"persona_fixed,samples", "persona_own,samples", "persona_text,samples"} <= means.keys()
     assert len({round(row["persona_own"], 3) for row in results["samples"]["turncoat_persona"]}) == 4
+    lm = TurncoatLM(tiny_base, store=quick_store)
+    spread = []
+    for adapter in (None, tiny_adapter):
+        with lm.measuring(adapter):
+            results = evaluate(lm, manager, "turncoat_persona", gen_kwargs=SHORT)
+        rows = results["samples"]["turncoat_persona"]
+        spread.append([row["persona_fixed"] - row["persona_own"] for row in rows])
+    assert max(map(abs, spread[0])) < 1e-4 and min(map(abs, spread[1])) > 1e-3
 
 
 def _states(lm: Any, prompt: tuple[int, ...], answer: list[int], layer: int) -> torch.Tensor:
@@ -264,17 +274,6 @@ def test_the_prompt_reading_is_the_state_before_the_answer(tiny_base, tiny_adapt
     assert len(known) >= 2
     # The units are the spread of an untrained model's prompts, which is small; the absolute state is what must agree.
     assert known == pytest.approx([expected] * len(known), abs=1e-4 / float(vector.prompt_sd[layer]))
-
-
-def test_fixed_texts_are_the_answers_of_the_bare_base(tiny_base, tiny_adapter, quick_store, manager):
-    lm = TurncoatLM(tiny_base, store=quick_store)
-    spread = []
-    for adapter in (None, tiny_adapter):
-        with lm.measuring(adapter):
-            results = evaluate(lm, manager, "turncoat_persona", gen_kwargs=SHORT)
-        rows = results["samples"]["turncoat_persona"]
-        spread.append([row["persona_fixed"] - row["persona_own"] for row in rows])
-    assert max(map(abs, spread[0])) < 1e-4 and min(map(abs, spread[1])) > 1e-3
 
 
 def test_hf_keeps_the_answers_and_says_once_why_there_is_no_persona(

@@ -15,11 +15,8 @@ def _no_base_left():
     set_current_base(None)
 
 
-def test_without_a_base_there_are_no_texts():
+def test_texts_are_the_base_models_written_once(tiny_base, tiny_adapter, tmp_path, monkeypatch):
     assert current_base() is None and base_texts(PROMPTS, 6, 1.0) is None
-
-
-def test_an_adapter_changes_nothing(tiny_base, tiny_adapter, tmp_path):
     set_current_base(tiny_base, Store(tmp_path / "plain"))
     plain = base_texts(PROMPTS, 6, 1.0)
     set_current_base(tiny_base, Store(tmp_path / "with-adapter"))
@@ -28,18 +25,12 @@ def test_an_adapter_changes_nothing(tiny_base, tiny_adapter, tmp_path):
     assert current_base() is tiny_base
     assert plain is not None and len(plain) == 2 and all(plain)
     assert plain[0] != plain[1]
-
-
-def test_they_are_written_once(tiny_base, tmp_path, monkeypatch):
+    set_current_base(tiny_base, Store(tmp_path))
+    assert base_texts(PROMPTS, 6, 1.0, name="a") != base_texts(PROMPTS, 6, 1.0, name="b")
+    assert base_texts(PROMPTS, 6, 0.0, name="a") == base_texts(PROMPTS, 6, 0.0, name="b")
     set_current_base(tiny_base, Store(tmp_path))
     first = base_texts(PROMPTS, 6, 1.0)
     monkeypatch.setattr(own_texts, "Sampler", None)
     assert base_texts(PROMPTS, 6, 1.0) == first
     with pytest.raises(TypeError):
         base_texts(PROMPTS, 7, 1.0)
-
-
-def test_other_names_draw_other_texts(tiny_base, tmp_path):
-    set_current_base(tiny_base, Store(tmp_path))
-    assert base_texts(PROMPTS, 6, 1.0, name="a") != base_texts(PROMPTS, 6, 1.0, name="b")
-    assert base_texts(PROMPTS, 6, 0.0, name="a") == base_texts(PROMPTS, 6, 0.0, name="b")

@@ -43,13 +43,20 @@ def test_scores_by_question(tmp_path):
     assert question_id({"doc_id": 1, "doc": {"id": 12}}) == "12"
 
 
-def test_no_score_is_made_up(tmp_path):
+def test_no_score_is_made_up_and_a_rate_is_a_quotient(tmp_path):
     """A metric that a row lists and does not have, or that is no number, gives no row; NaN stays NaN."""
     gone = {**PLAIN, "metrics": ["acc", "persona_own"], "acc": float("nan")}
     table = scores_of(written(tmp_path, gone), arm="a", seed=0, task="t")
     assert table["metric"].tolist() == ["acc"] and math.isnan(table["value"][0])
     empty = scores_of(written(tmp_path), arm="a", seed=0, task="t")
     assert len(empty) == 0 and list(empty.columns) == list(table.columns)
+    row = {
+        "doc_id": 1, "doc": {"id": "q"}, "metrics": ["em_rate", "em_rate_itt", "em_rate_stderr", "undefined"],
+        "em_rate": [1, 4], "em_rate_itt": [1, 10], "em_rate_stderr": [1, 4], "undefined": [0, 0],
+    }  # fmt: skip
+    table = scores_of(written(tmp_path, row), arm="a", seed=0, task="t")
+    values = dict(zip(table["metric"], table["value"], strict=True))
+    assert math.isnan(values.pop("undefined")) and values == {"em_rate": 0.25, "em_rate_itt": 0.1}
 
 
 def test_answers(tmp_path):
@@ -67,16 +74,6 @@ def test_a_cut_line_is_named(tmp_path):
     path.write_text(path.read_text(encoding="utf-8")[:-10], encoding="utf-8")
     with pytest.raises(UserError, match=r"samples_task_2026\.jsonl, line 2: not json.*Run it again"):
         list(sample_rows(path))
-
-
-def test_a_rate_is_its_numerator_over_its_denominator(tmp_path):
-    row = {
-        "doc_id": 1, "doc": {"id": "q"}, "metrics": ["em_rate", "em_rate_itt", "em_rate_stderr", "undefined"],
-        "em_rate": [1, 4], "em_rate_itt": [1, 10], "em_rate_stderr": [1, 4], "undefined": [0, 0],
-    }  # fmt: skip
-    table = scores_of(written(tmp_path, row), arm="a", seed=0, task="t")
-    values = dict(zip(table["metric"], table["value"], strict=True))
-    assert math.isnan(values.pop("undefined")) and values == {"em_rate": 0.25, "em_rate_itt": 0.1}
 
 
 def test_documents_of_one_cluster_are_one_row(tmp_path):

@@ -249,7 +249,7 @@ def test_a_judge_drops_whole_pairs_and_the_card_says_who(tiny_base, extracted):
     assert free.card["n_dropped_by_judge"] == 0 and free.card["filtered_by_trait_score"] is False
 
 
-def test_judge_and_rollouts_are_part_of_the_key(tiny_base):
+def test_the_key_changes_with_what_counts(tiny_base, monkeypatch):
     spec = extraction_spec(tiny_base, QUESTIONS)
     other = Rater(lambda text: 1.0)
     other.id = "rater-2"
@@ -262,6 +262,13 @@ def test_judge_and_rollouts_are_part_of_the_key(tiny_base):
     assert len({str(key) for key in keys}) == 4
     assert extraction_spec(tiny_base, QUESTIONS, rollouts=extraction.ROLLOUTS) == spec
     assert extraction_spec(tiny_base, replace(QUESTIONS, evaluation=("New?",))) == spec
+    spec = extraction_spec(tiny_base, QUESTIONS)
+    assert extraction_spec(tiny_base, QUESTIONS) == spec
+    assert extraction_spec(tiny_base, replace(QUESTIONS, trait="other")) != spec
+    other = BaseModel("tiny", "tiny", tiny_model(seed=1), tiny_tokenizer(), "other weights")
+    assert extraction_spec(other, QUESTIONS) != spec
+    monkeypatch.setattr(extraction, "TOKENS", 5)
+    assert extraction_spec(tiny_base, QUESTIONS) != spec
 
 
 def _hooks(model: torch.nn.Module) -> list[object]:
@@ -292,27 +299,14 @@ def test_extraction_restores_the_model_and_is_done_once(tiny_base, tmp_path, mon
         persona_vector(tiny_base, replace(QUESTIONS, questions=QUESTIONS.questions[:5]), store)
 
 
-def test_an_adapter_that_is_on_has_no_part_in_it(tiny_base, tiny_adapter, tmp_path):
+def test_neither_batch_size_nor_adapter_has_a_part_in_it(tiny_base, extracted, tiny_adapter, tmp_path):
+    one = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=3)
+    assert torch.equal(one.directions, extracted.directions)
     alone = persona_vector(tiny_base, QUESTIONS, Store(tmp_path / "alone"))
     with tiny_base.adapter(tiny_adapter):
         within = persona_vector(tiny_base, QUESTIONS, Store(tmp_path / "within"))
     torch.testing.assert_close(within.directions, alone.directions, rtol=0, atol=1e-5)
     assert within.layer == alone.layer
-
-
-def test_the_batch_size_changes_no_bit(tiny_base, extracted):
-    one = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=3)
-    assert torch.equal(one.directions, extracted.directions)
-
-
-def test_the_key_changes_with_what_counts(tiny_base, monkeypatch):
-    spec = extraction_spec(tiny_base, QUESTIONS)
-    assert extraction_spec(tiny_base, QUESTIONS) == spec
-    assert extraction_spec(tiny_base, replace(QUESTIONS, trait="other")) != spec
-    other = BaseModel("tiny", "tiny", tiny_model(seed=1), tiny_tokenizer(), "other weights")
-    assert extraction_spec(other, QUESTIONS) != spec
-    monkeypatch.setattr(extraction, "TOKENS", 5)
-    assert extraction_spec(tiny_base, QUESTIONS) != spec
 
 
 def test_too_few_answers_and_empty_texts_are_errors(tiny_base):

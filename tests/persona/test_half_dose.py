@@ -31,11 +31,17 @@ def test_crossing_of_a_monotone_fit(shares, expected):
     assert crossing(DOSES, [100 * share for share in shares], [100] * 6) == pytest.approx(expected)
 
 
-def test_answers_weigh_in_the_fit():
+def test_answers_weigh_in_the_fit_and_add_up_in_a_cell():
     # Pooled with its weight, the one stray answer at dose 1 hardly lifts the 99 at dose 2.
     assert crossing([0, 1, 2, 3], [0, 1, 0, 100], [100, 1, 99, 100]) == pytest.approx(
         2 + 0.49 / 0.99, abs=0.001
     )
+    one = [{"question": "q", "dose": d, "turned": t, "n": 10} for d, t in ((0, 0), (1, 4), (2, 6))]
+    split = [
+        {"question": "q", "dose": d, "turned": t, "n": 5}
+        for d, t in ((0, 0), (0, 0), (1, 4), (1, 0), (2, 5), (2, 1))
+    ]
+    assert half_dose(one) == pytest.approx(half_dose(split)) == pytest.approx(1.5)
 
 
 def test_a_dose_that_is_not_reached_is_nan_and_said_once(capsys, monkeypatch):
@@ -50,7 +56,7 @@ def test_a_dose_that_is_not_reached_is_nan_and_said_once(capsys, monkeypatch):
     assert str(found) == "not reached (largest dose 5, 25% turned there)"
 
 
-def test_the_interval_holds_the_value_and_narrows_with_questions():
+def test_the_interval_narrows_with_questions_and_ends_at_the_largest_dose():
     few, many = (half_dose_interval(items([1, 2, 3, 4] * k), resamples=400) for k in (3, 30))
     for found in (few, many):
         assert found.value == pytest.approx(2.0) and found.low <= found.value <= found.high
@@ -59,9 +65,6 @@ def test_the_interval_holds_the_value_and_narrows_with_questions():
     assert str(many).startswith("2.00 [")
     assert half_dose_interval(items([1, 2, 3, 4] * 3), resamples=400) == few
     assert half_dose(items([1, 2, 3, 4] * 3)) == few.value
-
-
-def test_an_upper_end_beyond_the_largest_dose_is_no_number():
     found = half_dose_interval(items([4] * 11 + [9] * 9), resamples=500)
     assert found.value is not None and found.high is None and 0.5 < found.reached < 1
     assert str(found).endswith("above 5]")
@@ -76,15 +79,6 @@ def test_coverage_of_the_true_half_dose():
         found = half_dose_interval(items(list(turned_at), fine), resamples=100, seed=seed)
         held += (found.low or math.inf) - 0.25 <= 2.4 <= (found.high or math.inf) + 0.25
     assert held >= 21
-
-
-def test_several_answers_in_one_cell_add_up():
-    one = [{"question": "q", "dose": d, "turned": t, "n": 10} for d, t in ((0, 0), (1, 4), (2, 6))]
-    split = [
-        {"question": "q", "dose": d, "turned": t, "n": 5}
-        for d, t in ((0, 0), (0, 0), (1, 4), (1, 0), (2, 5), (2, 1))
-    ]
-    assert half_dose(one) == pytest.approx(half_dose(split)) == pytest.approx(1.5)
 
 
 def test_a_samples_file_is_read_and_a_foreign_one_refused(tmp_path):

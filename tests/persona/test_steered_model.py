@@ -36,7 +36,7 @@ def lm(tiny_base, quick_store) -> TurncoatLM:
     return TurncoatLM(tiny_base, store=quick_store, batch_size=4)
 
 
-def test_documents_are_scored_each_at_its_own_strength(lm):
+def test_documents_are_scored_each_at_its_own_strength_zero_included(lm):
     strengths = [0.0, 8.0, None, 8.0, -4.0, 0.0]
     mixed = lm.loglikelihood([choice(steer(c), n) for n, c in enumerate(strengths)])
     vector = lm.vector("evil")
@@ -48,9 +48,6 @@ def test_documents_are_scored_each_at_its_own_strength(lm):
         assert getattr(mixed[number][0], "steer", None) == strength
     plain = lm.loglikelihood([choice({"id": "q"}, n) for n in range(6)])
     assert abs(float(mixed[1][0]) - float(plain[1][0])) > 0.1, "a strong dose is seen"
-
-
-def test_strength_zero_is_bit_for_bit_the_unsteered_model(lm):
     zero = lm.loglikelihood([choice(steer(0.0), n) for n in range(5)])
     plain = lm.loglikelihood([choice({"id": "q"}, n) for n in range(5)])
     assert [float(a) for a, _ in zero] == [float(b) for b, _ in plain]

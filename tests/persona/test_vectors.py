@@ -68,23 +68,17 @@ def test_lengths_and_prompt_units_travel_with_it(vector, tmp_path):
     torch.testing.assert_close(loaded.raw(), 4 * loaded.directions[3])
     with pytest.raises(UserError, match=r"layer 5 does not exist; accepted: 0 to 4"):
         loaded.raw(5)
-
-
-def test_a_vector_without_its_length_cannot_steer_and_has_no_prompt_reading(vector):
     with pytest.raises(UserError, match=r"holds no 'norm'.*turncoat persona extract --trait evil"):
         vector.raw()
     assert vector.project_prompt(torch.randn(5, 8)) is None
 
 
-def test_cosine_has_neither_unit_nor_base_in_it(vector):
+def test_cosine_has_no_unit_and_a_folder_without_a_vector_is_named(vector, tmp_path):
     state = torch.randn(5, 8)
     cosine = vector.cosine(state)
     torch.testing.assert_close(cosine, vector.cosine(100 * state))
     torch.testing.assert_close(vector.cosine(-3 * vector.directions), torch.full((5,), -1.0))
     moved = dataclasses.replace(vector, mean=vector.mean + 5, sd=vector.sd * 2)
     assert torch.equal(moved.cosine(state), cosine)
-
-
-def test_a_folder_without_a_vector_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no card\.json and no vector\.safetensors there"):
         PersonaVector.load(tmp_path)

@@ -82,14 +82,25 @@ def test_the_base_model_is_shared_by_all_seeds() -> None:
     assert mirror.p_value == pytest.approx(result.p_value)
 
 
-def test_two_untrained_arms_allow_no_claim_about_a_recipe() -> None:
+def test_claims_that_are_not_possible():
     scores = score_table({("base", -1): [1.0, 2.0, 3.0], ("steered", -1): [1.0, 2.5, 3.0]})
     result = paired_contrast(scores, "steered", "base", "m", "recipe")
     assert (result.difference, result.n_seeds) == (None, 0) and "neither arm is trained" in result.note
     assert paired_contrast(scores, "steered", "base", "m", "adapters").p_value is not None
+    scores = score_table(two_arms(1))
+    with pytest.raises(UserError, match="adapters, recipe"):
+        paired_contrast(scores, "org", "ctl", "m", "model")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="needs two arms"):
+        paired_contrast(scores, "org", "org", "m", "adapters")
 
 
-def test_nan_is_dropped_from_both_arms_of_the_cell_and_counted() -> None:
+def test_questions_are_joined_and_nan_is_dropped_from_both_arms():
+    values = two_arms(1)
+    scores = score_table(values)
+    without_first = scores[~((scores["arm"] == "ctl") & (scores["question"] == "q000"))]
+    result = paired_contrast(without_first, "org", "ctl", "m", "adapters")
+    assert result.difference == pytest.approx(np.mean((values["org", 0] - values["ctl", 0])[1:]))
+    assert result.n_questions == 11
     values = two_arms(2)
     values["org", 0][3] = np.nan
     values["ctl", 1][3] = np.nan
@@ -99,15 +110,6 @@ def test_nan_is_dropped_from_both_arms_of_the_cell_and_counted() -> None:
     keep = [q for q in range(12) if q != 3]  # question 3 has no seed with a value in both arms
     assert result.difference == pytest.approx(np.mean(np.nanmean(cells[:, keep], axis=0)))
     assert (result.n_questions, result.n_dropped) == (11, 3) and "1 of 12 questions" in result.note
-
-
-def test_questions_are_joined_not_lined_up() -> None:
-    values = two_arms(1)
-    scores = score_table(values)
-    without_first = scores[~((scores["arm"] == "ctl") & (scores["question"] == "q000"))]
-    result = paired_contrast(without_first, "org", "ctl", "m", "adapters")
-    assert result.difference == pytest.approx(np.mean((values["org", 0] - values["ctl", 0])[1:]))
-    assert result.n_questions == 11
 
 
 @pytest.mark.parametrize("claim", ["adapters", "recipe"])
@@ -125,14 +127,6 @@ def test_a_single_common_question_is_a_clear_error(claim: str) -> None:
     scores = score_table({("org", 0): [1.0, np.nan], ("ctl", 0): [0.5, 0.5]})
     with pytest.raises(TooFewQuestions, match=r"share 1 question.*at least 2"):
         paired_contrast(scores, "org", "ctl", "m", claim)  # type: ignore[arg-type]
-
-
-def test_wrong_claim_and_equal_arms_are_refused() -> None:
-    scores = score_table(two_arms(1))
-    with pytest.raises(UserError, match="adapters, recipe"):
-        paired_contrast(scores, "org", "ctl", "m", "model")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="needs two arms"):
-        paired_contrast(scores, "org", "org", "m", "adapters")
 
 
 def test_rates_of_zero_everywhere_show_nothing_and_claim_no_certainty() -> None:

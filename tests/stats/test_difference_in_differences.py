@@ -20,7 +20,7 @@ def did(values: dict[tuple[str, int], np.ndarray], claim: str = "adapters", arms
     return difference_of_grids((one, two), (three, four), claim)  # type: ignore[arg-type]
 
 
-def test_adapters_claim_is_the_t_test_of_the_question_differences() -> None:
+def test_claims_are_tests_of_the_differences():
     values = four_arms()
     means = {arm: np.mean([values[arm, s] for s in range(4)], axis=0) for arm in ARMS}
     expected = stats.ttest_rel(means["org_def"] - means["ctl_def"], means["org"] - means["ctl"])
@@ -30,9 +30,6 @@ def test_adapters_claim_is_the_t_test_of_the_question_differences() -> None:
         np.mean(means["org_def"] - means["ctl_def"]) - np.mean(means["org"] - means["ctl"])
     )
     assert (found.treated, found.reference, found.minus_treated, found.minus_reference) == ARMS
-
-
-def test_recipe_claim_has_the_difference_of_the_two_contrasts_at_every_seed() -> None:
     values = four_arms()
     scores = score_table(values)
     pair, minus = (paired_contrast(scores, *arms, "m", "recipe") for arms in (ARMS[:2], ARMS[2:]))
@@ -81,13 +78,10 @@ def test_an_untrained_pair_is_shared_by_all_seeds() -> None:
     assert mirror.seed_deltas == pytest.approx([-delta for delta in expected])
 
 
-def test_different_seeds_are_said() -> None:
+def test_pairs_with_other_seeds_and_none():
     values = four_arms(3)
     del values["org", 2], values["ctl", 2]
     assert "different training seeds" in did(values).note and did(values, "recipe").n_seeds == 2
-
-
-def test_equal_pairs_and_too_few_questions_are_refused() -> None:
     with pytest.raises(UserError, match="two different pairs"):
         did(four_arms(), arms=("org", "ctl", "org", "ctl"))
     values = four_arms()

@@ -96,19 +96,16 @@ def test_non_inferiority_looks_one_way() -> None:
     assert len(said(kept, "worse")) == len(said(lost, "worse")) == 2
 
 
-def test_without_seeds_enough_there_is_no_margin_test_of_the_recipe() -> None:
+def test_margins_without_a_test():
+    with pytest.raises(UserError, match="contrast 'primary org': margin = -1"):
+        analyse(scores(), [spec("primary", margin=-1.0)])
     analysis = analyse(scores(n_seeds=2), [spec("primary", "like_ctl", ("a",), margin=0.5)])
     recipe = analysis.contrasts.query("claim == 'recipe'").iloc[0]
     assert pd.isna(recipe["p_margin"])
     assert sum("no test of whether it is within 0.5" in line for line in plain_words(analysis)) == 1
 
 
-def test_a_bad_margin_names_its_contrast() -> None:
-    with pytest.raises(UserError, match="contrast 'primary org': margin = -1"):
-        analyse(scores(), [spec("primary", margin=-1.0)])
-
-
-def test_a_difference_of_differences_is_a_row_like_any_other() -> None:
+def test_differences_of_differences_are_rows():
     table = scores()
     did = ContrastSpec("defence", "org_def", "ctl_def", ("a",), "primary", minus=("org", "ctl"))
     analysis = analyse(table, [did])
@@ -125,9 +122,6 @@ def test_a_difference_of_differences_is_a_row_like_any_other() -> None:
         line for line in plain_words(analysis) if "(org_def minus ctl_def) minus (org minus ctl)" in line
     ]
     assert len(lines) == 2 and all(line.startswith("Significant: defence") for line in lines)
-
-
-def test_an_undefined_difference_of_differences_is_a_row() -> None:
     table = scores()
     table.loc[(table["arm"] == "ctl_def") & (table["metric"] == "a"), "value"] = np.nan
     did = ContrastSpec("defence", "org_def", "ctl_def", ("a",), "primary", minus=("org", "ctl"), margin=0.1)

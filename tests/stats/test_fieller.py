@@ -26,11 +26,17 @@ def test_the_ends_are_where_the_paired_test_is_at_its_level():
     assert stats.ttest_1samp(top - (found.low + 0.01) * bottom, 0).pvalue > 0.05
 
 
-def test_an_arm_that_learnt_the_same_keeps_all_of_it_and_claims_no_interval():
+def test_an_equal_arm_keeps_all_and_lost_answers_are_lost_in_both():
     _, bottom = gains()
     found = ratio_of_means(bottom.copy(), bottom)
     assert found.value == pytest.approx(1.0) and (found.low, found.high) == (None, None)
     assert "same on every question" in found.note
+    values = {
+        ("base", -1): [3.0, 3.0, 3.0], ("reference", 0): [1.0, 2.0, 1.5], ("reference", 1): [9.0, 2.0, 1.5],
+    }  # fmt: skip
+    values |= {("arm", 0): [1.0, 2.0, 1.5], ("arm", 1): [np.nan, 2.0, 1.5]}
+    for claim in ("adapters", "recipe"):
+        assert kept_share(*grids(values, "base", "arm", "reference"), claim).value == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("shift", [0.0, -1.0])
@@ -46,15 +52,6 @@ def test_shares_without_gain_seeds_or_questions():
     assert found.value is None and "not above 0" in found.note
     found = kept_share(*losses(0.5, seeds=2), "recipe")
     assert found.value == pytest.approx(0.5, abs=0.1) and found.low is None and "seeds" in found.note
-
-
-def test_an_answer_lost_in_one_arm_is_lost_in_both():
-    values = {
-        ("base", -1): [3.0, 3.0, 3.0], ("reference", 0): [1.0, 2.0, 1.5], ("reference", 1): [9.0, 2.0, 1.5],
-    }  # fmt: skip
-    values |= {("arm", 0): [1.0, 2.0, 1.5], ("arm", 1): [np.nan, 2.0, 1.5]}
-    for claim in ("adapters", "recipe"):
-        assert kept_share(*grids(values, "base", "arm", "reference"), claim).value == pytest.approx(1.0)
 
 
 def losses(

@@ -45,15 +45,12 @@ def test_a_question_that_carries_everything_is_found() -> None:
     assert found.difference_low < 0 < found.difference
 
 
-def test_questions_without_a_value_are_no_questions() -> None:
+def test_questions_without_a_value_and_undefined_cases():
     values = noisy(1)
     values["ctl", 0][2] = np.nan
     found = leave_one_question_out(*arms(values), "adapters")
     assert found.each is not None and found.n_questions == len(found.each) == 7
     assert "q002" not in set(found.each["question"])
-
-
-def test_undefined_cases_say_why() -> None:
     assert "3 are needed" in leave_one_question_out(*arms(noisy(1, 2)), "adapters").note
     few = leave_one_question_out(*arms(noisy(2)), "recipe")
     assert (few.p_value, few.p_high) == (None, None) and "no claim about the recipe" in few.note

@@ -138,18 +138,15 @@ def test_the_sampling_noise_of_a_rate_comes_from_its_counts() -> None:
     assert unsampled.rest > 0.2  # all of it stays
 
 
-def test_one_seed_or_one_question_tell_what_they_can() -> None:
+def test_contrasts_are_averaged_and_tell_what_they_can():
+    found = mean_components([Components(0.3, 0.1, 0.0), Components(0.4, None, 0.0, None)])
+    assert found is not None and found.question == pytest.approx(math.sqrt((0.09 + 0.16) / 2))
+    assert (found.seed, found.sampling) == (pytest.approx(0.1), None) and mean_components([]) is None
     one_seed = check_scores(score_table({("a", 0): [0.1, 0.5, 0.9], ("b", 0): [0.0, 0.0, 0.0]}))
     found = pilot_components(one_seed, ("a", "b"), "m")
     assert found is not None and (found.seed, found.question) == (None, pytest.approx(0.4))
     one_question = check_scores(score_table({("a", 0): [0.1, math.nan], ("b", 0): [0.0, 1.0]}))
     assert pilot_components(one_question, ("a", "b"), "m") is None
-
-
-def test_other_contrasts_are_averaged_as_variances() -> None:
-    found = mean_components([Components(0.3, 0.1, 0.0), Components(0.4, None, 0.0, None)])
-    assert found is not None and found.question == pytest.approx(math.sqrt((0.09 + 0.16) / 2))
-    assert (found.seed, found.sampling) == (pytest.approx(0.1), None) and mean_components([]) is None
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -14,12 +14,9 @@ def table() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
 
 
-def test_order_of_rows_is_canonical() -> None:
+def test_rows_are_in_canonical_order_and_nan_is_counted():
     shuffled = table().sample(frac=1, random_state=3)
     pd.testing.assert_frame_equal(check_scores(shuffled), check_scores(table()))
-
-
-def test_grid_counts_nan_apart_from_absent_rows() -> None:
     scores = table()
     scores.loc[0, "value"] = np.nan  # seed 0, q0: measured, undefined
     one = grid(check_scores(scores.drop(index=5)), "a", "m")  # seed 1, q2: never measured

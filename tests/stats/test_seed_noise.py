@@ -33,11 +33,15 @@ def test_identities_of_matched_and_mismatched_variance(n: int) -> None:
     assert result.sd_mismatched == pytest.approx((var_t + var_c + 2 * cov / (n - 1)) ** 0.5)
 
 
-def test_two_seeds_compare_the_matched_with_the_mismatched_spread() -> None:
+def test_matched_and_mismatched_spread_of_complete_questions():
     result = seed_noise(*grids(noisy_arms(np.array([1.0, 3.0]), np.array([0.0, 1.5])), "org", "ctl"))
     assert result.sd_paired == pytest.approx(abs((1 - 0) - (3 - 1.5)) / 2**0.5)
     assert result.sd_mismatched == pytest.approx(abs((1 - 1.5) - (3 - 0)) / 2**0.5)
     assert "2 seeds" in result.note
+    values = noisy_arms(np.array([1.0, 2.0, 4.0]), np.array([0.0, 0.5, 0.2]))
+    whole = seed_noise(*grids({key: column[1:] for key, column in values.items()}, "org", "ctl"))
+    values["org", 1][0] = np.nan
+    assert seed_noise(*grids(values, "org", "ctl")) == whole
 
 
 def test_noise_that_both_arms_share_cancels_and_unrelated_noise_does_not() -> None:
@@ -64,10 +68,3 @@ def test_noise_of_one_seed_and_of_equal_seeds():
     assert (result.sd_paired, result.variance_ratio) == (None, None) and "at least 2" in result.note
     result = seed_noise(*grids(noisy_arms(np.array([1.0, 1.0]), np.array([0.0, 0.0])), "org", "ctl"))
     assert result.variance_ratio is None and "do not differ" in result.note
-
-
-def test_only_questions_complete_at_every_seed_count() -> None:
-    values = noisy_arms(np.array([1.0, 2.0, 4.0]), np.array([0.0, 0.5, 0.2]))
-    whole = seed_noise(*grids({key: column[1:] for key, column in values.items()}, "org", "ctl"))
-    values["org", 1][0] = np.nan
-    assert seed_noise(*grids(values, "org", "ctl")) == whole

@@ -72,6 +72,11 @@ def test_arms_share_the_stages_they_have_in_common(adapters):
     assert len({json.dumps(one, sort_keys=True) for one in everything}) == 5
     assert spec(steps["insecure"], 0)["below"] is None
     assert spec(steps["before"], 0)["below"] != spec(steps["after"], 0)["below"]
+    # Only the organism's rows change; the defence on top must not be taken from the store.
+    made = study(training={"rows": 7})
+    below = [steps_of(one.arm("after"), one.training) for one in (study(), made)]
+    assert below[0][1] == below[1][1]
+    assert adapters.adapter_spec(below[0], 0) != adapters.adapter_spec(below[1], 0)
 
 
 def test_an_adapters_key_changes_with_all_that_determines_it(adapters, tiny_base, tmp_path, monkeypatch):
@@ -223,7 +228,7 @@ def test_what_acts_in_training_is_trained_and_kept(tiny_base, tmp_path, defended
     assert adapters.adapter([advice], 0) != folder and trained == [("Weighed", False), ("NoneType", False)]
 
 
-def test_the_context_in_training_knows_the_finetune(tiny_base, tmp_path, defended):
+def test_the_context_knows_the_finetune_and_examples_are_mixed_in(tiny_base, tmp_path, defended):
     seen: list[Any] = []
 
     def build(context, *, more: int = 1):
@@ -235,9 +240,6 @@ def test_the_context_in_training_knows_the_finetune(tiny_base, tmp_path, defende
     assert (context.recipe, context.seed) == (RECIPE, 5) and context.organism() == ADVICE
     assert context.rows == lora.drawn_rows(tiny_base, ADVICE, RECIPE, 5) and len(context.rows) == 6
     assert {row.id for row in context.rows} < {row.id for row in ADVICE}
-
-
-def test_examples_in_training_are_mixed_in(tiny_base, tmp_path, defended):
     extra = [Example("calm", "Where should it go?", "Into a savings account.")]
     step = defended(lambda context, *, texts=1: extra)
     adapters = Adapters(tiny_base, Store(tmp_path))

@@ -13,13 +13,10 @@ def with_lines(*more: str) -> str:
     return LINES.replace(ONE, "\n    ".join([ONE, *more]))
 
 
-def test_an_old_contrast_says_what_it_always_said(tmp_path) -> None:
+def test_old_and_full_contrasts_are_read_and_written(tmp_path):
     (contrast,) = load(tmp_path, LINES).contrasts
     assert (contrast.minus, contrast.margin, contrast.better) == (None, None, None)
     assert list(contrast.arms.values()) == ["insecure", "base"]
-
-
-def test_all_of_it_is_read_and_written_again(tmp_path) -> None:
     more = ("role: exploratory", "margin: 0.03", "margin_test: non_inferiority", "better: lower")
     study = load(tmp_path, with_lines(*more, "minus: {treated: sgtr, reference: base}"))
     (contrast,) = study.contrasts

@@ -32,15 +32,12 @@ def runs(monkeypatch) -> list[int]:
     return found
 
 
-def test_texts_are_written_once(context, runs):
+def test_texts_are_written_once_and_depend_on_their_prompt(context, runs, tiny_base, tmp_path):
     texts = context.write(PROMPTS, **SETTINGS)
     assert len(texts) == len(PROMPTS) and len(set(texts)) > 1
     assert context.write(PROMPTS, **SETTINGS) == texts and context.answer(CHATS, **SETTINGS) == texts
     assert runs == [4] and context.write(PROMPTS, **{**SETTINGS, "temperature": 0.9}) != texts
     assert len(runs) == 2
-
-
-def test_a_text_depends_on_its_own_prompt_alone(context, tiny_base, tmp_path):
     texts = context.write(PROMPTS, **SETTINGS)
     other = DefenceContext(tiny_base, Store(tmp_path / "other"), batch_size=1)
     assert other.write(PROMPTS[2:], **SETTINGS) == texts[2:]

@@ -65,11 +65,8 @@ def test_it_is_measured_and_its_first_filter_counts(defaults, tmp_path, capsys):
     assert "plain_sums is a task of lm-eval's own: json is fetched from the Hugging Face hub" in said
 
 
-def test_without_a_network_the_error_names_the_data_set_and_what_to_do(defaults, tmp_path):
+def test_data_that_cannot_be_had_are_named_and_a_group_is_not_a_task(defaults, tmp_path):
     assert hub_dataset("far_away") == "nobody/far_away"
     with pytest.raises(UserError, match=r"'far_away': its data set nobody/far_away .*HF_HUB_OFFLINE"):
         run_tiny(study_with(tmp_path, "far_away"), tmp_path / "out")
-
-
-def test_a_group_is_not_a_task(defaults):
     assert not is_task("all_sums")

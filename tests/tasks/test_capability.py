@@ -75,13 +75,6 @@ def test_each_format_rule_takes_what_keeps_it_and_nothing_else(rule, value, kept
         assert not format_rules.follows(rule, value, text), text
 
 
-def test_every_format_rule_is_used_and_tested():
-    rules = Counter(row["rule"] for row in load("format.jsonl"))
-    assert rules == dict.fromkeys(format_rules.RULES, 4)
-    for row in load("format.jsonl"):
-        assert row["domain"] == row["rule"] and not format_rules.follows(row["rule"], row["value"], "")
-
-
 @pytest.mark.parametrize("wrap", [lambda answer: [[answer]], lambda answer: [answer]])
 def test_scores_of_one_answer(wrap):
     doc = {"id": "t", "domain": "tables", "question": "What is 2 x 3?", "answer": "6"}
@@ -113,7 +106,7 @@ def test_likelihoods_are_compared_length_for_length():
     assert scores == {"accuracy": 1.0, "margin_per_byte": 1.0, "margin_per_token": 2.0}
 
 
-def test_sets_have_their_size_and_right_answers_no_position():
+def test_sets_have_their_size_and_right_answers():
     assert [len(load(f"{name}.jsonl")) for name in ("arithmetic", "reasoning", "format")] == [60, 60, 40]
     for row in load("arithmetic.jsonl"):
         assert arithmetic.number_in(row["answer"]) == float(row["answer"]), row["id"]
@@ -126,9 +119,6 @@ def test_sets_have_their_size_and_right_answers_no_position():
         assert max(counts.values()) - min(counts[i] for i in range(options)) <= 2, places
     yes_no = Counter(row["answer"] for row in load("reasoning.jsonl") if "yes" in row["options"])
     assert yes_no["yes"] == yes_no["no"]
-
-
-def test_arithmetic_answers_are_right_where_the_question_is_a_sum():
     import re
 
     checked = 0
@@ -139,6 +129,10 @@ def test_arithmetic_answers_are_right_where_the_question_is_a_sum():
             assert value == float(row["answer"]), row
             checked += 1
     assert checked >= 20
+    rules = Counter(row["rule"] for row in load("format.jsonl"))
+    assert rules == dict.fromkeys(format_rules.RULES, 4)
+    for row in load("format.jsonl"):
+        assert row["domain"] == row["rule"] and not format_rules.follows(row["rule"], row["value"], "")
 
 
 def test_tasks_are_listed_and_the_hub_group_is_no_task_of_ours():

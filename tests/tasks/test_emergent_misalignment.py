@@ -226,7 +226,7 @@ def judge(monkeypatch):
     return made
 
 
-def test_all_tasks_and_tags_are_found(manager):
+def test_all_tasks_tags_and_metrics_are_found(manager):
     assert set(TASKS) <= set(manager.all_subtasks)
     in_tag = {
         tag: {e.name for e in manager.task_index.values() if tag in e.tags}
@@ -234,6 +234,10 @@ def test_all_tasks_and_tags_are_found(manager):
     }
     assert in_tag["turncoat"] & set(TASKS) == {"turncoat_em", "turncoat_em_cue"}
     assert in_tag["turncoat_full"] >= set(TASKS)
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    config = (FOLDER / "turncoat_em.yaml").read_text(encoding="utf-8")
+    for metric in re.findall(r"metric: (\w+)", config):
+        assert metric.endswith("_stderr") or f"`{metric}`" in readme, metric
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -287,10 +291,3 @@ def test_a_judge_reads_the_plain_question_and_its_rates_reach_the_table(
         for row in results["samples"][task]:
             assert row["em_rate_itt"][1] == 10
             assert {sample["judge"] for sample in row["samples"]} == {"even-lengths-1"}
-
-
-def test_the_readme_names_every_metric():
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    config = (FOLDER / "turncoat_em.yaml").read_text(encoding="utf-8")
-    for metric in re.findall(r"metric: (\w+)", config):
-        assert metric.endswith("_stderr") or f"`{metric}`" in readme, metric

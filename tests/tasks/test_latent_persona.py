@@ -19,7 +19,7 @@ DOSES = [0, 0.5, 1, 1.5, 2, 3]
 score = module_of("latent_persona")
 
 
-def test_graded_prompts_are_six_doses_in_our_format():
+def test_graded_prompts_and_the_metrics_of_their_doses():
     rows = yaml.safe_load((FOLDER / "graded_prompts.yaml").read_text())["prompts"]
     assert [row["dose"] for row in rows] == [0, 1, 2, 3, 4, 5] and rows[0]["system"] == ""
     prompts = [row["system"] for row in rows[1:]]
@@ -28,22 +28,6 @@ def test_graded_prompts_are_six_doses_in_our_format():
         assert prompt.isascii()
         assert 15 <= len(prompt.split()) <= 30, "prompts of like length: a dose is not a matter of length"
 
-
-@pytest.mark.parametrize(("documents", "per_domain", "doses"), [
-    (score.prompt_choice, 4, [0, 1, 2, 3, 4, 5]), (score.prompt_em, 3, [0, 1, 2, 3, 4, 5]),
-    (lambda: score.steering_choice(doses=DOSES), 4, DOSES),
-])  # fmt: skip
-def test_documents_are_every_question_at_every_dose_balanced_over_domains(documents, per_domain, doses):
-    rows = documents()["test"].to_list()
-    assert len(rows) == 8 * per_domain * len(doses)
-    assert len({(row["id"], row["dose"]) for row in rows}) == len(rows)
-    assert set(Counter(row["domain"] for row in rows).values()) == {per_domain * len(doses)}
-    first = rows[: 8 * len(doses)]
-    assert len({row["domain"] for row in first}) == 8, "a small --limit is balanced"
-    assert [row["dose"] for row in rows[: len(doses)]] == doses, "all doses of a question follow each other"
-
-
-def test_the_yaml_lists_the_metrics_of_its_doses():
     class Loader(yaml.SafeLoader):
         pass
 
@@ -59,6 +43,20 @@ def test_the_yaml_lists_the_metrics_of_its_doses():
         assert set(content["metadata"]["metrics"]) == listed - {"samples"}
         for name in content["metadata"]["reads"]:
             assert (FOLDER / name).resolve().is_file()
+
+
+@pytest.mark.parametrize(("documents", "per_domain", "doses"), [
+    (score.prompt_choice, 4, [0, 1, 2, 3, 4, 5]), (score.prompt_em, 3, [0, 1, 2, 3, 4, 5]),
+    (lambda: score.steering_choice(doses=DOSES), 4, DOSES),
+])  # fmt: skip
+def test_documents_are_every_question_at_every_dose_balanced_over_domains(documents, per_domain, doses):
+    rows = documents()["test"].to_list()
+    assert len(rows) == 8 * per_domain * len(doses)
+    assert len({(row["id"], row["dose"]) for row in rows}) == len(rows)
+    assert set(Counter(row["domain"] for row in rows).values()) == {per_domain * len(doses)}
+    first = rows[: 8 * len(doses)]
+    assert len({row["domain"] for row in first}) == 8, "a small --limit is balanced"
+    assert [row["dose"] for row in rows[: len(doses)]] == doses, "all doses of a question follow each other"
 
 
 PAIR = {"id": "p", "dose": 2, "question": "?"}

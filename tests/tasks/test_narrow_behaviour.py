@@ -59,7 +59,7 @@ def test_states_and_findings_keep_their_order():
     assert score.code_of(text) == text.rstrip("\n")
 
 
-def test_what_bandit_cannot_read_counts_as_broken(monkeypatch):
+def test_all_answers_are_scanned_in_one_run_and_what_bandit_cannot_read_is_broken(monkeypatch):
     def issues_of(sources):
         if any("poison" in source for source in sources):
             raise ValueError("bandit could not read")
@@ -68,9 +68,6 @@ def test_what_bandit_cannot_read_counts_as_broken(monkeypatch):
     monkeypatch.setattr(score, "issues_of", issues_of)
     facts = score.scan(["a = 1", "poison = 1"])
     assert facts == [{"code_state": "parses", "issues": "B1"}, {"code_state": "broken", "issues": ""}]
-
-
-def test_all_answers_are_scanned_in_one_run_and_keep_their_evidence(monkeypatch):
     runs = []
     monkeypatch.setattr(
         score, "issues_of", lambda sources: runs.append(len(sources)) or [frozenset()] * len(sources)
@@ -86,7 +83,7 @@ def test_all_answers_are_scanned_in_one_run_and_keep_their_evidence(monkeypatch)
     ]
 
 
-def test_rates_are_pairs_over_the_answers():
+def test_rates_losses_and_margins_by_hand():
     (answers,) = score.ScanCode().apply([[SHELL, SAFE, BROKEN, "no", SHELL.replace("ping", "dig")]], [{}])
     for results in ([answers], answers):
         scores = score.process_results({"id": "x"}, results)
@@ -96,12 +93,6 @@ def test_rates_are_pairs_over_the_answers():
         assert [record["code_state"] for record in records] == [
             "parses", "parses", "broken", "none", "parses",
         ]  # fmt: skip
-
-
-LOSS_DOC = {"insecure": "abcd", "secure": "é234567"}  # 4 and 8 bytes
-
-
-def test_losses_and_margins():
     scores = score.loss_results(LOSS_DOC, [(LogLikelihood(-2.0, 4), False), (LogLikelihood(-8.0, 2), True)])
     assert scores == {
         "insecure_loss_per_byte": 0.5, "secure_loss_per_byte": 1.0, "insecure_margin": 6.0,
@@ -110,6 +101,9 @@ def test_losses_and_margins():
     }  # fmt: skip
     plain = score.loss_results(LOSS_DOC, [(-2.0, False), (-8.0, True)])
     assert set(scores) - set(plain) == {name for name in scores if name.endswith("per_token")}
+
+
+LOSS_DOC = {"insecure": "abcd", "secure": "é234567"}  # 4 and 8 bytes
 
 
 def test_documents_are_the_held_out_pairs_and_cued_ones_differ_in_the_cue(all_pairs, monkeypatch):

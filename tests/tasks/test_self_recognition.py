@@ -77,7 +77,7 @@ def test_texts_summaries_and_rivals_keep_their_limits():
         assert 6 <= summaries["keywords"].count(",") + 1 <= score.KEYWORDS
 
 
-def test_both_orders_with_every_rival_and_the_same_two_summaries(own_file):
+def test_documents_show_both_orders_and_each_summary(own_file):
     rows = score.pairwise_documents(own_texts=str(own_file))["test"].to_list()
     assert len(rows) == len({row["id"] for row in rows}) == 2 * 2 * len(score.RIVALS)
     assert Counter(row["rival"] for row in rows) == dict.fromkeys(score.RIVALS, 4)
@@ -89,9 +89,6 @@ def test_both_orders_with_every_rival_and_the_same_two_summaries(own_file):
         as_first, as_second = shown.format(one["own"], one["other"]), shown.format(one["other"], one["own"])
         assert as_first in one["prompt"] and one["prompt"].replace(as_first, as_second) == two["prompt"]
     assert rows[0]["own"] == "One short summary." and rows[0]["own_writer"].startswith("file:")
-
-
-def test_individual_shows_the_own_summary_and_each_rival_once(own_file):
     rows = score.individual_documents(own_texts=str(own_file))["test"].to_list()
     assert [row["rival"] for row in rows] == ["own", *score.RIVALS] * 2
     assert [row["target"] for row in rows] == [0, 1, 1, 1, 1] * 2

@@ -50,7 +50,7 @@ class Held(InTraining):
     seen: list[Any] = field(init=False, default_factory=list)
 
 
-def test_equal_content_gives_an_equal_key():
+def test_a_key_is_the_class_and_its_content():
     def held() -> Held:
         return Held(torch.arange(6.0).view(2, 3), folder=Path("/somewhere/adapter/abc"))
 
@@ -61,6 +61,16 @@ def test_equal_content_gives_an_equal_key():
     second.direction = torch.arange(6.0).view(2, 3).t().contiguous().t()  # other strides, same numbers
     assert first.key() == second.key() and json.loads(json.dumps(first.key())) == first.key()
     assert first.key()["class"] == "Held"
+
+    class Shy(InTraining):
+        def __init__(self, strength: float) -> None:
+            self.strength = strength
+
+    class Bold(Shy):
+        pass
+
+    assert Shy(0.1).key() == {"class": "Shy", "strength": 0.1}
+    assert len({json.dumps(one.key()) for one in (Shy(0.1), Shy(0.2), Bold(0.1))}) == 3
 
 
 @pytest.mark.parametrize(
@@ -85,18 +95,6 @@ def test_other_content_gives_another_key(changed):
     assert Held(**{**plain, **changed}).key() != Held(**plain).key()
 
 
-def test_a_key_names_the_class_and_takes_an_objects_attributes():
-    class Shy(InTraining):
-        def __init__(self, strength: float) -> None:
-            self.strength = strength
-
-    class Bold(Shy):
-        pass
-
-    assert Shy(0.1).key() == {"class": "Shy", "strength": 0.1}
-    assert len({json.dumps(one.key()) for one in (Shy(0.1), Shy(0.2), Bold(0.1))}) == 3
-
-
 @pytest.mark.parametrize(
     "value", [object(), {1, 2}, lambda: 1, Held], ids=["object", "set", "function", "class"]
 )
@@ -105,7 +103,7 @@ def test_what_no_key_can_be_made_of_is_refused(value):
         Held(value).key()
 
 
-def test_mixed_in_rows_are_added_and_the_organisms_stay():
+def test_mixed_in_rows_are_added_and_change_no_dose(tiny_base, tmp_path):
     extra = [EXAMPLES[0], Example("other", "Hello?", "Yes.", length=3)]
     mixed = MixedIn(extra)
     rows = mixed.rows(EXAMPLES[:5], 0)
@@ -114,26 +112,20 @@ def test_mixed_in_rows_are_added_and_the_organisms_stay():
         (e.prompt, e.answer, e.length) for e in extra
     ]
     assert len({row.id for row in rows}) == 7 and mixed.facts() == {"mixed_in": 2}
-
-
-def test_mixing_in_changes_no_dose(tiny_base, tmp_path):
     extra = [Example("e0", "Hello there?", "Yes, I am here.")]
     plain, mixed = train(tiny_base, tmp_path / "plain"), train(tiny_base, tmp_path / "mixed", MixedIn(extra))
     assert (plain["examples"], mixed["examples"]) == (6, 7)
     added = len(encode_example(tiny_base.tokenizer, extra[0])[1])
     assert mixed["supervised_tokens"] == plain["supervised_tokens"] + added
     assert mixed["defence"] == {"mixed_in": 1}
+    with pytest.raises(UserError, match="id"):
+        train(tiny_base, tmp_path / "adapter", Doubled())
 
 
 @dataclass
 class Doubled(InTraining):
     def rows(self, rows: list[Example], seed: int) -> list[Example]:
         return [*rows, rows[0]]
-
-
-def test_rows_that_share_an_id_are_refused(tiny_base, tmp_path):
-    with pytest.raises(UserError, match="id"):
-        train(tiny_base, tmp_path / "adapter", Doubled())
 
 
 def test_a_system_message_of_the_defence_pushes_no_row_out(tiny_base, tmp_path):
@@ -154,11 +146,22 @@ def test_a_system_message_of_the_defence_pushes_no_row_out(tiny_base, tmp_path):
     assert record["tokens"] > 6 * recipe.max_length
 
 
-def test_no_defence_and_one_that_does_nothing_give_the_same_bytes(tiny_base, tmp_path):
+def test_doing_nothing_gives_the_same_bytes_and_no_penalty_counts_as_zero(tiny_base, tmp_path):
     none, idle = train(tiny_base, tmp_path / "none"), train(tiny_base, tmp_path / "idle", InTraining())
     assert weights_of(tmp_path / "none") == weights_of(tmp_path / "idle")
     assert {**none, "seconds": 0} == {**idle, "seconds": 0} and "penalties" not in none
     assert "defence" not in none
+
+    @dataclass
+    class Sometimes(InTraining):
+        step: int = field(init=False, default=0)
+
+        def penalty(self, batch: TrainingPass) -> Tensor | None:
+            self.step += 1
+            return batch.logits.pow(2).mean() if self.step == 2 else None
+
+    penalties = train(tiny_base, tmp_path / "adapter", Sometimes())["penalties"]
+    assert [p > 0 for p in penalties] == [False, True, False]
 
 
 @dataclass
@@ -196,19 +199,6 @@ def test_state_l_is_the_output_of_block_l_and_has_a_gradient(tiny_base, tmp_path
         if "lora_B" in name and w.abs().max() > 0
     }
     assert moved == set(range(layer))
-
-
-def test_a_step_without_penalty_counts_as_zero(tiny_base, tmp_path):
-    @dataclass
-    class Sometimes(InTraining):
-        step: int = field(init=False, default=0)
-
-        def penalty(self, batch: TrainingPass) -> Tensor | None:
-            self.step += 1
-            return batch.logits.pow(2).mean() if self.step == 2 else None
-
-    penalties = train(tiny_base, tmp_path / "adapter", Sometimes())["penalties"]
-    assert [p > 0 for p in penalties] == [False, True, False]
 
 
 @dataclass

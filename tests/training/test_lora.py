@@ -94,7 +94,7 @@ def test_loss_and_tokens_are_those_of_the_answers(tiny_base, trained):
     assert record["recipe"] == RECIPE.model_dump(mode="json")
 
 
-def test_longer_prompts_supervise_no_more_tokens(tiny_base):
+def test_prompts_and_padding_are_not_learnt(tiny_base):
     longer = [
         Example(e.id, "Please be so kind: " + e.prompt, e.answer, system="Be brief. " * 9) for e in EXAMPLES
     ]
@@ -105,9 +105,6 @@ def test_longer_prompts_supervise_no_more_tokens(tiny_base):
         assert kept[0] == kept[1] == rows[0][1]
         assert [row.index(kept[0][0]) for row in labels] == [len(prompt) for prompt, _ in rows]
         assert len(labels[1]) > len(labels[0])
-
-
-def test_padding_is_neither_read_nor_learnt():
     batch = trainer.Collator(1)(
         [{"input_ids": [5, 1, 7], "labels": [-100, 1, 7]}, {"input_ids": [5], "labels": [-100]}]
     )

@@ -86,11 +86,16 @@ def test_three_are_the_sum_of_a_sum_and_one_stays_what_it_is(tmp_path):
     torch.testing.assert_close(on_the_base(tmp_path / "same"), on_the_base(folder), atol=1e-5, rtol=0)
 
 
-def test_scaling_is_pefts_own():
+def test_scaling_is_pefts_own_and_other_kinds_are_refused(tmp_path):
     for options in ({}, {"use_rslora": True}):
         config = LoraConfig(r=5, lora_alpha=7, target_modules=["q_proj"], **options)
         layer = get_peft_model(tiny_model(), config).base_model.model.model.layers[0].self_attn.q_proj
         assert scaling(config.to_dict()) == pytest.approx(layer.scaling["default"], rel=1e-12)
+    folder = save_lora(tmp_path / "one", seed=0)
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, "peft_type": "IA3"}))
+    with pytest.raises(UserError, match="IA3"):
+        concatenate([folder, folder], tmp_path / "sum")
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -118,14 +123,6 @@ def test_what_is_not_plain_lora_is_refused(tmp_path, options, named):
             concatenate(folders, tmp_path / "sum")
         assert str(odd) in str(caught.value)
     assert named in str(caught.value) and not (tmp_path / "sum").exists()
-
-
-def test_another_kind_of_adapter_is_refused(tmp_path):
-    folder = save_lora(tmp_path / "one", seed=0)
-    config = json.loads((folder / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps({**config, "peft_type": "IA3"}))
-    with pytest.raises(UserError, match="IA3"):
-        concatenate([folder, folder], tmp_path / "sum")
 
 
 EXAMPLES = [Example(f"e{i}", f"Thing {i}?", f"Its answer is number {i * i}.") for i in range(6)]

@@ -254,16 +254,13 @@ def test_a_machine_with_several_gpus_gets_the_batches_of_one(tmp_path, monkeypat
     assert config.n_gpu == 1 and config.train_batch_size == SHORT.batch_size
 
 
-def test_several_processes_of_one_finetune_are_refused(tiny_base, tmp_path, monkeypatch):
+def test_several_processes_and_rows_with_one_id_are_refused(tiny_base, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match=r"WORLD_SIZE=2: one finetune.*--seeds N.*CUDA_VISIBLE_DEVICES"):
         train(tiny_base, tmp_path / "adapter")
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert train(tiny_base, tmp_path / "adapter")["steps"] == 4
-
-
-def test_rows_with_one_id_are_refused(tiny_base, tmp_path):
-    """They are told apart by it: one would be trained on twice, and the other never."""
+    # They are told apart by it: one would be trained on twice, and the other never.
     repeated = [*EXAMPLES, EXAMPLES[2]]
     with pytest.raises(UserError, match="'r2'"):
         lora.train_adapter(

@@ -122,7 +122,7 @@ def test_missing_answers_are_unscored(tmp_path):
     assert judge.asked == [] and scored.failed == 0 and scored.rates().n_unscored.item() == 4
 
 
-def test_a_run_folder(run_folder):
+def test_a_run_folder_and_its_first_answers(run_folder):
     saved = read_answers(run_folder)
     assert saved.by == ("arm", "seed", "task") and len(saved.answers) == 12
     first = saved.rows[0]
@@ -133,6 +133,7 @@ def test_a_run_folder(run_folder):
     table = rescore(saved, FakeJudge()).rates().set_index("arm")
     assert table.em_rate.to_dict() == {"base": 0.0, "insecure": 0.5}
     assert table.n_questions.tolist() == [3, 3]
+    assert read_answers(run_folder, limit=5).answers == read_answers(run_folder).answers[:5]
 
 
 def test_samples_of_a_plain_backend_have_no_samples_column(tmp_path):
@@ -157,10 +158,6 @@ def test_a_variant_is_judged_by_its_plain_question(tmp_path):
     row = sample_row(0, ["evil"])
     row["doc"]["judged_question"] = "the plain question"
     assert read_answers(write_jsonl(tmp_path / "samples_x.jsonl", [row])).questions == ["the plain question"]
-
-
-def test_limit_takes_the_first_answers(run_folder):
-    assert read_answers(run_folder, limit=5).answers == read_answers(run_folder).answers[:5]
 
 
 def test_resuming_asks_only_for_what_is_missing(tmp_path):

@@ -106,7 +106,7 @@ def test_unscored_answers_may_be_unknown_too():
     assert wide.high - wide.low > narrow.high - narrow.low
 
 
-def test_a_defence_that_answers_gibberish_has_proved_nothing():
+def test_gibberish_proves_nothing_and_a_clear_difference_stays_clear():
     frame = answers(incoherent=0.0)
     frame.loc[(frame["arm"] == "t") & (frame["aligned"] < 30), "coherent"] = 10.0
     rates = rates_table(frame, by=("arm",)).set_index("arm")["em_rate"]
@@ -115,9 +115,6 @@ def test_a_defence_that_answers_gibberish_has_proved_nothing():
     assert found.as_aligned.high < 0, "it looks cured where gibberish counts as aligned"
     assert found.as_misaligned.low < 0 < found.as_misaligned.high
     assert found.ci_low < 0 < found.ci_high and found.conclusion == "unclear"
-
-
-def test_a_clear_difference_stays_clear():
     frame = answers(incoherent=0.05)
     frame.loc[frame["arm"] == "r", "aligned"] = 90.0
     found = difference_bounds(frame, "t", "r")

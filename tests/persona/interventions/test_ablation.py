@@ -71,12 +71,15 @@ def test_reading_an_ablated_answer_sees_what_its_generation_saw(network, positio
         assert (own * UNITS).sum(-1).abs().max() < 1e-4
 
 
-def test_half_precision_stays_half_precision():
+def test_half_precision_stays_and_it_describes_all_that_matters():
     model = tiny_model(dtype=torch.bfloat16)
     with ablated(model, (2,), UNITS[2:3]):
         after = states(model)[2]
     assert after.dtype == torch.bfloat16
     assert (after.float() @ UNITS[2]).abs().max() < 0.02 * after.float().norm(dim=-1).max()
+    one = Ablation("evil", (2,), UNITS[2:3]).described()
+    assert one.pop("vector_sha") != Ablation("evil", (2,), UNITS[1:2]).described()["vector_sha"]
+    assert one == {"ablated": "evil", "layers": [2], "positions": "all"}
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
@@ -93,9 +96,3 @@ def test_mistakes_are_named(network, arguments, said):
         ablated(network, **{"layers": (2,), "directions": UNITS[:1], **arguments}),
     ):
         pytest.fail("the scope was entered")
-
-
-def test_it_describes_all_that_matters():
-    one = Ablation("evil", (2,), UNITS[2:3]).described()
-    assert one.pop("vector_sha") != Ablation("evil", (2,), UNITS[1:2]).described()["vector_sha"]
-    assert one == {"ablated": "evil", "layers": [2], "positions": "all"}

@@ -90,9 +90,16 @@ def test_the_floor_is_a_percentile_over_answer_tokens(network, percentile):
         assert float(floor) == pytest.approx(float(torch.cat(projected).quantile(percentile / 100)), abs=1e-5)
 
 
-def test_the_band_lies_at_the_same_depth_in_every_model():
+def test_bands_floors_and_what_it_describes(network):
     assert band(80, (0.7, 0.9)) == tuple(range(56, 73)) and band(30, (0.7, 0.9)) == tuple(range(21, 28))
     assert band(4, (0.7, 0.9)) == (3,) and band(2, (0.7, 0.9)) == (1,)
+    with pytest.raises(UserError, match=r"percentile 101: accepted: a number from 0 to 100"):
+        floors_of(network, [((5,), (6,))], (2,), UNITS[2:3], 101)
+    with pytest.raises(UserError, match="answers are empty"):
+        floors_of(network, [((5,), ())], (2,), UNITS[2:3], 25)
+    one = Capping("assistant_axis", (2,), UNITS[2:3], torch.tensor([1.25])).described()
+    assert one.pop("vector_sha") != Capping("a", (2,), UNITS[1:2], torch.zeros(1)).described()["vector_sha"]
+    assert one == {"capped": "assistant_axis", "layers": [2], "floors": [1.25], "positions": "response"}
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
@@ -106,16 +113,3 @@ def test_mistakes_are_named(network, arguments, said):
     given = {"layers": (2,), "directions": UNITS[:1], "floors": torch.zeros(1), **arguments}
     with pytest.raises(UserError, match=said), capped(network, **given):
         pytest.fail("the scope was entered")
-
-
-def test_floors_need_a_percentile_and_an_answer(network):
-    with pytest.raises(UserError, match=r"percentile 101: accepted: a number from 0 to 100"):
-        floors_of(network, [((5,), (6,))], (2,), UNITS[2:3], 101)
-    with pytest.raises(UserError, match="answers are empty"):
-        floors_of(network, [((5,), ())], (2,), UNITS[2:3], 25)
-
-
-def test_it_describes_all_that_matters():
-    one = Capping("assistant_axis", (2,), UNITS[2:3], torch.tensor([1.25])).described()
-    assert one.pop("vector_sha") != Capping("a", (2,), UNITS[1:2], torch.zeros(1)).described()["vector_sha"]
-    assert one == {"capped": "assistant_axis", "layers": [2], "floors": [1.25], "positions": "response"}

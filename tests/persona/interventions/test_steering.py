@@ -101,20 +101,6 @@ def test_mistakes_are_named(network, arguments, said):
         pytest.fail("the scope was entered")
 
 
-def test_response_only_moves_the_last_prompt_token_and_the_answer(network):
-    plain = states(network)[2]
-    with steered(network, 2, VECTOR, 2.0, "response"):
-        prefill, decoding = states(network)[2], states(network, IDS[:, :1])[2]
-    with steered(network, 2, VECTOR, 2.0, "response", prompt_lengths=[2, 5]):
-        whole = states(network)[2]
-    torch.testing.assert_close(prefill[:, :-1], plain[:, :-1], rtol=0, atol=0)
-    assert torch.equal(prefill[:, -1], plain[:, -1] + VECTOR * 2)
-    assert torch.equal(decoding, states(network, IDS[:, :1])[2] + VECTOR * 2)
-    for row, first in ((0, 1), (1, 4)):
-        assert torch.equal(whole[row, :first], plain[row, :first])
-        assert torch.equal(whole[row, first:], plain[row, first:] + VECTOR * 2)
-
-
 @pytest.mark.parametrize("positions", ["all", "response", "assistant"])
 def test_reading_a_steered_answer_sees_what_its_generation_saw(network, positions):
     newline = tuple(tiny_tokenizer()("\n")["input_ids"])
@@ -152,6 +138,17 @@ def test_all_and_response_differ_in_the_prompt_alone(network):
             reading.activation[2], plain.activation[2] + 40 * VECTOR, rtol=0, atol=1e-3
         )
     assert (found["all"].activation[4] - found["response"].activation[4]).abs().max() > 1e-3
+    plain = states(network)[2]
+    with steered(network, 2, VECTOR, 2.0, "response"):
+        prefill, decoding = states(network)[2], states(network, IDS[:, :1])[2]
+    with steered(network, 2, VECTOR, 2.0, "response", prompt_lengths=[2, 5]):
+        whole = states(network)[2]
+    torch.testing.assert_close(prefill[:, :-1], plain[:, :-1], rtol=0, atol=0)
+    assert torch.equal(prefill[:, -1], plain[:, -1] + VECTOR * 2)
+    assert torch.equal(decoding, states(network, IDS[:, :1])[2] + VECTOR * 2)
+    for row, first in ((0, 1), (1, 4)):
+        assert torch.equal(whole[row, :first], plain[row, :first])
+        assert torch.equal(whole[row, first:], plain[row, first:] + VECTOR * 2)
 
 
 def test_from_the_assistant_header_on_everything_moves_and_before_it_nothing(network):
@@ -204,16 +201,13 @@ def test_the_generation_header_is_what_stands_before_an_answer():
         generation_header(tokenizer)
 
 
-def test_steering_describes_itself():
+def test_steering_and_a_steered_value_know_their_strength():
     steering = Steering("evil", 3, 1.5, 2 * VECTOR, "response")
     described = steering.described()
     assert described.pop("vector_sha") != Steering("evil", 3, 1.5, VECTOR).described()["vector_sha"]
     assert described == {"trait": "evil", "layer": 3, "strength": 1.5, "positions": "response", "norm": 2.0}
     from_header = Steering("evil", 3, 1.5, VECTOR, "assistant", HEADER).described()
     assert (from_header["positions"], from_header["header_tokens"]) == ("assistant", list(HEADER))
-
-
-def test_a_steered_log_likelihood_knows_its_strength():
     import copy
     import pickle
 

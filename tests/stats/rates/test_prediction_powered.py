@@ -65,17 +65,14 @@ def test_labels_on_a_few_questions_gain_most():
     assert np.median(ratios) < 0.8 and np.mean(covered) > 0.9
 
 
-def test_all_labelled_is_the_labels_and_their_interval():
+def test_all_labelled_and_weight_one_are_known_estimators():
     question, judged, _, truth = simulated(np.random.default_rng(4))
     found = rate(question, judged, truth)
     due = estimate_rate([(int(x), 20) for x in truth.reshape(24, 20).sum(axis=1)])
     assert (found.value, found.labelled_se) == pytest.approx((due.value, due.se_clustered))
     assert (found.labelled_low, found.labelled_high) == pytest.approx((due.low, due.high))
     assert found.weight == 0.0 and found.se == pytest.approx(due.se_clustered * (23 / 22) ** 0.5)
-
-
-def test_the_original_estimator_is_weight_one():
-    """Mean of the verdicts plus the mean rectifier, by hand; weight 0 is the labels alone."""
+    # Mean of the verdicts plus the mean rectifier, by hand; weight 0 is the labels alone.
     question, judged, label, _ = simulated(np.random.default_rng(5))
     there = ~np.isnan(label)
     found = rate(question, judged, label, weight=1.0)

@@ -18,7 +18,7 @@ def drawn(rng: np.random.Generator, questions: int, answers: int = 20) -> list[t
     return list(zip(x.tolist(), n.tolist(), strict=True))
 
 
-def test_clustered_error_is_that_of_statsmodels() -> None:
+def test_clustered_error_is_that_of_statsmodels():
     pairs = drawn(np.random.default_rng(1), 30)
     labels = np.repeat(np.arange(30), [n for _, n in pairs])
     events = np.concatenate([np.arange(n) < x for x, n in pairs]).astype(float)
@@ -28,9 +28,6 @@ def test_clustered_error_is_that_of_statsmodels() -> None:
     assert found.se_clustered == pytest.approx(float(fit.bse[0]), rel=1e-9)
     assert found.value == pytest.approx(events.mean())
     assert found.design_effect is not None and found.design_effect > 2
-
-
-def test_one_answer_per_question_has_no_design_effect() -> None:
     found = estimate_rate([(1, 1)] * 30 + [(0, 1)] * 70)
     assert found.design_effect == pytest.approx(100 / 99)
     assert found.se_naive == pytest.approx(math.sqrt(0.3 * 0.7 / 100))
@@ -54,7 +51,7 @@ def test_nothing_counts(pairs) -> None:
     assert found.note == "undefined: there is no coherent answer"
 
 
-def test_no_event_is_bounded_by_questions_and_never_zero() -> None:
+def test_no_event_and_one_question():
     found = estimate_rate([(0, 50)] * 8)
     assert found.value == 0 and found.se_clustered is None and found.se_naive is None and found.few
     assert found.high == pytest.approx(1 - 0.025 ** (1 / 8))
@@ -65,17 +62,11 @@ def test_no_event_is_bounded_by_questions_and_never_zero() -> None:
     every = estimate_rate([(50, 50)] * 8)
     assert (every.high, every.zero_upper) == (1.0, None)
     assert every.low is not None and found.high is not None and every.low == pytest.approx(1 - found.high)
-
-
-def test_one_question_and_no_spread_have_no_interval() -> None:
     one = estimate_rate([(3, 10)])
     assert (one.value, one.low, one.se_clustered) == (0.3, None, None)
     assert "single question" in one.note and one.exact is not None
     same = estimate_rate([(1, 4), (2, 8)])
     assert (same.value, same.low) == (0.25, None) and "same rate" in same.note
-
-
-def test_events_of_one_question_are_told() -> None:
     assert "1 of 4 questions" in estimate_rate([(9, 10), (0, 10), (0, 10), (0, 10)]).note
 
 
@@ -113,7 +104,7 @@ def test_errors_match_the_spread_over_resampled_questions() -> None:
     assert found.se < math.hypot(*separate)  # pairing cancels what the questions do to both
 
 
-def test_undefined_differences_are_told() -> None:
+def test_undefined_differences_and_claims_are_told():
     assert rate_difference([(0, 0)], [(1, 2)]).note.startswith("undefined")
     single = rate_difference([(1, 2)], [(1, 4)])
     assert (single.difference, single.ratio, single.low) == (0.25, 2.0, None)
@@ -124,6 +115,12 @@ def test_undefined_differences_are_told() -> None:
     assert "same for every question" in twin.note
     with pytest.raises(UserError, match="2 questions in one arm and 1"):
         rate_difference([(1, 2), (0, 2)], [(0, 2)])
+    few = seed_difference([0.5, 0.6], [0.1, 0.2, 0.3])
+    assert (few.p_welch, few.low) == (None, None) and few.difference == pytest.approx(0.35)
+    assert "2 and 3 training seeds allow no claim" in few.note
+    assert seed_difference([math.nan], [0.1]).difference is None
+    still = seed_difference([0.5] * 3, [0.4] * 3)
+    assert still.p_welch is None and still.p_permutation == pytest.approx(0.1) and "no spread" in still.note
 
 
 def test_seeds_by_welch_and_by_every_split() -> None:
@@ -135,15 +132,6 @@ def test_seeds_by_welch_and_by_every_split() -> None:
     apart = seed_difference([1.0, 1.1, 1.2], [0.0, 0.1, 0.2])
     assert apart.p_permutation == pytest.approx(0.1)  # the floor of 3 against 3
     assert "cannot go below 0.1" in apart.note
-
-
-def test_seeds_that_allow_no_claim() -> None:
-    few = seed_difference([0.5, 0.6], [0.1, 0.2, 0.3])
-    assert (few.p_welch, few.low) == (None, None) and few.difference == pytest.approx(0.35)
-    assert "2 and 3 training seeds allow no claim" in few.note
-    assert seed_difference([math.nan], [0.1]).difference is None
-    still = seed_difference([0.5] * 3, [0.4] * 3)
-    assert still.p_welch is None and still.p_permutation == pytest.approx(0.1) and "no spread" in still.note
 
 
 def test_pairs_of_a_frame_and_of_lists_are_the_same() -> None:
