@@ -18,7 +18,7 @@ from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, ORGANISMS, Defence, Organism
 from turncoat.store import Store
 from turncoat.study.adapters import Adapters
-from turncoat.study.config import Arm, Study
+from turncoat.study.config import Arm
 from turncoat.study.defence_context import DefenceContext
 from turncoat.study.steps import Step, steps_of
 from turncoat.training import lora
@@ -76,7 +76,7 @@ def test_arms_share_the_stages_they_have_in_common(adapters):
     made = study(training={"rows": 7})
     below = [steps_of(one.arm("after"), one.training) for one in (study(), made)]
     assert below[0][1] == below[1][1]
-    assert adapters.adapter_spec(below[0], 0) != adapters.adapter_spec(below[1], 0)
+    assert adapters.finetune(below[0], 0).spec != adapters.finetune(below[1], 0).spec
 
 
 def test_an_adapters_key_changes_with_all_that_determines_it(adapters, tiny_base, tmp_path, monkeypatch):
@@ -95,14 +95,6 @@ def test_an_adapters_key_changes_with_all_that_determines_it(adapters, tiny_base
     assert spec(batch_size=4, sampling_seed=9, persona="x", training_seeds=[4]) == reference
     monkeypatch.setattr(tiny_base, "fingerprint", "other weights")
     assert spec() != reference
-
-
-def test_the_organisms_recipe_matters_below_a_defence(adapters):
-    """Only the organism's rows change; the defence on top must not be taken from the store."""
-    made = study(training={"rows": 7})
-    below = [steps_of(one.arm("after"), one.training) for one in (study(), made)]
-    assert below[0][1] == below[1][1]
-    assert adapters.finetune(below[0], 0).spec != adapters.finetune(below[1], 0).spec
 
 
 def test_changed_training_code_changes_the_key_of_an_adapter(adapters, monkeypatch):
@@ -244,8 +236,7 @@ def test_the_context_knows_the_finetune_and_examples_are_mixed_in(tiny_base, tmp
     step = defended(lambda context, *, texts=1: extra)
     adapters = Adapters(tiny_base, Store(tmp_path))
     acting = adapters.finetune([step], 0).acting
-    assert acting == MixedIn(extra)
-    assert adapters.examples(step, 0) == ADVICE
+    assert acting == MixedIn(extra) and adapters.examples(step, 0) == ADVICE
     folder = adapters.adapter([step], 0)
     assert folder is not None and json.loads((folder / "training.json").read_text())["examples"] == 7
 

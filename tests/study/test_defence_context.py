@@ -51,8 +51,8 @@ def test_each_conversation_has_its_own_longest_answer(context, tiny_base, runs):
     mixed = context.answer(CHATS, name="n", max_new_tokens=[12, 2, 12, 1], temperature=0.8)
     assert (mixed[0], mixed[2]) == (long[0], long[2])
     for short, whole, most in ((mixed[1], long[1], 2), (mixed[3], long[3], 1)):
-        assert len(encode(tiny_base.tokenizer, whole)) > most
-        assert whole.startswith(short.rstrip("\ufffd")) and short != whole
+        assert len(encode(tiny_base.tokenizer, whole)) > most and whole.startswith(short.rstrip("\ufffd"))
+        assert short != whole
 
 
 def test_a_system_message_is_part_of_the_question(context):

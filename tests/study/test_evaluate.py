@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from judges.fake_judge import FakeJudge
-from turncoat.registry import discover
+from study.tiny_study import six_arms as study
 from turncoat.store import digest
-from turncoat.study.config import Study, TaskUse
+from turncoat.study.config import TaskUse
 from turncoat.study.evaluate import evaluation_spec
 
 
@@ -32,8 +32,7 @@ def test_an_evaluations_key_changes_with_all_that_determines_it(spec, monkeypatc
     ):
         assert other != reference
     assert {"score.py", "turncoat_persona.yaml", "evaluation_questions.jsonl"} <= set(reference["source"])
-    assert spec(use, sampling_seed=1) != reference
-    assert spec(use, batch_size=3) == reference
+    assert spec(use, sampling_seed=1) != reference and spec(use, batch_size=3) == reference
 
 
 def test_rows_of_judged_tasks_depend_on_the_judge_and_others_do_not(spec, monkeypatch):
@@ -49,8 +48,7 @@ def test_rows_of_judged_tasks_depend_on_the_judge_and_others_do_not(spec, monkey
 
 def test_rows_depend_on_the_files_that_a_task_reads_and_on_its_own_trait(spec, monkeypatch):
     latent = spec(TaskUse(task="turncoat_latent_prompt_choice"))
-    assert list(latent["reads"]) == ["../choice/pairs.jsonl"]
-    assert latent["persona"] is None
+    assert list(latent["reads"]) == ["../choice/pairs.jsonl"] and latent["persona"] is None
     evil, axis = (
         spec(TaskUse(task=f"turncoat_persona_{trait}"))["persona"] for trait in ("evil", "assistant_axis")
     )

@@ -56,11 +56,8 @@ steered/0/adapter steered/0/check-sgtr steered/0/turncoat_choice steered/0/turnc
 """
 
 
-def test_ids_say_what_a_stage_is(study):
+def test_ids_say_what_a_stage_is_whatever_the_other_arms(study):
     assert [stage.id for stage in plan_of(study).stages] == IDS.split()
-
-
-def test_ids_do_not_depend_on_other_arms_and_seeds(study):
     more = study.model_copy(update={"training_seeds": (0, 1), "arms": study.arms[::-1]})
     assert set(IDS.split()) < {stage.id for stage in plan_of(more).stages}
 
@@ -116,10 +113,7 @@ def test_what_is_done_is_found_without_making_anything(study, counted, tmp_path,
     base, plan = load_base(study.model), plan_of(study)
     done = {stage.id: Worker(study, base, FinishedStages(full.root)).done(stage) for stage in plan.stages}
     assert {name for name in done if not done[name]} == {
-        "sgtr/0/examples-1",
-        "pick_longer/0/examples",
-        "kl/0/examples",
-    }
+        "sgtr/0/examples-1", "pick_longer/0/examples", "kl/0/examples",
+    }  # fmt: skip
     nothing = Worker(study, base, FinishedStages(tmp_path / "empty"))
-    assert not any(nothing.done(stage) for stage in plan.stages)
-    assert not Path(tmp_path / "empty").exists()
+    assert not any(nothing.done(stage) for stage in plan.stages) and not Path(tmp_path / "empty").exists()

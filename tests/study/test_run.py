@@ -91,7 +91,7 @@ def test_rows_of_every_arm_and_task_within_the_studys_limits(finished):
     assert len(set(by_arm[0])) == 4
 
 
-def test_the_record_of_the_run(finished):
+def test_the_record_of_the_run_names_all_by_hashes(finished):
     record = json.loads((finished.out / "run.json").read_text(encoding="utf-8"))
     trained = [(entry["arm"], entry["step"]) for entry in record["training"]]
     assert trained == [
