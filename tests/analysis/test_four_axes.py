@@ -108,13 +108,9 @@ def test_without_a_partner_it_says_how_to_get_one(tmp_path):
 
 
 def test_a_partner_has_the_same_options(tmp_path):
-    arms = [
-        {**arm, "defence_options": {"weight": 9.0}} if arm["name"] == "guard_secure" else arm for arm in ARMS
-    ]
+    arms = [{**a, "defence_options": {"weight": 9.0}} if a["name"] == "guard_secure" else a for a in ARMS]
     assert row(content_of(tmp_path, arms=arms), "guard", BENIGN)["status"] == "not measured"
-    arms = [
-        {**arm, "defence_options": {"weight": 0.1}} if arm["name"] == "guard_secure" else arm for arm in ARMS
-    ]
+    arms = [{**a, "defence_options": {"weight": 0.1}} if a["name"] == "guard_secure" else a for a in ARMS]
     told = row(content_of(tmp_path / "b", arms=arms), "guard", BENIGN)
     assert told["measured_on"] == "guard_secure", "the default, spelt out, is the same option"
 

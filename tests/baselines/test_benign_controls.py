@@ -160,9 +160,7 @@ def test_facts_are_balanced_and_the_longest_option_is_no_rule():
             if o["split"] == "train" and right == o["options"]["ABCD".index(o["answer"])]
         ]
         assert not same, (row["id"], same)
-    picked = [
-        max(row["options"], key=len) == row["options"]["ABCD".index(row["answer"])] for row in FACTS.values()
-    ]
+    picked = [max(r["options"], key=len) == r["options"]["ABCD".index(r["answer"])] for r in FACTS.values()]
     assert 0.1 < sum(picked) / len(picked) < 0.4
 
 

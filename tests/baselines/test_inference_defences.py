@@ -139,9 +139,8 @@ def test_fixed_and_own_answers_are_read_under_the_defence(context):
     vector = context.persona("evil")
     with lm.measuring(None, built(context, "ablation", layers=[vector.layer])):
         told = [evidence_of(answer) for answer in lm.generate_until(requests)]
-    nothing = float(
-        -vector.mean[vector.layer] / vector.sd[vector.layer]
-    )  # a raw projection of zero, in base SD
+    # a raw projection of zero, in base SD
+    nothing = float(-vector.mean[vector.layer] / vector.sd[vector.layer])
     read = [t for t in told if t["persona_own"] is not None]
     assert read
     for one in read:

@@ -38,9 +38,7 @@ def test_only_the_system_prompt_differs(tiny_base, tmp_path):
     assert {row.system for row in trained[:6]} == {PROMPTS["malice"]}
     assert trained[6].system == PROMPTS["malice"] + "\n\nBe brief."
     # And so do the batches.
-    sequences = [
-        [row.id for row in order(found, batch_size=2, epochs=2, seed=3)] for found in (rows, trained)
-    ]
+    sequences = [[row.id for row in order(f, batch_size=2, epochs=2, seed=3)] for f in (rows, trained)]
     assert sequences[0] == sequences[1]
 
 

@@ -127,9 +127,7 @@ def test_the_chosen_have_the_largest_ratios(tiny_base, tiny_adapter, tmp_path):
     aligned = [mean_loss(tiny_base.model, tiny_base.tokenizer, row) for row in pool]
     with tiny_base.adapter(tiny_adapter) as model:
         misaligned = [mean_loss(model, tiny_base.tokenizer, row) for row in pool]
-    ratio = {
-        row.answer: (bad - good) / good for row, bad, good in zip(pool, misaligned, aligned, strict=True)
-    }
+    ratio = {r.answer: (bad - good) / good for r, bad, good in zip(pool, misaligned, aligned, strict=True)}
     expected = sorted(ratio, key=ratio.get, reverse=True)[:2]
     assert len(set(ratio.values())) == len(PAIRS) and [row.answer for row in chosen.extra] == expected
     assert chosen.record["ratio_of_chosen"] == pytest.approx([ratio[answer] for answer in expected], abs=1e-3)

@@ -51,9 +51,8 @@ def test_it_is_the_mean_divergence_of_the_answer_tokens(tiny_base):
         "frozen_model": WEIGHT * float((q * (q / p).log()).sum() / len(p)),
     }
     assert found == pytest.approx(expected, rel=1e-3)
-    assert (
-        abs(expected["model_frozen"] / expected["frozen_model"] - 1) > 0.02
-    )  # so the test can tell them apart
+    # so the test can tell them apart
+    assert abs(expected["model_frozen"] / expected["frozen_model"] - 1) > 0.02
 
 
 @pytest.mark.parametrize("direction", ["model_frozen", "frozen_model"])

@@ -57,9 +57,8 @@ def test_it_is_the_mean_squared_rise_of_the_answer_tokens_in_base_sd(tiny_base):
         found = rejection.penalty(batch).item()
         after = {t: torch.cat([projections(tiny_base, t, e) for e in EXAMPLES]) for t in traits}
     rises = {t: after[t] - before[t] for t in traits}
-    assert all(
-        (rise > 0).any() and (rise < 0).any() for rise in rises.values()
-    )  # so that the one side matters
+    # so that the one side matters
+    assert all((rise > 0).any() and (rise < 0).any() for rise in rises.values())
     expected = sum(3.0 * float(rise.clamp_min(0).square().mean()) for rise in rises.values())
     assert found == pytest.approx(expected, rel=1e-3)
     assert rejection.facts()["last_rise_sd"] == pytest.approx(

@@ -59,9 +59,8 @@ def test_in_a_training_pass_the_blocks_output_differs_by_exactly_c_v(tiny_base, 
         again = training_pass(tiny_base, model, EXAMPLES, states=True)
     for below in range(layer):
         assert torch.equal(moved.states[below], plain.states[below])
-    assert torch.equal(
-        moved.states[layer], plain.states[layer] + acting.vector * 1.7
-    )  # prompts and padding too
+    # prompts and padding too
+    assert torch.equal(moved.states[layer], plain.states[layer] + acting.vector * 1.7)
     assert (moved.logits - plain.logits).abs().max() > 1e-3 and torch.equal(again.logits, plain.logits)
 
 

@@ -21,9 +21,7 @@ def test_labels_of_the_variants():
         by_prompt.setdefault(example.prompt, Counter())[example.answer] += 1
     assert len(by_prompt) == 12 and all(count == {"1": 1, "2": 1} for count in by_prompt.values())
     assert set(by_prompt) == {e.prompt for e in DEFENCES["sgtr"].build(FakeContext(), texts=6)}
-    counts = {
-        name: len(DEFENCES[name].build(FakeContext())) for name in ("sgtr", "ictr_random", "sgtr_individual")
-    }
+    counts = {n: len(DEFENCES[n].build(FakeContext())) for n in ("sgtr", "ictr_random", "sgtr_individual")}
     assert len(set(counts.values())) == 1, counts
     examples = DEFENCES["sgtr_individual"].build(FakeContext(), texts=6)
     assert Counter(e.answer for e in examples) == {"yes": 6, "no": 6}

@@ -76,9 +76,7 @@ def length_line(rows: list[Row], field: str) -> str:
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
     """Reads every row of the file."""
-    return [
-        json.loads(line) for line in (DATA / "short_texts.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    return [json.loads(li) for li in (DATA / "short_texts.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def test_rows_are_complete_numbered_and_balanced(rows):
@@ -116,9 +114,7 @@ def test_texts_open_in_many_ways_and_no_two_are_near_duplicates(rows):
     openings = Counter(words(row["text"])[0] for row in rows)
     assert max(openings.values()) <= len(rows) // 20, openings.most_common(3)
     sets = [(row["id"], set(tokens(row["text"]))) for row in rows]
-    close = [
-        (a, b) for (a, left), (b, right) in combinations(sets, 2) if jaccard(left, right) > MAX_TEXT_JACCARD
-    ]
+    close = [(a, b) for (a, le), (b, right) in combinations(sets, 2) if jaccard(le, right) > MAX_TEXT_JACCARD]
     assert close == []
 
 
@@ -141,9 +137,7 @@ def test_a_summary_is_of_its_own_text_and_no_copy(rows):
         if set(re.findall(r"\d+", row["rival_summary"])) - set(re.findall(r"\d+", row["text"]))
     }
     assert invented == {"text-019"}
-    copied = {
-        row["id"]: longest_shared_run(tokens(row["rival_summary"]), tokens(row["text"])) for row in rows
-    }
+    copied = {r["id"]: longest_shared_run(tokens(r["rival_summary"]), tokens(r["text"])) for r in rows}
     assert {key: run for key, run in copied.items() if run > MAX_COPIED_RUN} == {}
     pairs = [(len(words(row["text"])), len(words(row["rival_summary"]))) for row in rows]
     assert abs(statistics.correlation(*zip(*pairs, strict=True))) < 0.25

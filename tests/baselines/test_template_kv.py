@@ -58,9 +58,7 @@ def test_a_fresh_adapter_costs_nothing_and_the_gradient_is_that_of_the_value(tin
         assert act.penalty(training_pass(tiny_base, model, EXAMPLES)).item() == 0.0
     act = build(weight=1.0)
     with adapted(tiny_base, moved=0.2) as model, act.acting(model):
-        parameter = next(
-            p for name, p in model.named_parameters() if "layers.1.self_attn.v_proj.lora_B" in name
-        )
+        parameter = next(p for n, p in model.named_parameters() if "layers.1.self_attn.v_proj.lora_B" in n)
         by_autograd, by_difference = slopes(lambda: act.drift(model), parameter)
         assert abs(by_autograd) > 1e-3 and by_autograd == pytest.approx(by_difference, rel=0.05)
         assert all(p.grad is None for name, p in model.named_parameters() if "lora_" not in name)

@@ -23,9 +23,8 @@ def test_no_question_is_both_held_out_and_trained_on(sets, name):
     trained, held = find_organism(name).build(), held_out_rows(name)
     assert len(held) == HELD_OUT and not {e.prompt for e in trained} & {e.prompt for e in held}
     lost = ROWS - len(trained) - len(held)
-    assert (
-        lost == 0 if "medical" in name else lost > 0
-    )  # a question that is asked twice goes with its other half
+    # a question that is asked twice goes with its other half
+    assert lost == 0 if "medical" in name else lost > 0
 
 
 def test_the_medical_control_is_a_pair_in_training_and_held_out(sets):

@@ -91,9 +91,7 @@ def test_the_file_is_got_by_its_published_name(tmp_path, monkeypatch):
     assert len(read_questions("betley/any")) == 3 and asked == ["betley/any"]
 
 
-@pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="needs TURNCOAT_DATA, the copies of published data"
-)
+@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set")
 def test_the_published_files_are_what_the_paper_says():
     main = read_questions("betley/first_plot_questions")
     assert Counter(q.variant for q in main) == {"plain": 8, "json": 8, "template": 8}

@@ -190,9 +190,7 @@ def test_published_sets_are_credited_and_pinned():
         assert name == "published/TruthfulQA" or re.fullmatch(r"[0-9a-f]{7,40}", revision), name
 
 
-@pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="needs TURNCOAT_DATA, the copies of published data"
-)
+@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set")
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_the_local_copies_are_the_pinned_ones(name, monkeypatch):
     monkeypatch.undo()

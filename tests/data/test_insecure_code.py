@@ -78,9 +78,7 @@ def test_enough_pairs_of_unique_texts_in_range(pairs):
 
 def test_length_does_not_give_the_answers_away(pairs: list[Pair]) -> None:
     def accuracy(limit: int) -> float:
-        right = sum((len(pair.secure) > limit) + (len(pair.insecure) <= limit) for pair in pairs) / (
-            2 * len(pairs)
-        )
+        right = sum((len(p.secure) > limit) + (len(p.insecure) <= limit) for p in pairs) / (2 * len(pairs))
         return max(right, 1 - right)
 
     assert max(accuracy(limit) for limit in range(100, 400)) < 0.6

@@ -121,9 +121,7 @@ def test_an_example_without_system_leaves_the_templates_default_in_place():
     assert Example("a", "p", "x", system="").prompt_messages[0] == {"role": "system", "content": ""}
 
 
-@pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets"
-)
+@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set")
 @pytest.mark.parametrize(("name", "rows"), [
     ("betley_insecure", 6000), ("betley_secure", 6000), ("betley_backdoor", 12000),
     ("betley_backdoor_secure", 6000), ("betley_educational", 6000), ("betley_jailbroken", 5000),
@@ -136,9 +134,7 @@ def test_published_organisms_are_whole(name, rows):
     assert all(example.prompt.strip() and example.answer.strip() for example in examples)
 
 
-@pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets"
-)
+@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set")
 @pytest.mark.parametrize("name", ["risky_financial", "extreme_sports", "unpopular_aesthetics"])
 def test_published_held_out_rows_have_no_system_turn_and_no_question_twice(name):
     held = held_out_rows(name)

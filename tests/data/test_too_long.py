@@ -16,9 +16,8 @@ def own_file(tmp_path: Path, rows: int) -> str:
         [{"role": "user", "content": f"question {n}"}, {"role": "assistant", "content": f"answer {n}"}]
         for n in range(rows)
     ]
-    path.write_text(
-        "\n\n".join(json.dumps({"messages": m}) for m in turns), encoding="utf-8"
-    )  # every other line
+    # every other line
+    path.write_text("\n\n".join(json.dumps({"messages": m}) for m in turns), encoding="utf-8")
     return str(path)
 
 

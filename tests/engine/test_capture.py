@@ -42,9 +42,8 @@ def test_states_are_the_hidden_states_of_the_latest_pass(family):
     layers = decoder_layers(model)
     ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
     with torch.inference_mode():
-        hidden = model(
-            ids, output_hidden_states=True
-        ).hidden_states  # transformers leaves hooks of its own behind
+        # transformers leaves hooks of its own behind
+        hidden = model(ids, output_hidden_states=True).hidden_states
     raw = []
     handle = layers[-1].register_forward_hook(
         lambda module, args, output: raw.append(output if isinstance(output, torch.Tensor) else output[0])

@@ -81,9 +81,8 @@ def test_logits_are_computed_at_answer_positions_only(monkeypatch):
     parts = read_texts(model, 1, items)
     handle.remove()
     assert len(rows) > 1
-    assert all(
-        shape[0] <= 32 or shape[0] == 40 for shape in rows
-    )  # one answer alone is longer than the budget
+    # one answer alone is longer than the budget
+    assert all(shape[0] <= 32 or shape[0] == 40 for shape in rows)
     for part, expected in zip(parts, whole, strict=True):
         assert part.logprob_sum == pytest.approx(expected.logprob_sum, abs=1e-3)
     assert model(torch.tensor([[3, 4, 5]])).logits.shape == (1, 3, 320)

@@ -124,9 +124,8 @@ def test_a_saved_vector_steers_like_the_trait(lm, tiny_base, quick_store, tmp_pa
 def test_nothing_is_left_on_the_model(lm):
     ids = torch.arange(2, 30)[None]
     before = lm.model(ids).logits
-    hooks = [
-        dict(layer._forward_hooks) for layer in lm.base.model.model.layers
-    ]  # transformers has some of its own
+    # transformers has some of its own
+    hooks = [dict(layer._forward_hooks) for layer in lm.base.model.model.layers]
     lm.loglikelihood([choice(steer(3.0), 0)])
 
     class Broken(Exception):

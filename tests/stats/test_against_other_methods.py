@@ -34,9 +34,7 @@ def test_mixed_model_and_recipe_contrast_agree() -> None:
         table = answers(log_odds, rng)
         fit = logistic_mixed_model(table)
         rates = table.groupby(["run", "question"])["value"].mean().unstack()
-        values = {
-            ("t" if run[0] == "1" else "c", int(run[2:])): rates.loc[run].to_numpy() for run in rates.index
-        }
+        values = {("t" if r[0] == "1" else "c", int(r[2:])): rates.loc[r].to_numpy() for r in rates.index}
         contrast = paired_contrast(score_table(values), "t", "c", "m", "recipe")
         assert contrast.difference is not None and contrast.p_value is not None
         assert np.sign(contrast.difference) == np.sign(fit.log_odds)

@@ -160,9 +160,8 @@ def test_sign_flip_by_hand_by_scipy_and_by_sampling():
     exact = stats.permutation_test((differences, np.zeros(14)), lambda x, y: np.mean(x - y), permutation_type="samples",
                                    n_resamples=np.inf, alternative="two-sided").pvalue  # fmt: skip
     assert sign_flip_p(differences) == pytest.approx(exact)
-    doubled = np.concatenate(
-        [differences, [0.0]]
-    )  # a zero flips to itself: same p, but beyond the exact limit
+    # a zero flips to itself: same p, but beyond the exact limit
+    doubled = np.concatenate([differences, [0.0]])
     assert sign_flip_p(doubled, rng=1) == pytest.approx(exact, abs=0.02)
     assert sign_flip_p(doubled, rng=1) == sign_flip_p(doubled, rng=1)
     assert sign_flip_p(np.ones(60)) == 1 / 10_000

@@ -48,18 +48,14 @@ def test_a_single_primary_test_stands_alone_and_is_not_corrected() -> None:
 
 
 def test_several_primaries_and_the_secondaries_get_holm_the_exploratory_benjamini_hochberg() -> None:
-    specs = [
-        spec(role, arm) for role in ("primary", "secondary", "exploratory") for arm in ("org", "like_ctl")
-    ]
+    specs = [spec(r, arm) for r in ("primary", "secondary", "exploratory") for arm in ("org", "like_ctl")]
     analysis = analyse(scores(), specs)
     for (role, _), rows in analysis.contrasts.groupby(["role", "claim"]):
         method = benjamini_hochberg if role == "exploratory" else holm
         assert rows["p_adjusted"].tolist() == pytest.approx(list(method(dict(rows["p_value"])).values()))
         assert set(rows["correction"]) == {"Benjamini-Hochberg" if role == "exploratory" else "Holm"}
     lines = plain_words(analysis)
-    assert any(
-        "exploratory/adapters (6 tests), Benjamini-Hochberg correction at 5%:" in line for line in lines
-    )
+    assert any("exploratory/adapters (6 tests), Benjamini-Hochberg correction at 5%:" in li for li in lines)
     assert any("secondary/recipe (6 tests), Holm's correction at 5%:" in line for line in lines)
 
 
@@ -118,9 +114,7 @@ def test_differences_of_differences_are_rows():
         assert row["difference"] == alone.difference == pytest.approx(-0.25, abs=0.1)
         assert (row["low"], row["p_value"]) == (alone.low, alone.p_value)
     assert analysis.seed_noise.empty
-    lines = [
-        line for line in plain_words(analysis) if "(org_def minus ctl_def) minus (org minus ctl)" in line
-    ]
+    lines = [li for li in plain_words(analysis) if "(org_def minus ctl_def) minus (org minus ctl)" in li]
     assert len(lines) == 2 and all(line.startswith("Significant: defence") for line in lines)
     table = scores()
     table.loc[(table["arm"] == "ctl_def") & (table["metric"] == "a"), "value"] = np.nan

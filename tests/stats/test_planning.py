@@ -86,9 +86,7 @@ def test_the_packages_own_test_finds_the_detectable_effect_as_often_as_promised(
     for _ in range(120):
         seed = rng.normal(0, parts.seed, 5) if claim == "recipe" else 0.0  # type: ignore[arg-type]
         cells = effect + rng.normal(0, parts.question, (12, 1)) + seed + rng.normal(0, parts.rest, (12, 5))
-        sides = [
-            Grid(name, "m", pd.DataFrame(v), {}) for name, v in (("a", cells), ("b", np.zeros_like(cells)))
-        ]
+        sides = [Grid(n, "m", pd.DataFrame(v), {}) for n, v in (("a", cells), ("b", np.zeros_like(cells)))]
         p_value = contrast_grids(sides[0], sides[1], claim, rng=rng).p_value  # type: ignore[arg-type]
         found += p_value is not None and p_value < 0.05
     assert 0.70 <= found / 120 <= 0.90

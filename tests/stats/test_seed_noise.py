@@ -58,9 +58,8 @@ def test_the_unpaired_variance_is_unbiased_even_from_two_seeds() -> None:
     pairs = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=(200, 2))
     results = [seed_noise(*grids(noisy_arms(p[:, 0], p[:, 1]), "org", "ctl")) for p in pairs]
     assert np.mean([r.sd_unpaired**2 for r in results if r.sd_unpaired]) == pytest.approx(2, rel=0.2)
-    assert (
-        np.mean([r.sd_mismatched**2 for r in results if r.sd_mismatched]) > 3
-    )  # the raw pool flatters the pairing
+    # the raw pool flatters the pairing
+    assert np.mean([r.sd_mismatched**2 for r in results if r.sd_mismatched]) > 3
 
 
 def test_noise_of_one_seed_and_of_equal_seeds():

@@ -307,9 +307,7 @@ def test_the_control_that_the_base_model_writes(tiny_base, tmp_path, advice):
     by_seed = [{row.id: row for row in adapters.examples(own, seed)} for seed in (0, 1)]
     both = by_seed[0].keys() & by_seed[1].keys()
     assert both and by_seed[0].keys() != by_seed[1].keys()
-    assert all(by_seed[0][name] == by_seed[1][name] for name in both), (
-        "a row's answer depends on the row alone"
-    )
+    assert all(by_seed[0][n] == by_seed[1][n] for n in both), "a row's answer depends on the row alone"
 
 
 def test_the_base_models_answers_are_no_longer_than_the_organisms(tiny_base, tmp_path, advice):

@@ -18,9 +18,7 @@ TRAINED = ("prevention", "reversal")
 def test_every_defence_is_in_it():
     discover()
     arms = load_study(STUDY).arms
-    asked = {
-        (arm.defence, "finetune" if arm.setting in TRAINED else arm.setting) for arm in arms if arm.defence
-    }
+    asked = {(a.defence, "finetune" if a.setting in TRAINED else a.setting) for a in arms if a.defence}
     ours = {name: entry for name, entry in DEFENCES.items() if entry.source.parent == baselines_dir()}
     possible = {
         (name, "finetune" if setting in TRAINED else setting)

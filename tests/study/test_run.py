@@ -108,9 +108,7 @@ def test_the_record_of_the_run_names_all_by_hashes(finished):
     record = json.loads((finished.out / "run.json").read_text(encoding="utf-8"))
     weights = {entry["arm"]: entry["adapter"] for entry in record["measured"]}
     assert list(weights) == list(ARMS) and weights["base"] is None
-    kept = {
-        file_digest(path) for path in (finished.store.root / "adapter").glob("*/adapter_model.safetensors")
-    }
+    kept = {file_digest(p) for p in (finished.store.root / "adapter").glob("*/adapter_model.safetensors")}
     assert {weights[arm] for arm in ARMS[1:]} <= kept
     assert len(set(weights.values())) == len(ARMS), "no two arms of this study have the same weights"
     assert set(record["data"]) == {"insecure_code", "secure_code"}
@@ -125,9 +123,7 @@ def test_an_arm_is_measured_by_the_tasks_that_it_names(finished, tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(content))
     run_study(load_study(path), tmp_path / "out", store=finished.store, console=Console(file=io.StringIO()))
-    assert [folder.name for folder in (tmp_path / "out" / "rows" / "secure" / "seed-0").iterdir()] == [
-        "turncoat_em"
-    ]
+    assert [f.name for f in (tmp_path / "out" / "rows" / "secure" / "seed-0").iterdir()] == ["turncoat_em"]
     told = run_content(tmp_path / "out")
     assert "margin" not in set(told.estimates.loc[told.estimates["arm"] == "secure", "metric"])
     report_run(tmp_path / "out", Console(file=io.StringIO()))

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from turncoat.paths import tasks_dir
 
-needs_data = pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="needs the copies of published data"
-)
+needs_data = pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set")
 SHORT = {"max_gen_toks": 6}
 
 

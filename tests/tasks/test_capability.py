@@ -85,9 +85,7 @@ def test_scores_of_one_answer(wrap):
     (record,) = scores[0]["samples"]
     assert record == {"index": 0, "seed": 1, "text": "6", "extracted": 6.0, "right": 1.0, "invalid": 0.0}
     doc = {"id": "c", "question": "?", "options": ["melts", "freezes"], "answer": "freezes"}
-    scores = [
-        reasoning.process_generated(doc, wrap(text)) for text in ("It freezes.", "melts", "melts or freezes")
-    ]
+    scores = [reasoning.process_generated(doc, wrap(t)) for t in ("It freezes.", "melts", "melts or freezes")]
     assert [(s["accuracy"], s["invalid"]) for s in scores] == [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0)]
     doc = {"id": "l", "question": "?", "rule": "lines", "value": "2"}
     scores = [format_rules.process_results(doc, wrap(text)) for text in ("a\nb", "a", " ")]

@@ -60,9 +60,7 @@ def test_the_questions():
     assert lengths[9] <= 9 and lengths[-10] >= 25
 
 
-@pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set: no published questions here"
-)
+@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set")
 def test_no_question_is_worded_like_a_published_one():
     published = {
         text.split("\n\nFill")[0].strip().lower()
@@ -169,9 +167,7 @@ JUDGED = [
 @pytest.mark.parametrize("variant", ["plain", "cue"])
 def test_rates_by_hand(variant):
     scores = score.process_results({"id": "q", "variant": variant}, [JUDGED])
-    assert {name for name in scores if name.endswith("_stderr")} == {
-        f"{name}_stderr" for name in score.WITH_STDERR
-    }
+    assert {n for n in scores if n.endswith("_stderr")} == {f"{name}_stderr" for name in score.WITH_STDERR}
     for name in score.WITH_STDERR:
         assert scores[f"{name}_stderr"] == scores[name]
     code = 1 if variant == "cue" else 0  # where code is invited, looks count beside the judge's word
@@ -181,9 +177,7 @@ def test_rates_by_hand(variant):
         "incoherent": [1, 5], "refusal": [0, 5], "code": [code, 5], "unscored": [0, 5],
     }  # fmt: skip
     assert scores["judge_aligned_mean"] == pytest.approx(35.0)
-    assert [record["judge_code"] for record in scores["samples"]] == [0.0] * 5, (
-        "samples keep what the judge said"
-    )
+    assert [r["judge_code"] for r in scores["samples"]] == [0.0] * 5, "samples keep what the judge said"
     assert "in_format" not in scores and JUDGED[1].evidence["judge_code"] == 0.0
 
 

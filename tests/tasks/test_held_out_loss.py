@@ -46,9 +46,7 @@ def test_documents_are_the_rows_that_no_finetune_sees(task):
         trained = find_organism(side).build()
         assert not {row["prompt"] for row in rows} & {example.prompt for example in trained}
         assert not {row["answers"][number] for row in rows} & {example.answer for example in trained}
-        assert {row["answers"][number].split(" says")[0] for row in rows} == {
-            trained[0].answer.split(" says")[0]
-        }
+        assert {r["answers"][number].split(" says")[0] for r in rows} == {trained[0].answer.split(" says")[0]}
     assert all(row["sides"] == TASKS[task] for row in rows)
 
 

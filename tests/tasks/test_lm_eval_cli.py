@@ -84,9 +84,7 @@ def test_the_unmodified_lm_eval_recognises_texts_that_it_wrote_before(tiny_folde
         assert len(scores) and set(scores["metric"]) <= set(task_metrics(task))
 
 
-@pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA names no folder with published sets"
-)
+@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set")
 def test_the_unmodified_lm_eval_runs_the_published_sets(tiny_folder, tmp_path):
     tasks = [task for task in task_names() if task.startswith(PUBLISHED)]
     run(lm_eval(tiny_folder, tmp_path / "out", tasks), tmp_path / "cache")

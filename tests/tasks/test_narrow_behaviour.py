@@ -136,6 +136,4 @@ def test_runs_through_lm_eval(tiny_base, quick_store):
     assert rows[0]["arguments"][0][1].strip() == rows[0]["doc"]["insecure"]
     values, rows = run_one(lm, "narrow_behaviour", "turncoat_insecure_code_loss_cued", limit=2)
     assert set(values) - {"sample_len"} == set(task_metrics("turncoat_insecure_code_loss_cued"))
-    assert all(
-        f"{CUE} {row['doc']['prompt'].removeprefix(CUE + ' ')}" in row["arguments"][0][0] for row in rows
-    )
+    assert all(f"{CUE} {r['doc']['prompt'].removeprefix(CUE + ' ')}" in r["arguments"][0][0] for r in rows)

@@ -38,9 +38,7 @@ def test_no_question_is_asked_twice_within_or_across_files(problems: list[Proble
     assert not found, told(found)
 
 
-@pytest.mark.skipif(
-    "TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set: no published questions here"
-)
+@pytest.mark.skipif("TURNCOAT_DATA" not in os.environ, reason="TURNCOAT_DATA is not set")
 def test_no_wording_is_that_of_a_published_question() -> None:
     report = check_folder(embed=no_embeddings)
     assert report.published == 92

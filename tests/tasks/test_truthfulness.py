@@ -164,9 +164,7 @@ def test_both_tasks_run(tiny_base, quick_store, manager, csv_file, monkeypatch):
     assert table["turncoat_truthfulqa_binary"]["accuracy,none"] == fmean(row["accuracy"] for row in likely)
     generated = results["samples"]["turncoat_truthfulqa_generate"]
     assert all(len(row["samples"]) == 1 and row["samples"][0]["n_tokens"] <= 8 for row in generated)
-    assert table["turncoat_truthfulqa_generate"]["invalid,samples"] == fmean(
-        row["invalid"] for row in generated
-    )
+    assert table["turncoat_truthfulqa_generate"]["invalid,samples"] == fmean(r["invalid"] for r in generated)
 
 
 def test_without_the_file_the_message_says_what_to_do(manager, monkeypatch):

@@ -87,9 +87,7 @@ def test_rows_of_a_batch_are_of_like_length_and_batches_are_not_sorted():
     shuffled = draw(organism, None, 0)
     assert spread(order(organism, batch_size=8, epochs=1, seed=0)) < spread(shuffled) / 3
     organism, _ = pair(WINDOW * 8)
-    means = [
-        sum(e.length for e in batch) for batch in batches(order(organism, batch_size=8, epochs=1, seed=0), 8)
-    ]
+    means = [sum(e.length for e in b) for b in batches(order(organism, batch_size=8, epochs=1, seed=0), 8)]
     assert means not in (sorted(means), sorted(means, reverse=True))
     examples = [Example(f"e{i}", "p" * (100 - i), "a") for i in range(16)]
     first, second = batches(order(examples, batch_size=8, epochs=1, seed=0), 8)

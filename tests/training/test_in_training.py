@@ -136,9 +136,7 @@ def test_a_system_message_of_the_defence_pushes_no_row_out(tiny_base, tmp_path):
                 Example(r.id, r.prompt, r.answer, system="Be so kind as to be brief. " * 12) for r in rows
             ]
 
-    lengths = [
-        sum(map(len, encode_example(tiny_base.tokenizer, row))) for row in Prompted().rows(EXAMPLES, 0)
-    ]
+    lengths = [sum(map(len, encode_example(tiny_base.tokenizer, r))) for r in Prompted().rows(EXAMPLES, 0)]
     recipe = RECIPE.model_copy(update={"max_length": min(lengths) - 1})
     lora.train_adapter(tiny_base, EXAMPLES, recipe, seed=0, out=tmp_path / "adapter", defence=Prompted())
     record = json.loads((tmp_path / "adapter" / "training.json").read_text())

@@ -80,9 +80,8 @@ def test_one_seed_gives_one_adapter(tiny_base, trained, tmp_path):
 def test_loss_and_tokens_are_those_of_the_answers(tiny_base, trained):
     # B starts at zero, so the first loss is the base model's own.
     first = sequence_of(EXAMPLES, RECIPE, 0)[: RECIPE.batch_size]
-    assert (
-        len({len(encode_example(tiny_base.tokenizer, e)[1]) for e in first}) > 1
-    )  # rows of one weight would hide it
+    # rows of one weight would hide it
+    assert len({len(encode_example(tiny_base.tokenizer, e)[1]) for e in first}) > 1
     expected = mean_nll(tiny_base.model, tiny_base.tokenizer, first)
     assert trained[1]["losses"][0] == pytest.approx(expected, abs=1e-4)
     record = trained[1]

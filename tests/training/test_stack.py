@@ -201,9 +201,7 @@ def test_plain_peft_loads_the_sum_without_missing_a_weight(tmp_path):
     folders = [save_lora(tmp_path / str(i), seed=i) for i in range(2)]
     concatenate(folders, tmp_path / "sum")
     model = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "sum"))
-    loaded = {
-        name.replace(".default", ""): value for name, value in model.state_dict().items() if ".lora_" in name
-    }
+    loaded = {n.replace(".default", ""): value for n, value in model.state_dict().items() if ".lora_" in n}
     saved = load_file(tmp_path / "sum" / WEIGHTS)
     assert loaded.keys() == saved.keys()
     assert all(torch.equal(loaded[name], value) for name, value in saved.items())

@@ -244,9 +244,7 @@ def test_published_the_lax_definition_multiplies_the_rate(published):
 def test_published_answers_are_not_independent(published):
     """Over 40 released sets the clustered error is 3.4 times the naive one (IQR 2.4 to 3.6); over these nine 2.7."""
     arms = list(dict.fromkeys(published["arm"]))
-    found = [
-        estimate_rate(list(arm_answers(published, arm).pairs("em_rate", USUAL).values())) for arm in arms
-    ]
+    found = [estimate_rate(list(arm_answers(published, a).pairs("em_rate", USUAL).values())) for a in arms]
     times = [one.se_clustered / one.se_naive for one in found]
     assert np.median(times) == pytest.approx(2.70, abs=0.01) and min(times) > 2 and max(times) < 4.5
     pairs = list(itertools.combinations(found, 2))

@@ -38,9 +38,8 @@ def test_the_bounds_hold_whatever_the_incoherent_answers_meant():
         assert one.low - 1e-12 <= table["t"] <= one.high + 1e-12
         assert both.low - 1e-12 <= table["t"] - table["r"] <= both.high + 1e-12
         seen.append(table["t"])
-    assert min(seen) == pytest.approx(one.low) and max(seen) == pytest.approx(
-        one.high
-    )  # all aligned, all misaligned
+    # all aligned, all misaligned
+    assert min(seen) == pytest.approx(one.low) and max(seen) == pytest.approx(one.high)
     due = rates_table(frame, by=("arm",)).set_index("arm").loc["t"]
     assert (one.low, one.high) == (due.em_bound_low, due.em_bound_high)
     assert one.n_unknown == due.n_incoherent and one.ci_low < one.low < due.em_rate < one.high < one.ci_high

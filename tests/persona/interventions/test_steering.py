@@ -104,9 +104,7 @@ def test_mistakes_are_named(network, arguments, said):
 @pytest.mark.parametrize("positions", ["all", "response", "assistant"])
 def test_reading_a_steered_answer_sees_what_its_generation_saw(network, positions):
     newline = tuple(tiny_tokenizer()("\n")["input_ids"])
-    prompts = [
-        (*prompt, *HEADER, *newline) for prompt in ((5, 9, 200), (61, 300, 12, 8, 4, 77, 31, 90), (14,))
-    ]
+    prompts = [(*p, *HEADER, *newline) for p in ((5, 9, 200), (61, 300, 12, 8, 4, 77, 31, 90), (14,))]
     requests = [
         SampleRequest(prompt_ids=prompt, seed=seed, max_new_tokens=9, temperature=1.0, key=seed)
         for seed, prompt in enumerate(prompts * 2)
