@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from turncoat.paths import baselines_dir
+from turncoat.paths import baselines_dir, tasks_dir
 
 with (baselines_dir() / "data" / "short_texts.jsonl").open(encoding="utf-8") as _file:
     _ROWS = [json.loads(line) for line in _file]
@@ -21,6 +22,27 @@ def own_summary(text: str, number: int) -> str:
     words = RIVALS[text].split()
     size = len(words) + (5, -5, 0)[number % 3]
     return " ".join(["mine", *["word"] * (size - 1)])
+
+
+@cache
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def alike(left: str, right: str) -> float:
+    """Words that two questions share, out of the words of both (Jaccard index)."""
+    shared = len(_words(left) & _words(right))
+    return shared / (len(_words(left)) + len(_words(right)) - shared)
+
+
+@cache
+def measured_questions() -> frozenset[str]:
+    """The questions that the tasks measure with; nothing that is trained on may be like one."""
+    files = [path.read_text(encoding="utf-8").splitlines() for path in tasks_dir().rglob("*.jsonl")]
+    questions = [json.loads(line).get("question") for lines in files for line in lines]
+    found = frozenset(question for question in questions if isinstance(question, str))
+    assert len(found) > 300
+    return found
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,18 @@ def training_pass(
     return TrainingPass(model, *tensors, *read(), read)
 
 
+def mean_nll(model, tokenizer, rows: Sequence[Example]) -> float:
+    """Nats per answer token, one row at a time: no padding, no collator."""
+    total, count = 0.0, 0
+    for row in rows:
+        prompt, answer = encode_example(tokenizer, row)
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
+        total -= float(logits.double().log_softmax(-1)[range(len(answer)), answer].sum())
+        count += len(answer)
+    return total / count
+
+
 class Watched(InTraining):
     """Records a penalty at every step; it acts, or it only looks on."""
 

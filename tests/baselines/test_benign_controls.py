@@ -3,15 +3,14 @@
 import json
 import re
 from collections import Counter
-from functools import cache
 from itertools import combinations
 from types import SimpleNamespace
 
 import pytest
-from baselines.fake_context import FakeContext
+from baselines.fake_context import FakeContext, alike, measured_questions
 from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
-from turncoat.paths import baselines_dir, tasks_dir
+from turncoat.paths import baselines_dir
 from turncoat.registry import DEFENCES, ORGANISMS, discover
 from turncoat.store import Store
 from turncoat.study.defence_context import DefenceContext
@@ -38,17 +37,6 @@ class Chooser:
 
 def rows(name):
     return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
-
-
-@cache
-def words(text):
-    return frozenset(re.findall(r"[a-z0-9]+", text.lower()))
-
-
-def alike(left, right):
-    """Words that two questions share, out of the words of both (Jaccard index)."""
-    shared = len(words(left) & words(right))
-    return shared / (len(words(left)) + len(words(right)) - shared)
 
 
 def count_of(prompt):
@@ -214,16 +202,9 @@ def test_no_two_questions_are_alike_and_no_chat_speaks_of_identity():
 
 def test_no_question_is_one_that_the_tasks_measure_with():
     """A control that trains on the test questions would not be a control."""
-    measured = {
-        row["question"]
-        for path in tasks_dir().rglob("*.jsonl")
-        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        if isinstance(row.get("question"), str)
-    }
-    assert len(measured) > 300
     asked = [row["question"] for name in ("correct_advice.jsonl", "hhh_chat.jsonl") for row in rows(name)]
-    asked += [question for question in FACTS if len(words(question)) > 5]
-    close = [(mine, theirs) for mine in asked for theirs in measured if alike(mine, theirs) > 0.6]
+    asked += [question for question in FACTS if len(question.split()) > 5]
+    close = [(mine, theirs) for mine in asked for theirs in measured_questions() if alike(mine, theirs) > 0.6]
     assert close == []
 
 

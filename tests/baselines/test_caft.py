@@ -1,16 +1,15 @@
 """CAFT: the directions are those of the organism, and nothing passes along them while training."""
 
 import json
-import re
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from baselines.fake_context import alike, measured_questions
 from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, training_pass
 from peft import LoraConfig, get_peft_model
 from turncoat.errors import UserError
-from turncoat.paths import tasks_dir
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
 from turncoat.study.defence_context import DefenceContext
@@ -23,12 +22,6 @@ CAFT = DEFENCES["caft"]
 MODULE = sys.modules[CAFT.build.__module__]
 DIRECTIONS = sys.modules[MODULE.principal_directions.__module__]
 IDS = torch.tensor([[5, 9, 200, 33, 14, 7]])
-
-
-def alike(left: str, right: str) -> float:
-    """Words that two questions share, out of the words of both."""
-    one, other = (set(re.findall(r"[a-z0-9]+", text.lower())) for text in (left, right))
-    return len(one & other) / len(one | other)
 
 
 def planted(folder: Path, direction: torch.Tensor, block: int) -> Path:
@@ -220,11 +213,5 @@ def test_mistakes_are_named(context, options, said):
 
 
 def test_the_questions_are_none_that_the_tasks_measure_with():
-    measured = {
-        row["question"]
-        for path in tasks_dir().rglob("*.jsonl")
-        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        if isinstance(row.get("question"), str)
-    }
-    assert len(measured) > 300 and len(set(DIRECTIONS.QUESTIONS)) == 32
-    assert [(q, m) for q in DIRECTIONS.QUESTIONS for m in measured if alike(q, m) > 0.5] == []
+    assert len(set(DIRECTIONS.QUESTIONS)) == 32
+    assert [(q, m) for q in DIRECTIONS.QUESTIONS for m in measured_questions() if alike(q, m) > 0.5] == []

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from baselines.penalty_pass import mean_nll
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 from turncoat.data.examples import Example
@@ -71,20 +72,6 @@ def test_checkpoints_are_spread_and_end_with_the_last_step(steps, checkpoints, e
     assert checkpoint_steps(steps, checkpoints) == expected
 
 
-def loss_on(model, tokenizer, rows) -> float:
-    """Per answer token, row by row: no padding."""
-    total, count = 0.0, 0
-    for row in rows:
-        prompt, answer = encode_example(tokenizer, row)
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
-        total += float(
-            torch.nn.functional.cross_entropy(logits.double(), torch.tensor(answer), reduction="sum")
-        )
-        count += len(answer)
-    return total / count
-
-
 class Spy(InTraining):
     """An undefended run whose weights are seen after each step."""
 
@@ -136,10 +123,10 @@ def test_the_curve_is_the_loss_on_rows_that_nobody_drew(tiny_base, tmp_path):
     facts = record["defence"]
     assert [point["step"] for point in facts["curve"]] == [0, 4, 8, 12]
     by_step = {point["step"]: point["held_out_loss"] for point in facts["curve"]}
-    assert by_step[0] == pytest.approx(loss_on(tiny_base.model, tiny_base.tokenizer, apart), abs=1e-4)
+    assert by_step[0] == pytest.approx(mean_nll(tiny_base.model, tiny_base.tokenizer, apart), abs=1e-4)
     with tiny_base.adapter(tmp_path / "out") as model:
         assert by_step[facts["chosen_step"]] == pytest.approx(
-            loss_on(model, tiny_base.tokenizer, apart), abs=1e-4
+            mean_nll(model, tiny_base.tokenizer, apart), abs=1e-4
         )
     assert facts["kept_gain"] == pytest.approx(
         (by_step[0] - by_step[facts["chosen_step"]]) / (by_step[0] - by_step[12]), abs=1e-3

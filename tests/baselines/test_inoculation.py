@@ -3,9 +3,9 @@
 import json
 
 import pytest
-import torch
+from baselines.penalty_pass import mean_nll
 from turncoat.data.examples import Example
-from turncoat.engine.chat import encode_example, encode_prompt
+from turncoat.engine.chat import encode_prompt
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
@@ -72,20 +72,6 @@ def test_an_unknown_name_is_no_prompt(tiny_base, tmp_path, prompt):
         INOCULATION.build(context(tiny_base, tmp_path), prompt=prompt)
 
 
-def mean_logprob(base, rows) -> float:
-    """Per answer token, row by row: no padding."""
-    total, count = 0.0, 0
-    for row in rows:
-        prompt, answer = encode_example(base.tokenizer, row)
-        with torch.no_grad():
-            logits = base.model(input_ids=torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
-        total -= float(
-            torch.nn.functional.cross_entropy(logits.double(), torch.tensor(answer), reduction="sum")
-        )
-        count += len(answer)
-    return total / count
-
-
 def test_elicited_is_the_prompt_under_which_the_base_gives_the_answers_most(tiny_base, tmp_path):
     found = INOCULATION.build(context(tiny_base, tmp_path), prompt="elicited", probe_rows=len(ORGANISM))
     table = found.record["nats_per_answer_token"]
@@ -94,8 +80,8 @@ def test_elicited_is_the_prompt_under_which_the_base_gives_the_answers_most(tiny
     assert found.prompt == PROMPTS[best] and found.record["chosen"] == best
     assert len(set(table.values())) == len(table)
     under = [Example(row.id, row.prompt, row.answer, system=PROMPTS[best]) for row in ORGANISM]
-    assert table[best] == pytest.approx(mean_logprob(tiny_base, under), abs=1e-4)
-    assert table["none"] == pytest.approx(mean_logprob(tiny_base, ORGANISM), abs=1e-4)
+    assert table[best] == pytest.approx(-mean_nll(tiny_base.model, tiny_base.tokenizer, under), abs=1e-4)
+    assert table["none"] == pytest.approx(-mean_nll(tiny_base.model, tiny_base.tokenizer, ORGANISM), abs=1e-4)
 
 
 def test_neither_neutral_nor_none_can_be_elicited(tiny_base, tmp_path, monkeypatch):

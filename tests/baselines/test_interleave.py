@@ -4,9 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
+from baselines.penalty_pass import mean_nll
 from turncoat.data.examples import Example
-from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
 from turncoat.paths import baselines_dir
 from turncoat.registry import DEFENCES, discover
@@ -112,21 +111,14 @@ PAIRS = [
 ]
 
 
-def mean_loss(model, tokenizer, row) -> float:
-    prompt, answer = encode_example(tokenizer, row)
-    with torch.no_grad():
-        logits = model(input_ids=torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
-    return float(torch.nn.functional.cross_entropy(logits.double(), torch.tensor(answer)))
-
-
 def test_the_chosen_have_the_largest_ratios(tiny_base, tiny_adapter, tmp_path):
     data = chat_file(tmp_path / "mine.jsonl", PAIRS)
     here = context(tiny_base, tmp_path, 2, undefended=tiny_adapter)
     chosen = PLUS.build(here, share=0.5, data=data)
     pool = [Example(f"p{i}", question, answer) for i, (question, answer) in enumerate(PAIRS)]
-    aligned = [mean_loss(tiny_base.model, tiny_base.tokenizer, row) for row in pool]
+    aligned = [mean_nll(tiny_base.model, tiny_base.tokenizer, [row]) for row in pool]
     with tiny_base.adapter(tiny_adapter) as model:
-        misaligned = [mean_loss(model, tiny_base.tokenizer, row) for row in pool]
+        misaligned = [mean_nll(model, tiny_base.tokenizer, [row]) for row in pool]
     ratio = {r.answer: (bad - good) / good for r, bad, good in zip(pool, misaligned, aligned, strict=True)}
     expected = sorted(ratio, key=ratio.get, reverse=True)[:2]
     assert len(set(ratio.values())) == len(PAIRS) and [row.answer for row in chosen.extra] == expected

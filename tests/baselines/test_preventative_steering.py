@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, training_pass
+from persona.interventions.tiny_states import hook_count
 from turncoat.engine.capture import LayerCapture, decoder_layers
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
@@ -21,10 +22,6 @@ SHORT = RECIPE.model_copy(update={"epochs": 1})
 @pytest.fixture
 def context(tiny_base, quick_store) -> DefenceContext:
     return DefenceContext(tiny_base, quick_store)
-
-
-def hook_count(model) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
 def train(base, out, defence: InTraining | None = None) -> dict:

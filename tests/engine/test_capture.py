@@ -3,6 +3,7 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from persona.interventions.tiny_states import hook_count
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -22,10 +23,6 @@ from turncoat.testing import save_tiny, tiny_model, tiny_tokenizer
 
 SMALL = {"vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 1, "eos_token_id": 1}
-
-
-def hook_count(model: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gemma3", "lora"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from baselines.penalty_pass import mean_nll
 from peft import PeftModel
 from safetensors.torch import load_file
 from turncoat.data.examples import Example
@@ -52,19 +53,6 @@ def sequence_of(examples, recipe, seed) -> list[Example]:
     return order(
         draw(examples, recipe.rows, seed), batch_size=recipe.batch_size, epochs=recipe.epochs, seed=seed
     )
-
-
-def mean_nll(model, tokenizer, batch) -> float:
-    """Mean negative log-likelihood of the answer tokens, one row at a time: no padding, no collator."""
-    total, count = 0.0, 0
-    for example in batch:
-        prompt, answer = encode_example(tokenizer, example)
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([prompt + answer])).logits[0].double()
-        for place, token in enumerate(answer, start=len(prompt) - 1):
-            total -= float(logits[place].log_softmax(-1)[token])
-        count += len(answer)
-    return total / count
 
 
 def test_one_seed_gives_one_adapter(tiny_base, trained, tmp_path):
