@@ -122,7 +122,7 @@ def test_an_archive_without_exactly_one_such_file_is_refused(tmp_path, monkeypat
 def test_a_download_that_is_no_archive_is_told(tmp_path, monkeypatch):
     (tmp_path / "page").write_text("<html>Please log in</html>")
     monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(tmp_path / "page"))
-    with pytest.raises(UserError, match="no ZIP archive"):
+    with pytest.raises(UserError, match="is not a ZIP archive"):
         published("group/rows")
 
 
