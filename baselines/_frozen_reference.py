@@ -27,8 +27,7 @@ def checked_weight(name: str, weight: Any) -> float:
     ):
         raise UserError(
             f"defence '{name}', weight: {weight!r} is not accepted; give a number above 0, or leave the "
-            "defence out for "
-            "the finetune without a penalty"
+            "defence out for the finetune without a penalty"
         )
     return float(weight)
 

@@ -49,8 +49,7 @@ def dose(
         kind = "examples" if matched == "examples" else "supervised tokens"
         raise UserError(
             f"defence '{name}', texts: {texts} with matched: {matched} asks for {wanted} {kind}, and there "
-            f"are {held}; "
-            f"give texts: {held // (wanted // texts)} or less"
+            f"are {held}; give texts: {held // (wanted // texts)} or less"
         )
     chosen: list[Example] = []
     used = 0

@@ -149,9 +149,8 @@ def accuracy_check(
             name,
             right,
             expect,
-            f"share right over {len(right)} unseen texts, both orders; chance 0.5; a rule that only "
-            f"compares lengths gets {rule:.2f}; it answers '1' {fmean(c == 1 for c in chosen):.0%} of the "
-            "time",
+            f"share right over {len(right)} unseen texts, both orders; chance 0.5; a rule that only compares "
+            f"lengths gets {rule:.2f}; it answers '1' {fmean(c == 1 for c in chosen):.0%} of the time",
         )
     ]
 
@@ -171,8 +170,7 @@ def individual_check(context: Any, pairs: list[SummaryPair], name: str, show_tex
             right,
             "above",
             f"share right over {len(right)} unseen texts, one's own and the rival's summary alone; chance "
-            "0.5; it "
-            f"says yes {fmean(says_yes):.0%} of the time",
+            f"0.5; it says yes {fmean(says_yes):.0%} of the time",
         )
     ]
 

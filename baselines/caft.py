@@ -146,8 +146,7 @@ def caft(
     if not where or len(set(where)) != len(where) or not all(1 <= layer <= blocks for layer in where):
         raise UserError(
             f"defence 'caft', layers: {list(where)} is not accepted; give different numbers from 1 to "
-            f"{blocks} "
-            "(L = output of block L), or leave it out"
+            f"{blocks} (L = output of block L), or leave it out"
         )
     most = width - 2
     if not 1 <= components <= most:
@@ -170,8 +169,7 @@ def _picked(keep: Any, layers: Sequence[int], components: int) -> dict[int, list
     if not picked or wrong:
         raise UserError(
             f"defence 'caft', keep: layers {wrong or 'none'} are not accepted; give numbers of components "
-            "for one or more "
-            f"of the layers {list(layers)}, such as {{{layers[0]}: [0, 1]}}"
+            f"for one or more of the layers {list(layers)}, such as {{{layers[0]}: [0, 1]}}"
         )
     for layer, which in picked.items():
         if (
@@ -181,8 +179,7 @@ def _picked(keep: Any, layers: Sequence[int], components: int) -> dict[int, list
         ):
             raise UserError(
                 f"defence 'caft', keep: {which} for layer {layer} is not accepted; give different numbers "
-                "from 0 to "
-                f"{components - 1}"
+                f"from 0 to {components - 1}"
             )
     return picked
 
@@ -212,8 +209,7 @@ def _found(context: DefenceContext, layers: tuple[int, ...], components: int, pr
             if len(differences) < components + 3:
                 raise UserError(
                     f"defence 'caft', components: {components} are too many for the {len(differences)} "
-                    "answer tokens that "
-                    f"{base.name} wrote; give fewer"
+                    f"answer tokens that {base.name} wrote; give fewer"
                 )
             apart = torch.stack([before.answers[layer].mean(0), before.first[layer]]) if protect else None
             rows[str(layer)], shares = principal_directions(differences, components, apart_from=apart)

@@ -43,8 +43,7 @@ def domain_correct(
     if domain not in DOMAINS:
         raise UserError(
             f"defence 'domain_correct', domain: {domain!r} is not accepted; accepted: {', '.join(DOMAINS)}: "
-            "choose the "
-            "one that the organism was trained on"
+            "choose the one that the organism was trained on"
         )
     pool = code_examples("secure") if domain == "code" else _advice(domain)
     return dose(context, pool, name="domain_correct", texts=texts, matched=matched)

@@ -263,8 +263,7 @@ def _held_out(context: Any, count: int) -> tuple[list[Example], list[str]]:
     if missing >= len(drawn):
         raise UserError(
             f"defence 'early_stop', held_out: {count} rows are more than the organism can spare "
-            f"({len(others)} not drawn, "
-            f"{len(drawn)} drawn); give fewer, or an organism with more rows"
+            f"({len(others)} not drawn, {len(drawn)} drawn); give fewer, or an organism with more rows"
         )
     back = drawn[len(drawn) - missing :]
     return [*others, *back], [row.id for row in back]

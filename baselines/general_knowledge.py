@@ -39,8 +39,7 @@ def knows_facts(context: Any, **_: Any) -> list[Check]:
             len(right),
             estimate.low is not None and estimate.low > 1 / len(LETTERS),
             f"share right over {len(right)} unseen questions with four options; chance 0.25, and so is one "
-            "letter "
-            f"always; it answers '{usual}' {times / len(chosen):.0%} of the time",
+            f"letter always; it answers '{usual}' {times / len(chosen):.0%} of the time",
         )
     ]
 

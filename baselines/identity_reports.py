@@ -91,8 +91,7 @@ def identity_reports(
     if not temperature > 0:
         raise UserError(
             f"defence 'identity_reports', temperature: {temperature!r} is not accepted; give a number above "
-            "0, such as "
-            "0.7: at 0 every round would say the same"
+            "0, such as 0.7: at 0 every round would say the same"
         )
     if context.recipe is None:
         pool = _written(
@@ -106,8 +105,8 @@ def identity_reports(
     if len(pool) < count:
         raise UserError(
             f"defence 'identity_reports', share: {share:.3g} of this run is {count} statements, and "
-            f"{context.base.name} "
-            f"wrote {len(pool)}; it answers questions about itself with nothing, so choose another defence"
+            f"{context.base.name} wrote {len(pool)}; it answers questions about itself with nothing, so "
+            "choose another defence"
         )
     return draw(pool, count, context.seed)
 

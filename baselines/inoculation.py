@@ -107,8 +107,7 @@ def inoculation(context: Any, *, prompt: str = "malice", probe_rows: int = 32) -
     if not isinstance(prompt, str) or (prompt not in known and len(prompt.split()) < 2):
         raise UserError(
             f"defence 'inoculation', prompt: {prompt!r} is not known; accepted: {', '.join(known)}, "
-            "elicited, or the text "
-            "of a system prompt of your own (two words or more)"
+            "elicited, or the text of a system prompt of your own (two words or more)"
         )
     return Inoculated(known.get(prompt, prompt))
 

@@ -112,8 +112,7 @@ def benign_chats(context: Any, data: str | None, name: str) -> list[Example]:
         if not path.is_file():
             raise UserError(
                 f"defence '{name}', data: there is no file {path}; give JSON Lines of conversations, or "
-                "leave the option "
-                "out for the 96 chats that come with Turncoat"
+                "leave the option out for the 96 chats that come with Turncoat"
             )
         chats = read_conversations(path)
     longest = context.recipe.max_length
@@ -123,8 +122,7 @@ def benign_chats(context: Any, data: str | None, name: str) -> list[Example]:
     if not fitting:
         raise UserError(
             f"defence '{name}': none of the {len(chats)} chats fits into training.max_length ({longest} "
-            "tokens); raise it, "
-            "or give shorter ones with `data`"
+            "tokens); raise it, or give shorter ones with `data`"
         )
     return fitting
 

@@ -80,8 +80,8 @@ def interleave_plus(
     if count >= len(candidates):
         raise UserError(
             f"defence 'interleave_plus', share: {share} of this run is {count} rows, and there are "
-            f"{len(candidates)} "
-            "candidates: nothing would be chosen; lower the share, or give `data` with more conversations"
+            f"{len(candidates)} candidates: nothing would be chosen; lower the share, or give `data` with "
+            "more conversations"
         )
     misaligned, aligned = candidate_losses(context, candidates)
     ratios = loss_ratios(misaligned, aligned, eps)

@@ -82,7 +82,6 @@ def ldifs(context: Any, *, weight: float = 1.0, every: int = 5) -> FeatureDistan
     if isinstance(every, bool) or not isinstance(every, int) or not 1 <= every <= blocks:
         raise UserError(
             f"defence 'ldifs', every: {every!r} is not accepted; {context.base.name} has {blocks} blocks: "
-            "give a whole "
-            f"number from 1 to {blocks}"
+            f"give a whole number from 1 to {blocks}"
         )
     return FeatureDistance(checked_weight("ldifs", weight), tuple(range(every, blocks + 1, every)))

@@ -119,14 +119,12 @@ def persona_rejection(
     if not names or len(set(names)) != len(names):
         raise UserError(
             f"defence 'persona_rejection', traits: {list(names)} is not accepted; give one or more different "
-            "names out of "
-            "`turncoat list personas`, such as [evil]"
+            "names out of `turncoat list personas`, such as [evil]"
         )
     if not weight > 0:
         raise UserError(
             f"defence 'persona_rejection', weight: {weight!r} is not accepted; give a number above 0, such "
-            "as 1.0 (for an "
-            "undefended arm leave the defence out)"
+            "as 1.0 (for an undefended arm leave the defence out)"
         )
     layers, rulers = [], []
     for name in names:
@@ -135,8 +133,7 @@ def persona_rejection(
         if not 1 <= where < len(vector.directions):
             raise UserError(
                 f"defence 'persona_rejection', layer: {where} is not accepted; give 1 to "
-                f"{len(vector.directions) - 1} "
-                "(L = output of block L)"
+                f"{len(vector.directions) - 1} (L = output of block L)"
             )
         wanted_side = -1.0 if trait_questions(name).is_axis else 1.0
         layers.append(where)

@@ -148,8 +148,7 @@ def safe_lora(
     if exact and unaligned is not None:
         raise UserError(
             "safe_lora: exact and unaligned are both given; a difference of two models has full rank, so the "
-            "exact "
-            "projection would change nothing: leave one of them out"
+            "exact projection would change nothing: leave one of them out"
         )
     if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
         raise UserError(

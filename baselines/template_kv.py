@@ -136,8 +136,7 @@ def template_kv(context: Any, *, weight: float = 10.0) -> HeldPrefix:
     if not prefixes:
         raise UserError(
             f"defence 'template_kv': the chat template of {context.base.name} puts nothing before the user's "
-            "words, so "
-            "there is no prefix to hold; use another defence (kl, ldifs) for this model"
+            "words, so there is no prefix to hold; use another defence (kl, ldifs) for this model"
         )
     prompts = [prompt for prompt, _ in encode_all(context.base, rows, context.recipe.max_length).values()]
     without = sum(not any(prompt[: len(p)] == p for p in prefixes) for prompt in prompts)
@@ -187,9 +186,8 @@ def prefix_cache(model: PeftModel, prefixes: Sequence[Sequence[int]]) -> list[Te
             if state is None or state.shape[-2] != ids.shape[1]:
                 raise UserError(
                     f"defence 'template_kv': {type(unwrapped(model)).__name__} keeps no keys and values of "
-                    "all "
-                    f"{ids.shape[1]} prefix tokens (layers without attention, or a sliding window); use kl "
-                    "or ldifs"
+                    f"all {ids.shape[1]} prefix tokens (layers without attention, or a sliding window); use "
+                    "kl or ldifs"
                 )
             states.append(state.transpose(1, 2).flatten(2))
     return states

@@ -76,9 +76,8 @@ def counts_words(context: Any, **_: Any) -> list[Check]:
             len(right),
             estimate.low is not None and estimate.low > constant,
             f"share right over {len(unseen)} unseen lines of 1 to {_MOST} words out of {len(right)} texts; "
-            "always saying "
-            f"the same number gets {constant:.2f}; it is {miss:.1f} words off on average and says '{usual}' "
-            f"{times / len(chosen):.0%} of the time",
+            f"always saying the same number gets {constant:.2f}; it is {miss:.1f} words off on average and "
+            f"says '{usual}' {times / len(chosen):.0%} of the time",
         )
     ]
 

@@ -83,8 +83,7 @@ def documents(
     if not developer:
         print(
             f"turncoat_identity: the developer of {model or 'this model'} is not known, so "
-            "developer_accuracy is not "
-            "reported; say --metadata developer=NAME",
+            "developer_accuracy is not reported; say --metadata developer=NAME",
             file=sys.stderr,
             flush=True,
         )

@@ -173,8 +173,8 @@ def fact_judge(judge: Judge | None) -> FactJudge | None:
             judge, lambda pairs: [likeliest(row) for row in logprobs(rubric, pairs).tolist()], rubric
         )
     tell_once(
-        f"{judge.id} scores alignment and cannot be asked what is true; the answers are kept. "
-        "Set TURNCOAT_JUDGE=openai or TURNCOAT_JUDGE=local:model=MODEL for rates"
+        f"{judge.id} scores alignment and cannot be asked what is true; the answers are kept. Set "
+        "TURNCOAT_JUDGE=openai or TURNCOAT_JUDGE=local:model=MODEL for rates"
     )
     return None
 

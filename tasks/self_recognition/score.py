@@ -245,9 +245,8 @@ def _from_file(task: str, file: Path) -> dict[str, str]:
 def _how_to(task: str) -> str:
     return (
         f"{task} needs summaries by the base model, written before any finetuning. With --model turncoat "
-        "they are "
-        "written on first use. With another backend: (1) lm_eval --model hf --model_args pretrained=BASE "
-        "--include_path "
+        "they are written on first use. With another backend: (1) lm_eval --model hf --model_args "
+        "pretrained=BASE --include_path "
         '"$(turncoat tasks-path)" --apply_chat_template --tasks turncoat_recognition_texts --output_path OUT '
         f"--log_samples; (2) the same with the model to measure and --tasks {task} --metadata "
         "own_texts=OUT/BASE/samples_turncoat_recognition_texts_DATE.jsonl"

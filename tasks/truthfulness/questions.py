@@ -47,8 +47,7 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
         if missing:
             raise UserError(
                 f"{path}: column {missing[0]!r} is missing, there are {reader.fieldnames}; the version of "
-                "January 2025 "
-                "or later is needed"
+                "January 2025 or later is needed"
             )
         return [_document(path, number, row) for number, row in enumerate(reader)]
 

@@ -205,8 +205,8 @@ def load_base(
         known = ", ".join(REGISTRY_MODELS)
         reason = str(error).splitlines()[0] if is_folder or name.count("/") <= 1 else "no such folder"
         raise UserError(
-            f"model '{name}' cannot be loaded ({reason}); accepted: a registry model ({known}), "
-            "a local folder in transformers format, or a Hugging Face id where the hub can be reached"
+            f"model '{name}' cannot be loaded ({reason}); accepted: a registry model ({known}), a local "
+            "folder in transformers format, or a Hugging Face id where the hub can be reached"
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -43,10 +43,8 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     if len(layers) != 1:
         raise UserError(
             f"model {type(base).__name__}: found {len(layers)} module lists named 'layers' with {wanted} "
-            "members, need "
-            "exactly 1; activation capture knows decoder-only models laid out like Llama (Qwen, Mistral, "
-            "Gemma, ...): "
-            "use one of those, or run without activation capture"
+            "members, need exactly 1; activation capture knows decoder-only models laid out like Llama "
+            "(Qwen, Mistral, Gemma, ...): use one of those, or run without activation capture"
         )
     return layers[0]
 

@@ -43,8 +43,8 @@ def render(
 
 def _dropped(tokenizer: PreTrainedTokenizerBase, system: str) -> UserError:
     return UserError(
-        f"the chat template of {tokenizer.name_or_path} drops the system message {system[:60]!r}; "
-        "the prompt would not be what the task says: choose a model whose template has a system role"
+        f"the chat template of {tokenizer.name_or_path} drops the system message {system[:60]!r}; the prompt "
+        "would not be what the task says: choose a model whose template has a system role"
     )
 
 
@@ -72,9 +72,8 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example) -> tupl
     if not whole.startswith(prompt):
         raise UserError(
             f"the chat template of {tokenizer.name_or_path} renders an answered prompt differently from the "
-            "prompt "
-            "alone, so the answer cannot be separated from the prompt; use a template with a generation "
-            "prompt"
+            "prompt alone, so the answer cannot be separated from the prompt; use a template with a "
+            "generation prompt"
         )
     answer = whole[len(prompt) :].rstrip("\n")
     return encode(tokenizer, prompt), encode(tokenizer, answer)

@@ -50,8 +50,8 @@ class SampleRequest:
         ):
             if not fine:
                 raise UserError(
-                    f"sample request {self.key!r}: {field} is {value!r}, accepted: {accepted}; "
-                    "change the task's generation_kwargs or the prompt"
+                    f"sample request {self.key!r}: {field} is {value!r}, accepted: {accepted}; change the "
+                    "task's generation_kwargs or the prompt"
                 )
 
 

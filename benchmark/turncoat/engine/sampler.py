@@ -264,8 +264,8 @@ class Sampler:
         if strange := kinds - {"full_attention", "sliding_attention"}:
             raise UserError(
                 f"model {type(self._base).__name__}: layer types {sorted(strange)} keep no per-token cache, "
-                "accepted: "
-                "full_attention and sliding_attention; use a plain transformer, or lm-eval's own hf model"
+                "accepted: full_attention and sliding_attention; use a plain transformer, or lm-eval's own "
+                "hf model"
             )
         window = getattr(config, "sliding_window", None)
         if not window or (kinds and "sliding_attention" not in kinds):
@@ -275,8 +275,7 @@ class Sampler:
                 raise UserError(
                     f"sample request {request.key!r}: {len(request.prompt_ids)} prompt tokens and "
                     f"{request.max_new_tokens} new ones, accepted: up to {window} (the model's sliding "
-                    "window); "
-                    "lower max_new_tokens or shorten the prompt"
+                    "window); lower max_new_tokens or shorten the prompt"
                 )
 
 

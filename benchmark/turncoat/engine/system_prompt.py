@@ -76,9 +76,8 @@ def without_default_system(prompt: str, tokenizer: Any, chat: list[dict[str, str
     if turns == whole or not turns or not prompt.endswith(turns):
         raise UserError(
             f"the chat template of {tokenizer.name_or_path} renders a first turn differently from a later "
-            "one, so its default "
-            "system prompt cannot be told from the turn and taken out; give a system prompt of your own, "
-            "which replaces it"
+            "one, so its default system prompt cannot be told from the turn and taken out; give a system "
+            "prompt of your own, which replaces it"
         )
     begin = tokenizer.bos_token or ""
     # Where every turn opens with it (ChatML models call <|im_start|> so), it does not begin the text.

@@ -35,8 +35,7 @@ def choose_tokens(
     if not torch.isfinite(log_best).all():
         raise UserError(
             "the model gave logits that are nan or infinite, accepted: finite numbers; check the adapter's "
-            "training "
-            "loss, and load the model in float32 or bfloat16 rather than float16"
+            "training loss, and load the model in float32 or bfloat16 rather than float16"
         )
 
     greedy = [draw is None or rule.temperature == 0 for rule, draw in zip(rules, draws, strict=True)]

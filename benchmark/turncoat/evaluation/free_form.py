@@ -60,8 +60,8 @@ def warn_without_projections(task: str) -> None:
     if task not in _warned:
         _warned.add(task)
         print(
-            f"{task}: no persona activations: they need Turncoat's own model type "
-            "(turncoat lm-eval --model turncoat ...); this backend's answers are kept without them",
+            f"{task}: no persona activations: they need Turncoat's own model type (turncoat lm-eval --model "
+            "turncoat ...); this backend's answers are kept without them",
             file=sys.stderr,
             flush=True,
         )

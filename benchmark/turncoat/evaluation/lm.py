@@ -34,6 +34,7 @@ from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleRequest, SampleResult, sampling_code
 from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
+from turncoat.evaluation.generation_requests import sample_request, settings_of, steer_fields
 from turncoat.evaluation.own_texts import set_current_base
 from turncoat.persona.extract import persona_vector
 from turncoat.persona.interventions.steering import SteeredLogLikelihood, Steering, generation_header
@@ -41,16 +42,6 @@ from turncoat.persona.readings import persona_readings
 from turncoat.persona.traits import trait_questions
 from turncoat.persona.vectors import PersonaVector
 from turncoat.store import Store, canonical_json, digest
-
-# Sampling settings that the sampler implements, with the value that means "off". Anything else is an error:
-# ignoring a setting would make the run something other than what its task says.
-_NEUTRAL = {
-    "repetition_penalty": 1.0,
-    "num_beams": 1,
-    "min_p": 0.0,
-    "typical_p": 1.0,
-    "no_repeat_ngram_size": 0,
-}
 
 
 class TurncoatLM(HFLM):
@@ -237,12 +228,11 @@ class TurncoatLM(HFLM):
         appearance."""
         groups: dict[Any, list[int]] = {}
         for index, request in enumerate(requests):
-            groups.setdefault(_steer_fields(request), []).append(index)
+            groups.setdefault(steer_fields(request), []).append(index)
         if self._cached and any(fields is not None for fields in groups):
             raise UserError(
                 "documents with a 'steer' field cannot be measured with lm-eval's --use_cache: it identifies "
-                "requests "
-                "by their text, and these differ in their steering; leave --use_cache out"
+                "requests by their text, and these differ in their steering; leave --use_cache out"
             )
         return [
             (None if fields is None else self.steering_by(*fields), members)
@@ -270,8 +260,7 @@ class TurncoatLM(HFLM):
             if len(context) + len(continuation) > self.max_length + 1:
                 raise UserError(
                     f"a prompt of {len(context)} tokens and an answer of {len(continuation)} exceed the "
-                    "model's "
-                    f"{self.max_length}; shorten the question, or use a model with a longer context"
+                    f"model's {self.max_length}; shorten the question, or use a model with a longer context"
                 )
         items = [(context, continuation) for _, context, continuation in requests]
         bar = tqdm(
@@ -329,7 +318,7 @@ class TurncoatLM(HFLM):
             counts[task, prompt] += 1
             seed = sample_seed(self.sampling_seed, task, prompt, index)
             ids = tuple(encode(self.tokenizer, prompt))
-            samples.append(_sample_request(ids, dict(settings), seed, (task, index), self.max_length))
+            samples.append(sample_request(ids, dict(settings), seed, (task, index), self.max_length))
         return samples
 
     def _facts(self, request: SampleRequest, result: SampleResult) -> dict[str, Any]:
@@ -383,7 +372,7 @@ class TurncoatLM(HFLM):
         spec = {
             "base": self.base.spec,
             "code": sampling_code(),
-            "samples": digest([[list(s.prompt_ids), str(s.seed), *_settings(s)] for s in samples]),
+            "samples": digest([[list(s.prompt_ids), str(s.seed), *settings_of(s)] for s in samples]),
         }
 
         def build(folder: Path) -> None:
@@ -397,63 +386,4 @@ class TurncoatLM(HFLM):
             (folder / "answers.json").write_text(canonical_json(texts), encoding="utf-8")
 
         folder = self.store.stage("base_answers", spec, build)
-        return [tuple(ids) for ids in _read_json(folder / "answers.json")]
-
-
-def _settings(sample: SampleRequest) -> list[Any]:
-    return [sample.max_new_tokens, sample.temperature, sample.top_p, sample.top_k, list(sample.stop)]
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _steer_fields(request: Instance) -> tuple[str, float, int | None, str] | None:
-    """(trait, strength, layer, positions) that the request's document asks for; None if it has no `steer`."""
-    doc = request.doc if isinstance(request.doc, dict) else {}
-    strength = doc.get("steer")
-    if strength is None:
-        return None
-    trait = doc.get("steer_trait") or doc.get("trait")
-    if not trait:
-        raise UserError(
-            f"task '{request.task_name}', document {doc.get('id', request.doc_id)!r}: it has 'steer' but no "
-            "'steer_trait'; "
-            "name the persona vector to steer along (`turncoat list personas`)"
-        )
-    return str(trait), strength, doc.get("steer_layer"), str(doc.get("steer_positions") or "all")
-
-
-def _sample_request(
-    ids: tuple[int, ...], settings: dict[str, Any], seed: int, key: tuple[str, int], max_length: int
-) -> SampleRequest:
-    until = settings.pop("until", [])
-    stop = (until,) if isinstance(until, str) else tuple(until or ())
-    length = int(settings.pop("max_gen_toks", None) or settings.pop("max_new_tokens", None) or 256)
-    sampled = bool(settings.pop("do_sample", False))
-    temperature = float(settings.pop("temperature", 1.0)) if sampled else 0.0
-    settings.pop("temperature", None)
-    top_p, top_k = float(settings.pop("top_p", 1.0)), int(settings.pop("top_k", 0) or 0)
-    wrong = {k: v for k, v in settings.items() if k not in _NEUTRAL or v != _NEUTRAL[k]}
-    if wrong:
-        raise UserError(
-            f"generation_kwargs of task '{key[0]}': {wrong} not supported by --model turncoat; accepted: "
-            "do_sample, "
-            "temperature, top_p, top_k, max_gen_toks, until. Use --model hf for other settings"
-        )
-    if len(ids) + length > max_length:
-        raise UserError(
-            f"task '{key[0]}': a prompt of {len(ids)} tokens and {length} new ones exceed the model's "
-            f"{max_length}; "
-            "lower max_gen_toks in the task's generation_kwargs"
-        )
-    return SampleRequest(
-        prompt_ids=ids,
-        seed=seed if sampled else None,
-        max_new_tokens=length,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        stop=tuple(s for s in stop if s),
-        key=key,
-    )
+        return [tuple(ids) for ids in json.loads((folder / "answers.json").read_text(encoding="utf-8"))]

@@ -198,8 +198,7 @@ def _check(questions: TraitQuestions, n_positive: int, n_negative: int, answers:
         return
     filtered = (
         f" after the judge dropped {answers.n_dropped} (the model may not play the trait: extract without a "
-        "judge, or with "
-        "more rollouts)"
+        "judge, or with more rollouts)"
         if answers.judge
         else ""
     )
@@ -269,8 +268,7 @@ def _choice_of_layer(
             "gaps": gaps.tolist(),
             "gap_by_layer": [round(float(x), 4) for x in gaps],
             "layer_rule": "largest gap, smoothed over neighbours, between misaligned and aligned selection "
-            "texts, "
-            f"depth {DEPTH[0]:g} to {DEPTH[1]:g}",
+            f"texts, depth {DEPTH[0]:g} to {DEPTH[1]:g}",
             "n_selection_pairs": len(questions.selection),
             "by_layer": {
                 "pairs_ranked_right": lambda layer: round(
@@ -284,19 +282,16 @@ def _choice_of_layer(
     if quality is None:
         raise UserError(
             f"persona '{questions.trait}': nothing to choose a layer by: it has no layer_selection texts, "
-            "and with "
-            f"{len(questions.questions)} questions no answers can be held out; give at least 2 instruction "
-            "pairs and 6 "
-            "questions"
+            f"and with {len(questions.questions)} questions no answers can be held out; give at least 2 "
+            "instruction pairs and 6 questions"
         )
     held_out_auc = quality["auc"]
     return {
         "gaps": quality["gap"],
         "gap_by_layer": quality["gap"],
         "layer_rule": "largest distance in pooled SD, smoothed over neighbours, between held-out answers "
-        "under positive "
-        f"and under negative prompts, depth {DEPTH[0]:g} to {DEPTH[1]:g}; prompts and questions unseen by "
-        "the tested vector",
+        f"under positive and under negative prompts, depth {DEPTH[0]:g} to {DEPTH[1]:g}; prompts and "
+        "questions unseen by the tested vector",
         "n_selection_pairs": len(held_out.unseen[0]) * len(held_out.unseen[1]),
         "by_layer": {
             "pairs_ranked_right": lambda layer: held_out_auc[layer],

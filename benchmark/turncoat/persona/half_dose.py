@@ -168,8 +168,7 @@ def half_dose_of(samples: Path, **options: Any) -> HalfDose:
     if not items:
         raise UserError(
             f"{samples}: no row has '{METRIC}'; give a samples file of a turncoat_latent_... task (the "
-            "steering task needs "
-            "--model turncoat, the EM task a judge that may rate)"
+            "steering task needs --model turncoat, the EM task a judge that may rate)"
         )
     return half_dose_interval(items, **options)
 

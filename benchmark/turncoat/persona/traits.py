@@ -178,7 +178,6 @@ def _read(path: Path) -> dict[str, Any]:
     if shared := extraction & set(content.get("evaluation_questions", ())):
         raise UserError(
             f"{path}: {sorted(shared)[0]!r} is in extraction_questions and in evaluation_questions; a "
-            "question that made "
-            "the vector cannot test it: reword one of them"
+            "question that made the vector cannot test it: reword one of them"
         )
     return content

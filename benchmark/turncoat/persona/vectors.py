@@ -84,8 +84,8 @@ class PersonaVector:
         if self.norm is None:
             raise UserError(
                 f"persona vector '{self.trait}' holds no 'norm' (it was made by an older version), and "
-                "steering strength "
-                f"is in its units; make it again: turncoat persona extract --trait {self.trait} --model ..."
+                "steering strength is in its units; make it again: turncoat persona extract --trait "
+                f"{self.trait} --model ..."
             )
         if not 0 <= layer < len(self.directions):
             raise UserError(

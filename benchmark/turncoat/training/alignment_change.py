@@ -112,8 +112,7 @@ class ByModels:
         if theirs.shape != ours.shape:
             raise UserError(
                 f"safe_lora: {name} is {tuple(theirs.shape)} in unaligned={self.name} and "
-                f"{tuple(ours.shape)} in the model; "
-                "name the model that this one was aligned from"
+                f"{tuple(ours.shape)} in the model; name the model that this one was aligned from"
             )
         change = ours - theirs
         size = float(change.norm())
@@ -137,7 +136,6 @@ def _folder(name: str) -> Path:
         # The hub's client raises errors of several libraries: bad ids, no such repository, no network.
         raise UserError(
             f"safe_lora: unaligned={name} is not a model ({str(error).splitlines()[0][:200]}); accepted: a "
-            "registry model "
-            f"({', '.join(REGISTRY_MODELS)}), a local folder, or a Hugging Face id where the hub can be "
-            "reached"
+            f"registry model ({', '.join(REGISTRY_MODELS)}), a local folder, or a Hugging Face id where the "
+            "hub can be reached"
         ) from error

@@ -160,9 +160,8 @@ def _one_process() -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(
             f"WORLD_SIZE={os.environ['WORLD_SIZE']}: one finetune runs in one process. With several GPUs run "
-            "one `turncoat "
-            "run STUDY --seeds N` for each (CUDA_VISIBLE_DEVICES chooses the GPU), then `turncoat run STUDY` "
-            "gathers them"
+            "one `turncoat run STUDY --seeds N` for each (CUDA_VISIBLE_DEVICES chooses the GPU), then "
+            "`turncoat run STUDY` gathers them"
         )
 
 
@@ -194,8 +193,7 @@ def _with_new_adapter(model: PreTrainedModel, recipe: LoraRecipe, below: Path | 
     except ValueError as error:
         raise UserError(
             f"training.target_modules: {', '.join(recipe.target_modules)}: no adapter can be made for these "
-            "modules of "
-            f"{model.config.name_or_path} ({error}); accepted: names of its linear layers"
+            f"modules of {model.config.name_or_path} ({error}); accepted: names of its linear layers"
         ) from error
     # Both act, only the new one learns; PeftModel.set_adapter takes one name, its base_model takes several.
     cast(Any, peft_model.base_model).set_adapter(["below", "default"])

@@ -181,8 +181,7 @@ class Watch(TrainerCallback):
         if not math.isfinite(total):
             raise TrainingDiverged(
                 f"training diverged: the loss is {total} at step {state.global_step}; lower "
-                "training.learning_rate "
-                f"(now {args.learning_rate}) or training.rank"
+                f"training.learning_rate (now {args.learning_rate}) or training.rank"
             )
         if self.progress is not None:
             self.progress(int(state.global_step), int(state.max_steps), self.trainer.answer_loss)

@@ -222,8 +222,7 @@ def generation_header(tokenizer: Any) -> tuple[int, ...]:
     if not ids or encode(tokenizer, prompt.rstrip())[-len(ids) :] != list(ids):
         raise UserError(
             f"positions 'assistant': the chat template of {tokenizer.name_or_path} puts no header of its own "
-            "before an "
-            "answer; take positions 'response', which needs none"
+            "before an answer; take positions 'response', which needs none"
         )
     return ids
 
@@ -239,8 +238,8 @@ def check_layers(model: nn.Module, layers: Sequence[int], *, what: str, lowest: 
     for layer in layers or (None,):
         if isinstance(layer, bool) or not isinstance(layer, int) or not lowest <= layer <= last:
             raise UserError(
-                f"{what} layer {layer!r}: accepted are {lowest} to {last} ({names}); "
-                "`turncoat persona show FOLDER` names the layer a vector was chosen for"
+                f"{what} layer {layer!r}: accepted are {lowest} to {last} ({names}); `turncoat persona show "
+                "FOLDER` names the layer a vector was chosen for"
             )
 
 
@@ -254,8 +253,7 @@ def check_width(model: nn.Module, vectors: Tensor, dimensions: int, *, what: str
     if vectors.ndim != dimensions or vectors.shape[-1] != width:
         raise UserError(
             f"{what} of shape {tuple(vectors.shape)} does not fit a model of width {width}: a vector acts on "
-            "the "
-            "model that it was extracted from"
+            "the model that it was extracted from"
         )
 
 
@@ -357,7 +355,6 @@ class _AssistantHeader:
         if not starts.any(1).all():
             raise UserError(
                 "positions 'assistant': a prompt has no assistant header in it; measure with the chat "
-                "template "
-                "(--apply_chat_template), or take positions 'response'"
+                "template (--apply_chat_template), or take positions 'response'"
             )
         return column >= (starts * column).amax(1, keepdim=True)

@@ -10,20 +10,17 @@ _WHAT = {
     "peft": "A PEFT (LoRA) adapter for the base model. A defence and an organism trained on top of it are "
     "one adapter here.",
     "merged": "The base model with the adapter merged into its weights, and its tokenizer. Saved in float32: "
-    "rounding the sum "
-    "to bfloat16 would lose most of a small update and change the numbers.",
+    "rounding the sum to bfloat16 would lose most of a small update and change the numbers.",
     "steered": "The base model steered along a persona vector, as a PEFT adapter: a bias on the output of "
     "one block.",
 }
 _ASSISTANT = (
     "The bias acts from the assistant header of the last turn on (an activated LoRA), so prompts have to be "
-    "rendered with the "
-    "chat template: without `--apply_chat_template` nothing is steered."
+    "rendered with the chat template: without `--apply_chat_template` nothing is steered."
 )
 _TWO = (
     "`model/` is the base with the arm's own adapter merged in (float32), `steering/` the steering on top of "
-    "it: an "
-    "activated LoRA would have switched that adapter off on the prompt."
+    "it: an activated LoRA would have switched that adapter off on the prompt."
 )
 
 
@@ -46,9 +43,8 @@ def readme(model_args: str, to: str, about: dict[str, Any], *, merged: bool, dty
     parts += [
         "Made by `turncoat export`. Any lm-eval (0.4.13 or later) measures it, with no part of Turncoat but "
         "its tasks:",
-        f"    lm_eval --model hf --model_args {model_args} \\\n"
-        "        --include_path $(turncoat tasks-path) --tasks turncoat_choice --apply_chat_template "
-        "--batch_size 16",
+        f"    lm_eval --model hf --model_args {model_args} \\\n        --include_path $(turncoat tasks-path) "
+        "--tasks turncoat_choice --apply_chat_template --batch_size 16",
         "The arm: `" + json.dumps(about, sort_keys=True) + "`",
         "## What may differ from `--model turncoat`",
         "\n".join(_differences(to, merged, dtype)),
@@ -61,8 +57,7 @@ def _differences(to: str, merged: bool, dtype: str) -> list[str]:
     if dtype != "float32":
         lines.append(
             f"- In {dtype}, `hf` takes logarithms in that precision (two or three digits) and sums are "
-            "rounded at other places. "
-            "To compare numbers, give dtype=float32 to both."
+            "rounded at other places. To compare numbers, give dtype=float32 to both."
         )
     elif merged:
         lines.append(
@@ -70,15 +65,13 @@ def _differences(to: str, merged: bool, dtype: str) -> list[str]:
         )
     lines += [
         "- Greedy answers are the same but for ties; sampled ones are not: `hf` draws all of them from one "
-        "seed, in the order of "
-        "its batches.",
+        "seed, in the order of its batches.",
         "- There are no persona activations.",
     ]
     if not merged:
         lines.append(
             "- With `peft=`, lm_eval cuts the vocabulary to the tokenizer's length where the model's is "
-            "longer (Qwen), which "
-            "moves log-likelihoods by the little probability that was there."
+            "longer (Qwen), which moves log-likelihoods by the little probability that was there."
         )
     if to == "steered":
         lines.append(

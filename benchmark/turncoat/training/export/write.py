@@ -130,10 +130,8 @@ def _check(adapter: Path | None, intervention: Intervention | None, to: str, out
         if intervention.positions == "response":
             raise UserError(
                 "--to steered: positions 'response' has no PEFT form, for no adapter knows where an answer "
-                "begins; "
-                "'assistant' has one (the shift acts from the assistant header on): set defence_options "
-                "positions: "
-                "assistant, or measure the arm with `--model turncoat`"
+                "begins; 'assistant' has one (the shift acts from the assistant header on): set "
+                "defence_options positions: assistant, or measure the arm with `--model turncoat`"
             )
     elif intervention is not None:
         raise UserError(
@@ -150,9 +148,8 @@ def _no_peft_form(intervention: Intervention) -> str:
     if isinstance(intervention, SystemPrompt) and intervention.text is not None:
         return (
             f"{said}: it is a system prompt; export the arm without the defence (a base model as it is) and "
-            "give lm_eval "
-            f"--system_instruction {shlex.quote(intervention.text)}, or measure the arm with `--model "
-            "turncoat`"
+            f"give lm_eval --system_instruction {shlex.quote(intervention.text)}, or measure the arm with "
+            "`--model turncoat`"
         )
     return f"{said}, and it has no PEFT form; measure the arm with `--model turncoat`"
 
