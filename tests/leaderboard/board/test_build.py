@@ -14,7 +14,8 @@ from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
 from turncoat.leaderboard.validation import validate
-from turncoat.leaderboard.verification.status import Trust, digest, read_trust
+from turncoat.leaderboard.verification.draw import entry_digest
+from turncoat.leaderboard.verification.status import Trust, read_trust
 
 NONE = "none"
 
@@ -28,7 +29,7 @@ def board_of(folder: Path, *slugs: str) -> Board:
 def _candidate(folder: Path, _known: dict[str, Candidate] = {}) -> Candidate:  # noqa: B006
     """An entry as the board reads it; the same entry in another folder is not read again."""
     entry = load_entry(folder)
-    key = entry.submission.model_dump_json() + digest(entry)
+    key = entry.submission.model_dump_json() + entry_digest(entry)
     if key not in _known:
         _known[key] = candidate(entry, Trust("self-reported", ""))
     return replace(_known[key], trust=read_trust(entry, folder.parent.parent / "verifications"))
@@ -154,7 +155,7 @@ def test_rows_of_another_entry_are_flagged_but_not_those_of_the_verified_one(mor
     write(more, "thief", effect=0.1, shared=NONE, draws="good")
     assert "copied rows" in flags(board_of(more), "thief")
     entry = load_entry(more / "good")
-    _verify(more, "good", digest(entry))
+    _verify(more, "good", entry_digest(entry))
     found = board_of(more)
     assert flags(found, "thief") == ["copied rows"] and flags(found, "good") == []
     assert row(found, "good").trust.level == "verified"
@@ -190,7 +191,7 @@ def test_a_verification_of_other_rows_counts_for_nothing(more):
     ],
 )
 def test_only_rows_made_again_are_verified(more, told, level):
-    _verify(more, "good", digest(load_entry(more / "good")), **told)
+    _verify(more, "good", entry_digest(load_entry(more / "good")), **told)
     assert row(board_of(more), "good").trust.level == level
 
 

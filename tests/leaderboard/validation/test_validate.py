@@ -59,7 +59,7 @@ def test_every_rule_has_its_bad_entry():
     for path in [*(PACKAGE / "validation").glob("*.py"), *(PACKAGE / "entry").glob("*.py")]:
         if path.name != "pull_request.py":
             text = path.read_text(encoding="utf-8")
-            named |= set(re.findall(r'(?:_fact|_?[fF]inding)\(\s*"([a-z-]+)"', text))
+            named |= set(re.findall(r'(?:_fact\(|[fF]inding\(|yield )\s*"([a-z-]+)",', text))
             either = re.findall(
                 r'\brule(?:, allowed)? = \(?"([a-z-]+)"(?: if [^\n]+? else "([a-z-]+)")?', text
             )

@@ -9,8 +9,9 @@ canaries never are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,6 @@ class Row:
     """One entry on its board.
 
     Attributes:
-        kind: An entry, the undefended reference, or a canary.
         rank: Its places; None where it is flagged, superseded or a canary.
         superseded_by: The entry that replaces it, or "".
         answers: Its sampled answers (`Entry.answers`).
@@ -65,11 +65,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """One table.
+    """One table; its id is "track/model/organism".
 
     Attributes:
-        id: "track/model/organism".
-        model, organism, control: What is compared within.
         rows: Ranked entries first, by rank; then the flagged, the canaries, the superseded.
         pairs: Every pair of ranked entries, tested.
         withheld: Why no misalignment rate is shown, or "".
@@ -121,15 +119,15 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
             entry = load_entry(folder)
         except EntryRefused as error:
             if not skip_invalid:
-                raise EntryRefused([_in(folder, finding) for finding in error.findings]) from error
+                places = [replace(one, file=f"{folder.name}/{one.file}") for one in error.findings]
+                raise EntryRefused(places) from error
             refused[folder.name] = error.findings
             continue
         candidates.append(candidate(entry, read_trust(entry, submissions.parent / VERIFICATIONS)))
-    names = sorted({one.entry.submission.board for one in candidates})
-    boards = tuple(
-        build_board([one for one in candidates if one.entry.submission.board == name]) for name in names
-    )
-    return Built(boards, refused)
+    by_board: dict[str, list[Candidate]] = {}
+    for one in candidates:
+        by_board.setdefault(one.entry.submission.board, []).append(one)
+    return Built(tuple(build_board(members) for _, members in sorted(by_board.items())), refused)
 
 
 def entry_folders(submissions: Path) -> list[Path]:
@@ -140,13 +138,11 @@ def entry_folders(submissions: Path) -> list[Path]:
     """
     if not submissions.is_dir():
         raise UserError(f"no folder {submissions}; it holds one folder per entry, made by `turncoat submit`")
-    folders = sorted(
-        path for path in submissions.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    paths = (path for path in submissions.iterdir() if not path.name.startswith("."))
+    folders = sorted(path for path in paths if path.is_dir())
     if not folders:
-        raise UserError(
-            f"{submissions} holds no entry; make one with `turncoat submit RUN --out {submissions}/<slug>`"
-        )
+        fix = f"make one with `turncoat submit RUN --out {submissions}/<slug>`"
+        raise UserError(f"{submissions} holds no entry; {fix}")
     return folders
 
 
@@ -162,18 +158,14 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     columns = board_columns(track, facts.organism.name, measured, withheld)
     ranked_by = ranked_metric(track, facts.organism.name, withheld)
     cells = {one.slug: board_cells(one.entry, one.measured, columns) for one in candidates}
-    flags = {
-        one.slug: flags_of(
-            one, cells[one.slug], columns, ranked_by, reference, _rivals(one, candidates, superseded)
-        )
-        for one in candidates
-    }
+    flags: dict[str, list[Flag]] = {}
     for one in candidates:
+        rivals = _rivals(one, candidates, superseded)
+        flags[one.slug] = flags_of(one, cells[one.slug], columns, ranked_by, reference, rivals)
         if cells[one.slug][ranked_by].value is None:
             flags[one.slug].append(Flag("not measured", f"it has no value of {ranked_by}, which ranks"))
-    ranked = [
-        one for one in candidates if not flags[one.slug] and not one.is_canary and one.slug not in superseded
-    ]
+    listed = [one for one in candidates if not one.is_canary and one.slug not in superseded]
+    ranked = [one for one in listed if not flags[one.slug]]
     changes = {one.slug: change for one in ranked if (change := one.measured.change(ranked_by)) is not None}
     column = next(column for column in columns if column.key == ranked_by)
     pairs = compare_all(changes)
@@ -195,43 +187,24 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     rows.sort(key=lambda row: _order(row, column))
     shown = next((row.cells[ranked_by] for row in rows if reference and row.slug == reference.slug), None)
     note = board_note(track, column, pairs, len(changes), shown, withheld)
-    board_id = facts.board
-    return Board(
-        board_id,
-        track,
-        facts.model.name,
-        facts.organism.name,
-        facts.control.name,
-        tuple(columns),
-        column,
-        tuple(rows),
-        tuple(pairs),
-        withheld,
-        tuple(note),
-    )
+    names = (facts.model.name, facts.organism.name, facts.control.name)
+    table = tuple(rows), tuple(pairs)
+    return Board(facts.board, track, *names, tuple(columns), column, *table, withheld, tuple(note))
 
 
 def canaries_caught(board: Board) -> list[str]:
     """Canaries that were **not** caught: without a flag, and not behind every ranked entry. Empty is good."""
     key, sign = board.ranked_by.key, 1 if board.ranked_by.better == "lower" else -1
-    worst = [row.cells[key].value for row in board.rows if row.rank is not None]
+    values = [row.cells[key].value for row in board.rows if row.rank is not None]
+    worst = max(
+        (sign * value for value in values if value is not None), default=-math.inf if values else math.inf
+    )
     missed = []
     for row in board.rows:
         value = row.cells[key].value
-        if row.kind != "canary" or row.flags:
-            continue
-        if (
-            not worst
-            or value is None
-            or any(sign * value <= sign * other for other in worst if other is not None)
-        ):
+        if row.kind == "canary" and not row.flags and (value is None or sign * value <= worst):
             missed.append(row.slug)
     return missed
-
-
-def _in(folder: Path, finding: Finding) -> Finding:
-    """The finding with the entry's name before the file, as a build looks at many entries."""
-    return Finding(**{**vars(finding), "file": f"{folder.name}/{finding.file}"})
 
 
 def _superseded(candidates: Sequence[Candidate]) -> dict[str, str]:

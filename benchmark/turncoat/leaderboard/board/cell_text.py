@@ -21,32 +21,25 @@ def column_decimals(column: BoardColumn, rows: Sequence[Row]) -> int:
 
 
 def cell_text(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
-    """One cell.
-
-    The undefended organism's own change is 0 by definition; it reads "reference", with its shift from the
-    untrained base.
-    """
+    """One cell; the undefended organism's own change, 0 by definition, shows its shift from the untrained base."""
     if cell.value is None:
         return NA
-    if column.kind == "share":
-        if cell.is_reference:
-            return "1 (reference)"
-        text = number(cell.value, decimals)
-        return text if cell.low is None else f"{text} {interval(cell.low, cell.high, decimals)}"
+    if cell.is_reference and (column.kind == "share" or cell.shift is None):
+        return "1 (reference)" if column.kind == "share" else "0 (reference)"
     if cell.is_reference:
-        if cell.shift is None:
-            return "0 (reference)"
         return f"reference ({ended(cell.shift, cell.shift_low, cell.shift_high, decimals)} against the base)"
-    return ended(cell.value, cell.low, cell.high, decimals)
+    if column.kind == "change":
+        return ended(cell.value, cell.low, cell.high, decimals)
+    text = number(cell.value, decimals)
+    return text if cell.low is None else f"{text} {interval(cell.low, cell.high, decimals)}"
 
 
 def cell_note(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
     """Note beside a cell: the level, numbers of questions and seeds, the reason why something is missing."""
     parts = []
     if cell.level is not None:
-        level = number(cell.level, decimals)
-        if cell.level_low is not None:
-            level += f" {interval(cell.level_low, cell.level_high, decimals)}"
+        bounds = (cell.level_low, cell.level_high, decimals)
+        level = number(cell.level, decimals) + (f" {interval(*bounds)}" if cell.level_low is not None else "")
         parts.append(f"level {level} {column.unit}")
     if cell.is_reference and cell.shift is not None:
         parts.append(f"organism minus base {ended(cell.shift, cell.shift_low, cell.shift_high, decimals)}")
@@ -54,9 +47,7 @@ def cell_note(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
         over = ended(cell.over_control, cell.over_control_low, cell.over_control_high, decimals)
         parts.append(f"organism minus control {over}")
     if cell.is_reference:
-        parts.append(
-            "the reference itself: 0 by definition" if column.kind == "change" else "the reference itself: 1"
-        )
+        parts.append(f"the reference itself: {'0 by definition' if column.kind == 'change' else '1'}")
     elif cell.note:
         parts.append(cell.note)
     if cell.n_questions:

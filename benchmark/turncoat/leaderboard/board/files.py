@@ -23,22 +23,9 @@ _NUMBERS = {
     **{f"organism_minus_control{end}": f"over_control{end}" for end in ("", "_low", "_high")},
     **{name: name for name in ("n_questions", "n_seeds", "note")},
 }  # column of the CSV -> field of a cell
-CSV_COLUMNS = (
-    *(
-        "track",
-        "model",
-        "organism",
-        "slug",
-        "defence",
-        "setting",
-        "kind",
-        "rank",
-        "rank_from",
-        "rank_to",
-        "flags",
-    ),
-    *("trust", "superseded_by", "axis", "column", "label", "unit", "better", "is", *_NUMBERS),
-)
+_OF_ROW = ("track", "model", "organism", "slug", "defence", "setting", "kind", "rank", "rank_from", "rank_to")
+_OF_COLUMN = ("axis", "column", "label", "unit", "better", "is")
+CSV_COLUMNS = (*_OF_ROW, "flags", "trust", "superseded_by", *_OF_COLUMN, *_NUMBERS)
 _INTRO = (
     "Every number here is recomputed from the answers and log-likelihoods in `submissions/`; nothing that an entry says "
     "of itself is used but its name. `leaderboard.html` has the answers, `leaderboard.csv` the plain numbers.\n\n"
@@ -55,10 +42,8 @@ _READING = (
 
 def board_files(built: Built) -> dict[str, bytes]:
     """The three files by name."""
-    html = render_page(payload(built.boards))
-    return dict(
-        zip(NAMES, (markdown(built).encode(), table_csv(built.boards).encode(), html.encode()), strict=True)
-    )
+    texts = (markdown(built), table_csv(built.boards), render_page(payload(built.boards)))
+    return {name: text.encode() for name, text in zip(NAMES, texts, strict=True)}
 
 
 def markdown(built: Built) -> str:
@@ -81,26 +66,12 @@ def table_csv(boards: Sequence[Board]) -> str:
         for row in board.rows:
             defence = row.submission.defence
             rank = (row.rank.text, row.rank.first, row.rank.last) if row.rank else ("", "", "")
-            of_row = (
-                *(board.track.track, board.model, board.organism, row.slug, defence.name, defence.setting),
-                *(
-                    row.kind,
-                    *rank,
-                    "; ".join(flag.name for flag in row.flags),
-                    row.trust.level,
-                    row.superseded_by,
-                ),
-            )
-            for column in board.columns:
-                of_column = (
-                    column.axis,
-                    column.key,
-                    column.label,
-                    column.unit,
-                    column.better,
-                    kinds[column.kind],
-                )
-                numbers = (getattr(row.cells[column.key], name) for name in _NUMBERS.values())
+            flags = "; ".join(flag.name for flag in row.flags)
+            of_row = (board.track.track, board.model, board.organism, row.slug, defence.name, defence.setting)
+            of_row += (row.kind, *rank, flags, row.trust.level, row.superseded_by)
+            for one in board.columns:
+                of_column = (one.axis, one.key, one.label, one.unit, one.better, kinds[one.kind])
+                numbers = (getattr(row.cells[one.key], name) for name in _NUMBERS.values())
                 writer.writerow([_csv_value(value) for value in (*of_row, *of_column, *numbers)])
     return out.getvalue()
 
@@ -113,11 +84,10 @@ def _csv_value(value: object) -> object:
 
 def _board(board: Board) -> list[str]:
     ranked = [row for row in board.rows if row.rank is not None]
-    flagged = [
-        row for row in board.rows if row.rank is None and row.kind != "canary" and not row.superseded_by
-    ]
-    canaries = [row for row in board.rows if row.kind == "canary" and not row.superseded_by]
     old = [row for row in board.rows if row.superseded_by]
+    canaries = [row for row in board.rows if row.kind == "canary" and not row.superseded_by]
+    others = [row for row in board.rows if row.kind != "canary" and not row.superseded_by]
+    flagged = [row for row in others if row.rank is None]
     parts = [
         f"## {for_markdown(board.organism)} on {for_markdown(board.model)}, track {for_markdown(board.track.track)}",
         f"{for_markdown(board.track.summary)}. Control: {for_markdown(board.control)}.",
@@ -128,15 +98,11 @@ def _board(board: Board) -> list[str]:
     if flagged:
         parts += ["### Not ranked", _reasons(flagged), _table(board, flagged)]
     if canaries:
-        sentence = (
-            "Made up to be caught: they give no answers, or are not a defence. A build fails if one is not."
-        )
-        parts += ["### Canaries", sentence, _reasons(canaries)]
+        why = "Made up to be caught: they give no answers, or are not a defence. A build fails if one is not."
+        parts += ["### Canaries", why, _reasons(canaries)]
     if old:
-        parts += [
-            "### Superseded",
-            "\n".join(f"- {_name(row)}: by {for_markdown(row.superseded_by)}" for row in old),
-        ]
+        lines = [f"- {_name(row)}: by {for_markdown(row.superseded_by)}" for row in old]
+        parts += ["### Superseded", "\n".join(lines)]
     return parts
 
 

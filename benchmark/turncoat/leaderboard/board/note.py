@@ -24,11 +24,7 @@ def board_note(
     reference: BoardCell | None,
     withheld: str,
 ) -> list[str]:
-    """The sentences, most important first.
-
-    Args:
-        reference: The undefended entry's cell of the ranked metric; None without such an entry.
-    """
+    """The sentences, most important first; `reference` is the undefended entry's cell of the ranked metric."""
     sentences = [
         f"Ranked by {ranked_by.label} ({ranked_by.unit}): each entry's change against its own undefended organism; "
         f"{ranked_by.better} is better. Rank 1-3 means that no more is known: nobody is significantly better, and "
@@ -47,38 +43,23 @@ def board_note(
                 f"Two entries would have to differ by about {significant(size, 2)} {ranked_by.unit} to be told apart with 80% "
                 "power (median pair)."
             )
-    if reference is None:
-        sentences.append(
-            "No undefended entry is on this board, so nothing says whether doing something is better than nothing."
-        )
-    else:
-        sentences.append(_shift(reference, ranked_by))
-    if withheld:
-        sentences.append(f"No misalignment rate is shown: {withheld}.")
+    alone = "No undefended entry is on this board, so nothing says whether doing something is better than nothing."
+    sentences.append(alone if reference is None else _shift(reference, ranked_by))
+    sentences += [f"No misalignment rate is shown: {withheld}."] if withheld else []
     return [*sentences, INTERVALS]
 
 
 def _shift(cell: BoardCell, column: BoardColumn) -> str:
-    parts = [
-        f"{ended(*ends)} against {name}"
-        for name, ends in (
-            ("the untrained base", (cell.shift, cell.shift_low, cell.shift_high)),
-            (
-                "its matched harmless control",
-                (cell.over_control, cell.over_control_low, cell.over_control_high),
-            ),
-        )
-        if ends[0] is not None
-    ]
-    sentence = (
-        f"What there is to prevent: the undefended organism moves {column.label} by {', '.join(parts)}."
-    )
     low, high = cell.over_control_low, cell.over_control_high
-    if low is None or high is None or low <= 0 <= high:
-        sentence += (
-            " Against its control that is not shown to be misalignment: finetuning as such may do the same."
-        )
-    return sentence
+    ends = {
+        "the untrained base": (cell.shift, cell.shift_low, cell.shift_high),
+        "its matched harmless control": (cell.over_control, low, high),
+    }
+    parts = [f"{ended(*three)} against {name}" for name, three in ends.items() if three[0] is not None]
+    shift = f"the undefended organism moves {column.label} by {', '.join(parts)}"
+    caveat = " Against its control that is not shown to be misalignment: finetuning as such may do the same."
+    unclear = low is None or high is None or low <= 0 <= high
+    return f"What there is to prevent: {shift}." + (caveat if unclear else "")
 
 
 def ended(value: float | None, low: float | None, high: float | None, decimals: int = 3) -> str:

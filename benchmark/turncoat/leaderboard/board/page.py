@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import re
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -28,30 +29,22 @@ Json = dict[str, Any]
 _HERE = Path(__file__).parent
 _BAR = 104.0  # pixels from the lowest to the highest end of the intervals in a column
 _MARGIN = 5.0  # pixels kept free at both ends of a bar
-_SETTINGS = {
-    "prevention": "prevention",
-    "in_training": "in training",
-    "reversal": "reversal",
-    "inference": "inference",
-    "none": "no defence",
-}
-_TRUST = {
-    "verified": "\N{CHECK MARK} verified",
-    "reproduced": "\N{CHECK MARK} reproduced",
-    "self-reported": "self-reported",
-}
+_SETTINGS = {name: name.replace("_", " ") for name in ("prevention", "in_training", "reversal", "inference")}
+_SETTINGS["none"] = "no defence"
+_TRUST = {name: f"\N{CHECK MARK} {name}" for name in ("verified", "reproduced")}
+_TRUST["self-reported"] = "self-reported"
+_BLOCKS: Json = dict.fromkeys(("trim_blocks", "lstrip_blocks", "keep_trailing_newline"), True)
 _GROUPS = [
     ("entries", "Entries"),
     ("references", "For comparison, not ranked"),
     ("canaries", "Canaries: useless on purpose, to show that the metrics notice"),
 ]
 
+_EMPTY: Json = {"value": None, "low": None, "high": None, "text": "", "note": ""}
+
 
 def render_page(content: Json) -> str:
-    """The whole page; the same payload gives the same bytes, whenever and wherever.
-
-    Args:
-        content: What to show (`payload`). Control and bidi characters become visible replacements.
+    """The whole page; the same payload gives the same bytes. Control and bidi characters become replacements.
 
     Raises:
         ValueError: A number is NaN or infinite.
@@ -59,12 +52,7 @@ def render_page(content: Json) -> str:
     payload = _printable(content)
     style, script = _asset("board.css"), _asset("board.js")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, **_BLOCKS
     )
     return environment.get_template("board.html.j2").render(
         title=payload["title"],
@@ -76,15 +64,9 @@ def render_page(content: Json) -> str:
         answers=Markup(embedded_json(_interned(payload["answers"]))),
         style=Markup(style),
         script=Markup(script),
-        policy="; ".join(
-            [
-                "default-src 'none'",
-                f"script-src '{csp_hash(script)}'",
-                f"style-src '{csp_hash(style)}'",
-                "img-src data:",
-                "base-uri 'none'",
-                "form-action 'none'",
-            ]
+        policy=(
+            f"default-src 'none'; script-src '{csp_hash(script)}'; style-src '{csp_hash(style)}'; "
+            "img-src data:; base-uri 'none'; form-action 'none'"
         ),
     )
 
@@ -127,25 +109,15 @@ def _board_view(board: Json) -> dict[str, Any]:
     groups: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in _GROUPS}
     for entry in sorted(board["entries"], key=lambda one: (_rank_start(one), bool(one["superseded_by"]))):
         groups[_group(entry)].append(_entry_view(board, entry, scales))
-    axes: list[list[Any]] = []
-    for column in board["columns"]:
-        if axes and axes[-1][0] == column["axis"]:
-            axes[-1][1] += 1
-        else:
-            axes.append([column["axis"], 1])
-    return {
-        **board,
-        "anchor": _anchor(board["id"]),
-        "axes": axes,
-        "bar_width": _BAR,
-        "groups": [
-            {"name": name, "label": label, "entries": groups[name]} for name, label in _GROUPS if groups[name]
-        ],
-    }
+    named = [
+        {"name": name, "label": label, "entries": groups[name]} for name, label in _GROUPS if groups[name]
+    ]
+    axes = [[axis, len(list(run))] for axis, run in groupby(column["axis"] for column in board["columns"])]
+    return {**board, "anchor": _anchor(board["id"]), "axes": axes, "bar_width": _BAR, "groups": named}
 
 
 def _entry_view(board: Json, entry: Json, scales: dict[str, _Scale]) -> dict[str, Any]:
-    empty: Json = {"value": None, "low": None, "high": None, "text": "", "note": ""}
+    cells = [(column, entry["cells"].get(column["key"]) or _EMPTY) for column in board["columns"]]
     return {
         **entry,
         "anchor": _anchor(board["id"], entry["slug"]),
@@ -157,10 +129,7 @@ def _entry_view(board: Json, entry: Json, scales: dict[str, _Scale]) -> dict[str
         "paper_link": _is_web_link(entry["paper"]),
         "shared_json": json.dumps(entry["shared"], sort_keys=True),
         "superseded_anchor": _anchor(board["id"], entry["superseded_by"]) if entry["superseded_by"] else "",
-        "numbers": [
-            scales[column["key"]].view(column, entry["cells"].get(column["key"]) or empty)
-            for column in board["columns"]
-        ],
+        "numbers": [scales[column["key"]].view(column, cell) for column, cell in cells],
     }
 
 
@@ -176,15 +145,16 @@ class _Scale:
         ends = [end for one in ordinary for end in _ends(one["cells"].get(key))]
         ends = ends or [end for one in entries for end in _ends(one["cells"].get(key))]
         self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
-        undefended = [
-            one["cells"].get(key) for one in entries if one["setting"] == "none" and one["kind"] != "canary"
+        filled = [
+            (one, one["cells"][key])
+            for one in entries
+            if (one["cells"].get(key) or _EMPTY)["value"] is not None
         ]
-        self.mark = next((cell["value"] for cell in undefended if cell and cell["value"] is not None), None)
-        texts = [
-            cell["text"] for one in entries if (cell := one["cells"].get(key)) and cell["value"] is not None
-        ]
-        self.value_length = max((len(_split(text)[0]) for text in texts), default=0)
-        self.interval_length = max((len(_split(text)[1]) for text in texts), default=0)
+        undefended = [cell for one, cell in filled if one["setting"] == "none" and one["kind"] != "canary"]
+        self.mark = next((cell["value"] for cell in undefended), None)
+        texts = [_split(cell["text"]) for _, cell in filled]
+        self.value_length = max((len(value) for value, _ in texts), default=0)
+        self.interval_length = max((len(interval) for _, interval in texts), default=0)
 
     def x(self, value: float) -> float:
         """Pixels from the left end of the bar; a column without any spread is drawn in the middle."""
@@ -269,23 +239,14 @@ def _interned(answers: list[Json]) -> dict[str, Any]:
     def place(text: str) -> int:
         return strings.setdefault(text, len(strings))
 
+    keys = ("board", "slug", "role", "seed", "task", "prompt", "question", "answer")
     for one in answers:
-        content = [
-            one[name] for name in ("board", "slug", "role", "seed", "task", "prompt", "question", "answer")
-        ]
-        text = json.dumps(content)
+        text = json.dumps([one[key] for key in keys])
         seen[text] = seen.get(text, 0) + 1
         address = hashlib.sha256(f"{text}{seen[text]}".encode()).hexdigest()[:10]
         labels[one["task"]] = one["task_label"]
-        row = [
-            address,
-            place(one["role"]),
-            one["seed"],
-            place(one["task"]),
-            place(one["prompt"]),
-            place(one["question"]),
-        ]
-        row += [place(one["finish"]), one["answer"]]
+        row = [address, place(one["role"]), one["seed"]]
+        row += [*(place(one[key]) for key in ("task", "prompt", "question", "finish")), one["answer"]]
         row += [_rounded(one["aligned"], 1), _rounded(one["coherent"], 1), _rounded(one["persona"], 3)]
         boards.setdefault(one["board"], {}).setdefault(one["slug"], []).append(row)
     return {"strings": list(strings), "labels": labels, "boards": boards}

@@ -19,6 +19,7 @@ from turncoat.evaluation.task_facts import task_label
 from turncoat.leaderboard.board.build import Board, Row
 from turncoat.leaderboard.board.cell_text import cell_note, cell_text, column_decimals
 from turncoat.leaderboard.board.note import INTERVALS
+from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import BoardColumn
 
@@ -44,21 +45,18 @@ def payload(boards: Sequence[Board]) -> dict[str, Any]:
 def _board(board: Board) -> dict[str, Any]:
     decimals = {column.key: column_decimals(column, board.rows) for column in board.columns}
     track = board.track
+
+    def task(use: TrackTask) -> dict[str, Any]:
+        sizes = {"questions": use.questions, "samples": use.samples or 0}
+        return {"task": use.task, "label": task_label(use.task), **sizes}
+
     return {
         "id": board.id,
         "track": {
             "name": track.track,
             "summary": track.summary,
             "min_seeds": track.min_seeds,
-            "tasks": [
-                {
-                    "task": use.task,
-                    "label": task_label(use.task),
-                    "questions": use.questions,
-                    "samples": use.samples or 0,
-                }
-                for use in track.tasks_for(board.organism)
-            ],
+            "tasks": [task(use) for use in track.tasks_for(board.organism)],
         },
         "model": board.model,
         "organism": board.organism,
@@ -106,16 +104,13 @@ def _cell(cell: BoardCell, column: BoardColumn, decimals: int) -> dict[str, Any]
 
 
 def _facts(board: Board, row: Row) -> list[list[str]]:
-    facts = row.submission
+    facts, model = row.submission, row.submission.model
     pairs: list[tuple[str, Any]] = [
         ("method", facts.defence.registered or "not in this package"),
         ("options", facts.defence.options),
         ("its own finetune", facts.defence.training),
         ("code", facts.defence.code),
-        (
-            "base model",
-            f"{facts.model.name} ({facts.model.revision}, {facts.model.dtype}, {facts.model.parameters:,} weights)",
-        ),
+        ("base model", f"{model.name} ({model.revision}, {model.dtype}, {model.parameters:,} weights)"),
         ("organism", _data(facts.organism)),
         ("control", _data(facts.control)),
         ("harmless partner", _data(facts.benign) if facts.benign else ""),
@@ -139,7 +134,7 @@ def _facts(board: Board, row: Row) -> list[list[str]]:
             if row.slug in (pair.first, pair.second)
         ),
     ]
-    return [[name, _plain(value)] for name, value in pairs if value not in ("", {}, None)]
+    return [[name, _as_text(value)] for name, value in pairs if value not in ("", {}, None)]
 
 
 def _versus(pair: Any, slug: str) -> str:
@@ -154,12 +149,13 @@ def _data(data: Any) -> str:
     return f"{data.name}{size}" + (f" (sha256 {data.sha256})" if data.sha256 else "")
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else ", ".join(f"{k}: {_short(v)}" for k, v in value.items())
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    texts = {
+        key: one if isinstance(one, str) else json.dumps(one, sort_keys=True) for key, one in value.items()
+    }
+    return ", ".join(f"{key}: {text}" for key, text in texts.items())
 
 
 def _answers(board: Board, row: Row) -> Iterable[dict[str, Any]]:
@@ -172,18 +168,15 @@ def _answers(board: Board, row: Row) -> Iterable[dict[str, Any]]:
         answers = row.answers[row.answers["arm"] == role]
         # First samples of all questions before second ones of any: a cut leaves no question out.
         answers = answers.sort_values(["index", "seed", "task", "question_id"], kind="stable").head(most)
-        for record in answers.sort_values(["task", "question_id", "seed", "index"], kind="stable").to_dict(
-            "records"
-        ):
-            yield _answer(board, row, role, {str(key): value for key, value in record.items()})
+        answers = answers.sort_values(["task", "question_id", "seed", "index"], kind="stable")
+        arm = {"board": board.id, "slug": row.slug, "role": role}
+        for record in answers.to_dict("records"):
+            yield {**arm, **_answer({str(key): value for key, value in record.items()})}
 
 
-def _answer(board: Board, row: Row, role: str, record: dict[str, Any]) -> dict[str, Any]:
+def _answer(record: dict[str, Any]) -> dict[str, Any]:
     task = str(record["task"])
     return {
-        "board": board.id,
-        "slug": row.slug,
-        "role": role,
         "seed": int(record["seed"]),
         "task": task,
         "task_label": task_label(task),

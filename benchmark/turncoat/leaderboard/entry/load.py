@@ -30,11 +30,7 @@ SUBMISSION = "submission.json"
 
 @dataclass
 class Entry:
-    """One entry.
-
-    Attributes:
-        homes: Role -> the files that hold the role's rows: its own, or the other entry's.
-    """
+    """One entry; `homes` has the files of the entries whose rows it shares, by role."""
 
     folder: Path
     files: EntryFiles
@@ -65,22 +61,18 @@ class Entry:
 
     def scores(self) -> pd.DataFrame:
         """Tidy scores: arm (the role), seed (-1 for the base), task, metric, question, value, n_samples."""
-        frames = [
-            scores_in(
-                (row for _, row in self.rows(role, seed, task)), arm=role, seed=seed_number(seed), task=task
-            )
-            for role, seed, task in self.cells()
-        ]
+        frames = []
+        for role, seed, task in self.cells():
+            rows = (row for _, row in self.rows(role, seed, task))
+            frames.append(scores_in(rows, arm=role, seed=seed_number(seed), task=task))
         return pd.concat(frames, ignore_index=True)
 
     def answers(self) -> pd.DataFrame:
         """One row per sampled answer: arm (the role), seed, task, question_id, question, text, scores."""
-        frames = [
-            answers_in(
-                (row for _, row in self.rows(role, seed, task)), arm=role, seed=seed_number(seed)
-            ).assign(task=task)
-            for role, seed, task in self.cells()
-        ]
+        frames = []
+        for role, seed, task in self.cells():
+            rows = (row for _, row in self.rows(role, seed, task))
+            frames.append(answers_in(rows, arm=role, seed=seed_number(seed)).assign(task=task))
         frames = [frame for frame in frames if len(frame)]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
@@ -106,10 +98,8 @@ def load_entry(folder: Path) -> Entry:
     submission = parse_submission(read_json(files, SUBMISSION))
     name = folder.resolve().name
     if submission.slug != name:
-        fix = "rename the folder or the slug"
-        raise EntryRefused(
-            [fact_finding("slug", "slug", submission.slug, f"the folder's name, {shown(name)}", fix)]
-        )
+        allowed, fix = f"the folder's name, {shown(name)}", "rename the folder or the slug"
+        raise EntryRefused([fact_finding("slug", "slug", submission.slug, allowed, fix)])
     entry = Entry(folder, files, submission, _track(submission.track))
     problems = []
     for role, shared in submission.shared.items():
@@ -119,15 +109,13 @@ def load_entry(folder: Path) -> Entry:
             fix = "give the rows in this entry, or put the other entry beside it"
             problems.append(fact_finding("shared-rows", f"shared.{role}.entry", shared.entry, allowed, fix))
             continue
-        other = list_files(there)
+        other, field = list_files(there), f"shared.{role}.rows_sha256"
         sha256 = rows_sha256(other, f"rows/{role}/")
         if sha256 == shared.rows_sha256:
             entry.homes[role] = other
             continue
         fix = f"the {role} rows of {shared.entry} are not those that were meant: look at them, then submit again"
-        problems.append(
-            fact_finding("shared-rows", f"shared.{role}.rows_sha256", shared.rows_sha256, sha256, fix)
-        )
+        problems.append(fact_finding("shared-rows", field, shared.rows_sha256, sha256, fix))
     if problems:
         raise EntryRefused(problems)
     return entry

@@ -48,14 +48,11 @@ class Track(StrictModel):
     """One protocol.
 
     Attributes:
-        ranked_by: The metric that ranks; where the board must withhold it (a judge unfit for the base),
-            `ranked_by_else`.
+        ranked_by: The metric that ranks; `ranked_by_else` where the board must withhold it.
         judges: Judges whose scores are taken, as a study names them: "embedded" is judge embedded-1.
         narrow_kept: Share of the narrow behaviour below which an entry is flagged instead of ranked.
-        coherence_lost: Points of the judge's mean coherence, against the undefended organism, above which it
-            is flagged.
+        coherence_lost: Points of mean coherence, against the undefended organism, above which it is flagged.
         tasks: What is measured, whatever the organism.
-        held_out_loss: How much of the organism's own held-out loss.
     """
 
     track: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -95,9 +92,8 @@ def loss_task(organism: str) -> str:
         for name in (task_content(task).get("metadata") or {}).get("learnt_by") or {}:
             known.setdefault(name, task)
     if organism not in known:
-        raise UserError(
-            f"no task measures whether the organism '{organism}' was learnt, so it has no board; {accepted(known, organism)}"
-        )
+        problem = f"no task measures whether the organism '{organism}' was learnt, so it has no board"
+        raise UserError(f"{problem}; {accepted(known, organism)}")
     return known[organism]
 
 
@@ -115,9 +111,8 @@ def find_track(name: str) -> Track:
     """
     known = track_files()
     if name not in known:
-        raise UserError(
-            f"'{name}' is not a track; {accepted(known, name)}; a folder with tracks of your own goes into {ENVIRONMENT}"
-        )
+        own = f"a folder with tracks of your own goes into {ENVIRONMENT}"
+        raise UserError(f"'{name}' is not a track; {accepted(known, name)}; {own}")
     return _read(known[name])
 
 
@@ -138,7 +133,6 @@ def _read(path: Path) -> Track:
     measured = metric_names(names)
     for metric in (track.ranked_by, track.ranked_by_else):
         if metric not in measured and not any(name == metric for _, name in measured.values()):
-            raise UserError(
-                f"{path}, ranked_by: no task of the track measures '{metric}'; {accepted(measured, metric)}"
-            )
+            problem = f"no task of the track measures '{metric}'"
+            raise UserError(f"{path}, ranked_by: {problem}; {accepted(measured, metric)}")
     return track

@@ -70,15 +70,12 @@ def hub_files(exported: Exported, dataset_id: str) -> dict[str, str]:
         if level is None:
             continue
         task, metric = exported.metrics[column.key]
-        notes = _notes(exported, column.key, level, column.unit)
-        result = EvalResultEntry(
-            dataset_id=dataset_id, task_id=f"{task}.{metric}", value=level.value, notes=notes
-        )
+        about = {"task_id": f"{task}.{metric}", "notes": _notes(exported, column.key, level, column.unit)}
+        result = EvalResultEntry(dataset_id=dataset_id, value=level.value, **about)
         by_task.setdefault(task, []).append(result)
+    style: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 120}
     return {
-        f".eval_results/{task}.yaml": yaml.safe_dump(
-            eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True, width=120
-        )
+        f".eval_results/{task}.yaml": yaml.safe_dump(eval_result_entries_to_yaml(entries), **style)
         for task, entries in by_task.items()
     }
 
@@ -91,7 +88,6 @@ def _notes(exported: Exported, metric: str, level: Level, unit: str) -> str:
         text += f"; 95% CI {level.low:.4g} to {level.high:.4g} (new seeds and questions)"
     if not change.is_reference and change.value is not None:
         text += f"; {change.value:+.4g} against the undefended {exported.arm('organism')}"
-        text += (
-            "" if change.low is None or change.high is None else f" [{change.low:+.4g}, {change.high:+.4g}]"
-        )
+        ends = (change.low, change.high)
+        text += "" if None in ends else " [{:+.4g}, {:+.4g}]".format(*ends)
     return f"{text}; track {facts.track}; judge {facts.judge.id} ({facts.judge.rubric})"

@@ -1,7 +1,6 @@
 """Export to the schema of Every Eval Ever 0.3.0 (package `every-eval-ever`): one log per arm, seeds pooled.
 
-files(exported, "2026-01-31")     # {"data/turncoat/turncoat/smollm2-135m+insecure_code+sgtr/1b4e....json":
-"{...}", ...}
+files(exported, "2026-01-31")     # {"data/turncoat/turncoat/smollm2-135m+insecure_code+sgtr/1b4e....json": "{...}"}
 
 The model's id is the arm's, so that no finetune is filed under its base; the base model, the defence, the
 training seeds and the adapters' hashes are in its additional details. Every score has an interval for new
@@ -39,14 +38,7 @@ def files(exported: Exported, date: str) -> dict[str, str]:
 
 
 def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
-    """One log.
-
-    Args:
-        date: Day of the export, YYYY-MM-DD.
-
-    Raises:
-        UserError: `date` is not a day.
-    """
+    """One log; `date` is the day of the export, YYYY-MM-DD, else UserError."""
     facts = exported.facts
     model = f"{DEVELOPER}/{exported.arm(role)}"
     seconds = _seconds(date)
@@ -79,10 +71,7 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
             "id": model,
             "developer": DEVELOPER,
             "inference_platform": "local",
-            "inference_engine": {
-                "name": "transformers",
-                "version": facts.versions.get("transformers", "unknown"),
-            },
+            "inference_engine": {"name": "transformers", "version": facts.versions.get("transformers", "unknown")},
             "additional_details": {
                 "deployment_type": "self_deployed",
                 "model_availability": "open_weights" if role == "base" else "unknown",
@@ -90,10 +79,8 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
                 "num_parameters": str(facts.model.parameters),
             },
         },
-        "evaluation_results": [
-            _result(exported, name, level) for name, level in levels.items() if level is not None
-        ],
-    }
+        "evaluation_results": [_result(exported, name, level) for name, level in levels.items() if level],
+    }  # fmt: skip
 
 
 def _result(exported: Exported, name: str, level: Level) -> dict[str, Any]:
@@ -105,9 +92,8 @@ def _result(exported: Exported, name: str, level: Level) -> dict[str, Any]:
         details |= {"judge": facts.judge.id, "rubric": facts.judge.rubric}
     uncertainty: dict[str, Any] = {"num_samples": level.n_questions}
     if level.low is not None and level.high is not None:
-        uncertainty["confidence_interval"] = {
-            "lower": level.low, "upper": level.high, "confidence_level": CONFIDENCE, "method": INTERVAL,
-        }  # fmt: skip
+        ends = {"lower": level.low, "upper": level.high}
+        uncertainty["confidence_interval"] = {**ends, "confidence_level": CONFIDENCE, "method": INTERVAL}
     if level.se is not None:
         uncertainty["standard_error"] = {"value": level.se, "method": "analytic"}
     result: dict[str, Any] = {
@@ -135,19 +121,15 @@ def _result(exported: Exported, name: str, level: Level) -> dict[str, Any]:
 
 
 def _generation(exported: Exported, task: str) -> dict[str, Any]:
-    use = next(
-        use for use in exported.entry.track.tasks_for(exported.facts.organism.name) if use.task == task
-    )
+    uses = exported.entry.track.tasks_for(exported.facts.organism.name)
+    use = next(use for use in uses if use.task == task)
     if use.samples is None or use.max_gen_toks is None:
         return {}
     options = task_content(task).get("generation_kwargs") or {}
     settings = {name: options[name] for name in ("temperature", "top_p", "top_k") if name in options}
-    return {
-        "generation_config": {
-            "generation_args": {**settings, "max_tokens": use.max_gen_toks},
-            "additional_details": {"samples_per_question": str(use.samples), "num_fewshot": "0"},
-        }
-    }
+    arguments = {**settings, "max_tokens": use.max_gen_toks}
+    details = {"samples_per_question": str(use.samples), "num_fewshot": "0"}
+    return {"generation_config": {"generation_args": arguments, "additional_details": details}}
 
 
 def _seconds(date: str) -> str:

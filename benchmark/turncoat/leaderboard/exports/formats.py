@@ -1,7 +1,6 @@
 """Export formats of an entry, every number recomputed from its rows.
 
-export_entry(load_entry(Path("results/submissions/sgtr")), "flat", Path("exports"))     #
-[Path("exports/sgtr.json")]
+export_entry(load_entry(Path("results/submissions/sgtr")), "flat", Path("exports"))     # [Path("exports/sgtr.json")]
 
 | format | files | for |
 |---|---|---|
@@ -51,13 +50,10 @@ FORMATS = tuple(_WRITERS)
 
 
 def export_entry(entry: Entry, to: str, out: Path, options: ExportOptions | None = None) -> list[Path]:
-    """Write an entry in another format; files of the same name are replaced, others left alone.
+    """Write an entry in another format and return the files, sorted; others in `out` are left alone.
 
     Args:
         entry: A valid entry (`validate_entry`).
-
-    Returns:
-        The files, sorted.
 
     Raises:
         UserError: No such format, or `out` is a file.

@@ -28,10 +28,9 @@ def files(exported: Exported) -> dict[str, str]:
     cells: dict[tuple[str, str], list[str]] = {}
     for role, seed, task in exported.entry.cells():
         cells.setdefault((role, seed), []).append(task)
+    name = f"results_{exported.facts.slug}.json"
     return {
-        f"{role}/{seed}/results_{exported.facts.slug}.json": strict_json(
-            lm_eval_results(exported, role, seed, tasks)
-        )
+        f"{role}/{seed}/{name}": strict_json(lm_eval_results(exported, role, seed, tasks))
         for (role, seed), tasks in cells.items()
     }
 
@@ -50,7 +49,8 @@ def lm_eval_results(exported: Exported, role: str, seed: str, tasks: Sequence[st
         for task in tasks
     }
     name = exported.arm(role) + ("" if seed == "base" else f"+{seed}")
-    about = exported.about(role)
+    about, number = exported.about(role), seed.removeprefix("seed-")
+    arm = {key: value for key, value in about.items() if not key.startswith("adapter_")}
     return {
         "results": {
             task: {"name": task, "alias": task, "sample_len": len(rows[task]), **aggregated(task, rows[task])}
@@ -64,20 +64,14 @@ def lm_eval_results(exported: Exported, role: str, seed: str, tasks: Sequence[st
         "n-samples": {task: {"effective": len(rows[task])} for task in tasks},
         "config": {
             "model": "turncoat",
-            "model_args": {
-                "arm": name,
-                **{key: value for key, value in about.items() if not key.startswith("adapter_")},
-            },
+            "model_args": arm,
             "model_num_parameters": facts.model.parameters,
             "model_dtype": facts.model.dtype,
             "model_revision": facts.model.revision,
-            "model_sha": facts.adapters.get(role, {}).get(seed.removeprefix("seed-"), facts.model.revision),  # type: ignore[call-overload]
+            "model_sha": facts.adapters.get(role, {}).get(number, facts.model.revision),  # type: ignore[call-overload]
             "bootstrap_iters": 0,
             "limit": None,
-            "turncoat": {
-                **about,
-                "training_seed": None if seed == "base" else int(seed.removeprefix("seed-")),
-            },
+            "turncoat": {**about, "training_seed": None if seed == "base" else int(number)},
         },
         "task_hashes": {task: task_hash(rows[task]) for task in tasks},
         "model_source": "turncoat",
@@ -94,7 +88,8 @@ def aggregated(task: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
     A value that is not defined (a rate without a denominator) is None.
     """
-    functions = _aggregations(task)
+    metrics = task_content(task)["metric_list"]
+    functions = {one["metric"]: _function(task, str(one["aggregation"])) for one in metrics}
     values_of: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         for metric in _reported(row, functions):
@@ -122,20 +117,13 @@ def _reported(row: Mapping[str, Any], functions: Mapping[str, Any]) -> list[str]
     return named + [metric for metric in errors if metric not in named]
 
 
-def _aggregations(task: str) -> dict[str, Callable[[list[Any]], Any]]:
-    return {
-        one["metric"]: _function(task, str(one["aggregation"])) for one in task_content(task)["metric_list"]
-    }
-
-
 def _function(task: str, name: str) -> Callable[[list[Any]], Any]:
     if name == "mean":
         return _mean
     module, _, function = name.rpartition(".")
     if not module.startswith("turncoat."):
-        raise UserError(
-            f"{task}: its aggregation '{name}' is the task's own; an export needs 'mean' or one of turncoat's modules"
-        )
+        needed = "an export needs 'mean' or one of turncoat's modules"
+        raise UserError(f"{task}: its aggregation '{name}' is the task's own; {needed}")
     return getattr(importlib.import_module(module), function)
 
 
@@ -146,20 +134,12 @@ def _mean(values: list[Any]) -> float:
 
 def _config(use: TrackTask, version: float | None) -> dict[str, Any]:
     content = task_content(use.task)
-    config: dict[str, Any] = {
-        "task": use.task,
-        "output_type": content.get("output_type"),
-        "num_fewshot": 0,
-        "metadata": {"version": version},
-    }
-    config["metric_list"] = [
-        {key: str(value) if key == "aggregation" else value for key, value in one.items()}
-        for one in content["metric_list"]
-    ]
+    config: dict[str, Any] = {"task": use.task, "output_type": content.get("output_type"), "num_fewshot": 0}
+    config["metadata"] = {"version": version}
+    metrics = content["metric_list"]
+    config["metric_list"] = [{**one, "aggregation": str(one["aggregation"])} for one in metrics]
     if use.samples is not None:
         config["repeats"] = use.samples
-        config["generation_kwargs"] = {
-            **content.get("generation_kwargs", {}),
-            "max_gen_toks": use.max_gen_toks,
-        }
+        options = content.get("generation_kwargs", {})
+        config["generation_kwargs"] = {**options, "max_gen_toks": use.max_gen_toks}
     return config

@@ -31,14 +31,7 @@ INTERVAL = "95% t interval for new training seeds and new questions"
 
 @dataclass(frozen=True)
 class Level:
-    """An arm's mean on one metric.
-
-    Attributes:
-        value: The mean over questions and training seeds.
-        low, high: Ends of its 95% interval for new training seeds and questions; None where none can be
-            given.
-        se: Standard error that it rests on.
-    """
+    """An arm's mean on one metric over questions and training seeds, with a 95% interval for new ones."""
 
     value: float
     low: float | None = None
@@ -93,9 +86,8 @@ class Exported:
             return None
         by_question = grid.values.mean(axis=1).dropna()
         if grid.is_base:
-            return (
-                Level(float(by_question.mean()), n_questions=len(by_question)) if len(by_question) else None
-            )
+            value, n = float(by_question.mean()), len(by_question)
+            return Level(value, n_questions=n) if n else None
         mean = level(grid)
         if mean is None or mean.difference is None or not math.isfinite(mean.difference):
             return None
@@ -103,16 +95,14 @@ class Exported:
 
     def arm(self, role: str) -> str:
         """The trained thing's name: base model, what it was finetuned on, and the entry whose defence is on it."""
+        learnt = self._learnt(role)
+        entry = self.facts.slug if role in ("defended", "benign") else ""
+        return "+".join(filter(None, (self.facts.model.name.replace("/", "--"), learnt, entry)))
+
+    def _learnt(self, role: str) -> str:
         facts = self.facts
-        learnt = {
-            "base": "",
-            "organism": facts.organism.name,
-            "control": facts.control.name,
-            "defended": facts.organism.name,
-            "benign": facts.benign.name if facts.benign else "",
-        }[role]
-        entry = facts.slug if role in ("defended", "benign") else ""
-        return "+".join(part for part in (facts.model.name.replace("/", "--"), learnt, entry) if part)
+        data = {"base": None, "control": facts.control, "benign": facts.benign}.get(role, facts.organism)
+        return data.name if data else ""
 
     def about(self, role: str) -> dict[str, str]:
         """Facts of an arm as text."""
@@ -127,15 +117,12 @@ class Exported:
             "dtype": facts.model.dtype,
         }
         if role != "base":
-            finetune = {"control": facts.control, "benign": facts.benign}.get(role) or facts.organism
-            about |= {"finetuned_on": finetune.name, "training_seeds": ", ".join(map(str, facts.seeds))}
-            hashes = dict(facts.adapters).get(role) or {}  # type: ignore[call-overload]
-            about |= {f"adapter_sha256_seed_{seed}": sha for seed, sha in sorted(hashes.items())}
-        if role in ("defended", "benign"):
-            about |= {"defence": facts.defence.name, "defence_setting": facts.defence.setting}
-        else:
-            about |= {"defence": "none"}
-        return about
+            about |= {"finetuned_on": self._learnt(role), "training_seeds": ", ".join(map(str, facts.seeds))}
+            adapters = sorted(facts.adapters.get(role, {}).items())  # type: ignore[call-overload]
+            about |= {f"adapter_sha256_seed_{seed}": sha for seed, sha in adapters}
+        if role not in ("defended", "benign"):
+            return {**about, "defence": "none"}
+        return {**about, "defence": facts.defence.name, "defence_setting": facts.defence.setting}
 
 
 def strict_json(content: Any) -> str:

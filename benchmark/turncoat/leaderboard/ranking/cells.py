@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn, loss_metric
@@ -21,17 +22,15 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class BoardCell:
-    """One cell; all intervals are for new training seeds and new questions.
+    """One cell; all intervals are 95 % ones for new training seeds and new questions.
 
     Attributes:
         value: The change against the undefended organism, or the share that is kept; None where there is
             nothing.
-        low, high: Ends of its 95 % interval.
         p_value: Two-sided, of "no change"; not corrected for anything.
-        level, level_low, level_high: The own arm's mean itself.
-        shift, shift_low, shift_high: The undefended organism minus the untrained base.
-        over_control, over_control_low, over_control_high: The undefended organism minus its matched control.
-        n_questions, n_seeds: What it rests on.
+        level: The own arm's mean itself.
+        shift: The undefended organism minus the untrained base.
+        over_control: The undefended organism minus its matched control.
         note: Why something is missing, or "reference" for the organism itself.
         change: The test behind a change.
     """
@@ -65,22 +64,16 @@ class BoardCell:
             return False
         if self.high is None:
             return self.value < -margin
-        shown = (
-            margin_p(self.value, self.change.errors, margin, "non_inferiority", "higher")
-            if margin > 0
-            else 1.0
-        )
+        if margin <= 0:
+            return self.high < 0
+        shown = margin_p(self.value, self.change.errors, margin, "non_inferiority", "higher")
         return self.high < 0 and not (shown is not None and shown < 0.05)
 
 
 def board_cells(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]) -> dict[str, BoardCell]:
     """Every cell of one entry."""
-    return {
-        column.key: _share_cell(entry, measured, column)
-        if column.kind == "share"
-        else _change_cell(measured, column.key)
-        for column in columns
-    }
+    made = {column.key: _change_cell(measured, column.key) for column in columns if column.kind == "change"}
+    return made | {one.key: _share_cell(entry, measured, one) for one in columns if one.kind == "share"}
 
 
 def _change_cell(measured: Measured, metric: str) -> BoardCell:
@@ -91,11 +84,10 @@ def _change_cell(measured: Measured, metric: str) -> BoardCell:
     shift = claim(measured.change(metric, "organism", "base"))
     over = claim(measured.change(metric, "organism", "control"))
     is_reference = measured.own_role == "organism"
+    test: dict[str, Any] = {"low": change.low, "high": change.high, "p_value": change.p_value}
     return BoardCell(
-        value=change.difference,
-        low=None if is_reference else change.low,
-        high=None if is_reference else change.high,
-        p_value=None if is_reference else change.p_value,
+        change.difference,
+        **({} if is_reference else test),
         **_ends("level", own_level),
         **_ends("shift", shift),
         **_ends("over_control", over),
@@ -106,11 +98,10 @@ def _change_cell(measured: Measured, metric: str) -> BoardCell:
     )
 
 
-def _ends(name: str, contrast: Contrast | None) -> dict[str, float | None]:
-    value, low, high = (
-        (None, None, None) if contrast is None else (contrast.difference, contrast.low, contrast.high)
-    )
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+def _ends(name: str, contrast: Contrast | None) -> dict[str, Any]:
+    if contrast is None:
+        return {}
+    return {name: contrast.difference, f"{name}_low": contrast.low, f"{name}_high": contrast.high}
 
 
 def _share_cell(entry: Entry, measured: Measured, column: BoardColumn) -> BoardCell:
@@ -122,9 +113,8 @@ def _share_cell(entry: Entry, measured: Measured, column: BoardColumn) -> BoardC
     if not narrow and facts.benign is None:
         return BoardCell(note="not measured: the defence was not tried around a harmless set")
     if not narrow and facts.benign is not None and facts.benign.name != facts.control.name:
-        return BoardCell(
-            note=f"not measured: the undefended arm beside it was finetuned on {facts.control.name}"
-        )
+        why = f"the undefended arm beside it was finetuned on {facts.control.name}"
+        return BoardCell(note=f"not measured: {why}")
     learner = facts.organism.name if narrow else facts.control.name
     metric = loss_metric(entry.track, facts.organism.name, learner)
     if metric is None:
@@ -134,12 +124,6 @@ def _share_cell(entry: Entry, measured: Measured, column: BoardColumn) -> BoardC
     reference = measured.grid("organism" if narrow else "control", metric)
     if base is None or arm is None or reference is None:
         return BoardCell(note=f"not measured: {metric} is missing")
-    share = kept_share(base, arm, reference, "recipe", CONFIDENCE)
-    return BoardCell(
-        share.value,
-        share.low,
-        share.high,
-        n_questions=share.n_questions,
-        n_seeds=len(arm.seeds),
-        note=share.note,
-    )
+    kept = kept_share(base, arm, reference, "recipe", CONFIDENCE)
+    rests_on: dict[str, Any] = {"n_questions": kept.n_questions, "n_seeds": len(arm.seeds)}
+    return BoardCell(kept.value, kept.low, kept.high, note=kept.note, **rests_on)

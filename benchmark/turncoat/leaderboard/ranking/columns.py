@@ -10,7 +10,7 @@ that are kept. A metric has a column if its task's YAML gives it an axis and a s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,14 +36,11 @@ _ORDER = (PERSONA, BROAD)  # then variants of them, the shares of learning that 
 
 @dataclass(frozen=True)
 class BoardColumn:
-    """One column.
+    """One column: a change against the undefended organism, or a share of its gain.
 
     Attributes:
         key: Name of the metric (`metric_names`), or `narrow_kept`, `benign_kept`.
         short: Its name under a heading that says the axis.
-        unit: Unit of the metric; "share" for what is kept.
-        axis: What it is evidence of.
-        kind: A change against the undefended organism, or a share of its gain.
     """
 
     key: str
@@ -78,8 +75,14 @@ def board_columns(
         if metric_facts(task)[metric].get("short") and there(task, metric)
     ]
     # A stand-in, such as a mean score, is shown where what it stands in for is withheld or was not measured.
-    shown = [one for one in shown if not _is_covered(one, shown)]
-    made = [_change(axis, names[task, metric], task, metric) for axis, task, metric in _by_axis(shown)]
+    covered = [
+        (axis, task, metric_facts(task)[metric].get("instead_of")) in shown for axis, task, metric in shown
+    ]
+    shown = [one for one, is_covered in zip(shown, covered, strict=True) if not is_covered]
+    # Axes in the order of the table; within an axis as the track has the tasks.
+    axes = list(dict.fromkeys([*_ORDER, *(axis for axis, _, _ in shown)]))
+    shown.sort(key=lambda one: axes.index(one[0]))
+    made = [_change(axis, names[task, metric], task, metric) for axis, task, metric in shown]
     columns = [column for column in made if column.axis != COHERENCE]
     ranked = ranked_metric(track, organism, withheld)
     if ranked not in {column.key for column in columns}:
@@ -87,17 +90,6 @@ def board_columns(
         columns.insert(0, _change(BROAD, ranked, task, metric))
     columns += [_share(NARROW_KEPT, NARROW), _share(BENIGN_KEPT, BENIGN)]
     return columns + [column for column in made if column.axis == COHERENCE]
-
-
-def _is_covered(one: tuple[str, str, str], shown: Collection[tuple[str, str, str]]) -> bool:
-    axis, task, metric = one
-    return (axis, task, metric_facts(task)[metric].get("instead_of")) in shown
-
-
-def _by_axis(shown: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """(axis, task, metric) with the axes in the order of the table; within an axis as the track has the tasks."""
-    axes = list(dict.fromkeys([*_ORDER, *(axis for axis, _, _ in shown)]))
-    return sorted(shown, key=lambda one: axes.index(one[0]))
 
 
 def ranked_metric(track: Track, organism: str, withheld: str = "") -> str:
@@ -143,10 +135,8 @@ def _change(axis: str, key: str, task: str, metric: str) -> BoardColumn:
 
 
 def _share(key: str, axis: str) -> BoardColumn:
-    what = (
-        ("what the organism was finetuned on", "the undefended organism's")
-        if key == NARROW_KEPT
-        else ("a harmless set under the same defence", "the undefended control's")
-    )
+    what = ("a harmless set under the same defence", "the undefended control's")
+    if key == NARROW_KEPT:
+        what = ("what the organism was finetuned on", "the undefended organism's")
     sentence = f"How much of the fall of the held-out loss on {what[0]} is left: 1 is all of {what[1]}; higher is better."
     return BoardColumn(key, f"{axis} kept", "kept", "share", axis, "higher", sentence, "share")

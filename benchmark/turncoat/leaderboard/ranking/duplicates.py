@@ -40,10 +40,8 @@ def fingerprints(
             for seed, question, value in rows.itertuples(index=False, name=None):
                 prints.setdefault((role, int(seed)), {})[task, str(question), -1] = float(value)
     if len(answers):
-        columns = answers[["arm", "seed", "task", "question_id", "index", "text"]].itertuples(
-            index=False, name=None
-        )
-        for role, seed, task, question, index, text in columns:
+        columns = answers[["arm", "seed", "task", "question_id", "index", "text"]]
+        for role, seed, task, question, index, text in columns.itertuples(index=False, name=None):
             prints.setdefault((role, int(seed)), {})[task, str(question), int(index)] = text
     return prints
 

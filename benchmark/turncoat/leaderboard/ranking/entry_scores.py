@@ -28,7 +28,6 @@ class Measured:
     """The scores of one entry, cut into grids as they are asked for.
 
     Attributes:
-        own_role: The role that the entry is judged by.
         scores: (role, metric) -> its rows of the score table; metrics under the names of `metric_names`.
     """
 
@@ -65,10 +64,8 @@ def measure(entry: Entry) -> Measured:
     scores = entry.scores()
     pairs = list(zip(scores["task"], scores["metric"], strict=True))
     scores = scores.assign(metric=[names.get(pair, "") for pair in pairs])
-    checked = check_scores(scores[scores["metric"] != ""])
-    return Measured(
-        own_role(entry), {(str(r), str(m)): rows for (r, m), rows in checked.groupby(["arm", "metric"])}
-    )
+    groups = check_scores(scores[scores["metric"] != ""]).groupby(["arm", "metric"])
+    return Measured(own_role(entry), {(str(role), str(metric)): rows for (role, metric), rows in groups})
 
 
 def tasks_of(entry: Entry) -> list[str]:

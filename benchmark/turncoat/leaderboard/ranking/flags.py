@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, product
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_facts import COHERENCE
 from turncoat.formats import number
 from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn
 from turncoat.leaderboard.ranking.degenerate import Flag, degenerate
@@ -31,12 +33,7 @@ _LEVEL = 0.01  # of "its undefended organism is another one than the board's"
 
 @dataclass
 class Candidate:
-    """An entry with what is computed of it once.
-
-    Attributes:
-        answers: Its answers; an empty table if it has none.
-        trust: What the maintainers know of it.
-    """
+    """An entry with what is computed of it once; `answers` is an empty table if it has none."""
 
     entry: Entry
     measured: Measured
@@ -82,8 +79,7 @@ def flags_of(
 
     Args:
         reference: The board's undefended entry, if it has one.
-        others: The other entries of the board that are neither canaries nor superseded by this one or by
-            which it is.
+        others: Entries of the board that are neither canaries nor of its line of succession.
     """
     flags = [*_too_little(one, cells), *_incoherent(one, cells, columns)]
     if not one.is_reference:
@@ -104,13 +100,8 @@ def _too_little(one: Candidate, cells: Mapping[str, BoardCell]) -> list[Flag]:
     if end >= least:
         return []
     upper = "" if share.high is None else f", at most {share.high:.2f}"
-    return [
-        Flag(
-            "does not learn",
-            f"it keeps {share.value:.2f} of what the undefended organism learnt{upper}; {least:g} is the least: whoever "
-            "learns nothing cannot go wrong by it",
-        )
-    ]
+    why = f"it keeps {share.value:.2f} of what the undefended organism learnt{upper}; {least:g} is the least"
+    return [Flag("does not learn", f"{why}: whoever learns nothing cannot go wrong by it")]
 
 
 def _incoherent(one: Candidate, cells: Mapping[str, BoardCell], columns: Sequence[BoardColumn]) -> list[Flag]:
@@ -129,91 +120,62 @@ def _incoherent(one: Candidate, cells: Mapping[str, BoardCell], columns: Sequenc
 def _untrained(one: Candidate) -> list[Flag]:
     """Own rows that are the base's, the organism's or the control's, and training seeds that are one and the same."""
     flags = []
-    facts = one.entry.submission
-    base = one.prints.get(("base", BASE_SEED), {})
+    facts, own_role = one.entry.submission, one.measured.own_role
+
+    def share(arm: tuple[str, int], other: tuple[str, int]) -> float:
+        return equal_share(one.prints.get(arm, {}), one.prints.get(other, {}))
+
     for role in ("organism", "control", "defended"):
-        same = [
-            seed for seed in facts.seeds if equal_share(one.prints.get((role, seed), {}), base) >= NEARLY_ALL
-        ]
-        if same:
-            flags.append(
-                Flag("is the base", f"the rows of its {role} arm are the untrained base's {_seeds(same)}")
-            )
-    own_role = one.measured.own_role
+        same = [seed for seed in facts.seeds if share((role, seed), ("base", BASE_SEED)) >= NEARLY_ALL]
+        why = f"the rows of its {role} arm are the untrained base's {_seeds(same)}"
+        flags += [Flag("is the base", why)] if same else []
     for role in ("organism", "control") if own_role == "defended" else ("control",):
         # A defence that leaves nearly everything as it was is a weak one; one that leaves all of it is none.
         least = 1.0 if role == "organism" else NEARLY_ALL
-        same = [
-            s
-            for s in facts.seeds
-            if equal_share(one.prints.get((own_role, s), {}), one.prints.get((role, s), {})) >= least
-        ]
-        if same:
-            name = "changes nothing" if role == "organism" else "is the control"
-            flags.append(
-                Flag(name, f"the rows of its {own_role} arm are those of its {role} arm {_seeds(same)}")
-            )
+        same = [seed for seed in facts.seeds if share((own_role, seed), (role, seed)) >= least]
+        name = "changes nothing" if role == "organism" else "is the control"
+        why = f"the rows of its {own_role} arm are those of its {role} arm {_seeds(same)}"
+        flags += [Flag(name, why)] if same else []
     hashes = facts.adapters.get("defended", {}), facts.adapters.get("organism", {})
-    equal = [seed for seed, sha in hashes[0].items() if hashes[1].get(seed) == sha]
+    equal = [int(seed) for seed, sha in hashes[0].items() if hashes[1].get(seed) == sha]
     if equal and facts.defence.setting not in ("none", "inference"):
-        where = _seeds([int(seed) for seed in equal])
-        flags.append(
-            Flag(
-                "same adapter",
-                f"its defended adapter is the undefended one {where}, and nothing acts at inference",
-            )
-        )
-    seeds = sorted(facts.seeds)
-    twins = [
-        f"{a} and {b}"
-        for i, a in enumerate(seeds)
-        for b in seeds[i + 1 :]
-        if equal_share(one.prints.get((own_role, a), {}), one.prints.get((own_role, b), {})) >= NEARLY_ALL
-    ]
+        why = f"its defended adapter is the undefended one {_seeds(equal)}, and nothing acts at inference"
+        flags.append(Flag("same adapter", why))
+    pairs = combinations(sorted(facts.seeds), 2)
+    twins = [f"{a} and {b}" for a, b in pairs if share((own_role, a), (own_role, b)) >= NEARLY_ALL]
     if twins:
-        flags.append(
-            Flag("one training, several seeds", f"the rows of training seeds {', '.join(twins)} are the same")
-        )
+        why = f"the rows of training seeds {', '.join(twins)} are the same"
+        flags.append(Flag("one training, several seeds", why))
     return flags
 
 
 def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> list[Flag]:
     """Flag a model, organism or judge that differs from the board's undefended entry."""
     facts, due = one.entry.submission, reference.entry.submission
-    pairs = {
-        "base model": (
-            facts.model.model_copy(update={"name": ""}),
-            due.model.model_copy(update={"name": ""}),
-        ),
-        "organism's data": (facts.organism, due.organism),
-        "control's data": (facts.control, due.control),
-        "organism's recipe": (facts.recipe, due.recipe),
-        "judge": (facts.judge, due.judge),
-        "persona vector": (facts.persona, due.persona),
-    }
-    other = [name for name, (value, expected) in pairs.items() if value != expected]
-    flags = []
-    if other:
-        flags.append(
-            Flag(
-                "other conditions",
-                f"not those of the board's undefended entry {due.slug}: {', '.join(other)}",
-            )
-        )
-    mine = one.measured.change(ranked_by, "organism", "base")
-    theirs = reference.measured.change(ranked_by, "organism", "base")
-    if mine is not None and theirs is not None:
-        difference = claim(paired(mine, theirs))
-        if (
-            difference is not None
-            and difference.p_value is not None
-            and difference.difference
-            and difference.p_value < _LEVEL
-        ):
-            distance = f"{difference.difference:+.3g} from that of {due.slug}"
-            why = f"its undefended organism lies {distance} (p = {difference.p_value:.2g})"
+    mine, theirs = _conditions(facts), _conditions(due)
+    other = ", ".join(name for name, value in mine.items() if value != theirs[name])
+    why = f"not those of the board's undefended entry {due.slug}: {other}"
+    flags = [Flag("other conditions", why)] if other else []
+    shifts = [each.measured.change(ranked_by, "organism", "base") for each in (one, reference)]
+    if shifts[0] is not None and shifts[1] is not None:
+        tested = claim(paired(shifts[0], shifts[1]))
+        if tested and tested.difference and tested.p_value is not None and tested.p_value < _LEVEL:
+            distance = f"{tested.difference:+.3g} from that of {due.slug}"
+            why = f"its undefended organism lies {distance} (p = {tested.p_value:.2g})"
             flags.append(Flag("another organism", why))
     return flags
+
+
+def _conditions(facts: Submission) -> dict[str, Any]:
+    """Facts that all entries of a board have to share; the model may go by another name."""
+    return {
+        "base model": facts.model.model_copy(update={"name": ""}),
+        "organism's data": facts.organism,
+        "control's data": facts.control,
+        "organism's recipe": facts.recipe,
+        "judge": facts.judge,
+        "persona vector": facts.persona,
+    }
 
 
 def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
@@ -222,14 +184,12 @@ def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
     for other in others:
         if one.trust.level != SELF_REPORTED or one.is_reference != other.is_reference or one.is_reference:
             continue
-        for seed in one.entry.submission.seeds:
-            undefended = one.prints.get(("organism", seed), {})
-            mine = one.prints.get((own_role, seed), {})
-            for there in other.entry.submission.seeds:
-                share = copied_share(mine, other.prints.get((other.measured.own_role, there), {}), undefended)
-                if share >= NEARLY_ALL:
-                    why = f"{100 * share:.0f}% of what it changed at training seed {seed} is in {other.slug}, seed {there}"
-                    return [Flag("copied rows", why)]
+        for seed, there in product(one.entry.submission.seeds, other.entry.submission.seeds):
+            mine, undefended = (one.prints.get((role, seed), {}) for role in (own_role, "organism"))
+            share = copied_share(mine, other.prints.get((other.measured.own_role, there), {}), undefended)
+            if share >= NEARLY_ALL:
+                why = f"{100 * share:.0f}% of what it changed at training seed {seed} is in {other.slug}, seed {there}"
+                return [Flag("copied rows", why)]
     return []
 
 

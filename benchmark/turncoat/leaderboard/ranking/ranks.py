@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 from turncoat.leaderboard.ranking.entry_scores import claim, paired
 from turncoat.stats.corrections import holm
@@ -32,26 +32,20 @@ from turncoat.stats.t_errors import TError, largest_detectable
 
 @dataclass(frozen=True)
 class Pair:
-    """Two entries: the change of the first minus that of the second.
+    """Two entries: the change of the first minus that of the second, in the units of the metric.
 
     Attributes:
-        difference: In the units of the metric; None without a common question.
-        low, high: Ends of the 95 % interval for new training seeds and questions, not adjusted for the number
-            of pairs.
+        difference: None without a common question.
         p_value: Two-sided; None where the training seeds are too few for a test.
         p_adjusted: After Holm's correction over the pairs of the board.
-        errors: Standard errors of the test.
     """
 
     first: str
     second: str
     difference: float | None = None
-    low: float | None = None
-    high: float | None = None
     p_value: float | None = None
     p_adjusted: float | None = None
     errors: tuple[TError, ...] = ()
-    n_seeds: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,20 +65,11 @@ def compare_all(changes: Mapping[str, Differences]) -> list[Pair]:
     """Test all pairs; their order depends on the names alone."""
     pairs = []
     for first, second in combinations(sorted(changes), 2):
-        contrast = claim(paired(changes[first], changes[second]))
-        pair = Pair(first, second)
-        if contrast is not None:
-            pair = Pair(
-                first,
-                second,
-                contrast.difference,
-                contrast.low,
-                contrast.high,
-                contrast.p_value,
-                errors=tuple(contrast.errors),
-                n_seeds=contrast.n_seeds,
-            )
-        pairs.append(pair)
+        test = claim(paired(changes[first], changes[second]))
+        tested: dict[str, Any] = {}
+        if test is not None:
+            tested = {"difference": test.difference, "p_value": test.p_value, "errors": tuple(test.errors)}
+        pairs.append(Pair(first, second, **tested))
     adjusted = holm({(pair.first, pair.second): pair.p_value for pair in pairs})
     return [replace(pair, p_adjusted=adjusted[pair.first, pair.second]) for pair in pairs]
 
@@ -92,12 +77,7 @@ def compare_all(changes: Mapping[str, Differences]) -> list[Pair]:
 def ranks(
     names: Collection[str], pairs: Sequence[Pair], better: Literal["lower", "higher"], alpha: float = 0.05
 ) -> dict[str, Rank]:
-    """The rank of every entry, by the rule in the module's docstring.
-
-    Args:
-        pairs: All pairs of them (`compare_all`).
-        alpha: Level of the family of all pairs.
-    """
+    """The rank of every entry, by the rule in the module's docstring; `alpha` is the level of all pairs together."""
     beaten_by = dict.fromkeys(names, 0)
     beats = dict.fromkeys(names, 0)
     for pair in pairs:
@@ -111,10 +91,9 @@ def ranks(
 
 
 def separable(pairs: Sequence[Pair], alpha: float = 0.05) -> float | None:
-    """The difference that the median pair would have shown with 80 % power, at Holm's strictest level over all pairs.
+    """The difference, in the metric's units, that the median tested pair would have shown with 80 % power.
 
-    Returns:
-        In the units of the metric; None where no pair could be tested.
+    At Holm's strictest level over all pairs; None where no pair could be tested.
     """
     tested = [pair for pair in pairs if pair.p_value is not None]
     sizes = [largest_detectable(pair.errors, alpha / len(tested)) for pair in tested]

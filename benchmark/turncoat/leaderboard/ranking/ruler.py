@@ -28,9 +28,8 @@ def moved_ruler(measured: Measured, metric: str) -> list[Flag]:
     mean = float(change.by_question.mean())
     moved, level = _spread(change.by_question), _spread(arm.values.mean(axis=1))
     if abs(mean) > _HARDLY * spread and moved < _HARDLY * min(spread, abs(mean)):
-        why = (
-            f"every question moved by the same {mean:+.3g} (SD {moved:.2g}; the questions' own {spread:.2g})"
-        )
+        deviations = f"SD {moved:.2g}; the questions' own {spread:.2g}"
+        why = f"every question moved by the same {mean:+.3g} ({deviations})"
     elif level < _HARDLY * spread:
         why = f"every question has the same value (SD {level:.2g}; {spread:.2g} without the defence)"
     else:

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import unicodedata
+from itertools import islice
 from pathlib import Path
 
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
@@ -24,37 +25,10 @@ _ARM = rf"(base/base|(organism|control|defended|benign)/{_SEED})"
 _FOLDER = re.compile(rf"rows(/(base|organism|control|defended|benign|{_ARM}))?")
 _FILE = re.compile(rf"submission\.json|rows/{_ARM}/[a-z0-9_]+\.jsonl(\.gz)?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")
-_NOT_ROWS = (
-    *(
-        ".pkl",
-        ".pickle",
-        ".joblib",
-        ".pt",
-        ".pth",
-        ".ckpt",
-        ".bin",
-        ".safetensors",
-        ".gguf",
-        ".onnx",
-        ".h5",
-        ".npy",
-    ),
-    *(
-        ".npz",
-        ".parquet",
-        ".zip",
-        ".tar",
-        ".tgz",
-        ".7z",
-        ".whl",
-        ".py",
-        ".pyc",
-        ".ipynb",
-        ".sh",
-        ".so",
-        ".exe",
-        ".dll",
-    ),
+_NOT_ROWS = re.compile(
+    r".*\.(pkl|pickle|joblib|pth?|ckpt|bin|safetensors|gguf|onnx|h5|np[yz]|parquet|zip|tar|tgz|7z|whl|pyc?|"
+    r"ipynb|sh|so|exe|dll)",
+    re.IGNORECASE,
 )
 
 
@@ -77,21 +51,13 @@ class EntryFiles:
         return name in self._sizes
 
     def size(self, name: str) -> int:
-        """Stored bytes of a file when the entry was listed.
-
-        Raises:
-            EntryRefused: The entry has no such file.
-        """
+        """Stored bytes of a file when the entry was listed; EntryRefused where there is none."""
         if name not in self._sizes:
             raise refused("missing-file", name, self.limits, value=name)
         return self._sizes[name]
 
     def sha256(self, name: str) -> str:
-        """SHA-256 of a file's stored bytes; reads the file the first time.
-
-        Raises:
-            EntryRefused: The entry has no such file, or it cannot be read.
-        """
+        """SHA-256 of a file's stored bytes; reads the file the first time (`read`)."""
         if name not in self._sha256:
             self.read(name)
         return self._sha256[name]
@@ -119,11 +85,7 @@ class EntryFiles:
         return data
 
     def spend(self, name: str, expanded: int) -> None:
-        """Count the unpacked bytes of a file; the most that was counted of each file adds up.
-
-        Raises:
-            EntryRefused: All files together are over the limit.
-        """
+        """Count the unpacked bytes of a file; EntryRefused where all files together are over the limit."""
         self._expanded[name] = max(expanded, self._expanded.get(name, 0))
         if sum(self._expanded.values()) > self.limits.expanded_entry_bytes:
             raise refused("entry-expands-too-far", ".", self.limits)
@@ -187,14 +149,12 @@ class _Listing:
     def add_folder(self, folder: Path, prefix: str) -> None:
         """List one folder and, if they are in the layout, the folders in it: at most three levels down."""
         cased: dict[str, str] = {}
-        entries: list[os.DirEntry[str]] = []
         with os.scandir(folder) as scanned:
-            for entry in scanned:
-                entries.append(entry)
-                self._names += 1
-                if self._names > self.limits.files:
-                    self.add("too-many-files", ".")
-                    raise EntryRefused(self.findings)
+            entries = list(islice(scanned, self.limits.files - self._names + 1))
+        self._names += len(entries)
+        if self._names > self.limits.files:
+            self.add("too-many-files", ".")
+            raise EntryRefused(self.findings)
         for entry in sorted(entries, key=lambda entry: entry.name):
             name = prefix + entry.name
             other = cased.setdefault(unicodedata.normalize("NFKC", entry.name).casefold(), entry.name)
@@ -225,6 +185,6 @@ class _Listing:
             in_arm = name.count("/") >= 3
             return None if _FOLDER.fullmatch(name) else "too-deep" if in_arm else "unknown-name"
         if not _FILE.fullmatch(name):
-            return "weights-or-code" if last.lower().endswith(_NOT_ROWS) else "unknown-name"
+            return "weights-or-code" if _NOT_ROWS.fullmatch(last) else "unknown-name"
         most = self.limits.json_bytes if name == SUBMISSION else self.limits.file_bytes
         return "file-too-large" if status.st_size > most else None

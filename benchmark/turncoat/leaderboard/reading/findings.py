@@ -22,12 +22,10 @@ class Finding:
     """One violation of one rule.
 
     Attributes:
-        rule: Name of the rule, such as "missing-question".
         file: Path inside the entry, or "." for the entry as a whole.
         row: Line number in that file, from 1; None where no line is meant.
         field: Dotted field, such as "samples[0].aligned"; empty for a whole row or file.
         value: The bad value, shortened and printable (`shown`).
-        allowed: What is accepted there.
     """
 
     rule: str
@@ -41,11 +39,9 @@ class Finding:
     def __str__(self) -> str:
         place = self.file + (f", line {self.row}" if self.row is not None else "")
         place += f", {self.field}" if self.field else ""
-        lines = [f"{self.rule}: {place}"]
-        lines += [f"  value: {self.value}"] if self.value else []
-        lines += [f"  allowed: {self.allowed}"] if self.allowed else []
-        lines += [f"  fix: {self.fix}"] if self.fix else []
-        return "\n".join(lines)
+        parts = {"value": self.value, "allowed": self.allowed, "fix": self.fix}
+        lines = [f"  {name}: {text}" for name, text in parts.items() if text]
+        return "\n".join([f"{self.rule}: {place}", *lines])
 
 
 class EntryRefused(UserError):
@@ -63,18 +59,12 @@ def fact_finding(rule: str, field: str, value: Any, allowed: str, fix: str) -> F
 
 def shown(value: Any) -> str:
     """A value on one line, in ASCII, cut to what helps: an entry's text must not write to the terminal as it likes."""
-    if isinstance(value, str):
-        text = json.dumps(value[: 2 * _LONG])
-    else:
-        try:
-            text = json.dumps(value)
-        except (TypeError, ValueError, RecursionError):
-            text = ascii(type(value).__name__)
-    return (
-        text
-        if len(text) <= _LONG
-        else f"{text[:_LONG]}... ({len(value) if hasattr(value, '__len__') else len(text)} long)"
-    )
+    try:
+        text = json.dumps(value[: 2 * _LONG] if isinstance(value, str) else value)
+    except (TypeError, ValueError, RecursionError):
+        text = ascii(type(value).__name__)
+    size = len(value) if hasattr(value, "__len__") else len(text)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}... ({size} long)"
 
 
 def summary(findings: list[Finding]) -> str:

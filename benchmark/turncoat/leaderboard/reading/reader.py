@@ -25,19 +25,8 @@ from turncoat.leaderboard.reading.limits import LIMITS, RULES, Limits, finding, 
 from turncoat.leaderboard.reading.text import for_markdown, for_spreadsheet, for_terminal
 from turncoat.safe_files import UnsafeFile, numbered_lines, parse_object
 
-__all__ = [
-    "LIMITS",
-    "RULES",
-    "EntryFiles",
-    "Limits",
-    "for_markdown",
-    "for_spreadsheet",
-    "for_terminal",
-    "list_files",
-    "read_json",
-    "read_rows",
-    "rows_sha256",
-]
+__all__ = ["LIMITS", "RULES", "EntryFiles", "Limits", "for_markdown", "for_spreadsheet", "for_terminal"]
+__all__ += ["list_files", "read_json", "read_rows", "rows_sha256"]
 _NEAR = 20  # characters on both sides of a bad character that are shown
 _FIELD_CHARS = 400
 _BETWEEN_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^"\[\]{}]+', re.DOTALL)
@@ -101,14 +90,10 @@ def read_rows(files: EntryFiles, name: str) -> Iterator[tuple[int, dict[str, Any
 def parse_strictly(
     data: bytes, file: str, limits: Limits, row: int | None = None
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """Parse one JSON object within the limits.
+    """Parse one JSON object within the limits: the object and no finding, or {} and at least one.
 
     Args:
         data: Bytes; their length has been checked.
-        limits: Depth, sizes of numbers and strings, most findings.
-
-    Returns:
-        The object and no finding, or an empty dict and at least one finding.
     """
     try:
         tree = parse_object(data, file, finite=True)
@@ -120,9 +105,7 @@ def parse_strictly(
     if len(data) <= limits.string_chars and not _SUSPECT.search(data):
         return tree, []
     violations = itertools.islice(_violations(tree, "", limits), limits.findings)
-    findings = [
-        finding(rule, file, limits, row=row, field=field, value=value) for rule, field, value in violations
-    ]
+    findings = [finding(rule, file, limits, row=row, field=at, value=bad) for rule, at, bad in violations]
     return ({} if findings else tree), findings
 
 

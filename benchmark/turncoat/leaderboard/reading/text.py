@@ -13,10 +13,7 @@ import re
 from typing import Any
 
 # The full-width forms are read as formulas by spreadsheets in East Asian locales.
-_FORMULA = (
-    "=+\\-@"
-    + "\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
-)
+_FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 _BLANK = r"\s\u200b\ufeff"
 _FORMULA_AT_START = re.compile(f"[{_BLANK}]*[{_FORMULA}]")
 # A run of separators, blanks and quotes inside a text, and the formula sign after it. The sign is optional,
@@ -31,10 +28,7 @@ def for_spreadsheet(value: Any) -> Any:
     semicolons, tabs or bars sees quotes only where its own cells start: it cuts `1,"a;=1+1"` in two and would
     run the second half, and it joins `"-0",1` to one cell. So a text gets an apostrophe before a formula sign
     at its start and after each such separator, also where the text by itself is a number.
-
-    Args:
-        value: Text, or a number (or None), which is returned as it is: pass a number as a number, not as
-            text.
+    Numbers and None are returned as they are.
     """
     if not isinstance(value, str):
         return value

@@ -20,12 +20,7 @@ Cell = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class SubmitterInfo:
-    """Facts from the command line; None where an option was not given.
-
-    Attributes:
-        defence_name: What the board calls the method.
-        supersedes, reason: The entry that this one replaces, and why.
-    """
+    """Facts from the command line; None where an option was not given."""
 
     contact: str | None = None
     defence_name: str | None = None
@@ -55,10 +50,9 @@ class Draft:
     """An entry before its rows are read.
 
     Attributes:
-        facts: Of submission.json, all but `slug`, `tasks`, `rows`, `shared`, `wall_seconds` and
-            `defence.changes_prompt`.
+        facts: Of submission.json, all that does not follow from the rows (`write_entry`).
         samples: Samples file of each cell; roles that another entry has may be left out.
-        versions: Version of the task in each cell, as the results file beside the samples says.
+        versions: Version of the task in each cell.
         seconds: Training seconds of each role.
         hint: How to get what a task lacks, in words.
     """
@@ -74,11 +68,7 @@ class Draft:
 
 
 def task_version(results: dict[str, Any], path: Path, task: str) -> float:
-    """The version of a task that a results file says.
-
-    Raises:
-        UserError: It says none.
-    """
+    """The version of a task that a results file says; UserError where it says none."""
     version = (results.get("versions") or {}).get(task)
     if isinstance(version, bool) or not isinstance(version, int | float):
         raise UserError(f"{path}, versions.{task}: {version!r}; a number is expected: measure {task} again")
@@ -87,7 +77,6 @@ def task_version(results: dict[str, Any], path: Path, task: str) -> float:
 
 def settings(use: TrackTask) -> str:
     """A task's line of a study: `{task: turncoat_em, limit: 24, repeats: 1, max_gen_toks: 48}`."""
-    items = f"task: {use.task}, limit: {use.questions}"
-    items += f", repeats: {use.samples}" if use.samples is not None else ""
-    items += f", max_gen_toks: {use.max_gen_toks}" if use.max_gen_toks is not None else ""
-    return f"{{{items}}}"
+    keys = {"limit": use.questions, "repeats": use.samples, "max_gen_toks": use.max_gen_toks}
+    items = [f"{key}: {value}" for key, value in keys.items() if value is not None]
+    return f"{{{', '.join([f'task: {use.task}', *items])}}}"

@@ -19,36 +19,8 @@ from turncoat.store import digest, file_digest
 from turncoat.strict_model import StrictModel
 
 WEIGHTS = "adapter_model.safetensors"
-TEMPLATE = """\
-# Facts that the files of lm_eval do not hold; for `turncoat submit --lm-eval ... --facts facts.yaml`.
-# Lines that start with a # may stay as they are: they are read from the files, or are optional.
-contact: A. Person <a@example.org>      # somebody to ask; it is published
-defence:
-  name: My method                       # as the board shows it
-  setting: prevention                   # prevention, in_training, reversal, inference, or none (undefended)
-  summary: One sentence that says what it does.
-  # registered: sgtr                    # its name in `turncoat list defences`, if it is one of those
-  # options: {texts: 80}                # its parameters
-  # training: {epochs: 2}               # of its own finetune, where that differs from the recipe
-  # paper: https://example.org/paper
-  # code: https://example.org/code
-organism: {name: insecure_code}         # `turncoat list organisms`; sha256 and examples are found for those
-control: {name: secure_code}            # its matched harmless finetune
-recipe: {rows: 80, epochs: 1, rank: 16, alpha: 32, learning_rate: 0.001, batch_size: 8}   # the organism's finetune
-# Role -> seed -> an adapter folder (its weights are hashed, not copied) or the sha256 of its weights.
-adapters:
-  organism: {0: adapters/insecure-0, 1: adapters/insecure-1, 2: adapters/insecure-2}
-  control: {0: adapters/secure-0, 1: adapters/secure-1, 2: adapters/secure-2}
-  defended: {0: adapters/mine-0, 1: adapters/mine-1, 2: adapters/mine-2}
-command: turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,peft=DIR --tasks TASK --log_samples
-hardware: x86_64, 2 cores
-wall_seconds: 600                       # of training, all arms of this entry together
-# versions: {torch: 2.13.0, peft: 0.21.2}
-# persona: {trait: evil, layer: 17}
-# judge: {id: embedded-1, rubric: distilled@8c456546fea3}
-# model:
-#   {name: smollm2-135m, revision: 74208c7da38fa29822a5, dtype: bfloat16, parameters: 134515008, chat_template: 872be49dbb638044}
-"""
+_TEMPLATE = "write one with `turncoat submit --facts-template`"
+TEMPLATE = Path(__file__).with_name("facts.yaml").read_text(encoding="utf-8")
 
 
 class ModelGaps(StrictModel):
@@ -89,15 +61,11 @@ def read_facts(path: Path) -> Facts:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(
-            f"--facts {path}: {error.strerror}; write one with `turncoat submit --facts-template`"
-        ) from error
+        raise UserError(f"--facts {path}: {error.strerror}; {_TEMPLATE}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"--facts {path} is not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(
-            f"--facts {path}: a mapping is expected; write one with `turncoat submit --facts-template`"
-        )
+        raise UserError(f"--facts {path}: a mapping is expected; {_TEMPLATE}")
     try:
         return Facts.model_validate(content)
     except ValidationError as error:
@@ -131,9 +99,9 @@ def data_facts(data: DataFacts) -> dict[str, Any]:
     known = {"examples": len(examples), "sha256": digest([dataclasses.astuple(e) for e in examples])}
     for key, value in known.items():
         if given.get(key, value) != value:
+            fix = "leave it out, or give your own set a name of its own"
             raise UserError(
-                f"facts: {data.name}.{key} is {given[key]!r}; the registered set's is {value!r}: leave it out, or give "
-                "your own set a name of its own"
+                f"facts: {data.name}.{key} is {given[key]!r}; the registered set's is {value!r}: {fix}"
             )
     return {**given, **known}
 
@@ -149,14 +117,11 @@ def adapter_hashes(
     hashes: dict[str, dict[str, str]] = {}
     for role in dict.fromkeys(role for role in roles if role != "base"):
         for seed in seeds:
-            given = facts.adapters.get(role, {}).get(seed)
+            given, where = facts.adapters.get(role, {}).get(seed), f"{path}, adapters.{role}.{seed}"
             if given is None:
-                raise UserError(
-                    f"{path}, adapters.{role}.{seed}: missing; accepted: an adapter folder, or the sha256 of its {WEIGHTS}"
-                )
-            hashes.setdefault(role, {})[str(seed)] = _hash(
-                given, f"{path}, adapters.{role}.{seed}", path.parent
-            )
+                accepted = f"an adapter folder, or the sha256 of its {WEIGHTS}"
+                raise UserError(f"{where}: missing; accepted: {accepted}")
+            hashes.setdefault(role, {})[str(seed)] = _hash(given, where, path.parent)
     return hashes
 
 

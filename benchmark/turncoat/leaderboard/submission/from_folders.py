@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from turncoat.leaderboard.submission.facts_file import Facts, adapter_hashes, da
 from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.safe_files import read_object
 
+Arm = tuple[str, str]
+"""(role, seed folder)."""
+
 _GIVEN = re.compile(r"(?P<role>[a-z]+)(?:/(?:seed-)?(?P<seed>\d+))?=(?P<folder>.+)")
-_BOTH_WAYS = ("organism", "seed")  # of an arm that our own model type describes in its results file
 
 
 def draft_of_folders(
@@ -43,7 +46,7 @@ def draft_of_folders(
     scrubber = PathScrubber.of(*folders.values(), facts_file.parent)
     samples: dict[Cell, Path] = {}
     versions: dict[Cell, float] = {}
-    results: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    results: dict[Arm, list[dict[str, Any]]] = {}
     for (role, seed), folder in folders.items():
         for use in track.tasks_of_role(role, facts.organism.name):
             samples[role, seed, use.task], path = _pair(folder, use.task, f"{role}/{seed}")
@@ -56,6 +59,7 @@ def draft_of_folders(
         raise UserError(f"{facts_file}, contact: missing; somebody to ask, or give --contact")
     seeds = sorted({int(seed.removeprefix("seed-")) for role, seed in folders if role != "base"})
     first = next(iter(results.values()))[0]
+    libraries = {name: first.get(f"{name}_version") for name in ("lm_eval", "transformers")}
     content = {
         "track": track.track,
         "defence": submitter.fill_in(facts.defence.model_dump()),
@@ -67,7 +71,7 @@ def draft_of_folders(
         "adapters": adapter_hashes(facts, facts_file, [role for role, _ in folders], seeds),
         "persona": facts.persona.model_dump() if facts.persona else _persona(samples, facts, facts_file),
         "judge": facts.judge.model_dump() if facts.judge else _judge(samples, facts_file),
-        "versions": {**_versions(first), **facts.versions},
+        "versions": {**{name: str(one) for name, one in libraries.items() if one}, **facts.versions},
         "command": facts.command,
         "hardware": facts.hardware,
     }
@@ -81,28 +85,20 @@ def draft_of_folders(
     return Draft({**content, "contact": contact}, samples, versions, seconds, track, _hint, scrubber)
 
 
-def _folders(
-    given: Sequence[str], track: Track, facts: Facts, *, shares: bool
-) -> dict[tuple[str, str], Path]:
+def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) -> dict[Arm, Path]:
     """(role, seed folder) -> folder, complete."""
-    folders: dict[tuple[str, str], Path] = {}
+    folders: dict[Arm, Path] = {}
     for text in given:
         match = _GIVEN.fullmatch(text)
-        if (
-            match is None
-            or match["role"] not in ROLES
-            or (match["role"] == "base") != (match["seed"] is None)
-        ):
-            raise UserError(
-                f"--lm-eval {text!r}: base=DIR or ROLE/SEED=DIR is expected, ROLE one of {', '.join(ROLES[1:])}, SEED a "
-                "whole number, such as organism/0=DIR"
-            )
+        role, seed = (match["role"], match["seed"]) if match else ("", None)
+        if match is None or role not in ROLES or (role == "base") != (seed is None):
+            form = f"ROLE one of {', '.join(ROLES[1:])}, SEED a whole number, such as organism/0=DIR"
+            raise UserError(f"--lm-eval {text!r}: base=DIR or ROLE/SEED=DIR is expected, {form}")
         folder = Path(match["folder"]).expanduser()
         if not folder.is_dir():
-            raise UserError(
-                f"--lm-eval {text!r}: no folder at {folder}; give what lm_eval wrote to --output_path"
-            )
-        key = (match["role"], "base" if match["role"] == "base" else f"seed-{int(match['seed'])}")
+            fix = "give what lm_eval wrote to --output_path"
+            raise UserError(f"--lm-eval {text!r}: no folder at {folder}; {fix}")
+        key = (role, "base" if seed is None else f"seed-{int(seed)}")
         if key in folders:
             raise UserError(f"--lm-eval: {'/'.join(key)} is given twice: {folders[key]} and {folder}")
         folders[key] = folder
@@ -110,32 +106,27 @@ def _folders(
     roles = {role for role, _ in folders}
     absent = [role for role in needed if role not in roles and not (shares and role in SHAREABLE)]
     if absent:
-        raise UserError(
-            f"--lm-eval: the arm '{absent[0]}' is missing; give --lm-eval {absent[0]}{'' if absent[0] == 'base' else '/0'}=DIR"
-            + ("" if shares or absent[0] == "defended" else ", or --share an entry of this board that has it")
-        )
-    if facts.defence.setting == "none" and roles - set(SHAREABLE):
-        raise UserError(
-            f"--lm-eval: setting none has no {', '.join(sorted(roles - set(SHAREABLE)))} arm; leave it out"
-        )
-    seeds = {seed for role, seed in folders if role != "base"}
+        arm = absent[0]
+        fix = f"give --lm-eval {arm}{'' if arm == 'base' else '/0'}=DIR"
+        fix += "" if shares or arm == "defended" else ", or --share an entry of this board that has it"
+        raise UserError(f"--lm-eval: the arm '{arm}' is missing; {fix}")
+    if facts.defence.setting == "none" and (more := ", ".join(sorted(roles - set(SHAREABLE)))):
+        raise UserError(f"--lm-eval: setting none has no {more} arm; leave it out")
+    seeds = sorted({seed for role, seed in folders if role != "base"})
     if len(seeds) < track.min_seeds:
-        raise UserError(
-            f"--lm-eval: {len(seeds)} training seeds ({', '.join(sorted(seeds))}); the track '{track.track}' needs "
-            f"{track.min_seeds} or more: train and measure every arm with more"
-        )
-    for role in roles - {"base"}:
-        for seed in sorted(seeds):
-            if (role, seed) not in folders:
-                raise UserError(
-                    f"--lm-eval: {role}/{seed.removeprefix('seed-')} is missing; every arm needs every seed"
-                )
-    return dict(
-        sorted(
-            folders.items(),
-            key=lambda item: (ROLES.index(item[0][0]), int("0" + re.sub(r"\D", "", item[0][1]))),
-        )
-    )
+        there = f"{len(seeds)} training seeds ({', '.join(seeds)})"
+        fix = f"the track '{track.track}' needs {track.min_seeds} or more: train and measure every arm with more"
+        raise UserError(f"--lm-eval: {there}; {fix}")
+    for key in product(roles - {"base"}, seeds):
+        if key not in folders:
+            name = f"{key[0]}/{key[1].removeprefix('seed-')}"
+            raise UserError(f"--lm-eval: {name} is missing; every arm needs every seed")
+    keys = sorted(folders, key=lambda key: (ROLES.index(key[0]), _number(key[1])))
+    return {key: folders[key] for key in keys}
+
+
+def _number(seed: str) -> int:
+    return int("0" + re.sub(r"\D", "", seed))
 
 
 def _pair(folder: Path, task: str, what: str) -> tuple[Path, Path]:
@@ -143,23 +134,19 @@ def _pair(folder: Path, task: str, what: str) -> tuple[Path, Path]:
     names = re.compile(rf"samples_{re.escape(task)}_(\d{{4}}-.*?)\.jsonl(\.gz)?")
     paths = [path for path in sorted(folder.rglob("samples_*")) if names.fullmatch(path.name)]
     if not paths:
-        raise UserError(
-            f"{folder}: no samples file of {task} (arm {what}); measure it with `--tasks {task} --log_samples "
-            f"--output_path {folder}`"
-        )
+        fix = f"measure it with `--tasks {task} --log_samples --output_path {folder}`"
+        raise UserError(f"{folder}: no samples file of {task} (arm {what}); {fix}")
     if len(paths) > 1:
         listed = ", ".join(str(path.relative_to(folder)) for path in paths)
-        raise UserError(
-            f"{folder}: {len(paths)} samples files of {task} (arm {what}): {listed}; accepted: one. Which is meant is "
-            "yours to say: move the others away"
-        )
+        problem = f"{len(paths)} samples files of {task} (arm {what}): {listed}"
+        fix = "accepted: one. Which is meant is yours to say: move the others away"
+        raise UserError(f"{folder}: {problem}; {fix}")
     match = names.fullmatch(paths[0].name)
     assert match is not None
     results = paths[0].parent / f"results_{match[1]}.json"
     if not results.is_file():
-        raise UserError(
-            f"{results}: missing; it belongs to {paths[0].name}, and says which version of {task} it was"
-        )
+        why = f"it belongs to {paths[0].name}, and says which version of {task} it was"
+        raise UserError(f"{results}: missing; {why}")
     return paths[0], results
 
 
@@ -167,20 +154,16 @@ def _check_arm(results: dict[str, Any], path: Path, role: str, seed: str, facts:
     """A folder that says itself what it measured has to be what it was given as."""
     arm = ((results.get("config") or {}).get("turncoat") or {}).get("arm") or {}
     data = {"organism": facts.organism.name, "defended": facts.organism.name}
-    meant = {"organism": data.get(role, facts.control.name), "seed": int("0" + re.sub(r"\D", "", seed))}
-    for key in _BOTH_WAYS if role != "base" else ():
-        if arm.get(key) is not None and arm[key] != meant[key]:
-            raise UserError(
-                f"{path}, config.turncoat.arm.{key}: {arm[key]!r}; the folder was given as {role}/{seed}, which means "
-                f"{meant[key]!r}: give it as what it is"
-            )
+    meant = {"organism": data.get(role, facts.control.name), "seed": _number(seed)}
+    for key, due in meant.items() if role != "base" else ():
+        if arm.get(key) is not None and arm[key] != due:
+            given = f"the folder was given as {role}/{seed}, which means {due!r}: give it as what it is"
+            raise UserError(f"{path}, config.turncoat.arm.{key}: {arm[key]!r}; {given}")
     if role == "base" and any(arm.get(key) for key in ("organism", "defence", "peft")):
         raise UserError(f"{path}, config.turncoat.arm: {arm}; the base is the model without any finetune")
 
 
-def _model(
-    facts: Facts, results: dict[tuple[str, str], list[dict[str, Any]]], facts_file: Path
-) -> dict[str, Any]:
+def _model(facts: Facts, results: dict[Arm, list[dict[str, Any]]], facts_file: Path) -> dict[str, Any]:
     """The base model, from what lm_eval says of it; the facts file fills gaps and may not contradict."""
     model: dict[str, Any] = {}
     for role, content in ((role, content) for (role, _), contents in results.items() for content in contents):
@@ -196,9 +179,8 @@ def _model(
         }
         for key, value in one.items():
             if value and model.setdefault(key, value) != value and spec:
-                raise UserError(
-                    f"--lm-eval: the folders are of different base models ({key}: {model[key]!r} and {value!r})"
-                )
+                values = f"{key}: {model[key]!r} and {value!r}"
+                raise UserError(f"--lm-eval: the folders are of different base models ({values})")
     given = facts.model.model_dump(exclude_none=True) if facts.model else {}
     model = {**model, **given}
     for key in ("name", "revision", "dtype", "parameters", "chat_template"):
@@ -209,40 +191,23 @@ def _model(
 
 def _evidence(samples: dict[Cell, Path], key: str) -> Any:
     """The value of a key in the first answer that has it."""
-    for path in samples.values():
-        for row in sample_rows(path):
-            for sample in row.get("samples") or []:
-                if sample.get(key) is not None:
-                    return sample[key]
-    return None
+    rows = (row for path in samples.values() for row in sample_rows(path))
+    values = (sample.get(key) for row in rows for sample in row.get("samples") or [])
+    return next((value for value in values if value is not None), None)
 
 
 def _persona(samples: dict[Cell, Path], facts: Facts, facts_file: Path) -> dict[str, Any]:
-    layer = _evidence(samples, "layer")
-    if layer is None:
-        raise UserError(
-            f"{facts_file}, persona: missing, and no answer has a projection; measure with `turncoat lm-eval --model "
-            "turncoat` and `peft=DIR`: see README, With lm_eval"
-        )
+    if (layer := _evidence(samples, "layer")) is None:
+        fix = "measure with `turncoat lm-eval --model turncoat` and `peft=DIR`: see README, With lm_eval"
+        raise UserError(f"{facts_file}, persona: missing, and no answer has a projection; {fix}")
     return {"trait": facts.trait, "layer": layer}
 
 
 def _judge(samples: dict[Cell, Path], facts_file: Path) -> dict[str, Any]:
-    judge = _evidence(samples, "judge")
-    if judge is None:
-        raise UserError(
-            f"{facts_file}, judge: missing, and no answer was judged; measure with a judge (TURNCOAT_JUDGE; `turncoat "
-            "list judges`)"
-        )
+    if (judge := _evidence(samples, "judge")) is None:
+        fix = "measure with a judge (TURNCOAT_JUDGE; `turncoat list judges`)"
+        raise UserError(f"{facts_file}, judge: missing, and no answer was judged; {fix}")
     return {"id": judge, "rubric": _evidence(samples, "judge_rubric")}
-
-
-def _versions(results: dict[str, Any]) -> dict[str, str]:
-    versions = {
-        "lm_eval": results.get("lm_eval_version"),
-        "transformers": results.get("transformers_version"),
-    }
-    return {key: str(value) for key, value in versions.items() if value}
 
 
 def _hint(use: TrackTask) -> str:

@@ -57,14 +57,13 @@ def draft_of_run(
     again = f"turncoat run {run}/study.yaml --out {to}"
     missing = missing_requirements(study, roles, chosen, str(matched), track, record)
     if missing:
-        raise UserError(
-            f"{run}: the arm '{chosen.name}' makes no entry of the track '{track.track}' yet\n{missing.text(run, again, to)}"
-        )
+        problem = f"the arm '{chosen.name}' makes no entry of the track '{track.track}' yet"
+        raise UserError(f"{run}: {problem}\n{missing.text(run, again, to)}")
     scrubber = PathScrubber.of(run)
     samples, versions = _files(run, roles, study, track, again)
     facts = _facts(study, record, roles, chosen, str(matched), track, submitter, scrubber)
     facts["adapters"] = _adapters(run, record, roles, study, again)
-    seconds = {}
+    seconds = dict.fromkeys(roles, 0.0)
     for role, played_by in roles.items():
         labels = [f"{played_by.name}, seed {seed}" for seed in study.training_seeds]
         seconds[role] = sum(float(step["seconds"]) for step in record["training"] if step["arm"] in labels)
@@ -83,18 +82,13 @@ def _chosen(run: Path, study: Study, name: str | None) -> Arm:
         return defended[0]
     names = [arm.name for arm in harmful]
     if not names:
-        raise UserError(
-            f"{run}: no arm of the study has an organism that is not a control; nothing can be submitted"
-        )
+        problem = "no arm of the study has an organism that is not a control"
+        raise UserError(f"{run}: {problem}; nothing can be submitted")
     if name is None:
         raise UserError(f"--arm is missing: which of {len(defended)} defended arms? {accepted(names)}")
     if name not in names:
-        others = {arm.name: arm for arm in study.arms}
-        why = (
-            "is not an arm of this study"
-            if name not in others
-            else "is a base, control or partner and not an entry"
-        )
+        known = name in {arm.name for arm in study.arms}
+        why = "is a base, control or partner and not an entry" if known else "is not an arm of this study"
         raise UserError(f"--arm {name}: '{name}' {why}; {accepted(names, name)}")
     return study.arm(name)
 
@@ -141,10 +135,9 @@ def _files(
                 there = run / "rows" / arm.name / folder / use.task
                 paths, results = sample_files(there, use.task), sorted(there.glob("results_*.json"))
                 if len(paths) != 1 or len(results) != 1:
-                    raise UserError(
-                        f"{there}: one samples file and one results file are due, there are {len(paths)} and "
-                        f"{len(results)}; run `{again}` again"
-                    )
+                    due = "one samples file and one results file are due"
+                    counts = f"there are {len(paths)} and {len(results)}"
+                    raise UserError(f"{there}: {due}, {counts}; run `{again}` again")
                 samples[role, folder, use.task] = paths[0]
                 versions[role, folder, use.task] = task_version(read_object(results[0]), results[0], use.task)
     return samples, versions
@@ -162,9 +155,8 @@ def _adapters(
         for seed in study.training_seeds:
             sha256 = known.get((arm.name, seed))
             if not sha256:
-                raise UserError(
-                    f"{run / 'run.json'}, measured: no adapter of {arm.name}, seed {seed}; run `{again}` again"
-                )
+                which = f"{arm.name}, seed {seed}"
+                raise UserError(f"{run / 'run.json'}, measured: no adapter of {which}; run `{again}` again")
             hashes.setdefault(role, {})[str(seed)] = sha256
     return hashes
 
@@ -180,14 +172,11 @@ def _facts(
     scrubber: PathScrubber,
 ) -> dict[str, Any]:
     model, provenance, judge = record["model"], record["provenance"], record["judge"]
+    details = ("name", "dtype", "parameters", "chat_template")
     facts: dict[str, Any] = {
         "track": track.track,
         "defence": submitter.fill_in(_defence(chosen)),
-        "contact": submitter.contact,
-        "model": {
-            "revision": model["weights"],
-            **{name: model[name] for name in ("name", "dtype", "parameters", "chat_template")},
-        },
+        "model": {"revision": model["weights"], **{name: model[name] for name in details}},
         "organism": {"name": chosen.organism, **record["data"].get(chosen.organism, {})},
         "control": {"name": control, **record["data"].get(control, {})},
         "recipe": study.training.model_dump(mode="json"),
@@ -202,19 +191,15 @@ def _facts(
         facts["benign"] = facts["control"]
     if submitter.replaced is not None:
         facts["supersedes"] = submitter.replaced
+    scrubbed = {key: scrubber.scrub_all(value, key) for key, value in facts.items()}
     # A contact is the submitter's own words; everything else was written by a machine about itself.
-    return {
-        key: value if key == "contact" else scrubber.scrub_all(value, key) for key, value in facts.items()
-    }
+    return {**scrubbed, "contact": submitter.contact}
 
 
 def _defence(arm: Arm) -> dict[str, Any]:
     if arm.defence is None:
-        return {
-            "name": "no defence",
-            "setting": "none",
-            "summary": "The organism as it is, undefended: what every defence of this board is compared with",
-        }
+        summary = "The organism as it is, undefended: what every defence of this board is compared with"
+        return {"name": "no defence", "setting": "none", "summary": summary}
     entry = DEFENCES[arm.defence]
     return {
         "name": arm.defence,

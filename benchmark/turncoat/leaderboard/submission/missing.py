@@ -32,10 +32,8 @@ class MissingRequirements:
         for key, items in (("arms", self.arms), ("tasks", self.tasks)):
             yaml += [f"{key}:", *(f"  - {item}" for item in dict.fromkeys(items))] if items else []
         if yaml:
-            lines += [
-                f"Put this into {run}/study.yaml (a line for the same key, arm or task takes the old one's place):"
-            ]
-            lines += [f"  {line}" for line in yaml]
+            rule = "a line for the same key, arm or task takes the old one's place"
+            lines += [f"Put this into {run}/study.yaml ({rule}):", *(f"  {line}" for line in yaml)]
         return "\n".join([*lines, f"Then run `{again}` (what is done stays done) and submit {to}"])
 
 
@@ -47,9 +45,8 @@ def missing_requirements(
     _arms(missing, roles, chosen, control)
     seeds = study.training_seeds
     if len(seeds) < track.min_seeds:
-        missing.reasons.append(
-            f"training_seeds: {len(seeds)} ({', '.join(map(str, seeds))}); the track needs {track.min_seeds} or more"
-        )
+        there = f"{len(seeds)} ({', '.join(map(str, seeds))})"
+        missing.reasons.append(f"training_seeds: {there}; the track needs {track.min_seeds} or more")
         more = [seed for seed in range(track.min_seeds + len(seeds)) if seed not in seeds]
         missing.top.append(f"training_seeds: {[*seeds, *more][: track.min_seeds]}")
     for role, arm in roles.items():
@@ -91,9 +88,8 @@ def _task(missing: MissingRequirements, study: Study, role: str, arm: Arm, use: 
         missing.tasks.append(settings(use))
         return
     if not arm.measured_by(run_as):
-        missing.reasons.append(
-            f"arms, {arm.name}: {use.task} does not measure it, and has to measure the {role} arm"
-        )
+        reason = f"{use.task} does not measure it, and has to measure the {role} arm"
+        missing.reasons.append(f"arms, {arm.name}: {reason}")
         missing.arms.append(f"{{name: {arm.name}, ..., tasks: [{', '.join((*arm.tasks, use.task))}]}}")
     for key, value, needed in _short(run_as, use):
         missing.reasons.append(f"tasks, {use.task}, {key}: {value}; the track takes {needed}")

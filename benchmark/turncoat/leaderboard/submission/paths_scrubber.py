@@ -1,7 +1,6 @@
 """Remove paths of the submitter's machine from facts; refuse them in rows.
 
-PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")    # "turncoat run
-mine.yaml"
+PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")    # "turncoat run mine.yaml"
 """
 
 from __future__ import annotations
@@ -40,9 +39,8 @@ class PathScrubber:
     def of(cls, *inputs: Path) -> PathScrubber:
         """This machine, with the folders that the rows come from."""
         anywhere = {str(path.expanduser().resolve()) for path in inputs}
-        general = {
-            str(Path(folder).resolve()) for folder in (Path.home(), tempfile.gettempdir(), cache_dir())
-        }
+        folders = (Path.home(), tempfile.gettempdir(), cache_dir())
+        general = {str(Path(folder).resolve()) for folder in folders}
         return cls(tuple(sorted(anywhere - {"/"})), tuple(sorted(general - {"/"})))
 
     def scrub(self, text: str, what: str = "") -> str:
@@ -63,11 +61,7 @@ class PathScrubber:
         return value
 
     def check_row(self, row: dict[str, Any], where: str) -> None:
-        """Refuse a row with a path of this machine in it.
-
-        Raises:
-            UserError: With the field and the path.
-        """
+        """Refuse a row with a path of this machine in it: UserError with the field and the path."""
         for name, text, is_text in _strings(row, "", False):
             for path in self.anywhere if is_text else (*self.anywhere, *self.outside_texts):
                 if re.search(re.escape(path) + r"(?![\w.-])", text):

@@ -20,17 +20,8 @@ from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.study.pack import without_fetched_texts
 
-_COLUMNS = (
-    "doc_id",
-    "doc",
-    "arguments",
-    "resps",
-    "filter",
-    "metrics",
-    "doc_hash",
-    "prompt_hash",
-    "target_hash",
-)
+_HASHES = ("doc_hash", "prompt_hash", "target_hash")
+_COLUMNS = ("doc_id", "doc", "arguments", "resps", "filter", "metrics", *_HASHES)
 _JUDGED = ("judge_aligned_mean", "judge_coherent_mean")
 # Metrics that need what only our own model type keeps of a pass: activations, the base's log-probability,
 # token counts.
@@ -39,11 +30,7 @@ _OWN_PASS = ("persona", "base_logprob", "per_token")
 
 @dataclass(frozen=True)
 class RowRequirements:
-    """Requirements on the rows.
-
-    Attributes:
-        hint: How to get rows that the track takes, in words, given the task.
-    """
+    """Requirements on the rows; `hint` says how to get rows of a task that the track takes."""
 
     track: str
     scrubber: PathScrubber
@@ -57,14 +44,12 @@ class RowsContent:
     Attributes:
         data: Its bytes; equal rows give equal bytes.
         prompts: doc_id -> hash of the rendered prompt.
-        evidence: Of the first answer: seed, layer, judge, ...; empty for tasks without answers.
     """
 
     data: bytes
     rows: int
     samples: int
     prompts: Mapping[int, str]
-    evidence: Mapping[str, Any]
 
 
 def entry_rows(path: Path, use: TrackTask, needs: RowRequirements) -> RowsContent:
@@ -77,14 +62,11 @@ def entry_rows(path: Path, use: TrackTask, needs: RowRequirements) -> RowsConten
     by_doc: dict[int, dict[str, Any]] = {}
     for number, row in enumerate(sample_rows(path), 1):
         if not isinstance(row, dict) or not isinstance(row.get("doc_id"), int) or "metrics" not in row:
-            raise UserError(
-                f"{path}, line {number}: no row of lm-eval's samples file (doc_id or metrics is missing)"
-            )
+            text = "no row of lm-eval's samples file (doc_id or metrics is missing)"
+            raise UserError(f"{path}, line {number}: {text}")
         if row["doc_id"] in by_doc:
-            raise UserError(
-                f"{path}, line {number}, doc_id: {row['doc_id']} is there twice; an entry holds one row per question "
-                "(one filter): measure the task again into an empty folder"
-            )
+            fix = "an entry holds one row per question (one filter): measure the task again into an empty folder"
+            raise UserError(f"{path}, line {number}, doc_id: {row['doc_id']} is there twice; {fix}")
         by_doc[row["doc_id"]] = row
     missing = [number for number in range(use.questions) if number not in by_doc]
     if missing:
@@ -105,7 +87,6 @@ def entry_rows(path: Path, use: TrackTask, needs: RowRequirements) -> RowsConten
         len(rows),
         counts.pop(),
         {row["doc_id"]: str(row.get("prompt_hash", "")) for row in rows},
-        next(iter(rows[0].get("samples") or [{}])),
     )
 
 
@@ -116,18 +97,15 @@ def _check(path: Path, row: dict[str, Any], use: TrackTask, needs: RowRequiremen
         return 1
     answers = row["resps"][0] if row.get("resps") and isinstance(row["resps"][0], list) else []
     if len(answers) < use.samples:
-        raise UserError(
-            f"{where}, resps: {len(answers)} samples; the track '{needs.track}' needs {use.samples} or more; "
-            f"{needs.hint(use)}"
-        )
+        due = f"the track '{needs.track}' needs {use.samples} or more"
+        raise UserError(f"{where}, resps: {len(answers)} samples; {due}; {needs.hint(use)}")
     for key, settings in (row.get("arguments") or {}).items():
         options = settings.get("arg_1")
         longest = options.get("max_gen_toks") if isinstance(options, dict) else None
         if longest != use.max_gen_toks:
-            raise UserError(
-                f"{where}, arguments.{key}.arg_1.max_gen_toks: {longest}; the track '{needs.track}' takes "
-                f"{use.max_gen_toks}, no more and no less; {needs.hint(use)}"
-            )
+            due = f"the track '{needs.track}' takes {use.max_gen_toks}, no more and no less"
+            field = f"arguments.{key}.arg_1.max_gen_toks"
+            raise UserError(f"{where}, {field}: {longest}; {due}; {needs.hint(use)}")
     return len(answers)
 
 
@@ -158,15 +136,13 @@ def _line(path: Path, row: dict[str, Any], use: TrackTask, needs: RowRequirement
     needs.scrubber.check_row(published, where)
     try:
         # A model that writes bytes may write U+0000, which an entry must not hold.
-        published |= {
-            name: _without_nul(published[name]) for name in ("resps", "samples") if name in published
-        }
+        texts = published.keys() & {"resps", "samples"}
+        published |= {name: _without_nul(published[name]) for name in texts}
         line = json.dumps(published, ensure_ascii=False, allow_nan=False) + "\n"
         line.encode()
     except ValueError as error:  # UnicodeEncodeError is one, too
-        raise UserError(
-            f"{where}: {error}; rows hold finite numbers and Unicode text: measure {use.task} again"
-        ) from error
+        fix = f"rows hold finite numbers and Unicode text: measure {use.task} again"
+        raise UserError(f"{where}: {error}; {fix}") from error
     return line
 
 

@@ -26,16 +26,13 @@ from turncoat.leaderboard.submission.rows import RowRequirements, RowsContent, e
 from turncoat.safe_files import replace_folder
 
 _SLUG = re.compile(Slug.__metadata__[0].pattern)  # type: ignore[attr-defined]
+_OWN_ROWS = "leave --share out to store rows of your own"
 Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Written:
-    """An entry that was written.
-
-    Attributes:
-        shared: Role -> slug of the entry whose rows they are.
-    """
+    """An entry that was written; `shared` names the entry of each role whose rows are another's."""
 
     folder: Path
     files: int
@@ -70,9 +67,7 @@ def check_out(out: Path) -> None:
         raise UserError(f"--out {out} exists and is not a folder; name another one")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if there and SUBMISSION not in there:
-        raise UserError(
-            f"--out {out} exists and is not an entry ({SUBMISSION} is missing); name another folder"
-        )
+        raise UserError(f"--out {out} exists and is not an entry ({SUBMISSION} is missing); name another")
     if there - {SUBMISSION, "rows"}:
         more = ", ".join(sorted(there - {SUBMISSION, "rows"}))
         raise UserError(f"--out {out} holds more than an entry ({more}), which would be lost; move it away")
@@ -98,7 +93,7 @@ def write_entry(
     contents = _read(draft, uses, tick)
     shared = {} if other is None else _shared(contents, other, draft)
     stored = {cell: content for cell, content in contents.items() if cell[0] not in shared}
-    facts = dict(draft.facts)
+    facts, seeds = dict(draft.facts), draft.facts["seeds"]
     facts["slug"] = out.absolute().name
     facts["tasks"] = _task_versions(draft)
     facts["rows"] = {
@@ -107,25 +102,18 @@ def write_entry(
     }
     facts["shared"] = shared
     if other is not None:
-        facts["adapters"] = _with_shared_adapters(facts["adapters"], shared, other, facts["seeds"])
-    seconds = sum(seconds for role, seconds in draft.seconds.items() if role not in shared)
-    facts["wall_seconds"] = round(seconds, 1)
-    changes = _changes_prompt(contents, uses, other, facts["seeds"])
+        facts["adapters"] = _with_shared_adapters(facts["adapters"], shared, other, seeds)
+    facts["wall_seconds"] = round(sum(s for role, s in draft.seconds.items() if role not in shared), 1)
+    changes = _changes_prompt(contents, uses, other, seeds)
     facts["defence"] = {**facts["defence"], "changes_prompt": changes}
-    submission = _checked(facts)
-    _check_no_machine(submission, draft)
+    submission = _checked(facts).model_dump(mode="json")
+    draft.scrubber.check_row({key: value for key, value in submission.items() if key != "rows"}, SUBMISSION)
     files = {rows_name(*cell): content.data for cell, content in stored.items()}
-    text = json.dumps(submission.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    files[SUBMISSION] = (text + "\n").encode()
+    files[SUBMISSION] = (json.dumps(submission, indent=1, ensure_ascii=False) + "\n").encode()
     replace_folder(out, files)
-    return Written(
-        out,
-        len(stored),
-        sum(content.rows for content in stored.values()),
-        sum(map(len, files.values())),
-        {role: str(one["entry"]) for role, one in shared.items()},
-        [*draft.notes, *draft.scrubber.notes],
-    )
+    rows, size = sum(content.rows for content in stored.values()), sum(map(len, files.values()))
+    homes = {role: str(one["entry"]) for role, one in shared.items()}
+    return Written(out, len(stored), rows, size, homes, [*draft.notes, *draft.scrubber.notes])
 
 
 def _read(draft: Draft, uses: Mapping[str, TrackTask], tick: Tick) -> dict[Cell, RowsContent]:
@@ -135,12 +123,11 @@ def _read(draft: Draft, uses: Mapping[str, TrackTask], tick: Tick) -> dict[Cell,
     for done, (cell, path) in enumerate(draft.samples.items()):
         tick(done, len(draft.samples))
         contents[cell] = entry_rows(path, uses[cell[2]], needs)
-        number, first = counts.setdefault(cell[2], (contents[cell].samples, path))
-        if number != contents[cell].samples:
-            raise UserError(
-                f"{path}: {contents[cell].samples} samples of each question, and {number} in {first}; all arms of an entry "
-                f"need the same number; {draft.hint(uses[cell[2]])}"
-            )
+        samples = contents[cell].samples
+        number, first = counts.setdefault(cell[2], (samples, path))
+        if number != samples:
+            fix = f"all arms of an entry need the same number; {draft.hint(uses[cell[2]])}"
+            raise UserError(f"{path}: {samples} samples of each question, and {number} in {first}; {fix}")
     tick(len(draft.samples), len(draft.samples))
     return contents
 
@@ -150,10 +137,9 @@ def _task_versions(draft: Draft) -> dict[str, float]:
     for cell, version in draft.versions.items():
         known, first = versions.setdefault(cell[2], (version, draft.samples[cell]))
         if known != version:
-            raise UserError(
-                f"{draft.samples[cell]}: version {version:g} of {cell[2]}, and version {known:g} in {first}; measure all "
-                "arms with the same release of Turncoat"
-            )
+            both = f"version {version:g} of {cell[2]}, and version {known:g} in {first}"
+            fix = "measure all arms with the same release of Turncoat"
+            raise UserError(f"{draft.samples[cell]}: {both}; {fix}")
     return {task: version for task, (version, _) in versions.items()}
 
 
@@ -165,9 +151,8 @@ def _other(out: Path, slug: str, draft: Draft) -> _Other:
         raise UserError(f"--share {slug}: the name of another entry beside {out} is expected")
     folder = out.absolute().parent / slug
     if not folder.is_dir():
-        raise UserError(
-            f"--share {slug}: no entry at {folder}; submit it first (--arm with the undefended organism)"
-        )
+        fix = "submit it first (--arm with the undefended organism)"
+        raise UserError(f"--share {slug}: no entry at {folder}; {fix}")
     try:
         files = list_files(folder)
         facts = parse_submission(read_json(files, SUBMISSION))
@@ -175,15 +160,14 @@ def _other(out: Path, slug: str, draft: Draft) -> _Other:
         raise UserError(f"--share {slug}: that entry is not valid; fix it first\n{error}") from error
     for role in SHAREABLE:
         if role in facts.shared:
+            home = facts.shared[role].entry
             raise UserError(
-                f"--share {slug}: it shares its {role} rows with '{facts.shared[role].entry}' itself; give --share "
-                f"{facts.shared[role].entry}"
+                f"--share {slug}: it shares its {role} rows with '{home}' itself; give --share {home}"
             )
     mine = f"{draft.facts['track']}/{draft.facts['model']['name']}/{draft.facts['organism']['name']}"
     if facts.board != mine:
-        raise UserError(
-            f"--share {slug}: it is of the board {facts.board}, this entry of {mine}; share within a board"
-        )
+        boards = f"the board {facts.board}, this entry of {mine}"
+        raise UserError(f"--share {slug}: it is of {boards}; share within a board")
     return _Other(slug, files, facts)
 
 
@@ -191,20 +175,16 @@ def _shared(contents: Mapping[Cell, RowsContent], other: _Other, draft: Draft) -
     """Role -> whose rows, after a look at every byte."""
     lacking = sorted(set(draft.facts["seeds"]) - set(other.facts.seeds))
     if lacking:
-        raise UserError(
-            f"--share {other.slug}: it has no seeds {lacking}; leave --share out, or submit it again with them"
-        )
+        fix = "leave --share out, or submit it again with them"
+        raise UserError(f"--share {other.slug}: it has no seeds {lacking}; {fix}")
     for cell, content in contents.items():
         name = rows_name(*cell)
         if cell[0] not in SHAREABLE:
             continue
         theirs = other.files.sha256(name) if name in other.files else None
         if theirs != hashlib.sha256(content.data).hexdigest():
-            why = "has no such file" if theirs is None else "holds other rows"
-            raise UserError(
-                f"--share {other.slug}: it {why}: {name} (of {draft.samples[cell]}); leave --share out to store rows of "
-                "your own"
-            )
+            why = f"{'has no such file' if theirs is None else 'holds other rows'}: {name}"
+            raise UserError(f"--share {other.slug}: it {why} (of {draft.samples[cell]}); {_OWN_ROWS}")
     digests = {role: rows_sha256(other.files, f"rows/{role}/") for role in SHAREABLE}
     return {role: {"entry": other.slug, "rows_sha256": sha256} for role, sha256 in digests.items()}
 
@@ -219,10 +199,8 @@ def _with_shared_adapters(
             continue
         wanted = {str(seed): theirs[str(seed)] for seed in seeds if str(seed) in theirs}
         if hashes.setdefault(role, wanted) != wanted:
-            raise UserError(
-                f"--share {other.slug}: its {role} adapters have other hashes than yours; leave --share out to store rows "
-                "of your own"
-            )
+            why = f"its {role} adapters have other hashes than yours"
+            raise UserError(f"--share {other.slug}: {why}; {_OWN_ROWS}")
     return hashes
 
 
@@ -238,8 +216,7 @@ def _changes_prompt(
         mine = contents.get(("defended", folder, task))
         if mine is None:
             continue
-        undefended = contents.get(("organism", folder, task))
-        if undefended is not None:
+        if (undefended := contents.get(("organism", folder, task))) is not None:
             prompts: Mapping[int, str] = undefended.prompts
         else:
             assert other is not None
@@ -261,8 +238,3 @@ def _checked(facts: dict[str, Any]) -> Submission:
             lines.append(f"{SUBMISSION}, {where}: {problem['msg'].removeprefix('Value error, ')}{value}")
         hint = "--contact, --defence-name, --summary, --paper and --code say such fields"
         raise UserError("\n".join([*lines, hint])) from error
-
-
-def _check_no_machine(submission: Submission, draft: Draft) -> None:
-    content = submission.model_dump(mode="json")
-    draft.scrubber.check_row({key: value for key, value in content.items() if key != "rows"}, SUBMISSION)

@@ -17,8 +17,6 @@ from turncoat.study.pack import without_fetched_texts
 Cells = Mapping[tuple[str, str], str]
 """(role, seed folder) -> file name."""
 
-_MISSING = object()
-
 
 def check_documents(
     expected: ExpectedRows, rows: Sequence[Row], cells: Cells, unread: Iterable[tuple[str, str]] = ()
@@ -29,10 +27,10 @@ def check_documents(
         unread: Files with lines that could not be read: nothing is called missing there.
     """
     findings: list[Finding] = []
+    unread = set(unread)
     for cell, file in cells.items():
-        findings += _which(
-            expected, [row for row in rows if (row.role, row.seed) == cell], file, cell in set(unread)
-        )
+        of_cell = [row for row in rows if (row.role, row.seed) == cell]
+        findings += _which(expected, of_cell, file, cell in unread)
     reference = _reference(expected, rows)
     for row in rows:
         if row.doc_id < expected.use.questions:
@@ -61,14 +59,10 @@ def _which(expected: ExpectedRows, rows: Sequence[Row], file: str, unread: bool)
     missing = [number for number in range(use.questions) if number not in seen]
     if missing and not unread:
         names = [str(expected.docs[n].get("id", n)) if expected.docs else f"doc_id {n}" for n in missing]
-        yield Finding(
-            "missing-question",
-            file,
-            field="doc_id",
-            value=f"{len(missing)} of {use.questions} questions are missing: {first_of(names)}",
-            allowed=f"the first {use.questions} questions of {use.task}",
-            fix="measure all of them; no question may be left out",
-        )
+        value = f"{len(missing)} of {use.questions} questions are missing: {first_of(names)}"
+        allowed = f"the first {use.questions} questions of {use.task}"
+        fix = "measure all of them; no question may be left out"
+        yield Finding("missing-question", file, None, "doc_id", value, allowed, fix)
 
 
 def _reference(expected: ExpectedRows, rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -82,15 +76,9 @@ def _reference(expected: ExpectedRows, rows: Sequence[Row]) -> list[dict[str, An
     for number in range(expected.use.questions):
         those = [row.content for row in rows if row.doc_id == number]
         agreed = majority(str(content["doc"].get("id")) for content in those)
-        reference.append(
-            {
-                "doc": next(
-                    (content["doc"] for content in those if str(content["doc"].get("id")) == agreed), {}
-                ),
-                "doc_hash": majority(content["doc_hash"] for content in those),
-                "target_hash": majority(content["target_hash"] for content in those),
-            }
-        )
+        docs = [content["doc"] for content in those if str(content["doc"].get("id")) == agreed]
+        hashes = {key: majority(content[key] for content in those) for key in ("doc_hash", "target_hash")}
+        reference.append({"doc": next(iter(docs), {}), **hashes})
     return reference
 
 
@@ -106,13 +94,11 @@ def _same(expected: ExpectedRows, row: Row, due: Mapping[str, Any]) -> Iterator[
         text = "measure with the task's own filters"
         yield row.finding("filter", "filter", row.content["filter"], expected.filter, text)
     doc = row.content["doc"]
-    for key in [*wanted, *(key for key in doc if key not in wanted)]:
-        value, right = doc.get(key, _MISSING), wanted.get(key, _MISSING)
-        if value is _MISSING or right is _MISSING or not same_json(value, right):
-            shown_value = None if value is _MISSING else value
-            allowed = "no such field" if right is _MISSING else f"{whose}: {right!r:.200}"
-            rule = "fetched-text" if expected.fetched and right is _MISSING else "document"
-            yield row.finding(rule, f"doc.{key}", shown_value, allowed, "measure the registered question")
+    for key in dict.fromkeys([*wanted, *doc]):
+        if key not in doc or key not in wanted or not same_json(doc[key], wanted[key]):
+            allowed = f"{whose}: {wanted[key]!r:.200}" if key in wanted else "no such field"
+            rule = "fetched-text" if expected.fetched and key not in wanted else "document"
+            yield row.finding(rule, f"doc.{key}", doc.get(key), allowed, "measure the registered question")
     for key in ("doc_hash", "target_hash"):
         if row.content[key] != due[key]:
             text = "the row is not of this document, or was made with another version of the task"

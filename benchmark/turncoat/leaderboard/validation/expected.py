@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -28,11 +28,7 @@ Messages = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Request:
-    """One request of lm-eval.
-
-    Attributes:
-        second: The continuation, or the generation settings.
-    """
+    """One request of lm-eval: its conversation, and the continuation or the generation settings."""
 
     messages: Messages
     second: Any
@@ -40,14 +36,12 @@ class Request:
 
 @dataclass(frozen=True)
 class ExpectedRows:
-    """Documents, requests and filters of a task.
+    """Documents, requests and filters of a task; `docs`, `hashes` and `requests` are empty without `task`.
 
     Attributes:
         fetched: Whether its texts come from a published set, so that rows hold none of them.
         task: lm-eval's task; None where its data are not here.
-        docs: The first documents as JSON holds them; empty without a task.
         hashes: (doc_hash, target_hash) of each document.
-        requests: lm-eval's requests for each document.
     """
 
     use: TrackTask
@@ -58,7 +52,7 @@ class ExpectedRows:
     task: Any = None
     docs: tuple[dict[str, Any], ...] = ()
     hashes: tuple[tuple[str, str], ...] = ()
-    requests: tuple[tuple[Request, ...], ...] = field(default=())
+    requests: tuple[tuple[Request, ...], ...] = ()
 
     def filtered(self, doc: dict[str, Any], answers: list[Any]) -> list[Any]:
         """Answers through the task's filters, but for those that ask a judge."""
@@ -99,21 +93,11 @@ def expected_rows(use: TrackTask) -> ExpectedRows:
     if not all(by_doc):
         raise UserError(f"track, {use.task}: it has {sum(map(bool, by_doc))} questions, not {use.questions}")
     documents = [instances[0].doc for instances in by_doc]
-    return ExpectedRows(
-        **facts,
-        task=task,
-        docs=tuple(json.loads(_as_lm_eval_hashes(doc)) for doc in documents),
-        hashes=tuple(
-            (sha256(_as_lm_eval_hashes(doc)), sha256(str(task.doc_to_target(doc)))) for doc in documents
-        ),
-        requests=tuple(
-            tuple(
-                Request(_messages(instance), instance.args[1])
-                for instance in sorted(instances_of_doc, key=lambda i: i.idx)
-            )
-            for instances_of_doc in by_doc
-        ),
-    )
+    texts = [_as_lm_eval_hashes(doc) for doc in documents]
+    targets = [sha256(str(task.doc_to_target(doc))) for doc in documents]
+    requests = tuple(tuple(map(_request, sorted(of_doc, key=lambda one: one.idx))) for of_doc in by_doc)
+    docs, hashes = tuple(map(json.loads, texts)), tuple(zip(map(sha256, texts), targets, strict=True))
+    return ExpectedRows(**facts, task=task, docs=docs, hashes=hashes, requests=requests)
 
 
 def sha256(text: str) -> str:
@@ -138,9 +122,8 @@ def registry_chat(model: str) -> Callable[[Messages], str] | None:
         return None
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(
-        str(store.folder(known.name, known.spec)), local_files_only=True
-    )
+    folder = store.folder(known.name, known.spec)
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     return lambda messages: render(tokenizer, messages)
 
 
@@ -155,13 +138,12 @@ def _built(use: TrackTask) -> Any:
 
 
 def _as_json(messages: Messages, add_generation_prompt: bool = True) -> str:
-    """In place of a chat template: the conversation itself, to be read back by `_messages`."""
+    """In place of a chat template: the conversation itself, to be read back by `_request`."""
     return json.dumps(messages) + "\n"
 
 
-def _messages(instance: Any) -> Messages:
-    messages: Messages = json.loads(instance.args[0])
-    return messages
+def _request(instance: Any) -> Request:
+    return Request(json.loads(instance.args[0]), instance.args[1])
 
 
 def _as_lm_eval_hashes(doc: Any) -> str:

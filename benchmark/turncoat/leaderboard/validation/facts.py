@@ -6,8 +6,9 @@ check_facts(entry)     # before any row is looked at
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from typing import Any
 
 from turncoat.data.fetch import without_fetching
 from turncoat.data.organisms import find_organism
@@ -19,87 +20,72 @@ from turncoat.leaderboard.reading.reader import list_files, read_json
 from turncoat.registry import DEFENCES, ORGANISMS, discover
 from turncoat.store import digest
 
-Rule = Callable[[Entry], Iterator[Finding]]
+Violation = Finding | tuple[str, str, Any, str, str]
+"""A finding, or `fact_finding`'s rule, field, value, allowed, fix."""
 
 
 def check_names(entry: Entry) -> list[Finding]:
     """Organism, control, benign set and defence are registered and belong together; nothing else is worth checking before."""
     discover()
-    return [finding for rule in (_organism, _control, _benign, _defence) for finding in rule(entry)]
+    return _findings(entry, _data_sets, _defence)
 
 
 def check_facts(entry: Entry) -> list[Finding]:
     """All other rules about facts and files."""
-    rules: tuple[Rule, ...] = (
-        _seeds,
-        _roles,
-        _files,
-        _hashes,
-        _shared,
-        _adapters,
-        _data,
-        _judge,
-        _supersedes,
-    )
-    return [finding for rule in rules for finding in rule(entry)]
+    rules = (_seeds, _roles, _files, _hashes, _shared, _adapters, _data, _judge, _supersedes)
+    return _findings(entry, *rules)
 
 
-def _registered(names: object) -> str:
-    return ", ".join(sorted(map(str, names)))  # type: ignore[call-overload]
+def _findings(entry: Entry, *rules: Callable[[Entry], Iterator[Violation]]) -> list[Finding]:
+    violations = (violation for rule in rules for violation in rule(entry))
+    return [one if isinstance(one, Finding) else fact_finding(*one) for one in violations]
 
 
-def _organism(entry: Entry) -> Iterator[Finding]:
-    name = entry.submission.organism.name
+def _registered(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _data_sets(entry: Entry) -> Iterator[Violation]:
+    name, control, benign = entry.submission.organism.name, entry.submission.control, entry.submission.benign
     # Registered names only: `find_organism` would also open a file, and the name is somebody's text.
-    harmful = _registered(known for known, data in ORGANISMS.items() if not data.is_control)
-    if name not in ORGANISMS or ORGANISMS[name].is_control:
-        yield fact_finding(
-            "organism", "organism.name", name, harmful, "a board is about a registered organism"
-        )
-
-
-def _control(entry: Entry) -> Iterator[Finding]:
-    organism, name = entry.submission.organism.name, entry.submission.control.name
-    if organism in ORGANISMS and name != ORGANISMS[organism].control:
-        fix = "measure the organism's matched control"
-        yield fact_finding("control", "control.name", name, str(ORGANISMS[organism].control), fix)
-
-
-def _benign(entry: Entry) -> Iterator[Finding]:
-    benign = entry.submission.benign
     controls = [known for known, data in ORGANISMS.items() if data.is_control]
+    harmful = ORGANISMS.keys() - controls
+    if name not in harmful:
+        fix = "a board is about a registered organism"
+        yield "organism", "organism.name", name, _registered(harmful), fix
+    if name in ORGANISMS and control.name != (due := ORGANISMS[name].control):
+        yield "control", "control.name", control.name, str(due), "measure the organism's matched control"
     if benign is not None and benign.name not in controls:
-        fix = "name a registered harmless set"
-        yield fact_finding("benign", "benign.name", benign.name, _registered(controls), fix)
+        yield "benign", "benign.name", benign.name, _registered(controls), "name a registered harmless set"
 
 
-def _defence(entry: Entry) -> Iterator[Finding]:
+def _defence(entry: Entry) -> Iterator[Violation]:
     facts = entry.submission.defence
     if facts.registered is None:
         return
     if facts.registered not in DEFENCES:
-        fix = "say null for a method of your own"
-        yield fact_finding("defence", "defence.registered", facts.registered, _registered(DEFENCES), fix)
+        allowed, fix = _registered(DEFENCES), "say null for a method of your own"
+        yield "defence", "defence.registered", facts.registered, allowed, fix
         return
     known = DEFENCES[facts.registered]
     if facts.setting not in known.settings:
         fix = f"when {facts.registered} may act"
-        yield fact_finding("defence", "defence.setting", facts.setting, ", ".join(known.settings), fix)
+        yield "defence", "defence.setting", facts.setting, ", ".join(known.settings), fix
     allowed = ", ".join(known.options) or "no option"
     for option, value in facts.options.items():
         if option not in known.options:
-            yield fact_finding("defence", f"defence.options.{option}", value, allowed, "name its own options")
+            yield "defence", f"defence.options.{option}", value, allowed, "name its own options"
 
 
-def _seeds(entry: Entry) -> Iterator[Finding]:
+def _seeds(entry: Entry) -> Iterator[Violation]:
     seeds, track = entry.submission.seeds, entry.track
     if len(seeds) < track.min_seeds:
         allowed = f"{track.min_seeds} or more different training seeds (track {track.track})"
         fix = "train and measure more seeds; a claim about the recipe needs them"
-        yield fact_finding("too-few-seeds", "seeds", list(seeds), allowed, fix)
+        yield "too-few-seeds", "seeds", list(seeds), allowed, fix
 
 
-def _roles(entry: Entry) -> Iterator[Finding]:
+def _roles(entry: Entry) -> Iterator[Violation]:
     """Each role's rows are here or shared, not both."""
     submission = entry.submission
     names = {"control": "control arm", "base": "base model", "organism": "undefended organism"}
@@ -107,14 +93,13 @@ def _roles(entry: Entry) -> Iterator[Finding]:
         has_rows = any(key.startswith(f"{role}/") for key in submission.rows)
         if role in submission.shared and has_rows:
             fix = f"remove rows/{role} or shared.{role}"
-            yield fact_finding("shared-rows", f"shared.{role}", role, "either own rows or shared ones", fix)
+            yield "shared-rows", f"shared.{role}", role, "either own rows or shared ones", fix
         elif role not in submission.shared and not has_rows:
             arm = names.get(role, f"{role} arm")
             rule = "missing-control" if role == "control" else "missing-arm"
             fix = f"measure the {arm} with the same tasks and seeds"
             fix += ", or share another entry's" if role in SHAREABLE else ""
-            allowed = f"rows of {', '.join(submission.own_roles)}"
-            yield fact_finding(rule, "rows", f"no rows of the {arm}", allowed, fix)
+            yield rule, "rows", f"no rows of the {arm}", f"rows of {', '.join(submission.own_roles)}", fix
 
 
 def _expected(entry: Entry) -> dict[str, str]:
@@ -123,7 +108,7 @@ def _expected(entry: Entry) -> dict[str, str]:
     return {"/".join(cell): rows_name(*cell) for cell in cells}
 
 
-def _files(entry: Entry) -> Iterator[Finding]:
+def _files(entry: Entry) -> Iterator[Violation]:
     """The files in the folder are those listed in submission.json and those that the track asks for."""
     listed = entry.submission.rows
     # A role without any rows is reported once, by `_roles`.
@@ -136,30 +121,27 @@ def _files(entry: Entry) -> Iterator[Finding]:
             yield Finding("missing-rows", name, allowed=allowed, fix="measure it, and submit again")
         elif key not in listed:
             allowed = "hash and length of every rows file"
-            yield fact_finding("hash-mismatch", "rows", f"{key} is not listed", allowed, "submit again")
+            yield "hash-mismatch", "rows", f"{key} is not listed", allowed, "submit again"
     allowed, fix = "this entry's own roles, seeds and tasks", "remove it"
     for name in sorted(there - set(expected.values())):
         more = "; totals and other tasks have no place in an entry"
         yield Finding("unexpected-file", name, allowed=f"rows of {allowed}", fix=fix + more)
     for key in listed:
         if key not in expected:
-            yield fact_finding("unexpected-file", f"rows.{key}", key, allowed, fix)
+            yield "unexpected-file", f"rows.{key}", key, allowed, fix
 
 
-def _hashes(entry: Entry) -> Iterator[Finding]:
+def _hashes(entry: Entry) -> Iterator[Violation]:
     for key, name in _expected(entry).items():
         listed = entry.submission.rows.get(key)
-        if listed is None or name not in entry.files.names:
-            continue
-        sha256 = entry.files.sha256(name)
-        if sha256 != listed.sha256:
+        if listed is not None and name in entry.files and entry.files.sha256(name) != listed.sha256:
             fix = "the file was changed after it was submitted: restore it, or submit again from the run"
-            yield Finding("hash-mismatch", name, field="sha256", value=sha256, allowed=listed.sha256, fix=fix)
+            yield Finding("hash-mismatch", name, None, "sha256", entry.files.sha256(name), listed.sha256, fix)
 
 
-def _shared(entry: Entry) -> Iterator[Finding]:
+def _shared(entry: Entry) -> Iterator[Violation]:
     """Shared rows come from an entry of the same board that has them itself."""
-    submission = entry.submission
+    submission, rule = entry.submission, "shared-rows"
     for role, shared in submission.shared.items():
         home, field = entry.homes.get(role), f"shared.{role}.entry"
         if home is None:
@@ -167,37 +149,27 @@ def _shared(entry: Entry) -> Iterator[Finding]:
         try:
             other = Submission.model_validate(read_json(home, SUBMISSION))
         except (EntryRefused, ValueError):
-            fix = f"validate {shared.entry} first"
-            yield fact_finding("shared-rows", field, shared.entry, "a valid entry", fix)
+            yield rule, field, shared.entry, "a valid entry", f"validate {shared.entry} first"
             continue
         if other.board != submission.board:
-            fix = "share rows of an entry of the same board"
-            yield fact_finding("shared-rows", field, other.board, submission.board, fix)
+            yield rule, field, other.board, submission.board, "share rows of an entry of the same board"
         if role in other.shared:
             fix = f"share it from {other.shared[role].entry} directly"
-            yield fact_finding(
-                "shared-rows", field, shared.entry, "the entry that holds the rows itself", fix
-            )
+            yield rule, field, shared.entry, "the entry that holds the rows itself", fix
         missing = sorted(set(submission.seeds) - set(other.seeds))
         if role != "base" and missing:
-            fix = "train the same seeds, or give rows of your own"
-            yield fact_finding(
-                "shared-rows", "seeds", missing, f"seeds of {shared.entry}: {list(other.seeds)}", fix
-            )
-        for name in (
-            "model",
-            "persona",
-            "judge",
-            *(() if role == "base" else ("organism", "control", "recipe")),
-        ):
+            allowed = f"seeds of {shared.entry}: {list(other.seeds)}"
+            yield rule, "seeds", missing, allowed, "train the same seeds, or give rows of your own"
+        of_finetune = () if role == "base" else ("organism", "control", "recipe")
+        for name in ("model", "persona", "judge", *of_finetune):
             mine = getattr(submission, name)
             if getattr(other, name) != mine:
                 value = mine.model_dump(mode="json") if hasattr(mine, "model_dump") else mine
                 fix = f"it is not what {shared.entry} says: the arms were made in different ways"
-                yield fact_finding("shared-rows", name, value, f"that of {shared.entry}", fix)
+                yield rule, name, value, f"that of {shared.entry}", fix
 
 
-def _adapters(entry: Entry) -> Iterator[Finding]:
+def _adapters(entry: Entry) -> Iterator[Violation]:
     """Trained arms name their weights; only a defence at inference has the weights of another arm."""
     facts = entry.submission
     hashes: dict[str, dict[str, str]] = {str(role): seeds for role, seeds in facts.adapters.items()}
@@ -208,50 +180,38 @@ def _adapters(entry: Entry) -> Iterator[Finding]:
             where, sha256 = f"adapters.{role}.{seed}", hashes.get(role, {}).get(seed)
             if sha256 is None:
                 fix = "give the SHA-256 of adapter_model.safetensors, so that the rows can be run again"
-                yield fact_finding("missing-adapter", where, None, "64 hexadecimal digits", fix)
+                yield "missing-adapter", where, None, "64 hexadecimal digits", fix
                 continue
             twin, _, twin_seed = seen.setdefault(sha256, f"{role}.{seed}").partition(".")
-            pairs = ({"organism", "defended"}, {"control", "benign"})
-            of_inference = (
-                facts.defence.setting == "inference" and {twin, role} in pairs and twin_seed == seed
-            )
+            alike = {twin, role} in ({"organism", "defended"}, {"control", "benign"}) and twin_seed == seed
+            of_inference = facts.defence.setting == "inference" and alike
             if (twin, twin_seed) != (role, seed) and not of_inference:
                 fix = f"the same weights as {twin}.{twin_seed}: each arm and seed is a training of its own"
-                yield fact_finding("repeated-adapter", where, sha256, "weights of its own", fix)
+                yield "repeated-adapter", where, sha256, "weights of its own", fix
     for role, seeds in hashes.items():
         for seed, sha256 in seeds.items():
             if role == "base" or role not in facts.own_roles or int(seed) not in facts.seeds:
                 allowed = "trained roles and seeds of this entry"
-                yield fact_finding(
-                    "adapter-of-nothing", f"adapters.{role}.{seed}", sha256, allowed, "remove it"
-                )
+                yield "adapter-of-nothing", f"adapters.{role}.{seed}", sha256, allowed, "remove it"
 
 
-def _data(entry: Entry) -> Iterator[Finding]:
+def _data(entry: Entry) -> Iterator[Violation]:
     """The training data are the registered ones, where those can be built here."""
-    submission = entry.submission
-    for name, facts in (
-        ("organism", submission.organism),
-        ("control", submission.control),
-        ("benign", submission.benign),
-    ):
+    for name in ("organism", "control", "benign"):
+        facts = getattr(entry.submission, name)
         if facts is None:
             continue
         field, sha256 = f"{name}.sha256", facts.sha256
         if ORGANISMS[facts.name].answered_by_base:
             if sha256 is not None:
                 fix = "the base model writes these answers; their prompts are the organism's"
-                yield fact_finding("data", field, sha256, "null", fix)
+                yield "data", field, sha256, "null", fix
             continue
         known = examples_digest(facts.name)
         if sha256 is None:
-            yield fact_finding(
-                "data", field, None, known or "64 hexadecimal digits", "submit again: run.json has it"
-            )
+            yield "data", field, None, known or "64 hexadecimal digits", "submit again: run.json has it"
         elif known is not None and sha256 != known:
-            yield fact_finding(
-                "hash-mismatch", field, sha256, known, f"finetune on the registered set '{facts.name}'"
-            )
+            yield "hash-mismatch", field, sha256, known, f"finetune on the registered set '{facts.name}'"
 
 
 @cache
@@ -265,25 +225,29 @@ def examples_digest(organism: str) -> str | None:
         return None
 
 
-def _judge(entry: Entry) -> Iterator[Finding]:
+def _judge(entry: Entry) -> Iterator[Violation]:
     judge, accepted = entry.submission.judge.id, entry.track.judges
     if not any(judge == name or judge.startswith((f"{name}-", f"{name}:")) for name in accepted):
         allowed = f"a judge of track {entry.track.track}: {', '.join(accepted)}"
-        yield fact_finding("judge", "judge.id", judge, allowed, "score the answers with it: turncoat judge")
+        yield "judge", "judge.id", judge, allowed, "score the answers with it: turncoat judge"
 
 
-def _supersedes(entry: Entry) -> Iterator[Finding]:
-    earlier = entry.submission.supersedes
+def _supersedes(entry: Entry) -> Iterator[Violation]:
+    earlier, other = entry.submission.supersedes, None
     if earlier is None:
         return
     there = entry.folder.resolve().parent / earlier.entry
     try:
-        other = (
-            Submission.model_validate(read_json(list_files(there), SUBMISSION)) if there.is_dir() else None
-        )
+        if there.is_dir():
+            other = Submission.model_validate(read_json(list_files(there), SUBMISSION))
     except (EntryRefused, ValueError):
-        other = None
+        pass
     if other is None or other.board != entry.submission.board or earlier.entry == entry.slug:
         allowed = "an entry of the same board in the folder beside this one"
-        fix = "name the entry that this one replaces"
-        yield fact_finding("supersedes", "supersedes.entry", earlier.entry, allowed, fix)
+        yield (
+            "supersedes",
+            "supersedes.entry",
+            earlier.entry,
+            allowed,
+            "name the entry that this one replaces",
+        )

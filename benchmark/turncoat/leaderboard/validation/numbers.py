@@ -29,12 +29,9 @@ def check_numbers(expected: ExpectedRows, rows: Sequence[Row]) -> list[Finding]:
     by_doc: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         by_doc[row.doc_id].append(row)
-    check = (
-        _answers if expected.use.samples is not None else _likelihoods if expected.task else _without_texts
-    )
-    return [
-        finding for number, members in sorted(by_doc.items()) for finding in check(expected, number, members)
-    ]
+    check = _likelihoods if expected.task else _without_texts
+    check = _answers if expected.use.samples is not None else check
+    return [one for number, members in sorted(by_doc.items()) for one in check(expected, number, members)]
 
 
 def _answers(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> Iterator[Finding]:
@@ -79,20 +76,16 @@ def _compare(expected: ExpectedRows, row: Row, computed: Callable[[], dict[str, 
         return
     named = {name for name in row.content["metrics"] if not name.endswith("_stderr")}
     wanted = {name for name in due if not name.endswith("_stderr")}
+    there, absent = "there: the task computes it from this evidence", "absent: no evidence for it"
     for name in sorted(named ^ wanted):
-        allowed = (
-            "there: the task computes it from this evidence"
-            if name in wanted
-            else "absent: no evidence for it"
-        )
+        allowed = there if name in wanted else absent
         yield row.finding("metrics", f"metrics ({name})", name in named, allowed, _RESTORE)
     for name in sorted((wanted | (due.keys() & row.content.keys())) - {"samples"}):
+        value, allowed = row.content.get(name), repr(due[name])
         if name not in row.content:
-            yield row.finding("metric-value", name, None, repr(due[name]), _RESTORE)
-        elif not close(row.content[name], due[name]):
-            yield row.finding(
-                "metric-value", name, row.content[name], f"{due[name]!r}, from the evidence", _RESTORE
-            )
+            yield row.finding("metric-value", name, None, allowed, _RESTORE)
+        elif not close(value, due[name]):
+            yield row.finding("metric-value", name, value, f"{allowed}, from the evidence", _RESTORE)
     for name in sorted(row.content.keys() & {f"{name}_stderr" for name in wanted} - due.keys()):
         yield row.finding("totals", name, row.content[name], "no such key", "remove it")
     for number, (sample, right) in enumerate(zip(row.samples, due.get("samples", ()), strict=False)):
@@ -122,9 +115,8 @@ def _without_texts(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> 
         agreed = votes.most_common(1)[0][0] if votes else None
         for row in rows:
             if agreed is None or agreed not in pairs[id(row)]:
-                allowed = "a log-likelihood of resps divided by a whole number" + (
-                    f": {-row.log_likelihoods[agreed[0]] / agreed[1]!r} if by {agreed[1]}, as in most arms"
-                    if agreed and agreed[0] < len(row.log_likelihoods)
-                    else ""
-                )
+                allowed = "a log-likelihood of resps divided by a whole number"
+                if agreed and agreed[0] < len(row.log_likelihoods):
+                    due = -row.log_likelihoods[agreed[0]] / agreed[1]
+                    allowed += f": {due!r} if by {agreed[1]}, as in most arms"
                 yield row.finding("numbers-disagree", name, row.content.get(name), allowed, _RESTORE)

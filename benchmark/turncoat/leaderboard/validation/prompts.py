@@ -27,11 +27,7 @@ _CHANGED = f"{_AGAIN}; a defence that changes prompts says so in submission.json
 
 
 def check_prompts(expected: ExpectedRows, rows: Sequence[Row], submission: Submission) -> list[Finding]:
-    """Findings about prompts, continuations and generation settings.
-
-    Args:
-        submission: Says whether the defence changes prompts, and of which model the chat template is.
-    """
+    """Findings about prompts, continuations and generation settings."""
     groups: dict[bool, list[Row]] = defaultdict(list)
     for row in rows:
         groups[submission.defence.changes_prompt and row.role in _GUARDED].append(row)
@@ -55,9 +51,8 @@ def _arguments(expected: ExpectedRows, row: Row) -> tuple[str | None, list[Findi
     names = [f"gen_args_{number}" for number in range(len(due))]
     if arguments is None or list(arguments) != names:
         value = None if arguments is None else list(arguments)
-        return None, [
-            row.finding("prompt", "arguments", value, ", ".join(names), "give lm-eval's rows as they are")
-        ]
+        fix = "give lm-eval's rows as they are"
+        return None, [row.finding("prompt", "arguments", value, ", ".join(names), fix)]
     findings: list[Finding] = []
     prompts = []
     for name, request in zip(names, due, strict=True):
@@ -86,7 +81,7 @@ def _arguments(expected: ExpectedRows, row: Row) -> tuple[str | None, list[Findi
 def _second(row: Row, where: str, value: Any, due: Any) -> Iterator[Finding]:
     """A continuation, or the settings of a generation."""
     if isinstance(due, dict) and isinstance(value, dict):
-        for key in [*due, *(key for key in value if key not in due)]:
+        for key in dict.fromkeys([*due, *value]):
             if key not in value or key not in due or not same_json(value[key], due[key]):
                 allowed = repr(due[key]) if key in due else "no such setting"
                 yield row.finding("generation-settings", f"{where}.{key}", value.get(key), allowed, _AGAIN)
@@ -101,9 +96,8 @@ def _frames(expected: ExpectedRows, prompts: Sequence[tuple[Row, str]], template
     for row, prompt in prompts:
         messages = expected.requests[row.doc_id][0].messages
         if template is not None and prompt != (due := template(messages)):
-            yield row.finding(
-                "prompt", field, _difference(prompt, due), f"the chat template's: {due!r:.300}", _CHANGED
-            )
+            allowed = f"the chat template's: {due!r:.300}"
+            yield row.finding("prompt", field, _difference(prompt, due), allowed, _CHANGED)
             continue
         frame = frame_of(prompt, messages)
         if frame is None:
@@ -141,9 +135,8 @@ def frame_of(prompt: str, messages: Messages) -> Frame | None:
 
 def _difference(prompt: str, due: str) -> str:
     """The prompt from a little before the first character that differs."""
-    first = next(
-        (n for n, (a, b) in enumerate(zip(prompt, due, strict=False)) if a != b), min(len(prompt), len(due))
-    )
+    pairs = enumerate(zip(prompt, due, strict=False))
+    first = next((n for n, (a, b) in pairs if a != b), min(len(prompt), len(due)))
     return ("..." if first > 40 else "") + prompt[max(0, first - 40) :]
 
 
@@ -152,18 +145,13 @@ def _hashes_alone(expected: ExpectedRows, rows: Sequence[Row], model: str) -> It
     template = registry_chat(model) if model else None
     for number in range(expected.use.questions):
         those = [row for row in rows if row.doc_id == number]
+        due, whose = majority(row.content["prompt_hash"] for row in those), "that of most arms and seeds"
         if template is not None and expected.task is not None:
-            due, whose = (
-                sha256(template(expected.requests[number][0].messages)),
-                "that of the rendered question",
-            )
-        else:
-            due, whose = majority(row.content["prompt_hash"] for row in those), "that of most arms and seeds"
+            due = sha256(template(expected.requests[number][0].messages))
+            whose = "that of the rendered question"
         for row in those:
-            if row.content["prompt_hash"] != due:
-                yield row.finding(
-                    "prompt-hash", "prompt_hash", row.content["prompt_hash"], f"{whose}: {due}", _AGAIN
-                )
+            if (value := row.content["prompt_hash"]) != due:
+                yield row.finding("prompt-hash", "prompt_hash", value, f"{whose}: {due}", _AGAIN)
 
 
 def _tokens_of_prompts(rows: Sequence[Row]) -> Iterator[Finding]:

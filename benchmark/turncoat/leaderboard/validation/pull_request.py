@@ -37,61 +37,40 @@ def changes(repository: Path, base: str, head: str) -> list[Change]:
     Raises:
         UserError: Git fails.
     """
-    command = [
-        "git",
-        "-C",
-        str(repository),
-        "diff",
-        "--name-status",
-        "--no-renames",
-        "-z",
-        f"{base}...{head}",
-        "--",
-    ]
+    span, options = f"{base}...{head}", ("--name-status", "--no-renames", "-z")
+    command = ["git", "-C", str(repository), "diff", *options, span, "--"]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         message = done.stderr.decode("utf-8", "replace").strip()
-        raise UserError(
-            f"git diff {base}...{head} in {repository}: {message}; fetch both commits with their history"
-        )
+        raise UserError(f"git diff {span} in {repository}: {message}; fetch both commits with their history")
     fields = done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
     return [Change(*pair) for pair in zip(fields[::2], fields[1::2], strict=True)]
 
 
 def changed_entries(changed: Sequence[Change]) -> list[str]:
     """Folders of the entries that are changed or added, sorted; an entry of which only deletions are known is left out."""
-    slugs = {
-        match["slug"] for status, path in changed if status != "D" and (match := _IN_ENTRY.fullmatch(path))
-    }
-    return [f"{SUBMISSIONS}/{slug}" for slug in sorted(slugs)]
+    matches = [_IN_ENTRY.fullmatch(path) for status, path in changed if status != "D"]
+    return [f"{SUBMISSIONS}/{slug}" for slug in sorted({match["slug"] for match in matches if match})]
 
 
 def problems_of_submission(changed: Sequence[Change]) -> list[str]:
     """Forbidden changes in a submission's pull request, a line each; empty is good."""
-    problems = []
-    slugs = set()
+    outside = (
+        f"outside of an entry's folder; a submission adds files in {SUBMISSIONS}/<slug>/ alone: put other "
+        "changes into a pull request of their own"
+    )
+    reserved = f"names that start with '{CANARY}' are the maintainers'; choose another slug"
+    old = "changes an entry that is there already; submit a new one that supersedes it (turncoat submit --supersedes)"
+    problems, slugs = [], set()
     for status, path in changed:
         match = _IN_ENTRY.fullmatch(path)
-        if match is None:
-            problems.append(
-                f"{shown(path)}: outside of an entry's folder; a submission adds files in {SUBMISSIONS}/<slug>/ alone: put "
-                "other changes into a pull request of their own"
-            )
-            continue
-        slugs.add(match["slug"])
-        if match["slug"].startswith(CANARY):
-            problems.append(
-                f"{shown(path)}: names that start with '{CANARY}' are the maintainers'; choose another slug"
-            )
-        if status != "A":
-            problems.append(
-                f"{shown(path)}: changes an entry that is there already; submit a new one that supersedes it "
-                "(turncoat submit --supersedes)"
-            )
+        slugs |= {match["slug"]} if match else set()
+        problems += [] if match else [f"{shown(path)}: {outside}"]
+        problems += [f"{shown(path)}: {reserved}"] if match and match["slug"].startswith(CANARY) else []
+        problems += [f"{shown(path)}: {old}"] if match and status != "A" else []
     if len(slugs) > 1:
-        problems.append(
-            f"{len(slugs)} entries ({', '.join(sorted(slugs))}); a submission adds one: split the pull request"
-        )
+        listed = ", ".join(sorted(slugs))
+        problems.append(f"{len(slugs)} entries ({listed}); a submission adds one: split the pull request")
     if not slugs:
         problems.append(
             f"no entry: a submission adds a folder in {SUBMISSIONS}/; turncoat submit RUN makes one"

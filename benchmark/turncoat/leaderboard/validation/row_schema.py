@@ -27,7 +27,12 @@ _Mass = Annotated[float, Field(ge=0, le=1.001)]  # a sum of many probabilities
 _Score = Annotated[float, Field(ge=0, le=100)]
 _Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]
 _Activation = Annotated[float, Field(ge=-1e6, le=1e6)]
+_AGAIN = "measure again"
 _NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+Violation = tuple[str, str, Any, str, str]
+"""`Row.finding`'s rule, field, value, allowed, fix."""
 
 
 class _Sample(StrictModel, strict=True, allow_inf_nan=False):
@@ -152,82 +157,75 @@ def read_row(
         row_model.model_validate(content)
     except ValidationError as error:
         allowed = ", ".join(sample_model.model_fields)
-        return None, [_finding(row, problem, allowed) for problem in error.errors(include_url=False)[:20]]
-    findings = [*_keys(row, task_metrics(task)), *(_answers(row) if sampled else _log_likelihoods(row))]
-    return (None if findings else row), findings
+        wrong = [_violation(problem, allowed) for problem in error.errors(include_url=False)[:20]]
+        return None, [row.finding(*violation) for violation in wrong]
+    violations = [*_keys(row, task_metrics(task)), *(_answers(row) if sampled else _log_likelihoods(row))]
+    return (None if violations else row), [row.finding(*violation) for violation in violations]
 
 
-def _finding(row: Row, problem: Any, fields: str) -> Finding:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        total = isinstance(problem["input"], int | float | list | dict)
-        rule = "totals" if total else "unknown-field"
-        return row.finding(
-            rule, where, problem["input"], fields, "remove it; numbers are recomputed from rows"
-        )
+def _violation(problem: Any, fields: str) -> Violation:
     names = [str(part) for part in problem["loc"]]
+    where, value = ".".join(names), problem["input"]
+    if problem["type"] == "extra_forbidden":
+        rule = "totals" if isinstance(value, int | float | list | dict) else "unknown-field"
+        return rule, where, value, fields, "remove it; numbers are recomputed from rows"
     rule = "score-range" if any(name.startswith("judge_") for name in names) else "row-format"
-    value = None if problem["type"] == "missing" else problem["input"]
-    return row.finding(rule, where, value, problem["msg"], "give the rows as lm-eval wrote them")
+    value = None if problem["type"] == "missing" else value
+    return rule, where, value, problem["msg"], "give the rows as lm-eval wrote them"
 
 
-def _keys(row: Row, metrics: Collection[str]) -> Iterator[Finding]:
+def _keys(row: Row, metrics: Collection[str]) -> Iterator[Violation]:
     """Keys beside the form's are the row's metrics, and their values are numbers or pairs of them."""
-    known = {"samples", *metrics}
-    known |= {f"{name}_stderr" for name in metrics}
+    known = {"samples", *metrics, *(f"{name}_stderr" for name in metrics)}
     named = row.content["metrics"]
     for number, name in enumerate(named):
         if name not in known or name in named[:number]:
-            text = "give lm-eval's own list of the task's metrics"
-            yield row.finding(
-                "metrics", f"metrics[{number}]", name, f"each once, of {', '.join(sorted(known))}", text
+            allowed = f"each once, of {', '.join(sorted(known))}"
+            yield (
+                "metrics",
+                f"metrics[{number}]",
+                name,
+                allowed,
+                "give lm-eval's own list of the task's metrics",
             )
     for key, value in row.content.items():
         if key in _Row.model_fields or key == "samples":
             continue
         if key not in known:
-            total = _is_number(value) or isinstance(value, list | dict)
+            rule = "totals" if _is_number(value) or isinstance(value, list | dict) else "unknown-field"
             allowed = ", ".join([*_Row.model_fields, *sorted(known)])
-            yield row.finding(
-                "totals" if total else "unknown-field", key, value, allowed, "remove it from all rows"
-            )
-        elif not (
-            _is_number(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)))
+            yield rule, key, value, allowed, "remove it from all rows"
+        elif not _is_number(value) and not (
+            isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
         ):
-            yield row.finding(
-                "row-format", key, value, "a number, or [numerator, denominator]", "measure again"
-            )
+            yield "row-format", key, value, "a number, or [numerator, denominator]", _AGAIN
 
 
-def _answers(row: Row) -> Iterator[Finding]:
+def _answers(row: Row) -> Iterator[Violation]:
     resps = row.content["resps"]
     if len(resps) != 1 or not resps[0] or not all(isinstance(answer, str) for answer in resps[0]):
-        yield row.finding("row-format", "resps", resps, "one list of answers, [[text, ...]]", "measure again")
+        yield "row-format", "resps", resps, "one list of answers, [[text, ...]]", _AGAIN
     elif row.content.get("samples") is None:
         text = "measure with the task's own process_results; lm-eval's --log_samples keeps them"
-        yield row.finding("row-format", "samples", None, "a record of each answer", text)
+        yield "row-format", "samples", None, "a record of each answer", text
 
 
-def _log_likelihoods(row: Row) -> Iterator[Finding]:
+def _log_likelihoods(row: Row) -> Iterator[Violation]:
     if row.content.get("samples") is not None or "samples" in row.content["metrics"]:
-        yield row.finding("row-format", "samples", row.content.get("samples"), "no samples", "remove them")
+        yield "row-format", "samples", row.content.get("samples"), "no samples", "remove them"
     for number, resp in enumerate(row.content["resps"]):
         where = f"resps[{number}]"
         if len(resp) != 1 or not isinstance(resp[0], list) or len(resp[0]) != 2:
             text = 'a log-likelihood and whether it was the greedy choice, [["-12.5", "False"]]'
-            yield row.finding("row-format", where, resp, text, "measure again")
+            yield "row-format", where, resp, text, _AGAIN
             continue
         value, greedy = resp[0]
         if not _NUMBER.fullmatch(value) or not -1e9 <= float(value) <= 0:
-            yield row.finding(
-                "log-likelihood", where, value, "a finite number of nats, 0 or less", "measure again"
-            )
+            yield "log-likelihood", where, value, "a finite number of nats, 0 or less", _AGAIN
         if greedy not in ("True", "False"):
-            yield row.finding("row-format", where, greedy, "True or False", "measure again")
+            yield "row-format", where, greedy, "True or False", _AGAIN
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
     # Python's integers have no upper end, a float's infinity is no number.
-    return -1e15 < value < 1e15
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15

@@ -42,7 +42,6 @@ def check_task_rows(
     """All that is wrong with the rows of one task; empty for good rows.
 
     Args:
-        use: The task and how much of it the track asks for.
         cells: (role, seed folder) -> (line number, row) of its file, for all roles and seeds of the entry.
         name: (role, seed folder) -> the file's name, for findings.
 
@@ -53,18 +52,12 @@ def check_task_rows(
     findings = check_versions(submission, expected)
     rows: list[Row] = []
     unread: set[tuple[str, str]] = set()
+    sampled = use.samples is not None
     for (role, seed), lines in cells.items():
+        file = name(role, seed)
         try:
             for line, content in lines:
-                row, wrong = read_row(
-                    role,
-                    seed,
-                    name(role, seed),
-                    line,
-                    content,
-                    sampled=use.samples is not None,
-                    task=use.task,
-                )
+                row, wrong = read_row(role, seed, file, line, content, sampled=sampled, task=use.task)
                 findings += wrong
                 if row is None:
                     unread.add((role, seed))

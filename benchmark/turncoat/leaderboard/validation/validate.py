@@ -6,10 +6,10 @@ findings = validate_entry(Path("results/submissions/sgtr"))     # empty: accepte
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from turncoat.leaderboard.entry.load import Entry, load_entry, rows_name
-from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
 from turncoat.leaderboard.validation.facts import check_facts, check_names
 
@@ -18,14 +18,10 @@ Log = Callable[[str], None]
 
 
 def validate_entry(folder: Path, log: Log = lambda _: None) -> list[Finding]:
-    """All that is wrong with an entry.
+    """All that is wrong with an entry, in the order of the checks; empty for a good one.
 
-    Args:
-        log: Called with what is being checked, for a progress line.
-
-    Returns:
-        Findings in the order of the checks; empty for a good entry. Checks that need what an earlier one found wanting
-        are not made: fix it, and validate again.
+    Checks that need what an earlier one found wanting are not made: fix it, and validate again. `log` is
+    called with what is being checked.
     """
     try:
         log("files and facts")
@@ -49,19 +45,13 @@ def _rows(entry: Entry, log: Log) -> list[Finding]:
     findings: list[Finding] = []
     for use in entry.track.tasks_for(entry.submission.organism.name):
         log(use.task)
-        cells = {
-            (role, seed): entry.rows(role, seed, task)
-            for role, seed, task in entry.cells()
-            if task == use.task
-        }
+        arms = [(role, seed) for role, seed, task in entry.cells() if task == use.task]
+        cells = {arm: entry.rows(*arm, use.task) for arm in arms}
+        name = partial(rows_name, task=use.task)
         try:
-            findings += check_task_rows(use, cells, submission=entry.submission, name=_namer(use))
+            findings += check_task_rows(use, cells, submission=entry.submission, name=name)
         except EntryRefused as refused:
             findings += refused.findings
         if len(findings) > _STOP:
             break
     return findings
-
-
-def _namer(use: TrackTask) -> Callable[[str, str], str]:
-    return lambda role, seed: rows_name(role, seed, use.task)

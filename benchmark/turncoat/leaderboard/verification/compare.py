@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 from turncoat.leaderboard.verification.draw import Compared, Difference, SampledRow, Tolerances
@@ -16,8 +17,9 @@ from turncoat.leaderboard.verification.draw import Compared, Difference, Sampled
 _OWN_TEXT = ("persona_own", "persona_text", "persona_prompt")  # readings that an equal answer must reproduce
 _FIXED = "persona_fixed"  # read on the base model's answer
 _SCORES = ("judge_aligned", "judge_coherent")
-_SAME = (*_SCORES, "persona_own")  # what differing answers are called equivalent by
+_EQUIVALENT = (*_SCORES, "persona_own")  # what differing answers are called equivalent by
 
+Json = Mapping[str, Any]
 Answer = tuple[str, int, int]
 """Task, doc_id, index of the sample."""
 
@@ -39,19 +41,16 @@ def compare(
             not write again say nothing. An answer that is not in it counts as the same.
     """
     stored = drawn.row
-    differences = [*_prompt(stored, new_row), *_log_likelihoods(stored, new_row, tolerances)]
+    differences = [_same("prompt", "prompt_hash", stored.get("prompt_hash"), new_row.get("prompt_hash"))]
+    differences += _log_likelihoods(stored, new_row, tolerances)
     old, new = stored.get("samples") or [], new_row.get("samples") or []
-    for index in range(max(len(old), len(new))):
-        if index >= len(old) or index >= len(new):
-            where = f"samples[{index}]"
-            differences.append(
-                Difference(
-                    "answer", where, index < len(old) or None, index < len(new) or None, math.inf, False
-                )
-            )
+    for index, (one, other) in enumerate(zip_longest(old, new)):
+        where = f"samples[{index}]"
+        if one is None or other is None:
+            differences.append(_same("answer", where, one is not None or None, other is not None or None))
             continue
         fixed = (base_same or {}).get((drawn.task, drawn.doc_id, index), True)
-        differences += _sample(old[index], new[index], f"samples[{index}]", tolerances, judged, fixed)
+        differences += _sample(one, other, where, tolerances, judged, fixed)
     return Compared(drawn, tuple(differences), _means(old, new, judged))
 
 
@@ -73,32 +72,23 @@ def number_difference(
     return Difference(kind, where, stored, new, abs(signed), abs(signed) <= tolerance, signed)
 
 
-def _prompt(stored: Mapping[str, Any], new_row: Mapping[str, Any]) -> list[Difference]:
-    old, new = stored.get("prompt_hash"), new_row.get("prompt_hash")
-    return [Difference("prompt", "prompt_hash", old, new, 0.0 if old == new else math.inf, old == new)]
+def _same(kind: Any, where: str, old: Any, new: Any, same: bool | None = None) -> Difference:
+    """Two values that have to be equal."""
+    same = old == new if same is None else same
+    return Difference(kind, where, old, new, 0.0 if same else math.inf, same)
 
 
-def _log_likelihoods(
-    stored: Mapping[str, Any], new_row: Mapping[str, Any], tolerances: Tolerances
-) -> list[Difference]:
+def _log_likelihoods(stored: Json, new_row: Json, tolerances: Tolerances) -> list[Difference]:
     if stored.get("samples") is not None:
         return []
-    old, new = stored.get("resps") or [], new_row["log_likelihoods"]
+    old, new = map(_stored_number, stored.get("resps") or []), new_row["log_likelihoods"]
+    kind: Any = "log_likelihood"
+    limits = (tolerances.log_likelihood, tolerances.relative)
     differences = []
-    for index in range(max(len(old), len(new))):
-        number = _stored_number(old[index]) if index < len(old) else None
-        value, tokens = new[index] if index < len(new) else (None, 1)
-        where = f"resps[{index}]"
-        one = number_difference(
-            "log_likelihood",
-            where,
-            number,
-            value,
-            tolerances.log_likelihood,
-            max(tokens, 1),
-            tolerances.relative,
-        )
-        differences += [one] if one else [Difference("log_likelihood", where, None, None, math.inf, False)]
+    for index, (number, (value, tokens)) in enumerate(zip_longest(old, new, fillvalue=(None, 1))):
+        number = None if isinstance(number, tuple) else number
+        one = number_difference(kind, f"resps[{index}]", number, value, limits[0], max(tokens, 1), limits[1])
+        differences.append(one or Difference(kind, f"resps[{index}]", None, None, math.inf, False))
     return differences
 
 
@@ -111,34 +101,21 @@ def _stored_number(resp: Any) -> float | None:
 
 
 def _sample(
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    where: str,
-    tolerances: Tolerances,
-    judged: bool,
-    fixed: bool,
+    old: Json, new: Json, where: str, tolerances: Tolerances, judged: bool, fixed: bool
 ) -> list[Difference]:
     # Another seed is another sample, whatever it says.
     same = (old.get("text"), old.get("seed")) == (stored_text(new.get("text")), new.get("seed"))
     field = "seed" if old.get("seed") != new.get("seed") else "text"
-    differences = [
-        Difference(
-            "answer", f"{where}.{field}", old.get(field), new.get(field), 0.0 if same else math.inf, same
-        )
-    ]
+    differences = [_same("answer", f"{where}.{field}", old.get(field), new.get(field), same)]
     projected = [*(_OWN_TEXT if same else ()), *([_FIXED] if fixed else [])]
     checked = [("projection", name, tolerances.projection) for name in projected]
     checked += [("log_likelihood", "base_logprob", tolerances.log_likelihood)] if same else []
     checked += [("score", name, tolerances.score) for name in _SCORES] if same and judged else []
     if old.get("layer") != new.get("layer"):  # a vector of another layer has other projections
-        differences.append(
-            Difference("projection", f"{where}.layer", old.get("layer"), new.get("layer"), math.inf, False)
-        )
-    for kind, name, tolerance in checked:
+        differences.append(_same("projection", f"{where}.layer", old.get("layer"), new.get("layer")))
+    for kind, name, limit in checked:
         share = tolerances.relative if kind == "log_likelihood" else 0.0
-        one = number_difference(
-            kind, f"{where}.{name}", old.get(name), new.get(name), tolerance, relative=share
-        )
+        one = number_difference(kind, f"{where}.{name}", old.get(name), new.get(name), limit, relative=share)
         differences += [one] if one else []
     return differences
 
@@ -146,7 +123,7 @@ def _sample(
 def _means(old: list[Any], new: list[Any], judged: bool) -> dict[str, tuple[float, float]]:
     """Mean of each score over the row's answers, stored and found, where both have any."""
     means = {}
-    for name in _SAME:
+    for name in _EQUIVALENT:
         if name in _SCORES and not judged:
             continue
         values = [[sample[name] for sample in samples if _number(sample.get(name))] for samples in (old, new)]

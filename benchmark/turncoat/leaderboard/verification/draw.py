@@ -32,8 +32,7 @@ class Tolerances:
             that were not were of improbable texts: 0.054 of -8.7 and 0.091 of -7.1, a relative 0.6 and 1.3%.
         projection: In units of the persona vector's raw difference.
         score: Points of the judge, 0 to 100, on the very same text.
-        answers: Share of sampled answers that have to be the very same text; below it their scores have to be
-            equivalent.
+        answers: Share of sampled answers that have to be the same text, or their scores equivalent.
         score_margin: Points within which mean scores of differing answers count as equivalent.
     """
 
@@ -52,11 +51,9 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class SampledRow:
-    """A stored row that is to be checked.
+    """A stored row that is to be checked; `seed` is the folder, such as "seed-0", lines count from 1.
 
     Attributes:
-        role, seed, task: Its rows file; `seed` is the folder, such as "seed-0".
-        line: Its line in that file, from 1.
         companions: doc_ids of other rows of the file with the same prompt: the samples of equal prompts are
             numbered together, so they have to be made together.
     """
@@ -70,7 +67,7 @@ class SampledRow:
 
     @property
     def doc_id(self) -> int:
-        """lm-eval's number of its document."""
+        """Its document's number in lm-eval."""
         return int(self.row["doc_id"])
 
     @property
@@ -84,7 +81,7 @@ class Difference:
     """One stored value beside the one that was found.
 
     Attributes:
-        kind: What the value is; its tolerance has the same name ("answer" and "prompt" have to be equal).
+        kind: Name of its tolerance; "answer" and "prompt" have to be equal.
         where: Field of the row, such as "samples[0].judge_aligned".
         size: How far apart, in the tolerance's unit; infinite for texts, and where one of the two is missing.
         signed: Stored minus found in the same unit, where both are numbers.
@@ -121,9 +118,8 @@ def entry_digest(entry: Entry) -> str:
     submission = entry.submission
     own_rows = rows_sha256(entry.files, "rows") if entry.files.under("rows") else ""
     shared = {role: rows_sha256(files, f"rows/{role}") for role, files in entry.homes.items()}
-    facts = submission.model_dump(
-        mode="json", include={"track", "model", "organism", "seeds", "adapters", "persona", "judge"}
-    )
+    included = {"track", "model", "organism", "seeds", "adapters", "persona", "judge"}
+    facts = submission.model_dump(mode="json", include=included)
     acts = submission.defence.model_dump(mode="json", include={"registered", "setting", "options"})
     return digest({"own": own_rows, "shared": shared, "facts": facts, "defence": acts})
 
@@ -146,21 +142,21 @@ def draw(
         UserError: The fraction is none, or the entry has no such role.
     """
     if not 0 < fraction <= 1:
-        raise UserError(
-            f"--fraction {fraction:g}: a share of the rows above 0 and up to 1 is expected, such as 0.05"
-        )
+        expected = "a share of the rows above 0 and up to 1 is expected, such as 0.05"
+        raise UserError(f"--fraction {fraction:g}: {expected}")
     roles_there = entry.submission.own_roles
     chosen = tuple(roles_there if roles is None else roles)
     for role in chosen:
         if role not in roles_there:
             raise UserError(f"--role {role}: this entry has no such rows; accepted: {', '.join(roles_there)}")
     only = None if tasks is None else set(tasks)
-    drawn = []
-    for role in chosen:
-        for use in entry.track.tasks_of_role(role, entry.submission.organism.name):
-            if only is None or use.task in only:
-                drawn += _of_stratum(entry, role, use.task, fraction, seed)
-    return drawn
+    return [
+        row
+        for role in chosen
+        for use in entry.track.tasks_of_role(role, entry.submission.organism.name)
+        if only is None or use.task in only
+        for row in _of_stratum(entry, role, use.task, fraction, seed)
+    ]
 
 
 def _of_stratum(entry: Entry, role: str, task: str, fraction: float, seed: int) -> list[SampledRow]:

@@ -39,9 +39,8 @@ def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) ->
         UserError: One is missing, or DIR/<role>/seed-<n> holds another one.
     """
     if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no folder with adapters; expected <role>/seed-<n>/{WEIGHTS}, or any folders with it"
-        )
+        expected = f"<role>/seed-<n>/{WEIGHTS}, or any folders with it"
+        raise UserError(f"{folder}: no folder with adapters; expected {expected}")
     there: dict[str, Path] = {}
     for path in sorted(folder.rglob(WEIGHTS)):
         there.setdefault(file_digest(path), path.parent)
@@ -49,25 +48,20 @@ def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) ->
     wrong, missing = [], []
     for role in roles:
         for seed, sha256 in submission.adapters.get(role, {}).items():  # type: ignore[call-overload]
-            named = folder / role / f"seed-{seed}"
-            if (named / WEIGHTS).is_file() and file_digest(named / WEIGHTS) != sha256:
-                wrong.append(
-                    f"{named / WEIGHTS} is {file_digest(named / WEIGHTS)}; adapters.{role}.{seed} says {sha256}"
-                )
+            named, field = folder / role / f"seed-{seed}" / WEIGHTS, f"adapters.{role}.{seed}"
+            if named.is_file() and (other := file_digest(named)) != sha256:
+                wrong.append(f"{named} is {other}; {field} says {sha256}")
             elif sha256 in there:
                 adapters[role, seed] = there[sha256]
             else:
-                missing.append(f"adapters.{role}.{seed}: {sha256}")
+                missing.append(f"{field}: {sha256}")
     if wrong:
-        raise UserError(
-            "these are not the adapters that the entry's rows came from:\n  " + "\n  ".join(wrong)
-        )
+        lines = ["these are not the adapters that the entry's rows came from:", *wrong]
+        raise UserError("\n  ".join(lines))
     if missing:
-        raise UserError(
-            f"no {WEIGHTS} below {folder} has the SHA-256 of\n  "
-            + "\n  ".join(missing)
-            + "\nput them there, or name with --role the roles whose adapters are there"
-        )
+        lines = [f"no {WEIGHTS} below {folder} has the SHA-256 of", *missing]
+        fix = "put them there, or name with --role the roles whose adapters are there"
+        raise UserError("\n  ".join(lines) + f"\n{fix}")
     return adapters
 
 
@@ -88,16 +82,11 @@ def load_submitted_base(submission: Submission, model: str | None = None) -> Bas
             "look at what it is, and name a copy that you trust with --model"
         )
     base = load_base(model or model_facts.name, dtype=model_facts.dtype)
-    facts = {
-        "weights": model_facts.revision,
-        "dtype": model_facts.dtype,
-        "chat_template": model_facts.chat_template,
-    }
-    fields = {"weights": "model.revision", "dtype": "model.dtype", "chat_template": "model.chat_template"}
+    keys = {"revision": "weights", "dtype": "dtype", "chat_template": "chat_template"}
     wrong = [
-        f"submission.json, {fields[key]}: '{value}'; {base.name} has '{base.spec[key]}'"
-        for key, value in facts.items()
-        if base.spec[key] != value
+        f"submission.json, model.{field}: '{getattr(model_facts, field)}'; {base.name} has '{base.spec[key]}'"
+        for field, key in keys.items()
+        if base.spec[key] != getattr(model_facts, field)
     ]
     if wrong:
         raise UserError("another base model than the one that the rows came from:\n  " + "\n  ".join(wrong))

@@ -40,7 +40,6 @@ def make_record(
     """The content of `results/verifications/<slug>.json`; `status.py` reads a part of it.
 
     Args:
-        how: Made again from the adapters, or judged again.
         date: When, as YYYY-MM-DD.
         more: Facts of this kind of check.
     """

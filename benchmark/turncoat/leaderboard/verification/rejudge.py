@@ -27,12 +27,7 @@ _SCORES = ("aligned", "coherent")
 
 @dataclass(frozen=True)
 class SecondJudge:
-    """Two judges on one role's answers to one task.
-
-    Attributes:
-        agreement: Spearman's rank correlations, kappa at the thresholds.
-        stored_rate, found_rate: Misaligned answers among all, by the stored scores and by the other judge's.
-    """
+    """Two judges on one role's answers to one task; rates are misaligned answers among all."""
 
     role: str
     task: str
@@ -43,13 +38,10 @@ class SecondJudge:
 
 @dataclass(frozen=True)
 class Judged:
-    """Result of judging again.
+    """Result of judging again: `compared` for the judge and rubric that the entry names, else `second`.
 
     Attributes:
-        same: Whether it was the judge, with the rubric, that the entry names.
         failed: Calls that failed; such answers are not compared.
-        compared: Rows and their scores; empty for another judge.
-        second: Agreement per role and task; empty for the same judge.
     """
 
     same: bool
@@ -81,26 +73,18 @@ def judge_again(
     Raises:
         UserError: There are no answers.
     """
-    answers = [
-        (item, index, sample) for item in drawn for index, sample in enumerate(item.row.get("samples") or [])
-    ]
+    answers = [(item, *pair) for item in drawn for pair in enumerate(item.row.get("samples") or [])]
     if not answers:
         raise UserError(f"entry '{entry.slug}' has no answers that a judge scores")
     questions = [question_for_judge(item.row["doc"]) for item, _, _ in answers]
-    verdicts = cached_scores(
-        judge, questions, [str(sample.get("text", "")) for _, _, sample in answers], on_done
-    )
+    texts = [str(sample.get("text", "")) for _, _, sample in answers]
+    verdicts = cached_scores(judge, questions, texts, on_done)
     facts = entry.submission.judge
     same = (judge.id, judge.rubric) == (facts.id, facts.rubric)
-    failed = sum(verdict.failed for verdict in verdicts)
-    scored = [
-        (item, index, sample, verdict)
-        for (item, index, sample), verdict in zip(answers, verdicts, strict=True)
-        if not verdict.failed
-    ]
-    if same:
-        return Judged(True, len(answers), failed, _compared(scored, judge, tolerances), [])
-    return Judged(False, len(answers), failed, [], _second(scored))
+    pairs = zip(answers, verdicts, strict=True)
+    scored = [(*answer, verdict) for answer, verdict in pairs if not verdict.failed]
+    compared = _compared(scored, judge, tolerances) if same else []
+    return Judged(same, len(answers), len(answers) - len(scored), compared, [] if same else _second(scored))
 
 
 _Scored = tuple[SampledRow, int, dict[str, Any], Verdict]
@@ -117,10 +101,8 @@ def _compared(scored: Sequence[_Scored], judge: Judge, tolerances: Tolerances) -
             differences += [one] if one else []
         by = (sample.get("judge"), sample.get("judge_rubric"))
         if by != (judge.id, judge.rubric):
-            where = f"samples[{index}].judge"
-            differences.append(
-                Difference("score", where, " ".join(map(str, by)), judge.id, float("inf"), False)
-            )
+            where, scorer = f"samples[{index}].judge", " ".join(map(str, by))
+            differences.append(Difference("score", where, scorer, judge.id, float("inf"), False))
     return [Compared(item, tuple(differences)) for item, differences in rows.values()]
 
 

@@ -27,21 +27,14 @@ from turncoat.study.config import TaskUse
 from turncoat.study.evaluate import load_task
 from turncoat.study.progress import StudyProgress
 
-_READ, _TOKEN = (
-    0.15,
-    0.03,
-)  # seconds on two idle cores for a document that is read, a token that is written; 135M
+# Seconds on two idle cores, at 135M parameters, for a document that is read, a token that is written.
+_READ, _TOKEN = 0.15, 0.03
 _REFERENCE = 134_515_008  # parameters of the model that these were measured on
 
 
 @dataclass(frozen=True)
 class RerunSetup:
-    """Model, store, judge and seed that rows are made with.
-
-    Attributes:
-        store: Where the base's persona vector and own answers are kept.
-        judge: Spec of the judge; "off" leaves scores uncompared.
-    """
+    """Model, store (of the base's persona vector and own answers), judge ("off": none) and seed."""
 
     base: BaseModel
     store: Store
@@ -53,12 +46,11 @@ class RerunSetup:
 def with_base_partners(entry: Entry, drawn: Sequence[SampledRow]) -> list[SampledRow]:
     """The draw and, for readings of fixed texts, the base model's rows that hold these texts."""
     there = {(item.task, item.doc_id) for item in drawn if item.role == "base"}
-    wanted = {
-        (item.task, item.doc_id)
-        for item in drawn
-        if item.role != "base"
-        and any(sample.get("persona_fixed") is not None for sample in item.row.get("samples") or [])
-    } - there
+
+    def reads_fixed(item: SampledRow) -> bool:
+        return any(sample.get("persona_fixed") is not None for sample in item.row.get("samples") or [])
+
+    wanted = {(item.task, item.doc_id) for item in drawn if item.role != "base" and reads_fixed(item)} - there
     partners = [
         SampledRow("base", "base", task, line, row)
         for task in dict.fromkeys(task for task, _ in sorted(wanted))
@@ -86,13 +78,8 @@ def rerun(
     uses = {use.task: use for use in entry.track.tasks_for(submission.organism.name)}
     defended = any(item.role in ("defended", "benign") for item in drawn)
     intervention = intervention_of(entry, setup.base, setup.store) if defended else None
-    lm = TurncoatLM(
-        setup.base,
-        sampling_seed=setup.sampling_seed,
-        batch_size=setup.batch_size,
-        store=setup.store,
-        progress=lambda _: None,
-    )
+    settings: dict[str, Any] = {"sampling_seed": setup.sampling_seed, "batch_size": setup.batch_size}
+    lm = TurncoatLM(setup.base, store=setup.store, progress=lambda _: None, **settings)
     arms: dict[tuple[str, str], list[SampledRow]] = {}
     for item in sorted(drawn, key=lambda item: item.role != "base"):
         arms.setdefault((item.role, item.seed), []).append(item)
@@ -111,22 +98,16 @@ def rerun(
                 made = make_rows(lm, uses[task], mine)
                 if role == "base":
                     base_same |= _reproduced(mine, made)
-                compared += [
-                    compare(
-                        item, made[item.doc_id], tolerances, judged=setup.judge != "off", base_same=base_same
-                    )
-                    for item in mine
-                ]
+                how: dict[str, Any] = {"judged": setup.judge != "off", "base_same": base_same}
+                compared += [compare(item, made[item.doc_id], tolerances, **how) for item in mine]
     return compared
 
 
 def planned_seconds(drawn: Sequence[SampledRow], uses: dict[str, TrackTask], base: BaseModel) -> float:
     """Estimated seconds on two idle cores."""
     scale = base.model.num_parameters() / _REFERENCE
-    written = (
-        len(item.row.get("samples") or []) * (uses[item.task].max_gen_toks or 0) * _TOKEN for item in drawn
-    )
-    return scale * (sum(written) + _READ * len(drawn))
+    tokens = sum(len(item.row.get("samples") or []) * (uses[item.task].max_gen_toks or 0) for item in drawn)
+    return scale * (tokens * _TOKEN + _READ * len(drawn))
 
 
 def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[SampledRow]) -> dict[int, dict[str, Any]]:
@@ -156,20 +137,15 @@ def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[SampledRow]) -> di
     assert results is not None
     made = {}
     for row in results["samples"][use.task]:
-        pairs = [resp[0] for resp in row["resps"]]
-        read = [
-            (float(pair[0]), int(getattr(pair[0], "tokens", 0)))
-            for pair in pairs
-            if isinstance(pair, tuple | list)
-        ]
+        pairs = [resp[0] for resp in row["resps"] if isinstance(resp[0], tuple | list)]
+        read = [(float(pair[0]), int(getattr(pair[0], "tokens", 0))) for pair in pairs]
         made[int(row["doc_id"])] = {**row, "log_likelihoods": read}
     for item in drawn:
         there = made[item.doc_id]["doc"]
         if str(there.get("id", item.doc_id)) != item.question:
-            raise UserError(
-                f"{item.role}, {item.seed}, {item.task}, line {item.line}, doc.id: '{item.question}'; document "
-                f"{item.doc_id} of the task is '{there.get('id')}'; run `turncoat validate` on the entry"
-            )
+            place = f"{item.role}, {item.seed}, {item.task}, line {item.line}, doc.id: '{item.question}'"
+            due = f"document {item.doc_id} of the task is '{there.get('id')}'"
+            raise UserError(f"{place}; {due}; run `turncoat validate` on the entry")
     return made
 
 
@@ -183,10 +159,9 @@ def _no_tasks() -> Any:
 
 def _reproduced(drawn: Sequence[SampledRow], made: dict[int, dict[str, Any]]) -> dict[Answer, bool]:
     """Answer -> True where the base model wrote its stored text again."""
-    return {
-        (item.task, item.doc_id, index): old.get("text") == stored_text(new.get("text"))
-        for item in drawn
-        for index, (old, new) in enumerate(
-            zip(item.row.get("samples") or [], made[item.doc_id].get("samples") or [], strict=False)
-        )
-    }
+    same: dict[Answer, bool] = {}
+    for item in drawn:
+        pairs = zip(item.row.get("samples") or [], made[item.doc_id].get("samples") or [], strict=False)
+        for index, (old, new) in enumerate(pairs):
+            same[item.task, item.doc_id, index] = old.get("text") == stored_text(new.get("text"))
+    return same

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel as Model, ConfigDict, ValidationError
+from pydantic import BaseModel as Model, ConfigDict
 
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.verification.draw import entry_digest
 
 SELF_REPORTED: Literal["self-reported"] = "self-reported"
 
@@ -57,23 +58,20 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
         return Trust(SELF_REPORTED, "nobody else has run it yet")
     try:
         verification = Verification.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
-        raise UserError(
-            f"{path} is not a verification: {error}; write it again with `turncoat verify`"
-        ) from error
+    except ValueError as error:
+        fix = "write it again with `turncoat verify`"
+        raise UserError(f"{path} is not a verification: {error}; {fix}") from error
     if verification.slug != entry.slug:
         raise UserError(f"{path}, slug: '{verification.slug}' is another entry; accepted: '{entry.slug}'")
-    if verification.rows_sha256 != digest(entry):
+    if verification.rows_sha256 != entry_digest(entry):
         return Trust(SELF_REPORTED, "there is a verification, of other rows than those that are here now")
     who = f" by {verification.by}" if verification.by else ""
     when = f" on {verification.date}" if verification.date else ""
     if verification.verdict != "verified":
         return Trust(SELF_REPORTED, f"a check{who}{when} did not agree with the rows: {verification.verdict}")
     if verification.how == "rejudge":
-        return Trust(
-            SELF_REPORTED,
-            f"the answers are self-reported; their scores were judged again{who}{when} and agree",
-        )
+        text = f"the answers are self-reported; their scores were judged again{who}{when} and agree"
+        return Trust(SELF_REPORTED, text)
     own_role = "organism" if entry.submission.defence.setting == "none" else "defended"
     if verification.roles is not None and own_role not in verification.roles:
         text = f"only the rows of {', '.join(verification.roles)} were made again{who}{when}, not the {own_role} arm's"
@@ -81,10 +79,3 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
     if verification.how == "rerun":
         return Trust("verified", f"a random part was run again from the adapters{who}{when}")
     return Trust("reproduced", f"trained and measured again{who}{when}")
-
-
-def digest(entry: Entry) -> str:
-    """Digest over all rows of an entry, its own and the shared ones."""
-    from turncoat.leaderboard.verification.draw import entry_digest
-
-    return str(entry_digest(entry))

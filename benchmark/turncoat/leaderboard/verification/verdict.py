@@ -6,7 +6,9 @@ verdict_of(compared, Tolerances())     # "verified", or "2 of the scores differ"
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean, pstdev, stdev
 from typing import Any
 
 from turncoat.leaderboard.verification.draw import Compared, Tolerances
@@ -21,20 +23,11 @@ def agreement_table(compared: Sequence[Compared]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[Compared]] = {}
     for item in compared:
         groups.setdefault((item.drawn.role, item.drawn.task), []).append(item)
-    return [
-        {
-            "role": role,
-            "task": task,
-            "rows": len(items),
-            "agreeing": sum(item.agrees for item in items),
-            **_worst(items),
-        }
-        for (role, task), items in groups.items()
-    ]
+    return [{"role": role, "task": task, **_agreement(items)} for (role, task), items in groups.items()]
 
 
-def _worst(items: Sequence[Compared]) -> dict[str, Any]:
-    worst: dict[str, Any] = {}
+def _agreement(items: Sequence[Compared]) -> dict[str, Any]:
+    worst: dict[str, Any] = {"rows": len(items), "agreeing": sum(item.agrees for item in items)}
     every = [difference for item in items for difference in item.differences]
     answers = [difference for difference in every if difference.kind == "answer"]
     if answers:
@@ -54,20 +47,15 @@ def verdict_of(compared: Sequence[Compared], tolerances: Tolerances) -> str:
     share that `tolerances.answers` names, or their scores have to be equivalent.
     """
     every = [(item, difference) for item in compared for difference in item.differences]
-    out: dict[str, int] = {}
-    for _, difference in every:
-        if difference.kind != "answer" and not difference.within:
-            out[difference.kind] = out.get(difference.kind, 0) + 1
+    out = Counter(d.kind for _, d in every if d.kind != "answer" and not d.within)
     reasons = [f"{n} of the {kind.replace('_', '-')}s differ" for kind, n in out.items()]
     reasons += _leanings(compared, tolerances)
     for role in dict.fromkeys(item.drawn.role for item in compared):
         answers = [d.within for item, d in every if d.kind == "answer" and item.drawn.role == role]
         if answers and sum(answers) < tolerances.answers * len(answers):
             trouble = _not_equivalent([item for item in compared if item.drawn.role == role], tolerances)
-            if trouble:
-                reasons.append(
-                    f"{role}: only {sum(answers)} of {len(answers)} answers are the same, and {trouble}"
-                )
+            same = f"{sum(answers)} of {len(answers)} answers are the same"
+            reasons += [f"{role}: only {same}, and {trouble}"] if trouble else []
     if not compared:
         reasons.append("nothing could be compared")
     return "; ".join(reasons) or VERIFIED
@@ -100,33 +88,26 @@ def _not_equivalent(items: Sequence[Compared], tolerances: Tolerances) -> str:
     for name in names:
         by_question: dict[str, list[tuple[float, float]]] = {}
         for item in items:
+            question = f"{item.drawn.task} {item.drawn.question}"
             if name in item.means:
-                by_question.setdefault(f"{item.drawn.task} {item.drawn.question}", []).append(
-                    item.means[name]
-                )
+                by_question.setdefault(question, []).append(item.means[name])
         if len(by_question) < _FEWEST:
             return f"{len(by_question)} questions are too few to call them equivalent ({_FEWEST} or more; raise --fraction)"
         differences = [sum(old - new for old, new in pairs) / len(pairs) for pairs in by_question.values()]
         stored = [old for pairs in by_question.values() for old, _ in pairs]
-        margin = tolerances.score_margin if name.startswith("judge_") else _half_deviation(stored)
+        margin = tolerances.score_margin if name.startswith("judge_") else 0.5 * pstdev(stored)
         low, high = _interval(differences)
         if low < -margin or high > margin:
             return f"the mean of {name} may differ by {max(-low, high):.3g}, more than {margin:.3g}"
     return ""
 
 
-def _half_deviation(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return 0.5 * math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
-
-
 def _interval(values: Sequence[float], confidence: float = 0.9) -> tuple[float, float]:
     """t interval of the mean; where the 90% one is inside a margin, two one-sided tests at 5% say equivalent."""
     from scipy import stats
 
-    mean = sum(values) / len(values)
-    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * spread / math.sqrt(len(values))
+    t = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    mean, half = fmean(values), t * stdev(values) / math.sqrt(len(values))
     return mean - half, mean + half
 
 
