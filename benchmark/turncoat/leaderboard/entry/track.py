@@ -12,13 +12,13 @@ import os
 from functools import cache
 from pathlib import Path
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import metric_names, task_content, task_names
 from turncoat.registry import accepted
 from turncoat.strict_model import StrictModel
+from turncoat.yaml_model import read_yaml_model
 
 ENVIRONMENT = "TURNCOAT_TRACKS"
 _FOLDER = Path(__file__).parent / "tracks"
@@ -118,21 +118,16 @@ def find_track(name: str) -> Track:
 
 @cache
 def _read(path: Path) -> Track:
-    try:
-        track = Track.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"no track at {path}") from error
-    except (yaml.YAMLError, ValidationError) as error:
-        raise UserError(f"{path} is not a track: {error}") from error
+    track, place = read_yaml_model(path, Track, "a track")
     if track.track != path.stem:
-        raise UserError(f"{path}, track: '{track.track}' is not the file's name, '{path.stem}'")
+        raise UserError(f"{place(('track',))}: '{track.track}' is not the file's name, '{path.stem}'")
     names = [use.task for use in track.tasks]
     for name in names:
         if name not in task_names():
-            raise UserError(f"{path}, tasks: '{name}' is not a task; {accepted(task_names(), name)}")
+            raise UserError(f"{place(('tasks',))}: '{name}' is not a task; {accepted(task_names(), name)}")
     measured = metric_names(names)
     for metric in (track.ranked_by, track.ranked_by_else):
         if metric not in measured and not any(name == metric for _, name in measured.values()):
             problem = f"no task of the track measures '{metric}'"
-            raise UserError(f"{path}, ranked_by: {problem}; {accepted(measured, metric)}")
+            raise UserError(f"{place(('ranked_by',))}: {problem}; {accepted(measured, metric)}")
     return track

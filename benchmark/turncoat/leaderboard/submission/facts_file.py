@@ -7,19 +7,18 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
 from turncoat.data.fetch import without_fetching
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.submission import DataFacts, DefenceFacts, JudgeFacts, PersonaFacts
-from turncoat.registry import ORGANISMS, accepted, discover
+from turncoat.registry import ORGANISMS, discover
 from turncoat.store import digest, file_digest
 from turncoat.strict_model import StrictModel
+from turncoat.yaml_model import read_yaml_model
 
 WEIGHTS = "adapter_model.safetensors"
-_TEMPLATE = "write one with `turncoat submit --facts-template`"
 TEMPLATE = Path(__file__).with_name("facts.yaml").read_text(encoding="utf-8")
 
 
@@ -53,32 +52,11 @@ class Facts(StrictModel):
 
 
 def read_facts(path: Path) -> Facts:
-    """Read and check a facts file.
-
-    Raises:
-        UserError: With field, value, what is accepted.
-    """
+    """Read and check a facts file; UserError with line, field, value and what is accepted."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--facts {path}: {error.strerror}; {_TEMPLATE}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--facts {path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"--facts {path}: a mapping is expected; {_TEMPLATE}")
-    try:
-        return Facts.model_validate(content)
-    except ValidationError as error:
-        raise UserError("\n".join(_problem_text(path, problem) for problem in error.errors())) from error
-
-
-def _problem_text(path: Path, problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = DefenceFacts.model_fields if problem["loc"][0] == "defence" else Facts.model_fields
-        return f"{path}, {where}: unknown key; {accepted(known, str(problem['loc'][-1]))}"
-    value = "" if problem["type"] == "missing" else f"; the value is {problem['input']!r}"
-    return f"{path}, {where}: {problem['msg']}{value}; see `turncoat submit --facts-template`"
+        return read_yaml_model(path, Facts, "a facts file")[0]
+    except UserError as error:
+        raise UserError(f"--facts: {error}; write one with `turncoat submit --facts-template`") from error
 
 
 def data_facts(data: DataFacts) -> dict[str, Any]:
