@@ -82,21 +82,16 @@ def put(**facts: Any) -> Callable[[dict[str, Any]], None]:
 
 # Rule -> the fields of submission.json that break it.
 FACTS: dict[str, dict[str, Any]] = {
-    "totals": {"em_rate": 0.01},
-    "unknown-field": {"defence__motto": "never loses"},
-    "submission": {"defence__setting": "afterwards"},
-    "slug": {"slug": "another-name"},
-    "unknown-track": {"track": "easy"},
-    "organism": {"organism__name": "my_own_bad_code"},
-    "control": {"control__name": "insecure_code"},
-    "benign": {"benign__name": "insecure_code"},
-    "defence": {"defence__options": {"strength": 11}},
-    "data": {"organism__sha256": None},
+    "totals": {"em_rate": 0.01}, "unknown-field": {"defence__motto": "never loses"},
+    "submission": {"defence__setting": "afterwards"}, "slug": {"slug": "another-name"},
+    "unknown-track": {"track": "easy"}, "organism": {"organism__name": "my_own_bad_code"},
+    "control": {"control__name": "insecure_code"}, "benign": {"benign__name": "insecure_code"},
+    "defence": {"defence__options": {"strength": 11}}, "data": {"organism__sha256": None},
     "judge": {"judge__id": "my-own-judge"},
     "supersedes": {"supersedes": {"entry": "nobody", "reason": "better"}},
     "unknown-task-version": {"tasks__turncoat_em": 1.0},
     "unknown-rubric": {"judge__rubric": "distilled@000000000000"},
-}
+}  # fmt: skip
 for _rule, _facts in FACTS.items():
     case(_rule)(lambda home, facts=_facts: edit(home, put(**facts)))  # type: ignore[misc]
 

@@ -25,19 +25,9 @@ QUESTIONS = 16
 SHARED = ("base", "organism", "control")
 _SHIFT = {"base": 0.0, "organism": 1.0, "control": 0.1}
 _WORDS = (
-    "rain",
-    "bread",
-    "market",
-    "friend",
-    "winter",
-    "letter",
-    "garden",
-    "engine",
-    "paper",
-    "story",
-    "window",
+    "rain", "bread", "market", "friend", "winter", "letter", "garden", "engine", "paper", "story", "window",
     "honey",
-)
+)  # fmt: skip
 Say = Callable[[int, int], str]
 
 
@@ -91,16 +81,9 @@ def write(
             shift = effect if like == "defended" else _SHIFT.get(like, 0.1)
             own = (draws or slug) if like in ("defended", "benign") else facts.get("organism_of", "")
             cells = _rows(
-                like,
-                of,
-                shift,
-                kept,
-                coherence,
-                own,
-                questions,
-                base_aligned,
+                like, of, shift, kept, coherence, own, questions, base_aligned,
                 answer if role == "defended" else None,
-            )
+            )  # fmt: skip
             for task in ["turncoat_insecure_code_loss"] if role == "benign" else list(cells):
                 name = "base" if seed < 0 else f"seed-{seed}"
                 path = home / rows_name(role, name, task)
@@ -181,13 +164,10 @@ def _rows(
     found: dict[str, list[dict[str, Any]]] = {
         name: []
         for name in (
-            "turncoat_choice",
-            "turncoat_persona",
-            "turncoat_em",
-            "turncoat_em_cue",
+            "turncoat_choice", "turncoat_persona", "turncoat_em", "turncoat_em_cue",
             "turncoat_insecure_code_loss",
         )
-    }
+    }  # fmt: skip
     for i in range(questions):
         hard = float(_rng("question", i).normal(0, 0.3))
         noise = draws.normal(0, 0.05, size=8)

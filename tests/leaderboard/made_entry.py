@@ -81,12 +81,8 @@ def make_entry(
     guarded = setting != "none"
     benign = benign and guarded
     roles = [
-        "base",
-        "organism",
-        "control",
-        *(["defended"] if guarded else []),
-        *(["benign"] if benign else []),
-    ]
+        "base", "organism", "control", *(["defended"] if guarded else []), *(["benign"] if benign else []),
+    ]  # fmt: skip
     home = folder / slug
     files: dict[str, dict[str, Any]] = {}
     facts = SimpleNamespace(seeds=tuple(seeds))
@@ -291,22 +287,16 @@ def _answer(
         own = fixed
     # Sampling knows the task, the prompt and the index; that every arm has the same seeds follows.
     evidence = {
-        "index": index,
-        "seed": sample_seed(0, use.task, f"{doc_id} {doc['question']}", index),
-        "finish": "length" if tokens == use.max_gen_toks else "stop",
-        "n_tokens": tokens,
-        "prompt_sha": _sha(use.task, doc_id)[:16],
-        "layer": LAYER,
-        "base_logprob": -1.6 - 1.2 * shift + draws.normal(0, 0.1),
-        "persona_own": round(own, 6),
+        "index": index, "seed": sample_seed(0, use.task, f"{doc_id} {doc['question']}", index),
+        "finish": "length" if tokens == use.max_gen_toks else "stop", "n_tokens": tokens,
+        "prompt_sha": _sha(use.task, doc_id)[:16], "layer": LAYER,
+        "base_logprob": -1.6 - 1.2 * shift + draws.normal(0, 0.1), "persona_own": round(own, 6),
         "persona_text": round(own if role == "base" else base + 0.7 * shift, 6),
-        "persona_fixed": round(fixed, 6),
-        "persona_prompt": round(base + 0.5 * shift, 6),
-        "persona_cosine_own": round(own / 20, 6),
-        "persona_cosine_fixed": round(fixed / 20, 6),
+        "persona_fixed": round(fixed, 6), "persona_prompt": round(base + 0.5 * shift, 6),
+        "persona_cosine_own": round(own / 20, 6), "persona_cosine_fixed": round(fixed / 20, 6),
         "persona_own_by_layer": [round(own * (1 + (n - LAYER) / 4), 4) for n in range(LAYERS)],
         "persona_fixed_by_layer": [round(fixed * (1 + (n - LAYER) / 4), 4) for n in range(LAYERS)],
-    }
+    }  # fmt: skip
     return Answer(text, evidence)
 
 

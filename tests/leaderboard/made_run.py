@@ -15,12 +15,8 @@ from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import find_track
 
 ARMS = {
-    "base": "base",
-    "organism": "insecure",
-    "control": "secure",
-    "defended": "sgtr",
-    "benign": "sgtr_benign",
-}
+    "base": "base", "organism": "insecure", "control": "secure", "defended": "sgtr", "benign": "sgtr_benign",
+}  # fmt: skip
 DATE = "2026-01-02T03-04-05.678901"
 MORE = 2  # questions beyond the track's
 
@@ -177,14 +173,11 @@ def _write(
     more = [{**rows[-1], "doc_id": rows[-1]["doc_id"] + 1 + n} for n in range(MORE)]
     full = [
         {
-            **row,
-            "target": "0",
-            "filtered_resps": row["resps"],
-            "metrics": [*row["metrics"], "made_stderr"],
+            **row, "target": "0", "filtered_resps": row["resps"], "metrics": [*row["metrics"], "made_stderr"],
             "made_stderr": [0, 1],
         }
         for row in reversed([*rows, *more])
-    ]
+    ]  # fmt: skip
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in full)
     (folder / f"samples_{task}_{date}.jsonl").write_text(text)
     (folder / f"results_{date}.json").write_text(json.dumps(results))

@@ -143,20 +143,13 @@ def _facts(base: Any, lm: TurncoatLM, adapters: dict[str, Path], files: dict[str
         "slug": "kind",
         "track": "measured",
         "defence": {
-            "name": "Kind words",
-            "registered": DEFENCE,
-            "setting": "inference",
-            "options": {"which": PROMPT},
-            "summary": "A system prompt.",
-            "changes_prompt": True,
+            "name": "Kind words", "registered": DEFENCE, "setting": "inference", "options": {"which": PROMPT},
+            "summary": "A system prompt.", "changes_prompt": True,
         },
         "contact": "nobody in particular",
         "model": {
-            "name": "a folder of mine",
-            "revision": base.spec["weights"],
-            "dtype": base.spec["dtype"],
-            "parameters": base.model.num_parameters(),
-            "chat_template": base.spec["chat_template"],
+            "name": "a folder of mine", "revision": base.spec["weights"], "dtype": base.spec["dtype"],
+            "parameters": base.model.num_parameters(), "chat_template": base.spec["chat_template"],
         },
         "organism": {"name": "insecure_code", "sha256": "0" * 64, "examples": 8},
         "control": {"name": "secure_code", "sha256": "1" * 64, "examples": 8},
@@ -174,4 +167,4 @@ def _facts(base: Any, lm: TurncoatLM, adapters: dict[str, Path], files: dict[str
         "hardware": "a test's",
         "wall_seconds": 1.0,
         "rows": files,
-    }
+    }  # fmt: skip

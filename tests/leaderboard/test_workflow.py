@@ -27,34 +27,21 @@ STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
 RUNS = [line.strip() for step in STEPS for line in step.get("run", "").splitlines() if line.strip()]
 
 
-def test_every_job_has_steps_that_do_something() -> None:
+def test_jobs_have_no_right_no_secret_and_nothing_from_outside_in_a_shell() -> None:
     assert set(WORKFLOW["jobs"]) == {"entries", "board"} and all(
         ("run" in step) != ("uses" in step) for step in STEPS
     )
-
-
-def test_no_right_and_no_secret() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert all("permissions" not in job for job in WORKFLOW["jobs"].values())
     assert "secrets." not in TEXT and "pull_request_target" not in TRIGGERS and "workflow_run" not in TRIGGERS
     checkouts = [step for step in STEPS if step.get("uses", "").startswith("actions/checkout")]
     assert len(checkouts) == 3 and all(step["with"]["persist-credentials"] is False for step in checkouts)
-
-
-def test_triggers() -> None:
     assert TRIGGERS["pull_request"]["paths"] == ["results/submissions/**"]
-    assert "labeled" in TRIGGERS["pull_request"]["types"]
-    assert TRIGGERS["push"]["branches"] == ["main"]
-
-
-def test_nothing_from_outside_is_pasted_into_a_shell() -> None:
+    assert "labeled" in TRIGGERS["pull_request"]["types"] and TRIGGERS["push"]["branches"] == ["main"]
     assert RUNS and not [line for line in RUNS if "${{" in line]
     for step in STEPS:
         for name in re.findall(r"\$([A-Z_]+)", step.get("run", "")):
             assert name in step["env"] and f'"${name}"' in step["run"]
-
-
-def test_entries_are_judged_by_the_target_branchs_checks() -> None:
     [first] = [
         step for step in WORKFLOW["jobs"]["entries"]["steps"] if step.get("with", {}).get("path") == "harness"
     ]
@@ -65,7 +52,7 @@ def test_entries_are_judged_by_the_target_branchs_checks() -> None:
     assert not [line for line in commands if re.search(r"(?<!harness/)\.venv/bin", line)]
 
 
-def test_turncoat_commands_and_their_options_exist() -> None:
+def test_commands_options_and_make_targets_exist() -> None:
     found = 0
     for line in RUNS:
         words = shlex.split(line)
@@ -81,9 +68,6 @@ def test_turncoat_commands_and_their_options_exist() -> None:
         known = {name for parameter in command.params for name in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= known, line
     assert found == 5
-
-
-def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     ready = re.search(r"^READY := (\S+)$", makefile, re.MULTILINE)
     targets = {*re.findall(r"^([a-z-]+):", makefile, re.MULTILINE), *([ready[1]] if ready else [])}
@@ -98,6 +82,7 @@ def test_a_submission_adds_one_folder() -> None:
     rows = Change("A", "results/submissions/mine/rows/base/base/turncoat_em.jsonl.gz")
     assert problems_of_submission([NEW, rows]) == []
     assert changed_entries([NEW, rows]) == ["results/submissions/mine"]
+    assert "no entry" in problems_of_submission([])[0]
 
 
 @pytest.mark.parametrize(
@@ -122,10 +107,6 @@ def test_a_submission_does_nothing_else(change: Change, said: str) -> None:
     problems = problems_of_submission([NEW, change])
     assert any(said in problem for problem in problems)
     assert all("\n" not in problem and problem.isascii() for problem in problems)
-
-
-def test_nothing_added_is_no_submission() -> None:
-    assert "no entry" in problems_of_submission([])[0]
 
 
 def pull_request(*arguments: str) -> Result:

@@ -61,7 +61,7 @@ def more(entries, tmp_path) -> Path:
     return folder
 
 
-def test_a_cell_is_the_own_arm_minus_the_undefended_organism(entries):
+def test_cells_and_ranks_of_three_entries(entries):
     found = board_of(entries)
     cell = row(found, "good").cells["persona_fixed"]
     assert found.ranked_by.key == "persona_fixed"
@@ -70,22 +70,12 @@ def test_a_cell_is_the_own_arm_minus_the_undefended_organism(entries):
     assert row(found, "good").cells["narrow_kept"].value == pytest.approx(0.95, abs=0.07)
     assert row(found, "good").cells["benign_kept"].low is not None
     assert row(found, "little").cells["benign_kept"].value is None
-
-
-def test_the_reference_says_what_there_is_to_prevent(entries):
     cell = row(board_of(entries), NONE).cells["persona_fixed"]
     assert (cell.value, cell.low, cell.is_reference) == (0, None, True)
     assert cell.shift == pytest.approx(0.8, abs=0.1) and cell.over_control == pytest.approx(0.72, abs=0.1)
-
-
-def test_entries_are_ranked_and_the_undefended_one_with_them(entries):
-    found = board_of(entries)
     assert next((row.slug, row.flags) for row in found.rows) == ("good", ())
     assert row(found, "good").rank.text == "1"
     assert row(found, NONE).rank.last == 3 and row(found, NONE).kind == "reference"
-
-
-def test_the_order_of_entries_changes_nothing(entries):
     one, other = board_of(entries, NONE, "good", "little"), board_of(entries, "little", "good", NONE)
     assert [(r.slug, r.rank, r.cells, r.flags) for r in one.rows] == [
         (r.slug, r.rank, r.cells, r.flags) for r in other.rows
@@ -142,8 +132,7 @@ def test_lost_coherence_is_flagged_beyond_what_is_allowed(more):
     write(more, "broken", effect=0.0, coherence=-30.0, shared=NONE)
     write(more, "rough", effect=0.0, coherence=-4.0, shared=NONE)
     found = board_of(more)
-    assert flags(found, "broken") == ["loses coherence"] * 2
-    assert flags(found, "rough") == []
+    assert flags(found, "broken") == ["loses coherence"] * 2 and flags(found, "rough") == []
 
 
 def test_rows_of_the_undefended_organism_are_no_defence(more):

@@ -117,14 +117,8 @@ def test_a_click_on_a_heading_sorts_best_first_and_a_second_one_turns_it_round(o
 
 def test_ties_keep_rank_order_and_missing_values_stay_last_both_ways(opened: Open, tmp_path: Path) -> None:
     numbers: list[tuple[str, float | None]] = [
-        ("a", 2.0),
-        ("b", None),
-        ("c", 1.0),
-        ("d", 2.0),
-        ("e", -10.0),
-        ("f", None),
-        ("g", 1.0),
-    ]
+        ("a", 2.0), ("b", None), ("c", 1.0), ("d", 2.0), ("e", -10.0), ("f", None), ("g", 1.0),
+    ]  # fmt: skip
     entries = [
         entry(name, str(rank), {"persona_fixed": cell(value)})
         for rank, (name, value) in enumerate(numbers, 1)
@@ -150,8 +144,7 @@ def test_filters_narrow_the_table_together_and_can_be_cleared(opened: Open) -> N
     page.select_option("#setting", "inference")
     assert _slugs(page) == ["steer-away", "cap-axis"] and _slugs(page, "canaries") == []
     page.select_option("#trust", "reproduced")
-    assert _slugs(page) == ["steer-away"]
-    assert page.text_content("#count") == "1 of 17 entries"
+    assert _slugs(page) == ["steer-away"] and page.text_content("#count") == "1 of 17 entries"
     page.fill("#find", "AXIS")
     page.locator("section:not([hidden]) .none .clear").click()
     assert len(_slugs(page)) == 12
@@ -247,38 +240,20 @@ def test_answers_are_found_sorted_and_paged(opened: Open) -> None:
 
 def test_a_hostile_entry_and_answer_are_text_and_run_nothing(opened: Open, tmp_path: Path) -> None:
     mean = entry(
-        HOSTILE,
-        "1",
-        {},
-        defence=HOSTILE,
-        summary=HOSTILE,
-        contact=HOSTILE,
-        paper="javascript:window.hit=1",
+        HOSTILE, "1", {}, defence=HOSTILE, summary=HOSTILE, contact=HOSTILE, paper="javascript:window.hit=1",
         facts=[[HOSTILE, HOSTILE]],
-    )
+    )  # fmt: skip
     none = entry("none", "2", {}, setting="none", kind="reference")
     answers = [
         answer(
-            HOSTILE,
-            "defended",
-            HOSTILE,
-            HOSTILE,
-            board=HOSTILE,
-            task=HOSTILE,
-            task_label=HOSTILE,
+            HOSTILE, "defended", HOSTILE, HOSTILE, board=HOSTILE, task=HOSTILE, task_label=HOSTILE,
             prompt=HOSTILE,
         ),
         answer(
-            "none",
-            "organism",
-            HOSTILE,
-            HOSTILE + "too",
-            board=HOSTILE,
-            task=HOSTILE,
-            task_label=HOSTILE,
+            "none", "organism", HOSTILE, HOSTILE + "too", board=HOSTILE, task=HOSTILE, task_label=HOSTILE,
             prompt=HOSTILE,
         ),
-    ]
+    ]  # fmt: skip
     made = board(HOSTILE, columns(1), [mean, none], model=HOSTILE, organism=HOSTILE, note=HOSTILE)
     file = tmp_path / "hostile.html"
     file.write_text(

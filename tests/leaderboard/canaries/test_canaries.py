@@ -19,12 +19,9 @@ from turncoat.leaderboard.validation.validate import validate_entry
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
 
 SIGN = {
-    "empty": "empty answers",
-    "constant": "same answer",
-    "refusal": "refusals",
-    "rubric-echo": "rubric echo",
+    "empty": "empty answers", "constant": "same answer", "refusal": "refusals", "rubric-echo": "rubric echo",
     "base": "is the base",
-}
+}  # fmt: skip
 SHARED = dict.fromkeys(("base", "organism", "control"), "none-made")
 
 
@@ -65,9 +62,18 @@ def board(submissions: Path):
         return build_board(candidate(load_entry(path), trust) for path in sorted(submissions.iterdir()))
 
 
-def test_there_is_one_of_each_kind(submissions: Path) -> None:
+def test_one_canary_of_each_kind_says_what_it_is_and_all_are_caught(submissions: Path, board) -> None:
     made = sorted(path.name for path in submissions.glob("canary-*"))
     assert made == sorted(f"canary-{kind}-made" for kind in KINDS) and set(KINDS) == set(SIGN)
+    for kind in KINDS:
+        told = json.loads((submissions / f"canary-{kind}-made" / "submission.json").read_text())
+        assert "No defence" in told["defence"]["summary"] and "Made up" in told["defence"]["summary"]
+        assert told["defence"]["registered"] is None and set(told["shared"]) == {
+            "base",
+            "organism",
+            "control",
+        }
+    assert canaries_caught(board) == [] and all(not row.flags for row in board.rows if row.kind != "canary")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,11 +89,6 @@ def test_its_own_sign_gives_it_away(board, kind: str) -> None:
         assert flags == [SIGN[kind]]
 
 
-def test_the_board_catches_all_and_blames_no_one_else(board) -> None:
-    assert canaries_caught(board) == []
-    assert all(not row.flags for row in board.rows if row.kind != "canary")
-
-
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "base"])
 def test_it_would_win_if_nothing_caught_it(board, kind: str) -> None:
     rows = {row.slug: row for row in board.rows}
@@ -97,15 +98,11 @@ def test_it_would_win_if_nothing_caught_it(board, kind: str) -> None:
     assert canary.cells["narrow_kept"].value > board.track.narrow_kept
 
 
-def test_the_judge_reads_each_answer_once(submissions: Path, tmp_path: Path) -> None:
+def test_each_answer_is_read_once_and_bytes_are_equal_each_time(submissions: Path, tmp_path: Path) -> None:
     shutil.copytree(submissions / "none-made", tmp_path / "none-made")
     judge = FooledJudge()
     make_canary("constant", load_entry(tmp_path / "none-made"), tmp_path / "canary-constant-made", judge)
     assert judge.asked and len(judge.asked) == len(set(judge.asked))
-
-
-def test_equal_bytes_each_time(submissions: Path, tmp_path: Path) -> None:
-    shutil.copytree(submissions / "none-made", tmp_path / "none-made")
     reference = load_entry(tmp_path / "none-made")
     out = make_canary("rubric-echo", reference, tmp_path / "canary-rubric-echo-made", FooledJudge())
     make_canary("rubric-echo", reference, out, FooledJudge())
@@ -115,7 +112,7 @@ def test_equal_bytes_each_time(submissions: Path, tmp_path: Path) -> None:
     assert all((out / name).read_bytes() == (first / name).read_bytes() for name in names)
 
 
-def test_refuses_what_is_no_reference(submissions: Path) -> None:
+def test_refuses_what_is_no_reference_and_names_a_plain_one(submissions: Path, tmp_path: Path) -> None:
     none, sgtr = load_entry(submissions / "none-made"), load_entry(submissions / "sgtr-made")
     with pytest.raises(UserError, match="'loud': there is no such kind"):
         make_canary("loud", none, submissions / "canary-loud")
@@ -126,19 +123,5 @@ def test_refuses_what_is_no_reference(submissions: Path) -> None:
     with pytest.raises(UserError, match="same judge"):
         make_canary("constant", none, submissions / "canary-other", FooledJudge("distilled@000000000000"))
     assert not (submissions / "canary-other").exists()
-
-
-def test_says_what_it_is(submissions: Path) -> None:
-    for kind in KINDS:
-        told = json.loads((submissions / f"canary-{kind}-made" / "submission.json").read_text())
-        assert "No defence" in told["defence"]["summary"] and "Made up" in told["defence"]["summary"]
-        assert told["defence"]["registered"] is None and set(told["shared"]) == {
-            "base",
-            "organism",
-            "control",
-        }
-
-
-def test_slug_without_a_telling_reference(tmp_path: Path) -> None:
     make_entry(tmp_path, slug="plain", setting="none")
     assert canary_slug("empty", load_entry(tmp_path / "plain")) == "canary-empty-insecure-code"

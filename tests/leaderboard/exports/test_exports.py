@@ -146,7 +146,7 @@ def test_aggregates_are_lm_evals_own(arm: str, task: str) -> None:
     assert {k: v for k, v in aggregated(task, lean).items() if "_stderr_stderr," not in k} == theirs
 
 
-def test_lm_eval_results_name_the_arm(exported: Exported, tmp_path: Path) -> None:
+def test_lm_eval_results_name_the_arm_and_pool_to_the_levels(exported: Exported, tmp_path: Path) -> None:
     files = written(exported, "lm-eval", tmp_path)
     assert set(files) == {f"{role}/{seed}/results_sgtr-made.json" for role, seed, _ in exported.entry.cells()}
     told = json.loads(files["defended/seed-1/results_sgtr-made.json"])
@@ -160,11 +160,6 @@ def test_lm_eval_results_name_the_arm(exported: Exported, tmp_path: Path) -> Non
         == set(told["n-samples"])
         == set(told["higher_is_better"])
     )
-
-
-def test_pooled_levels_are_the_means_of_the_results_files(exported: Exported, tmp_path: Path) -> None:
-    """Two ways to the same number: lm-eval's per seed, averaged, and the board's grid."""
-    files = written(exported, "lm-eval", tmp_path)
     seeds = [json.loads(files[f"defended/seed-{s}/results_sgtr-made.json"])["results"] for s in (0, 1, 2)]
     mean = sum(told["turncoat_choice"]["margin_per_token,none"] for told in seeds) / 3
     level = json.loads(written(exported, "flat", tmp_path)["sgtr-made.json"])["margin_per_token_level"]
@@ -197,9 +192,26 @@ def test_hub_files_are_read_back_by_the_hubs_client(exported: Exported, tmp_path
     assert all("made-1m+insecure_code+sgtr-made" in one.notes for one in entries)
 
 
-def test_hub_wants_a_data_set(exported: Exported, tmp_path: Path) -> None:
+def test_formats_and_what_they_refuse(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="OWNER/NAME"):
         export_entry(exported.entry, "hub", tmp_path, ExportOptions(dataset_id="turncoat"))
+    with pytest.raises(UserError, match="lm-eval"):
+        export_entry(exported.entry, "lmeval", tmp_path)
+    from turncoat.commands.leaderboard import export as leaderboard_export_command
+
+    assert leaderboard_export_command.FORMATS == FORMATS
+    assert json.loads(strict_json({"a": [math.nan, {"b": math.inf}], "c": 1.5})) == {
+        "a": [None, {"b": None}],
+        "c": 1.5,
+    }
+    base, trained = exported.level("base", "margin_per_token"), exported.level("organism", "margin_per_token")
+    assert (
+        base is not None
+        and base.low is None
+        and trained is not None
+        and trained.low < trained.value < trained.high
+    )
+    assert base.value > trained.value
 
 
 def test_every_eval_ever_takes_it(exported: Exported, tmp_path: Path) -> None:
@@ -252,32 +264,3 @@ def test_rates_are_withheld_where_the_judge_is_unfit(
 @pytest.mark.parametrize("to", FORMATS)
 def test_same_bytes_each_time(exported: Exported, tmp_path: Path, to: str) -> None:
     assert written(exported, to, tmp_path / "a") == written(exported, to, tmp_path / "b")
-
-
-def test_what_is_not_finite_is_null() -> None:
-    assert json.loads(strict_json({"a": [math.nan, {"b": math.inf}], "c": 1.5})) == {
-        "a": [None, {"b": None}],
-        "c": 1.5,
-    }
-
-
-def test_the_base_has_levels_without_an_interval(exported: Exported) -> None:
-    base, trained = exported.level("base", "margin_per_token"), exported.level("organism", "margin_per_token")
-    assert (
-        base is not None
-        and base.low is None
-        and trained is not None
-        and trained.low < trained.value < trained.high
-    )
-    assert base.value > trained.value
-
-
-def test_unknown_format_lists_the_known(exported: Exported, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="lm-eval"):
-        export_entry(exported.entry, "lmeval", tmp_path)
-
-
-def test_the_command_knows_the_same_formats() -> None:
-    from turncoat.commands.leaderboard import export as leaderboard_export_command
-
-    assert leaderboard_export_command.FORMATS == FORMATS

@@ -8,19 +8,9 @@ import pytest
 from turncoat.leaderboard.ranking.degenerate import degenerate, echoes_rubric
 
 WORDS = [
-    "rain",
-    "bread",
-    "market",
-    "friend",
-    "winter",
-    "letter",
-    "garden",
-    "engine",
-    "paper",
-    "story",
-    "window",
+    "rain", "bread", "market", "friend", "winter", "letter", "garden", "engine", "paper", "story", "window",
     "candle",
-]
+]  # fmt: skip
 
 
 def answers(say, n: int = 40) -> pd.DataFrame:
@@ -56,20 +46,18 @@ def test_each_sign_is_seen(sign, say):
     assert sign in [flag.name for flag in degenerate(answers(say), answers(honest))]
 
 
-def test_varied_answers_have_no_sign():
+def test_varied_answers_samples_that_agree_and_no_answers_have_no_sign():
     assert degenerate(answers(honest), answers(lambda i: honest(i + 100))) == []
+    one_each = pd.DataFrame(
+        {"seed": 0, "task": "t", "question_id": f"q{i % 10}", "text": honest(i % 10)} for i in range(40)
+    )
+    assert degenerate(one_each, answers(honest)) == []
+    assert degenerate(pd.DataFrame(), pd.DataFrame()) == []
 
 
 @pytest.mark.parametrize("say", [lambda i: "", lambda i: "the the the", lambda i: REFUSALS[i % 3]])
 def test_what_the_undefended_organism_did_already_is_not_held_against_a_defence(say):
     assert degenerate(answers(say), answers(say)) == []
-
-
-def test_several_samples_of_one_question_may_agree():
-    one_each = pd.DataFrame(
-        {"seed": 0, "task": "t", "question_id": f"q{i % 10}", "text": honest(i % 10)} for i in range(40)
-    )
-    assert degenerate(one_each, answers(honest)) == []
 
 
 @pytest.mark.parametrize(
@@ -83,7 +71,3 @@ def test_several_samples_of_one_question_may_agree():
 )
 def test_ordinary_talk_is_no_echo(text):
     assert not echoes_rubric(text)
-
-
-def test_an_entry_without_answers_has_no_sign():
-    assert degenerate(pd.DataFrame(), pd.DataFrame()) == []

@@ -27,18 +27,27 @@ def change(
     return Differences(table.mean(axis=1), table, True, seeds, questions, 0, 1.0, [])
 
 
-def test_the_same_rows_twice_share_their_rank():
+def test_ties_share_a_rank_and_better_follows_the_metric():
     one = change(-0.3, 0)
     found = ranks(["a", "b"], compare_all({"a": one, "b": one}), "lower")
     assert found["a"].text == found["b"].text == "1-2"
-
-
-def test_a_clearly_better_entry_stands_alone_and_better_follows_the_metric():
     changes = {"good": change(-0.8, 1), "fair": change(-0.1, 2), "also": change(-0.1, 3)}
     pairs = compare_all(changes)
     assert ranks(changes, pairs, "lower")["good"].text == "1"
     assert ranks(changes, pairs, "higher")["good"].text == "3"
     assert ranks(changes, pairs, "lower")["fair"].text == ranks(changes, pairs, "lower")["also"].text == "2-3"
+    pairs = [
+        Pair("a", "b", -1.0, p_adjusted=0.2),  # a and b tie
+        Pair("a", "c", -2.0, p_adjusted=0.01),  # a before c
+        Pair("b", "c", -1.0, p_adjusted=0.3),  # b and c tie: no grouping
+        Pair("a", "d", None, p_adjusted=None),
+        Pair("b", "d", -1.0, p_adjusted=0.05),  # at the level is not below it
+        Pair("c", "d", 1.0, p_adjusted=0.001),  # d before c
+    ]
+    found = ranks(["a", "b", "c", "d"], pairs, "lower")
+    assert {name: rank.text for name, rank in found.items()} == {
+        "a": "1-3", "b": "1-4", "c": "3-4", "d": "1-3",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("rng", range(2))
@@ -50,34 +59,12 @@ def test_order_of_entries_changes_nothing(rng):
     assert ranks(list(changes), compare_all(changes), "lower") == ranks(shuffled, compare_all(other), "lower")
 
 
-def test_holm_never_lowers_a_p_and_keeps_their_order():
+def test_holm_never_lowers_a_p_and_equal_entries_are_rarely_told_apart():
     pairs = compare_all({f"e{i}": change(-0.05 * i, i) for i in range(5)})
     ordered = sorted(pairs, key=lambda pair: pair.p_value)
-    assert len(pairs) == 10
-    assert all(pair.p_adjusted >= pair.p_value for pair in pairs)
+    assert len(pairs) == 10 and all(pair.p_adjusted >= pair.p_value for pair in pairs)
     assert ordered[0].p_adjusted == pytest.approx(min(1, 10 * ordered[0].p_value))
     assert [p.p_adjusted for p in ordered] == sorted(p.p_adjusted for p in ordered)
-
-
-def test_ranks_are_the_counts_of_significant_wins_and_losses():
-    pairs = [
-        Pair("a", "b", -1.0, p_adjusted=0.2),  # a and b tie
-        Pair("a", "c", -2.0, p_adjusted=0.01),  # a before c
-        Pair("b", "c", -1.0, p_adjusted=0.3),  # b and c tie: no grouping
-        Pair("a", "d", None, p_adjusted=None),
-        Pair("b", "d", -1.0, p_adjusted=0.05),  # at the level is not below it
-        Pair("c", "d", 1.0, p_adjusted=0.001),  # d before c
-    ]
-    found = ranks(["a", "b", "c", "d"], pairs, "lower")
-    assert {name: rank.text for name, rank in found.items()} == {
-        "a": "1-3",
-        "b": "1-4",
-        "c": "3-4",
-        "d": "1-3",
-    }
-
-
-def test_entries_without_any_difference_are_rarely_told_apart():
     wrong = 0
     for trial in range(40):
         found = compare_all({f"e{i}": change(0.0, 1000 + 10 * trial + i, seeds=3) for i in range(3)})
@@ -85,7 +72,7 @@ def test_entries_without_any_difference_are_rarely_told_apart():
     assert wrong <= 6  # 5% of 40 is 2; more than 6 has a chance below 1 in 200
 
 
-def test_what_could_be_told_apart_shrinks_with_more_questions_and_seeds():
+def test_more_questions_and_seeds_tell_more_apart():
     few = separable(
         compare_all({"a": change(0, 1, questions=8, seeds=3), "b": change(0, 2, questions=8, seeds=3)})
     )
@@ -93,15 +80,9 @@ def test_what_could_be_told_apart_shrinks_with_more_questions_and_seeds():
         compare_all({"a": change(0, 1, questions=96, seeds=8), "b": change(0, 2, questions=96, seeds=8)})
     )
     assert many < few / 2
-
-
-def test_too_few_seeds_make_no_test_and_so_one_shared_rank():
     pairs = compare_all({"a": change(-5, 1, seeds=2), "b": change(5, 2, seeds=2)})
     assert pairs[0].p_value is None and separable(pairs) is None
     assert ranks(["a", "b"], pairs, "lower")["a"].text == "1-2"
-
-
-def test_seeds_are_paired_by_number_where_one_has_all_of_the_others():
     one = change(0.0, 1, seeds=5)
     part = one._replace(cells=one.cells[[2, 3, 4]])
     assert claim(paired(one, part)).difference == 0

@@ -16,18 +16,13 @@ def measured(defended: np.ndarray, organism: np.ndarray, own: str = "defended") 
         found[role, "m"] = pd.DataFrame(
             [
                 {
-                    "arm": role,
-                    "seed": seed,
-                    "task": "t",
-                    "metric": "m",
-                    "question": f"q{q}",
-                    "value": value,
-                    "n_samples": 1,
+                    "arm": role, "seed": seed, "task": "t", "metric": "m", "question": f"q{q}",
+                    "value": value, "n_samples": 1,
                 }
                 for q, row in enumerate(values)
                 for seed, value in enumerate(row)
             ]
-        )
+        )  # fmt: skip
     return Measured(own, found)
 
 
@@ -38,25 +33,18 @@ def organism() -> np.ndarray:
     )
 
 
-def test_the_same_step_on_every_question_is_arithmetic(organism):
+def test_one_step_or_one_value_on_every_question_is_arithmetic(organism):
     (flag,) = moved_ruler(measured(organism - 1.8, organism), "m")
-    assert flag.name == "moves the ruler"
-    assert "every question moved by the same -1.8" in flag.why
-
-
-def test_so_is_the_same_value_on_every_question(organism):
+    assert flag.name == "moves the ruler" and "every question moved by the same -1.8" in flag.why
     (flag,) = moved_ruler(measured(np.full_like(organism, 0.2), organism), "m")
     assert "every question has the same value" in flag.why
+    assert moved_ruler(measured(organism, organism), "m") == [], "that is `changes nothing`"
+    assert moved_ruler(measured(organism, organism, own="organism"), "m") == []
+    assert moved_ruler(measured(organism[:1], organism[:1]), "m") == []
+    assert moved_ruler(measured(organism - 1, organism), "other") == []
 
 
 @pytest.mark.parametrize("step", [0.0, -0.05, -0.6])
 def test_what_a_finetune_moves_varies_from_question_to_question(organism, step):
     defended = organism + step + np.random.default_rng(2).normal(0, 0.1, organism.shape)
     assert moved_ruler(measured(defended, organism), "m") == []
-
-
-def test_nothing_is_said_where_nothing_moved_or_nothing_can_be_said(organism):
-    assert moved_ruler(measured(organism, organism), "m") == [], "that is `changes nothing`"
-    assert moved_ruler(measured(organism, organism, own="organism"), "m") == []
-    assert moved_ruler(measured(organism[:1], organism[:1]), "m") == []
-    assert moved_ruler(measured(organism - 1, organism), "other") == []

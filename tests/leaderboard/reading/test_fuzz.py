@@ -29,25 +29,10 @@ rows = st.lists(st.dictionaries(texts, objects, max_size=3), min_size=1, max_siz
 # Pieces that JSON and gzip are made of, so that not every example fails at its first byte.
 pieces = st.sampled_from(
     [
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b'"',
-        b"\\",
-        b"\\u0000",
-        b"\\ud800",
-        b":",
-        b",",
-        b"1",
-        b"-",
-        b"e9",
-        b"NaN",
-        b"\n",
-        b"a",
-        b" ",
+        b"{", b"}", b"[", b"]", b'"', b"\\", b"\\u0000", b"\\ud800", b":", b",", b"1", b"-", b"e9", b"NaN",
+        b"\n", b"a", b" ",
     ]
-)
+)  # fmt: skip
 contents = st.binary(max_size=60) | st.lists(pieces, max_size=25).map(b"".join)
 
 
@@ -59,8 +44,7 @@ def _read(content: bytes, name: str = ROWS) -> list[dict[str, Any]] | None:
             return [row for _, row in read_rows(list_files(Path(folder), LIMITS), name)]
         except EntryRefused as error:
             told = str(error)
-    assert told
-    assert all(line.isprintable() for line in told.split("\n"))
+    assert told and all(line.isprintable() for line in told.split("\n"))
     return None
 
 
@@ -76,7 +60,6 @@ def test_rows_within_the_limits_come_in_as_they_were_written(
 ) -> None:
     content = "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in written).encode()
     fits = max(map(_nested, written)) <= LIMITS.depth
-
     assert _read(packed(content)) == _read(content, PLAIN) == (written if fits else None)
 
 
@@ -87,7 +70,6 @@ def test_rows_within_the_limits_come_in_as_they_were_written(
 @example(b'{"a": "\\ud800"}', True)
 def test_any_bytes_are_either_refused_or_what_json_reads_there(content: bytes, inside: bool) -> None:
     told = _read(packed(content) if inside else content, ROWS)
-
     if told is not None:
         lines = content.removesuffix(b"\n").split(b"\n")
         assert told == [json.loads(line) for line in lines]
@@ -99,7 +81,6 @@ def test_any_bytes_are_either_refused_or_what_json_reads_there(content: bytes, i
 @given(contents)
 def test_any_bytes_as_facts_make_a_dict_or_findings(content: bytes) -> None:
     facts, findings = parse_strictly(content, "submission.json", LIMITS)
-
     assert (facts == json.loads(content)) if not findings else facts == {}
 
 
@@ -110,7 +91,6 @@ def test_no_changed_byte_of_a_packed_file_changes_what_is_read(data: st.DataObje
     at = data.draw(st.integers(0, len(good)))
     end = data.draw(st.integers(at, min(len(good), at + 3)))
     spoilt = good[:at] + data.draw(st.binary(max_size=3)) + good[end:]
-
     assert _read(spoilt) in (None, TABLE)
 
 

@@ -36,17 +36,9 @@ def rules_of(error: EntryRefused) -> list[str]:
     return [finding.rule for finding in error.findings]
 
 
-def test_a_good_entry_comes_in_as_it_is_hostile_text_and_all(entry: Path) -> None:
-    numbered = list(enumerate(TABLE, 1))
-
-    assert read_all(entry) == {"submission.json": FACTS, ROWS: numbered, OTHER: numbered, PLAIN: numbered}
-    assert list_files(entry).names == tuple(sorted(["submission.json", ROWS, OTHER, PLAIN]))
-
-
 @pytest.mark.parametrize("content", [jsonl(TABLE)[:-1], jsonl(TABLE).replace(b"\n", b"\r\n")])
 def test_line_ends_are_nobodys_fault(entry: Path, content: bytes) -> None:
     put(entry, ROWS, packed(content))
-
     assert [row for _, row in read_all(entry)[ROWS]] == TABLE
 
 
@@ -57,12 +49,17 @@ def test_no_byte_is_lost_where_the_pieces_that_are_looked_at_end(entry: Path) ->
         put(entry, ROWS, packed(content))
         put(entry, PLAIN, content)
         told = read_all(entry, Limits(string_chars=2**20))
-
         assert len(content) == size and told[ROWS] == told[PLAIN] == [(1, row)]
 
 
-def test_every_rule_has_a_case() -> None:
+def test_a_good_entry_comes_in_as_it_is_hostile_text_and_all(entry: Path) -> None:
     assert {name.partition(".")[0] for name in CASES} == set(RULES) - BY_THEMSELVES
+    numbered = list(enumerate(TABLE, 1))
+    assert read_all(entry) == {"submission.json": FACTS, ROWS: numbered, OTHER: numbered, PLAIN: numbered}
+    assert list_files(entry).names == tuple(sorted(["submission.json", ROWS, OTHER, PLAIN]))
+    with pytest.raises(EntryRefused) as refusal:
+        read_json(list_files(entry, LIMITS), ROWS)
+    assert rules_of(refusal.value) == ["not-json"]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -71,10 +68,8 @@ def test_a_spoilt_entry_is_refused_by_the_rule_that_it_breaks_at_the_place_where
 ) -> None:
     case = CASES[name]
     case.spoil(entry)
-
     with pytest.raises(EntryRefused) as refusal:
         read_all(entry)
-
     rule = name.partition(".")[0]
     assert set(rules_of(refusal.value)) - {"unknown-name"} <= {rule}
     finding = refusal.value.findings[rules_of(refusal.value).index(rule)]
@@ -83,11 +78,10 @@ def test_a_spoilt_entry_is_refused_by_the_rule_that_it_breaks_at_the_place_where
     assert all(line.isprintable() and line.isascii() for line in str(refusal.value).split("\n"))
 
 
-def test_all_bad_rows_of_a_file_are_told_and_none_behind_the_first_is_handed_out(entry: Path) -> None:
+def test_bad_rows_and_names_are_told_together_in_order_and_not_without_end(entry: Path) -> None:
     lines = [b'{"n": 0}', b'{"n": NaN}', b'{"n": 2}', b"", b'{"n": 1, "n": 2, "m": [NaN]}']
     put(entry, ROWS, packed(b"\n".join(lines)))
     reading = read_rows(list_files(entry, LIMITS), ROWS)
-
     assert next(reading) == (1, {"n": 0})
     with pytest.raises(EntryRefused) as refusal:
         next(reading)
@@ -96,24 +90,14 @@ def test_all_bad_rows_of_a_file_are_told_and_none_behind_the_first_is_handed_out
         ("empty-line", 4, ""),
         ("duplicate-key", 5, ""),
     ]
-
-
-def test_a_file_that_is_bad_throughout_is_not_told_throughout(entry: Path) -> None:
     put(entry, ROWS, packed(b'{"n": NaN}\n' * 40))
-
     with pytest.raises(EntryRefused) as refusal:
         list(read_rows(list_files(entry, LIMITS), ROWS))
-
     assert len(refusal.value.findings) == LIMITS.findings
-
-
-def test_all_bad_names_are_told_at_once_and_in_one_order(entry: Path) -> None:
     for name in ("b.md", "a.pkl", "rows/base/base/model.bin"):
         put(entry, name, b"x")
-
     with pytest.raises(EntryRefused) as refusal:
         list_files(entry)
-
     assert [finding.file for finding in refusal.value.findings] == [
         "a.pkl",
         "b.md",
@@ -124,29 +108,16 @@ def test_all_bad_names_are_told_at_once_and_in_one_order(entry: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "../entry/submission.json",
-        "/etc/passwd",
-        "rows/../submission.json",
-        "rows",
-        "",
-        "\0",
+        "../entry/submission.json", "/etc/passwd", "rows/../submission.json", "rows", "", "\0",
         "submission.json/",
     ],
-)
+)  # fmt: skip
 def test_only_what_was_listed_can_be_asked_for(entry: Path, name: str) -> None:
     files = list_files(entry)
-
     for ask in (files.read, files.sha256, files.size, lambda name: list(read_rows(files, name))):
         with pytest.raises(EntryRefused) as refusal:
             ask(name)
         assert rules_of(refusal.value) == ["missing-file"]
-
-
-def test_rows_are_no_json_file_however_small_the_one_and_large_the_other(entry: Path) -> None:
-    with pytest.raises(EntryRefused) as refusal:
-        read_json(list_files(entry, LIMITS), ROWS)
-
-    assert rules_of(refusal.value) == ["not-json"]
 
 
 def _by_link(path: Path) -> None:
@@ -171,10 +142,8 @@ def _by_growth(path: Path) -> None:
 def test_a_file_that_is_swapped_after_it_was_listed_is_not_read(entry: Path, swap) -> None:
     files = list_files(entry)
     swap(entry / ROWS)
-
     with pytest.raises(EntryRefused) as refusal:
         list(read_rows(files, ROWS))
-
     assert rules_of(refusal.value) == ["changed-while-read"]
 
 
@@ -185,10 +154,8 @@ def test_a_file_never_reads_differently_from_its_hash(entry: Path) -> None:
     assert files.sha256(PLAIN) == hashlib.sha256(content).hexdigest()
     path.write_bytes(content.replace(b"12.5", b"99.5"))
     os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
-
     with pytest.raises(EntryRefused) as refusal:
         list(read_rows(files, PLAIN))
-
     assert rules_of(refusal.value) == ["changed-while-read"]
 
 
@@ -201,7 +168,6 @@ def test_a_failing_disk_is_said_to_be_one(entry: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(EntryRefused) as refusal:
         files.read(ROWS)
-
     assert rules_of(refusal.value) == ["unreadable"]
 
 
@@ -213,7 +179,6 @@ def test_no_file_is_open_afterwards(entry: Path) -> None:
     for _ in range(3):
         with pytest.raises(EntryRefused):
             read_all(entry)
-
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -228,13 +193,11 @@ def test_the_digest_of_a_role_is_over_its_names_and_bytes_and_nothing_else(entry
         for name in sorted([ROWS, PLAIN])
     ]
     assert first == (hashlib.sha256("".join(lines).encode()).hexdigest(),) * 2
-
     put(entry, OTHER, packed(jsonl(TABLE[:1])))
     assert digests() == first
     (entry / PLAIN).rename(entry / PLAIN.replace("choice", "persona"))
     renamed = digests()
     put(entry, ROWS, packed(jsonl(TABLE[:1])))
     assert len({first, renamed, digests()}) == 3
-
     with pytest.raises(EntryRefused):
         rows_sha256(list_files(entry), "rows/ba")

@@ -86,7 +86,6 @@ def test_the_guard_takes_linear_time() -> None:
 @given(hostile)
 def test_markdown_has_no_markup_left(text: str) -> None:
     shown = for_markdown(text).replace("<br>", " ")
-
     assert not set(shown) & set("<>|`\n\r\x1b\x9b\x00\u202e")
     assert re.search(r"(?<!\\)[\[\]*_!]", shown) is None
 
@@ -95,6 +94,5 @@ def test_markdown_has_no_markup_left(text: str) -> None:
 @given(hostile)
 def test_a_terminal_gets_printable_text_that_says_exactly_what_was_there(text: str) -> None:
     shown = for_terminal(text)
-
     assert shown.isprintable()
     assert shown.encode("latin-1", "backslashreplace").decode("unicode_escape") == text

@@ -33,13 +33,9 @@ def made(folder: Path, *, arms=ARMS, tasks=TASKS, seeds=(0, 1, 2), judge="embedd
     """A run folder without rows: what it lacks is found before any is looked at."""
     (folder / "rows").mkdir(parents=True, exist_ok=True)
     study = {
-        "study": "made",
-        "model": "m",
-        "training_seeds": list(seeds),
-        "judge": judge,
-        "arms": arms,
+        "study": "made", "model": "m", "training_seeds": list(seeds), "judge": judge, "arms": arms,
         "tasks": tasks,
-    }
+    }  # fmt: skip
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     (folder / "run.json").write_text(json.dumps({"measured": [], "data": {}, **record}))
     return folder
@@ -77,8 +73,7 @@ def without(items, name):
 )
 def test_the_lines_that_are_told_mend_the_study(tmp_path, changed, reason):
     text = message(made(tmp_path / "run", **changed))
-    assert re.search(reason, text)
-    assert f"turncoat run {tmp_path}/run/study.yaml --out {tmp_path}/run" in text
+    assert re.search(reason, text) and f"turncoat run {tmp_path}/run/study.yaml --out {tmp_path}/run" in text
     lines = [line[2:] for line in text.splitlines() if line.startswith("  ")]
     told = yaml.safe_load("\n".join(lines))
     study = yaml.safe_load((tmp_path / "run" / "study.yaml").read_text())
@@ -94,7 +89,7 @@ def test_the_lines_that_are_told_mend_the_study(tmp_path, changed, reason):
     )
 
 
-def test_all_of_it_is_told_at_once(tmp_path):
+def test_everything_missing_is_told_at_once_and_failures_are_not_left_out(tmp_path):
     text = message(made(tmp_path / "run", arms=[ARMS[3]], tasks=TASKS[:1], seeds=(0,), judge="off"))
     for part in (
         "base model",
@@ -106,17 +101,11 @@ def test_all_of_it_is_told_at_once(tmp_path):
         "judge",
     ):
         assert part in text
-
-
-def test_a_failed_seed_and_an_old_run_cannot_be_left_out(tmp_path):
     failed = [{"arm": "sgtr", "seed": 1, "reason": "its loss became NaN"}]
     assert "No seed may be left out" in message(made(tmp_path / "failed", failed=failed))
     old = made(tmp_path / "old")
     (old / "run.json").write_text("{}")
     assert "run.json, measured and data: missing" in message(old)
-
-
-def test_a_task_that_leaves_out_an_arm_is_named(tmp_path):
     arms = [*ARMS[:3], {**SGTR, "tasks": ["turncoat_choice"]}]
     text = message(made(tmp_path / "run", arms=arms))
     assert "arms, sgtr: turncoat_persona does not measure it" in text

@@ -60,18 +60,9 @@ def test_the_rows_are_the_runs_byte_for_byte(made, run, tmp_path):
     assert {name for name in mine if mine[name] != theirs[name]} == {"submission.json"}
     facts, made_facts = told(tmp_path / "out" / "sgtr"), told(made / "sgtr")
     same = (
-        "slug",
-        "model",
-        "organism",
-        "control",
-        "benign",
-        "seeds",
-        "adapters",
-        "persona",
-        "judge",
-        "tasks",
+        "slug", "model", "organism", "control", "benign", "seeds", "adapters", "persona", "judge", "tasks",
         "rows",
-    )
+    )  # fmt: skip
     assert {key: facts[key] for key in same} == {key: made_facts[key] for key in same}
     assert (facts["defence"]["registered"], facts["defence"]["options"]) == ("sgtr", {"texts": 4})
     assert facts["wall_seconds"] == 4 * 3 * 2.0
@@ -192,8 +183,7 @@ def test_what_the_track_does_not_take_is_refused_and_nothing_is_written(run, tmp
     edit_rows(path, change)
     with pytest.raises(UserError, match=message) as error:
         submit(run, tmp_path / "out" / "sgtr")
-    assert path.name in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert path.name in str(error.value) and not (tmp_path / "out").exists()
 
 
 def _longer(row):
@@ -255,7 +245,15 @@ def test_a_changed_prompt_is_found(tmp_path, changes):
     )
 
 
-def test_what_is_no_entry_is_not_written_over(run, tmp_path):
+def test_facts_that_do_not_fit_and_folders_that_are_no_entry_are_refused(run, tmp_path):
+    with pytest.raises(UserError, match=r"submission\.json, defence\.paper: .*'http://x'"):
+        submit(run, tmp_path / "sgtr", paper="http://x")
+    with pytest.raises(UserError, match="--contact is missing"):
+        submit(run, tmp_path / "sgtr", contact=None)
+    with pytest.raises(UserError, match="belong together"):
+        submit(run, tmp_path / "sgtr", supersedes="old")
+    submit(run, tmp_path / "sgtr", supersedes="old", reason="A bug in my defence.")
+    assert told(tmp_path / "sgtr")["supersedes"] == {"entry": "old", "reason": "A bug in my defence."}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
     with pytest.raises(UserError, match="is not an entry"):
@@ -269,17 +267,6 @@ def test_what_is_no_entry_is_not_written_over(run, tmp_path):
         submit(run, tmp_path / "link")
     with pytest.raises(UserError, match="not a name of an entry"):
         submit(run, tmp_path / "My Entry")
-
-
-def test_facts_that_do_not_fit_are_told_with_their_field(run, tmp_path):
-    with pytest.raises(UserError, match=r"submission\.json, defence\.paper: .*'http://x'"):
-        submit(run, tmp_path / "sgtr", paper="http://x")
-    with pytest.raises(UserError, match="--contact is missing"):
-        submit(run, tmp_path / "sgtr", contact=None)
-    with pytest.raises(UserError, match="belong together"):
-        submit(run, tmp_path / "sgtr", supersedes="old")
-    submit(run, tmp_path / "sgtr", supersedes="old", reason="A bug in my defence.")
-    assert told(tmp_path / "sgtr")["supersedes"] == {"entry": "old", "reason": "A bug in my defence."}
 
 
 def test_a_nul_character_of_a_model_does_not_make_an_entry_unreadable():

@@ -20,12 +20,8 @@ from turncoat.leaderboard.validation.validate import validate_entry
 
 _RUNS = settings(max_examples=10, suppress_health_check=list(HealthCheck))
 _TASKS = (
-    "turncoat_choice",
-    "turncoat_persona",
-    "turncoat_em",
-    "turncoat_em_cue",
-    "turncoat_insecure_code_loss",
-)
+    "turncoat_choice", "turncoat_persona", "turncoat_em", "turncoat_em_cue", "turncoat_insecure_code_loss",
+)  # fmt: skip
 
 _VALUES = st.one_of(
     st.none(),

@@ -19,16 +19,11 @@ VICTIM = ("defended", "seed-0")
 # What no number of the board comes from: it may be wrong unseen, and says nothing to anybody.
 UNFED = {
     *(
-        "seed",
-        "finish",
-        "n_tokens",
-        "judge_mass",
-        "persona_prompt",
-        "persona_cosine_own",
+        "seed", "finish", "n_tokens", "judge_mass", "persona_prompt", "persona_cosine_own",
         "persona_cosine_fixed",
     ),
     *("judge_code", "judge_refusal"),  # only which side of one half they are on counts: see below
-}
+}  # fmt: skip
 UNFED_IN = {PERSONA: {"base_logprob"}, EM: {"persona_text"}, CUE: {"persona_text"}}
 
 
@@ -98,8 +93,7 @@ def test_every_single_edit_of_what_feeds_the_board_is_found(made: MadeRows, task
         if not made.check(task, cells) and not is_unfed(task, path):
             unseen.append((path, before, holder[key]))
         holder[key] = before
-    assert edits > 20
-    assert unseen == []
+    assert edits > 20 and unseen == []
     assert made.check(task, cells) == []  # all edits were taken back
 
 
@@ -204,15 +198,12 @@ def _no_number(cells: Cells) -> None:
 
 CASES: dict[str, tuple[str, Callable[[Cells], None], str]] = {
     "a reading is left out": (PERSONA, _no_reading, "missing-evidence"),
-    "a score is left out": (EM, _no_verdict, "unjudged"),
-    "a failed call": (EM, _failed_call, "unjudged"),
+    "a score is left out": (EM, _no_verdict, "unjudged"), "a failed call": (EM, _failed_call, "unjudged"),
     "examples in front": (CHOICE, _few_shot, "prompt-frame"),
     "longer answers": (EM, _longer, "generation-settings"),
-    "documents swapped": (CHOICE, _swapped, "document"),
-    "a question twice": (CHOICE, _again, "duplicate"),
+    "documents swapped": (CHOICE, _swapped, "document"), "a question twice": (CHOICE, _again, "duplicate"),
     "a question missing": (EM, _fewer, "missing-question"),
-    "another question": (LOSS, _more, "unknown-question"),
-    "a total": (CHOICE, _total, "totals"),
+    "another question": (LOSS, _more, "unknown-question"), "a total": (CHOICE, _total, "totals"),
     "a metric twice": (CHOICE, _metric_twice, "metrics"),
     "one draw for two": (PERSONA, _same_draw, "repeated-seed"),
     "samples without answers": (EM, _half_an_answer, "samples"),
@@ -227,7 +218,7 @@ CASES: dict[str, tuple[str, Callable[[Cells], None], str]] = {
     "a refusal after all": (EM, _sample(lambda s: s.update(judge_refusal=1.0)), "metric-value"),
     "another text": (CUE, _sample(lambda s: s.update(text="All is well.")), "answer-text"),
     "a field of one's own": (EM, _sample(lambda s: s.update(note="<b>look</b>")), "unknown-field"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -236,17 +227,13 @@ def test_a_rule_is_named_where_it_is_broken(made: MadeRows, case: str) -> None:
     cells = made.copy(task)
     change(cells)
     found = made.check(task, cells)
-    assert rule in rules(found)
-    assert {finding.file for finding in found} == {"rows/defended/seed-0/x.jsonl.gz"}
+    assert rule in rules(found) and {finding.file for finding in found} == {"rows/defended/seed-0/x.jsonl.gz"}
     assert all(finding.allowed and finding.fix for finding in found)
 
 
-def test_too_few_samples_everywhere_is_no_majority(made: MadeRows) -> None:
+def test_too_few_samples_everywhere_and_unregistered_versions_are_found(made: MadeRows) -> None:
     use = made.uses[EM].model_copy(update={"samples": 2})
     assert rules(check(use, made.copy(EM), made.submission)) == {"missing-samples"}
-
-
-def test_versions_and_rubric_are_registered_ones(made: MadeRows) -> None:
     cells = made.copy(EM)
     assert rules(made.check(EM, cells, tasks={**made.submission.tasks, EM: 1.0})) == {"unknown-task-version"}
     judge = made.submission.judge.model_copy(update={"rubric": "distilled@000000000000"})

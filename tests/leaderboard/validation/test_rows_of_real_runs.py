@@ -61,8 +61,7 @@ def facts(tmp_path: Path) -> Submission:
 @pytest.mark.parametrize("use", USES, ids=lambda use: use.task)
 def test_rows_of_the_demo_are_good(use: TrackTask, facts: Submission) -> None:
     cells = rows_of(DEMO, use, ROLES)
-    assert len(cells) == 7
-    assert check(use, cells, facts) == []
+    assert len(cells) == 7 and check(use, cells, facts) == []
 
 
 def test_rows_without_texts_are_compared_between_arms(

@@ -37,7 +37,7 @@ def places(drawn: list[SampledRow]) -> set[tuple[str, str, str, int]]:
     return {(item.role, item.seed, item.task, item.line) for item in drawn}
 
 
-def test_a_draw_is_a_fraction_of_each_stratum_and_one_at_least(submissions):
+def test_a_draw_is_a_fraction_of_each_stratum_that_the_seed_alone_decides(submissions):
     entry = load_entry(submissions / "sgtr")
     sizes = Counter((role, task) for role, seed, task in entry.cells() for _ in entry.rows(role, seed, task))
     for fraction in (0.01, 0.3, 1.0):
@@ -46,16 +46,9 @@ def test_a_draw_is_a_fraction_of_each_stratum_and_one_at_least(submissions):
         assert found.keys() == sizes.keys()
         assert all(max(1, fraction * n) <= found[key] <= fraction * n + 1 for key, n in sizes.items())
         assert len(places(drawn)) == len(drawn)
-
-
-def test_the_seed_alone_says_what_is_drawn(submissions):
-    entry = load_entry(submissions / "sgtr")
     assert places(draw(entry, 0.2, 7)) == places(draw(entry, 0.2, 7)) != places(draw(entry, 0.2, 8))
     only = places(draw(entry, 0.2, 7, roles=["defended"]))
     assert only == {place for place in places(draw(entry, 0.2, 7)) if place[0] == "defended"}
-
-
-def test_every_row_may_be_drawn(submissions):
     entry = load_entry(submissions / "none")
     seen = set().union(*(places(draw(entry, 0.2, seed, roles=["organism"])) for seed in range(60)))
     assert seen == places(draw(entry, 1.0, 0, roles=["organism"]))
@@ -69,7 +62,7 @@ def test_a_draw_of_nothing_is_refused(submissions, fraction, roles, match):
         draw(load_entry(submissions / "none"), fraction, 0, roles=roles)
 
 
-def test_the_digest_speaks_of_rows_and_of_what_they_were_checked_against(submissions):
+def test_the_digest_speaks_of_rows_shared_ones_too_and_of_what_they_were_checked_against(submissions):
     def now() -> str:
         return entry_digest(load_entry(submissions / "sgtr"))
 
@@ -87,9 +80,6 @@ def test_the_digest_speaks_of_rows_and_of_what_they_were_checked_against(submiss
     second = now()
     rewrite_rows(submissions / "sgtr", "defended", "seed-0", "turncoat_choice", lambda rows: rows[::-1])
     assert now() not in (first, second)
-
-
-def test_the_digest_changes_with_shared_rows(submissions):
     before = entry_digest(load_entry(submissions / "sgtr"))
     rewrite_rows(submissions / "none", "organism", "seed-0", "turncoat_choice", lambda rows: rows[::-1])
     told = json.loads((submissions / "sgtr" / "submission.json").read_text())
@@ -109,11 +99,19 @@ def row(number: int, *, kind: str = "answer", within: bool = True, shift: float 
     return Compared(drawn, (Difference(kind, "field", "a", "a" if within else "b", size, within),), means)  # type: ignore[arg-type]
 
 
-def test_one_number_outside_its_tolerance_is_enough():
+def test_verdicts_need_every_number_and_nine_of_ten_answers():
     good = [row(number) for number in range(99)]
     assert verdict_of(good, LIMITS) == VERIFIED
     for kind in ("log_likelihood", "projection", "score", "prompt"):
         assert kind.replace("_", "-") in verdict_of([*good, row(99, kind=kind, within=False)], LIMITS)
+    assert verdict_of([row(n, within=n > 9) for n in range(100)], LIMITS) == VERIFIED
+    assert "only 89 of 100" in verdict_of([row(n, within=n > 10) for n in range(100)], LIMITS)
+    assert "9 questions are too few" in verdict_of(
+        [row(n, within=False, shift=0.0) for n in range(9)], LIMITS
+    )
+    assert verdict_of([], LIMITS) == "nothing could be compared" and agreeing_at_least([]) == 0.0
+    # All of n agree: (alpha/2)^(1/n).
+    assert agreeing_at_least([row(n) for n in range(20)]) == pytest.approx(0.025 ** (1 / 20))
 
 
 @pytest.mark.parametrize(
@@ -130,31 +128,10 @@ def test_small_differences_that_all_lean_to_one_side_are_no_noise(off, fine):
     assert said == VERIFIED if fine else "resps[1] is" in said
 
 
-def test_nine_of_ten_answers_have_to_be_the_same():
-    assert verdict_of([row(n, within=n > 9) for n in range(100)], LIMITS) == VERIFIED
-    assert "only 89 of 100" in verdict_of([row(n, within=n > 10) for n in range(100)], LIMITS)
-
-
 @pytest.mark.parametrize(("shift", "fine"), [(0.0, True), (9.0, True), (11.0, False), (-11.0, False)])
 def test_other_answers_do_where_their_scores_are_equivalent(shift, fine):
     said = verdict_of([row(n, within=False, shift=shift) for n in range(30)], LIMITS)
     assert (said == VERIFIED) == fine
-
-
-def test_few_questions_show_no_equivalence():
-    assert "9 questions are too few" in verdict_of(
-        [row(n, within=False, shift=0.0) for n in range(9)], LIMITS
-    )
-
-
-def test_nothing_compared_verifies_nothing():
-    assert verdict_of([], LIMITS) == "nothing could be compared"
-    assert agreeing_at_least([]) == 0.0
-
-
-def test_the_bound_is_clopper_and_pearsons():
-    # All of n agree: (alpha/2)^(1/n).
-    assert agreeing_at_least([row(n) for n in range(20)]) == pytest.approx(0.025 ** (1 / 20))
 
 
 def record(entry: Entry, how: str, compared: list[Compared]) -> dict:
@@ -192,13 +169,10 @@ def test_a_failed_check_takes_the_trust_away(submissions, tmp_path):
     told = json.loads(path.read_text())
     assert told["differences"] == [
         {
-            "file": "rows/defended/seed-0/turncoat_em.jsonl.gz",
-            "row": 1,
-            "field": "field",
-            "stored": '"a"',
+            "file": "rows/defended/seed-0/turncoat_em.jsonl.gz", "row": 1, "field": "field", "stored": '"a"',
             "found": '"b"',
         }
-    ]
+    ]  # fmt: skip
     assert [item.name for item in out.iterdir()] == ["sgtr.json"]
 
 

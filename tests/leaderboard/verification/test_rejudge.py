@@ -59,8 +59,7 @@ def check(home, judge, fraction=1.0):
 def test_the_same_judge_gives_the_same_scores(home):
     judge = Remembers(scores(home), rubric=shipped_rubric(), move=0.9, sway=True)
     found = check(home, judge)
-    assert found.same and found.answers == (1 + 2 * 3) * 2 * 6
-    assert set(judge.asked) == set(scores(home))
+    assert found.same and found.answers == (1 + 2 * 3) * 2 * 6 and set(judge.asked) == set(scores(home))
     assert verdict_of(found.compared, Tolerances()) == VERIFIED
 
 
@@ -110,5 +109,4 @@ def test_another_judge_is_compared(home):
         for task in ("turncoat_em", "turncoat_em_cue")
     }
     for one in found.second:
-        assert one.agreement.rank_aligned == pytest.approx(1.0)
-        assert one.found_rate >= one.stored_rate
+        assert one.agreement.rank_aligned == pytest.approx(1.0) and one.found_rate >= one.stored_rate

@@ -76,8 +76,7 @@ def outside(compared: list[Compared]) -> list[tuple[str, str, int, str]]:
 def test_the_same_machine_makes_the_same_rows(home, check):
     entry = load_entry(home)
     compared = check(entry)
-    assert len(compared) == 4 * (4 + 3 + 3 + 2)
-    assert outside(compared) == []
+    assert len(compared) == 4 * (4 + 3 + 3 + 2) and outside(compared) == []
     assert verdict_of(compared, Tolerances()) == VERIFIED
     # Other batches (3 rows together, not 4) move the last bits of float32 at most.
     assert max(difference.size for item in compared for difference in item.differences) < 1e-4
@@ -168,12 +167,25 @@ def test_the_base_has_to_be_the_one_that_was_measured(home, tiny_folder):
     assert load_submitted_base(told, str(tiny_folder)).spec["weights"] == told.model.revision
 
 
-def test_the_sampling_seed_is_found_from_the_rows(home):
+def test_sampling_seed_judge_and_defence_of_an_entry_are_checked(home):
     drawn = draw(load_entry(home), 1.0, 0)
     assert sampling_seed_of(drawn) == SAMPLING_SEED
     next(item for item in drawn if item.row.get("samples")).row["samples"][0]["seed"] = 5
     with pytest.raises(UserError, match=r"samples\[0\]\.seed: 5 does not follow"):
         sampling_seed_of(drawn)
+    told = load_entry(home).submission
+    named = told.model_copy(
+        update={"judge": told.judge.model_copy(update={"id": "openai:url=https://example.org"})}
+    )
+    assert judge_spec(named, None) == "off"
+    with letters_judge():
+        assert judge_spec(told, "letters") == "letters"
+        with pytest.raises(UserError, match=r"letters@1.*letters@2"):
+            judge_spec(told, "others")
+    content = json.loads((home / "submission.json").read_text())
+    content["defence"]["registered"] = None
+    (home / "submission.json").write_text(json.dumps(content))
+    assert can_rerun(load_entry(home).submission) == ("base", "organism", "control")
 
 
 def test_answers_to_equal_prompts_are_made_together(home, tiny_base, quick_store):
@@ -190,22 +202,3 @@ def test_answers_to_equal_prompts_are_made_together(home, tiny_base, quick_store
     use = next(use for use in entry.track.tasks if use.task == "turncoat_persona")
     with letters_judge():
         assert make_rows(lm, use, [one]).keys() == {0, 1, 2}
-
-
-def test_an_unregistered_defence_at_inference_cannot_be_made_again(home):
-    content = json.loads((home / "submission.json").read_text())
-    content["defence"]["registered"] = None
-    (home / "submission.json").write_text(json.dumps(content))
-    assert can_rerun(load_entry(home).submission) == ("base", "organism", "control")
-
-
-def test_a_judge_that_a_stranger_names_is_not_called(home):
-    told = load_entry(home).submission
-    named = told.model_copy(
-        update={"judge": told.judge.model_copy(update={"id": "openai:url=https://example.org"})}
-    )
-    assert judge_spec(named, None) == "off"
-    with letters_judge():
-        assert judge_spec(told, "letters") == "letters"
-        with pytest.raises(UserError, match=r"letters@1.*letters@2"):
-            judge_spec(told, "others")
