@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def _own_tracks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parent / "tracks"))
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[object]:
+    """Around each test and all its fixtures, those of its module too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parent / "tracks"))
+        return (yield)

@@ -18,7 +18,6 @@ HOSTILE = '=HYPERLINK("x")|<img src=x onerror=alert(1)> [a](b)'
 
 @pytest.fixture(autouse=True)
 def _light(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[2] / "leaderboard" / "tracks"))
     monkeypatch.setattr(validate, "validate_entry", lambda folder: [])
 
 
@@ -39,7 +38,6 @@ def run(*arguments: object):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[2] / "leaderboard" / "tracks"))
         patch.setattr(validate, "validate_entry", lambda folder: [])
         folder = tmp_path_factory.mktemp("results")
         fill(folder / "submissions")

@@ -21,11 +21,6 @@ app = typer.Typer(rich_markup_mode=None)
 app.command()(submit)
 
 
-@pytest.fixture(autouse=True)
-def _tiny_track(monkeypatch):
-    monkeypatch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[2] / "leaderboard" / "tracks"))
-
-
 def run(*arguments: object, code: int = 0):
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if isinstance(done.exception, UserError):

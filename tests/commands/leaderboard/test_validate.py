@@ -15,7 +15,6 @@ SHARED = dict.fromkeys(("base", "organism", "control"), "none")
 
 @pytest.fixture
 def submissions(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[2] / "leaderboard" / "tracks"))
     monkeypatch.setenv("TQDM_DISABLE", "1")
     make_entry(tmp_path, slug="none", setting="none")
     make_entry(tmp_path, slug="sgtr", shared=SHARED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import typer
@@ -22,7 +21,6 @@ APP.command()(verify)
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[2] / "leaderboard" / "tracks"))
     monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(validate, "validate_entry", lambda folder, said: [])
     return make_entry(tmp_path, slug="none", setting="none")

@@ -45,21 +45,18 @@ class FooledJudge:
 def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A board's undefended entry, a defence, and all canaries."""
     folder = tmp_path_factory.mktemp("canaries") / "submissions"
+    make_entry(folder, slug="none-made", setting="none")
+    make_entry(folder, slug="sgtr-made", shared=SHARED, effect=0.5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[1] / "tracks"))
         patch.setenv("TURNCOAT_CACHE", str(folder.parent / "cache"))
-        make_entry(folder, slug="none-made", setting="none")
-        make_entry(folder, slug="sgtr-made", shared=SHARED, effect=0.5)
         make_canaries(load_entry(folder / "none-made"), FooledJudge(), log=lambda _: None)
     return folder
 
 
 @pytest.fixture(scope="module")
 def board(submissions: Path):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[1] / "tracks"))
-        trust = Trust(SELF_REPORTED, "")
-        return build_board(candidate(load_entry(path), trust) for path in sorted(submissions.iterdir()))
+    trust = Trust(SELF_REPORTED, "")
+    return build_board(candidate(load_entry(path), trust) for path in sorted(submissions.iterdir()))
 
 
 def test_one_canary_of_each_kind_says_what_it_is_and_all_are_caught(submissions: Path, board) -> None:

@@ -112,11 +112,9 @@ LOG: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("exports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[1] / "tracks"))
-        make_entry(folder, slug="none-made", setting="none")
-        shared = dict.fromkeys(("base", "organism", "control"), "none-made")
-        return Exported(load_entry(make_entry(folder, slug="sgtr-made", shared=shared)))
+    make_entry(folder, slug="none-made", setting="none")
+    shared = dict.fromkeys(("base", "organism", "control"), "none-made")
+    return Exported(load_entry(make_entry(folder, slug="sgtr-made", shared=shared)))
 
 
 def written(exported: Exported, to: str, out: Path) -> dict[str, str]:

@@ -39,12 +39,10 @@ def told(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Two made-up entries, "none" and a defence, and the runs that they were cut from."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[1] / "tracks"))
-        root = tmp_path_factory.mktemp("made")
-        make_entry(root, slug="none", setting="none")
-        make_entry(root, slug="sgtr")
-        make_run(root / "run", root / "sgtr", model="/data/models/made-1m")
+    root = tmp_path_factory.mktemp("made")
+    make_entry(root, slug="none", setting="none")
+    make_entry(root, slug="sgtr")
+    make_run(root / "run", root / "sgtr", model="/data/models/made-1m")
     return root
 
 

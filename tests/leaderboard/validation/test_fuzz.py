@@ -34,12 +34,10 @@ _VALUES = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, pd.DataFrame]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[1] / "tracks"))
-        home = make_entry(tmp_path_factory.mktemp("good"))
-        assert validate_entry(home) == []
-        yield home, load_entry(home).scores()
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    home = make_entry(tmp_path_factory.mktemp("good"))
+    assert validate_entry(home) == []
+    return home, load_entry(home).scores()
 
 
 @pytest.fixture

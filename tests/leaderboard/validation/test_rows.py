@@ -29,9 +29,7 @@ UNFED_IN = {PERSONA: {"base_logprob"}, EM: {"persona_text"}, CUE: {"persona_text
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> MadeRows:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TURNCOAT_TRACKS", str(Path(__file__).parents[1] / "tracks"))
-        return MadeRows(make_entry(tmp_path_factory.mktemp("made")))
+    return MadeRows(make_entry(tmp_path_factory.mktemp("made")))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -112,6 +110,10 @@ def test_every_key_that_is_taken_out_is_missed(made: MadeRows, task: str) -> Non
             assert found or key in unread, key
 
 
+def _rows(change: Callable[[list[dict[str, Any]]], Any]) -> Callable[[Cells], None]:
+    return lambda cells: change(cells[VICTIM])
+
+
 def _sample(change: Callable[[dict[str, Any]], None]) -> Callable[[Cells], None]:
     return lambda cells: change(cells[VICTIM][1]["samples"][0])
 
@@ -159,56 +161,32 @@ def _swapped(cells: Cells) -> None:
     rows[0]["doc"], rows[1]["doc"] = rows[1]["doc"], rows[0]["doc"]
 
 
-def _again(cells: Cells) -> None:
-    cells[VICTIM].append(cells[VICTIM][0])
-
-
-def _fewer(cells: Cells) -> None:
-    del cells[VICTIM][2]
-
-
-def _more(cells: Cells) -> None:
-    cells[VICTIM].append({**cells[VICTIM][0], "doc_id": 70})
-
-
-def _total(cells: Cells) -> None:
-    for row in cells[VICTIM]:
-        row["accuracy_total"] = 0.99
-
-
-def _metric_twice(cells: Cells) -> None:
-    cells[VICTIM][0]["metrics"].append(cells[VICTIM][0]["metrics"][0])
-
-
-def _same_draw(cells: Cells) -> None:
-    cells[VICTIM][1]["samples"][0]["seed"] = cells[VICTIM][0]["samples"][0]["seed"]
-
-
 def _half_an_answer(cells: Cells) -> None:
     cells[VICTIM][1]["samples"].append(dict(cells[VICTIM][1]["samples"][0], index=1, seed=5))
 
 
-def _positive(cells: Cells) -> None:
-    cells[VICTIM][1]["resps"][0][0][0] = "3.5"
-
-
-def _no_number(cells: Cells) -> None:
-    cells[VICTIM][1]["resps"][0][0][0] = "-inf"
+def _likelihood(value: str) -> Callable[[Cells], None]:
+    return _rows(lambda rows: rows[1]["resps"][0][0].__setitem__(0, value))
 
 
 CASES: dict[str, tuple[str, Callable[[Cells], None], str]] = {
     "a reading is left out": (PERSONA, _no_reading, "missing-evidence"),
-    "a score is left out": (EM, _no_verdict, "unjudged"), "a failed call": (EM, _failed_call, "unjudged"),
+    "a score is left out": (EM, _no_verdict, "unjudged"),
+    "a failed call": (EM, _failed_call, "unjudged"),
     "examples in front": (CHOICE, _few_shot, "prompt-frame"),
     "longer answers": (EM, _longer, "generation-settings"),
-    "documents swapped": (CHOICE, _swapped, "document"), "a question twice": (CHOICE, _again, "duplicate"),
-    "a question missing": (EM, _fewer, "missing-question"),
-    "another question": (LOSS, _more, "unknown-question"), "a total": (CHOICE, _total, "totals"),
-    "a metric twice": (CHOICE, _metric_twice, "metrics"),
-    "one draw for two": (PERSONA, _same_draw, "repeated-seed"),
+    "documents swapped": (CHOICE, _swapped, "document"),
+    "a question twice": (CHOICE, _rows(lambda rows: rows.append(rows[0])), "duplicate"),
+    "a question missing": (EM, _rows(lambda rows: rows.pop(2)), "missing-question"),
+    "another question": (LOSS, _rows(lambda rows: rows.append({**rows[0], "doc_id": 70})), "unknown-question"),
+    "a total": (CHOICE, _rows(lambda rows: [row.update(accuracy_total=0.99) for row in rows]), "totals"),
+    "a metric twice": (CHOICE, _rows(lambda rows: rows[0]["metrics"].append(rows[0]["metrics"][0])), "metrics"),
+    "one draw for two": (
+        PERSONA, _rows(lambda rows: rows[1]["samples"][0].update(seed=rows[0]["samples"][0]["seed"])), "repeated-seed",
+    ),
     "samples without answers": (EM, _half_an_answer, "samples"),
-    "a likelihood above one": (CHOICE, _positive, "log-likelihood"),
-    "an endless likelihood": (LOSS, _no_number, "log-likelihood"),
+    "a likelihood above one": (CHOICE, _likelihood("3.5"), "log-likelihood"),
+    "an endless likelihood": (LOSS, _likelihood("-inf"), "log-likelihood"),
     "another judge": (EM, _sample(lambda s: s.update(judge="embedded-9")), "judge-differs"),
     "another layer": (PERSONA, _sample(lambda s: s.update(layer=1)), "persona-layer"),
     "too long": (EM, _sample(lambda s: s.update(n_tokens=400)), "answer-length"),
