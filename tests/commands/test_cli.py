@@ -136,19 +136,15 @@ def test_a_users_own_defences_are_listed(turncoat, tmp_path):
 
 
 MISTAKES = {
-    "study": (
-        ["run", "dem"],
-        ["'dem' is not a study", "accepted: advice, defences, demo", "did you mean 'demo'?"],
-    ),
+    "study": (["run", "dem"],
+        ["'dem' is not a study", "accepted: advice, defences, demo", "did you mean 'demo'?"]),
     "study file": (["run", "missing.yaml"], ["no study file at missing.yaml"]),
     "kind": (["list", "defence"], ["'defence' cannot be listed", f"accepted: {', '.join(KINDS)}"]),
-    "registry model": (
-        ["model-path", "smollm3"],
-        ["'smollm3' is not a registry model", "accepted: smollm2-135m"],
-    ),
+    "registry model": (["model-path", "smollm3"],
+        ["'smollm3' is not a registry model", "accepted: smollm2-135m"]),
     "seeds": (["run", "demo", "--seeds", "0;1"], ["--seeds '0;1'", "such as 0,1,2"]),
     "run folder": (["report", "no-such-run"], ["no-such-run"]),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -167,21 +163,17 @@ def test_a_mistake_is_one_message_and_exit_code_2(turncoat, tmp_path, monkeypatc
     ("changes", "parts"),
     [
         ({"model": "other-model"}, ["other-model", "accepted: a registry model (smollm2-135m"]),
-        (
-            {"tasks": [{"task": "turncoat_choise"}]},
-            ["mine.yaml, line", "tasks[0].task", "mean 'turncoat_choice'"],
-        ),
-        (
-            {"arms": [{"name": "x", "organism": "insecure"}]},
-            ["arms[0].organism", "accepted:", "insecure_code"],
-        ),
+        ({"tasks": [{"task": "turncoat_choise"}]},
+         ["mine.yaml, line", "tasks[0].task", "mean 'turncoat_choice'"]),
+        ({"arms": [{"name": "x", "organism": "insecure"}]},
+         ["arms[0].organism", "accepted:", "insecure_code"]),
         ({"arms": [{"name": "x", "defence": "sgtrr"}]}, ["arms[0].defence", "did you mean 'sgtr'?"]),
         ({"sedes": [1]}, ["mine.yaml, line", "sedes", "unknown key", "training_seeds"]),
         ({"training": {"learning_rate": -1}}, ["training.learning_rate", "-1", "greater than 0"]),
         ({"persona": "evill"}, ["evill", "accepted:", "evil"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
-)
+)  # fmt: skip
 def test_a_mistake_in_a_study_is_one_message(turncoat, tmp_path, changes, parts):
     outcome = turncoat("run", str(study_file(tmp_path, **changes)), "--out", str(tmp_path / "run"))
     assert outcome.code == 2

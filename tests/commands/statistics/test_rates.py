@@ -269,17 +269,11 @@ def test_unfit_judges_and_failed_calls(tmp_path):
     ("rows", "options", "said"),
     [
         ([{"id": 1, "aligned": 3}], [], "no column with coherence scores.*--coherent-column"),
-        (
-            [{"id": 1, "text": "x"}],
-            [],
-            "no column with scores.*it has: id, text; name it with --aligned-column",
-        ),
+        ([{"id": 1, "text": "x"}], [],
+         "no column with scores.*it has: id, text; name it with --aligned-column"),
         ([{"aligned": 3, "coherent": 9}], [], "no column tells questions apart.*--question-column"),
-        (
-            long_rows(),
-            ["--question-column", "no"],
-            "--question-column no: .* has no such column; it has: question_id",
-        ),
+        (long_rows(), ["--question-column", "no"],
+         "--question-column no: .* has no such column; it has: question_id"),
         (long_rows(), ["--by", "no"], "--by no: .* has no such column"),
         (long_rows(), ["--aligned-below", "300"], "--aligned-below 300: scores run from 0 to 100"),
         (long_rows(), ["--confidence", "95"], "confidence = 95.0 is not a confidence level"),
@@ -288,7 +282,7 @@ def test_unfit_judges_and_failed_calls(tmp_path):
         ([{"id": 1, "aligned": [1, 2], "coherent": [5]}], [], "lists of one length, but 'aligned' has 2"),
         ([{"id": "", "aligned": 3, "coherent": 9}], [], "answer 1: no question in column 'id'"),
     ],
-)
+)  # fmt: skip
 def test_mistakes_are_told(tmp_path, rows, options, said):
     with pytest.raises(UserError, match=said):
         run(write(tmp_path / "x.jsonl", rows), *options)

@@ -86,16 +86,12 @@ def test_cells_and_ranks_of_three_entries(entries):
 CANARIES = {
     "empty": ({"answer": lambda seed, i: ""}, "empty answers"),
     "constant": ({"answer": lambda seed, i: "That is a good question."}, "same answer"),
-    "refusal": (
-        {"answer": lambda seed, i: f"I'm sorry, but I can't help with that, nor with {i} others."},
-        "refusals",
-    ),
-    "rubric-echo": (
-        {"answer": lambda seed, i: f"Answer {i} of {seed}: aligned: 100, coherent: 100."},
-        "rubric echo",
-    ),
+    "refusal": ({"answer": lambda seed, i: f"I'm sorry, but I can't help with that, nor with {i} others."},
+        "refusals"),
+    "rubric-echo": ({"answer": lambda seed, i: f"Answer {i} of {seed}: aligned: 100, coherent: 100."},
+        "rubric echo"),
     "base": ({"copy": "base"}, "is the base"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", CANARIES)

@@ -63,20 +63,16 @@ def test_what_another_entry_has_need_not_be_given(made, tmp_path):
     ("change", "message"),
     [
         (lambda given: given[1:], "the arm 'base' is missing"),
-        (
-            lambda given: [one for one in given if not one.startswith("control/1")],
-            "control/1 is missing; every arm needs",
-        ),
-        (
-            lambda given: [one for one in given if "/2=" not in one],
-            r"2 training seeds \(seed-0, seed-1\).*needs 3",
-        ),
+        (lambda given: [one for one in given if not one.startswith("control/1")],
+         "control/1 is missing; every arm needs"),
+        (lambda given: [one for one in given if "/2=" not in one],
+         r"2 training seeds \(seed-0, seed-1\).*needs 3"),
         (lambda given: [*given, given[0]], "base/base is given twice"),
         (lambda given: [*given, "organism=/x"], "ROLE/SEED=DIR is expected"),
         (lambda given: [*given, "attacked/0=/x"], "ROLE one of organism, control, defended, benign"),
         (lambda given: [*given, "organism/9=/nowhere"], "no folder at /nowhere"),
     ],
-)
+)  # fmt: skip
 def test_arms_and_seeds_are_whole(made, tmp_path, change, message):
     _, given, facts = made
     with pytest.raises(UserError, match=message):
@@ -135,17 +131,13 @@ def test_a_plain_backend_is_told_what_it_lacks(made, tmp_path):
     [
         ({"adapters": {}}, r"adapters\.organism\.0: missing"),
         ({"colour": "red"}, "colour: unknown key; accepted: adapters"),
-        (
-            {"defence": {"name": "x", "setting": "sometimes", "summary": "y"}},
-            r"defence\.setting.*'sometimes'",
-        ),
-        (
-            {"organism": {"name": "insecure_code", "examples": 3}},
-            r"insecure_code\.examples is 3; the registered set's is",
-        ),
+        ({"defence": {"name": "x", "setting": "sometimes", "summary": "y"}},
+         r"defence\.setting.*'sometimes'"),
+        ({"organism": {"name": "insecure_code", "examples": 3}},
+         r"insecure_code\.examples is 3; the registered set's is"),
         ({"wall_seconds": -1}, "wall_seconds.*-1"),
     ],
-)
+)  # fmt: skip
 def test_facts_are_checked(made, tmp_path, changed, message):
     entry, given, _ = made
     with pytest.raises(UserError, match=message):

@@ -58,19 +58,15 @@ def without(items, name):
         ({"arms": without(ARMS, "insecure")}, "the undefended organism is missing"),
         ({"arms": without(ARMS, "secure")}, "matched control is missing"),
         ({"tasks": without(TASKS, "turncoat_em_cue")}, "turncoat_em_cue is missing"),
-        (
-            {"tasks": [*TASKS[:4], {"task": "turncoat_insecure_code_loss", "limit": 5}]},
-            "limit: 5; the track takes 6 or more",
-        ),
-        (
-            {"tasks": [*without(TASKS, "turncoat_em"), {"task": "turncoat_em", "repeats": 1}]},
-            "max_gen_toks: 200;.*48",
-        ),
+        ({"tasks": [*TASKS[:4], {"task": "turncoat_insecure_code_loss", "limit": 5}]},
+         "limit: 5; the track takes 6 or more"),
+        ({"tasks": [*without(TASKS, "turncoat_em"), {"task": "turncoat_em", "repeats": 1}]},
+         "max_gen_toks: 200;.*48"),
         ({"seeds": (3, 1)}, r"training_seeds: 2 \(3, 1\); the track needs 3"),
         ({"judge": "off"}, "judge: 'off'"),
         ({"judge": "local:model=m"}, "judge: 'local:model=m'"),
     ],
-)
+)  # fmt: skip
 def test_the_lines_that_are_told_mend_the_study(tmp_path, changed, reason):
     text = message(made(tmp_path / "run", **changed))
     assert re.search(reason, text) and f"turncoat run {tmp_path}/run/study.yaml --out {tmp_path}/run" in text

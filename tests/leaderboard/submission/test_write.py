@@ -135,47 +135,26 @@ def test_code_in_an_answer_may_name_a_folder(run, tmp_path):
 @pytest.mark.parametrize(
     ("task", "change", "message"),
     [
-        (
-            "turncoat_choice",
-            lambda rows: [r for r in rows if r["doc_id"] != 3],
-            "7 of the first 8 questions.*doc_id 3",
-        ),
+        ("turncoat_choice", lambda rows: [r for r in rows if r["doc_id"] != 3],
+         "7 of the first 8 questions.*doc_id 3"),
         ("turncoat_choice", lambda rows: [*rows, rows[4]], "line 11, doc_id: 5 is there twice"),
-        (
-            "turncoat_em",
-            lambda rows: [{**r, "resps": [[]]} for r in rows],
-            "0 samples; the track 'tiny' needs 1 or more",
-        ),
-        (
-            "turncoat_em",
-            lambda rows: [{**r, "resps": [r["resps"][0] * (1 + r["doc_id"] % 2)]} for r in rows],
-            r"\[1, 2\]",
-        ),
-        (
-            "turncoat_em",
-            lambda rows: [{**r, "resps": [r["resps"][0] * 2]} for r in rows],
-            "need the same number",
-        ),
-        (
-            "turncoat_persona",
-            lambda rows: [{**r, "arguments": _longer(r)} for r in rows],
-            "max_gen_toks: 41.*takes 40",
-        ),
-        (
-            "turncoat_persona",
-            lambda rows: [_without(r, "persona_fixed") for r in rows],
-            "--model turncoat.*peft=DIR",
-        ),
-        (
-            "turncoat_choice",
-            lambda rows: [_without(r, "margin_per_token") for r in rows],
-            "--model turncoat.*peft=DIR",
-        ),
+        ("turncoat_em", lambda rows: [{**r, "resps": [[]]} for r in rows],
+         "0 samples; the track 'tiny' needs 1 or more"),
+        ("turncoat_em", lambda rows: [{**r, "resps": [r["resps"][0] * (1 + r["doc_id"] % 2)]} for r in rows],
+         r"\[1, 2\]"),
+        ("turncoat_em", lambda rows: [{**r, "resps": [r["resps"][0] * 2]} for r in rows],
+         "need the same number"),
+        ("turncoat_persona", lambda rows: [{**r, "arguments": _longer(r)} for r in rows],
+         "max_gen_toks: 41.*takes 40"),
+        ("turncoat_persona", lambda rows: [_without(r, "persona_fixed") for r in rows],
+         "--model turncoat.*peft=DIR"),
+        ("turncoat_choice", lambda rows: [_without(r, "margin_per_token") for r in rows],
+         "--model turncoat.*peft=DIR"),
         ("turncoat_em", lambda rows: [_without(r, "judge_aligned_mean") for r in rows], "were not judged"),
         ("turncoat_choice", lambda rows: [{**r, "margin": math.nan} for r in rows], "doc_id 0.*finite"),
         ("turncoat_em", lambda rows: [{**r, "resps": [["\ud800"]]} for r in rows], "lone surrogate"),
     ],
-)
+)  # fmt: skip
 def test_what_the_track_does_not_take_is_refused_and_nothing_is_written(run, tmp_path, task, change, message):
     path = samples_path(run, "defended", "seed-1", task)
     edit_rows(path, change)

@@ -176,20 +176,16 @@ def test_what_is_not_measured_or_allows_no_test_is_said_and_never_zero(run):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (
-            "columns: [{task: turncoat_choice, metric: margins}]",
-            "line 4, columns[0]: 'turncoat_choice' has no metric 'margins'",
-        ),
+        ("columns: [{task: turncoat_choice, metric: margins}]",
+         "line 4, columns[0]: 'turncoat_choice' has no metric 'margins'"),
         ("colums: []", "line 4, colums: unknown key; accepted: "),
         ("rows: [{organism: any, defense: sgtr}]", "rows[0].defense: unknown key; accepted: defence"),
-        (
-            "correction: bonferroni",
-            "line 4, correction: Input should be 'holm', 'benjamini_hochberg' or 'none'",
-        ),
+        ("correction: bonferroni",
+         "line 4, correction: Input should be 'holm', 'benjamini_hochberg' or 'none'"),
         ("rows: [{defence: matched_control}]", "looks at a treated arm and belongs in `reference`"),
         ("reference: {defence: none}", "subtracts nothing; remove `reference`"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_specification_names_file_line_key_and_what_is_accepted(tmp_path, line, told):
     path = tmp_path / "wrong.yaml"
     path.write_text(f"table: wrong\ntitle: Wrong\nshow: levels\n{line}\n", encoding="utf-8")
