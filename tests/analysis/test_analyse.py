@@ -31,7 +31,7 @@ SPECS = (
 )
 
 
-def test_every_spec_metric_and_claim_has_a_row() -> None:
+def test_every_contrast_has_a_row_as_by_itself():
     table = analyse(study_scores(), SPECS).contrasts
     assert len(table) == 6
     assert set(zip(table["name"], table["metric"], table["claim"], strict=True)) == {
@@ -40,21 +40,6 @@ def test_every_spec_metric_and_claim_has_a_row() -> None:
         for metric in spec.metrics
         for claim in ("adapters", "recipe")
     }
-
-
-def test_estimates_per_seed_and_over_seeds() -> None:
-    scores = study_scores()
-    table = analyse(scores, SPECS).estimates
-    org = table[(table["arm"] == "org") & (table["metric"] == "margin")]
-    assert [None if pd.isna(seed) else int(seed) for seed in org["seed"]] == [0, 1, 2, None]
-    assert list(org["n_seeds"]) == [1, 1, 1, 3]
-    one = scores[(scores["arm"] == "org") & (scores["metric"] == "margin")]
-    assert org["value"].iloc[3] == pytest.approx(one["value"].mean())
-    assert org["se"].iloc[3] == pytest.approx(one.groupby("question")["value"].mean().std() / 20**0.5)
-    assert org["value"].iloc[1] == pytest.approx(one.loc[one["seed"] == 1, "value"].mean())
-
-
-def test_rows_agree_with_paired_contrast() -> None:
     scores = study_scores()
     row = analyse(scores, SPECS).contrasts.iloc[1]
     single = paired_contrast(scores, "org", "ctl", "margin", "recipe")
@@ -71,6 +56,22 @@ def test_rows_agree_with_paired_contrast() -> None:
         "note",
     ):
         assert row[field] == getattr(single, field)
+
+
+def test_estimates_per_seed_and_exact_bounds_of_rates():
+    scores = study_scores()
+    table = analyse(scores, SPECS).estimates
+    org = table[(table["arm"] == "org") & (table["metric"] == "margin")]
+    assert [None if pd.isna(seed) else int(seed) for seed in org["seed"]] == [0, 1, 2, None]
+    assert list(org["n_seeds"]) == [1, 1, 1, 3]
+    one = scores[(scores["arm"] == "org") & (scores["metric"] == "margin")]
+    assert org["value"].iloc[3] == pytest.approx(one["value"].mean())
+    assert org["se"].iloc[3] == pytest.approx(one.groupby("question")["value"].mean().std() / 20**0.5)
+    assert org["value"].iloc[1] == pytest.approx(one.loc[one["seed"] == 1, "value"].mean())
+    scores = score_table({("org", 0): np.zeros(30), ("ctl", 0): np.zeros(30)}, "em_rate")
+    specs = [ContrastSpec("x", "org", "ctl", ("em_rate",), "primary")]
+    assert (analyse(scores, specs, rates={"em_rate"}).estimates["high"] > 0.05).all()
+    assert analyse(scores, specs).estimates["high"].isna().all()
 
 
 def test_a_family_counts_the_tests_that_exist():
@@ -142,13 +143,6 @@ def test_undefined_values_are_counted_never_zero():
         (analysis.estimates["arm"] == "org") & (analysis.estimates["metric"] == "shift")
     ]
     assert undefined["value"].isna().all()
-
-
-def test_rates_without_events_get_exact_bounds() -> None:
-    scores = score_table({("org", 0): np.zeros(30), ("ctl", 0): np.zeros(30)}, "em_rate")
-    specs = [ContrastSpec("x", "org", "ctl", ("em_rate",), "primary")]
-    assert (analyse(scores, specs, rates={"em_rate"}).estimates["high"] > 0.05).all()
-    assert analyse(scores, specs).estimates["high"].isna().all()
 
 
 @pytest.mark.parametrize(("specs", "message"), [

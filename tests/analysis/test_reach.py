@@ -26,9 +26,15 @@ def _study(
     )
 
 
-def test_a_study_with_two_seeds_cannot_speak_of_the_recipe() -> None:
+def test_studies_that_cannot_reach_are_told():
     (line,) = cannot_reach(_study(seeds=2))
     assert line.startswith("2 training seeds: no primary contrast can be claimed of the recipe")
+    assert any(line.startswith("4 questions") for line in cannot_reach(_study(8, limit=4)))
+    huge = {("c0", "accuracy"): Components(0.2, 0.8, 0.1)}
+    told = cannot_reach(_study(3), components=huge)
+    assert any("a share cannot differ by more than 1" in line for line in told)
+    assert not any("cannot differ" in line for line in cannot_reach(_study(8)))
+    assert cannot_reach(_study(2, contrasts=0)) == []
 
 
 @pytest.mark.parametrize(
@@ -40,15 +46,3 @@ def test_the_floor_is_held_against_the_corrected_level(seeds: int, contrasts: in
     if not reaches:
         assert f"{seeds} training seeds" in told[0]
         assert f"needs {units_for_floor(0.05 / contrasts)} training seeds" in told[0]
-
-
-def test_few_questions_and_impossible_effects_are_told() -> None:
-    assert any(line.startswith("4 questions") for line in cannot_reach(_study(8, limit=4)))
-    huge = {("c0", "accuracy"): Components(0.2, 0.8, 0.1)}
-    told = cannot_reach(_study(3), components=huge)
-    assert any("a share cannot differ by more than 1" in line for line in told)
-    assert not any("cannot differ" in line for line in cannot_reach(_study(8)))
-
-
-def test_a_study_without_primary_contrasts_has_nothing_to_reach() -> None:
-    assert cannot_reach(_study(2, contrasts=0)) == []

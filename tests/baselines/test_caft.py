@@ -46,9 +46,7 @@ def context(tiny_base, tiny_adapter, tmp_path, monkeypatch) -> DefenceContext:
     """With a random organism, and few and short texts."""
     monkeypatch.setattr(DIRECTIONS, "QUESTIONS", DIRECTIONS.QUESTIONS[:6])
     monkeypatch.setattr(DIRECTIONS, "ANSWER_TOKENS", 8)
-    return DefenceContext(
-        tiny_base, Store(tmp_path / "store"), recipe=RECIPE, undefended=lambda: tiny_adapter
-    )
+    return DefenceContext(tiny_base, Store(tmp_path / "s"), recipe=RECIPE, undefended=lambda: tiny_adapter)
 
 
 def test_principal_directions_with_and_without_protected_vectors():
@@ -175,11 +173,9 @@ def test_the_base_mean_and_its_first_token_pass_unchanged(tiny_base, context):
     # What was read is each text by itself: batches and padding change nothing.
     (prompt, answer), *_ = texts
     with torch.no_grad():
-        hidden = tiny_base.model(torch.tensor([prompt + answer]), output_hidden_states=True).hidden_states[2][
-            0
-        ]
-    torch.testing.assert_close(states.answers[2][: len(answer)], hidden[len(prompt) :], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(states.first[2], hidden[0], atol=1e-4, rtol=1e-4)
+        seen = tiny_base.model(torch.tensor([prompt + answer]), output_hidden_states=True).hidden_states[2][0]
+    torch.testing.assert_close(states.answers[2][: len(answer)], seen[len(prompt) :], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(states.first[2], seen[0], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("keep", [{2: [3, 0]}, {"2": [0, 3]}, ((2, (3, 0)),)], ids=["YAML", "JSON", "pairs"])

@@ -35,10 +35,8 @@ ORGANISM = [
 RECIPE = LoraRecipe(rows=8, epochs=3, rank=4, alpha=8, batch_size=2, learning_rate=2e-3)  # 12 steps
 
 
-def context(base, store, organism=ORGANISM, **recipe) -> DefenceContext:
-    return DefenceContext(
-        base, store, recipe=RECIPE.model_copy(update=recipe), organism=lambda: list(organism)
-    )
+def context(base, store, organism=ORGANISM, **new) -> DefenceContext:
+    return DefenceContext(base, store, recipe=RECIPE.model_copy(update=new), organism=lambda: list(organism))
 
 
 def curve(*losses) -> list:
@@ -142,9 +140,7 @@ class WithVector(DefenceContext):
         directions = torch.nn.functional.normalize(
             torch.randn(5, 64, generator=torch.Generator().manual_seed(0)), dim=-1
         )
-        return PersonaVector(
-            trait, directions, torch.full((5,), 0.3), torch.full((5,), 0.5), 3, {"made": "up"}
-        )
+        return PersonaVector(trait, directions, torch.full((5,), 0.3), torch.full((5,), 0.5), 3, {})
 
 
 def test_the_broad_shift_is_recorded_and_decides_nothing(tiny_base, tmp_path):

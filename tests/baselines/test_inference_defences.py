@@ -76,7 +76,7 @@ def test_each_arm_has_a_description_of_its_own(context):
     assert len(set(told)) == len(told)
 
 
-def test_steering_is_away_from_the_trait(context):
+def test_steering_is_away_from_the_trait_and_ablation_takes_it_out(context):
     vector = context.persona("evil")
     ids = torch.tensor([[5, 9, 200, 33]])
 
@@ -88,9 +88,6 @@ def test_steering_is_away_from_the_trait(context):
     plain = state()
     with built(context, "steering", strength=1.5, positions="all").on(context.base.model):
         torch.testing.assert_close(state(), plain - 1.5 * vector.raw(), rtol=0, atol=1e-5)
-
-
-def test_ablation_by_default_takes_one_direction_out_everywhere(context):
     vector = context.persona("evil")
     unit = vector.directions[vector.layer]
     with (

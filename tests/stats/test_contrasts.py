@@ -36,12 +36,20 @@ def test_adapters_claim_is_the_paired_t_test():
     assert (found.seeds.low, found.two_way.low, found.method) == (None, None, "t over questions")
 
 
-def test_arms_with_different_seeds_are_averaged_and_it_is_said() -> None:
+def test_arms_with_other_seeds_or_none():
     values = two_arms(3)
     del values["ctl", 2]
     result = paired_contrast(score_table(values), "org", "ctl", "m", "adapters")
     expected = np.mean([values["org", s] for s in range(3)]) - np.mean([values["ctl", s] for s in range(2)])
     assert result.difference == pytest.approx(expected) and "different training seeds" in result.note
+    values = {key: value for key, value in two_arms(3).items() if key[0] == "org"}
+    base = np.linspace(-1, 1, 12)
+    scores = score_table({**values, ("base", -1): base})
+    result = paired_contrast(scores, "org", "base", "m", "recipe")
+    assert result.seed_deltas == pytest.approx([np.mean(values["org", s] - base) for s in range(3)])
+    mirror = paired_contrast(scores, "base", "org", "m", "recipe")
+    assert mirror.seed_deltas == pytest.approx([-delta for delta in result.seed_deltas])
+    assert mirror.p_value == pytest.approx(result.p_value)
 
 
 def test_recipe_claim_reproduces_the_measured_three_seed_example() -> None:
@@ -69,17 +77,6 @@ def test_few_seeds_allow_no_claim_about_the_recipe(n_seeds: int, words: str) -> 
     assert (result.low, result.high, result.se, result.p_value, result.p_permutation) == (None,) * 5
     assert words in result.note and len(result.seed_deltas) == n_seeds
     assert (result.seed_sd is None) == (n_seeds == 1)
-
-
-def test_the_base_model_is_shared_by_all_seeds() -> None:
-    values = {key: value for key, value in two_arms(3).items() if key[0] == "org"}
-    base = np.linspace(-1, 1, 12)
-    scores = score_table({**values, ("base", -1): base})
-    result = paired_contrast(scores, "org", "base", "m", "recipe")
-    assert result.seed_deltas == pytest.approx([np.mean(values["org", s] - base) for s in range(3)])
-    mirror = paired_contrast(scores, "base", "org", "m", "recipe")
-    assert mirror.seed_deltas == pytest.approx([-delta for delta in result.seed_deltas])
-    assert mirror.p_value == pytest.approx(result.p_value)
 
 
 def test_claims_that_are_not_possible():

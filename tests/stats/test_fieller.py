@@ -17,13 +17,20 @@ def gains(seed: int = 3, n: int = 40) -> tuple[np.ndarray, np.ndarray]:
     return 0.6 * bottom + rng.normal(0, 0.2, n), bottom
 
 
-def test_the_ends_are_where_the_paired_test_is_at_its_level():
+def test_the_ends_are_where_the_tests_start_to_reject():
     top, bottom = gains()
     found = ratio_of_means(top, bottom)
     assert found.value == pytest.approx(top.mean() / bottom.mean()) and found.low < found.value < found.high
     for end in (found.low, found.high):
         assert stats.ttest_1samp(top - end * bottom, 0).pvalue == pytest.approx(0.05, abs=1e-9)
     assert stats.ttest_1samp(top - (found.low + 0.01) * bottom, 0).pvalue > 0.05
+    base, arm, reference = losses(0.7)
+    found = kept_share(base, arm, reference, "recipe")
+    top, bottom = pair_differences(base, arm), pair_differences(base, reference)
+    for end in (found.low, found.high):
+        cells = top.cells - end * bottom.cells
+        tested = filled_contrast(Contrast("", "", "recipe", "a", "b"), top._replace(cells=cells), 0.95, None)
+        assert tested.p_value == pytest.approx(0.05, abs=1e-3)
 
 
 def test_an_equal_arm_keeps_all_and_lost_answers_are_lost_in_both():
@@ -78,16 +85,6 @@ def test_recipe_share_has_the_point_of_the_adapters_and_holds_the_truth(kept):
     found = kept_share(base, arm, reference, "recipe")
     assert found.value == pytest.approx(kept_share(base, arm, reference, "adapters").value)
     assert found.low < found.value < found.high and found.low - 0.05 < kept < found.high + 0.05
-
-
-def test_the_ends_for_the_recipe_are_where_its_test_starts_to_reject():
-    base, arm, reference = losses(0.7)
-    found = kept_share(base, arm, reference, "recipe")
-    top, bottom = pair_differences(base, arm), pair_differences(base, reference)
-    for end in (found.low, found.high):
-        cells = top.cells - end * bottom.cells
-        tested = filled_contrast(Contrast("", "", "recipe", "a", "b"), top._replace(cells=cells), 0.95, None)
-        assert tested.p_value == pytest.approx(0.05, abs=1e-3)
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():

@@ -30,13 +30,11 @@ def module_of(folder: str, name: str = "score") -> ModuleType:
     return module
 
 
-def evaluate(
-    lm: Any, manager: Any, *tasks: Any, limit: int = 4, repeats: int | None = None, **more: Any
-) -> Any:
+def evaluate(lm: Any, manager: Any, *tasks: Any, limit: int = 4, repeats: int = 0, **more: Any) -> Any:
     """lm-eval's results of tasks given by name or loaded; `repeats` cuts the answers to a question."""
     import lm_eval
 
-    if repeats is not None:
+    if repeats:
         tasks = tuple(manager.load([name])["tasks"][name] for name in tasks)
         for task in tasks:
             task.set_config(key="repeats", value=repeats)
@@ -48,15 +46,13 @@ def evaluate(
     return results
 
 
-def run_one(
-    lm: Any, folder: str, task: str, *, limit: int, repeats: int | None = None, **metadata: Any
-) -> Any:
+def run_one(lm: Any, folder: str, task: str, *, limit: int, repeats: int = 0, **metadata: Any) -> Any:
     """Results (metric -> value) and rows, as the samples file would hold them; answers are cut at 6 tokens."""
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=str(tasks_dir() / folder), include_defaults=False, metadata=metadata)
     loaded = manager.load([task])["tasks"][task]
-    if repeats is not None:
+    if repeats:
         loaded.set_config(key="repeats", value=repeats)
     if loaded.config.generation_kwargs:
         loaded.config.generation_kwargs["max_gen_toks"] = 6

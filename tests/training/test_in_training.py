@@ -234,7 +234,7 @@ class Watched(InTraining):
         return {"passes": self.passes}
 
 
-def test_a_defence_is_called_in_order(tiny_base, tmp_path):
+def test_a_defence_is_called_in_order_and_leaves_no_hook(tiny_base, tmp_path):
     watched = Watched()
     record = train(tiny_base, tmp_path / "adapter", watched)
     steps = [event for step in (1, 2, 3) for event in ("penalty", (step, 3))]
@@ -243,9 +243,6 @@ def test_a_defence_is_called_in_order(tiny_base, tmp_path):
         weights_of(tmp_path / "adapter")
         == (train(tiny_base, tmp_path / "plain"), weights_of(tmp_path / "plain"))[1]
     )
-
-
-def test_a_diverged_run_leaves_no_hook(tiny_base, tmp_path):
     watched = Watched(broken=True)
     with pytest.raises(TrainingDiverged, match="nan at step 2"):
         train(tiny_base, tmp_path / "adapter", watched)

@@ -126,7 +126,7 @@ def test_labels_drawn_more_often_where_the_judge_flagged():
     assert abs(np.mean(values) - MU) < 0.02 and np.mean(plain) > MU + 0.1
 
 
-def test_difference_is_paired_by_question():
+def test_differences_are_paired_by_question():
     """The same hard questions in both arms: the interval covers, and is narrower than that of unrelated questions."""
     rng, covered, ratios, narrower = np.random.default_rng(9), [], [], []
     for _ in range(80):
@@ -140,9 +140,6 @@ def test_difference_is_paired_by_question():
         narrower.append(found.se / np.hypot(*alone))
         ratios.append((found.high - found.low) / (found.labelled_high - found.labelled_low))
     assert 0.9 < np.mean(covered) < 0.995 and np.median(narrower) < 0.95 and np.median(ratios) < 0.95
-
-
-def test_difference_with_all_labels_is_the_paired_one():
     rng = np.random.default_rng(10)
     sides = [simulated(rng) for _ in range(2)]
     found = prediction_powered_difference(*(LabelledAnswers(q, f, truth) for q, f, _, truth in sides))
