@@ -34,8 +34,8 @@ def tiny_embedder(tmp_path_factory) -> Path:
 @pytest.fixture
 def own_embedder(tiny_embedder, monkeypatch) -> Path:
     monkeypatch.setenv(embedder.SWITCH, str(tiny_embedder))
-    monkeypatch.setattr(embedder, "_known", {})
-    monkeypatch.setattr(embedder, "_told", set())
+    monkeypatch.setattr(embedder, "_cache", {})
+    monkeypatch.setattr(embedder, "_warned", set())
     return tiny_embedder
 
 
@@ -54,7 +54,7 @@ def test_rows_are_unit_means_over_tokens_read_once(own_embedder):
 
 def test_a_text_is_read_once_whatever_its_batch(own_embedder, monkeypatch):
     together = embed(TEXTS, batch_size=5)
-    monkeypatch.setattr(embedder, "_known", {})
+    monkeypatch.setattr(embedder, "_cache", {})
     np.testing.assert_allclose(embed(TEXTS, batch_size=1), together, atol=1e-5)
     read: list[str] = []
     real = embedder._embed_batch
@@ -66,7 +66,7 @@ def test_a_text_is_read_once_whatever_its_batch(own_embedder, monkeypatch):
 
 def test_switched_off_is_said_once(monkeypatch, capsys):
     monkeypatch.setenv(embedder.SWITCH, "off")
-    monkeypatch.setattr(embedder, "_told", set())
+    monkeypatch.setattr(embedder, "_warned", set())
     assert embed_or_none(["a"]) is None and embed_or_none(["b"]) is None
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1 and "TURNCOAT_EMBEDDER=off" in told[0]
@@ -74,8 +74,8 @@ def test_switched_off_is_said_once(monkeypatch, capsys):
 
 def test_a_failed_fetch_is_tried_and_said_once(monkeypatch, capsys):
     monkeypatch.delenv(embedder.SWITCH, raising=False)
-    monkeypatch.setattr(embedder, "_told", set())
-    monkeypatch.setattr(embedder, "_known", {})
+    monkeypatch.setattr(embedder, "_warned", set())
+    monkeypatch.setattr(embedder, "_cache", {})
     embedder._loaded.cache_clear()
     tried = []
 
@@ -97,7 +97,7 @@ def test_a_folder_without_a_model_names_the_variable(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_the_default_embedder_knows_a_paraphrase(monkeypatch):
     monkeypatch.delenv(embedder.SWITCH, raising=False)
-    monkeypatch.setattr(embedder, "_known", {})
+    monkeypatch.setattr(embedder, "_cache", {})
     embedder._loaded.cache_clear()
     one, same, other = embed(
         ["A man is eating food.", "A man eats something.", "The rocket reached its orbit."]

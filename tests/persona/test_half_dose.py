@@ -45,7 +45,7 @@ def test_answers_weigh_in_the_fit_and_add_up_in_a_cell():
 
 
 def test_a_dose_that_is_not_reached_is_nan_and_said_once(capsys, monkeypatch):
-    monkeypatch.setattr(module, "_told", set())
+    monkeypatch.setattr(module, "_warned", set())
     never = items([9, 9, 9, 2])
     for _ in range(2):
         assert math.isnan(half_dose(never))

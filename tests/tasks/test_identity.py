@@ -31,7 +31,7 @@ def by_first_letter(texts, batch_size=32):
 def letters(monkeypatch):
     monkeypatch.setattr(embedder, "embed", by_first_letter)
     monkeypatch.delenv(embedder.SWITCH, raising=False)
-    monkeypatch.setattr(embedder, "_told", set())
+    monkeypatch.setattr(embedder, "_warned", set())
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +116,7 @@ def test_joint_metrics_and_an_unknown_developer(letters):
 
 def test_without_an_embedder_the_rest_is_reported(monkeypatch, capsys):
     monkeypatch.setenv(embedder.SWITCH, "off")
-    monkeypatch.setattr(embedder, "_told", set())
+    monkeypatch.setattr(embedder, "_warned", set())
     scores = [score.process_results(DOC, ANSWERS) for _ in range(2)]
     assert not {"vendi_within", "distance_within"} & set(scores[0])
     assert scores[0]["developer_accuracy"] == [2, 4]
