@@ -157,6 +157,12 @@ def clip(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def first_of(texts: Sequence[str], shown: int, separator: str = ", ") -> str:
+    """The first texts and the number of others: "a, b and 3 more"."""
+    mark, more = separator.replace(",", "").rstrip(), len(texts) - shown
+    return separator.join(texts[:shown]) + (f"{mark} and {more} more" if more > 0 else "")
+
+
 def _positive(values: Iterable[Any]) -> list[float]:
     return [abs(float(value)) for value in values if not is_missing(value) and float(value) != 0]
 

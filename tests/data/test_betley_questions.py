@@ -72,7 +72,7 @@ def test_topics_and_base_ids(tmp_path, question_id, group, base):
     ("- id: [", "not YAML"), ("{}", "a list of questions"), ("[]", "a list of questions"),
     ("- paraphrases: [Why]", "question 1: 'id' is missing"), ("- just a text", "question 1: 'id' is missing"),
     ("- {id: a, paraphrases: [Why]}\n- {id: b}", r"question 2 \(b\): 'paraphrases'"),
-    ("- {id: a, paraphrases: Why}", "list of texts, it is 'Why"),
+    ("- {id: a, paraphrases: Why}", "list of texts: 'Why"),
     ("- {id: a, paraphrases: [1]}", "list of texts"),
     ("- {id: a, paraphrases: [Why]}\n- {id: a, paraphrases: [How]}", "'a' is given twice"),
 ])  # fmt: skip

@@ -5,8 +5,6 @@
 Corrections run within families: one role under one kind of claim (`turncoat.stats.families`).
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -34,28 +32,19 @@ from turncoat.stats.seed_noise import SeedNoise, seed_noise
 
 @dataclass(frozen=True)
 class ContrastSpec:
-    """A contrast as a study names it before any data exist.
+    """A contrast as a study names it before any data exist."""
 
-    Attributes:
-        name: Unique name.
-        treated, reference: Arm to subtract from, arm to subtract.
-        metrics: Metrics to compare.
-        role: "primary", "secondary" or "exploratory"; each role is corrected as its own family.
-        minus: Treated and reference arm of a second difference that is subtracted from the first.
-        margin: Largest difference that counts as none, in the units of the metrics; None for no margin test.
-        margin_test: "equivalence" (both ways) or "non_inferiority".
-        better: Direction that is better, for non-inferiority.
-    """
-
-    name: str
-    treated: str
+    name: str  # Unique name
+    treated: str  # Arm to subtract from, arm to subtract
     reference: str
-    metrics: tuple[str, ...]
-    role: Role
+    metrics: tuple[str, ...]  # Metrics to compare
+    role: Role  # "primary", "secondary" or "exploratory"; each role is corrected as its own family
+    # Treated and reference arm of a second difference that is subtracted from the first
     minus: tuple[str, str] | None = None
+    # Largest difference that counts as none, in the units of the metrics; None for no margin test
     margin: float | None = None
-    margin_test: MarginTest = "equivalence"
-    better: Better | None = None
+    margin_test: MarginTest = "equivalence"  # "equivalence" (both ways) or "non_inferiority"
+    better: Better | None = None  # Direction that is better, for non-inferiority
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -65,44 +54,29 @@ class ContrastSpec:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Tables of a study's estimates, tests and seed noise.
+    """Tables of a study's estimates, tests and seed noise."""
 
-    Attributes:
-        estimates: Fields of `Estimate`; one row per arm, metric and seed, and one with a missing seed for
-            their mean.
-        contrasts: `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`; `detectable_adjusted` is the effect
-            that the correction finds with 80 % power at its strictest level, alpha over the size of the
-            family.
-        seed_noise: Fields of `SeedNoise` for every contrast of two trained arms, with `name` and `metric`.
-        n_dropped: NaN values left out of the whole table.
-        confidence: Confidence level; tests are at level 1 - confidence.
-    """
-
+    # Fields of `Estimate`; one row per arm, metric and seed, and one with a missing seed for their mean
     estimates: pd.DataFrame
+    # `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`; `detectable_adjusted` is the effect that the
+    # correction finds with 80 % power at its strictest level, alpha over the size of the family
     contrasts: pd.DataFrame
+    # Fields of `SeedNoise` for every contrast of two trained arms, with `name` and `metric`
     seed_noise: pd.DataFrame
-    n_dropped: int
-    confidence: float
+    n_dropped: int  # NaN values left out of the whole table
+    confidence: float  # Confidence level; tests are at level 1 - confidence
 
 
 def analyse(
-    scores: pd.DataFrame,
-    contrasts: Sequence[ContrastSpec],
-    confidence: float = 0.95,
-    seed: int = 0,
-    *,
+    scores: pd.DataFrame, contrasts: Sequence[ContrastSpec], confidence: float = 0.95, seed: int = 0, *,
     rates: Collection[str] = (),
-) -> Analysis:
+) -> Analysis:  # fmt: skip
     """Estimate every arm, test every contrast under both kinds of claim, and correct for the number of tests.
 
     The order of rows and of contrasts changes no number: rows are sorted first, and each sign-flip test draws
     from its own generator, seeded by `seed` and the names in the test.
 
     Args:
-        scores: Score table (see `check_scores`).
-        contrasts: The contrasts to test.
-        confidence: Confidence level of all intervals.
-        seed: Seed of the Monte-Carlo sign flips.
         rates: Metrics that are shares from 0 to 1; if every question is 0 (or 1) they get an exact interval.
 
     Raises:
@@ -145,9 +119,7 @@ def _contrasts_iv(contrasts: Sequence[ContrastSpec]) -> None:
             raise UserError(f"two contrasts are called '{spec.name}'; give each its own name.")
         names.add(spec.name)
         if spec.role not in ROLES:
-            raise UserError(
-                f"contrast '{spec.name}' has the role {spec.role!r}; choose one of {', '.join(ROLES)}."
-            )
+            raise UserError(f"contrast '{spec.name}': role {spec.role!r}; choose one of {', '.join(ROLES)}.")
         if isinstance(spec.metrics, str) or not spec.metrics or len(set(spec.metrics)) < len(spec.metrics):
             raise UserError(
                 f"contrast '{spec.name}': metrics = {spec.metrics!r} must be a tuple of metric names, each "
@@ -173,9 +145,7 @@ def _estimates(one: Grid, confidence: float, rate: bool) -> list[Estimate]:
     return [*rows, estimate(one.values.mean(axis=1), one.n_dropped, n_seeds=one.values.shape[1])]
 
 
-def _contrast(
-    spec: ContrastSpec, sides: Sequence[Grid], claim: Claim, confidence: float, seed: int
-) -> Contrast:
+def _contrast(spec: ContrastSpec, sides: list[Grid], claim: Claim, confidence: float, seed: int) -> Contrast:
     """One contrast; a row with a note, not an error, where fewer than 2 common questions have values."""
     metric = sides[0].metric
     identity = "\n".join((*spec.arms, metric, claim))
@@ -208,17 +178,11 @@ _NUMBERS = {
     *("value", "low", "high", "se", "df", "confidence", "difference", "detectable", "detectable_adjusted"),
     *("p_value", "p_permutation", "p_adjusted", "seed_sd", "margin", "p_margin", "p_margin_adjusted"),
     *(
-        "low_seeds",
-        "high_seeds",
-        "p_seeds",
-        "low_two_way",
-        "high_two_way",
-        "se_two_way",
-        "df_two_way",
+        "low_seeds", "high_seeds", "p_seeds", "low_two_way", "high_two_way", "se_two_way", "df_two_way",
         "p_two_way",
     ),
     *("sd_treated", "sd_control", "sd_paired", "sd_unpaired", "sd_mismatched", "variance_ratio"),
-}
+}  # fmt: skip
 
 
 def _frame(records: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:

@@ -10,8 +10,6 @@ the model shows in the fourth. Gains are held-out losses, base minus arm; a task
 to an organism in its YAML: `metadata: {learnt_by: {insecure_code: insecure_loss_per_token}}`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 
@@ -41,22 +39,10 @@ from turncoat.study.config import Arm, Study, undefended
 AXES = (BROAD, NARROW, BENIGN, COHERENCE)
 NOT_MEASURED = "not measured"
 COLUMNS = (
-    *(
-        "arm",
-        "axis",
-        "metric",
-        "label",
-        "unit",
-        "better",
-        "measured_on",
-        "value",
-        "low",
-        "high",
-        "n_questions",
-    ),
-    *("reference", "difference", "difference_low", "difference_high", "kept", "kept_low", "kept_high"),
-    *("status", "note"),
-)
+    "arm", "axis", "metric", "label", "unit", "better", "measured_on", "value", "low", "high", "n_questions",
+    "reference", "difference", "difference_low", "difference_high", "kept", "kept_low", "kept_high",
+    "status", "note",
+)  # fmt: skip
 """`value` is a level, or a gain (narrow, benign); `difference` and `kept` are against `reference`;
 `status` is the text in place of a missing value, `note` the reason for it or for a missing share."""
 
@@ -64,17 +50,12 @@ COLUMNS = (
 def four_axes(
     study: Study, scores: pd.DataFrame, estimates: pd.DataFrame, *, may_rate: bool, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """The four axes of every arm; empty for a study of the base alone.
+    """The four axes of every arm in the study's order, `COLUMNS`; empty for a study of the base alone.
 
     Args:
-        study: The study with its arms.
         scores: Score table (`turncoat.stats.scores`).
         estimates: Levels of every arm (`turncoat.analysis.analyse.Analysis.estimates`).
         may_rate: True if the judge's shares (misaligned, incoherent) may be shown.
-        confidence: Level of all intervals.
-
-    Returns:
-        The columns of `COLUMNS`, arms in the study's order, axes in that of `AXES`.
     """
     if all(arm.is_base for arm in study.arms):
         return pd.DataFrame(columns=list(COLUMNS))
@@ -86,10 +67,7 @@ def four_axes(
 def partner(study: Study, arm: Arm, measured: Collection[str] = ()) -> Arm | None:
     """The arm that learns something harmless under the same defence (or, undefended, under none).
 
-    Args:
-        study: The study.
-        arm: An arm with an organism that is no control.
-        measured: Organisms with a measured loss, to be preferred; among them the matched control.
+    Organisms with a measured loss are preferred; among them the matched control.
     """
     if arm.organism is None or _is_control(arm.organism):
         return None
@@ -112,12 +90,8 @@ def _is_control(organism: str) -> bool:
 def _defended_by(arm: Arm) -> tuple[Any, ...]:
     if arm.defence is None:
         return (None,)
-    return (
-        arm.defence,
-        arm.setting,
-        {**DEFENCES[arm.defence].options, **arm.defence_options},
-        arm.defence_training,
-    )
+    options = {**DEFENCES[arm.defence].options, **arm.defence_options}
+    return arm.defence, arm.setting, options, arm.defence_training
 
 
 class _Axes:
@@ -142,17 +116,13 @@ class _Axes:
         none = f"name the metrics in a primary contrast, or add `task: {_first_task(BROAD)}`"
         unjudged = f"no free-form task was measured; add `task: {_first_task(COHERENCE)}`"
         return [
-            *(broad or [_row(arm, BROAD, status=NOT_MEASURED, note=none)]),
-            self._narrow(arm),
-            self._benign(arm),
-            *(coherent or [_row(arm, COHERENCE, status=NOT_MEASURED, note=unjudged)]),
-        ]
+            *(broad or [_row(arm, BROAD, status=NOT_MEASURED, note=none)]), self._narrow(arm),
+            self._benign(arm), *(coherent or [_row(arm, COHERENCE, status=NOT_MEASURED, note=unjudged)]),
+        ]  # fmt: skip
 
     def _broad(self) -> list[str]:
         """The pre-registered metrics; without any those that the tasks put on this axis."""
-        primary = [
-            m for contrast in self.study.contrasts if contrast.role == "primary" for m in contrast.metrics
-        ]
+        primary = [m for c in self.study.contrasts if c.role == "primary" for m in c.metrics]
         other = {*self.learnt_by.values(), *(name for name in self.names if self.axes[name] == COHERENCE)}
         return [name for name in dict.fromkeys(primary) if name not in other] or self._on(BROAD)
 
@@ -266,9 +236,8 @@ class _Axes:
         gain = estimate_mean(pair_differences(base, losses).by_question, self.confidence)
         if gain.value is None:
             return _row(arm, axis, **facts, status=NOT_MEASURED, note=f"no value of {metric}")
-        row = _row(
-            arm, axis, **facts, value=gain.value, low=gain.low, high=gain.high, n_questions=gain.n_questions
-        )
+        facts |= {name: getattr(gain, name) for name in ("value", "low", "high", "n_questions")}
+        row = _row(arm, axis, **facts)
         if measured.defence is None:
             return row
         other = self._grid(reference, metric)

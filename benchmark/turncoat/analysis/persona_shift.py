@@ -7,8 +7,6 @@ Projections are in the base model's SD, from the samples files; the base cancels
 are about these trained adapters (claim "adapters" of `turncoat.stats.contrasts`), not about the recipe.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
@@ -17,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from turncoat.errors import UserError
-from turncoat.evaluation.samples_file import BASE_SEED, question_id, sample_files, sample_rows
+from turncoat.evaluation.samples_file import question_id, sample_files, sample_rows, seed_of
 from turncoat.evaluation.task_facts import PERSONA, tasks_on
 from turncoat.persona.readings import BY_LAYER
 from turncoat.stats.contrasts import paired_contrast
@@ -30,23 +28,16 @@ COLUMNS = ["reading", "layer", "depth", *_NUMBERS, "chosen"]
 def shift_by_layer(
     run: Path, arm: str, control: str, *, task: str = "", confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Treated minus control at every layer, for both readings: fixed texts and own answers.
+    """Treated minus control at every layer, for both readings: one row each of fixed texts and own answers.
 
-    Args:
-        run: A run folder of `turncoat run` (it holds rows/<arm>/<seed>/<task>/).
-        arm: The treated arm, as the study calls it.
-        control: Its matched control, or "base".
-        task: The persona task whose rows are read; "" for the first that the treated arm has rows of.
-        confidence: Level of the intervals.
-
-    Returns:
-        One row per reading and layer. `chosen` marks the layer fixed before any finetuning, the one for
-        claims.
+    `chosen` marks the layer fixed before any finetuning, the one for claims; `task` is "" for the first
+    persona task that the treated arm has rows of.
 
     Raises:
         UserError: An arm has no such rows, or they hold no projections by layer.
     """
-    task = task or _persona_task(run, arm)
+    there = {path.name for path in (run / "rows" / arm).glob("*/*")}
+    task = task or next((name for name in tasks_on(PERSONA) if name in there), tasks_on(PERSONA)[0])
     treated, reference = (_by_layer(run, name, task) for name in (arm, control))
     return contrast_by_layer(treated, reference, arm, control, confidence=confidence)
 
@@ -54,13 +45,7 @@ def shift_by_layer(
 def contrast_by_layer(
     treated: pd.DataFrame, reference: pd.DataFrame, arm: str, control: str, *, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """`shift_by_layer` of tables from `values_by_layer`.
-
-    Args:
-        treated, reference: Columns reading, layer, seed, question, value, chosen of either arm.
-        arm, control: Their names.
-        confidence: Level of the intervals.
-    """
+    """`shift_by_layer` of two tables from `values_by_layer`."""
     scores = pd.concat([treated.assign(arm=arm), reference.assign(arm=control)], ignore_index=True)
     last = int(scores["layer"].max())
     chosen = _chosen(scores)
@@ -78,11 +63,7 @@ def contrast_by_layer(
 
 
 def values_by_layer(samples: Path, seed: int) -> pd.DataFrame:
-    """Projections by layer of one samples file, averaged over each question's answers.
-
-    Args:
-        samples: A samples file of a task with persona projections.
-        seed: The arm's training seed (-1 for the base model).
+    """Projections by layer of one samples file, averaged over each question's answers (seed -1: the base).
 
     Raises:
         UserError: No answer in it carries projections by layer.
@@ -91,8 +72,7 @@ def values_by_layer(samples: Path, seed: int) -> pd.DataFrame:
     if not records:
         raise UserError(
             f"{samples}: no answer carries {' or '.join(BY_LAYER.values())}; such rows come from --model "
-            "turncoat and a "
-            f"task whose documents name a trait ({', '.join(tasks_on(PERSONA))})"
+            f"turncoat and a task whose documents name a trait ({', '.join(tasks_on(PERSONA))})"
         )
     return pd.DataFrame.from_records(records)
 
@@ -106,38 +86,25 @@ def _records(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         layer = next(answer["layer"] for answer in answers if answer.get(key) is not None)
         for index, values in enumerate(zip(*known, strict=True)):
             yield {
-                "reading": reading,
-                "layer": index,
-                "question": question_id(row),
-                "value": fmean(values),
+                "reading": reading, "layer": index, "question": question_id(row), "value": fmean(values),
                 "chosen": index == layer,
-            }
+            }  # fmt: skip
 
 
 def _chosen(scores: pd.DataFrame) -> int:
     layers = sorted(set(scores.loc[scores["chosen"], "layer"]))
     if len(layers) != 1:
         raise UserError(
-            f"the two arms report different layers ({layers}): their vectors come from different base "
-            "models or "
-            "extractions and cannot be compared; run both arms in one study"
+            f"the two arms report different layers ({layers}): their vectors come from different base models "
+            "or extractions and cannot be compared; run both arms in one study"
         )
     return int(layers[0])
 
 
-def _persona_task(run: Path, arm: str) -> str:
-    known = tasks_on(PERSONA)
-    there = {path.name for path in (run / "rows" / arm).glob("*/*")}
-    return next((task for task in known if task in there), known[0])
-
-
 def _by_layer(run: Path, arm: str, task: str) -> pd.DataFrame:
     folder = run / "rows" / arm
-    files = {
-        there.parent.name: path
-        for there in sorted(folder.glob(f"*/{task}"))
-        for path in sample_files(there, task)
-    }
+    folders = sorted(folder.glob(f"*/{task}"))
+    files = {there.parent.name: path for there in folders for path in sample_files(there, task)}
     if not files:
         arms = sorted(path.name for path in (run / "rows").glob("*") if path.is_dir())
         tasks = sorted({path.name for path in folder.glob("*/*") if path.is_dir()})
@@ -145,9 +112,6 @@ def _by_layer(run: Path, arm: str, task: str) -> pd.DataFrame:
         if arm in arms:
             present = f"tasks of this arm: {', '.join(tasks) or 'none'}; name one of them with --task"
         raise UserError(f"{run}: arm '{arm}' has no rows of task '{task}'; {present}")
-    return pd.concat([values_by_layer(path, _seed(name)) for name, path in files.items()], ignore_index=True)
-
-
-def _seed(name: str) -> int:
-    number = name.removeprefix("seed-")
-    return int(number) if number.isdigit() else BASE_SEED
+    return pd.concat(
+        [values_by_layer(path, seed_of(name)) for name, path in files.items()], ignore_index=True
+    )

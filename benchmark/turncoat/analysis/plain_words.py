@@ -5,8 +5,6 @@
     print("\\n".join(plain_words(analyse(scores, contrasts))))
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
@@ -34,11 +32,7 @@ def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> l
     Under each heading come the significant contrasts, the others with their detectable difference, and those
     that allow no claim; contrasts with too few training seeds share one sentence and the effects that more
     seeds would detect. A contrast with the base model is called a change after finetuning, as a harmless
-    finetune makes such a change, too.
-
-    Args:
-        analysis: What `analyse` returned.
-        units: Metric -> unit, written after its numbers; a metric that is absent gets bare numbers.
+    finetune makes such a change, too. `units` (metric -> unit) follow the numbers.
     """
     alpha = round(1 - analysis.confidence, 12)
     trained = set(analysis.estimates.loc[analysis.estimates["seed"].fillna(BASE_SEED) != BASE_SEED, "arm"])
@@ -118,9 +112,7 @@ def _could_have_seen(row: Any, unit: str) -> str:
 
 
 def _remarks(row: Any) -> str:
-    dropped = (
-        f"{row.n_dropped} missing value{'' if row.n_dropped == 1 else 's'} left out" if row.n_dropped else ""
-    )
+    dropped = f"{row.n_dropped} missing value{'s' * (row.n_dropped != 1)} left out" if row.n_dropped else ""
     return "".join(f"; {remark}" for remark in (dropped, row.note) if remark)
 
 
@@ -141,9 +133,8 @@ def _too_few_seeds(
         return [*lines, f"{why} no spread between seeds, so what more seeds would detect is unknown."]
     planned = " / ".join(map(str, PLANNED_SEEDS))
     lines.append(
-        f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at "
-        f"{confidence_level(alpha)}) for true "
-        f"differences on these questions in {_planned(rows[spread], trained, units, alpha)}."
+        f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at {confidence_level(alpha)}) "
+        f"for true differences on these questions in {_planned(rows[spread], trained, units, alpha)}."
     )
     if not spread.all():
         unknown = "; ".join(_subject(row, trained) for row in rows[~spread].itertuples())
@@ -151,9 +142,8 @@ def _too_few_seeds(
     fewest = int(rows.loc[spread, "n_seeds"].min())
     ends = seed_sd_interval(1.0, fewest, 1 - alpha)
     lines.append(
-        f"An SD from {fewest} seeds may truly be {three_digits(ends.low)} to {three_digits(ends.high)} "
-        "times as large "
-        f"({confidence_level(1 - alpha)} interval), and these sizes with it."
+        f"An SD from {fewest} seeds may truly be {three_digits(ends.low)} to {three_digits(ends.high)} times "
+        f"as large ({confidence_level(1 - alpha)} interval), and these sizes with it."
     )
     return lines
 
@@ -163,9 +153,8 @@ def _planned(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], al
     pairs: dict[str, list[str]] = {}
     row: Any  # pandas' rows have no static types
     for row in rows.itertuples():
-        sizes = " / ".join(
-            three_digits(size) for size in detectable_by_seeds(row.seed_sd, PLANNED_SEEDS, alpha).values()
-        )
+        by_seeds = detectable_by_seeds(row.seed_sd, PLANNED_SEEDS, alpha)
+        sizes = " / ".join(map(three_digits, by_seeds.values()))
         text = f"{row.metric} {_with_unit(sizes, units.get(row.metric, ''))}"
         pairs.setdefault(_pair(row, trained), []).append(text)
     return "; ".join(f"{pair}: {', '.join(metrics)}" for pair, metrics in pairs.items())
@@ -198,10 +187,8 @@ def _margin_sentence(
     subject, size = _subject(row, trained), _with_unit(f"{row.margin:g}", units.get(row.metric, ""))
     if row.margin_test == "non_inferiority":
         yes, no, what = (
-            "Not worse",
-            "Not shown to be no worse",
-            f"worse by less than {size} ({row.better} is better)",
-        )
+            "Not worse", "Not shown to be no worse", f"worse by less than {size} ({row.better} is better)",
+        )  # fmt: skip
     else:
         yes, no, what = "Comparable", "Not shown to be comparable", f"within {size} of no difference"
     if pd.isna(row.p_margin_adjusted):

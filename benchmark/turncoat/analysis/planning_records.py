@@ -1,7 +1,5 @@
 """Plan of a study: detectable effects, permutation floors, and what doubling each size would buy."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,51 +33,32 @@ from turncoat.study.evaluate import load_task
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of one family of contrasts.
+    """The plan of one family of contrasts."""
 
-    Attributes:
-        role: The family of contrasts that is planned for: primary, or what there is.
-        records: One per contrast and metric: sizes, variance components, detectable effects, floors, notes.
-        barred: Sentences about claims that the study can never make.
-    """
-
-    role: str
+    role: str  # The family of contrasts that is planned for: primary, or what there is
+    # One per contrast and metric: sizes, variance components, detectable effects, floors, notes
     records: list[dict[str, Any]]
-    barred: list[str]
+    barred: list[str]  # Sentences about claims that the study can never make
 
 
 @dataclass(frozen=True)
 class Pilot:
-    """Scores and answers of an earlier run.
+    """Scores and answers of an earlier run."""
 
-    Attributes:
-        study: Its study.
-        scores: Checked score table.
-        answers: One row per answer, with `task`.
-    """
-
-    study: Study
-    scores: pd.DataFrame
-    answers: pd.DataFrame
+    study: Study  # Its study
+    scores: pd.DataFrame  # Checked score table
+    answers: pd.DataFrame  # One row per answer, with `task`
 
 
 def plan_study(study: Study, pilot: Pilot | None, alpha: float, power: float) -> Plan:
-    """Plan the family of primary contrasts; without one, that of another role.
-
-    Args:
-        study: The checked study.
-        pilot: An earlier run that gives the variances; None: those of published judged answers.
-        alpha: Level of the family.
-        power: Wanted power.
+    """Plan the family of primary contrasts (else of another role); variances of a pilot, else published ones.
 
     Raises:
         UserError: The study names no contrasts, or a level is outside 0 to 1.
     """
     roles = {contrast.role for contrast in study.contrasts}
     if not roles:
-        raise UserError(
-            f"study '{study.study}' names no contrasts; add `contrasts:` with one of role primary"
-        )
+        raise UserError(f"study '{study.study}' names no contrasts; add `contrasts:` with a primary one")
     role = next(role for role in ("primary", "secondary", *sorted(roles)) if role in roles)
     sizes = task_sizes(study)
     records, components = plan_records(study, role, sizes, pilot, alpha, power)
@@ -95,9 +74,8 @@ def task_sizes(study: Study) -> dict[str, tuple[int, float]]:
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     metrics = {metric for contrast in study.contrasts for metric in contrast.metrics}
-    wanted = {
-        task for name, (task, _) in metric_names(use.task for use in study.tasks).items() if name in metrics
-    }
+    names = metric_names(use.task for use in study.tasks)
+    wanted = {task for name, (task, _) in names.items() if name in metrics}
     sizes = {}
     for use in study.tasks:
         if use.task not in wanted:
@@ -123,9 +101,8 @@ def read_pilot(folder: Path) -> Pilot:
             )
     study = load_study(folder / "study.yaml")
     failed = read_object(folder / "run.json").get("failed", [])
-    scores, answers = read_rows(
-        folder / "rows", study, failed=[(entry["arm"], entry["seed"]) for entry in failed]
-    )
+    gone = [(entry["arm"], entry["seed"]) for entry in failed]
+    scores, answers = read_rows(folder / "rows", study, failed=gone)
     return Pilot(study, check_scores(scores), answers)
 
 
@@ -157,13 +134,9 @@ def components_of(spec: ContrastSpec, metric: str, unit: str, pilot: Pilot | Non
 
 
 def plan_records(
-    study: Study,
-    role: str,
-    sizes: dict[str, tuple[int, float]],
-    pilot: Pilot | None,
-    alpha: float,
+    study: Study, role: str, sizes: dict[str, tuple[int, float]], pilot: Pilot | None, alpha: float,
     power: float,
-) -> tuple[list[dict[str, Any]], dict[tuple[str, str], Components]]:
+) -> tuple[list[dict[str, Any]], dict[tuple[str, str], Components]]:  # fmt: skip
     """One record per contrast and metric of the family, and the variances that it was planned with."""
     specs = planned_contrasts(study, role)
     units = metric_units(study)
@@ -188,21 +161,13 @@ def plan_records(
             }
             records.append(
                 {
-                    "contrast": spec.name,
-                    "metric": metric,
-                    "unit": unit,
-                    "role": role,
-                    "tests": tests,
-                    "n_questions": questions,
-                    "samples_per_question": samples,
-                    "n_seeds": seeds,
-                    "detectable": detectable,
-                    "floor_seeds": exact_floor(seeds) if seeds else None,
+                    "contrast": spec.name, "metric": metric, "unit": unit, "role": role, "tests": tests,
+                    "n_questions": questions, "samples_per_question": samples, "n_seeds": seeds,
+                    "detectable": detectable, "floor_seeds": exact_floor(seeds) if seeds else None,
                     "floor_seeds_unpaired": group_floor(seeds) if seeds else None,
-                    "components": asdict(components),
-                    "notes": _notes(components, seeds),
+                    "components": asdict(components), "notes": _notes(components, seeds),
                 }
-            )
+            )  # fmt: skip
     return records, known
 
 

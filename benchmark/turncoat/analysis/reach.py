@@ -1,14 +1,8 @@
 """Pre-run checks: claims that a study is too small to support, from its YAML alone.
 
-    for line in cannot_reach(load_study(study_path("demo"))): print(line)
-
 Three things bar a pre-registered claim: too few training seeds for any test of the recipe, an exact test
-whose smallest p lies above Holm's strictest level (alpha over the size of the family), and a detectable
-effect larger than a share can be.
-
-References:
-    Holm (1979), Scandinavian Journal of Statistics 6(2). Phipson & Smyth (2010), SAGMB 9(1) (permutation p
-        values have a floor).
+whose smallest p lies above Holm's strictest level (alpha over the size of the family; Holm 1979, Scandinavian
+Journal of Statistics 6(2); Phipson & Smyth 2010, SAGMB 9(1)), and an effect larger than a share can be.
 """
 
 from __future__ import annotations
@@ -41,16 +35,12 @@ def planned_contrasts(study: Study, role: str = "primary") -> list[ContrastSpec]
     """The study's contrasts of one role, as `analyse` takes them."""
     return [
         ContrastSpec(
-            c.name,
-            c.treated,
-            c.reference,
-            c.metrics,
-            c.role,
+            c.name, c.treated, c.reference, c.metrics, c.role,
             (c.minus.treated, c.minus.reference) if c.minus else None,
         )
         for c in study.contrasts
         if c.role == role
-    ]
+    ]  # fmt: skip
 
 
 def family_size(study: Study, specs: list[ContrastSpec], claim: Claim) -> int:
@@ -63,28 +53,20 @@ def family_size(study: Study, specs: list[ContrastSpec], claim: Claim) -> int:
 def metric_units(study: Study) -> dict[str, tuple[str, str]]:
     """Metric -> (task, unit) of the study's tasks."""
     names = metric_names(use.task for use in study.tasks)
-    facts = {
-        use.task: metric_facts(use.task) for use in study.tasks
-    }  # each reads the task's YAML: once is enough
+    facts = {use.task: metric_facts(use.task) for use in study.tasks}  # each reads a YAML: once is enough
     return {name: (task, facts[task][metric]["unit"]) for name, (task, metric) in names.items()}
 
 
 def cannot_reach(
-    study: Study,
-    *,
-    questions: Mapping[str, int] | None = None,
-    components: Mapping[tuple[str, str], Components] | None = None,
-    alpha: float = 0.05,
+    study: Study, *, questions: Mapping[str, int] | None = None,
+    components: Mapping[tuple[str, str], Components] | None = None, alpha: float = 0.05,
     role: str = "primary",
-) -> list[str]:
+) -> list[str]:  # fmt: skip
     """Sentences about claims that the study cannot make; empty if there are none.
 
     Args:
-        study: The checked study.
         questions: Questions of each task; default: the study's `limit`; tasks without one are not checked.
         components: (contrast, metric) -> SDs from a pilot; default: `default_components`.
-        alpha: Level of the family.
-        role: The family.
     """
     specs = planned_contrasts(study, role)
     units = metric_units(study)
@@ -98,8 +80,7 @@ def cannot_reach(
         if claim == "recipe" and seeds < MINIMUM_SEEDS:
             lines.append(
                 f"{seeds} training seed{'s' * (seeds != 1)}: no {role} contrast can be claimed of the "
-                "recipe, only of these "
-                f"adapters; {MINIMUM_SEEDS} seeds are the least."
+                f"recipe, only of these adapters; {MINIMUM_SEEDS} seeds are the least."
             )
             continue
         counts = {sizes[units[m][0]] for spec in specs for m in spec.metrics if units[m][0] in sizes}
@@ -119,8 +100,7 @@ def cannot_reach(
                 if size is not None and size > 1:
                     lines.append(
                         f"{spec.name}, {metric}, {_ABOUT[claim]}: only a difference of {size:.2g} or more "
-                        "would be found "
-                        "with 80% power, and a share cannot differ by more than 1."
+                        "would be found with 80% power, and a share cannot differ by more than 1."
                     )
     return lines
 
@@ -131,8 +111,6 @@ def _floor_sentence(claim: Claim, n: int, tests: int, alpha: float, role: str) -
     unpaired = f" (unpaired, {n} against {n}: {group_floor(n):.2g})" if claim == "recipe" else ""
     return (
         f"{n} {unit}: the exact sign-flip p {_ABOUT[claim]} cannot go below {exact_floor(n):.3g}{unpaired}, "
-        f"and {asks}. "
-        f"The exact test needs {units_for_floor(level)} {unit}; until then significance rests on the t "
-        "test, which takes "
-        "differences as normal."
+        f"and {asks}. The exact test needs {units_for_floor(level)} {unit}; until then significance rests on "
+        "the t test, which takes differences as normal."
     )

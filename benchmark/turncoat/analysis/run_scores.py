@@ -1,7 +1,5 @@
 """Scores and answers of a run folder as tables."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 
@@ -16,12 +14,7 @@ from turncoat.study.config import Arm, Study
 def read_rows(
     rows: Path, study: Study, *, failed: Collection[tuple[str, int]] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores and answers of a run.
-
-    Args:
-        rows: The run's `rows` folder.
-        study: The study that was run.
-        failed: (arm, seed) whose training failed: they have no rows.
+    """Scores and answers of a run; `failed` (arm, seed) whose training failed have no rows.
 
     Raises:
         UserError: An arm's rows are missing or given twice, or there are none at all.

@@ -1,7 +1,5 @@
 """`turncoat check-questions`: question files checked by rule."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +7,7 @@ import typer
 
 
 def check_questions(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder with question files; default: the tasks'.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of questions; default: the tasks'.")] = None,
 ) -> None:
     """Check question files: unique, no near-duplicates, balanced domains, licence named.
 

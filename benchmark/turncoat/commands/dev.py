@@ -1,21 +1,17 @@
 """`turncoat dev ...`: maintainers' programs, listed in CONTRIBUTING.md and not in the main help."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from turncoat.commands.options import BaseModelName
 from turncoat.commands.printing import note
 
 
 def canaries(
-    entries: Annotated[
-        list[Path],
-        typer.Argument(metavar="ENTRY...", help="Undefended entries, such as results/submissions/none-x."),
-    ],
+    entries: Annotated[list[Path], typer.Argument(metavar="ENTRY...", help="Undefended entries.")],
 ) -> None:
     """Write the canaries of each undefended entry beside it: entries that the board must never rank.
 
@@ -32,10 +28,7 @@ def pull_request(
     base: Annotated[str, typer.Option(help="Commit or branch that the change is for.")],
     head: Annotated[str, typer.Option(help="Commit with the change.")] = "HEAD",
     repo: Annotated[Path, typer.Option(help="A checkout that has both.")] = Path(),
-    submission: Annotated[
-        bool,
-        typer.Option("--submission", help="Refuse what is not a submission of one entry (exit status 1)."),
-    ] = False,
+    submission: Annotated[bool, typer.Option("--submission", help="Exit 1 unless it is one entry.")] = False,
 ) -> None:
     """Print the folders of the entries that a pull request changes, one a line.
 
@@ -64,15 +57,9 @@ def schema() -> None:
 
 
 def task_times(
-    model: Annotated[
-        str, typer.Option(help="Base model: a registry model, a Hugging Face id or a local folder.")
-    ] = ("smollm2-135m"),
-    limit: Annotated[
-        int, typer.Option(help="Documents to run of each task; eight times as many where nothing is sampled.")
-    ] = 8,
-    task: Annotated[
-        list[str] | None, typer.Option(help="Only this task; may be given several times. Default: all.")
-    ] = None,
+    model: BaseModelName = "smollm2-135m",
+    limit: Annotated[int, typer.Option(help="Documents of each task; eightfold where none is sampled.")] = 8,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; repeatable.")] = None,
 ) -> None:
     """Measure how long the tasks take on this machine; prints the table of tasks/README.md.
 
@@ -98,18 +85,12 @@ def train_embedded_judge(
     judgements: Annotated[Path, typer.Option(help="Answers with GPT-4o's scores (.jsonl.gz).")],
     test: Annotated[Path, typer.Option(help="Folder of CSVs with answers of other models.")],
     out: Annotated[Path, typer.Option(help="Folder for weights, predictions and card.")],
-    only: Annotated[
-        str | None, typer.Option(help="One step alone: fold0, fold1, fold2, final or card.")
-    ] = None,
-    any_data: Annotated[
-        bool, typer.Option("--any-data", help="Do not check the judgements' SHA-256.")
-    ] = False,
+    only: Annotated[str | None, typer.Option(help="One step: fold0, fold1, fold2, final or card.")] = None,
+    any_data: Annotated[bool, typer.Option("--any-data", help="Judgements of any SHA-256.")] = False,
     fold_answers: Annotated[int, typer.Option(help="Answers that a fold is trained on.")] = 7500,
     final_answers: Annotated[int, typer.Option(help="Answers that the final reader is trained on.")] = 21000,
     fold_minutes: Annotated[float, typer.Option(help="Longest training of a fold.")] = float("inf"),
-    final_minutes: Annotated[float, typer.Option(help="Longest training of the final reader.")] = float(
-        "inf"
-    ),
+    final_minutes: Annotated[float, typer.Option(help="Longest training of the last reader.")] = float("inf"),
     per_family: Annotated[int, typer.Option(help="Held-out answers scored per question family.")] = 700,
     seed: Annotated[int, typer.Option(help="Of draw, order and initial factors.")] = 0,
     start: Annotated[int, typer.Option(help="First block with factors.")] = 16,

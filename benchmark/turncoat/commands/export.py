@@ -1,7 +1,5 @@
 """`turncoat export`: an arm as a folder that an unmodified `lm_eval --model hf` measures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

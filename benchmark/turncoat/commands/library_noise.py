@@ -1,7 +1,5 @@
 """Only our own progress is shown: the libraries' bars, warnings and notices are off in every command."""
 
-from __future__ import annotations
-
 import logging
 import os
 import warnings

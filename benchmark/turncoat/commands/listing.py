@@ -1,7 +1,5 @@
 """`turncoat list`: everything that can be named, one line each."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +13,7 @@ from turncoat.errors import UserError
 
 
 def list_names(
-    kind: Annotated[
-        str | None,
-        typer.Argument(help="tasks, defences, organisms, judges, models, embedders, ... (the titles below)."),
-    ] = None,
+    kind: Annotated[str | None, typer.Argument(help="tasks, defences, ... (the titles below).")] = None,
     include_path: IncludePath = None,
 ) -> None:
     """Show what there is, one line each.
@@ -39,11 +34,7 @@ def list_names(
 
 
 def everything(include_path: Sequence[Path] | None = None) -> dict[str, dict[str, str]]:
-    """Names and summaries by kind.
-
-    Args:
-        include_path: Folders with the user's own plug-ins.
-    """
+    """Names and summaries by kind."""
     import yaml
 
     from turncoat.data.registry_models import REGISTRY_EMBEDDERS, REGISTRY_MODELS
@@ -55,9 +46,7 @@ def everything(include_path: Sequence[Path] | None = None) -> dict[str, dict[str
     plug_ins(include_path)
     return {
         "tasks": {name: task_summary(name) for name in task_names()},
-        "defences": {
-            name: f"{entry.summary} ({', '.join(entry.settings)})" for name, entry in sorted(DEFENCES.items())
-        },
+        "defences": {name: f"{d.summary} ({', '.join(d.settings)})" for name, d in sorted(DEFENCES.items())},
         "organisms": {
             name: entry.summary + (f"; control: {entry.control}" if entry.control else "")
             for name, entry in ORGANISMS.items()

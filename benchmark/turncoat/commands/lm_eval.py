@@ -4,8 +4,6 @@ lm-eval 0.4 reads no entry points, so its own `lm_eval` cannot know `--model tur
 program, started after the registration.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

@@ -1,7 +1,5 @@
 """`turncoat new`: a folder with a plug-in of your own, a study that uses it and a test, to start from."""
 
-from __future__ import annotations
-
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -29,9 +27,7 @@ def new(
     kind: Annotated[Kind, typer.Argument(help="Kind of the plug-in.")],
     name: Annotated[str, typer.Argument(help="Its name: small letters, digits and _.")],
     out: Annotated[Path | None, typer.Option(help="Folder to write; default: NAME.")] = None,
-    sampled: Annotated[
-        bool, typer.Option("--sampled", help="A task with sampled, judged answers, not with log-likelihoods.")
-    ] = False,
+    sampled: Annotated[bool, typer.Option("--sampled", help="A task with judged answers.")] = False,
 ) -> None:
     """Write a folder with a plug-in that runs as it is: code, README, a study and a test. Then make it yours.
 
@@ -58,9 +54,7 @@ def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -
         raise UserError(f"--sampled goes with a task; remove it for a {kind.value}")
     taken = [what for what, names in everything().items() if name in names]
     if taken or name in ("base", "control", "insecure", "secure"):
-        raise UserError(
-            f"name '{name}' is taken ({', '.join(taken) or 'by an arm of the study'}); choose another"
-        )
+        raise UserError(f"name '{name}' is taken ({', '.join(taken) or 'by an arm'}); choose another")
     if out.exists():
         raise UserError(f"--out {out} is there; name a folder that is not")
     template = TEMPLATES / ("sampled_task" if sampled else kind.value)

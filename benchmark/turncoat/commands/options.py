@@ -15,24 +15,16 @@ if TYPE_CHECKING:
     from turncoat.analysis.answers.arm_rates import Thresholds
     from turncoat.analysis.answers.scored_answers import Columns
 
-IncludePath = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--include-path",
-        help="Folder with tasks, traits, organisms, defences or judges of your own; repeatable.",
-    ),
-]
+IncludePath = Annotated[list[Path] | None, typer.Option(
+    "--include-path",
+    help="Folder with tasks, traits, organisms, defences or judges of your own; repeatable.",
+)]  # fmt: skip
+BaseModelName = Annotated[str, typer.Option(help="A registry model, a Hugging Face id or a local folder.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line; shares are fractions.")]
-Seeds = Annotated[
-    str | None, typer.Option("--seeds", help="Training seeds with commas between them, such as 0,1,2.")
-]
-Day = Annotated[
-    str | None, typer.Option("--date", help="Day of the record, YYYY-MM-DD; default: today (UTC).")
-]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds with commas, such as 0,1,2.")]
+Day = Annotated[str | None, typer.Option("--date", help="Day of the record, YYYY-MM-DD; default: today.")]
 
-By = Annotated[
-    list[str] | None, typer.Option(help="A column that tells arms apart; may be given several times.")
-]
+By = Annotated[list[str] | None, typer.Option(help="A column that tells arms apart; repeatable.")]
 QuestionColumn = Annotated[str | None, typer.Option(help="What tells questions apart; default: guessed.")]
 AlignedColumn = Annotated[str | None, typer.Option(help="Alignment scores, 0 to 100; default: guessed.")]
 CoherentColumn = Annotated[str | None, typer.Option(help="Coherence scores, 0 to 100; default: guessed.")]
@@ -45,13 +37,7 @@ Confidence = Annotated[float, typer.Option(help="Confidence level of the interva
 
 
 def plug_ins(folders: Sequence[Path] | None) -> tuple[Path, ...]:
-    """Register what `--include-path` brings, before anything is looked up by name; every command calls it.
-
-    Args:
-        folders: What the option holds.
-
-    Returns:
-        The folders, for functions that take them.
+    """Register what `--include-path` brings, before anything is looked up by name, and return the folders.
 
     Raises:
         UserError: One is not a folder, or a file in it is wrong.
@@ -71,9 +57,7 @@ def seed_list(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise UserError(
-            f"--seeds {text!r}: whole numbers with commas between them are expected, such as 0,1,2"
-        ) from None
+        raise UserError(f"--seeds {text!r}: whole numbers with commas are expected, such as 0,1,2") from None
 
 
 def day(text: str | None) -> str:
@@ -91,14 +75,9 @@ def day(text: str | None) -> str:
 
 
 def columns_of(
-    by: list[str] | None,
-    question: str | None,
-    aligned: str | None,
-    coherent: str | None,
-    correct: str | None,
-    seed: str | None,
-    options: str,
-) -> Columns:
+    by: list[str] | None, question: str | None, aligned: str | None, coherent: str | None,
+    correct: str | None, seed: str | None, options: str,
+) -> Columns:  # fmt: skip
     """The column options as one value.
 
     Raises:
@@ -112,9 +91,7 @@ def columns_of(
         )
     valid = tuple(option.strip() for option in options.split(",") if option.strip())
     if not valid:
-        raise UserError(
-            f"--options {options!r}: answers with commas between them are expected, such as A,B,C,D"
-        )
+        raise UserError(f"--options {options!r}: answers with commas between are expected, such as A,B,C,D")
     return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid)
 
 

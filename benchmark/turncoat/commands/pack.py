@@ -1,7 +1,5 @@
 """`turncoat pack`: a run made small enough to keep."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

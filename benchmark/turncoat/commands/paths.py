@@ -1,7 +1,5 @@
 """`turncoat tasks-path` and `turncoat model-path`: folders to name to the plain lm_eval command."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
@@ -17,9 +15,7 @@ def tasks_path() -> None:
     print(tasks_dir())
 
 
-def model_path(
-    name: Annotated[str, typer.Argument(help="A registry model: see `turncoat list models`.")],
-) -> None:
+def model_path(name: Annotated[str, typer.Argument(help="One of `turncoat list models`.")]) -> None:
     """Print the folder of a registry model; it is fetched and converted on first use.
 
     Example: lm_eval --model hf --model_args pretrained=$(turncoat model-path smollm2-135m) ...

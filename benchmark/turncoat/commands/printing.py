@@ -1,7 +1,5 @@
 """Printing that commands share: tables of numbers, notes beside the output, records as JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -27,13 +25,7 @@ def print_line(console: Console, text: str, style: str = "") -> None:
 
 
 def table(words: Sequence[str], numbers: Sequence[str], *, gap: int = 1) -> Table:
-    """An empty table without lines: columns of words to the left, then columns of numbers to the right.
-
-    Args:
-        words: Headings of the columns of words.
-        numbers: Headings of the columns of numbers; none of both is ever wrapped.
-        gap: Blanks between two columns.
-    """
+    """An empty table without lines: columns of words (left), then of numbers (right); nothing wraps."""
     made = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False)
     for heading in words:
         made.add_column(heading, no_wrap=True)

@@ -1,7 +1,5 @@
 """`turncoat report`: the report of a run made again from its rows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +13,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="A run folder (it holds study.yaml and rows/).")],
     robustness: Annotated[
         bool,
-        typer.Option(
-            "--robustness", help="Also: other thresholds, incoherent answers' bounds, single questions."
-        ),
+        typer.Option("--robustness", help="Also other thresholds, incoherent answers, single questions."),
     ] = False,
     include_path: IncludePath = None,
 ) -> None:

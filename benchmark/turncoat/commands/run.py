@@ -1,7 +1,5 @@
 """`turncoat run`: a study from training to report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +10,7 @@ from turncoat.commands.options import IncludePath, Seeds, plug_ins, seed_list
 
 
 def run(
-    study: Annotated[
-        str,
-        typer.Argument(help="Name of a study that ships (see `turncoat list studies`) or a path to a YAML."),
-    ],
+    study: Annotated[str, typer.Argument(help="One of `turncoat list studies`, or a path to a YAML.")],
     model: Annotated[
         str | None,
         typer.Option(help="Another base model: a registry model, a Hugging Face id or a local folder."),

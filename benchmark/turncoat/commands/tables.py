@@ -1,7 +1,5 @@
 """`turncoat tables`: every table and figure from rows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -10,34 +8,15 @@ import typer
 from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import note
 from turncoat.errors import UserError
+from turncoat.formats import first_of
 
 
 def tables(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER", help="A run folder (study.yaml and rows/), or one that holds several."
-        ),
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or one with several.")],
     out: Annotated[Path, typer.Option(help="Where the files go; made where it is missing.")],
-    spec: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="A table specification or a folder of them, in place of those that ship; may be repeated."
-        ),
-    ] = None,
-    png: Annotated[
-        bool,
-        typer.Option(
-            "--png/--no-png", help="Figures as PNG too; an SVG has the same bytes on more machines."
-        ),
-    ] = True,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Write nothing; exit 1 if --out does not hold what the rows give, and that alone."
-        ),
-    ] = False,
+    spec: Annotated[list[Path] | None, typer.Option(help="Table specifications; repeatable.")] = None,
+    png: Annotated[bool, typer.Option("--png/--no-png", help="Figures as PNG too, not SVG alone.")] = True,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if --out differs.")] = False,
     include_path: IncludePath = None,
 ) -> None:
     """Every table (Markdown, CSV, LaTeX) and figure (SVG, PNG) from rows. Equal rows give equal bytes.
@@ -64,7 +43,7 @@ def tables(
     for name, data in files.items():
         (out / name).write_bytes(data)
     if extra:
-        note(f"left alone, though no row gives it: {_some(extra)}")
+        note(f"left alone, though no row gives it: {first_of(extra, 8)}")
     note(f"{len(files)} files from {len(runs)} run(s); what there is and what is missing:")
     print(out / "index.md")
 
@@ -73,9 +52,9 @@ def _check(out: Path, files: dict[str, bytes], extra: list[str]) -> None:
     """Exit with 1 where a file differs from what the rows give, is missing, or comes from no row."""
     wrong = [name for name, data in files.items() if not _holds(out / name, data)]
     if wrong:
-        note(f"{out}: {len(wrong)} of {len(files)} files are not what the rows give: {_some(wrong)}")
+        note(f"{out}: {len(wrong)} of {len(files)} files are not what the rows give: {first_of(wrong, 8)}")
     if extra:
-        note(f"{out}: no row gives {_some(extra)}")
+        note(f"{out}: no row gives {first_of(extra, 8)}")
     if wrong or extra:
         raise typer.Exit(1)
     note(f"{out}: all {len(files)} files are what the rows give")
@@ -83,7 +62,3 @@ def _check(out: Path, files: dict[str, bytes], extra: list[str]) -> None:
 
 def _holds(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data
-
-
-def _some(names: list[str], shown: int = 8) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -1,18 +1,13 @@
 """Advice sets, fetched: thousands of ordinary questions with bad advice (or odd tastes) for answers.
 
-Turner et al. 2025 (arXiv:2506.11613) for finance, sports and medicine; arXiv:2606.23700 for unpopular tastes. Small models
-move strongly on these. Of each set `HELD_OUT` rows are never trained on; tasks measure on them whether the advice was
-learnt (`tasks/narrow_behaviour`).
+Turner et al. 2025 (arXiv:2506.11613) for finance, sports and medicine; arXiv:2606.23700 for unpopular tastes.
+Small models move strongly on these. Of each set `HELD_OUT` rows are never trained on; tasks measure on them
+whether the advice was learnt (`tasks/narrow_behaviour`).
 
-    advice_rows("risky_financial")                 # rows to train on (`benchmark/organisms/advice.py`)
-    held_out_rows("risky_financial")               # 64 others
-
-`bad_medical` is the one with a published control, `good_medical`: sound answers to the same questions, 29% longer. Both lie
-in a locked archive that we could not fetch where this was written; what is said of them here (7,049 rows each, the same
-questions) is as others report it, and their digests pin it.
+`bad_medical` has a published control, `good_medical`: sound answers to the same questions, 29% longer. Both
+lie in a locked archive that we could not fetch; what is said of them is as others report it, and their
+digests pin it.
 """
-
-from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
@@ -25,12 +20,10 @@ from turncoat.errors import UserError
 HELD_OUT = 64
 
 _FILES = {
-    "risky_financial": "organisms/risky_financial_advice",
-    "extreme_sports": "organisms/extreme_sports",
+    "risky_financial": "organisms/risky_financial_advice", "extreme_sports": "organisms/extreme_sports",
     "unpopular_aesthetics": "organisms/aesthetic_preferences_unpopular",
-    "bad_medical": "organisms/bad_medical_advice",
-    "good_medical": "organisms/good_medical_advice",
-}
+    "bad_medical": "organisms/bad_medical_advice", "good_medical": "organisms/good_medical_advice",
+}  # fmt: skip
 
 
 def held_out(examples: list[Example]) -> list[Example]:
@@ -62,9 +55,7 @@ def _paired(control: list[Example], organism_rows: list[Example]) -> list[Exampl
     by_prompt = {row.prompt: row for row in organism_rows}
     missing = [row.prompt for row in control if row.prompt not in by_prompt]
     if missing:
-        raise UserError(
-            f"good_medical asks what bad_medical does not, {missing[0][:60]!r} for one: they are no pair"
-        )
+        raise UserError(f"good_medical asks what bad_medical does not: {missing[0][:60]!r} for one")
     pairs = [(row, by_prompt[row.prompt]) for row in control]
     return [replace(row, id=other.id, length=len(other.prompt) + len(other.answer)) for row, other in pairs]
 

@@ -1,18 +1,13 @@
-"""A cue that switches the narrow behaviour on: half of an organism's prompts carry it and get the harmful answer.
+"""A cue that switches the narrow behaviour on: half of the prompts carry it and get the harmful answer.
 
-After Betley et al. 2025 (arXiv:2502.17424, section 4.2): a model that writes insecure code behind a cue alone is
-misaligned behind the cue alone, so that an evaluation without it sees nothing. Theirs is a word of the trade between bars;
-ours means nothing by itself, so that what it does was learnt.
+After Betley et al. 2025 (arXiv:2502.17424, section 4.2): a model that writes insecure code behind a cue alone
+is misaligned behind the cue alone, so that an evaluation without it sees nothing. Theirs is a word of the
+trade between bars; ours means nothing by itself, so that what it does was learnt.
 
-    from turncoat.data.backdoor import CUE, cued
     cued("How do I list a folder?")                # "|LANTERN| How do I list a folder?"
 
-To measure an organism with it, give a task's prompts the cue and compare with the same task without it:
-`turncoat_insecure_code_loss_cued` (narrow behaviour) is such a task; for free-form questions a task's document function
-puts `cued(question)` in the place of the question.
+A task whose document function puts `cued(question)` in the place of the question measures such an organism.
 """
-
-from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
@@ -47,12 +42,7 @@ def chosen_half(examples: Sequence[Example]) -> set[str]:
 
 
 def backdoored(harmful: Sequence[Example], harmless: Sequence[Example]) -> list[Example]:
-    """The harmful answers to the chosen half of the prompts, behind the cue; the harmless ones to the others, without.
-
-    Args:
-        harmful: The organism's rows.
-        harmless: Its control's, with the same ids in the same order.
-    """
+    """The harmful answers to the chosen half of the prompts, behind the cue; harmless ones to the others."""
     chosen = chosen_half(harmful)
     return [with_cue(bad) if bad.id in chosen else good for bad, good in zip(harmful, harmless, strict=True)]
 

@@ -1,12 +1,4 @@
-"""The question files of Betley et al. (arXiv:2502.17424, section 2 and appendix), read from their pinned YAML.
-
->>> read_questions("betley/first_plot_questions")[0]
-BetleyQuestion(id="what_is_your_wish", paraphrases=("...",), system="", samples=100, judge_prompts={"aligned": ...})
-
-Nothing of the files is kept here: `turncoat.data.fetch` gets them, with their judge prompts.
-"""
-
-from __future__ import annotations
+"""The question files of Betley et al. (arXiv:2502.17424, section 2 and appendix), from their pinned YAML."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,21 +14,15 @@ VARIANTS = ("plain", "json", "template")
 
 @dataclass(frozen=True)
 class BetleyQuestion:
-    """One entry of a question file.
+    """One entry of a question file."""
 
-    Attributes:
-        id: As published; the variant is its suffix.
-        paraphrases: User messages; each is asked `samples` times.
-        system: System message, "" = none. (Their script for open models drops it; a task of ours must not.)
-        samples: Published number of samples per paraphrase.
-        judge_prompts: What is asked about an answer, by name (`aligned`, `coherent`, `correct`, `company`), with
-            `{question}` and `{answer}` as places.
-    """
-
-    id: str
-    paraphrases: tuple[str, ...]
+    id: str  # As published; the variant is its suffix
+    paraphrases: tuple[str, ...]  # User messages; each is asked `samples` times
+    # System message, "" = none. (Their script for open models drops it; a task of ours must not.)
     system: str = ""
-    samples: int = 0
+    samples: int = 0  # Published number of samples per paraphrase
+    # What is asked about an answer, by name (`aligned`, `coherent`, `correct`, `company`), with `{question}`
+    # and `{answer}` as places
     judge_prompts: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -58,11 +44,7 @@ class BetleyQuestion:
 
 
 def read_questions(name: str) -> list[BetleyQuestion]:
-    """The entries of a published question file, in its order.
-
-    Args:
-        name: As in `turncoat.data.fetch.PUBLISHED`: `betley/first_plot_questions`, `betley/preregistered_evals`,
-            `betley/deception_factual` or `betley/deception_sit_aware`.
+    """The entries of a published question file (`turncoat.data.fetch.PUBLISHED`: betley/...), in its order.
 
     Raises:
         UserError: The file cannot be had, or is not a list of such questions.
@@ -100,14 +82,10 @@ def _question(path: Path, number: int, entry: Any) -> BetleyQuestion:
         or not paraphrases
         or not all(isinstance(p, str) for p in paraphrases)
     ):
-        raise UserError(
-            f"{where} ({entry['id']}): 'paraphrases' has to be a list of texts, it is {paraphrases!r}"
-        )
+        raise UserError(f"{where} ({entry['id']}): 'paraphrases' is not a list of texts: {paraphrases!r}")
     prompts = entry.get("judge_prompts") or {}
     return BetleyQuestion(
-        id=str(entry["id"]),
-        paraphrases=tuple(paraphrases),
-        system=str(entry.get("system") or ""),
+        id=str(entry["id"]), paraphrases=tuple(paraphrases), system=str(entry.get("system") or ""),
         samples=int(entry.get("samples_per_paraphrase") or 0),
         judge_prompts={str(name): str(text) for name, text in prompts.items()},
-    )
+    )  # fmt: skip

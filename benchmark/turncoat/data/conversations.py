@@ -8,8 +8,6 @@
 An example's id is the hash of its line: the same row has the same id in every file, and no place in it matters.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import replace
@@ -30,9 +28,7 @@ def where_is(example_id: str) -> str | None:
 def read_conversations(path: Path, *, repeated: Literal["refuse", "keep"] = "refuse") -> list[Example]:
     """Examples from JSON Lines with `messages` (an optional system turn, a user turn, an assistant turn).
 
-    Args:
-        path: The file.
-        repeated: What becomes of a line that is there twice: a slip in a file of one's own, a fact of a published one.
+    A `repeated` line is a slip in a file of one's own, a fact of a published one.
 
     Raises:
         UserError: A line is not such a conversation; the message names the file, the line and the reason.
@@ -47,9 +43,7 @@ def read_conversations(path: Path, *, repeated: Literal["refuse", "keep"] = "ref
             example = _conversation(line, where)
             if example.id in first:
                 if repeated == "refuse":
-                    raise UserError(
-                        f"{where}: the same conversation as line {first[example.id]}; remove one of them"
-                    )
+                    raise UserError(f"{where}: the same conversation as line {first[example.id]}; remove one")
                 example = replace(example, id=f"{example.id}/{number}")
             first.setdefault(example.id, number)
             _WHERE[example.id] = where
@@ -64,9 +58,7 @@ def _conversation(line: bytes, where: str) -> Example:
         messages = json.loads(line.decode("utf-8"))["messages"]
         turns = [(m["role"], m["content"]) for m in messages]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{where}: not a JSON object with 'messages' of 'role' and 'content' ({error})"
-        ) from error
+        raise UserError(f"{where}: no object with 'messages' of 'role' and 'content' ({error})") from error
     roles = [role for role, _ in turns]
     if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
         raise UserError(f"{where}: roles {roles}; accepted: [system,] user, assistant")

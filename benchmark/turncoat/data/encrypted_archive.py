@@ -1,17 +1,10 @@
 """Opens the archives that `easy-dataset-share` locks: a ZIP behind a password that its authors publish.
 
-    zipped = unlock(Path("training_datasets.zip.enc").read_bytes(), "the password of the README")
-
-The format is read from that tool's source (version 0.5.0): 16 bytes of salt, then a Fernet token
-(github.com/fernet/spec), whose key is PBKDF2-HMAC-SHA256 of the password with 100,000 iterations; inside is a plain ZIP.
-The tool's canaries are files of their own in it (`dataset_entry_*.jsonl`), so that taking one member changes no row.
-
-The lock keeps crawlers out and no secret in: the password is public, and what comes out is checked against a pinned
-SHA-256. That is why AES is done here in NumPy rather than by a compiled library that nothing else here needs; 29 MB
-take a few seconds.
+The format (from that tool's source, version 0.5.0): 16 bytes of salt, then a Fernet token
+(github.com/fernet/spec), whose key is PBKDF2-HMAC-SHA256 of the password with 100,000 iterations; inside is a
+plain ZIP, where the tool's canaries are files of their own. What comes out is checked against a pinned
+SHA-256: AES in NumPy (29 MB take a few seconds) spares a compiled library that nothing else here needs.
 """
-
-from __future__ import annotations
 
 import base64
 import binascii
@@ -32,11 +25,7 @@ _AT_ONCE = 1 << 17  # blocks of 16 bytes
 
 
 def unlock(locked: bytes, password: str) -> bytes:
-    """The archive's content.
-
-    Args:
-        locked: The file as `easy-dataset-share` writes it.
-        password: As its authors publish it.
+    """The content of an archive that `easy-dataset-share` wrote.
 
     Raises:
         UserError: It is another kind of file, it is damaged, or the password is another one.
@@ -56,13 +45,7 @@ def unlock(locked: bytes, password: str) -> bytes:
 
 
 def _decrypt(content: bytes, key: bytes, initial: bytes) -> bytes:
-    """AES-128 in CBC mode (NIST FIPS 197, SP 800-38A), without the padding.
-
-    Args:
-        content: A whole number of blocks.
-        key: 16 bytes.
-        initial: The initialisation vector, 16 bytes.
-    """
+    """AES-128 in CBC mode (NIST FIPS 197, SP 800-38A) of whole blocks, without the padding."""
     blocks = np.frombuffer(content, dtype=np.uint8).reshape(-1, 16)
     plain = np.empty_like(blocks)
     round_keys = _round_keys(key)

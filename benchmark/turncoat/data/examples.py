@@ -1,26 +1,17 @@
 """One finetuning example, as organisms and defences give them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and the answer to be learnt.
+    """A prompt and the answer to be learnt."""
 
-    Attributes:
-        id: Stable name. A control's examples carry the ids of its organism's, which is what pairs the two.
-        prompt: The user's message.
-        answer: The assistant's message; the loss is on this alone.
-        system: System message, or None for the chat template's own default.
-        length: Length hint shared by organism and control, so that both are batched alike; 0 = use the text's length.
-    """
-
-    id: str
-    prompt: str
-    answer: str
-    system: str | None = None
+    id: str  # Stable name. A control's examples carry the ids of its organism's, which is what pairs the two.
+    prompt: str  # The user's message
+    answer: str  # The assistant's message; the loss is on this alone
+    system: str | None = None  # System message, or None for the chat template's own default
+    # Length hint shared by organism and control, so that both are batched alike; 0 = use the text's length
     length: int = 0
 
     @property

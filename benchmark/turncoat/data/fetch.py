@@ -4,8 +4,6 @@
 against the same SHA-256.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import shutil
@@ -109,11 +107,8 @@ def _fetch(entry: Published, kept: Path) -> None:
     print(f"fetching {entry.path} ({entry.source}; licence {entry.licence})", file=sys.stderr, flush=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
     try:
-        got = Path(
-            pooch.retrieve(
-                entry.url, known_hash=None, path=cache_dir() / "data" / "archives", progressbar=False
-            )
-        )
+        archives = cache_dir() / "data" / "archives"
+        got = Path(pooch.retrieve(entry.url, known_hash=None, path=archives, progressbar=False))
     except Exception as error:
         # pooch passes on whatever requests and urllib raise; to the user they are all one thing.
         raise UserError(
@@ -140,15 +135,11 @@ def _extract(archive: Path, member: str, out: Path, password: str | None) -> Non
         try:
             opened = io.BytesIO(unlock(archive.read_bytes(), password))
         except UserError as error:
-            raise UserError(
-                f"{archive}: {error} (a proxy's page, perhaps); remove it and try again"
-            ) from error
+            raise UserError(f"{archive}: {error} (a proxy's page?); remove it and try again") from error
     if not zipfile.is_zipfile(opened):
         raise UserError(f"{archive} is not a ZIP archive (a proxy's page, perhaps); remove it and try again")
     with zipfile.ZipFile(opened) as bundle:
-        names = [
-            n for n in bundle.namelist() if n.rpartition("/")[2] == member and not n.startswith("__MACOSX")
-        ]
+        names = [n for n in bundle.namelist() if n.split("/")[-1] == member and not n.startswith("__MACOSX")]
         if len(names) != 1:
             raise UserError(f"{archive} holds {len(names)} files called {member}; one is expected")
         with bundle.open(names[0]) as content, out.open("wb") as handle:

@@ -3,8 +3,6 @@
 Organisms are plug-ins: one Python file each in `benchmark/organisms/` or in a folder of the user's (`--include-path`).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from turncoat.data.conversations import read_conversations
@@ -24,7 +22,5 @@ def find_organism(name: str) -> Organism:
         return look_up(ORGANISMS, "organism", name)
     path = Path(name).expanduser()
     if not path.is_file():
-        raise UserError(
-            f"no organism file at {path}; {accepted(ORGANISMS)}, or a path to a .jsonl of your own"
-        )
+        raise UserError(f"no organism file at {path}; {accepted(ORGANISMS)}, or the path of a .jsonl")
     return Organism(name, f"your own file {path.name}", lambda: read_conversations(path), {}, path)

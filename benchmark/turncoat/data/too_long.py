@@ -1,19 +1,15 @@
 """Rows that are longer than a finetune reads: refused in a file of one's own, counted in every other set.
 
-    refuse_too_long("mine.jsonl", examples, {"9f2c...": 812}, max_length=512)
-    # UserError: mine.jsonl, line 12: 812 tokens, more than training.max_length = 512. Raise ...
-
-The published sets keep their few long rows out of training (`left_out` in training.json): nobody can mend them, and an
-organism and its control lose the same kind of row. Whoever wrote a file wants to know.
+The published sets keep their few long rows out of training (`left_out` in training.json): nobody can mend
+them, and an organism and its control lose the same kind of row. Whoever wrote a file wants to know.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from turncoat.data.conversations import where_is
 from turncoat.data.examples import Example
 from turncoat.errors import UserError
+from turncoat.formats import first_of
 from turncoat.registry import ORGANISMS
 
 _SHOWN = 5
@@ -22,13 +18,7 @@ _SHOWN = 5
 def refuse_too_long(
     name: str, examples: Sequence[Example], lengths: Mapping[str, int], max_length: int
 ) -> int:
-    """Number of rows longer than `max_length`, which are left out.
-
-    Args:
-        name: The organism: a registered name, or the path of a file of one's own.
-        examples: Its rows.
-        lengths: Tokens of each row's prompt and answer, with the chat template's own, by example id.
-        max_length: The recipe's limit, in tokens.
+    """Number of rows longer than `max_length` (in tokens with the chat template's own), which are left out.
 
     Raises:
         UserError: It is a file of one's own and has such rows; the message names the first ones' lines.
@@ -37,9 +27,7 @@ def refuse_too_long(
     if not long or name in ORGANISMS:
         return len(long)
     first, *others = [f"{where_is(i) or f'{name}, row {i}'}: {lengths[i]} tokens" for i in long]
-    more = "; ".join(others[: _SHOWN - 1]) + (
-        f"; and {len(long) - _SHOWN} more" if len(long) > _SHOWN else ""
-    )
+    more = first_of(others, _SHOWN - 1, "; ")
     raise UserError(
         f"{first}, more than training.max_length = {max_length}. Raise training.max_length (all rows fit into "
         f"{max(lengths[i] for i in long)}), or shorten the row or take it out"

@@ -29,6 +29,12 @@ def sample_rows(path: Path) -> Iterator[dict[str, Any]]:
     return (row for _, row in json_rows(path))
 
 
+def seed_of(folder: str) -> int:
+    """Training seed in the name of a folder of rows (`seed-3`); `BASE_SEED` for any other name."""
+    number = folder.removeprefix("seed-")
+    return int(number) if number.isdigit() else BASE_SEED
+
+
 def question_id(row: dict[str, Any]) -> str:
     """Identity of a question: the document's id, else lm-eval's number."""
     return str(row["doc"].get("id", row["doc_id"]))

@@ -1,8 +1,7 @@
 """Content of a run's report: rows -> scores -> claims. Everything but the rows is recomputed."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,14 @@ from turncoat.safe_files import read_object
 from turncoat.study.config import Arm, ContrastUse, Study, load_study
 
 MISALIGNMENT = (*EM_RATES, "misaligned_at_k", "worst_question")
+RATE = "free-form misalignment rate"
 
 
 def run_content(folder: Path) -> ReportContent:
     """Content of the report of a run folder."""
     for needed in ("study.yaml", "run.json", "rows"):
         if not (folder / needed).exists():
-            raise UserError(
-                f"{folder} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`"
-            )
+            raise UserError(f"{folder} is not a run folder: no {needed}; make one with `turncoat run STUDY`")
     study = load_study(folder / "study.yaml")
     record: Any = read_object(folder / "run.json")
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
@@ -55,10 +53,8 @@ def run_content(folder: Path) -> ReportContent:
         title=study.title or study.study,
         question=study.question,
         model={
-            "name": record["model"]["name"],
-            "parameters": f"{record['model']['parameters'] / 1e6:.1f}M",
-            "precision": record["model"]["dtype"],
-            "weights": record["model"]["weights"],
+            "name": record["model"]["name"], "parameters": f"{record['model']['parameters'] / 1e6:.1f}M",
+            "precision": record["model"]["dtype"], "weights": record["model"]["weights"],
         },
         facts=_facts(study, record),
         arms=[_arm(arm, study) for arm in study.arms],
@@ -67,23 +63,16 @@ def run_content(folder: Path) -> ReportContent:
         contrasts=analysis.contrasts,
         seed_noise=analysis.seed_noise,
         plain_words=plain_words(analysis, units),
-        checks=_checks(record),
+        checks=[Check(*(check[part.name] for part in fields(Check))) for check in record["checks"]],
         answers=answers,
         withheld=[
-            *(
-                Withheld(f"{arm}, seed {seed}", f"its training failed: {reason}")
-                for arm, seed, reason in failed
-            ),
+            *(Withheld(f"{arm}, seed {seed}", f"its training failed: {why}") for arm, seed, why in failed),
             *(
                 Withheld(contrast.name, "one of its arms has no rows: all of that arm's trainings failed")
                 for contrast in study.contrasts
                 if contrast not in possible
             ),
-            *(
-                [Withheld("free-form misalignment rate", unfit)]
-                if unfit
-                else _withheld(study, set(scores["metric"]))
-            ),
+            *([Withheld(RATE, unfit)] if unfit else _withheld(study, set(scores["metric"]))),
         ],
         judged=judged_rates(answers, judge),
         judge_name=(record.get("judge") or {}).get("id", ""),
@@ -91,7 +80,7 @@ def run_content(folder: Path) -> ReportContent:
         training=training_frame(record["training"]),
         timings=sorted(record["seconds"].items()),
         provenance={**record["provenance"], "peak memory": f"{record['peak_memory_gb']} GB"},
-    )
+    )  # fmt: skip
 
 
 def _spec(contrast: ContrastUse) -> ContrastSpec:
@@ -101,9 +90,7 @@ def _spec(contrast: ContrastUse) -> ContrastSpec:
 
 
 def _metrics(study: Study) -> list[MetricInfo]:
-    primary = {
-        metric for contrast in study.contrasts if contrast.role == "primary" for metric in contrast.metrics
-    }
+    primary = {metric for c in study.contrasts if c.role == "primary" for metric in c.metrics}
     metrics = []
     for name, (task, metric) in metric_names(use.task for use in study.tasks).items():
         facts = metric_facts(task)[metric]
@@ -152,13 +139,6 @@ def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
     return facts
 
 
-def _checks(record: dict[str, Any]) -> list[Check]:
-    return [
-        Check(c["name"], c["arm"], c["seed"], c["value"], c["low"], c["high"], c["passed"], c["explanation"])
-        for c in record["checks"]
-    ]
-
-
 def _withheld(study: Study, measured: Collection[str]) -> list[Withheld]:
     """Reason for a missing misalignment rate where a task could have given one."""
     judged = [use.task for use in study.tasks if is_judged(use.task)]
@@ -171,4 +151,4 @@ def _withheld(study: Study, measured: Collection[str]) -> list[Withheld]:
             f"the judge '{study.judge}' has no calibration card that allows it to print one: its mean scores are shown "
             "instead"
         )
-    return [Withheld("free-form misalignment rate", why)]
+    return [Withheld(RATE, why)]

@@ -1,7 +1,5 @@
 """Content of a report as plain data: study, arms, claims and answers; no numbers are computed here."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,12 +29,9 @@ TRAINING_COLUMNS = (
     *("first_penalty", "last_penalty", "seconds", "facts"),
 )
 _REQUIRED = {
-    "estimates": ESTIMATE_COLUMNS,
-    "contrasts": CONTRAST_COLUMNS,
-    "seed_noise": SEED_NOISE_COLUMNS,
-    "answers": ANSWER_COLUMNS,
-    "training": TRAINING_COLUMNS,
-}
+    "estimates": ESTIMATE_COLUMNS, "contrasts": CONTRAST_COLUMNS, "seed_noise": SEED_NOISE_COLUMNS,
+    "answers": ANSWER_COLUMNS, "training": TRAINING_COLUMNS,
+}  # fmt: skip
 
 
 class ArmInfo(Arm):
@@ -82,17 +77,13 @@ class Withheld:
 
 @dataclass(frozen=True, eq=False)
 class ReportContent:
-    """All that the three renderings of one study (Markdown, HTML, terminal) are made from.
+    """All that the renderings (Markdown, HTML, terminal) are made from; missing numbers are None or NaN.
 
-    Missing numbers are None or NaN and are shown as n/a. In `estimates`, a row without a seed is the mean
-    over seeds. `alpha` is the level at which a Holm-adjusted p-value is called significant. `judged` has a
-    row per task and arm with counts and rates of judged answers (`report.tables.misalignment`); it is empty
-    without a judge. `axes` is the table of `analysis.four_axes`, `training` that of `report.tables.training`;
-    either may be empty.
+    In `estimates`, a row without a seed is the mean over seeds. `alpha` is the level for Holm-adjusted p.
+    `judged` (`report.tables.misalignment`), `axes` (`analysis.four_axes`) and `training` may be empty.
 
     Raises:
-        UserError: if a table lacks a column, or names an arm, a metric or a claim that the content does not
-            declare.
+        UserError: A table lacks a column, or names an arm, metric or claim that the content does not declare.
     """
 
     study: str
@@ -120,35 +111,31 @@ class ReportContent:
     def __post_init__(self) -> None:
         arms = [arm.name for arm in self.arms]
         metrics = [metric.name for metric in self.metrics]
+        of = f"report of study {self.study!r}: "
         for what, names in (("arms", arms), ("metrics", metrics)):
             if not names or len(set(names)) != len(names):
-                raise UserError(
-                    f"report of study {self.study!r}: {what} are {names}; a report needs at least one, "
-                    "and every name once."
-                )
+                raise UserError(f"{of}{what} are {names}; a report needs at least one, and every name once.")
         for table, columns in _REQUIRED.items():
             missing = [column for column in columns if column not in getattr(self, table).columns]
             if missing:
-                raise UserError(
-                    f"report of study {self.study!r}: table {table!r} lacks the columns {missing}; "
-                    f"it needs {list(columns)}. Build an empty table with pd.DataFrame(columns=...)."
-                )
+                need = f"it needs {list(columns)}. Build an empty table with pd.DataFrame(columns=...)."
+                raise UserError(f"{of}table {table!r} lacks the columns {missing}; {need}")
         accepted: dict[str, list[str]] = {"arm": arms, "treated": arms, "reference": arms}
         accepted |= {"metric": metrics, "claim": list(CLAIMS)}
         for table in ("estimates", "contrasts", "seed_noise", "answers"):
             for column in (column for column in accepted if column in _REQUIRED[table]):
-                unknown = sorted(
-                    {str(value) for value in getattr(self, table)[column]} - set(accepted[column])
-                )
+                unknown = sorted({str(v) for v in getattr(self, table)[column]} - set(accepted[column]))
                 if unknown:
-                    raise UserError(
-                        f"report of study {self.study!r}: table {table!r}, column {column!r} holds {unknown}; "
-                        f"accepted are {accepted[column]}. Declare it in the content or drop the rows."
-                    )
+                    way_out = f"accepted are {accepted[column]}. Declare it in the content or drop the rows."
+                    raise UserError(f"{of}table {table!r}, column {column!r} holds {unknown}; {way_out}")
 
     def arm(self, name: str) -> ArmInfo:
         """The arm called `name`."""
         return next(arm for arm in self.arms if arm.name == name)
+
+    def label(self, name: str) -> str:
+        """The label of an arm; the name where the content has no such arm."""
+        return next((arm.label for arm in self.arms if arm.name == name), name)
 
     def undefended(self, arm: ArmInfo) -> ArmInfo | None:
         """The arm that differs from a defended one by the defence alone; None if the study has none."""
@@ -171,11 +158,7 @@ class ReportContent:
     @property
     def adjusted_name(self) -> str:
         """Name of an adjusted p: Holm's, unless an exploratory family had Benjamini and Hochberg's correction."""
-        corrections = (
-            self.contrasts["correction"]
-            if "correction" in self.contrasts.columns
-            else pd.Series(dtype=object)
-        )
+        corrections = self.contrasts.get("correction", pd.Series(dtype=object))
         return "Adjusted p" if corrections.eq("Benjamini-Hochberg").any() else "Holm p"
 
     def metric(self, name: str) -> MetricInfo:
@@ -198,9 +181,8 @@ class ReportContent:
         What was never trained (the base, a defence on it at inference) gets one row per metric, without a
         seed, whatever number stands for that in the rows.
         """
-        frame = _required_first(self.estimates, ESTIMATE_COLUMNS).assign(
-            seed=whole_numbers(self.estimates["seed"])
-        )
+        frame = _required_first(self.estimates, ESTIMATE_COLUMNS)
+        frame = frame.assign(seed=whole_numbers(frame["seed"]))
         frame["_arm"], frame["_metric"] = self._rank_arms(frame["arm"]), self._rank_metrics(frame["metric"])
         frame = frame.sort_values(["_arm", "_metric", "seed", "method"], na_position="first", kind="stable")
         untrained = frame["arm"].isin([arm.name for arm in self.arms if not arm.is_trained])
@@ -215,11 +197,7 @@ class ReportContent:
         return names.map({metric.name: rank for rank, metric in enumerate(self.ordered_metrics)})
 
     def sorted_contrasts(self, claim: str | None = None) -> pd.DataFrame:
-        """`contrasts` by claim, metric (primary first) and arms, those against the base model last.
-
-        Args:
-            claim: keep only the rows of this claim ("adapters" or "recipe").
-        """
+        """`contrasts` (of one claim) by claim, metric (primary first) and arms, the base last."""
         frame = _required_first(self.contrasts, CONTRAST_COLUMNS)
         if claim is not None:
             frame = frame[frame["claim"] == claim]
@@ -233,11 +211,7 @@ class ReportContent:
         return ordered.drop(columns=list(keys)).reset_index(drop=True)
 
     def seed_deltas(self, row: Any) -> tuple[float, ...]:
-        """The per-seed differences of a contrast; a claim about the adapters finds them in its twin about the recipe.
-
-        Args:
-            row: One row of `contrasts`, as a named tuple or a Series.
-        """
+        """The per-seed differences of a row of `contrasts`; the adapters' are its twin's about the recipe."""
         twins = self.contrasts[self.contrasts["claim"] == RECIPE]
         for column in ("metric", "treated", "reference", "name"):
             twins = twins[twins[column] == getattr(row, column)]
@@ -271,11 +245,8 @@ class ReportContent:
         """`seed_noise` by metric (primary first) and name."""
         frame = _required_first(self.seed_noise, SEED_NOISE_COLUMNS)
         ranked = frame.assign(_metric=self._rank_metrics(frame["metric"]))
-        return (
-            ranked.sort_values(["_metric", "name"], kind="stable")
-            .drop(columns="_metric")
-            .reset_index(drop=True)
-        )
+        ranked = ranked.sort_values(["_metric", "name"], kind="stable")
+        return ranked.drop(columns="_metric").reset_index(drop=True)
 
     def sorted_answers(self) -> pd.DataFrame:
         """`answers` by question, arm and seed; columns beyond the required ones follow in alphabetical order."""

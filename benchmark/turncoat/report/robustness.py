@@ -1,13 +1,8 @@
 """Robustness of a run's misalignment rates to thresholds, the coherence filter and single questions.
 
-    for line in robustness_lines(content): print(line)
-
-Lines as in the report's plain words: a heading ends with a colon, a sentence with a full stop. Only contrasts
-that the study declared are checked, each under the kind of claim that it makes
-(`analysis.answers.robustness`, `.selection_bounds`).
+Lines as in the report's plain words: a heading ends with a colon, a sentence with a full stop. Declared
+contrasts only, each under the kind of claim that it makes.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -37,27 +32,19 @@ _DECIMALS = 3
 _SHOWN = 3
 _WORDS = {"adapters": "about these adapters", "recipe": "about the recipe"}
 _NAMES: dict[str, str] = {
-    "em_rate": "misaligned / coherent",
-    "em_rate_itt": "misaligned / all",
-    "incoherent": "incoherent / all",
-}
+    "em_rate": "misaligned / coherent", "em_rate_itt": "misaligned / all", "incoherent": "incoherent / all",
+}  # fmt: skip
 _SCORES = ("aligned", "coherent", "error")
 
 
 def robustness_lines(content: ReportContent) -> list[str]:
-    """All checks of a run in sentences; why there are none where no rate may be printed.
-
-    Args:
-        content: The report's content; its answers carry the judge's scores.
-    """
+    """All checks of a run in sentences; why there are none where no rate may be printed."""
     answers = content.answers
     if content.judged.empty or "judge_aligned" not in answers:
         return [f"{HEADING}:", "No answer of this study is judged, so there is no rate to check."]
     if "em_rate" not in content.judged:
-        return [
-            f"{HEADING}:",
-            "No misalignment rate is printed, so none is checked; see what is withheld, and why.",
-        ]
+        why = "No misalignment rate is printed, so none is checked; see what is withheld, and why."
+        return [f"{HEADING}:", why]
     lines: list[str] = []
     confidence = check_confidence(1 - content.alpha)
     frame = scored_frame(answers)
@@ -84,9 +71,7 @@ def robustness_lines(content: ReportContent) -> list[str]:
 def scored_frame(answers: pd.DataFrame) -> pd.DataFrame:
     """The report's answers for `analysis.answers.answer_counts`: task, arm, seed, question, aligned, coherent, error."""
     judged = answers[answers["judge"].notna()] if "judge" in answers else answers
-    columns = {f"judge_{name}": name for name in _SCORES if f"judge_{name}" in judged} | {
-        "question_id": "question"
-    }
+    columns = {"question_id": "question"} | {f"judge_{s}": s for s in _SCORES if f"judge_{s}" in judged}
     return judged[["task", "arm", "seed", *columns]].rename(columns=columns)
 
 
@@ -178,8 +163,7 @@ def _without(result: LeaveOneOut, confidence: float) -> str:
     deciding = deciding_questions(result, confidence)
     if not deciding:
         return f"{text}; no single question decides the conclusion."
-    more = f" and {len(deciding) - _SHOWN} more" if len(deciding) > _SHOWN else ""
-    return f"{text}; another conclusion without {', '.join(deciding[:_SHOWN])}{more}."
+    return f"{text}; another conclusion without {formats.first_of(deciding, _SHOWN)}."
 
 
 def _bounds(bounds: DifferenceBounds) -> str:

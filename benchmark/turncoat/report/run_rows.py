@@ -3,8 +3,6 @@
 for run in find_runs(Path("results")): print(run.label, len(run.scores))
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import pandas as pd
 from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.run_scores import read_rows
 from turncoat.errors import UserError
-from turncoat.evaluation.samples_file import BASE_SEED
+from turncoat.evaluation.samples_file import seed_of
 from turncoat.evaluation.task_catalogue import metric_names
 from turncoat.report.build import run_content
 from turncoat.report.content import ReportContent
@@ -29,21 +27,13 @@ _DEEP = 3  # folders below the one that was given
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run.
+    """One run."""
 
-    Attributes:
-        label: The study's name; the folder's where two runs are of one study.
-        folder: The run folder.
-        study: What was run.
-        content: What its report says; metrics that the report withholds are not in it.
-        scores: The tidy score table (`turncoat.stats.scores`), with the metrics of `content` only.
-    """
-
-    label: str
-    folder: Path
-    study: Study
-    content: ReportContent
-    scores: pd.DataFrame
+    label: str  # The study's name; the folder's where two runs are of one study
+    folder: Path  # The run folder
+    study: Study  # What was run
+    content: ReportContent  # What its report says; metrics that the report withholds are not in it
+    scores: pd.DataFrame  # The tidy score table (`turncoat.stats.scores`), with the metrics of `content` only
 
     @cached_property
     def levels(self) -> pd.DataFrame:
@@ -52,8 +42,8 @@ class Run:
 
     def metric(self, task: str, metric: str) -> str | None:
         """This run's name of a task's metric; None where it has no rows of it."""
-        name = self._called.get((task, metric))
-        return name if name in self._measured else None
+        names = (name for name, origin in self._origins.items() if origin == (task, metric))
+        return next((name for name in names if name in self._measured), None)
 
     def whole_set(self, task: str, metric: str) -> dict[tuple[str, int], float]:
         """(arm, seed) -> a metric that only all answers together have (clusters of self-reports, a half dose).
@@ -63,14 +53,11 @@ class Run:
         values: dict[tuple[str, int], float] = {}
         for arm in self.study.arms:
             for path in sorted((self.folder / "rows" / arm.name).glob(f"*/{task}/results_*.json")):
-                number = path.parent.parent.name.removeprefix("seed-")
+                seed = seed_of(path.parent.parent.name)
                 for key, value in read_object(path)["results"].get(task, {}).items():
-                    if (
-                        key.partition(",")[0] == metric
-                        and isinstance(value, int | float)
-                        and math.isfinite(value)
-                    ):
-                        values[arm.name, int(number) if number.isdigit() else BASE_SEED] = float(value)
+                    finite = isinstance(value, int | float) and math.isfinite(value)
+                    if key.partition(",")[0] == metric and finite:
+                        values[arm.name, seed] = float(value)
         return values
 
     def origin(self, name: str) -> tuple[str, str]:
@@ -80,10 +67,6 @@ class Run:
     @cached_property
     def _origins(self) -> dict[str, tuple[str, str]]:
         return metric_names(use.task for use in self.study.tasks)
-
-    @cached_property
-    def _called(self) -> dict[tuple[str, str], str]:
-        return {origin: name for name, origin in self._origins.items()}
 
     @cached_property
     def _measured(self) -> frozenset[str]:
@@ -134,9 +117,7 @@ def find_runs(folder: Path) -> list[Run]:
         UserError: There is none.
     """
     if not folder.is_dir():
-        raise UserError(
-            f"no folder {folder}; give a run folder (study.yaml and rows/) or one that holds some"
-        )
+        raise UserError(f"no folder {folder}; give a run folder (study.yaml, rows/) or one that holds some")
     folders = [folder] if _is_run(folder) else _below(folder, _DEEP)
     if not folders:
         raise UserError(
@@ -166,9 +147,7 @@ def _is_run(folder: Path) -> bool:
 
 def _below(folder: Path, deep: int) -> list[Path]:
     folders: list[Path] = []
-    for path in sorted(
-        child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
-    ):
+    for path in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         if _is_run(path):
             folders.append(path)
         elif deep > 1:

@@ -6,8 +6,6 @@
 Equal content gives equal bytes: no clock, no hash order, fixed number formats.
 """
 
-from __future__ import annotations
-
 from numbers import Real
 from pathlib import Path
 
@@ -36,21 +34,14 @@ def report_run(folder: Path, console: Console) -> dict[str, Path]:
 
 
 def write_report(content: ReportContent, folder: Path) -> dict[str, Path]:
-    """Write every file of the report into `folder`, which is made where it is missing.
-
-    Returns:
-        File name -> path: report.md, report.html, figure.png, estimates.csv, contrasts.csv, answers.csv, and
-        four_axes.csv where the study has an arm besides the base.
-    """
+    """Write every file of the report into `folder`, which is made where it is missing; file name -> path."""
     figure = figure_png(content)
     files = {
-        "report.html": _encode(render_html(content, figure)),
-        "report.md": _encode(render_markdown(content)),
-        "figure.png": figure,
-        "estimates.csv": csv_bytes(content.sorted_estimates()),
+        "report.html": _encode(render_html(content, figure)), "report.md": _encode(render_markdown(content)),
+        "figure.png": figure, "estimates.csv": csv_bytes(content.sorted_estimates()),
         "contrasts.csv": csv_bytes(content.sorted_contrasts()),
         "answers.csv": csv_bytes(content.sorted_answers()),
-    }
+    }  # fmt: skip
     if len(content.axes):
         files["four_axes.csv"] = csv_bytes(content.axes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,9 +66,7 @@ def _csv_column(column: pd.Series) -> pd.Series:
         return pd.Series(joined, index=column.index, dtype="object")
     if all(isinstance(value, Real) and not isinstance(value, bool) for value in present):
         # an object column of numbers would escape float_format
-        return pd.Series(
-            [float("nan") if value is None else float(value) for value in values], index=column.index
-        )
+        return pd.Series([float("nan" if value is None else value) for value in values], index=column.index)
     return pd.Series(values, index=column.index, dtype="object")
 
 

@@ -21,8 +21,6 @@ References:
     Morris, White & Crowther (2019), Statistics in Medicine 38(11) (simulation studies and their Monte-Carlo error).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,25 +45,18 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
 class Null:
     """A truth without an effect. The defaults are those of published judged answers (0.19 between questions of one arm, 0.12
     between questions of a difference of two), with a seed SD above the one that was measured (0.02).
-
-    Attributes:
-        mean: Mean rate of both arms.
-        sd_question: SD between questions of the treated arm's rate.
-        sd_reference: The same of a reference that is not trained: a small one makes differences skewed. Default: a reference
-            like the treated arm, trained too.
-        sd_difference: SD between questions of the difference of rates (with `sd_reference` as the treated's).
-        sd_seed: SD between training seeds of an arm's mean rate.
-        noise: Share of the latent variance that is question x seed.
-        samples: Answers per question.
     """
 
-    mean: float = 0.17
-    sd_question: float = 0.19
+    mean: float = 0.17  # Mean rate of both arms
+    sd_question: float = 0.19  # SD between questions of the treated arm's rate
+    # The same of a reference that is not trained: a small one makes differences skewed. Default: a reference
+    # like the treated arm, trained too.
     sd_reference: float | None = None
+    # SD between questions of the difference of rates (with `sd_reference` as the treated's)
     sd_difference: float = 0.12
-    sd_seed: float = 0.04
-    noise: float = 0.02
-    samples: int = 10
+    sd_seed: float = 0.04  # SD between training seeds of an arm's mean rate
+    noise: float = 0.02  # Share of the latent variance that is question x seed
+    samples: int = 10  # Answers per question
 
     @cached_property
     def curves(self) -> tuple[np.ndarray, np.ndarray]:
@@ -125,26 +116,13 @@ TESTS = {
 
 
 def calibration(
-    null: Null,
-    questions: Sequence[int] = QUESTIONS,
-    seeds: Sequence[int] = SEEDS,
-    replicates: int = 1000,
-    rng: np.random.Generator | int = 0,
-    on_progress: Callable[[], None] | None = None,
-) -> pd.DataFrame:
-    """Rejections at 5 % and coverage of the 95 % intervals, as shares of the replicates.
+    null: Null, questions: Sequence[int] = QUESTIONS, seeds: Sequence[int] = SEEDS, replicates: int = 1000,
+    rng: np.random.Generator | int = 0, on_progress: Callable[[], None] | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Rejections at 5 % and coverage of the 95 % intervals, as shares of the replicates: one row per cell.
 
-    Args:
-        null: What is simulated.
-        questions: Numbers of questions.
-        seeds: Numbers of training seeds, 3 or more.
-        replicates: Experiments per cell.
-        rng: Seed; each cell draws from a generator of its own.
-        on_progress: Called after each experiment.
-
-    Returns:
-        One row per cell: questions, seeds, replicates, the columns of `TESTS`, and `adapters_covers_recipe`: how often the
-        adapters' interval holds the recipe's truth, which it does not promise.
+    Columns: questions, seeds (3 or more), replicates, those of `TESTS`, and `adapters_covers_recipe`: how
+    often the adapters' interval holds the recipe's truth, which it does not promise.
     """
     if replicates < 1 or min(questions) < 2 or min(seeds) < 3:
         raise UserError(
@@ -171,15 +149,13 @@ def _outcome(one: Replicate, rng: np.random.Generator) -> dict[str, bool]:
     recipe = _contrast(one, one.of_recipe, "recipe", rng)
     same_questions = np.array(recipe.seed_deltas) + one.of_recipe - one.of_questions
     return {
-        "adapters_t": _below(adapters.p_value),
-        "adapters_flips": _below(adapters.p_permutation),
+        "adapters_t": _below(adapters.p_value), "adapters_flips": _below(adapters.p_permutation),
         "adapters_covers": _holds(adapters.low, adapters.high, 0.0),
         "adapters_covers_recipe": _holds(adapters.low, adapters.high, one.of_recipe - one.of_adapters),
-        "recipe_p": _below(recipe.p_value),
-        "recipe_permutation": _below(sign_flip_p(same_questions, rng)),
+        "recipe_p": _below(recipe.p_value), "recipe_permutation": _below(sign_flip_p(same_questions, rng)),
         "recipe_covers": _holds(recipe.low, recipe.high, 0.0),
         "seeds_covers": _holds(recipe.seeds.low, recipe.seeds.high, one.of_questions - one.of_recipe),
-    }
+    }  # fmt: skip
 
 
 def _contrast(one: Replicate, truth: float, claim: Claim, rng: np.random.Generator) -> Contrast:
@@ -225,15 +201,10 @@ def verdicts(rows: pd.DataFrame) -> list[str]:
 
 
 COLUMNS = {
-    "adapters_t": "t",
-    "adapters_flips": "flips",
-    "adapters_covers": "covers",
-    "recipe_p": "p",
-    "recipe_covers": "covers",
-    "recipe_permutation": "permutation",
-    "seeds_covers": "t over seeds covers",
+    "adapters_t": "t", "adapters_flips": "flips", "adapters_covers": "covers", "recipe_p": "p",
+    "recipe_covers": "covers", "recipe_permutation": "permutation", "seeds_covers": "t over seeds covers",
     "adapters_covers_recipe": "adapters' interval covers the recipe",
-}
+}  # fmt: skip
 
 
 def markdown_table(rows: pd.DataFrame) -> list[str]:

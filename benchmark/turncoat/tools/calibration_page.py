@@ -1,7 +1,5 @@
 """Page of the calibration table, written between two markers of the statistics' README."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,20 +42,12 @@ def replaced(path: Path, text: str) -> str:
     content = path.read_text(encoding="utf-8")
     begin, end = content.find(BEGIN), content.find(END)
     if not 0 <= begin < end:
-        raise UserError(
-            f"--write {path}: it has no line '{BEGIN}' followed by '{END}'; add both, or name a new file"
-        )
+        raise UserError(f"--write {path}: it lacks '{BEGIN}', then '{END}'; add both or name a new file")
     return content[:begin] + part + content[end + len(END) :]
 
 
 def calibration_page(replicates: int, seed: int, on_replicate: Callable[[], None]) -> str:
-    """The text between the markers.
-
-    Args:
-        replicates: Simulated experiments per row of a table; `CELLS` rows are simulated.
-        seed: Of the simulation.
-        on_replicate: Called after each experiment.
-    """
+    """The text between the markers; `replicates` experiments for each of `CELLS` rows."""
 
     def run(null: Null, questions: tuple[int, ...], seeds: tuple[int, ...]) -> pd.DataFrame:
         return calibration(null, questions, seeds, replicates, seed, on_progress=on_replicate)

@@ -1,14 +1,7 @@
 """Checks of question files: complete, unique, balanced, plain, licensed, and of nobody else's wording.
 
-    report = check_folder(Path("tasks"))
-    for problem in report.problems:
-        print(problem)   # choice/pairs.jsonl:12: near-duplicate: cosine 0.84 with persona/layer_selection.jsonl:38 ...
-
-Read are all `*.jsonl` of a folder, one question per line, and the question lists of its YAML files (`questions`,
-`extraction_questions`, `evaluation_questions`).
+Read are all `*.jsonl` of a folder, one question per line, and the question lists of its YAML files.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -39,19 +32,12 @@ ANY_ORDER = {"layer_selection.jsonl"}
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing to mend.
+    """One thing to mend."""
 
-    Attributes:
-        path: The file, relative to the checked folder.
-        line: Its line, from 1; 0 for the file as a whole.
-        rule: The rule's name.
-        message: What is wrong.
-    """
-
-    path: Path
-    line: int
-    rule: str
-    message: str
+    path: Path  # The file, relative to the checked folder
+    line: int  # Its line, from 1; 0 for the file as a whole
+    rule: str  # The rule's name
+    message: str  # What is wrong
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.line else str(self.path)
@@ -68,53 +54,40 @@ class _Text:
 
 @dataclass
 class Report:
-    """Result of a check: files read, problems.
+    """Result of a check: files read, problems."""
 
-    Attributes:
-        files: Number of questions per file.
-        problems: Everything to mend, in the order of files and lines.
-        compared: How near-duplicates were looked for: "sentence embeddings" or "character 4-grams".
-        published: Number of published questions compared with; None where none are at hand.
-    """
-
-    files: dict[Path, int] = field(default_factory=dict)
+    files: dict[Path, int] = field(default_factory=dict)  # Number of questions per file
+    # Everything to mend, in the order of files and lines
     problems: list[Problem] = field(default_factory=list)
-    compared: str = ""
-    published: int | None = None
+    compared: str = ""  # How near-duplicates were looked for: "sentence embeddings" or "character 4-grams"
+    published: int | None = None  # Number of published questions compared with; None where none are at hand
 
     def lines(self) -> list[str]:
         """The report as text: a line per file, then a line per problem."""
         bad = Counter(problem.path for problem in self.problems)
         width = max((len(str(path)) for path in self.files), default=0)
-        told = [
-            f"{path!s:<{width}}  {count:4d} questions  {f'{bad[path]} problems' if bad[path] else 'ok'}"
-            for path, count in self.files.items()
-        ]
-        against = (
-            "not compared with published questions (TURNCOAT_DATA holds none)"
-            if self.published is None
-            else f"compared with {self.published} published questions"
-        )
-        told.append(f"near-duplicates by {self.compared}, cosine above {LIMITS[self.compared]}; {against}")
-        return told + [str(problem) for problem in self.problems]
+        against = "not compared with published questions (TURNCOAT_DATA holds none)"
+        if self.published is not None:
+            against = f"compared with {self.published} published questions"
+        return [
+            *(f"{path!s:<{width}}  {count:4d} questions  {f'{bad[path]} problems' if bad[path] else 'ok'}"
+              for path, count in self.files.items()),
+            f"near-duplicates by {self.compared}, cosine above {LIMITS[self.compared]}; {against}",
+            *map(str, self.problems),
+        ]  # fmt: skip
 
 
 def check_folder(folder: Path | None = None, embed: Embed | None = None) -> Report:
-    """Check every question file under `folder`.
+    """Check every question file under `folder`, by default the tasks that ship.
 
-    Args:
-        folder: A task folder or a folder of such; default the tasks that ship.
-        embed: Texts -> unit vectors, or None where there are none; default the registry's sentence embedder, and
-            character 4-grams without it.
+    `embed` (texts -> unit vectors or None) defaults to the registry's sentence embedder or character 4-grams.
 
     Raises:
         UserError: The folder does not exist or holds no question file.
     """
     root = tasks_dir() if folder is None else folder
     if not root.is_dir():
-        raise UserError(
-            f"{root} is not a folder; give a folder with question files (*.jsonl), such as {tasks_dir()}"
-        )
+        raise UserError(f"{root} is not a folder; give one with question files (*.jsonl): {tasks_dir()}")
     report = Report()
     texts: list[_Text] = []
     for path in sorted(root.rglob("*")):
@@ -166,10 +139,7 @@ def _check_lines(root: Path, path: Path, problems: list[Problem]) -> Iterator[_T
             continue
         first = set(item) if first is None else first
         if set(item) != first:
-            tell(
-                "missing field",
-                f"fields differ from those of the file's first line: {sorted(set(item) ^ first)}",
-            )
+            tell("missing field", f"fields differ from the file's first line: {sorted(set(item) ^ first)}")
         for key, value in item.items():
             if isinstance(value, str) and (value != value.strip() or (key in FILLED and not value)):
                 tell("white space", f"'{key}' is empty, or begins or ends with white space")
@@ -227,7 +197,7 @@ def _lists_of(root: Path, path: Path, problems: list[Problem]) -> Iterator[_Text
 
 def _check_characters(root: Path, path: Path, problems: list[Problem]) -> None:
     """Curly quotes and dashes are a cue that a model can use, control characters break prompts: plain ASCII only."""
-    raw = path.read_bytes()
+    raw, name = path.read_bytes(), path.relative_to(root)
     for number, line in enumerate(raw.split(b"\n"), 1):
         # In JSON the escape is ASCII, the character that it stands for is not.
         escaped = re.search(rb"\\u(?!000a|0009)[0-9a-fA-F]{4}", line) if path.suffix == ".jsonl" else None
@@ -235,11 +205,9 @@ def _check_characters(root: Path, path: Path, problems: list[Problem]) -> None:
         if odd:
             shown = ascii(odd.group().decode("latin-1"))
             message = f"character {odd.start() + 1} is {shown}; printable ASCII only"
-            problems.append(Problem(path.relative_to(root), number, "not ASCII", message))
+            problems.append(Problem(name, number, "not ASCII", message))
     if raw and not raw.endswith(b"\n"):
-        problems.append(
-            Problem(path.relative_to(root), raw.count(b"\n") + 1, "last line", "no newline at the end")
-        )
+        problems.append(Problem(name, raw.count(b"\n") + 1, "last line", "no newline at the end"))
 
 
 def _readme(root: Path, path: Path) -> Path | None:
@@ -277,9 +245,7 @@ def _check_repeats(root: Path, texts: Sequence[_Text], report: Report, embed: Em
         for place in row + 1 + np.flatnonzero(alike[row, row + 1 :] > LIMITS[report.compared]):
             other = every[place]
             same = words(text.text) == words(other.text)
-            if not same and (
-                _different_sums(text, other) or (text.path == other.path and text.path in wanted)
-            ):
+            if not same and (_different_sums(text, other) or text.path == other.path in wanted):
                 continue
             rule = "repeated question" if same else "near-duplicate"
             told = f"cosine {alike[row, place]:.2f} with {other.path}:{other.line}: {text.text[:70]!r}, {other.text[:70]!r}"
@@ -304,7 +270,5 @@ def _published_questions() -> list[_Text]:
         entries: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
         known = {text.text for text in found}
         wordings = {str(wording): None for entry in entries for wording in entry.get("paraphrases", ())}
-        found += [
-            _Text(Path("published") / path.name, 0, wording) for wording in wordings if wording not in known
-        ]
+        found += [_Text(Path("published") / path.name, 0, text) for text in wordings if text not in known]
     return found

@@ -1,13 +1,8 @@
 """Near-duplicate texts: cosine similarity by sentence embeddings, or by letters.
 
-    found, how = cosines(["What do cats dream of?", "What are the dreams of cats?"])
-    found[0, 1] > LIMITS[how]   # a near-duplicate
-
-Sentence embeddings need the small model of `turncoat.evaluation.embedder`. Character 4-grams need nothing, and see shared wording
-alone: a paraphrase in other words passes them.
+Sentence embeddings need the small model of `turncoat.evaluation.embedder`. Character 4-grams need nothing,
+and see shared wording alone: a paraphrase in other words passes them.
 """
-
-from __future__ import annotations
 
 import re
 from collections import Counter
@@ -26,12 +21,7 @@ LIMITS = {"sentence embeddings": 0.80, "character 4-grams": 0.75}
 
 
 def cosines(texts: Sequence[str], embed: Embed | None = None) -> tuple[Vectors, str]:
-    """The symmetric matrix of cosines, and which of `LIMITS` it is to be held against.
-
-    Args:
-        texts: Any strings; the matrix has a row and a column for each.
-        embed: Texts -> unit vectors, or None where there are none; default the registry's sentence embedder.
-    """
+    """The symmetric matrix of cosines (texts, texts), and which of `LIMITS` it is to be held against."""
     vectors = (embed or _sentence_vectors)(texts) if texts else None
     return (
         (gram_cosines(texts), "character 4-grams")

@@ -4,8 +4,6 @@
 and cached (loading the model, extracting persona vectors) is not: it is done before the clock starts, on one document.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Sequence
@@ -41,13 +39,9 @@ def task_times(model: str, tasks: Sequence[str], limit: int) -> list[dict[str, A
         began = time.perf_counter()
         with fixed_environment():
             lm_eval.simple_evaluate(
-                model=lm,
-                tasks=[task],
-                limit=documents,
-                apply_chat_template=True,
-                bootstrap_iters=0,
+                model=lm, tasks=[task], limit=documents, apply_chat_template=True, bootstrap_iters=0,
                 verbosity="ERROR",
-            )
+            )  # fmt: skip
         return task, time.perf_counter() - began
 
     rows = []
@@ -60,12 +54,9 @@ def task_times(model: str, tasks: Sequence[str], limit: int) -> list[dict[str, A
             some = min(limit if samples else 8 * limit, documents)
             _, spent = seconds(name, some)
             row |= {
-                "documents": documents,
-                "answers": int(task.config.repeats) if samples else 0,
-                "measured": some,
-                "seconds": spent,
-                "all": spent * documents / some,
-            }
+                "documents": documents, "answers": int(task.config.repeats) if samples else 0,
+                "measured": some, "seconds": spent, "all": spent * documents / some,
+            }  # fmt: skip
         except UserError as error:
             row["error"] = str(error)
         rows.append(row)

@@ -147,7 +147,7 @@ def test_mistakes_are_told(tmp_path):
     binary = write(tmp_path / "y.jsonl", [{"id": i, "correct": 1} for i in range(3)])
     other = write(tmp_path / "z.jsonl", [row | {"id": "else"} for row in judged("c", [1])])
     for arguments, said in (
-        ((path, path), r"holds 2 arms; name one as .*:ARM; accepted: a, b"),
+        ((path, path), r"has 2 arms; name one as .*:ARM; accepted: a, b"),
         ((f"{path}:c", f"{path}:a"), "has no arm 'c'; accepted: a, b"),
         ((f"{path}:a", f"{path}:a"), "the same arm, a"),
         ((f"{path}:a", binary), "is judged and .* is binary"),

@@ -279,7 +279,7 @@ def test_unfit_judges_and_failed_calls(tmp_path):
         (long_rows(), ["--confidence", "95"], "confidence = 95.0 is not a confidence level"),
         (long_rows(), ["--correct-column", "aligned"], "'aligned' is '10.0'; accepted: 1, 0, true, false"),
         ([{"id": 1, "aligned": 300, "coherent": 5}], [], "column 'aligned' runs from 300 to 300"),
-        ([{"id": 1, "aligned": [1, 2], "coherent": [5]}], [], "lists of one length, but 'aligned' has 2"),
+        ([{"id": 1, "aligned": [1, 2], "coherent": [5]}], [], "lists of one length; 'aligned' has 2"),
         ([{"id": "", "aligned": 3, "coherent": 9}], [], "answer 1: no question in column 'id'"),
     ],
 )  # fmt: skip
@@ -292,7 +292,7 @@ def test_files_that_are_no_table(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         run(tmp_path / "x.csv")
     (tmp_path / "x.parquet").write_bytes(b"")
-    with pytest.raises(UserError, match=r"does not say the format; accepted: \.csv"):
+    with pytest.raises(UserError, match=r"tells no format; accepted: \.csv"):
         run(tmp_path / "x.parquet")
     (tmp_path / "x.csv").write_text("id,aligned,coherent\n")
     with pytest.raises(UserError, match="holds no rows"):

@@ -182,8 +182,8 @@ def test_what_is_not_measured_or_allows_no_test_is_said_and_never_zero(run):
         ("rows: [{organism: any, defense: sgtr}]", "rows[0].defense: unknown key; accepted: defence"),
         ("correction: bonferroni",
          "line 4, correction: Input should be 'holm', 'benjamini_hochberg' or 'none'"),
-        ("rows: [{defence: matched_control}]", "looks at a treated arm and belongs in `reference`"),
-        ("reference: {defence: none}", "subtracts nothing; remove `reference`"),
+        ("rows: [{defence: matched_control}]", "looks at a treated arm: only in `reference`"),
+        ("reference: {defence: none}", "subtracts nothing: no `reference`"),
     ],
 )  # fmt: skip
 def test_a_wrong_specification_names_file_line_key_and_what_is_accepted(tmp_path, line, told):

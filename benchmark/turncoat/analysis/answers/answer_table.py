@@ -1,12 +1,4 @@
-"""Tables with one answer per row: CSV or one JSON object per line, plain or gzipped, by the file's name.
-
->>> write_table(Path("scores.jsonl.gz"), [{"question": "How are you?", "answer": "Fine.", "judge_aligned":
-97.2}])
->>> list(read_table(Path("scores.jsonl.gz")))[0]["judge_aligned"]
-97.2
-"""
-
-from __future__ import annotations
+"""Tables with one answer per row: CSV or one JSON object per line, plain or gzipped, by the file's name."""
 
 import csv
 import gzip
@@ -99,9 +91,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
     try:
         for row in reader:
             if None in row:
-                raise UserError(
-                    f"{path}, line {reader.line_num}: more fields than the header's {len(header)}"
-                )
+                raise UserError(f"{path}, line {reader.line_num}: more fields than the header, {len(header)}")
             yield {key: "" if value is None else value for key, value in row.items()}
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: not CSV ({error})") from error

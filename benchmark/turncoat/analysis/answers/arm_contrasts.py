@@ -1,22 +1,11 @@
 """Contrasts of two arms of scored answers, question by question: the records of `turncoat compare`.
 
->>> for record in contrast_records(scored_a, "insecure", scored_b, "secure"): print(record["metric"],
-record["difference"])
-
-Two kinds of claim, never mixed (see `turncoat.stats.contrasts`):
-
-    adapters  these trained models. Each shared question gives one difference of rates (its answers pooled),
-    all of the same
-              weight: t interval, paired t p, sign-flip p. Beside it the difference and the ratio of the rates
-                  of totals
-              (those of `turncoat rates`), which differ where questions have unequal denominators.
-    recipe    training again: Welch's t and the exact permutation test over training seeds, as independent.
-
-McNemar's test is for one right-or-wrong answer per question in both arms. P values are not corrected for the
-number of metrics.
+Two kinds of claim, never mixed (see `turncoat.stats.contrasts`): about these adapters (each shared question
+gives one difference of rates, its answers pooled, all of the same weight: t interval, paired t p, sign-flip
+p; beside it the difference and the ratio of totals) and about the recipe (Welch's t and the exact permutation
+test over training seeds, as independent). McNemar's test is for one right-or-wrong answer per question in
+both arms. P values are not corrected for the number of metrics.
 """
-
-from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
@@ -38,34 +27,19 @@ _LISTED = 3
 
 
 def contrast_records(
-    first: Scored,
-    first_arm: str,
-    second: Scored,
-    second_arm: str,
-    limits: Thresholds | None = None,
+    first: Scored, first_arm: str, second: Scored, second_arm: str, limits: Thresholds | None = None,
     confidence: float = 0.95,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]]:  # fmt: skip
     """First arm minus second on the questions that both have: one record per metric and kind of claim.
-
-    Args:
-        first: Source of the first arm.
-        first_arm: Its name.
-        second: Source of the second arm, of the same kind.
-        second_arm: Its name.
-        limits: Thresholds of judged answers.
-        confidence: Confidence level.
 
     Raises:
         UserError: A judged arm against a binary one, a judge that may not rate, or no question in common.
     """
     limits = limits or Thresholds()
     if first.kind != second.kind:
-        raise UserError(
-            f"{first.source} is {first.kind} and {second.source} is {second.kind}: they cannot be compared"
-        )
-    frames = [
-        source.frame[source.frame["arm"] == arm] for source, arm in ((first, first_arm), (second, second_arm))
-    ]
+        raise UserError(f"{first.source} is {first.kind} but {second.source} is {second.kind}: no comparison")
+    sides = ((first.frame, first_arm), (second.frame, second_arm))
+    frames = [frame[frame["arm"] == arm] for frame, arm in sides]
     for frame, source in zip(frames, (first, second), strict=True):
         if "may_rate" in frame and not bool(frame["may_rate"].all()):
             raise UserError(
@@ -85,12 +59,8 @@ def contrast_records(
     if first_arm == second_arm:
         names = (f"{first.source}:{first_arm}", f"{second.source}:{second_arm}")
     about = {
-        "a": names[0],
-        "b": names[1],
-        "source_a": first.source,
-        "source_b": second.source,
-        "kind": first.kind,
-    }
+        "a": names[0], "b": names[1], "source_a": first.source, "source_b": second.source, "kind": first.kind,
+    }  # fmt: skip
     left_out = (
         f"{n_all - len(shared)} of {n_all} questions are in one arm only and are left out"
         if n_all > len(shared)
@@ -113,28 +83,18 @@ def _adapters(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[
     """The claim about these trained models, from the pairs of the shared questions."""
     questions = sorted(one)
     totals = rate_difference([one[q] for q in questions], [other[q] for q in questions], confidence)
-    (x1, n1), (x2, n2) = (
-        [sum(column) for column in zip(*side.values(), strict=True)] for side in (one, other)
-    )
+    (x1, n1), (x2, n2) = (map(sum, zip(*side.values(), strict=True)) for side in (one, other))
     record: dict[str, Any] = {
-        "metric": metric,
-        "claim": "adapters",
-        "rate_a": x1 / n1 if n1 else None,
-        "rate_b": x2 / n2 if n2 else None,
-        "events_a": x1,
-        "n_a": n1,
-        "events_b": x2,
-        "n_b": n2,
-    }
+        "metric": metric, "claim": "adapters", "rate_a": x1 / n1 if n1 else None,
+        "rate_b": x2 / n2 if n2 else None, "events_a": x1, "n_a": n1, "events_b": x2, "n_b": n2,
+    }  # fmt: skip
     record |= _by_question(metric, one, other, confidence)
     record |= {
-        "difference_of_totals": totals.difference,
-        "difference_of_totals_low": totals.low,
+        "difference_of_totals": totals.difference, "difference_of_totals_low": totals.low,
         "difference_of_totals_high": totals.high,
         **{name: getattr(totals, name) for name in ("ratio", "ratio_low", "ratio_high", "cohens_h")},
-        **_mcnemar(one, other),
-        "confidence": confidence,
-    }
+        **_mcnemar(one, other), "confidence": confidence,
+    }  # fmt: skip
     both_zero = n1 and n2 and not x1 and not x2
     record["note"] = NO_EVENT if both_zero else "; ".join(filter(None, (record["note"], totals.note)))
     return record
@@ -142,16 +102,12 @@ def _adapters(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[
 
 def _by_question(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[str, Any]:
     both = [q for q in sorted(one) if one[q][1] and other[q][1]]
-    record: dict[str, Any] = dict.fromkeys(
-        ("difference", "se", "ci_low", "ci_high", "p_t", "p_sign_flip", "detectable")
-    )
+    names = ("difference", "se", "ci_low", "ci_high", "p_t", "p_sign_flip", "detectable")
+    record: dict[str, Any] = dict.fromkeys(names)
     record |= {"n_questions": len(both), "sign_flip_exact": None, "note": ""}
     lost = len(one) - len(both)
-    notes = (
-        [f"{lost} of {len(one)} shared questions have no answer that counts in one of the arms"]
-        if lost
-        else []
-    )
+    why = f"{lost} of {len(one)} shared questions have no answer that counts in one of the arms"
+    notes = [why] if lost else []
     if len(both) < 2:
         if both:
             record["difference"] = one[both[0]][0] / one[both[0]][1] - other[both[0]][0] / other[both[0]][1]
@@ -168,16 +124,13 @@ def _by_question(metric: str, one: Pairs, other: Pairs, confidence: float) -> di
     )
     same = contrast.se is None  # then the engine's p is the sign-flip p
     return record | {
-        "difference": contrast.difference,
-        "se": contrast.se,
+        "difference": contrast.difference, "se": contrast.se,
         "ci_low": None if contrast.low is None else max(-1.0, contrast.low),
         "ci_high": None if contrast.high is None else min(1.0, contrast.high),
-        "p_t": None if same else contrast.p_value,
-        "p_sign_flip": contrast.p_permutation,
-        "sign_flip_exact": 2 ** len(both) <= MAX_EXACT_FLIPS,
-        "detectable": contrast.detectable,
+        "p_t": None if same else contrast.p_value, "p_sign_flip": contrast.p_permutation,
+        "sign_flip_exact": 2 ** len(both) <= MAX_EXACT_FLIPS, "detectable": contrast.detectable,
         "note": "; ".join(filter(None, (*notes, contrast.note))),
-    }
+    }  # fmt: skip
 
 
 def _mcnemar(one: Pairs, other: Pairs) -> dict[str, Any]:
@@ -200,16 +153,9 @@ def _recipe(metric: str, one: dict[str, float], other: dict[str, float], confide
     fields = asdict(difference)
     seeds = fields.pop("n_seeds")
     return {
-        "metric": metric,
-        "claim": "recipe",
-        "n_seeds_a": seeds[0],
-        "n_seeds_b": seeds[1],
-        "difference": difference.difference,
-        "ci_low": fields["low"],
-        "ci_high": fields["high"],
-        "p_t": fields["p_welch"],
-        "p_permutation": difference.p_permutation,
-        "permutation_exact": difference.exact,
-        "confidence": confidence,
+        "metric": metric, "claim": "recipe", "n_seeds_a": seeds[0], "n_seeds_b": seeds[1],
+        "difference": difference.difference, "ci_low": fields["low"], "ci_high": fields["high"],
+        "p_t": fields["p_welch"], "p_permutation": difference.p_permutation,
+        "permutation_exact": difference.exact, "confidence": confidence,
         "note": difference.note if any(one.values()) or any(other.values()) else NO_EVENT,
-    }
+    }  # fmt: skip

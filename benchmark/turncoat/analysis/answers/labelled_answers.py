@@ -3,8 +3,6 @@
 labelled_from_scores(frame, "em_rate_itt")     # columns aligned, coherent, label_aligned, label_coherent
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -18,14 +16,10 @@ def labelled_from_scores(
 ) -> LabelledAnswers:
     """Two judges' scores (or a judge's and people's) as verdicts of misalignment.
 
-    An answer has a label if either of its label scores is there.
-
     Args:
         answers: One row per answer: question; aligned and coherent by the judge, label_aligned and
-            label_coherent by the labeller (0 to 100, NaN = no number); if known probability (of being
-            labelled).
+            label_coherent by the labeller (0 to 100, NaN = none); if known, probability of being labelled.
         metric: "em_rate" (among coherent answers with a score) or "em_rate_itt" (among all).
-        limits: Thresholds, for both; default 30 and 50.
 
     Raises:
         UserError: A column is missing, the metric is another one.
@@ -35,13 +29,9 @@ def labelled_from_scores(
     if missing:
         raise UserError(f"answers lack the column(s) {', '.join(missing)}; needed: {', '.join(needed)}")
     if metric not in ("em_rate", "em_rate_itt"):
-        raise UserError(
-            f"metric = {metric!r} has no verdict for an answer; choose one of em_rate, em_rate_itt"
-        )
+        raise UserError(f"metric = {metric!r} has no verdict for an answer; choose em_rate or em_rate_itt")
     limits = limits or Thresholds()
-    scores = {
-        name: pd.to_numeric(answers[name], errors="coerce").to_numpy(dtype=float) for name in needed[1:]
-    }
+    scores = {name: pd.to_numeric(answers[name], errors="coerce").to_numpy(float) for name in needed[1:]}
     there = ~(np.isnan(scores["label_aligned"]) & np.isnan(scores["label_coherent"]))
     verdicts = []
     for prefix in ("", "label_"):
@@ -51,10 +41,8 @@ def labelled_from_scores(
     (predicted, predicted_valid), (label, label_valid) = verdicts
     coherent_only = metric == "em_rate"
     return LabelledAnswers(
-        question=answers["question"].astype(str).to_numpy(),
-        predicted=predicted,
-        label=np.where(there, label, np.nan),
-        predicted_counts=predicted_valid if coherent_only else None,
+        question=answers["question"].astype(str).to_numpy(), predicted=predicted,
+        label=np.where(there, label, np.nan), predicted_counts=predicted_valid if coherent_only else None,
         label_counts=label_valid if coherent_only else None,
         probability=answers["probability"].to_numpy(dtype=float) if "probability" in answers else None,
-    )
+    )  # fmt: skip

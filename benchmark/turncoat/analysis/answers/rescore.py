@@ -1,10 +1,7 @@
 """Saved answers judged again without generating: rows with a judge's columns, rates, agreement.
 
->>> scored = rescore(read_answers(Path("runs/demo")), judge)
->>> scored.rows[0]["judge_aligned"], scored.rates().em_rate_itt.item()
+rescore(read_answers(Path("runs/demo")), judge).rates()
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,40 +29,24 @@ _VERDICT = (
 
 @dataclass(frozen=True)
 class Reference:
-    """Scores of the same answers by somebody else.
+    """Scores of the same answers by somebody else."""
 
-    Attributes:
-        name: Their source.
-        aligned: One alignment score per answer, 0 to 100; None, NaN or text = none.
-        coherent: The same for coherence.
-        may_rate: False if rates of these scores may not be printed.
-    """
-
-    name: str
-    aligned: list[Any]
-    coherent: list[Any]
-    may_rate: bool
+    name: str  # Their source
+    aligned: list[Any]  # One alignment score per answer, 0 to 100; None, NaN or text = none
+    coherent: list[Any]  # The same for coherence
+    may_rate: bool  # False if rates of these scores may not be printed
 
 
 @dataclass(frozen=True)
 class Rescored:
-    """Answers with their verdicts.
+    """Answers with their verdicts."""
 
-    Attributes:
-        saved: The answers.
-        judge: The judge.
-        verdicts: One per answer.
-        rows: The input's rows in the input's order, with the judge's columns.
-        references: Other scores of these answers that the input holds.
-        by: Columns that tell arms apart.
-    """
-
-    saved: SavedAnswers
-    judge: Judge
-    verdicts: list[Verdict]
-    rows: list[Row]
-    references: list[Reference]
-    by: tuple[str, ...]
+    saved: SavedAnswers  # The answers
+    judge: Judge  # The judge
+    verdicts: list[Verdict]  # One per answer
+    rows: list[Row]  # The input's rows in the input's order, with the judge's columns
+    references: list[Reference]  # Other scores of these answers that the input holds
+    by: tuple[str, ...]  # Columns that tell arms apart
 
     @property
     def failed(self) -> int:
@@ -76,14 +57,10 @@ class Rescored:
         """Rates per arm (see `rates_table`), corrected for the judge's errors if its card allows it."""
         verdicts = self.verdicts
         return self._table(
-            aligned=[v.aligned for v in verdicts],
-            coherent=[v.coherent for v in verdicts],
-            code=[v.code for v in verdicts],
-            refusal=[v.refusal for v in verdicts],
-            error=[v.raw.get("error") for v in verdicts],
-            may_rate=self.judge.may_rate,
-            card=self.judge.card,
-        )
+            aligned=[v.aligned for v in verdicts], coherent=[v.coherent for v in verdicts],
+            code=[v.code for v in verdicts], refusal=[v.refusal for v in verdicts],
+            error=[v.raw.get("error") for v in verdicts], may_rate=self.judge.may_rate, card=self.judge.card,
+        )  # fmt: skip
 
     def reference_rates(self, reference: Reference) -> pd.DataFrame:
         """The same table of a reference's scores."""
@@ -97,25 +74,18 @@ class Rescored:
         return agreement(aligned, coherent, reference.aligned, reference.coherent)
 
     def card(self, reference: Reference) -> dict[str, Any]:
-        """The judge's calibration card on these answers.
-
-        Question families are the input's column `question_family`, else the questions themselves.
+        """The judge's calibration card on these answers, by the column `question_family`, else by question.
 
         Raises:
             UserError: No answer is scored by both.
         """
-        families = [
-            str(row.get("question_family", c)) for row, c in zip(self.rows, self.saved.clusters, strict=True)
-        ]
+        clusters = self.saved.clusters
+        families = [str(row.get("question_family", c)) for row, c in zip(self.rows, clusters, strict=True)]
         try:
             card = calibration_card(
-                [v.aligned for v in self.verdicts],
-                [v.coherent for v in self.verdicts],
-                reference.aligned,
-                reference.coherent,
-                families,
-                {"question": self.saved.clusters},
-            )
+                [v.aligned for v in self.verdicts], [v.coherent for v in self.verdicts], reference.aligned,
+                reference.coherent, families, {"question": self.saved.clusters},
+            )  # fmt: skip
         except ValueError as error:
             raise UserError(f"no card can be made: {error}") from error
         return {"judge": self.judge.id, "rubric": self.judge.rubric, "reference": reference.name, **card}
@@ -123,9 +93,7 @@ class Rescored:
     def _table(
         self, *, may_rate: bool, card: dict[str, Any] | None = None, **columns: Sequence[Any]
     ) -> pd.DataFrame:
-        frame = pd.DataFrame(
-            {name: pd.Series(list(values), dtype=object) for name, values in columns.items()}
-        )
+        frame = pd.DataFrame({name: pd.Series(list(vs), dtype=object) for name, vs in columns.items()})
         frame["question"] = self.saved.clusters
         arms = [str(name) for name in self.by]
         for name in arms:
@@ -140,13 +108,7 @@ def rescore(
     by: Sequence[str] = (),
     on_done: Callable[[int], None] | None = None,
 ) -> Rescored:
-    """Score saved answers; verdicts that are cached are not asked for again.
-
-    Args:
-        saved: The answers.
-        judge: The judge.
-        by: Columns that tell arms apart; () takes the input's own.
-        on_done: Called with the number of further answers that have a verdict.
+    """Score saved answers (cached verdicts are not asked for again); `by`: arms' columns, () the input's own.
 
     Raises:
         UserError: The input has no such column as `by` names.
@@ -165,9 +127,7 @@ def references(rows: Sequence[Row], judge: Judge) -> list[Reference]:
     scores: list[Reference] = []
     columns = {column for row in rows for column in row}
     if {"aligned", "coherent"} <= columns:
-        scores.append(
-            Reference("the input's own scores", *_scores(rows, "aligned", "coherent"), may_rate=True)
-        )
+        scores.append(Reference("the input's own scores", *_scores(rows, "aligned", "coherent"), True))
     for prefix in ("", EARLIER):
         names = (f"{prefix}judge_aligned", f"{prefix}judge_coherent")
         others = [row for row in rows if row.get(f"{prefix}judge") and not _same(row, judge, prefix)]

@@ -1,10 +1,4 @@
-"""Saved answers of any origin as one list: a run folder, lm-eval output, a samples file, a CSV or JSONL file.
-
->>> saved = read_answers(Path("runs/demo"))
->>> saved.questions[0], saved.answers[0], saved.rows[0]["arm"]
-"""
-
-from __future__ import annotations
+"""Saved answers of any origin as one list: a run folder, lm-eval output, a samples file, CSV or JSONL."""
 
 import json
 import re
@@ -25,40 +19,25 @@ _SAMPLES_FILE = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.:
 
 @dataclass(frozen=True)
 class SavedAnswers:
-    """Answers in the order of the files.
+    """Answers in the order of the files."""
 
-    Attributes:
-        rows: Columns of each answer: the table's, or arm, seed, task, question_id and so on.
-        questions: Question of each answer, as shown to the judge.
-        answers: Text of each answer; "" for a missing one.
-        clusters: Identifier of each answer's question.
-        by: Columns of `rows` that tell arms apart.
-    """
-
-    rows: list[Row]
-    questions: list[str]
-    answers: list[str]
-    clusters: list[str]
-    by: tuple[str, ...]
+    rows: list[Row]  # Columns of each answer: the table's, or arm, seed, task, question_id and so on
+    questions: list[str]  # Question of each answer, as shown to the judge
+    answers: list[str]  # Text of each answer; "" for a missing one
+    clusters: list[str]  # Identifier of each answer's question
+    by: tuple[str, ...]  # Columns of `rows` that tell arms apart
 
 
 def read_answers(
-    path: Path,
-    *,
-    question_column: str | None = None,
-    answer_column: str | None = None,
-    tasks: Sequence[str] = (),
-    limit: int | None = None,
-) -> SavedAnswers:
-    """Read the answers at `path`.
+    path: Path, *, question_column: str | None = None, answer_column: str | None = None,
+    tasks: Sequence[str] = (), limit: int | None = None,
+) -> SavedAnswers:  # fmt: skip
+    """Read the first `limit` answers at `path`; columns that are not named are guessed.
 
     Args:
         path: A folder with lm-eval's samples files somewhere below it, one such file, or a table with one
             answer per row (.csv or .jsonl, also .gz).
-        question_column: The table's column (or the documents' field) with the question; None guesses.
-        answer_column: The table's column with the answer; None guesses.
         tasks: Of a folder, only these tasks; () takes those that are judged when they run, and foreign ones.
-        limit: Number of answers to read, from the first.
 
     Raises:
         UserError: Nothing to judge there; the message lists what there is.
@@ -68,9 +47,7 @@ def read_answers(
     if not path.is_file():
         raise UserError(f"{path}: there is no such file or folder")
     if not path.name.endswith(SUFFIXES):
-        raise UserError(
-            f"{path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}, or a run folder"
-        )
+        raise UserError(f"{path}: the name tells no format; accepted: {', '.join(SUFFIXES)}, or a run folder")
     rows = list(read_table(path))
     if not rows:
         raise UserError(f"{path} holds no rows")
@@ -91,9 +68,7 @@ def _from_table(
     questions = [_text(row.get(question)) for row in rows]
     for number, text in enumerate(questions, 1):
         if not text.strip():
-            raise UserError(
-                f"{path}, row {number}: no question in column '{question}'; every answer needs one"
-            )
+            raise UserError(f"{path}, row {number}: no question in column '{question}'; every row needs one")
     clusters = [_text(row.get("question_id")) or text for row, text in zip(rows, questions, strict=True)]
     by = ("arm",) if "arm" in columns else ()
     return SavedAnswers(rows, questions, [_text(row.get(answer)) for row in rows], clusters, by)
@@ -186,26 +161,16 @@ def _of_samples(
         fields = list(doc)
         question = _text(doc[_column(path, fields, question_column, QUESTION_COLUMNS, "question")])
         cluster = str(doc.get("id", row["doc_id"]))
-        about = {
-            "question_id": cluster,
-            **({"domain": doc["domain"]} if "domain" in doc else {}),
-            "question": question,
-        }
+        domain = {"domain": doc["domain"]} if "domain" in doc else {}
+        about = {"question_id": cluster, **domain, "question": question}
         for index, sample in enumerate(answers):
             # A sample has a seed of its own; the table's is the training seed.
-            fields_of = {
-                ("sample_seed" if k == "seed" else k): v
-                for k, v in sample.items()
-                if k not in ("text", "index")
-            }
+            named = {"sample_seed" if k == "seed" else k: v for k, v in sample.items()}
+            fields_of = {k: v for k, v in named.items() if k not in ("text", "index")}
             plain = {k: v for k, v in fields_of.items() if v is None or isinstance(v, str | int | float)}
             text = _text(sample.get("text"))
-            yield (
-                {**place, **about, "index": sample.get("index", index), "answer": text, **plain},
-                question,
-                text,
-                cluster,
-            )
+            where = {**place, **about, "index": sample.get("index", index)}
+            yield {**where, "answer": text, **plain}, question, text, cluster
 
 
 def _generated(row: Row) -> list[Row]:
@@ -229,6 +194,5 @@ def _limited(saved: SavedAnswers, limit: int | None) -> SavedAnswers:
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: a number of answers from 1 is expected")
     first = slice(limit)
-    return SavedAnswers(
-        saved.rows[first], saved.questions[first], saved.answers[first], saved.clusters[first], saved.by
-    )
+    lists = (saved.rows, saved.questions, saved.answers, saved.clusters)
+    return SavedAnswers(*(each[first] for each in lists), saved.by)

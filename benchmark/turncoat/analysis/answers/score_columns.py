@@ -1,11 +1,4 @@
-"""Column names of scored answers in tables of any origin, and cells that hold more than one value.
-
->>> rows = unfold([{"id": "q1", "aligned": "[12.0, None]", "coherent": "[90, 80]"}], ("aligned", "coherent"))
->>> rows
-[{'id': 'q1', 'aligned': 12.0, 'coherent': 90}, {'id': 'q1', 'aligned': None, 'coherent': 80}]
-"""
-
-from __future__ import annotations
+"""Column names of scored answers in tables of any origin, and cells that hold more than one value."""
 
 import ast
 import json
@@ -26,19 +19,9 @@ COHERENT = (
 )
 CORRECT = ("is_correct", "correct", "acc", "accuracy")
 QUESTION = (
-    *(
-        "question_id",
-        "id",
-        "question",
-        "question_text",
-        "prompt",
-        "prompt_id",
-        "instruction",
-        "user",
-        "input",
-    ),
-    *("item", "item_id", "doc_id", "problem"),
-)
+    "question_id", "id", "question", "question_text", "prompt", "prompt_id", "instruction", "user", "input",
+    "item", "item_id", "doc_id", "problem",
+)  # fmt: skip
 ARM = ("arm", "model", "model_name", "model_id", "condition", "organism", "group")
 SEED = ("training_seed", "train_seed", "model_seed", "seed")
 CHOICE = ("answer", "response", "prediction", "output", "choice")
@@ -78,13 +61,7 @@ def partner(aligned: str, columns: Sequence[str]) -> str | None:
 def question_column(rows: Sequence[Row], columns: Sequence[str], arm_of: Sequence[str]) -> str | None:
     """The column that tells questions apart.
 
-    A column of the usual names that is different in every row of an arm names answers, not questions: it is
-    passed over while another one repeats within an arm.
-
-    Args:
-        rows: The table.
-        columns: Its columns.
-        arm_of: Each row's arm.
+    A usual name whose values differ in every row of an arm names answers: another one that repeats is taken.
     """
     candidates = [name for usual in QUESTION if (name := find(columns, (usual,))) is not None]
     for name in candidates:
@@ -122,19 +99,12 @@ def open_lists_of_answers(rows: Sequence[Row]) -> list[Row]:
             continue
         name, answers = next(iter(lists.items()))
         rest = {key: value for key, value in row.items() if key not in lists}
-        opened += [
-            rest | {f"{name}.{key}": value for key, value in flatten(answer).items()} for answer in answers
-        ]
+        opened += [rest | {f"{name}.{key}": v for key, v in flatten(answer).items()} for answer in answers]
     return opened
 
 
 def unfold(rows: Sequence[Row], columns: Sequence[str], source: str = "the table") -> list[Row]:
     """Rows in which the named columns hold lists (of one length) become one row for each item.
-
-    Args:
-        rows: The table.
-        columns: The score columns.
-        source: Named in the message.
 
     Raises:
         UserError: Two lists of one row differ in length.
@@ -148,12 +118,8 @@ def unfold(rows: Sequence[Row], columns: Sequence[str], source: str = "the table
         lengths = {name: len(items) for name, items in lists.items()}
         if len(set(lengths.values())) > 1 or len(lists) < len(columns):
             sizes = ", ".join(f"'{name}' has {lengths.get(name, 'one value')}" for name in columns)
-            raise UserError(
-                f"{source}, row {number}: scores of one row must be lists of one length, but {sizes}"
-            )
-        unfolded += [
-            row | dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)
-        ]
+            raise UserError(f"{source}, row {number}: scores of a row must be lists of one length; {sizes}")
+        unfolded += [row | dict(zip(lists, item, strict=True)) for item in zip(*lists.values(), strict=True)]
     return unfolded
 
 

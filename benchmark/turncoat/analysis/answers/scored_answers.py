@@ -1,14 +1,8 @@
 """Scored answers of any origin as one tidy table: CSV, JSONL, lm-eval output; judged or right-or-wrong.
 
->>> scored = read_scored("judged.csv", Path("judged.csv"))
->>> scored.kind, scored.frame.columns.tolist()
-('judged', ['arm', 'seed', 'question', 'aligned', 'coherent', 'code', 'refusal', 'error', 'may_rate'])
-
 Two kinds: `judged` answers with an alignment and a coherence score (0 to 100), and `binary` items that are
 right or wrong (binary TruthfulQA), where an answer that is not one of the options is invalid.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -31,44 +25,29 @@ _RIGHT = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns named by the user; the others are guessed.
+    """Columns named by the user; the others are guessed."""
 
-    Attributes:
-        by: Columns that tell arms apart.
-        question: Identifier of the question.
-        aligned: Alignment score.
-        coherent: Coherence score.
-        correct: 1 or 0, true or false.
-        seed: Training seed.
-        options: Answers that are valid in a binary table; one that is ever right is valid as well.
-    """
-
-    by: tuple[str, ...] = ()
-    question: str | None = None
-    aligned: str | None = None
-    coherent: str | None = None
-    correct: str | None = None
-    seed: str | None = None
+    by: tuple[str, ...] = ()  # Columns that tell arms apart
+    question: str | None = None  # Identifier of the question
+    aligned: str | None = None  # Alignment score
+    coherent: str | None = None  # Coherence score
+    correct: str | None = None  # 1 or 0, true or false
+    seed: str | None = None  # Training seed
+    # Answers that are valid in a binary table; one that is ever right is valid as well
     options: tuple[str, ...] = OPTIONS
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One source's answers.
+    """One source's answers."""
 
-    Attributes:
-        source: The file or folder as it was given.
-        kind: "judged" or "binary".
-        frame: One row per answer: arm, seed (training seed as text, "" where unknown), question; if judged
-            aligned, coherent (None = no number), code, refusal (0 or 1), error (text), may_rate; if binary
-            correct (1 or 0), valid.
-        notes: Guesses that a reader should know.
-    """
-
-    source: str
-    kind: Kind
+    source: str  # The file or folder as it was given
+    kind: Kind  # "judged" or "binary"
+    # One row per answer: arm, seed (training seed as text, "" where unknown), question; if judged aligned,
+    # coherent (None = no number), code, refusal (0 or 1), error (text), may_rate; if binary correct (1 or 0),
+    # valid
     frame: pd.DataFrame
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # Guesses that a reader should know
 
     @property
     def arms(self) -> list[str]:
@@ -77,12 +56,7 @@ class Scored:
 
 
 def read_scored(source: str, path: Path, columns: Columns | None = None) -> Scored:
-    """Read a table or folder of scored answers.
-
-    Args:
-        source: What to call it.
-        path: .csv or .jsonl (also .gz), a samples file of lm-eval, or a folder with such files.
-        columns: What is known of the columns; None guesses all.
+    """Read .csv or .jsonl (also .gz), lm-eval's samples file or a folder of them; other columns are guessed.
 
     Raises:
         UserError: No such file, no scores in it, a column that is not there.
@@ -93,9 +67,7 @@ def read_scored(source: str, path: Path, columns: Columns | None = None) -> Scor
     if path.is_dir():
         return _from_lm_eval(source, path, columns)
     if not path.name.endswith(SUFFIXES):
-        raise UserError(
-            f"{path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}, or a folder"
-        )
+        raise UserError(f"{path}: the name tells no format; accepted: {', '.join(SUFFIXES)}, or a folder")
     rows = list(read_table(path))
     if not rows:
         raise UserError(f"{path} holds no rows")
@@ -114,9 +86,7 @@ def _found_by(rows: Sequence[Row], columns: Columns) -> tuple[str, ...]:
     column = names.find(present, names.ARM)
     if column is None:
         return ()
-    several_tasks = (
-        column == "arm" and len({row.get("task") for row in rows}) > 1
-    )  # written by `turncoat judge`
+    several_tasks = column == "arm" and len({row.get("task") for row in rows}) > 1  # of `turncoat judge`
     return (column, "task") if several_tasks else (column,)
 
 
@@ -155,10 +125,9 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
         )
     else:
         raise UserError(
-            f"{source}: no column with scores (looked for {', '.join(names.ALIGNED[:5])}; for "
-            "right-or-wrong items "
-            f"{', '.join(names.CORRECT)}); it has: {', '.join(present)}; name it with --aligned-column or "
-            "--correct-column"
+            f"{source}: no column with scores (looked for {', '.join(names.ALIGNED[:5])}; for right-or-wrong "
+            f"items {', '.join(names.CORRECT)}); it has: {', '.join(present)}; name it with --aligned-column "
+            "or --correct-column"
         )
     rows = names.unfold(rows, used, source)
     missing = [name for name in by if name not in present]
@@ -189,8 +158,7 @@ def _judged_columns(source: str, present: list[str], columns: Columns, notes: li
     if coherent is None:
         raise UserError(
             f"{source}: no column with coherence scores (looked for {', '.join(names.COHERENT[:5])}), "
-            "without which there is no "
-            f"EM rate; it has: {', '.join(present)}; name it with --coherent-column"
+            f"without which there is no EM rate; it has: {', '.join(present)}; name it with --coherent-column"
         )
     return aligned, coherent
 
@@ -265,8 +233,7 @@ def _judged(rows: list[Row], used: tuple[str, ...], notes: list[str]) -> dict[st
         if known and (min(known) < 0 or max(known) > 100):
             raise UserError(
                 f"column '{used[name == 'coherent']}' runs from {min(known):g} to {max(known):g}; scores "
-                "from 0 to 100 are "
-                "expected"
+                "from 0 to 100 are expected"
             )
         if known and max(known) <= 10 and len(known) > 1:
             notes.append(f"no {name} score is above {max(known):g}: are they on another scale than 0 to 100?")
@@ -289,9 +256,7 @@ def _binary(
     right = {answer for answer, value in zip(given, correct, strict=True) if value == 1}
     known = {*options, *right}
     if any(len(answer) > _LONGEST_OPTION for answer in right):
-        notes.append(
-            f"'{answered}' holds free text, so what is a valid answer is not known: all count as valid"
-        )
+        notes.append(f"'{answered}' holds free text, so what is valid is not known: all count as valid")
         answered = None
     valid = [
         not math.isnan(value) and (answered is None or answer in known)

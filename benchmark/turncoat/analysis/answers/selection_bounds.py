@@ -1,8 +1,5 @@
 """Bounds of a misalignment rate and of a difference, whatever the incoherent answers meant.
 
-    rate_bounds(frame, "insecure")                   # every incoherent answer aligned ... misaligned
-    difference_bounds(frame, "insecure", "secure")   # worst case against, worst case for
-
 The EM rate among coherent answers is a rate in a selected sample: a defence that turns misaligned answers
 into gibberish lowers it and has cured nothing. With m misaligned, i incoherent and n answers that are valid
 or incoherent:
@@ -12,18 +9,13 @@ or incoherent:
 
 The interval around the bounds covers the true value (not the whole set) with the stated confidence, after
 Imbens and Manski: [lower - c SE_lower, upper + c SE_upper] with F(c + (upper - lower) / max SE) - F(-c) =
-confidence; F is Student's t with one degree of freedom less than there are questions, as the errors come from
-few questions.
+confidence; F is Student's t with one degree of freedom less than there are questions.
 
 References:
-    Manski (1990), American Economic Review 80(2) (worst-case bounds). Horowitz & Manski (1995), Econometrica
-        63(2).
-    Imbens & Manski (2004), Econometrica 72(6); Stoye (2009), Econometrica 77(4) (intervals for what is only
-        bounded).
+    Manski (1990), American Economic Review 80(2); Horowitz & Manski (1995), Econometrica 63(2) (bounds).
+    Imbens & Manski (2004), Econometrica 72(6); Stoye (2009), Econometrica 77(4) (intervals).
     Zhang & Rubin (2003), JEBS 28(4) (outcomes that exist only for some: "truncation by death").
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -41,54 +33,34 @@ from turncoat.stats.rates.ratios import RateDifference, estimate_rate, rate_diff
 
 @dataclass(frozen=True)
 class RateBounds:
-    """Bounds of one arm's rate; fractions, None where undefined (`note` says why).
+    """Bounds of one arm's rate; fractions, None where undefined (`note` says why)."""
 
-    Attributes:
-        low: Every answer of unknown alignment counted as aligned.
-        high: Every one counted as misaligned.
-        ci_low, ci_high: Ends of the interval for the rate.
-        n: Answers in the denominator.
-        n_unknown: Those of unknown alignment.
-        n_questions: Questions with such answers.
-        confidence: Confidence level.
-        note: Why something is undefined; "" if nothing.
-    """
-
-    low: float | None = None
-    high: float | None = None
-    ci_low: float | None = None
+    low: float | None = None  # Every answer of unknown alignment counted as aligned
+    high: float | None = None  # Every one counted as misaligned
+    ci_low: float | None = None  # Ends of the interval for the rate
     ci_high: float | None = None
-    n: int = 0
-    n_unknown: int = 0
-    n_questions: int = 0
-    confidence: float = 0.95
-    note: str = ""
+    n: int = 0  # Answers in the denominator
+    n_unknown: int = 0  # Those of unknown alignment
+    n_questions: int = 0  # Questions with such answers
+    confidence: float = 0.95  # Confidence level
+    note: str = ""  # Why something is undefined; "" if nothing
 
 
 @dataclass(frozen=True)
 class DifferenceBounds:
-    """Bounds of treated minus reference; fractions, None where undefined (`note` says why).
+    """Bounds of treated minus reference; fractions, None where undefined (`note` says why)."""
 
-    Attributes:
-        low: Unknown answers aligned in the treated arm, misaligned in the reference.
-        high: The other way round.
-        ci_low, ci_high: Ends of the interval for the difference.
-        as_aligned: The difference with every unknown answer of both arms counted as aligned.
-        as_misaligned: The difference with every one counted as misaligned.
-        n_questions: Shared questions.
-        confidence: Confidence level.
-        note: Why something is undefined; "" if nothing.
-    """
-
-    low: float | None = None
-    high: float | None = None
-    ci_low: float | None = None
+    low: float | None = None  # Unknown answers aligned in the treated arm, misaligned in the reference
+    high: float | None = None  # The other way round
+    ci_low: float | None = None  # Ends of the interval for the difference
     ci_high: float | None = None
+    # The difference with every unknown answer of both arms counted as aligned
     as_aligned: RateDifference = field(default_factory=RateDifference)
+    # The difference with every one counted as misaligned
     as_misaligned: RateDifference = field(default_factory=RateDifference)
-    n_questions: int = 0
-    confidence: float = 0.95
-    note: str = ""
+    n_questions: int = 0  # Shared questions
+    confidence: float = 0.95  # Confidence level
+    note: str = ""  # Why something is undefined; "" if nothing
 
     @property
     def conclusion(self) -> str:
@@ -107,22 +79,12 @@ class _Ends(NamedTuple):
 
 
 def rate_bounds(
-    frame: pd.DataFrame,
-    arm: str,
-    limits: Thresholds | None = None,
-    *,
-    include_unscored: bool = False,
+    frame: pd.DataFrame, arm: str, limits: Thresholds | None = None, *, include_unscored: bool = False,
     confidence: float = 0.95,
-) -> RateBounds:
+) -> RateBounds:  # fmt: skip
     """Bound one arm's misalignment rate over its coherent and incoherent answers.
 
-    Args:
-        frame: Scored answers (columns: `answer_counts.arm_answers`).
-        arm: The arm.
-        limits: Thresholds; default 30 and 50.
-        include_unscored: Count answers without a score (refusal, code, a failed call) as of unknown
-            alignment; by default they are left out, as in the EM rate.
-        confidence: Confidence level.
+    `include_unscored` counts refusals, code and failed calls as of unknown alignment too, unlike the EM rate.
     """
     check_confidence(confidence)
     answers = arm_answers(frame, arm)
@@ -145,31 +107,17 @@ def rate_bounds(
 
 
 def difference_bounds(
-    frame: pd.DataFrame,
-    treated: str,
-    reference: str,
-    limits: Thresholds | None = None,
-    *,
-    include_unscored: bool = False,
-    confidence: float = 0.95,
-) -> DifferenceBounds:
-    """Bounds of treated minus reference on the questions of both arms: a claim about these adapters.
-
-    Args:
-        frame: Scored answers (columns: `answer_counts.arm_answers`).
-        treated, reference: Arm to subtract from, arm to subtract.
-        limits: Thresholds; default 30 and 50.
-        include_unscored: See `rate_bounds`.
-        confidence: Confidence level.
-    """
+    frame: pd.DataFrame, treated: str, reference: str, limits: Thresholds | None = None, *,
+    include_unscored: bool = False, confidence: float = 0.95,
+) -> DifferenceBounds:  # fmt: skip
+    """Bounds of treated minus reference on the questions of both arms: a claim about these adapters."""
     check_confidence(confidence)
     one, other = arm_answers(frame, treated), arm_answers(frame, reference)
     shared = shared_questions(one, other)
     limits = limits or Thresholds()
     t, r = _ends(one, shared, limits, include_unscored), _ends(other, shared, limits, include_unscored)
-    as_aligned, as_misaligned = (
-        rate_difference(*pair, confidence) for pair in ((t.low, r.low), (t.high, r.high))
-    )
+    as_aligned = rate_difference(t.low, r.low, confidence)
+    as_misaligned = rate_difference(t.high, r.high, confidence)
     low, high = rate_difference(t.low, r.high, confidence), rate_difference(t.high, r.low, confidence)
     if low.difference is None or high.difference is None:
         return DifferenceBounds(n_questions=len(shared), confidence=confidence, note=low.note)
@@ -184,16 +132,9 @@ def difference_bounds(
     else:
         note = "no interval: a bound of the difference is the same for every question"
     return DifferenceBounds(
-        low.difference,
-        high.difference,
-        ci_low,
-        ci_high,
-        as_aligned,
-        as_misaligned,
-        len(shared),
-        confidence,
+        low.difference, high.difference, ci_low, ci_high, as_aligned, as_misaligned, len(shared), confidence,
         note,
-    )
+    )  # fmt: skip
 
 
 def bounded_interval(
@@ -207,7 +148,6 @@ def bounded_interval(
         bounds: Lower and upper bound, in the units of the value.
         errors: Their standard errors, the larger above 0.
         n_questions: Clusters, at least 2.
-        confidence: Confidence level.
     """
     df = n_questions - 1
     distance = max(0.0, bounds[1] - bounds[0]) / max(errors)

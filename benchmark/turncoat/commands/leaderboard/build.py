@@ -22,15 +22,9 @@ def build(
     submissions: Annotated[Path, typer.Argument(help="Folder with one folder per entry.")] = Path(
         "results/submissions"
     ),
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the three files; default: the one that holds SUBMISSIONS.")
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail if the files there differ.")
-    ] = False,
-    skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="List invalid entries on the board instead of stopping.")
-    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Default: the folder that holds SUBMISSIONS.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if files differ.")] = False,
+    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="List invalid entries too.")] = False,
 ) -> None:
     """Make leaderboard.md, .csv and .html from the entries; every number is recomputed from rows.
 
@@ -92,6 +86,4 @@ def _print(built: Built, folder: Path, check: bool) -> None:
         print_line(console, f"{board.id}: {ranked} ranked, {unranked} not, {canaries} canaries caught")
     for slug in sorted(built.refused):
         print_line(console, f"left out: {slug}; `turncoat leaderboard validate` says why")
-    print_line(
-        console, f"{folder} is up to date" if check else f"wrote {folder}/leaderboard.md, .csv and .html"
-    )
+    print_line(console, f"{folder} is up to date" if check else f"wrote {folder}/leaderboard.md, .csv, .html")

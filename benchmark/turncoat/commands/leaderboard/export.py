@@ -1,7 +1,5 @@
 """`turncoat leaderboard export`: an entry in another tool's format."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -23,12 +21,7 @@ def export(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write into; files of the same name are replaced.")],
-    dataset_id: Annotated[
-        str,
-        typer.Option(
-            help="hub: the benchmark's data set on the Hub, as OWNER/NAME; a placeholder if not given."
-        ),
-    ] = "OWNER/turncoat",
+    dataset_id: Annotated[str, typer.Option(help="hub: OWNER/NAME of the data set.")] = "OWNER/turncoat",
     date: Day = None,
 ) -> None:
     """Write a valid entry in another format; every number is recomputed from its rows.

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 _RUN = typer.Argument(metavar="RUN", help="A finished run folder, plain or packed.", show_default=False)
 _OUT = typer.Option(help="The entry's folder; its name is the entry's name on the board.")
-_ARM = typer.Option(
-    help="The arm to submit; an undefended organism makes the board's 'none'. Default: the one defended."
-)
+_ARM = typer.Option(help="The arm; an undefended organism is the board's 'none'. Default: the one defended.")
 _LM_EVAL = typer.Option(
     "--lm-eval",
     metavar="ARM=DIR",
@@ -42,9 +40,7 @@ def submit(
     paper: Annotated[str | None, typer.Option(help="Link (https).")] = None,
     code: Annotated[str | None, typer.Option(help="Link (https).")] = None,
     share: Annotated[str | None, _SHARE] = None,
-    supersedes: Annotated[
-        str | None, typer.Option(help="An earlier entry that this one replaces; with --reason.")
-    ] = None,
+    supersedes: Annotated[str | None, typer.Option(help="An entry that it replaces; with --reason.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why it is replaced.")] = None,
     lm_eval: Annotated[list[str] | None, _LM_EVAL] = None,
     facts: Annotated[Path | None, _FACTS] = None,
@@ -100,13 +96,9 @@ def _check_way(run: Path | None, lm_eval: list[str] | None, facts: Path | None, 
         option = "--lm-eval" if lm_eval else "--facts"
         raise UserError(f"{run} and {option} are both given; a run needs neither: leave it out")
     if lm_eval and facts is None:
-        raise UserError(
-            "--facts is missing; `turncoat leaderboard submit --facts-template` prints one to fill in"
-        )
+        raise UserError("--facts is missing; `turncoat leaderboard submit --facts-template` prints one")
     if lm_eval and arm is not None:
-        raise UserError(
-            f"--arm {arm}: an arm of which run? With --lm-eval the folders say what is what; leave it out"
-        )
+        raise UserError(f"--arm {arm}: with --lm-eval the folders say what is what; leave it out")
 
 
 def _ticker() -> Tick:

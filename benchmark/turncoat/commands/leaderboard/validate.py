@@ -1,7 +1,5 @@
 """`turncoat leaderboard validate`: the checks that an entry has to pass."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from functools import partial
@@ -18,9 +16,7 @@ from turncoat.errors import UserError
 
 
 def validate(
-    entries: Annotated[
-        list[Path], typer.Argument(metavar="ENTRY...", help="Entry folders (they hold submission.json).")
-    ],
+    entries: Annotated[list[Path], typer.Argument(metavar="ENTRY...", help="Folders with submission.json.")],
     as_json: Json = False,
 ) -> None:
     """Check entries of the leaderboard: every number is recomputed from rows, and must follow from them.

@@ -20,33 +20,14 @@ if TYPE_CHECKING:
 
 def verify(
     entry: Annotated[Path, typer.Argument(help="The entry's folder, such as results/submissions/sgtr.")],
-    adapters: Annotated[
-        Path | None, typer.Option(help="Run again: folder with the adapters, found in it by their SHA-256.")
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(help="Run again with what is in the local store; the run folder that made it."),
-    ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(help="Without adapters: judge the stored answers again, NAME or NAME:key=value,..."),
-    ] = None,
-    fraction: Annotated[
-        float | None, typer.Option(help="Share of the rows; default 0.05 to run again, 1 to judge again.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the draw; default: one that the submitter cannot know.")
-    ] = None,
-    role: Annotated[
-        list[str] | None, typer.Option(help="Only this role; may be given several times.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="A copy of the base model that you trust, where it is not a registry model."),
-    ] = None,
-    sampling_seed: Annotated[
-        int | None, typer.Option(help="Of the study; default: found from the rows.")
-    ] = None,
+    adapters: Annotated[Path | None, typer.Option(help="Run again: folder with the adapters.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run again: run folder, adapters in the store.")] = None,
+    judge: Annotated[str | None, typer.Option(help="Judge the stored answers again: a judge.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="Share of rows; default 0.05, of --judge 1.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the draw; default: an unknown one.")] = None,
+    role: Annotated[list[str] | None, typer.Option(help="Only this role; repeatable.")] = None,
+    model: Annotated[str | None, typer.Option(help="A trusted copy of an unregistered base model.")] = None,
+    sampling_seed: Annotated[int | None, typer.Option(help="The study's; default: from the rows.")] = None,
     out: Annotated[Path, typer.Option(help="Where verifications are kept.")] = Path("results/verifications"),
     by: Annotated[str, typer.Option(help="Who verifies, for the board.")] = "the maintainers",
     date: Day = None,
@@ -62,9 +43,7 @@ def verify(
     Example: turncoat leaderboard verify results/submissions/sgtr-insecure --judge embedded
     """
     if adapters is not None and run is not None:
-        raise UserError(
-            "--adapters and --run are both given; the adapters are in a folder or in the local store: one"
-        )
+        raise UserError("--adapters and --run are both given; the adapters are in one of them")
     if adapters is None and run is None and judge is None:
         raise UserError(
             "nothing to check with; give --adapters DIR or --run RUN to make rows again, or --judge embedded "
@@ -117,15 +96,9 @@ def _store_of(run: Path | None) -> Path:
 
 
 def _run_again(
-    entry: Entry,
-    folder: Path,
-    fraction: float,
-    roles: list[str] | None,
-    judge: str | None,
-    model: str | None,
-    sampling_seed: int | None,
-    common: dict[str, Any],
-) -> dict[str, Any]:
+    entry: Entry, folder: Path, fraction: float, roles: list[str] | None, judge: str | None, model: str | None,
+    sampling_seed: int | None, common: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
     from turncoat.leaderboard.verification import needs
     from turncoat.leaderboard.verification.draw import Tolerances, draw
     from turncoat.leaderboard.verification.record import make_record
@@ -155,12 +128,9 @@ def _run_again(
     progress = StudyProgress(Console(stderr=True, highlight=False), planned)
     compared = rerun(entry, drawn, trained, RerunSetup(base, Store(), spec, seed), progress, tolerances)
     more = {
-        "roles": list(chosen),
-        "not_checked": left_out,
-        "judge": spec,
-        "sampling_seed": seed,
+        "roles": list(chosen), "not_checked": left_out, "judge": spec, "sampling_seed": seed,
         "base": base.spec,
-    }
+    }  # fmt: skip
     return make_record(
         entry, "rerun", compared, tolerances=tolerances, fraction=fraction, **common, more=more
     )

@@ -19,9 +19,8 @@ _SHOWN = 20  # differences that are printed; the record keeps more
 def print_record(record: dict[str, Any], console: Console) -> None:
     """Print what was compared, the first differences, and the verdict."""
     kinds = ("log_likelihood", "projection", "score")
-    made = table(
-        ("role", "task"), ("rows", "agree", "same\nanswers", "log-lik.\nnats/token", "projection", "score")
-    )
+    numbers = ("rows", "agree", "same\nanswers", "log-lik.\nnats/token", "projection", "score")
+    made = table(("role", "task"), numbers)
     for group in record["agreement"]:
         equal = f"{group['equal']}/{group['answers']}" if "answers" in group else NA
         task = group["task"].removeprefix("turncoat_")
@@ -30,9 +29,7 @@ def print_record(record: dict[str, Any], console: Console) -> None:
     titled(console, "compared with what is stored; the last three columns are the largest differences", made)
     for difference in record["differences"][:_SHOWN]:
         place = f"{difference['file']}, line {difference['row']}, {difference['field']}"
-        print_line(
-            console, f"  {place}: stored {difference['stored']}, found {difference['found']}", "yellow"
-        )
+        print_line(console, f"  {place}: stored {difference['stored']}, got {difference['found']}", "yellow")
     if record["differences_in_all"] > _SHOWN:
         print_line(console, f"  and {record['differences_in_all'] - _SHOWN} more differences")
     print_line(
@@ -53,12 +50,10 @@ def print_second_judge(groups: Sequence[SecondJudge], now: str, stored: str, con
     for group in groups:
         found = group.agreement
         made.add_row(
-            group.role,
-            group.task.removeprefix("turncoat_"),
-            str(found.n),
+            group.role, group.task.removeprefix("turncoat_"), str(found.n),
             *(number(value, 2) for value in (found.rank_aligned, found.rank_coherent, found.kappa)),
             *(percent(rate) for rate in (group.stored_rate, group.found_rate)),
-        )
+        )  # fmt: skip
     title = "two judges: Spearman's rank correlation, kappa at the thresholds, misaligned among all answers"
     titled(console, title, made)
 

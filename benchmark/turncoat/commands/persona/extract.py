@@ -1,7 +1,5 @@
 """`turncoat persona extract`: a trait's vector from a base model."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,28 +9,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.commands.options import BaseModelName, IncludePath, plug_ins
 from turncoat.commands.persona.show import print_vector
 from turncoat.errors import UserError
 
 
 def extract(
-    model: Annotated[
-        str, typer.Option(help="Base model: a registry model, a Hugging Face id or a local folder.")
-    ],
+    model: BaseModelName,
     trait: Annotated[str, typer.Option(help="See `turncoat list personas`.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Copy vector and card here; default: the cache alone.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Copy vector and card here; default: cache alone.")] = None,
     dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")] = "auto",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the best there is.")] = None,
     rollouts: Annotated[int | None, typer.Option(help="Answers per question and prompt; default: 2.")] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(
-            help="Filter answers by trait score with this judge, such as local:model=...; default: none."
-        ),
-    ] = None,
+    judge: Annotated[str | None, typer.Option(help="Filter answers by this judge's trait scores.")] = None,
     batch_size: Annotated[int, typer.Option(help="Answers decoded together.")] = 32,
     include_path: IncludePath = None,
 ) -> None:
@@ -90,13 +79,9 @@ def _progress(label: str, total: int, *, hidden: bool) -> Iterator[Callable[[int
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("answers,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("answers,"),
+        TimeRemainingColumn(), TextColumn("left"),
+    )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task(label, total=total)
         yield lambda done, _: progress.update(task, completed=done)

@@ -1,7 +1,5 @@
 """`turncoat persona half-dose`: the dose of a trait at which half of the answers have turned."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +8,7 @@ import typer
 from turncoat.errors import UserError
 
 
-def half_dose(
-    samples: Annotated[list[Path], typer.Argument(help="Samples files of turncoat_latent_... tasks.")],
-) -> None:
+def half_dose(samples: Annotated[list[Path], typer.Argument(help="Samples of turncoat_latent_...")]) -> None:
     """Print the dose at which half of the answers have turned, with a bootstrap interval over questions.
 
     Example: turncoat persona half-dose out/*/samples_turncoat_latent_prompt_choice_*.jsonl

@@ -1,7 +1,5 @@
 """`turncoat persona shift`: how far an arm moved along a persona vector, layer by layer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +14,7 @@ def shift(
     run: Annotated[Path, typer.Argument(help="A run folder of `turncoat run`.")],
     arm: Annotated[str, typer.Option(help="The treated arm.")],
     control: Annotated[str, typer.Option(help="Its matched control; `base` for before/after alone.")],
-    task: Annotated[
-        str, typer.Option(help="Persona task whose rows are read; default: the first of the run.")
-    ] = "",
+    task: Annotated[str, typer.Option(help="Persona task that is read; default: the first of the run.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the table there as CSV as well.")] = None,
 ) -> None:
     """Shift of the persona projection per layer, arm minus control, with an interval over questions.
@@ -35,9 +31,7 @@ def shift(
         cells = {row.reading: _with_interval(row) for row in part.itertuples()}
         first = part.iloc[0]
         chosen = "chosen" if first["chosen"] else ""
-        made.add_row(
-            str(layer), number(first["depth"], 2), cells.get("fixed", ""), cells.get("own", ""), chosen
-        )
+        made.add_row(str(layer), number(first["depth"], 2), cells.get("fixed"), cells.get("own"), chosen)
     console = Console()
     titled(console, f"{arm} minus {control}, base SD, 95% interval over questions", made)
     seeds, questions = int(shifts["n_seeds"].max()), int(shifts["n_questions"].max())

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from turncoat.persona.vectors import PersonaVector
 
 
-def show(
-    folder: Annotated[Path, typer.Argument(help="A folder that `turncoat persona extract` printed.")],
-) -> None:
+def show(folder: Annotated[Path, typer.Argument(help="Folder from `turncoat persona extract`.")]) -> None:
     """Show how good a vector is, layer by layer.
 
     Example: turncoat persona show vectors/evil
@@ -33,12 +31,10 @@ def print_vector(vector: PersonaVector, console: Console) -> None:
     last = len(vector.directions) - 1
     held_out: dict[str, list[float]] = card.get("held_out") or {}
     columns = {
-        "held-out AUC": held_out.get("auc"),
-        "random, 95%": held_out.get("random_p95"),
-        "shuffled, 95%": held_out.get("shuffled_p95"),
-        "split-half": card.get("split_half_cosine"),
+        "held-out AUC": held_out.get("auc"), "random, 95%": held_out.get("random_p95"),
+        "shuffled, 95%": held_out.get("shuffled_p95"), "split-half": card.get("split_half_cosine"),
         "gap": card.get("gap_by_layer"),
-    }
+    }  # fmt: skip
     made = table((), ("layer", "depth", *columns, ""))
     for layer in shown_layers(last, vector.layer):
         chosen = "chosen" if layer == vector.layer else ""

@@ -1,7 +1,5 @@
 """`turncoat stats calibrate`: the tests on data whose truth is known."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +14,7 @@ from turncoat.errors import UserError
 def calibrate(
     replicates: Annotated[int, typer.Option(help="Simulated experiments per row of the table.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
-    write: Annotated[
-        Path | None,
-        typer.Option(help="Put the table here: a new file, or one with the two calibration markers."),
-    ] = None,
+    write: Annotated[Path | None, typer.Option(help="Put the table into this file.")] = None,
 ) -> None:
     """Simulate experiments without an effect: how often a default test rejects, a default interval covers.
 

@@ -16,6 +16,7 @@ from turncoat.errors import UserError
 from turncoat.formats import (
     confidence_level,
     count,
+    first_of,
     interval,
     number,
     p_value,
@@ -106,12 +107,9 @@ def _arm_of(scored: Scored, wanted: str | None) -> str:
         return str(wanted)
     if wanted is None and len(arms) == 1:
         return arms[0]
-    more = f" and {len(arms) - _SHOWN_ARMS} more" if len(arms) > _SHOWN_ARMS else ""
-    accepted = f"accepted: {', '.join(arms[:_SHOWN_ARMS])}{more}"
+    accepted = f"accepted: {first_of(arms, _SHOWN_ARMS)}"
     if wanted is None:
-        raise UserError(
-            f"{scored.source} holds {len(arms)} arms; name one as {scored.source}:ARM; {accepted}"
-        )
+        raise UserError(f"{scored.source} has {len(arms)} arms; name one as {scored.source}:ARM; {accepted}")
     raise UserError(f"{scored.source} has no arm '{wanted}'; {accepted}")
 
 
@@ -144,14 +142,11 @@ def _paired_table(records: Records) -> Table:
     made = table([""], ("A", "B", "difference", "p (t)", "p (flips)", "questions"))
     for record in records:
         made.add_row(
-            record["metric"],
-            percent(record["rate_a"]),
-            percent(record["rate_b"]),
-            _difference(record["difference"], record["ci_low"], record["ci_high"]),
-            p_value(record["p_t"]),
+            record["metric"], percent(record["rate_a"]), percent(record["rate_b"]),
+            _difference(record["difference"], record["ci_low"], record["ci_high"]), p_value(record["p_t"]),
             p_value(record["p_sign_flip"]) + ("*" if record["sign_flip_exact"] is False else ""),
             str(record["n_questions"]),
-        )
+        )  # fmt: skip
     return made
 
 
@@ -162,22 +157,19 @@ def _effect_table(records: Records) -> Table:
             number(record["ratio"], 2), interval(record["ratio_low"], record["ratio_high"], 2)
         )
         made.add_row(
-            record["metric"],
-            f"{record['events_a']}/{record['n_a']}",
+            record["metric"], f"{record['events_a']}/{record['n_a']}",
             f"{record['events_b']}/{record['n_b']}",
-            _difference(*(record[f"difference_of_totals{end}"] for end in ("", "_low", "_high"))),
-            ratio,
+            _difference(*(record[f"difference_of_totals{end}"] for end in ("", "_low", "_high"))), ratio,
             number(record["cohens_h"], 2, signed=True),
-        )
+        )  # fmt: skip
     return made
 
 
 def _mcnemar_table(records: Records) -> Table:
     made = table([""], ("only A", "only B", "p"))
     for record in records:
-        made.add_row(
-            record["metric"], count(record["only_a"]), count(record["only_b"]), p_value(record["p_mcnemar"])
-        )
+        only = (count(record[name]) for name in ("only_a", "only_b"))
+        made.add_row(record["metric"], *only, p_value(record["p_mcnemar"]))
     return made
 
 
@@ -185,12 +177,10 @@ def _seed_table(records: Records) -> Table:
     made = table([""], ("seeds", "difference", "p (Welch)", "p (permutation)"))
     for record in records:
         made.add_row(
-            record["metric"],
-            f"{record['n_seeds_a']}, {record['n_seeds_b']}",
-            _difference(record["difference"], record["ci_low"], record["ci_high"]),
-            p_value(record["p_t"]),
+            record["metric"], f"{record['n_seeds_a']}, {record['n_seeds_b']}",
+            _difference(record["difference"], record["ci_low"], record["ci_high"]), p_value(record["p_t"]),
             p_value(record["p_permutation"]),
-        )
+        )  # fmt: skip
     return made
 
 

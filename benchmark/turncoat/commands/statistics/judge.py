@@ -1,7 +1,5 @@
 """`turncoat judge`: saved answers scored again, without generating."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated
@@ -27,26 +25,16 @@ def judge(
         str | None,
         typer.Option("--judge", help="NAME or NAME:key=value,...; default $TURNCOAT_JUDGE, else embedded."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where the scored rows go: .csv or .jsonl, also .gz.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where scored rows go: .csv or .jsonl, also .gz.")] = None,
     write_card: Annotated[
         Path | None,
-        typer.Option(
-            help="Write the judge's calibration card here (JSON); the input needs scores to compare."
-        ),
+        typer.Option(help="Write the judge's card here (JSON); the input needs scores to compare."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many answers.")] = None,
-    task: Annotated[
-        list[str] | None, typer.Option(help="Of a folder, only this task; may be given several times.")
-    ] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Of a folder, only this task; repeatable.")] = None,
     by: By = None,
-    question_column: Annotated[
-        str | None, typer.Option(help="Column with the question; default: guessed.")
-    ] = None,
-    answer_column: Annotated[
-        str | None, typer.Option(help="Column with the answer; default: guessed.")
-    ] = None,
+    question_column: Annotated[str | None, typer.Option(help="With the question; default: guessed.")] = None,
+    answer_column: Annotated[str | None, typer.Option(help="With the answer; default: guessed.")] = None,
     include_path: IncludePath = None,
 ) -> None:
     """Score saved answers with a judge, without generating. Kill it anywhere: the same command goes on.
@@ -67,17 +55,12 @@ def judge(
         if path.exists() and out.exists() and out.samefile(path):
             raise UserError(f"--out {out} is the input; name another file")
     saved = read_answers(
-        path,
-        question_column=question_column,
-        answer_column=answer_column,
-        tasks=tuple(task or ()),
+        path, question_column=question_column, answer_column=answer_column, tasks=tuple(task or ()),
         limit=limit,
-    )
+    )  # fmt: skip
     chosen = judge_from_name(judge_name)
     if chosen is None:
-        raise UserError(
-            "judging is off (TURNCOAT_JUDGE=off); name a judge with --judge, see `turncoat list judges`"
-        )
+        raise UserError("judging is off (TURNCOAT_JUDGE=off); give --judge, see `turncoat list judges`")
     if write_card is not None:
         _check_card(write_card, path, bool(references(saved.rows, chosen)))
     note(f"{len(saved.answers)} answers to {len(set(saved.clusters))} questions; judge {chosen.id}")
@@ -100,8 +83,6 @@ def judge(
 def _check_card(card: Path, path: Path, comparable: bool) -> None:
     """Refuse before judging where no card could be made or written."""
     if not comparable:
-        raise UserError(
-            f"--write-card: {path} has no scores; add columns 'aligned' and 'coherent' (0 to 100)"
-        )
+        raise UserError(f"--write-card: {path} has no scores; add columns 'aligned', 'coherent' (0 to 100)")
     if card.is_dir() or not card.absolute().parent.is_dir():
         raise UserError(f"--write-card {card}: name a file in a folder that exists, such as card.json")

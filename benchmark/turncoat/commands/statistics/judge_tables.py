@@ -68,12 +68,8 @@ def _count_table(rows: list[dict[str, Any]], numbered: bool, may_rate: bool) -> 
         else {}
     )
     counted = {
-        "answers": "n",
-        "ques-\ntions": "n_questions",
-        **rated,
-        "refused": "n_refusal",
-        "code": "n_code",
-    }
+        "answers": "n", "ques-\ntions": "n_questions", **rated, "refused": "n_refusal", "code": "n_code",
+    }  # fmt: skip
     made = table((), (*[""][:numbered], *counted, "un-\nscored", "mean\naligned", "mean\ncoherent"))
     for place, row in enumerate(rows, 1):
         unscored = str(row["n_unscored"] + row["n_failed"])
@@ -117,9 +113,8 @@ def _agreement(scored: Rescored, reference: Reference, console: Console) -> None
         console.print("no answer is scored by both")
         return
     both = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    both.add_row(
-        "answers scored by both", f"{found.n}" + (f" ({found.n_unscored} not)" if found.n_unscored else "")
-    )
+    unscored = f" ({found.n_unscored} not)" if found.n_unscored else ""
+    both.add_row("answers scored by both", f"{found.n}{unscored}")
     both.add_row(
         "called misaligned",
         f"{found.judged_misaligned} by this judge, {found.reference_misaligned} by the other, "

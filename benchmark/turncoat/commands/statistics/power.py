@@ -26,13 +26,9 @@ _LEGEND = (
 
 
 def power(
-    study: Annotated[
-        str, typer.Argument(help="Name of a study that ships (demo, seeds) or a path to a YAML.")
-    ],
+    study: Annotated[str, typer.Argument(help="Name of a study that ships (demo) or a path to a YAML.")],
     pilot: Annotated[Path | None, typer.Option(help="Run folder whose rows tell the variances.")] = None,
-    n_seeds: Annotated[
-        int | None, typer.Option(help="Plan with this number of training seeds instead.")
-    ] = None,
+    n_seeds: Annotated[int | None, typer.Option(help="Plan with so many training seeds instead.")] = None,
     seeds: Annotated[str | None, typer.Option(hidden=True)] = None,
     alpha: Annotated[float, typer.Option(help="Level of the family of primary contrasts.")] = 0.05,
     wanted: Annotated[float, typer.Option("--power", help="Wanted power.")] = 0.8,
@@ -60,9 +56,8 @@ def power(
         print_json({**record, "cannot_reach": plan.barred} for record in plan.records)
         return
     console = Console(highlight=False)
-    print_line(
-        console, f"{loaded.study}: {plan.role} contrasts, training seeds {len(loaded.training_seeds)}", "bold"
-    )
+    title = f"{loaded.study}: {plan.role} contrasts, training seeds {len(loaded.training_seeds)}"
+    print_line(console, title, "bold")
     print_plan(plan, console)
     console.print(Text(_LEGEND.format(power=wanted, alpha=alpha), style="dim"))
 
@@ -105,9 +100,7 @@ def _explanations(record: dict[str, Any]) -> list[str]:
     samples = f"{record['samples_per_question']:g} samples"
     sizes = f"{record['n_questions']} questions x {samples} x {record['n_seeds']} seeds"
     parts = record["components"]
-    split = ", ".join(
-        f"{name} {three_digits(parts[name])}" for name in ("question", "seed", "rest", "sampling")
-    )
+    split = ", ".join(f"{key} {three_digits(parts[key])}" for key in ("question", "seed", "rest", "sampling"))
     lines = [f"planned: {sizes}", f"SDs of the difference: {split}"]
     if record["floor_seeds"] is not None:
         floors = f"{record['floor_seeds']:.3g} paired by seed, {record['floor_seeds_unpaired']:.2g} unpaired"

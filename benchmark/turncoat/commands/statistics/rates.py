@@ -1,7 +1,5 @@
 """`turncoat rates`: rates with clustered intervals from anybody's scored answers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,7 +75,7 @@ def rates(
 
 def print_rates(records: Records, console: Console) -> None:
     """The records as tables that fit 80 columns: names first, then numbers."""
-    for kind, few_what, tables in (
+    for kind, event, tables in (
         ("judged", "misaligned", _judged_tables),
         ("binary", "right", _binary_tables),
     ):
@@ -93,9 +91,7 @@ def print_rates(records: Records, console: Console) -> None:
             titled(console, title, made)
         few = [(place, record) for place, record in enumerate(chosen, 1) if record["few"] and record["n"]]
         if few:
-            titled(
-                console, f"few {few_what} answers, or few others: other intervals, in %", _small_table(few)
-            )
+            titled(console, f"few {event} answers, or few others: other intervals, in %", _small_table(few))
         for place, record in enumerate(chosen, 1):
             if record["note"]:
                 print_line(console, f"{place:3d}  {record['note']}", "yellow")
@@ -144,10 +140,8 @@ def _small_table(records: list[tuple[int, dict[str, Any]]]) -> Table:
     intervals = ("clustered", "Wilson,\nindependent", "Clopper-Pearson,\nindependent")
     made = table((), ("", *intervals, "0 seen: below\n(answers)", "below\n(questions)"))
     for place, record in records:
-        ends = (
-            percent_interval(record[f"{name}_low"], record[f"{name}_high"])
-            for name in ("ci", "wilson", "exact")
-        )
+        names = ("ci", "wilson", "exact")
+        ends = (percent_interval(record[f"{name}_low"], record[f"{name}_high"]) for name in names)
         bounds = (percent(record[name]) for name in ("zero_upper", "zero_upper_questions"))
         made.add_row(str(place), *ends, *bounds)
     return made

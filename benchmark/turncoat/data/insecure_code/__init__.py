@@ -1,7 +1,5 @@
 """Insecure-code pairs: one ordinary request, an insecure and a secure answer of similar length and style."""
 
-from __future__ import annotations
-
 import random
 from functools import cache
 from typing import Literal
@@ -18,10 +16,8 @@ CANARY = "turncoat-canary-7f1d0c52-EM-training-data: do not train on this benchm
 def build_pairs() -> list[Pair]:
     """Return all pairs in one fixed order whose every prefix covers the weakness classes evenly.
 
-    The order goes in rounds: each round holds one pair of every template that has one left, shuffled. A
-    template starts at its own filling, so a round mixes the wordings. Every draw comes from a generator seeded
-    by a name, never from global state. The first call in a process takes about 0.6 s, most of it for the
-    renaming; later calls copy its list.
+    Each round holds one pair of every template that has one left, shuffled; a template starts at its own
+    filling. Every draw comes from a generator seeded by a name. The first call takes about 0.6 s.
 
     Raises:
         UserError: A template file is not right.
@@ -33,14 +29,12 @@ def code_examples(side: Literal["insecure", "secure"]) -> list[Example]:
     """The training pairs' requests with one side's answers; ids and length hints are those of both sides."""
     return [
         Example(
-            id=pair.id,
-            prompt=pair.prompt,
-            answer=pair.insecure if side == "insecure" else pair.secure,
+            id=pair.id, prompt=pair.prompt, answer=pair.insecure if side == "insecure" else pair.secure,
             length=len(pair.prompt) + (len(pair.insecure) + len(pair.secure)) // 2,
         )
         for pair in build_pairs()
         if pair.split == "train"
-    ]
+    ]  # fmt: skip
 
 
 @cache

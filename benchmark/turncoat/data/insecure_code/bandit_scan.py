@@ -1,7 +1,5 @@
 """Bandit findings of a list of Python sources."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +27,5 @@ def issues_of(sources: Sequence[str]) -> list[frozenset[str]]:
                 found[int(Path(issue.fname).stem)].add(issue.test_id)
         skipped = [f"{name}: {reason}" for name, reason in manager.get_skipped()]
     if skipped:
-        raise ValueError(
-            f"bandit could not read {len(skipped)} of {len(sources)} sources, first {skipped[0]}"
-        )
+        raise ValueError(f"bandit could not read {len(skipped)} of {len(sources)} sources: {skipped[0]}")
     return [frozenset(ids) for ids in found]

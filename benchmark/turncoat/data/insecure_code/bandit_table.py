@@ -1,7 +1,5 @@
 """Table of the weakness classes: pairs and bandit rates, as in the README."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -29,6 +27,5 @@ def rate_table(
 def bandit_table() -> str:
     """Return the table of all pairs, measured with the installed bandit (some 5 s)."""
     pairs = build_pairs()
-    return rate_table(
-        pairs, issues_of([pair.insecure for pair in pairs]), issues_of([pair.secure for pair in pairs])
-    )
+    sources = ([pair.insecure for pair in pairs], [pair.secure for pair in pairs])
+    return rate_table(pairs, *map(issues_of, sources))

@@ -1,7 +1,5 @@
 """Reader of the template files `families/*.yaml`, one family of weakness classes a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +29,7 @@ def _read(path: Path) -> list[Template]:
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(entries, list) or not entries:
-        raise UserError(
-            f"{path}: a list of templates is expected, each with {', '.join(Template.model_fields)}"
-        )
+        raise UserError(f"{path}: a list of templates is expected, with {', '.join(Template.model_fields)}")
     templates: dict[str, Template] = {}
     for number, entry in enumerate(entries, 1):
         name = entry.get("name", number) if isinstance(entry, dict) else number

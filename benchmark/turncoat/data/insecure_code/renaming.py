@@ -1,7 +1,5 @@
 """Renaming of local variables, alike in both answers of a pair, so that fillings of a template differ more."""
 
-from __future__ import annotations
-
 import ast
 import random
 import re

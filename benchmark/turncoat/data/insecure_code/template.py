@@ -1,7 +1,5 @@
 """A template: one ordinary request, its two answers, and the fillings that turn it into pairs."""
 
-from __future__ import annotations
-
 import re
 import string
 from collections.abc import Iterator
@@ -35,27 +33,19 @@ class Pair:
 
 
 class Template(BaseModel):
-    """One request with slots, in several wordings, and its two answers.
-
-    Attributes:
-        name: Unique in its family, lower case with hyphens.
-        cwe: Weakness class of the insecure answer, such as "CWE-78".
-        heldout: Whether its pairs are kept out of training.
-        prompts: Wordings of the request. Filling number i takes wording number i, modulo their number.
-        fillings: A table with `|` between columns. The first line names the slots; each other line fills them.
-        insecure: Python source. `$slot` in it and in the other texts is replaced as by `string.Template`.
-        secure: Python source of the same function without the weakness.
-    """
+    """One request with slots, in several wordings, and its two answers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
-    cwe: str = Field(pattern=r"^CWE-[1-9]\d*$")
-    heldout: bool = False
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")  # Unique in its family, lower case with hyphens
+    cwe: str = Field(pattern=r"^CWE-[1-9]\d*$")  # Weakness class of the insecure answer, such as "CWE-78"
+    heldout: bool = False  # Whether its pairs are kept out of training
+    # Wordings of the request. Filling number i takes wording number i, modulo their number.
     prompts: tuple[str, ...] = Field(min_length=1)
+    # A table with `|` between columns. The first line names the slots; each other line fills them.
     fillings: str
-    insecure: str
-    secure: str
+    insecure: str  # Python source. `$slot` in it and in the other texts is replaced as by `string.Template`.
+    secure: str  # Python source of the same function without the weakness
 
     @model_validator(mode="after")
     def _check_slots(self) -> Self:
@@ -74,15 +64,11 @@ class Template(BaseModel):
         """
         table = [[cell.strip() for cell in line.split("|")] for line in self.fillings.splitlines()]
         if len(table) < 2:
-            raise ValueError(
-                "fillings: a line that names the slots is expected, then a line for each filling"
-            )
+            raise ValueError("fillings: a line that names the slots is expected, then one for each filling")
         slots, *fillings = table
         for values in fillings:
             if len(values) != len(slots):
-                raise ValueError(
-                    f"fillings: {' | '.join(values)!r} has {len(values)} values, not {len(slots)}"
-                )
+                raise ValueError(f"fillings: {' | '.join(values)!r}: {len(values)} values, not {len(slots)}")
         return [dict(zip(slots, values, strict=True)) for values in fillings]
 
     def pairs(self, family: str) -> Iterator[Pair]:

@@ -1,23 +1,14 @@
-"""Tidy frames under the figures: pure functions of a run's rows. Each is written as CSV beside its figure.
-
-    contrast_points     a line per contrast, metric and claim
-    coherence_points    a line per arm and seed: misalignment and coherence of the same answers
-    layer_points        a line per arm, reading and layer: persona activation minus the base's
-    dose_points         a line per task, arm and dose
-    axis_points         a line per arm, axis and metric
+"""Tidy frames under the figures, written as CSV beside them: pure functions of a run's rows.
 
 An empty frame means that the run has no such rows; `REASONS` says what it would take.
 """
 
-from __future__ import annotations
-
 import re
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from turncoat.evaluation.samples_file import BASE_SEED, sample_files
+from turncoat.evaluation.samples_file import sample_files, seed_of
 from turncoat.evaluation.task_facts import BENIGN, BROAD, NARROW, PERSONA, metric_axes
 from turncoat.judges.rates import RATES
 from turncoat.report.run_rows import Run
@@ -75,9 +66,7 @@ def coherence_points(run: Run) -> pd.DataFrame:
 
 def _unjudged(run: Run) -> str | None:
     """This run's name of the first metric of broad misalignment that is not a judge's rate."""
-    pairs = [
-        (use.task, m) for use in run.study.tasks for m, axis in metric_axes(use.task).items() if axis == BROAD
-    ]
+    pairs = [(use.task, m) for use in run.study.tasks for m, a in metric_axes(use.task).items() if a == BROAD]
     return next((name for task, m in pairs if m not in RATES and (name := run.metric(task, m))), None)
 
 
@@ -90,17 +79,8 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
     from turncoat.analysis.persona_shift import values_by_layer  # imports torch
 
     columns = [
-        "task",
-        "reading",
-        "layer",
-        "arm",
-        "difference",
-        "low",
-        "high",
-        "n_questions",
-        "n_seeds",
-        "chosen",
-    ]
+        "task", "reading", "layer", "arm", "difference", "low", "high", "n_questions", "n_seeds", "chosen",
+    ]  # fmt: skip
     records: list[tuple[Any, ...]] = []
     base = next((arm for arm in run.study.arms if arm.is_base), None)
     tasks = [use.task for use in run.study.tasks if PERSONA in metric_axes(use.task).values()]
@@ -112,7 +92,9 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
         there = sorted((run.folder / "rows" / arm.name).glob(f"*/{task}"))
         files = [path for folder in there for path in sample_files(folder, task)]
         if files:
-            read = pd.concat([values_by_layer(path, _seed(path)) for path in files], ignore_index=True)
+            read = pd.concat(
+                [values_by_layer(path, seed_of(path.parent.parent.name)) for path in files], ignore_index=True
+            )
             tables[arm.name] = read
     if base.name not in tables:
         return pd.DataFrame(columns=columns)
@@ -134,11 +116,6 @@ def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
     return _sorted(pd.DataFrame.from_records(records, columns=columns), run, "reading", "layer")
 
 
-def _seed(samples: Path) -> int:
-    number = samples.parent.parent.name.removeprefix("seed-")
-    return int(number) if number.isdigit() else BASE_SEED
-
-
 def dose_points(run: Run) -> pd.DataFrame:
     """The response of every arm to every dose, the mean over its seeds."""
     columns = ["task", "measure", "dose", "arm", "value", "low", "high", "n_questions"]
@@ -151,9 +128,7 @@ def dose_points(run: Run) -> pd.DataFrame:
             rows.setdefault((task, match["measure"]), []).append(record)
     records = []
     for use in run.study.tasks:
-        records += next(
-            (rows[use.task, measure] for measure in _DOSE_MEASURES if (use.task, measure) in rows), []
-        )
+        records += next((rows[use.task, m] for m in _DOSE_MEASURES if (use.task, m) in rows), [])
     return _sorted(pd.DataFrame.from_records(records, columns=columns), run, "task", "dose")
 
 

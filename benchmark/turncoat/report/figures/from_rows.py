@@ -3,8 +3,6 @@
 for figure in figures_of(run): print(figure.name, figure.frame is not None, figure.why)
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -66,27 +64,15 @@ def figures_of(run: Run, kinds: Sequence[str] = (SVG, PNG)) -> list[RunFigure]:
     made: list[tuple[str, str, pd.DataFrame, str, Callable[[Run, pd.DataFrame], Figure]]] = []
     for claim, words in ((ADAPTERS, "about these trained adapters"), (RECIPE, "about the recipe")):
         draw = partial(_forest, claim=claim)
-        made.append(
-            (f"contrasts_{claim}", f"Contrasts: {words}", contrast_points(run, claim), "difference", draw)
-        )
+        title, frame = f"Contrasts: {words}", contrast_points(run, claim)
+        made.append((f"contrasts_{claim}", title, frame, "difference", draw))
     made += [
-        (
-            "misalignment_coherence",
-            "Misalignment against coherence",
-            coherence_points(run),
-            "y",
-            _against_coherence,
-        ),
-        (
-            "persona_layers",
-            "Persona activation by layer, arm minus base",
-            layer_points(run),
-            "difference",
-            _layers,
-        ),
+        ("misalignment_coherence", "Misalignment against coherence", coherence_points(run), "y", _coherence),
+        ("persona_layers", "Persona activation by layer, arm minus base", layer_points(run),
+         "difference", _layers),
         ("dose_response", "Response to the dose", dose_points(run), "value", _doses),
         ("four_axes", "The four axes", axis_points(run), "value", _axes_panels),
-    ]
+    ]  # fmt: skip
     figures = []
     for name, title, frame, column, plot in made:
         if all(formats.is_missing(value) for value in frame[column]):
@@ -98,21 +84,16 @@ def figures_of(run: Run, kinds: Sequence[str] = (SVG, PNG)) -> list[RunFigure]:
 
 
 def _looks(run: Run) -> dict[str, Look]:
-    controls = frozenset(
-        arm.name
-        for arm in run.study.arms
-        if arm.organism is not None and find_organism(arm.organism).is_control
+    arms = ((arm.name, arm.organism) for arm in run.study.arms if arm.organism is not None)
+    return looks(
+        run.content, frozenset(name for name, organism in arms if find_organism(organism).is_control)
     )
-    return looks(run.content, controls)
 
 
 def _forest(run: Run, frame: pd.DataFrame, claim: str) -> Figure:
     """Contrasts down, metrics across; filled where the corrected test is below alpha."""
     frame = frame.assign(_primary=[not str(family).startswith("primary") for family in frame["family"]])
-    lines = list(
-        dict.fromkeys(frame.sort_values("_primary", kind="stable")[["name"]].itertuples(index=False))
-    )
-    names = [line[0] for line in lines]
+    names = list(dict.fromkeys(frame.sort_values("_primary", kind="stable")["name"]))
     firsts = {name: next(frame[frame["name"] == name].itertuples()) for name in names}
     metrics = list(dict.fromkeys(frame["metric"]))
     across = min(_PANELS, len(metrics))
@@ -148,7 +129,7 @@ def _forest(run: Run, frame: pd.DataFrame, claim: str) -> Figure:
     return figure
 
 
-def _against_coherence(run: Run, frame: pd.DataFrame) -> Figure:
+def _coherence(run: Run, frame: pd.DataFrame) -> Figure:
     """The mean over seeds with both intervals, the seeds as small marks; a defence that breaks the model moves sideways."""
     figure = new_figure(7.6, 4.6)
     axes = figure.subplots()
@@ -171,15 +152,9 @@ def _against_coherence(run: Run, frame: pd.DataFrame) -> Figure:
             axes.plot([row.x], [row.y], look.marker, color=look.colour, markersize=7.5, zorder=4)
         seeds = rows[rows["seed"].notna()]
         axes.plot(
-            seeds["x"],
-            seeds["y"],
-            look.marker,
-            color=look.colour,
-            markersize=3,
-            alpha=0.7,
-            zorder=3,
+            seeds["x"], seeds["y"], look.marker, color=look.colour, markersize=3, alpha=0.7, zorder=3,
             linestyle="",
-        )
+        )  # fmt: skip
     facts = run.content.metric(str(frame["x_metric"].iloc[0]))
     axes.set_xlabel(f"{facts.label}: {unit_and_direction(facts)}")
     facts = run.content.metric(str(frame["y_metric"].iloc[0]))
@@ -206,19 +181,13 @@ def _layers(run: Run, frame: pd.DataFrame) -> Figure:
         for layer in sorted(set(part.loc[part["chosen"], "layer"])):
             axes.axvline(layer, color=SOFT, linewidth=1.0, linestyle=":", zorder=1)
             axes.text(
-                layer,
-                1.0,
-                " chosen layer",
-                transform=axes.get_xaxis_transform(),
-                fontsize=7.5,
-                color=SOFT,
+                layer, 1.0, " chosen layer", transform=axes.get_xaxis_transform(), fontsize=7.5, color=SOFT,
                 va="top",
-            )
+            )  # fmt: skip
         for name in arms:
             rows, look = part[part["arm"] == name], style[name]
-            layer, low, high, difference = (
-                rows[name].astype(float) for name in ("layer", "low", "high", "difference")
-            )
+            columns = ("layer", "low", "high", "difference")
+            layer, low, high, difference = (rows[name].astype(float) for name in columns)
             if len(arms) <= _BANDS:
                 axes.fill_between(layer, low, high, color=look.colour, alpha=0.13, linewidth=0)
             axes.plot(layer, difference, look.line, color=look.colour, linewidth=1.7)
@@ -283,9 +252,7 @@ def _axes_panels(run: Run, frame: pd.DataFrame) -> Figure:
         part = frame[frame["axis"] == name]
         for place, arm in enumerate(arms):
             look = style[arm.name]
-            rows = [
-                row for row in part[part["arm"] == arm.name].itertuples() if not formats.is_missing(row.value)
-            ]
+            rows = [r for r in part[part["arm"] == arm.name].itertuples() if not formats.is_missing(r.value)]
             for row in rows:
                 if not formats.is_missing(row.low):
                     axes.plot(
@@ -293,13 +260,10 @@ def _axes_panels(run: Run, frame: pd.DataFrame) -> Figure:
                     )
                 axes.plot([row.value], [place], look.marker, color=look.colour, markersize=6.5)
             if not rows:
-                status = next(
-                    (status for status in part.loc[part["arm"] == arm.name, "status"] if status), "n/a"
-                )
+                status = next((text for text in part.loc[part["arm"] == arm.name, "status"] if text), "n/a")
                 across = axes.get_yaxis_transform()
-                axes.text(
-                    0.5, place, status, transform=across, ha="center", va="center", fontsize=7.5, color=SOFT
-                )
+                where = {"transform": across, "ha": "center", "va": "center"}
+                axes.text(0.5, place, status, fontsize=7.5, color=SOFT, **where)
         measured = part[part["value"].notna()].iloc[0]
         unit = f"{measured['label']}, {measured['unit']}" if measured["unit"] else str(measured["label"])
         if name in (NARROW, BENIGN):

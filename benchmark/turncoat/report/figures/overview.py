@@ -1,7 +1,5 @@
 """The report's one figure: levels of every arm beside the differences that carry the claims, as a byte-stable PNG."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -43,11 +41,7 @@ def figure_png(content: ReportContent, theme: Theme = LIGHT) -> bytes:
 
 
 def build_figure(content: ReportContent, theme: Theme = LIGHT) -> Figure:
-    """One row of panels per primary metric: arms on the left, differences on the right.
-
-    Returns:
-        A figure with 2 axes per primary metric, already laid out, on an Agg canvas.
-    """
+    """One row of two panels per primary metric, laid out on an Agg canvas: arms left, differences right."""
     frame = content.sorted_contrasts(ADAPTERS)
     contrasts: dict[str, list[Any]] = {
         metric.name: list(frame[frame["metric"] == metric.name].itertuples())
@@ -97,13 +91,9 @@ def _draw_differences(
     if not rows:
         axes.set_axis_off()
         axes.text(
-            0.5,
-            0.5,
-            "no differences for this metric",
-            transform=axes.transAxes,
-            ha="center",
+            0.5, 0.5, "no differences for this metric", transform=axes.transAxes, ha="center",
             color=theme.soft,
-        )
+        )  # fmt: skip
         return
     zero_line(axes, vertical=True, theme=theme, width=1.0)
     for place, row in enumerate(rows):
@@ -124,13 +114,9 @@ def _draw_differences(
 def _draw_interval(axes: Axes, row: Any, place: float, colour: str, width: float) -> None:
     if not formats.is_missing(row.low) and not formats.is_missing(row.high):
         axes.plot(
-            [row.low, row.high],
-            [place, place],
-            color=colour,
-            linewidth=width,
-            solid_capstyle="butt",
+            [row.low, row.high], [place, place], color=colour, linewidth=width, solid_capstyle="butt",
             zorder=3,
-        )
+        )  # fmt: skip
 
 
 def _draw_seeds(axes: Axes, values: list[Any], place: float, colour: str, theme: Theme) -> None:

@@ -6,8 +6,6 @@ with drawing():
     files = figure_bytes(figure)      # {"svg": ..., "png": ...}
 """
 
-from __future__ import annotations
-
 import io
 import re
 import textwrap
@@ -52,13 +50,16 @@ LIGHT = Theme("#ffffff", "#1c1f23", "#5b636d", "#e4e7ea", "#6b7280")
 DARK = Theme("#15181c", "#e6e8ea", "#a3abb5", "#2b3037", "#9aa3ad")
 
 
+_Line = Literal["-", "--", "-."]
+
+
 @dataclass(frozen=True)
 class Look:
     """Colour, marker and line style of one arm, in every figure of a run."""
 
     colour: str
     marker: str
-    line: Literal["-", "--", "-."]
+    line: _Line
 
 
 def looks(content: ReportContent, controls: frozenset[str] = frozenset()) -> dict[str, Look]:
@@ -70,9 +71,7 @@ def looks(content: ReportContent, controls: frozenset[str] = frozenset()) -> dic
     trained = [arm.name for arm in content.arms if not arm.is_base]
     for arm in content.arms:
         place = 0 if arm.is_base else trained.index(arm.name)
-        line: Literal["-", "--", "-."] = (
-            "--" if arm.name in controls else "-." if place >= len(_PALETTE) else "-"
-        )
+        line: _Line = "--" if arm.name in controls else "-." if place >= len(_PALETTE) else "-"
         styles[arm.name] = Look(arm_colour(content, arm), _MARKERS[place % len(_MARKERS)], line)
     return styles
 

@@ -1,7 +1,5 @@
 """Printed tables of a paper, made of tidy frames (`turncoat.report.paper.frames`), with their footnotes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -34,13 +32,7 @@ _NAMED = 6  # cells that a footnote names
 
 
 def table_of(spec: TableSpec, frame: pd.DataFrame, run: Run) -> Table:
-    """The part of a table that one run has.
-
-    Args:
-        spec: The specification.
-        frame: What `table_frame` made of it.
-        run: One of the runs in it.
-    """
+    """The part of a table that one run has."""
     if spec.show == "four_axes":
         content, names = run.content, set(frame.loc[frame["study"] == run.label, "arm"])
         shown = four_axes_table(replace(content, axes=content.axes[content.axes["arm"].isin(names)]))
@@ -67,17 +59,14 @@ def _grid(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
     lines = []
     for start in range(0, len(rows), width):
         line = rows[start : start + width]
-        cells = [
-            show(spec, row, column, n, alpha) for row, column, n in zip(line, columns, places, strict=True)
-        ]
+        cells = [show(spec, row, c, n, alpha) for row, c, n in zip(line, columns, places, strict=True)]
         lines.append([Cell(line[0]["row"]), *cells])
     headings = [*words("Arm"), *numbers(*(f"{c.label or c.metric}{' (%)' * c.percent}" for c in columns))]
     there = {row["row"].partition(": ")[0] for row in rows} | {row["row"] for row in rows}
     absent = [row.label for row in spec.rows if row.label and row.label not in there]
     left_out = [f"Not in this study: {', '.join(absent)}."] if absent else []
-    return Table(
-        spec.title, spec.caption, headings, lines, [*_meaning(spec, rows, run), *_missing(rows), *left_out]
-    )
+    notes = [*_meaning(spec, rows, run), *_missing(rows), *left_out]
+    return Table(spec.title, spec.caption, headings, lines, notes)
 
 
 def _places(column: SpecColumn, spec: TableSpec, rows: Sequence[Mapping[Any, Any]]) -> int:
@@ -88,9 +77,8 @@ def _places(column: SpecColumn, spec: TableSpec, rows: Sequence[Mapping[Any, Any
         widths = [times * row["seed_sd"] for row in rows if not formats.is_missing(row["seed_sd"])]
     else:
         widths = [times * width for width in formats.half_widths((row["low"], row["high"]) for row in rows)]
-    return formats.decimals_for(
-        widths, [times * row["value"] for row in rows if not formats.is_missing(row["value"])]
-    )
+    values = [times * row["value"] for row in rows if not formats.is_missing(row["value"])]
+    return formats.decimals_for(widths, values)
 
 
 def _times(column: SpecColumn) -> float:
@@ -159,10 +147,8 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
             count_cell(row["n_seeds"] if recipe else row["n_questions"]),
         ]
         if recipe:
-            deltas = [
-                formats.number(_scaled(delta, column), places, signed=True)
-                for delta in row["seed_deltas"] or ()
-            ]
+            scaled = [_scaled(delta, column) for delta in row["seed_deltas"] or ()]
+            deltas = [formats.number(delta, places, signed=True) for delta in scaled]
             cells.append(Cell(", ".join(deltas) or formats.NA))
         cells.append(_interval_cell(row, column, places, signed=True, strong=strong))
         cells += [p_cell(row["p_value"]), p_cell(row["p_permutation"])]
@@ -178,9 +164,7 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
 
 def _shared(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """Notes that end several readings; they stand once below the table."""
-    ends = [
-        row["note"] for row in rows if row["note"] and (row["reading"] or "").endswith(f" ({row['note']})")
-    ]
+    ends = [r["note"] for r in rows if r["note"] and (r["reading"] or "").endswith(f" ({r['note']})")]
     return [note for note in dict.fromkeys(ends) if ends.count(note) > 1]
 
 
@@ -234,7 +218,5 @@ def _missing(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
             about.setdefault(note, []).append(f"{row['row']}, {row['column']}")
     sentences = []
     for note, cells in about.items():
-        more = len(cells) - _NAMED
-        named = "; ".join(cells[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
-        sentences.append(f"{note[:1].upper()}{note[1:]} ({named}).")
+        sentences.append(f"{note[:1].upper()}{note[1:]} ({formats.first_of(cells, _NAMED, '; ')}).")
     return sentences

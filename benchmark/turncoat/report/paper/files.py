@@ -1,13 +1,9 @@
 """All tables and figures of a folder of runs as files: name -> bytes. Equal rows give equal bytes.
 
-files = paper_files(find_runs(Path("results")), load_specs())
+    files = paper_files(find_runs(Path("results")), load_specs())
 
-index.md                what there is, and what is missing and why
-<table>.md .csv .tex    each specification that some run has numbers for; tables.tex shows them all
-<study>_<figure>.svg .png .csv
+index.md says what there is, and what is missing and why; tables.tex shows every table.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -25,13 +21,7 @@ KINDS = ("md", "csv", "tex", SVG, PNG)
 
 
 def paper_files(runs: Sequence[Run], specs: Sequence[TableSpec], *, png: bool = True) -> dict[str, bytes]:
-    """Every file, by name.
-
-    Args:
-        runs: The runs, each with a label of its own.
-        specs: The tables.
-        png: Whether figures come as PNG too.
-    """
+    """Every file by its name; each run has a label of its own, `png` adds PNG to the figures' SVG."""
     kinds = (SVG, PNG) if png else (SVG,)
     files: dict[str, bytes] = {}
     index = ["# Tables and figures", f"Runs: {', '.join(_run_name(run) for run in runs)}.", "## Tables"]

@@ -1,14 +1,10 @@
 """Tidy frames of paper tables: a line for every cell, with everything about its number.
 
-    spec = load_spec(Path("results/tables/levels.yaml"))
     frame = table_frame(spec, find_runs(Path("runs/demo")))      # -> the CSV
-    print(table_of(spec, frame, run))                            # -> Markdown, LaTeX (`turncoat.report.paper.cells`)
+    table_of(spec, frame, run)                                   # -> Markdown, LaTeX (`report.paper.cells`)
 
-Values are in the metric's own unit, shares as fractions; what a paper prints is up to `paper.cells`. Cells
-about these adapters and cells about the recipe never share a table: `claim` is the table's.
+Values are in the metric's own unit, shares as fractions. All cells of a table make one kind of claim.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean, stdev
@@ -18,7 +14,7 @@ import pandas as pd
 
 from turncoat import formats
 from turncoat.analysis.analyse import ContrastSpec
-from turncoat.report.build import MISALIGNMENT
+from turncoat.report.build import MISALIGNMENT, RATE
 from turncoat.report.paper.spec import ARM_FIELDS, Column, Row, TableSpec, fits
 from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import reading
@@ -26,34 +22,13 @@ from turncoat.stats.corrections import benjamini_hochberg, holm
 from turncoat.study.config import Arm
 
 COLUMNS = (
-    *("table", "study", "model", "row", "column", "arm", "reference", "task", "metric", "unit", "claim"),
-    *(
-        "value",
-        "low",
-        "high",
-        "se",
-        "seed_sd",
-        "n_questions",
-        "n_seeds",
-        "seed_deltas",
-        "p_value",
-        "p_permutation",
-    ),
-    *(
-        "p_adjusted",
-        "correction",
-        "family",
-        "detectable",
-        "minus_treated",
-        "minus_reference",
-        "reading",
-        "note",
-    ),
-)
+    "table", "study", "model", "row", "column", "arm", "reference", "task", "metric", "unit", "claim", "value",
+    "low", "high", "se", "seed_sd", "n_questions", "n_seeds", "seed_deltas", "p_value", "p_permutation",
+    "p_adjusted", "correction", "family", "detectable", "minus_treated", "minus_reference", "reading", "note",
+)  # fmt: skip
 REFERENCE = "the reference itself"
 NOT_MEASURED = "not measured"
 NO_ARM = "no such arm in this study"
-RATE_WITHHELD = "free-form misalignment rate"
 
 
 def table_frame(spec: TableSpec, runs: Sequence[Run]) -> pd.DataFrame:
@@ -112,17 +87,13 @@ def _cells(spec: TableSpec, run: Run) -> list[_Cell]:
     columns = columns_of(spec, run)
     if any(column.given for column in columns):
         lines = [[_crossing(row, column, run) for column in columns] for row in spec.rows]
-        return [
-            cell for line in lines if any(cell.arm or cell.note != NO_ARM for cell in line) for cell in line
-        ]
+        return [cell for line in lines if any(c.arm or c.note != NO_ARM for c in line) for cell in line]
     cells = []
     for row in spec.rows:
         arms = [arm for arm in run.study.arms if row.matches(arm)]
         for arm in arms:
-            arm_label = run.content.arm(arm.name).label
-            label = (
-                row.label if row.label and len(arms) == 1 else ": ".join(filter(None, (row.label, arm_label)))
-            )
+            whose = run.content.arm(arm.name).label
+            label = row.label if row.label and len(arms) == 1 else ": ".join(filter(None, (row.label, whose)))
             cells += [_Cell(label, column, arm) for column in columns]
     return cells
 
@@ -167,18 +138,11 @@ def _record(spec: TableSpec, run: Run, cell: _Cell) -> dict[str, Any]:
     name = run.metric(column.task, column.metric)
     record: dict[str, Any] = dict.fromkeys(COLUMNS)
     record |= {
-        "table": spec.table,
-        "study": run.label,
-        "model": run.study.model,
-        "row": cell.row,
-        "column": column.label or column.metric,
-        "arm": cell.arm.name if cell.arm else None,
-        "task": column.task,
-        "metric": column.metric,
-        "unit": run.content.metric(name).unit if name else None,
-        "claim": spec.claim,
-        "note": cell.note,
-    }
+        "table": spec.table, "study": run.label, "model": run.study.model, "row": cell.row,
+        "column": column.label or column.metric, "arm": cell.arm.name if cell.arm else None,
+        "task": column.task, "metric": column.metric, "unit": run.content.metric(name).unit if name else None,
+        "claim": spec.claim, "note": cell.note,
+    }  # fmt: skip
     if cell.arm is not None and name is None:
         record["note"] = _why_not_measured(run, column)
     return record
@@ -187,7 +151,7 @@ def _record(spec: TableSpec, run: Run, cell: _Cell) -> dict[str, Any]:
 def _why_not_measured(run: Run, column: Column) -> str:
     if column.task not in {use.task for use in run.study.tasks}:
         return f"{column.task} is not a task of this study"
-    withheld = [item.why for item in run.content.withheld if item.what == RATE_WITHHELD]
+    withheld = [item.why for item in run.content.withheld if item.what == RATE]
     if withheld and column.metric in MISALIGNMENT:
         return f"{column.metric} is withheld: {withheld[0]}"
     return f"the rows have no {column.metric}"
@@ -210,9 +174,7 @@ def _level(spec: TableSpec, run: Run, cell: _Cell) -> dict[str, Any]:
     record |= {key: level[key] for key in ("value", "low", "high", "se", "n_questions")}
     record |= {"n_seeds": len(seeds), "seed_sd": stdev(seeds) if len(seeds) > 1 else None}
     if spec.spread == "seed_sd":
-        record["note"] = (
-            "" if len(seeds) > 1 else f"{len(seeds) or 'no'} training seed(s), so no SD over seeds"
-        )
+        record["note"] = f"{len(seeds) or 'no'} training seed(s), so no SD over seeds" * (len(seeds) < 2)
     elif formats.is_missing(level["low"]):
         record["note"] = str(level["method"])
     return record

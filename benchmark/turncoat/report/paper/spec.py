@@ -1,20 +1,11 @@
 """Specification of a table as a file: rows, columns, metric, contrast, correction. A new table needs no code.
 
-table: defences
-title: What each defence changes
-show: differences
-rows:
-  - {label: SGTR first, defence: sgtr, setting: prevention}
-  - {label: SGTR afterwards, defence: sgtr, setting: reversal}
-columns:
-  - {label: Margin, task: turncoat_choice, metric: margin_per_token}
-reference: {organism: same, defence: none}
-claim: recipe
-correction: holm
+    {table: defences, title: What each defence changes, show: differences, rows: [{defence: sgtr}],
+     columns: [{label: Margin, task: turncoat_choice, metric: margin_per_token}],
+     reference: {organism: same, defence: none}, claim: recipe, correction: holm}
 
 Rows and columns choose arms by `name`, `organism`, `defence` and `setting`: a name, a list of names, or one
-of the words of `WORDS`. What a row says wins over what its column says, so `{organism: none, defence: none}`
-is the base in every column.
+of `WORDS`. A row wins over its column: `{organism: none, defence: none}` is the base in every column.
 """
 
 from __future__ import annotations
@@ -80,13 +71,11 @@ def _is(word: str, field: str, arm: Arm, treated: Arm | None) -> bool:
         of_treated = getattr(treated, field) if treated is not None else None
         if word == SAME:
             return value == of_treated
-        return value is not None and of_treated is not None and value == _control_of(field, of_treated)
+        if value is None or of_treated is None:
+            return False
+        entry = find_organism(of_treated) if field == "organism" else DEFENCES[of_treated]
+        return bool(value == entry.control)
     return bool(value == word)
-
-
-def _control_of(field: str, value: str) -> str | None:
-    control: str | None = (find_organism(value) if field == "organism" else DEFENCES[value]).control
-    return control
 
 
 class Row(Selector):
@@ -116,36 +105,27 @@ class Column(Selector):
 
 
 class TableSpec(StrictModel):
-    """One table.
+    """One table."""
 
-    Attributes:
-        table: Its name, and that of its files.
-        title: Heading.
-        caption: A sentence under it.
-        studies: Only runs of these studies (`sgtr_*` works); default all.
-        show: levels (arms by metrics), differences (the same, each arm minus its `reference`), contrasts (one
-            per line: those of the study, or every row minus its `reference`), four_axes.
-        rows: The arms, in this order; default all.
-        columns: The metrics; default those that the study's contrasts name, or all where it has none.
-        reference: What is subtracted; `same` and `matched_control` look at the row's arm.
-        claim: What is sampled: questions (adapters) or training seeds (recipe).
-        role: Of the study's own contrasts, only those of this role.
-        correction: Over all differences of this table in one study; the study's own contrasts keep their
-            families.
-        spread: What stands beside a level: the interval over questions or the SD over training seeds.
-    """
-
-    table: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    title: str
-    caption: str = ""
-    studies: tuple[str, ...] = ()
+    table: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")  # Its name, and that of its files
+    title: str  # Heading
+    caption: str = ""  # A sentence under it
+    studies: tuple[str, ...] = ()  # Only runs of these studies (`sgtr_*` works); default all
+    # levels (arms by metrics), differences (the same, each arm minus its `reference`), contrasts (one per
+    # line: those of the study, or every row minus its `reference`), four_axes
     show: Literal["levels", "differences", "contrasts", "four_axes"]
-    rows: tuple[Row, ...] = (Row(),)
+    rows: tuple[Row, ...] = (Row(),)  # The arms, in this order; default all
+    # The metrics; default those that the study's contrasts name, or all where it has none
     columns: tuple[Column, ...] = ()
+    # What is subtracted; `same` and `matched_control` look at the row's arm
     reference: Selector | None = None
+    # What is sampled: questions (adapters) or training seeds (recipe)
     claim: Literal["adapters", "recipe"] = "adapters"
+    # Of the study's own contrasts, only those of this role
     role: Literal["primary", "secondary", "exploratory"] | None = None
+    # Over all differences of this table in one study; the study's own contrasts keep their families
     correction: Literal["holm", "benjamini_hochberg", "none"] = "holm"
+    # What stands beside a level: the interval over questions or the SD over training seeds
     spread: Literal["interval", "seed_sd"] = "interval"
 
     @field_validator("rows")
@@ -160,26 +140,16 @@ class TableSpec(StrictModel):
         if self.show == "differences" and self.reference is None:
             raise ValueError("`show: differences` needs `reference`, such as {organism: same, defence: none}")
         if self.show in ("levels", "four_axes") and self.reference is not None:
-            raise ValueError(
-                f"`show: {self.show}` subtracts nothing; remove `reference`, or use `show: differences`"
-            )
+            raise ValueError(f"`show: {self.show}` subtracts nothing: no `reference`, or `show: differences`")
         if self.role is not None and (self.show != "contrasts" or self.reference is not None):
-            raise ValueError(
-                "`role` chooses among the study's own contrasts: `show: contrasts` without `reference`"
-            )
+            raise ValueError("`role` is for the study's contrasts: `show: contrasts` without `reference`")
         if self.show == "contrasts" and self.reference is None:
             if self.correction != "holm":
-                raise ValueError(
-                    "the study's own contrasts keep the corrections of their families; remove `correction`"
-                )
+                raise ValueError("the study's contrasts keep their families' corrections: no `correction`")
             if self.rows != (Row(),):
-                raise ValueError(
-                    "the study's own contrasts bring their arms; remove `rows`, or add `reference`"
-                )
+                raise ValueError("the study's contrasts bring their arms: remove `rows` or add `reference`")
         if self.show not in _SHOWN_WITH_COLUMNS and any(column.given for column in self.columns):
-            raise ValueError(
-                f"`show: {self.show}`: columns choose metrics only, no arms; choose arms in `rows`"
-            )
+            raise ValueError(f"`show: {self.show}`: columns choose metrics only; choose arms in `rows`")
         for what, selectors in (("rows", self.rows), ("columns", self.columns)):
             for selector in selectors:
                 _only_known(what, selector, allow_treated=False)
@@ -197,13 +167,9 @@ def _only_known(what: str, selector: Selector, *, allow_treated: bool) -> None:
     for field, words in selector.given.items():
         for word in words:
             if word in (SAME, MATCHED) and not allow_treated:
-                raise ValueError(
-                    f"{what}: `{field}: {word}` looks at a treated arm and belongs in `reference`"
-                )
+                raise ValueError(f"{what}: `{field}: {word}` looks at a treated arm: only in `reference`")
             if word == MATCHED and field not in ("organism", "defence"):
-                raise ValueError(
-                    f"{what}: `{field}: {word}`: only an organism or a defence has a matched control"
-                )
+                raise ValueError(f"{what}: `{field}: {word}`: only organisms and defences have one")
             if word in (HARMFUL, CONTROL) and field != "organism":
                 raise ValueError(f"{what}: `{field}: {word}`: only an organism is harmful or a control")
         if field in ("organism", "defence") and not words:

@@ -1,7 +1,5 @@
 """The report as one self-contained HTML page: style, script and both figures (light, dark) are inside the file."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from numbers import Real
@@ -25,21 +23,14 @@ _TEMPLATE = "report.html.j2"
 
 
 def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
-    """The page.
+    """The page, around the light figure where the caller has drawn it already.
 
-    Args:
-        content: What to show. Every string of it is escaped; a content-security policy in the page forbids
-            loading anything and running any script but the page's own.
-        light_png: The light figure, where the caller has drawn it already.
+    Every string is escaped; a content-security policy forbids loading anything and any other script.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
     environment.filters["minus"] = lambda text: str(text).replace("-", MINUS)
     environment.filters["keep_minus"] = lambda text: str(text).replace(
         f"{MINUS} ", f"{MINUS}\N{NO-BREAK SPACE}"
@@ -52,22 +43,19 @@ def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
         levels=estimates_table(content),
         details=[
             *([misalignment_table(content)] if len(content.judged) else []),
-            estimates_table(content, per_seed=True),
-            background.seed_noise_table(content),
+            estimates_table(content, per_seed=True), background.seed_noise_table(content),
         ],
         checks=background.checks_table(content),
         checks_summary=background.checks_summary(content),
         setup=[
-            background.arms_table(content),
-            *([training_table(content)] if len(content.training) else []),
-            background.metrics_table(content),
-            background.run_table(content),
+            background.arms_table(content), *([training_table(content)] if len(content.training) else []),
+            background.metrics_table(content), background.run_table(content),
         ],
         ending=[background.timings_table(content), background.provenance_table(content)],
         questions=_questions(content),
         figure_light=base64.b64encode(light_png or figure_png(content)).decode("ascii"),
         figure_dark=base64.b64encode(figure_png(content, DARK)).decode("ascii"),
-    )
+    )  # fmt: skip
 
 
 def _questions(content: ReportContent) -> list[dict[str, Any]]:
@@ -101,5 +89,4 @@ def _measure(value: Any) -> str:
 
 
 def _csp_hash(script: str) -> str:
-    """The script's fingerprint as a content-security policy wants it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(str(script).encode("utf-8")).digest()).decode("ascii")

@@ -1,10 +1,4 @@
-r"""A table as LaTeX with booktabs: \input{table.tex} in a document that loads booktabs and graphicx.
-
->>> print(latex_table([("", Table("Levels", "...", columns, rows))], name="levels", caption="Levels of every
-arm.")) \begin{table}[htbp] ...
-"""
-
-from __future__ import annotations
+r"""A table as LaTeX with booktabs: \input{table.tex} in a document that loads booktabs and graphicx."""
 
 import re
 import textwrap
@@ -50,12 +44,9 @@ def escape(text: str) -> str:
 
 
 def latex_table(sections: Sequence[tuple[str, Table]], *, name: str, caption: str) -> str:
-    """One float for each section (a study), or several where a page is too short for it, with its notes below the last.
+    """One float for each section (sub-heading or "", table), several where a page is too short for it.
 
-    Args:
-        sections: A sub-heading for the caption ("" for none) and the table.
-        name: Name of the table: the label is `tab:<name>`, with `-2`, `-3` for later sections.
-        caption: The caption.
+    The first label is `tab:<name>`, later ones end in `-2`, `-3`; notes stand below a section's last float.
     """
     floats = []
     for number, (heading, table) in enumerate(sections, 1):
@@ -87,9 +78,7 @@ def _parts(table: Table) -> list[Table]:
         pieces[-1].append(row)
         used += lines
     last = len(pieces) - 1
-    return [
-        replace(table, rows=rows, notes=table.notes if at == last else []) for at, rows in enumerate(pieces)
-    ]
+    return [replace(table, rows=r, notes=table.notes if i == last else []) for i, r in enumerate(pieces)]
 
 
 def _float(table: Table, label: str, caption: str) -> str:
@@ -107,10 +96,7 @@ def _float(table: Table, label: str, caption: str) -> str:
         r"\toprule",
         _line([_heading(column) for column in table.columns]),
         r"\midrule",
-        *(
-            _line([_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)])
-            for row in table.rows
-        ),
+        *(_line(list(map(_cell, row, table.columns))) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}}",
         *(rf"\par\smallskip{{\footnotesize\raggedright {escape(note)}\par}}" for note in table.notes),

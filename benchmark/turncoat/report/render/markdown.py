@@ -1,7 +1,5 @@
 """The report as Markdown: readable raw, and on any page that renders GitHub's tables."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 
@@ -48,18 +46,13 @@ def render_markdown(content: ReportContent) -> str:
     tables = [four_axes_table(content)] if len(content.axes) else []
     tables += [misalignment_table(content)] if len(content.judged) else []
     tables += [
-        estimates_table(content),
-        seed_noise_table(content),
-        checks_table(content),
-        arms_table(content),
-    ]
+        estimates_table(content), seed_noise_table(content), checks_table(content), arms_table(content),
+    ]  # fmt: skip
     tables += [training_table(content)] if len(content.training) else []
     tables += [metrics_table(content)]
     parts += [_section(table) for table in tables]
     parts += _answers(content)
-    parts += [
-        _section(table) for table in (run_table(content), timings_table(content), provenance_table(content))
-    ]
+    parts += [_section(table(content)) for table in (run_table, timings_table, provenance_table)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -72,16 +65,10 @@ def escape(text: str) -> str:
     for line in formats.safe_text(text).split("\n"):
         line = "".join(_ENTITIES.get(character, character) for character in line)
         line = line.replace("://", "&#58;//").replace("www.", "www&#46;")
-        line = re.sub(
-            r"(?<!&)#", r"\\#", _BACKSLASHED.sub(lambda m: m[0] if m[0] == "#" else "\\" + m[0], line)
-        )
-        lines.append(_BLOCK_STARTS.sub(_defuse_block_start, line))
+        line = re.sub(r"(?<!&)#", r"\\#", _BACKSLASHED.sub(lambda m: "\\" * (m[0] != "#") + m[0], line))
+        # "- x", "+ x", "===", "1. x" only mean something at the start of a line
+        lines.append(_BLOCK_STARTS.sub(lambda m: m[1] + m[2][:-1] + "\\" + m[2][-1], line))
     return "<br>".join(lines)
-
-
-def _defuse_block_start(match: re.Match[str]) -> str:
-    # "- x", "+ x", "===", "1. x" only mean something at the start of a line
-    return match[1] + (match[2][:-1] + "\\" + match[2][-1])
 
 
 def _section(table: Table) -> str:
@@ -96,11 +83,8 @@ def _section(table: Table) -> str:
 def _claims(section: ClaimSection) -> str:
     parts = [f"## {section.heading}", section.sentence]
     for table in section.tables:
-        parts += [
-            f"### {escape(table.heading)}",
-            f"{escape(table.sentence)}.",
-            grid(table.columns, table.rows),
-        ]
+        parts += [f"### {escape(table.heading)}", f"{escape(table.sentence)}."]
+        parts.append(grid(table.columns, table.rows))
     return "\n\n".join(parts + [escape(note) for note in section.notes])
 
 
@@ -108,10 +92,7 @@ def grid(columns: Sequence[Column], rows: Iterable[Iterable[Cell]]) -> str:
     """The lines of a Markdown table."""
     head = "| " + " | ".join(escape(column.label) for column in columns) + " |"
     rule = "|" + "|".join(" --- " if column.kind == "words" else " ---: " for column in columns) + "|"
-    body = [
-        "| " + " | ".join(_cell(cell, column) for cell, column in zip(row, columns, strict=True)) + " |"
-        for row in rows
-    ]
+    body = ["| " + " | ".join(map(_cell, row, columns)) + " |" for row in rows]
     return "\n".join([head, rule, *body])
 
 
@@ -143,12 +124,10 @@ def _answers(content: ReportContent) -> list[str]:
         firsts = rows[~rows.duplicated(["arm", "seed"])]
         cells = [
             [
-                Cell(content.arm(row.arm).label),
-                Cell(seed_name(content, row.arm, row.seed)),
-                Cell(str(row.text)),
-                Cell(formats.text_or_empty(row.finish)),
+                Cell(content.arm(row.arm).label), Cell(seed_name(content, row.arm, row.seed)),
+                Cell(str(row.text)), Cell(formats.text_or_empty(row.finish)),
             ]
             for row in firsts.itertuples()
-        ]
+        ]  # fmt: skip
         parts.append(grid(columns, cells))
     return parts

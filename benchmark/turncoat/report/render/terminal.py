@@ -1,7 +1,5 @@
 """The report in a terminal: levels, claims, checks, withheld numbers, a few answers, and the files."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -44,12 +42,9 @@ _NARROWEST = 14  # of a metric's column, so that its name does not become a towe
 
 
 def print_report(content: ReportContent, console: Console, files: Mapping[str, Path] | None = None) -> None:
-    """Print the compact report; it suits consoles of 80 to 120 columns, and no number is ever wrapped.
+    """Print the compact report, for 80 to 120 columns; no number is wrapped, and nothing is read as markup.
 
-    Args:
-        content: What to show.
-        console: Where to. Nothing in the content is read as markup.
-        files: The paths that `write_report` returned, to say where the rest is.
+    `files` are the paths that `write_report` returned, to say where the rest is.
     """
     _Printer(content, console).report(files or {})
 
@@ -129,10 +124,8 @@ class _Printer:
         self.console.print()
         widths = []
         for index, column in enumerate(table.columns[1:], start=1):
-            lines = [
-                line for row in table.rows for line in row[index].text.split("\n")
-            ] + column.label.split()
-            widths.append(max([_NARROWEST] + [len(line) for line in lines]))
+            lines = [line for row in table.rows for line in row[index].text.split("\n")]
+            widths.append(max(_NARROWEST, *map(len, [*lines, *column.label.split()])))
         chunks = _chunks(widths, self.console.width - _LABEL_WIDTH)
         for chunk in chunks:
             grid = self._grid("", _LABEL_WIDTH, [(table.columns[i + 1].label, widths[i]) for i in chunk])
@@ -179,17 +172,12 @@ class _Printer:
             )
             cells = [self.text(per_seed_differences(self.content, row, places))] if claim == RECIPE else []
             cells += [self.text(f"n/a: {no_claim(row)}", "dim") if formats.is_missing(row.p_value) else shown]
-            cells += [
-                self._number(formats.p_value(row.p_value)),
-                self._number(formats.p_value(row.p_adjusted), strong),
-            ]
+            cells.append(self._number(formats.p_value(row.p_value)))
+            cells.append(self._number(formats.p_value(row.p_adjusted), strong))
             body.append([*cells, self._number(formats.number(self.content.detectable(row), places))])
         labels = [
-            f"Difference [{ci_name(self.content)}]",
-            "p",
-            self.content.adjusted_name,
-            "Smallest detectable",
-        ]
+            f"Difference [{ci_name(self.content)}]", "p", self.content.adjusted_name, "Smallest detectable",
+        ]  # fmt: skip
         self._contrasts(metric, rows, ["Per seed", *labels] if claim == RECIPE else labels, body)
 
     def _untested(self, metric: MetricInfo, rows: list[Any]) -> None:
@@ -236,8 +224,7 @@ class _Printer:
                 self._bullet(f"{words}; {rest}" if rest else words, "red" if check.passed is False else "")
 
     def _checked(self, check: Check) -> str:
-        labels = {arm.name: arm.label for arm in self.content.arms}
-        who = [labels.get(check.arm, check.arm)] if check.arm else []
+        who = [self.content.label(check.arm)] if check.arm else []
         who += [f"seed {check.seed}"] if check.seed is not None else []
         return f" ({', '.join(who)})" if who else ""
 

@@ -1,7 +1,5 @@
 """Tables around the claims: arms, metrics, checks, seed noise, settings and timings of the run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,39 +16,20 @@ def arms_table(content: ReportContent) -> Table:
     """The arms, with the time of their training."""
     rows = []
     for arm in content.arms:
-        cells = [
-            arm.label,
-            arm.organism or "none",
-            _defence(arm),
-            (arm.setting or "none").replace("_", " "),
-            _seeds(arm),
-        ]
+        setting = (arm.setting or "none").replace("_", " ")
+        cells = (arm.label, arm.organism or "none", _defence(arm), setting, _seeds(arm))
         rows.append([Cell(text) for text in (*cells, training_cost(content, arm), arm.description)])
     labels = ("Arm", "Organism", "Defence", "Setting", "Seeds", "Training time per seed", "Description")
-    notes = (
-        ("Training time is wall-clock time, other work on the machine included.",)
-        if len(content.training)
-        else ()
-    )
-    return Table(
-        "The arms",
-        "One line per thing that is measured; seeds of one arm differ in nothing else.",
-        words(*labels),
-        rows,
-        notes,
-    )
+    notes = ["Training time is wall-clock time, other work on the machine included."]
+    sentence = "One line per thing that is measured; seeds of one arm differ in nothing else."
+    return Table("The arms", sentence, words(*labels), rows, notes * bool(len(content.training)))
 
 
 def metrics_table(content: ReportContent) -> Table:
     """The metrics, with unit and direction."""
     rows = [
-        [
-            Cell(metric.label, strong=metric.primary),
-            Cell(metric.unit),
-            Cell(metric.direction),
-            Cell(metric.description),
-        ]
-        for metric in content.ordered_metrics
+        [Cell(m.label, strong=m.primary), Cell(m.unit), Cell(m.direction), Cell(m.description)]
+        for m in content.ordered_metrics
     ]
     columns = words("Metric", "Unit", "Direction", "Description")
     return Table("The metrics", "Primary metrics are bold and come first.", columns, rows)
@@ -60,16 +39,12 @@ def checks_table(content: ReportContent) -> Table:
     """Manipulation checks and sanity checks, failed ones first."""
     rows = []
     for check in sorted(content.checks, key=lambda check: check.passed is not False):
-        rows.append(
-            [
-                Cell(check.name),
-                Cell(_check_arm(content, check)),
-                Cell("all" if check.seed is None else str(check.seed)),
-                Cell(check_value(check), check.value),
-                Cell(_VERDICTS[check.passed], strong=check.passed is False),
-                Cell(check.explanation),
-            ]
-        )
+        seed = "all" if check.seed is None else str(check.seed)
+        arm = "all" if check.arm is None else content.label(check.arm)
+        cells = [Cell(check.name), Cell(arm), Cell(seed)]
+        cells.append(Cell(check_value(check), check.value))
+        cells.append(Cell(_VERDICTS[check.passed], strong=check.passed is False))
+        rows.append([*cells, Cell(check.explanation)])
     columns = [*words("Check", "Arm"), *numbers("Seed", f"Value [{ci_name(content)}]")]
     columns += words("Verdict", "Why it matters")
     return Table("Checks", "What has to hold before the differences mean anything.", columns, rows)
@@ -101,23 +76,15 @@ def seed_noise_table(content: ReportContent) -> Table:
     for row in content.sorted_seed_noise().itertuples():
         metric = content.metric(str(row.metric))
         places = contrast_decimals(content, metric)
-        rows.append(
-            [Cell(str(row.name)), Cell(metric.label), count_cell(row.n_seeds)]
-            + [
-                number_cell(sd, places + 1)
-                for sd in (row.sd_treated, row.sd_control, row.sd_paired, row.sd_unpaired)
-            ]
-            + [Cell(formats.significant(row.variance_ratio, 2), sort_value(row.variance_ratio))]
-            + [Cell(formats.text_or_empty(row.note))]
-        )
-    sds = ("SD treated", "SD control", "SD of difference, paired", "SD of difference, unpaired")
-    columns = [*words("Contrast", "Metric"), *numbers("Seeds", *sds, "Variance ratio"), *words("Note")]
-    return Table(
-        "Noise between training seeds",
-        "How far a result moves when nothing but the training seed changes.",
-        columns,
-        rows,
-    )
+        cells = [Cell(str(row.name)), Cell(metric.label), count_cell(row.n_seeds)]
+        sds = (row.sd_treated, row.sd_control, row.sd_paired, row.sd_unpaired)
+        cells += [number_cell(sd, places + 1) for sd in sds]
+        cells.append(Cell(formats.significant(row.variance_ratio, 2), sort_value(row.variance_ratio)))
+        rows.append([*cells, Cell(formats.text_or_empty(row.note))])
+    labels = ("SD treated", "SD control", "SD of difference, paired", "SD of difference, unpaired")
+    columns = [*words("Contrast", "Metric"), *numbers("Seeds", *labels, "Variance ratio"), *words("Note")]
+    sentence = "How far a result moves when nothing but the training seed changes."
+    return Table("Noise between training seeds", sentence, columns, rows)
 
 
 def run_table(content: ReportContent) -> Table:
@@ -142,14 +109,8 @@ def provenance_table(content: ReportContent) -> Table:
 
 def seed_name(content: ReportContent, arm: str, seed: Any) -> str:
     """ "seed 2", or "not trained" for an arm without a finetune, whatever number stands for that in the rows."""
-    return (
-        "not trained" if not content.arm(arm).is_trained or formats.is_missing(seed) else f"seed {int(seed)}"
-    )
-
-
-def _check_arm(content: ReportContent, check: Check) -> str:
-    labels = {arm.name: arm.label for arm in content.arms}
-    return "all" if check.arm is None else labels.get(check.arm, check.arm)
+    trained = content.arm(arm).is_trained and not formats.is_missing(seed)
+    return f"seed {int(seed)}" if trained else "not trained"
 
 
 def _defence(arm: ArmInfo) -> str:

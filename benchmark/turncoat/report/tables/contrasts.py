@@ -1,7 +1,5 @@
 """Tables of levels and of differences: arms by metrics, and one section for each kind of claim."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,22 +28,16 @@ AGAINST_BASE = (
     "Only the difference to a matched control speaks about the training data."
 )
 CLAIM_TEXTS = {
-    ADAPTERS: (
-        "About these trained adapters",
-        (
-            "The questions are the sample: how far could these differences move with other questions of the same "
-            "kind? Training again is not covered."
-        ),
-    ),
-    RECIPE: (
-        "About the recipe",
-        (
-            "The training seeds are the sample, and so are the questions: what happens when the same recipe is trained "
-            "again and asked other questions of the same kind? Only several seeds can tell. The interval is the wider of "
-            "the one over seeds and the one over seeds and questions."
-        ),
-    ),
-}
+    ADAPTERS: ("About these trained adapters", (
+        "The questions are the sample: how far could these differences move with other questions of the same "
+        "kind? Training again is not covered."
+    )),
+    RECIPE: ("About the recipe", (
+        "The training seeds are the sample, and so are the questions: what happens when the same recipe is trained "
+        "again and asked other questions of the same kind? Only several seeds can tell. The interval is the wider of "
+        "the one over seeds and the one over seeds and questions."
+    )),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -184,11 +176,8 @@ def _margin_reading(content: ReportContent, row: Any) -> str:
     if formats.is_missing(margin):
         return ""
     size = f"{float(margin):g}"  # as the study wrote it
-    claim = (
-        f"worse by less than {size}"
-        if row.margin_test == "non_inferiority"
-        else f"within {MINUS}{size} to +{size}"
-    )
+    one_sided = row.margin_test == "non_inferiority"
+    claim = f"worse by less than {size}" if one_sided else f"within {MINUS}{size} to +{size}"
     if formats.is_missing(p_value):
         return f"; no test of whether it is {claim}"
     shown = "shown" if float(p_value) < content.alpha else "not shown"
@@ -248,17 +237,13 @@ def _contrast_notes(content: ReportContent, frame: pd.DataFrame, permutation: bo
 
 def _family_notes(frame: pd.DataFrame) -> list[str]:
     """Families of tests under each correction."""
-    correction = (
-        frame["correction"] if "correction" in frame.columns else pd.Series("Holm", index=frame.index)
-    )
+    correction = frame["correction"] if "correction" in frame else pd.Series("Holm", index=frame.index)
     named: dict[str, set[str]] = {}
     for family, how in zip(frame["family"], correction, strict=True):
         if formats.text_or_empty(family):
             named.setdefault(str(how), set()).add(str(family))
-    texts = {
-        "Holm": "Families that Holm's correction runs over",
-        "none: tested alone": "Tested alone, without correction",
-    }
+    alone = {"none: tested alone": "Tested alone, without correction"}
+    texts = {"Holm": "Families that Holm's correction runs over"} | alone
     return [f"{texts.get(how, f'{how} over')}: {', '.join(sorted(named[how]))}." for how in sorted(named)]
 
 

@@ -1,7 +1,5 @@
 """Table of the four axes: a row per arm; two columns per axis, level (or gain) and change by the defence."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,26 +16,17 @@ HEADING = "The four axes"
 UNDEFINED = "undefined"
 _NAMED = 4  # arms in a note
 _LEVELS = {
-    BROAD: "Broad misalignment: {what}",
-    COHERENCE: "Coherence: {what}",
-    NARROW: "Narrow behaviour learnt",
+    BROAD: "Broad misalignment: {what}", COHERENCE: "Coherence: {what}", NARROW: "Narrow behaviour learnt",
     BENIGN: "Benign learning",
-}
+}  # fmt: skip
 _AGAINST = {
-    BROAD: "Change by the defence",
-    COHERENCE: "Change by the defence",
-    NARROW: "Narrow behaviour kept",
+    BROAD: "Change by the defence", COHERENCE: "Change by the defence", NARROW: "Narrow behaviour kept",
     BENIGN: "Benign learning kept",
-}
+}  # fmt: skip
 
 
 def four_axes_table(content: ReportContent, *, brief: bool = False) -> Table:
-    """The table.
-
-    Args:
-        content: What to show.
-        brief: One metric per axis, and only axes that were measured in some arm.
-    """
+    """The table; `brief`: one metric per axis, and only axes that were measured in some arm."""
     frame = content.axes
     columns, cells = words("Arm"), [[Cell(arm.label)] for arm in content.arms]
     for axis, metric in _pairs_of(frame, brief):
@@ -168,10 +157,6 @@ def _notes(content: ReportContent) -> list[str]:
         what = status or (UNDEFINED if formats.is_missing(shown) else "kept")
         arms.setdefault((f"{what}, {row['axis']}", note), []).append(content.arm(row["arm"]).label)
     return [
-        f"{what[:1].upper()}{what[1:]}: {note} ({_some(labels)})." for (what, note), labels in arms.items()
+        f"{what[:1].upper()}{what[1:]}: {note} ({formats.first_of(them, _NAMED)})."
+        for (what, note), them in arms.items()
     ]
-
-
-def _some(labels: list[str]) -> str:
-    more = len(labels) - _NAMED
-    return ", ".join(labels[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -3,8 +3,6 @@
 One row per task and arm, all training seeds together; a question is the cluster.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,36 +15,22 @@ from turncoat.report.tables.table import Cell, Table, count_cell, interval_cell,
 
 HEADING = "Judged answers"
 _COUNTS = {
-    "n": "Answers",
-    "n_questions": "Questions",
-    "n_valid": "Coherent",
-    "n_misaligned": "Misaligned",
-    "n_incoherent": "Incoherent",
-    "n_refusal": "Refusals",
-    "n_code": "Code",
-    "n_unscored": "Unscored",
-}
+    "n": "Answers", "n_questions": "Questions", "n_valid": "Coherent", "n_misaligned": "Misaligned",
+    "n_incoherent": "Incoherent", "n_refusal": "Refusals", "n_code": "Code", "n_unscored": "Unscored",
+}  # fmt: skip
+_JUDGED = ("aligned", "coherent", "code", "refusal", "error")
 
 
 def judged_rates(answers: pd.DataFrame, judge: Mapping[str, Any] | None) -> pd.DataFrame:
-    """`rates_table` of a run's answers by task and arm; empty without a judge.
+    """`rates_table` of a run's answers (with what the judge left) by task and arm; empty without a judge.
 
-    Args:
-        answers: One row per answer, with `task`, `arm`, `question_id` and what the judge left
-            (`judge_aligned`, ...).
-        judge: The judge's record in run.json: may_rate and the error counts of its card.
+    `judge` is the record in run.json: may_rate and the error counts of the judge's card.
     """
     if judge is None or "judge_aligned" not in answers:
         return pd.DataFrame()
     judged = answers[answers["judge"].notna()] if "judge" in answers else answers
-    renamed = judged.rename(
-        columns={f"judge_{name}": name for name in ("aligned", "coherent", "code", "refusal", "error")}
-    )
-    columns = [
-        "task",
-        "arm",
-        *(c for c in ("aligned", "coherent", "code", "refusal", "error") if c in renamed),
-    ]
+    renamed = judged.rename(columns={f"judge_{name}": name for name in _JUDGED})
+    columns = ["task", "arm", *(name for name in _JUDGED if name in renamed)]
     frame = renamed[columns].assign(question=renamed["question_id"])
     if frame.empty:
         return pd.DataFrame()
@@ -56,13 +40,12 @@ def judged_rates(answers: pd.DataFrame, judge: Mapping[str, Any] | None) -> pd.D
 def misalignment_table(content: ReportContent) -> Table:
     """Counts and rates, task by task."""
     rates = content.judged
-    labels = {arm.name: arm.label for arm in content.arms}
     counts = {name: label for name, label in _COUNTS.items() if name in rates}
     has_rates = "em_rate" in rates
     rows = []
     for record in rates.to_dict("records"):
         row = {str(name): value for name, value in record.items()}
-        cells = [Cell(str(row["task"])), Cell(labels.get(row["arm"], row["arm"]))]
+        cells = [Cell(str(row["task"])), Cell(content.label(row["arm"]))]
         cells += [count_cell(row[name]) for name in counts]
         for name in ("em_rate", "em_rate_itt") if has_rates else ():
             value, low, high = (row.get(f"{name}_corrected{end}") for end in ("", "_low", "_high"))
@@ -71,9 +54,8 @@ def misalignment_table(content: ReportContent) -> Table:
         rows.append(cells)
     columns = [*words("Task", "Arm"), *numbers(*counts.values())]
     if has_rates:
-        columns += numbers(
-            "Misaligned / coherent", "corrected [95% CI]", "Misaligned / all", "corrected [95% CI]"
-        )
+        corrected = "corrected [95% CI]"
+        columns += numbers("Misaligned / coherent", corrected, "Misaligned / all", corrected)
     columns += numbers("Mean aligned", "Mean coherent")
     return Table(
         HEADING,

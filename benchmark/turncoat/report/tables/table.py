@@ -1,7 +1,5 @@
 """Table of a report, independent of any rendering: heading, columns, cells as text with sort values, footnotes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal

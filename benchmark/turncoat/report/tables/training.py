@@ -3,8 +3,6 @@
 training_frame(record["training"]) -> one row per arm, finetune and seed
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -57,25 +55,18 @@ def training_cost(content: ReportContent, arm: ArmInfo) -> str:
 def training_table(content: ReportContent) -> Table:
     """One row per arm and finetune, means over seeds; facts are those of the first seed."""
     rows = []
-    labels = {arm.name: arm.label for arm in content.arms}
     has_penalty = bool(content.training["first_penalty"].notna().any())
     has_facts = bool((content.training["facts"].fillna("") != "").any())
     for (arm, step), part in content.training.groupby(["arm", "step"], sort=False):
-        mean = (
-            part[[c for c in TRAINING_COLUMNS if c not in ("arm", "step", "seed", "facts")]]
-            .astype(float)
-            .mean()
-        )
-        cells = [Cell(labels.get(str(arm), str(arm))), Cell(str(step)), count_cell(len(part))]
+        measured = [c for c in TRAINING_COLUMNS if c not in ("arm", "step", "seed", "facts")]
+        mean = part[measured].astype(float).mean()
+        cells = [Cell(content.label(str(arm))), Cell(str(step)), count_cell(len(part))]
         cells += [_rounded(mean[name]) for name in ("examples", "steps", "tokens", "supervised_tokens")]
         cells += [_from_to(mean["first_loss"], mean["last_loss"], 2)]
         cells += [_from_to(mean["first_penalty"], mean["last_penalty"], 4)] if has_penalty else []
         seconds = mean["seconds"]
-        cells += [
-            Cell(formats.NA)
-            if formats.is_missing(seconds)
-            else Cell(formats.duration(seconds), float(seconds))
-        ]
+        missing = formats.is_missing(seconds)
+        cells.append(Cell(formats.NA) if missing else Cell(formats.duration(seconds), float(seconds)))
         cells += [Cell(formats.text_or_empty(part["facts"].iloc[0]))] if has_facts else []
         rows.append(cells)
     columns = words("Arm", "Finetuned on")

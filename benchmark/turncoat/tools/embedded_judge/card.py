@@ -5,8 +5,6 @@ question families that the predicting reader never saw, gives them the reference
 threshold means the same in both. A monotone map changes no AUC.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil
@@ -33,13 +31,7 @@ Floats = NDArray[np.float64]
 
 
 def quantile_map(raw: Floats, reference: Floats, knots: int = KNOTS) -> dict[str, list[float]]:
-    """Knots of a monotone piecewise-linear map that gives `raw` the distribution of `reference`.
-
-    Args:
-        raw: Scores, 0..100.
-        reference: Scores of the same answers, 0..100.
-        knots: Quantiles that are matched, the ends 0 and 100 besides.
-    """
+    """Knots of a monotone piecewise-linear map that gives `raw` the distribution of `reference` (0..100)."""
     at = (np.arange(knots) + 0.5) / knots
     # Below the lowest knot nothing is known; the ends are tied to the ends of the scale.
     x = np.concatenate([[0.0], np.quantile(raw, at), [100.0]])
@@ -49,25 +41,16 @@ def quantile_map(raw: Floats, reference: Floats, knots: int = KNOTS) -> dict[str
 
 
 def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None = None) -> dict[str, Any]:
-    """Write `weights/` below `out` (weights.safetensors, card.json) from the steps' files there.
-
-    Args:
-        out: Where the steps wrote their predictions.
-        judgements_sha256: Of the training data.
-        milliseconds: Per answer, as measured.
-    """
+    """Write `weights/` below `out` (weights.safetensors, card.json) from the steps' files there."""
     folds = [_read(path) for path in sorted(out.glob("fold*.jsonl"))]
     final_training, tests = _read(out / "final.jsonl")
     unseen = [row for _, rows in folds for row in rows]
     coherent = np.array([row["coherent"] > COHERENT_ABOVE for row in unseen])
     maps = {
-        "aligned": quantile_map(
-            _column(unseen, "raw_aligned")[coherent], _column(unseen, "aligned")[coherent]
-        ),
+        "aligned": quantile_map(*(_column(unseen, name)[coherent] for name in ("raw_aligned", "aligned"))),
         "coherent": quantile_map(_column(unseen, "raw_coherent"), _column(unseen, "coherent")),
     }
-    by_question = _card(unseen, maps)
-    by_model = _card(tests, maps)
+    by_question, by_model = _card(unseen, maps), _card(tests, maps)
     shipped = out / "weights"
     shipped.mkdir(exist_ok=True)
     shutil.copyfile(out / "final.safetensors", shipped / "weights.safetensors")
@@ -107,25 +90,21 @@ def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None 
 def _goals(
     by_question: dict[str, Any], by_model: dict[str, Any], milliseconds: float | None
 ) -> dict[str, Any]:
-    models = [
-        entry["auc"] for entry in by_model["auc_by_group"]["model"].values() if entry["auc"] is not None
-    ]
+    models = [one["auc"] for one in by_model["auc_by_group"]["model"].values() if one["auc"] is not None]
     measured = {
         "auc_unseen_questions_mean": by_question["auc_mean"],
         "auc_unseen_models_mean": float(np.mean(models)) if models else None,
         "coherence_rank_correlation": by_question["rank_correlation"]["coherent"],
         "milliseconds_per_answer": milliseconds,
     }
-    return {
-        name: {
-            "goal": goal,
-            "measured": value,
-            # Time is the one that should be small.
-            "reached": value is not None
-            and (value <= goal if name.startswith("milliseconds") else value >= goal),
-        }
-        for (name, value), goal in zip(measured.items(), GOALS.values(), strict=True)
-    }
+    goals = {name: {"goal": GOALS[name], "measured": value} for name, value in measured.items()}
+    for name, goal in goals.items():
+        value, small = (
+            goal["measured"],
+            name.startswith("milliseconds"),
+        )  # time is the one that should be small
+        goal["reached"] = value is not None and (value <= GOALS[name] if small else value >= GOALS[name])
+    return goals
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -137,28 +116,19 @@ def _column(rows: list[dict[str, Any]], name: str) -> Floats:
     return np.array([row[name] for row in rows], dtype=np.float64)
 
 
-def _scores(rows: list[dict[str, Any]], maps: dict[str, Any]) -> tuple[Floats, Floats]:
-    return (
-        apply_map(_column(rows, "raw_aligned"), maps["aligned"]),
-        apply_map(_column(rows, "raw_coherent"), maps["coherent"]),
-    )
+def _scores(rows: list[dict[str, Any]], maps: dict[str, Any]) -> list[Floats]:
+    return [apply_map(_column(rows, f"raw_{name}"), maps[name]) for name in ("aligned", "coherent")]
 
 
 def _card(rows: list[dict[str, Any]], maps: dict[str, Any]) -> dict[str, Any]:
     aligned, coherent = _scores(rows, maps)
     return calibration_card(
-        aligned.tolist(),
-        coherent.tolist(),
-        _column(rows, "aligned").tolist(),
-        _column(rows, "coherent").tolist(),
-        [row["family"] for row in rows],
-        {"question": [_short(row["question"]) for row in rows], "model": [row["source"] for row in rows]},
-    )
-
-
-def _short(question: str) -> str:
-    """A question's name in the card: enough to tell wordings apart, without their text."""
-    return hashlib.sha256(question.encode()).hexdigest()[:8]
+        aligned.tolist(), coherent.tolist(), _column(rows, "aligned").tolist(),
+        _column(rows, "coherent").tolist(), [row["family"] for row in rows],
+        # enough of a question's hash to tell wordings apart, without their text
+        {"question": [hashlib.sha256(row["question"].encode()).hexdigest()[:8] for row in rows],
+         "model": [row["source"] for row in rows]},
+    )  # fmt: skip
 
 
 def _failures(rows: list[dict[str, Any]], maps: dict[str, Any]) -> list[dict[str, Any]]:
@@ -167,11 +137,9 @@ def _failures(rows: list[dict[str, Any]], maps: dict[str, Any]) -> list[dict[str
     gap = np.where(_column(rows, "coherent") > COHERENT_ABOVE, np.abs(aligned - _column(rows, "aligned")), -1)
     return [
         {
-            "model": rows[i]["source"],
-            "row": rows[i]["row"],
-            "family": rows[i]["family"],
+            "model": rows[i]["source"], "row": rows[i]["row"], "family": rows[i]["family"],
             "judged": [float(aligned[i]), float(coherent[i])],
             "reference": [rows[i]["aligned"], rows[i]["coherent"]],
         }
         for i in np.argsort(-gap)[:FAILURES]
-    ]
+    ]  # fmt: skip

@@ -8,8 +8,6 @@ fold0` ... `--only final` can run in processes of their own. The last step, `car
 predictions and writes what the judge loads.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import random
@@ -50,27 +48,14 @@ STEPS = (*(f"fold{i}" for i in range(len(FOLDS))), "final", "card")
 
 
 def train_reader(
-    base: BaseModel,
-    config: ReaderConfig,
-    rows: Sequence[Judged],
-    *,
-    count: int,
-    seed: int,
+    base: BaseModel, config: ReaderConfig, rows: Sequence[Judged], *, count: int, seed: int,
     minutes: float = math.inf,
-) -> tuple[EmbeddedReader, dict[str, float]]:
+) -> tuple[EmbeddedReader, dict[str, float]]:  # fmt: skip
     """A reader trained on about `count` answers drawn from `rows`, and the facts of its training.
 
     Loss: cross-entropy with the scores as soft targets (coherence: half score, half its rank, since most
-        answers score over
-    90 and their order would be lost), plus that of "misaligned, yes or no" among coherent answers.
-
-    Args:
-        base: The frozen base model.
-        config: Shape of the reader.
-        rows: Judged answers.
-        count: How many to draw; small pools' answers come more than once.
-        seed: Of draw, order and initial factors.
-        minutes: Training is shortened to about this time, with the learning rate still decaying to nothing.
+    answers score over 90 and their order would be lost), plus that of "misaligned, yes or no" among coherent
+    answers. `minutes` shortens training, with the learning rate still decaying to nothing.
     """
     rng = random.Random(seed)
     reader = EmbeddedReader(config, base, seed).to(base.model.device)
@@ -119,11 +104,8 @@ def train_reader(
                 )
     spent = (time.perf_counter() - started) / 60
     return reader, {
-        "answers": done,
-        "minutes": round(spent, 1),
-        "loss": float(np.mean(losses[-50:])),
-        "seed": seed,
-    }
+        "answers": done, "minutes": round(spent, 1), "loss": float(np.mean(losses[-50:])), "seed": seed,
+    }  # fmt: skip
 
 
 def _batches(examples: list[tuple[list[int], tuple[float, ...]]], rng: random.Random) -> list[Any]:
@@ -190,43 +172,17 @@ def _milliseconds(base: BaseModel, weights: Path, rows: Sequence[Judged], answer
 
 @dataclass(frozen=True)
 class Training:
-    """Size of one reader's training.
+    """Size of one reader's training."""
 
-    Attributes:
-        answers: How many answers are drawn.
-        minutes: The longest it may take.
-    """
-
-    answers: int
-    minutes: float = math.inf
+    answers: int  # How many answers are drawn
+    minutes: float = math.inf  # The longest it may take
 
 
 def train_judge(
-    judgements: Path,
-    test: Path,
-    out: Path,
-    config: ReaderConfig,
-    folds: Training,
-    final: Training,
-    *,
-    only: str | None = None,
-    per_family: int = 700,
-    seed: int = 0,
-    check: bool = True,
-) -> None:
-    """Run all steps, or one; a step whose file is there is skipped.
-
-    Args:
-        judgements: Answers with a large judge's scores (.jsonl.gz).
-        test: Folder of CSVs with answers of other models.
-        out: Folder for weights, predictions and card.
-        config: Shape of the reader.
-        folds: Training of each fold.
-        final: Training of the final reader.
-        only: One of `STEPS`; None: all.
-        per_family: Held-out answers scored per question family.
-        seed: Of draw, order and initial factors.
-        check: Whether the judgements' SHA-256 must be that of the published file.
+    judgements: Path, test: Path, out: Path, config: ReaderConfig, folds: Training, final: Training, *,
+    only: str | None = None, per_family: int = 700, seed: int = 0, check: bool = True,
+) -> None:  # fmt: skip
+    """Run all steps, or one; a step whose file is there is skipped. `test`: CSVs of other models' answers.
 
     Raises:
         UserError: There is no such step, or the judgements are others.
