@@ -194,5 +194,6 @@ def _limited(saved: SavedAnswers, limit: int | None) -> SavedAnswers:
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: a number of answers from 1 is expected")
     first = slice(limit)
-    lists = (saved.rows, saved.questions, saved.answers, saved.clusters)
-    return SavedAnswers(*(each[first] for each in lists), saved.by)
+    return SavedAnswers(
+        saved.rows[first], saved.questions[first], saved.answers[first], saved.clusters[first], saved.by
+    )
