@@ -217,8 +217,8 @@ def test_an_interruption_says_that_work_is_kept_and_another_error_is_not_hidden(
         turncoat("list")
 
 
-def test_another_process_sees_a_mistake_and_nothing_heavy_is_imported(tmp_path):
-    """The real command, once; `turncoat.cli` itself must load quickly, and waiting threads must not spin."""
+def test_another_process_imports_nothing_heavy_and_keeps_a_chosen_wait_policy(tmp_path):
+    # The real command, once; `turncoat.cli` itself must load quickly, and waiting threads must not spin.
     program = (
         "import os, sys\n"
         "import turncoat\n"
@@ -237,9 +237,6 @@ def test_another_process_sees_a_mistake_and_nothing_heavy_is_imported(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "No such option" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_chosen_wait_policy_is_kept(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent), "OMP_WAIT_POLICY": "ACTIVE"}
     program = "import turncoat, os; print(os.environ['OMP_WAIT_POLICY'])"
     done = subprocess.run(

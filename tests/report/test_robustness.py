@@ -127,7 +127,7 @@ def test_nothing_is_checked_that_is_not_printed(judged, make_content):
     assert not [line for line in withheld if any(letter.isdigit() for letter in line)]
 
 
-def test_an_arm_without_a_coherent_answer(judged):
+def test_arms_without_a_coherent_answer_and_failed_calls(judged):
     answers = judged_answers()
     answers.loc[answers["arm"] == "secure", "judge_coherent"] = 5.0
     lines = robustness_lines(judged(answers))
@@ -135,9 +135,6 @@ def test_an_arm_without_a_coherent_answer(judged):
     assert any(
         "undefined at the usual thresholds" in line and "with a value in both arms" in line for line in lines
     )
-
-
-def test_a_failed_call_leaves_the_others_judged():
     answers = judged_answers().assign(judge_error=float("nan"))
     answers["judge_error"] = answers["judge_error"].astype(object)
     answers.loc[0, "judge_error"] = "timeout"

@@ -94,15 +94,14 @@ def test_the_page_loads_nothing_runs_its_own_script_and_shows_hostile_answers_as
     assert "\u202e" not in "".join(page.words)
 
 
-def test_hostile_labels_are_text_on_the_page(content: ReportContent, make_content: MakeContent) -> None:
+def test_hostile_labels_and_answers_are_text_in_html_and_markdown(
+    content: ReportContent, make_content: MakeContent, files: dict[str, Path], hostile: str
+) -> None:
     bad = "<script>alert(1)</script>\"' onclick=x"
     page = _Page(render_html(make_content(title=bad, question=bad, plain_words=[bad], facts={bad: bad})))
     assert page.tags.count("script") == 1
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     assert "".join(page.words).count(bad) == 6
-
-
-def test_a_hostile_answer_is_one_table_cell_in_markdown(files: dict[str, Path], hostile: str) -> None:
     tokens = MarkdownIt("gfm-like", {"linkify": False, "html": True}).parse(
         files["report.md"].read_text("utf-8")
     )

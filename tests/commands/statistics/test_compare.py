@@ -142,7 +142,7 @@ def test_what_is_undefined_is_explained(tmp_path, a, b, metric, said):
     assert "nan" not in text(f"{path}:a", f"{path}:b")
 
 
-def test_mistakes_are_told(tmp_path):
+def test_mistakes_are_told_and_a_colon_may_stand_in_names(tmp_path):
     path = write(tmp_path / "x.jsonl", judged("a", A) + judged("b", B))
     binary = write(tmp_path / "y.jsonl", [{"id": i, "correct": 1} for i in range(3)])
     other = write(tmp_path / "z.jsonl", [row | {"id": "else"} for row in judged("c", [1])])
@@ -156,9 +156,6 @@ def test_mistakes_are_told(tmp_path):
     ):
         with pytest.raises(UserError, match=said):
             run(*arguments)
-
-
-def test_a_colon_may_stand_in_names(tmp_path):
     odd = write(tmp_path / "run:1.jsonl", [{}])
     assert split_arm(str(odd)) == (odd, None) and split_arm(f"{odd}:org/model:v2") == (odd, "org/model:v2")
     assert split_arm("nowhere.csv:a")[1] is None

@@ -123,7 +123,7 @@ def test_nothing_is_significant_without_a_correction(run):
     assert any("nothing here may be called significant" in note for note in table.notes)
 
 
-def test_the_study_s_contrasts_keep_their_numbers_and_families(run):
+def test_contrasts_keep_their_numbers_families_and_shared_notes(run):
     for claim in ("adapters", "recipe"):
         frame = cells_of(run, show="contrasts", claim=claim)
         report = run.content.sorted_contrasts(claim)
@@ -132,6 +132,11 @@ def test_the_study_s_contrasts_keep_their_numbers_and_families(run):
             list(report["p_adjusted"].astype(float))
         )
         assert list(frame["family"]) == list(report["family"]) and set(frame["claim"]) == {claim}
+    spec = spec_of(show="contrasts", claim="recipe")
+    frame = table_frame(spec, [run])
+    shared = next(note for note in frame["note"] if note and list(frame["note"]).count(note) > 1)
+    text = markdown_table(table_of(spec, frame, run))
+    assert sum(shared in reading for reading in frame["reading"]) > 1 and text.count(shared[1:]) == 1
 
 
 def test_a_row_wins_over_its_column_and_two_fitting_arms_are_said(run):
@@ -251,7 +256,7 @@ def test_latex_rows_have_as_many_cells_as_columns(files):
     assert r"\input{levels}" in files["tables.tex"].decode()
 
 
-def test_latex_escapes_whatever_a_label_holds(hostile):
+def test_latex_escapes_labels_and_splits_long_tables(hostile):
     text = escape(
         hostile
         + " 50% of a_b {x} ~ ^ \N{MINUS SIGN}1 \N{GREEK SMALL LETTER ALPHA} caf\N{LATIN SMALL LETTER E WITH ACUTE}"
@@ -264,9 +269,6 @@ def test_latex_escapes_whatever_a_label_holds(hostile):
     )
     row = latex_table([("", cell)], name="n", caption="c").split("\\midrule\n")[1].split("\n")[0]
     assert row == r"{}[x] & \textbf{\ensuremath{-}0.5 [\ensuremath{-}1.0, 0.0]} \\"
-
-
-def test_a_table_longer_than_a_page_goes_on_in_another_float():
     rows = [[Cell(f"row {number}"), Cell("0.1", 0.1)] for number in range(100)]
     text = latex_table(
         [("", Table("h", "s", [Column("a", "words"), Column("b")], rows, ["note"]))], name="n", caption="c"
@@ -276,14 +278,6 @@ def test_a_table_longer_than_a_page_goes_on_in_another_float():
     assert [r"\label{tab:n}" in part for part in floats] == [True, False, False]
     assert ["continued" in part for part in floats] == [False, True, True]
     assert ["note" in part for part in floats] == [False, False, True]
-
-
-def test_a_note_that_several_contrasts_share_is_said_once_below_the_table(run):
-    spec = spec_of(show="contrasts", claim="recipe")
-    frame = table_frame(spec, [run])
-    shared = next(note for note in frame["note"] if note and list(frame["note"]).count(note) > 1)
-    text = markdown_table(table_of(spec, frame, run))
-    assert sum(shared in reading for reading in frame["reading"]) > 1 and text.count(shared[1:]) == 1
 
 
 def test_ten_arms_look_different_in_every_figure(run):
