@@ -53,10 +53,13 @@ class Facts(StrictModel):
 
 def read_facts(path: Path) -> Facts:
     """Read and check a facts file; UserError with line, field, value and what is accepted."""
+    fix = "write one with `turncoat submit --facts-template`"
+    if not path.is_file():
+        raise UserError(f"--facts {path}: No such file; {fix}")
     try:
         return read_yaml_model(path, Facts, "a facts file")[0]
     except UserError as error:
-        raise UserError(f"--facts: {error}; write one with `turncoat submit --facts-template`") from error
+        raise UserError(f"--facts: {error}; {fix}") from error
 
 
 def data_facts(data: DataFacts) -> dict[str, Any]:
