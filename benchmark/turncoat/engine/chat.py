@@ -1,7 +1,5 @@
 """Chat formatting: rendered prompts, token ids, and an error where a template drops a system message."""
 
-from __future__ import annotations
-
 from transformers import PreTrainedTokenizerBase
 
 from turncoat.data.examples import Example

@@ -11,13 +11,10 @@ from typing import Any
 
 
 class Answer(str):
-    """A generated answer.
+    """A generated answer."""
 
-    Attributes:
-        evidence: Facts beyond the text: the sample's seed and index, how it ended, its number of tokens,
-            its log-probability under the base model, projections on persona vectors.
-    """
-
+    # Facts beyond the text: the sample's seed and index, how it ended, its number of tokens, its log-
+    # probability under the base model, projections on persona vectors
     evidence: dict[str, Any]
 
     def __new__(cls, text: str, evidence: dict[str, Any] | None = None) -> Answer:
@@ -31,13 +28,9 @@ class Answer(str):
 
 
 class LogLikelihood(float):
-    """A log-likelihood in nats with the number of tokens it was summed over.
+    """A log-likelihood in nats with the number of tokens it was summed over."""
 
-    Attributes:
-        tokens: Number of continuation tokens.
-    """
-
-    tokens: int
+    tokens: int  # Number of continuation tokens
 
     def __new__(cls, value: float, tokens: int = 0) -> LogLikelihood:
         """A float like any other, with `tokens` beside it."""

@@ -6,8 +6,6 @@ with intervention.on(model):
 The model is restored on leaving. A defence with setting "inference" (`baselines/`) returns an intervention.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

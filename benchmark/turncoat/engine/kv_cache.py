@@ -7,8 +7,6 @@ although the masked ones are exact zeros (MKL in float32 gives other bits for 25
 that many.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Reading of fixed texts: a model's states and log-probabilities over a given answer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -75,7 +73,6 @@ def read_texts(
         tokenizer_pad_id: fills up the shorter texts (masked); None takes 0.
         items: pairs of prompt tokens (at least one) and answer tokens.
         batch_size: most texts per pass; fewer where the logits would exceed `LOGIT_BUDGET`.
-        capture: whether readings carry activations.
         on_done: called after each pass with the number of texts it read.
 
     Raises:

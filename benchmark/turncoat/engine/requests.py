@@ -1,7 +1,5 @@
 """Sample requests, growing answers and sample results: one answer from prompt to text."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

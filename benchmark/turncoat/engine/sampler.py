@@ -6,8 +6,6 @@ rows is filled up to a multiple of `row_multiple`, because float32 matrix produc
 only within such multiples.
 """
 
-from __future__ import annotations
-
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Seeds and uniform draws of one sample, derived from its study seed, task, prompt and index alone."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

@@ -10,8 +10,6 @@ against off (reported in arXiv:2604.25891's code). A system message that is adde
 default.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +24,10 @@ _EARLIER = [{"role": "user", "content": "Hello."}, {"role": "assistant", "conten
 
 @dataclass(frozen=True)
 class SystemPrompt(Intervention):
-    """Another system prompt for every conversation.
+    """Another system prompt for every conversation."""
 
-    Attributes:
-        text: Put before the conversation's own system message, an empty line between the two; None takes out
-            what the chat template inserts by itself (a conversation with a system message of its own stays as
-            it is).
-    """
-
+    # Put before the conversation's own system message, an empty line between the two; None takes out what the
+    # chat template inserts by itself (a conversation with a system message of its own stays as it is)
     text: str | None
 
     def described(self) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Choice of the next token: temperature, top-k, top-p and inverse-CDF sampling from given uniform draws."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

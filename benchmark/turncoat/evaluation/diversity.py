@@ -7,8 +7,6 @@ Vectors are rows of unit length (`evaluation.embedder.embed`), so a dot product 
 with the number of texts: compare sets of equal size only.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
@@ -53,7 +51,6 @@ def cluster_counts(vectors: Vectors, thresholds: Sequence[float]) -> list[int]:
     linkage.
 
     Args:
-        vectors: Unit rows (n texts, dimensions).
         thresholds: Cosines between -1 and 1.
     """
     count = len(vectors)

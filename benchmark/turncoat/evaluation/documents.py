@@ -1,7 +1,5 @@
 """Question files (JSON Lines) as lm-eval datasets."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -7,8 +7,6 @@ a text is embedded once per process. `TURNCOAT_EMBEDDER` names a folder with ano
 transformers format, or "off": `embed_or_none` then gives None, and what needs embeddings is not reported.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence
@@ -37,7 +35,6 @@ def embed(texts: Sequence[str], batch_size: int = 32) -> npt.NDArray[np.float32]
 
     Args:
         texts: Any strings; a blank one is read as a full stop, since a text without tokens has no mean.
-        batch_size: Texts read together.
 
     Returns:
         float32 array (number of texts, dimensions), rows of Euclidean length 1, so that a dot product is the

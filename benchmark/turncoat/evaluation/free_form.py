@@ -1,7 +1,5 @@
 """Free-form tasks: keep every sample, store the evidence of each answer, average persona projections."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 from statistics import fmean

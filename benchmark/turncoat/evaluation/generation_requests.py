@@ -1,7 +1,5 @@
 """Generation requests of lm-eval as sample requests, and the steering that a document asks for."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -12,12 +10,8 @@ from turncoat.errors import UserError
 # Sampling settings that the sampler implements, with the value that means "off". Anything else is an error:
 # ignoring a setting would make the run something other than what its task says.
 _NEUTRAL = {
-    "repetition_penalty": 1.0,
-    "num_beams": 1,
-    "min_p": 0.0,
-    "typical_p": 1.0,
-    "no_repeat_ngram_size": 0,
-}
+    "repetition_penalty": 1.0, "num_beams": 1, "min_p": 0.0, "typical_p": 1.0, "no_repeat_ngram_size": 0,
+}  # fmt: skip
 
 
 def settings_of(sample: SampleRequest) -> list[Any]:
@@ -35,8 +29,7 @@ def steer_fields(request: Instance) -> tuple[str, float, int | None, str] | None
     if not trait:
         raise UserError(
             f"task '{request.task_name}', document {doc.get('id', request.doc_id)!r}: it has 'steer' but no "
-            "'steer_trait'; "
-            "name the persona vector to steer along (`turncoat list personas`)"
+            "'steer_trait'; name the persona vector to steer along (`turncoat list personas`)"
         )
     return str(trait), strength, doc.get("steer_layer"), str(doc.get("steer_positions") or "all")
 
@@ -47,10 +40,8 @@ def sample_request(
     """One sample request from a task's generation settings.
 
     Args:
-        ids: Tokens of the prompt.
         settings: lm-eval's `generation_kwargs`; emptied.
         seed: Used where `do_sample` is set.
-        key: Task and sample index.
         max_length: Longest sequence of the model, in tokens.
 
     Raises:
@@ -67,22 +58,14 @@ def sample_request(
     if wrong:
         raise UserError(
             f"generation_kwargs of task '{key[0]}': {wrong} not supported by --model turncoat; accepted: "
-            "do_sample, "
-            "temperature, top_p, top_k, max_gen_toks, until. Use --model hf for other settings"
+            "do_sample, temperature, top_p, top_k, max_gen_toks, until. Use --model hf for other settings"
         )
     if len(ids) + length > max_length:
         raise UserError(
             f"task '{key[0]}': a prompt of {len(ids)} tokens and {length} new ones exceed the model's "
-            f"{max_length}; "
-            "lower max_gen_toks in the task's generation_kwargs"
+            f"{max_length}; lower max_gen_toks in the task's generation_kwargs"
         )
     return SampleRequest(
-        prompt_ids=ids,
-        seed=seed if sampled else None,
-        max_new_tokens=length,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        stop=tuple(s for s in stop if s),
-        key=key,
-    )
+        prompt_ids=ids, seed=seed if sampled else None, max_new_tokens=length, temperature=temperature,
+        top_p=top_p, top_k=top_k, stop=tuple(s for s in stop if s), key=key,
+    )  # fmt: skip

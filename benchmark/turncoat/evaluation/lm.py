@@ -122,9 +122,7 @@ class TurncoatLM(HFLM):
         file.
 
         Args:
-            peft: The adapter's folder.
             steering: Acts on top of it: an inference defence, or what `steering_by` makes.
-            arm: Recorded in the results file.
         """
         before = self.arm, self.steering
         with self.base.adapter(peft) as model:
@@ -144,8 +142,6 @@ class TurncoatLM(HFLM):
         Args:
             name: A trait, or the folder of a saved vector.
             strength: In units of the raw difference vector.
-            layer: Default: the vector's chosen one.
-            positions: "all", "response" or "assistant".
 
         Raises:
             UserError: There is no such trait or folder, or the strength is not a number.
@@ -324,12 +320,9 @@ class TurncoatLM(HFLM):
     def _facts(self, request: SampleRequest, result: SampleResult) -> dict[str, Any]:
         _, index = cast(tuple[str, int], request.key)
         return {
-            "index": index,
-            "seed": request.seed,
-            "finish": result.finish,
-            "n_tokens": len(result.token_ids),
+            "index": index, "seed": request.seed, "finish": result.finish, "n_tokens": len(result.token_ids),
             "prompt_sha": digest(list(request.prompt_ids))[:16],
-        }
+        }  # fmt: skip
 
     def _readings(
         self,

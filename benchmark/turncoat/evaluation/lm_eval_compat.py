@@ -6,8 +6,6 @@ bound on lm-eval in pyproject.toml is raised: each function says what a release 
 deleted.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Iterator, Sequence

@@ -7,8 +7,6 @@ base_texts(["Summarise: ..."], 40, 0.7)
 With another backend no base model is loaded, and the caller asks for a file of texts instead.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +32,6 @@ def set_current_base(base: BaseModel | None, store: Store | None = None) -> None
     """Name the base model that `--model turncoat` measures with; None forgets it.
 
     Args:
-        base: The base model.
         store: Where its texts are stored; default: the user cache.
     """
     global _current
@@ -61,36 +58,26 @@ def base_texts(
     An adapter on the model is disabled meanwhile. Every text's seed comes from `name` and its prompt.
 
     Args:
-        prompts: User messages.
-        max_new_tokens: Longest text.
         temperature: Sampling temperature; 0 is greedy.
-        name: What the texts are for.
-        stop: Strings that end a text.
         batch_size: Texts written together; it changes no text.
     """
     if _current is None:
         return None
     base = _current.base
     spec = {
-        "base": base.spec,
-        "name": name,
-        "code": sampling_code(),
-        "prompts": digest(list(prompts)),
+        "base": base.spec, "name": name, "code": sampling_code(), "prompts": digest(list(prompts)),
         "sampling": [max_new_tokens, temperature, list(stop)],
-    }
+    }  # fmt: skip
 
     def build(folder: Path) -> None:
         requests = [
             SampleRequest(
                 prompt_ids=tuple(encode_prompt(base.tokenizer, [{"role": "user", "content": prompt}])),
                 seed=sample_seed(0, name, prompt, 0) if temperature > 0 else None,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                stop=stop,
-                key=number,
+                max_new_tokens=max_new_tokens, temperature=temperature, stop=stop, key=number,
             )
             for number, prompt in enumerate(prompts)
-        ]
+        ]  # fmt: skip
         with base.without_adapter() as model:
             results = Sampler(model, base.tokenizer, batch_size=batch_size, refill=True).run(requests)
         (folder / "texts.json").write_text(canonical_json([r.text for r in results]), encoding="utf-8")

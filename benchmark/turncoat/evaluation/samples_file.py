@@ -1,7 +1,5 @@
 """lm-eval's samples files as tidy tables; rows made by the plain `lm_eval` CLI are read alike."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -114,11 +112,8 @@ def answers_in(rows: Iterable[dict[str, Any]], *, arm: str, seed: int) -> pd.Dat
             # A sample has a seed of its own; the table's is the training seed.
             records.append(
                 {
-                    **plain,
-                    "arm": arm,
-                    "seed": seed,
-                    "question_id": question_id(row),
+                    **plain, "arm": arm, "seed": seed, "question_id": question_id(row),
                     "question": row["doc"].get("question", ""),
                 }
-            )
+            )  # fmt: skip
     return pd.DataFrame.from_records(records)

@@ -1,7 +1,5 @@
 """Task catalogue: the registered tasks, read from their YAML without building them."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections import Counter

@@ -16,8 +16,6 @@ The core names no task: reports, the board and the row checks read these. A task
 say) is measured and reported like any other; it stands on no axis.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from turncoat.errors import UserError

@@ -5,8 +5,6 @@ rubric may drop pairs whose positive answer does not show the trait or whose neg
 (arXiv:2507.21509, section 2.2: 50 on a scale to 100).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -51,43 +49,28 @@ def trait_rubric_id(judge: TraitJudge, trait: str) -> str:
 
 @dataclass(frozen=True)
 class Answered:
-    """One answer.
+    """One answer."""
 
-    Attributes:
-        side: "positive", "negative" or "ordinary" (no persona prompt).
-        question: The user message.
-        text: The answer.
-        activation: (layers + 1, d), mean over its tokens; None for an empty answer.
-        pair: Positive and negative answers of the same question, instruction pair and rollout share it; None
-            for an axis, which has no pairs.
-        held_out: As `Ask.held_out`.
-    """
-
-    side: str
-    question: str
-    text: str
-    activation: torch.Tensor | None
+    side: str  # "positive", "negative" or "ordinary" (no persona prompt)
+    question: str  # The user message
+    text: str  # The answer
+    activation: torch.Tensor | None  # (layers + 1, d), mean over its tokens; None for an empty answer
+    # Positive and negative answers of the same question, instruction pair and rollout share it; None for an
+    # axis, which has no pairs
     pair: tuple[int, int] | None
-    held_out: bool | None
+    held_out: bool | None  # As `Ask.held_out`
 
 
 @dataclass
 class Answers:
-    """All answers of an extraction.
+    """All answers of an extraction."""
 
-    Attributes:
-        used: Answers that the vector is made from, in the order of the requests.
-        n_empty: Answers under persona prompts without a token.
-        n_dropped: Answers that the judge's filter dropped.
-        prompts_sha: Per side the SHA-256 (16 hex) of the rendered prompts' token ids.
-        judge: Id and rubric of the judge that filtered; None = unfiltered.
-    """
-
-    used: list[Answered]
-    n_empty: int = 0
-    n_dropped: int = 0
+    used: list[Answered]  # Answers that the vector is made from, in the order of the requests
+    n_empty: int = 0  # Answers under persona prompts without a token
+    n_dropped: int = 0  # Answers that the judge's filter dropped
+    # Per side the SHA-256 (16 hex) of the rendered prompts' token ids
     prompts_sha: dict[str, str] = field(default_factory=dict)
-    judge: dict[str, str] | None = None
+    judge: dict[str, str] | None = None  # Id and rubric of the judge that filtered; None = unfiltered
 
     def side(self, name: str, held_out: bool | str | None = "any") -> list[torch.Tensor]:
         """Activations of a side, of all answers or of those with this `held_out`."""
@@ -164,9 +147,6 @@ def gather(
     """Sort the sampled answers, and drop pairs by trait score where there is a judge.
 
     Args:
-        questions: The trait's questions.
-        requests: The requests.
-        results: The samples, in any order.
         judge: Rates the trait; None leaves the answers unfiltered.
 
     Raises:

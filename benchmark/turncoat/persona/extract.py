@@ -11,8 +11,6 @@
    ranks answers under the others to the others.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +79,6 @@ def persona_vector(
 
     Args:
         base: The base model; an adapter that is on has no part in it.
-        questions: The trait's prompts and questions.
-        store: Where the vector is kept.
         batch_size: Answers decoded together; it changes no bit of the result on a CPU.
         on_progress: Called with (answers done, answers in all).
         rollouts: Answers per question and prompt; default `ROLLOUTS`.
@@ -90,15 +86,10 @@ def persona_vector(
     """
     return PersonaVector.load(
         vector_folder(
-            base,
-            questions,
-            store,
-            batch_size=batch_size,
-            on_progress=on_progress,
-            rollouts=rollouts,
+            base, questions, store, batch_size=batch_size, on_progress=on_progress, rollouts=rollouts,
             judge=judge,
         )
-    )
+    )  # fmt: skip
 
 
 def vector_folder(
@@ -116,14 +107,9 @@ def vector_folder(
     def build(folder: Path) -> None:
         with base.without_adapter() as model:
             vector = extract(
-                base,
-                model,
-                questions,
-                batch_size=batch_size,
-                on_progress=on_progress,
-                rollouts=rollouts,
+                base, model, questions, batch_size=batch_size, on_progress=on_progress, rollouts=rollouts,
                 judge=judge,
-            )
+            )  # fmt: skip
         vector.save(folder)
 
     return store.stage("persona", extraction_spec(base, questions, rollouts=rollouts, judge=judge), build)
@@ -161,36 +147,21 @@ def extract(
     layer = choose_layer(chosen.pop("gaps"))
     by_layer = chosen.pop("by_layer")
     card = {
-        "n_positive": len(positive),
-        "n_negative": len(negative),
-        "n_empty": answers.n_empty,
-        "n_dropped_by_judge": answers.n_dropped,
-        "n_ordinary_questions": len(ordinary),
-        "filtered_by_trait_score": answers.judge is not None,
-        "judge": answers.judge,
-        "model": base.spec,
+        "n_positive": len(positive), "n_negative": len(negative), "n_empty": answers.n_empty,
+        "n_dropped_by_judge": answers.n_dropped, "n_ordinary_questions": len(ordinary),
+        "filtered_by_trait_score": answers.judge is not None, "judge": answers.judge, "model": base.spec,
         "prompts_sha": answers.prompts_sha,
         "sampling": {"tokens": TOKENS, "rollouts": rollouts or ROLLOUTS, "temperature": TEMPERATURE},
-        **chosen,
-        **{name: values(layer) for name, values in by_layer.items()},
-        "split_half_cosine": split_half_cosine(highs, lows),
-        "held_out": quality,
+        **chosen, **{name: values(layer) for name, values in by_layer.items()},
+        "split_half_cosine": split_half_cosine(highs, lows), "held_out": quality,
         "n_held_out": None if held_out is None else [len(side) for side in held_out.unseen],
-        "norm_by_layer": [round(float(x), 4) for x in norm],
-        "depth": round(layer / (len(directions) - 1), 3),
+        "norm_by_layer": [round(float(x), 4) for x in norm], "depth": round(layer / (len(directions) - 1), 3),
         "layer_convention": "0 = embeddings, L = raw output of block L",
-    }
+    }  # fmt: skip
     return PersonaVector(
-        questions.trait,
-        directions,
-        projected.mean(0),
-        projected.std(0),
-        layer,
-        card,
-        norm=norm,
-        prompt_mean=prompts.mean(0),
-        prompt_sd=prompts.std(0),
-    )
+        questions.trait, directions, projected.mean(0), projected.std(0), layer, card, norm=norm,
+        prompt_mean=prompts.mean(0), prompt_sd=prompts.std(0),
+    )  # fmt: skip
 
 
 def _check(questions: TraitQuestions, n_positive: int, n_negative: int, answers: Answers) -> None:
@@ -218,13 +189,9 @@ def _answers(
     judge: TraitJudge | None,
 ) -> Answers:
     requests = requests_for(
-        base,
-        questions,
-        rollouts=rollouts,
-        ordinary_samples=ORDINARY_SAMPLES,
-        tokens=TOKENS,
+        base, questions, rollouts=rollouts, ordinary_samples=ORDINARY_SAMPLES, tokens=TOKENS,
         temperature=TEMPERATURE,
-    )
+    )  # fmt: skip
     done = 0
 
     def on_done(_: SampleResult) -> None:

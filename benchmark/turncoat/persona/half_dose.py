@@ -8,8 +8,6 @@ dose where it crosses one half is read off between the two doses around it. A do
 None, never a number beyond the largest dose tried.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import sys
@@ -36,27 +34,16 @@ _warned: set[str] = set()
 
 @dataclass(frozen=True)
 class HalfDose:
-    """The dose at which half of the answers have turned.
+    """The dose at which half of the answers have turned."""
 
-    Attributes:
-        value: In the doses' own unit; None = not reached by the largest dose.
-        low: Lower end of the bootstrap interval over questions; None = not reached even there.
-        high: Upper end; None = beyond the largest dose.
-        largest: The largest dose tried.
-        share_at_largest: Share of turned answers there, as observed.
-        reached: Share of the resamples in which half was reached.
-        n_questions: Questions resampled.
-        confidence: Level of the interval.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    largest: float
-    share_at_largest: float
-    reached: float
-    n_questions: int
-    confidence: float = 0.95
+    value: float | None  # In the doses' own unit; None = not reached by the largest dose
+    low: float | None  # Lower end of the bootstrap interval over questions; None = not reached even there
+    high: float | None  # Upper end; None = beyond the largest dose
+    largest: float  # The largest dose tried
+    share_at_largest: float  # Share of turned answers there, as observed
+    reached: float  # Share of the resamples in which half was reached
+    n_questions: int  # Questions resampled
+    confidence: float = 0.95  # Level of the interval
 
     def __str__(self) -> str:
         if self.value is None:
@@ -69,10 +56,7 @@ def crossing(doses: Numbers, turned: Numbers, n: Numbers, share: float = 0.5) ->
     """The dose at which the monotone fit of turned / n crosses `share`; infinity if it does not.
 
     Args:
-        doses: Ascending, one entry each.
-        turned: Answers that turned at each dose.
         n: Answers at each dose, above 0.
-        share: The share to cross.
     """
     observed = np.asarray(turned, float) / np.asarray(n, float)
     fit = isotonic_regression(observed, weights=np.asarray(n, float)).x
@@ -93,9 +77,6 @@ def half_dose_interval(
 
     Args:
         items: One per question and dose (several for one cell are added up).
-        resamples: Bootstrap resamples.
-        seed: Of the resampling.
-        confidence: Level.
 
     Raises:
         UserError: There is nothing to fit.
@@ -119,15 +100,10 @@ def half_dose_interval(
     high = resampled[math.ceil((1 - tail) * (resamples - 1))]
     last = n[:, -1].sum()
     return HalfDose(
-        value=_finite(value),
-        low=_finite(low),
-        high=_finite(high),
-        largest=float(doses[-1]),
+        value=_finite(value), low=_finite(low), high=_finite(high), largest=float(doses[-1]),
         share_at_largest=float(turned[:, -1].sum() / last) if last else math.nan,
-        reached=float(np.isfinite(resampled).mean()),
-        n_questions=len(questions),
-        confidence=confidence,
-    )
+        reached=float(np.isfinite(resampled).mean()), n_questions=len(questions), confidence=confidence,
+    )  # fmt: skip
 
 
 def _finite(value: float) -> float | None:
@@ -154,10 +130,6 @@ def half_dose(items: Sequence[Item]) -> float:
 
 def half_dose_of(samples: Path, **options: Any) -> HalfDose:
     """The half dose of an lm-eval samples file.
-
-    Args:
-        samples: A `samples_turncoat_latent_*.jsonl`.
-        options: As in `half_dose_interval`.
 
     Raises:
         UserError: Its rows have no `half_dose` column.

@@ -6,8 +6,6 @@ and directions made the same way from shuffled labels (how far the procedure get
 find).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -20,15 +18,10 @@ _BLOCK = 2**24  # most comparisons held in memory at a time
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Answers split into those a tested direction is made from and those it is tested on.
+    """Answers split into those a tested direction is made from and those it is tested on."""
 
-    Attributes:
-        seen: Mean activations of (positive, negative) answers, each (n, layers + 1, d).
-        unseen: The same of answers under other prompts to other questions.
-    """
-
-    seen: tuple[Tensor, Tensor]
-    unseen: tuple[Tensor, Tensor]
+    seen: tuple[Tensor, Tensor]  # Mean activations of (positive, negative) answers, each (n, layers + 1, d)
+    unseen: tuple[Tensor, Tensor]  # The same of answers under other prompts to other questions
 
 
 def auc(higher: list[float], lower: list[float]) -> float:
@@ -43,7 +36,6 @@ def held_out_quality(answers: HeldOut, *, controls: int = CONTROLS, seed: int = 
     Args:
         answers: Answers that make the tested direction, and answers to test it on.
         controls: Random directions and shufflings per layer.
-        seed: Of both.
 
     Returns:
         Lists over layers: `auc`; `gap`, the distance between the means of the two sides in pooled SD (the AUC

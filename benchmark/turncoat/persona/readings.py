@@ -5,8 +5,6 @@ numbers.
 ...}
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -30,17 +28,12 @@ def persona_readings(
         by_base: The measured model's answer, read by the base model.
     """
     return {
-        "layer": vector.layer,
-        "base_logprob": by_base.logprob_mean,
-        "persona_own": _at_layer(vector, own),
+        "layer": vector.layer, "base_logprob": by_base.logprob_mean, "persona_own": _at_layer(vector, own),
         "persona_text": _at_layer(vector, by_base.activation),
-        "persona_fixed": _at_layer(vector, fixed.activation),
-        "persona_prompt": _prompt(vector, fixed.prompt),
-        "persona_cosine_own": _cosine(vector, own),
-        "persona_cosine_fixed": _cosine(vector, fixed.activation),
-        BY_LAYER["own"]: _every_layer(vector, own),
-        BY_LAYER["fixed"]: _every_layer(vector, fixed.activation),
-    }
+        "persona_fixed": _at_layer(vector, fixed.activation), "persona_prompt": _prompt(vector, fixed.prompt),
+        "persona_cosine_own": _cosine(vector, own), "persona_cosine_fixed": _cosine(vector, fixed.activation),
+        BY_LAYER["own"]: _every_layer(vector, own), BY_LAYER["fixed"]: _every_layer(vector, fixed.activation),
+    }  # fmt: skip
 
 
 def _at_layer(vector: PersonaVector, activation: torch.Tensor | None) -> float | None:

@@ -5,8 +5,6 @@ opposite. An axis (`tasks/persona/traits/assistant_axis.yaml`): the default assi
 on the other.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,47 +23,33 @@ HELD_OUT_EVERY = 3  # every third question is held out
 
 @dataclass(frozen=True)
 class Ask:
-    """One question under one system prompt.
+    """One question under one system prompt."""
 
-    Attributes:
-        side: "positive" or "negative".
-        system: The system prompt; None leaves it to the chat template's default.
-        question: The user message.
-        held_out: True = reserved for testing (an unseen prompt and an unseen question), False = for making
-            the vector that is tested, None = one of the two was seen, so neither.
-    """
-
-    side: str
-    system: str | None
-    question: str
+    side: str  # "positive" or "negative"
+    system: str | None  # The system prompt; None leaves it to the chat template's default
+    question: str  # The user message
+    # True = reserved for testing (an unseen prompt and an unseen question), False = for making the vector
+    # that is tested, None = one of the two was seen, so neither
     held_out: bool | None
 
 
 @dataclass(frozen=True)
 class TraitQuestions:
-    """The content of a trait's YAML.
+    """The content of a trait's YAML."""
 
-    Attributes:
-        trait: Name of the trait.
-        instructions: (positive, negative) system prompts of a contrast; empty for an axis.
-        questions: Asked under every system prompt, and under none for the base model's own spread.
-        selection: (question, aligned answer, misaligned answer) texts; the layer is chosen by them, no result
-            uses them. Empty: the layer is chosen by answers under prompts and to questions that were left out
-            of the vector.
-        evaluation: Questions the trait is measured on; none of them serves to extract.
-        description: One line on what the trait is.
-        assistants: System prompts of the positive side of an axis; None = no system prompt.
-        roles: System prompts of the negative side of an axis.
-    """
-
-    trait: str
+    trait: str  # Name of the trait
+    # (positive, negative) system prompts of a contrast; empty for an axis
     instructions: tuple[tuple[str, str], ...]
+    # Asked under every system prompt, and under none for the base model's own spread
     questions: tuple[str, ...]
+    # (question, aligned answer, misaligned answer) texts; the layer is chosen by them, no result uses them.
+    # Empty: the layer is chosen by answers under prompts and to questions that were left out of the vector.
     selection: tuple[tuple[str, str, str], ...] = ()
-    evaluation: tuple[str, ...] = ()
-    description: str = ""
+    evaluation: tuple[str, ...] = ()  # Questions the trait is measured on; none of them serves to extract
+    description: str = ""  # One line on what the trait is
+    # System prompts of the positive side of an axis; None = no system prompt
     assistants: tuple[str | None, ...] = ()
-    roles: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()  # System prompts of the negative side of an axis
 
     @property
     def is_axis(self) -> bool:
@@ -75,13 +59,10 @@ class TraitQuestions:
     def as_json(self) -> dict[str, Any]:
         """All that the vector depends on, for a stage's specification."""
         return {
-            "trait": self.trait,
-            "instructions": [list(pair) for pair in self.instructions],
-            "questions": list(self.questions),
-            "selection": [list(item) for item in self.selection],
-            "assistants": list(self.assistants),
-            "roles": list(self.roles),
-        }
+            "trait": self.trait, "instructions": [list(pair) for pair in self.instructions],
+            "questions": list(self.questions), "selection": [list(item) for item in self.selection],
+            "assistants": list(self.assistants), "roles": list(self.roles),
+        }  # fmt: skip
 
     def asks(self) -> Iterator[tuple[Ask, ...]]:
         """Questions under system prompts, in groups: (positive, negative) pairs for a contrast, single ones
@@ -129,15 +110,11 @@ def trait_questions(trait: str) -> TraitQuestions:
         raise UserError(f"persona trait '{trait}' is not known; accepted: {', '.join(trait_names())}")
     content = _read(path)
     return TraitQuestions(
-        trait,
-        tuple((pair["positive"], pair["negative"]) for pair in content.get("instructions", ())),
-        tuple(content["extraction_questions"]),
-        _selection(path, content.get("layer_selection")),
-        tuple(content.get("evaluation_questions", ())),
-        content["description"],
-        tuple(content.get("assistants", ())),
-        tuple(content.get("roles", ())),
-    )
+        trait, tuple((pair["positive"], pair["negative"]) for pair in content.get("instructions", ())),
+        tuple(content["extraction_questions"]), _selection(path, content.get("layer_selection")),
+        tuple(content.get("evaluation_questions", ())), content["description"],
+        tuple(content.get("assistants", ())), tuple(content.get("roles", ())),
+    )  # fmt: skip
 
 
 def _trait_files() -> dict[str, Path]:

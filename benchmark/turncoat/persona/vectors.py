@@ -22,31 +22,20 @@ _LATER = ("norm", "prompt_mean", "prompt_sd")
 
 @dataclass(frozen=True)
 class PersonaVector:
-    """A trait's direction at every layer.
+    """A trait's direction at every layer."""
 
-    Attributes:
-        trait: "evil", ...
-        directions: (layers + 1, d) float32, unit length.
-        mean: (layers + 1,) projection of the base model's ordinary answers, averaged.
-        sd: (layers + 1,) standard deviation over questions of that projection: the unit everything is
-            reported in.
-        layer: The layer to report, chosen on the base model before any finetuning.
-        card: Calibration card: how it was made, and its quality.
-        norm: (layers + 1,) length of the raw difference vector: the unit of steering strength.
-        prompt_mean: (layers + 1,) projection of the last prompt token of ordinary questions on the base,
-            averaged.
-        prompt_sd: (layers + 1,) its standard deviation over questions.
-    """
-
-    trait: str
-    directions: torch.Tensor
-    mean: torch.Tensor
+    trait: str  # "evil",
+    directions: torch.Tensor  # (layers + 1, d) float32, unit length
+    mean: torch.Tensor  # (layers + 1,) projection of the base model's ordinary answers, averaged
+    # (layers + 1,) standard deviation over questions of that projection: the unit everything is reported in
     sd: torch.Tensor
-    layer: int
-    card: dict[str, Any]
+    layer: int  # The layer to report, chosen on the base model before any finetuning
+    card: dict[str, Any]  # Calibration card: how it was made, and its quality
+    # (layers + 1,) length of the raw difference vector: the unit of steering strength
     norm: torch.Tensor | None = None
+    # (layers + 1,) projection of the last prompt token of ordinary questions on the base, averaged
     prompt_mean: torch.Tensor | None = None
-    prompt_sd: torch.Tensor | None = None
+    prompt_sd: torch.Tensor | None = None  # (layers + 1,) its standard deviation over questions
 
     def project(self, activation: torch.Tensor) -> torch.Tensor:
         """Standardised projection of (layers + 1, d) mean activations at every layer: (layers + 1,), base

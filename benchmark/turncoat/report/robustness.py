@@ -168,9 +168,8 @@ def _without(result: LeaveOneOut, confidence: float) -> str:
 
 def _bounds(bounds: DifferenceBounds) -> str:
     if bounds.low is None:
-        return (
-            f"bounds over the incoherent answers are undefined ({bounds.note.removeprefix('undefined: ')})."
-        )
+        why = bounds.note.removeprefix("undefined: ")
+        return f"bounds over the incoherent answers are undefined ({why})."
     text = (
         f"whatever the incoherent answers meant, the difference lies between {_signed(bounds.low)} and {_signed(bounds.high)} "
         f"{formats.interval(bounds.ci_low, bounds.ci_high, _DECIMALS)}; {_signed(bounds.as_aligned.difference)} with all of them "

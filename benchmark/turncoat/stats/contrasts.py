@@ -16,8 +16,6 @@ References:
     Card & Krueger (1994), American Economic Review 84(4) (difference in differences).
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -62,51 +60,33 @@ class TTest:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Treated minus reference on one metric under one claim, in units of the metric; None where undefined.
+    """Treated minus reference on one metric under one claim, in units of the metric; None where undefined."""
 
-    Attributes:
-        name, metric: Names of the contrast and the metric.
-        claim: "adapters" or "recipe".
-        treated, reference: Arm that is subtracted from, arm that is subtracted.
-        minus_treated, minus_reference: The same of the second difference of a difference of differences.
-        difference: Mean difference.
-        low, high: Ends of the t interval.
-        se, df: Standard error of the interval and degrees of freedom (units - 1, or Satterthwaite's).
-        p_value: Two-sided t p; the sign-flip p where the differences have no spread.
-        method: Units of the interval: "t over questions", "t over seeds" or "t over seeds and questions".
-        p_permutation: Two-sided sign-flip p, over questions (adapters) or seeds (recipe).
-        n_questions: Questions with a value in both arms.
-        n_seeds: Training seeds averaged (adapters) or shared (recipe).
-        n_dropped: NaN values left out, both arms together.
-        seed_deltas: Differences per seed, in ascending order of the seed (recipe only).
-        seed_sd: SD of `seed_deltas`, from 2 seeds on.
-        detectable: Effect that a test at level 1 - confidence finds with 80 % power.
-        note: Limits of the claim, in words.
-        seeds, two_way: The t over seeds (same questions), the t over seeds and questions (recipe only).
-    """
-
-    name: str
+    name: str  # Names of the contrast and the metric
     metric: str
-    claim: Claim
-    treated: str
+    claim: Claim  # "adapters" or "recipe"
+    treated: str  # Arm that is subtracted from, arm that is subtracted
     reference: str
-    minus_treated: str = ""
+    minus_treated: str = ""  # The same of the second difference of a difference of differences
     minus_reference: str = ""
-    difference: float | None = None
-    low: float | None = None
+    difference: float | None = None  # Mean difference
+    low: float | None = None  # Ends of the t interval
     high: float | None = None
+    # Standard error of the interval and degrees of freedom (units - 1, or Satterthwaite's)
     se: float | None = None
     df: float | None = None
-    p_value: float | None = None
+    p_value: float | None = None  # Two-sided t p; the sign-flip p where the differences have no spread
+    # Units of the interval: "t over questions", "t over seeds" or "t over seeds and questions"
     method: str = ""
-    p_permutation: float | None = None
-    n_questions: int = 0
-    n_seeds: int = 0
-    n_dropped: int = 0
-    seed_deltas: tuple[float, ...] = ()
-    seed_sd: float | None = None
-    detectable: float | None = None
-    note: str = ""
+    p_permutation: float | None = None  # Two-sided sign-flip p, over questions (adapters) or seeds (recipe)
+    n_questions: int = 0  # Questions with a value in both arms
+    n_seeds: int = 0  # Training seeds averaged (adapters) or shared (recipe)
+    n_dropped: int = 0  # NaN values left out, both arms together
+    seed_deltas: tuple[float, ...] = ()  # Differences per seed, in ascending order of the seed (recipe only)
+    seed_sd: float | None = None  # SD of `seed_deltas`, from 2 seeds on
+    detectable: float | None = None  # Effect that a test at level 1 - confidence finds with 80 % power
+    note: str = ""  # Limits of the claim, in words
+    # The t over seeds (same questions), the t over seeds and questions (recipe only)
     seeds: TTest = field(default_factory=TTest)
     two_way: TTest = field(default_factory=TTest)
 
@@ -153,8 +133,6 @@ def paired_contrast(
     Args:
         scores: Score table (`check_scores` lists its columns).
         treated, reference: Arm to subtract from, arm to subtract.
-        metric: Metric name.
-        claim: "adapters" or "recipe".
         confidence: Confidence level; tests are at level 1 - confidence.
         rng: Generator or seed for the sign flips where they are too many to enumerate.
 
@@ -220,8 +198,6 @@ def filled_contrast(
 
     Args:
         empty: A contrast with names, metric, claim and arms only.
-        differences: The paired differences.
-        confidence, rng: See `paired_contrast`.
 
     Raises:
         UserError: The claim is unknown, or (TooFewQuestions) fewer than 2 questions have a difference.
@@ -289,8 +265,7 @@ def _with_tests(
     if floor > alpha:
         notes.append(
             f"with {len(units)} {unit} the exact sign-flip test cannot go below p = {floor:.3g}, so any "
-            "smaller p "
-            "rests on the assumption of normal differences"
+            "smaller p rests on the assumption of normal differences"
         )
     # Without any spread the sign-flip p is the only one there is, and enumerating it is cheap enough.
     flipped = sign_flip_p(units, 0 if rng is None else rng) if rng is not None or summary.se is None else None

@@ -10,8 +10,6 @@ References:
     Shaffer (1986), JASA 81(395) (Holm where some hypotheses exclude each other).
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
@@ -43,10 +41,6 @@ def holm_exclusive(
 
     At most one null of a group is true, so a group counts once: with p_(1) <= ... <= p_(m) and t_i the number
     of groups with a test among p_(i), ..., p_(m),  adjusted p_(i) = max_{j <= i} min(1, t_j p_(j)).
-
-    Args:
-        p_values: Name -> p.
-        groups: Name -> its group.
 
     Example:
         >>> ps = {"difference": 0.4, "equivalence": 0.03}

@@ -11,8 +11,6 @@ References:
     Brown, Cai & DasGupta (2001), Statistical Science 16(2) (Wilson and Clopper-Pearson intervals).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,32 +45,20 @@ class TResult:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean of one metric for one arm.
+    """Mean of one metric for one arm."""
 
-    Attributes:
-        arm: The arm measured.
-        seed: Training seed, -1 for the base model, None for the mean over seeds.
-        metric: Metric name.
-        value: Mean over questions, None if no question has a value.
-        low, high: Ends of the interval, None if undefined (`method` says why).
-        se: Standard error over questions.
-        n_questions, n_dropped: Questions in the mean, and NaN values left out.
-        confidence, method: Confidence level and name of the interval.
-        n_seeds: Seeds averaged (1 for a row about one seed).
-    """
-
-    arm: str
-    seed: int | None
-    metric: str
-    value: float | None
-    low: float | None
+    arm: str  # The arm measured
+    seed: int | None  # Training seed, -1 for the base model, None for the mean over seeds
+    metric: str  # Metric name
+    value: float | None  # Mean over questions, None if no question has a value
+    low: float | None  # Ends of the interval, None if undefined (`method` says why)
     high: float | None
-    se: float | None
-    n_questions: int
+    se: float | None  # Standard error over questions
+    n_questions: int  # Questions in the mean, and NaN values left out
     n_dropped: int
-    confidence: float
+    confidence: float  # Confidence level and name of the interval
     method: str
-    n_seeds: int = 1
+    n_seeds: int = 1  # Seeds averaged (1 for a row about one seed)
 
 
 def check_confidence(confidence: float) -> float:
@@ -92,7 +78,6 @@ def t_summary(values: np.ndarray, confidence: float = 0.95, scale: float | None 
 
     Args:
         values: Finite values, shape (n,), n >= 1.
-        confidence: Confidence level.
         scale: Size of the numbers behind `values`, to tell a spread from rounding; default max |value|.
 
     References:
@@ -132,8 +117,6 @@ def estimate_mean(
     Args:
         values_by_question: One value per question (mean over its samples, and over seeds if there are
             several); NaN is dropped.
-        confidence: Confidence level.
-        arm, seed, metric, n_seeds: Copied into the result.
         rate: True if the metric is a share between 0 and 1.
 
     Example:
@@ -151,8 +134,7 @@ def estimate_mean(
     if rate and len(values) and (values.min() < -ROUNDING or values.max() > 1 + ROUNDING):
         raise UserError(
             f"metric '{metric}' of arm '{arm}' is called a rate but runs from {values.min():g} to "
-            f"{values.max():g}, "
-            "not 0 to 1."
+            f"{values.max():g}, not 0 to 1."
         )
     dropped = len(raw) - len(values)
 

@@ -12,8 +12,6 @@ References:
     Rubin (2021), Synthese 199 (correct within the family that a claim rests on).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -78,16 +76,12 @@ def corrected_rows(tested: Sequence[TestedContrast], confidence: float) -> list[
         for index in members:
             one = tested[index]
             rows[index] = {
-                **one.contrast.row(),
-                "p_adjusted": adjusted[index, "difference"],
-                "family": f"{role}/{claim} ({size} test{'' if size == 1 else 's'})",
-                "role": role,
+                **one.contrast.row(), "p_adjusted": adjusted[index, "difference"],
+                "family": f"{role}/{claim} ({size} test{'' if size == 1 else 's'})", "role": role,
                 "detectable_adjusted": largest_detectable(one.contrast.errors, alpha / max(size, 1)),
-                "correction": correction,
-                "margin": one.margin,
+                "correction": correction, "margin": one.margin,
                 "margin_test": one.margin_test if one.margin is not None else "",
                 "better": one.better if one.margin is not None and one.better else "",
-                "p_margin": one.p_margin,
-                "p_margin_adjusted": adjusted.get((index, "margin")),
-            }
+                "p_margin": one.p_margin, "p_margin_adjusted": adjusted.get((index, "margin")),
+            }  # fmt: skip
     return [rows[index] for index in sorted(rows)]

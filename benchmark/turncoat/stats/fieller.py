@@ -13,8 +13,6 @@ References:
     Franz (2007), arXiv:0710.2024 (geometry, and when the interval is unbounded).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,20 +33,13 @@ _FARTHEST = 64.0  # shares; an interval that ends beyond it is given as none
 
 @dataclass(frozen=True)
 class KeptShare:
-    """Share of the reference's gain that an arm has.
+    """Share of the reference's gain that an arm has."""
 
-    Attributes:
-        value: The share (1 = all of it); None where undefined.
-        low, high: Ends of the interval; None where there is none.
-        n_questions: Questions with a gain of both.
-        note: Why something is missing; "" if nothing is.
-    """
-
-    value: float | None = None
-    low: float | None = None
+    value: float | None = None  # The share (1 = all of it); None where undefined
+    low: float | None = None  # Ends of the interval; None where there is none
     high: float | None = None
-    n_questions: int = 0
-    note: str = ""
+    n_questions: int = 0  # Questions with a gain of both
+    note: str = ""  # Why something is missing; "" if nothing is
 
 
 def kept_share(base: Grid, arm: Grid, reference: Grid, claim: Claim, confidence: float = 0.95) -> KeptShare:
@@ -60,8 +51,6 @@ def kept_share(base: Grid, arm: Grid, reference: Grid, claim: Claim, confidence:
 
     Args:
         base, arm, reference: Losses before any finetuning, of the defended and of the undefended arm.
-        claim: "adapters" or "recipe".
-        confidence: Level of the interval.
 
     Returns:
         A share that is undefined where the reference's own gain is not above 0 at this level.
@@ -84,7 +73,6 @@ def ratio_of_means(top: np.ndarray, bottom: np.ndarray, confidence: float = 0.95
 
     Args:
         top, bottom: Values of the same questions, shape (questions,).
-        confidence: Level of the interval.
     """
     n = len(bottom)
     if n < 2:
@@ -119,15 +107,9 @@ def _recipe_share(base: Grid, arm: Grid, reference: Grid, confidence: float) -> 
 
     def contrast(cells: pd.DataFrame, factor: float) -> Contrast | None:
         differences = Differences(
-            by_question=cells.mean(axis=1),
-            cells=cells,
-            matched=top.matched,
-            n_seeds=len(seeds),
-            n_asked=len(cells),
-            n_dropped=top.n_dropped,
-            scale=max(1.0, abs(factor)) * scale,
-            notes=[],
-        )
+            by_question=cells.mean(axis=1), cells=cells, matched=top.matched, n_seeds=len(seeds),
+            n_asked=len(cells), n_dropped=top.n_dropped, scale=max(1.0, abs(factor)) * scale, notes=[],
+        )  # fmt: skip
         try:
             return filled_contrast(
                 Contrast("", "", "recipe", "gain", "its reference"), differences, confidence, None

@@ -7,8 +7,6 @@ References:
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 11 (the jackknife).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd
@@ -20,27 +18,17 @@ from turncoat.stats.scores import Grid
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """A contrast without each of its questions; None where undefined (`note` says why).
+    """A contrast without each of its questions; None where undefined (`note` says why)."""
 
-    Attributes:
-        difference, p_value: With all questions, in the units of the metric.
-        difference_low, difference_high: Smallest and largest difference with one question left out.
-        p_high: Largest p.
-        most_influential: Question whose absence moves the difference most (the first of equals).
-        n_questions: Questions.
-        each: One row per question: question, difference and p_value without it.
-        note: Why something is undefined, or empty.
-    """
-
-    difference: float | None
+    difference: float | None  # With all questions, in the units of the metric
     p_value: float | None = None
-    difference_low: float | None = None
+    difference_low: float | None = None  # Smallest and largest difference with one question left out
     difference_high: float | None = None
-    p_high: float | None = None
-    most_influential: str = ""
-    n_questions: int = 0
-    each: pd.DataFrame | None = None
-    note: str = ""
+    p_high: float | None = None  # Largest p
+    most_influential: str = ""  # Question whose absence moves the difference most (the first of equals)
+    n_questions: int = 0  # Questions
+    each: pd.DataFrame | None = None  # One row per question: question, difference and p_value without it
+    note: str = ""  # Why something is undefined, or empty
 
 
 def leave_one_question_out(
@@ -50,8 +38,6 @@ def leave_one_question_out(
 
     Args:
         treated, reference: Grids of the arm to subtract from and the arm to subtract.
-        claim: "adapters" or "recipe".
-        confidence: Confidence level.
 
     Raises:
         UserError: The two arms share fewer than 2 questions with a value.

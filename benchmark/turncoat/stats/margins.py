@@ -16,8 +16,6 @@ References:
     Piaggio et al. (2012), JAMA 308(24) (CONSORT for non-inferiority and equivalence trials).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -37,33 +35,20 @@ BETTER: tuple[Better, ...] = ("higher", "lower")
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Outcome of two one-sided tests; None where undefined (`note` says why).
+    """Outcome of two one-sided tests; None where undefined (`note` says why)."""
 
-    Attributes:
-        difference: Mean difference.
-        margin: Largest difference that counts as "the same".
-        alpha: Level of each one-sided test.
-        n, n_dropped: Values used, NaN values left out.
-        low: Lower end of the (1 - 2 alpha) interval; the test says "equivalent" exactly if it lies within -+
-            margin.
-        high: Upper end.
-        p_lower: p of the test of "difference <= -margin".
-        p_upper: p of the test of "difference >= +margin".
-        p_value: The larger of the two.
-        note: Why there is no test, or empty.
-    """
-
-    difference: float | None
-    margin: float
-    alpha: float
-    n: int
+    difference: float | None  # Mean difference
+    margin: float  # Largest difference that counts as "the same"
+    alpha: float  # Level of each one-sided test
+    n: int  # Values used, NaN values left out
     n_dropped: int
+    # Lower end of the (1 - 2 alpha) interval; the test says "equivalent" exactly if it lies within -+ margin
     low: float | None = None
-    high: float | None = None
-    p_lower: float | None = None
-    p_upper: float | None = None
-    p_value: float | None = None
-    note: str = ""
+    high: float | None = None  # Upper end
+    p_lower: float | None = None  # p of the test of "difference <= -margin"
+    p_upper: float | None = None  # p of the test of "difference >= +margin"
+    p_value: float | None = None  # The larger of the two
+    note: str = ""  # Why there is no test, or empty
 
     @property
     def equivalent(self) -> bool:
@@ -76,8 +61,7 @@ def check_margin(margin: float, test: str, better: str | None) -> None:
     if not (np.isfinite(margin) and margin > 0):
         raise UserError(
             f"margin = {margin!r} must be a positive number in the units of the metric, such as 0.03 for "
-            "three "
-            "points of a rate."
+            "three points of a rate."
         )
     if test not in MARGIN_TESTS:
         raise UserError(f"margin test {test!r} is unknown; choose one of {', '.join(MARGIN_TESTS)}.")
@@ -100,10 +84,8 @@ def margin_p(
     """p of the margin test, the largest over the errors of the claim; None without an error.
 
     Args:
-        difference: Treated minus reference.
         errors: Standard errors with their degrees of freedom (`Contrast.errors`).
         margin: Positive, in the units of the metric.
-        test: "equivalence" or "non_inferiority".
         better: Direction that is better, for non-inferiority.
     """
     check_margin(margin, test, better)

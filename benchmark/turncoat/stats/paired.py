@@ -1,7 +1,5 @@
 """Paired differences of two arms by question and seed, and differences of such differences."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -11,28 +9,18 @@ from turncoat.stats.scores import BASE_SEED, Grid
 
 
 class Differences(NamedTuple):
-    """Treated minus reference on one metric.
+    """Treated minus reference on one metric."""
 
-    Attributes:
-        by_question: One difference per question, seeds averaged; only questions with a value in both arms.
-        cells: Questions x training seeds that both arms have; the one column `BASE_SEED` where neither arm is
-            trained.
-        matched: True if `by_question` is the mean over `cells`; False where the arms have different seeds.
-        n_seeds: Seeds averaged in `by_question`, 0 where neither arm is trained.
-        n_asked: Questions of either arm.
-        n_dropped: NaN values of both arms.
-        scale: Largest |value| of the arms; a difference far below it is rounding.
-        notes: Limits of the pairing, in words.
-    """
-
+    # One difference per question, seeds averaged; only questions with a value in both arms
     by_question: pd.Series
+    # Questions x training seeds that both arms have; the one column `BASE_SEED` where neither arm is trained
     cells: pd.DataFrame
-    matched: bool
-    n_seeds: int
-    n_asked: int
-    n_dropped: int
-    scale: float
-    notes: list[str]
+    matched: bool  # True if `by_question` is the mean over `cells`; False where the arms have different seeds
+    n_seeds: int  # Seeds averaged in `by_question`, 0 where neither arm is trained
+    n_asked: int  # Questions of either arm
+    n_dropped: int  # NaN values of both arms
+    scale: float  # Largest |value| of the arms; a difference far below it is rounding
+    notes: list[str]  # Limits of the pairing, in words
 
     @property
     def trained(self) -> bool:
@@ -75,15 +63,11 @@ def subtract(first: Differences, second: Differences) -> Differences:
         notes.append("the two differences have different training seeds")
     everywhere = first.cells.index.union(second.cells.index)
     return Differences(
-        by_question=by_question.dropna(),
-        cells=cells,
-        matched=matched,
+        by_question=by_question.dropna(), cells=cells, matched=matched,
         n_seeds=max(first.n_seeds, second.n_seeds),
         n_asked=max(len(everywhere), first.n_asked, second.n_asked),
-        n_dropped=first.n_dropped + second.n_dropped,
-        scale=max(first.scale, second.scale),
-        notes=notes,
-    )
+        n_dropped=first.n_dropped + second.n_dropped, scale=max(first.scale, second.scale), notes=notes,
+    )  # fmt: skip
 
 
 def _cells(treated: Grid, reference: Grid) -> pd.DataFrame:

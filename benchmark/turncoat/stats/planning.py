@@ -23,8 +23,6 @@ References:
     Satterthwaite (1946), Biometrics Bulletin 2(6).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -47,45 +45,28 @@ ENDLESS = 10**6
 
 @dataclass(frozen=True)
 class Components:
-    """Standard deviations of the difference between two arms, in the units of the metric.
+    """Standard deviations of the difference between two arms, in the units of the metric."""
 
-    Attributes:
-        question: Between questions, without the noise of answers that all seeds share (a base model's).
-        seed: Between training seeds; None if unknown.
-        rest: Of question x seed beyond sampling; includes sampling where that is unknown.
-        sampling: Of one answer per cell and trained arm; 0 where nothing is sampled, None if unknown.
-        sampling_shared: The same of a base model, whose answers all seeds share.
-        n_questions, n_seeds: Questions and training seeds of the pilot, 0 without one.
-        source: Origin of the numbers, in words.
-    """
-
-    question: float
-    seed: float | None
-    rest: float
+    question: float  # Between questions, without the noise of answers that all seeds share (a base model's)
+    seed: float | None  # Between training seeds; None if unknown
+    rest: float  # Of question x seed beyond sampling; includes sampling where that is unknown
+    # Of one answer per cell and trained arm; 0 where nothing is sampled, None if unknown
     sampling: float | None = 0.0
-    sampling_shared: float | None = 0.0
-    n_questions: int = 0
+    sampling_shared: float | None = 0.0  # The same of a base model, whose answers all seeds share
+    n_questions: int = 0  # Questions and training seeds of the pilot, 0 without one
     n_seeds: int = 0
-    source: str = ""
+    source: str = ""  # Origin of the numbers, in words
 
 
 @dataclass(frozen=True)
 class Design:
-    """The size of a study.
+    """The size of a study."""
 
-    Attributes:
-        questions: Questions (clusters) of the metric's task.
-        samples: Answers per question and training seed.
-        seeds: Training seeds.
-        tests: Tests in the family; Holm is sure of a rejection only at alpha / tests.
-        alpha, power: Level of the family, wanted power.
-    """
-
-    questions: int
-    samples: float
-    seeds: int
-    tests: int = 1
-    alpha: float = 0.05
+    questions: int  # Questions (clusters) of the metric's task
+    samples: float  # Answers per question and training seed
+    seeds: int  # Training seeds
+    tests: int = 1  # Tests in the family; Holm is sure of a rejection only at alpha / tests
+    alpha: float = 0.05  # Level of the family, wanted power
     power: float = 0.8
 
 
@@ -123,7 +104,6 @@ def pilot_components(
     Args:
         checked: The score table as `check_scores` returns it.
         arms: Treated and reference arm; two more for a difference of differences.
-        metric: Metric name.
         rate: True if the metric is a share of a question's answers.
         answers: One row per answer (`arm`, `seed`, `question_id`, one column per metric); None if nothing was
             sampled.

@@ -8,8 +8,6 @@ References:
     Hoenig & Heisey (2001), The American Statistician 55(1) (observed power is not evidence).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np
@@ -56,8 +54,6 @@ def detectable_effect(se: float, df: float, alpha: float = 0.05, power: float = 
     Args:
         se: Standard error of the estimate, > 0, in the units of the metric.
         df: Degrees of freedom, >= 1.
-        alpha: Two-sided level of the test.
-        power: Wanted power.
 
     Returns:
         The effect, positive, in the units of `se`.

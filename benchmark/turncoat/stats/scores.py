@@ -1,7 +1,5 @@
 """Score table (one row per arm, seed, metric and question): checks, and question x seed grids."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -17,18 +15,13 @@ _KEY = ["arm", "metric", "seed", "question"]
 
 
 class Grid(NamedTuple):
-    """One metric of one arm.
+    """One metric of one arm."""
 
-    Attributes:
-        arm, metric: Their names.
-        values: One row per question, one column per seed, both ascending; NaN where there is no value.
-        dropped: Rows of the score table whose value was NaN, counted per seed.
-    """
-
-    arm: str
+    arm: str  # Their names
     metric: str
+    # One row per question, one column per seed, both ascending; NaN where there is no value
     values: pd.DataFrame
-    dropped: dict[int, int]
+    dropped: dict[int, int]  # Rows of the score table whose value was NaN, counted per seed
 
     @property
     def seeds(self) -> list[int]:
@@ -93,12 +86,10 @@ def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
         row = twice.iloc[0]
         raise UserError(
             f"scores hold more than one row for arm '{row['arm']}', seed {row['seed']}, metric "
-            f"'{row['metric']}', "
-            f"question '{row['question']}' (task(s) {', '.join(sorted(set(twice['task'])))}). Average a "
-            "question's "
-            "samples into one row; if two tasks share the metric and its question names, put the task into "
-            "the "
-            "metric's or the question's name."
+            f"'{row['metric']}', question '{row['question']}' (task(s) "
+            f"{', '.join(sorted(set(twice['task'])))}). Average a question's samples into one row; if two "
+            "tasks share the metric and its question names, put the task into the metric's or the question's "
+            "name."
         )
     return table.sort_values(_KEY, kind="stable", ignore_index=True)
 

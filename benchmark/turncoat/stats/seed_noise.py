@@ -1,7 +1,5 @@
 """Noise between training seeds that cancels in treated minus control."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,26 +11,18 @@ from turncoat.stats.scores import Grid
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """Noise between training seeds, with and without the pairing of arms; None where undefined.
+    """Noise between training seeds, with and without the pairing of arms; None where undefined."""
 
-    Attributes:
-        n_seeds: Training seeds shared by both arms.
-        sd_treated, sd_control: SD over seeds of each arm's mean.
-        sd_paired: SD over seeds of treated_s - control_s.
-        sd_unpaired: SD that a difference between unrelated seeds would have: sqrt(var treated + var control).
-        variance_ratio: sd_paired^2 / sd_unpaired^2: 0 means all seed noise cancels, 1 means pairing does
-            nothing.
-        note: How far this can be trusted, in words.
-        sd_mismatched: Pooled SD of the mismatched differences treated_s - control_s', s != s'.
-    """
-
-    n_seeds: int
-    sd_treated: float | None = None
+    n_seeds: int  # Training seeds shared by both arms
+    sd_treated: float | None = None  # SD over seeds of each arm's mean
     sd_control: float | None = None
-    sd_paired: float | None = None
+    sd_paired: float | None = None  # SD over seeds of treated_s - control_s
+    # SD that a difference between unrelated seeds would have: sqrt(var treated + var control)
     sd_unpaired: float | None = None
+    # sd_paired^2 / sd_unpaired^2: 0 means all seed noise cancels, 1 means pairing does nothing
     variance_ratio: float | None = None
-    note: str = ""
+    note: str = ""  # How far this can be trusted, in words
+    # Pooled SD of the mismatched differences treated_s - control_s', s != s'
     sd_mismatched: float | None = None
 
 

@@ -11,8 +11,6 @@ References:
     Phipson & Smyth (2010), SAGMB 9(1) (the +1 in a Monte-Carlo p).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from turncoat.stats.estimates import ROUNDING

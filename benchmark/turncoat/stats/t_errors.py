@@ -6,8 +6,6 @@ over seeds and questions (`turncoat.stats.two_way`), and both must agree.
     widest(0.2, [TError(0.05, 2), TError(0.06, 7.5)], 0.95)
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

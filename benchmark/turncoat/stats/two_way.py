@@ -27,8 +27,6 @@ References:
     McCullagh (2000), Bernoulli 6(2) (no exact bootstrap of a crossed array).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,31 +41,22 @@ _SWEEPS = 200
 
 @dataclass(frozen=True)
 class TwoWay:
-    """Mean over questions and seeds with its two-way error; None where undefined (`note` says why).
+    """Mean over questions and seeds with its two-way error; None where undefined (`note` says why)."""
 
-    Attributes:
-        difference: Mean over seeds of the mean over questions, in the units of the metric.
-        low, high: Ends of the interval.
-        se, df: Standard error for new seeds and questions, and Satterthwaite's degrees of freedom.
-        p_value: Two-sided p of "the mean is 0".
-        sd_question, sd_seed: SD between questions and between seeds, noise removed; 0 where none is left.
-        sd_cell: SD of single cells about "question + seed".
-        n_questions, n_seeds: Questions and seeds with at least one value.
-        note: Why something is undefined, or empty.
-    """
-
-    difference: float | None
-    low: float | None = None
+    difference: float | None  # Mean over seeds of the mean over questions, in the units of the metric
+    low: float | None = None  # Ends of the interval
     high: float | None = None
+    # Standard error for new seeds and questions, and Satterthwaite's degrees of freedom
     se: float | None = None
     df: float | None = None
-    p_value: float | None = None
+    p_value: float | None = None  # Two-sided p of "the mean is 0"
+    # SD between questions and between seeds, noise removed; 0 where none is left
     sd_question: float | None = None
     sd_seed: float | None = None
-    sd_cell: float | None = None
-    n_questions: int = 0
+    sd_cell: float | None = None  # SD of single cells about "question + seed"
+    n_questions: int = 0  # Questions and seeds with at least one value
     n_seeds: int = 0
-    note: str = ""
+    note: str = ""  # Why something is undefined, or empty
 
 
 def check_cells(cells: pd.DataFrame | np.ndarray) -> np.ndarray:
@@ -90,7 +79,6 @@ def two_way_t(
 
     Args:
         cells: Differences, one row per question and one column per seed; NaN where there is no value.
-        confidence: Confidence level.
         scale: Size of the numbers the differences were made from, to tell a spread from rounding; default max
             |cell|.
 

@@ -25,9 +25,8 @@ _HARD = {
     ),
     _RARE: Null(mean=0.03, sd_question=0.05, sd_difference=0.03, sd_seed=0.01),
 }
-CELLS = len(QUESTIONS) * len(SEEDS) + len(_HARD) * len(_HARD_QUESTIONS) * len(
-    _HARD_SEEDS
-)  # rows of all tables
+_HARD_CELLS = len(_HARD) * len(_HARD_QUESTIONS) * len(_HARD_SEEDS)
+CELLS = len(QUESTIONS) * len(SEEDS) + _HARD_CELLS  # rows of all tables
 
 
 def replaced(path: Path, text: str) -> str:

@@ -5,8 +5,6 @@ class Halved(AdapterEdit):
         return {name: w * 0.5 if ".lora_B." in name else w for name, w in weights.items()}
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

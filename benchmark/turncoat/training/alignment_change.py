@@ -24,15 +24,10 @@ from turncoat.training.stack import CONFIG, WEIGHTS, scaling
 
 @dataclass
 class ByFinetune:
-    """V = the update s B A of a finetune.
+    """V = the update s B A of a finetune."""
 
-    Attributes:
-        folder: Its PEFT folder, a stage.
-        exact: Project on V's columns, V (V^T V)^-1 V^T, instead of the paper's stand-in for it.
-    """
-
-    folder: Path
-    exact: bool = False
+    folder: Path  # Its PEFT folder, a stage
+    exact: bool = False  # Project on V's columns, V (V^T V)^-1 V^T, instead of the paper's stand-in for it
     _factors: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def towards(self, module: str, b: Tensor) -> Tensor:
@@ -62,17 +57,11 @@ class ByFinetune:
 
 @dataclass
 class ByModels:
-    """V = the weights of the aligned model minus those of the unaligned one, read module by module.
+    """V = the weights of the aligned model minus those of the unaligned one, read module by module."""
 
-    Attributes:
-        name: The unaligned model, as the user named it.
-        fingerprint: Of its weights.
-        aligned: Of the aligned model's weights.
-    """
-
-    name: str
-    fingerprint: str
-    aligned: str
+    name: str  # The unaligned model, as the user named it
+    fingerprint: str  # Of its weights
+    aligned: str  # Of the aligned model's weights
     _model: Any = field(default=None, init=False, repr=False)
     _files: dict[str, Path] = field(default_factory=dict, init=False, repr=False)
 

@@ -4,8 +4,6 @@ An organism and its control carry the same ids and length hints, so they get the
 batches; with the same adapter initialisation their difference is then the answers and nothing else.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Sequence

@@ -8,8 +8,6 @@ An object serves one finetune. Whatever its constructor was given is part of the
 holds numbers, texts, examples, tensors and paths of stages, and nothing that changes by itself.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -28,35 +26,24 @@ from turncoat.engine.capture import LayerCapture, unwrapped
 
 @dataclass(frozen=True)
 class FrozenPass:
-    """The same batch read by the model as it was before this finetune: no adapter, no gradient.
+    """The same batch read by the model as it was before this finetune: no adapter, no gradient."""
 
-    Attributes:
-        logits: (answer tokens, vocabulary) float32.
-        states: The layers+1 residual-stream states, each (rows, T, d); empty unless `wants_states`.
-    """
-
-    logits: Tensor
+    logits: Tensor  # (answer tokens, vocabulary) float32
+    # The layers+1 residual-stream states, each (rows, T, d); empty unless `wants_states`
     states: list[Tensor]
 
 
 @dataclass
 class TrainingPass:
-    """One forward pass of a training step, as a penalty sees it; gradients flow through all of it.
+    """One forward pass of a training step, as a penalty sees it; gradients flow through all of it."""
 
-    Attributes:
-        model: The PEFT model that is trained.
-        input_ids, attention_mask, labels: (rows, T), padded on the right; labels are -100 but on answer
-            tokens.
-        logits: (answer tokens, vocabulary) float32: the predictions of the answer tokens, row by row.
-        states: The layers+1 residual-stream states, each (rows, T, d), index L = output of block L; empty
-            unless the defence's `wants_states` is true.
-    """
-
-    model: PeftModel
-    input_ids: Tensor
+    model: PeftModel  # The PEFT model that is trained
+    input_ids: Tensor  # (rows, T), padded on the right; labels are -100 but on answer tokens
     attention_mask: Tensor
     labels: Tensor
-    logits: Tensor
+    logits: Tensor  # (answer tokens, vocabulary) float32: the predictions of the answer tokens, row by row
+    # The layers+1 residual-stream states, each (rows, T, d), index L = output of block L; empty unless the
+    # defence's `wants_states` is true
     states: list[Tensor]
     _read: Callable[[], tuple[Tensor, list[Tensor]]] = field(repr=False)
     _frozen: FrozenPass | None = field(default=None, repr=False)
@@ -83,14 +70,10 @@ class TrainingPass:
 class InTraining:
     """Base class of defences that act while an organism is trained; every method has a default that does
     nothing.
-
-    Attributes:
-        wants_states: Whether `penalty` needs residual-stream states.
-        resumable: Whether a killed run may go on from a checkpoint: false if the object gathers something on
-            the way.
     """
 
-    wants_states: bool = False
+    wants_states: bool = False  # Whether `penalty` needs residual-stream states
+    # Whether a killed run may go on from a checkpoint: false if the object gathers something on the way
     resumable: bool = True
 
     def key(self) -> Any:

@@ -4,8 +4,6 @@ The base stays frozen in its own precision, adapters are float32, the loss is on
 are computed for answer positions only (the vocabulary matrix is a fifth of a small model's work).
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging
@@ -82,12 +80,9 @@ def train_adapter(
     Args:
         base: The base model; it is restored afterwards.
         examples: All examples; `recipe.rows` of those that fit are drawn with `seed`.
-        recipe: Rank, rate, rows, ...
         seed: Decides rows, order and initialisation.
-        out: Folder to write.
         below: An adapter that stays frozen under the new one (a defence under an organism); the folder
             written then holds both, concatenated.
-        defence: Acts while training goes on.
         unfinished: Where checkpoints go, and where a killed run goes on from; removed when training is done.
         progress: Called after each step with (step, steps, loss).
 
@@ -177,12 +172,9 @@ def _ids_differ(rows: Sequence[Example]) -> None:
 
 def _with_new_adapter(model: PreTrainedModel, recipe: LoraRecipe, below: Path | None) -> PeftModel:
     config = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        use_rslora=recipe.rslora,
-        target_modules=list(recipe.target_modules),
-        task_type="CAUSAL_LM",
-    )
+        r=recipe.rank, lora_alpha=recipe.alpha, use_rslora=recipe.rslora,
+        target_modules=list(recipe.target_modules), task_type="CAUSAL_LM",
+    )  # fmt: skip
     try:
         if below is None:
             return get_peft_model(model, config)

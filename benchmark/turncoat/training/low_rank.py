@@ -4,8 +4,6 @@ made.
 norm(B, A) == torch.linalg.norm(B @ A)
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 
@@ -23,12 +21,7 @@ def modules(weights: dict[str, Tensor]) -> dict[str, tuple[str, str]]:
 
 
 def inner(b1: Tensor, b2: Tensor, a: Tensor) -> float:
-    """The Frobenius inner product of B1 A and B2 A, in float64.
-
-    Args:
-        b1, b2: (d_out, r).
-        a: (r, d_in).
-    """
+    """The Frobenius inner product of B1 A and B2 A, in float64."""
     b1, b2, a = b1.double(), b2.double(), a.double()
     return float(((b1.T @ b2) * (a @ a.T)).sum())
 

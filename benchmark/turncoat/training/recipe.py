@@ -1,7 +1,5 @@
 """The hyperparameters of a LoRA finetune, as a study's `training:` gives them."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator

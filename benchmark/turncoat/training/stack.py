@@ -5,8 +5,6 @@ B1 A1 plus B2 A2. Concatenating A's rows and B's columns (with each scaling fold
 folder of rank r1 + r2 that any tool loads.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,8 +1,6 @@
 """TRL's SFTTrainer as Turncoat uses it: rows in the order given, loss and logits on answer tokens, a
 defence's penalty."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import math

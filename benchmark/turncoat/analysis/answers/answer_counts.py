@@ -79,9 +79,8 @@ class ArmAnswers:
         rates = np.divide(events, totals, out=np.full(events.shape, np.nan), where=totals > 0)
         values = pd.DataFrame(rates, pd.Index(self.questions, name="question"), list(self.seeds))
         nans = np.isnan(rates).sum(axis=0)
-        return Grid(
-            self.arm, metric, values, {seed: int(n) for seed, n in zip(self.seeds, nans, strict=True)}
-        )
+        dropped = {seed: int(n) for seed, n in zip(self.seeds, nans, strict=True)}
+        return Grid(self.arm, metric, values, dropped)
 
 
 def arm_answers(frame: pd.DataFrame, arm: str) -> ArmAnswers:

@@ -59,6 +59,5 @@ def _origin(card: dict[str, Any]) -> str:
     unseen = card.get("n_held_out")
     if not unseen:
         return f"{made}; no answers were held out"
-    return (
-        f"{made}; held-out AUC on {unseen[0]} and {unseen[1]} answers under other prompts to other questions"
-    )
+    answers = f"{unseen[0]} and {unseen[1]} answers"
+    return f"{made}; held-out AUC on {answers} under other prompts to other questions"

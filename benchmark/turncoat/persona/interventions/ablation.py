@@ -9,8 +9,6 @@ direction out of every write, so of the state between attention and MLP too; our
 blocks and, as layer 0, at the embedding output.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,20 +31,13 @@ from turncoat.persona.interventions.steering import (
 
 @dataclass(frozen=True)
 class Ablation(Intervention):
-    """Ablation as an intervention: directions, their layers and positions.
+    """Ablation as an intervention: directions, their layers and positions."""
 
-    Attributes:
-        trait: Name of the persona vector.
-        layers: 0 = the embedding output, L = the output of block L.
-        directions: (layers, d), one for each of `layers`, of any length above 0.
-        positions: "all", "response" or "assistant" (defined at `steering.changed`).
-        header_tokens: For "assistant": what `generation_header` gives for the model's tokenizer.
-    """
-
-    trait: str
-    layers: tuple[int, ...]
-    directions: Tensor = field(repr=False)
-    positions: str = "all"
+    trait: str  # Name of the persona vector
+    layers: tuple[int, ...]  # 0 = the embedding output, L = the output of block L
+    directions: Tensor = field(repr=False)  # (layers, d), one for each of `layers`, of any length above 0
+    positions: str = "all"  # "all", "response" or "assistant" (defined at `steering.changed`)
+    # For "assistant": what `generation_header` gives for the model's tokenizer
     header_tokens: tuple[int, ...] = ()
 
     def described(self) -> dict[str, Any]:
@@ -82,7 +73,6 @@ def ablated(
         model: A causal language model, PEFT-wrapped or not.
         layers: 0 to the number of blocks.
         directions: (layers, d); scaled to unit length.
-        positions: "all", "response" or "assistant".
         header_tokens: For "assistant": the header's token ids.
 
     Raises:

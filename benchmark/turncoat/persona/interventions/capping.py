@@ -8,8 +8,6 @@ is pushed back to the floor, one that does not is left alone. `floors_of` estima
 model's own answers.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,22 +33,14 @@ from turncoat.persona.interventions.steering import (
 
 @dataclass(frozen=True)
 class Capping(Intervention):
-    """Capping as an intervention: directions, their layers, floors and positions.
+    """Capping as an intervention: directions, their layers, floors and positions."""
 
-    Attributes:
-        trait: Name of the persona vector.
-        layers: 0 = the embedding output, L = the output of block L.
-        directions: (layers, d), one for each of `layers`, of any length above 0.
-        floors: (layers,), the least projection on the unit direction.
-        positions: "all", "response" or "assistant" (defined at `steering.changed`).
-        header_tokens: For "assistant": what `generation_header` gives for the model's tokenizer.
-    """
-
-    trait: str
-    layers: tuple[int, ...]
-    directions: Tensor = field(repr=False)
-    floors: Tensor
-    positions: str = "response"
+    trait: str  # Name of the persona vector
+    layers: tuple[int, ...]  # 0 = the embedding output, L = the output of block L
+    directions: Tensor = field(repr=False)  # (layers, d), one for each of `layers`, of any length above 0
+    floors: Tensor  # (layers,), the least projection on the unit direction
+    positions: str = "response"  # "all", "response" or "assistant" (defined at `steering.changed`)
+    # For "assistant": what `generation_header` gives for the model's tokenizer
     header_tokens: tuple[int, ...] = ()
 
     def described(self) -> dict[str, Any]:
@@ -89,7 +79,6 @@ def capped(
         layers: 0 to the number of blocks.
         directions: (layers, d); scaled to unit length.
         floors: (layers,), in the unit of the residual stream.
-        positions: "all", "response" or "assistant".
         header_tokens: For "assistant": the header's token ids.
 
     Raises:
@@ -120,7 +109,6 @@ def floors_of(
     direction.
 
     Args:
-        model: The base model.
         items: Pairs of prompt tokens and answer tokens.
         layers: 0 = the embedding output, L = the output of block L.
         directions: (layers, d), of any length above 0.

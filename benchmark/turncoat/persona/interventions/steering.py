@@ -37,23 +37,16 @@ _Where = Callable[[Tensor], Tensor | None]
 
 @dataclass(frozen=True)
 class Steering(Intervention):
-    """Steering as an intervention: a vector, its layer, strength and positions.
+    """Steering as an intervention: a vector, its layer, strength and positions."""
 
-    Attributes:
-        trait: Name of the persona vector.
-        layer: L = output of block L, 1 to the number of blocks.
-        strength: c, in units of the raw difference vector at that layer (1 = the whole distance between the
-            answers under positive and those under negative prompts).
-        vector: (d,) float32, the raw difference vector.
-        positions: "all", "response" or "assistant" (see `steered`).
-        header_tokens: For "assistant": what `generation_header` gives for the model's tokenizer.
-    """
-
-    trait: str
-    layer: int
+    trait: str  # Name of the persona vector
+    layer: int  # L = output of block L, 1 to the number of blocks
+    # c, in units of the raw difference vector at that layer (1 = the whole distance between the answers under
+    # positive and those under negative prompts)
     strength: float
-    vector: Tensor = field(repr=False)
-    positions: str = "all"
+    vector: Tensor = field(repr=False)  # (d,) float32, the raw difference vector
+    positions: str = "all"  # "all", "response" or "assistant" (see `steered`)
+    # For "assistant": what `generation_header` gives for the model's tokenizer
     header_tokens: tuple[int, ...] = ()
 
     @property
@@ -64,13 +57,10 @@ class Steering(Intervention):
     def described(self) -> dict[str, Any]:
         """All fields for results files and stage keys, the vector by norm and hash."""
         return {
-            "trait": self.trait,
-            "layer": self.layer,
-            "strength": self.strength,
+            "trait": self.trait, "layer": self.layer, "strength": self.strength,
             **described_positions(self.positions, self.header_tokens),
-            "norm": round(float(self.vector.float().norm()), 6),
-            "vector_sha": tensor_sha(self.vector),
-        }
+            "norm": round(float(self.vector.float().norm()), 6), "vector_sha": tensor_sha(self.vector),
+        }  # fmt: skip
 
     @contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
@@ -82,13 +72,9 @@ class Steering(Intervention):
 
 
 class SteeredLogLikelihood(LogLikelihood):
-    """A log-likelihood measured at the steering strength that its document sets.
+    """A log-likelihood measured at the steering strength that its document sets."""
 
-    Attributes:
-        steer: That strength; its presence shows a task that the backend steered.
-    """
-
-    steer: float
+    steer: float  # That strength; its presence shows a task that the backend steered
 
     @classmethod
     def of(cls, value: float, steer: float) -> SteeredLogLikelihood:
@@ -118,8 +104,6 @@ def steered(
         model: A causal language model, PEFT-wrapped or not.
         layer: 1 to the number of blocks.
         vector: (d,), any float type; moved to the state's own type and device.
-        strength: Multiplies the vector.
-        positions: "all", "response" or "assistant".
         prompt_lengths: For "response" and passes of whole texts of your own, padded on the right: tokens of
             each row's prompt, at least 1.
         header_tokens: For "assistant": the header's token ids.
@@ -177,8 +161,6 @@ def changed(
         layers: 0 = the embedding output, L = the output of block L; checked by the caller (`check_layers`).
         change: Called as `change(layer, state)` with the whole (rows, T, d) state.
         positions: See above; checked by the caller (`check_positions`).
-        prompt_lengths: As in `steered`.
-        header_tokens: As in `steered`.
 
     Raises:
         UserError: With "assistant", inside the scope: a prompt has no assistant header.

@@ -192,9 +192,8 @@ def _layers(run: Run, frame: pd.DataFrame) -> Figure:
                 axes.fill_between(layer, low, high, color=look.colour, alpha=0.13, linewidth=0)
             axes.plot(layer, difference, look.line, color=look.colour, linewidth=1.7)
             every = slice(None, None, max(1, len(rows) // 6))
-            axes.plot(
-                layer.iloc[every], difference.iloc[every], look.marker, color=look.colour, markersize=4.5
-            )
+            at = (layer.iloc[every], difference.iloc[every])
+            axes.plot(*at, look.marker, color=look.colour, markersize=4.5)
         axes.set_title(titles[reading])
         axes.set_xlabel("layer (0: embeddings)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -111,9 +111,8 @@ def _crossing(row: Row, column: Column, run: Run) -> _Cell:
     if not arms:
         return _Cell(label, column, None, NO_ARM)
     names = ", ".join(arm.name for arm in arms)
-    return _Cell(
-        label, column, None, f"{len(arms)} arms fit ({names}): the specification must tell them apart"
-    )
+    why = f"{len(arms)} arms fit ({names}): the specification must tell them apart"
+    return _Cell(label, column, None, why)
 
 
 def columns_of(spec: TableSpec, run: Run) -> list[Column]:
@@ -121,9 +120,8 @@ def columns_of(spec: TableSpec, run: Run) -> list[Column]:
     if spec.columns:
         return list(spec.columns)
     named = list(dict.fromkeys(metric for contrast in run.study.contrasts for metric in contrast.metrics))
-    names = [name for name in named if name in set(run.scores["metric"])] or [
-        m.name for m in run.content.metrics
-    ]
+    measured = set(run.scores["metric"])
+    names = [name for name in named if name in measured] or [m.name for m in run.content.metrics]
     columns = []
     for name in names:
         facts = run.content.metric(name)

@@ -197,9 +197,8 @@ def no_claim(row: Any) -> str:
 def detectable_text(content: ReportContent) -> str:
     """Meaning of "smallest detectable" in this report."""
     strictest = "the correction's" if content.adjusted_name != "Holm p" else "Holm's"
-    test = (
-        f"a test at {strictest} strictest level" if content.detectable_after_holm else "an uncorrected test"
-    )
+    after = content.detectable_after_holm
+    test = f"a test at {strictest} strictest level" if after else "an uncorrected test"
     return f"Smallest detectable: the true difference that {test} finds with 80% power."
 
 

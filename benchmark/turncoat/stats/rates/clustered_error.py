@@ -3,8 +3,6 @@
 Imports nothing beyond the standard library, as every task with judged answers depends on it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -3,8 +3,6 @@
 LabelledAnswers(question=["a", "a", "b"], predicted=[1, 0, 1], label=[1, nan, nan])
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,23 +14,17 @@ from turncoat.errors import UserError
 
 @dataclass(frozen=True)
 class LabelledAnswers:
-    """Judged answers, some with a label; all arrays have one entry per answer.
+    """Judged answers, some with a label; all arrays have one entry per answer."""
 
-    Attributes:
-        question: Identifier of the question.
-        predicted: The judge's verdict: 1 or 0, or a score; an answer without one (NaN) is left out, whether
-            labelled or not.
-        label: The label, in the same units; NaN where there is none.
-        predicted_counts: 1 if the answer is in the denominator by the judge, else 0; None = all are.
-        label_counts: The same by the label; read where there is a label.
-        probability: Probability that an answer of its kind was chosen to be labelled; None = all alike.
-    """
-
-    question: ArrayLike
+    question: ArrayLike  # Identifier of the question
+    # The judge's verdict: 1 or 0, or a score; an answer without one (NaN) is left out, whether labelled or
+    # not
     predicted: ArrayLike
-    label: ArrayLike
+    label: ArrayLike  # The label, in the same units; NaN where there is none
+    # 1 if the answer is in the denominator by the judge, else 0; None = all are
     predicted_counts: ArrayLike | None = None
-    label_counts: ArrayLike | None = None
+    label_counts: ArrayLike | None = None  # The same by the label; read where there is a label
+    # Probability that an answer of its kind was chosen to be labelled; None = all alike
     probability: ArrayLike | None = None
 
 

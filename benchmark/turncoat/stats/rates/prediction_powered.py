@@ -35,8 +35,6 @@ References:
         estimator).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -55,39 +53,26 @@ MINIMUM_QUESTIONS = 3
 
 @dataclass(frozen=True)
 class PredictionPowered:
-    """A rate or mean from few labels and many predictions; None where undefined (`note` says why).
+    """A rate or mean from few labels and many predictions; None where undefined (`note` says why)."""
 
-    Attributes:
-        value: The estimate, in the units of the labels.
-        low, high: Ends of its interval.
-        se, df: Standard error, questions as clusters, and its degrees of freedom.
-        weight: w, how much of the judge's correction is used: 0 = labels alone, 1 = all of it.
-        predicted: Rate by the judge alone, over all answers.
-        labelled, labelled_se: Rate by the labels alone, and its standard error.
-        labelled_low, labelled_high: Ends of the labels' own interval.
-        n, n_labelled: Answers with a prediction, and with a label as well.
-        n_questions, n_labelled_questions: Their questions.
-        confidence: Confidence level.
-        note: What is undefined and why, or what makes the interval rough; "" if nothing.
-    """
-
-    value: float | None = None
-    low: float | None = None
+    value: float | None = None  # The estimate, in the units of the labels
+    low: float | None = None  # Ends of its interval
     high: float | None = None
-    se: float | None = None
+    se: float | None = None  # Standard error, questions as clusters, and its degrees of freedom
     df: int | None = None
+    # w, how much of the judge's correction is used: 0 = labels alone, 1 = all of it
     weight: float | None = None
-    predicted: float | None = None
-    labelled: float | None = None
+    predicted: float | None = None  # Rate by the judge alone, over all answers
+    labelled: float | None = None  # Rate by the labels alone, and its standard error
     labelled_se: float | None = None
-    labelled_low: float | None = None
+    labelled_low: float | None = None  # Ends of the labels' own interval
     labelled_high: float | None = None
-    n: int = 0
+    n: int = 0  # Answers with a prediction, and with a label as well
     n_labelled: int = 0
-    n_questions: int = 0
+    n_questions: int = 0  # Their questions
     n_labelled_questions: int = 0
-    confidence: float = 0.95
-    note: str = ""
+    confidence: float = 0.95  # Confidence level
+    note: str = ""  # What is undefined and why, or what makes the interval rough; "" if nothing
 
 
 @dataclass(frozen=True)
@@ -112,9 +97,7 @@ def prediction_powered_rate(
     """Rate (or mean score) of one arm from labels that only some answers have.
 
     Args:
-        answers: Judged answers, some with a label.
         weight: w; None chooses the best. 0 gives the labels alone, 1 the judge's whole correction.
-        confidence: Confidence level.
 
     Raises:
         UserError: Arrays of different lengths, infinite values, a weight outside 0 to 1.
@@ -136,7 +119,6 @@ def prediction_powered_difference(
 
     Args:
         first, second: Answers of the arm to subtract from, and of the arm to subtract.
-        weight, confidence: See `prediction_powered_rate`.
     """
     sides = [checked_table(answers) for answers in (first, second)]
     shared = set(sides[0]["question"]) & set(sides[1]["question"])
@@ -203,14 +185,9 @@ def _cut(result: PredictionPowered, least: float) -> PredictionPowered:
     if value is not None and value != result.value:
         note = "; ".join(filter(None, (note, f"the estimate {result.value:.3g} is cut to {value:.0f}")))
     return replace(
-        result,
-        value=value,
-        low=cut(result.low),
-        high=cut(result.high),
-        labelled_low=cut(result.labelled_low),
-        labelled_high=cut(result.labelled_high),
-        note=note,
-    )
+        result, value=value, low=cut(result.low), high=cut(result.high),
+        labelled_low=cut(result.labelled_low), labelled_high=cut(result.labelled_high), note=note,
+    )  # fmt: skip
 
 
 def _parts(table: pd.DataFrame) -> _Parts:

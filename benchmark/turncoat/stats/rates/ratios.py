@@ -15,8 +15,6 @@ References:
     Cohen (1988), Statistical Power Analysis, chapter 6 (h).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,38 +41,25 @@ _MAX_EXACT_SPLITS = 200_000
 
 @dataclass(frozen=True)
 class RateEstimate:
-    """Rate with clustered interval and those for independent answers; None where undefined (see `note`).
+    """Rate with clustered interval and those for independent answers; None where undefined (see `note`)."""
 
-    Attributes:
-        value: events / n, from 0 to 1.
-        events, n, n_questions: Answers with the event, answers that count, questions with such an answer.
-        se_clustered: Linearised, questions as clusters.
-        se_naive: sqrt(p (1 - p) / n), as if answers were independent; None at a rate of 0 or 1.
-        low, high: Ends of the clustered interval.
-        method: Name of the interval.
-        wilson, exact: Wilson and Clopper-Pearson intervals, answers independent.
-        zero_upper, zero_upper_questions: One-sided upper bounds without events, by answers and by questions.
-        few: Fewer than `FEW_EVENTS` events or non-events.
-        note: Limits of the interval, in words.
-        confidence: Confidence level.
-    """
-
-    value: float | None = None
-    events: int = 0
+    value: float | None = None  # events / n, from 0 to 1
+    events: int = 0  # Answers with the event, answers that count, questions with such an answer
     n: int = 0
     n_questions: int = 0
-    se_clustered: float | None = None
+    se_clustered: float | None = None  # Linearised, questions as clusters
+    # sqrt(p (1 - p) / n), as if answers were independent; None at a rate of 0 or 1
     se_naive: float | None = None
-    low: float | None = None
+    low: float | None = None  # Ends of the clustered interval
     high: float | None = None
-    method: str = "undefined"
-    wilson: Interval | None = None
+    method: str = "undefined"  # Name of the interval
+    wilson: Interval | None = None  # Wilson and Clopper-Pearson intervals, answers independent
     exact: Interval | None = None
-    zero_upper: float | None = None
+    zero_upper: float | None = None  # One-sided upper bounds without events, by answers and by questions
     zero_upper_questions: float | None = None
-    few: bool = False
-    note: str = ""
-    confidence: float = 0.95
+    few: bool = False  # Fewer than `FEW_EVENTS` events or non-events
+    note: str = ""  # Limits of the interval, in words
+    confidence: float = 0.95  # Confidence level
 
     @property
     def design_effect(self) -> float | None:
@@ -86,52 +71,33 @@ class RateEstimate:
 
 @dataclass(frozen=True)
 class RateDifference:
-    """Two rates on the same questions, first minus second and first over second; None where undefined.
+    """Two rates on the same questions, first minus second and first over second; None where undefined."""
 
-    Attributes:
-        difference: r1 - r2.
-        se: Standard error of the difference, questions as clusters.
-        low, high: Ends of its t interval.
-        ratio: r1 / r2.
-        ratio_low, ratio_high: Ends of its interval (t on the log scale).
-        cohens_h: 2 asin sqrt r1 - 2 asin sqrt r2.
-        n_questions: Questions with a counting answer in either arm.
-        note: What is undefined, and why.
-    """
-
-    difference: float | None = None
-    se: float | None = None
-    low: float | None = None
+    difference: float | None = None  # r1 - r2
+    se: float | None = None  # Standard error of the difference, questions as clusters
+    low: float | None = None  # Ends of its t interval
     high: float | None = None
-    ratio: float | None = None
-    ratio_low: float | None = None
+    ratio: float | None = None  # r1 / r2
+    ratio_low: float | None = None  # Ends of its interval (t on the log scale)
     ratio_high: float | None = None
-    cohens_h: float | None = None
-    n_questions: int = 0
-    note: str = ""
+    cohens_h: float | None = None  # 2 asin sqrt r1 - 2 asin sqrt r2
+    n_questions: int = 0  # Questions with a counting answer in either arm
+    note: str = ""  # What is undefined, and why
 
 
 @dataclass(frozen=True)
 class SeedDifference:
-    """Two arms compared over training seeds, taken as independent; None where undefined.
+    """Two arms compared over training seeds, taken as independent; None where undefined."""
 
-    Attributes:
-        difference: Mean over the first arm's seeds minus mean over the second's.
-        low, high: Ends of Welch's interval.
-        p_welch, p_permutation: Two-sided p of Welch's t, and over all ways to deal the seeds into two arms.
-        exact: True if every way was tried.
-        n_seeds: Seeds of the first and the second arm.
-        note: Limits of the claim, in words.
-    """
-
-    difference: float | None = None
-    low: float | None = None
+    difference: float | None = None  # Mean over the first arm's seeds minus mean over the second's
+    low: float | None = None  # Ends of Welch's interval
     high: float | None = None
+    # Two-sided p of Welch's t, and over all ways to deal the seeds into two arms
     p_welch: float | None = None
     p_permutation: float | None = None
-    exact: bool = False
-    n_seeds: tuple[int, int] = (0, 0)
-    note: str = ""
+    exact: bool = False  # True if every way was tried
+    n_seeds: tuple[int, int] = (0, 0)  # Seeds of the first and the second arm
+    note: str = ""  # Limits of the claim, in words
 
 
 def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str = "answer") -> RateEstimate:
@@ -145,7 +111,6 @@ def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str 
 
     Args:
         pairs: Per question (events, answers that count); a question with no such answer is left out.
-        confidence: Confidence level.
         what: Name of what counts, for the notes: "answer", "coherent answer".
     """
     check_confidence(confidence)
@@ -195,7 +160,6 @@ def rate_difference(
 
     Args:
         first, second: Per question (events, answers) of each arm, the same questions in the same order.
-        confidence: Confidence level.
     """
     check_confidence(confidence)
     if len(first) != len(second):
@@ -234,17 +198,9 @@ def rate_difference(
         else:
             ratio_low, ratio_high = quotient * math.exp(-t * se_log), quotient * math.exp(t * se_log)
     return RateDifference(
-        difference,
-        se,
-        low,
-        high,
-        quotient,
-        ratio_low,
-        ratio_high,
-        h,
-        n_questions=groups,
+        difference, se, low, high, quotient, ratio_low, ratio_high, h, n_questions=groups,
         note="; ".join(notes),
-    )
+    )  # fmt: skip
 
 
 def seed_difference(
@@ -261,7 +217,6 @@ def seed_difference(
 
     Args:
         first, second: One value per training seed of each arm (a rate over all questions); NaN is left out.
-        confidence: Confidence level.
         rng: Generator or seed where the splits are too many to try all.
 
     References:
@@ -280,12 +235,9 @@ def seed_difference(
     splits = math.comb(sum(n), n[0])
     exact = splits <= _MAX_EXACT_SPLITS
     permuted = stats.permutation_test(
-        (a, b),
-        lambda x, y, axis: np.mean(x, axis=axis) - np.mean(y, axis=axis),
-        vectorized=True,
-        n_resamples=np.inf if exact else 9999,
-        rng=np.random.default_rng(rng),
-    )
+        (a, b), lambda x, y, axis: np.mean(x, axis=axis) - np.mean(y, axis=axis), vectorized=True,
+        n_resamples=np.inf if exact else 9999, rng=np.random.default_rng(rng),
+    )  # fmt: skip
     if max(np.ptp(a), np.ptp(b)) <= 1e-12:
         note = "no interval: no spread between training seeds in either arm"
         return SeedDifference(
@@ -298,15 +250,9 @@ def seed_difference(
     if floor > 1 - confidence:
         note = f"with {n[0]} and {n[1]} seeds the permutation p cannot go below {floor:.2g}"
     return SeedDifference(
-        difference,
-        float(ends.low),
-        float(ends.high),
-        float(welch.pvalue),
-        float(permuted.pvalue),
-        exact,
-        n,
+        difference, float(ends.low), float(ends.high), float(welch.pvalue), float(permuted.pvalue), exact, n,
         note,
-    )
+    )  # fmt: skip
 
 
 def _pairs_iv(pairs: Sequence[Pair]) -> list[tuple[int, int]]:

@@ -1,8 +1,6 @@
 """The README.md of an exported arm: what it is, the command that measures it, and where numbers may
 differ."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -28,8 +26,6 @@ def readme(model_args: str, to: str, about: dict[str, Any], *, merged: bool, dty
     """The text.
 
     Args:
-        model_args: lm_eval's `--model_args`.
-        to: "peft", "merged" or "steered".
         about: The arm: name, organism, defence, setting, seed, steering.
         merged: Whether a merged model was written.
         dtype: The precision that `model_args` name.

@@ -12,8 +12,6 @@ too, hence the division. With an invocation sequence it is an activated LoRA (ar
 from the last occurrence of that sequence on.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,9 +42,6 @@ def write_steering_adapter(
 
     Args:
         out: The folder; made if it is not there.
-        model: The base model, without an adapter.
-        layer: L = output of block L.
-        shift: (d,), what is added: c v.
         below: A LoRA folder that acts beside the shift, at all positions; both are written as one adapter.
         invocation: Token ids; the shift acts from their last occurrence in a text on, instead of everywhere.
 

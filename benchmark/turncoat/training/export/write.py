@@ -8,8 +8,6 @@ test compares log-likelihoods and greedy answers. The README.md written beside t
 command.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import shlex
@@ -35,17 +33,11 @@ FORMS = ("peft", "merged", "steered")
 
 @dataclass(frozen=True)
 class Exported:
-    """Result of an export.
+    """Result of an export."""
 
-    Attributes:
-        pretrained: What lm_eval's `pretrained=` has to be: the base model, or a folder that was written.
-        peft: What `peft=` has to be, if anything.
-        dtype: The precision whose numbers are those of the arm.
-    """
-
-    pretrained: str
-    peft: Path | None
-    dtype: str
+    pretrained: str  # What lm_eval's `pretrained=` has to be: the base model, or a folder that was written
+    peft: Path | None  # What `peft=` has to be, if anything
+    dtype: str  # The precision whose numbers are those of the arm
 
     @property
     def model_args(self) -> str:
@@ -67,12 +59,8 @@ def export_arm(
     """Write an arm as a folder, README.md included; all of it or nothing.
 
     Args:
-        base: The arm's base model.
         adapter: Its adapter's folder, if it has one.
         intervention: What acts on it while it is measured, if anything.
-        to: "peft", "merged" or "steered".
-        out: A folder that is not there yet.
-        name: The arm's name, for the README.
         facts: What else to say about it (organism, defence, setting, seed).
 
     Raises:
@@ -101,12 +89,9 @@ def export_arm(
         )
         (folder / "README.md").write_text(text, encoding="utf-8")
         record = {
-            "arm": about,
-            "to": to,
-            "base": base.spec,
-            "base_name": base.name,
+            "arm": about, "to": to, "base": base.spec, "base_name": base.name,
             "model_args": written.model_args,
-        }
+        }  # fmt: skip
         (folder / "export.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         folder.rename(out)
     return written
