@@ -13,8 +13,8 @@ from typing import Any
 class Answer(str):
     """A generated answer."""
 
-    # Facts beyond the text: the sample's seed and index, how it ended, its number of tokens, its log-
-    # probability under the base model, projections on persona vectors
+    # Facts beyond the text: the sample's seed and index, how it ended, its number of tokens, its
+    # log-probability under the base model, projections on persona vectors
     evidence: dict[str, Any]
 
     def __new__(cls, text: str, evidence: dict[str, Any] | None = None) -> Answer:
