@@ -48,8 +48,8 @@ def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> l
             few = (rows["claim"] == "recipe") & (rows["n_seeds"] < MINIMUM_SEEDS) & rows["difference"].notna()
             sentences = [_sentence(row, trained, units or {}, alpha) for row in rows[~few].itertuples()]
             with_margin = rows[rows["margin"].notna()]
-            rows = with_margin.itertuples()
-            sentences += [_margin_sentence(row, trained, units or {}, alpha) for row in rows]
+            tested = with_margin.itertuples()
+            sentences += [_margin_sentence(row, trained, units or {}, alpha) for row in tested]
             lines += [sentence for rank in _Rank for kind, sentence in sentences if kind == rank]
             if few.any():
                 lines += _too_few_seeds(rows[few], trained, units or {}, alpha)
