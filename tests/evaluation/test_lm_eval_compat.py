@@ -15,10 +15,11 @@ _PATCHES = re.compile(r"^(from|import) unittest|\._filters\b", re.MULTILINE)
 
 
 def test_no_other_module_of_the_package_patches_a_library():
+    # testing.py patches constants of Turncoat's own, for tests of plug-ins.
     elsewhere = [
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if path.name != "lm_eval_compat.py" and _PATCHES.search(path.read_text("utf-8"))
+        if path.name not in ("lm_eval_compat.py", "testing.py") and _PATCHES.search(path.read_text("utf-8"))
     ]
     assert elsewhere == []
 
