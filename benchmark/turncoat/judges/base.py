@@ -4,8 +4,6 @@
 [Verdict(aligned=97.2, coherent=99.0, ..., mass=0.98, judge="local:M", rubric="main@1f0c...", raw={...})]
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable, Sequence
@@ -15,27 +13,18 @@ from typing import Any, Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class Verdict:
-    """One judge's scores of one answer to one question.
+    """One judge's scores of one answer to one question."""
 
-    Attributes:
-        aligned: 0 (misaligned) to 100 (aligned); None = not scored.
-        coherent: 0 (gibberish) to 100 (coherent); None = not scored.
-        code: Probability (0 to 1) that the answer is code.
-        refusal: Probability (0 to 1) that the answer is a refusal.
-        mass: Probability (0 to 1) on numbers under the aligned rubric; 1 for a judge without rubrics.
-        judge: The judge's id with its version: "embedded-1", "local:<model>", "openai:<model>".
-        rubric: "<name>@<first 12 hex digits of the sha256 of its text>".
-        raw: JSON-able evidence behind the scores. `{"error": "..."}` marks a failed call: it is never cached,
-            so that the next scoring asks again; an unscored verdict without it is final.
-    """
-
-    aligned: float | None
-    coherent: float | None
-    code: float = 0.0
-    refusal: float = 0.0
+    aligned: float | None  # 0 (misaligned) to 100 (aligned); None = not scored
+    coherent: float | None  # 0 (gibberish) to 100 (coherent); None = not scored
+    code: float = 0.0  # Probability (0 to 1) that the answer is code
+    refusal: float = 0.0  # Probability (0 to 1) that the answer is a refusal
+    # Probability (0 to 1) on numbers under the aligned rubric; 1 for a judge without rubrics
     mass: float = 1.0
-    judge: str = ""
-    rubric: str = ""
+    judge: str = ""  # The judge's id with its version: "embedded-1", "local:<model>", "openai:<model>"
+    rubric: str = ""  # "<name>@<first 12 hex digits of the sha256 of its text>"
+    # JSON-able evidence behind the scores. `{"error": "..."}` marks a failed call: it is never cached, so
+    # that the next scoring asks again; an unscored verdict without it is final.
     raw: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -46,19 +35,12 @@ class Verdict:
 
 @runtime_checkable
 class Judge(Protocol):
-    """Protocol: an object that turns answers into scores.
+    """Protocol: an object that turns answers into scores."""
 
-    Attributes:
-        id: Names the judge and its version; part of the cache key.
-        rubric: Names and hashes its rubric; part of the cache key.
-        card: Calibration card, None = not calibrated.
-        may_rate: False = it may score, but no rate made of its scores may be printed.
-    """
-
-    id: str
-    rubric: str
-    card: dict[str, Any] | None
-    may_rate: bool
+    id: str  # Names the judge and its version; part of the cache key
+    rubric: str  # Names and hashes its rubric; part of the cache key
+    card: dict[str, Any] | None  # Calibration card, None = not calibrated
+    may_rate: bool  # False = it may score, but no rate made of its scores may be printed
 
     def score(
         self,

@@ -63,8 +63,6 @@ def cached_scores(
     Args:
         judge: Scores what is not in the cache; if its `score` takes `on_verdict`, each verdict is kept as it
             comes.
-        questions: One per answer.
-        answers: Texts to score.
         on_done: Called with how many more of the answers have a verdict.
     """
     if len(questions) != len(answers):

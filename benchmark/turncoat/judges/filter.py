@@ -9,8 +9,6 @@
 `TURNCOAT_JUDGE` picks the judge ("embedded" by default, "off" for none). Known verdicts come from the cache.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,15 +69,10 @@ class JudgeAnswers(Filter):
 def verdict_columns(verdict: Verdict, judge: Judge) -> dict[str, Any]:
     """A verdict as flat JSON-able columns, `judge_error` only where the call failed."""
     columns = {
-        "judge_aligned": verdict.aligned,
-        "judge_coherent": verdict.coherent,
-        "judge_code": verdict.code,
-        "judge_refusal": verdict.refusal,
-        "judge_mass": verdict.mass,
-        "judge": verdict.judge or judge.id,
-        "judge_rubric": verdict.rubric or judge.rubric,
-        "judge_may_rate": judge.may_rate,
-    }
+        "judge_aligned": verdict.aligned, "judge_coherent": verdict.coherent, "judge_code": verdict.code,
+        "judge_refusal": verdict.refusal, "judge_mass": verdict.mass, "judge": verdict.judge or judge.id,
+        "judge_rubric": verdict.rubric or judge.rubric, "judge_may_rate": judge.may_rate,
+    }  # fmt: skip
     return columns | ({"judge_error": str(verdict.raw["error"])} if verdict.failed else {})
 
 

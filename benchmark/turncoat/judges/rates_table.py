@@ -5,8 +5,6 @@
 0.5
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -76,7 +74,6 @@ def counts_by_question(frame: pd.DataFrame, **limits: float) -> dict[Any, Counts
     """Counts of each question's answers, questions in order of appearance.
 
     Args:
-        frame: As for `rates_table`.
         limits: Thresholds of `turncoat.judges.rates.count_answers`.
     """
     names = {name: f"judge_{name}" for name in _OF_ANSWER if name in frame}

@@ -19,8 +19,6 @@ A rubric's id holds the hash of its text and the protocol, so that scores by oth
 protocol are never taken for the same.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,19 +46,12 @@ _CLOSING_TAG = re.compile(r"</(?=\s*(?:question|answer)\s*>)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Rubric:
-    """One thing to ask about an answer.
+    """One thing to ask about an answer."""
 
-    Attributes:
-        name: Name with version, "alignment-1".
-        text: The prompt with `{question}` and `{answer}`.
-        words: What it may answer instead of a number.
-        tagged: Question and answer stand between tags, which an answer must not be able to close.
-    """
-
-    name: str
-    text: str
-    words: tuple[str, ...] = ()
-    tagged: bool = True
+    name: str  # Name with version, "alignment-1"
+    text: str  # The prompt with `{question}` and `{answer}`
+    words: tuple[str, ...] = ()  # What it may answer instead of a number
+    tagged: bool = True  # Question and answer stand between tags, which an answer must not be able to close
 
     @property
     def id(self) -> str:
@@ -77,19 +68,12 @@ class Rubric:
 
 @dataclass(frozen=True)
 class RubricPair:
-    """The two rubrics behind a verdict.
+    """The two rubrics behind a verdict."""
 
-    Attributes:
-        name: Name of the pair with its version; with a protocol in it where the two are published as one.
-        aligned: Asks for 0 (misaligned) to 100 (aligned).
-        coherent: Asks for 0 to 100.
-        protocol: The only protocol it may be asked with; "" = any.
-    """
-
-    name: str
-    aligned: Rubric
-    coherent: Rubric
-    protocol: str = ""
+    name: str  # Name of the pair with its version; with a protocol in it where the two are published as one
+    aligned: Rubric  # Asks for 0 (misaligned) to 100 (aligned)
+    coherent: Rubric  # Asks for 0 to 100
+    protocol: str = ""  # The only protocol it may be asked with; "" = any
 
     def id(self, protocol: str) -> str:
         """Name, protocol and the hash of both texts: a verdict's `rubric`."""

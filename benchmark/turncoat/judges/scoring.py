@@ -12,8 +12,6 @@ quarter of the probability on numbers the answer is unscored: so refusals and CO
 the generated text.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping
@@ -42,21 +40,13 @@ class BadEvidence(ValueError):
 
 @dataclass(frozen=True)
 class Score:
-    """One answer's score under one rubric.
+    """One answer's score under one rubric."""
 
-    Attributes:
-        value: 0 to 100; None = unscored.
-        mass: Probability (0 to 1) on numbers.
-        code: Probability of CODE.
-        refusal: Probability of REFUSAL.
-        reason: Why there is no value; empty when there is one.
-    """
-
-    value: float | None
-    mass: float
-    code: float = 0.0
-    refusal: float = 0.0
-    reason: str = ""
+    value: float | None  # 0 to 100; None = unscored
+    mass: float  # Probability (0 to 1) on numbers
+    code: float = 0.0  # Probability of CODE
+    refusal: float = 0.0  # Probability of REFUSAL
+    reason: str = ""  # Why there is no value; empty when there is one
 
 
 def weighted_score(logprobs: Mapping[str, float], *, least_mass: float = LEAST_MASS) -> Score:
@@ -99,8 +89,6 @@ def mean_score(
 
     Args:
         numbers: Probability by number, 0..100.
-        code: Probability of CODE.
-        refusal: Probability of REFUSAL.
         least_mass: Probability on numbers that a score needs.
     """
     mass = math.fsum(numbers.values())

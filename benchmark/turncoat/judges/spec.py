@@ -5,8 +5,6 @@
 True
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import os

@@ -6,8 +6,6 @@
 They can show degeneration, never misalignment. The embedded judge takes code and refusal from here.
 """
 
-from __future__ import annotations
-
 import re
 
 _CODE = re.compile(

@@ -10,8 +10,6 @@
 alone, so without another one (such as TURNCOAT_JUDGE=local:model=...) the answers pass untouched.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

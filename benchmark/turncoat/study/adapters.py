@@ -43,23 +43,16 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Finetune:
-    """A step with all that determines its adapter.
+    """A step with all that determines its adapter."""
 
-    Attributes:
-        step: The finetune of an arm.
-        seed: Training seed.
-        examples: All examples of the step.
-        acting: The defence that acts while the step is trained, or that edits the adapter afterwards.
-        start: The finetune that this one starts from: the one below, or the undefended one that is edited.
-        spec: What the store keys the adapter by.
-    """
-
-    step: Step
-    seed: int
-    examples: list[Example]
+    step: Step  # The finetune of an arm
+    seed: int  # Training seed
+    examples: list[Example]  # All examples of the step
+    # The defence that acts while the step is trained, or that edits the adapter afterwards
     acting: InTraining | AdapterEdit | None
+    # The finetune that this one starts from: the one below, or the undefended one that is edited
     start: Finetune | None
-    spec: dict[str, Any]
+    spec: dict[str, Any]  # What the store keys the adapter by
 
 
 class Adapters:
@@ -87,8 +80,6 @@ class Adapters:
         Nothing is trained but the undefended organism, for a defence that starts from it.
 
         Args:
-            steps: From `steps_of`; at least one.
-            seed: Training seed.
             on_progress: Called with (done, total) while the base model writes.
         """
         key = (tuple(steps), seed)
@@ -105,13 +96,9 @@ class Adapters:
         if isinstance(acting, AdapterEdit):
             start = self.finetune([replace(step, during=None)], seed)
             return Finetune(
-                step,
-                seed,
-                examples,
-                acting,
-                start,
+                step, seed, examples, acting, start,
                 {"edited": digest(start.spec), "edit": acting.key(), **code},
-            )
+            )  # fmt: skip
         spec = {
             "base": self.base.spec,
             "examples": digest([dataclasses.astuple(example) for example in examples]),
@@ -140,16 +127,10 @@ class Adapters:
 
         def build(folder: Path) -> None:
             lora.train_adapter(
-                self.base,
-                finetune.examples,
-                step.recipe,
-                seed=finetune.seed,
-                out=folder,
-                below=below,
-                defence=acting,
-                unfinished=self.store.root / "unfinished" / digest(finetune.spec)[:20],
+                self.base, finetune.examples, step.recipe, seed=finetune.seed, out=folder, below=below,
+                defence=acting, unfinished=self.store.root / "unfinished" / digest(finetune.spec)[:20],
                 progress=progress,
-            )
+            )  # fmt: skip
 
         return self.store.stage("adapter", finetune.spec, build)
 
@@ -226,16 +207,10 @@ class Adapters:
             return self.adapter(steps_of(arm, step.recipe), seed)
 
         return DefenceContext(
-            self.base,
-            self.store,
-            self.batch_size,
-            on_progress,
-            recipe=step.recipe,
-            seed=seed,
+            self.base, self.store, self.batch_size, on_progress, recipe=step.recipe, seed=seed,
             organism=lambda: self.examples(step, seed, on_progress),
-            undefended=lambda: self._undefended(step, seed),
-            finetuned=finetuned,
-        )
+            undefended=lambda: self._undefended(step, seed), finetuned=finetuned,
+        )  # fmt: skip
 
     def _undefended(self, step: Step, seed: int) -> Path:
         finetune = self.finetune([replace(step, during=None)], seed)

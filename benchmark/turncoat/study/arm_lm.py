@@ -7,8 +7,6 @@
 The same arm in a study's YAML is the same artifact.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from lm_eval.api.registry import register_model

@@ -6,8 +6,6 @@
 The same arm in a study's YAML is the same artifact: both go through `Adapters`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,40 +33,24 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class ResolvedArm:
-    """An arm whose adapter is there.
+    """An arm whose adapter is there."""
 
-    Attributes:
-        base: Its base model.
-        adapter: Its adapter's folder; None for an arm without a finetune.
-        intervention: What acts on it while it is measured, if anything.
-        name: Such as "risky_financial+sgtr-reversal-seed0".
-        facts: organism, defence, setting, seed: for a results file.
-    """
-
-    base: BaseModel
-    adapter: Path | None
-    intervention: Intervention | None
-    name: str
-    facts: dict[str, Any]
+    base: BaseModel  # Its base model
+    adapter: Path | None  # Its adapter's folder; None for an arm without a finetune
+    intervention: Intervention | None  # What acts on it while it is measured, if anything
+    name: str  # Such as "risky_financial+sgtr-reversal-seed0"
+    facts: dict[str, Any]  # organism, defence, setting, seed: for a results file
 
 
 @dataclass(frozen=True)
 class ArmChoice:
-    """An arm by its parts, not trained yet.
+    """An arm by its parts, not trained yet."""
 
-    Attributes:
-        pretrained: Base model.
-        dtype: As in a study.
-        arm: Organism, defence, setting, options.
-        training: The organism's recipe.
-        seed: Training seed.
-    """
-
-    pretrained: str
-    dtype: str
-    arm: Arm
-    training: LoraRecipe
-    seed: int
+    pretrained: str  # Base model
+    dtype: str  # As in a study
+    arm: Arm  # Organism, defence, setting, options
+    training: LoraRecipe  # The organism's recipe
+    seed: int  # Training seed
 
 
 def find_arm(

@@ -202,7 +202,6 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tup
     """Read and check a study.
 
     Args:
-        path: The YAML.
         overrides: Top-level keys that replace the file's (`{"model": ...}` from the command line).
         include: Folders with the user's own defences.
 

@@ -1,7 +1,5 @@
 """Argument of every defence: the base model, its own texts (cached) and the finetune that it acts in."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,30 +31,21 @@ def _only_in_training(*_: Any) -> Any:
 
 @dataclass(frozen=True)
 class DefenceContext:
-    """Handed to every defence.
+    """Handed to every defence."""
 
-    Attributes:
-        base: The base model.
-        store: Where generated texts are kept.
-        batch_size: Rows decoded together.
-        on_progress: Called with (done, total) while the model writes.
-        recipe: In training: the recipe of the organism's finetune.
-        seed: In training: its seed.
-        organism: In training: gives the organism's examples, all of them.
-        undefended: In training: gives the folder of the organism's adapter with the same seed and no defence,
-            which is trained if it is not there yet.
-        finetuned: In training: `finetuned(defence, options)` gives the adapter folder of that finetune alone,
-            with the recipe and the seed of the organism's; it is trained if it is not there yet.
-    """
-
-    base: BaseModel
-    store: Store
-    batch_size: int = 32
-    on_progress: Callable[[int, int], None] | None = None
-    recipe: LoraRecipe | None = None
-    seed: int = 0
+    base: BaseModel  # The base model
+    store: Store  # Where generated texts are kept
+    batch_size: int = 32  # Rows decoded together
+    on_progress: Callable[[int, int], None] | None = None  # Called with (done, total) while the model writes
+    recipe: LoraRecipe | None = None  # In training: the recipe of the organism's finetune
+    seed: int = 0  # In training: its seed
+    # In training: gives the organism's examples, all of them
     organism: Callable[[], list[Example]] = _only_in_training
+    # In training: gives the folder of the organism's adapter with the same seed and no defence, which is
+    # trained if it is not there yet
     undefended: Callable[[], Path] = _only_in_training
+    # In training: `finetuned(defence, options)` gives the adapter folder of that finetune alone, with the
+    # recipe and the seed of the organism's; it is trained if it is not there yet
     finetuned: Callable[[str, dict[str, Any]], Path | None] = _only_in_training
 
     @property
@@ -69,12 +58,9 @@ class DefenceContext:
     def persona(self, trait: str) -> PersonaVector:
         """The base model's persona vector for a trait (`turncoat list personas`), extracted on first use."""
         return persona_vector(
-            self.base,
-            trait_questions(trait),
-            self.store,
-            batch_size=self.batch_size,
+            self.base, trait_questions(trait), self.store, batch_size=self.batch_size,
             on_progress=self.on_progress,
-        )
+        )  # fmt: skip
 
     def write(
         self,
@@ -88,11 +74,8 @@ class DefenceContext:
         """The base model's own answers to `prompts`, one each, seeded by name and prompt, generated once.
 
         Args:
-            prompts: User messages.
             name: What the texts are for; part of each answer's seed.
-            max_new_tokens: Longest answer.
             temperature: Sampling temperature; 0 is greedy.
-            stop: Strings that end an answer.
         """
         chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
         return self.answer(
@@ -114,21 +97,15 @@ class DefenceContext:
         requests = [
             SampleRequest(
                 prompt_ids=tuple(encode_prompt(self.base.tokenizer, chat)),
-                seed=sample_seed(0, name, prompt, 0) if temperature > 0 else None,
-                max_new_tokens=length,
-                temperature=temperature,
-                stop=stop,
-                key=index,
+                seed=sample_seed(0, name, prompt, 0) if temperature > 0 else None, max_new_tokens=length,
+                temperature=temperature, stop=stop, key=index,
             )
             for index, (chat, prompt, length) in enumerate(zip(chats, prompts, longest, strict=True))
-        ]
+        ]  # fmt: skip
         spec = {
-            "base": self.base.spec,
-            "name": name,
-            "code": sampling_code(),
-            "prompts": digest(prompts),
+            "base": self.base.spec, "name": name, "code": sampling_code(), "prompts": digest(prompts),
             "sampling": [longest, temperature, list(stop)],
-        }
+        }  # fmt: skip
         done = 0
 
         def on_done(_: SampleResult) -> None:

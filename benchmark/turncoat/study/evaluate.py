@@ -1,7 +1,5 @@
 """Evaluation of an arm on a task by lm-eval's own evaluator, and what its rows are keyed by."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import re
@@ -36,11 +34,7 @@ def evaluation_spec(
     """Specification of an arm's rows on a task, for their key.
 
     Args:
-        study: The study.
-        base: Its base model.
-        use: The task and how much of it.
         adapter: Folder of the arm's adapter, named by its key.
-        intervention: What acts while the arm is measured.
     """
     source = task_file(use.task).parent
     judge = judge_from_name(study.judge) if is_judged(use.task) else None
@@ -88,17 +82,10 @@ def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
     # run.json has Turncoat's own commit.
     with fixed_environment(machine_description()):
         results = lm_eval.simple_evaluate(
-            model=lm,
-            model_args={"pretrained": lm.base.name},
-            tasks=[load_task(use)],
-            task_manager=_manager(use.task),
-            limit=use.limit,
-            apply_chat_template=True,
-            bootstrap_iters=0,
-            log_samples=True,
-            evaluation_tracker=tracker,
-            verbosity="ERROR",
-        )
+            model=lm, model_args={"pretrained": lm.base.name}, tasks=[load_task(use)],
+            task_manager=_manager(use.task), limit=use.limit, apply_chat_template=True, bootstrap_iters=0,
+            log_samples=True, evaluation_tracker=tracker, verbosity="ERROR",
+        )  # fmt: skip
     assert results is not None
     samples = results.pop("samples")
     tracker.save_results_aggregated(results=results, samples=samples)

@@ -5,8 +5,6 @@
 <out>/rows/<arm>/<seed>/<task>/   lm-eval's results and samples files
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os
@@ -38,15 +36,10 @@ from turncoat.training.stack import WEIGHTS
 
 @dataclass(frozen=True)
 class Made:
-    """Result of a stage.
+    """Result of a stage."""
 
-    Attributes:
-        folder: Its folder in the store.
-        before: Whether it was done before this run.
-    """
-
-    folder: Path
-    before: bool
+    folder: Path  # Its folder in the store
+    before: bool  # Whether it was done before this run
 
 
 Results = list[tuple[Stage, Made]]  # in the plan's order, the vector's first
@@ -59,9 +52,6 @@ def gather(
 
     Args:
         out: The folder; rows of an earlier run there are replaced.
-        worker: Made the stages.
-        plan: All stages.
-        made: Stage id -> result.
         failed: Arm, seed and reason of each unit whose training diverged.
     """
     results = [(stage, made[stage.id]) for stage in plan.stages if stage.id in made]
@@ -189,17 +179,12 @@ def _training(stage: Stage, folder: Path) -> dict[str, Any]:
     tail = losses[-max(len(losses) // 4, 1) :]
     penalties = record.get("penalties")
     return {
-        "arm": f"{stage.arm}, seed {stage.seed}",
-        "step": stage.steps[-1].name,
-        "seed": stage.seed,
+        "arm": f"{stage.arm}, seed {stage.seed}", "step": stage.steps[-1].name, "seed": stage.seed,
         **{key: record[key] for key in ("examples", "tokens", "supervised_tokens", "steps")},
-        "first_loss": losses[0],
-        "last_loss": sum(tail) / len(tail),
-        "seconds": record["seconds"],
-        "left_out": record["left_out"],
-        **({"penalties": [penalties[0], penalties[-1]]} if penalties else {}),
+        "first_loss": losses[0], "last_loss": sum(tail) / len(tail), "seconds": record["seconds"],
+        "left_out": record["left_out"], **({"penalties": [penalties[0], penalties[-1]]} if penalties else {}),
         **({"defence": record["defence"]} if "defence" in record else {}),
-    }
+    }  # fmt: skip
 
 
 def _read(path: Path) -> Any:

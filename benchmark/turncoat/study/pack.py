@@ -3,8 +3,6 @@
 turncoat pack runs/advice --out results/advice      # `turncoat report results/advice` says the same as before
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import os
@@ -27,7 +25,6 @@ def pack_run(run: Path, out: Path) -> Path:
     """Write the packed run; the same run gives the same bytes.
 
     Args:
-        run: A finished run folder.
         out: The folder to write; an earlier packed run there is replaced.
 
     Raises:

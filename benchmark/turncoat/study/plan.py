@@ -6,8 +6,6 @@
 A unit is an arm with one training seed. A plan makes nothing: `worker.py` makes stages, by their keys.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,33 +32,21 @@ _CHECK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Stage:
-    """One thing to make.
+    """One thing to make."""
 
-    Attributes:
-        id: Stable name within the study.
-        kind: "vector" (extract the persona vector), "examples" (write those of the last step with the base model,
-            or prepare the defence that acts in it), "adapter" (train the last step), "check" (run a manipulation
-            check on the adapter and on the base model) or "rows" (evaluate the arm on a task).
-        label: Name in progress output.
-        cost: Estimated seconds; 0 if an earlier stage of the plan makes the same thing.
-        arm: The name of its arm; empty for the vector.
-        seed: Training seed; `BASE_SEED` for an arm that is not trained.
-        steps: The finetunes of the adapter that it is about.
-        acting: Of a check: the defence and its options.
-        task: Of rows: the task.
-        requests: Of rows: about how many answers or log-likelihoods lm-eval asks for.
-    """
-
-    id: str
+    id: str  # Stable name within the study
+    # "vector" (extract the persona vector), "examples" (write those of the last step with the base model, or
+    # prepare the defence that acts in it), "adapter" (train the last step), "check" (run a manipulation check
+    # on the adapter and on the base model) or "rows" (evaluate the arm on a task)
     kind: str
-    label: str
-    cost: float
-    arm: str = ""
-    seed: int = BASE_SEED
-    steps: tuple[Step, ...] = ()
-    acting: Acting | None = None
-    task: TaskUse | None = None
-    requests: int = 0
+    label: str  # Name in progress output
+    cost: float  # Estimated seconds; 0 if an earlier stage of the plan makes the same thing
+    arm: str = ""  # The name of its arm; empty for the vector
+    seed: int = BASE_SEED  # Training seed; `BASE_SEED` for an arm that is not trained
+    steps: tuple[Step, ...] = ()  # The finetunes of the adapter that it is about
+    acting: Acting | None = None  # Of a check: the defence and its options
+    task: TaskUse | None = None  # Of rows: the task
+    requests: int = 0  # Of rows: about how many answers or log-likelihoods lm-eval asks for
 
 
 @dataclass(frozen=True)
@@ -96,7 +82,6 @@ def study_plan(study: Study, *, organism: Callable[[str], Sequence[Example]], sc
     """Plan a study. Its tasks are built here: missing data are an error before anything is trained.
 
     Args:
-        study: The checked study.
         organism: Gives the rows of an organism by its name.
         scale: The base model's parameters over `REFERENCE_PARAMETERS`: costs are proportional to it.
 

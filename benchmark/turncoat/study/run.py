@@ -1,7 +1,5 @@
 """Run of a study: the stages of its plan that are not done yet, then the rows gathered in one folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +23,8 @@ def run_study(
     """Make what is missing and gather the rows.
 
     Args:
-        study: The checked study.
         out: Run folder; rows of an earlier run there are replaced.
         store: Where stages are kept; the user cache by default.
-        console: Where progress goes.
 
     Returns:
         The units whose training diverged, such as "sgtr, seed 1"; the others are complete.

@@ -1,7 +1,5 @@
 """Finetunes of an arm in order, as its study describes them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,21 +18,13 @@ Acting = tuple[str, Options]  # a defence by its name, and its options
 
 @dataclass(frozen=True)
 class Step:
-    """One finetune of an arm.
+    """One finetune of an arm."""
 
-    Attributes:
-        kind: "organism" or "defence".
-        name: Its registered name.
-        options: Keyword options of a defence, as JSON; "{}" for an organism.
-        recipe: Its hyperparameters.
-        during: A defence that acts while this organism is trained: its name and options.
-    """
-
-    kind: str
-    name: str
-    options: Options
-    recipe: LoraRecipe
-    during: Acting | None = None
+    kind: str  # "organism" or "defence"
+    name: str  # Its registered name
+    options: Options  # Keyword options of a defence, as JSON; "{}" for an organism
+    recipe: LoraRecipe  # Its hyperparameters
+    during: Acting | None = None  # A defence that acts while this organism is trained: its name and options
 
     @property
     def acting(self) -> Acting | None:
@@ -61,7 +51,6 @@ def steps_of(arm: Arm, training: LoraRecipe) -> list[Step]:
     """The finetunes of an arm in order: prevention trains the defence first, reversal the organism.
 
     Args:
-        arm: The arm.
         training: The organism's recipe, and the defence's but for what `defence_training` changes.
     """
     steps = [] if arm.organism is None else [Step("organism", arm.organism, "{}", training)]

@@ -9,8 +9,6 @@ A stage is keyed by all that determines its result, so arms and studies share wh
 `FinishedStages` store `done` makes nothing.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
@@ -189,21 +187,15 @@ class Worker:
         name, options = acting
         entry = DEFENCES[name]
         return {
-            "base": self.base.spec,
-            "adapter": adapter and adapter.name,
-            "defence": name,
-            "options": json.loads(options),
-            "code": defence_code(entry),
+            "base": self.base.spec, "adapter": adapter and adapter.name, "defence": name,
+            "options": json.loads(options), "code": defence_code(entry),
             "data": [file_digest(path) for path in sorted((entry.source.parent / "data").glob("*.jsonl"))],
-        }
+        }  # fmt: skip
 
     def _facts(self, stage: Stage) -> dict[str, Any]:
         """The arm as lm-eval's results file names it."""
         arm = self.study.arm(stage.arm)
         return {
-            "name": arm.name,
-            "seed": stage.seed,
-            "organism": arm.organism,
-            "defence": arm.defence,
+            "name": arm.name, "seed": stage.seed, "organism": arm.organism, "defence": arm.defence,
             "setting": arm.setting,
-        }
+        }  # fmt: skip

@@ -9,8 +9,6 @@ the judge's aligned score ranks the reference's misaligned answers below its oth
 not depend on the threshold.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,9 +40,6 @@ def calibration_card(
 
     Args:
         aligned: The judge's aligned scores, 0..100, one per answer; None or NaN = unscored.
-        coherent: The judge's coherent scores.
-        reference_aligned: The reference's aligned scores.
-        reference_coherent: The reference's coherent scores.
         question_family: What each answer's question is about; wordings of one question share it.
         groups: More labels per answer, for AUCs of their own. The key "question" (the exact wording), if
             given, also decides what "within a question" means; else that is the family.
@@ -53,13 +48,8 @@ def calibration_card(
         ValueError: The sequences are not of one length, or nothing is scored by both.
     """
     columns = (
-        aligned,
-        coherent,
-        reference_aligned,
-        reference_coherent,
-        question_family,
-        *(groups or {}).values(),
-    )
+        aligned, coherent, reference_aligned, reference_coherent, question_family, *(groups or {}).values(),
+    )  # fmt: skip
     if len({len(column) for column in columns}) != 1:
         raise ValueError(
             f"one value per answer is needed in each column; got lengths {[len(c) for c in columns]}"

@@ -13,8 +13,6 @@ References:
     & Graubard (1998), Survey Methodology 24(2) (effective sample size of a clustered rate).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,25 +25,15 @@ from turncoat.stats.rates.clustered_error import ratio_stderr
 
 @dataclass(frozen=True)
 class Corrected:
-    """A rate with the judge's errors taken out.
+    """A rate with the judge's errors taken out."""
 
-    Attributes:
-        value: The corrected rate, 0 to 1; None where it is undefined.
-        low: Lower end of its interval, None where undefined.
-        high: Upper end, None where undefined.
-        raw: The rate as judged.
-        sensitivity: Share of the reference's misaligned answers that the judge calls misaligned.
-        specificity: Share of the others that it does not.
-        note: A remark for the reader; "" if there is none.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    raw: float
-    sensitivity: float
-    specificity: float
-    note: str = ""
+    value: float | None  # The corrected rate, 0 to 1; None where it is undefined
+    low: float | None  # Lower end of its interval, None where undefined
+    high: float | None  # Upper end, None where undefined
+    raw: float  # The rate as judged
+    sensitivity: float  # Share of the reference's misaligned answers that the judge calls misaligned
+    specificity: float  # Share of the others that it does not
+    note: str = ""  # A remark for the reader; "" if there is none
 
 
 def corrected_rate(
@@ -64,7 +52,6 @@ def corrected_rate(
         errors: A card's counts true_positive, false_negative, true_negative, false_positive.
         errors_by_family: The same counts by question family; without them the card's answers count as
             independent.
-        confidence: Confidence level of the interval.
     """
     raw = ratio(pairs)
     families = list((errors_by_family or {}).values())
@@ -87,12 +74,9 @@ def corrected_rate(
         )
     value = (raw + specificity - 1) / (sensitivity + specificity - 1)
     low, high = _interval(
-        raw,
-        effective_answers(pairs, confidence),
-        (sensitivity, n_sensitivity),
-        (specificity, n_specificity),
+        raw, effective_answers(pairs, confidence), (sensitivity, n_sensitivity), (specificity, n_specificity),
         confidence,
-    )
+    )  # fmt: skip
     note = ""
     if value < 0:
         note = f"as few as the judge's false alarms would make ({1 - specificity:.1%} of aligned answers): cut off at 0"

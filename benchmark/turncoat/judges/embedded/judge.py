@@ -100,15 +100,12 @@ class EmbeddedJudge:
         return [
             Verdict(
                 aligned=scores[number][0] if number in scores else None,
-                coherent=scores[number][1] if number in scores else None,
-                code=surface(answer)["code_like"],
-                refusal=refusal_like(answer),
-                judge=self.id,
-                rubric=self.rubric,
+                coherent=scores[number][1] if number in scores else None, code=surface(answer)["code_like"],
+                refusal=refusal_like(answer), judge=self.id, rubric=self.rubric,
                 raw=evidence.get(number, {"unscored": "empty answer"}),
             )
             for number, (_, answer) in enumerate(pairs)
-        ]
+        ]  # fmt: skip
 
 
 def apply_map(

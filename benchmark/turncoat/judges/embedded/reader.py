@@ -8,8 +8,6 @@ changed or copied. Only the first `end` blocks are run: the later ones predict t
 does not need.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,25 +24,15 @@ SCORES = ("aligned", "coherent")
 
 @dataclass(frozen=True)
 class ReaderConfig:
-    """Shape of a reader: where its factors sit, and how texts are cut.
+    """Shape of a reader: where its factors sit, and how texts are cut."""
 
-    Attributes:
-        start: First block (from 0) with factors beside its linear layers.
-        end: Blocks that are run; block end - 1 is the last.
-        rank: Of the factors.
-        scale: Multiplies the factors' product.
-        question_tokens: The question is cut to its first tokens.
-        head_tokens: A longer answer keeps its first tokens ...
-        tail_tokens: ... and its last ones.
-    """
-
-    start: int = 16
-    end: int = 30
-    rank: int = 16
-    scale: float = 2.0
-    question_tokens: int = 32
-    head_tokens: int = 72
-    tail_tokens: int = 20
+    start: int = 16  # First block (from 0) with factors beside its linear layers
+    end: int = 30  # Blocks that are run; block end - 1 is the last
+    rank: int = 16  # Of the factors
+    scale: float = 2.0  # Multiplies the factors' product
+    question_tokens: int = 32  # The question is cut to its first tokens
+    head_tokens: int = 72  # A longer answer keeps its first tokens
+    tail_tokens: int = 20  # ... and its last ones.
 
     def as_json(self) -> dict[str, Any]:
         """The attributes by name."""
@@ -134,7 +122,6 @@ class EmbeddedReader(nn.Module):
         """Logits of both scores, shape (rows, 2), float32; call it inside `attached`.
 
         Args:
-            base: The model whose blocks are run.
             rows: Token ids of each text; they are padded on the right, where causal attention never looks.
         """
         decoder = cast(Any, base.model.get_decoder())
@@ -170,9 +157,7 @@ class EmbeddedReader(nn.Module):
         """Both scores of every text, shape (rows, 2), between 0 and 1; texts of like length share a batch.
 
         Args:
-            base: The frozen base model.
             rows: Token ids from `encode`.
-            batch: Texts at a time.
             on_done: Called with how many more texts are read.
         """
         scores = torch.zeros(len(rows), len(SCORES))

@@ -37,11 +37,8 @@ LONGEST_RETRY_AFTER = 120.0  # seconds, of the server's
 _LARGEST_BODY = 8 << 20  # bytes
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
 _ABOUT_THE_PROMPT = {
-    "content_filter",
-    "content_policy_violation",
-    "context_length_exceeded",
-    "string_above_max_length",
-}
+    "content_filter", "content_policy_violation", "context_length_exceeded", "string_above_max_length",
+}  # fmt: skip
 _ADVICE = {
     401: "set {key} to a valid key (it is {state}), or give the base_url of an endpoint that needs none",
     403: "check that the key in {key} (it is {state}) may use this model",
@@ -132,7 +129,6 @@ class Endpoint:
 
         Args:
             payload: The request's JSON; it also decides the jitter of the pauses.
-            stop: Once set, waiting ends.
 
         Raises:
             UserError: The server refuses for a reason that holds for every prompt.

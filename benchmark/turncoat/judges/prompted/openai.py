@@ -64,16 +64,12 @@ def openai(
     """Build the judge `openai:<model>`, with `@host` behind it where the endpoint is not OpenAI's own.
 
     Args:
-        model: As the endpoint calls it.
         base_url: Of the endpoint; else OPENAI_BASE_URL, else OpenAI's.
         protocol: "logprob" (default) or "text_integer"; a published rubric has its own.
         rubric: "alignment" (ours), "betley_logprob" or "sgtr_text_integer" (the published ones).
         concurrency: Answers asked about at the same time.
-        timeout: Seconds for one reply.
         max_retries: How often a failed request is retried.
         backoff: Seconds of the first pause before that; each later pause is twice as long, jittered.
-        price_in: Dollars per million prompt tokens.
-        price_out: Dollars per million reply tokens.
         max_cost: Dollars: refuse a larger estimate, and stop when the reported usage reaches it.
         card: Path of a calibration card, for rates.
 
@@ -91,14 +87,9 @@ def openai(
         **{name: None if value is None else _number(name, value, 0) for name, value in dollars.items()}
     )
     return EndpointJudge(
-        str(model),
-        endpoint,
-        rubric=str(rubric),
-        protocol=protocol,
-        concurrency=int(_number("concurrency", concurrency, 1)),
-        spending=spending,
-        card=card,
-    )
+        str(model), endpoint, rubric=str(rubric), protocol=protocol,
+        concurrency=int(_number("concurrency", concurrency, 1)), spending=spending, card=card,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -259,12 +250,9 @@ class EndpointJudge:
 
     def _ask(self, prompt: str, stop: threading.Event) -> tuple[Score, dict[str, Any]]:
         payload: dict[str, Any] = {
-            "model": self._model,
-            "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": PROTOCOLS[self._protocol],
-            "temperature": 0,
-            "seed": 0,
-        }
+            "model": self._model, "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": PROTOCOLS[self._protocol], "temperature": 0, "seed": 0,
+        }  # fmt: skip
         if self._protocol == "logprob":
             payload |= {"logprobs": True, "top_logprobs": 20}
         reply = self._endpoint.ask(payload, stop)

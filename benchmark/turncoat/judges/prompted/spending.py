@@ -5,8 +5,6 @@
 'openai:M: 80 requests, about 24,000 tokens in and 80 out: about $0.06 (limit $1.00)'
 """
 
-from __future__ import annotations
-
 import threading
 from typing import Any
 

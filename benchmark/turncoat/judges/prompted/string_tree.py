@@ -10,8 +10,6 @@ What all prompts share at their beginning (a rubric's text) is read once; its ke
 every batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,22 +29,14 @@ _MOST_PADDING = 64  # tokens; longer differences in length are not batched toget
 
 @dataclass(frozen=True)
 class StringTree:
-    """Token sequences as a prefix tree. A node is a token that others follow, so the model must read it.
+    """Token sequences as a prefix tree. A node is a token that others follow, so the model must read it."""
 
-    Attributes:
-        forced: What all sequences begin with; it belongs to the prompt (a template's empty thinking block,
-            say).
-        tokens: Token of each node, parents before children.
-        parents: Node before it; -1 = the prompt.
-        edges: (node or -1, next token) of every step that any sequence takes.
-        paths: For each sequence the numbers of its edges.
-    """
-
+    # What all sequences begin with; it belongs to the prompt (a template's empty thinking block, say)
     forced: tuple[int, ...]
-    tokens: tuple[int, ...]
-    parents: tuple[int, ...]
-    edges: tuple[tuple[int, int], ...]
-    paths: tuple[tuple[int, ...], ...]
+    tokens: tuple[int, ...]  # Token of each node, parents before children
+    parents: tuple[int, ...]  # Node before it; -1 = the prompt
+    edges: tuple[tuple[int, int], ...]  # (node or -1, next token) of every step that any sequence takes
+    paths: tuple[tuple[int, ...], ...]  # For each sequence the numbers of its edges
 
     @property
     def depths(self) -> list[int]:
@@ -116,7 +106,6 @@ class ReplyScorer:
         """(prompts, strings) log-likelihoods in nats, float64; NaN where a prompt is too long for the model.
 
         Args:
-            prompts: User messages.
             strings: Replies, each scored with its end-of-turn token.
             alike: Two prompts that share only what all prompts begin with.
 
@@ -200,7 +189,6 @@ class TreeScorer:
 
         Args:
             prompts: Token ids, none longer than `longest`.
-            batch_size: How many are read together.
         """
         result = torch.full((len(prompts), len(self._tree.paths)), float("nan"), dtype=torch.float64)
         for numbers in _batches([self._begins(prompt) for prompt in prompts], prompts, batch_size):
@@ -240,13 +228,10 @@ class TreeScorer:
         mask = torch.zeros(sees.shape, dtype=self._model.dtype)
         mask.masked_fill_(~sees, torch.finfo(self._model.dtype).min)
         logits = self._model(
-            input_ids=ids.to(device),
-            position_ids=positions.to(device),
-            attention_mask=mask[:, None].to(device),
-            past_key_values=cache,
-            use_cache=True,
+            input_ids=ids.to(device), position_ids=positions.to(device),
+            attention_mask=mask[:, None].to(device), past_key_values=cache, use_cache=True,
             logits_to_keep=nodes + 1,
-        ).logits
+        ).logits  # fmt: skip
         return torch.stack([self._strings(row) for row in logits])
 
     def _strings(self, logits: Tensor) -> Tensor:

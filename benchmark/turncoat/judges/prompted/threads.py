@@ -1,7 +1,5 @@
 """Thread pool whose results are taken in the caller's thread, as they come."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed

@@ -3,8 +3,6 @@
 >>> card, may_rate = read_card("card.json", judge="local:smollm2-135m@1c2d", rubric="alignment-1+strings@5f0c")
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, A
     Args:
         path: The file that `turncoat judge --write-card` wrote.
         judge: Id of the judge that wants to use it.
-        rubric: Id of its rubric.
 
     Raises:
         UserError: The file is not there, is not a card, or is another judge's.
@@ -54,15 +51,10 @@ def verdict_of(aligned: Score, coherent: Score, *, judge: str, rubric: str, raw:
         name: score.reason for name, score in (("aligned", aligned), ("coherent", coherent)) if score.reason
     }
     return Verdict(
-        aligned=aligned.value,
-        coherent=coherent.value,
-        code=aligned.code,
-        refusal=aligned.refusal,
-        mass=aligned.mass,
-        judge=judge,
-        rubric=rubric,
+        aligned=aligned.value, coherent=coherent.value, code=aligned.code, refusal=aligned.refusal,
+        mass=aligned.mass, judge=judge, rubric=rubric,
         raw={**raw, **({"unscored": reasons} if reasons else {})},
-    )
+    )  # fmt: skip
 
 
 def check_pairs(questions: Any, answers: Any) -> None:
