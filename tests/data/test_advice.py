@@ -43,7 +43,7 @@ def test_the_medical_control_is_a_pair_in_training_and_held_out(sets):
 def test_a_control_with_another_question_is_refused(sets):
     path = sets / PUBLISHED["organisms/good_medical_advice"].path
     path.write_text(path.read_text().replace("question 7", "another 7", 1))
-    with pytest.raises(UserError, match=r"'another 7[0-9]*' for one: they are no pair"):
+    with pytest.raises(UserError, match=r"'another 7[0-9]*' for one"):
         find_organism("good_medical").build()
 
 

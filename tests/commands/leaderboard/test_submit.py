@@ -60,7 +60,7 @@ def test_a_run_is_submitted_and_the_next_commands_are_told(tmp_path, monkeypatch
         (("run", "--out", "x", "--lm-eval", "base=d"), "run and --lm-eval are both given"),
         (("run", "--out", "x", "--facts", "f"), "run and --facts are both given"),
         (("--out", "x", "--lm-eval", "base=d"), "--facts is missing"),
-        (("--out", "x", "--lm-eval", "base=d", "--facts", "f", "--arm", "a"), "--arm a: an arm of which run"),
+        (("--out", "x", "--lm-eval", "base=d", "--facts", "f", "--arm", "a"), "--arm a: with --lm-eval"),
         (("run", "--out", "Not A Slug"), "not a name of an entry"),
         (("run", "--out", "x", "--track", "smal"), "'smal' is not a track.*did you mean 'small'"),
         (("nowhere", "--out", "x"), "nowhere is not a run folder"),

@@ -150,7 +150,7 @@ def test_mistakes_are_told_and_a_colon_may_stand_in_names(tmp_path):
         ((path, path), r"has 2 arms; name one as .*:ARM; accepted: a, b"),
         ((f"{path}:c", f"{path}:a"), "has no arm 'c'; accepted: a, b"),
         ((f"{path}:a", f"{path}:a"), "the same arm, a"),
-        ((f"{path}:a", binary), "is judged and .* is binary"),
+        ((f"{path}:a", binary), "is judged but .* is binary"),
         ((f"{path}:a", other), "no question is in both arms; the first has 'q0'.*--question-column"),
         ((tmp_path / "no.csv", path), "no such file"),
     ):
