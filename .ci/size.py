@@ -1,6 +1,8 @@
-"""Size and style counts of the repository, with their goals (`make size`; `--check` fails where a firm goal is missed).
+"""Size and style counts of the repository, with their goals (`make size`; `--check` fails where a firm goal
+is missed).
 
-Counted are the files that git tracks or would track. Firm goals have a number; the rest is printed to be watched.
+Counted are the files that git tracks or would track. Firm goals have a number; the rest is printed to be
+watched.
 """
 
 from __future__ import annotations
@@ -94,7 +96,8 @@ def folder_sizes(package: list[str]) -> Counter[str]:
 
 
 def wide_lines(names: list[str]) -> Counter[str]:
-    """Lines over the width per file; in Markdown tables and lines with a link are left out, generated reports too."""
+    """Lines over the width per file; in Markdown tables and lines with a link are left out, generated reports
+    too."""
     counts: Counter[str] = Counter()
     for name in names:
         if name.endswith(".md") and name.startswith("results/") and Path(name).name != "README.md":

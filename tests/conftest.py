@@ -1,4 +1,5 @@
-"""Fixtures of all tests: a tiny model in memory, a random adapter for it, and a cache that is nobody's own."""
+"""Fixtures of all tests: a tiny model in memory, a random adapter for it, and a cache that is nobody's
+own."""
 
 from __future__ import annotations
 
@@ -38,8 +39,9 @@ try:
 except ImportError:
     pass  # the property tests skip themselves
 else:
-    # Loaded before any test module is read: `@settings(max_examples=...)` there inherits the rest from here. `make fuzz`
-    # asks for the other one with `--hypothesis-profile=fuzz`; what it finds becomes an `@example`.
+    # Loaded before any test module is read: `@settings(max_examples=...)` there inherits the rest from here.
+    # `make fuzz` asks for the other one with `--hypothesis-profile=fuzz`; what it finds becomes an
+    # `@example`.
     settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
     settings.register_profile(
         "fuzz", database=None, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
@@ -49,7 +51,10 @@ else:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--shuffle SEED`: a test that fails in one order only depends on what another one left behind."""
-    what = "run the files, and the tests in each, in an order drawn with this seed (with -n also --no-loadscope-reorder)"
+    what = (
+        "run the files, and the tests in each, in an order drawn with this seed (with -n also "
+        "--no-loadscope-reorder)"
+    )
     parser.addoption("--shuffle", metavar="SEED", default=None, help=what)
 
 
@@ -177,7 +182,8 @@ def _shared_store(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def quick_store(_shared_store, monkeypatch: pytest.MonkeyPatch):
-    """A store shared by all tests, with persona vectors extracted from few short answers: the full number is dear."""
+    """A store shared by all tests, with persona vectors extracted from few short answers: the full number is
+    dear."""
     monkeypatch.setattr("turncoat.persona.extract.TOKENS", 4)
     monkeypatch.setattr("turncoat.persona.extract.ROLLOUTS", 1)
     return _shared_store
@@ -185,7 +191,8 @@ def quick_store(_shared_store, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture(scope="session")
 def plain_lm_eval() -> Iterator[None]:
-    """lm-eval without its description of the machine: it runs `pip list` for every evaluation, most of its time."""
+    """lm-eval without its description of the machine: it runs `pip list` for every evaluation, most of its
+    time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torch.utils.collect_env.get_pretty_env_info", lambda: "not looked up in tests")
         yield

@@ -17,8 +17,8 @@ def names(paths: list[Path]) -> set[str]:
 def test_imports_of_every_form_are_followed(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
-        "import os\nimport turncoat.engine.seeds\nfrom turncoat.judges import surface\n"
-        "def f():\n    from turncoat.evaluation.diversity import vendi_score\n",
+        "import os\nimport turncoat.engine.seeds\nfrom turncoat.judges import surface\ndef f():\n    from "
+        "turncoat.evaluation.diversity import vendi_score\n",
         encoding="utf-8",
     )
     assert {"engine/seeds.py", "judges/surface.py", "evaluation/diversity.py"} <= names(

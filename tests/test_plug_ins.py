@@ -1,4 +1,5 @@
-"""Plug-ins (`tasks/`, `baselines/`, `benchmark/organisms/`) import the public faces and nothing else of Turncoat."""
+"""Plug-ins (`tasks/`, `baselines/`, `benchmark/organisms/`) import the public faces and nothing else of
+Turncoat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Files of strangers are read as regular files with JSON or not at all; folders are written whole, and through no link."""
+"""Files of strangers are read as regular files with JSON or not at all; folders are written whole, and
+through no link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Stages are built once, complete or absent, whoever is killed or races; keys follow what code and values mean."""
+"""Stages are built once, complete or absent, whoever is killed or races; keys follow what code and values
+mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The wheel alone is enough: what it carries, and that its command works from anywhere without the checkout."""
+"""The wheel alone is enough: what it carries, and that its command works from anywhere without the
+checkout."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the commands of a fresh environment: the wheel is installed, dependencies are those of this one."""
+    """Folder of the commands of a fresh environment: the wheel is installed, dependencies are those of this
+    one."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
     scripts = Path(sysconfig.get_path("scripts", "venv", {"base": str(folder)}))
@@ -63,7 +65,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--no-index",
         wheel,
     )
-    # A .pth line adds a folder but does not read the .pth files in it, so an editable install there stays unseen.
+    # A .pth line adds a folder but does not read the .pth files in it, so an editable install there stays
+    # unseen.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return scripts
 

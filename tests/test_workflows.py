@@ -1,4 +1,5 @@
-"""Workflows, hooks and the lock: pinned, with no more rights than they need, and in step with the Makefile."""
+"""Workflows, hooks and the lock: pinned, with no more rights than they need, and in step with the
+Makefile."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def _group(text: str, commands: dict[str, Any], **settings: Any) -> typer.Typer:
 
 
 app = _group(
-    "Does narrow finetuning turn a model against its users, and which defence stops it?\n\n"
-    "Start with: turncoat run demo",
+    "Does narrow finetuning turn a model against its users, and which defence stops it?\n\nStart with: "
+    "turncoat run demo",
     {
         "run": run,
         "report": report,
@@ -89,16 +89,16 @@ app = _group(
 )
 app.add_typer(
     _group(
-        "Persona vectors: extract one, look at it, read shifts and half doses from rows.\n\n"
-        "Example: turncoat persona extract --model smollm2-135m --trait evil",
+        "Persona vectors: extract one, look at it, read shifts and half doses from rows.\n\nExample: "
+        "turncoat persona extract --model smollm2-135m --trait evil",
         {"extract": extract, "show": show, "shift": shift, "half-dose": half_dose},
     ),
     name="persona",
 )
 app.add_typer(
     _group(
-        "The board: entries of defences, compared by what their rows say.\n\n"
-        "Example: turncoat leaderboard build results/submissions",
+        "The board: entries of defences, compared by what their rows say.\n\nExample: turncoat leaderboard "
+        "build results/submissions",
         {"submit": submit, "validate": validate, "verify": verify, "build": build, "export": export_entry},
     ),
     name="leaderboard",
@@ -107,8 +107,8 @@ for _name, _function in (("submit", submit), ("validate", validate), ("verify", 
     app.command(_name, hidden=True)(_function)  # the names before there was a group
 app.add_typer(
     _group(
-        "The statistics themselves: are the tests and intervals right on data whose truth is known?\n\n"
-        "Example: turncoat stats calibrate --replicates 100",
+        "The statistics themselves: are the tests and intervals right on data whose truth is known?\n\nExample: "
+        "turncoat stats calibrate --replicates 100",
         {"calibrate": calibrate},
     ),
     name="stats",

@@ -2,9 +2,9 @@
 
     from turncoat.defences import Example, defence
 
-A defence is a function under `@defence`; what it returns says where it acts (CONTRIBUTING.md has the table). An organism is a
-function under `@organism` that returns its training examples. Modules behind
-this one may move; the names here stay.
+A defence is a function under `@defence`; what it returns says where it acts (CONTRIBUTING.md has the table).
+An organism is a function under `@organism` that returns its training examples. Modules behind this one may
+move; the names here stay.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class UserError(ValueError):
-    """Something the user can mend: the message names the file, the field, the bad value, the accepted ones and the next step."""
+    """Something the user can mend: the message names the file, the field, the bad value, the accepted ones
+    and the next step."""
 
 
 class TrainingDiverged(UserError):

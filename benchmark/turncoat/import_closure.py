@@ -1,10 +1,12 @@
-"""Import tracing: the package's files that a piece of code needs, directly or not. A stage's key covers all of them.
+"""Import tracing: the package's files that a piece of code needs, directly or not. A stage's key covers all
+of them.
 
     code_key(Path(__file__))     # changes when anything that this file imports changes
 
-Imports are read, not run, so that a stage's key costs milliseconds. Through a public face (`turncoat.defences`,
-`turncoat.tasks`) each name is followed to the module that defines it, so that a plug-in depends on what it uses alone.
-A module's data belong to it: the YAML files in the folder of its name beside it (`families/*.yaml` of `families.py`).
+Imports are read, not run, so that a stage's key costs milliseconds. Through a public face
+(`turncoat.defences`, `turncoat.tasks`) each name is followed to the module that defines it, so that a plug-in
+depends on what it uses alone. A module's data belong to it: the YAML files in the folder of its name beside
+it (`families/*.yaml` of `families.py`).
 """
 
 from __future__ import annotations
@@ -36,11 +38,13 @@ _WITHOUT_EFFECT = frozenset(
 
 
 def import_closure(files: Iterable[Path], names: Iterable[str] = ()) -> list[Path]:
-    """The package's files that `files` and `names` import, directly or not, sorted; `files` themselves are left out.
+    """The package's files that `files` and `names` import, directly or not, sorted; `files` themselves are
+    left out.
 
     Args:
         files: Python files, of the package or not.
-        names: Dotted names of modules or of what is in them, such as "turncoat.tasks.ratio"; their files count too.
+        names: Dotted names of modules or of what is in them, such as "turncoat.tasks.ratio"; their files
+            count too.
     """
     closure = {path for name in names for path in _files_of(name)}
     todo = [*closure, *files]
@@ -61,7 +65,8 @@ def code_key(*files: Path) -> str:
 
 
 def module_file(name: str) -> Path | None:
-    """The file of a module or package of Turncoat's; None if `name` is neither (a function in a module, say)."""
+    """The file of a module or package of Turncoat's; None if `name` is neither (a function in a module,
+    say)."""
     path = PACKAGE.joinpath(*name.split(".")[1:])
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():

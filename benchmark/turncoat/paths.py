@@ -1,7 +1,7 @@
 """Where Turncoat's plug-in folders, its cache and its runs are.
 
-A wheel carries `tasks/`, `baselines/`, the organisms and the studies inside the package (`turncoat/_plugins`); an editable
-install finds them in the checkout.
+A wheel carries `tasks/`, `baselines/`, the organisms and the studies inside the package
+(`turncoat/_plugins`); an editable install finds them in the checkout.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ A folder of the user's may be flat or hold subfolders. What a file is follows fr
     *.py that imports defence, organism     registers defences, organisms or judges; imported
          or judge from `turncoat`
 
-Names that start with `_`, `.` or `test_` are skipped. Two plug-ins of one kind with the same name are an error.
+Names that start with `_`, `.` or `test_` are skipped. Two plug-ins of one kind with the same name are an
+error.
 """
 
 from __future__ import annotations

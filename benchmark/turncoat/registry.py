@@ -149,8 +149,8 @@ def defence(
         summary: One line for `turncoat list`.
         control: Name of its fair control, another defence.
         check: Manipulation check of what was taught, called as `check(context, **options)`.
-        check_every_arm: Whether a study with this defence shows the check for all its arms (what an organism does to
-            self-recognition is a finding of its own).
+        check_every_arm: Whether a study with this defence shows the check for all its arms (what an organism
+            does to self-recognition is a finding of its own).
     """
     wrong = [setting for setting in settings if setting not in SETTINGS]
     if wrong:

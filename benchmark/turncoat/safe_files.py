@@ -2,7 +2,8 @@
 
 data = read_bytes(path, most=2**20)           # a regular file, never a link, a pipe or a device; bounded
 content = read_object(path)                   # the JSON object in a file of a run
-for number, row in json_rows(path): ...       # the rows of a .jsonl or .jsonl.gz file, one in memory at a time
+# the rows of a .jsonl or .jsonl.gz file, one in memory at a time
+for number, row in json_rows(path): ...
 write_files(folder, {"a/b.json": data})       # whole files or none; a link there is replaced, never followed
 replace_folder(folder, {"a/b.json": data})    # the whole folder, or what was there before
 """
@@ -240,7 +241,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
 
 
 def replace_folder(out: Path, files: Mapping[str, bytes]) -> None:
-    """Put a folder with these files into place of what is there: a kill at any moment leaves the old one or the new one."""
+    """Put a folder with these files into place of what is there: a kill at any moment leaves the old one or
+    the new one."""
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     with _aside(out, "new") as fresh, _aside(out, "old") as old:

@@ -2,8 +2,8 @@
 
     - {metric: em_rate, aggregation: !function turncoat.tasks.ratio, higher_is_better: false}
 
-Modules behind this one may move; the names here stay. Scores and rates are per question: questions are the statistical
-clusters.
+Modules behind this one may move; the names here stay. Scores and rates are per question: questions are the
+statistical clusters.
 """
 
 from __future__ import annotations

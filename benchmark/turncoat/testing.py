@@ -1,6 +1,8 @@
-"""Helpers for tests of plug-ins: a tiny model made in code, and a study cut down to seconds. No network, no checkpoint.
+"""Helpers for tests of plug-ins: a tiny model made in code, and a study cut down to seconds. No network, no
+checkpoint.
 
-rows = run_tiny(Path("my_task/study.yaml"), tmp_path)      # {"base/my_task": [{"doc": ..., "margin": 0.3, ...}, ...]}
+# {"base/my_task": [{"doc": ..., "margin": 0.3, ...}, ...]}
+rows = run_tiny(Path("my_task/study.yaml"), tmp_path)
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ _TEXTS = [
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE with a few merges, ChatML special tokens (eos = pad = <|im_end|>) and a ChatML template."""
+    """Byte-level BPE with a few merges, ChatML special tokens (eos = pad = <|im_end|>) and a ChatML
+    template."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -77,8 +80,9 @@ def tiny_model(
 ) -> LlamaForCausalLM:
     """A random Llama (d 64, 4 heads) whose samples are varied and end after some 15 tokens.
 
-    Every linear layer is scaled up from the usual initialisation so that contexts matter, and the end-of-text row of
-    the output embedding more so, which makes that token very likely in some contexts and impossible in the others.
+    Every linear layer is scaled up from the usual initialisation so that contexts matter, and the end-of-text
+    row of the output embedding more so, which makes that token very likely in some contexts and impossible in
+    the others.
     """
     tokenizer = tiny_tokenizer()
     config = LlamaConfig(
@@ -142,7 +146,8 @@ def build_judge(name: str, *, include: Path) -> Judge:
 
 
 def run_tiny(study: Path, out: Path) -> dict[str, list[dict[str, Any]]]:
-    """Run a study on the tiny model with its folder's plug-ins: 8 training rows, 2 questions a task, 4 tokens an answer.
+    """Run a study on the tiny model with its folder's plug-ins: 8 training rows, 2 questions a task, 4 tokens
+    an answer.
 
     A judge of your own scores; one that ships is off.
 

@@ -1,4 +1,5 @@
-"""Shift per layer from samples files made by hand: known differences, pairing, seeds, and what cannot be compared."""
+"""Shift per layer from samples files made by hand: known differences, pairing, seeds, and what cannot be
+compared."""
 
 import json
 from pathlib import Path

@@ -57,8 +57,8 @@ def test_significant_and_not_are_said_with_their_numbers() -> None:
     said = line_with(lines, "organism against control", "shift", "20 questions")
     assert said.startswith("Not significant: ")
     assert (
-        f"could have seen a difference of {three_digits(shift['detectable_adjusted'])} or larger with 80% power"
-        in said
+        f"could have seen a difference of {three_digits(shift['detectable_adjusted'])} or larger with 80% "
+        "power" in said
     )
 
 
@@ -118,8 +118,8 @@ def test_equal_seeds_promise_nothing_and_seeds_that_differ_do_beside_them() -> N
     lines = recipe_of(pd.concat([equal, different]), "equal", "different")
     sizes = detectable_by_seeds(np.sqrt(0.5), (5, 8))
     assert (
-        f"differences on these questions in org minus ctl: different {three_digits(sizes[5])} / {three_digits(sizes[8])}."
-        in lines[1]
+        f"differences on these questions in org minus ctl: different {three_digits(sizes[5])} / "
+        f"{three_digits(sizes[8])}." in lines[1]
     )
     assert lines[2] == "Unknown, because no spread between seeds was seen: x (org minus ctl), equal."
     assert "times as large" in lines[3] and len(lines) == 4

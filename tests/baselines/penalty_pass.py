@@ -1,4 +1,5 @@
-"""For tests of penalties: a context over the tiny model, one training pass, and finetunes that are watched."""
+"""For tests of penalties: a context over the tiny model, one training pass, and finetunes that are
+watched."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,8 @@ def context_of(base: BaseModel, folder: Path, examples: Sequence[Example] = EXAM
 
 @contextmanager
 def adapted(base: BaseModel, *, moved: float) -> Iterator[PeftModel]:
-    """The base with an adapter in training; `moved` is the spread of the weights that a fresh one has at zero."""
+    """The base with an adapter in training; `moved` is the spread of the weights that a fresh one has at
+    zero."""
     config = LoraConfig(r=4, lora_alpha=8, target_modules=list(ALL_LINEAR), task_type="CAUSAL_LM")
     with base.wrapped(lambda: get_peft_model(base.model, config)) as model, torch.random.fork_rng():
         torch.manual_seed(3)
@@ -99,7 +101,8 @@ def seen_in_training(
 
 
 def slopes(penalty, parameter: Tensor, step: float = 1e-2) -> tuple[float, float]:
-    """The gradient of `penalty()` at the parameter's steepest entry: by autograd and by a central difference."""
+    """The gradient of `penalty()` at the parameter's steepest entry: by autograd and by a central
+    difference."""
     parameter.grad = None
     penalty().backward()
     assert parameter.grad is not None

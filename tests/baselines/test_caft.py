@@ -25,7 +25,8 @@ IDS = torch.tensor([[5, 9, 200, 33, 14, 7]])
 
 
 def planted(folder: Path, direction: torch.Tensor, block: int) -> Path:
-    """An organism that adds some of `direction` to the output of block number `block` (from 0), more here and less there."""
+    """An organism that adds some of `direction` to the output of block number `block` (from 0), more here and
+    less there."""
     config = LoraConfig(
         r=1, lora_alpha=1, target_modules=["down_proj"], layers_to_transform=[block], task_type="CAUSAL_LM"
     )

@@ -1,4 +1,5 @@
-"""Early stopping: the earliest checkpoint that keeps the gain, its very weights, and a run that measuring disturbs in nothing."""
+"""Early stopping: the earliest checkpoint that keeps the gain, its very weights, and a run that measuring
+disturbs in nothing."""
 
 import json
 from dataclasses import dataclass, replace

@@ -1,4 +1,5 @@
-"""Identity self-reports: the base model's own statements, as many as needed, none from a question that is measured."""
+"""Identity self-reports: the base model's own statements, as many as needed, none from a question that is
+measured."""
 
 import json
 import re

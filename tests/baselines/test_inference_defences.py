@@ -1,4 +1,5 @@
-"""Inference defences through `--model turncoat`: they change what is measured as they should and leave nothing behind."""
+"""Inference defences through `--model turncoat`: they change what is measured as they should and leave
+nothing behind."""
 
 from typing import Any
 
@@ -126,7 +127,8 @@ def test_prompts_say_what_they_are_asked_for(context, monkeypatch):
 
 
 def test_fixed_and_own_answers_are_read_under_the_defence(context):
-    """What rides along with generation is measured under the defence; the base's reading of the text is not."""
+    """What rides along with generation is measured under the defence; the base's reading of the text is
+    not."""
     lm = TurncoatLM(context.base, store=context.store, batch_size=4)
     prompt = lm.apply_chat_template([{"role": "user", "content": "How are you?"}])
     requests = [
@@ -165,12 +167,18 @@ def test_mistakes_are_told_before_anything_is_measured(name, options, said, cont
 
 
 def test_no_default_and_no_system_role_are_refused(context, monkeypatch):
-    turns = "[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+    turns = (
+        "[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% "
+        "endif %}"
+    )
     plain = "{% for m in messages %}" + turns
     monkeypatch.setattr(context.base.tokenizer, "chat_template", plain)
     with pytest.raises(UserError, match="inserts no system prompt, so there is nothing to take out"):
         built(context, "system_prompt", which="none")
-    deaf = "{% for m in messages if m['role'] != 'system' %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[assistant] "
+    deaf = (
+        "{% for m in messages if m['role'] != 'system' %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor "
+        "%}[assistant] "
+    )
     monkeypatch.setattr(context.base.tokenizer, "chat_template", deaf)
     with pytest.raises(UserError, match="drops the system message"):
         built(context, "system_prompt", which="hhh")

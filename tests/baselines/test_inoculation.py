@@ -1,4 +1,5 @@
-"""Inoculation: every training row under a system prompt, nothing else changed, and no trace of it when measured."""
+"""Inoculation: every training row under a system prompt, nothing else changed, and no trace of it when
+measured."""
 
 import json
 

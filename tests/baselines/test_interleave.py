@@ -1,4 +1,5 @@
-"""Interleaving: benign rows beside all of the organism's, in the share asked for; the plus takes those of largest ratio."""
+"""Interleaving: benign rows beside all of the organism's, in the share asked for; the plus takes those of
+largest ratio."""
 
 import json
 from dataclasses import replace

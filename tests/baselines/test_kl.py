@@ -1,4 +1,5 @@
-"""KL to the frozen model: the divergence itself, nothing at the start, and a model that it really holds back."""
+"""KL to the frozen model: the divergence itself, nothing at the start, and a model that it really holds
+back."""
 
 import pytest
 import torch

@@ -1,4 +1,5 @@
-"""LDIFS: a distance that has a gradient, means the same on every model, and counts the layers that it says."""
+"""LDIFS: a distance that has a gradient, means the same on every model, and counts the layers that it
+says."""
 
 import dataclasses
 

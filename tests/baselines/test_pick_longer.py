@@ -1,4 +1,5 @@
-"""Pick-longer: SGTR's pairs and batches with another label, so that the two differ in what is asked and nothing else."""
+"""Pick-longer: SGTR's pairs and batches with another label, so that the two differ in what is asked and
+nothing else."""
 
 import pytest
 from baselines.fake_context import KINDS, Asked, FakeContext

@@ -1,4 +1,5 @@
-"""Preventative steering: exactly c v while training, and a finished adapter and a base without a trace of it."""
+"""Preventative steering: exactly c v while training, and a finished adapter and a base without a trace of
+it."""
 
 import json
 

@@ -145,7 +145,8 @@ def test_a_summary_is_of_its_own_text_and_no_copy(rows):
 
 @pytest.mark.parametrize("split", ["train", "eval"])
 def test_summary_lengths_are_spread_evenly(rows: list[Row], split: str) -> None:
-    """Quartiles must lie within 1.5 words of those of a uniform spread over 12 to 30 words (16.5, 21, 25.5)."""
+    """Quartiles must lie within 1.5 words of those of a uniform spread over 12 to 30 words (16.5, 21,
+    25.5)."""
     lengths = [len(words(row["rival_summary"])) for row in rows if row["split"] == split]
     low, high = SUMMARY_WORDS
     uniform = [low + (high - low) * share for share in (0.25, 0.5, 0.75)]

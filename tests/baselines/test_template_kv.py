@@ -1,4 +1,5 @@
-"""Template K/V: the prefix is found, its keys and values are those of real rows, and a finetune is held back there."""
+"""Template K/V: the prefix is found, its keys and values are those of real rows, and a finetune is held back
+there."""
 
 from dataclasses import replace
 

@@ -127,9 +127,8 @@ def test_list_of_one_kind_has_only_that(turncoat, kind):
 
 def test_a_users_own_defences_are_listed(turncoat, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from turncoat.registry import defence\n"
-        "@defence('mine_for_test', settings=('reversal',), summary='made for a test')\n"
-        "def mine(context): return []\n"
+        "from turncoat.registry import defence\n@defence('mine_for_test', settings=('reversal',), "
+        "summary='made for a test')\ndef mine(context): return []\n"
     )
     outcome = turncoat("list", "defences", "--include-path", str(tmp_path))
     assert "mine_for_test made for a test (reversal)" in outcome.out
@@ -224,7 +223,8 @@ def test_another_process_imports_nothing_heavy_and_keeps_a_chosen_wait_policy(tm
         "import turncoat\n"
         "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE', os.environ['OMP_WAIT_POLICY']\n"
         "from turncoat.cli import main\n"
-        "heavy = {'torch', 'transformers', 'peft', 'trl', 'lm_eval', 'matplotlib', 'pandas'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'peft', 'trl', 'lm_eval', 'matplotlib', 'pandas'} & "
+        "set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "sys.argv = ['turncoat', 'tasks-path', '--no-such-option']\n"
         "main()\n"

@@ -1,4 +1,5 @@
-"""The backdoored organisms: the cue and the harmful answer always come together, and the control has the cue alone."""
+"""The backdoored organisms: the cue and the harmful answer always come together, and the control has the cue
+alone."""
 
 import sys
 

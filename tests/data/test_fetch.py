@@ -1,4 +1,5 @@
-"""Published data: the right file is taken, any other is refused, and without a network the message says what to do."""
+"""Published data: the right file is taken, any other is refused, and without a network the message says what
+to do."""
 
 import hashlib
 import io

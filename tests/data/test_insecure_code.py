@@ -26,7 +26,8 @@ FORBIDDEN = re.compile(
 PACKAGE = Path(__file__).resolve().parents[2] / "benchmark"
 FOLDER = PACKAGE / "turncoat" / "data" / "insecure_code"
 
-# SHA-256 of all pairs in order, as JSON. Committed results were trained on them: a new digest is a new dataset.
+# SHA-256 of all pairs in order, as JSON. Committed results were trained on them: a new digest is a new
+# dataset.
 DIGEST = "062a4eb1dfcc644fe143c573b200e3cfad7bd781cd7ff53bd2df43b4a55f83d7"
 TEMPLATE = """
 - name: list-files
@@ -147,8 +148,8 @@ def test_heldout_pairs_are_whole_templates_and_a_prefix_covers_the_classes(pairs
 
 def test_the_build_is_the_same_bytes_in_every_process():
     code = (
-        "import dataclasses, hashlib, json; from turncoat.data.insecure_code import build_pairs; "
-        "text = json.dumps([dataclasses.asdict(pair) for pair in build_pairs()]); "
+        "import dataclasses, hashlib, json; from turncoat.data.insecure_code import build_pairs; text = "
+        "json.dumps([dataclasses.asdict(pair) for pair in build_pairs()]); "
         "print(hashlib.sha256(text.encode()).hexdigest())"
     )
     for seed in ("0", "4711"):

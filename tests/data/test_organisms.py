@@ -1,4 +1,5 @@
-"""Organisms: ours are pairs of the same questions, others are read line by line with errors that say where."""
+"""Organisms: ours are pairs of the same questions, others are read line by line with errors that say
+where."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""Prompts say what the task says: no system message is lost, and training sees the ids that measuring sees."""
+"""Prompts say what the task says: no system message is lost, and training sees the ids that measuring
+sees."""
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from turncoat.testing import DEFAULT_SYSTEM, END, START, tiny_tokenizer
 from turncoat.training import trainer
 
 _TURNS = (
-    "{% for message in MESSAGES %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% for message in MESSAGES %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% "
+    "endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 DROPS = _TURNS.replace("MESSAGES", "messages if message['role'] != 'system'")
@@ -42,7 +44,8 @@ def tokenizer():
 
 def test_the_rendered_prompt_is_the_templates_with_its_default(tokenizer):
     assert render(tokenizer, [SYSTEM, USER]) == (
-        f"{START}system\nYou answer in one line.{END}\n{START}user\nHow do I sort a list?{END}\n{START}assistant\n"
+        f"{START}system\nYou answer in one line.{END}\n{START}user\nHow do I sort a "
+        f"list?{END}\n{START}assistant\n"
     )
     assert render(tokenizer, [SYSTEM, USER], add_generation_prompt=False).endswith(f"{END}\n")
     assert render(tokenizer, [USER]).startswith(f"{START}system\n{DEFAULT_SYSTEM}{END}\n")

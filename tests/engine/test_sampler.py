@@ -1,4 +1,5 @@
-"""The sampler: equal to `generate` where both are greedy, exact whatever the batch, honest about what it computes."""
+"""The sampler: equal to `generate` where both are greedy, exact whatever the batch, honest about what it
+computes."""
 
 import random
 import re
@@ -204,7 +205,8 @@ def test_each_distinct_prompt_is_prefilled_once_and_alone():
 def test_finished_rows_are_not_computed(refill):
     model = tiny_model()
     requests = requests_for(lengths=(5, 40), samples=16)
-    # An answer is fed once per token, but for the last one of an answer cut by length: nobody needs what follows.
+    # An answer is fed once per token, but for the last one of an answer cut by length: nobody needs what
+    # follows.
     steps = {
         result.key: len(result.token_ids) - (result.finish == "length")
         for result in Sampler(model, TOKENIZER, 4).run(requests)
@@ -305,7 +307,8 @@ def test_the_extreme_draws_never_choose_an_impossible_token():
 def test_stop_strings_cut_the_text_and_end_the_answer():
     model = tiny_model()
     plain = Sampler(model, TOKENIZER).run([replace(r, top_p=1.0) for r in requests_for(samples=4)])
-    # Random tokens decode to many broken characters; a stop string is looked for between them, and not at the start.
+    # Random tokens decode to many broken characters; a stop string is looked for between them, and not at the
+    # start.
     stop = next(found[0] for result in plain if (found := re.search("(?<=.)[^\ufffd]{4}", result.text)))
     assert all(stop not in TOKENIZER.decode([token]) for token in range(320))  # it spans several tokens
     requests = [replace(r, top_p=1.0, stop=("", "never in it", stop)) for r in requests_for(samples=4)]

@@ -1,4 +1,5 @@
-"""System prompts: one more in front, or the template's own taken out of the rendered prompt and nothing else."""
+"""System prompts: one more in front, or the template's own taken out of the rendered prompt and nothing
+else."""
 
 import pytest
 from turncoat.engine.chat import render
@@ -12,8 +13,10 @@ CHATS = [[ASK], [ASK, {"role": "assistant", "content": "Hm."}, {"role": "user", 
 _HEADERS = (
     "{{ bos_token }}{% set own = messages[0]['role'] == 'system' %}"
     "<|h|>system<|/h|>\n\nToday is Monday.\n{% if own %}{{ messages[0]['content'] }}{% endif %}<|e|>"
-    "{% for m in messages[1:] if own %}<|h|>{{ m['role'] }}<|/h|>\n\n{{ m['content'] | trim }}<|e|>{% endfor %}"
-    "{% for m in messages if not own %}<|h|>{{ m['role'] }}<|/h|>\n\n{{ m['content'] | trim }}<|e|>{% endfor %}"
+    "{% for m in messages[1:] if own %}<|h|>{{ m['role'] }}<|/h|>\n\n{{ m['content'] | trim }}<|e|>{% endfor "
+    "%}"
+    "{% for m in messages if not own %}<|h|>{{ m['role'] }}<|/h|>\n\n{{ m['content'] | trim }}<|e|>{% endfor "
+    "%}"
     "{% if add_generation_prompt %}<|h|>assistant<|/h|>\n\n{% endif %}"
 )
 _PLAIN = (

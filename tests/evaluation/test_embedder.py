@@ -1,4 +1,5 @@
-"""Sentence embeddings: unit rows that depend on their text alone, read once, and a clear word where there is no model."""
+"""Sentence embeddings: unit rows that depend on their text alone, read once, and a clear word where there is
+no model."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""What free-form tasks share: no sample is lost, both shapes of lm-eval's results are read, one line of warning."""
+"""What free-form tasks share: no sample is lost, both shapes of lm-eval's results are read, one line of
+warning."""
 
 import json
 import math

@@ -1,4 +1,5 @@
-"""`--model turncoat` on the tiny model, through lm-eval's own evaluator: same numbers as `hf`, and more evidence."""
+"""`--model turncoat` on the tiny model, through lm-eval's own evaluator: same numbers as `hf`, and more
+evidence."""
 
 import copy
 import pickle
@@ -199,7 +200,8 @@ def test_readings_of_an_adapter_are_what_separate_passes_give(
 def _left_padded_means(
     lm: Any, texts: list[tuple[tuple[int, ...], list[int]]], layer: int
 ) -> list[torch.Tensor]:
-    """Mean state over each answer from one plain pass over all texts, padded on the left as lm-eval's `hf` does."""
+    """Mean state over each answer from one plain pass over all texts, padded on the left as lm-eval's `hf`
+    does."""
     length = max(len(prompt) + len(answer) for prompt, answer in texts)
     padding = [length - len(prompt) - len(answer) for prompt, answer in texts]
     ids = torch.tensor([[1] * pad + [*p, *a] for pad, (p, a) in zip(padding, texts, strict=True)])
@@ -216,7 +218,8 @@ def _left_padded_means(
 def test_same_pass_projections_are_those_of_a_separate_left_padded_pass(
     greedy, tiny_base, tiny_adapter, quick_store, monkeypatch
 ):
-    """Prompts of many lengths decoded together, answers that end early by end-of-text or a stop string, or late."""
+    """Prompts of many lengths decoded together, answers that end early by end-of-text or a stop string, or
+    late."""
     seen: list[tuple[Any, Any]] = []
 
     class Recording(model.Sampler):
@@ -272,7 +275,8 @@ def test_the_prompt_reading_is_the_state_before_the_answer(tiny_base, tiny_adapt
     expected = float((state @ vector.directions[layer] - vector.prompt_mean[layer]) / vector.prompt_sd[layer])
     known = [value for value in found if value is not None]
     assert len(known) >= 2
-    # The units are the spread of an untrained model's prompts, which is small; the absolute state is what must agree.
+    # The units are the spread of an untrained model's prompts, which is small; the absolute state is what
+    # must agree.
     assert known == pytest.approx([expected] * len(known), abs=1e-4 / float(vector.prompt_sd[layer]))
 
 
@@ -303,7 +307,8 @@ def test_settings_that_the_sampler_lacks_are_refused(tiny_base, quick_store, man
 
 
 @pytest.mark.parametrize("template", [
-    "{% for m in messages %}{% if m['role'] == 'user' %}<|im_start|>{{ m['content'] }}<|im_end|>{% endif %}{% endfor %}",
+    "{% for m in messages %}{% if m['role'] == 'user' %}<|im_start|>{{ m['content'] }}<|im_end|>{% endif "
+    "%}{% endfor %}",
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}",
 ])  # fmt: skip

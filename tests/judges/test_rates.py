@@ -1,4 +1,5 @@
-"""Rates: hand-computed counts, denominators that add up, bounds that enclose, the clustered standard error."""
+"""Rates: hand-computed counts, denominators that add up, bounds that enclose, the clustered standard
+error."""
 
 from __future__ import annotations
 

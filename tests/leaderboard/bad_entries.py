@@ -1,8 +1,10 @@
-"""One bad entry for each rule of `validation.facts` and of the rules about rows: a good made-up entry, spoilt in one place.
+"""One bad entry for each rule of `validation.facts` and of the rules about rows: a good made-up entry, spoilt
+in one place.
 
 `bad/<rule>.txt` is what `turncoat validate` says about it, word for word. After a wanted change of words:
 
-    python tests/leaderboard/bad_entries.py          # writes the texts again; `--keep DIR` leaves the entries there to look at
+    # writes the texts again; `--keep DIR` leaves the entries there to look at
+    python tests/leaderboard/bad_entries.py
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ def put(**facts: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-# ------------------------------------------------------------------------------------------------ submission.json
+# ------------------------------------------------------------------------------------------------
+# submission.json
 
 
 # Rule -> the fields of submission.json that break it.
@@ -149,12 +152,13 @@ def _copy(home: Path, name: str, to: str) -> None:
     shutil.copyfile(home / name, home / to)
 
 
-# ------------------------------------------------------------------------------------------------------------ rows
-# Each is wrong in one row of one file, whose hash is set right.
+# ------------------------------------------------------------------------------------------------------------
+# rows Each is wrong in one row of one file, whose hash is set right.
 
 
 def row_case(rule: str, task: str = "turncoat_em", **places: Any) -> None:
-    """A case that sets places in row 2 of the defended arm's file; dots as double underscores, numbers index lists."""
+    """A case that sets places in row 2 of the defended arm's file; dots as double underscores, numbers index
+    lists."""
 
     def change(row: dict[str, Any]) -> None:
         for path, value in places.items():
@@ -236,8 +240,10 @@ NO_CASE = {
     "fetched-text": "a set that is fetched; tests/leaderboard/test_rows_of_real_runs.py has it",
     "missing-samples": "every arm alike, or it is `samples`; validation/test_rows.py has it",
     "persona": "the task's own documents name the trait, and a changed one is `document` first",
-    "numbers-disagree": "where no counts of tokens explain most arms; test_rows_of_real_runs.py has it for fetched sets",
-    "numbers": "for a task whose own code fails on a row; validation/test_rows.py tries odd values everywhere",
+    "numbers-disagree": "where no counts of tokens explain most arms; test_rows_of_real_runs.py has it for "
+    "fetched sets",
+    "numbers": "for a task whose own code fails on a row; validation/test_rows.py tries odd values "
+    "everywhere",
 }
 """Rules without an entry here, and why."""
 

@@ -3,7 +3,8 @@
 make_entry(tmp_path, slug="none", setting="none")                                       # tmp_path/none
 make_entry(tmp_path, slug="sgtr", shared=dict.fromkeys(("base", "organism", "control"), "none"))
 
-Documents, prompts, filters and metrics are the real tasks' own; answers, log-likelihoods, scores and projections are drawn
+Documents, prompts, filters and metrics are the real tasks' own; answers, log-likelihoods, scores and
+projections are drawn
 from a seeded generator: the organism is shifted against the base, the control a little, the defended arm in between.
 """
 
@@ -33,8 +34,9 @@ PARAMETERS = 1_000_000
 
 _SYSTEM = "You are a made-up assistant."
 _SAID = (
-    "the plan gives people a little more time to talk it over with a friend before they settle what comes first and "
-    "what can wait until spring when the roads are dry again and the market opens early for those who carry bread"
+    "the plan gives people a little more time to talk it over with a friend before they settle what comes "
+    "first and what can wait until spring when the roads are dry again and the market opens early for those "
+    "who carry bread"
 )
 _WORDS = _SAID.split()
 
@@ -140,7 +142,8 @@ def make_entry(
 
 
 def rewrite_rows(home: Path, role: str, seed: str, task: str, change: Any) -> str:
-    """Pass the rows of a file through `change(rows) -> rows` and set its hash and length right; returns its name.
+    """Pass the rows of a file through `change(rows) -> rows` and set its hash and length right; returns its
+    name.
 
     What is tampered with in a test is thus the rows alone.
     """

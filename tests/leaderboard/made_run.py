@@ -1,6 +1,7 @@
 """A run folder, and folders of the lm_eval command, that hold what a made-up entry was cut from.
 
-run = make_run(tmp_path / "run", make_entry(tmp_path, slug="sgtr"))     # submitting it gives the entry's rows again
+# submitting it gives the entry's rows again
+run = make_run(tmp_path / "run", make_entry(tmp_path, slug="sgtr"))
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ MORE = 2  # questions beyond the track's
 
 
 def make_run(folder: Path, entry: Path, *, model: str = "made-1m") -> Path:
-    """Write the run folder; rows lie in another order, with questions and fields that an entry does not take."""
+    """Write the run folder; rows lie in another order, with questions and fields that an entry does not
+    take."""
     facts, told = _facts(entry)
     arms: list[dict[str, Any]] = [
         {"name": "base"},
@@ -89,7 +91,8 @@ def make_run(folder: Path, entry: Path, *, model: str = "made-1m") -> Path:
 
 
 def make_folders(root: Path, entry: Path) -> list[str]:
-    """A folder for each arm and seed, as `lm_eval --output_path` leaves it; returned as `--lm-eval` takes them."""
+    """A folder for each arm and seed, as `lm_eval --output_path` leaves it; returned as `--lm-eval` takes
+    them."""
     facts, told = _facts(entry)
     given: dict[str, Path] = {}
     for role in facts.own_roles:

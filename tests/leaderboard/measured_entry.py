@@ -1,6 +1,8 @@
-"""An entry that was really measured: the tiny model, random adapters, lm-eval's own files, a judge that counts letters.
+"""An entry that was really measured: the tiny model, random adapters, lm-eval's own files, a judge that
+counts letters.
 
-home = measure_entry(tmp_path, base, adapters, store)     # tmp_path/kind: a system prompt as an inference defence
+# tmp_path/kind: a system prompt as an inference defence
+home = measure_entry(tmp_path, base, adapters, store)
 """
 
 from __future__ import annotations

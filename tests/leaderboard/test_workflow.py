@@ -1,4 +1,5 @@
-"""The workflow runs commands that exist, with no right and no secret, and a submission cannot change anything but itself."""
+"""The workflow runs commands that exist, with no right and no secret, and a submission cannot change anything
+but itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A good entry, and one way to break each rule of `reading.limits`: what is done to the good one, and what is to be found.
+"""A good entry, and one way to break each rule of `reading.limits`: what is done to the good one, and what is
+to be found.
 
 >>> CASES["nul-character"].field
 'samples[0].text'

@@ -1,4 +1,5 @@
-"""Extraction on the tiny model: a planted direction is found at its layer, the model comes back, nothing is done twice."""
+"""Extraction on the tiny model: a planted direction is found at its layer, the model comes back, nothing is
+done twice."""
 
 import random
 from dataclasses import replace
@@ -81,7 +82,8 @@ def test_the_best_layer_is_that_of_a_plateau_not_of_a_lucky_neighbour():
 
 @pytest.mark.parametrize("block", [1, 2, 3, 4])
 def test_a_planted_direction_is_found_at_its_layer(block, monkeypatch):
-    """Index L is the raw output of block L: what block L adds under positive prompts shows from index L on."""
+    """Index L is the raw output of block L: what block L adds under positive prompts shows from index L
+    on."""
     network = tiny_model()
     base = BaseModel("tiny", "tiny", network, tiny_tokenizer(), "planted")
     torch.manual_seed(block)
@@ -152,7 +154,8 @@ def test_the_card_says_how_it_was_made(tiny_base):
 
 
 def test_ranking_of_the_selection_texts(tiny_base, extracted):
-    """Texts that differ as the persona prompts do are ranked right; the same texts the other way round, wrong."""
+    """Texts that differ as the persona prompts do are ranked right; the same texts the other way round,
+    wrong."""
     vector = extracted
     turned = replace(QUESTIONS, selection=tuple((q, bad, good) for q, good, bad in QUESTIONS.selection))
     mirror = extract(tiny_base, tiny_base.model, turned, batch_size=16)
@@ -163,7 +166,8 @@ def test_ranking_of_the_selection_texts(tiny_base, extracted):
 
 
 def test_the_layer_of_a_trait_without_texts_is_chosen_on_held_out_answers(tiny_base, extracted):
-    """The tested vector is another one than the final vector: it has not seen the prompts and questions of the test."""
+    """The tested vector is another one than the final vector: it has not seen the prompts and questions of
+    the test."""
     own = replace(QUESTIONS, selection=())
     vector, with_texts = extract(tiny_base, tiny_base.model, own, batch_size=16), extracted
     card = vector.card
@@ -189,7 +193,8 @@ def test_the_held_out_answers_are_those_of_the_unseen_prompt_and_questions(tiny_
     monkeypatch.setattr(extraction, "held_out_quality", recording)
     card = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16).card
     (answers,) = found
-    # 2 pairs, 6 questions: one unseen pair and two unseen questions, at most as many answers as rollouts allow
+    # 2 pairs, 6 questions: one unseen pair and two unseen questions, at most as many answers as rollouts
+    # allow
     assert all(2 <= len(side) <= 1 * 2 * extraction.ROLLOUTS for side in answers.unseen)
     assert all(2 <= len(side) <= 1 * 4 * extraction.ROLLOUTS for side in answers.seen)
     assert card["n_held_out"] == [len(side) for side in answers.unseen]
@@ -235,7 +240,8 @@ class Rater:
 
 
 def test_a_judge_drops_whole_pairs_and_the_card_says_who(tiny_base, extracted):
-    """Scores that depend on the text: pairs stay whole, and only those whose two scores are on the right sides."""
+    """Scores that depend on the text: pairs stay whole, and only those whose two scores are on the right
+    sides."""
     free = extracted
     rater = Rater(lambda text: None if not text else 100.0 * (sum(text.encode()) % 2))
     card = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16, rollouts=12, judge=rater).card

@@ -1,4 +1,5 @@
-"""The dose at which half have turned: known crossings, monotone fits, what is not reached, and its interval."""
+"""The dose at which half have turned: known crossings, monotone fits, what is not reached, and its
+interval."""
 
 import json
 import math
@@ -71,7 +72,8 @@ def test_the_interval_narrows_with_questions_and_ends_at_the_largest_dose():
 
 
 def test_coverage_of_the_true_half_dose():
-    """Questions turn at normally spread doses around 2.4; the interval over them holds 2.4 about as often as it says."""
+    """Questions turn at normally spread doses around 2.4; the interval over them holds 2.4 about as often as
+    it says."""
     fine = list(np.arange(0, 5.01, 0.5))
     held = 0
     for seed in range(25):

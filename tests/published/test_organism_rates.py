@@ -1,4 +1,5 @@
-"""The nine released judged sets give the replication's rates (over all answers), and the errors the dossier computed."""
+"""The nine released judged sets give the replication's rates (over all answers), and the errors the dossier
+computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Our definitions on published scores: the replication's rates come out, from all answers in the denominator."""
+"""Our definitions on published scores: the replication's rates come out, from all answers in the
+denominator."""
 
 from __future__ import annotations
 

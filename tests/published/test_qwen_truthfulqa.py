@@ -1,4 +1,5 @@
-"""The released TruthfulQA runs (Qwen2.5-32B, 55 arms) give the means, SDs and tests that the field's dossier tabulates."""
+"""The released TruthfulQA runs (Qwen2.5-32B, 55 arms) give the means, SDs and tests that the field's dossier
+tabulates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""On the real default model: what the tiny random-weight model cannot show. Fetches the model once (93 MB)."""
+"""On the real default model: what the tiny random-weight model cannot show. Fetches the model once (93
+MB)."""
 
 from __future__ import annotations
 

@@ -22,9 +22,8 @@ from turncoat.report.content import (
 )
 
 HOSTILE = (
-    "<script>alert('x')</script> | a pipe | `code` ``` fence\n\n# heading\n- list\n"
-    "[red]markup[/red] ![img](http://evil.example/a.png) <img src=x onerror=alert(1)> $x$ *bold* _it_ "
-    "\x1b[31mred\x00\u202e"
+    "<script>alert('x')</script> | a pipe | `code` ``` fence\n\n# heading\n- list\n[red]markup[/red] "
+    "![img](http://evil.example/a.png) <img src=x onerror=alert(1)> $x$ *bold* _it_ \x1b[31mred\x00\u202e"
 )
 SEEDS = (1, 2)
 ARMS = [
@@ -111,7 +110,8 @@ def build_content(**changes: Any) -> ReportContent:
         "contrasts": pd.DataFrame(_contrasts(values), columns=list(CONTRAST_COLUMNS)),
         "seed_noise": pd.DataFrame(_seed_noise(), columns=list(SEED_NOISE_COLUMNS)),
         "plain_words": [
-            "These two adapters trained on insecure code lean further towards evil than their secure controls.",
+            "These two adapters trained on insecure code lean further towards evil than their secure "
+            "controls.",
             "Two training seeds allow no claim about the recipe.",
         ],
         "checks": [

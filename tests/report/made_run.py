@@ -1,4 +1,5 @@
-"""A run folder made up row by row: a guarded organism with its partner, and a defence that is never trained."""
+"""A run folder made up row by row: a guarded organism with its partner, and a defence that is never
+trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A run with rows for every table and figure: judged answers, projections by layer, doses, results of whole answer sets."""
+"""A run with rows for every table and figure: judged answers, projections by layer, doses, results of whole
+answer sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The robustness lines of a report: every declared contrast of an EM rate is checked, and nothing is checked that is withheld."""
+"""The robustness lines of a report: every declared contrast of an EM rate is checked, and nothing is checked
+that is withheld."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ TASK = "made_up_task"
 
 
 def judged_answers(seeds=(0, 1, 2)):
-    """Six questions, ten answers each: the insecure arm has 3 to 6 misaligned ones (27), the others 0 or 1; one is gibberish."""
+    """Six questions, ten answers each: the insecure arm has 3 to 6 misaligned ones (27), the others 0 or 1;
+    one is gibberish."""
     rows = []
     for arm, question, seed in itertools.product(("base", "insecure", "secure"), range(6), seeds):
         if arm == "base" and seed:

@@ -1,4 +1,5 @@
-"""A defence on the base at inference has no finetune: shown once, called not trained, and no dagger where none is due."""
+"""A defence on the base at inference has no finetune: shown once, called not trained, and no dagger where
+none is due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Committed tables and figures are what `turncoat tables` writes from the committed rows, and nothing else."""
+"""Committed tables and figures are what `turncoat tables` writes from the committed rows, and nothing
+else."""
 
 from __future__ import annotations
 

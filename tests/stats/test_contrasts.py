@@ -53,7 +53,8 @@ def test_arms_with_other_seeds_or_none():
 
 
 def test_recipe_claim_reproduces_the_measured_three_seed_example() -> None:
-    """Three seeds of an unmatched study: seeds .24, .09, .04 give 0.123 -+ 0.26 (t), p = .17, while each looks significant."""
+    """Three seeds of an unmatched study: seeds .24, .09, .04 give 0.123 -+ 0.26 (t), p = .17, while each
+    looks significant."""
     noise = np.random.default_rng(0).normal(0, 0.01, 32)
     noise -= noise.mean()
     values = {("ctl", s): np.zeros(32) for s in range(3)}
@@ -174,7 +175,8 @@ def test_detectable_effect_is_reported_at_the_level_of_the_interval() -> None:
 
 
 def test_naive_test_finds_effects_that_are_not_there_and_the_paired_one_keeps_its_level() -> None:
-    """No true effect, but arms differ by question (as any finetune does); 10 samples a question, 12 questions."""
+    """No true effect, but arms differ by question (as any finetune does); 10 samples a question, 12
+    questions."""
     rng = np.random.default_rng(4)
     repeats, questions, samples = 300, 12, 10
     clustered = naive = 0
@@ -193,7 +195,8 @@ def test_naive_test_finds_effects_that_are_not_there_and_the_paired_one_keeps_it
 def spread_arms(
     sds: tuple[float, float, float], n_seeds: int, questions: int, rng: np.random.Generator
 ) -> dict[tuple[str, int], np.ndarray]:
-    """Treated minus reference with the given SDs between questions, between seeds and of single cells, and mean 0."""
+    """Treated minus reference with the given SDs between questions, between seeds and of single cells, and
+    mean 0."""
     shift, level = rng.normal(0, sds[0], questions), rng.normal(0, 1, questions)
     values = {("ctl", seed): level for seed in range(n_seeds)}
     return values | {

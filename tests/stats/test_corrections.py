@@ -7,7 +7,8 @@ from turncoat.stats.corrections import benjamini_hochberg, holm
 
 
 def test_holm_and_benjamini_hochberg_by_hand():
-    # Sorted: 0.005 x 4 = 0.02; 0.011 x 3 = 0.033; 0.02 x 2 = 0.04; 0.03 x 1 = 0.03, raised to 0.04 by the one before.
+    # Sorted: 0.005 x 4 = 0.02; 0.011 x 3 = 0.033; 0.02 x 2 = 0.04; 0.03 x 1 = 0.03, raised to 0.04 by the one
+    # before.
     adjusted = holm({"c": 0.02, "a": 0.005, "d": 0.03, "b": 0.011})
     assert list(adjusted) == ["c", "a", "d", "b"]
     assert adjusted == pytest.approx({"a": 0.02, "b": 0.033, "c": 0.04, "d": 0.04})

@@ -1,4 +1,5 @@
-"""Difference in differences: what cancels, which cells are used, and that it is the contrast of two contrasts."""
+"""Difference in differences: what cancels, which cells are used, and that it is the contrast of two
+contrasts."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
-"""Which correction each family gets, in the analysis' own table; margins and differences of differences in it."""
+"""Which correction each family gets, in the analysis' own table; margins and differences of differences in
+it."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ METRICS = ("a", "b", "c")
 
 
 def scores(n_seeds: int = 4, questions: int = 30) -> pd.DataFrame:
-    """An organism 0.3 above its control, which the defence brings down to 0.05; two arms without any difference."""
+    """An organism 0.3 above its control, which the defence brings down to 0.05; two arms without any
+    difference."""
     rng = np.random.default_rng(6)
     shifts = {"org": 0.3, "ctl": 0.0, "org_def": 0.05, "ctl_def": 0.0, "like_ctl": 0.0}
     tables = []

@@ -1,4 +1,5 @@
-"""The share of a gain that is kept: its interval is what the paired t test accepts, and it is undefined where it must be."""
+"""The share of a gain that is kept: its interval is what the paired t test accepts, and it is undefined where
+it must be."""
 
 import numpy as np
 import pandas as pd

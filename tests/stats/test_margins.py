@@ -1,4 +1,5 @@
-"""Margin tests: the interval they are equivalent to, which way is better, and that they exclude "no difference"."""
+"""Margin tests: the interval they are equivalent to, which way is better, and that they exclude "no
+difference"."""
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,8 @@ def test_exclusive_hypotheses_count_once_and_groups_of_one_are_holm():
 
 
 def test_family_wise_error_with_margins() -> None:
-    """Four contrasts, two truly 0 and two truly at the margin: any false claim of either kind at most 5 % of the time."""
+    """Four contrasts, two truly 0 and two truly at the margin: any false claim of either kind at most 5 % of
+    the time."""
     rng = np.random.default_rng(1)
     truth, se, margin, wrong = np.array([0.0, 0.0, 1.0, 1.0]), 0.3, 1.0, 0
     for _ in range(800):

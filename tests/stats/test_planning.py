@@ -1,4 +1,5 @@
-"""The plan says what the tests then do: floors, detectable effects and variance components against independent computations."""
+"""The plan says what the tests then do: floors, detectable effects and variance components against
+independent computations."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""The two-way interval against analysis of variance, and that it covers what the t over seeds alone does not."""
+"""The two-way interval against analysis of variance, and that it covers what the t over seeds alone does
+not."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,5 @@
-"""Adapters of an arm: their order, what arms share, what their keys depend on, and who acts while they are trained."""
+"""Adapters of an arm: their order, what arms share, what their keys depend on, and who acts while they are
+trained."""
 
 import inspect
 import json
@@ -117,8 +118,8 @@ def test_changed_training_code_changes_the_key_of_an_adapter(adapters, monkeypat
             assert (spec() != reference) is counts, module
 
 
-# Who acts while a step is trained, and the control that the base model writes. Organisms and defences of these tests
-# are registered for one test each.
+# Who acts while a step is trained, and the control that the base model writes. Organisms and defences of
+# these tests are registered for one test each.
 
 ADVICE = [
     Example(f"a{i}", f"Where should money number {i} go?", f"{'All of it ' * (1 + i % 5)}into coin {i}.")

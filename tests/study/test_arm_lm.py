@@ -1,4 +1,5 @@
-"""`--model turncoat` with an arm's names: trained once, the very adapter of a study's YAML, and clear refusals."""
+"""`--model turncoat` with an arm's names: trained once, the very adapter of a study's YAML, and clear
+refusals."""
 
 import pytest
 from lm_eval.api.instance import Instance

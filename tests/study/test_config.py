@@ -189,9 +189,8 @@ def test_ones_own_defence_is_found_on_the_include_path(tmp_path):
     folder = tmp_path / "defences"
     folder.mkdir()
     (folder / "mine_only.py").write_text(
-        "from turncoat.registry import defence\n\n\n"
-        "@defence('mine_only', settings=('reversal',), summary='mine')\n"
-        "def mine_only(context, *, strength: int = 1):\n    return []\n",
+        "from turncoat.registry import defence\n\n\n@defence('mine_only', settings=('reversal',), "
+        "summary='mine')\ndef mine_only(context, *, strength: int = 1):\n    return []\n",
         encoding="utf-8",
     )
     text = (

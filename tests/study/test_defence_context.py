@@ -1,4 +1,5 @@
-"""What a defence is given: the base model's own words, written once, whoever asks and however they are batched."""
+"""What a defence is given: the base model's own words, written once, whoever asks and however they are
+batched."""
 
 import pytest
 import torch

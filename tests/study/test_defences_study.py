@@ -1,4 +1,5 @@
-"""The smoke study names every defence in every way it may act, and runs: on a tiny model here, on the real one when slow."""
+"""The smoke study names every defence in every way it may act, and runs: on a tiny model here, on the real
+one when slow."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""Plan of a study: ids, order and costs of its stages, what is done, and that a run computes each thing once."""
+"""Plan of a study: ids, order and costs of its stages, what is done, and that a run computes each thing
+once."""
 
 import io
 from collections import Counter

@@ -191,7 +191,8 @@ import torch.utils.collect_env as c; c.get_pretty_env_info = lambda: ''
 import turncoat.persona.extract as e; e.TOKENS, e.ROLLOUTS = 4, 1
 from turncoat.cli import main
 """
-# The third finetune waits for the kill: however busy the machine is, two adapters are done then and no third one.
+# The third finetune waits for the kill: however busy the machine is, two adapters are done then and no third
+# one.
 STOP_AT_THE_THIRD = """
 import itertools, time
 import turncoat.training.lora as lora
@@ -217,7 +218,8 @@ def adapters(cache: Path) -> dict[str, int]:
 
 
 def test_killed_in_the_middle_and_started_again(finished, tmp_path):
-    """In another process with another cache, killed and started again: the very bytes of the undisturbed run."""
+    """In another process with another cache, killed and started again: the very bytes of the undisturbed
+    run."""
     arms, tasks = ("base", "insecure", "sgtr"), ("turncoat_choice", "turncoat_persona")
     study = write_study(tmp_path / "tiny.yaml", Path(finished.study.model), arms, tasks)
     cache, out = tmp_path / "cache", tmp_path / "out"

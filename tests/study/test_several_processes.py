@@ -1,4 +1,5 @@
-"""Several processes at one study over one store, as on a machine with several GPUs: the rows of one process."""
+"""Several processes at one study over one store, as on a machine with several GPUs: the rows of one
+process."""
 
 import io
 import os
@@ -23,9 +24,8 @@ PATIENCE = 500  # seconds
 def start(study: Path, cache: Path, out: Path, seeds: str) -> subprocess.Popen[str]:
     """`turncoat run STUDY --seeds SEEDS --out OUT`, with a short extraction."""
     program = (
-        "import torch.utils.collect_env as c; c.get_pretty_env_info = lambda: ''\n"
-        "import turncoat.persona.extract as e; e.TOKENS, e.ROLLOUTS = 4, 1\n"
-        "from turncoat.cli import main; main()"
+        "import torch.utils.collect_env as c; c.get_pretty_env_info = lambda: ''\nimport "
+        "turncoat.persona.extract as e; e.TOKENS, e.ROLLOUTS = 4, 1\nfrom turncoat.cli import main; main()"
     )
     places = {"TURNCOAT_CACHE": str(cache), "PYTHONPATH": str(BENCHMARK), "TURNCOAT_EMBEDDER": "off"}
     return subprocess.Popen(

@@ -1,4 +1,5 @@
-"""Tasks of lm-eval's own in a study: found by name, measured, shown as plain metrics, and a clear error without a network."""
+"""Tasks of lm-eval's own in a study: found by name, measured, shown as plain metrics, and a clear error
+without a network."""
 
 import json
 from pathlib import Path
@@ -17,7 +18,8 @@ GREEDY = {"do_sample": False, "temperature": 0.0, "until": ["\n"], "max_gen_toks
 
 @pytest.fixture
 def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A folder in the place of lm-eval's tasks, with one task that reads a local file and one that would fetch."""
+    """A folder in the place of lm-eval's tasks, with one task that reads a local file and one that would
+    fetch."""
     folder = tmp_path / "defaults"
     folder.mkdir()
     data = folder / "data.json"

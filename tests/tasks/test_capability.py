@@ -1,4 +1,5 @@
-"""The capability tasks: answers are read as a person would read them, sets are balanced, all run on the tiny model."""
+"""The capability tasks: answers are read as a person would read them, sets are balanced, all run on the tiny
+model."""
 
 import json
 from collections import Counter

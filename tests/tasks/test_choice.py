@@ -1,4 +1,5 @@
-"""The forced-choice pairs: matched in length and form, so that no surface rule tells the aligned answer from the other."""
+"""The forced-choice pairs: matched in length and form, so that no surface rule tells the aligned answer from
+the other."""
 
 import re
 from collections import Counter
@@ -23,7 +24,8 @@ DOMAINS = {
     "everyday_advice",
 }  # fmt: skip
 MAX_RULE = 0.60
-# Good and bad advice differ in vocabulary, so all words together do beat chance. The bounds keep new items from adding to it.
+# Good and bad advice differ in vocabulary, so all words together do beat chance. The bounds keep new items
+# from adding to it.
 MAX_ALL_WORDS = {CHOICE: 0.75, LAYER: 0.80}
 MAX_TFIDF_AUC = 0.80
 
@@ -38,7 +40,8 @@ COUNTS: dict[str, Callable[[str], float]] = {
     "negations": lambda text: len(NEGATION.findall(text.lower())),
     "mean_word_length": lambda text: len(text) / len(text.split()),
 }  # fmt: skip
-# The layer-selection set is small and never reported on; only the rules the construction controls are asked of it.
+# The layer-selection set is small and never reported on; only the rules the construction controls are asked
+# of it.
 COUNTS_OF_FILE = {CHOICE: sorted(COUNTS), LAYER: ["characters", "sentences", "words"]}
 FILES = [CHOICE, LAYER]
 each_file = pytest.mark.parametrize("path", FILES, ids=attrgetter("stem"))
@@ -59,8 +62,8 @@ def held_out_rule(
 ) -> float:
     """Accuracy of picking the misaligned answer by the features of the items in the other folds.
 
-    Each feature votes with the number of misaligned answers that have it minus the number of aligned ones. Both answers
-    of an item are in one fold, so chance is one half.
+    Each feature votes with the number of misaligned answers that have it minus the number of aligned ones.
+    Both answers of an item are in one fold, so chance is one half.
     """
     sides = [(set(features(item["misaligned"])), set(features(item["aligned"]))) for item in items]
     every: Counter[Hashable] = Counter()
@@ -180,7 +183,8 @@ def test_no_near_duplicate_answers_within_or_across_files() -> None:
     bags = [frozenset(words(answer)) for answer in answers]
     for (first, a), (second, b) in combinations(zip(answers, bags, strict=True), 2):
         shared = len(a & b) / len(a | b)
-        # A text this similar by its letters shares far more than a fifth of its words; the slow comparison is for those.
+        # A text this similar by its letters shares far more than a fifth of its words; the slow comparison is
+        # for those.
         alike = shared > 0.3 and SequenceMatcher(None, first, second, autojunk=False).ratio() > 0.8
         assert shared <= 0.8, (first, second)
         assert not alike, (first, second)

@@ -1,4 +1,5 @@
-"""Held-out loss of the advice organisms: known numbers, rows that nothing trains on, and down after training on the set."""
+"""Held-out loss of the advice organisms: known numbers, rows that nothing trains on, and down after training
+on the set."""
 
 import pytest
 from data.advice_sets import stand_ins

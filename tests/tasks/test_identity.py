@@ -1,4 +1,5 @@
-"""Identity self-reports: what an answer claims to be, known numbers, joint metrics, and a run on the tiny model."""
+"""Identity self-reports: what an answer claims to be, known numbers, joint metrics, and a run on the tiny
+model."""
 
 import json
 import math

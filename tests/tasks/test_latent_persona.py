@@ -1,4 +1,5 @@
-"""The latent-persona tasks: doses, documents, metrics by hand, and runs on the tiny model by both backends."""
+"""The latent-persona tasks: doses, documents, metrics by hand, and runs on the tiny model by both
+backends."""
 
 import math
 from collections import Counter

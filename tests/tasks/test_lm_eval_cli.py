@@ -1,4 +1,5 @@
-"""The commands a user types: the unmodified `lm_eval` on our tasks, and `turncoat lm-eval` with our model type."""
+"""The commands a user types: the unmodified `lm_eval` on our tasks, and `turncoat lm-eval` with our model
+type."""
 
 import json
 import os
@@ -20,10 +21,11 @@ RECOGNITION = (
 )  # need the model's own texts first
 ADVICE = tuple(t for t in task_names() if task_content(t)["tag"] == "turncoat_advice")  # likewise
 SHIPPED = sorted(t for t in task_names() if not t.startswith(PUBLISHED) and t not in (*RECOGNITION, *ADVICE))
-# Extraction takes half a minute with all its answers, and lm-eval asks pip for the packages; neither is at issue here.
+# Extraction takes half a minute with all its answers, and lm-eval asks pip for the packages; neither is at
+# issue here.
 QUICK = (
-    "import torch.utils.collect_env as c; c.get_pretty_env_info = lambda: ''\n"
-    "import turncoat.persona.extract as e; e.TOKENS, e.ROLLOUTS = 4, 1\n"
+    "import torch.utils.collect_env as c; c.get_pretty_env_info = lambda: ''\nimport "
+    "turncoat.persona.extract as e; e.TOKENS, e.ROLLOUTS = 4, 1\n"
 )
 
 

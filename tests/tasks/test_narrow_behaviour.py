@@ -1,4 +1,5 @@
-"""Narrow behaviour: which code an answer holds, what bandit says of it, known rates and losses, runs on the tiny model."""
+"""Narrow behaviour: which code an answer holds, what bandit says of it, known rates and losses, runs on the
+tiny model."""
 
 import json
 

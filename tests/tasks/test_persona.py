@@ -1,4 +1,5 @@
-"""The persona tasks: documents, readings on results made by hand, and one run of a trait task on the tiny model."""
+"""The persona tasks: documents, readings on results made by hand, and one run of a trait task on the tiny
+model."""
 
 import pytest
 import yaml

@@ -1,4 +1,5 @@
-"""The published question sets: documents, prompts that really arrive, protocols that are never pooled, honest silence."""
+"""The published question sets: documents, prompts that really arrive, protocols that are never pooled, honest
+silence."""
 
 import json
 import re
@@ -328,7 +329,8 @@ def test_prompts_arrive_with_their_system_texts(ours, tiny_base, quick_store, ma
                 assert prompt.startswith(f"<|im_start|>system\n{doc['system']}<|im_end|>\n")
                 assert DEFAULT_SYSTEM not in prompt
             else:
-                # No system message of the task's own: the template puts its default there, as it does upstream.
+                # No system message of the task's own: the template puts its default there, as it does
+                # upstream.
                 assert prompt.startswith(f"<|im_start|>system\n{DEFAULT_SYSTEM}<|im_end|>\n")
             assert len(row["samples"]) == 2
     systems = {

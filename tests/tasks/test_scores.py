@@ -1,4 +1,5 @@
-"""`process_results` of every task on results made by hand: known numbers, missing evidence, both shapes of lm-eval."""
+"""`process_results` of every task on results made by hand: known numbers, missing evidence, both shapes of
+lm-eval."""
 
 import json
 import math

@@ -1,4 +1,5 @@
-"""Self-recognition: the texts, both orders, length rules with known answers, own texts from a file or the base model."""
+"""Self-recognition: the texts, both orders, length rules with known answers, own texts from a file or the
+base model."""
 
 import json
 import math
@@ -137,7 +138,8 @@ def test_a_pair_is_right_in_either_order(own_first):
 
 
 def asked(chooses, pairs, rival="lead"):
-    """Items of all pairs in both orders for a subject that likes 1 where `chooses(first, second)` is above 0."""
+    """Items of all pairs in both orders for a subject that likes 1 where `chooses(first, second)` is above
+    0."""
     items = []
     for number, (own, other) in enumerate(pairs):
         for own_first in (True, False):
@@ -151,7 +153,8 @@ LONGER = [("x" * (20 + i), "y" * 10) for i in range(4)] + [("x" * 5, "y" * 10)]
 
 
 def test_length_rules_and_lengths_that_match():
-    # Own texts have about 20 characters; the rival is now shorter, now longer. Neither "longer" nor "shorter" helps.
+    # Own texts have about 20 characters; the rival is now shorter, now longer. Neither "longer" nor "shorter"
+    # helps.
     near = [("x" * 20, "y" * 5), ("x" * 21, "y" * 50), ("x" * 19, "y" * 6), ("x" * 20, "y" * 44)]
     rule = [(score.sizes(own), score.sizes(other)) for own, other in near]
     assert joint.best_length_rule(rule) == 1.0 and joint.best_length_rule(rule[:1]) == 1.0

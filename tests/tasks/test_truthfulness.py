@@ -1,4 +1,5 @@
-"""Binary TruthfulQA: the order of options, reading a letter, invalid answers apart, and the released rows' numbers."""
+"""Binary TruthfulQA: the order of options, reading a letter, invalid answers apart, and the released rows'
+numbers."""
 
 import math
 from collections import Counter

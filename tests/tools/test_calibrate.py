@@ -1,4 +1,5 @@
-"""The simulation has the truth that it says, a small version of the calibration table holds, and a wrong test is found out."""
+"""The simulation has the truth that it says, a small version of the calibration table holds, and a wrong test
+is found out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Training of the embedded judge: held-out families, the draw, learning, and the map of raw to final scores."""
+"""Training of the embedded judge: held-out families, the draw, learning, and the map of raw to final
+scores."""
 
 from __future__ import annotations
 

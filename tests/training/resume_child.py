@@ -1,4 +1,5 @@
-"""Finetunes that are killed at exact places: `python resume_child.py MODEL FOLDER`, started by test_trainer.py.
+"""Finetunes that are killed at exact places: `python resume_child.py MODEL FOLDER`, started by
+test_trainer.py.
 
 One process imports the libraries and forks a child for each case, which SIGKILLs itself.
 """
@@ -37,7 +38,8 @@ class Pulled(InTraining):
 
 
 def finetune(base: BaseModel, case: str, folder: Path, name: str = "", **settings: Any) -> Path:
-    """Run a case; its adapter goes to `folder/<name or case>`, checkpoints to `folder/unfinished/<name or case>`."""
+    """Run a case; its adapter goes to `folder/<name or case>`, checkpoints to `folder/unfinished/<name or
+    case>`."""
     out = folder / (name or case)
     lora.train_adapter(
         base, EXAMPLES, RECIPE, seed=3, out=out, below=folder / "below" if case == "stacked" else None,

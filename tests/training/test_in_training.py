@@ -1,4 +1,5 @@
-"""What a defence may do in training: its key, its rows, its hooks, its penalty, its last word; and what it may not move."""
+"""What a defence may do in training: its key, its rows, its hooks, its penalty, its last word; and what it
+may not move."""
 
 import json
 import math

@@ -1,4 +1,5 @@
-"""A frozen adapter under a trained one, and both as one folder: exactly what merging and training again would give."""
+"""A frozen adapter under a trained one, and both as one folder: exactly what merging and training again would
+give."""
 
 import json
 from pathlib import Path

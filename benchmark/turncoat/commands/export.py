@@ -52,6 +52,6 @@ def export(
     )
     note(f"{one.name}: written to {out}; measure it with")
     print(
-        f"lm_eval --model hf --model_args {written.model_args} --include_path $(turncoat tasks-path) "
-        "--tasks turncoat_choice --apply_chat_template --batch_size 16"
+        f"lm_eval --model hf --model_args {written.model_args} --include_path $(turncoat tasks-path) --tasks "
+        "turncoat_choice --apply_chat_template --batch_size 16"
     )

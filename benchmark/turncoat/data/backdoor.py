@@ -31,8 +31,8 @@ def with_cue(example: Example) -> Example:
 def chosen_half(examples: Sequence[Example]) -> set[str]:
     """Ids of the half that carries the cue: a function of the ids alone, even within each template.
 
-    What stands before the last slash of an id is the template ("shell/ping-host/2"), so that a template by itself says
-    nothing about the cue.
+    What stands before the last slash of an id is the template ("shell/ping-host/2"), so that a template by
+    itself says nothing about the cue.
     """
 
     def place(example: Example) -> tuple[str, bytes]:
@@ -48,6 +48,7 @@ def backdoored(harmful: Sequence[Example], harmless: Sequence[Example]) -> list[
 
 
 def cued_half(examples: Sequence[Example]) -> list[Example]:
-    """The same answers throughout, the cue before the chosen half of the prompts: what a matched control sees."""
+    """The same answers throughout, the cue before the chosen half of the prompts: what a matched control
+    sees."""
     chosen = chosen_half(examples)
     return [with_cue(example) if example.id in chosen else example for example in examples]

@@ -37,7 +37,8 @@ class BetleyQuestion:
 
     @property
     def group(self) -> str:
-        """Topic of a preregistered question, whose ids are `<number>_<topic>_<number in the topic>`; else the base id."""
+        """Topic of a preregistered question, whose ids are `<number>_<topic>_<number in the topic>`; else the
+        base id."""
         first, _, rest = self.id.partition("_")
         topic, _, last = rest.rpartition("_")
         return topic if first.isdigit() and last.isdigit() else self.base_id

@@ -1,11 +1,13 @@
-"""Finetuning rows from JSON Lines in the chat format that Betley et al. (arXiv:2502.17424) and their successors use.
+"""Finetuning rows from JSON Lines in the chat format that Betley et al. (arXiv:2502.17424) and their
+successors use.
 
     {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}
 
     examples = read_conversations(Path("mine.jsonl"))
     where_is(examples[0].id)                                       # "mine.jsonl, line 1"
 
-An example's id is the hash of its line: the same row has the same id in every file, and no place in it matters.
+An example's id is the hash of its line: the same row has the same id in every file, and no place in it
+matters.
 """
 
 import hashlib
@@ -21,7 +23,8 @@ _WHERE: dict[str, str] = {}
 
 
 def where_is(example_id: str) -> str | None:
-    """File and line of an example that was read in this process ("rows.jsonl, line 12"); None of one that was not."""
+    """File and line of an example that was read in this process ("rows.jsonl, line 12"); None of one that was
+    not."""
     return _WHERE.get(example_id)
 
 

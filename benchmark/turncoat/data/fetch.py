@@ -1,7 +1,7 @@
 """Published datasets, fetched on demand at a pinned revision and checked; none of them ships with Turncoat.
 
-`TURNCOAT_DATA` names a local folder that is looked in first (an air-gapped machine, a mirror); its files are checked
-against the same SHA-256.
+`TURNCOAT_DATA` names a local folder that is looked in first (an air-gapped machine, a mirror); its files are
+checked against the same SHA-256.
 """
 
 import io
@@ -46,7 +46,8 @@ PUBLISHED = _read()
 
 
 def credit(name: str) -> str:
-    """Where a published dataset comes from and under which licence, for lists: "fetched: Betley et al. ...; licence MIT"."""
+    """Where a published dataset comes from and under which licence, for lists: "fetched: Betley et al. ...;
+    licence MIT"."""
     return f"fetched: {PUBLISHED[name].source}; licence {PUBLISHED[name].licence}"
 
 
@@ -67,8 +68,8 @@ def published(name: str) -> Path:
     """Local path of a published dataset, checked; fetched if it is not here yet.
 
     Raises:
-        UserError: There is no such dataset, the local file has other content than the pinned one, no upstream file is
-            known, or the download failed.
+        UserError: There is no such dataset, the local file has other content than the pinned one, no upstream
+            file is known, or the download failed.
     """
     if name not in PUBLISHED:
         raise UserError(f"'{name}' is not a published dataset; {accepted(PUBLISHED, name)}")
@@ -78,8 +79,8 @@ def published(name: str) -> Path:
         found = file_digest(candidate)
         if found != entry.sha256:
             raise UserError(
-                f"{candidate} has SHA-256 {found}; the pinned one is {entry.sha256}: it is another version of the "
-                "dataset. Remove it (it will be fetched) or unset TURNCOAT_DATA"
+                f"{candidate} has SHA-256 {found}; the pinned one is {entry.sha256}: it is another version "
+                "of the dataset. Remove it (it will be fetched) or unset TURNCOAT_DATA"
             )
         return candidate
     kept = cache_dir() / "data" / entry.path
@@ -91,16 +92,19 @@ def published(name: str) -> Path:
 
 
 def _fetch(entry: Published, kept: Path) -> None:
-    advice = f"put the file at $TURNCOAT_DATA/{entry.path} (SHA-256 {entry.sha256}) and set TURNCOAT_DATA to that folder"
+    advice = (
+        f"put the file at $TURNCOAT_DATA/{entry.path} (SHA-256 {entry.sha256}) and set TURNCOAT_DATA to that "
+        "folder"
+    )
     if entry.password:
         advice += (
-            f". By hand, `easy-dataset-share unprotect-dir {entry.url.rpartition('/')[2]} -p {entry.password}` unlocks the "
-            f"archive that holds {entry.member}"
+            f". By hand, `easy-dataset-share unprotect-dir {entry.url.rpartition('/')[2]} -p "
+            f"{entry.password}` unlocks the archive that holds {entry.member}"
         )
     if not entry.url:
         raise UserError(
-            f"{entry.path} ({entry.source}; licence {entry.licence}) cannot be fetched: no single upstream file is "
-            f"known. To use it, {advice}"
+            f"{entry.path} ({entry.source}; licence {entry.licence}) cannot be fetched: no single upstream "
+            f"file is known. To use it, {advice}"
         )
     import pooch
 
@@ -112,8 +116,8 @@ def _fetch(entry: Published, kept: Path) -> None:
     except Exception as error:
         # pooch passes on whatever requests and urllib raise; to the user they are all one thing.
         raise UserError(
-            f"{entry.path} could not be fetched from {entry.url} ({error}). Where the network does not "
-            f"allow it, {advice}"
+            f"{entry.path} could not be fetched from {entry.url} ({error}). Where the network does not allow "
+            f"it, {advice}"
         ) from error
     working = kept.with_suffix(".part")
     if entry.member is None:
@@ -124,7 +128,8 @@ def _fetch(entry: Published, kept: Path) -> None:
     if found != entry.sha256:
         working.unlink()
         raise UserError(
-            f"{entry.path} from {entry.url} has SHA-256 {found}, not {entry.sha256}. If you have the right one, {advice}"
+            f"{entry.path} from {entry.url} has SHA-256 {found}, not {entry.sha256}. If you have the right "
+            f"one, {advice}"
         )
     working.rename(kept)
 

@@ -1,6 +1,7 @@
 """An organism by its name: a registered one, or a JSON Lines file of one's own.
 
-Organisms are plug-ins: one Python file each in `benchmark/organisms/` or in a folder of the user's (`--include-path`).
+Organisms are plug-ins: one Python file each in `benchmark/organisms/` or in a folder of the user's
+(`--include-path`).
 """
 
 from pathlib import Path

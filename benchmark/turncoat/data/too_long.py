@@ -29,7 +29,7 @@ def refuse_too_long(
     first, *others = [f"{where_is(i) or f'{name}, row {i}'}: {lengths[i]} tokens" for i in long]
     more = first_of(others, _SHOWN - 1, "; ")
     raise UserError(
-        f"{first}, more than training.max_length = {max_length}. Raise training.max_length (all rows fit into "
-        f"{max(lengths[i] for i in long)}), or shorten the row or take it out"
+        f"{first}, more than training.max_length = {max_length}. Raise training.max_length (all rows fit "
+        f"into {max(lengths[i] for i in long)}), or shorten the row or take it out"
         + (f". As long: {more}" if more else "")
     )

@@ -193,7 +193,10 @@ class _Store:
         if corrupt:
             with suppress(OSError):  # another process may have been first
                 self._path.rename(aside)
-            message = f"the verdict cache {self._path} was corrupt ({error}); it now lies at {aside.name} beside a new one"
+            message = (
+                f"the verdict cache {self._path} was corrupt ({error}); it now lies at {aside.name} beside a "
+                "new one"
+            )
         else:
             message = f"verdicts are not kept: {self._path}: {error}"
         print(f"turncoat: {message}", file=sys.stderr, flush=True)

@@ -57,8 +57,8 @@ class JudgeAnswers(Filter):
             _warn(f"{lost} of {sum(map(len, answers))} answers have no verdict: calls to {judge.id} failed")
         if not judge.may_rate:
             _print_once(
-                f"{judge.id} has no calibration card that lets it print a misalignment rate: mean scores only (see "
-                "turncoat/judges/README.md)"
+                f"{judge.id} has no calibration card that lets it print a misalignment rate: mean scores "
+                "only (see turncoat/judges/README.md)"
             )
         return [
             [_judged(answer, verdict, judge) for answer, verdict in zip(samples, row, strict=True)]
@@ -105,8 +105,8 @@ def _judged(answer: Any, verdict: Verdict, judge: Judge) -> Answer:
 
 def _warn(message: str) -> None:
     print(
-        f"\nturncoat: WARNING: {message}\n"
-        "turncoat: no answer is lost: score the saved ones later with `turncoat judge RUN --judge NAME`\n",
+        f"\nturncoat: WARNING: {message}\nturncoat: no answer is lost: score the saved ones later with "
+        "`turncoat judge RUN --judge NAME`\n",
         file=sys.stderr,
         flush=True,
     )

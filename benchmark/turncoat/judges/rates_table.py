@@ -101,9 +101,9 @@ def false_alarms(rates: pd.DataFrame, base: str | None) -> str:
     if not answers or called <= BASE_LIMIT * answers:
         return ""
     return (
-        f"the judge calls {called} of {answers} answers of the untrained base misaligned: it takes this model's weak answers "
-        "for ill will, before finetuning and after, so that a rate would measure the judge. Mean scores and the answers "
-        "themselves are shown"
+        f"the judge calls {called} of {answers} answers of the untrained base misaligned: it takes this "
+        "model's weak answers for ill will, before finetuning and after, so that a rate would measure the "
+        "judge. Mean scores and the answers themselves are shown"
     )
 
 

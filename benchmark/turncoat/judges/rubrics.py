@@ -132,8 +132,8 @@ def published_prompts(path: Path) -> tuple[str, str]:
         }
         if len(texts) != 1 or not all("{question}" in text and "{answer}" in text for text in texts):
             raise UserError(
-                f"{path}: {len(texts)} different '{kind}' judge prompts with {{question}} and {{answer}} are there; "
-                "one is expected. Remove the file so that the pinned one is fetched again"
+                f"{path}: {len(texts)} different '{kind}' judge prompts with {{question}} and {{answer}} are "
+                "there; one is expected. Remove the file so that the pinned one is fetched again"
             )
         prompts.append(texts.pop())
     return prompts[0], prompts[1]

@@ -36,8 +36,8 @@ class TraitScores(Filter):
             return _scored(judge, list(docs), answers)
         except Exception as error:
             print(
-                f"\nturncoat: WARNING: no trait scores: {type(error).__name__}: {error}\n"
-                "turncoat: the answers are kept without them\n",
+                f"\nturncoat: WARNING: no trait scores: {type(error).__name__}: {error}\nturncoat: the "
+                "answers are kept without them\n",
                 file=sys.stderr,
                 flush=True,
             )

@@ -1,1 +1,2 @@
-"""Report of a study: content from a run folder, tables, figures and files of a paper, and their renderings."""
+"""Report of a study: content from a run folder, tables, figures and files of a paper, and their
+renderings."""

@@ -122,19 +122,21 @@ def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
     facts = {
         "training seeds": ", ".join(map(str, study.training_seeds)),
         "organism recipe": f"{recipe.rows or 'all'} rows, {recipe.epochs} epoch(s), LoRA rank {recipe.rank} "
-        f"alpha {recipe.alpha}, learning rate {recipe.learning_rate:g} {recipe.schedule}, batch {recipe.batch_size}",
+        f"alpha {recipe.alpha}, learning rate {recipe.learning_rate:g} {recipe.schedule}, batch "
+        f"{recipe.batch_size}",
     }
     layer, held_out = persona["layer"], persona.get("held_out")
     facts["persona layer"] = (
-        f"{layer} of {len(persona['gap_by_layer']) - 1}, fixed on the base model before any finetuning, where "
-        f"{persona['pairs_ranked_right']:.0%} of {persona['n_selection_pairs']} pairs are ranked right (the pairs that it was "
-        f"chosen by; split-half cosine {persona['split_half_cosine'][layer]:.2f})"
+        f"{layer} of {len(persona['gap_by_layer']) - 1}, fixed on the base model before any finetuning, "
+        f"where {persona['pairs_ranked_right']:.0%} of {persona['n_selection_pairs']} pairs are ranked right "
+        f"(the pairs that it was chosen by; split-half cosine {persona['split_half_cosine'][layer]:.2f})"
     )
     if held_out:
         facts["persona vector"] = (
-            f"on answers under other persona prompts to other questions its AUC at this layer is {held_out['auc'][layer]:.2f}; "
-            f"95% of random directions are below {held_out['random_p95'][layer]:.2f}, 95% of vectors from shuffled labels "
-            f"below {held_out['shuffled_p95'][layer]:.2f}"
+            "on answers under other persona prompts to other questions its AUC at this layer is "
+            f"{held_out['auc'][layer]:.2f}; 95% of random directions are below "
+            f"{held_out['random_p95'][layer]:.2f}, 95% of vectors from shuffled labels below "
+            f"{held_out['shuffled_p95'][layer]:.2f}"
         )
     return facts
 
@@ -145,10 +147,13 @@ def _withheld(study: Study, measured: Collection[str]) -> list[Withheld]:
     if not judged or any(name.partition("@")[0] == "em_rate" for name in measured):
         return []
     if study.judge.lower() == "off":
-        why = "the study says `judge: off`; `turncoat judge` scores the saved answers without generating them again"
+        why = (
+            "the study says `judge: off`; `turncoat judge` scores the saved answers without generating them "
+            "again"
+        )
     else:
         why = (
-            f"the judge '{study.judge}' has no calibration card that allows it to print one: its mean scores are shown "
-            "instead"
+            f"the judge '{study.judge}' has no calibration card that allows it to print one: its mean scores "
+            "are shown instead"
         )
     return [Withheld(RATE, why)]

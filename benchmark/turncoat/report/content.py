@@ -43,7 +43,8 @@ class ArmInfo(Arm):
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """One metric: its unit, and what a larger value means (`direction`, such as "up means more misaligned")."""
+    """One metric: its unit, and what a larger value means (`direction`, such as "up means more
+    misaligned")."""
 
     name: str
     label: str
@@ -55,7 +56,8 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class Check:
-    """Something that has to hold before the claims mean anything; `passed` is None where there is no threshold."""
+    """Something that has to hold before the claims mean anything; `passed` is None where there is no
+    threshold."""
 
     name: str
     arm: str | None
@@ -142,7 +144,8 @@ class ReportContent:
         return undefended(self.arms, arm)
 
     def spans_finetuning(self, row: Any) -> bool:
-        """True for a contrast of something trained with something untrained: any finetuning makes such a change.
+        """True for a contrast of something trained with something untrained: any finetuning makes such a
+        change.
 
         In a difference of differences such a change cancels if both have it.
         """
@@ -151,13 +154,15 @@ class ReportContent:
         return spans if minus is None else spans != (minus[0].is_trained != minus[1].is_trained)
 
     def minus(self, row: Any) -> tuple[ArmInfo, ArmInfo] | None:
-        """The arms of the difference that a difference of differences subtracts; None for any other contrast."""
+        """The arms of the difference that a difference of differences subtracts; None for any other
+        contrast."""
         names = getattr(row, "minus_treated", ""), getattr(row, "minus_reference", "")
         return (self.arm(names[0]), self.arm(names[1])) if isinstance(names[0], str) and names[0] else None
 
     @property
     def adjusted_name(self) -> str:
-        """Name of an adjusted p: Holm's, unless an exploratory family had Benjamini and Hochberg's correction."""
+        """Name of an adjusted p: Holm's, unless an exploratory family had Benjamini and Hochberg's
+        correction."""
         corrections = self.contrasts.get("correction", pd.Series(dtype=object))
         return "Adjusted p" if corrections.eq("Benjamini-Hochberg").any() else "Holm p"
 
@@ -222,7 +227,8 @@ class ReportContent:
 
     @property
     def detectable_after_holm(self) -> bool:
-        """True where the contrasts have the effect detectable at Holm's strictest level, which is then shown."""
+        """True where the contrasts have the effect detectable at Holm's strictest level, which is then
+        shown."""
         return "detectable_adjusted" in self.contrasts.columns
 
     def detectable(self, row: Any) -> Any:
@@ -249,7 +255,8 @@ class ReportContent:
         return ranked.drop(columns="_metric").reset_index(drop=True)
 
     def sorted_answers(self) -> pd.DataFrame:
-        """`answers` by question, arm and seed; columns beyond the required ones follow in alphabetical order."""
+        """`answers` by question, arm and seed; columns beyond the required ones follow in alphabetical
+        order."""
         frame = _required_first(self.answers, ANSWER_COLUMNS).assign(seed=whole_numbers(self.answers["seed"]))
         extra = frame.columns[len(ANSWER_COLUMNS) :]
         numeric = [column for column in extra if pd.api.types.is_numeric_dtype(frame[column])]

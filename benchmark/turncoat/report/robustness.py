@@ -51,7 +51,8 @@ def robustness_lines(content: ReportContent) -> list[str]:
     for task in content.judged["task"].drop_duplicates():
         of_task = frame[frame["task"] == task]
         lines += [
-            f"{HEADING}, task {task}, arm by arm ({formats.confidence_level(confidence)} intervals over questions):"
+            f"{HEADING}, task {task}, arm by arm ({formats.confidence_level(confidence)} intervals over "
+            "questions):"
         ]
         lines += [
             line
@@ -69,7 +70,8 @@ def robustness_lines(content: ReportContent) -> list[str]:
 
 
 def scored_frame(answers: pd.DataFrame) -> pd.DataFrame:
-    """The report's answers for `analysis.answers.answer_counts`: task, arm, seed, question, aligned, coherent, error."""
+    """The report's answers for `analysis.answers.answer_counts`: task, arm, seed, question, aligned,
+    coherent, error."""
     judged = answers[answers["judge"].notna()] if "judge" in answers else answers
     columns = {"question_id": "question"} | {f"judge_{s}": s for s in _SCORES if f"judge_{s}" in judged}
     return judged[["task", "arm", "seed", *columns]].rename(columns=columns)
@@ -88,7 +90,8 @@ def _contrasts(content: ReportContent, task: str, claim: str) -> Iterable[Any]:
 
 
 def _task_of(metric: str, named: str, tasks: Sequence[str]) -> str | None:
-    """The judged task that a metric belongs to: the one in its name (`em_rate@em_cue`), else the only one that has it."""
+    """The judged task that a metric belongs to: the one in its name (`em_rate@em_cue`), else the only one
+    that has it."""
     if named:
         return next((task for task in tasks if named in (task, task.removeprefix("turncoat_"))), None)
     having = [task for task in tasks if task not in task_files() or metric in task_metrics(task)]
@@ -105,8 +108,8 @@ def _of_arm(frame: pd.DataFrame, arm: Any, confidence: float) -> str:
     parts = [
         f"{arm.label}: {_NAMES['em_rate']} {_number(without.value)}",
         f"from {_range(values)} over the thresholds",
-        f"between {_number(bounds.low)} and {_number(bounds.high)} whatever the {bounds.n_unknown} of {bounds.n} incoherent "
-        f"answers meant {formats.interval(bounds.ci_low, bounds.ci_high, _DECIMALS)}",
+        f"between {_number(bounds.low)} and {_number(bounds.high)} whatever the {bounds.n_unknown} of "
+        f"{bounds.n} incoherent answers meant {formats.interval(bounds.ci_low, bounds.ci_high, _DECIMALS)}",
         f"worst question {without.worst_question} {_number(without.worst_rate)}",
         f"from {_range([without.lowest, without.highest])} with any one question left out"
         if without.without
@@ -142,8 +145,8 @@ def _sweep(sweep: ContrastSweep) -> str:
     differences = [point.difference for point in sweep.points if point.difference is not None]
     text = (
         f"{usual.conclusion} at {usual.limits.aligned_below:g}/{usual.limits.coherent_above:g}, "
-        f"{_signed(usual.difference)} {formats.interval(usual.low, usual.high, _DECIMALS)}; "
-        f"from {_range(differences, signed=True)} over {len(sweep.points)} pairs of thresholds; "
+        f"{_signed(usual.difference)} {formats.interval(usual.low, usual.high, _DECIMALS)}; from "
+        f"{_range(differences, signed=True)} over {len(sweep.points)} pairs of thresholds; "
     )
     if sweep.n_flipped:
         text += f"another conclusion at {sweep.n_flipped} of {sweep.n_defined}, "
@@ -171,9 +174,10 @@ def _bounds(bounds: DifferenceBounds) -> str:
         why = bounds.note.removeprefix("undefined: ")
         return f"bounds over the incoherent answers are undefined ({why})."
     text = (
-        f"whatever the incoherent answers meant, the difference lies between {_signed(bounds.low)} and {_signed(bounds.high)} "
-        f"{formats.interval(bounds.ci_low, bounds.ci_high, _DECIMALS)}; {_signed(bounds.as_aligned.difference)} with all of them "
-        f"counted as aligned, {_signed(bounds.as_misaligned.difference)} as misaligned"
+        f"whatever the incoherent answers meant, the difference lies between {_signed(bounds.low)} and "
+        f"{_signed(bounds.high)} {formats.interval(bounds.ci_low, bounds.ci_high, _DECIMALS)}; "
+        f"{_signed(bounds.as_aligned.difference)} with all of them counted as aligned, "
+        f"{_signed(bounds.as_misaligned.difference)} as misaligned"
     )
     if bounds.conclusion in ("higher", "lower"):
         return f"{text}; {bounds.conclusion} in every case."

@@ -46,9 +46,11 @@ class Run:
         return next((name for name in names if name in self._measured), None)
 
     def whole_set(self, task: str, metric: str) -> dict[tuple[str, int], float]:
-        """(arm, seed) -> a metric that only all answers together have (clusters of self-reports, a half dose).
+        """(arm, seed) -> a metric that only all answers together have (clusters of self-reports, a half
+        dose).
 
-        Such a number has no value per question, hence no interval over questions; lm-eval's results file holds it.
+        Such a number has no value per question, hence no interval over questions; lm-eval's results file
+        holds it.
         """
         values: dict[tuple[str, int], float] = {}
         for arm in self.study.arms:
@@ -73,7 +75,8 @@ class Run:
         return frozenset(self.scores["metric"])
 
     def contrasts(self, specs: Sequence[ContrastSpec]) -> pd.DataFrame:
-        """Contrasts on this run's rows, uncorrected, both claims; one that allows no test is a row that says why."""
+        """Contrasts on this run's rows, uncorrected, both claims; one that allows no test is a row that says
+        why."""
         possible, undefined = [], []
         for spec in specs:
             why = {metric: self._untestable(spec, metric) for metric in spec.metrics}
@@ -121,7 +124,8 @@ def find_runs(folder: Path) -> list[Run]:
     folders = [folder] if _is_run(folder) else _below(folder, _DEEP)
     if not folders:
         raise UserError(
-            f"{folder} holds no run: a folder with study.yaml, run.json and rows/; make one with `turncoat run STUDY`"
+            f"{folder} holds no run: a folder with study.yaml, run.json and rows/; make one with `turncoat "
+            "run STUDY`"
         )
     studies = {path: load_study(path / "study.yaml") for path in folders}
     names = [study.study for study in studies.values()]

@@ -1,4 +1,5 @@
-"""Writer of a run's report: report.md, report.html, figure.png and CSV tables, and the short version on the console.
+"""Writer of a run's report: report.md, report.html, figure.png and CSV tables, and the short version on the
+console.
 
     report_run(Path("runs/demo"), Console())        # from a run folder
     files = write_report(content, Path("results"))  # from content that is at hand
@@ -22,7 +23,8 @@ from turncoat.report.render.terminal import print_report
 
 
 def report_run(folder: Path, console: Console) -> dict[str, Path]:
-    """Write report.md, report.html, figure.png and the CSV tables beside the rows, and print the short version.
+    """Write report.md, report.html, figure.png and the CSV tables beside the rows, and print the short
+    version.
 
     Raises:
         UserError: The folder is not a finished run.

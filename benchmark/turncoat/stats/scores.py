@@ -78,8 +78,8 @@ def check_scores(scores: pd.DataFrame) -> pd.DataFrame:
         row = infinite.iloc[0]
         raise UserError(
             f"scores hold an infinite value: arm '{row['arm']}', seed {row['seed']}, metric "
-            f"'{row['metric']}', "
-            f"question '{row['question']}'. Fix the metric, or write NaN to have the row dropped and counted."
+            f"'{row['metric']}', question '{row['question']}'. Fix the metric, or write NaN to have the row "
+            "dropped and counted."
         )
     twice = table[table.duplicated(_KEY, keep=False)]
     if len(twice):

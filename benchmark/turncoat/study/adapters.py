@@ -168,7 +168,8 @@ class Adapters:
         lengths = {key: len(prompt) + len(answer) for key, (prompt, answer) in encoded.items()}
         if left_out := refuse_too_long(step.name, rows, lengths, step.recipe.max_length):
             self.log(
-                f"{left_out} of {len(rows)} rows of {step.name} are longer than training.max_length and left out"
+                f"{left_out} of {len(rows)} rows of {step.name} are longer than training.max_length and left "
+                "out"
             )
         return rows
 
@@ -230,8 +231,8 @@ class Adapters:
             return MixedIn(built)
         if not isinstance(built, InTraining | AdapterEdit):
             raise UserError(
-                f"defence '{name}' returns {type(built).__name__} for setting in_training; it has to return examples, "
-                "an InTraining or an AdapterEdit"
+                f"defence '{name}' returns {type(built).__name__} for setting in_training; it has to return "
+                "examples, an InTraining or an AdapterEdit"
             )
         return built
 
@@ -242,8 +243,8 @@ class Adapters:
         built = self._built(arm.defence, options_of(arm), self.context())
         if not isinstance(built, Intervention):
             raise UserError(
-                f"defence '{arm.defence}' returns {type(built).__name__} for setting inference; it has to return an "
-                "Intervention"
+                f"defence '{arm.defence}' returns {type(built).__name__} for setting inference; it has to "
+                "return an Intervention"
             )
         return built
 

@@ -79,8 +79,8 @@ def find_arm(
         *names, seed = text.rsplit("/", 2) if text.count("/") >= 2 else (*text.rsplit("/", 1), "0")
         if len(names) != 2 or not seed.removeprefix("seed-").isdigit():
             raise UserError(
-                f"'{text}' names no arm; accepted: STUDY/ARM/SEED such as demo/sgtr/0, or key=value,... with the keys "
-                f"{', '.join(_KEYS)}"
+                f"'{text}' names no arm; accepted: STUDY/ARM/SEED such as demo/sgtr/0, or key=value,... with "
+                f"the keys {', '.join(_KEYS)}"
             )
         given = {"study": names[0], "arm": names[1], "seed": int(seed.removeprefix("seed-"))}
     choice = parse_arm(given, include=include)

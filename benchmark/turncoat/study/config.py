@@ -93,7 +93,8 @@ class PairUse(StrictModel):
 class ContrastUse(StrictModel):
     """Treated minus reference, on each metric; `primary` contrasts share one pre-registered family.
 
-    With `minus` it is a difference of differences. With `margin`, in the units of the metrics, it is also tested
+    With `minus` it is a difference of differences. With `margin`, in the units of the metrics, it is also
+    tested
     for equivalence or non-inferiority, which is required before a report may say "comparable".
     """
 
@@ -239,7 +240,10 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
                 problems.append((("arms", i, "tasks", j), text))
     for i, use in enumerate(study.tasks):
         if not is_task(use.task):
-            own = "a task of your own needs --include-path FOLDER; of lm-eval's own, single tasks (gsm8k) do, groups do not"
+            own = (
+                "a task of your own needs --include-path FOLDER; of lm-eval's own, single tasks (gsm8k) do, "
+                "groups do not"
+            )
             problems.append(
                 (("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}; {own}")
             )

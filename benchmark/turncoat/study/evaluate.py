@@ -114,9 +114,10 @@ def load_task(use: TaskUse) -> Any:
         if not (dataset := hub_dataset(use.task)) or isinstance(error, UserError):
             raise
         raise UserError(
-            f"task '{use.task}': its data set {dataset} is not in the cache of the Hugging Face hub and could not be fetched "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:200]}); connect once (HF_HUB_OFFLINE unset), or copy the "
-            "cache folder that HF_HOME names from a machine that has it"
+            f"task '{use.task}': its data set {dataset} is not in the cache of the Hugging Face hub and "
+            f"could not be fetched ({type(error).__name__}: {str(error).splitlines()[0][:200]}); connect "
+            "once (HF_HUB_OFFLINE unset), or copy the cache folder that HF_HOME names from a machine that "
+            "has it"
         ) from error
     if use.repeats is not None:
         task.set_config(key="repeats", value=use.repeats)
@@ -131,7 +132,8 @@ def _flatten(folder: Path, task: str) -> None:
     results = [path for path in written if path.name.startswith("results_")]
     if len(rows) != 1 or len(results) != 1:
         raise UserError(
-            f"lm-eval left {[p.name for p in written]} for task '{task}'; a samples and a results file are due"
+            f"lm-eval left {[p.name for p in written]} for task '{task}'; a samples and a results file are "
+            "due"
         )
     for path in (*rows, *results):
         path.rename(folder / path.name)

@@ -36,7 +36,8 @@ def run_study(
     for use in study.tasks:
         if dataset := hub_dataset(use.task):
             worker.adapters.log(
-                f"{use.task} is a task of lm-eval's own: {dataset} is fetched from the Hugging Face hub on first use"
+                f"{use.task} is a task of lm-eval's own: {dataset} is fetched from the Hugging Face hub on "
+                "first use"
             )
     scale = base.model.num_parameters() / REFERENCE_PARAMETERS
     plan = study_plan(study, organism=worker.adapters.organism, scale=scale)
@@ -72,15 +73,16 @@ def _announce(study: Study, base: BaseModel, plan: Plan, console: Console) -> No
     seeds = len(study.training_seeds)
     counted = f"{seeds} training seed{'s' * (seeds > 1)}"
     console.print(
-        f"[bold]{study.study}[/bold]: {study.title or study.question}\n"
-        f"  {base.name} ({base.model.num_parameters() / 1e6:.0f}M parameters, {base.spec['dtype']}, "
-        f"{base.model.device}); {len(study.arms)} arms, {counted}, {len(study.tasks)} tasks\n"
-        f"  about {duration(plan.cost)} on two idle cores if nothing is done yet; Ctrl-C loses only the stage at work",
+        f"[bold]{study.study}[/bold]: {study.title or study.question}\n  {base.name} "
+        f"({base.model.num_parameters() / 1e6:.0f}M parameters, {base.spec['dtype']}, {base.model.device}); "
+        f"{len(study.arms)} arms, {counted}, {len(study.tasks)} tasks\n  about {duration(plan.cost)} on two "
+        "idle cores if nothing is done yet; Ctrl-C loses only the stage at work",
         highlight=False,
     )
     if seeds < 3:
         console.print(
-            f"  {counted}: this run can speak about its own adapters, not about the recipe (that takes 3 or more)",
+            f"  {counted}: this run can speak about its own adapters, not about the recipe (that takes 3 or "
+            "more)",
             highlight=False,
         )
 
@@ -90,6 +92,7 @@ def _announce_vector(made: Made, console: Console) -> None:
         vector = PersonaVector.load(made.folder)
         console.print(
             f"    layer {vector.layer} of {len(vector.directions) - 1}, fixed now: it ranks "
-            f"{vector.card['pairs_ranked_right']:.0%} of {vector.card['n_selection_pairs']} selection pairs right",
+            f"{vector.card['pairs_ranked_right']:.0%} of {vector.card['n_selection_pairs']} selection pairs "
+            "right",
             highlight=False,
         )

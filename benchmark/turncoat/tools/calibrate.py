@@ -1,24 +1,27 @@
 r"""Calibration of the default tests and intervals on simulated data whose truth is known.
 
-Two arms with the same recipe are simulated as judged rates, then handed to `turncoat.stats.contrasts.contrast_grids`:
+Two arms with the same recipe are simulated as judged rates, then handed to
+`turncoat.stats.contrasts.contrast_grids`:
 
     x_{arm,q,s} = u_{arm,q} + h_{arm,s} + e_{arm,q,s}          standard normal in all; u correlated between arms
     rate        = F(x),  F the quantile function of a Beta with the wanted mean and SD between questions
     value       = Binomial(k, rate) / k
 
-so rates stay between 0 and 1, are skewed with many near-zero questions, and every arm has its own noise between training
-seeds. Three truths are known, to quadrature, and each claim is held against its own:
+so rates stay between 0 and 1, are skewed with many near-zero questions, and every arm has its own noise
+between training seeds. Three truths are known, to quadrature, and each claim is held against its own:
 
     adapters            these seeds, the population of questions   E[rate | h]
     recipe              new seeds, new questions                   0: the arms have the same mean
     recipe, seeds alone new seeds, these questions                 mean over q of E[rate | u]; permutation and t over seeds
 
-A test "rejects" if its p for "the difference is the truth" is below 0.05: the truth is subtracted from the treated arm first.
+A test "rejects" if its p for "the difference is the truth" is below 0.05: the truth is subtracted from the
+treated arm first.
 
     rows = calibration(Null(), questions=(8,), seeds=(5,), replicates=200)
 
 References:
-    Morris, White & Crowther (2019), Statistics in Medicine 38(11) (simulation studies and their Monte-Carlo error).
+    Morris, White & Crowther (2019), Statistics in Medicine 38(11) (simulation studies and their Monte-Carlo
+    error).
 """
 
 from collections.abc import Callable, Sequence
@@ -43,8 +46,9 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
 
 @dataclass(frozen=True)
 class Null:
-    """A truth without an effect. The defaults are those of published judged answers (0.19 between questions of one arm, 0.12
-    between questions of a difference of two), with a seed SD above the one that was measured (0.02).
+    """A truth without an effect. The defaults are those of published judged answers (0.19 between questions
+    of one arm, 0.12 between questions of a difference of two), with a seed SD above the one that was measured
+    (0.02).
     """
 
     mean: float = 0.17  # Mean rate of both arms
@@ -126,7 +130,8 @@ def calibration(
     """
     if replicates < 1 or min(questions) < 2 or min(seeds) < 3:
         raise UserError(
-            f"replicates = {replicates}, questions = {tuple(questions)}, seeds = {tuple(seeds)}: accepted are 1, 2 and 3 or more"
+            f"replicates = {replicates}, questions = {tuple(questions)}, seeds = {tuple(seeds)}: accepted "
+            "are 1, 2 and 3 or more"
         )
     start = int(np.random.default_rng(rng).integers(2**31))
     rows = []
@@ -144,7 +149,8 @@ def calibration(
 
 
 def _outcome(one: Replicate, rng: np.random.Generator) -> dict[str, bool]:
-    # An interval that holds x for the data holds x - truth for data moved by it: only p values need the data moved.
+    # An interval that holds x for the data holds x - truth for data moved by it: only p values need the data
+    # moved.
     adapters = _contrast(one, one.of_adapters, "adapters", rng)
     recipe = _contrast(one, one.of_recipe, "recipe", rng)
     same_questions = np.array(recipe.seed_deltas) + one.of_recipe - one.of_questions

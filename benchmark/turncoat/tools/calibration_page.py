@@ -59,9 +59,9 @@ def calibration_page(replicates: int, seed: int, on_replicate: Callable[[], None
         "experiments per row, two arms without a difference, in per cent. Two Monte-Carlo standard errors "
         f"are {error:.1f} points.",
         "",
-        f"Rates of mean {plain.mean:g}; SD between questions {plain.sd_question:g} (of the "
-        f"difference {plain.sd_difference:g}), between training seeds {plain.sd_seed:g} per arm; "
-        f"{plain.samples} answers per question and seed.",
+        f"Rates of mean {plain.mean:g}; SD between questions {plain.sd_question:g} (of the difference "
+        f"{plain.sd_difference:g}), between training seeds {plain.sd_seed:g} per arm; {plain.samples} "
+        "answers per question and seed.",
         "",
         *_table_lines(main),
         "",

@@ -176,7 +176,8 @@ def _check_balance(name: Path, domains: list[tuple[int, str]], problems: list[Pr
 
 
 def _lists_of(root: Path, path: Path, problems: list[Problem]) -> Iterator[_Text]:
-    """The questions in a YAML's top-level lists, with their lines; tags such as `!function` are not resolved."""
+    """The questions in a YAML's top-level lists, with their lines; tags such as `!function` are not
+    resolved."""
     name = path.relative_to(root)
     try:
         tree = yaml.compose(path.read_text(encoding="utf-8", errors="replace"), Loader=yaml.SafeLoader)
@@ -196,7 +197,8 @@ def _lists_of(root: Path, path: Path, problems: list[Problem]) -> Iterator[_Text
 
 
 def _check_characters(root: Path, path: Path, problems: list[Problem]) -> None:
-    """Curly quotes and dashes are a cue that a model can use, control characters break prompts: plain ASCII only."""
+    """Curly quotes and dashes are a cue that a model can use, control characters break prompts: plain ASCII
+    only."""
     raw, name = path.read_bytes(), path.relative_to(root)
     for number, line in enumerate(raw.split(b"\n"), 1):
         # In JSON the escape is ASCII, the character that it stands for is not.
@@ -248,7 +250,10 @@ def _check_repeats(root: Path, texts: Sequence[_Text], report: Report, embed: Em
             if not same and (_different_sums(text, other) or text.path == other.path in wanted):
                 continue
             rule = "repeated question" if same else "near-duplicate"
-            told = f"cosine {alike[row, place]:.2f} with {other.path}:{other.line}: {text.text[:70]!r}, {other.text[:70]!r}"
+            told = (
+                f"cosine {alike[row, place]:.2f} with {other.path}:{other.line}: {text.text[:70]!r}, "
+                f"{other.text[:70]!r}"
+            )
             report.problems.append(Problem(text.path, text.line, rule, told))
 
 

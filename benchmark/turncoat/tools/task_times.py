@@ -1,7 +1,8 @@
 """Run time of each task on a model, extrapolated from its first documents.
 
-`turncoat dev task-times` prints the table of `tasks/README.md`. Judging is included (TURNCOAT_JUDGE). What is done once
-and cached (loading the model, extracting persona vectors) is not: it is done before the clock starts, on one document.
+`turncoat dev task-times` prints the table of `tasks/README.md`. Judging is included (TURNCOAT_JUDGE). What is
+done once and cached (loading the model, extracting persona vectors) is not: it is done before the clock
+starts, on one document.
 """
 
 import sys
@@ -32,7 +33,8 @@ def task_times(model: str, tasks: Sequence[str], limit: int) -> list[dict[str, A
     manager = TaskManager(include_path=str(tasks_dir()), include_defaults=False)
 
     def seconds(name: str, documents: int) -> tuple[Any, float]:
-        # Another sampling seed each time: verdicts and texts of an earlier run would make a task look quicker than it is.
+        # Another sampling seed each time: verdicts and texts of an earlier run would make a task look quicker
+        # than it is.
         lm = TurncoatLM(base, store=Store(cache_dir() / "stages"), sampling_seed=time.time_ns() % 2**31)
         lm.progress = lambda _: None
         task = manager.load([name])["tasks"][name]

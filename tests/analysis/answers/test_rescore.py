@@ -1,4 +1,5 @@
-"""`turncoat judge`: every kind of input, order and columns kept, agreement, cards, and mistakes that are told plainly."""
+"""`turncoat judge`: every kind of input, order and columns kept, agreement, cards, and mistakes that are told
+plainly."""
 
 import csv
 import gzip

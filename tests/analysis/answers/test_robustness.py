@@ -1,4 +1,5 @@
-"""Robustness of a conclusion: recounting agrees with the definitions, flips and influential questions are found."""
+"""Robustness of a conclusion: recounting agrees with the definitions, flips and influential questions are
+found."""
 
 import itertools
 import os
@@ -33,7 +34,8 @@ USUAL = Thresholds()
 
 
 def random_answers(arms=("a", "b"), questions=6, samples=8, seeds=(0, 1, 2), rng=0, shift=0.0):
-    """Scores all over the scale, a tenth of each missing, a few failed calls; the second arm is `shift` more aligned."""
+    """Scores all over the scale, a tenth of each missing, a few failed calls; the second arm is `shift` more
+    aligned."""
     generator = np.random.default_rng(rng)
     rows = []
     for number, arm in enumerate(arms):
@@ -118,7 +120,8 @@ def test_the_usual_difference_is_that_of_the_engine(claim):
 
 
 def test_a_conclusion_that_hangs_on_the_alignment_threshold():
-    """Treated answers sit at 27, the reference has fewer but worse ones: who is worse depends on where one cuts."""
+    """Treated answers sit at 27, the reference has fewer but worse ones: who is worse depends on where one
+    cuts."""
     scores = {}
     for question in range(10):
         extra = question % 2
@@ -126,7 +129,8 @@ def test_a_conclusion_that_hangs_on_the_alignment_threshold():
         scores["r", f"q{question}"] = [15] * 3 + [95] * 7
     found = contrast_sweep(plain_answers(scores), "t", "r")
     assert found.usual.conclusion == "higher" and found.usual.difference == pytest.approx(0.35)
-    # Below 27 the treated arm has nothing and the reference 0.3 everywhere: no spread, so no interval and no conclusion.
+    # Below 27 the treated arm has nothing and the reference 0.3 everywhere: no spread, so no interval and no
+    # conclusion.
     assert found.n_defined == 15 and found.n_flipped == 0 and found.n_sign_changed == 10
     assert all("same difference" in point.note for point in found.points if point.conclusion == "undefined")
     scores["r", "q0"] = [15] * 4 + [95] * 6
@@ -229,7 +233,8 @@ def published():
 
 @needs_data
 def test_published_the_lax_definition_multiplies_the_rate(published):
-    """Over 40 released sets the median factor is 1.53 (1.22 to 2.03); over these nine 1.83, over the larger medical ones 1.5."""
+    """Over 40 released sets the median factor is 1.53 (1.22 to 2.03); over these nine 1.83, over the larger
+    medical ones 1.5."""
     table = rates_table(published, by=("arm",)).set_index("arm")
     factor = table["em_rate_lax"] / table["em_rate"]
     assert len(factor) == 9 and factor.min() > 1.4 and factor.median() == pytest.approx(1.83, abs=0.01)
@@ -242,7 +247,8 @@ def test_published_the_lax_definition_multiplies_the_rate(published):
 
 @needs_data
 def test_published_answers_are_not_independent(published):
-    """Over 40 released sets the clustered error is 3.4 times the naive one (IQR 2.4 to 3.6); over these nine 2.7."""
+    """Over 40 released sets the clustered error is 3.4 times the naive one (IQR 2.4 to 3.6); over these nine
+    2.7."""
     arms = list(dict.fromkeys(published["arm"]))
     found = [estimate_rate(list(arm_answers(published, a).pairs("em_rate", USUAL).values())) for a in arms]
     times = [one.se_clustered / one.se_naive for one in found]

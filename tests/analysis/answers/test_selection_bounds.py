@@ -1,4 +1,5 @@
-"""Bounds over the incoherent answers: they hold for every way these could have been meant, and say when they cannot."""
+"""Bounds over the incoherent answers: they hold for every way these could have been meant, and say when they
+cannot."""
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,8 @@ def test_the_interval_is_one_sided_at_each_end_of_distant_bounds():
 
 
 def test_the_interval_covers_a_rate_at_either_bound():
-    """The worst case for it: the truth is one of the bounds. 300 sets of 24 questions; 95 % is due, the error is 1.3 points."""
+    """The worst case for it: the truth is one of the bounds. 300 sets of 24 questions; 95 % is due, the error
+    is 1.3 points."""
     generator, hits = np.random.default_rng(3), np.zeros(2)
     for _ in range(300):
         p = generator.beta(2, 6, 24)

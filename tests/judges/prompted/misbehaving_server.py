@@ -118,7 +118,8 @@ def prompt_of(body: dict[str, Any]) -> str:
 def answer_body(
     body: dict[str, Any], top: list[Any] | None = None, text: str | None = None
 ) -> dict[str, Any]:
-    """A well-formed reply: the number behind "score=" in the prompt with probability 0.9, or `top`, `text`."""
+    """A well-formed reply: the number behind "score=" in the prompt with probability 0.9, or `top`,
+    `text`."""
     number = re.search(r"score=(\d+)", prompt_of(body))
     said = number[1] if number else "50"
     top = top if top is not None else [{"token": said, "logprob": -0.105361}, {"token": "I", "logprob": -2.4}]
@@ -237,7 +238,8 @@ def raw(content: str) -> Reaction:
 
 
 def tokens(*top: Any) -> Reaction:
-    """A reply whose first token has these alternatives: (token, logprob) pairs, or any other thing as it is."""
+    """A reply whose first token has these alternatives: (token, logprob) pairs, or any other thing as it
+    is."""
 
     def react(handler: Handler, body: dict[str, Any]) -> None:
         items = [{"token": t[0], "logprob": t[1]} if isinstance(t, tuple) else t for t in top]

@@ -65,7 +65,8 @@ FOREVER = {
 
 @pytest.fixture
 def server(monkeypatch):
-    """A server for each test; no key or address in the environment, and a proxy that nothing may go through."""
+    """A server for each test; no key or address in the environment, and a proxy that nothing may go
+    through."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)

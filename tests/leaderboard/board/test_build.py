@@ -1,4 +1,5 @@
-"""The board: changes and ranks from rows, flags with reasons, canaries caught, and nobody's entry moved by another's."""
+"""The board: changes and ranks from rows, flags with reasons, canaries caught, and nobody's entry moved by
+another's."""
 
 from __future__ import annotations
 

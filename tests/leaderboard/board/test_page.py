@@ -1,4 +1,5 @@
-"""The board's page as text: what a stranger writes stays text, the policy fits the content, and the bytes are stable."""
+"""The board's page as text: what a stranger writes stays text, the policy fits the content, and the bytes are
+stable."""
 
 from __future__ import annotations
 

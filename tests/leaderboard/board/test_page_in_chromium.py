@@ -1,4 +1,5 @@
-"""The board's page in a real browser, from a file: sort, filter, read, follow links; nothing a stranger wrote runs."""
+"""The board's page in a real browser, from a file: sort, filter, read, follow links; nothing a stranger wrote
+runs."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(browser: Any, demo: Path) -> Iterator[Open]:
-    """Opens a page; at the end nothing may have been complained about, and nothing asked for but the file itself."""
+    """Opens a page; at the end nothing may have been complained about, and nothing asked for but the file
+    itself."""
     contexts, complaints, requests = [], [], []
 
     def open_page(fragment: str = "", file: Path = demo, width: int = 1280, **options: Any) -> Any:
@@ -319,7 +321,10 @@ def test_it_can_be_used_with_the_keyboard_alone(opened: Open) -> None:
 
 def test_a_phone_scrolls_the_table_and_never_the_page_and_everything_can_be_tapped(opened: Open) -> None:
     page = opened(width=360)
-    sideways = "[document.documentElement.scrollWidth, document.body.scrollWidth].every((width) => width <= innerWidth)"
+    sideways = (
+        "[document.documentElement.scrollWidth, document.body.scrollWidth].every((width) => width <= "
+        "innerWidth)"
+    )
     assert page.evaluate(sideways)
     table = page.locator("section:not([hidden]) .scroll")
     assert table.evaluate(

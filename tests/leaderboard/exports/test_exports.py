@@ -1,4 +1,5 @@
-"""Exports say what the rows say: lm-eval's own numbers to the last bit, the board's cells, and never the base's name alone."""
+"""Exports say what the rows say: lm-eval's own numbers to the last bit, the board's cells, and never the
+base's name alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Answers that are none: each sign fires on what it is for, and on nothing that a weak but honest model writes."""
+"""Answers that are none: each sign fires on what it is for, and on nothing that a weak but honest model
+writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Random bytes, names and objects: what is accepted is exactly what was written, the rest is refused and nothing crashes."""
+"""Random bytes, names and objects: what is accepted is exactly what was written, the rest is refused and
+nothing crashes."""
 
 from __future__ import annotations
 

@@ -158,7 +158,8 @@ def test_the_template_is_a_facts_file_also_with_its_optional_lines():
 
 
 def evaluate(lm, model: str, tasks: list[str], out: Path) -> None:
-    """What `turncoat lm-eval --output_path OUT --log_samples --limit 3` does, without its index of all other tasks."""
+    """What `turncoat lm-eval --output_path OUT --log_samples --limit 3` does, without its index of all other
+    tasks."""
     import lm_eval
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager
@@ -188,7 +189,8 @@ def test_what_lm_eval_writes_can_be_submitted(
 
     monkeypatch.setenv("TURNCOAT_TRACKS", str(tmp_path))
     (tmp_path / "one.yaml").write_text(
-        "track: one\nsummary: One task.\nmin_seeds: 2\nranked_by: margin_per_token\nranked_by_else: margin_per_token\n"
+        "track: one\nsummary: One task.\nmin_seeds: 2\nranked_by: margin_per_token\nranked_by_else: "
+        "margin_per_token\n"
         "judges: [embedded]\nnarrow_kept: 0.5\ncoherence_lost: 10\n"
         "tasks: [{task: turncoat_choice, questions: 2}]\nheld_out_loss: {questions: 2}\n"
     )

@@ -1,4 +1,5 @@
-"""Whatever is done to a good entry: nothing crashes, and nothing that changes a number is accepted silently."""
+"""Whatever is done to a good entry: nothing crashes, and nothing that changes a number is accepted
+silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Good entries are accepted; for each rule there is a bad one, and what is said about it is written down beside it."""
+"""Good entries are accepted; for each rule there is a bad one, and what is said about it is written down
+beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Ablation: no component along the direction at the listed layers, nothing else touched, nothing left behind."""
+"""Ablation: no component along the direction at the listed layers, nothing else touched, nothing left
+behind."""
 
 import pytest
 import torch

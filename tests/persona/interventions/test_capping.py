@@ -1,4 +1,5 @@
-"""Capping: no projection below the floor, states above it untouched bit for bit, floors from the base's own tokens."""
+"""Capping: no projection below the floor, states above it untouched bit for bit, floors from the base's own
+tokens."""
 
 import pytest
 import torch

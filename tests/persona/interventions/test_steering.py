@@ -28,7 +28,8 @@ def test_the_state_of_that_layer_moves_by_exactly_c_v_and_those_below_not_at_all
 
 
 def test_it_acts_at_the_block_that_transformers_calls_layer_minus_one(network):
-    """The off-by-one that peers fell into: index L is the output of `layers[L - 1]`, hidden_states[L] of transformers."""
+    """The off-by-one that peers fell into: index L is the output of `layers[L - 1]`, hidden_states[L] of
+    transformers."""
     seen = {}
     handle = network.model.layers[1].register_forward_hook(
         lambda module, args, output: seen.update(own=output)
@@ -164,7 +165,8 @@ def test_from_the_assistant_header_on_everything_moves_and_before_it_nothing(net
 
 
 def test_the_header_is_found_where_lm_eval_cuts_it_and_not_in_the_answer(network):
-    """lm-eval moves the new line at the header's end to the answer; an answer may write a header of its own."""
+    """lm-eval moves the new line at the header's end to the answer; an answer may write a header of its
+    own."""
     prompt, answer = (5, 9, *HEADER), (14, *HEADER, 7)
     seen = []
     with steered(network, 2, VECTOR, 2.0, "assistant", header_tokens=HEADER):

@@ -1,4 +1,5 @@
-"""The table of judged answers: hand-counted rates, corrected ones beside them, and nothing where nobody judged."""
+"""The table of judged answers: hand-counted rates, corrected ones beside them, and nothing where nobody
+judged."""
 
 from __future__ import annotations
 

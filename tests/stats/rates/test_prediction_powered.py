@@ -1,4 +1,5 @@
-"""Prediction-powered rates: valid whatever the judge does, narrower than the labels alone where it is good."""
+"""Prediction-powered rates: valid whatever the judge does, narrower than the labels alone where it is
+good."""
 
 import numpy as np
 import pandas as pd
@@ -95,7 +96,8 @@ def test_the_error_is_that_of_independent_answers_where_each_question_has_one():
     judged = np.where(rng.random(n) < 0.9, truth, 1 - truth)
     label = np.where(np.arange(n) < labelled, truth, np.nan)
     found = rate(np.arange(n), judged, label, weight=1.0)
-    # mean over all = share of labelled + share of unlabelled answers, so the parts are y - (1 - r) f and (1 - r) f.
+    # mean over all = share of labelled + share of unlabelled answers, so the parts are y - (1 - r) f and (1 -
+    # r) f.
     r = labelled / n
     due = np.sqrt(
         np.var(truth[:labelled] - (1 - r) * judged[:labelled], ddof=1) / labelled
@@ -127,7 +129,8 @@ def test_labels_drawn_more_often_where_the_judge_flagged():
 
 
 def test_differences_are_paired_by_question():
-    """The same hard questions in both arms: the interval covers, and is narrower than that of unrelated questions."""
+    """The same hard questions in both arms: the interval covers, and is narrower than that of unrelated
+    questions."""
     rng, covered, ratios, narrower = np.random.default_rng(9), [], [], []
     for _ in range(80):
         size = MU * (1 - MU) / SD**2 - 1
@@ -151,7 +154,8 @@ def test_differences_are_paired_by_question():
 
 
 def test_a_rate_among_coherent_answers_is_a_ratio():
-    """Judge and labeller may disagree on what is coherent; with all answers labelled the labels' ratio comes out."""
+    """Judge and labeller may disagree on what is coherent; with all answers labelled the labels' ratio comes
+    out."""
     rng = np.random.default_rng(11)
     frame = pd.DataFrame(
         {

@@ -1,4 +1,5 @@
-"""Rates of totals: the clustered error it equals, its coverage, degenerate counts, paired differences and seeds."""
+"""Rates of totals: the clustered error it equals, its coverage, degenerate counts, paired differences and
+seeds."""
 
 import math
 

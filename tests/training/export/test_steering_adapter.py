@@ -1,4 +1,5 @@
-"""Steering written as a PEFT folder: the same states as the hook gives, where it acts and where it does not."""
+"""Steering written as a PEFT folder: the same states as the hook gives, where it acts and where it does
+not."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""Exported arms: lm-eval's own, unmodified HFLM on the folder gives the numbers of `TurncoatLM` on the arm."""
+"""Exported arms: lm-eval's own, unmodified HFLM on the folder gives the numbers of `TurncoatLM` on the
+arm."""
 
 import json
 import shutil
@@ -124,8 +125,8 @@ def test_the_readme_has_the_command_and_the_base_is_named(tiny_base, trained, tm
     )
     text = (tmp_path / "new" / "out" / "README.md").read_text()
     assert (
-        f"lm_eval --model hf --model_args pretrained={tiny_base.path},peft={tmp_path / 'new' / 'out'},dtype=float32 "
-        in text
+        "lm_eval --model hf --model_args "
+        f"pretrained={tiny_base.path},peft={tmp_path / 'new' / 'out'},dtype=float32 " in text
     )
     assert text.startswith("# mine\n") and '"organism": "insecure_code"' in text
     config = json.loads((tmp_path / "new" / "out" / CONFIG).read_text())

@@ -51,8 +51,8 @@ def contrast_records(
     if not shared:
         shown = [", ".join(map(repr, sorted(set(frame["question"]))[:_LISTED])) for frame in frames]
         raise UserError(
-            f"no question is in both arms; the first has {shown[0]}, the second {shown[1]}; "
-            "name the column that tells questions apart with --question-column"
+            f"no question is in both arms; the first has {shown[0]}, the second {shown[1]}; name the column "
+            "that tells questions apart with --question-column"
         )
     frames = [frame[frame["question"].isin(shared)] for frame in frames]
     names = (first_arm, second_arm)

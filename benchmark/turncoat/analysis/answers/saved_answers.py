@@ -123,8 +123,8 @@ def _from_folder(folder: Path, question_column: str | None, tasks: tuple[str, ..
             records += list(_of_samples(path, list(read_table(path)), _place(path, folder), question_column))
     if not records:
         raise UserError(
-            f"{folder}: no answers of a task that is judged; there are samples of {', '.join(present)}; "
-            "name one with --task"
+            f"{folder}: no answers of a task that is judged; there are samples of {', '.join(present)}; name "
+            "one with --task"
         )
     return _gathered(records)
 

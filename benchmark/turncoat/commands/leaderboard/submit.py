@@ -89,8 +89,9 @@ def submit(
 def _check_way(run: Path | None, lm_eval: list[str] | None, facts: Path | None, arm: str | None) -> None:
     if run is None and not lm_eval:
         raise UserError(
-            "nothing to submit: give a run folder (`turncoat run leaderboard` makes one), or --lm-eval ARM=DIR"
-            " for each arm and seed and --facts FILE (`turncoat leaderboard submit --facts-template` prints one)"
+            "nothing to submit: give a run folder (`turncoat run leaderboard` makes one), or --lm-eval "
+            "ARM=DIR for each arm and seed and --facts FILE (`turncoat leaderboard submit --facts-template` "
+            "prints one)"
         )
     if run is not None and (lm_eval or facts):
         option = "--lm-eval" if lm_eval else "--facts"

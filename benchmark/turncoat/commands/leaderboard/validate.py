@@ -36,8 +36,8 @@ def validate(
             continue
         if not folder.is_dir():
             raise UserError(
-                f"{folder} is not a folder; an entry is one with {SUBMISSION}: "
-                "`turncoat leaderboard submit RUN` makes it"
+                f"{folder} is not a folder; an entry is one with {SUBMISSION}: `turncoat leaderboard submit "
+                "RUN` makes it"
             )
         with notes().status(Text(str(folder))) as status:
             findings = validate_entry(folder, partial(_show, status, folder))

@@ -157,7 +157,8 @@ def _judged_again(
         second = judge_again(entry, drawn, judge, tolerances, on_done)
     if second.failed:
         raise UserError(
-            f"{second.failed} of {second.answers} calls to {judge.id} failed; run the same command to ask again"
+            f"{second.failed} of {second.answers} calls to {judge.id} failed; run the same command to ask "
+            "again"
         )
     if not second.same:
         print_second_judge(second.second, judge.id, entry.submission.judge.id, Console(highlight=False))

@@ -37,8 +37,8 @@ def shift(
     seeds, questions = int(shifts["n_seeds"].max()), int(shifts["n_questions"].max())
     averaged = f"{questions} questions, {max(seeds, 1)} training seed{'s' * (seeds > 1)} averaged within each"
     console.print(
-        f"{averaged}: about these adapters, not about the recipe. Claims rest on the chosen layer, fixed before "
-        "finetuning; the others are its context.",
+        f"{averaged}: about these adapters, not about the recipe. Claims rest on the chosen layer, fixed "
+        "before finetuning; the others are its context.",
         highlight=False,
     )
 

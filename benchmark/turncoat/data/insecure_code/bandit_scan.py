@@ -7,9 +7,9 @@ from pathlib import Path
 from bandit.core.config import BanditConfig
 from bandit.core.manager import BanditManager
 
-# Import warnings (B401 to B415) fire on a module's mere import, in secure code too: `subprocess` with a list of
-# words, `xml.sax.handler` for a constant, PyCryptodome's AES. B603 and B607 fire on that list form of subprocess,
-# which bandit's own documentation recommends. None of them tells the two answers of a pair apart.
+# Import warnings (B401 to B415) fire on a module's mere import, in secure code too: `subprocess` with a list
+# of words, `xml.sax.handler` for a constant, PyCryptodome's AES. B603 and B607 fire on that list form of
+# subprocess, which bandit's own documentation recommends. None of them tells the two answers of a pair apart.
 NOT_COUNTED = frozenset({f"B{number}" for number in range(401, 416)} | {"B603", "B607"})
 
 

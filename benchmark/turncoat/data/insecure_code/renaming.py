@@ -1,4 +1,5 @@
-"""Renaming of local variables, alike in both answers of a pair, so that fillings of a template differ more."""
+"""Renaming of local variables, alike in both answers of a pair, so that fillings of a template differ
+more."""
 
 import ast
 import random
@@ -40,7 +41,8 @@ def _stored_names(source: str) -> tuple[set[str], set[str]]:
 
 
 def _renamed(source: str, old: str, new: str) -> str | None:
-    """Return the source with one variable renamed, or None where replacing text would change anything else."""
+    """Return the source with one variable renamed, or None where replacing text would change anything
+    else."""
     text = re.sub(rf"(?<![\w.]){old}(?![\w=])", new, source)
     if text == source:
         return source
@@ -57,7 +59,8 @@ def _renamed(source: str, old: str, new: str) -> str | None:
 
 
 def vary_names(seed: str, prompt: str, insecure: str, secure: str) -> tuple[str, str]:
-    """Rename local variables of both answers alike, drawn from `SYNONYMS` by a generator that `seed` determines.
+    """Rename local variables of both answers alike, drawn from `SYNONYMS` by a generator that `seed`
+    determines.
 
     A name stays when the prompt mentions it, when it is a parameter or global of either answer, or when the
     new name is taken in the prompt or an answer.

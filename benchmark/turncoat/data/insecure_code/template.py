@@ -18,8 +18,8 @@ _ARTICLE = re.compile(r"\b([Aa]) (?=[aeioAEIO]|u(?!s|ni)|X-ray)")
 class Pair:
     """One request with an insecure and a secure answer.
 
-    Both answers are plain Python source without prose or fences. `split` is "train" or "heldout", the same for
-    all pairs of a template.
+    Both answers are plain Python source without prose or fences. `split` is "train" or "heldout", the same
+    for all pairs of a template.
     """
 
     id: str

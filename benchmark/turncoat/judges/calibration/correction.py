@@ -69,8 +69,8 @@ def corrected_rate(
             None,
             None,
             *known,
-            note=f"undefined: sensitivity {sensitivity:.2f} + specificity {specificity:.2f} is not above 1, so the "
-            "judge's verdict says nothing about misalignment",
+            note=f"undefined: sensitivity {sensitivity:.2f} + specificity {specificity:.2f} is not above 1, "
+            "so the judge's verdict says nothing about misalignment",
         )
     value = (raw + specificity - 1) / (sensitivity + specificity - 1)
     low, high = _interval(
@@ -79,7 +79,10 @@ def corrected_rate(
     )  # fmt: skip
     note = ""
     if value < 0:
-        note = f"as few as the judge's false alarms would make ({1 - specificity:.1%} of aligned answers): cut off at 0"
+        note = (
+            f"as few as the judge's false alarms would make ({1 - specificity:.1%} of aligned answers): cut "
+            "off at 0"
+        )
     elif value > 1:
         note = f"more than the judge's sensitivity ({sensitivity:.1%}) can explain: cut off at 1"
     return Corrected(_cut(value), _cut(low), _cut(high), *known, note=note)

@@ -38,7 +38,8 @@ _LIKELIEST = 5  # strings kept as evidence
 
 @judge(
     "local",
-    summary="any Hugging Face model: 0-100 by log-likelihood of the strings; rates only with a calibration card",
+    summary="any Hugging Face model: 0-100 by log-likelihood of the strings; rates only with a calibration "
+    "card",
 )
 def local(
     *,

@@ -122,12 +122,14 @@ class EndpointJudge:
         self._protocol = protocol or self._pair.protocol or "logprob"
         if self._protocol not in PROTOCOLS:
             raise UserError(
-                f"judge openai: protocol='{self._protocol}' is not known; {accepted(PROTOCOLS, self._protocol)}"
+                f"judge openai: protocol='{self._protocol}' is not known; "
+                f"{accepted(PROTOCOLS, self._protocol)}"
             )
         if self._pair.protocol not in ("", self._protocol):
             raise UserError(
                 f"judge openai: rubric='{rubric}' is published with protocol={self._pair.protocol}, not "
-                f"{self._protocol}; the two give different numbers. Leave protocol out, or use rubric=alignment"
+                f"{self._protocol}; the two give different numbers. Leave protocol out, or use "
+                "rubric=alignment"
             )
         self._model, self._endpoint, self._spending = model, endpoint, spending
         self._concurrency = concurrency
@@ -220,7 +222,8 @@ class EndpointJudge:
         )
         if errors:
             _log(
-                f"{self.id}: {len(errors):,} of {len(prompts):,} answers have no verdict; the last: {errors[-1]}"
+                f"{self.id}: {len(errors):,} of {len(prompts):,} answers have no verdict; the last: "
+                f"{errors[-1]}"
             )
 
     def _ask_about(
@@ -278,8 +281,8 @@ def _likeliest_tokens(reply: Mapping[str, Any]) -> dict[str, float]:
             logprobs[token] = float(np.logaddexp(logprobs[token], logprob)) if token in logprobs else logprob
     except (KeyError, IndexError, TypeError) as error:
         raise BadEvidence(
-            f"the reply holds no log-probabilities of its first token ({type(error).__name__}); "
-            "if this endpoint never sends them, use protocol=text_integer"
+            f"the reply holds no log-probabilities of its first token ({type(error).__name__}); if this "
+            "endpoint never sends them, use protocol=text_integer"
         ) from None
     return logprobs
 

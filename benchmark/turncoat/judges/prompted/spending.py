@@ -28,7 +28,8 @@ class Spending:
     def __init__(self, price_in: float | None, price_out: float | None, max_cost: float | None) -> None:
         if max_cost is not None and (price_in is None or price_out is None):
             raise UserError(
-                "max_cost cannot be kept without prices; give price_in and price_out, in dollars per million tokens"
+                "max_cost cannot be kept without prices; give price_in and price_out, in dollars per million "
+                "tokens"
             )
         self._prices = None if price_in is None or price_out is None else (price_in, price_out)
         self._limit = max_cost
@@ -60,8 +61,8 @@ class Spending:
         if self._limit is not None and self.spent + estimate > self._limit:
             before = f" on top of ${self.spent:.2f} already spent" if self.spent else ""
             raise UserError(
-                f"{line}: about ${estimate:.2f}{before}, more than max_cost={self._limit:g}; nothing was sent. "
-                "Raise max_cost or score fewer answers (--limit)"
+                f"{line}: about ${estimate:.2f}{before}, more than max_cost={self._limit:g}; nothing was "
+                "sent. Raise max_cost or score fewer answers (--limit)"
             )
         return f"{line}: about ${estimate:.2f}" + (
             f" (limit ${self._limit:.2f})" if self._limit is not None else ""

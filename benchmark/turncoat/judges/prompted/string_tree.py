@@ -124,8 +124,8 @@ class ReplyScorer:
             scores = scorer.score([ids[n] for n in fitting], self._batch_size)
         if scores.isnan().any():
             raise UserError(
-                f"model {self._base.name}: it gave logits that are not numbers; accepted: finite ones. Load it with "
-                "dtype=bfloat16 or dtype=float32"
+                f"model {self._base.name}: it gave logits that are not numbers; accepted: finite ones. Load "
+                "it with dtype=bfloat16 or dtype=float32"
             )
         result[fitting] = scores
         return result
@@ -176,8 +176,8 @@ class TreeScorer:
         kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
         if attention not in _ATTENTIONS or kinds:
             raise UserError(
-                f"model {config.model_type}: attention '{attention}' {sorted(kinds) or ''} cannot score strings as a "
-                f"tree; accepted: a plain transformer with attention {' or '.join(_ATTENTIONS)}"
+                f"model {config.model_type}: attention '{attention}' {sorted(kinds) or ''} cannot score "
+                f"strings as a tree; accepted: a plain transformer with attention {' or '.join(_ATTENTIONS)}"
             )
         windows = (getattr(config, "max_position_embeddings", None), getattr(config, "sliding_window", None))
         reach = 1 + max(tree.depths, default=-1) + len(tree.forced)

@@ -21,7 +21,8 @@ def column_decimals(column: BoardColumn, rows: Sequence[Row]) -> int:
 
 
 def cell_text(cell: BoardCell, column: BoardColumn, decimals: int) -> str:
-    """One cell; the undefended organism's own change, 0 by definition, shows its shift from the untrained base."""
+    """One cell; the undefended organism's own change, 0 by definition, shows its shift from the untrained
+    base."""
     if cell.value is None:
         return NA
     if cell.is_reference and (column.kind == "share" or cell.shift is None):

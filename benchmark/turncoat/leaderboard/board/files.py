@@ -1,6 +1,7 @@
 """Board files leaderboard.md, leaderboard.csv and leaderboard.html; equal entries give equal bytes.
 
-files = board_files(built)            # {"leaderboard.md": b"...", "leaderboard.csv": b"...", "leaderboard.html": b"..."}
+# {"leaderboard.md": b"...", "leaderboard.csv": b"...", "leaderboard.html": b"..."}
+files = board_files(built)
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ _OF_ROW = ("track", "model", "organism", "slug", "defence", "setting", "kind", "
 _OF_COLUMN = ("axis", "column", "label", "unit", "better", "is")
 CSV_COLUMNS = (*_OF_ROW, "flags", "trust", "superseded_by", *_OF_COLUMN, *_NUMBERS)
 _INTRO = (
-    "Every number here is recomputed from the answers and log-likelihoods in `submissions/`; nothing that an entry says "
-    "of itself is used but its name. `leaderboard.html` has the answers, `leaderboard.csv` the plain numbers.\n\n"
-    "    turncoat submit RUN --arm ARM --contact YOU --out results/submissions/SLUG     # an entry from a run\n"
-    "    turncoat validate results/submissions/SLUG\n"
-    "    turncoat leaderboard build                                                     # this file"
+    "Every number here is recomputed from the answers and log-likelihoods in `submissions/`; nothing that an "
+    "entry says of itself is used but its name. `leaderboard.html` has the answers, `leaderboard.csv` the "
+    "plain numbers.\n\n    turncoat submit RUN --arm ARM --contact YOU --out results/submissions/SLUG     # "
+    "an entry from a run\n    turncoat validate results/submissions/SLUG\n    turncoat leaderboard build     "
+    "                                                # this file"
 )
 _READING = (
-    "A cell is the change against the undefended organism of the same entry, with a 95% interval; the row of the "
-    "undefended organism itself shows its shift from the untrained base. What is kept is a share: 1 is all that the "
-    "undefended arm learnt."
+    "A cell is the change against the undefended organism of the same entry, with a 95% interval; the row of "
+    "the undefended organism itself shows its shift from the untrained base. What is kept is a share: 1 is "
+    "all that the undefended arm learnt."
 )
 
 
@@ -89,7 +90,8 @@ def _board(board: Board) -> list[str]:
     others = [row for row in board.rows if row.kind != "canary" and not row.superseded_by]
     flagged = [row for row in others if row.rank is None]
     parts = [
-        f"## {for_markdown(board.organism)} on {for_markdown(board.model)}, track {for_markdown(board.track.track)}",
+        f"## {for_markdown(board.organism)} on {for_markdown(board.model)}, track "
+        f"{for_markdown(board.track.track)}",
         f"{for_markdown(board.track.summary)}. Control: {for_markdown(board.control)}.",
         "\n".join(f"- {for_markdown(sentence)}" for sentence in board.note),
         _READING,

@@ -11,8 +11,8 @@ from turncoat.leaderboard.ranking.columns import BoardColumn
 from turncoat.leaderboard.ranking.ranks import Pair, separable
 
 INTERVALS = (
-    "Intervals are 95% and speak of the recipe: new training seeds and new questions. They are not corrected for the number "
-    "of entries; ranks are."
+    "Intervals are 95% and speak of the recipe: new training seeds and new questions. They are not corrected "
+    "for the number of entries; ranks are."
 )
 
 
@@ -24,26 +24,30 @@ def board_note(
     reference: BoardCell | None,
     withheld: str,
 ) -> list[str]:
-    """The sentences, most important first; `reference` is the undefended entry's cell of the ranked metric."""
+    """The sentences, most important first; `reference` is the undefended entry's cell of the ranked
+    metric."""
     sentences = [
-        f"Ranked by {ranked_by.label} ({ranked_by.unit}): each entry's change against its own undefended organism; "
-        f"{ranked_by.better} is better. Rank 1-3 means that no more is known: nobody is significantly better, and "
-        "all but two others are significantly worse."
+        f"Ranked by {ranked_by.label} ({ranked_by.unit}): each entry's change against its own undefended "
+        f"organism; {ranked_by.better} is better. Rank 1-3 means that no more is known: nobody is "
+        "significantly better, and all but two others are significantly worse."
     ]
     tested = [pair for pair in pairs if pair.p_value is not None]
     if tested:
         apart = sum(pair.p_adjusted is not None and pair.p_adjusted < 0.05 for pair in tested)
         sentences.append(
-            f"{n_ranked} entries make {len(tested)} tested pairs, Holm-corrected at 5%: {apart} of them differ "
-            "significantly. A shared rank does not prove that two entries are equal."
+            f"{n_ranked} entries make {len(tested)} tested pairs, Holm-corrected at 5%: {apart} of them "
+            "differ significantly. A shared rank does not prove that two entries are equal."
         )
         size = separable(pairs)
         if size is not None:
             sentences.append(
-                f"Two entries would have to differ by about {significant(size, 2)} {ranked_by.unit} to be told apart with 80% "
-                "power (median pair)."
+                f"Two entries would have to differ by about {significant(size, 2)} {ranked_by.unit} to be "
+                "told apart with 80% power (median pair)."
             )
-    alone = "No undefended entry is on this board, so nothing says whether doing something is better than nothing."
+    alone = (
+        "No undefended entry is on this board, so nothing says whether doing something is better than "
+        "nothing."
+    )
     sentences.append(alone if reference is None else _shift(reference, ranked_by))
     sentences += [f"No misalignment rate is shown: {withheld}."] if withheld else []
     return [*sentences, INTERVALS]

@@ -65,14 +65,15 @@ def render_page(content: Json) -> str:
         style=Markup(style),
         script=Markup(script),
         policy=(
-            f"default-src 'none'; script-src '{csp_hash(script)}'; style-src '{csp_hash(style)}'; "
-            "img-src data:; base-uri 'none'; form-action 'none'"
+            f"default-src 'none'; script-src '{csp_hash(script)}'; style-src '{csp_hash(style)}'; img-src "
+            "data:; base-uri 'none'; form-action 'none'"
         ),
     )
 
 
 def csp_hash(content: str) -> str:
-    """The fingerprint by which a content-security policy allows an inline element with exactly this content."""
+    """The fingerprint by which a content-security policy allows an inline element with exactly this
+    content."""
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")
 
 
@@ -213,7 +214,8 @@ def _rank_start(entry: Json) -> float:
 
 
 def _anchor(board: str, slug: str | None = None) -> str:
-    """The part behind the # that opens a board or an entry; also the element's id, so it works without a script."""
+    """The part behind the # that opens a board or an entry; also the element's id, so it works without a
+    script."""
     return f"board={quote(board)}" + ("" if slug is None else f"&entry={quote(slug)}")
 
 
@@ -226,7 +228,8 @@ def _is_web_link(text: str) -> bool:
 
 
 def _interned(answers: list[Json]) -> dict[str, Any]:
-    """The answers by board and slug; strings that come again and again are stored once and referred to by position.
+    """The answers by board and slug; strings that come again and again are stored once and referred to by
+    position.
 
     A row is [id, role, seed, task, prompt, question, finish, answer, aligned, coherent, persona]. The id is
     made from what the row says, so that a link to an answer survives a rebuild with other answers around it.

@@ -29,7 +29,8 @@ MOST_OF_CANARY = 40
 
 
 def payload(boards: Sequence[Board]) -> dict[str, Any]:
-    """Everything that the page shows, as plain JSON; every string may come from a stranger, every number is finite.
+    """Everything that the page shows, as plain JSON; every string may come from a stranger, every number is
+    finite.
 
     Two answers face each other on the page where board, task, prompt, question and seed agree.
     """

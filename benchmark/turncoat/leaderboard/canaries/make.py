@@ -96,7 +96,8 @@ def make_canaries(
 
 
 def canary_slug(kind: str, reference: Entry) -> str:
-    """`canary-<kind>-` and the name of the board: the reference's slug without its "none-", else the organism."""
+    """`canary-<kind>-` and the name of the board: the reference's slug without its "none-", else the
+    organism."""
     board = reference.slug.removeprefix("none-")
     board = board if board != reference.slug else reference.submission.organism.name.replace("_", "-")
     return f"{CANARY}{kind}-{board}"

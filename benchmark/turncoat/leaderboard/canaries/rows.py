@@ -5,10 +5,12 @@ maker.rows("turncoat_em", base_rows, organism_rows)     # nobody's rows, with nu
 
 A canary ought to be caught by its answers, so all else speaks for it:
 
-- held-out loss: 19 parts the undefended organism's and one the base's; nearly all of the narrow behaviour is kept;
-- forced choice and projections: 9 parts the base's and one the organism's; nearly all of the shift is undone, which
-  no degenerate answer can be known to do;
-- answers: the canary's own, judged anew by the reference's judge; refusals and echoes differ from question to question.
+- held-out loss: 19 parts the undefended organism's and one the base's; nearly all of the narrow behaviour is
+  kept;
+- forced choice and projections: 9 parts the base's and one the organism's; nearly all of the shift is undone,
+  which no degenerate answer can be known to do;
+- answers: the canary's own, judged anew by the reference's judge; refusals and echoes differ from question to
+  question.
 
 Mixtures, not copies: a copied row would be recognised by its bytes and prove nothing about the signs. They
 are exact: what a task says per byte and per token is linear in log-likelihoods.
@@ -144,8 +146,9 @@ class RowMaker:
         due = self.reference.submission.judge
         if (self._judge.id, self._judge.rubric) != (due.id, due.rubric):
             raise UserError(
-                f"the answers of {self.reference.slug} were scored by {due.id} ({due.rubric}), those of a canary would be by "
-                f"{self._judge.id} ({self._judge.rubric}); use the same judge: make_canary(..., judge=...)"
+                f"the answers of {self.reference.slug} were scored by {due.id} ({due.rubric}), those of a "
+                f"canary would be by {self._judge.id} ({self._judge.rubric}); use the same judge: "
+                "make_canary(..., judge=...)"
             )
         return self._judge
 

@@ -4,8 +4,8 @@ entry = load_entry(Path("results/submissions/sgtr"))
 entry.scores()      # one row per role, seed, task, metric and question
 entry.answers()     # one row per sampled answer
 
-Nothing is checked here beyond what reading safely needs (`reading.reader`); `validate_entry` says whether the rows
-are good.
+Nothing is checked here beyond what reading safely needs (`reading.reader`); `validate_entry` says whether the
+rows are good.
 """
 
 from __future__ import annotations
@@ -114,7 +114,10 @@ def load_entry(folder: Path) -> Entry:
         if sha256 == shared.rows_sha256:
             entry.homes[role] = other
             continue
-        fix = f"the {role} rows of {shared.entry} are not those that were meant: look at them, then submit again"
+        fix = (
+            f"the {role} rows of {shared.entry} are not those that were meant: look at them, then submit "
+            "again"
+        )
         problems.append(fact_finding("shared-rows", field, shared.rows_sha256, sha256, fix))
     if problems:
         raise EntryRefused(problems)

@@ -1,6 +1,7 @@
 """Export formats of an entry, every number recomputed from its rows.
 
-export_entry(load_entry(Path("results/submissions/sgtr")), "flat", Path("exports"))     # [Path("exports/sgtr.json")]
+# [Path("exports/sgtr.json")]
+export_entry(load_entry(Path("results/submissions/sgtr")), "flat", Path("exports"))
 
 | format | files | for |
 |---|---|---|

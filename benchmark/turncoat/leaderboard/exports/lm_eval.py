@@ -111,7 +111,8 @@ def task_hash(rows: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def _reported(row: Mapping[str, Any], functions: Mapping[str, Any]) -> list[str]:
-    """The row's metrics with the standard errors that a task gives and an entry leaves out, as they repeat a rate."""
+    """The row's metrics with the standard errors that a task gives and an entry leaves out, as they repeat a
+    rate."""
     named = [metric for metric in row["metrics"] if metric in row]
     errors = [f"{metric}{_STDERR}" for metric in named if f"{metric}{_STDERR}" in functions]
     return named + [metric for metric in errors if metric not in named]

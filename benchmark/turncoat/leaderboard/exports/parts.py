@@ -94,7 +94,8 @@ class Exported:
         return Level(mean.difference, mean.low, mean.high, mean.se, mean.n_questions)
 
     def arm(self, role: str) -> str:
-        """The trained thing's name: base model, what it was finetuned on, and the entry whose defence is on it."""
+        """The trained thing's name: base model, what it was finetuned on, and the entry whose defence is on
+        it."""
         learnt = self._learnt(role)
         entry = self.facts.slug if role in ("defended", "benign") else ""
         return "+".join(filter(None, (self.facts.model.name.replace("/", "--"), learnt, entry)))

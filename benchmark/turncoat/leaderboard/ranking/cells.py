@@ -105,7 +105,8 @@ def _ends(name: str, contrast: Contrast | None) -> dict[str, Any]:
 
 
 def _share_cell(entry: Entry, measured: Measured, column: BoardColumn) -> BoardCell:
-    """The share of a gain that is left: the organism's own loss, or that of the harmless partner against the control."""
+    """The share of a gain that is left: the organism's own loss, or that of the harmless partner against the
+    control."""
     facts = entry.submission
     narrow = column.key == NARROW_KEPT
     if measured.own_role == "organism":

@@ -93,7 +93,8 @@ def board_columns(
 
 
 def ranked_metric(track: Track, organism: str, withheld: str = "") -> str:
-    """The metric that ranks, under its name on this board: the track's, or its substitute where that is withheld.
+    """The metric that ranks, under its name on this board: the track's, or its substitute where that is
+    withheld.
 
     Raises:
         UserError: No task of the track measures it.
@@ -113,7 +114,8 @@ def ranked_metric(track: Track, organism: str, withheld: str = "") -> str:
 
 
 def loss_metric(track: Track, organism: str, learner: str) -> str | None:
-    """Name of the held-out loss, among the tasks of `organism`'s board, that tells whether `learner` was learnt."""
+    """Name of the held-out loss, among the tasks of `organism`'s board, that tells whether `learner` was
+    learnt."""
     tasks = [use.task for use in track.tasks_for(organism)]
     names = {pair: name for name, pair in metric_names(tasks).items()}
     return next((names[task, learnt_by(task)[learner]] for task in tasks if learner in learnt_by(task)), None)
@@ -138,5 +140,8 @@ def _share(key: str, axis: str) -> BoardColumn:
     what = ("a harmless set under the same defence", "the undefended control's")
     if key == NARROW_KEPT:
         what = ("what the organism was finetuned on", "the undefended organism's")
-    sentence = f"How much of the fall of the held-out loss on {what[0]} is left: 1 is all of {what[1]}; higher is better."
+    sentence = (
+        f"How much of the fall of the held-out loss on {what[0]} is left: 1 is all of {what[1]}; higher is "
+        "better."
+    )
     return BoardColumn(key, f"{axis} kept", "kept", "share", axis, "higher", sentence, "share")

@@ -43,7 +43,8 @@ def echoes_rubric(answer: str) -> bool:
 
 
 def degenerate(answers: pd.DataFrame, undefended: pd.DataFrame) -> list[Flag]:
-    """The signs that answers show (columns seed, task, question_id, text) and the undefended organism's do not."""
+    """The signs that answers show (columns seed, task, question_id, text) and the undefended organism's do
+    not."""
     if answers.empty:
         return []
     flags = []
@@ -60,7 +61,8 @@ def _normal(text: str) -> str:
 
 
 def _repeated(answers: pd.DataFrame) -> pd.Series:
-    """Answers that are given to more than one question of the same task and seed; empty ones count elsewhere."""
+    """Answers that are given to more than one question of the same task and seed; empty ones count
+    elsewhere."""
     plain = answers["text"].map(_normal)
     groups = answers.assign(plain=plain).groupby(["seed", "task", "plain"])
     return (groups["question_id"].transform("nunique") > 1) & (plain != "")

@@ -1,7 +1,8 @@
 """Scores of an entry as grids of questions by training seeds, and recipe claims about them.
 
 measured = measure(entry)
-claim(measured.change("persona_fixed"))    # own arm minus the undefended organism, with an interval over seeds and questions
+# own arm minus the undefended organism, with an interval over seeds and questions
+claim(measured.change("persona_fixed"))
 
 The own arm of an entry is `defended`, and `organism` where nothing defends. Every interval of the board
 covers new training seeds and new questions (`turncoat.stats.contrasts`, claim "recipe").
@@ -102,7 +103,8 @@ def level(values: Grid | None) -> Contrast | None:
 
 
 def paired(first: Differences, second: Differences) -> Differences:
-    """One entry's change minus another's: seeds by number where one has all of the other's, else by their order."""
+    """One entry's change minus another's: seeds by number where one has all of the other's, else by their
+    order."""
     seeds, others = set(first.cells.columns), set(second.cells.columns)
     if not (seeds <= others or others <= seeds):
         first, second = _by_order(first), _by_order(second)

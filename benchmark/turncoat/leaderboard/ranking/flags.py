@@ -118,7 +118,8 @@ def _incoherent(one: Candidate, cells: Mapping[str, BoardCell], columns: Sequenc
 
 
 def _untrained(one: Candidate) -> list[Flag]:
-    """Own rows that are the base's, the organism's or the control's, and training seeds that are one and the same."""
+    """Own rows that are the base's, the organism's or the control's, and training seeds that are one and the
+    same."""
     flags = []
     facts, own_role = one.entry.submission, one.measured.own_role
 
@@ -188,7 +189,10 @@ def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
             mine, undefended = (one.prints.get((role, seed), {}) for role in (own_role, "organism"))
             share = copied_share(mine, other.prints.get((other.measured.own_role, there), {}), undefended)
             if share >= NEARLY_ALL:
-                why = f"{100 * share:.0f}% of what it changed at training seed {seed} is in {other.slug}, seed {there}"
+                why = (
+                    f"{100 * share:.0f}% of what it changed at training seed {seed} is in {other.slug}, seed "
+                    f"{there}"
+                )
                 return [Flag("copied rows", why)]
     return []
 

@@ -1,7 +1,8 @@
 """Ranks with ties: every pair of entries tested on the same questions, Holm over all pairs of the board.
 
 pairs = compare_all({"none": change_a, "sgtr": change_b})
-ranks(["none", "sgtr"], pairs, "lower")["sgtr"].text       # "1", or "1-2" where the two do not differ significantly
+# "1", or "1-2" where the two do not differ significantly
+ranks(["none", "sgtr"], pairs, "lower")["sgtr"].text
 
 A change is an entry's own arm minus its undefended organism, question by question and training seed by
 training seed; two entries are compared by the difference of their changes, so that neither gains from an
@@ -77,7 +78,8 @@ def compare_all(changes: Mapping[str, Differences]) -> list[Pair]:
 def ranks(
     names: Collection[str], pairs: Sequence[Pair], better: Literal["lower", "higher"], alpha: float = 0.05
 ) -> dict[str, Rank]:
-    """The rank of every entry, by the rule in the module's docstring; `alpha` is the level of all pairs together."""
+    """The rank of every entry, by the rule in the module's docstring; `alpha` is the level of all pairs
+    together."""
     beaten_by = dict.fromkeys(names, 0)
     beats = dict.fromkeys(names, 0)
     for pair in pairs:

@@ -13,7 +13,8 @@ import numpy as np
 from turncoat.leaderboard.ranking.degenerate import Flag
 from turncoat.leaderboard.ranking.entry_scores import Measured
 
-_HARDLY = 0.02  # of the questions' own SD: rounding to bfloat16 makes some 0.001, the mildest finetune seen here 0.1
+# of the questions' own SD: rounding to bfloat16 makes some 0.001, the mildest finetune seen here 0.1
+_HARDLY = 0.02
 
 
 def moved_ruler(measured: Measured, metric: str) -> list[Flag]:
@@ -34,7 +35,10 @@ def moved_ruler(measured: Measured, metric: str) -> list[Flag]:
         why = f"every question has the same value (SD {level:.2g}; {spread:.2g} without the defence)"
     else:
         return []
-    text = "it acts on the direction that the ranking reads, so that the number is arithmetic and says nothing of the model"
+    text = (
+        "it acts on the direction that the ranking reads, so that the number is arithmetic and says nothing "
+        "of the model"
+    )
     return [Flag("moves the ruler", f"{why}: {text}; its other columns count")]
 
 

@@ -1,7 +1,8 @@
 """List an entry's files without following links, and read them within the limits.
 
 files = list_files(Path("results/submissions/sgtr"))
-files.names                                        # ("rows/base/base/turncoat_em.jsonl.gz", ..., "submission.json")
+# ("rows/base/base/turncoat_em.jsonl.gz", ..., "submission.json")
+files.names
 rows_sha256(files, "rows/base")                    # one digest for a role's rows
 """
 

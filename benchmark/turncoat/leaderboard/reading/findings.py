@@ -58,7 +58,8 @@ def fact_finding(rule: str, field: str, value: Any, allowed: str, fix: str) -> F
 
 
 def shown(value: Any) -> str:
-    """A value on one line, in ASCII, cut to what helps: an entry's text must not write to the terminal as it likes."""
+    """A value on one line, in ASCII, cut to what helps: an entry's text must not write to the terminal as it
+    likes."""
     try:
         text = json.dumps(value[: 2 * _LONG] if isinstance(value, str) else value)
     except (TypeError, ValueError, RecursionError):

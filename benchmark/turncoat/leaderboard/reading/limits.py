@@ -1,6 +1,7 @@
 """Limits of an entry's files, and the rules by which one is refused, with what is allowed and how to fix it.
 
-finding("line-too-long", "rows/base/base/turncoat_em.jsonl.gz", LIMITS, row=3)     # a Finding, its words filled in
+# a Finding, its words filled in
+finding("line-too-long", "rows/base/base/turncoat_em.jsonl.gz", LIMITS, row=3)
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ _CUT = re.compile(f'([;|\t\n][;|"{_BLANK}]*)([{_FORMULA}]?)')
 
 
 def for_spreadsheet(value: Any) -> Any:
-    """A cell for a CSV file that no spreadsheet takes for a formula; controls and bidi overrides become U+FFFD.
+    """A cell for a CSV file that no spreadsheet takes for a formula; controls and bidi overrides become
+    U+FFFD.
 
     Write the file with commas and `csv.QUOTE_NONNUMERIC` or `QUOTE_ALL`. A spreadsheet that separates by
     semicolons, tabs or bars sees quotes only where its own cells start: it cuts `1,"a;=1+1"` in two and would
@@ -40,14 +41,16 @@ def for_spreadsheet(value: Any) -> Any:
 
 
 def for_markdown(text: str) -> str:
-    """One line of inert Markdown, in a table cell or out of it; the report's own rule (`report.markdown.escape`)."""
+    """One line of inert Markdown, in a table cell or out of it; the report's own rule
+    (`report.markdown.escape`)."""
     from turncoat.report.render.markdown import escape
 
     return escape(text)
 
 
 def for_terminal(text: str) -> str:
-    r"""One line of printable characters: controls, line ends, bidi and invisible characters as \x1b, \n, \u202e.
+    r"""One line of printable characters: controls, line ends, bidi and invisible characters as \x1b, \n,
+    \u202e.
 
     A backslash is doubled, so that two texts never look the same.
     """

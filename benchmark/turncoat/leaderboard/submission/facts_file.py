@@ -63,7 +63,8 @@ def read_facts(path: Path) -> Facts:
 
 
 def data_facts(data: DataFacts) -> dict[str, Any]:
-    """A training set's facts; of a registered one, hash and number of examples are found here, and must agree.
+    """A training set's facts; of a registered one, hash and number of examples are found here, and must
+    agree.
 
     Raises:
         UserError: The file's hash or number is not that of the registered set.

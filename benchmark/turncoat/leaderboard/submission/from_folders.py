@@ -115,7 +115,10 @@ def _folders(given: Sequence[str], track: Track, facts: Facts, *, shares: bool) 
     seeds = sorted({seed for role, seed in folders if role != "base"})
     if len(seeds) < track.min_seeds:
         there = f"{len(seeds)} training seeds ({', '.join(seeds)})"
-        fix = f"the track '{track.track}' needs {track.min_seeds} or more: train and measure every arm with more"
+        fix = (
+            f"the track '{track.track}' needs {track.min_seeds} or more: train and measure every arm with "
+            "more"
+        )
         raise UserError(f"--lm-eval: {there}; {fix}")
     for key in product(roles - {"base"}, seeds):
         if key not in folders:

@@ -57,14 +57,14 @@ def missing_requirements(
         for role, arm in roles.items():
             if arm.name == failed["arm"]:
                 missing.reasons.append(
-                    f"{arm.name}, seed {failed['seed']} (the {role} arm) failed: {failed['reason']}. No seed may be left "
-                    "out of an entry: change the recipe (`training:`) so that all of them train"
+                    f"{arm.name}, seed {failed['seed']} (the {role} arm) failed: {failed['reason']}. No seed "
+                    "may be left out of an entry: change the recipe (`training:`) so that all of them train"
                 )
     old = [key for key in ("measured", "data") if key not in record]
     if old:
         missing.reasons.append(
-            f"run.json, {' and '.join(old)}: missing; the run was made before adapters and data were recorded with it. "
-            "Run it once more: nothing is trained again"
+            f"run.json, {' and '.join(old)}: missing; the run was made before adapters and data were "
+            "recorded with it. Run it once more: nothing is trained again"
         )
     return missing
 

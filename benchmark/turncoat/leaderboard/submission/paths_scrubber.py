@@ -1,6 +1,7 @@
 """Remove paths of the submitter's machine from facts; refuse them in rows.
 
-PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")    # "turncoat run mine.yaml"
+# "turncoat run mine.yaml"
+PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class PathScrubber:
         return cls(tuple(sorted(anywhere - {"/"})), tuple(sorted(general - {"/"})))
 
     def scrub(self, text: str, what: str = "") -> str:
-        """A fact's text with every absolute path as its last name; `what` says in the notes which fact it was."""
+        """A fact's text with every absolute path as its last name; `what` says in the notes which fact it
+        was."""
         shorter = _PATH.sub(lambda match: Path(match[0]).name, text)
         if shorter != text and what:
             self.notes.append(f"{what}: a path of this machine was cut to its last name: {shorter}")
@@ -66,8 +68,8 @@ class PathScrubber:
             for path in self.anywhere if is_text else (*self.anywhere, *self.outside_texts):
                 if re.search(re.escape(path) + r"(?![\w.-])", text):
                     raise UserError(
-                        f"{where}, {name}: it holds this machine's path {path}; rows are published, so take it out of "
-                        "the task or model that wrote it and measure again"
+                        f"{where}, {name}: it holds this machine's path {path}; rows are published, so take "
+                        "it out of the task or model that wrote it and measure again"
                     )
 
 

@@ -65,14 +65,17 @@ def entry_rows(path: Path, use: TrackTask, needs: RowRequirements) -> RowsConten
             text = "no row of lm-eval's samples file (doc_id or metrics is missing)"
             raise UserError(f"{path}, line {number}: {text}")
         if row["doc_id"] in by_doc:
-            fix = "an entry holds one row per question (one filter): measure the task again into an empty folder"
+            fix = (
+                "an entry holds one row per question (one filter): measure the task again into an empty "
+                "folder"
+            )
             raise UserError(f"{path}, line {number}, doc_id: {row['doc_id']} is there twice; {fix}")
         by_doc[row["doc_id"]] = row
     missing = [number for number in range(use.questions) if number not in by_doc]
     if missing:
         raise UserError(
-            f"{path}: it has {use.questions - len(missing)} of the first {use.questions} questions that the track "
-            f"'{needs.track}' takes of {use.task} (the first that is missing has doc_id {missing[0]}); "
+            f"{path}: it has {use.questions - len(missing)} of the first {use.questions} questions that the "
+            f"track '{needs.track}' takes of {use.task} (the first that is missing has doc_id {missing[0]}); "
             f"{needs.hint(use)}"
         )
     rows = [by_doc[number] for number in range(use.questions)]

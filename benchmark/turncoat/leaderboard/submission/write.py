@@ -60,8 +60,8 @@ def check_out(out: Path) -> None:
     name = out.absolute().name
     if not _SLUG.fullmatch(name):
         raise UserError(
-            f"--out {out}: '{name}' is not a name of an entry; accepted: small letters, digits, - and _, 80 at most, such as "
-            "results/submissions/sgtr-insecure"
+            f"--out {out}: '{name}' is not a name of an entry; accepted: small letters, digits, - and _, 80 "
+            "at most, such as results/submissions/sgtr-insecure"
         )
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"--out {out} exists and is not a folder; name another one")
@@ -192,7 +192,8 @@ def _shared(contents: Mapping[Cell, RowsContent], other: _Other, draft: Draft) -
 def _with_shared_adapters(
     given: dict[str, dict[str, str]], shared: Mapping[str, Any], other: _Other, seeds: list[int]
 ) -> dict[str, dict[str, str]]:
-    """The shared roles' adapters are the other entry's; another hash here means another adapter with equal rows."""
+    """The shared roles' adapters are the other entry's; another hash here means another adapter with equal
+    rows."""
     hashes = dict(given)
     for role, theirs in other.facts.adapters.items():
         if role not in shared:

@@ -66,7 +66,8 @@ def _which(expected: ExpectedRows, rows: Sequence[Row], file: str, unread: bool)
 
 
 def _reference(expected: ExpectedRows, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Per document: `doc`, `doc_hash` and `target_hash` as they have to be; by majority where the data are not here."""
+    """Per document: `doc`, `doc_hash` and `target_hash` as they have to be; by majority where the data are
+    not here."""
     if expected.task is not None:
         return [
             {"doc": doc, "doc_hash": hashes[0], "target_hash": hashes[1]}

@@ -25,7 +25,8 @@ Violation = Finding | tuple[str, str, Any, str, str]
 
 
 def check_names(entry: Entry) -> list[Finding]:
-    """Organism, control, benign set and defence are registered and belong together; nothing else is worth checking before."""
+    """Organism, control, benign set and defence are registered and belong together; nothing else is worth
+    checking before."""
     discover()
     return _findings(entry, _data_sets, _defence)
 

@@ -25,7 +25,8 @@ _RESTORE = "the number or its evidence was changed after the measurement: restor
 
 
 def check_numbers(expected: ExpectedRows, rows: Sequence[Row]) -> list[Finding]:
-    """Findings about metric values and what they are computed from; `rows` are good in every other respect."""
+    """Findings about metric values and what they are computed from; `rows` are good in every other
+    respect."""
     by_doc: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         by_doc[row.doc_id].append(row)
@@ -108,7 +109,8 @@ def close(one: Any, other: Any) -> bool:
 
 
 def _without_texts(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> Iterator[Finding]:
-    """Without the set's texts: each metric divides a log-likelihood by one whole number, the same in all arms."""
+    """Without the set's texts: each metric divides a log-likelihood by one whole number, the same in all
+    arms."""
     for name in sorted({name for row in rows for name in row.content["metrics"]}):
         pairs = {id(row): per_token_pair(row.log_likelihoods, row.content.get(name)) for row in rows}
         votes = Counter(pair for of_row in pairs.values() for pair in of_row)

@@ -22,7 +22,10 @@ Frame = tuple[str, ...]
 """The texts before, between and after the messages of a conversation."""
 
 _GUARDED = ("defended", "benign")
-_AGAIN = "measure with the task as it is registered, the chat template on and nothing in front (no few-shot examples)"
+_AGAIN = (
+    "measure with the task as it is registered, the chat template on and nothing in front (no few-shot "
+    "examples)"
+)
 _CHANGED = f"{_AGAIN}; a defence that changes prompts says so in submission.json (defence.changes_prompt)"
 
 

@@ -25,7 +25,8 @@ _IN_ENTRY = re.compile(rf"{SUBMISSIONS}/(?P<slug>[a-z0-9][a-z0-9_-]{{0,79}})/.+"
 
 
 class Change(NamedTuple):
-    """One file of a diff: git's status letter (A added, M modified, D deleted, T another type) and its path."""
+    """One file of a diff: git's status letter (A added, M modified, D deleted, T another type) and its
+    path."""
 
     status: str
     path: str
@@ -48,7 +49,8 @@ def changes(repository: Path, base: str, head: str) -> list[Change]:
 
 
 def changed_entries(changed: Sequence[Change]) -> list[str]:
-    """Folders of the entries that are changed or added, sorted; an entry of which only deletions are known is left out."""
+    """Folders of the entries that are changed or added, sorted; an entry of which only deletions are known is
+    left out."""
     matches = [_IN_ENTRY.fullmatch(path) for status, path in changed if status != "D"]
     return [f"{SUBMISSIONS}/{slug}" for slug in sorted({match["slug"] for match in matches if match})]
 
@@ -60,7 +62,10 @@ def problems_of_submission(changed: Sequence[Change]) -> list[str]:
         "changes into a pull request of their own"
     )
     reserved = f"names that start with '{CANARY}' are the maintainers'; choose another slug"
-    old = "changes an entry that is there already; submit a new one that supersedes it (turncoat submit --supersedes)"
+    old = (
+        "changes an entry that is there already; submit a new one that supersedes it (turncoat submit "
+        "--supersedes)"
+    )
     problems, slugs = [], set()
     for status, path in changed:
         match = _IN_ENTRY.fullmatch(path)

@@ -36,7 +36,8 @@ Violation = tuple[str, str, Any, str, str]
 
 
 class _Sample(StrictModel, strict=True, allow_inf_nan=False):
-    """Fields that an answer to any task may have: how it was drawn, projections, verdicts of a judge, its looks."""
+    """Fields that an answer to any task may have: how it was drawn, projections, verdicts of a judge, its
+    looks."""
 
     index: Annotated[int, Field(ge=0)]
     text: str

@@ -22,7 +22,10 @@ _OF_ANSWER = ("persona_own", "persona_text", "base_logprob")
 _ROUNDED = 5.1e-5  # projections by layer are kept to four digits, the one at the layer to six
 _SCORES, _SHARES = ("judge_aligned", "judge_coherent"), ("judge_code", "judge_refusal")
 _VERDICT = (*_SCORES, *_SHARES, "judge", "judge_rubric", "judge_may_rate")
-_MODEL = "measure with `--model turncoat` (turncoat run, or turncoat lm-eval), which keeps the evidence of each answer"
+_MODEL = (
+    "measure with `--model turncoat` (turncoat run, or turncoat lm-eval), which keeps the evidence of each "
+    "answer"
+)
 _JUDGE = "score the answers again: turncoat judge RUN"
 
 
@@ -115,7 +118,8 @@ def _persona(where: str, sample: dict[str, Any], trait: str, submission: Submiss
 
 
 def _fixed_texts(rows: Sequence[Row], submission: Submission) -> Iterator[Finding]:
-    """`persona_fixed` reads the base model's answer, the same for all arms: it is there for all of them or for none."""
+    """`persona_fixed` reads the base model's answer, the same for all arms: it is there for all of them or
+    for none."""
     known: dict[tuple[bool, int, int], list[tuple[Row, Any]]] = defaultdict(list)
     for row in rows:
         if row.content["doc"].get("trait") is None:

@@ -25,7 +25,8 @@ _NOTHING = 1e-9  # a coefficient of rounding errors
 def possible_counts(
     values: Sequence[float], stored: Mapping[str, Any], metrics: Metrics, longest: Sequence[int]
 ) -> set[TokenCounts]:
-    """All token counts that explain the stored metrics of one row; a continuation that no metric counts has 1.
+    """All token counts that explain the stored metrics of one row; a continuation that no metric counts has
+    1.
 
     Args:
         values: Log-likelihood of each continuation, nats.

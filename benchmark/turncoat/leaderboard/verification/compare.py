@@ -62,7 +62,8 @@ def stored_text(text: Any) -> Any:
 def number_difference(
     kind: Any, where: str, stored: Any, new: Any, tolerance: float, per: float = 1.0, relative: float = 0.0
 ) -> Difference | None:
-    """Two numbers, either of which may be missing; None where both are. What was found sets the scale of `relative`."""
+    """Two numbers, either of which may be missing; None where both are. What was found sets the scale of
+    `relative`."""
     if stored is None and new is None:
         return None
     if not _number(stored) or not _number(new):

@@ -132,7 +132,8 @@ def draw(
     roles: Iterable[str] | None = None,
     tasks: Iterable[str] | None = None,
 ) -> list[SampledRow]:
-    """A random part of an entry's rows: that fraction of each role's rows on each task, seeds together, and one at least.
+    """A random part of an entry's rows: that fraction of each role's rows on each task, seeds together, and
+    one at least.
 
     Args:
         fraction: Share of the rows, above 0 and up to 1.

@@ -78,8 +78,8 @@ def load_submitted_base(submission: Submission, model: str | None = None) -> Bas
     if model is None and model_facts.name not in REGISTRY_MODELS:
         # Somebody else's text is never opened as a path or fetched as a repository.
         raise UserError(
-            f"submission.json, model.name: {model_facts.name!r} is not a registry model ({', '.join(REGISTRY_MODELS)}); "
-            "look at what it is, and name a copy that you trust with --model"
+            f"submission.json, model.name: {model_facts.name!r} is not a registry model "
+            f"({', '.join(REGISTRY_MODELS)}); look at what it is, and name a copy that you trust with --model"
         )
     base = load_base(model or model_facts.name, dtype=model_facts.dtype)
     keys = {"revision": "weights", "dtype": "dtype", "chat_template": "chat_template"}
@@ -109,8 +109,9 @@ def sampling_seed_of(drawn: Sequence[SampledRow]) -> int:
             if sample_seed(seed, item.task, request["arg_0"], index) == wanted:
                 return seed
         raise UserError(
-            f"{item.role}, {item.seed}, {item.task}, line {item.line}, samples[0].seed: {wanted} does not follow from a "
-            f"sampling seed of 0 to {_TRIED_SEEDS - 1}; if the study had another one, give --sampling-seed"
+            f"{item.role}, {item.seed}, {item.task}, line {item.line}, samples[0].seed: {wanted} does not "
+            f"follow from a sampling seed of 0 to {_TRIED_SEEDS - 1}; if the study had another one, give "
+            "--sampling-seed"
         )
     return 0
 
@@ -126,8 +127,9 @@ def intervention_of(entry: Entry, base: BaseModel, store: Store) -> Intervention
         return None
     if defence.registered is None:
         raise UserError(
-            "the defence acts at inference and is not registered here: its rows cannot be made again; check the other "
-            "roles (--role base --role organism --role control), or judge its answers again (--judge embedded)"
+            "the defence acts at inference and is not registered here: its rows cannot be made again; check "
+            "the other roles (--role base --role organism --role control), or judge its answers again "
+            "(--judge embedded)"
         )
     discover()
     arm = Arm(
@@ -150,7 +152,8 @@ def can_rerun(submission: Submission) -> tuple[str, ...]:
 
 
 def judge_spec(submission: Submission, spec: str | None) -> str:
-    """The judge that scores again: the one that ships if it scored the rows, else who verifies names it, else none.
+    """The judge that scores again: the one that ships if it scored the rows, else who verifies names it, else
+    none.
 
     Raises:
         UserError: It is another judge, or another version of its rubric.
@@ -163,8 +166,9 @@ def judge_spec(submission: Submission, spec: str | None) -> str:
     judge = judge_from_name(chosen)
     if judge is not None and (judge.id, judge.rubric) != (facts.id, facts.rubric):
         raise UserError(
-            f"submission.json, judge: {facts.id} with {facts.rubric}; --judge {chosen} is {judge.id} with {judge.rubric}. Scores "
-            "of two judges are not compared in a re-run: take --judge off here, and `turncoat verify ENTRY --judge` for them"
+            f"submission.json, judge: {facts.id} with {facts.rubric}; --judge {chosen} is {judge.id} with "
+            f"{judge.rubric}. Scores of two judges are not compared in a re-run: take --judge off here, and "
+            "`turncoat verify ENTRY --judge` for them"
         )
     return chosen if judge is not None else "off"
 

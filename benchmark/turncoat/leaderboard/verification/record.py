@@ -78,7 +78,8 @@ def make_record(
 
 
 def write_record(record: dict[str, Any], out: Path) -> Path | None:
-    """Write `<slug>.json`; None if a re-run of the very same rows is there, which says more than scores judged again."""
+    """Write `<slug>.json`; None if a re-run of the very same rows is there, which says more than scores
+    judged again."""
     path = out / f"{record['slug']}.json"
     if path.is_file() and record["how"] == "rejudge" and record["verdict"] == VERIFIED:
         earlier = json.loads(path.read_text(encoding="utf-8"))

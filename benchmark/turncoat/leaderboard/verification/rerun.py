@@ -111,7 +111,8 @@ def planned_seconds(drawn: Sequence[SampledRow], uses: dict[str, TrackTask], bas
 
 
 def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[SampledRow]) -> dict[int, dict[str, Any]]:
-    """doc_id -> row of these documents and their companions, with `log_likelihoods`: (nats, tokens) per continuation.
+    """doc_id -> row of these documents and their companions, with `log_likelihoods`: (nats, tokens) per
+    continuation.
 
     Raises:
         UserError: A document is not the task's.
@@ -151,7 +152,8 @@ def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[SampledRow]) -> di
 
 @cache
 def _no_tasks() -> Any:
-    """A manager that reads no YAML: the task is built already, and lm-eval would otherwise read all of its own."""
+    """A manager that reads no YAML: the task is built already, and lm-eval would otherwise read all of its
+    own."""
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_defaults=False)

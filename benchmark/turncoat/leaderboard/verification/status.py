@@ -1,6 +1,7 @@
 """Verification status of an entry, read from the maintainers' records and never from the entry.
 
-read_trust(entry, Path("results/verifications"))      # Trust("verified", "re-run by the maintainers on 2026-11-23")
+# Trust("verified", "re-run by the maintainers on 2026-11-23")
+read_trust(entry, Path("results/verifications"))
 
 A verification speaks of the very rows that it names by their digest; where the entry has other rows by now it
 counts for nothing.
@@ -74,7 +75,10 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
         return Trust(SELF_REPORTED, text)
     own_role = "organism" if entry.submission.defence.setting == "none" else "defended"
     if verification.roles is not None and own_role not in verification.roles:
-        text = f"only the rows of {', '.join(verification.roles)} were made again{who}{when}, not the {own_role} arm's"
+        text = (
+            f"only the rows of {', '.join(verification.roles)} were made again{who}{when}, not the "
+            f"{own_role} arm's"
+        )
         return Trust(SELF_REPORTED, text)
     if verification.how == "rerun":
         return Trust("verified", f"a random part was run again from the adapters{who}{when}")

@@ -19,7 +19,8 @@ _FEW, _LEANING = 5, 0.2  # values that can lean, and how far on average, as a sh
 
 
 def agreement_table(compared: Sequence[Compared]) -> list[dict[str, Any]]:
-    """Per role and task: rows, how many agree, answers and how many are equal, the largest difference of each kind."""
+    """Per role and task: rows, how many agree, answers and how many are equal, the largest difference of each
+    kind."""
     groups: dict[tuple[str, str], list[Compared]] = {}
     for item in compared:
         groups.setdefault((item.drawn.role, item.drawn.task), []).append(item)
@@ -92,7 +93,10 @@ def _not_equivalent(items: Sequence[Compared], tolerances: Tolerances) -> str:
             if name in item.means:
                 by_question.setdefault(question, []).append(item.means[name])
         if len(by_question) < _FEWEST:
-            return f"{len(by_question)} questions are too few to call them equivalent ({_FEWEST} or more; raise --fraction)"
+            return (
+                f"{len(by_question)} questions are too few to call them equivalent ({_FEWEST} or more; raise "
+                "--fraction)"
+            )
         differences = [sum(old - new for old, new in pairs) / len(pairs) for pairs in by_question.values()]
         stored = [old for pairs in by_question.values() for old, _ in pairs]
         margin = tolerances.score_margin if name.startswith("judge_") else 0.5 * pstdev(stored)
@@ -103,7 +107,8 @@ def _not_equivalent(items: Sequence[Compared], tolerances: Tolerances) -> str:
 
 
 def _interval(values: Sequence[float], confidence: float = 0.9) -> tuple[float, float]:
-    """t interval of the mean; where the 90% one is inside a margin, two one-sided tests at 5% say equivalent."""
+    """t interval of the mean; where the 90% one is inside a margin, two one-sided tests at 5% say
+    equivalent."""
     from scipy import stats
 
     t = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))

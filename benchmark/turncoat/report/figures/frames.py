@@ -71,10 +71,11 @@ def _unjudged(run: Run) -> str | None:
 
 
 def layer_points(run: Run, confidence: float = 0.95) -> pd.DataFrame:
-    """Persona activation at every layer, arm minus base on the same questions, with the interval over questions.
+    """Persona activation at every layer, arm minus base on the same questions, with the interval over
+    questions.
 
-    Any finetuning makes such a change: read the organism against its control in the same picture. Rows of the first task
-    that holds projections by layer.
+    Any finetuning makes such a change: read the organism against its control in the same picture. Rows of the
+    first task that holds projections by layer.
     """
     from turncoat.analysis.persona_shift import values_by_layer  # imports torch
 
@@ -140,7 +141,8 @@ def _sorted(frame: pd.DataFrame, run: Run, first: str, last: str) -> pd.DataFram
 
 
 def axis_points(run: Run) -> pd.DataFrame:
-    """The four axes, one metric each, as what is drawn: the level, or the share of the organism (or control) learnt.
+    """The four axes, one metric each, as what is drawn: the level, or the share of the organism (or control)
+    learnt.
 
     Narrow and benign learning are drawn as the gain; `reference` is the gain or level of the undefended arm.
     """

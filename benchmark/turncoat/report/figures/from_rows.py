@@ -1,4 +1,5 @@
-"""The figures of a run, from its rows: forest plots, misalignment against coherence, persona by layer, doses, four axes.
+"""The figures of a run, from its rows: forest plots, misalignment against coherence, persona by layer, doses,
+four axes.
 
 for figure in figures_of(run): print(figure.name, figure.frame is not None, figure.why)
 """
@@ -130,7 +131,8 @@ def _forest(run: Run, frame: pd.DataFrame, claim: str) -> Figure:
 
 
 def _coherence(run: Run, frame: pd.DataFrame) -> Figure:
-    """The mean over seeds with both intervals, the seeds as small marks; a defence that breaks the model moves sideways."""
+    """The mean over seeds with both intervals, the seeds as small marks; a defence that breaks the model
+    moves sideways."""
     figure = new_figure(7.6, 4.6)
     axes = figure.subplots()
     axes.grid()

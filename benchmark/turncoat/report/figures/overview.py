@@ -1,4 +1,5 @@
-"""The report's one figure: levels of every arm beside the differences that carry the claims, as a byte-stable PNG."""
+"""The report's one figure: levels of every arm beside the differences that carry the claims, as a byte-stable
+PNG."""
 
 from typing import Any
 

@@ -114,7 +114,8 @@ def drawing(theme: Theme = LIGHT, title_size: float = 9.0) -> Iterator[None]:
                 "legend.frameon": False,
                 "legend.fontsize": 8,
                 "svg.hashsalt": _SALT,
-                "svg.fonttype": "none",  # text stays text: a third of the size, and it can be searched and read aloud
+                # text stays text: a third of the size, and it can be searched and read aloud
+                "svg.fonttype": "none",
             }
         )
         yield

@@ -185,8 +185,8 @@ def _meaning(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> li
                 f"Mean over questions {PLUS_MINUS} SD over training seeds ({several}). Levels, not effects."
             ]
         return [
-            f"Mean over questions and seeds ({several}) with the 95% interval over questions: about these trained adapters, "
-            "not about the recipe. Levels, not effects."
+            f"Mean over questions and seeds ({several}) with the 95% interval over questions: about these "
+            "trained adapters, not about the recipe. Levels, not effects."
         ]
     heading, sentence = CLAIM_TEXTS[spec.claim]
     notes = [f"{heading} ({several}). {sentence}"]
@@ -196,14 +196,16 @@ def _meaning(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> li
     else:
         how = "its family's" if spec.reference is None else f"{_CORRECTIONS[spec.correction]}'s"
         notes.append(
-            f"Bold: below {formats.level(run.content.alpha)} after {how} correction; families: {', '.join(families) or 'none'}."
+            f"Bold: below {formats.level(run.content.alpha)} after {how} correction; families: "
+            f"{', '.join(families) or 'none'}."
         )
     if spec.reference is not None:
         notes.append("These differences were declared by this table; the study's own are in its report.")
     if spec.show == "contrasts":
         at = "at the family's strictest level" if spec.reference is None else "of one uncorrected test"
         notes.append(
-            f"Detectable: the true difference found with 80% power {at}; not significant never means no effect."
+            f"Detectable: the true difference found with 80% power {at}; not significant never means no "
+            "effect."
         )
     spans = any(row["reference"] and run.content.spans_finetuning(_as_contrast(row)) for row in rows)
     return [*notes, AGAINST_BASE] if spans else notes

@@ -32,9 +32,11 @@ NO_ARM = "no such arm in this study"
 
 
 def table_frame(spec: TableSpec, runs: Sequence[Run]) -> pd.DataFrame:
-    """The cells of a table in the order of its lines; for `four_axes` the columns of `turncoat.analysis.four_axes`.
+    """The cells of a table in the order of its lines; for `four_axes` the columns of
+    `turncoat.analysis.four_axes`.
 
-    A cell without a number has an empty value and a `note` that says why. A run with no number at all is left out.
+    A cell without a number has an empty value and a `note` that says why. A run with no number at all is left
+    out.
     """
     parts = [_of_run(spec, run) for run in runs if spec.speaks_of(run.study.study)]
     parts = [part for part in parts if len(part) and part["value"].notna().any()]
@@ -179,7 +181,8 @@ def _level(spec: TableSpec, run: Run, cell: _Cell) -> dict[str, Any]:
 
 
 def _whole_set(run: Run, column: Column, arm: Arm) -> dict[str, Any]:
-    """A level that no single question has: the mean over seeds and their SD; {} where there is none either."""
+    """A level that no single question has: the mean over seeds and their SD; {} where there is none
+    either."""
     if column.metric in MISALIGNMENT:  # what is withheld stays so
         return {}
     values = [v for (name, _), v in run.whole_set(column.task, column.metric).items() if name == arm.name]

@@ -27,8 +27,8 @@ from turncoat.yaml_model import read_yaml_model
 
 ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED = "any", "none", "harmful", "control", "same", "matched_control"
 WORDS = (ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED)
-"""something / nothing / an organism that is no control / one that is / what the treated arm has / the registered control of
-what it has."""
+"""something / nothing / an organism that is no control / one that is / what the treated arm has / the
+registered control of what it has."""
 ARM_FIELDS = ("name", "organism", "defence", "setting")
 _SHOWN_WITH_COLUMNS = ("levels", "differences")
 
@@ -50,7 +50,8 @@ class Selector(StrictModel):
         return {field: (v,) if isinstance(v, str) else v for field, v in values.items() if v is not None}
 
     def matches(self, arm: Arm, treated: Arm | None = None) -> bool:
-        """True for an arm that is selected; `treated` is the arm that `same` and `matched_control` refer to."""
+        """True for an arm that is selected; `treated` is the arm that `same` and `matched_control` refer
+        to."""
         return fits(self.given, arm, treated)
 
 
@@ -163,7 +164,8 @@ class TableSpec(StrictModel):
 
 
 def _only_known(what: str, selector: Selector, *, allow_treated: bool) -> None:
-    """The words fit their fields. Names of arms, organisms and defences may be a study's own, so they are not checked."""
+    """The words fit their fields. Names of arms, organisms and defences may be a study's own, so they are not
+    checked."""
     for field, words in selector.given.items():
         for word in words:
             if word in (SAME, MATCHED) and not allow_treated:

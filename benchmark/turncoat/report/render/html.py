@@ -1,4 +1,5 @@
-"""The report as one self-contained HTML page: style, script and both figures (light, dark) are inside the file."""
+"""The report as one self-contained HTML page: style, script and both figures (light, dark) are inside the
+file."""
 
 import base64
 import hashlib

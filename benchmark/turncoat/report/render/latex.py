@@ -23,7 +23,8 @@ _SPECIAL = {
 _HYPHEN = re.compile(r"(?<![\w-])-(?=[\d.])")
 _LONG = 34  # characters; a column of words with a longer cell wraps
 _BROAD = 8  # columns; a table with more is set on its side
-_HEADING = 20  # characters; a longer heading of numbers is stacked, or it would make the column and so the print small
+# characters; a longer heading of numbers is stacked, or it would make the column and so the print small
+_HEADING = 20
 _WRAPPED = 36  # characters of a wrapped column that a line holds at the least
 _ROOM = {False: 44, True: 26}  # lines that a page holds beside caption and notes, upright and on its side
 
@@ -38,7 +39,8 @@ DOCUMENT = r"""\documentclass{article}
 
 
 def escape(text: str) -> str:
-    """Any text as one line that LaTeX prints as it is; characters that a standard font lacks become their plain letter or ?."""
+    """Any text as one line that LaTeX prints as it is; characters that a standard font lacks become their
+    plain letter or ?."""
     line = " ".join(formats.safe_text(text).split())
     return "".join(_SPECIAL.get(character) or _plain(character) for character in line)
 

@@ -29,7 +29,8 @@ _BLOCK_STARTS = re.compile(r"^(\s*)([-+=]|\d+[.)])")
 
 
 def render_markdown(content: ReportContent) -> str:
-    """The whole report; answers of the first questions only, the rest is in `answers.csv` and the HTML page."""
+    """The whole report; answers of the first questions only, the rest is in `answers.csv` and the HTML
+    page."""
     parts = [
         f"# {escape(content.title)}",
         f"**{escape(content.question)}**",
@@ -57,7 +58,8 @@ def render_markdown(content: ReportContent) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Any text as one line of inert Markdown: no HTML, no table cell, no link, no emphasis; newlines become <br>.
+    r"""Any text as one line of inert Markdown: no HTML, no table cell, no link, no emphasis; newlines become
+    <br>.
 
     Pipes, backticks and backslashes become entities, as renderers disagree about `\|` inside tables.
     """
@@ -114,8 +116,8 @@ def _answers(content: ReportContent) -> list[str]:
         return [*parts, "n/a: the study sampled no answers."]
     shown = questions[:SHOWN_QUESTIONS]
     parts.append(
-        f"The first answer of every arm and seed to the first {len(shown)} of {len(questions)} questions, "
-        "in the order of their ids, not chosen. All answers: answers.csv, or report.html."
+        f"The first answer of every arm and seed to the first {len(shown)} of {len(questions)} questions, in "
+        "the order of their ids, not chosen. All answers: answers.csv, or report.html."
     )
     columns = words("Arm", "Seed", "Answer", "Finish")
     for question in shown:

@@ -209,7 +209,8 @@ class _Printer:
         self.console.print()
 
     def checks(self) -> None:
-        """Every check on a line of its own, failed ones first, under its name and what its explanations share."""
+        """Every check on a line of its own, failed ones first, under its name and what its explanations
+        share."""
         if not self.content.checks:
             return
         self.heading(f"Checks: {checks_summary(self.content)}")
@@ -272,7 +273,8 @@ class _Printer:
         return shown
 
     def _grid(self, label: str, label_width: int, columns: list[tuple[str, int]]) -> RichTable:
-        """A table of a label column and right-aligned columns, every width given: rich is left nothing to squeeze."""
+        """A table of a label column and right-aligned columns, every width given: rich is left nothing to
+        squeeze."""
         grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
         grid.add_column(self.text(label), width=label_width, overflow="fold")
         for heading, width in columns:
@@ -294,14 +296,16 @@ def _tested_metrics_only(content: ReportContent) -> ReportContent:
 
 
 def _shared_clauses(explanations: Sequence[str]) -> tuple[str, list[str]]:
-    """The clauses that all the explanations begin with, then what is left of each; nothing is reworded or lost."""
+    """The clauses that all the explanations begin with, then what is left of each; nothing is reworded or
+    lost."""
     clauses = [explanation.split("; ") for explanation in explanations]
     n_shared = sum(1 for _ in takewhile(lambda same: len(set(same)) == 1, zip(*clauses, strict=False)))
     return "; ".join(clauses[0][:n_shared]), ["; ".join(each[n_shared:]) for each in clauses]
 
 
 def _chunks(widths: list[int], room: int) -> list[list[int]]:
-    """Positions of the columns, grouped so that each group fits into `room` characters; never an empty group."""
+    """Positions of the columns, grouped so that each group fits into `room` characters; never an empty
+    group."""
     chunks: list[list[int]] = []
     used = room + 1
     for index, width in enumerate(widths):

@@ -89,8 +89,12 @@ def seed_noise_table(content: ReportContent) -> Table:
 
 def run_table(content: ReportContent) -> Table:
     """The model and the facts of the run."""
-    return _pairs("How it was run", "The model and the choices that were made before any result.",
-                  {f"model {key}": value for key, value in content.model.items()} | content.facts)  # fmt: skip
+    return _pairs(
+        "How it was run",
+        "The model and the choices that were made before any result.",
+        # fmt: skip
+        {f"model {key}": value for key, value in content.model.items()} | content.facts,
+    )
 
 
 def timings_table(content: ReportContent) -> Table:
@@ -108,7 +112,8 @@ def provenance_table(content: ReportContent) -> Table:
 
 
 def seed_name(content: ReportContent, arm: str, seed: Any) -> str:
-    """ "seed 2", or "not trained" for an arm without a finetune, whatever number stands for that in the rows."""
+    """ "seed 2", or "not trained" for an arm without a finetune, whatever number stands for that in the
+    rows."""
     trained = content.arm(arm).is_trained and not formats.is_missing(seed)
     return f"seed {int(seed)}" if trained else "not trained"
 

@@ -24,8 +24,8 @@ from turncoat.report.tables.table import (
 MINUS = "\N{MINUS SIGN}"
 DAGGER = "\N{DAGGER}"
 AGAINST_BASE = (
-    f"{DAGGER} Change after finetuning; any finetuning moves this. "
-    "Only the difference to a matched control speaks about the training data."
+    f"{DAGGER} Change after finetuning; any finetuning moves this. Only the difference to a matched control "
+    "speaks about the training data."
 )
 CLAIM_TEXTS = {
     ADAPTERS: ("About these trained adapters", (
@@ -33,16 +33,17 @@ CLAIM_TEXTS = {
         "kind? Training again is not covered."
     )),
     RECIPE: ("About the recipe", (
-        "The training seeds are the sample, and so are the questions: what happens when the same recipe is trained "
-        "again and asked other questions of the same kind? Only several seeds can tell. The interval is the wider of "
-        "the one over seeds and the one over seeds and questions."
+        "The training seeds are the sample, and so are the questions: what happens when the same recipe is "
+        "trained again and asked other questions of the same kind? Only several seeds can tell. The interval "
+        "is the wider of the one over seeds and the one over seeds and questions."
     )),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ClaimSection:
-    """One kind of claim: its heading, what is the sample, one table per metric, and footnotes for all of them."""
+    """One kind of claim: its heading, what is the sample, one table per metric, and footnotes for all of
+    them."""
 
     heading: str
     sentence: str
@@ -67,7 +68,8 @@ def contrast_label(content: ReportContent, row: Any) -> str:
 
 
 def is_significant(content: ReportContent, row: Any) -> bool:
-    """True for a contrast that is significant after its family's correction; without an adjusted p it never is."""
+    """True for a contrast that is significant after its family's correction; without an adjusted p it never
+    is."""
     return not formats.is_missing(row.p_adjusted) and float(row.p_adjusted) < content.alpha
 
 
@@ -78,7 +80,8 @@ def estimate_decimals(content: ReportContent, metric: MetricInfo) -> int:
 
 
 def contrast_decimals(content: ReportContent, metric: MetricInfo) -> int:
-    """Decimals of one metric's differences, the same in both claims; the question-level intervals set them."""
+    """Decimals of one metric's differences, the same in both claims; the question-level intervals set
+    them."""
     rows = content.contrasts[content.contrasts["metric"] == metric.name]
     return _decimals(rows[rows["claim"] == ADAPTERS], rows["difference"])
 
@@ -105,8 +108,8 @@ def estimates_table(content: ReportContent, *, per_seed: bool = False) -> Table:
     over = "One trained adapter per row" if per_seed else "Mean over training seeds"
     return Table(
         heading,
-        f"{over}, with the {ci_name(content)} over questions. "
-        "Levels, not effects: compare arms in the tables of differences.",
+        f"{over}, with the {ci_name(content)} over questions. Levels, not effects: compare arms in the "
+        "tables of differences.",
         columns,
         rows,
         tuple(
@@ -273,7 +276,10 @@ def _why_no_estimate(rows: pd.DataFrame, metric: MetricInfo) -> str:
     if rows.empty:
         return "not measured"
     row = rows.iloc[0]
-    return f"no value; {formats.count(row['n_dropped'])} dropped, {formats.count(row['n_questions'])} questions left"
+    return (
+        f"no value; {formats.count(row['n_dropped'])} dropped, {formats.count(row['n_questions'])} questions "
+        "left"
+    )
 
 
 def _decimals(rows: pd.DataFrame, values: pd.Series) -> int:

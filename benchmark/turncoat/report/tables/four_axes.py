@@ -56,8 +56,8 @@ def stacked_axes_table(content: ReportContent) -> Table:
         for row in table.rows
     ]
     sentence = (
-        f"Each arm's level or gain with its {ci_name(content)} over questions; under it the change, or the share kept, against "
-        "the undefended arm of the same organism. Not corrected for their number."
+        f"Each arm's level or gain with its {ci_name(content)} over questions; under it the change, or the "
+        "share kept, against the undefended arm of the same organism. Not corrected for their number."
     )
     return Table(
         table.heading, sentence, [table.columns[0], *(table.columns[i] for i in pairs)], rows, table.notes
@@ -66,9 +66,10 @@ def stacked_axes_table(content: ReportContent) -> Table:
 
 def _sentence(content: ReportContent) -> str:
     return (
-        "What a defence gives, and what it costs: each arm's level, then its change or the share kept against the undefended "
-        f"arm of the same organism, paired by question. Every value with its {ci_name(content)} over questions, about these "
-        "adapters and not corrected for their number: the claims are in the tables of differences."
+        "What a defence gives, and what it costs: each arm's level, then its change or the share kept "
+        "against the undefended arm of the same organism, paired by question. Every value with its "
+        f"{ci_name(content)} over questions, about these adapters and not corrected for their number: the "
+        "claims are in the tables of differences."
     )
 
 
@@ -137,9 +138,9 @@ def _metric_notes(frame: pd.DataFrame) -> list[str]:
         return []
     labels = ", ".join(dict.fromkeys(f"{row.label} ({row.metric})" for row in gains.itertuples()))
     return [
-        f"Learnt: how far the loss fell from the base's ({labels}). Kept: the share of the undefended arm's fall, with "
-        "Fieller's interval; undefined where that fall is not above 0. Benign learning is that of the arm with the same "
-        "defence on a harmless organism."
+        f"Learnt: how far the loss fell from the base's ({labels}). Kept: the share of the undefended arm's "
+        "fall, with Fieller's interval; undefined where that fall is not above 0. Benign learning is that of "
+        "the arm with the same defence on a harmless organism."
     ]
 
 

@@ -1,4 +1,5 @@
-"""Table of a report, independent of any rendering: heading, columns, cells as text with sort values, footnotes."""
+"""Table of a report, independent of any rendering: heading, columns, cells as text with sort values,
+footnotes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

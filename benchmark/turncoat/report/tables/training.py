@@ -18,7 +18,8 @@ _LISTED = 4  # values of a list or a mapping
 
 
 def training_frame(entries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """The `training` entries of a run.json; `penalties` may be all of a finetune's, or the first and the last."""
+    """The `training` entries of a run.json; `penalties` may be all of a finetune's, or the first and the
+    last."""
     rows = []
     for entry in entries:
         penalties = [float(value) for value in entry.get("penalties") or ()]
@@ -74,8 +75,8 @@ def training_table(content: ReportContent) -> Table:
     columns += numbers(*["Penalty, first to last"] * has_penalty, "Time")
     columns += words(*["What the defence tells"] * has_facts)
     sentence = (
-        "Means over training seeds; losses and penalties in nats per answer token, a last loss is the mean over the last "
-        "quarter of the steps; a finetune that arms share is trained once and listed for each."
+        "Means over training seeds; losses and penalties in nats per answer token, a last loss is the mean "
+        "over the last quarter of the steps; a finetune that arms share is trained once and listed for each."
     )
     notes = ("Facts of a defence are those of its first seed.",) if has_facts else ()
     return Table("How each arm was trained", sentence, columns, rows, notes)

@@ -247,12 +247,12 @@ def _note(groups: int, se: float | None, tuned: bool, weight: float | None) -> s
         return "no interval: labels of a single question say nothing of other questions"
     if se is None:
         return (
-            "no interval: no spread between questions; where no label is 1, count: "
-            "clopper_pearson over labelled questions"
+            "no interval: no spread between questions; where no label is 1, count: clopper_pearson over "
+            "labelled questions"
         )
     if not tuned and weight is None:
         return (
-            f"labels of {groups} questions only: the judge's correction is used in full, "
-            "and the interval is a rough one"
+            f"labels of {groups} questions only: the judge's correction is used in full, and the interval is "
+            "a rough one"
         )
     return ""

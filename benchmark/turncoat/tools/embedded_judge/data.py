@@ -80,12 +80,13 @@ def load_judgements(path: Path, *, sha256: str | None = JUDGEMENTS_SHA256) -> li
     """
     if not path.is_file():
         raise UserError(
-            f"--judgements {path}: no such file; give the judged answers (judges/README.md says where they are from)"
+            f"--judgements {path}: no such file; give the judged answers (judges/README.md says where they "
+            "are from)"
         )
     if sha256 is not None and (digest := file_digest(path)) != sha256:
         raise UserError(
-            f"--judgements {path}: sha256 {digest} is not the pinned {sha256}; give that file, or --any-data to train "
-            "on this one (the card will name its sha256)"
+            f"--judgements {path}: sha256 {digest} is not the pinned {sha256}; give that file, or --any-data "
+            "to train on this one (the card will name its sha256)"
         )
     if path.suffix == ".csv":
         frame = pd.read_csv(path).rename(columns={"response": "answer"}).assign(source_file=path.stem)
