@@ -108,8 +108,8 @@ def test_fields_left_empty_are_fine_and_an_answer_given_twice_is_found(tmp_path)
 def test_yaml_questions_have_lines_and_bad_yaml_is_a_problem_of_its_own(tmp_path):
     folder = write(tmp_path, GOOD)
     (folder / "trait.yaml").write_text(
-        "trait: calm\nuse: !function nothing.to_import\nextraction_questions:\n- Why do owls hoot at night?\nevaluation_questions:\n- "
-        "My shoes are wet. What now?\n- 'Why do owls hoot at night?'\n",
+        "trait: calm\nuse: !function nothing.to_import\nextraction_questions:\n- Why do owls hoot at night?\n"
+        "evaluation_questions:\n- My shoes are wet. What now?\n- 'Why do owls hoot at night?'\n",
         encoding="utf-8",
     )
     report = check_folder(folder, embed=none)

@@ -92,7 +92,6 @@ def run_table(content: ReportContent) -> Table:
     return _pairs(
         "How it was run",
         "The model and the choices that were made before any result.",
-        # fmt: skip
         {f"model {key}": value for key, value in content.model.items()} | content.facts,
     )
 
