@@ -7,8 +7,6 @@ A board is one track, base model and organism. Ranked are entries without a flag
 canaries never are.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,24 +36,17 @@ VERIFICATIONS = "verifications"
 
 @dataclass(frozen=True)
 class Row:
-    """One entry on its board.
-
-    Attributes:
-        rank: Its places; None where it is flagged, superseded or a canary.
-        superseded_by: The entry that replaces it, or "".
-        answers: Its sampled answers (`Entry.answers`).
-        shared: Role -> the entry whose rows those are.
-    """
+    """One entry on its board."""
 
     submission: Submission
     kind: Literal["entry", "reference", "canary"]
     cells: Mapping[str, BoardCell]
-    rank: Rank | None
+    rank: Rank | None  # Its places; None where it is flagged, superseded or a canary
     flags: tuple[Flag, ...]
     trust: Trust
-    superseded_by: str
-    answers: pd.DataFrame
-    shared: Mapping[str, str] = field(default_factory=dict)
+    superseded_by: str  # The entry that replaces it, or ""
+    answers: pd.DataFrame  # Its sampled answers (`Entry.answers`)
+    shared: Mapping[str, str] = field(default_factory=dict)  # Role -> the entry whose rows those are
 
     @property
     def slug(self) -> str:
@@ -65,13 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """One table; its id is "track/model/organism".
-
-    Attributes:
-        rows: Ranked entries first, by rank; then the flagged, the canaries, the superseded.
-        pairs: Every pair of ranked entries, tested.
-        withheld: Why no misalignment rate is shown, or "".
-    """
+    """One table; its id is "track/model/organism"."""
 
     id: str
     track: Track
@@ -80,9 +65,9 @@ class Board:
     control: str
     columns: tuple[BoardColumn, ...]
     ranked_by: BoardColumn
-    rows: tuple[Row, ...]
-    pairs: tuple[Pair, ...]
-    withheld: str
+    rows: tuple[Row, ...]  # Ranked entries first, by rank; then the flagged, the canaries, the superseded
+    pairs: tuple[Pair, ...]  # Every pair of ranked entries, tested
+    withheld: str  # Why no misalignment rate is shown, or ""
     note: tuple[str, ...]
 
 
@@ -172,18 +157,13 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     places = ranks(list(changes), pairs, column.better)
     rows = [
         Row(
-            one.entry.submission,
-            "canary" if one.is_canary else "reference" if one.is_reference else "entry",
-            cells[one.slug],
-            places.get(one.slug),
-            tuple(flags[one.slug]),
-            one.trust,
-            superseded.get(one.slug, ""),
-            one.answers,
+            one.entry.submission, "canary" if one.is_canary else "reference" if one.is_reference else "entry",
+            cells[one.slug], places.get(one.slug), tuple(flags[one.slug]), one.trust,
+            superseded.get(one.slug, ""), one.answers,
             {role: shared.entry for role, shared in one.entry.submission.shared.items()},
         )
         for one in candidates
-    ]
+    ]  # fmt: skip
     rows.sort(key=lambda row: _order(row, column))
     shown = next((row.cells[ranked_by] for row in rows if reference and row.slug == reference.slug), None)
     note = board_note(track, column, pairs, len(changes), shown, withheld)

@@ -1,7 +1,5 @@
 """Text of a board cell: "-0.12 [-0.19, -0.05]", with the decimals that the column's intervals bear."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from turncoat.formats import NA, decimals_for, half_widths, interval, number

@@ -4,8 +4,6 @@
 files = board_files(built)
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping, Sequence

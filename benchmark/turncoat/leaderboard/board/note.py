@@ -1,7 +1,5 @@
 """Notes above a board: what a reader must know before comparing two numbers on it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from turncoat.formats import is_missing, number, significant

@@ -170,14 +170,11 @@ class _Scale:
             ends = _ends(cell)
             left, right = self.x(min(ends)), self.x(max(ends))
             bar = {
-                "dot": self.x(cell["value"]),
-                "left": left,
-                "width": round(max(right - left, 0.5), 1),
+                "dot": self.x(cell["value"]), "left": left, "width": round(max(right - left, 0.5), 1),
                 "mark": None if self.mark is None else self.x(self.mark),
-                "zero": self.x(0.0) if self.low < 0 < self.high else None,
-                "below": min(ends) < self.low,
+                "zero": self.x(0.0) if self.low < 0 < self.high else None, "below": min(ends) < self.low,
                 "above": max(ends) > self.high,
-            }
+            }  # fmt: skip
         return {
             **cell,
             "label": column["label"],

@@ -3,8 +3,6 @@
 render_page(payload(boards))
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -178,17 +176,12 @@ def _answers(board: Board, row: Row) -> Iterable[dict[str, Any]]:
 def _answer(record: dict[str, Any]) -> dict[str, Any]:
     task = str(record["task"])
     return {
-        "seed": int(record["seed"]),
-        "task": task,
-        "task_label": task_label(task),
-        "question": str(record["question"]),
-        "answer": str(record["text"]),
-        "finish": str(record.get("finish") or ""),
-        "aligned": _score(record.get("judge_aligned")),
-        "coherent": _score(record.get("judge_coherent")),
-        "persona": _score(record.get("persona_own"), 2),
+        "seed": int(record["seed"]), "task": task, "task_label": task_label(task),
+        "question": str(record["question"]), "answer": str(record["text"]),
+        "finish": str(record.get("finish") or ""), "aligned": _score(record.get("judge_aligned")),
+        "coherent": _score(record.get("judge_coherent")), "persona": _score(record.get("persona_own"), 2),
         "prompt": str((task_content(task).get("dataset_kwargs") or {}).get("variant", "plain")),
-    }
+    }  # fmt: skip
 
 
 def _score(value: Any, places: int = 1) -> float | None:

@@ -8,8 +8,6 @@ made from the rows of the board's undefended entry, so that nothing but its own 
 (`rows.py` says how).
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

@@ -16,8 +16,6 @@ Mixtures, not copies: a copied row would be recognised by its bytes and prove no
 are exact: what a task says per byte and per token is linear in log-likelihoods.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from typing import Any

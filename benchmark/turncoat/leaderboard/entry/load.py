@@ -8,8 +8,6 @@ Nothing is checked here beyond what reading safely needs (`reading.reader`); `va
 rows are good.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -6,8 +6,6 @@ track.tasks_for("insecure_code")    # the common tasks and the held-out loss of 
 A track never changes once an entry was accepted under it: a new protocol is a new file in `tracks/`.
 """
 
-from __future__ import annotations
-
 import os
 from functools import cache
 from pathlib import Path
@@ -25,15 +23,11 @@ _FOLDER = Path(__file__).parent / "tracks"
 
 
 class TrackTask(StrictModel):
-    """A task and the amount of it that an entry has to have.
-
-    Attributes:
-        questions: The task's first documents, all of them and no others.
-        samples: Answers to each; None for tasks that read log-likelihoods.
-    """
+    """A task and the amount of it that an entry has to have."""
 
     task: str
-    questions: int = Field(ge=2)
+    questions: int = Field(ge=2)  # The task's first documents, all of them and no others
+    # Answers to each; None for tasks that read log-likelihoods
     samples: int | None = Field(default=None, ge=1)
     max_gen_toks: int | None = Field(default=None, ge=1)
 
@@ -45,25 +39,20 @@ class HeldOutLoss(StrictModel):
 
 
 class Track(StrictModel):
-    """One protocol.
-
-    Attributes:
-        ranked_by: The metric that ranks; `ranked_by_else` where the board must withhold it.
-        judges: Judges whose scores are taken, as a study names them: "embedded" is judge embedded-1.
-        narrow_kept: Share of the narrow behaviour below which an entry is flagged instead of ranked.
-        coherence_lost: Points of mean coherence, against the undefended organism, above which it is flagged.
-        tasks: What is measured, whatever the organism.
-    """
+    """One protocol."""
 
     track: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     summary: str
     min_seeds: int = Field(ge=2)
-    ranked_by: str
+    ranked_by: str  # The metric that ranks; `ranked_by_else` where the board must withhold it
     ranked_by_else: str = "persona_fixed"
+    # Judges whose scores are taken, as a study names them: "embedded" is judge embedded-1
     judges: tuple[str, ...] = Field(min_length=1)
+    # Share of the narrow behaviour below which an entry is flagged instead of ranked
     narrow_kept: float = Field(ge=0, le=1)
+    # Points of mean coherence, against the undefended organism, above which it is flagged
     coherence_lost: float = Field(ge=0)
-    tasks: tuple[TrackTask, ...] = Field(min_length=1)
+    tasks: tuple[TrackTask, ...] = Field(min_length=1)  # What is measured, whatever the organism
     held_out_loss: HeldOutLoss
 
     def tasks_for(self, organism: str) -> tuple[TrackTask, ...]:

@@ -13,8 +13,6 @@ Values are means over training seeds. The Hub dates them by the commit: an entry
 measured.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml
@@ -27,25 +25,14 @@ def flat_files(exported: Exported) -> dict[str, str]:
     """Path -> content of the one flat file: plain numbers, null where not measured."""
     facts, track = exported.facts, exported.entry.track
     content: dict[str, Any] = {
-        "entry": facts.slug,
-        "model": exported.arm(exported.measured.own_role),
-        "board": facts.board,
-        "track": track.track,
-        "base_model": facts.model.name,
-        "base_revision": facts.model.revision,
-        "precision": facts.model.dtype,
-        "parameters": facts.model.parameters,
-        "organism": facts.organism.name,
-        "control": facts.control.name,
-        "defence": facts.defence.name,
-        "setting": facts.defence.setting,
-        "training_seeds": len(facts.seeds),
-        "judge": facts.judge.id,
-        "rubric": facts.judge.rubric,
-        "ranked_by": track.ranked_by,
-        "rates_withheld": exported.withheld or None,
+        "entry": facts.slug, "model": exported.arm(exported.measured.own_role), "board": facts.board,
+        "track": track.track, "base_model": facts.model.name, "base_revision": facts.model.revision,
+        "precision": facts.model.dtype, "parameters": facts.model.parameters, "organism": facts.organism.name,
+        "control": facts.control.name, "defence": facts.defence.name, "setting": facts.defence.setting,
+        "training_seeds": len(facts.seeds), "judge": facts.judge.id, "rubric": facts.judge.rubric,
+        "ranked_by": track.ranked_by, "rates_withheld": exported.withheld or None,
         "training_seconds": facts.wall_seconds,
-    }
+    }  # fmt: skip
     for column in exported.columns:
         cell, key = exported.cells[column.key], column.key.replace("@", "_of_")
         content |= {key: cell.value, f"{key}_low": cell.low, f"{key}_high": cell.high}

@@ -8,8 +8,6 @@ training seeds and the adapters' hashes are in its additional details. Every sco
 training seeds and new questions.
 """
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from datetime import UTC, datetime
@@ -55,16 +53,12 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
             "source_organization_name": facts.contact,
             "evaluator_relationship": "first_party",
             "additional_details": {
-                "entry": facts.slug,
-                "board": facts.board,
-                "track": exported.entry.track.summary,
-                "command": facts.command,
-                **withheld,
+                "entry": facts.slug, "board": facts.board, "track": exported.entry.track.summary,
+                "command": facts.command, **withheld,
             },
         },
         "eval_library": {
-            "name": "turncoat",
-            "version": facts.versions.get("turncoat", "unknown"),
+            "name": "turncoat", "version": facts.versions.get("turncoat", "unknown"),
             "additional_details": {f"{name}_version": text for name, text in sorted(facts.versions.items())},
         },
         "model_info": {
@@ -75,8 +69,7 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
             "inference_engine": {"name": "transformers", "version": facts.versions.get("transformers", "unknown")},
             "additional_details": {
                 "deployment_type": "self_deployed",
-                "model_availability": "open_weights" if role == "base" else "unknown",
-                **exported.about(role),
+                "model_availability": "open_weights" if role == "base" else "unknown", **exported.about(role),
                 "num_parameters": str(facts.model.parameters),
             },
         },
@@ -101,20 +94,14 @@ def _result(exported: Exported, name: str, level: Level) -> dict[str, Any]:
         "evaluation_result_id": name,
         "evaluation_name": task,
         "source_data": {
-            "dataset_name": task,
-            "source_type": "other",
+            "dataset_name": task, "source_type": "other",
             "additional_details": {"task_version": str(facts.tasks.get(task, "unknown")), "questions": str(level.n_questions)},
         },
         "metric_config": {
             "evaluation_description": f"{task_summary(task)} Metric: {description['label']}.",
-            "metric_id": f"turncoat.{metric}",
-            "metric_name": description["label"],
-            "metric_unit": description["unit"],
-            "lower_is_better": better(task, metric) == "lower",
-            "score_type": "continuous",
-            "min_score": low,
-            "max_score": high,
-            "additional_details": details,
+            "metric_id": f"turncoat.{metric}", "metric_name": description["label"],
+            "metric_unit": description["unit"], "lower_is_better": better(task, metric) == "lower",
+            "score_type": "continuous", "min_score": low, "max_score": high, "additional_details": details,
         },
         "score_details": {"score": level.value, "uncertainty": uncertainty},
     }  # fmt: skip

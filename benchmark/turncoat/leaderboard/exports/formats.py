@@ -14,8 +14,6 @@ Each names the arm, never the base model alone: a number of a finetune filed und
 one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +28,10 @@ from turncoat.safe_files import write_files
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Facts that an entry does not hold.
+    """Facts that an entry does not hold."""
 
-    Attributes:
-        dataset_id: The benchmark's data set on the Hub, for `hub`.
-        date: Day of the export, YYYY-MM-DD, for `every-eval-ever`.
-    """
-
-    dataset_id: str = "OWNER/turncoat"
-    date: str = "1970-01-01"
+    dataset_id: str = "OWNER/turncoat"  # The benchmark's data set on the Hub, for `hub`
+    date: str = "1970-01-01"  # Day of the export, YYYY-MM-DD, for `every-eval-ever`
 
 
 _WRITERS: Mapping[str, Callable[[Exported, ExportOptions], dict[str, str]]] = {
@@ -52,9 +45,6 @@ FORMATS = tuple(_WRITERS)
 
 def export_entry(entry: Entry, to: str, out: Path, options: ExportOptions | None = None) -> list[Path]:
     """Write an entry in another format and return the files, sorted; others in `out` are left alone.
-
-    Args:
-        entry: A valid entry (`validate_entry`).
 
     Raises:
         UserError: No such format, or `out` is a file.

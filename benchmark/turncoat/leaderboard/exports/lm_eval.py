@@ -8,8 +8,6 @@ that for the model. `n-samples` has the questions that were asked; how many the 
 the rows.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence

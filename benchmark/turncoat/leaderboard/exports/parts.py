@@ -5,8 +5,6 @@ exported.arm("defended")                    # "smollm2-135m+insecure_code+sgtr"
 exported.level("defended", "persona_fixed") # mean over questions and training seeds, with its interval
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
@@ -109,14 +107,9 @@ class Exported:
         """Facts of an arm as text."""
         facts = self.facts
         about = {
-            "arm": self.arm(role),
-            "role": role,
-            "entry": facts.slug,
-            "board": facts.board,
-            "base_model": facts.model.name,
-            "base_revision": facts.model.revision,
-            "dtype": facts.model.dtype,
-        }
+            "arm": self.arm(role), "role": role, "entry": facts.slug, "board": facts.board,
+            "base_model": facts.model.name, "base_revision": facts.model.revision, "dtype": facts.model.dtype,
+        }  # fmt: skip
         if role != "base":
             about |= {"finetuned_on": self._learnt(role), "training_seeds": ", ".join(map(str, facts.seeds))}
             adapters = sorted(facts.adapters.get(role, {}).items())  # type: ignore[call-overload]

@@ -4,8 +4,6 @@ cells = board_cells(entry, measured, columns)
 cells["persona_fixed"].value, cells["persona_fixed"].low     # own arm minus undefended organism
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,36 +20,26 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class BoardCell:
-    """One cell; all intervals are 95 % ones for new training seeds and new questions.
+    """One cell; all intervals are 95 % ones for new training seeds and new questions."""
 
-    Attributes:
-        value: The change against the undefended organism, or the share that is kept; None where there is
-            nothing.
-        p_value: Two-sided, of "no change"; not corrected for anything.
-        level: The own arm's mean itself.
-        shift: The undefended organism minus the untrained base.
-        over_control: The undefended organism minus its matched control.
-        note: Why something is missing, or "reference" for the organism itself.
-        change: The test behind a change.
-    """
-
+    # The change against the undefended organism, or the share that is kept; None where there is nothing
     value: float | None = None
     low: float | None = None
     high: float | None = None
-    p_value: float | None = None
-    level: float | None = None
+    p_value: float | None = None  # Two-sided, of "no change"; not corrected for anything
+    level: float | None = None  # The own arm's mean itself
     level_low: float | None = None
     level_high: float | None = None
-    shift: float | None = None
+    shift: float | None = None  # The undefended organism minus the untrained base
     shift_low: float | None = None
     shift_high: float | None = None
-    over_control: float | None = None
+    over_control: float | None = None  # The undefended organism minus its matched control
     over_control_low: float | None = None
     over_control_high: float | None = None
     n_questions: int = 0
     n_seeds: int = 0
-    note: str = ""
-    change: Contrast | None = None
+    note: str = ""  # Why something is missing, or "reference" for the organism itself
+    change: Contrast | None = None  # The test behind a change
 
     @property
     def is_reference(self) -> bool:
@@ -86,16 +74,11 @@ def _change_cell(measured: Measured, metric: str) -> BoardCell:
     is_reference = measured.own_role == "organism"
     test: dict[str, Any] = {"low": change.low, "high": change.high, "p_value": change.p_value}
     return BoardCell(
-        change.difference,
-        **({} if is_reference else test),
-        **_ends("level", own_level),
-        **_ends("shift", shift),
-        **_ends("over_control", over),
-        n_questions=change.n_questions,
+        change.difference, **({} if is_reference else test), **_ends("level", own_level),
+        **_ends("shift", shift), **_ends("over_control", over), n_questions=change.n_questions,
         n_seeds=change.n_seeds,
-        note=REFERENCE if is_reference else "" if change.low is not None else change.note,
-        change=change,
-    )
+        note=REFERENCE if is_reference else "" if change.low is not None else change.note, change=change,
+    )  # fmt: skip
 
 
 def _ends(name: str, contrast: Contrast | None) -> dict[str, Any]:

@@ -8,8 +8,6 @@ that are kept. A metric has a column if its task's YAML gives it an axis and a s
 (`turncoat.evaluation.task_facts`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -36,16 +34,11 @@ _ORDER = (PERSONA, BROAD)  # then variants of them, the shares of learning that 
 
 @dataclass(frozen=True)
 class BoardColumn:
-    """One column: a change against the undefended organism, or a share of its gain.
+    """One column: a change against the undefended organism, or a share of its gain."""
 
-    Attributes:
-        key: Name of the metric (`metric_names`), or `narrow_kept`, `benign_kept`.
-        short: Its name under a heading that says the axis.
-    """
-
-    key: str
+    key: str  # Name of the metric (`metric_names`), or `narrow_kept`, `benign_kept`
     label: str
-    short: str
+    short: str  # Its name under a heading that says the axis
     unit: str
     axis: str
     better: Literal["lower", "higher"]

@@ -6,8 +6,6 @@ Each sign is a share of the answers, taken against the undefended organism's on 
 weak model, whose answers look odd anyway, is not blamed for what it did before.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import NamedTuple

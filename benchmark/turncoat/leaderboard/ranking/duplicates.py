@@ -7,8 +7,6 @@ A fingerprint holds one log-likelihood number per question and every answer's te
 never share to the last bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

@@ -8,8 +8,6 @@ The own arm of an entry is `defended`, and `organism` where nothing defends. Eve
 covers new training seeds and new questions (`turncoat.stats.contrasts`, claim "recipe").
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,13 +24,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Measured:
-    """The scores of one entry, cut into grids as they are asked for.
-
-    Attributes:
-        scores: (role, metric) -> its rows of the score table; metrics under the names of `metric_names`.
-    """
+    """The scores of one entry, cut into grids as they are asked for."""
 
     own_role: str
+    # (role, metric) -> its rows of the score table; metrics under the names of `metric_names`
     scores: Mapping[tuple[str, str], pd.DataFrame]
     _grids: dict[tuple[str, str], Grid] = field(default_factory=dict, repr=False)
 

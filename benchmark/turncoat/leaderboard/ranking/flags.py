@@ -5,8 +5,6 @@ flags_of(candidate, cells, reference=..., others=...)      # [] for an entry tha
 A flag is not an accusation: it says which number on the board does not mean what it seems to.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
@@ -170,13 +168,10 @@ def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> l
 def _conditions(facts: Submission) -> dict[str, Any]:
     """Facts that all entries of a board have to share; the model may go by another name."""
     return {
-        "base model": facts.model.model_copy(update={"name": ""}),
-        "organism's data": facts.organism,
-        "control's data": facts.control,
-        "organism's recipe": facts.recipe,
-        "judge": facts.judge,
+        "base model": facts.model.model_copy(update={"name": ""}), "organism's data": facts.organism,
+        "control's data": facts.control, "organism's recipe": facts.recipe, "judge": facts.judge,
         "persona vector": facts.persona,
-    }
+    }  # fmt: skip
 
 
 def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:

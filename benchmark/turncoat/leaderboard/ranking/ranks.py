@@ -18,8 +18,6 @@ The rule. With n entries, an entry has
 A is better than C.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -33,19 +31,13 @@ from turncoat.stats.t_errors import TError, largest_detectable
 
 @dataclass(frozen=True)
 class Pair:
-    """Two entries: the change of the first minus that of the second, in the units of the metric.
-
-    Attributes:
-        difference: None without a common question.
-        p_value: Two-sided; None where the training seeds are too few for a test.
-        p_adjusted: After Holm's correction over the pairs of the board.
-    """
+    """Two entries: the change of the first minus that of the second, in the units of the metric."""
 
     first: str
     second: str
-    difference: float | None = None
-    p_value: float | None = None
-    p_adjusted: float | None = None
+    difference: float | None = None  # None without a common question
+    p_value: float | None = None  # Two-sided; None where the training seeds are too few for a test
+    p_adjusted: float | None = None  # After Holm's correction over the pairs of the board
     errors: tuple[TError, ...] = ()
 
 

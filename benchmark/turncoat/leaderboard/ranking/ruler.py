@@ -6,8 +6,6 @@ Such a number is arithmetic, not a finding. Both show in the rows: a change, or 
 from question to question.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from turncoat.leaderboard.ranking.degenerate import Flag

@@ -6,8 +6,6 @@ files.names
 rows_sha256(files, "rows/base")                    # one digest for a role's rows
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -4,8 +4,6 @@ Finding("duplicate", "rows/defended/seed-0/turncoat_em.jsonl.gz", row=12, field=
         allowed="each question once", fix="remove one of lines 3 and 12")
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,20 +17,13 @@ _SHOWN = 5  # findings of one rule that are printed; the rest is counted
 
 @dataclass(frozen=True)
 class Finding:
-    """One violation of one rule.
-
-    Attributes:
-        file: Path inside the entry, or "." for the entry as a whole.
-        row: Line number in that file, from 1; None where no line is meant.
-        field: Dotted field, such as "samples[0].aligned"; empty for a whole row or file.
-        value: The bad value, shortened and printable (`shown`).
-    """
+    """One violation of one rule."""
 
     rule: str
-    file: str
-    row: int | None = None
-    field: str = ""
-    value: str = ""
+    file: str  # Path inside the entry, or "." for the entry as a whole
+    row: int | None = None  # Line number in that file, from 1; None where no line is meant
+    field: str = ""  # Dotted field, such as "samples[0].aligned"; empty for a whole row or file
+    value: str = ""  # The bad value, shortened and printable (`shown`)
     allowed: str = ""
     fix: str = ""
 

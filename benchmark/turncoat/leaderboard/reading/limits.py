@@ -4,8 +4,6 @@
 finding("line-too-long", "rows/base/base/turncoat_em.jsonl.gz", LIMITS, row=3)
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any

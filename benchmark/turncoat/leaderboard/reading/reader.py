@@ -11,8 +11,6 @@ What comes out is dicts of finite numbers and Unicode text. The text is not harm
 `for_spreadsheet`, `for_markdown`, `for_terminal`, or jinja2's autoescape.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import re

@@ -7,8 +7,6 @@ for_terminal("a\x1b[2Jb")                          # "a\x1b[2Jb": nothing but pr
 HTML needs none of these: jinja2's autoescape does it.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -3,8 +3,6 @@
 `from_run.py` and `from_folders.py` make a Draft; `write.py` writes it as an entry.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,22 +45,14 @@ class SubmitterInfo:
 
 @dataclass(frozen=True)
 class Draft:
-    """An entry before its rows are read.
+    """An entry before its rows are read."""
 
-    Attributes:
-        facts: Of submission.json, all that does not follow from the rows (`write_entry`).
-        samples: Samples file of each cell; roles that another entry has may be left out.
-        versions: Version of the task in each cell.
-        seconds: Training seconds of each role.
-        hint: How to get what a task lacks, in words.
-    """
-
-    facts: dict[str, Any]
-    samples: Mapping[Cell, Path]
-    versions: Mapping[Cell, float]
-    seconds: Mapping[str, float]
+    facts: dict[str, Any]  # Of submission.json, all that does not follow from the rows (`write_entry`)
+    samples: Mapping[Cell, Path]  # Samples file of each cell; roles that another entry has may be left out
+    versions: Mapping[Cell, float]  # Version of the task in each cell
+    seconds: Mapping[str, float]  # Training seconds of each role
     track: Track
-    hint: Callable[[TrackTask], str]
+    hint: Callable[[TrackTask], str]  # How to get what a task lacks, in words
     scrubber: PathScrubber
     notes: list[str] = field(default_factory=list)
 

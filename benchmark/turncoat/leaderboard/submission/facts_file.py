@@ -1,7 +1,5 @@
 """Read `facts.yaml`, the facts that files of lm_eval do not hold. `TEMPLATE` is a file to fill in."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Collection
 from pathlib import Path

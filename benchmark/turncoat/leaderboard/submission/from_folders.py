@@ -4,8 +4,6 @@ lm_eval --output_path D --log_samples ...      # for each arm and seed
 turncoat submit --lm-eval base=D0 --lm-eval organism/0=D1 --lm-eval defended/0=D2 ... --facts facts.yaml --out ENTRY
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import product
@@ -61,20 +59,15 @@ def draft_of_folders(
     first = next(iter(results.values()))[0]
     libraries = {name: first.get(f"{name}_version") for name in ("lm_eval", "transformers")}
     content = {
-        "track": track.track,
-        "defence": submitter.fill_in(facts.defence.model_dump()),
-        "model": _model(facts, results, facts_file),
-        "organism": data_facts(facts.organism),
-        "control": data_facts(facts.control),
-        "recipe": facts.recipe,
-        "seeds": seeds,
+        "track": track.track, "defence": submitter.fill_in(facts.defence.model_dump()),
+        "model": _model(facts, results, facts_file), "organism": data_facts(facts.organism),
+        "control": data_facts(facts.control), "recipe": facts.recipe, "seeds": seeds,
         "adapters": adapter_hashes(facts, facts_file, [role for role, _ in folders], seeds),
         "persona": facts.persona.model_dump() if facts.persona else _persona(samples, facts, facts_file),
         "judge": facts.judge.model_dump() if facts.judge else _judge(samples, facts_file),
         "versions": {**{name: str(one) for name, one in libraries.items() if one}, **facts.versions},
-        "command": facts.command,
-        "hardware": facts.hardware,
-    }
+        "command": facts.command, "hardware": facts.hardware,
+    }  # fmt: skip
     if any(role == "benign" for role, _ in folders):
         content["benign"] = content["control"]
     if submitter.replaced is not None:

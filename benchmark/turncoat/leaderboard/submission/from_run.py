@@ -1,7 +1,5 @@
 """Draft an entry from a run folder: arms become roles, facts come from run.json."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any
@@ -174,19 +172,16 @@ def _facts(
     model, provenance, judge = record["model"], record["provenance"], record["judge"]
     details = ("name", "dtype", "parameters", "chat_template")
     facts: dict[str, Any] = {
-        "track": track.track,
-        "defence": submitter.fill_in(_defence(chosen)),
+        "track": track.track, "defence": submitter.fill_in(_defence(chosen)),
         "model": {"revision": model["weights"], **{name: model[name] for name in details}},
         "organism": {"name": chosen.organism, **record["data"].get(chosen.organism, {})},
         "control": {"name": control, **record["data"].get(control, {})},
-        "recipe": study.training.model_dump(mode="json"),
-        "seeds": list(study.training_seeds),
+        "recipe": study.training.model_dump(mode="json"), "seeds": list(study.training_seeds),
         "persona": {"trait": record["persona"]["trait"], "layer": record["persona"]["layer"]},
         "judge": {"id": judge["id"], "rubric": judge["rubric"]},
         "versions": {k: provenance[k] for k in _PACKAGES if _WORD.fullmatch(str(provenance.get(k, "")))},
-        "command": provenance["command"],
-        "hardware": provenance["machine"],
-    }
+        "command": provenance["command"], "hardware": provenance["machine"],
+    }  # fmt: skip
     if "benign" in roles:
         facts["benign"] = facts["control"]
     if submitter.replaced is not None:

@@ -1,7 +1,5 @@
 """List what a run lacks for an entry, as lines to put into its study."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

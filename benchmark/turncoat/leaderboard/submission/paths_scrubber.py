@@ -24,17 +24,12 @@ _TEXTS = frozenset({"doc", "arguments", "resps", "text"})
 
 @dataclass
 class PathScrubber:
-    """The folders whose paths must not be published.
+    """The folders whose paths must not be published."""
 
-    Attributes:
-        anywhere: Never in any text: the input's own folders.
-        outside_texts: Nor, outside questions and answers, these: home, the temporary folder, the cache.
-        notes: What was shortened, in words.
-    """
-
-    anywhere: tuple[str, ...]
+    anywhere: tuple[str, ...]  # Never in any text: the input's own folders
+    # Nor, outside questions and answers, these: home, the temporary folder, the cache
     outside_texts: tuple[str, ...]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # What was shortened, in words
 
     @classmethod
     def of(cls, *inputs: Path) -> PathScrubber:

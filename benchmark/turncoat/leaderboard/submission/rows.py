@@ -3,8 +3,6 @@
 content = entry_rows(samples, use, needs)     # bytes of rows/<role>/<seed>/<task>.jsonl.gz
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Callable, Mapping
@@ -39,17 +37,12 @@ class RowRequirements:
 
 @dataclass(frozen=True)
 class RowsContent:
-    """A rows file of an entry.
+    """A rows file of an entry."""
 
-    Attributes:
-        data: Its bytes; equal rows give equal bytes.
-        prompts: doc_id -> hash of the rendered prompt.
-    """
-
-    data: bytes
+    data: bytes  # Its bytes; equal rows give equal bytes
     rows: int
     samples: int
-    prompts: Mapping[int, str]
+    prompts: Mapping[int, str]  # doc_id -> hash of the rendered prompt
 
 
 def entry_rows(path: Path, use: TrackTask, needs: RowRequirements) -> RowsContent:

@@ -3,8 +3,6 @@
 written = write_entry(draft_of_run(Path("runs/leaderboard"), "sgtr", track, submitter), Path("results/submissions/sgtr"))
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

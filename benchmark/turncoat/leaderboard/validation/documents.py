@@ -3,8 +3,6 @@
 findings = check_documents(expected, rows, cells)
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

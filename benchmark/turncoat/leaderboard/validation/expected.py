@@ -7,8 +7,6 @@ Nothing of a task is defined again here: lm-eval builds the task and its request
 measurement.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -36,22 +34,16 @@ class Request:
 
 @dataclass(frozen=True)
 class ExpectedRows:
-    """Documents, requests and filters of a task; `docs`, `hashes` and `requests` are empty without `task`.
-
-    Attributes:
-        fetched: Whether its texts come from a published set, so that rows hold none of them.
-        task: lm-eval's task; None where its data are not here.
-        hashes: (doc_hash, target_hash) of each document.
-    """
+    """Documents, requests and filters of a task; `docs`, `hashes` and `requests` are empty without `task`."""
 
     use: TrackTask
     version: float
-    fetched: bool
+    fetched: bool  # Whether its texts come from a published set, so that rows hold none of them
     judged: bool
     filter: str = "none"
-    task: Any = None
+    task: Any = None  # lm-eval's task; None where its data are not here
     docs: tuple[dict[str, Any], ...] = ()
-    hashes: tuple[tuple[str, str], ...] = ()
+    hashes: tuple[tuple[str, str], ...] = ()  # (doc_hash, target_hash) of each document
     requests: tuple[tuple[Request, ...], ...] = ()
 
     def filtered(self, doc: dict[str, Any], answers: list[Any]) -> list[Any]:

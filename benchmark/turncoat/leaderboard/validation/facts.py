@@ -3,8 +3,6 @@
 check_facts(entry)     # before any row is looked at
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -246,9 +244,5 @@ def _supersedes(entry: Entry) -> Iterator[Violation]:
     if other is None or other.board != entry.submission.board or earlier.entry == entry.slug:
         allowed = "an entry of the same board in the folder beside this one"
         yield (
-            "supersedes",
-            "supersedes.entry",
-            earlier.entry,
-            allowed,
-            "name the entry that this one replaces",
-        )
+            "supersedes", "supersedes.entry", earlier.entry, allowed, "name the entry that this one replaces",
+        )  # fmt: skip

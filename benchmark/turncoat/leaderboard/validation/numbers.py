@@ -5,8 +5,6 @@ continuations are the same in every arm, so one pair of whole numbers has to exp
 all roles and seeds; the row that is at odds with the others is the one that is told.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence

@@ -6,8 +6,6 @@ rows, roles and seeds. Anything put in front of the question, examples above all
 defence that says so may have a frame of its own.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any

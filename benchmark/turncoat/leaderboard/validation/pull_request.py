@@ -8,8 +8,6 @@ board or to somebody else's entry is another pull request. An accepted entry is 
 supersedes it.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ A key that no measurement leaves behind is refused, a total above all: numbers a
 answer may have the fields of every measurement and those that its task's YAML declares (`metadata.evidence`).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -86,12 +84,9 @@ class _Row(Model):
 
 
 _KINDS: dict[str, Any] = {
-    "share": _Share,
-    "score": _Score,
-    "number": _Activation,
-    "count": Annotated[int, Field(ge=0)],
+    "share": _Share, "score": _Score, "number": _Activation, "count": Annotated[int, Field(ge=0)],
     "text": str,
-}
+}  # fmt: skip
 
 
 @cache
@@ -183,12 +178,9 @@ def _keys(row: Row, metrics: Collection[str]) -> Iterator[Violation]:
         if name not in known or name in named[:number]:
             allowed = f"each once, of {', '.join(sorted(known))}"
             yield (
-                "metrics",
-                f"metrics[{number}]",
-                name,
-                allowed,
+                "metrics", f"metrics[{number}]", name, allowed,
                 "give lm-eval's own list of the task's metrics",
-            )
+            )  # fmt: skip
     for key, value in row.content.items():
         if key in _Row.model_fields or key == "samples":
             continue

@@ -13,8 +13,6 @@ same. Each step looks at rows that passed the one before, so that one mistake is
     versions    of the task and the rubric                     versions.py
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 findings = check_samples(expected, rows, submission)
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -6,8 +6,6 @@ Every metric per token is linear in 1 / tokens, whatever the task makes of it: t
 function give the coefficients, and whole numbers that give the stored value are counted as possible.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +28,6 @@ def possible_counts(
 
     Args:
         values: Log-likelihood of each continuation, nats.
-        stored: The row's metrics.
         metrics: The task's own: (values, tokens) -> metrics.
         longest: No continuation has more tokens than this.
     """

@@ -3,8 +3,6 @@
 findings = validate_entry(Path("results/submissions/sgtr"))     # empty: accepted
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

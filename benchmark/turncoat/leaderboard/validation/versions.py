@@ -3,8 +3,6 @@
 findings = check_versions(submission, expected)
 """
 
-from __future__ import annotations
-
 import re
 from functools import cache
 

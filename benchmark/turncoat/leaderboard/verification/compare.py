@@ -5,8 +5,6 @@ compare(drawn, found, tolerances)     # Compared: one Difference per log-likelih
 Rates and means over them follow from these within the row; validation has checked that before.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from itertools import zip_longest
@@ -36,7 +34,6 @@ def compare(
 
     Args:
         new_row: The same row as `rerun.py` made it.
-        judged: Whether the same judge scored both.
         base_same: Whether the base model wrote its stored answer again; readings of a fixed text that it did
             not write again say nothing. An answer that is not in it counts as the same.
     """

@@ -23,25 +23,18 @@ from turncoat.store import digest
 
 @dataclass(frozen=True)
 class Tolerances:
-    """Largest accepted differences between a stored number and one made again.
+    """Largest accepted differences between a stored number and one made again."""
 
-    Attributes:
-        log_likelihood: Nats per token. In half precision it depends on which texts are read together.
-        relative: Share of a log-likelihood per token, where that is more. On eight entries made again on the
-            same machine (SmolLM2-135M, bfloat16, some 600 rows) nearly all were within 0.03 nats; the two
-            that were not were of improbable texts: 0.054 of -8.7 and 0.091 of -7.1, a relative 0.6 and 1.3%.
-        projection: In units of the persona vector's raw difference.
-        score: Points of the judge, 0 to 100, on the very same text.
-        answers: Share of sampled answers that have to be the same text, or their scores equivalent.
-        score_margin: Points within which mean scores of differing answers count as equivalent.
-    """
-
+    # Nats per token. In half precision it depends on which texts are read together.
     log_likelihood: float = 0.05
+    # Share of a log-likelihood per token, where that is more. On eight entries made again on the same machine
+    # (SmolLM2-135M, bfloat16, some 600 rows) nearly all were within 0.03 nats; the two that were not were of
+    # improbable texts: 0.054 of -8.7 and 0.091 of -7.1, a relative 0.6 and 1.3%.
     relative: float = 0.02
-    projection: float = 0.05
-    score: float = 1.0
-    answers: float = 0.9
-    score_margin: float = 10.0
+    projection: float = 0.05  # In units of the persona vector's raw difference
+    score: float = 1.0  # Points of the judge, 0 to 100, on the very same text
+    answers: float = 0.9  # Share of sampled answers that have to be the same text, or their scores equivalent
+    score_margin: float = 10.0  # Points within which mean scores of differing answers count as equivalent
 
     @classmethod
     def of_precision(cls, dtype: str) -> Tolerances:
@@ -51,18 +44,15 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class SampledRow:
-    """A stored row that is to be checked; `seed` is the folder, such as "seed-0", lines count from 1.
-
-    Attributes:
-        companions: doc_ids of other rows of the file with the same prompt: the samples of equal prompts are
-            numbered together, so they have to be made together.
-    """
+    """A stored row that is to be checked; `seed` is the folder, such as "seed-0", lines count from 1."""
 
     role: str
     seed: str
     task: str
     line: int
     row: dict[str, Any]
+    # doc_ids of other rows of the file with the same prompt: the samples of equal prompts are numbered
+    # together, so they have to be made together
     companions: tuple[int, ...] = ()
 
     @property
@@ -78,22 +68,17 @@ class SampledRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """One stored value beside the one that was found.
+    """One stored value beside the one that was found."""
 
-    Attributes:
-        kind: Name of its tolerance; "answer" and "prompt" have to be equal.
-        where: Field of the row, such as "samples[0].judge_aligned".
-        size: How far apart, in the tolerance's unit; infinite for texts, and where one of the two is missing.
-        signed: Stored minus found in the same unit, where both are numbers.
-    """
-
+    # Name of its tolerance; "answer" and "prompt" have to be equal
     kind: Literal["log_likelihood", "projection", "score", "answer", "prompt"]
-    where: str
+    where: str  # Field of the row, such as "samples[0].judge_aligned"
     stored: Any
     fresh: Any
+    # How far apart, in the tolerance's unit; infinite for texts, and where one of the two is missing
     size: float
     within: bool
-    signed: float | None = None
+    signed: float | None = None  # Stored minus found in the same unit, where both are numbers
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ Nothing of an entry is opened or called by a name that it gives: models are regi
 verifies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -133,12 +131,9 @@ def intervention_of(entry: Entry, base: BaseModel, store: Store) -> Intervention
         )
     discover()
     arm = Arm(
-        name="defended",
-        organism=entry.submission.organism.name,
-        defence=defence.registered,
-        setting="inference",
-        defence_options=dict(defence.options),
-    )
+        name="defended", organism=entry.submission.organism.name, defence=defence.registered,
+        setting="inference", defence_options=dict(defence.options),
+    )  # fmt: skip
     problems = arm_problems(arm)
     if problems:
         raise UserError("submission.json: " + "; ".join(f"{key}: {text}" for key, text in problems))

@@ -3,8 +3,6 @@
 write_record(make_record(entry, "rerun", compared, ...), Path("results/verifications"))
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform
@@ -41,7 +39,6 @@ def make_record(
 
     Args:
         date: When, as YYYY-MM-DD.
-        more: Facts of this kind of check.
     """
     outside = [
         {
@@ -56,25 +53,15 @@ def make_record(
         if not difference.within
     ]
     return {
-        "slug": entry.slug,
-        "rows_sha256": entry_digest(entry),
-        "how": how,
-        "verdict": verdict_of(compared, tolerances),
-        "by": by,
-        "date": date,
-        "fraction": fraction,
-        "draw_seed": draw_seed,
-        "compared": len(compared),
-        "agreeing": sum(item.agrees for item in compared),
-        "agreeing_at_least": round(agreeing_at_least(compared), 4),
-        "agreement": agreement_table(compared),
-        "differences": outside[:_RECORDED],
-        "differences_in_all": len(outside),
-        "tolerances": asdict(tolerances),
-        **more,
+        "slug": entry.slug, "rows_sha256": entry_digest(entry), "how": how,
+        "verdict": verdict_of(compared, tolerances), "by": by, "date": date, "fraction": fraction,
+        "draw_seed": draw_seed, "compared": len(compared), "agreeing": sum(item.agrees for item in compared),
+        "agreeing_at_least": round(agreeing_at_least(compared), 4), "agreement": agreement_table(compared),
+        "differences": outside[:_RECORDED], "differences_in_all": len(outside),
+        "tolerances": asdict(tolerances), **more,
         "versions": {name: number for name in _LIBRARIES if (number := _version(name))},
         "hardware": _hardware(),
-    }
+    }  # fmt: skip
 
 
 def write_record(record: dict[str, Any], out: Path) -> Path | None:

@@ -5,8 +5,6 @@ found.compared       # the same judge: every score within a point, or the row wa
 found.second         # another judge: how far the two agree, and the rates under both
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,15 +36,11 @@ class SecondJudge:
 
 @dataclass(frozen=True)
 class Judged:
-    """Result of judging again: `compared` for the judge and rubric that the entry names, else `second`.
-
-    Attributes:
-        failed: Calls that failed; such answers are not compared.
-    """
+    """Result of judging again: `compared` for the judge and rubric that the entry names, else `second`."""
 
     same: bool
     answers: int
-    failed: int
+    failed: int  # Calls that failed; such answers are not compared
     compared: list[Compared]
     second: list[SecondJudge]
 

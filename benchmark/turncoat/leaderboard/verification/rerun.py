@@ -5,8 +5,6 @@ compared = rerun(entry, with_base_partners(entry, drawn), adapters, RerunSetup(b
 `needs.py` finds the adapters and the base model and compares them to the facts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -71,7 +69,6 @@ def rerun(
     """Make the drawn rows again and compare; the base model's first.
 
     Args:
-        drawn: `with_base_partners` of a draw.
         adapters: Of all drawn roles and seeds but the base.
     """
     submission = entry.submission
@@ -126,15 +123,9 @@ def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[SampledRow]) -> di
         raise UserError(f"{use.task}: document {chosen[-1]} is not one of its {len(task.eval_docs)}")
     with fixed_environment():
         results = lm_eval.simple_evaluate(
-            model=lm,
-            tasks=[task],
-            task_manager=_no_tasks(),
-            samples={use.task: chosen},
-            apply_chat_template=True,
-            bootstrap_iters=0,
-            log_samples=True,
-            verbosity="ERROR",
-        )
+            model=lm, tasks=[task], task_manager=_no_tasks(), samples={use.task: chosen},
+            apply_chat_template=True, bootstrap_iters=0, log_samples=True, verbosity="ERROR",
+        )  # fmt: skip
     assert results is not None
     made = {}
     for row in results["samples"][use.task]:

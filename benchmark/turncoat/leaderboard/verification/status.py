@@ -7,8 +7,6 @@ A verification speaks of the very rows that it names by their digest; where the 
 counts for nothing.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

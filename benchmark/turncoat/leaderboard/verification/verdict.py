@@ -3,8 +3,6 @@
 verdict_of(compared, Tolerances())     # "verified", or "2 of the scores differ"
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence
