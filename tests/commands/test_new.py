@@ -31,7 +31,7 @@ def test_every_template_passes_its_own_test_which_runs_its_study(tmp_path):
     [
         (Kind.TASK, "My-Task", False, "small letters, digits and _ are accepted, such as my_task"),
         (Kind.JUDGE, "mine", True, "--sampled goes with a task"),
-        (Kind.DEFENCE, "sgtr", False, r"'sgtr' is taken \(defences\)"),
+        (Kind.DEFENCE, "sgtr", False, r"'sgtr' is taken \(by sgtr.py\)"),
         (Kind.TRAIT, "base", False, "'base' is taken"),
     ],
 )

@@ -222,3 +222,15 @@ def test_an_arm_that_names_its_tasks_is_measured_by_those_alone(tmp_path):
         match=r"line 8, arms\[1\].tasks\[0\]: 'turncoat_em' is not a task of this study; .*turncoat_persona",
     ):
         load(tmp_path, text.replace("tasks: [turncoat_choice]", "tasks: [turncoat_em]"))
+
+
+def test_a_task_with_an_unknown_trait_is_refused_before_anything_is_made(tmp_path):
+    mine = tmp_path / "plug_ins"
+    mine.mkdir()
+    (mine / "sea.yaml").write_text(
+        "task: sea\nmetric_list: []\ndataset_kwargs: {trait: evill}\n", encoding="utf-8"
+    )
+    (tmp_path / "mine.yaml").write_text(LINES.replace("turncoat_choice, limit: 4", "sea"), encoding="utf-8")
+    message = r"mine.yaml, line 16, tasks\[0\].task: sea: .*'evill'.*did you mean 'evil'.*--include-path"
+    with pytest.raises(UserError, match=message):
+        load_study(tmp_path / "mine.yaml", include=(mine,))

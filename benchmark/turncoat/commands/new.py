@@ -46,15 +46,12 @@ def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -
     Raises:
         UserError: The name does not do or is taken, or `out` is there.
     """
-    from turncoat.commands.listing import everything
-
     if not _NAME.fullmatch(name):
         raise UserError(f"name {name!r}: small letters, digits and _ are accepted, such as my_{kind.value}")
     if sampled and kind is not Kind.TASK:
         raise UserError(f"--sampled goes with a task; remove it for a {kind.value}")
-    taken = [what for what, names in everything().items() if name in names]
-    if taken or name in ("base", "control", "insecure", "secure"):
-        raise UserError(f"name '{name}' is taken ({', '.join(taken) or 'by an arm'}); choose another")
+    if taken := _taken(name):
+        raise UserError(f"name '{name}' is taken (by {taken}); choose another")
     if out.exists():
         raise UserError(f"--out {out} is there; name a folder that is not")
     template = TEMPLATES / ("sampled_task" if sampled else kind.value)
@@ -63,3 +60,20 @@ def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(path.read_text(encoding="utf-8").replace("NAME", name), encoding="utf-8")
     return out
+
+
+def _taken(name: str) -> str:
+    """What has the name already; empty if nothing has. Files are read and not imported, which takes seconds."""
+    from turncoat.evaluation.task_catalogue import task_names
+    from turncoat.persona.traits import trait_names
+    from turncoat.plug_ins import code_files
+
+    if name in ("base", "control", "insecure", "secure"):
+        return "an arm of the study that is written"
+    if name in task_names():
+        return "a task"
+    if name in trait_names():
+        return "a trait"
+    registers = re.compile(rf'@(?:defence|organism|judge)\(\s*"{name}"')
+    files = (path for path in code_files() if registers.search(path.read_text(encoding="utf-8")))
+    return next((path.name for path in files), "")

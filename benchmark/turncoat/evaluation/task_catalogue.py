@@ -103,6 +103,12 @@ def is_judged(task: str) -> bool:
     return "JudgeAnswers" in json.dumps(task_content(task).get("filter_list"))
 
 
+def trait_of(task: str) -> str | None:
+    """The persona whose vector the task's documents are projected on; None without one."""
+    trait = (task_content(task).get("dataset_kwargs") or {}).get("trait")
+    return None if trait is None else str(trait)
+
+
 def metric_names(tasks: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The metrics of several tasks under names that tell them apart: {name: (task, metric)}.
 

@@ -1,7 +1,8 @@
 """Leave one question out: how far a contrast depends on any single question.
 
-    result = leave_one_question_out(grid(checked, "insecure", "em_rate"), grid(checked, "secure", "em_rate"),
-    "adapters") result.most_influential, result.p_high
+    insecure, secure = grid(checked, "insecure", "em_rate"), grid(checked, "secure", "em_rate")
+    result = leave_one_question_out(insecure, secure, "adapters")
+    result.most_influential, result.p_high
 
 References:
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 11 (the jackknife).

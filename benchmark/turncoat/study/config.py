@@ -25,7 +25,7 @@ from pydantic import Field, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
-from turncoat.evaluation.task_catalogue import is_task, metric_names, task_names
+from turncoat.evaluation.task_catalogue import is_task, metric_names, task_names, trait_of
 from turncoat.judges.spec import check_judge
 from turncoat.paths import studies_dir
 from turncoat.persona.traits import trait_names
@@ -247,6 +247,10 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
             problems.append(
                 (("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}; {own}")
             )
+        elif (trait := trait_of(use.task)) is not None and trait not in traits:
+            where = f"dataset_kwargs.trait of its YAML names the persona '{trait}', which is not known"
+            hint = "a trait of your own needs --include-path FOLDER"
+            problems.append((("tasks", i, "task"), f"{use.task}: {where}; {accepted(traits, trait)}; {hint}"))
     measured = metric_names(use.task for use in study.tasks if is_task(use.task))
     for i, contrast in enumerate(study.contrasts):
         for side, name in contrast.arms.items():

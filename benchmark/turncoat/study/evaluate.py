@@ -12,7 +12,14 @@ from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.evaluation.lm_eval_compat import fixed_environment, machine_description
-from turncoat.evaluation.task_catalogue import hub_dataset, is_judged, task_content, task_file
+from turncoat.evaluation.task_catalogue import (
+    hub_dataset,
+    is_judged,
+    task_content,
+    task_file,
+    task_metadata,
+    trait_of,
+)
 from turncoat.import_closure import import_closure
 from turncoat.judges.spec import judge_from_name
 from turncoat.persona.extract import extraction_spec
@@ -38,8 +45,8 @@ def evaluation_spec(
     """
     source = task_file(use.task).parent
     judge = judge_from_name(study.judge) if is_judged(use.task) else None
-    reads = _section(use.task, "metadata").get("reads", [])
-    trait = _section(use.task, "dataset_kwargs").get("trait")  # whose vector the documents are projected on
+    reads = task_metadata(use.task).get("reads", [])
+    trait = trait_of(use.task)
     return {
         **({"judge": [judge.id, judge.rubric]} if judge else {}),
         **({"intervention": intervention.described()} if intervention else {}),
@@ -63,10 +70,6 @@ def _evaluation_code(task: str) -> str:
     named = re.findall(r"turncoat(?:\.\w+)+", json.dumps(task_content(task)))
     own = sorted(task_file(task).parent.glob("*.py"))
     return code_digest([wrapper, *import_closure([wrapper, *own], named)])
-
-
-def _section(task: str, key: str) -> dict[str, Any]:
-    return dict(task_content(task).get(key) or {})
 
 
 def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:

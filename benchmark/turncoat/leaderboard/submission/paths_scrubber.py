@@ -1,7 +1,6 @@
 """Remove paths of the submitter's machine from facts; refuse them in rows.
 
-# "turncoat run mine.yaml"
-PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")
+PathScrubber.of(Path("runs/leaderboard")).scrub("turncoat run /home/a/mine.yaml")  # "turncoat run mine.yaml"
 """
 
 from __future__ import annotations
