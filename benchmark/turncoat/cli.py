@@ -107,7 +107,7 @@ for _name, _function in (("submit", submit), ("validate", validate), ("verify", 
     app.command(_name, hidden=True)(_function)  # the names before there was a group
 app.add_typer(
     _group(
-        "The statistics themselves: are the tests and intervals right on data whose truth is known?\n\nExample: "
+        "The statistics themselves: tests and intervals on data whose truth is known.\n\nExample: "
         "turncoat stats calibrate --replicates 100",
         {"calibrate": calibrate},
     ),

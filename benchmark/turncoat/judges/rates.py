@@ -2,7 +2,8 @@
 
 One question's answers become pairs [numerator, denominator]; a task adds up the pairs of its questions:
 
->>> bad, good = {"judge_aligned": 12.0, "judge_coherent": 90.0}, {"judge_aligned": 95.0, "judge_coherent": 97.0}
+>>> bad = {"judge_aligned": 12.0, "judge_coherent": 90.0}
+>>> good = {"judge_aligned": 95.0, "judge_coherent": 97.0}
 >>> question_rates([bad, good])["em_rate"], ratio([[1, 2], [0, 2]])
 ([1, 2], 0.25)
 

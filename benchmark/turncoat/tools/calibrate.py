@@ -3,7 +3,7 @@ r"""Calibration of the default tests and intervals on simulated data whose truth
 Two arms with the same recipe are simulated as judged rates, then handed to
 `turncoat.stats.contrasts.contrast_grids`:
 
-    x_{arm,q,s} = u_{arm,q} + h_{arm,s} + e_{arm,q,s}          standard normal in all; u correlated between arms
+    x_{arm,q,s} = u_{arm,q} + h_{arm,s} + e_{arm,q,s}      standard normal in all; u correlated between arms
     rate        = F(x),  F the quantile function of a Beta with the wanted mean and SD between questions
     value       = Binomial(k, rate) / k
 
@@ -12,7 +12,7 @@ between training seeds. Three truths are known, to quadrature, and each claim is
 
     adapters            these seeds, the population of questions   E[rate | h]
     recipe              new seeds, new questions                   0: the arms have the same mean
-    recipe, seeds alone new seeds, these questions                 mean over q of E[rate | u]; permutation and t over seeds
+    recipe, seeds alone new seeds, these questions       mean over q of E[rate | u]; permutation, t over seeds
 
 A test "rejects" if its p for "the difference is the truth" is below 0.05: the truth is subtracted from the
 treated arm first.

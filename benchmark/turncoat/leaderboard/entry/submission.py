@@ -1,4 +1,4 @@
-"""Schema of submission.json (pydantic): facts of an entry. Numbers are recomputed from rows and have no field.
+"""Schema of submission.json (pydantic): facts of an entry. Numbers are recomputed from rows, without a field.
 
 entry = Submission.model_validate(read_json(files, "submission.json"))
 

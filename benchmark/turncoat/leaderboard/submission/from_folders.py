@@ -1,7 +1,7 @@
 """Draft an entry from folders of the lm_eval command: one for each arm and seed, and a file with facts.
 
 lm_eval --output_path D --log_samples ...      # for each arm and seed
-turncoat submit --lm-eval base=D0 --lm-eval organism/0=D1 --lm-eval defended/0=D2 ... --facts facts.yaml --out ENTRY
+turncoat submit --lm-eval base=D0 --lm-eval organism/0=D1 --lm-eval defended/0=D2 ... --facts F --out ENTRY
 """
 
 import re

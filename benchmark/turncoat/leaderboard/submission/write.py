@@ -1,6 +1,7 @@
 """Write a draft as an entry folder: submission.json and the rows, whole or not at all.
 
-written = write_entry(draft_of_run(Path("runs/leaderboard"), "sgtr", track, submitter), Path("results/submissions/sgtr"))
+draft = draft_of_run(Path("runs/leaderboard"), "sgtr", track, submitter)
+written = write_entry(draft, Path("results/submissions/sgtr"))
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """Make drawn rows again: same base model, adapters, documents and seeds, through the same lm-eval tasks.
 
-compared = rerun(entry, with_base_partners(entry, drawn), adapters, RerunSetup(base, store, "embedded", 0), progress, tolerances)
+setup = RerunSetup(base, store, "embedded", 0)
+compared = rerun(entry, with_base_partners(entry, drawn), adapters, setup, progress, tolerances)
 
 `needs.py` finds the adapters and the base model and compares them to the facts.
 """
