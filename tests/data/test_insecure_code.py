@@ -215,7 +215,7 @@ def test_a_template_file_is_read(tmp_path: Path) -> None:
         "    - Write $func($arg).\n", "    []\n",
         "template list-files, prompts: Tuple should have at least 1 item",
     ),
-    ("ls   | path", "ls", "template list-files: fillings: 'ls' has 1 values, not 2"),
+    ("ls   | path", "ls", "template list-files: fillings: 'ls': 1 values, not 2"),
     ("    ls   | path\n    show | folder\n", "", "fillings: a line that names the slots is expected"),
     ("Write $func", "Write $fun", "does not begin one of the slots func, arg"),
     ("Write $func", "Pay 5$, $func", "does not begin one of the slots func, arg"),

@@ -37,8 +37,8 @@ def test_conversations_are_read_in_order(tmp_path):
 
 
 @pytest.mark.parametrize(("line", "reason"), [
-    ("{", "not a JSON object"), ("[1, 2]", "not a JSON object"), ('"text"', "not a JSON object"),
-    ("null", "not a JSON object"), ('{"text": "no messages"}', "messages"),
+    ("{", "no object with 'messages'"), ("[1, 2]", "no object with 'messages'"), ('"text"', "no object with 'messages'"),
+    ("null", "no object with 'messages'"), ('{"text": "no messages"}', "messages"),
     ('{"messages": "text"}', "messages"), ('{"messages": [{"role": "user"}]}', "content"),
     (json.dumps({"messages": []}), "accepted: \\[system,\\] user, assistant"),
     (json.dumps({"messages": [QUESTION]}), "roles \\['user'\\]"),

@@ -165,7 +165,7 @@ def test_the_report_comes_from_the_rows_and_is_stable(finished, tmp_path):
 
 
 def test_a_folder_that_is_no_run_is_named(finished, tmp_path):
-    with pytest.raises(UserError, match=r"is no run folder: study\.yaml is missing"):
+    with pytest.raises(UserError, match=r"is not a run folder: no study\.yaml"):
         report_run(tmp_path, Console(file=io.StringIO()))
     shutil.copytree(finished.out, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "rows" / "secure" / "seed-0" / "turncoat_em")
