@@ -111,7 +111,9 @@ def _could_have_seen(row: Any, unit: str) -> str:
 
 
 def _remarks(row: Any) -> str:
-    dropped = f"{row.n_dropped} missing value{'s' * int(row.n_dropped != 1)} left out" if row.n_dropped else ""
+    dropped = (
+        f"{row.n_dropped} missing value{'s' * int(row.n_dropped != 1)} left out" if row.n_dropped else ""
+    )
     return "".join(f"; {remark}" for remark in (dropped, row.note) if remark)
 
 
