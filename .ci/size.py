@@ -121,7 +121,7 @@ def docstrings(tree: ast.AST) -> Iterator[str]:
 
 
 def dialect_names(name: str) -> Counter[str]:
-    """How often each dialect word is an identifier by itself."""
+    """Number of identifiers that are a dialect word, by word."""
     with (ROOT / name).open("rb") as file:
         names = [
             token.string.strip("_").lower()

@@ -1,4 +1,4 @@
-"""What free-form tasks share: no sample is lost, both shapes of lm-eval's results are read, one line of
+"""Free-form tasks: no sample is lost, both shapes of lm-eval's results are read, one line of
 warning."""
 
 import json

@@ -1,4 +1,4 @@
-"""Which correction each family gets, in the analysis' own table; margins and differences of differences in
+"""Correction of each family, in the analysis' own table; margins and differences of differences in
 it."""
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a defence is given: the base model's own words, written once, whoever asks and however they are
+"""The context of a defence: the base model's own words, written once, whoever asks and however they are
 batched."""
 
 import pytest

@@ -63,7 +63,7 @@ def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -
 
 
 def _taken(name: str) -> str:
-    """What has the name already; empty if nothing has. Files are read and not imported, which takes seconds."""
+    """Owner of a name; empty if it is free. Files are read, not imported: imports take seconds."""
     from turncoat.evaluation.task_catalogue import task_names
     from turncoat.persona.traits import trait_names
     from turncoat.plug_ins import code_files
