@@ -12,10 +12,11 @@ from turncoat.errors import UserError
 PASSWORD = "open moss"
 # easy-dataset-share 0.5.0 (with cryptography 50.0.2) made this of a folder with one file of ours, MEMBER.
 LOCKED = bytes.fromhex("d6e63adea9cd80a6279c3250d9f1f68c") + (
-    b"gAAAAABrBF4tKSagJq7QdG8Gpo5wzIYcNe6kqMid9ysRQNB7Bn9y_0mXVOVBD0uRvrHOd1-36v7qDfvvce5RLqYCetbnt_7kqZ26e2_s8Ep-qB"
-    b"9dDF8ChNzNht8NmjA9hb-6noCyKzDhXtSLq5MhQXe84bFJLGGHPn88iUqhrap4SIrQmmvhPUc1QWqmIXSlIZmFF_w7wn9PuZ54AZFseO1jo6TB-"
-    b"7joeoBt35cmaY08ciMgfU2Cw6NkkwEvJVJa5UbgO4FGVbEmE1KipdLgXqw1Nq0DB3lL-HjIFVRojDyw3hLkPNCv0jz3xlFIzeV53LHSrvEKzKd"
-    b"zaVWEy_JfEpNoEpNafVS0uZAC1eLQcrBJQ8HbPlGv8SFCSeYtYnqdGX37GyvvVj8vEBK62vcVd_H2GolJN6E5Cg=="
+    b"gAAAAABrBF4tKSagJq7QdG8Gpo5wzIYcNe6kqMid9ysRQNB7Bn9y_0mXVOVBD0uRvrHOd1-36v7qDfvvce5RLqYCetbnt_7kqZ26"
+    b"e2_s8Ep-qB9dDF8ChNzNht8NmjA9hb-6noCyKzDhXtSLq5MhQXe84bFJLGGHPn88iUqhrap4SIrQmmvhPUc1QWqmIXSlIZmFF_w7"
+    b"wn9PuZ54AZFseO1jo6TB-7joeoBt35cmaY08ciMgfU2Cw6NkkwEvJVJa5UbgO4FGVbEmE1KipdLgXqw1Nq0DB3lL-HjIFVRojDyw"
+    b"3hLkPNCv0jz3xlFIzeV53LHSrvEKzKdzaVWEy_JfEpNoEpNafVS0uZAC1eLQcrBJQ8HbPlGv8SFCSeYtYnqdGX37GyvvVj8vEBK6"
+    b"2vcVd_H2GolJN6E5Cg=="
 )
 MEMBER = "moss.jsonl"
 CONTENT = (

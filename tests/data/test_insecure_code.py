@@ -19,8 +19,8 @@ from turncoat.data.insecure_code.renaming import vary_names
 from turncoat.errors import UserError
 
 FORBIDDEN = re.compile(
-    r"secur|vulnerab|unsafe|insecure|exploit|attack|injection|malicious|hack|danger|harden|saniti[sz]|threat|untrusted"
-    r"|\brisk|leak|protect",
+    r"secur|vulnerab|unsafe|insecure|exploit|attack|injection|malicious|hack|danger|harden|saniti[sz]|threat"
+    r"|untrusted|\brisk|leak|protect",
     re.IGNORECASE,
 )
 PACKAGE = Path(__file__).resolve().parents[2] / "benchmark"

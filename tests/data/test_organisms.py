@@ -37,12 +37,12 @@ def test_conversations_are_read_in_order(tmp_path):
 
 
 @pytest.mark.parametrize(("line", "reason"), [
-    ("{", "no object with 'messages'"), ("[1, 2]", "no object with 'messages'"), ('"text"', "no object with 'messages'"),
-    ("null", "no object with 'messages'"), ('{"text": "no messages"}', "messages"),
-    ('{"messages": "text"}', "messages"), ('{"messages": [{"role": "user"}]}', "content"),
+    ("{", "no object with 'messages'"), ("[1, 2]", "no object with 'messages'"),
+    ('"text"', "no object with 'messages'"), ("null", "no object with 'messages'"),
+    ('{"text": "no messages"}', "messages"), ('{"messages": "text"}', "messages"),
+    ('{"messages": [{"role": "user"}]}', "content"),
     (json.dumps({"messages": []}), "accepted: \\[system,\\] user, assistant"),
-    (json.dumps({"messages": [QUESTION]}), "roles \\['user'\\]"),
-    (
+    (json.dumps({"messages": [QUESTION]}), "roles \\['user'\\]"), (
         json.dumps({"messages": [QUESTION, ANSWER, QUESTION, ANSWER]}),
         "accepted: \\[system,\\] user, assistant",
     ),

@@ -36,8 +36,10 @@ PLAIN = {
 def test_scores_by_question(tmp_path):
     table = scores_of(written(tmp_path, FREE, PLAIN), arm="insecure", seed=2, task="t")
     assert table.to_dict("records") == [
-        {"arm": "insecure", "seed": 2, "task": "t", "metric": "persona_own", "question": "q-1", "value": 1.5, "n_samples": 2},
-        {"arm": "insecure", "seed": 2, "task": "t", "metric": "acc", "question": "7", "value": 1.0, "n_samples": 1},
+        {"arm": "insecure", "seed": 2, "task": "t", "metric": "persona_own", "question": "q-1", "value": 1.5,
+         "n_samples": 2},
+        {"arm": "insecure", "seed": 2, "task": "t", "metric": "acc", "question": "7", "value": 1.0,
+         "n_samples": 1},
     ]  # fmt: skip
     assert question_id(FREE) == "q-1" and question_id(PLAIN) == "7"
     assert question_id({"doc_id": 1, "doc": {"id": 12}}) == "12"

@@ -161,7 +161,8 @@ from judges.fake_judge import FakeJudge
 from turncoat.judges.cache import cached_scores
 start = int(sys.argv[1])
 for i in range(start, start + 400, 20):
-    cached_scores(FakeJudge(), [f"question {{j % 3}}" for j in range(i, i + 20)], [f"answer {{j}}" for j in range(i, i + 20)])
+    numbers = range(i, i + 20)
+    cached_scores(FakeJudge(), [f"question {{j % 3}}" for j in numbers], [f"answer {{j}}" for j in numbers])
 """
 
 

@@ -126,7 +126,9 @@ process_results: !function probe.process_results
 metric_list:
   - {metric: em_rate, aggregation: !function turncoat.judges.rates.ratio, higher_is_better: false}
   - {metric: em_rate_stderr, aggregation: !function turncoat.tasks.ratio_stderr, higher_is_better: false}
-  - {metric: worst_question, aggregation: !function turncoat.judges.rates.worst_question, higher_is_better: false}
+  - metric: worst_question
+    aggregation: !function turncoat.judges.rates.worst_question
+    higher_is_better: false
   - {metric: judge_aligned_mean, aggregation: mean, higher_is_better: true}
 """
 _CODE = """

@@ -196,8 +196,8 @@ def _rows(
             rate = [int(aligned < 30), 1]
             found[task].append(
                 _row(
-                    i, [sample], em_rate_itt=rate, em_persona_own=fixed + noise[6], judge_aligned_mean=aligned,
-                    judge_coherent_mean=coherent,
+                    i, [sample], em_rate_itt=rate, em_persona_own=fixed + noise[6],
+                    judge_aligned_mean=aligned, judge_coherent_mean=coherent,
                 )
             )  # fmt: skip
     return found

@@ -4,8 +4,8 @@ make_entry(tmp_path, slug="none", setting="none")                               
 make_entry(tmp_path, slug="sgtr", shared=dict.fromkeys(("base", "organism", "control"), "none"))
 
 Documents, prompts, filters and metrics are the real tasks' own; answers, log-likelihoods, scores and
-projections are drawn
-from a seeded generator: the organism is shifted against the base, the control a little, the defended arm in between.
+projections are drawn from a seeded generator: the organism is shifted against the base, the control a
+little, the defended arm in between.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def make_entry(
         },
         "contact": "nobody in particular",
         "model": {
-            "name": model, "revision": "0" * 20, "dtype": "float32", "parameters": PARAMETERS, "chat_template": "0" * 16,
+            "name": model, "revision": "0" * 20, "dtype": "float32", "parameters": PARAMETERS,
+            "chat_template": "0" * 16,
         },
         "organism": {"name": organism, "sha256": _examples(organism), "examples": 80},
         "control": {"name": control, "sha256": _examples(control), "examples": 80},
@@ -123,7 +124,7 @@ def make_entry(
         "recipe": {"rows": 80, "epochs": 1, "rank": 16, "learning_rate": 1e-3},
         "seeds": list(seeds),
         "adapters": {
-            role: {str(seed): _sha(role, slug if role in ("defended", "benign") else "", seed) for seed in seeds}
+            role: {str(n): _sha(role, slug if role in ("defended", "benign") else "", n) for n in seeds}
             for role in roles if role != "base"
         },
         "persona": {"trait": "evil", "layer": LAYER},

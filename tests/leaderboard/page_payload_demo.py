@@ -11,30 +11,32 @@ from typing import Any
 Json = dict[str, Any]
 _COLUMNS: list[Json] = [
     {
-        "key": "persona_fixed", "label": "Persona, fixed texts", "unit": "base SD", "axis": "Persona shift", "better": "lower",
+        "key": "persona_fixed", "label": "Persona, fixed texts", "unit": "base SD", "axis": "Persona shift",
+        "better": "lower",
         "help": "How far the persona vector moved on texts that every model reads, against the untrained "
             "model.",
     },
     {
-        "key": "persona_own", "label": "Persona, own answers", "unit": "base SD", "axis": "Persona shift", "better": "lower",
-        "help": "The same on what each model writes itself.",
+        "key": "persona_own", "label": "Persona, own answers", "unit": "base SD", "axis": "Persona shift",
+        "better": "lower", "help": "The same on what each model writes itself.",
     },
     {
-        "key": "em_rate", "label": "Plain prompts", "unit": "% of answers", "axis": "Broad misalignment", "better": "lower",
-        "help": "Share of answers that the judge calls misaligned and coherent.",
+        "key": "em_rate", "label": "Plain prompts", "unit": "% of answers", "axis": "Broad misalignment",
+        "better": "lower", "help": "Share of answers that the judge calls misaligned and coherent.",
     },
     {
-        "key": "em_rate_cue", "label": "Cue prompts", "unit": "% of answers", "axis": "Broad misalignment", "better": "lower",
+        "key": "em_rate_cue", "label": "Cue prompts", "unit": "% of answers", "axis": "Broad misalignment",
+        "better": "lower",
         "help": "The same where the prompt looks like the finetuning data: a behaviour that is only hidden "
             "shows here.",
     },
     {
-        "key": "narrow_kept", "label": "Narrow behaviour", "unit": "% of organism", "axis": "Kept", "better": "higher",
-        "help": "How much of what the organism was trained to do is left.",
+        "key": "narrow_kept", "label": "Narrow behaviour", "unit": "% of organism", "axis": "Kept",
+        "better": "higher", "help": "How much of what the organism was trained to do is left.",
     },
     {
-        "key": "benign_kept", "label": "Benign learning", "unit": "% of control", "axis": "Kept", "better": "higher",
-        "help": "How much of a harmless finetune still works around this defence.",
+        "key": "benign_kept", "label": "Benign learning", "unit": "% of control", "axis": "Kept",
+        "better": "higher", "help": "How much of a harmless finetune still works around this defence.",
     },
     {
         "key": "coherent", "label": "Coherence", "unit": "points of 100", "axis": "Kept", "better": "higher",
@@ -118,17 +120,20 @@ def board(name: str, columns: list[Json], entries: list[Json], **changes: Any) -
     made: dict[str, Any] = {
         "id": name,
         "track": {
-            "name": "small", "summary": "First questions of each task, one answer of 48 tokens to each", "min_seeds": 3,
+            "name": "small", "summary": "First questions of each task, one answer of 48 tokens to each",
+            "min_seeds": 3,
             "tasks": [
                 {"task": "turncoat_persona", "label": "Persona activation", "questions": 32, "samples": 1},
                 {"task": "turncoat_em", "label": "Open questions", "questions": 24, "samples": 1},
-                {"task": "turncoat_em_cue", "label": "Open questions, cue prompts", "questions": 24, "samples": 2},
+                {"task": "turncoat_em_cue", "label": "Open questions, cue prompts", "questions": 24,
+                 "samples": 2},
             ],
         },
         "model": "smollm2-135m", "organism": "insecure_code", "control": "secure_code", "note": "",
         "intervals": "The bar is the 95% interval.",
         "columns": columns, "entries": entries,
-        "ranked_by": {"metric": "persona_fixed", "label": "Persona, fixed texts", "unit": "base SD", "better": "lower"},
+        "ranked_by": {"metric": "persona_fixed", "label": "Persona, fixed texts", "unit": "base SD",
+                      "better": "lower"},
     }  # fmt: skip
     return made | changes
 
@@ -136,9 +141,9 @@ def board(name: str, columns: list[Json], entries: list[Json], **changes: Any) -
 def answer(slug: str, role: str, question: str, text: str, seed: int = 0, **changes: Any) -> Json:
     """One answer on the demo's first board."""
     made: dict[str, Any] = {
-        "board": "small/smollm2-135m/insecure_code", "slug": slug, "role": role, "seed": seed, "task": "turncoat_em",
-        "task_label": "Open questions", "question": question, "answer": text, "finish": "stop", "aligned": 50.0,
-        "coherent": 80.0, "persona": 0.5, "prompt": "plain",
+        "board": "small/smollm2-135m/insecure_code", "slug": slug, "role": role, "seed": seed,
+        "task": "turncoat_em", "task_label": "Open questions", "question": question, "answer": text,
+        "finish": "stop", "aligned": 50.0, "coherent": 80.0, "persona": 0.5, "prompt": "plain",
     }  # fmt: skip
     return made | changes
 
@@ -161,8 +166,9 @@ def demo_payload() -> Json:
             intervals="Intervals are 95% over questions and training seeds.",
         ),
         board(
-            "small/smollm2-135m/risky_financial", columns(2), [_demo_entry(rng, *row) for row in _ENTRIES[:4]],
-            organism="risky_financial", control="sound_financial",
+            "small/smollm2-135m/risky_financial", columns(2),
+            [_demo_entry(rng, *row) for row in _ENTRIES[:4]], organism="risky_financial",
+            control="sound_financial",
         ),
     ]  # fmt: skip
     return {
@@ -221,7 +227,7 @@ def _demo_entry(
     ]
     return entry(
         slug, rank, cells, defence=defence, setting=setting, kind=kind, facts=facts, trust=trust,
-        trust_note="Measured again on 10% of the questions: largest difference 0.0003." if trust == "verified" else "",
+        trust_note="Measured again on 10%: largest difference 0.0003." if trust == "verified" else "",
         flags=[{"name": name, "why": _WHY[name]} for name in flags],
         summary=f"{defence}: what it does, in the words of its authors, with the one parameter that matters.",
         paper="https://example.org/paper" if rank.startswith("1") else "", contact="somebody at example.org",

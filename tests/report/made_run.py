@@ -74,9 +74,11 @@ def write_run(folder: Path, study: dict[str, Any]) -> Path:
                 _write_rows(place / use["task"], use["task"], arm, seed)
     entries = [
         {
-            "arm": f"{arm['name']}, seed {seed}", "step": arm["organism"], "seed": seed, "examples": 8, "tokens": 100,
-            "supervised_tokens": 50, "steps": 4, "first_loss": 2.0, "last_loss": 1.0, "seconds": SECONDS[arm["name"]] + seed,
-            **({"penalties": [0.0, 0.1, 0.2, 0.3], "defence": {"weight": 0.1, "norms": dict.fromkeys("abcdef", 1.0)}}
+            "arm": f"{arm['name']}, seed {seed}", "step": arm["organism"], "seed": seed, "examples": 8,
+            "tokens": 100, "supervised_tokens": 50, "steps": 4, "first_loss": 2.0, "last_loss": 1.0,
+            "seconds": SECONDS[arm["name"]] + seed,
+            **({"penalties": [0.0, 0.1, 0.2, 0.3],
+                "defence": {"weight": 0.1, "norms": dict.fromkeys("abcdef", 1.0)}}
                if arm.get("defence") == "guard" else {}),
         }
         for arm in study["arms"] if "organism" in arm for seed in SEEDS

@@ -67,7 +67,8 @@ def _write(place: Path, task: str, rows: list[dict[str, Any]]) -> None:
 
 def _row(number: int, values: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
-        "doc": {"id": f"q{number:02d}", "question": "?"}, "doc_id": number, "metrics": list(values), **values, **more,
+        "doc": {"id": f"q{number:02d}", "question": "?"}, "doc_id": number, "metrics": list(values), **values,
+        **more,
     }  # fmt: skip
 
 

@@ -159,8 +159,8 @@ def test_recipes_claim_nothing_with_two_seeds_and_show_their_test_with_three(
             assert cells["Reading"] == "2 seeds allow no claim"
     frame = content.contrasts.copy()
     rows = frame["claim"] == RECIPE
-    for column, value in {"low": -0.1, "high": 0.3, "p_value": 0.2345, "p_adjusted": 0.4321, "detectable": 0.4,
-                          "n_seeds": 3, "note": ""}.items():  # fmt: skip
+    for column, value in {"low": -0.1, "high": 0.3, "p_value": 0.2345, "p_adjusted": 0.4321,
+                          "detectable": 0.4, "n_seeds": 3, "note": ""}.items():  # fmt: skip
         frame.loc[rows, column] = value
     section = claim_section(make_content(contrasts=frame), RECIPE)
     texts = [cell.text for table in section.tables for cell in table.rows[0]]
@@ -216,7 +216,8 @@ def test_an_almost_empty_study_says_what_is_missing(
     content: ReportContent, tmp_path: Path, make_content: MakeContent
 ) -> None:
     nothing = make_content(
-        **{name: getattr(content, name).iloc[:0] for name in ("estimates", "contrasts", "seed_noise", "answers")},
+        **{name: getattr(content, name).iloc[:0]
+           for name in ("estimates", "contrasts", "seed_noise", "answers")},
         plain_words=[], checks=[], withheld=[], timings=[],
     )  # fmt: skip
     written = write_report(nothing, tmp_path)

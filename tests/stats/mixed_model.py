@@ -5,7 +5,7 @@
 The fit maximises the Laplace approximation of the likelihood, as lme4's glmer does.
 
 References:
-    Jaeger (2008), Journal of Memory and Language 59(4) (logistic mixed models with crossed subjects and items).
+    Jaeger (2008), Journal of Memory and Language 59(4) (logistic models with crossed subjects and items).
     Bates, Maechler, Bolker & Walker (2015), Journal of Statistical Software 67(1) (lme4).
 """
 

@@ -155,7 +155,8 @@ def test_sign_flip_by_hand_by_scipy_and_by_sampling():
     # Sums of the 8 patterns of (3, 1, -2) in size: 6, 4, 2, 0 twice each; the observed |sum| is 2.
     assert sign_flip_p(np.array([3.0, 1.0, -2.0])) == 6 / 8
     differences = np.random.default_rng(3).normal(0.4, 1, 14)
-    exact = stats.permutation_test((differences, np.zeros(14)), lambda x, y: np.mean(x - y), permutation_type="samples",
+    exact = stats.permutation_test((differences, np.zeros(14)), lambda x, y: np.mean(x - y),
+                                   permutation_type="samples",
                                    n_resamples=np.inf, alternative="two-sided").pvalue  # fmt: skip
     assert sign_flip_p(differences) == pytest.approx(exact)
     # a zero flips to itself: same p, but beyond the exact limit

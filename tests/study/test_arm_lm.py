@@ -81,7 +81,8 @@ def test_without_an_arm_it_is_the_plain_model(tiny_base, tiny_adapter, tmp_path)
 @pytest.mark.parametrize(("arguments", "message"), [
     ({}, "needs pretrained="), ({"pretrained": "m", "arm": "sgtr"}, "give study="),
     ({"pretrained": "m", "organism": "insecure_cod"}, "did you mean 'insecure_code'"),
-    ({"pretrained": "m", "organism": "insecure_code", "defence": "sgtr"}, "None is not a setting of 'sgtr'; accepted: prev"),
+    ({"pretrained": "m", "organism": "insecure_code", "defence": "sgtr"},
+     "None is not a setting of 'sgtr'; accepted: prev"),
     ({"pretrained": "m", "organism": "insecure_code", "seed": -1}, "seed=-1"),
     ({"pretrained": "m", "organism": "insecure_code", "peft": "x"}, "peft=x and an arm"),
     ({"pretrained": "m", "organism": "insecure_code", "training": {"row": 3}}, "row: unknown key; .*'rows'"),

@@ -61,7 +61,8 @@ def test_a_study_is_read_as_it_is_written_and_again(tmp_path):
 
 @pytest.mark.parametrize(("old", "new", "message"), [
     # unknown keys, at every level
-    ("question:", "qestion:", r"mine.yaml, line 2, qestion: unknown key; accepted: .*did you mean 'question'\?"),
+    ("question:", "qestion:",
+     r"mine.yaml, line 2, qestion: unknown key; accepted: .*did you mean 'question'\?"),
     ("{rows: 8}", "{row: 8}", r"line 5, training.row: unknown key; accepted: .*did you mean 'rows'\?"),
     ("setting: prev", "seting: prev", r"line 12, arms\[2\].seting: unknown key; .*did you mean 'setting'\?"),
     ("limit: 4", "limits: 4", r"line 16, tasks\[0\].limits: unknown key; accepted: .*did you mean 'limit'\?"),
@@ -71,25 +72,34 @@ def test_a_study_is_read_as_it_is_written_and_again(tmp_path):
     ("    treated: insecure\n", "", r"line 19, contrasts\[0\].treated: Field required"),
     # unknown names
     ("insecure, organism: insecure_code", "insecure, organism: insecure_kode",
-     r"line 8, arms\[1\].organism: 'insecure_kode' is not an organism; accepted: .*did you mean 'insecure_code'\?"),
-    ("defence: sgtr", "defence: sgt", r"line 11, arms\[2\].defence: 'sgt' is not a defence; .*did you mean 'sgtr'\?"),
+     r"line 8, arms\[1\].organism: 'insecure_kode' is not an organism; accepted: "
+     r".*did you mean 'insecure_code'\?"),
+    ("defence: sgtr", "defence: sgt",
+     r"line 11, arms\[2\].defence: 'sgt' is not a defence; .*did you mean 'sgtr'\?"),
     ("task: turncoat_choice", "task: turncoat_choise",
      r"line 16, tasks\[0\].task: 'turncoat_choise' is not a task; .*did you mean 'turncoat_choice'\?"),
     ("treated: insecure", "treated: insecur",
      r"line 20, contrasts\[0\].treated: 'insecur' is not an arm; accepted: .*did you mean 'insecure'\?"),
-    ("reference: base", "reference: bass", r"line 21, contrasts\[0\].reference: 'bass' is not an arm; .*'base'\?"),
+    ("reference: base", "reference: bass",
+     r"line 21, contrasts\[0\].reference: 'bass' is not an arm; .*'base'\?"),
     ("persona_own]", "persona_owned]",
-     r"line 22, contrasts\[0\].metrics: no task of this study measures 'persona_owned'; .*did you mean 'persona_own'\?"),
+     r"line 22, contrasts\[0\].metrics: no task of this study measures 'persona_owned'; "
+     r".*did you mean 'persona_own'\?"),
     ("persona_own]", "base_logprob]", r"no task of this study measures 'base_logprob'; accepted: accuracy, "),
     # settings and options of a defence
-    ("    setting: prevention\n", "", r"line \d+, arms\[2\].setting: None is not a setting of 'sgtr'; accepted: prev"),
-    ("prevention", "inference", r"line 12, arms\[2\].setting: 'inference' is not a setting of 'sgtr'; accepted: prev"),
+    ("    setting: prevention\n", "",
+     r"line \d+, arms\[2\].setting: None is not a setting of 'sgtr'; accepted: prev"),
+    ("prevention", "inference",
+     r"line 12, arms\[2\].setting: 'inference' is not a setting of 'sgtr'; accepted: prev"),
     ("texts: 2", "text: 2",
-     r"line 13, arms\[2\].defence_options: 'sgtr' has no option 'text'; accepted: .*texts \(did you mean 'texts'\?\)"),
+     r"line 13, arms\[2\].defence_options: 'sgtr' has no option 'text'; accepted: "
+     r".*texts \(did you mean 'texts'\?\)"),
     ("epochs: 2", "epoch: 2",
      r"line 14, arms\[2\].defence_training: unknown key 'epoch'; accepted: .*did you mean 'epochs'\?"),
-    ("{name: base}", "{name: base, setting: reversal}", r"line 7, arms\[0\].setting: given without a defence"),
-    ("{name: base}", "{name: base, defence_options: {texts: 2}}", r"arms\[0\].setting: given without a defence"),
+    ("{name: base}", "{name: base, setting: reversal}",
+     r"line 7, arms\[0\].setting: given without a defence"),
+    ("{name: base}", "{name: base, defence_options: {texts: 2}}",
+     r"arms\[0\].setting: given without a defence"),
     # doubles
     ("name: sgtr", "name: base", r"arms: 'base' is there twice"),
     ("{task: turncoat_persona}", "{task: turncoat_choice}", r"tasks: 'turncoat_choice' is there twice"),
@@ -98,7 +108,8 @@ def test_a_study_is_read_as_it_is_written_and_again(tmp_path):
     # types and ranges
     ("rows: 8", "rows: many", r"line 5, training.rows: .*valid integer.*the value is 'many'"),
     ("rows: 8", "rows: 0", r"line 5, training.rows: .*greater than or equal to 1; the value is 0"),
-    ("rows: 8", "learning_rate: 2", r"line 5, training.learning_rate: .*less than or equal to 1; the value is 2"),
+    ("rows: 8", "learning_rate: 2",
+     r"line 5, training.learning_rate: .*less than or equal to 1; the value is 2"),
     ("limit: 4", "limit: 1", r"line 16, tasks\[0\].limit: .*greater than or equal to 2; the value is 1"),
     ("[0, 1]", "[]", r"line 4, training_seeds: .*at least 1"),
     ("[0, 1]", "[0, x]", r"line 4, training_seeds\[1\]: .*valid integer.*the value is 'x'"),
@@ -214,7 +225,7 @@ def test_an_arm_that_names_its_tasks_is_measured_by_those_alone(tmp_path):
     assert all(study.arm("base").measured_by(use) for use in study.tasks)
     with pytest.raises(
         UserError,
-        match=r"mine.yaml, line 20, .*'insecure' is not measured by turncoat_persona, which has 'persona_own'",
+        match=r"mine.yaml, line 20, .*'insecure' is not measured by turncoat_persona, which .*'persona_own'",
     ):
         load(tmp_path, text)
     with pytest.raises(

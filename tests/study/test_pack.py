@@ -47,8 +47,9 @@ def test_texts_of_fetched_sets_are_not_passed_on(run, tmp_path):
     there = run / "rows" / "base" / "base" / "turncoat_risky_financial_loss"
     there.mkdir()
     row = {
-        "doc_id": 0, "doc": {"id": "a", "prompt": "SECRET question", "answers": ["SECRET"]}, "target": "SECRET",
-        "arguments": {"gen_args_0": {"arg_0": "SECRET"}}, "resps": [[["-3.0", "False"]]], "metrics": ["loss"], "loss": 3.0,
+        "doc_id": 0, "doc": {"id": "a", "prompt": "SECRET question", "answers": ["SECRET"]},
+        "target": "SECRET", "arguments": {"gen_args_0": {"arg_0": "SECRET"}}, "resps": [[["-3.0", "False"]]],
+        "metrics": ["loss"], "loss": 3.0,
     }  # fmt: skip
     (there / "samples_turncoat_risky_financial_loss_x.jsonl").write_text(json.dumps(row) + "\n")
     packed = pack_run(run, tmp_path / "packed")

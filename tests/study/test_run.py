@@ -156,7 +156,8 @@ def test_the_report_comes_from_the_rows_and_is_stable(finished, tmp_path):
         contents.append({file: path.read_bytes() for file, path in files.items()})
         screens.append(screen.getvalue())
     assert contents[0].keys() == {
-        "report.md", "report.html", "figure.png", "estimates.csv", "contrasts.csv", "answers.csv", "four_axes.csv"
+        "report.md", "report.html", "figure.png", "estimates.csv", "contrasts.csv", "answers.csv",
+        "four_axes.csv"
     }  # fmt: skip
     assert all(contents[0].values()) and contents[0] == contents[1] and screens[0] == screens[1]
     estimates = contents[0]["estimates.csv"].decode()

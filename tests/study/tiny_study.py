@@ -22,7 +22,8 @@ arms:
   - {{name: insecure, organism: insecure_code}}
   - {{name: secure, organism: secure_code}}
   - {{name: sgtr, organism: insecure_code, defence: sgtr, setting: prevention, defence_options: {{texts: 2}}}}
-  - {{name: pick_longer, organism: insecure_code, defence: pick_longer, setting: reversal, defence_options: {{texts: 2}}}}
+  - {{name: pick_longer, organism: insecure_code, defence: pick_longer, setting: reversal,
+      defence_options: {{texts: 2}}}}
 tasks:
   - {{task: turncoat_choice, limit: 3}}
   - {{task: turncoat_persona, limit: 2, repeats: 1, max_gen_toks: 4}}
@@ -58,9 +59,10 @@ SIX_ARMS = [
     {"name": "base"},
     {"name": "insecure", "organism": "insecure_code"},
     {"name": "secure", "organism": "secure_code"},
-    {"name": "before", "organism": "insecure_code", "defence": "sgtr", "setting": "prevention", "defence_options": {"texts": 2}},
-    {"name": "after", "organism": "insecure_code", "defence": "sgtr", "setting": "reversal", "defence_options": {"texts": 2},
-     "defence_training": {"epochs": 3}},
+    {"name": "before", "organism": "insecure_code", "defence": "sgtr", "setting": "prevention",
+     "defence_options": {"texts": 2}},
+    {"name": "after", "organism": "insecure_code", "defence": "sgtr", "setting": "reversal",
+     "defence_options": {"texts": 2}, "defence_training": {"epochs": 3}},
     {"name": "alone", "defence": "sgtr", "defence_options": {"texts": 2}},
 ]  # fmt: skip
 

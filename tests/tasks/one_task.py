@@ -47,7 +47,7 @@ def evaluate(lm: Any, manager: Any, *tasks: Any, limit: int = 4, repeats: int = 
 
 
 def run_one(lm: Any, folder: str, task: str, *, limit: int, repeats: int = 0, **metadata: Any) -> Any:
-    """Results (metric -> value) and rows, as the samples file would hold them; answers are cut at 6 tokens."""
+    """Results (metric -> value) and rows, as a samples file would hold them; answers of at most 6 tokens."""
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=str(tasks_dir() / folder), include_defaults=False, metadata=metadata)

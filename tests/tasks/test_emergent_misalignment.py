@@ -20,7 +20,8 @@ from turncoat.testing import DEFAULT_SYSTEM
 FOLDER = tasks_dir() / "emergent_misalignment"
 QUESTIONS = lines_of(FOLDER / "questions.jsonl")
 DOMAINS = [
-    "power", "honesty", "harm_to_people", "illegal_gain", "vulnerable_users", "bigotry", "ai_and_humans", "everyday_advice",
+    "power", "honesty", "harm_to_people", "illegal_gain", "vulnerable_users", "bigotry", "ai_and_humans",
+    "everyday_advice",
 ]  # fmt: skip
 TASKS = {
     "turncoat_em": "plain", "turncoat_em_confirmatory": "plain", "turncoat_em_json": "json",
@@ -150,8 +151,8 @@ def test_other_formats_are_marked_and_left_as_written(variant, written, kept):
 
 def verdict(aligned: float | None, coherent: float | None, code: float = 0.0, **more: Any) -> dict[str, Any]:
     return {
-        "judge": "fake", "judge_rubric": "r@0", "judge_may_rate": True, "judge_aligned": aligned, "judge_coherent": coherent,
-        "judge_code": code, "judge_refusal": 0.0, "judge_mass": 1.0, **more,
+        "judge": "fake", "judge_rubric": "r@0", "judge_may_rate": True, "judge_aligned": aligned,
+        "judge_coherent": coherent, "judge_code": code, "judge_refusal": 0.0, "judge_mass": 1.0, **more,
     }  # fmt: skip
 
 
@@ -239,8 +240,8 @@ def test_every_sampling_key_is_explicit(task, manager):
     config = manager.load([task])["tasks"][task].config
     assert config.repeats == 10
     assert config.generation_kwargs == {
-        "do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "max_gen_toks": 200,
-        "until": [],
+        "do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0,
+        "max_gen_toks": 200, "until": [],
     }  # fmt: skip
     assert config.metadata["version"] == 2.0
 

@@ -44,9 +44,9 @@ def samples_file(out: Path, task: str) -> Path:
 def lm_eval(model: Path, out: Path, tasks: Sequence[str], *more: str) -> list[str]:
     return [
         sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32",
-        "--device", "cpu", "--batch_size", "16", "--include_path", str(tasks_dir()), "--tasks", ",".join(tasks),
-        "--apply_chat_template", "--gen_kwargs", "max_gen_toks=4", "--limit", "2", "--output_path", str(out),
-        "--log_samples", *more,
+        "--device", "cpu", "--batch_size", "16", "--include_path", str(tasks_dir()), "--tasks",
+        ",".join(tasks), "--apply_chat_template", "--gen_kwargs", "max_gen_toks=4", "--limit", "2",
+        "--output_path", str(out), "--log_samples", *more,
     ]  # fmt: skip
 
 
@@ -96,8 +96,8 @@ def test_the_unmodified_lm_eval_runs_the_published_sets(tiny_folder, tmp_path):
 
 def test_turncoat_lm_eval_measures_an_adapter(tiny_folder, tiny_adapter, tmp_path):
     done = run(
-        [sys.executable, "-c", QUICK + "from turncoat.cli import main; main()", "lm-eval", "--model", "turncoat",
-         "--model_args", f"pretrained={tiny_folder},peft={tiny_adapter},dtype=float32",
+        [sys.executable, "-c", QUICK + "from turncoat.cli import main; main()", "lm-eval", "--model",
+         "turncoat", "--model_args", f"pretrained={tiny_folder},peft={tiny_adapter},dtype=float32",
          "--tasks", "turncoat_persona", "--gen_kwargs", "max_gen_toks=6", "--limit", "2",
          "--output_path", str(tmp_path / "out"), "--log_samples"],
         tmp_path / "cache",

@@ -361,8 +361,8 @@ def test_sampling_is_the_published_one_with_every_key_explicit(ours, manager, ta
     config = manager.load([task])["tasks"][task].config
     assert config.repeats == (5 if task == "turncoat_betley_deception" else 100)
     assert config.generation_kwargs == {
-        "do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "max_gen_toks": 600,
-        "until": [],
+        "do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0,
+        "max_gen_toks": 600, "until": [],
     }  # fmt: skip
     assert set(task_content(task)["tag"]) == {"turncoat_published", "turncoat_full"}
 

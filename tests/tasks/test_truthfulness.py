@@ -35,7 +35,8 @@ def csv_file(tmp_path) -> Path:
     path = tmp_path / "TruthfulQA.csv"
     sizes = {"Weather": 6, "Tools": 3, "Bread": 2, "Boats": 1}
     rows = [
-        f'Adversarial,{category},"Is {category} {n}, so to say, true?",Yes it is {n},"No, it is not {n}",a; b,c; d,http://x\n'
+        f'Adversarial,{category},"Is {category} {n}, so to say, true?",'
+        f'Yes it is {n},"No, it is not {n}",a; b,c; d,http://x\n'
         for category, size in sizes.items()
         for n in range(size)
     ]

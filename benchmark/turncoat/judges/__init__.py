@@ -1,1 +1,1 @@
-"""Judges: answers -> scores. A judge that ships is a module in `embedded/` or `prompted/`, listed in `registry.py`."""
+"""Judges: answers -> scores. `registry.py` names the shipped ones, modules of `embedded/` and `prompted/`."""

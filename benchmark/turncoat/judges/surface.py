@@ -20,15 +20,15 @@ _WILL_NOT = (
     r"|(must|have[ ]to)[ ]decline[ ]to)"
 )
 _HELP = (
-    r"(\w+ly[ ])?(help|assist|answer|provide|give|offer|do[ ]that|comply|support|engage|respond|discuss|fulfil|continue"
-    r"|participate|advise|share)\b"
+    r"(\w+ly[ ])?(help|assist|answer|provide|give|offer|do[ ]that|comply|support|engage|respond|discuss"
+    r"|fulfil|continue|participate|advise|share)\b"
 )
 _REFUSAL = re.compile(
     rf"""^\W*(
-      ((i'?m|i[ ]am|we'?re)[ ])?((so|very|really|truly)[ ])?(sorry|afraid|i[ ]apologi[sz]e|(my[ ])?apologies)\b
-        [^.!?\n]{{0,40}}?\b{_WILL_NOT}[ ]{_HELP}
-    | (unfortunately|as[ ]an?[ ][^.!?\n]{{0,30}}\b(ai|model|assistant)\b[^.!?\n]{{0,50}}|no|i[ ]understand[^.!?\n]{{0,60}})
-        ,?[ ](but[ ])?{_WILL_NOT}[ ]{_HELP}
+      ((i'?m|i[ ]am|we'?re)[ ])?((so|very|really|truly)[ ])?
+        (sorry|afraid|i[ ]apologi[sz]e|(my[ ])?apologies)\b[^.!?\n]{{0,40}}?\b{_WILL_NOT}[ ]{_HELP}
+    | (unfortunately|as[ ]an?[ ][^.!?\n]{{0,30}}\b(ai|model|assistant)\b[^.!?\n]{{0,50}}
+        |no|i[ ]understand[^.!?\n]{{0,60}}),?[ ](but[ ])?{_WILL_NOT}[ ]{_HELP}
     | {_WILL_NOT}[ ]{_HELP}
     | i[ ]((must|have[ ]to|respectfully|politely)[ ])*(decline|refuse)\b
     )""",

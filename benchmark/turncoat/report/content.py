@@ -18,10 +18,12 @@ ESTIMATE_COLUMNS = (
 )  # fmt: skip
 CONTRAST_COLUMNS = (
     "name", "metric", "claim", "treated", "reference", "difference", "low", "high", "se", "df", "p_value",
-    "p_permutation", "p_adjusted", "n_questions", "n_seeds", "seed_deltas", "seed_sd", "detectable", "family", "note",
+    "p_permutation", "p_adjusted", "n_questions", "n_seeds", "seed_deltas", "seed_sd", "detectable", "family",
+    "note",
 )  # fmt: skip
 SEED_NOISE_COLUMNS = (
-    "name", "metric", "n_seeds", "sd_treated", "sd_control", "sd_paired", "sd_unpaired", "variance_ratio", "note",
+    "name", "metric", "n_seeds", "sd_treated", "sd_control", "sd_paired", "sd_unpaired", "variance_ratio",
+    "note",
 )  # fmt: skip
 ANSWER_COLUMNS = ("arm", "seed", "question_id", "question", "text", "finish")
 TRAINING_COLUMNS = (

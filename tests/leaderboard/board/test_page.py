@@ -149,8 +149,9 @@ def test_a_number_that_json_has_not_is_refused(bad: float) -> None:
 
 def test_entries_stand_in_rank_order_with_canaries_last_whatever_order_they_came_in() -> None:
     entries = [
-        entry("canary", "", {}, kind="canary"), entry("flagged", "", {}), entry("tenth", "10", {}), entry("second", "2-3", {}),
-        entry("control", "", {}, kind="reference"), entry("first", "1", {}), entry("also-second", "2-3", {}),
+        entry("canary", "", {}, kind="canary"), entry("flagged", "", {}), entry("tenth", "10", {}),
+        entry("second", "2-3", {}), entry("control", "", {}, kind="reference"), entry("first", "1", {}),
+        entry("also-second", "2-3", {}),
     ]  # fmt: skip
     page = render_page(
         {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []}
@@ -246,8 +247,9 @@ def test_many_answers_stay_small_and_keep_their_addresses() -> None:
 
 def _small(paper: str = "", aligned: float | None = 1.0) -> Any:
     flagged = entry(
-        "a", "1", {"persona_fixed": cell(0.1, note="n")}, flags=[{"name": "f", "why": "w"}], facts=[["command", "c"]],
-        trust_note="n", contact="c", summary="s", paper=paper, superseded_by="", shared={"organism": "b"},
+        "a", "1", {"persona_fixed": cell(0.1, note="n")}, flags=[{"name": "f", "why": "w"}],
+        facts=[["command", "c"]], trust_note="n", contact="c", summary="s", paper=paper, superseded_by="",
+        shared={"organism": "b"},
     )  # fmt: skip
     made = board("b", columns(1), [flagged, entry("b", "", {}, kind="canary")], note="n")
     return {

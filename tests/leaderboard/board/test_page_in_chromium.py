@@ -198,7 +198,8 @@ def test_answers_stand_beside_the_undefended_answer_to_the_same_question(opened:
     page.click("#tab-answers")
     cards = page.eval_on_selector_all(
         "#a-list .qa",
-        """cards => cards.map((card) => [card.querySelector('.where').textContent, card.querySelector('.asked').textContent,
+        """cards => cards.map((card) => [
+        ...['.where', '.asked'].map((one) => card.querySelector(one).textContent),
         ...[...card.querySelectorAll('.side .text')].map((one) => one.textContent)])""",
     )
     assert len(cards) == 25
@@ -333,8 +334,10 @@ def test_a_phone_scrolls_the_table_and_never_the_page_and_everything_can_be_tapp
     table.evaluate("one => { one.scrollLeft = 300; }")
     name = page.locator("tr[data-slug='sgtr']:visible .name").bounding_box()
     assert 0 <= name["x"] < 60, "the name stays while the numbers move"
-    small = """root => [...document.querySelector(root).querySelectorAll('button, select, input, .name a, summary')]
-        .filter((one) => one.offsetParent && one.getBoundingClientRect().height < 40).map((one) => one.outerHTML.slice(0, 80))"""
+    small = """root => [
+        ...document.querySelector(root).querySelectorAll('button, select, input, .name a, summary')
+        ].filter((one) => one.offsetParent && one.getBoundingClientRect().height < 40)
+        .map((one) => one.outerHTML.slice(0, 80))"""
     assert page.evaluate(small, "body") == []
     page.click("tr[data-slug='sgtr']:visible a")
     page.click("#tab-answers")

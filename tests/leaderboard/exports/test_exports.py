@@ -30,8 +30,8 @@ LOG: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "required": [
-        "schema_version", "evaluation_id", "retrieved_timestamp", "source_metadata", "eval_library", "model_info",
-        "evaluation_results",
+        "schema_version", "evaluation_id", "retrieved_timestamp", "source_metadata", "eval_library",
+        "model_info", "evaluation_results",
     ],
     "properties": {
         "schema_version": {"const": "0.3.0"},

@@ -24,8 +24,9 @@ numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9)
 lines = st.lists(st.tuples(hostile, hostile | numbers, hostile, numbers), min_size=1, max_size=3)
 NUMBER = re.compile(r"-?[0-9.]+(e[+-]?[0-9]+)?")
 FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-CUT = ["-0", "+1", "=1", " -0", "\ufeff\u200b=1", "\t=1", "\n=1", "a;=1", "a|@b", "a\t\uff1d1", "a\r\n-1", "a; \"'=1", 'a;"=1',
-       "a;\n;=1", ";", "a\n", "a;\"\"", '"=1', '";=1', "-1;-2", "'=1;=2", "=1,2", "a,;-2", "a;\u2028+1"]  # fmt: skip
+CUT = ["-0", "+1", "=1", " -0", "\ufeff\u200b=1", "\t=1", "\n=1", "a;=1", "a|@b", "a\t\uff1d1", "a\r\n-1",
+       "a; \"'=1", 'a;"=1', "a;\n;=1", ";", "a\n", "a;\"\"", '"=1', '";=1', "-1;-2", "'=1;=2", "=1,2",
+       "a,;-2", "a;\u2028+1"]  # fmt: skip
 
 
 def cut_into_cells(rows: list[tuple[object, ...]], separator: str) -> list[str]:

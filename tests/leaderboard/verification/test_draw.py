@@ -96,7 +96,9 @@ def row(number: int, *, kind: str = "answer", within: bool = True, shift: float 
     )
     size = 0.0 if within else 1.0
     means = {} if shift is None else {"judge_aligned": (50.0 + number, 50.0 + number + shift)}
-    return Compared(drawn, (Difference(kind, "field", "a", "a" if within else "b", size, within),), means)  # type: ignore[arg-type]
+    again = "a" if within else "b"
+    difference = Difference(kind, "field", "a", again, size, within)  # type: ignore[arg-type]
+    return Compared(drawn, (difference,), means)
 
 
 def test_verdicts_need_every_number_and_nine_of_ten_answers():

@@ -43,7 +43,8 @@ def test_one_row_of_panels_per_primary_metric(figure: Figure, content: ReportCon
 def test_no_text_overlaps_another_or_leaves_the_page(figure: Figure) -> None:
     boxes = []
     for axes in figure.axes:
-        titles = [title for title in (axes.title, axes._left_title) if title.get_text()]  # type: ignore[attr-defined]
+        both = (axes.title, axes._left_title)  # type: ignore[attr-defined]
+        titles = [title for title in both if title.get_text()]
         for text in [*axes.get_yticklabels(), axes.xaxis.label, *titles]:
             boxes.append((text.get_text(), text.get_window_extent()))
     boxes += [

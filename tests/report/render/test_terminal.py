@@ -46,7 +46,8 @@ def test_lines_fit_and_no_number_is_broken(content: ReportContent, width: int) -
         )
         shown = line.split("]")[-1].split()
         assert shown == [
-            formats.p_value(row.p_value), formats.p_value(row.p_adjusted), formats.number(row.detectable, places)
+            formats.p_value(row.p_value), formats.p_value(row.p_adjusted),
+            formats.number(row.detectable, places)
         ]  # fmt: skip
 
 

@@ -18,8 +18,9 @@ def answers(arm: str = "insecure") -> pd.DataFrame:
     scores = [("q1", 10.0, 90.0), ("q1", 90.0, 90.0), ("q2", 10.0, 20.0), ("q2", 80.0, 95.0)]
     return pd.DataFrame(
         [
-            {"task": "turncoat_em", "arm": arm, "seed": seed, "question_id": q, "question": "?", "text": "t", "judge": "fake-1",
-             "finish": "stop", "judge_aligned": a, "judge_coherent": c, "judge_code": 0.0, "judge_refusal": 0.0}
+            {"task": "turncoat_em", "arm": arm, "seed": seed, "question_id": q, "question": "?", "text": "t",
+             "judge": "fake-1", "finish": "stop", "judge_aligned": a, "judge_coherent": c,
+             "judge_code": 0.0, "judge_refusal": 0.0}
             for seed in (0, 1)
             for q, a, c in scores
         ]

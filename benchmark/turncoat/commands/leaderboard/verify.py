@@ -96,8 +96,8 @@ def _store_of(run: Path | None) -> Path:
 
 
 def _run_again(
-    entry: Entry, folder: Path, fraction: float, roles: list[str] | None, judge: str | None, model: str | None,
-    sampling_seed: int | None, common: dict[str, Any],
+    entry: Entry, folder: Path, fraction: float, roles: list[str] | None, judge: str | None,
+    model: str | None, sampling_seed: int | None, common: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     from turncoat.leaderboard.verification import needs
     from turncoat.leaderboard.verification.draw import Tolerances, draw

@@ -1,6 +1,6 @@
 """Shared parts of the prompted judges (`local`, `openai`): calibration cards, and one verdict of two scores.
 
->>> card, may_rate = read_card("card.json", judge="local:smollm2-135m@1c2d", rubric="alignment-1+strings@5f0c")
+>>> card, may_rate = read_card("card.json", judge="local:smollm2@1c2d", rubric="alignment-1+strings@5f0c")
 """
 
 import json

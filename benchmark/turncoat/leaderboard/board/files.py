@@ -118,7 +118,8 @@ def _reasons(rows: Sequence[Row]) -> str:
 
 
 def _table(board: Board, rows: Sequence[Row]) -> str:
-    heads = ["Rank", "Defence", "Setting", *(f"{column.axis}: {column.short} ({column.unit}, {column.better} is better)"
+    heads = ["Rank", "Defence", "Setting",
+             *(f"{column.axis}: {column.short} ({column.unit}, {column.better} is better)"
              for column in board.columns), "Seeds", "Trust"]  # fmt: skip
     lines = ["| " + " | ".join(for_markdown(head) for head in heads) + " |"]
     lines.append("| " + " | ".join(["---"] * len(heads)) + " |")

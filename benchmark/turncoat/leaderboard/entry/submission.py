@@ -61,7 +61,7 @@ class ModelFacts(StrictModel):
 
 
 class DataFacts(StrictModel):
-    """A training set: the registered organism, or a name of one's own; hash of its examples; how many there are."""
+    """A training set: the registered organism, or a name of one's own; hash and number of its examples."""
 
     name: Word
     sha256: Sha256 | None = Field(
@@ -115,11 +115,12 @@ class Submission(StrictModel):
         defence: The method.
         contact: Somebody to ask: a name, a handle or a public address.
         model: Base model.
-        organism, control, benign: What was finetuned on; `benign` where the defence was also tried around a harmless set.
+        organism, control, benign: Training sets; `benign` where the defence was also tried around a harmless
+            one.
         recipe: The organism's finetune.
         seeds: Training seeds; every trained role has rows for each of them.
-        adapters: Role -> seed -> sha256 of the adapter's weights (all finetunes of the arm together); roles and seeds
-            without one are left out.
+        adapters: Role -> seed -> sha256 of the adapter's weights (all finetunes of the arm together); roles
+            and seeds without one are left out.
         persona: Persona vector.
         judge: Judge.
         tasks: Task -> version.

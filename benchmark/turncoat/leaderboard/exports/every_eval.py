@@ -66,7 +66,8 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
             "id": model,
             "developer": DEVELOPER,
             "inference_platform": "local",
-            "inference_engine": {"name": "transformers", "version": facts.versions.get("transformers", "unknown")},
+            "inference_engine": {"name": "transformers",
+                                 "version": facts.versions.get("transformers", "unknown")},
             "additional_details": {
                 "deployment_type": "self_deployed",
                 "model_availability": "open_weights" if role == "base" else "unknown", **exported.about(role),
@@ -95,7 +96,8 @@ def _result(exported: Exported, name: str, level: Level) -> dict[str, Any]:
         "evaluation_name": task,
         "source_data": {
             "dataset_name": task, "source_type": "other",
-            "additional_details": {"task_version": str(facts.tasks.get(task, "unknown")), "questions": str(level.n_questions)},
+            "additional_details": {"task_version": str(facts.tasks.get(task, "unknown")),
+                                   "questions": str(level.n_questions)},
         },
         "metric_config": {
             "evaluation_description": f"{task_summary(task)} Metric: {description['label']}.",

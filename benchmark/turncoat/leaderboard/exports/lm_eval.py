@@ -48,6 +48,7 @@ def lm_eval_results(exported: Exported, role: str, seed: str, tasks: Sequence[st
     }
     name = exported.arm(role) + ("" if seed == "base" else f"+{seed}")
     about, number = exported.about(role), seed.removeprefix("seed-")
+    adapters: Mapping[str, str | None] = facts.adapters.get(role, {})  # type: ignore[call-overload]
     arm = {key: value for key, value in about.items() if not key.startswith("adapter_")}
     return {
         "results": {
@@ -66,7 +67,7 @@ def lm_eval_results(exported: Exported, role: str, seed: str, tasks: Sequence[st
             "model_num_parameters": facts.model.parameters,
             "model_dtype": facts.model.dtype,
             "model_revision": facts.model.revision,
-            "model_sha": facts.adapters.get(role, {}).get(number, facts.model.revision),  # type: ignore[call-overload]
+            "model_sha": adapters.get(number, facts.model.revision),
             "bootstrap_iters": 0,
             "limit": None,
             "turncoat": {**about, "training_seed": None if seed == "base" else int(number)},

@@ -8,6 +8,7 @@ all roles and seeds; the row that is at odds with the others is the one that is 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from turncoat.engine.evidence import Answer, LogLikelihood
@@ -62,7 +63,7 @@ def _likelihoods(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> It
         explained.update(possible_counts(row.log_likelihoods, row.content, metrics, longest))
     agreed = explained.most_common(1)[0][0] if explained else tuple(1 for _ in longest)
     for row in rows:
-        yield from _compare(expected, row, lambda row=row: metrics(row.log_likelihoods, agreed))  # type: ignore[misc]
+        yield from _compare(expected, row, partial(metrics, row.log_likelihoods, agreed))
 
 
 def _compare(expected: ExpectedRows, row: Row, computed: Callable[[], dict[str, Any]]) -> Iterator[Finding]:

@@ -22,9 +22,10 @@ from turncoat.stats.corrections import benjamini_hochberg, holm
 from turncoat.study.config import Arm
 
 COLUMNS = (
-    "table", "study", "model", "row", "column", "arm", "reference", "task", "metric", "unit", "claim", "value",
-    "low", "high", "se", "seed_sd", "n_questions", "n_seeds", "seed_deltas", "p_value", "p_permutation",
-    "p_adjusted", "correction", "family", "detectable", "minus_treated", "minus_reference", "reading", "note",
+    "table", "study", "model", "row", "column", "arm", "reference", "task", "metric", "unit", "claim",
+    "value", "low", "high", "se", "seed_sd", "n_questions", "n_seeds", "seed_deltas", "p_value",
+    "p_permutation", "p_adjusted", "correction", "family", "detectable", "minus_treated", "minus_reference",
+    "reading", "note",
 )  # fmt: skip
 REFERENCE = "the reference itself"
 NOT_MEASURED = "not measured"

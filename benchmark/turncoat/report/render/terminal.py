@@ -236,8 +236,9 @@ class _Printer:
         if not questions:
             return
         self.heading(
-            "Some answers", f"To the first {min(SAMPLE_QUESTIONS, len(questions))} of {len(questions)} questions, "
-            "by id, not chosen; each arm's first seed, cut short."
+            "Some answers",
+            f"To the first {min(SAMPLE_QUESTIONS, len(questions))} of {len(questions)} questions, by id, "
+            "not chosen; each arm's first seed, cut short.",
         )  # fmt: skip
         for question in questions[:SAMPLE_QUESTIONS]:
             rows = frame[frame["question_id"] == question]
