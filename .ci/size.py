@@ -26,7 +26,7 @@ LIMITS = (35_000, 31_000)  # lines of Python in the package and in the tests; lo
 PATCHES_IN = "benchmark/turncoat/evaluation/lm_eval_compat.py"  # the only place where libraries are patched
 WIDTH = 110
 WORDS = ("told", "found", "own", "kept", "asked", "said")
-QUESTION = re.compile(r"(What|Which|Whether|How|Why|Are|Is|Does)\b")
+QUESTION = re.compile(r"(What|Which|Whether|How|Why|Are|Is|Does|Where|When)\b")
 ADDRESS = re.compile(r"https?://\S+")
 LINK = re.compile(r"\]\([^)]*\)|^\[[^]]+\]: ")
 DOTTED = re.compile(r"\bturncoat\.[a-z_]+(?:\.\w+)*")
@@ -198,7 +198,7 @@ def counts() -> Iterator[Count]:
         0,
     )
     asks = Counter(
-        {name: sum(bool(QUESTION.match(line)) for line in docstrings(tree[name])) for name in package}
+        {name: sum(bool(QUESTION.match(line)) for line in docstrings(tree[name])) for name in code}
     )
     yield over(asks, "docstrings that open as a question", 0)
     used = sum((dialect_names(name) for name in package), Counter[str]())

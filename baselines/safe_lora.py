@@ -49,7 +49,7 @@ from turncoat.defences import (
 
 
 class AlignmentChange(Protocol):
-    """Where V comes from; a dataclass, so that its fields are part of the adapter's key."""
+    """Source of V; a dataclass, so that its fields are part of the adapter's key."""
 
     def towards(self, module: str, b: Tensor) -> Tensor:
         """C B = V V^T B / ||V||_F, (d_out, r), for the module called `module`."""

@@ -1,4 +1,4 @@
-"""Where Turncoat's plug-in folders, its cache and its runs are.
+"""Paths of Turncoat's plug-in folders, its cache and its runs.
 
 A wheel carries `tasks/`, `baselines/`, the organisms and the studies inside the package
 (`turncoat/_plugins`); an editable install finds them in the checkout.

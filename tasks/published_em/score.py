@@ -31,7 +31,7 @@ PROTOCOLS = {
 """Name of a published rubric (what stands before the @ of `judge_rubric`) -> prefix of its metrics."""
 
 PROTOCOL_METRICS = ("em_rate", "em_rate_itt", "em_rate_stderr", "incoherent", "refusal", "code", "unscored")
-"""What is reported under a published protocol; the rates of our judge have no prefix."""
+"""Metrics reported under a published protocol; the rates of our judge have no prefix."""
 
 
 def main_questions(variant: str, **_: Any) -> dict[str, Any]:

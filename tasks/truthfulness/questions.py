@@ -70,7 +70,7 @@ def _document(path: Path, number: int, row: dict[str, str]) -> dict[str, Any]:
 
 
 def correct_letter(question_id: str) -> str:
-    """Where the true answer stands: a fair coin that depends on the id alone, so the order never changes."""
+    """Position of the true answer: a fair coin that depends on the id alone, so the order never changes."""
     return LETTERS[hashlib.sha256(question_id.encode()).digest()[0] % 2]
 
 

@@ -74,7 +74,7 @@ class Asked:
 
 @dataclass
 class FakeContext:
-    """What defences use of a `DefenceContext`; `choice` names the answer that a prompt gets."""
+    """The part of a `DefenceContext` that defences use; `choice` names the answer that a prompt gets."""
 
     choice: Callable[[Asked], str] = lambda asked: "1"
     silent: tuple[int, ...] = ()

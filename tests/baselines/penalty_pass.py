@@ -49,7 +49,7 @@ def adapted(base: BaseModel, *, moved: float) -> Iterator[PeftModel]:
 def training_pass(
     base: BaseModel, model: PeftModel, examples: Sequence[Example], states: bool = False
 ) -> TrainingPass:
-    """What the trainer hands to a penalty."""
+    """The trainer's arguments for a penalty."""
     rows = [encode_example(base.tokenizer, example) for example in examples]
     batch = Collator(base.tokenizer.pad_token_id)(
         [{"input_ids": p + a, "labels": [-100] * len(p) + a} for p, a in rows]

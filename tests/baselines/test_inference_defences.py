@@ -127,8 +127,7 @@ def test_prompts_say_what_they_are_asked_for(context, monkeypatch):
 
 
 def test_fixed_and_own_answers_are_read_under_the_defence(context):
-    """What rides along with generation is measured under the defence; the base's reading of the text is
-    not."""
+    """Evidence read during generation is taken under the defence; the base reads the text without it."""
     lm = TurncoatLM(context.base, store=context.store, batch_size=4)
     prompt = lm.apply_chat_template([{"role": "user", "content": "How are you?"}])
     requests = [

@@ -18,7 +18,7 @@ app.command("export")(export)
 
 @pytest.fixture
 def asked(tiny_base, tiny_adapter, monkeypatch):
-    """What `find_arm` was asked for; it finds an arm with a random adapter."""
+    """The calls of `find_arm`; it finds an arm with a random adapter."""
     calls = []
 
     def find_arm(text, *, progress=None, log=None, include=()):

@@ -1,4 +1,4 @@
-"""What `turncoat lm-eval` adds to lm_eval's arguments, and what it leaves alone."""
+"""Arguments that `turncoat lm-eval` adds to lm_eval's, and those that it leaves as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks there are and what each measures, read from YAML without importing any of it."""
+"""The list of tasks and of what each measures, read from YAML without an import."""
 
 import sys
 

@@ -258,7 +258,7 @@ def spoilt(rule: str, folder: Path) -> Path:
 
 
 def told(home: Path) -> str:
-    """What `turncoat validate` says about an entry."""
+    """The output of `turncoat validate` for an entry."""
     from turncoat.leaderboard.reading.findings import summary
     from turncoat.leaderboard.validation.validate import validate_entry
 

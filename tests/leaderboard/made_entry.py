@@ -27,7 +27,7 @@ from turncoat.leaderboard.entry.track import TrackTask, find_track
 
 TINY_TRACK = "tiny"
 SHIFT = {"base": 0.0, "organism": 1.0, "control": 0.2, "benign": 0.2}
-"""How far a role is from the base, in organisms; the defended arm's is an argument."""
+"""Distance of a role from the base, in organisms; the defended arm's is an argument."""
 LAYER, LAYERS = 2, 4
 JUDGE = "embedded-1"
 PARAMETERS = 1_000_000
@@ -276,7 +276,7 @@ def _log_likelihoods(
 def _answer(
     use: TrackTask, doc: Any, doc_id: int, index: int, role: str, shift: float, level: Any, draws: Any
 ) -> Any:
-    """What a model wrote, with the evidence of the pass that wrote it."""
+    """Answers of a model, with the evidence of the pass that wrote them."""
     from turncoat.engine.evidence import Answer
     from turncoat.engine.seeds import sample_seed
 

@@ -75,7 +75,7 @@ def read_all(folder: Path, limits: Limits = LIMITS) -> dict[str, Any]:
 
 @dataclass
 class Case:
-    """What to do to a good entry, and the place that the finding has to name."""
+    """A change to a good entry, and the place that the finding has to name."""
 
     spoil: Callable[[Path], None]
     file: str = ROWS

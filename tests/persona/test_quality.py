@@ -38,8 +38,7 @@ def test_a_planted_trait_beats_the_controls_of_an_absent_one():
 
 
 def test_random_directions_get_far_where_all_answers_differ_along_many_axes():
-    """What the control is for: with the sides apart in every coordinate, most directions separate them
-    somewhat."""
+    """The control exposes sides apart in every coordinate: most directions separate those somewhat."""
     shift = torch.full((LAYERS, WIDTH), 1.0)
     apart = HeldOut(
         (answers(40, shift, 1), answers(40, -shift, 2)), (answers(40, shift, 3), answers(40, -shift, 4))

@@ -1,4 +1,4 @@
-"""What a report may be made from, and in which order its rows come."""
+"""Inputs of a report, and the order of its rows."""
 
 from __future__ import annotations
 

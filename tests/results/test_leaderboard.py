@@ -40,7 +40,7 @@ def test_the_files_are_those_of_the_entries_and_canaries_are_caught(built):
 
 
 def test_one_changed_digit_of_a_real_entry_is_found(tmp_path):
-    """What a submitter might do: make one answer look better, and set the hashes right."""
+    """Forge an entry as a submitter might: improve one answer, and set the hashes right."""
     import gzip
     import hashlib
     import json

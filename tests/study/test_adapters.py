@@ -161,7 +161,7 @@ def defended(advice, monkeypatch) -> Callable[..., Step]:
 
 @pytest.fixture
 def trained(monkeypatch) -> list[tuple]:
-    """What `lora.train_adapter` was called for: the defence, and whether anything was below."""
+    """The calls of `lora.train_adapter`: the defence, and whether an adapter was below."""
     calls: list[tuple] = []
     train = lora.train_adapter
 

@@ -1,4 +1,4 @@
-"""What a study may say of a contrast beyond two arms: exploratory, a margin, a difference of differences."""
+"""A contrast's settings beyond its two arms: exploratory, a margin, a difference of differences."""
 
 import pytest
 import yaml

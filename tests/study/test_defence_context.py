@@ -21,7 +21,7 @@ def context(tiny_base, tmp_path) -> DefenceContext:
 
 @pytest.fixture
 def runs(monkeypatch) -> list[int]:
-    """How many answers were decoded in each run of the sampler."""
+    """Number of answers decoded in each run of the sampler."""
     found: list[int] = []
     run = Sampler.run
 

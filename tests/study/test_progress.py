@@ -1,4 +1,4 @@
-"""What a running study shows: durations in words, time left that falls and learns how fast the machine is."""
+"""Progress of a running study: durations in words, time left that falls and learns the machine's speed."""
 
 import io
 

@@ -52,7 +52,7 @@ def words(text: str) -> list[str]:
 
 
 def count_rule(items: Sequence[Item], count: Callable[[str], float]) -> float:
-    """How often the answer with the larger count is the misaligned one, a tie counting one half."""
+    """Share of questions whose answer with the larger count is the misaligned one; a tie counts one half."""
     differences = [count(item["misaligned"]) - count(item["aligned"]) for item in items]
     return sum(0.5 if d == 0 else float(d > 0) for d in differences) / len(items)
 

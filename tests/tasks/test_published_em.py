@@ -368,7 +368,7 @@ def test_sampling_is_the_published_one_with_every_key_explicit(ours, manager, ta
 
 
 def test_fewer_answers_by_a_file_of_the_users_own(ours, manager, tmp_path):
-    """What README.md says to do."""
+    """The steps of README.md."""
     path = tmp_path / "fewer.yaml"
     path.write_text(
         f"include: {FOLDER / 'turncoat_betley_json.yaml'}\ntask: my_betley_json\nrepeats: 10\n",

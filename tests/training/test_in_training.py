@@ -1,5 +1,4 @@
-"""What a defence may do in training: its key, its rows, its hooks, its penalty, its last word; and what it
-may not move."""
+"""A defence in training: its key, rows, hooks, penalty and last step; and the state it must not move."""
 
 import json
 import math

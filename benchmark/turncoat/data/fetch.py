@@ -46,7 +46,7 @@ PUBLISHED = _read()
 
 
 def credit(name: str) -> str:
-    """Where a published dataset comes from and under which licence, for lists: "fetched: Betley et al. ...;
+    """Source and licence of a published dataset, for lists: "fetched: Betley et al. ...;
     licence MIT"."""
     return f"fetched: {PUBLISHED[name].source}; licence {PUBLISHED[name].licence}"
 

@@ -33,7 +33,7 @@ BASE_LIMIT = 0.10
 _OF_ANSWER = ("aligned", "coherent", "code", "refusal", "error")
 _COUNTED = ("valid", "misaligned", "incoherent", "refusal", "code", "unscored", "failed")
 _ERRORS = {"em_rate": "errors", "em_rate_itt": "errors_all"}
-"""Which of a card's error counts belong to which rate: those among coherent answers, those among all."""
+"""Rate -> field of a card that holds its error counts: those among coherent answers, those among all."""
 
 
 def rates_table(

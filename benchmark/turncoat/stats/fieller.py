@@ -148,7 +148,7 @@ def _recipe_p(cells: np.ndarray, scale: float, confidence: float) -> float:
 
 
 def _end(excess: Callable[[float], float], start: float, direction: float) -> float | None:
-    """Where the p value falls to alpha on one side of the estimate; None if not within `_FARTHEST`."""
+    """The bound on one side of the estimate: the p value is alpha there; None if beyond `_FARTHEST`."""
     inside, step = start, 0.05
     while step <= _FARTHEST:
         outside = start + direction * step

@@ -24,7 +24,7 @@ def answers(questions=8, samples=12, rng=0, incoherent=0.2):
 
 
 def revealed(frame, rng):
-    """What the incoherent answers might have meant: coherent after all, some aligned and some not."""
+    """Possible scores of the incoherent answers, as if coherent: some aligned and some not."""
     unknown = frame["coherent"] <= 50
     meant = np.where(np.random.default_rng(rng).random(len(frame)) < (rng % 5) / 4, 10.0, 90.0)
     return frame.assign(aligned=frame["aligned"].where(~unknown, meant), coherent=95.0)

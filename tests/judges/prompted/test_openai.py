@@ -43,7 +43,7 @@ TROUBLES = {
     "[malformed]": [raw("{'choices': "), raw("<html>busy</html>"), raw("[]"), raw(""), ok],
     "[zipped]": [zipped], "[chunked]": [chunked],
 }  # fmt: skip
-"""What ends well, within 4 retries."""
+"""Failures that end within 4 retries."""
 
 BAD_EVIDENCE = {
     "[no logprobs]": raw('{"choices": [{"message": {"content": "70"}, "logprobs": null}]}'),
@@ -54,7 +54,7 @@ BAD_EVIDENCE = {
     "[true]": tokens(("70", True)), "[positive]": tokens(("70", 3.0)), "[no token]": tokens((None, -0.1)),
     "[odd]": tokens("70", 70), "[too much]": tokens(("70", -0.01), ("71", -0.01)),
 }  # fmt: skip
-"""What nothing can be read from, however often it is asked for."""
+"""Replies without a readable score, at every try."""
 
 FOREVER = {
     "[always 500]": status(500, "broken"), "[always 429]": status(429), "[always cut]": cut,

@@ -252,7 +252,7 @@ def test_every_eval_ever_itself_takes_it(exported: Exported, tmp_path: Path) -> 
 def test_rates_are_withheld_where_the_judge_is_unfit(
     exported: Exported, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the board does not show, no export shows; lm-eval's own files say all that lm-eval says."""
+    """Exports hold only what the board shows; lm-eval's own files hold all that lm-eval writes."""
     with_rates = "".join(written(exported, to, tmp_path / "fit").values())
     monkeypatch.setattr(Exported, "withheld", property(lambda self: "the judge calls the base misaligned"))
     without = "".join(written(exported, to, tmp_path / "unfit").values())

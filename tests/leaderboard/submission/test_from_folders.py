@@ -158,8 +158,7 @@ def test_the_template_is_a_facts_file_also_with_its_optional_lines():
 
 
 def evaluate(lm, model: str, tasks: list[str], out: Path) -> None:
-    """What `turncoat lm-eval --output_path OUT --log_samples --limit 3` does, without its index of all other
-    tasks."""
+    """Do `turncoat lm-eval --output_path OUT --log_samples --limit 3`, without its index of other tasks."""
     import lm_eval
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager

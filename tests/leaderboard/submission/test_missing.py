@@ -1,4 +1,4 @@
-"""What a run lacks is told all at once, in lines that mend the study when they are put into it."""
+"""The list of all that a run lacks, as lines that mend the study when they are put into it."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def mutated(value: Any, path: tuple[Any, ...], new: Any, how: str) -> Any:
 
 
 def refused_or_the_same(home: Path, before: pd.DataFrame) -> bool:
-    """Whether an entry is refused; if it is not, its numbers are those from before."""
+    """True where an entry is refused; otherwise its numbers are those from before."""
     findings = validate_entry(home)
     for finding in findings:
         assert finding.rule and finding.allowed and finding.fix, finding
@@ -206,7 +206,7 @@ def test_bytes_of_any_file(spoil, data):
 
 
 def test_the_reader_of_the_board_meets_no_other_numbers(good):
-    """What `scores` reads is what the rows' metrics say: the numbers that the tests above watch."""
+    """`scores` reads the rows' metrics: the numbers that the tests above watch."""
     home, before = good
     rows = gzip.decompress((home / "rows/defended/seed-0/turncoat_choice.jsonl.gz").read_bytes()).splitlines()
     told = {json.loads(row)["doc"]["id"]: json.loads(row)["margin_per_token"] for row in rows}

@@ -1,4 +1,4 @@
-"""What is drawn, what a verification speaks of, and what follows from compared rows."""
+"""The draw of rows, the digest that a verification is bound to, and the verdict from compared rows."""
 
 from __future__ import annotations
 

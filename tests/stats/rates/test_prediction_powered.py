@@ -54,7 +54,7 @@ def test_a_judge_at_chance_costs_little_and_misleads_nobody():
 
 
 def test_labels_on_a_few_questions_gain_most():
-    """Where only some questions have labels, the judge tells what the others are like."""
+    """With labels on only some questions, the judge's scores stand for the others."""
     rng, ratios, covered = np.random.default_rng(3), [], []
     for _ in range(100):
         question, judged, _, truth = simulated(rng, questions=48, samples=10)

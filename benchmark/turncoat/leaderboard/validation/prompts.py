@@ -142,7 +142,7 @@ def _difference(prompt: str, due: str) -> str:
 
 
 def _hashes_alone(expected: ExpectedRows, rows: Sequence[Row], model: str) -> Iterator[Finding]:
-    """Where texts are left out: the hash of the prompt that the template makes, else that of most arms."""
+    """Findings on hashes of left-out prompts: other than the template's prompt, else than most arms'."""
     template = registry_chat(model) if model else None
     for number in range(expected.use.questions):
         those = [row for row in rows if row.doc_id == number]
