@@ -163,3 +163,24 @@ def test_no_contrasts_and_a_single_question():
     assert analysis.seed_noise.empty
     with pytest.raises(UserError, match="at least 2"):
         analyse(study_scores(questions=1), SPECS)
+
+
+def test_pilot_seeds_are_in_the_estimates_and_in_no_contrast() -> None:
+    scores = study_scores(n_seeds=5)
+    fresh = scores[~scores["seed"].isin([0, 1])]
+    found, alone = analyse(scores, SPECS, pilot_seeds=(0, 1)), analyse(fresh, SPECS)
+    both = found.contrasts.drop(columns="note"), alone.contrasts.drop(columns="note")
+    pd.testing.assert_frame_equal(*both)
+    pd.testing.assert_frame_equal(found.estimates, analyse(scores, SPECS).estimates)
+    notes = found.contrasts["note"]
+    assert notes.str.startswith("training seeds 0, 1 left out: something was chosen on them").all()
+
+
+def test_a_study_of_pilot_seeds_alone_says_so_in_every_contrast() -> None:
+    scores = study_scores(n_seeds=2)
+    found, plain = analyse(scores, SPECS, pilot_seeds=(0, 1, 7)), analyse(scores, SPECS)
+    drop = found.contrasts.drop(columns="note"), plain.contrasts.drop(columns="note")
+    pd.testing.assert_frame_equal(*drop)
+    assert (
+        found.contrasts["note"].str.startswith("a pilot: something was chosen on training seeds 0, 1").all()
+    )

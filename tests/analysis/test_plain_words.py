@@ -177,3 +177,32 @@ def test_every_number_has_at_most_three_significant_digits() -> None:
     for line in plain_words(analysis_of(2)):
         for number in re.findall(r"[+-]?\d+\.\d+", line):
             assert len(number.lstrip("+-0.").replace(".", "")) <= 3, (number, line)
+
+
+SAMENESS = re.compile(
+    r"comparable|equivalent|changes nothing|no change|neither|no effect|the same(?! difference)|identical|as (good|bad) as|"
+    r"not worse|no worse|no different|unchanged",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2, 3, 8])
+@pytest.mark.parametrize("effect", [0.0, 1e-9, 0.05, 2.0])
+def test_no_sentence_claims_sameness_without_a_margin(n_seeds: int, effect: float) -> None:
+    rng = np.random.default_rng(n_seeds)
+    values = {("base", -1): rng.normal(0, 1, 20)}
+    for arm, shift in (("org", effect), ("ctl", 0.0)):
+        for seed in range(n_seeds):
+            values[arm, seed] = shift + rng.normal(0, 0.1) + rng.normal(0, 0.3, 20)
+    values["twin", 0] = values["ctl", 0].copy()
+    scores = pd.concat([score_table(values, metric) for metric in ("a", "b")])
+    contrasts = [("org", "ctl"), ("org", "base"), ("twin", "ctl")]
+    for role in ("primary", "secondary", "exploratory"):
+        specs = [ContrastSpec(f"{t} {r}", t, r, ("a", "b"), role) for t, r in contrasts]  # type: ignore[arg-type]
+        claimed = [line for line in plain_words(analyse(scores, specs)) if SAMENESS.search(line)]
+        assert claimed == []
+    with_margin = ContrastSpec("x", "org", "ctl", ("a", "b"), "primary", margins={"a": 9.0})
+    claimed = [line for line in plain_words(analyse(scores, [with_margin])) if SAMENESS.search(line)]
+    assert claimed
+    assert all("margin set beforehand" in line or "no test" in line for line in claimed)
+    assert not any(" b:" in line or ", b," in line for line in claimed)

@@ -30,10 +30,10 @@ def report(make_content: Callable[..., ReportContent]) -> ReportContent:
     ]
     contrasts = [
         ContrastSpec("defence", "insecure", "secure", ("margin",), "primary", minus=("sgtr", "pick_longer")),
-        ContrastSpec("alike", "sgtr", "pick_longer", ("margin",), "secondary", margin=0.2),
+        ContrastSpec("alike", "sgtr", "pick_longer", ("margin",), "secondary", margins={"margin": 0.2}),
         ContrastSpec(
-            "not worse", "insecure", "secure", ("margin",), "exploratory", None, 0.2, "non_inferiority",
-            "lower",
+            "not worse", "insecure", "secure", ("margin",), "exploratory", None, {"margin": 0.2},
+            "non_inferiority", "lower",
         ),
     ]  # fmt: skip
     analysis = analyse(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), contrasts)

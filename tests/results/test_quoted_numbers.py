@@ -11,7 +11,6 @@ import re
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from statistics import variance
 from typing import Any
 
 import pandas as pd
@@ -52,14 +51,6 @@ def contrast(run: str, name: str, metric: str = FIXED, claim: str = "recipe") ->
     return row
 
 
-def cancelled(metric: str) -> float:
-    """Share of the variance over seeds that pairing organism and control by seed removes."""
-    row, levels = contrast("seeds", ORGANISM, metric), table("seeds/estimates.csv")
-    levels = levels[(levels.metric == metric) & levels.seed.notna()]
-    unpaired = sum(variance(levels[levels.arm == row[arm]].value) for arm in ("treated", "reference"))
-    return 1 - variance(row["seeds"]) / unpaired
-
-
 def checks(name: str, arms: str = "*") -> list[float]:
     """Lowest and highest value of a manipulation check of the advice study."""
     rows = record(ROOT / "results/advice/run.json")["checks"]
@@ -90,7 +81,10 @@ persona = record(ROOT / "results/demo/run.json")["persona"]
 card = record(PACKAGE / "judges/embedded/weights/card.json")
 models, layer = card["unseen_models"], int(persona["layer"])
 narrow = table("advice/four_axes.csv").query("axis == 'narrow behaviour' and arm.str.endswith('_after')").kept
-two_seeds, five_seeds = contrast("demo", ORGANISM, claim="adapters"), contrast("seeds", ORGANISM)
+two_seeds, fresh_seeds = contrast("demo", ORGANISM, claim="adapters"), contrast("seeds", ORGANISM)
+prevention, reversal = (
+    contrast("advice", f"{when}: SGTR minus pick-longer") for when in ("prevention", "reversal")
+)
 margins = [
     contrast("advice", f"{when}: SGTR minus pick-longer", MARGIN) for when in ("prevention", "reversal")
 ]
@@ -118,14 +112,14 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "ranks {} of the pairs right that chose its layer"): [persona["pairs_ranked_right"]],
     (RESULTS, "its AUC at that layer is {}"): [persona["held_out"]["auc"][layer]],
     (RESULTS, "random directions stay below {}"): [persona["held_out"]["random_p95"][layer]],
-    (RESULTS, "Seeds 2, 3 and 4 are fresh: {}, {} and {}."): five_seeds["seeds"][2:],
-    (RESULTS, "cancels {} of the seed variance"): [cancelled(FIXED)],
-    (RESULTS, "{} of the own-answer one's and {} of the margin's"): [cancelled(OWN), cancelled(MARGIN)],
+    (RESULTS, "seeds moved fixed texts by {}, {} and {};"): fresh_seeds["seeds"],
     (RESULTS, "in all twenty trainings: {} to {} right"): checks("*summary", "*_[ba]*"),
     (RESULTS, "while {} to {} of the narrow behaviour"): [narrow.min(), narrow.max()],
-    (RESULTS, "either: {} and {} nats per token"): [row["difference"] for row in margins],
-    (RESULTS, "Holm p {} and {}, where {} and {} could"): [
-        row[key] for key in ("p_adjusted", "detectable_adjusted") for row in margins
+    (RESULTS, "allows for {} to {} base SD more"): prevention["interval"][1:],
+    (RESULTS, "for a difference of {} either way"): [max(map(abs, reversal["interval"][1:]))],
+    (RESULTS, "is {} [{}, {}] before and {} [{}, {}] after, Holm p {} and {}."): [
+        *(number for row in margins for number in row["interval"]),
+        *(row["p_adjusted"] for row in margins),
     ],
     (RESULTS, "taught: {} to {} right before it, {} to {} after it"): [
         *checks("recognises*summary", "sgtr_before"),

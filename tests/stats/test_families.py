@@ -32,8 +32,12 @@ def scores(n_seeds: int = 4, questions: int = 30) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def spec(role: str, treated: str = "org", metrics: tuple[str, ...] = METRICS, **more: object) -> ContrastSpec:
-    return ContrastSpec(f"{role} {treated}", treated, "ctl", metrics, role, **more)  # type: ignore[arg-type]
+def spec(
+    role: str, treated: str = "org", metrics: tuple[str, ...] = METRICS, margin: float | None = None,
+    **more: object,
+) -> ContrastSpec:  # fmt: skip
+    margins = {} if margin is None else dict.fromkeys(metrics, margin)
+    return ContrastSpec(f"{role} {treated}", treated, "ctl", metrics, role, margins=margins, **more)  # type: ignore[arg-type]
 
 
 def said(analysis: Analysis, word: str) -> list[str]:
@@ -120,7 +124,9 @@ def test_differences_of_differences_are_rows():
     assert len(lines) == 2 and all(line.startswith("Significant: defence") for line in lines)
     table = scores()
     table.loc[(table["arm"] == "ctl_def") & (table["metric"] == "a"), "value"] = np.nan
-    did = ContrastSpec("defence", "org_def", "ctl_def", ("a",), "primary", minus=("org", "ctl"), margin=0.1)
+    did = ContrastSpec(
+        "defence", "org_def", "ctl_def", ("a",), "primary", minus=("org", "ctl"), margins={"a": 0.1}
+    )
     rows = analyse(table, [did]).contrasts
     assert rows["note"].str.contains("in all four arms").all()
     assert rows[["p_adjusted", "p_margin_adjusted", "difference"]].isna().all(axis=None)

@@ -245,3 +245,39 @@ def test_a_task_with_an_unknown_trait_is_refused_before_anything_is_made(tmp_pat
     message = r"mine.yaml, line 16, tasks\[0\].task: sea: .*'evill'.*did you mean 'evil'.*--include-path"
     with pytest.raises(UserError, match=message):
         load_study(tmp_path / "mine.yaml", include=(mine,))
+
+
+def test_a_margin_is_one_number_or_one_for_each_metric(tmp_path: Path) -> None:
+    def margins(text: str) -> list[float | None]:
+        study = load(tmp_path, LINES + text)
+        return [study.contrasts[0].margin_of(metric) for metric in ("margin", "persona_own")]
+
+    assert margins("") == [None, None]
+    assert margins("    margin: 0.1\n") == [0.1, 0.1]
+    assert margins("    margin: {margin: 0.02}\n") == [0.02, None]
+
+
+@pytest.mark.parametrize(
+    ("margin", "message"),
+    [
+        ("-0.1", r"contrasts\[0\].margin.*greater than 0"),
+        ("{margin: -0.1}", r"contrasts\[0\].margin.*greater than 0"),
+        ("{margn: 0.1}", r"'margn' is not a metric of this contrast; .*did you mean 'margin'"),
+    ],
+)
+def test_a_wrong_margin_is_refused(tmp_path: Path, margin: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load(tmp_path, f"{LINES}    margin: {margin}\n")
+
+
+def test_pilot_seeds_are_not_fresh(tmp_path: Path) -> None:
+    text = LINES.replace("[0, 1]", "[0, 1, 2]\npilot_seeds: [0, 1]")
+    assert load(tmp_path, text).fresh_seeds == (2,)
+    assert load(tmp_path, text, training_seeds=[0, 1]).fresh_seeds == (0, 1)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in studies_dir().glob("*.yaml")))
+def test_a_shipped_study_sets_a_margin_for_each_primary_metric(name: str) -> None:
+    primary = [one for one in load_study(study_path(name)).contrasts if one.role == "primary"]
+    assert primary
+    assert [one.name for one in primary if None in map(one.margin_of, one.metrics)] == []

@@ -6,8 +6,8 @@ Corrections run within families: one role under one kind of claim (`turncoat.sta
 """
 
 import zlib
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,8 @@ class ContrastSpec:
     role: Role  # "primary", "secondary" or "exploratory"; each role is corrected as its own family
     # Treated and reference arm of a second difference that is subtracted from the first
     minus: tuple[str, str] | None = None
-    # Largest difference that counts as none, in the units of the metrics; None for no margin test
-    margin: float | None = None
+    # Metric -> largest difference that counts as none, in its units; no margin test of the others
+    margins: Mapping[str, float] = field(default_factory=dict)
     margin_test: MarginTest = "equivalence"  # "equivalence" (both ways) or "non_inferiority"
     better: Better | None = None  # Direction that is better, for non-inferiority
 
@@ -69,7 +69,7 @@ class Analysis:
 
 def analyse(
     scores: pd.DataFrame, contrasts: Sequence[ContrastSpec], confidence: float = 0.95, seed: int = 0, *,
-    rates: Collection[str] = (),
+    rates: Collection[str] = (), pilot_seeds: Collection[int] = (),
 ) -> Analysis:  # fmt: skip
     """Estimate every arm, test every contrast under both kinds of claim, and correct for the number of tests.
 
@@ -78,6 +78,8 @@ def analyse(
 
     Args:
         rates: Metrics that are shares from 0 to 1; if every question is 0 (or 1) they get an exact interval.
+        pilot_seeds: Training seeds that something was chosen on. Estimates show them and contrasts leave them
+            out, unless an arm has no others; the note of a contrast says which of the two.
 
     Raises:
         UserError: The table is malformed, or a contrast names an arm or metric that it does not hold.
@@ -97,10 +99,12 @@ def analyse(
             for arm in spec.arms:
                 if (arm, metric) not in grids:
                     grid(checked, arm, metric)  # raises the error that lists what there is
-            sides = [grids[arm, metric] for arm in spec.arms]
+            sides, pilot = _without_pilots([grids[arm, metric] for arm in spec.arms], pilot_seeds)
             for claim in CLAIMS:
                 contrast = _contrast(spec, sides, claim, confidence, seed)
-                tested.append(TestedContrast(contrast, spec.role, spec.margin, spec.margin_test, spec.better))
+                contrast = replace(contrast, note="; ".join(filter(None, (pilot, contrast.note))))
+                margin = spec.margins.get(metric)
+                tested.append(TestedContrast(contrast, spec.role, margin, spec.margin_test, spec.better))
             if spec.minus is None and not (sides[0].is_base or sides[1].is_base):
                 noise.append({"name": spec.name, "metric": metric, **asdict(seed_noise(*sides))})
     return Analysis(
@@ -125,11 +129,30 @@ def _contrasts_iv(contrasts: Sequence[ContrastSpec]) -> None:
                 f"contrast '{spec.name}': metrics = {spec.metrics!r} must be a tuple of metric names, each "
                 "named once."
             )
-        if spec.margin is not None:
+        for margin in spec.margins.values():
             try:
-                check_margin(spec.margin, spec.margin_test, spec.better)
+                check_margin(margin, spec.margin_test, spec.better)
             except UserError as error:
                 raise UserError(f"contrast '{spec.name}': {error}") from None
+
+
+def _without_pilots(sides: list[Grid], pilot_seeds: Collection[int]) -> tuple[list[Grid], str]:
+    """Sides of a contrast without the pilot seeds, and a note on them; all seeds if an arm has no others."""
+    used = sorted({seed for side in sides for seed in side.seeds if seed in pilot_seeds})
+    if not used:
+        return sides, ""
+    plural = "s" * (len(used) > 1)
+    names = f"training seed{plural} {', '.join(map(str, used))}"
+    if any(side.seeds and not set(side.seeds) - set(used) for side in sides):
+        return sides, f"a pilot: something was chosen on {names}, which this difference uses"
+    kept = [
+        side._replace(
+            values=side.values.drop(columns=used, errors="ignore"),
+            dropped={seed: n for seed, n in side.dropped.items() if seed not in used},
+        )
+        for side in sides
+    ]
+    return kept, f"{names} left out: something was chosen on {'them' if plural else 'it'}"
 
 
 def _estimates(one: Grid, confidence: float, rate: bool) -> list[Estimate]:

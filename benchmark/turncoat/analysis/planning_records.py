@@ -144,7 +144,7 @@ def plan_records(
     tests = {claim: max(1, family_size(study, specs, claim)) for claim in CLAIMS}
     records, known = [], {}
     for spec in specs:
-        seeds = len(study.training_seeds) if trained & set(spec.arms) else 0
+        seeds = len(study.fresh_seeds) if trained & set(spec.arms) else 0
         for metric in spec.metrics:
             task, unit = units[metric]
             questions, samples = sizes[task]

@@ -71,7 +71,7 @@ def cannot_reach(
     specs = planned_contrasts(study, role)
     units = metric_units(study)
     sizes = {use.task: use.limit for use in study.tasks if use.limit} | dict(questions or {})
-    seeds = len(study.training_seeds)
+    seeds = len(study.fresh_seeds)
     lines: list[str] = []
     for claim in CLAIMS:
         tests = family_size(study, specs, claim)

@@ -46,7 +46,9 @@ def run_content(folder: Path) -> ReportContent:
     rates = [metric.name for metric in metrics if metric.unit == "share"]
     measured = set(scores["arm"])
     possible = [contrast for contrast in study.contrasts if measured.issuperset(contrast.arms.values())]
-    analysis = analyse(scores, [_spec(contrast) for contrast in possible], rates=rates)
+    analysis = analyse(
+        scores, [_spec(contrast) for contrast in possible], rates=rates, pilot_seeds=study.pilot_seeds
+    )
     units = {metric.name: metric.unit for metric in metrics}
     return ReportContent(
         study=study.study,
@@ -86,7 +88,9 @@ def run_content(folder: Path) -> ReportContent:
 def _spec(contrast: ContrastUse) -> ContrastSpec:
     minus = (contrast.minus.treated, contrast.minus.reference) if contrast.minus else None
     names = (contrast.name, contrast.treated, contrast.reference, contrast.metrics, contrast.role)
-    return ContrastSpec(*names, minus, contrast.margin, contrast.margin_test, contrast.better)
+    margins = {metric: contrast.margin_of(metric) for metric in contrast.metrics}
+    known = {metric: margin for metric, margin in margins.items() if margin is not None}
+    return ContrastSpec(*names, minus, known, contrast.margin_test, contrast.better)
 
 
 def _metrics(study: Study) -> list[MetricInfo]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -83,6 +83,9 @@ class TaskUse(StrictModel):
     max_gen_toks: int | None = Field(default=None, ge=1, description="tokens per answer")
 
 
+Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class PairUse(StrictModel):
     """The difference that a difference of differences subtracts."""
 
@@ -93,9 +96,9 @@ class PairUse(StrictModel):
 class ContrastUse(StrictModel):
     """Treated minus reference, on each metric; `primary` contrasts share one pre-registered family.
 
-    With `minus` it is a difference of differences. With `margin`, in the units of the metrics, it is also
-    tested
-    for equivalence or non-inferiority, which is required before a report may say "comparable".
+    With `minus` it is a difference of differences. With `margin` it is also tested for equivalence or
+    non-inferiority, which is required before a report may say "comparable". A margin is a number in the units
+    of all its metrics, or one for each: `{persona_fixed: 0.1, margin_per_token: 0.02}`.
     """
 
     name: str
@@ -104,7 +107,7 @@ class ContrastUse(StrictModel):
     metrics: tuple[str, ...] = Field(min_length=1)
     role: Literal["primary", "secondary", "exploratory"] = "secondary"
     minus: PairUse | None = None
-    margin: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    margin: Margin | dict[str, Margin] | None = None
     margin_test: Literal["equivalence", "non_inferiority"] = "equivalence"
     better: Literal["higher", "lower"] | None = Field(default=None, description="for non-inferiority")
 
@@ -126,7 +129,16 @@ class ContrastUse(StrictModel):
             raise ValueError(
                 "better: an equivalence test looks both ways; remove it, or say margin_test: non_inferiority"
             )
+        if isinstance(self.margin, dict) and (other := set(self.margin) - set(self.metrics)):
+            wrong = min(other)
+            raise ValueError(
+                f"margin: '{wrong}' is not a metric of this contrast; {accepted(self.metrics, wrong)}"
+            )
         return self
+
+    def margin_of(self, metric: str) -> float | None:
+        """Margin of one of its metrics, in the metric's units; None without one."""
+        return self.margin.get(metric) if isinstance(self.margin, dict) else self.margin
 
 
 class Study(StrictModel):
@@ -138,6 +150,11 @@ class Study(StrictModel):
     model: str
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     training_seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    pilot_seeds: tuple[int, ...] = Field(
+        default=(),
+        description="training seeds whose results chose something of this study, such as the dose: contrasts "
+        "use the other seeds; if there are no others, every claim says so",
+    )
     sampling_seed: int = 0
     batch_size: int = Field(default=32, ge=1, description="rows decoded or read together; changes no result")
     persona: str = "evil"
@@ -173,6 +190,12 @@ class Study(StrictModel):
         if min(seeds) < 0:
             raise ValueError(f"{min(seeds)} is negative; accepted: 0 and above")
         return seeds
+
+    @property
+    def fresh_seeds(self) -> tuple[int, ...]:
+        """Training seeds that contrasts use: all but the pilots, or all if there are no others."""
+        fresh = tuple(seed for seed in self.training_seeds if seed not in self.pilot_seeds)
+        return fresh or self.training_seeds
 
     def arm(self, name: str) -> Arm:
         """The arm called `name`."""
