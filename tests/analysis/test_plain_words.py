@@ -180,8 +180,8 @@ def test_every_number_has_at_most_three_significant_digits() -> None:
 
 
 SAMENESS = re.compile(
-    r"comparable|equivalent|changes nothing|no change|neither|no effect|the same(?! difference)|identical|as (good|bad) as|"
-    r"not worse|no worse|no different|unchanged",
+    r"comparable|equivalent|changes nothing|no change|neither|no effect|the same(?! difference)|identical|"
+    r"as (good|bad) as|not worse|no worse|no different|unchanged",
     re.IGNORECASE,
 )
 
