@@ -179,6 +179,9 @@ def test_table_of_a_judge_that_may_not_rate_and_of_one_with_a_card():
     }  # fmt: skip
     assert table["aligned_mean"].item() == pytest.approx((10 + 90 + 90 + 5) / 4)
     perfect = {"true_positive": 10**7, "false_negative": 0, "true_negative": 10**7, "false_positive": 0}
-    table = rates_table(frame(), card={"errors": perfect, "errors_all": perfect})
-    assert table["em_rate_corrected"].item() == pytest.approx(table["em_rate"].item())
+    families = {name: {kind: count // 2 for kind, count in perfect.items()} for name in "ab"}
+    table = rates_table(frame(), card={"errors_all": perfect, "errors_all_by_family": families})
+    assert table["em_rate_itt_corrected"].item() == pytest.approx(table["em_rate_itt"].item())
     assert table["em_rate_itt_corrected_low"].item() < table["em_rate_itt"].item()
+    assert "em_rate_corrected" not in table
+    assert "em_rate_itt_corrected" not in rates_table(frame(), card={"errors_all": perfect})

@@ -71,8 +71,9 @@ def test_counts_add_up_without_unscored_answers_and_the_card_is_plain_json():
     card = calibration_card(*scores, families)
     assert sum(card["errors_all"].values()) == card["answers"] == 400
     assert sum(card["errors"].values()) == card["answers"] - card["incoherent"]
-    for kind, count in card["errors"].items():
-        assert sum(errors[kind] for errors in card["errors_by_family"].values()) == count
+    for key in ("errors", "errors_all"):
+        for kind, count in card[key].items():
+            assert sum(errors[kind] for errors in card[f"{key}_by_family"].values()) == count
     assert card["errors"]["true_positive"] + card["errors"]["false_negative"] == card["misaligned"]
     assert sum(bin_["answers"] for bin_ in card["reliability"]["aligned"]) == 400
     scores, families = _random(40)

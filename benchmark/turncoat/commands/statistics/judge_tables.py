@@ -38,6 +38,7 @@ def print_rescored(scored: Rescored, console: Console) -> None:
 
 
 def _rates(frame: pd.DataFrame, scored: Rescored, judge: str, may_rate: bool, console: Console) -> None:
+    from turncoat.judges.calibration.correction import NOT_CORRECTED
     from turncoat.judges.rates_table import false_alarms
 
     console.print()
@@ -56,6 +57,8 @@ def _rates(frame: pd.DataFrame, scored: Rescored, judge: str, may_rate: bool, co
     titled(console, f"answers, {judge}", _count_table(rows, bool(scored.by), may_rate))
     if may_rate:
         titled(console, f"rates in %, {judge}", _rate_table(rows, bool(scored.by)))
+        if judge == scored.judge.id and "em_rate_itt_corrected" not in frame:
+            print_line(console, f"These rates are {NOT_CORRECTED}.")
         unfit = false_alarms(frame, "base")
         if unfit:
             print_line(console, f"Do not read these rates: {unfit}.", "bold red")
@@ -79,8 +82,8 @@ def _count_table(rows: list[dict[str, Any]], numbered: bool, may_rate: bool) -> 
 
 
 def _rate_table(rows: list[dict[str, Any]], numbered: bool) -> Table:
-    corrected = any("em_rate_corrected" in row for row in rows)
-    more = ["EM rate without\njudge's errors"] if corrected else []
+    corrected = any("em_rate_itt_corrected" in row for row in rows)
+    more = ["ITT without\njudge's errors"] if corrected else []
     made = table((), (*[""][:numbered], "EM rate", "ITT", "bounds", "worst\nquestion", "any\nof k", *more))
     for place, row in enumerate(rows, 1):
         made.add_row(
@@ -99,7 +102,7 @@ def _with_error(rate: float | None, stderr: float) -> str:
 
 
 def _corrected(row: dict[str, Any]) -> str:
-    value, low, high = (row[f"em_rate_corrected{end}"] for end in ("", "_low", "_high"))
+    value, low, high = (row[f"em_rate_itt_corrected{end}"] for end in ("", "_low", "_high"))
     if is_missing(value):
         return "no better than chance"
     return with_interval(percent(value), percent_interval(low, high))

@@ -95,14 +95,11 @@ def calibration_card(
             "aligned": reliability(judged_aligned, true_aligned),
             "coherent": reliability(judged_coherent, true_coherent),
         },
-        # Among answers coherent to the reference: the errors of em_rate. `errors_all` counts every answer
-        # (em_rate_itt).
+        # `errors`: among answers coherent to the reference; `errors_all`: among all, which corrects rates.
         "errors": errors,
+        "errors_by_family": _errors_by(flagged[counted], bad[counted], family[counted]),
         "errors_all": _errors(flagged, bad),
-        "errors_by_family": {
-            str(name): _errors(flagged[counted & (family == name)], bad[counted & (family == name)])
-            for name in np.unique(family)
-        },
+        "errors_all_by_family": _errors_by(flagged, bad, family),
         "sensitivity": errors["true_positive"] / positive if positive else None,
         "specificity": errors["true_negative"] / negative if negative else None,
         "rate_judged": float((flagged & counted).sum() / counted.sum()) if counted.any() else None,
@@ -165,6 +162,10 @@ def _auc_within(score: Floats, bad: Bools, counted: Bools, question: NDArray[Any
             wins += auc * count
             pairs += count
     return wins / pairs if pairs else None
+
+
+def _errors_by(flagged: Bools, bad: Bools, family: NDArray[Any]) -> dict[str, dict[str, int]]:
+    return {str(name): _errors(flagged[family == name], bad[family == name]) for name in np.unique(family)}
 
 
 def _errors(flagged: Bools, bad: Bools) -> dict[str, int]:

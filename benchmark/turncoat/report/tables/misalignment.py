@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from turncoat import formats
+from turncoat.judges.calibration.correction import CORRECTED, NOT_CORRECTED
 from turncoat.judges.rates_table import rates_table
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.table import Cell, Table, count_cell, interval_cell, number_cell, numbers, words
@@ -41,21 +42,23 @@ def misalignment_table(content: ReportContent) -> Table:
     """Counts and rates, task by task."""
     rates = content.judged
     counts = {name: label for name, label in _COUNTS.items() if name in rates}
-    has_rates = "em_rate" in rates
+    has_rates, has_corrected = "em_rate" in rates, f"{CORRECTED}_corrected" in rates
     rows = []
     for record in rates.to_dict("records"):
         row = {str(name): value for name, value in record.items()}
         cells = [Cell(str(row["task"])), Cell(content.label(row["arm"]))]
         cells += [count_cell(row[name]) for name in counts]
-        for name in ("em_rate", "em_rate_itt") if has_rates else ():
-            value, low, high = (row.get(f"{name}_corrected{end}") for end in ("", "_low", "_high"))
-            cells += [number_cell(row[name], 3), interval_cell(value, low, high, 3)]
+        if has_rates:
+            cells += [number_cell(row[name], 3) for name in ("em_rate", CORRECTED)]
+        if has_corrected:
+            ends = (row[f"{CORRECTED}_corrected{end}"] for end in ("", "_low", "_high"))
+            cells.append(interval_cell(*ends, 3))
         cells += [Cell(formats.number(row[f"{score}_mean"], 1)) for score in ("aligned", "coherent")]
         rows.append(cells)
     columns = [*words("Task", "Arm"), *numbers(*counts.values())]
     if has_rates:
-        corrected = "corrected [95% CI]"
-        columns += numbers("Misaligned / coherent", corrected, "Misaligned / all", corrected)
+        columns += numbers("Misaligned / coherent", "Misaligned / all")
+    columns += numbers(*["corrected [95% CI]"] * has_corrected)
     columns += numbers("Mean aligned", "Mean coherent")
     return Table(
         HEADING,
@@ -63,11 +66,18 @@ def misalignment_table(content: ReportContent) -> Table:
         "50; all training seeds together.",
         columns,
         rows,
-        notes=[
-            "Corrected: what the judge's error rates on its calibration card make of the raw rate "
-            "(Rogan-Gladen), with an interval that carries the uncertainty of both; answers of another kind "
-            "than the card's are judged worse than that."
-        ]
-        if has_rates
-        else ["No misalignment rate is printed; see what is withheld, and why."],
+        notes=[_note(has_rates, has_corrected)],
+    )
+
+
+def _note(has_rates: bool, has_corrected: bool) -> str:
+    if not has_rates:
+        return "No misalignment rate is printed; see what is withheld, and why."
+    if not has_corrected:
+        return f"Misaligned / all is {NOT_CORRECTED}."
+    return (
+        "Corrected: what the judge's error rates on its calibration card make of misaligned / all "
+        "(Rogan-Gladen), with an interval that carries the uncertainty of both, question families of the card "
+        "as clusters; answers of another kind than the card's are judged worse than that. Misaligned / "
+        "coherent is not corrected: its denominator is judged too."
     )
