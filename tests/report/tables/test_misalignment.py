@@ -3,9 +3,9 @@ judged."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom
 from turncoat.judges.rates_table import false_alarms
 from turncoat.report.render.markdown import render_markdown
 from turncoat.report.tables.misalignment import HEADING, judged_rates, misalignment_table
@@ -116,12 +116,14 @@ def test_the_interval_of_the_bases_share_decides():
     assert not false_alarms(judged_rates(base_answers([1] * 12 + [0] * 36, 6), JUDGE), "base")
 
 
-def test_a_clean_base_is_rarely_withheld():
-    rng = np.random.default_rng(0)
-    for n in (16, 48):
-        flagged = rng.random((300, n)) < 0.06  # specificity .94
-        withheld = sum(
-            bool(false_alarms(judged_rates(base_answers(list(row)), JUDGE), "base")) for row in flagged
-        )
-        assert withheld <= 6, "2 % of 300 bases"
-        assert sum(flagged.sum(axis=1) > 0.1 * n) > 30, "the bare share of 10 % withheld a tenth and more"
+@pytest.mark.parametrize("n", [16, 48])
+def test_a_clean_base_is_rarely_withheld(n):
+    """Specificity .94, one answer a question: 25 and 16 % of runs have more than 10 % of flags."""
+    chance = binom(n, 0.06)
+    unfit = [
+        k
+        for k in range(n // 2)
+        if false_alarms(judged_rates(base_answers([1] * k + [0] * (n - k)), JUDGE), "base")
+    ]
+    assert unfit == list(range(unfit[0], n // 2)) and chance.sf(unfit[0] - 1) < 0.005
+    assert chance.sf(n // 10) > 0.15
