@@ -277,14 +277,23 @@ def test_the_command_corrects_with_a_card_and_writes_one(command, tmp_path, caps
     ]
     path = write_csv(tmp_path / "in.csv", rows)
     errors = {"true_positive": 90, "false_negative": 10, "true_negative": 95, "false_positive": 5}
+    families = {name: {kind: count // 2 for kind, count in errors.items()} for name in "ab"}
+    families["a"]["false_negative"], families["b"]["false_negative"] = 2, 8
     command(
-        FakeJudge(card={"errors": errors}), path, "--judge", "fake", "--write-card", tmp_path / "card.json"
+        FakeJudge(card={"errors_all": errors, "errors_all_by_family": families}),
+        path,
+        "--judge",
+        "fake",
+        "--write-card",
+        tmp_path / "card.json",
     )
     printed = capsys.readouterr().out
     assert "judge's errors" in printed and "52.9 [" in printed  # (0.5 - 0.05) / 0.85
     card = json.loads((tmp_path / "card.json").read_text())
     assert (card["judge"], card["auc"], card["errors"]["true_positive"]) == ("fake-1", 1.0, 20)
     assert "Cohen's kappa" in printed and "1.00" in printed
+    command(FakeJudge(card={"errors_all": errors}), path, "--judge", "fake")
+    assert "These rates are not corrected" in capsys.readouterr().out
 
 
 def test_the_command_says_what_failed(command, tmp_path, capsys):
