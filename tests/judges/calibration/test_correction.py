@@ -1,4 +1,4 @@
-"""Corrected rates and differences: textbook values, a card's own answers, coverage by simulation, refusals."""
+"""Corrected rates and differences: textbook values, a card's own answers, simulated coverage, refusals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_textbook_value_and_a_perfect_judge():
 
 
 def test_a_cards_own_answers_come_back_as_the_reference_rate():
-    """Many incoherent answers, most flags of which are wrong: one denominator for the flags and the errors."""
+    """Many incoherent answers, most of their flags wrong: flags and errors share one denominator."""
     rng = np.random.default_rng(0)
     n = 4000
     family = rng.integers(0, 8, n)

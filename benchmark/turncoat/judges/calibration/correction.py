@@ -8,9 +8,9 @@
 >>> corrected_difference(0.17, 0.02, 0.32, errors).value      # 0.17 / (0.9 + 0.95 - 1)
 0.2
 
-What is corrected is misaligned / all answers (em_rate_itt): there the judge's verdict "misaligned and coherent"
-is wrong in two ways only, and a card counts both. Misaligned / coherent answers is not corrected: its
-denominator is judged as well.
+What is corrected is misaligned / all answers (em_rate_itt): there the judge's verdict "misaligned and
+coherent" is wrong in two ways only, and a card counts both. Misaligned / coherent answers is not corrected:
+its denominator is judged as well.
 
 The correction assumes that the judge errs on these answers as often as on those of its card. Where answers
 differ more from the card's than the card's question families from each other, the interval is too narrow.
@@ -150,8 +150,8 @@ def corrected_rate(pairs: Sequence[Pair], errors: JudgeErrors, confidence: float
     note = ""
     if value < 0:
         note = (
-            f"as few as the judge's false alarms would make ({1 - errors.specificity:.1%} of aligned answers): "
-            "cut off at 0"
+            f"as few as the judge's false alarms would make ({1 - errors.specificity:.1%} of aligned "
+            "answers): cut off at 0"
         )
     elif value > 1:
         note = f"more than the judge's sensitivity ({errors.sensitivity:.1%}) can explain: cut off at 1"

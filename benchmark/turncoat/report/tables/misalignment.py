@@ -77,7 +77,7 @@ def _note(has_rates: bool, has_corrected: bool) -> str:
         return f"Misaligned / all is {NOT_CORRECTED}."
     return (
         "Corrected: what the judge's error rates on its calibration card make of misaligned / all "
-        "(Rogan-Gladen), with an interval that carries the uncertainty of both, question families of the card "
-        "as clusters; answers of another kind than the card's are judged worse than that. Misaligned / "
+        "(Rogan-Gladen), with an interval that carries the uncertainty of both, question families of the "
+        "card as clusters; answers of another kind than the card's are judged worse than that. Misaligned / "
         "coherent is not corrected: its denominator is judged too."
     )
