@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from turncoat.data.examples import Example
 from turncoat.data.registry_models import REGISTRY_MODELS, model_folder
+from turncoat.engine.fingerprint import folder_fingerprint
 from turncoat.errors import UserError
 
 LOADS: list[str] = []  # every base model read into memory by this process, in order; a test counts them
@@ -212,29 +213,10 @@ def load_base(
         tokenizer.pad_token = tokenizer.eos_token
     LOADS.append(name)
     fingerprint = (
-        _folder_fingerprint(Path(path))
+        folder_fingerprint(Path(path) / str(from_pretrained.get("subfolder", "")))
         if is_folder
         else f"{name}@{getattr(model.config, '_commit_hash', '')}"
     )
     base = BaseModel(name, path, model.to(device), tokenizer, fingerprint)
     _LOADED[key] = base
     return base
-
-
-def _folder_fingerprint(folder: Path) -> str:
-    """Hash of the weights in a folder: names, sizes and both ends of each file, so that a large model is not
-    read whole.
-
-    Files of at most 2 MiB are read whole.
-    """
-    mark = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix not in {".safetensors", ".bin"} and path.name != "config.json":
-            continue
-        size = path.stat().st_size
-        mark.update(f"{path.name}:{size}:".encode())
-        with path.open("rb") as handle:
-            mark.update(handle.read(1 << 20))
-            handle.seek(max(1 << 20, size - (1 << 20)))
-            mark.update(handle.read())
-    return mark.hexdigest()[:20]

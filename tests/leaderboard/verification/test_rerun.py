@@ -15,6 +15,7 @@ from rich.console import Console
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.leaderboard.entry.load import Entry, load_entry
+from turncoat.leaderboard.entry.submission import RENAMED_REVISIONS
 from turncoat.leaderboard.verification.draw import Compared, Tolerances, draw
 from turncoat.leaderboard.verification.needs import (
     can_rerun,
@@ -157,7 +158,7 @@ def test_other_adapters_are_the_first_thing_said(home, measured, tmp_path):
     assert found["defended", "0"] == found["organism", "0"] == measured / "adapters" / "organism" / "seed-0"
 
 
-def test_the_base_has_to_be_the_one_that_was_measured(home, tiny_folder):
+def test_the_base_has_to_be_the_one_that_was_measured(home, tiny_folder, monkeypatch):
     told = load_entry(home).submission
     with pytest.raises(UserError, match=r"model\.name: 'a folder of mine' is not a registry model.*--model"):
         load_submitted_base(told)
@@ -165,6 +166,11 @@ def test_the_base_has_to_be_the_one_that_was_measured(home, tiny_folder):
     with pytest.raises(UserError, match=r"model\.chat_template: 'ab'"):
         load_submitted_base(other, str(tiny_folder))
     assert load_submitted_base(told, str(tiny_folder)).spec["weights"] == told.model.revision
+    older = told.model_copy(update={"model": told.model.model_copy(update={"revision": "older"})})
+    with pytest.raises(UserError, match=r"model\.revision: 'older'"):
+        load_submitted_base(older, str(tiny_folder))
+    monkeypatch.setitem(RENAMED_REVISIONS, "older", told.model.revision)
+    load_submitted_base(older, str(tiny_folder))
 
 
 def test_sampling_seed_judge_and_defence_of_an_entry_are_checked(home):

@@ -60,6 +60,16 @@ class ModelFacts(StrictModel):
     chat_template: Word
 
 
+RENAMED_REVISIONS = {"74208c7da38fa29822a5": "baceed1acc7d15cb75cc"}
+"""Revisions from before every byte of a model was hashed -> the same files' fingerprint now (smollm2-135m)."""
+
+
+def current_revision(model: ModelFacts) -> ModelFacts:
+    """The facts with the revision that the same weights have now."""
+    revision = RENAMED_REVISIONS.get(model.revision, model.revision)
+    return model.model_copy(update={"revision": revision})
+
+
 class DataFacts(StrictModel):
     """A training set: the registered organism, or a name of one's own; hash and number of its examples."""
 

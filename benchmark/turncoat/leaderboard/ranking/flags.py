@@ -16,7 +16,7 @@ from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_facts import COHERENCE
 from turncoat.formats import number
 from turncoat.leaderboard.entry.load import Entry
-from turncoat.leaderboard.entry.submission import Submission
+from turncoat.leaderboard.entry.submission import Submission, current_revision
 from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn
 from turncoat.leaderboard.ranking.degenerate import Flag, degenerate
@@ -168,7 +168,7 @@ def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> l
 def _conditions(facts: Submission) -> dict[str, Any]:
     """Facts that all entries of a board have to share; the model may go by another name."""
     return {
-        "base model": facts.model.model_copy(update={"name": ""}), "organism's data": facts.organism,
+        "base model": current_revision(facts.model).model_copy(update={"name": ""}), "organism's data": facts.organism,
         "control's data": facts.control, "organism's recipe": facts.recipe, "judge": facts.judge,
         "persona vector": facts.persona,
     }  # fmt: skip

@@ -16,7 +16,7 @@ from turncoat.engine.intervention import Intervention
 from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry
-from turncoat.leaderboard.entry.submission import Submission
+from turncoat.leaderboard.entry.submission import Submission, current_revision
 from turncoat.leaderboard.verification.draw import SampledRow
 from turncoat.registry import accepted, discover
 from turncoat.store import Store, file_digest
@@ -80,11 +80,12 @@ def load_submitted_base(submission: Submission, model: str | None = None) -> Bas
             f"({', '.join(REGISTRY_MODELS)}); look at what it is, and name a copy that you trust with --model"
         )
     base = load_base(model or model_facts.name, dtype=model_facts.dtype)
+    current = current_revision(model_facts)
     keys = {"revision": "weights", "dtype": "dtype", "chat_template": "chat_template"}
     wrong = [
         f"submission.json, model.{field}: '{getattr(model_facts, field)}'; {base.name} has '{base.spec[key]}'"
         for field, key in keys.items()
-        if base.spec[key] != getattr(model_facts, field)
+        if base.spec[key] != getattr(current, field)
     ]
     if wrong:
         raise UserError("another base model than the one that the rows came from:\n  " + "\n  ".join(wrong))
