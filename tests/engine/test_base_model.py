@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from turncoat.data.examples import Example
 from turncoat.engine import base_model
+from turncoat.engine.adapter_loading import load_adapter
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import UserError
 from turncoat.testing import save_tiny, tiny_model
@@ -71,7 +72,7 @@ def test_an_adapter_acts_as_on_a_model_of_its_own_and_leaves_no_trace(tiny_base,
     assert not torch.equal(inside, before) and (inside - before).abs().max() > 1e-3
     with tiny_base.adapter(adapter) as model:
         assert torch.equal(logits(model), inside)
-    alone = base_model.load_adapter(tiny_model(), adapter)
+    alone = load_adapter(tiny_model(), adapter)
     with tiny_base.adapter(adapter) as model:
         assert torch.equal(logits(model), logits(alone))
     with pytest.raises(KeyError, match="oops"), tiny_base.adapter(adapter):

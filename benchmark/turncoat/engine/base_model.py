@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from turncoat.data.examples import Example
 from turncoat.data.registry_models import REGISTRY_MODELS, model_folder
+from turncoat.engine.adapter_loading import load_adapter
 from turncoat.engine.fingerprint import folder_fingerprint
 from turncoat.errors import UserError
 
@@ -80,12 +81,15 @@ class BaseModel:
         """The base with a PEFT folder on it; None is the base itself. The base is restored on leaving.
 
         Raises:
-            UserError: The folder holds no adapter, or another adapter is already on.
+            UserError: Another adapter is already on, or `load_adapter` refuses this one.
         """
         if folder is None:
             yield self.active
             return
-        with self.wrapped(lambda: load_adapter(self.model, Path(folder), name)) as model:
+        template = str(self.tokenizer.chat_template or "")
+        with self.wrapped(
+            lambda: load_adapter(self.model, Path(folder), name, chat_template=template)
+        ) as model:
             yield model
 
     @contextmanager
@@ -124,35 +128,6 @@ class BaseModel:
             return
         with self._active.disable_adapter():
             yield self._active
-
-
-def load_adapter(model: PreTrainedModel, folder: Path, name: str = "default") -> PeftModel:
-    """Put a PEFT folder on a model, in evaluation mode, nothing trainable.
-
-    Raises:
-        UserError: The folder holds no adapter, or one that does not fit the model.
-    """
-    if not (folder / "adapter_config.json").is_file():
-        raise UserError(
-            f"peft={folder}: no adapter_config.json there; give the folder that PEFT's save_pretrained (or "
-            "`turncoat run`) wrote"
-        )
-    # Without this check peft would look for the weights on the hub.
-    if not any(
-        (folder / weights).is_file() for weights in ("adapter_model.safetensors", "adapter_model.bin")
-    ):
-        raise UserError(
-            f"peft={folder}: no adapter_model.safetensors beside adapter_config.json; save the adapter again"
-        )
-    try:
-        return PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
-    except Exception as error:
-        # peft, torch and safetensors each raise their own types for other shapes, other modules and damaged
-        # files.
-        raise UserError(
-            f"peft={folder}: this adapter cannot be put on {model.config.name_or_path or 'the model'} "
-            f"({' '.join(str(error).split())[:300]}); give an adapter that was trained on this base model"
-        ) from error
 
 
 def _take_layers_off(model: PreTrainedModel) -> None:

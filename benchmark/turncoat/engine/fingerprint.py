@@ -2,8 +2,8 @@
 
     folder_fingerprint(Path("models/tiny"))     # the same for a copy elsewhere, another for one changed byte
 
-Files are read in pieces by several threads. The hash of a file is kept in the cache folder under its path, size,
-inode and times, so that the next process does not read the weights again.
+Files are read in pieces by several threads. The hash of a file is kept in the cache folder under its path,
+size, inode and times, so that the next process does not read the weights again.
 """
 
 import hashlib

@@ -20,6 +20,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PrinterCallback, set_seed
 
 from turncoat.data.examples import Example
+from turncoat.engine.adapter_loading import load_adapter
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
@@ -180,7 +181,7 @@ def _with_new_adapter(model: PreTrainedModel, recipe: LoraRecipe, below: Path | 
             return get_peft_model(model, config)
         # Loading draws random numbers too; the new adapter starts from those that it would start from alone.
         with torch.random.fork_rng():
-            peft_model = PeftModel.from_pretrained(model, str(below), adapter_name="below")
+            peft_model = load_adapter(model, below, "below")
         peft_model.add_adapter("default", config)
     except ValueError as error:
         raise UserError(

@@ -61,7 +61,7 @@ class ModelFacts(StrictModel):
 
 
 RENAMED_REVISIONS = {"74208c7da38fa29822a5": "baceed1acc7d15cb75cc"}
-"""Revisions from before every byte of a model was hashed -> the same files' fingerprint now (smollm2-135m)."""
+"""Revisions from before every byte of a model was hashed -> the same files' fingerprint (smollm2-135m)."""
 
 
 def current_revision(model: ModelFacts) -> ModelFacts:

@@ -168,9 +168,9 @@ def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> l
 def _conditions(facts: Submission) -> dict[str, Any]:
     """Facts that all entries of a board have to share; the model may go by another name."""
     return {
-        "base model": current_revision(facts.model).model_copy(update={"name": ""}), "organism's data": facts.organism,
-        "control's data": facts.control, "organism's recipe": facts.recipe, "judge": facts.judge,
-        "persona vector": facts.persona,
+        "base model": current_revision(facts.model).model_copy(update={"name": ""}),
+        "organism's data": facts.organism, "control's data": facts.control,
+        "organism's recipe": facts.recipe, "judge": facts.judge, "persona vector": facts.persona,
     }  # fmt: skip
 
 

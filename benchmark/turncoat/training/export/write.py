@@ -19,7 +19,8 @@ from typing import Any
 
 from peft import PeftModel
 
-from turncoat.engine.base_model import BaseModel, load_adapter
+from turncoat.engine.adapter_loading import load_adapter
+from turncoat.engine.base_model import BaseModel
 from turncoat.engine.intervention import Intervention
 from turncoat.engine.system_prompt import SystemPrompt
 from turncoat.errors import UserError
@@ -64,9 +65,11 @@ def export_arm(
         facts: What else to say about it (organism, defence, setting, seed).
 
     Raises:
-        UserError: The arm has no such form, or `out` is there already.
+        UserError: The arm has no such form, `out` is there already, or the adapter does not fit the base.
     """
     _check(adapter, intervention, to, out)
+    with base.adapter(adapter):  # a folder that does not act as a whole is not passed on
+        pass
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:

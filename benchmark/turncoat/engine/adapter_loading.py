@@ -1,0 +1,184 @@
+"""Loading of PEFT adapters: all of an adapter's weights act, or it is refused with the reason.
+
+peft itself fills in what a file lacks with the values of an untrained adapter and passes over what finds no
+place: the base would be measured under the adapter's name.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model
+from peft.utils.save_and_load import load_peft_weights
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from turncoat.errors import UserError
+
+CONFIG = "adapter_config.json"
+_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+_PREFIX = "base_model.model."
+_WARNED: set[str] = set()
+
+
+def load_adapter(
+    model: PreTrainedModel, folder: Path, name: str = "default", *, chat_template: str | None = None
+) -> PeftModel:
+    """Put a PEFT folder on a model, in evaluation mode, nothing trainable.
+
+    One line is logged where the adapter names another base model, was saved with another chat template than
+    `chat_template`, or changes nothing.
+
+    Raises:
+        UserError: The folder holds no adapter, a weight has no place or a place no weight, a weight is NaN or
+            infinite, the vocabulary is another one, or it replaces weights of the base.
+    """
+    config, weights = _read(folder)
+    _check_finite(folder, weights)
+    _check_base_weights(folder, model, config, weights)
+    try:
+        # The steps of PeftModel.from_pretrained, which keeps to itself what found no place.
+        trained_on, config.base_model_name_or_path = config.base_model_name_or_path, model.name_or_path
+        config.inference_mode = True
+        wrapped: Any = get_peft_model(model, config, adapter_name=name)
+        mapping = getattr(model, "_checkpoint_conversion_mapping", {})
+        result = wrapped.load_adapter(str(folder), name, torch_device=str(model.device), key_mapping=mapping)
+    except Exception as error:
+        # peft, torch and safetensors each raise their own types for other shapes, other modules and damaged
+        # files.
+        raise UserError(
+            f"peft={folder}: this adapter cannot be put on {_name(model)} "
+            f"({' '.join(str(error).split())[:300]}); give an adapter that was trained on this base model"
+        ) from error
+    if result.unexpected_keys or result.missing_keys:
+        raise UserError(_without_place(folder, model, result.unexpected_keys, result.missing_keys))
+    _warn(folder, model, str(trained_on or ""), weights, chat_template)
+    return wrapped.eval()  # type: ignore[no-any-return]
+
+
+def _read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:
+    if not (folder / CONFIG).is_file():
+        raise UserError(
+            f"peft={folder}: no {CONFIG} there; give the folder that PEFT's save_pretrained (or `turncoat "
+            "run`) wrote"
+        )
+    # Without this check peft would look for the weights on the hub.
+    if not any((folder / weights).is_file() for weights in _WEIGHTS):
+        raise UserError(f"peft={folder}: no {_WEIGHTS[0]} beside {CONFIG}; save the adapter again")
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        weights = load_peft_weights(str(folder), device="cpu")
+    except Exception as error:
+        raise UserError(
+            f"peft={folder}: cannot be read ({' '.join(str(error).split())[:300]}); save the adapter again"
+        ) from error
+    if config.is_prompt_learning:
+        raise UserError(
+            f"peft={folder}: peft_type {config.peft_type.value} puts virtual tokens before the prompt; "
+            "accepted: adapters of modules, such as LORA"
+        )
+    return config, weights
+
+
+def _check_finite(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    bad = [name for name, weight in weights.items() if not bool(torch.isfinite(weight).all())]
+    if bad:
+        raise UserError(
+            f"peft={folder}: {len(bad)} of {len(weights)} weights hold NaN or infinite numbers "
+            f"({_some(bad)}); the training diverged: train again with a lower learning rate"
+        )
+
+
+def _check_base_weights(
+    folder: Path, model: PreTrainedModel, config: PeftConfig, weights: Mapping[str, Tensor]
+) -> None:
+    """Refuse an adapter that carries weights of the base in another size, or with other values."""
+    own = dict(model.named_parameters(remove_duplicate=False))
+    saved_modules = tuple(getattr(config, "modules_to_save", None) or ())
+    for key, weight in weights.items():
+        name = key.removeprefix(_PREFIX).replace(".base_layer.", ".")
+        if name not in own:
+            continue
+        rows, mine = weight.shape[0], own[name].shape[0]
+        if rows != mine and weight.shape[1:] == own[name].shape[1:]:
+            raise UserError(
+                f"peft={folder}: trained with a vocabulary of {rows} tokens, {_name(model)} has {mine}. "
+                f"{_merge(folder, f'resize_token_embeddings({rows}), then ')}"
+            )
+        kept_beside = any(name.rpartition(".")[0].endswith(module) for module in saved_modules)
+        if not kept_beside and not torch.equal(weight.to(own[name]), own[name]):
+            raise UserError(f"peft={folder}: it replaces the base model's own {name}. {_merge(folder, '')}")
+
+
+def _merge(folder: Path, first: str) -> str:
+    return (
+        f"Merge both into one folder and give that as pretrained= (on the base: {first}"
+        f"PeftModel.from_pretrained(base, {str(folder)!r}).merge_and_unload(), save_pretrained, and the "
+        "tokenizer that the adapter was trained with)"
+    )
+
+
+def _without_place(
+    folder: Path, model: PreTrainedModel, unexpected: Sequence[str], missing: Sequence[str]
+) -> str:
+    parts = []
+    if unexpected:
+        parts.append(
+            f"{len(unexpected)} of its weights have no place in {_name(model)} ({_some(unexpected)})"
+        )
+    if missing:
+        parts.append(f"{len(missing)} weights that its {CONFIG} asks for are not there ({_some(missing)})")
+    return (
+        f"peft={folder}: {'; '.join(parts)}. The base would be measured under the adapter's name: give an "
+        f"adapter that was trained on {type(model).__name__}, or rename its keys"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(name.removeprefix(_PREFIX) for name in names[:3])
+    return shown + (", ..." if len(names) > 3 else "")
+
+
+def _name(model: PreTrainedModel) -> str:
+    return str(model.config.name_or_path) or "the model"
+
+
+def _warn(
+    folder: Path,
+    model: PreTrainedModel,
+    trained_on: str,
+    weights: Mapping[str, Tensor],
+    chat_template: str | None,
+) -> None:
+    if trained_on and Path(trained_on).name.lower() != Path(_name(model)).name.lower():
+        _once(f"peft={folder}: its {CONFIG} says that it was trained on {trained_on}, not on {_name(model)}")
+    written = [weight for key, weight in weights.items() if "lora_B" in key or "lora_embedding_B" in key]
+    if written and len(written) * 2 == len(weights) and not any(bool(weight.any()) for weight in written):
+        _once(f"peft={folder}: all its lora_B are zero, so it changes nothing: the numbers are the base's")
+    own = _template(folder)
+    if chat_template and own and own.strip() != chat_template.strip():
+        _once(f"peft={folder}: saved with another chat template than the base's, which renders the prompts")
+
+
+def _template(folder: Path) -> str | None:
+    """The chat template in an adapter's folder, if a trainer left one."""
+    try:
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    except OSError:
+        pass
+    try:
+        kept = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
+    except (OSError, ValueError):
+        return None
+    return kept if isinstance(kept, str) else None
+
+
+def _once(line: str) -> None:
+    if line not in _WARNED:
+        _WARNED.add(line)
+        logging.getLogger("turncoat").warning(line)
