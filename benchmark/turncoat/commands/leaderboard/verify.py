@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,7 @@ from turncoat.commands.printing import note
 from turncoat.errors import UserError
 
 if TYPE_CHECKING:
+    from turncoat.judges.base import Judge
     from turncoat.leaderboard.entry.load import Entry
 
 
@@ -49,18 +50,27 @@ def verify(
             "nothing to check with; give --adapters DIR or --run RUN to make rows again, or --judge embedded "
             "to judge the stored answers again"
         )
-    common: dict[str, Any] = {"by": by, "date": day(date)}
+    verified_on = day(date)
     loaded = _validated(entry)
-    common["draw_seed"] = secrets.randbelow(2**31) if seed is None else seed
+    from turncoat.leaderboard.verification.verify import Request, verify_rows, verify_scores
+
+    share = fraction if fraction is not None else 1.0 if adapters is None and run is None else 0.05
+    draw_seed = secrets.randbelow(2**31) if seed is None else seed
+    request = Request(share, draw_seed, by, verified_on, tuple(role) if role else None)
     if adapters is None and run is None:
-        assert judge is not None
-        record = _judged_again(loaded, judge, 1.0 if fraction is None else fraction, role, common)
+        second_judge = _judge_of(judge)
+        record, agreement = verify_scores(loaded, second_judge, request, on_note=note)
+        if record is None:
+            own = loaded.submission.judge.id
+            print_second_judge(agreement, second_judge.id, own, Console(highlight=False))
+            note("nothing was written: two judges may differ, and that says nothing against the rows")
+            return
     else:
-        folder = adapters if adapters is not None else _store_of(run)
-        share = 0.05 if fraction is None else fraction
-        record = _run_again(loaded, folder, share, role, judge, model, sampling_seed, common)
-    if record is None:
-        return
+        record = verify_rows(
+            loaded, adapters or _store_of(run), request, on_note=note,
+            console=Console(stderr=True, highlight=False), judge=judge, model=model,
+            sampling_seed=sampling_seed,
+        )  # fmt: skip
     from turncoat.leaderboard.verification.record import write_record
     from turncoat.leaderboard.verification.verdict import VERIFIED
 
@@ -95,76 +105,10 @@ def _store_of(run: Path | None) -> Path:
     return Store().root / "adapter"
 
 
-def _run_again(
-    entry: Entry, folder: Path, fraction: float, roles: list[str] | None, judge: str | None,
-    model: str | None, sampling_seed: int | None, common: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    from turncoat.leaderboard.verification import needs
-    from turncoat.leaderboard.verification.draw import Tolerances, draw
-    from turncoat.leaderboard.verification.record import make_record
-    from turncoat.leaderboard.verification.rerun import RerunSetup, planned_seconds, rerun, with_base_partners
-    from turncoat.store import Store
-    from turncoat.study.progress import StudyProgress, duration
-
-    submission = entry.submission
-    needs.role_problem(roles or [], submission)
-    chosen = tuple(roles or needs.can_rerun(submission))
-    left_out = [name for name in submission.own_roles if name not in chosen]
-    if left_out and roles is None:
-        note(f"  the defence is not registered here: rows of {', '.join(left_out)} cannot be made again")
-    # Wrong adapters are found before anything is loaded.
-    trained = needs.find_adapters(submission, folder, [name for name in chosen if name != "base"])
-    drawn = with_base_partners(entry, draw(entry, fraction, common["draw_seed"], roles=chosen))
-    spec = needs.judge_spec(submission, judge)
-    base = needs.load_submitted_base(submission, model)
-    seed = needs.sampling_seed_of(drawn) if sampling_seed is None else sampling_seed
-    uses = {use.task: use for use in entry.track.tasks_for(submission.organism.name)}
-    planned = planned_seconds(drawn, uses, base)
-    note(
-        f"  {len(drawn)} rows, drawn with --seed {common['draw_seed']}; about {duration(planned)} on two "
-        f"idle cores; judge: {spec}"
-    )
-    tolerances = Tolerances.of_precision(submission.model.dtype)
-    progress = StudyProgress(Console(stderr=True, highlight=False), planned)
-    compared = rerun(entry, drawn, trained, RerunSetup(base, Store(), spec, seed), progress, tolerances)
-    more = {
-        "roles": list(chosen), "not_checked": left_out, "judge": spec, "sampling_seed": seed,
-        "base": base.spec,
-    }  # fmt: skip
-    return make_record(
-        entry, "rerun", compared, tolerances=tolerances, fraction=fraction, **common, more=more
-    )
-
-
-def _judged_again(
-    entry: Entry, spec: str, fraction: float, roles: list[str] | None, common: dict[str, Any]
-) -> dict[str, Any] | None:
-    from turncoat.judges.filter import progress_of
+def _judge_of(spec: str | None) -> Judge:
     from turncoat.judges.spec import judge_from_name
-    from turncoat.leaderboard.verification.draw import Tolerances, draw
-    from turncoat.leaderboard.verification.record import make_record
-    from turncoat.leaderboard.verification.rejudge import judge_again, judged_tasks
 
-    judge = judge_from_name(spec)
+    judge = judge_from_name(spec or "off")
     if judge is None:
         raise UserError(f"--judge {spec}: judging is off; name a judge, see `turncoat list judges`")
-    tasks = judged_tasks(entry)
-    drawn = draw(entry, fraction, common["draw_seed"], roles=roles, tasks=tasks)
-    total = sum(len(item.row.get("samples") or []) for item in drawn)
-    note(f"  {total} answers, drawn with --seed {common['draw_seed']}; judge: {judge.id}")
-    tolerances = Tolerances()
-    with progress_of(total, f"judging ({judge.id})") as on_done:
-        second = judge_again(entry, drawn, judge, tolerances, on_done)
-    if second.failed:
-        raise UserError(
-            f"{second.failed} of {second.answers} calls to {judge.id} failed; run the same command to ask "
-            "again"
-        )
-    if not second.same:
-        print_second_judge(second.second, judge.id, entry.submission.judge.id, Console(highlight=False))
-        note("nothing was written: two judges may differ, and that says nothing against the rows")
-        return None
-    more = {"roles": list(roles or entry.submission.own_roles), "judge": judge.id, "rubric": judge.rubric}
-    return make_record(
-        entry, "rejudge", second.compared, tolerances=tolerances, fraction=fraction, **common, more=more
-    )
+    return judge
