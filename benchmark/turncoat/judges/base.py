@@ -43,10 +43,7 @@ class Judge(Protocol):
     may_rate: bool  # False = it may score, but no rate made of its scores may be printed
 
     def score(
-        self,
-        questions: Sequence[str],
-        answers: Sequence[str],
-        on_done: Callable[[int], None] | None = None,
+        self, questions: Sequence[str], answers: Sequence[str], on_done: Callable[[int], None] | None = None
     ) -> list[Verdict]:
         """One verdict per pair, in order.
 

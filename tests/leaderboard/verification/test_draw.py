@@ -19,7 +19,7 @@ from turncoat.leaderboard.verification.draw import (
     draw,
     entry_digest,
 )
-from turncoat.leaderboard.verification.record import make_record, write_record
+from turncoat.leaderboard.verification.record import Request, make_record, write_record
 from turncoat.leaderboard.verification.status import read_trust
 from turncoat.leaderboard.verification.verdict import VERIFIED, agreeing_at_least, verdict_of
 
@@ -137,17 +137,8 @@ def test_other_answers_do_where_their_scores_are_equivalent(shift, fine):
 
 
 def record(entry: Entry, how: str, compared: list[Compared]) -> dict:
-    return make_record(
-        entry,
-        how,
-        compared,
-        tolerances=LIMITS,
-        fraction=0.1,
-        draw_seed=7,
-        by="us",
-        date="2026-01-31",
-        more={},  # type: ignore[arg-type]
-    )
+    request = Request(fraction=0.1, draw_seed=7, by="us", date="2026-01-31")
+    return make_record(entry, how, compared, request, LIMITS, more={})  # type: ignore[arg-type]
 
 
 def test_the_board_believes_a_record_of_these_very_rows(submissions, tmp_path):

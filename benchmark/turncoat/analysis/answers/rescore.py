@@ -102,11 +102,7 @@ class Rescored:
 
 
 def rescore(
-    saved: SavedAnswers,
-    judge: Judge,
-    *,
-    by: Sequence[str] = (),
-    on_done: Callable[[int], None] | None = None,
+    saved: SavedAnswers, judge: Judge, *, by: Sequence[str] = (), on_done: Callable[[int], None] | None = None
 ) -> Rescored:
     """Score saved answers (cached verdicts are not asked for again); `by`: arms' columns, () the input's own.
 

@@ -52,35 +52,29 @@ def verify(
         )
     verified_on = day(date)
     loaded = _validated(entry)
-    from turncoat.leaderboard.verification.verify import Request, verify_rows, verify_scores
+    from turncoat.leaderboard.verification.record import Request, write_record
+    from turncoat.leaderboard.verification.verdict import VERIFIED
+    from turncoat.leaderboard.verification.verify import verify_rows, verify_scores
 
     share = fraction if fraction is not None else 1.0 if adapters is None and run is None else 0.05
     draw_seed = secrets.randbelow(2**31) if seed is None else seed
     request = Request(share, draw_seed, by, verified_on, tuple(role) if role else None)
     if adapters is None and run is None:
-        second_judge = _judge_of(judge)
-        record, agreement = verify_scores(loaded, second_judge, request, on_note=note)
+        scorer = _judge_of(judge)
+        record, agreements = verify_scores(loaded, scorer, request, note)
         if record is None:
-            own = loaded.submission.judge.id
-            print_second_judge(agreement, second_judge.id, own, Console(highlight=False))
+            print_second_judge(agreements, scorer.id, loaded.submission.judge.id, Console(highlight=False))
             note("nothing was written: two judges may differ, and that says nothing against the rows")
             return
     else:
         record = verify_rows(
-            loaded, adapters or _store_of(run), request, on_note=note,
-            console=Console(stderr=True, highlight=False), judge=judge, model=model,
-            sampling_seed=sampling_seed,
+            loaded, adapters or _store_of(run), request, note, Console(stderr=True, highlight=False),
+            judge=judge, model=model, sampling_seed=sampling_seed,
         )  # fmt: skip
-    from turncoat.leaderboard.verification.record import write_record
-    from turncoat.leaderboard.verification.verdict import VERIFIED
-
     print_record(record, Console(highlight=False))
     path = write_record(record, out)
-    note(
-        f"written to {path}"
-        if path
-        else f"not written: {out / entry.name}.json tells of a re-run of the same rows"
-    )
+    kept = f"not written: {out / entry.name}.json tells of a re-run of the same rows"
+    note(f"written to {path}" if path else kept)
     if record["verdict"] != VERIFIED:
         raise typer.Exit(1)
 

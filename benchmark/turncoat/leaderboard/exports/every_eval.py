@@ -62,12 +62,10 @@ def evaluation_log(exported: Exported, role: str, date: str) -> dict[str, Any]:
             "additional_details": {f"{name}_version": text for name, text in sorted(facts.versions.items())},
         },
         "model_info": {
-            "name": exported.arm(role),
-            "id": model,
-            "developer": DEVELOPER,
-            "inference_platform": "local",
-            "inference_engine": {"name": "transformers",
-                                 "version": facts.versions.get("transformers", "unknown")},
+            "name": exported.arm(role), "id": model, "developer": DEVELOPER, "inference_platform": "local",
+            "inference_engine": {
+                "name": "transformers", "version": facts.versions.get("transformers", "unknown"),
+            },
             "additional_details": {
                 "deployment_type": "self_deployed",
                 "model_availability": "open_weights" if role == "base" else "unknown", **exported.about(role),
@@ -92,12 +90,11 @@ def _result(exported: Exported, name: str, level: Level) -> dict[str, Any]:
     if level.se is not None:
         uncertainty["standard_error"] = {"value": level.se, "method": "analytic"}
     result: dict[str, Any] = {
-        "evaluation_result_id": name,
-        "evaluation_name": task,
+        "evaluation_result_id": name, "evaluation_name": task,
         "source_data": {
-            "dataset_name": task, "source_type": "other",
-            "additional_details": {"task_version": str(facts.tasks.get(task, "unknown")),
-                                   "questions": str(level.n_questions)},
+            "dataset_name": task, "source_type": "other", "additional_details": {
+                "task_version": str(facts.tasks.get(task, "unknown")), "questions": str(level.n_questions),
+            },
         },
         "metric_config": {
             "evaluation_description": f"{task_summary(task)} Metric: {description['label']}.",

@@ -1,6 +1,6 @@
 """Write the record of a verification, `results/verifications/<slug>.json`. Maintainers alone write it.
 
-write_record(make_record(entry, "rerun", compared, ...), Path("results/verifications"))
+write_record(make_record(entry, "rerun", compared, request, ...), Path("results/verifications"))
 """
 
 import json
@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -23,23 +23,26 @@ _RECORDED = 50  # differences that a record keeps
 _LIBRARIES = ("turncoat", "torch", "transformers", "peft", "lm_eval")
 
 
+@dataclass(frozen=True)
+class Request:
+    """A draw of rows to verify, and its maker."""
+
+    fraction: float  # Share of the rows, above 0 and up to 1
+    draw_seed: int
+    by: str
+    date: str  # YYYY-MM-DD
+    roles: tuple[str, ...] | None = None  # None = all that can be checked
+
+
 def make_record(
     entry: Entry,
     how: Literal["rerun", "rejudge"],
     compared: Sequence[Compared],
-    *,
+    request: Request,
     tolerances: Tolerances,
-    fraction: float,
-    draw_seed: int,
-    by: str,
-    date: str,
     more: dict[str, Any],
 ) -> dict[str, Any]:
-    """The content of `results/verifications/<slug>.json`; `status.py` reads a part of it.
-
-    Args:
-        date: When, as YYYY-MM-DD.
-    """
+    """The content of `results/verifications/<slug>.json`; `status.py` reads a part of it."""
     outside = [
         {
             "file": f"rows/{item.drawn.role}/{item.drawn.seed}/{item.drawn.task}.jsonl.gz",
@@ -54,8 +57,9 @@ def make_record(
     ]
     return {
         "slug": entry.slug, "rows_sha256": entry_digest(entry), "how": how,
-        "verdict": verdict_of(compared, tolerances), "by": by, "date": date, "fraction": fraction,
-        "draw_seed": draw_seed, "compared": len(compared), "agreeing": sum(item.agrees for item in compared),
+        "verdict": verdict_of(compared, tolerances), "by": request.by, "date": request.date,
+        "fraction": request.fraction, "draw_seed": request.draw_seed, "compared": len(compared),
+        "agreeing": sum(item.agrees for item in compared),
         "agreeing_at_least": round(agreeing_at_least(compared), 4), "agreement": agreement_table(compared),
         "differences": outside[:_RECORDED], "differences_in_all": len(outside),
         "tolerances": asdict(tolerances), **more,

@@ -1,13 +1,10 @@
 """Verifications of an entry: a drawn part of its rows made again, or their answers judged again.
 
 request = Request(fraction=0.05, draw_seed=7, by="the maintainers", date="2026-01-31")
-record = verify_rows(entry, Path("adapters"), request, on_note=print, console=Console(stderr=True))
-
-`record.py` writes a record, `verdict.py` decides its verdict.
+record = verify_rows(entry, Path("adapters"), request, print, Console(stderr=True))
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,52 +16,23 @@ from turncoat.judges.filter import progress_of
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.verification import needs
 from turncoat.leaderboard.verification.draw import Tolerances, draw
-from turncoat.leaderboard.verification.record import make_record
+from turncoat.leaderboard.verification.record import Request, make_record
 from turncoat.leaderboard.verification.rejudge import SecondJudge, judge_again, judged_tasks
 from turncoat.leaderboard.verification.rerun import RerunSetup, planned_seconds, rerun, with_base_partners
 from turncoat.store import Store
 from turncoat.study.progress import StudyProgress, duration
 
-Record = dict[str, Any]
-OnNote = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Request:
-    """The draw of a verification, and who makes it."""
-
-    fraction: float  # Share of the rows that are drawn, above 0 and at most 1
-    draw_seed: int
-    by: str
-    date: str  # YYYY-MM-DD
-    roles: tuple[str, ...] | None = None  # None = all that can be checked
-
-    @property
-    def recorded(self) -> dict[str, Any]:
-        """The fields that `make_record` takes."""
-        return {"fraction": self.fraction, "draw_seed": self.draw_seed, "by": self.by, "date": self.date}
-
 
 def verify_rows(
-    entry: Entry,
-    adapters: Path,
-    request: Request,
-    *,
-    on_note: OnNote,
-    console: Console,
-    judge: str | None = None,
-    model: str | None = None,
-    sampling_seed: int | None = None,
-) -> Record:
-    """The record of rows made again from the adapters.
+    entry: Entry, adapters: Path, request: Request, on_note: Callable[[str], None], console: Console, *,
+    judge: str | None = None, model: str | None = None, sampling_seed: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The record of rows made again from the adapters in a folder.
 
     Args:
-        adapters: Folder with the adapters.
-        on_note: Called with a line for the user.
-        console: Shows the progress.
-        judge: Default: the entry's.
+        on_note: Called with a line for the user; `console` shows the progress.
+        judge: Default: the entry's, as is `sampling_seed`.
         model: A trusted copy of an unregistered base model.
-        sampling_seed: The study's; default: from the rows.
 
     Raises:
         UserError: Adapters, base model, judge or roles are missing or not the entry's.
@@ -90,16 +58,13 @@ def verify_rows(
     tolerances = Tolerances.of_precision(submission.model.dtype)
     setup = RerunSetup(base, Store(), spec, seed)
     compared = rerun(entry, drawn, trained, setup, StudyProgress(console, planned), tolerances)
-    more = {
-        "roles": list(chosen), "not_checked": left_out, "judge": spec, "sampling_seed": seed,
-        "base": base.spec,
-    }  # fmt: skip
-    return make_record(entry, "rerun", compared, tolerances=tolerances, **request.recorded, more=more)
+    more = {"roles": list(chosen), "not_checked": left_out, "judge": spec, "sampling_seed": seed}
+    return make_record(entry, "rerun", compared, request, tolerances, {**more, "base": base.spec})
 
 
 def verify_scores(
-    entry: Entry, judge: Judge, request: Request, *, on_note: OnNote
-) -> tuple[Record | None, list[SecondJudge]]:
+    entry: Entry, judge: Judge, request: Request, on_note: Callable[[str], None]
+) -> tuple[dict[str, Any] | None, list[SecondJudge]]:
     """The record of stored answers judged again; for another judge than the entry's, None and its agreement.
 
     Raises:
@@ -119,7 +84,4 @@ def verify_scores(
         return None, found.second
     roles = list(request.roles or entry.submission.own_roles)
     more = {"roles": roles, "judge": judge.id, "rubric": judge.rubric}
-    record = make_record(
-        entry, "rejudge", found.compared, tolerances=tolerances, **request.recorded, more=more
-    )
-    return record, []
+    return make_record(entry, "rejudge", found.compared, request, tolerances, more), []
