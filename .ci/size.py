@@ -27,6 +27,7 @@ PATCHES_IN = "benchmark/turncoat/evaluation/lm_eval_compat.py"  # the only place
 WIDTH = 110
 WORDS = ("told", "found", "own", "kept", "asked", "said")
 QUESTION = re.compile(r"(What|Which|Whether|How|Why|Are|Is|Does|Where|When)\b")
+NOT_A = re.compile(r"(?<![Tt]here )\b(?:is|are) no (?!longer\b)")  # "X is not a Y" says it
 ADDRESS = re.compile(r"https?://\S+")
 LINK = re.compile(r"\]\([^)]*\)|^\[[^]]+\]: ")
 DOTTED = re.compile(r"\bturncoat\.[a-z_]+(?:\.\w+)*")
@@ -217,9 +218,9 @@ def counts() -> Iterator[Count]:
         for name in package
     }
     yield over(
-        Counter({name: sum(text.count("is no ") for text in texts[name]) for name in package}),
-        '"is no " in strings',
-        None,
+        Counter({name: sum(len(NOT_A.findall(text)) for text in texts[name]) for name in package}),
+        '"X is no Y" in strings',
+        0,
     )
     yield over(
         Counter({name: patch_calls(tree[name]) for name in package if name != PATCHES_IN}),

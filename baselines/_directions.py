@@ -105,7 +105,7 @@ def answer_states(
                 state = capture.states[layer]
                 states[layer].append(state[batch["labels"] != -100].float().cpu())
                 first.setdefault(layer, state[0, 0].float().cpu())
-    # Copies that are no inference tensors: they may be used where gradients flow.
+    # Copies that are not inference tensors: they may be used where gradients flow.
     return AnswerStates(
         {layer: torch.cat(parts).clone() for layer, parts in states.items()},
         {layer: state.clone() for layer, state in first.items()},

@@ -117,7 +117,7 @@ def test_another_alignment_or_threshold_is_another_adapter(aligned, tmp_path):
     one = SafeLora(aligned[0], 0.3)
     before = one.key()
     one.cosines["x"] = 1.0
-    assert one.key() == before, "what it found on the way is no part of the key"
+    assert one.key() == before, "what it found on the way is not part of the key"
     others = [SafeLora(aligned[0], 0.4), SafeLora(aligned[0], 0.3, 2), SafeLora(ByModels("m", "f", "g"), 0.3)]
     others += [
         SafeLora(ByFinetune(tmp_path / "else"), 0.3),

@@ -46,7 +46,7 @@ def test_scores_by_question(tmp_path):
 
 
 def test_no_score_is_made_up_and_a_rate_is_a_quotient(tmp_path):
-    """A metric that a row lists and does not have, or that is no number, gives no row; NaN stays NaN."""
+    """A metric that a row lists and does not have, or that is not a number, gives no row; NaN stays NaN."""
     gone = {**PLAIN, "metrics": ["acc", "persona_own"], "acc": float("nan")}
     table = scores_of(written(tmp_path, gone), arm="a", seed=0, task="t")
     assert table["metric"].tolist() == ["acc"] and math.isnan(table["value"][0])

@@ -25,7 +25,7 @@ def items(turned_at: list[float], doses=DOSES) -> list[dict]:
 @pytest.mark.parametrize(("shares", "expected"), [
     ([0, 0, 0, 1, 1, 1], 2.5), ([0, 0.25, 0.5, 0.75, 1, 1], 2.0), ([0, 0.1, 0.4, 0.6, 0.9, 1], 2.5),
     ([0.6, 0.7, 0.8, 0.9, 1, 1], 0.0), ([0, 0, 0, 0, 0, 0.5], 5.0), ([0, 0.1, 0.2, 0.3, 0.4, 0.49], math.inf),
-    # 0.6 then 0.2 is no rise and no fall but 0.4 twice: the crossing lies beyond both
+    # 0.6 then 0.2 is neither a rise nor a fall but 0.4 twice: the crossing lies beyond both
     ([0, 0.6, 0.2, 0.5, 0.8, 1.0], 3.0),
 ])  # fmt: skip
 def test_crossing_of_a_monotone_fit(shares, expected):

@@ -97,7 +97,7 @@ def test_mistakes_are_told_before_anything_is_loaded(arguments, message, monkeyp
 
 @pytest.mark.parametrize("text", ["demo", "demo/sgtr/x", "", "a=1"])
 def test_what_names_no_arm_is_refused(text):
-    with pytest.raises(UserError, match=r"names no arm|is no argument of an arm"):
+    with pytest.raises(UserError, match=r"names no arm|is not an argument of an arm"):
         find_arm(text)
 
 

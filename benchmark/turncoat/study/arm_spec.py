@@ -101,7 +101,7 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
     """
     unknown = [key for key in given if key not in _KEYS]
     if unknown:
-        raise UserError(f"'{unknown[0]}' is no argument of an arm; {accepted(_KEYS, unknown[0])}")
+        raise UserError(f"'{unknown[0]}' is not an argument of an arm; {accepted(_KEYS, unknown[0])}")
     seed = given.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f"seed={seed!r}: a training seed is a whole number from 0 on")

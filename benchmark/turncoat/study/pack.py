@@ -28,12 +28,12 @@ def pack_run(run: Path, out: Path) -> Path:
         out: The folder to write; an earlier packed run there is replaced.
 
     Raises:
-        UserError: `run` is no finished run, or `out` is something else than a packed run.
+        UserError: `run` is not a finished run, or `out` is something else than a packed run.
     """
     for needed in ("study.yaml", "run.json", "rows"):
         if not (run / needed).exists():
             raise UserError(
-                f"{run} is no run folder: {needed} is missing; make one with `turncoat run STUDY`"
+                f"{run} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`"
             )
     if out.exists() and not (out / "study.yaml").is_file():
         raise UserError(f"--out {out} is there and holds no run; name another folder")

@@ -38,7 +38,7 @@ def test_untouched_rows_give_no_finding(made: MadeRows, task: str) -> None:
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Paths of everything in a row that is no object or list; an empty list is a leaf."""
+    """Paths of everything in a row that is not an object or list; an empty list is a leaf."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     found = False
     for key, part in items:

@@ -73,8 +73,8 @@ def verify(
         )  # fmt: skip
     print_record(record, Console(highlight=False))
     path = write_record(record, out)
-    kept = f"not written: {out / entry.name}.json tells of a re-run of the same rows"
-    note(f"written to {path}" if path else kept)
+    reason = f"not written: {out / entry.name}.json tells of a re-run of the same rows"
+    note(f"written to {path}" if path else reason)
     if record["verdict"] != VERIFIED:
         raise typer.Exit(1)
 

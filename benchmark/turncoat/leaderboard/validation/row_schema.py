@@ -220,5 +220,5 @@ def _log_likelihoods(row: Row) -> Iterator[Violation]:
 
 
 def _is_number(value: Any) -> bool:
-    # Python's integers have no upper end, a float's infinity is no number.
+    # Python's integers have no upper end, a float's infinity is not a number.
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15

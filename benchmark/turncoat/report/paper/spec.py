@@ -27,7 +27,7 @@ from turncoat.yaml_model import read_yaml_model
 
 ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED = "any", "none", "harmful", "control", "same", "matched_control"
 WORDS = (ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED)
-"""something / nothing / an organism that is no control / one that is / what the treated arm has / the
+"""something / nothing / an organism that is not a control / one that is / what the treated arm has / the
 registered control of what it has."""
 ARM_FIELDS = ("name", "organism", "defence", "setting")
 _SHOWN_WITH_COLUMNS = ("levels", "differences")
