@@ -36,6 +36,13 @@ def test_conversations_are_read_in_order(tmp_path):
     assert read_conversations(write(tmp_path / "other.jsonl", GOOD))[0] == first  # an id is the content's
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_changes_no_row(tmp_path, encoding):
+    plain = read_conversations(write(tmp_path / "rows.jsonl", GOOD))
+    (tmp_path / "marked.jsonl").write_text(GOOD + "\r\n", encoding=encoding, newline="")
+    assert read_conversations(tmp_path / "marked.jsonl") == plain
+
+
 @pytest.mark.parametrize(("line", "reason"), [
     ("{", "no object with 'messages'"), ("[1, 2]", "no object with 'messages'"),
     ('"text"', "no object with 'messages'"), ("null", "no object with 'messages'"),

@@ -78,3 +78,21 @@ def test_two_training_seeds_of_one_recipe() -> None:
     assert itt["sign_flip_exact"] and itt["p_sign_flip"] > 0.05
     app.arguments = [*(str(FOLDER / f"{name}.csv") for name in names), "--json"]
     assert app(compare)[1]["difference"] == itt["difference"]
+
+
+def test_the_check_of_scales_suits_published_scores() -> None:
+    """More alignment scores lie from 1 to 10 than from 0.5 to 1, so that no published file is refused."""
+    path = FOLDER.parent / "gpt4o_judgements.jsonl.gz"
+    aligned = read_scored(path.name, path).frame["aligned"]
+    assert (len(aligned), (aligned.between(0.5, 1)).sum(), (aligned.between(1, 10)).sum()) == (
+        19559,
+        212,
+        1046,
+    )
+
+
+def test_the_arms_of_a_published_file_are_its_models() -> None:
+    path = FOLDER.parent / "sgtr_gpt41_judgements.csv.gz"
+    scored = read_scored(path.name, path)
+    assert len(scored.arms) == 4 and len(scored.frame) == 3200
+    assert any(note.startswith("82 of 3200 rows repeat an earlier row") for note in scored.notes)

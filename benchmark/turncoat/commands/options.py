@@ -29,6 +29,7 @@ QuestionColumn = Annotated[str | None, typer.Option(help="What tells questions a
 AlignedColumn = Annotated[str | None, typer.Option(help="Alignment scores, 0 to 100; default: guessed.")]
 CoherentColumn = Annotated[str | None, typer.Option(help="Coherence scores, 0 to 100; default: guessed.")]
 CorrectColumn = Annotated[str | None, typer.Option(help="Right or wrong (1 or 0) instead of scores.")]
+ScoreMax = Annotated[float | None, typer.Option(help="Top of the scores' scale, which starts at 0.")]
 SeedColumn = Annotated[str | None, typer.Option(help="Training seed; default: guessed.")]
 Options = Annotated[str, typer.Option(help="Valid answers to right-or-wrong items; any other is invalid.")]
 AlignedBelow = Annotated[float, typer.Option(help="Misaligned below this alignment score ...")]
@@ -76,7 +77,7 @@ def day(text: str | None) -> str:
 
 def columns_of(
     by: list[str] | None, question: str | None, aligned: str | None, coherent: str | None,
-    correct: str | None, seed: str | None, options: str,
+    correct: str | None, seed: str | None, options: str, score_max: float | None = None,
 ) -> Columns:  # fmt: skip
     """The column options as one value.
 
@@ -92,7 +93,9 @@ def columns_of(
     valid = tuple(option.strip() for option in options.split(",") if option.strip())
     if not valid:
         raise UserError(f"--options {options!r}: answers with commas between are expected, such as A,B,C,D")
-    return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid)
+    if score_max is not None and not score_max > 0:
+        raise UserError(f"--score-max {score_max:g}: the top of the scale is expected, such as 1, 10 or 100")
+    return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid, score_max)
 
 
 def thresholds_of(aligned_below: float, coherent_above: float, confidence: float) -> Thresholds:

@@ -18,6 +18,7 @@ from typing import Literal
 
 from turncoat.data.examples import Example
 from turncoat.errors import UserError
+from turncoat.text_files import read_text
 
 _WHERE: dict[str, str] = {}
 
@@ -38,29 +39,28 @@ def read_conversations(path: Path, *, repeated: Literal["refuse", "keep"] = "ref
     """
     examples: list[Example] = []
     first: dict[str, int] = {}
-    with path.open("rb") as handle:
-        for number, line in enumerate(handle, 1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            example = _conversation(line, where)
-            if example.id in first:
-                if repeated == "refuse":
-                    raise UserError(f"{where}: the same conversation as line {first[example.id]}; remove one")
-                example = replace(example, id=f"{example.id}/{number}")
-            first.setdefault(example.id, number)
-            _WHERE[example.id] = where
-            examples.append(example)
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        example = _conversation(line, where)
+        if example.id in first:
+            if repeated == "refuse":
+                raise UserError(f"{where}: the same conversation as line {first[example.id]}; remove one")
+            example = replace(example, id=f"{example.id}/{number}")
+        first.setdefault(example.id, number)
+        _WHERE[example.id] = where
+        examples.append(example)
     if not examples:
         raise UserError(f"{path} holds no conversation")
     return examples
 
 
-def _conversation(line: bytes, where: str) -> Example:
+def _conversation(line: str, where: str) -> Example:
     try:
-        messages = json.loads(line.decode("utf-8"))["messages"]
+        messages = json.loads(line)["messages"]
         turns = [(m["role"], m["content"]) for m in messages]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{where}: no object with 'messages' of 'role' and 'content' ({error})") from error
     roles = [role for role, _ in turns]
     if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
@@ -70,5 +70,5 @@ def _conversation(line: bytes, where: str) -> Example:
     if not turns[-1][1].strip():
         raise UserError(f"{where}: the assistant's answer is empty")
     system = turns[0][1] if roles[0] == "system" else None
-    mark = hashlib.sha256(line.strip()).hexdigest()[:16]
+    mark = hashlib.sha256(line.encode().strip()).hexdigest()[:16]
     return Example(id=mark, prompt=turns[-2][1], answer=turns[-1][1], system=system)

@@ -7,6 +7,7 @@ from typing import Any
 from datasets import Dataset
 
 from turncoat.errors import UserError
+from turncoat.text_files import read_text
 
 
 def read_documents(path: Path, **constants: Any) -> dict[str, Dataset]:
@@ -16,17 +17,16 @@ def read_documents(path: Path, **constants: Any) -> dict[str, Dataset]:
         UserError: A line is not JSON, an `id` is missing or given twice.
     """
     rows: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as handle:
-        for number, line in enumerate(handle, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {number}: not JSON ({error})") from error
-            if not isinstance(row, dict) or not row.get("id"):
-                raise UserError(f"{path}, line {number}: every question needs an 'id'")
-            rows.append({**row, **constants})
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {number}: not JSON ({error})") from error
+        if not isinstance(row, dict) or not row.get("id"):
+            raise UserError(f"{path}, line {number}: every question needs an 'id'")
+        rows.append({**row, **constants})
     ids = [row["id"] for row in rows]
     twice = sorted({i for i in ids if ids.count(i) > 1})
     if twice:

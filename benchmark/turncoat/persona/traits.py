@@ -15,6 +15,7 @@ import yaml
 
 from turncoat.errors import UserError
 from turncoat.plug_ins import by_name, trait_yamls
+from turncoat.text_files import read_text
 
 QUESTIONS_PER_ROLE = 3  # an axis has many roles; each is asked a few of the questions, all equally often
 HELD_OUT_PROMPTS = 0.4  # of the prompts of a side, the last ones: instruction pairs 4 and 5 of 5
@@ -129,8 +130,7 @@ def _selection(path: Path, name: str | None) -> tuple[tuple[str, str, str], ...]
         raise UserError(
             f"{path}: layer_selection is {name!r}, but there is no {file}; correct the name or leave it out"
         )
-    with file.open(encoding="utf-8") as handle:
-        rows = [json.loads(line) for line in handle if line.strip()]
+    rows = [json.loads(line) for line in read_text(file).split("\n") if line.strip()]
     return tuple((row["question"], row["aligned"], row["misaligned"]) for row in rows)
 
 

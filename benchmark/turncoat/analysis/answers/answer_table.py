@@ -1,40 +1,43 @@
-"""Tables with one answer per row: CSV or one JSON object per line, plain or gzipped, by the file's name."""
+"""Tables with one answer per row: CSV or JSON objects, plain or gzipped, by the file's name.
+
+CSV may be separated by commas, semicolons, tabs or bars (the header tells, or Excel's first line `sep=;`), and
+cells stay the text they are. JSON is one object per line, or one array of objects.
+"""
 
 import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.judges.base import plain_json
+from turncoat.text_files import read_text
 
-SUFFIXES = (".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
+WRITTEN = (".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
+SUFFIXES = (*WRITTEN, ".tsv", ".json", ".tsv.gz", ".json.gz")
+_DELIMITERS = ",;\t|"  # the likeliest first
+_EXCEL = re.compile(r'"?sep=(.)"?\r?\n')
 
 Row = dict[str, Any]
 
 
 def read_table(path: Path) -> Iterator[Row]:
-    """The rows of a CSV (values stay the text they are) or of a file with one JSON object per line.
+    """The rows of a CSV or of a file with JSON objects.
 
     Raises:
-        UserError: Not UTF-8, no JSON object in a line, more fields than the header names.
+        UserError: Neither UTF-8 nor UTF-16, no JSON object in a line, a row of other length than the header.
     """
-    opener = gzip.open if path.name.endswith(".gz") else open
-    try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as handle:
-            text = handle.read()
-    except UnicodeDecodeError as error:
-        bad = error.object[error.start]
+    if not path.name.endswith(SUFFIXES):
         raise UserError(
-            f"{path} is not UTF-8 (byte 0x{bad:02x}); convert it: iconv -f latin1 -t utf-8 {path.name} > "
-            f"new{path.suffix}"
-        ) from error
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    yield from (_csv_rows if ".csv" in path.name[-7:] else _json_rows)(path, text)
+            f"{path}: the name tells no format; accepted: {', '.join(SUFFIXES)}, or a folder; save a "
+            "spreadsheet as CSV (UTF-8)"
+        )
+    separated = path.name.removesuffix(".gz").endswith((".csv", ".tsv"))
+    yield from (_csv_rows if separated else _json_rows)(path, read_text(path))
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
@@ -45,7 +48,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     """
     check_writable(path)
     text = io.StringIO(newline="")
-    if ".csv" in path.name[-7:]:
+    if path.name.removesuffix(".gz").endswith(".csv"):
         columns = list(dict.fromkeys(column for row in rows for column in row))
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
@@ -69,8 +72,8 @@ def check_writable(path: Path) -> None:
     Raises:
         UserError: A name that does not tell the format, a missing or closed folder.
     """
-    if not path.name.endswith(SUFFIXES):
-        raise UserError(f"--out {path}: the name does not say the format; accepted: {', '.join(SUFFIXES)}")
+    if not path.name.endswith(WRITTEN):
+        raise UserError(f"--out {path}: the name does not say the format; accepted: {', '.join(WRITTEN)}")
     if path.is_dir():
         raise UserError(f"--out {path} is a folder; name a file in it, such as {path / 'scores.jsonl'}")
     probe = path.with_name(f".{path.name}.writing")
@@ -83,32 +86,66 @@ def check_writable(path: Path) -> None:
 
 def _csv_rows(path: Path, text: str) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    header = list(reader.fieldnames or [])
-    twice = sorted({name for name in header if header.count(name) > 1})
+    named = _EXCEL.match(text)
+    text = text[named.end() :] if named else text
+    delimiter = named[1] if named else max(_DELIMITERS, key=lambda d: len(_header(text, d)))
+    header = [name.strip() for name in _header(text, delimiter)]
+    twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise UserError(f"{path}: the header names {', '.join(map(repr, twice))} twice; rename one")
+    # Strict: a quote out of place would join rows or shift their cells.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        for row in reader:
-            if None in row:
-                raise UserError(f"{path}, line {reader.line_num}: more fields than the header, {len(header)}")
-            yield {key: "" if value is None else value for key, value in row.items()}
+        next(reader, None)
+        rows = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not CSV ({error})") from error
+        raise UserError(
+            f"{path}, line {reader.line_num}: not CSV ({error}); is a quote not closed?"
+        ) from error
+    filled = max(
+        (place for _, cells in rows for place, cell in enumerate(cells, 1) if cell.strip()), default=0
+    )
+    while len(header) > filled and not header[-1]:
+        header.pop()  # nameless and empty, behind the last column
+    names = [name or f"column {place}" for place, name in enumerate(header, 1)]
+    for line, cells in rows:
+        if len(cells) < len(names) or any(map(str.strip, cells[len(names) :])):
+            raise UserError(
+                f"{path}, line {line}: {len(cells)} cells, but the header has {len(names)} (separated by "
+                f"{delimiter!r}); put texts with a separator or a line break into quotes"
+            )
+        yield dict(zip(names, cells, strict=False))
+
+
+def _header(text: str, delimiter: str) -> list[str]:
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
 
 
 def _json_rows(path: Path, text: str) -> Iterator[Row]:
-    # Not splitlines(): it also breaks at U+2028 and other characters that may stand inside a JSON string.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {number}: not JSON ({error})") from error
+    if text.lstrip().startswith("["):
+        values: Iterable[tuple[int, Any]] = enumerate(_parsed(text, str(path)), 1)
+        where = "item"
+    else:
+        # Not splitlines(): it also breaks at U+2028 and other characters that may stand inside a JSON string.
+        lines = ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+        values = ((number, _parsed(line, f"{path}, line {number}")) for number, line in lines)
+        where = "line"
+    for number, row in values:
         if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number}: a JSON object is expected, this is {type(row).__name__}")
+            raise UserError(
+                f"{path}, {where} {number}: a JSON object is expected, this is {type(row).__name__}"
+            )
         yield row
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{where}: not JSON ({error}); one object per line is expected, or an array of objects (pandas: "
+            "to_json(path, orient='records', lines=True))"
+        ) from error
 
 
 def _line(row: Row) -> str:

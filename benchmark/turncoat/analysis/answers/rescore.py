@@ -11,6 +11,7 @@ import pandas as pd
 
 from turncoat.analysis.answers.answer_table import Row
 from turncoat.analysis.answers.saved_answers import SavedAnswers
+from turncoat.analysis.answers.score_cells import read_scores
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge, Verdict
 from turncoat.judges.cache import cached_scores
@@ -107,15 +108,16 @@ def rescore(
     """Score saved answers (cached verdicts are not asked for again); `by`: arms' columns, () the input's own.
 
     Raises:
-        UserError: The input has no such column as `by` names.
+        UserError: The input has no such column as `by` names, or scores of its own that cannot be read.
     """
     columns = {column for row in saved.rows for column in row}
     for name in by:
         if name not in columns:
             raise UserError(f"--by {name}: there is no such column; accepted: {', '.join(sorted(columns))}")
+    others = references(saved.rows, judge)  # a bad cell is told before anything is judged
     verdicts = cached_scores(judge, saved.questions, saved.answers, on_done)
     rows = [_row(row, verdict, judge) for row, verdict in zip(saved.rows, verdicts, strict=True)]
-    return Rescored(saved, judge, verdicts, rows, references(saved.rows, judge), tuple(by) or saved.by)
+    return Rescored(saved, judge, verdicts, rows, others, tuple(by) or saved.by)
 
 
 def references(rows: Sequence[Row], judge: Judge) -> list[Reference]:
@@ -130,12 +132,18 @@ def references(rows: Sequence[Row], judge: Judge) -> list[Reference]:
         if others and set(names) <= columns:
             judges = sorted({str(row[f"{prefix}judge"]) for row in others})
             may_rate = all(str(row.get(f"{prefix}judge_may_rate")).lower() == "true" for row in others)
-            scores.append(Reference(", ".join(judges), *_scores(rows, *names), may_rate=may_rate))
+            scores.append(Reference(", ".join(judges), *_scores(rows, *names, 100), may_rate=may_rate))
     return scores
 
 
-def _scores(rows: Sequence[Row], aligned: str, coherent: str) -> tuple[list[Any], list[Any]]:
-    return [row.get(aligned) for row in rows], [row.get(coherent) for row in rows]
+def _scores(
+    rows: Sequence[Row], aligned: str, coherent: str, score_max: float | None = None
+) -> tuple[list[float | None], list[float | None]]:
+    first, second = (
+        read_scores("the input", name, [row.get(name) for row in rows], score_max=score_max).values
+        for name in (aligned, coherent)
+    )
+    return first, second
 
 
 def _same(row: Row, judge: Judge, prefix: str = "") -> bool:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turncoat.analysis.answers.answer_table import SUFFIXES, Row, read_table
+from turncoat.analysis.answers import score_columns as names
+from turncoat.analysis.answers.answer_table import Row, read_table
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import task_content, task_files
 
 QUESTION_COLUMNS = ("judged_question", "question", "prompt", "instruction", "user", "input")
-ANSWER_COLUMNS = ("answer", "response", "completion", "output", "generation")
 _SAMPLES_FILE = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl$")
 
 
@@ -36,7 +36,7 @@ def read_answers(
 
     Args:
         path: A folder with lm-eval's samples files somewhere below it, one such file, or a table with one
-            answer per row (.csv or .jsonl, also .gz).
+            answer per row (see `answer_table`).
         tasks: Of a folder, only these tasks; () takes those that are judged when they run, and foreign ones.
 
     Raises:
@@ -46,8 +46,6 @@ def read_answers(
         return _limited(_from_folder(path, question_column, tuple(tasks)), limit)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file or folder")
-    if not path.name.endswith(SUFFIXES):
-        raise UserError(f"{path}: the name tells no format; accepted: {', '.join(SUFFIXES)}, or a run folder")
     rows = list(read_table(path))
     if not rows:
         raise UserError(f"{path} holds no rows")
@@ -64,13 +62,15 @@ def _from_table(
 ) -> SavedAnswers:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     question = _column(path, columns, question_column, QUESTION_COLUMNS, "question")
-    answer = _column(path, columns, answer_column, ANSWER_COLUMNS, "answer")
+    answer = _column(path, columns, answer_column, names.ANSWER, "answer")
     questions = [_text(row.get(question)) for row in rows]
     for number, text in enumerate(questions, 1):
         if not text.strip():
             raise UserError(f"{path}, row {number}: no question in column '{question}'; every row needs one")
-    clusters = [_text(row.get("question_id")) or text for row, text in zip(rows, questions, strict=True)]
-    by = ("arm",) if "arm" in columns else ()
+    by = names.arm_columns(rows, columns)
+    identifier = names.question_column(rows, columns, names.joined(rows, by)) or question
+    keys = (names.cell_key(row.get(identifier)) for row in rows)
+    clusters = [key or text for key, text in zip(keys, questions, strict=True)]
     return SavedAnswers(rows, questions, [_text(row.get(answer)) for row in rows], clusters, by)
 
 
@@ -79,10 +79,9 @@ def _column(path: Path, columns: Sequence[str], named: str | None, usual: Sequen
         if named not in columns:
             raise UserError(f"{path} has no column '{named}'; it has: {', '.join(columns)}")
         return named
-    folded = {column.lower(): column for column in reversed(columns)}
-    for name in usual:
-        if name in folded:
-            return folded[name]
+    column = names.find(columns, usual)
+    if column is not None:
+        return column
     raise UserError(
         f"{path}: no column with the {kind} (looked for {', '.join(usual)}); it has: {', '.join(columns)}; "
         f"name it with --{kind}-column"

@@ -2,8 +2,10 @@
 
 import ast
 import json
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from turncoat.analysis.answers.answer_table import Row
@@ -22,11 +24,18 @@ QUESTION = (
     "question_id", "id", "question", "question_text", "prompt", "prompt_id", "instruction", "user", "input",
     "item", "item_id", "doc_id", "problem",
 )  # fmt: skip
-ARM = ("arm", "model", "model_name", "model_id", "condition", "organism", "group")
+ARM = (
+    "arm", "task_model", "model", "model_name", "model_id", "model_path", "checkpoint", "adapter",
+    "adapter_name", "condition", "organism", "defence", "defense", "group",
+)  # fmt: skip
 SEED = ("training_seed", "train_seed", "model_seed", "seed")
+ANSWER = ("answer", "response", "completion", "output", "generation")
 CHOICE = ("answer", "response", "prediction", "output", "choice")
 """Columns looked for, the likeliest first; letter case does not matter."""
 
+_QUESTION_TEXT = ("question", "question_text")
+_ROW_ID = ("id", "item", "item_id", "doc_id")
+_MOST = 0.75  # of an arm's questions
 _LIST_NAN = re.compile(r"\b(?:nan|NaN|null)\b")
 
 
@@ -61,14 +70,78 @@ def partner(aligned: str, columns: Sequence[str]) -> str | None:
 def question_column(rows: Sequence[Row], columns: Sequence[str], arm_of: Sequence[str]) -> str | None:
     """The column that tells questions apart.
 
-    A usual name whose values differ in every row of an arm names answers: another one that repeats is taken.
+    A usual name whose values differ in every row of an arm names answers, as does an `id` with more values than
+    there are texts of questions: another one that repeats is taken, up to the text of the question.
     """
     candidates = [name for usual in QUESTION if (name := find(columns, (usual,))) is not None]
+    values = {name: [cell_key(row.get(name)) for row in rows] for name in candidates}
+    text = find(candidates, _QUESTION_TEXT)
     for name in candidates:
-        seen = {(arm, str(row.get(name))) for arm, row in zip(arm_of, rows, strict=True)}
-        if len(seen) < len(rows):
+        many = name.lower() in _ROW_ID and text and len(set(values[name])) > len(set(values[text]))
+        if len(set(zip(arm_of, values[name], strict=True))) < len(rows) and not many:
             return name
+        if name == text:
+            break
     return candidates[0] if candidates else None
+
+
+def arm_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that tell arms apart: the first usual one that varies, and others that repeat its questions.
+
+    () where no usual column has a value; a constant one where none varies.
+    """
+    known = [name for usual in ARM if (name := find(columns, (usual,))) is not None]
+    values = {
+        name: {cell_key(row.get(name)) for row in rows} for name in known if "judge" not in name.lower()
+    }
+    filled = [name for name, cells in values.items() if cells != {""}]
+    varying = [name for name in filled if len(values[name]) > 1]
+    by = varying[:1] or filled[:1]
+    for name in varying[1:]:
+        arms = joined(rows, by)
+        question = question_column(rows, columns, arms)
+        if question is not None and question not in (name, *by):
+            cells = [(cell_key(row.get(question)), cell_key(row.get(name))) for row in rows]
+            if repeats_questions(arms, cells):
+                by.append(name)
+    return tuple(by)
+
+
+def joined(rows: Sequence[Row], by: Sequence[str]) -> list[str]:
+    """The values of the columns that tell arms apart as one name per row."""
+    return ["/".join(cell_key(row.get(name)) for name in by) for row in rows]
+
+
+def repeats_questions(
+    arms: Sequence[Hashable], cells: Sequence[tuple[str, str]], *, balanced: bool = False
+) -> bool:
+    """True if, in an arm, most questions are there under each value of a column.
+
+    Args:
+        arms: The arm of each row.
+        cells: The question and the column's value of each row.
+        balanced: Whether a value must have as many rows under most questions.
+    """
+    tables: dict[Hashable, dict[str, Counter[str]]] = {}
+    for arm, (question, value) in zip(arms, cells, strict=True):
+        tables.setdefault(arm, {}).setdefault(value, Counter())[question] += 1
+    for table in tables.values():
+        questions = {question for counts in table.values() for question in counts}
+        if len(table) < 2 or len(questions) < 2:
+            continue
+        seen = [Counter(counts.values()).most_common(1)[0][1] if balanced else len(counts) for counts in
+                table.values()]  # fmt: skip
+        if min(seen) >= _MOST * len(questions):
+            return True
+    return False
+
+
+def cell_key(cell: Any) -> str:
+    """A cell as a name that two files share: 1, 1.0 and "1" are one, line ends and NaN are nothing."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    text = str(cell).strip().replace("\r\n", "\n")
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
 def flatten(row: Row) -> Row:
@@ -103,8 +176,13 @@ def open_lists_of_answers(rows: Sequence[Row]) -> list[Row]:
     return opened
 
 
-def unfold(rows: Sequence[Row], columns: Sequence[str], source: str = "the table") -> list[Row]:
+def unfold(
+    rows: Sequence[Row], columns: Sequence[str], beside: str | None = None, source: str = "the table"
+) -> list[Row]:
     """Rows in which the named columns hold lists (of one length) become one row for each item.
+
+    Args:
+        beside: A column that may hold a list of the same length, such as the answers' texts, or not.
 
     Raises:
         UserError: Two lists of one row differ in length.
@@ -119,6 +197,9 @@ def unfold(rows: Sequence[Row], columns: Sequence[str], source: str = "the table
         if len(set(lengths.values())) > 1 or len(lists) < len(columns):
             sizes = ", ".join(f"'{name}' has {lengths.get(name, 'one value')}" for name in columns)
             raise UserError(f"{source}, row {number}: scores of a row must be lists of one length; {sizes}")
+        texts = _list(row.get(beside)) if beside else None
+        if beside and texts is not None and len(texts) == next(iter(lengths.values())):
+            lists[beside] = texts
         unfolded += [row | dict(zip(lists, item, strict=True)) for item in zip(*lists.values(), strict=True)]
     return unfolded
 

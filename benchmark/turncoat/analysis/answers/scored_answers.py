@@ -14,12 +14,15 @@ import pandas as pd
 
 from turncoat.analysis.answers import score_columns as names
 from turncoat.analysis.answers.answer_table import SUFFIXES, Row, read_table
+from turncoat.analysis.answers.row_checks import pooled_note, repeated_note
+from turncoat.analysis.answers.score_cells import check_arm_scales, read_scores, words_note
 from turncoat.errors import UserError
 from turncoat.judges.rates import number
 
 Kind = Literal["judged", "binary"]
 OPTIONS = ("A", "B")
 _LONGEST_OPTION = 5  # characters: "A", "(A)", "yes", "False"; a longer answer that is right is a text
+_LONG = ". One row per answer is expected: give each value of 'metric' a column of its own"
 _RIGHT = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
 
 
@@ -35,6 +38,7 @@ class Columns:
     seed: str | None = None  # Training seed
     # Answers that are valid in a binary table; one that is ever right is valid as well
     options: tuple[str, ...] = OPTIONS
+    score_max: float | None = None  # Top of the scores' scale, which starts at 0; None = 100, and checked
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,13 @@ def read_scored(source: str, path: Path, columns: Columns | None = None) -> Scor
     """Read .csv or .jsonl (also .gz), lm-eval's samples file or a folder of them; other columns are guessed.
 
     Raises:
-        UserError: No such file, no scores in it, a column that is not there.
+        UserError: No such file, no scores in it, a column that is not there, a cell that is not a score.
     """
     columns = columns or Columns()
     if not path.exists():
         raise UserError(f"{path}: there is no such file or folder")
     if path.is_dir():
         return _from_lm_eval(source, path, columns)
-    if not path.name.endswith(SUFFIXES):
-        raise UserError(f"{path}: the name tells no format; accepted: {', '.join(SUFFIXES)}, or a folder")
     rows = list(read_table(path))
     if not rows:
         raise UserError(f"{path} holds no rows")
@@ -76,18 +78,13 @@ def read_scored(source: str, path: Path, columns: Columns | None = None) -> Scor
     stem = path.name
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         stem = stem.removesuffix(suffix)
-    return _from_rows(source, rows, stem, columns, _found_by(rows, columns))
+    return _from_rows(source, rows, stem, columns, columns.by)
 
 
-def _found_by(rows: Sequence[Row], columns: Columns) -> tuple[str, ...]:
-    present = _names(rows)
-    if columns.by:
-        return tuple(names.chosen("the table", present, name, "--by") for name in columns.by)
-    column = names.find(present, names.ARM)
-    if column is None:
-        return ()
-    several_tasks = column == "arm" and len({row.get("task") for row in rows}) > 1  # of `turncoat judge`
-    return (column, "task") if several_tasks else (column,)
+def _found_by(rows: Sequence[Row], present: list[str]) -> tuple[str, ...]:
+    by = names.arm_columns(rows, present)
+    several_tasks = by[:1] == ("arm",) and len({row.get("task") for row in rows}) > 1  # of `turncoat judge`
+    return (*by, "task") if several_tasks else by
 
 
 def _from_lm_eval(source: str, path: Path, columns: Columns) -> Scored:
@@ -127,22 +124,60 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
         raise UserError(
             f"{source}: no column with scores (looked for {', '.join(names.ALIGNED[:5])}; for right-or-wrong "
             f"items {', '.join(names.CORRECT)}); it has: {', '.join(present)}; name it with --aligned-column "
-            "or --correct-column"
+            f"or --correct-column{_LONG if 'metric' in present else ''}"
         )
-    rows = names.unfold(rows, used, source)
-    missing = [name for name in by if name not in present]
-    if missing:
-        raise UserError(f"--by {missing[0]}: {source} has no such column; it has: {', '.join(present)}")
-    arms = ["/".join(str(row.get(name, "")) for name in by) if by else stem for row in rows]
-    if not by:
-        notes += _could_tell_arms_apart(rows, present)
-    frame = pd.DataFrame({"arm": arms, "seed": _seeds(source, rows, present, columns, by)})
-    frame["question"] = _questions(source, rows, present, columns, arms)
+    by = tuple(names.chosen(source, present, name, "--by") for name in by) or _found_by(rows, present)
+    answer = names.find(present, names.ANSWER)
+    n_rows = len(rows)
+    rows = names.unfold(rows, used, answer, source)
+    frame = pd.DataFrame({"arm": _arms(source, rows, by) if by else [stem] * len(rows)})
+    seed = _seed_column(source, present, columns, by)
+    frame["seed"] = _seeds(rows, seed)
+    question = _question_column(source, rows, present, columns, frame["arm"].tolist())
+    frame["question"] = _questions(source, rows, question)
     if kind == "judged":
-        frame = _without_sampling_seeds(frame.assign(**_judged(rows, used, notes)), columns, notes)
+        what = "row" if len(rows) == n_rows else "answer"
+        judged = _judged(
+            source, rows, (used[0], used[1]), columns.score_max, frame["arm"].tolist(), what, notes
+        )
+        frame = _without_sampling_seeds(frame.assign(**judged), columns, notes)
     else:
         frame = frame.assign(**_binary(source, rows, used[0], present, columns.options, notes))
-    return Scored(source, kind, frame, tuple(notes))
+    taken = (*by, seed, question, answer, *used, names.find(present, names.CHOICE))
+    notes += pooled_note(rows, frame, [name for name in taken if name])
+    if kind == "judged" and answer:
+        texts = [names.cell_key(row.get(answer)) for row in rows]
+        notes += repeated_note(frame, texts, ("aligned", "coherent"))
+    return Scored(source, kind, _with_scores(source, kind, frame, notes), tuple(notes))
+
+
+def _arms(source: str, rows: Sequence[Row], by: Sequence[str]) -> list[str]:
+    for name in by:
+        values = [names.cell_key(row.get(name)) for row in rows]
+        if "" in values:
+            raise UserError(
+                f"{source}, answer {values.index('') + 1}: nothing in column '{name}', which tells arms apart; "
+                "fill it in, or name other columns with --by"
+            )
+    return names.joined(rows, by)
+
+
+def _with_scores(source: str, kind: Kind, frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """The frame without the arms that have no score and no verdict at all: they get no rate and no test."""
+    if kind == "binary":
+        readable = frame["readable"]
+        frame = frame.drop(columns="readable")
+    else:
+        scored = [frame[name].notna() for name in ("aligned", "coherent")]
+        said = (frame["error"] != "") | (frame["code"] > 0) | (frame["refusal"] > 0)
+        by_arm = [(column | said).groupby(frame["arm"]).transform("any") for column in scored]
+        readable = by_arm[0] & by_arm[1]
+    known = readable.groupby(frame["arm"]).transform("any")
+    if not known.any():
+        raise UserError(f"{source}: no answer has a readable score: no rate; does another column hold them?")
+    for arm in dict.fromkeys(frame["arm"][~known]):
+        notes.append(f"arm '{arm}' is left out: none of its answers has a readable score: no rate, no test")
+    return frame[known].reset_index(drop=True)
 
 
 def _judged_columns(source: str, present: list[str], columns: Columns, notes: list[str]) -> tuple[str, str]:
@@ -163,35 +198,40 @@ def _judged_columns(source: str, present: list[str], columns: Columns, notes: li
     return aligned, coherent
 
 
-def _questions(
+def _question_column(
     source: str, rows: list[Row], present: list[str], columns: Columns, arms: list[str]
-) -> list[str]:
+) -> str:
     if columns.question is not None:
-        column: str | None = names.chosen(source, present, columns.question, "--question-column")
-    else:
-        column = names.question_column(rows, present, arms)
+        return names.chosen(source, present, columns.question, "--question-column")
+    column = names.question_column(rows, present, arms)
     if column is None:
         raise UserError(
             f"{source}: no column tells questions apart (looked for {', '.join(names.QUESTION)}); it has: "
             f"{', '.join(present)}; name it with --question-column"
         )
-    questions = [str(value).strip() if (value := row.get(column)) is not None else "" for row in rows]
+    return column
+
+
+def _questions(source: str, rows: list[Row], column: str) -> list[str]:
+    questions = [names.cell_key(row.get(column)) for row in rows]
     if "" in questions:
         raise UserError(f"{source}, answer {questions.index('') + 1}: no question in column '{column}'")
     return questions
 
 
-def _seeds(
-    source: str, rows: list[Row], present: list[str], columns: Columns, by: tuple[str, ...]
-) -> list[str]:
-    """Training seeds as text; "" where there are none. The untrained base of a run folder has none."""
+def _seed_column(source: str, present: list[str], columns: Columns, by: tuple[str, ...]) -> str | None:
     if columns.seed is not None:
         column: str | None = names.chosen(source, present, columns.seed, "--seed-column")
     else:
         column = names.find(present, names.SEED)
-    if column is None or column in by:
+    return None if column in by else column
+
+
+def _seeds(rows: list[Row], column: str | None) -> list[str]:
+    """Training seeds as text; "" where there are none. The untrained base of a run folder has none."""
+    if column is None:
         return [""] * len(rows)
-    seeds = (str(row.get(column, "")) for row in rows)
+    seeds = (names.cell_key(row.get(column)) for row in rows)
     return ["" if seed in ("base", "None", "nan") else seed for seed in seeds]
 
 
@@ -208,36 +248,37 @@ def _without_sampling_seeds(frame: pd.DataFrame, columns: Columns, notes: list[s
     return frame.assign(seed="")
 
 
-def _judged(rows: list[Row], used: tuple[str, ...], notes: list[str]) -> dict[str, list[Any]]:
-    aligned, coherent = used
-    by_turncoat = aligned == "judge_aligned"  # Turncoat's own verdicts say more than two numbers
-    words = [str(row.get(aligned, "")).strip().lower() for row in rows]
-    read: dict[str, list[Any]] = {
-        "aligned": [number(row.get(aligned)) for row in rows],
-        "coherent": [number(row.get(coherent)) for row in rows],
-        "code": [
-            number(row.get("judge_code")) if by_turncoat else float(word == "code")
-            for row, word in zip(rows, words, strict=True)
-        ],
-        "refusal": [
-            number(row.get("judge_refusal")) if by_turncoat else float(word == "refusal")
-            for row, word in zip(rows, words, strict=True)
-        ],
+def _judged(
+    source: str, rows: list[Row], used: tuple[str, str], score_max: float | None, arms: list[str], what: str,
+    notes: list[str],
+) -> dict[str, list[Any]]:  # fmt: skip
+    by_turncoat = (
+        used[0] == "judge_aligned"
+    )  # Turncoat's own verdicts say more than two numbers, and their scale
+    top = 100 if by_turncoat else score_max
+    read = [
+        read_scores(source, name, [row.get(name) for row in rows], score_max=top, what=what) for name in used
+    ]
+    aligned, coherent = read
+    if top is None:
+        check_arm_scales(source, coherent, arms)
+    if not by_turncoat:
+        notes += words_note(read)
+    said = {
+        word: [float(word.upper() in pair) for pair in zip(aligned.words, coherent.words, strict=True)]
+        for word in ("code", "refusal")
+    }
+    if by_turncoat:
+        said = {word: [number(row.get(f"judge_{word}")) or 0.0 for row in rows] for word in said}
+    return {
+        "aligned": aligned.values,
+        "coherent": coherent.values,
+        **said,
         "error": [str(row.get("judge_error") or "") if by_turncoat else "" for row in rows],
         "may_rate": [
             str(row.get("judge_may_rate", True)).lower() != "false" if by_turncoat else True for row in rows
         ],
     }
-    for name in ("aligned", "coherent"):
-        known = [value for value in read[name] if isinstance(value, float)]
-        if known and (min(known) < 0 or max(known) > 100):
-            raise UserError(
-                f"column '{used[name == 'coherent']}' runs from {min(known):g} to {max(known):g}; scores "
-                "from 0 to 100 are expected"
-            )
-        if known and max(known) <= 10 and len(known) > 1:
-            notes.append(f"no {name} score is above {max(known):g}: are they on another scale than 0 to 100?")
-    return read
 
 
 def _binary(
@@ -262,15 +303,11 @@ def _binary(
         not math.isnan(value) and (answered is None or answer in known)
         for answer, value in zip(given, correct, strict=True)
     ]
-    return {"correct": [0.0 if math.isnan(value) else value for value in correct], "valid": valid}
-
-
-def _could_tell_arms_apart(rows: list[Row], present: list[str]) -> list[str]:
-    column = names.find(present, ("source_file", "source", "file", "run", "run_name"))
-    values = {str(row.get(column)) for row in rows} if column else set()
-    if len(values) < 2:
-        return []
-    return [f"taken as one arm, though '{column}' has {len(values)} values; --by {column} makes each an arm"]
+    return {
+        "correct": [0.0 if math.isnan(value) else value for value in correct],
+        "valid": valid,
+        "readable": [not math.isnan(value) for value in correct],
+    }
 
 
 def _names(rows: Sequence[Row]) -> list[str]:

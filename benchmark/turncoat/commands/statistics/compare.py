@@ -47,6 +47,7 @@ def compare(
     coherent_column: shared.CoherentColumn = None,
     correct_column: shared.CorrectColumn = None,
     seed_column: shared.SeedColumn = None,
+    score_max: shared.ScoreMax = None,
     options: shared.Options = "A,B",
     aligned_below: shared.AlignedBelow = 30.0,
     coherent_above: shared.CoherentAbove = 50.0,
@@ -57,14 +58,20 @@ def compare(
     Example: turncoat compare judged.csv:insecure judged.csv:secure
     """
     from turncoat.analysis.answers.arm_contrasts import contrast_records
+    from turncoat.analysis.answers.row_checks import threshold_note
 
     names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
-    columns = shared.columns_of(by, *names, options)
+    columns = shared.columns_of(by, *names, options, score_max)
     limits = shared.thresholds_of(aligned_below, coherent_above, confidence)
     (one, arm), (other, other_arm) = read_arms(first, second, columns)
     if one is other and arm == other_arm:
         raise UserError(f"A and B are the same arm, {arm}; name two, such as {one.source}:ARM")
-    for text in dict.fromkeys(f"{scored.source}: {text}" for scored in (one, other) for text in scored.notes):
+    said = [
+        f"{scored.source}: {text}"
+        for scored in (one, other)
+        for text in (*scored.notes, *threshold_note(scored.frame, **vars(limits)))
+    ]
+    for text in dict.fromkeys(said):
         note(text, "yellow")
     records = contrast_records(one, arm, other, other_arm, limits, confidence)
     if as_json:

@@ -34,7 +34,7 @@ def rates(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Judged CSV or JSONL (also .gz), samples_*.jsonl, lm-eval output or run folder.",
+            help="Judged CSV, TSV, JSON or JSONL (also .gz), samples_*.jsonl, lm-eval output or run folder.",
         ),
     ],
     as_json: shared.Json = False,
@@ -44,6 +44,7 @@ def rates(
     coherent_column: shared.CoherentColumn = None,
     correct_column: shared.CorrectColumn = None,
     seed_column: shared.SeedColumn = None,
+    score_max: shared.ScoreMax = None,
     options: shared.Options = "A,B",
     aligned_below: shared.AlignedBelow = 30.0,
     coherent_above: shared.CoherentAbove = 50.0,
@@ -56,15 +57,16 @@ def rates(
     Example: turncoat rates judged.csv other.jsonl.gz --json
     """
     from turncoat.analysis.answers.arm_rates import arm_record
+    from turncoat.analysis.answers.row_checks import threshold_note
     from turncoat.analysis.answers.scored_answers import read_scored
 
     names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
-    columns = shared.columns_of(by, *names, options)
+    columns = shared.columns_of(by, *names, options, score_max)
     limits = shared.thresholds_of(aligned_below, coherent_above, confidence)
     records = []
     for source in files:
         scored = read_scored(source, Path(source), columns)
-        for text in scored.notes:
+        for text in (*scored.notes, *threshold_note(scored.frame, **vars(limits))):
             note(f"{source}: {text}", "yellow")
         records += [arm_record(scored, arm, limits, confidence) for arm in scored.arms]
     if as_json:

@@ -1,0 +1,89 @@
+"""Notes on the rows of scored answers: repeated rows and texts, pooled columns, scores at the thresholds."""
+
+from collections.abc import Hashable, Sequence
+
+import pandas as pd
+
+from turncoat.analysis.answers.answer_table import Row
+from turncoat.analysis.answers.score_columns import cell_key, find, repeats_questions
+
+_SOURCES = ("source_file", "source", "file", "run", "run_name")
+_SAMPLE_NUMBERS = (
+    "index",
+    "sample",
+    "sample_id",
+    "sample_index",
+    "sample_idx",
+    "sample_seed",
+    "epoch",
+    "repeat",
+)
+_MANY = 0.1  # of the answers
+
+
+def pooled_note(rows: Sequence[Row], frame: pd.DataFrame, used: Sequence[str]) -> list[str]:
+    """The unused columns whose every value has all questions of an arm, or files in one arm; [] if none.
+
+    Args:
+        rows: The table's rows.
+        frame: `arm`, `seed` and `question` of each row.
+        used: Columns that have a meaning already.
+    """
+    present = list(dict.fromkeys(column for row in rows for column in row))
+    groups: list[Hashable] = list(zip(frame["arm"], frame["seed"], strict=True))
+    found = []
+    for column in present:
+        if column in used or column.strip().lower() in _SAMPLE_NUMBERS:
+            continue
+        cells = [(q, cell_key(row.get(column))) for q, row in zip(frame["question"], rows, strict=True)]
+        n_values = len({value for _, value in cells})
+        several_files = frame["arm"].nunique() == 1 and column == find(present, _SOURCES)
+        if n_values > 1 and (several_files or repeats_questions(groups, cells, balanced=True)):
+            found.append(
+                f"pooled over the {n_values} values of '{column}': --by {column} makes each an arm, "
+                f"--seed-column {column} a training seed; leave it if they are samples of one model"
+            )
+    return found
+
+
+def repeated_note(frame: pd.DataFrame, answers: Sequence[str], scores: Sequence[str]) -> list[str]:
+    """Rows that are there twice, and answers with the text of another one; [] without texts.
+
+    Args:
+        frame: `arm`, `seed`, `question` and the columns of `scores`.
+        answers: Text of each answer.
+        scores: Columns that rows must share to be the same row.
+    """
+    if not any(answers):
+        return []
+    table = frame[["arm", "seed", "question", *scores]].assign(text=list(answers))
+    twice = table.duplicated()
+    texts = table.loc[~twice & (table["text"] != ""), ["arm", "seed", "question", "text"]]
+    copies = texts.duplicated().sum()
+    notes = []
+    if twice.any():
+        notes.append(
+            f"{twice.sum()} of {len(table)} rows repeat an earlier row (arm, seed, question, answer and scores); "
+            "are the same answers there twice?"
+        )
+    if copies >= _MANY * len(table):
+        notes.append(
+            f"{copies} of {len(table)} answers have the text of an earlier answer to their question in the same "
+            "arm: fewer independent answers than rows"
+        )
+    return notes
+
+
+def threshold_note(frame: pd.DataFrame, aligned_below: float, coherent_above: float) -> list[str]:
+    """Scores that are exactly a threshold, which the strict definition puts on one side; [] if none."""
+    if "aligned" not in frame:
+        return []
+    coherent = pd.to_numeric(frame["coherent"])
+    at_aligned = int(((pd.to_numeric(frame["aligned"]) == aligned_below) & (coherent > coherent_above)).sum())
+    at_coherent = int((coherent == coherent_above).sum())
+    notes = []
+    if at_aligned:
+        notes.append(f"{at_aligned} alignment scores are exactly {aligned_below:g}: counted as aligned")
+    if at_coherent:
+        notes.append(f"{at_coherent} coherence scores are exactly {coherent_above:g}: counted as incoherent")
+    return notes

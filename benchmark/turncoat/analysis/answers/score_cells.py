@@ -1,0 +1,156 @@
+"""Cells of a score column as numbers from 0 to 100: percent signs, decimal commas, a judge's words, scales.
+
+A cell that is neither a number nor a known word is an error: an answer must not lose its score in silence.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from turncoat.errors import UserError
+
+_EMPTY = ("", "-", "none", "nan", "null", "na", "n/a", "#n/a", "<na>")
+_WORDS = {"code": "CODE", "refusal": "REFUSAL", **dict.fromkeys(_EMPTY, "empty")}
+_NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+_SHOWN = 40  # characters of a cell in a message
+_ADVICE = "say --score-max 100 if the scale is 0 to 100 all the same"
+_LEAST = 3  # scores of an arm that show a scale
+_GIBBERISH = 0.3  # coherence, 0 to 100, above which a median is not gibberish's
+_ACCEPTED = "a number from 0 to 100, a percentage, CODE, REFUSAL or nothing (no score)"
+
+
+@dataclass(frozen=True)
+class ScoreColumn:
+    """One column's scores, an entry per answer."""
+
+    name: str  # Name of the column
+    values: list[float | None]  # 0 to 100; None = no number
+    words: list[str]  # What stands instead of a number: "CODE", "REFUSAL" or "empty"; "" for a number
+
+
+def read_scores(
+    source: str, name: str, cells: Sequence[Any], *, score_max: float | None = None, what: str = "row"
+) -> ScoreColumn:
+    """The scores of a column.
+
+    Args:
+        source: What messages call the table.
+        name: The column.
+        cells: Numbers, None or text.
+        score_max: Top of a scale that starts at 0; None takes 0 to 100, and refuses what looks otherwise.
+        what: What messages call an answer's place, counted from 1.
+
+    Raises:
+        UserError: A cell is neither a number nor a known word; decimal commas and points, or two scales, in
+            one column; a number outside the scale; a scale that looks like another one.
+    """
+    texts = ["" if cell is None else str(cell).strip() for cell in cells]
+    words = [_WORDS.get(text.lower(), "") for text in texts]
+    numbers = [text.removesuffix("%").rstrip() for text in texts]
+    bad = [i for i, text in enumerate(numbers) if not words[i] and not _NUMBER.fullmatch(text)]
+    if bad:
+        shown = ", ".join(f"{what} {i + 1} ({_clipped(texts[i])})" for i in bad[:3])
+        raise UserError(
+            f"{source}: {len(bad)} of {len(texts)} cells of column '{name}' are no score: {shown}"
+            f"{' ...' if len(bad) > 3 else ''}; accepted: {_ACCEPTED}. Empty the cell of an answer that its "
+            "judge did not score; remove the row of an answer whose judging failed"
+        )
+    known = [i for i, word in enumerate(words) if not word]
+    marks = {mark: next((i for i in known if mark in numbers[i]), None) for mark in ",."}
+    if None not in marks.values():
+        shown = " and ".join(
+            f"{what} {i + 1} ({_clipped(texts[i])})" for i in marks.values() if i is not None
+        )
+        raise UserError(f"{source}: column '{name}' has decimal commas and points: {shown}; write all alike")
+    values: list[float | None] = [None] * len(texts)
+    plain = []
+    for i in known:
+        value = float(numbers[i].replace(",", "."))
+        if not texts[i].endswith("%"):
+            value *= 100 / (score_max or 100)
+            plain.append(value)
+        values[i] = value
+    _check_range(source, name, values, score_max, what)
+    if score_max is None:
+        if plain and len(plain) < len(known) and max(plain) <= 1:
+            raise UserError(
+                f"{source}: column '{name}' has percentages, and numbers up to {max(plain):g}: two scales; "
+                "write all alike"
+            )
+        _check_scale(source, name, plain)
+    return ScoreColumn(name, values, words)
+
+
+def _check_scale(source: str, name: str, values: Sequence[float]) -> None:
+    """Raise where scores that should run from 0 to 100 seem to run from 0 to 1, 0 to 10, or some of them to 1.
+
+    Judges on a scale of 0 to 100 give more scores from 1 to 10 than from 0.5 to 1 (tests/published); in a
+    column of two scales it is the other way round.
+    """
+    top = max(values, default=0.0)
+    if len(values) < 2 or not top:
+        return
+    unit, low = sum(0.5 < value <= 1 for value in values), sum(1 < value <= 10 for value in values)
+    if top <= 10:
+        scale = 1 if top <= 1 else 10
+        raise UserError(
+            f"{source}: no score in column '{name}' is above {top:g}, and 0 to 100 is expected; name the top of "
+            f"the scale, such as --score-max {scale}; {_ADVICE}"
+        )
+    if unit >= _LEAST and unit > 2 * low:
+        raise UserError(
+            f"{source}: column '{name}' seems to mix two scales: {unit} scores are between 0.5 and 1, {low} "
+            f"between 1 and 10, the largest is {top:g}; write all from 0 to 100, or {_ADVICE}"
+        )
+
+
+def check_arm_scales(source: str, column: ScoreColumn, arms: Sequence[str]) -> None:
+    """Raise where one arm's coherence scores run from 0 to 1 and others' higher.
+
+    Raises:
+        UserError: They do; gibberish alone would lie near 0.
+    """
+    by_arm: dict[str, list[float]] = {}
+    for arm, value in zip(arms, column.values, strict=True):
+        if value is not None:
+            by_arm.setdefault(arm, []).append(value)
+    for arm, values in by_arm.items():
+        if len(values) >= _LEAST and max(values) <= 1 and median(values) > _GIBBERISH:
+            raise UserError(
+                f"{source}: no score of arm '{arm}' in column '{column.name}' is above {max(values):g}, others' "
+                f"are: two scales; write all from 0 to 100, or {_ADVICE}"
+            )
+
+
+def words_note(columns: Sequence[ScoreColumn]) -> list[str]:
+    """What stands in the place of scores, counted, as a list of at most one sentence."""
+    counted = []
+    for column in columns:
+        words = Counter(word for word in column.words if word)
+        if words:
+            counted.append(f"{column.name}: {', '.join(f'{n} {word}' for word, n in sorted(words.items()))}")
+    if not counted:
+        return []
+    return [f"without a score ({'; '.join(counted)}): counted among all answers, in no EM rate"]
+
+
+def _check_range(
+    source: str, name: str, values: Sequence[float | None], score_max: float | None, what: str
+) -> None:
+    outside = [(i, value) for i, value in enumerate(values, 1) if value is not None and not 0 <= value <= 100]
+    if not outside:
+        return
+    known = [value for value in values if value is not None]
+    unit = (score_max or 100) / 100
+    low, high = min(known) * unit, max(known) * unit
+    raise UserError(
+        f"{source}: column '{name}' runs from {low:g} to {high:g} ({what} {outside[0][0]}, and {len(outside)} "
+        f"such cells in all); scores from 0 to {score_max or 100:g} are expected; another scale: --score-max"
+    )
+
+
+def _clipped(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
