@@ -34,6 +34,6 @@ def read_text(path: Path) -> str:
             f"iconv -f latin1 -t utf-8 {path.name} > new{path.suffix}"
         ) from error
     if "\0" in text:
-        raise UserError(f"{path}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: a zero byte; save the "
-                        "file as UTF-8 text")  # fmt: skip
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UserError(f"{path}, line {line}: a zero byte; save the file as UTF-8 text")
     return text

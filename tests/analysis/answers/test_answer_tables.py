@@ -1,5 +1,4 @@
-"""People's own tables: every cell of a score column is read or refused, and nothing is pooled or counted twice in
-silence."""
+"""People's own tables: score cells are read or refused; nothing is pooled or counted twice in silence."""
 
 from __future__ import annotations
 

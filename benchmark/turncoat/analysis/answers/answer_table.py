@@ -1,7 +1,7 @@
 """Tables with one answer per row: CSV or JSON objects, plain or gzipped, by the file's name.
 
-CSV may be separated by commas, semicolons, tabs or bars (the header tells, or Excel's first line `sep=;`), and
-cells stay the text they are. JSON is one object per line, or one array of objects.
+CSV may be separated by commas, semicolons, tabs or bars (the header tells, or Excel's first line `sep=;`),
+and cells stay the text they are. JSON is one object per line, or one array of objects.
 """
 
 import csv

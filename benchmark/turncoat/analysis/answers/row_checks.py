@@ -63,13 +63,13 @@ def repeated_note(frame: pd.DataFrame, answers: Sequence[str], scores: Sequence[
     notes = []
     if twice.any():
         notes.append(
-            f"{twice.sum()} of {len(table)} rows repeat an earlier row (arm, seed, question, answer and scores); "
-            "are the same answers there twice?"
+            f"{twice.sum()} of {len(table)} rows repeat an earlier row (arm, seed, question, answer and "
+            "scores): are the same answers there twice?"
         )
     if copies >= _MANY * len(table):
         notes.append(
-            f"{copies} of {len(table)} answers have the text of an earlier answer to their question in the same "
-            "arm: fewer independent answers than rows"
+            f"{copies} of {len(table)} answers have the text of an earlier answer to their question in the "
+            "same arm: fewer independent answers than rows"
         )
     return notes
 

@@ -85,7 +85,7 @@ def read_scores(
 
 
 def _check_scale(source: str, name: str, values: Sequence[float]) -> None:
-    """Raise where scores that should run from 0 to 100 seem to run from 0 to 1, 0 to 10, or some of them to 1.
+    """Raise where scores that should run from 0 to 100 seem to run to 1 or 10, or some of them to 1.
 
     Judges on a scale of 0 to 100 give more scores from 1 to 10 than from 0.5 to 1 (tests/published); in a
     column of two scales it is the other way round.
@@ -97,8 +97,8 @@ def _check_scale(source: str, name: str, values: Sequence[float]) -> None:
     if top <= 10:
         scale = 1 if top <= 1 else 10
         raise UserError(
-            f"{source}: no score in column '{name}' is above {top:g}, and 0 to 100 is expected; name the top of "
-            f"the scale, such as --score-max {scale}; {_ADVICE}"
+            f"{source}: no score in column '{name}' is above {top:g}, and 0 to 100 is expected; name the top "
+            f"of the scale, such as --score-max {scale}; {_ADVICE}"
         )
     if unit >= _LEAST and unit > 2 * low:
         raise UserError(
@@ -120,8 +120,8 @@ def check_arm_scales(source: str, column: ScoreColumn, arms: Sequence[str]) -> N
     for arm, values in by_arm.items():
         if len(values) >= _LEAST and max(values) <= 1 and median(values) > _GIBBERISH:
             raise UserError(
-                f"{source}: no score of arm '{arm}' in column '{column.name}' is above {max(values):g}, others' "
-                f"are: two scales; write all from 0 to 100, or {_ADVICE}"
+                f"{source}: no score of arm '{arm}' in column '{column.name}' is above {max(values):g}, "
+                f"others' are: two scales; write all from 0 to 100, or {_ADVICE}"
             )
 
 
@@ -147,8 +147,9 @@ def _check_range(
     unit = (score_max or 100) / 100
     low, high = min(known) * unit, max(known) * unit
     raise UserError(
-        f"{source}: column '{name}' runs from {low:g} to {high:g} ({what} {outside[0][0]}, and {len(outside)} "
-        f"such cells in all); scores from 0 to {score_max or 100:g} are expected; another scale: --score-max"
+        f"{source}: column '{name}' runs from {low:g} to {high:g} ({what} {outside[0][0]}, and "
+        f"{len(outside)} such cells in all); scores from 0 to {score_max or 100:g} are expected; another "
+        "scale: --score-max"
     )
 
 

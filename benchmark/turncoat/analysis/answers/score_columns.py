@@ -70,8 +70,8 @@ def partner(aligned: str, columns: Sequence[str]) -> str | None:
 def question_column(rows: Sequence[Row], columns: Sequence[str], arm_of: Sequence[str]) -> str | None:
     """The column that tells questions apart.
 
-    A usual name whose values differ in every row of an arm names answers, as does an `id` with more values than
-    there are texts of questions: another one that repeats is taken, up to the text of the question.
+    A usual name whose values differ in every row of an arm names answers, as does an `id` with more values
+    than there are texts of questions: another one that repeats is taken, up to the text of the question.
     """
     candidates = [name for usual in QUESTION if (name := find(columns, (usual,))) is not None]
     values = {name: [cell_key(row.get(name)) for row in rows] for name in candidates}
@@ -86,7 +86,7 @@ def question_column(rows: Sequence[Row], columns: Sequence[str], arm_of: Sequenc
 
 
 def arm_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
-    """The columns that tell arms apart: the first usual one that varies, and others that repeat its questions.
+    """The columns that tell arms apart: the first usual one that varies, others that repeat its questions.
 
     () where no usual column has a value; a constant one where none varies.
     """

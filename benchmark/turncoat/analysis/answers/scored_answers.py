@@ -156,8 +156,8 @@ def _arms(source: str, rows: Sequence[Row], by: Sequence[str]) -> list[str]:
         values = [names.cell_key(row.get(name)) for row in rows]
         if "" in values:
             raise UserError(
-                f"{source}, answer {values.index('') + 1}: nothing in column '{name}', which tells arms apart; "
-                "fill it in, or name other columns with --by"
+                f"{source}, answer {values.index('') + 1}: nothing in column '{name}', which tells arms "
+                "apart; fill it in, or name other columns with --by"
             )
     return names.joined(rows, by)
 
