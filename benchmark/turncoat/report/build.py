@@ -7,21 +7,21 @@ from typing import Any
 
 from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.four_axes import four_axes
+from turncoat.analysis.judge_corrected import corrected_contrasts, is_rate
 from turncoat.analysis.plain_words import plain_words
 from turncoat.analysis.run_scores import read_rows
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names
-from turncoat.judges.rates import EM_RATES
+from turncoat.judges.calibration.correction import JudgeErrors
 from turncoat.judges.rates_table import false_alarms
 from turncoat.registry import DEFENCES, discover
 from turncoat.report.content import ArmInfo, Check, MetricInfo, ReportContent, Withheld
-from turncoat.report.tables.misalignment import judged_rates
+from turncoat.report.tables.misalignment import judged_rates, misaligned_pairs
 from turncoat.report.tables.training import training_frame
 from turncoat.safe_files import read_object
 from turncoat.study.config import Arm, ContrastUse, Study, load_study
 
-MISALIGNMENT = (*EM_RATES, "misaligned_at_k", "worst_question")
 RATE = "free-form misalignment rate"
 
 
@@ -37,11 +37,12 @@ def run_content(folder: Path) -> ReportContent:
     judge = record.get("judge")
     base = next((arm.name for arm in study.arms if arm.is_base), None)
     unfit = false_alarms(judged_rates(answers, judge), base)
+    errors = JudgeErrors.of_card(judge)
     if unfit:
         tested = {metric for contrast in study.contrasts for metric in contrast.metrics}
-        rate = scores["metric"].str.partition("@")[0].isin(MISALIGNMENT)
-        scores = scores[~rate | scores["metric"].isin(tested)]
+        scores = scores[~scores["metric"].map(is_rate).astype(bool) | scores["metric"].isin(tested)]
         judge = {**judge, "may_rate": False}
+        errors = errors and errors.with_base(misaligned_pairs(answers[answers["arm"] == base]))
     metrics = [metric for metric in _metrics(study) if not unfit or metric.name in set(scores["metric"])]
     rates = [metric.name for metric in metrics if metric.unit == "share"]
     measured = set(scores["arm"])
@@ -49,6 +50,9 @@ def run_content(folder: Path) -> ReportContent:
     analysis = analyse(
         scores, [_spec(contrast) for contrast in possible], rates=rates, pilot_seeds=study.pilot_seeds
     )
+    estimates = analysis.estimates
+    if unfit:  # differences stand: false alarms that both arms have alike cancel
+        estimates = estimates[~estimates["metric"].map(is_rate).astype(bool)]
     units = {metric.name: metric.unit for metric in metrics}
     return ReportContent(
         study=study.study,
@@ -61,7 +65,7 @@ def run_content(folder: Path) -> ReportContent:
         facts=_facts(study, record),
         arms=[_arm(arm, study) for arm in study.arms],
         metrics=metrics,
-        estimates=analysis.estimates,
+        estimates=estimates,
         contrasts=analysis.contrasts,
         seed_noise=analysis.seed_noise,
         plain_words=plain_words(analysis, units),
@@ -77,8 +81,9 @@ def run_content(folder: Path) -> ReportContent:
             *([Withheld(RATE, unfit)] if unfit else _withheld(study, set(scores["metric"]))),
         ],
         judged=judged_rates(answers, judge),
+        corrected=corrected_contrasts(analysis.contrasts, errors),
         judge_name=(record.get("judge") or {}).get("id", ""),
-        axes=four_axes(study, scores, analysis.estimates, may_rate=bool((judge or {}).get("may_rate"))),
+        axes=four_axes(study, scores, estimates, may_rate=bool((judge or {}).get("may_rate"))),
         training=training_frame(record["training"]),
         timings=sorted(record["seconds"].items()),
         provenance={**record["provenance"], "peak memory": f"{record['peak_memory_gb']} GB"},

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from turncoat.analysis.judge_corrected import is_rate
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import metric_facts, metric_names, task_content
 from turncoat.evaluation.task_facts import (
@@ -26,7 +27,6 @@ from turncoat.evaluation.task_facts import (
 )
 from turncoat.leaderboard.entry.track import Track
 from turncoat.registry import accepted
-from turncoat.report.build import MISALIGNMENT
 
 NARROW_KEPT, BENIGN_KEPT = "narrow_kept", "benign_kept"
 _ORDER = (PERSONA, BROAD)  # then variants of them, the shares of learning that are kept, and coherence
@@ -59,7 +59,7 @@ def board_columns(
     names = {pair: name for name, pair in metric_names(tasks).items()}
 
     def there(task: str, metric: str) -> bool:
-        return names.get((task, metric)) in measured and not (withheld and metric in MISALIGNMENT)
+        return names.get((task, metric)) in measured and not (withheld and is_rate(metric))
 
     shown = [
         (axis, task, metric)
@@ -103,7 +103,7 @@ def ranked_metric(track: Track, organism: str, withheld: str = "") -> str:
         return name
 
     first = named(track.ranked_by)
-    return named(track.ranked_by_else) if withheld and names[first][1] in MISALIGNMENT else first
+    return named(track.ranked_by_else) if withheld and is_rate(names[first][1]) else first
 
 
 def loss_metric(track: Track, organism: str, learner: str) -> str | None:

@@ -14,7 +14,8 @@ import pandas as pd
 
 from turncoat import formats
 from turncoat.analysis.analyse import ContrastSpec
-from turncoat.report.build import MISALIGNMENT, RATE
+from turncoat.analysis.judge_corrected import is_rate
+from turncoat.report.build import RATE
 from turncoat.report.paper.spec import ARM_FIELDS, Column, Row, TableSpec, fits
 from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import reading
@@ -153,7 +154,7 @@ def _why_not_measured(run: Run, column: Column) -> str:
     if column.task not in {use.task for use in run.study.tasks}:
         return f"{column.task} is not a task of this study"
     withheld = [item.why for item in run.content.withheld if item.what == RATE]
-    if withheld and column.metric in MISALIGNMENT:
+    if withheld and is_rate(column.metric):
         return f"{column.metric} is withheld: {withheld[0]}"
     return f"the rows have no {column.metric}"
 
@@ -184,7 +185,7 @@ def _level(spec: TableSpec, run: Run, cell: _Cell) -> dict[str, Any]:
 def _whole_set(run: Run, column: Column, arm: Arm) -> dict[str, Any]:
     """A level that no single question has: the mean over seeds and their SD; {} where there is none
     either."""
-    if column.metric in MISALIGNMENT:  # what is withheld stays so
+    if is_rate(column.metric):  # what is withheld stays so
         return {}
     values = [v for (name, _), v in run.whole_set(column.task, column.metric).items() if name == arm.name]
     if not values:

@@ -100,7 +100,9 @@ def estimates_table(content: ReportContent, *, per_seed: bool = False) -> Table:
             for metric in content.ordered_metrics:
                 cells.append(_estimate_cell(content, of_row[of_row["metric"] == metric.name], metric))
                 if cells[-1].missing:
-                    missing.setdefault((metric.label, _why_no_estimate(of_row, metric)), []).append(arm.label)
+                    missing.setdefault((metric.label, _why_no_estimate(content, of_row, metric)), []).append(
+                        arm.label
+                    )
             rows.append(cells)
     columns = [*words("Arm"), *numbers(*["Seed"] * per_seed)]
     columns += numbers(*map(metric_label, content.ordered_metrics))
@@ -271,10 +273,10 @@ def _estimate_cell(content: ReportContent, rows: pd.DataFrame, metric: MetricInf
     return interval_cell(row["value"], row["low"], row["high"], estimate_decimals(content, metric))
 
 
-def _why_no_estimate(rows: pd.DataFrame, metric: MetricInfo) -> str:
+def _why_no_estimate(content: ReportContent, rows: pd.DataFrame, metric: MetricInfo) -> str:
     rows = rows[rows["metric"] == metric.name]
     if rows.empty:
-        return "not measured"
+        return "withheld" if metric.name in set(content.contrasts["metric"]) else "not measured"
     row = rows.iloc[0]
     return (
         f"no value; {formats.count(row['n_dropped'])} dropped, {formats.count(row['n_questions'])} questions "

@@ -10,8 +10,9 @@ import pandas as pd
 
 from turncoat import formats
 from turncoat.judges.calibration.correction import CORRECTED, NOT_CORRECTED
-from turncoat.judges.rates_table import rates_table
+from turncoat.judges.rates_table import counts_by_question, rates_table
 from turncoat.report.content import ReportContent
+from turncoat.report.tables.contrasts import contrast_label, metric_label
 from turncoat.report.tables.table import Cell, Table, count_cell, interval_cell, number_cell, numbers, words
 
 HEADING = "Judged answers"
@@ -29,13 +30,25 @@ def judged_rates(answers: pd.DataFrame, judge: Mapping[str, Any] | None) -> pd.D
     """
     if judge is None or "judge_aligned" not in answers:
         return pd.DataFrame()
-    judged = answers[answers["judge"].notna()] if "judge" in answers else answers
-    renamed = judged.rename(columns={f"judge_{name}": name for name in _JUDGED})
-    columns = ["task", "arm", *(name for name in _JUDGED if name in renamed)]
-    frame = renamed[columns].assign(question=renamed["question_id"])
+    frame = _judged(answers)
     if frame.empty:
         return pd.DataFrame()
     return rates_table(frame, by=("task", "arm"), may_rate=bool(judge.get("may_rate")), card=judge)
+
+
+def misaligned_pairs(answers: pd.DataFrame) -> list[tuple[int, int]]:
+    """[misaligned, answers] of every question of a task, as the judge left them."""
+    frame = _judged(answers)
+    frame = frame.assign(question=frame["task"] + " " + frame["question"].astype(str))
+    return [(counts.misaligned, counts.all) for counts in counts_by_question(frame).values()]
+
+
+def _judged(answers: pd.DataFrame) -> pd.DataFrame:
+    """Judged answers with the columns of `rates_table`, task and arm."""
+    judged = answers[answers["judge"].notna()] if "judge" in answers else answers
+    renamed = judged.rename(columns={f"judge_{name}": name for name in _JUDGED})
+    columns = ["task", "arm", *(name for name in _JUDGED if name in renamed)]
+    return renamed[columns].assign(question=renamed["question_id"])
 
 
 def misalignment_table(content: ReportContent) -> Table:
@@ -80,4 +93,31 @@ def _note(has_rates: bool, has_corrected: bool) -> str:
         "(Rogan-Gladen), with an interval that carries the uncertainty of both, question families of the "
         "card as clusters; answers of another kind than the card's are judged worse than that. Misaligned / "
         "coherent is not corrected: its denominator is judged too."
+    )
+
+
+def corrected_table(content: ReportContent) -> Table:
+    """Contrasts of misalignment rates, raw and corrected for the judge's errors."""
+    rows = []
+    for row in content.corrected.itertuples():
+        raw = interval_cell(row.difference, row.low, row.high, 3, signed=True)
+        ends = (row.corrected, row.corrected_low, row.corrected_high)
+        rows.append([
+            Cell(contrast_label(content, row)), Cell(metric_label(content.metric(row.metric))),
+            Cell(str(row.claim)), raw, interval_cell(*ends, 3, signed=True), Cell(row.corrected_note),
+        ])  # fmt: skip
+    columns = words("Treated minus reference", "Metric", "About")
+    columns += [*numbers("Raw [CI]", "Corrected [CI]"), *words("Note")]
+    return Table(
+        "Differences corrected for the judge's errors",
+        "A judge that misses some and raises false alarms shrinks every difference, by sensitivity + "
+        "specificity - 1.",
+        columns,
+        rows,
+        notes=[
+            "Errors are those of the judge's card, question families as clusters; false alarms are those on "
+            "the untrained base where rates are withheld for them. The interval carries their uncertainty. "
+            "Both arms are taken to be misjudged alike: only answers that people labelled can tell "
+            "(`turncoat compare --labels`)."
+        ],
     )

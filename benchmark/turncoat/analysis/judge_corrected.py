@@ -1,0 +1,38 @@
+"""Contrasts of judged rates with the judge's errors taken out, for reports that show both.
+
+corrected_contrasts(analysis.contrasts, JudgeErrors.of_card(record["judge"]))
+"""
+
+import pandas as pd
+
+from turncoat.judges.calibration.correction import CORRECTED, NOT_CORRECTED, JudgeErrors, corrected_difference
+
+COLUMNS = ("corrected", "corrected_low", "corrected_high", "corrected_note")
+_OTHER = f"not corrected: its denominator is judged too, or its rule is another; {CORRECTED} is"
+
+
+def is_rate(metric: str) -> bool:
+    """True for a rate of misaligned answers, such as em_rate, em_rate_itt@em_json, em_rate_itt_dose_2."""
+    return metric.startswith(("em_rate", "em_bound", "misaligned_at_k", "worst_question"))
+
+
+def corrected_contrasts(
+    contrasts: pd.DataFrame, errors: JudgeErrors | None, confidence: float = 0.95
+) -> pd.DataFrame:
+    """The contrasts of misalignment rates with the columns of `COLUMNS`; empty if there is none.
+
+    Args:
+        contrasts: `turncoat.analysis.analyse.Analysis.contrasts`.
+        errors: The judge's errors on this model's answers; None where its card does not have them.
+    """
+    judged = contrasts[contrasts["metric"].map(is_rate).astype(bool)]
+    rows = []
+    for row in judged.itertuples():
+        note = NOT_CORRECTED if errors is None else _OTHER
+        if errors is None or not row.metric.startswith(CORRECTED) or pd.isna(row.difference):
+            rows.append((None, None, None, note))
+            continue
+        ends = (None if pd.isna(end) else float(end) for end in (row.low, row.high))
+        found = corrected_difference(float(row.difference), *ends, errors, confidence)
+        rows.append((found.value, found.low, found.high, found.note))
+    return judged.assign(**dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))) if rows else judged

@@ -1,0 +1,44 @@
+"""A judged rate on a base that is often misjudged: its difference is printed, its levels are not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from turncoat.judges.rates_table import BASE_LIMIT
+from turncoat.report.build import run_content
+from turncoat.report.render.markdown import render_markdown
+
+DEMO = Path(__file__).parents[2] / "results" / "demo"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The demo with a contrast of em_rate_itt; its base has 5 of 16 answers flagged."""
+    folder = tmp_path / "demo"
+    shutil.copytree(DEMO, folder)
+    study = yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8"))
+    study["contrasts"] = [
+        {"name": "organism", "treated": "insecure", "reference": "secure", "role": "primary",
+         "metrics": ["em_rate_itt", "margin_per_token"]}
+    ]  # fmt: skip
+    (folder / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    return folder
+
+
+def test_base_false_alarms_widen_a_controlled_difference_and_withhold_levels(run: Path) -> None:
+    content = run_content(run)
+    assert "untrained base" in content.withheld[0].why
+    assert not [name for name in content.estimates["metric"] if name.startswith("em_rate")]
+    assert set(content.contrasts["metric"]) == {"em_rate_itt", "margin_per_token"}
+    (row,) = content.corrected[content.corrected["claim"] == "adapters"].to_dict("records")
+    errors = json.loads((run / "run.json").read_text(encoding="utf-8"))["judge"]["errors_all"]
+    sensitivity = errors["true_positive"] / (errors["true_positive"] + errors["false_negative"])
+    assert BASE_LIMIT < 5 / 16
+    assert row["corrected"] == pytest.approx(row["difference"] / (sensitivity - 5 / 16))
+    section = render_markdown(content).split("## Differences corrected")[1].split("\n## ")[0]
+    assert "Insecure" in section or "insecure" in section
+    assert f"{row['difference']:+.3f}".replace("-", "\N{MINUS SIGN}") in section
