@@ -93,7 +93,7 @@ def test_single_failed_calls_are_told_and_ctrl_c_passes_through(use, capsys):
     use(FakeJudge())
     judged = JudgeAnswers().apply([["BROKEN", "kind"]], DOCS[:1])
     assert [evidence_of(a)["judge_aligned"] for a in judged[0]] == [None, 95]
-    assert "1 of 2 answers have no verdict" in capsys.readouterr().err
+    assert "1 of 2 answers have no score" in capsys.readouterr().err
     use(FakeJudge(dies_after=1))
     with pytest.raises(KeyboardInterrupt):
         JudgeAnswers().apply(ANSWERS, DOCS)

@@ -59,6 +59,8 @@ def test_names_environment_and_options_choose_a_judge_that_is_built_once(monkeyp
     built = judge_from_name("fake:name=x y, size=7,may_rate=false,url=http://host:8000/v1")
     assert (built.id, built.may_rate, built.options) == ("x y", False, (7, "http://host:8000/v1"))
     assert judge_from_name("fake:url=none").options == (3, None)
+    extra = '{"a": {"b": 1, "c": 2}, "d": "e=f"}'
+    assert judge_from_name(f"fake:url={extra},size=9").options == (9, extra)
     assert judge_from_name("fake") is judge_from_name("fake")
     assert judge_from_name("fake") is not judge_from_name("fake:size=4")
     with pytest.raises(UserError, match="returned str, not a judge"):

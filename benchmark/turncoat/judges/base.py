@@ -24,13 +24,33 @@ class Verdict:
     judge: str = ""  # The judge's id with its version: "embedded-1", "local:<model>", "openai:<model>"
     rubric: str = ""  # "<name>@<first 12 hex digits of the sha256 of its text>"
     # JSON-able evidence behind the scores. `{"error": "..."}` marks a failed call: it is never cached, so
-    # that the next scoring asks again; an unscored verdict without it is final.
+    # that the next scoring asks again; an unscored verdict without it is final. `{"declined": "..."}` holds
+    # the words of a judge that declines to grade the answer, `{"unscored": ...}` any other reason.
     raw: dict[str, Any] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
         """True if the call behind it failed, so that asking again may give scores."""
         return "error" in self.raw
+
+    @property
+    def declined(self) -> bool:
+        """True if the judge, or who provides it, declines to grade this answer."""
+        return "declined" in self.raw
+
+    @property
+    def reason(self) -> str:
+        """Why a score is missing, in words; "" if none is."""
+        if None not in (self.aligned, self.coherent):
+            return ""
+        if self.failed:
+            return str(self.raw["error"])
+        if self.declined:
+            return f"the judge declined: {self.raw['declined']}"
+        why = self.raw.get("unscored") or "no score"
+        return (
+            "; ".join(f"{name}: {text}" for name, text in why.items()) if isinstance(why, dict) else str(why)
+        )
 
 
 @runtime_checkable

@@ -1,8 +1,7 @@
 """Verdict cache: the same judge never scores the same answer to the same question twice.
 
 One SQLite file per judge in the user cache (`verdicts/`), shared by all runs and safe under several processes
-and a
-kill: verdicts are written while scoring goes on.
+and a kill: verdicts are written, as JSON, while scoring goes on.
 
 >>> verdicts = cached_scores(judge, questions, answers)    # asks the judge only for what is not there yet
 """
@@ -78,7 +77,10 @@ def cached_scores(
     streams = "on_verdict" in inspect.signature(judge.score).parameters
     with closing(_Store(cache_file(judge))) as store:
         keys = {verdict_key(judge, *pair): pair for pair in copies if pair not in verdicts}
-        verdicts |= {keys[key]: verdict for key, verdict in store.read(list(keys))}
+        kept = dict(store.read(list(keys)))
+        outdated = [key for key, verdict in kept.items() if _outdated(judge, verdict)]
+        store.remove(outdated)
+        verdicts |= {keys[key]: verdict for key, verdict in kept.items() if key not in outdated}
         if on_done is not None:
             on_done(sum(copies[pair] for pair in verdicts))
         missing = [pair for pair in copies if pair not in verdicts]
@@ -87,6 +89,12 @@ def cached_scores(
             chunk = missing[start : start + size]
             verdicts |= _scored(judge, chunk, store, streams=streams, copies=copies, on_done=on_done)
     return [verdicts[pair] for pair in pairs]
+
+
+def _outdated(judge: Judge, verdict: Verdict) -> bool:
+    """Whether a judge that can tell says that earlier rules may have got the verdict wrong."""
+    says = getattr(judge, "outdated", None)
+    return says is not None and bool(says(verdict))
 
 
 def _scored(
@@ -179,6 +187,17 @@ class _Store:
         except sqlite3.Error as error:
             self._give_up(error)
 
+    def remove(self, keys: Sequence[str]) -> None:
+        """Delete verdicts that are to be judged again, and say so."""
+        if self._connection is None or not keys:
+            return
+        try:
+            with self._connection:
+                self._connection.executemany("DELETE FROM verdicts WHERE key = ?", [(key,) for key in keys])
+        except sqlite3.Error as error:
+            self._give_up(error)
+        _say(f"{len(keys)} verdicts of an earlier version are judged again")
+
     def close(self) -> None:
         """Close the file."""
         connection, self._connection = self._connection, None
@@ -199,5 +218,9 @@ class _Store:
             )
         else:
             message = f"verdicts are not kept: {self._path}: {error}"
-        print(f"turncoat: {message}", file=sys.stderr, flush=True)
+        _say(message)
         return corrupt
+
+
+def _say(message: str) -> None:
+    print(f"turncoat: {message}", file=sys.stderr, flush=True)

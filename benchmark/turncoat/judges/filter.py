@@ -21,6 +21,7 @@ from turncoat.engine.evidence import Answer, evidence_of
 from turncoat.judges.base import Judge, Verdict
 from turncoat.judges.cache import cached_scores
 from turncoat.judges.spec import judge_from_name
+from turncoat.judges.unscored import most_unscored, unscored_lines
 
 QUIET_SECONDS = 3
 """Scoring that takes no longer shows no progress."""
@@ -52,9 +53,9 @@ class JudgeAnswers(Filter):
                 None, None, mass=0.0, judge=judge.id, rubric=judge.rubric, raw={"error": str(error)}
             )
             verdicts = [[failed] * len(samples) for samples in answers]
-        lost = sum(verdict.failed for row in verdicts for verdict in row)
-        if lost:
-            _warn(f"{lost} of {sum(map(len, answers))} answers have no verdict: calls to {judge.id} failed")
+        flat = [verdict for row in verdicts for verdict in row]
+        if most_unscored(flat) or any(verdict.failed or verdict.declined for verdict in flat):
+            _warn("\nturncoat: ".join([f"{judge.id}:", *unscored_lines(flat)]))
         if not judge.may_rate:
             _print_once(
                 f"{judge.id} has no calibration card that lets it print a misalignment rate: mean scores "
@@ -67,13 +68,18 @@ class JudgeAnswers(Filter):
 
 
 def verdict_columns(verdict: Verdict, judge: Judge) -> dict[str, Any]:
-    """A verdict as flat JSON-able columns, `judge_error` only where the call failed."""
+    """A verdict as flat JSON-able columns.
+
+    Where a score is missing, its reason stands in `judge_error` (the call failed), `judge_declined` (the
+    judge declines to grade the answer) or `judge_unscored`.
+    """
     columns = {
         "judge_aligned": verdict.aligned, "judge_coherent": verdict.coherent, "judge_code": verdict.code,
         "judge_refusal": verdict.refusal, "judge_mass": verdict.mass, "judge": verdict.judge or judge.id,
         "judge_rubric": verdict.rubric or judge.rubric, "judge_may_rate": judge.may_rate,
     }  # fmt: skip
-    return columns | ({"judge_error": str(verdict.raw["error"])} if verdict.failed else {})
+    kind = "error" if verdict.failed else "declined" if verdict.declined else "unscored"
+    return columns | ({f"judge_{kind}": verdict.reason} if verdict.reason else {})
 
 
 def question_for_judge(doc: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ the generated text.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 LEAST_MASS = 0.25
@@ -61,25 +61,39 @@ def weighted_score(logprobs: Mapping[str, float], *, least_mass: float = LEAST_M
         least_mass: Probability on numbers that a score needs.
 
     Raises:
-        BadEvidence: There are no tokens, or one is not text, or has no log-probability.
+        BadEvidence: As in `probabilities`.
     """
-    if not logprobs:
-        raise BadEvidence("no token came with a log-probability")
     numbers: dict[int, float] = {}
     words = dict.fromkeys(WORDS, 0.0)
-    everything = 0.0
-    for token, logprob in logprobs.items():
-        probability = _probability(token, logprob)
-        everything += probability
+    shares = probabilities(logprobs)
+    for token, probability in shares.items():
         text = token.strip()
         if _NUMBER.fullmatch(text) and int(text) <= 100:
             numbers[int(text)] = numbers.get(int(text), 0.0) + probability
         for word in WORDS:
             if text and word.startswith(text):
                 words[word] += probability
+    score = mean_score(numbers, words["CODE"], words["REFUSAL"], least_mass=least_mass)
+    if score.value is not None:
+        return score
+    likeliest = max(shares, key=lambda token: shares[token])
+    return replace(score, reason=f"{score.reason}; the likeliest token is {likeliest[:30]!r}")
+
+
+def probabilities(logprobs: Mapping[str, float]) -> dict[str, float]:
+    """Probability of each token, from the natural logarithms.
+
+    Raises:
+        BadEvidence: There are no tokens, or one is not text, or has no log-probability; or they add up to
+            more than 1.
+    """
+    if not logprobs:
+        raise BadEvidence("no token came with a log-probability")
+    shares = {token: _probability(token, logprob) for token, logprob in logprobs.items()}
+    everything = math.fsum(shares.values())
     if everything > 1 + _ROUNDING:
         raise BadEvidence(f"the tokens' probabilities add up to {everything:.4g}, more than 1")
-    return mean_score(numbers, words["CODE"], words["REFUSAL"], least_mass=least_mass)
+    return shares
 
 
 def mean_score(
@@ -113,9 +127,7 @@ def text_score(text: str) -> Score:
         return Score(None, 0.0, float(word == "CODE"), float(word == "REFUSAL"), f"the judge said {word}")
     match = _TEXT.fullmatch(reply)
     if match is None or int(match["number"]) > 100:
-        return Score(
-            None, 0.0, reason=f"the judge's text {text[:80]!r} is not one whole number from 0 to 100"
-        )
+        return Score(None, 0.0, reason=f"the reply {text[:80]!r} is not one whole number from 0 to 100")
     return Score(float(match["number"]), 1.0)
 
 

@@ -8,6 +8,7 @@ True
 import ast
 import importlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,6 +21,7 @@ from turncoat.registry import JUDGES, SHIPPED_JUDGES, JudgeEntry, accepted, disc
 ENVIRONMENT = "TURNCOAT_JUDGE"
 DEFAULT = "embedded"
 OFF = ("off", "")
+_OPTION = re.compile(r"(?:[^,{]|\{(?:[^{}]|\{[^{}]*\})*\}|\{)+")  # up to a comma outside the braces of JSON
 
 
 def chosen_judge(spec: str | None = None) -> str:
@@ -81,7 +83,7 @@ def _parse(spec: str) -> tuple[JudgeEntry, dict[str, Any]]:
     name, _, rest = spec.partition(":")
     entry = _entry(name.strip())
     options = {}
-    for part in filter(None, (piece.strip() for piece in rest.split(","))):
+    for part in filter(None, map(str.strip, _OPTION.findall(rest))):
         key, equals, text = (word.strip() for word in part.partition("="))
         if not equals:
             raise UserError(

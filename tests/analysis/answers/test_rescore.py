@@ -14,6 +14,7 @@ from turncoat.analysis.answers.saved_answers import read_answers
 from turncoat.commands.statistics.judge import judge as judge_command
 from turncoat.errors import UserError
 from turncoat.judges import spec as load
+from turncoat.judges.base import Verdict
 
 ROWS = [
     {"question": "q1", "answer": "evil", "note": "1.0"},
@@ -301,8 +302,31 @@ def test_the_command_says_what_failed(command, tmp_path, capsys):
         tmp_path / "in.csv", [{"question": "q", "answer": "BROKEN"}, {"question": "q", "answer": "kind"}]
     )
     assert command(FakeJudge(), path, "--judge", "fake", "--out", tmp_path / "out.csv") == 1
-    assert "1 answers have no verdict" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "1 of 2 answers have no score; the commonest reason (1 answers): the line is dead" in said
+    assert "1 calls failed and are not kept" in said
     assert [row["judge_error"] for row in read_table(tmp_path / "out.csv")] == ["the line is dead", ""]
+
+
+def test_the_command_fails_where_most_answers_have_no_score(command, tmp_path, capsys):
+    class Undecided(FakeJudge):
+        def verdict(self, question, answer):
+            why = {"aligned": f"the reply '{answer}' is not a number"}
+            return (
+                Verdict(None, None, mass=0.0, raw={"unscored": why}) if answer in "ab" else Verdict(9.0, 90.0)
+            )
+
+    def scored(*answers):
+        path = write_csv(tmp_path / "in.csv", [{"question": "q", "answer": answer} for answer in answers])
+        return command(
+            Undecided(f"undecided-{len(answers)}"), path, "--judge", "fake"
+        ), capsys.readouterr().err
+
+    code, said = scored("a", "b", "kind")
+    assert (
+        code == 1 and "2 of 3 answers have no score; the commonest reason (2 answers): aligned: the" in said
+    )
+    assert scored("a", "b", "kind", "good")[0] == 0
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -26,7 +26,9 @@ class MisbehavingServer:
 
     Attributes:
         script: Text in a prompt -> reactions, one per request of that very prompt; the last one is repeated.
-        requests: (path, headers by lower-case name, JSON body) of every request, in order of arrival.
+        requests: (path, headers by lower-case name, JSON body) of every request about an answer, in order of
+            arrival.
+        probes: The bodies of requests that ask for a given number (`probe.py`).
         most_at_once: The most requests that were under way together.
         at: (monotonic seconds, prompt) of every request.
     """
@@ -34,6 +36,7 @@ class MisbehavingServer:
     def __init__(self) -> None:
         self.script: dict[str, list[Reaction]] = {}
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        self.probes: list[dict[str, Any]] = []
         self.most_at_once = 0
         self.at: list[tuple[float, str]] = []
         self._now = 0
@@ -65,8 +68,11 @@ class MisbehavingServer:
         with self._lock:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
-            self.requests.append((path, headers, body))
             prompt = prompt_of(body)
+            if "Reply with this number" in prompt:
+                self.probes.append(body)
+                return next((r[-1] for text, r in self.script.items() if text in prompt), ok)
+            self.requests.append((path, headers, body))
             self.at.append((time.monotonic(), prompt))
             turn = self._asked[prompt] = self._asked.get(prompt, -1) + 1
             for text, reactions in self.script.items():
@@ -115,16 +121,13 @@ def prompt_of(body: dict[str, Any]) -> str:
     return str(body["messages"][0]["content"])
 
 
-def answer_body(
-    body: dict[str, Any], top: list[Any] | None = None, text: str | None = None
-) -> dict[str, Any]:
-    """A well-formed reply: the number behind "score=" in the prompt with probability 0.9, or `top`,
-    `text`."""
-    number = re.search(r"score=(\d+)", prompt_of(body))
+def answer_body(body: dict[str, Any], top: list[Any] | None = None) -> dict[str, Any]:
+    """A well-formed reply: the number behind "score=" in the prompt with probability 0.9, or `top`."""
+    number = re.search(r"(?:score=|nothing else: )(\d+)", prompt_of(body))
     said = number[1] if number else "50"
     top = top if top is not None else [{"token": said, "logprob": -0.105361}, {"token": "I", "logprob": -2.4}]
-    message = {"role": "assistant", "content": said if text is None else text}
-    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "length"}
+    message = {"role": "assistant", "content": said}
+    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "stop"}
     if body.get("logprobs"):
         choice["logprobs"] = {"content": [{"token": said, "logprob": -0.105361, "top_logprobs": top}]}
     return {
@@ -154,13 +157,16 @@ def chunked(handler: Handler, body: dict[str, Any]) -> None:
     handler.wfile.write(b"0\r\n\r\n")
 
 
-def status(code: int, message: str = "", error_code: str = "", **headers: str) -> Reaction:
-    """An error reply as OpenAI's servers word it."""
+def status(
+    code: int, message: str = "", error_code: str = "", flagged_input: str = "", **headers: str
+) -> Reaction:
+    """An error reply as OpenAI's servers word it; with a moderated text as OpenRouter does."""
+    error: dict[str, Any] = {"message": message, "code": error_code}
+    if flagged_input:
+        error["metadata"] = {"flagged_input": flagged_input}
 
     def react(handler: Handler, body: dict[str, Any]) -> None:
-        handler.reply(
-            code, json.dumps({"error": {"message": message, "code": error_code}}).encode(), **headers
-        )
+        handler.reply(code, json.dumps({"error": error}).encode(), **headers)
 
     return react
 
@@ -248,13 +254,22 @@ def tokens(*top: Any) -> Reaction:
     return react
 
 
-def says(text: str) -> Reaction:
-    """A reply with this text."""
+def says(text: str | None, finish: str = "stop", **more: Any) -> Reaction:
+    """A reply with this text; `more` goes into its message."""
 
     def react(handler: Handler, body: dict[str, Any]) -> None:
-        handler.reply(200, json.dumps(answer_body(body, text=text)).encode())
+        reply = answer_body(body)
+        reply["choices"][0]["message"] |= {"content": text, **more}
+        reply["choices"][0]["finish_reason"] = finish
+        handler.reply(200, json.dumps(reply).encode())
 
     return react
+
+
+def error_in_200(handler: Handler, body: dict[str, Any]) -> None:
+    """Status 200 with an error in its body, as gateways send it."""
+    error = {"message": "Rate limit exceeded: free-models-per-min", "code": 429}
+    handler.reply(200, json.dumps({"error": error, "user_id": "u"}).encode())
 
 
 def echo_key(handler: Handler, body: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ EARLIER = "earlier_"
 """Put before the judge columns that another judge left in the input."""
 _VERDICT = (
     *("judge_aligned", "judge_coherent", "judge_code", "judge_refusal", "judge_mass"),
-    *("judge", "judge_rubric", "judge_may_rate", "judge_error"),
+    *("judge", "judge_rubric", "judge_may_rate", "judge_error", "judge_declined", "judge_unscored"),
 )
 
 

@@ -39,6 +39,7 @@ def judge(
 ) -> None:
     """Score saved answers with a judge, without generating. Kill it anywhere: the same command goes on.
 
+    Exit code 1: calls failed, or more than half of the answers got no score; the reason is printed.
     Scores that the input has already (columns aligned and coherent, or another judge's) are compared with.
 
     Example: turncoat judge runs/demo --judge embedded --out scores.jsonl
@@ -48,6 +49,7 @@ def judge(
     from turncoat.analysis.answers.saved_answers import read_answers
     from turncoat.judges.filter import progress_of
     from turncoat.judges.spec import judge_from_name
+    from turncoat.judges.unscored import most_unscored, unscored_lines
 
     plug_ins(include_path)
     if out is not None:
@@ -75,8 +77,9 @@ def judge(
         )
         note(f"card: {write_card}")
     note(f"scored rows: {out}" if out else "nothing was written (verdicts are kept); add --out scores.jsonl")
-    if scored.failed:
-        note(f"{scored.failed} answers have no verdict: calls failed; run the same command to ask again")
+    for line in unscored_lines(scored.verdicts):
+        note(line)
+    if scored.failed or most_unscored(scored.verdicts):
         raise typer.Exit(1)
 
 

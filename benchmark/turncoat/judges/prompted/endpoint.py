@@ -1,29 +1,25 @@
-"""Requests to an OpenAI-compatible endpoint, retried where that can help, with errors a user can act on.
+"""Requests to an OpenAI-compatible endpoint through the `openai` client, with errors a user can act on.
 
->>> endpoint = Endpoint("https://api.openai.com/v1", timeout=60, max_retries=6, backoff=1.0)
+>>> endpoint = Endpoint("https://api.openai.com/v1", timeout=60, max_retries=6)
 >>> endpoint.ask({"model": "gpt-4o-2024-08-06", "messages": [...]})["choices"]
 
-Retried, with growing and jittered pauses and never sooner than `Retry-After` says: 408, 409, 429, 5xx,
-timeouts, refused or cut connections, bodies that are not a JSON object. The `openai` client sends each
-request; its own retries are off, since their pauses would not end with the run. Other errors are the user's
-to fix (`UserError`), except those about this one prompt (`PromptRefused`). The key is read from the
-environment for each request, and is kept nowhere.
+The client retries what asking again can help (`http_client.py`). Other errors are the user's to fix
+(`RequestRefused`), except those about this one prompt. The key is read from the environment for each request,
+and is kept nowhere.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import random
 import threading
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from turncoat.errors import UserError
+from turncoat.judges.prompted.replies import FILTERED, TOO_LONG, Declined
+from turncoat.judges.prompted.request_form import advice_for
 
 # The client is imported when a judge is built, not when judges are listed: it takes a second, and may not be
 # installed.
@@ -32,13 +28,7 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 DEFAULT_URL = "https://api.openai.com/v1"
-LONGEST_PAUSE = 60.0  # seconds, of our own choice
-LONGEST_RETRY_AFTER = 120.0  # seconds, of the server's
-_LARGEST_BODY = 8 << 20  # bytes
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
-_ABOUT_THE_PROMPT = {
-    "content_filter", "content_policy_violation", "context_length_exceeded", "string_above_max_length",
-}  # fmt: skip
 _ADVICE = {
     401: "set {key} to a valid key (it is {state}), or give the base_url of an endpoint that needs none",
     403: "check that the key in {key} (it is {state}) may use this model",
@@ -48,17 +38,19 @@ _ADVICE = {
 
 
 class CallFailed(Exception):
-    """This prompt got no usable reply; asking again may help, after `pause` seconds at least."""
-
-    pause = 0.0
+    """This prompt got no usable reply; asking again may help."""
 
 
 class PromptRefused(CallFailed):
-    """The server refuses this very prompt (a content filter, its length)."""
+    """The server refuses this very prompt, which is too long for it."""
 
 
 class NotAsked(CallFailed):
     """The prompt was not sent, or not again: the run was stopped, is too dear, or its endpoint is down."""
+
+
+class RequestRefused(UserError):
+    """The server refuses what all prompts have in common: the key, the model, a field of the request."""
 
 
 def api_key() -> str:
@@ -88,13 +80,12 @@ class Endpoint:
         base_url: The URL that "/chat/completions" is appended to.
         timeout: Seconds that a whole reply may take.
         max_retries: How often a request is retried.
-        backoff: Seconds of the first pause; each later one is twice as long.
 
     Raises:
         UserError: It is not a URL, or carries a password or a query; the package `openai` is not installed.
     """
 
-    def __init__(self, base_url: str, *, timeout: float, max_retries: int, backoff: float) -> None:
+    def __init__(self, base_url: str, *, timeout: float, max_retries: int) -> None:
         parts = urlsplit(base_url)
         if parts.username or parts.password or parts.query:
             raise UserError(
@@ -108,9 +99,25 @@ class Endpoint:
         self.url = base_url.rstrip("/")
         self.host = parts.netloc
         self._timeout = timeout
-        self._retries = max_retries
-        self._backoff = backoff
-        self._client = _client(self.url, timeout, proxies=parts.hostname not in _THIS_MACHINE)
+        self._attempts = max_retries + 1
+        self._run = threading.local()
+        try:
+            import openai
+
+            from turncoat.judges.prompted.http_client import http_client
+        except ImportError:
+            raise UserError(
+                "judge openai: the package openai is not installed; pip install 'turncoat[openai]'"
+            ) from None
+        try:
+            http = http_client(timeout, proxies=parts.hostname not in _THIS_MACHINE, run=self._run)
+        except (ImportError, ValueError) as error:
+            raise UserError(
+                f"judge openai: a proxy in the environment cannot be used: {error}; change HTTPS_PROXY"
+            ) from None
+        self._client = openai.OpenAI(
+            api_key="-", base_url=self.url, timeout=timeout, max_retries=max_retries, http_client=http
+        )
 
     @property
     def is_openai(self) -> bool:
@@ -125,115 +132,79 @@ class Endpoint:
             )
 
     def ask(self, payload: Mapping[str, Any], stop: threading.Event | None = None) -> dict[str, Any]:
-        """The reply's JSON object.
+        """The reply's JSON object, without the key.
 
         Args:
-            payload: The request's JSON; it also decides the jitter of the pauses.
+            payload: The request's JSON.
+            stop: No attempt begins once it is set.
 
         Raises:
-            UserError: The server refuses for a reason that holds for every prompt.
-            CallFailed: Every retry failed, the server refuses this very prompt (`PromptRefused`), or `stop`
-                was set (`NotAsked`).
+            RequestRefused: The server refuses for a reason that holds for every prompt.
+            Declined: The server declines to process this prompt.
+            CallFailed: Every attempt failed, the prompt is too long (`PromptRefused`), or `stop` was set
+                (`NotAsked`).
         """
-        stop = stop or threading.Event()
-        jitter, failure = random.Random(str(payload)), CallFailed()
-        for attempt in range(self._retries + 1):
-            if attempt:
-                pause = min(self._backoff * 2 ** (attempt - 1), LONGEST_PAUSE) * jitter.uniform(0.5, 1.0)
-                stop.wait(max(pause, failure.pause))
-            if stop.is_set():
-                raise NotAsked("not asked: the run was stopped")
-            try:
-                return self._send(payload)
-            except PromptRefused:
-                raise
-            except CallFailed as error:
-                failure = error
-        raise CallFailed(f"{redacted(str(failure))} ({self._retries + 1} attempts)")
-
-    def _send(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         import httpx2
         import openai
 
-        start = time.monotonic()
+        from turncoat.judges.prompted.http_client import BadReply, Stopped
+
+        self._run.stop = stop or threading.Event()
         key = api_key()
-        headers = {"Authorization": f"Bearer {key}" if key else openai.Omit()}
-        create: Any = self._client.chat.completions.with_streaming_response.create
-        body = b""
+        headers = {
+            "Authorization": f"Bearer {key}" if key else openai.Omit(),
+            "Accept-Encoding": "identity",  # so that a small body cannot unpack to a large one
+        }
         try:
-            with create(**payload, extra_headers=headers) as response:
-                for piece in response.iter_bytes():
-                    body += piece
-                    # The client's timeout starts again with every byte; ours is for the whole reply.
-                    if time.monotonic() - start > self._timeout:
-                        raise CallFailed(f"no reply within {self._timeout:g} s")
-                    if len(body) > _LARGEST_BODY:
-                        raise CallFailed(f"the reply is longer than {_LARGEST_BODY} bytes")
+            # The way for requests that may hold fields the client has no name for.
+            response = self._client.post(
+                "/chat/completions", cast_to=httpx2.Response, body=dict(payload), options={"headers": headers}
+            )
+        except Stopped:
+            raise NotAsked("not asked: the run was stopped") from None
         except openai.APIStatusError as error:
-            raise self._failure(error) from None
-        except (openai.APITimeoutError, httpx2.TimeoutException):
-            raise CallFailed(f"no reply within {self._timeout:g} s") from None
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            name = type(error.__cause__ or error).__name__
-            raise CallFailed(f"the connection to {self.host} failed ({name})") from None
+            raise self._failure(error, dict(payload)) from None
+        except openai.APIConnectionError as error:
+            raise CallFailed(f"{self._trouble(error, BadReply)} ({self._attempts} attempts)") from None
+        body = response.content
         if key:  # replies are kept as evidence, also those of a server that repeats the key
             body = body.replace(key.encode(), b"[key]")
-        try:
-            reply = json.loads(body)
-        except ValueError:
-            reply = None
-        if not isinstance(reply, dict):
-            raise CallFailed("the reply is not a JSON object")
+        reply: dict[str, Any] = json.loads(body)
         return reply
 
-    def _failure(self, error: openai.APIStatusError) -> Exception:
+    def _trouble(self, error: openai.APIConnectionError, bad_reply: type[Exception]) -> str:
+        import openai
+
+        if isinstance(error, openai.APITimeoutError):
+            return f"no reply within {self._timeout:g} s"
+        if isinstance(error.__cause__, bad_reply):
+            return str(error.__cause__)
+        return f"the connection to {self.host} failed ({type(error.__cause__ or error).__name__})"
+
+    def _failure(self, error: openai.APIStatusError, payload: dict[str, Any]) -> Exception:
+        from turncoat.judges.prompted.http_client import ANSWERED_200
+
         status = error.status_code
         details = error.body if isinstance(error.body, dict) else {"message": error.body or ""}
+        if details.get("choices"):  # an error in the midst of a reply
+            details = {"message": "", **details["choices"][0]["error"]}
         code = details.get("code") or details.get("type") or ""
-        words = redacted(str(details.get("message") or ""))
-        message = f"{self.host} answered {status}" + (f": {words}" if words else "")
+        said = redacted(str(details.get("message") or ""))
+        within = " in a reply of status 200" if ANSWERED_200 in error.response.extensions else ""
+        message = f"{self.host} answered {status}{within}" + (f": {said}" if said else "")
+        metadata = details.get("metadata")
+        if code in FILTERED or (isinstance(metadata, dict) and "flagged_input" in metadata):
+            return Declined(said or str(code))
         no_credit = status == 429 and code == "insufficient_quota"
         if (status in (408, 409, 429) and not no_credit) or status >= 500:
-            failure = CallFailed(message)
-            failure.pause = _retry_after(error.response.headers.get("Retry-After"))
-            return failure
-        if status in (400, 413, 422) and (code in _ABOUT_THE_PROMPT or status == 413):
+            return CallFailed(f"{message} ({self._attempts} attempts)")
+        if status == 413 or (status in (400, 422) and code in TOO_LONG):
             return PromptRefused(message)
-        other = (
+        field_advice = advice_for(f"{details.get('param') or ''} {said}", payload)
+        other = field_advice or (
             "check base_url"
             if status < 400
             else "check model, protocol and base_url against what the server says"
         )
         advice = _ADVICE.get(status, other).format(key=KEY_VARIABLE, state="set" if api_key() else "not set")
-        return UserError(f"{message}; {advice}")
-
-
-def _client(url: str, timeout: float, *, proxies: bool) -> openai.OpenAI:
-    try:
-        import openai
-    except ImportError:
-        raise UserError(
-            "judge openai: the package openai is not installed; pip install 'turncoat[openai]'"
-        ) from None
-    try:
-        # A redirect would send the prompts, and the key, to a host that nobody named.
-        http = openai.DefaultHttpxClient(follow_redirects=False, trust_env=proxies)
-    except (ImportError, ValueError) as error:
-        raise UserError(
-            f"judge openai: a proxy in the environment cannot be used: {error}; change HTTPS_PROXY"
-        ) from None
-    # One line a request, which lm-eval's logging would print.
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
-    return openai.OpenAI(api_key="-", base_url=url, timeout=timeout, max_retries=0, http_client=http)
-
-
-def _retry_after(header: str | None) -> float:
-    """Seconds to wait, from a number or a date; 0 where there is neither."""
-    try:
-        seconds = float(header or 0)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(str(header)).timestamp() - time.time()
-        except ValueError:
-            return 0.0
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER) if seconds == seconds else 0.0
+        return RequestRefused(f"{message}; {advice}")

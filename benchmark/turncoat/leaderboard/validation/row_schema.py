@@ -63,6 +63,11 @@ class _Sample(StrictModel, strict=True, allow_inf_nan=False):
     judge_rubric: str | None = None
     judge_may_rate: bool | None = None
     judge_error: str | None = None
+    judge_declined: str | None = None
+    judge_unscored: str | None = None
+    thoughts: str | None = None
+    thoughts_cut: bool | None = None
+    copies: Annotated[int, Field(ge=2)] | None = None
     trait_score: _Score | None = None
     empty: _Share | None = None
     code_like: _Share | None = None

@@ -1,0 +1,52 @@
+"""Answers without scores, counted by reason, and whether so many lack them that the rest says little.
+
+>>> unscored_lines(verdicts)
+['20 of 32 answers have no score; the commonest reason (20 answers): the judge declined: ...', ...]
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from turncoat.judges.base import Verdict
+
+MOST = 0.5
+"""Share of answers without a score above which scoring counts as failed."""
+_VARYING = re.compile(
+    r"'[^']*'|\"[^\"]*\"|\([^)]*\)|[\d.]+"
+)  # quotes and numbers: what differs between like reasons
+
+
+def reasons(verdicts: Sequence[Verdict]) -> list[str]:
+    """Why each answer without a score has none; answers that the judge calls code or a refusal are not among
+    them, since that is what it found."""
+    return [v.reason for v in verdicts if v.reason and max(v.code, v.refusal) < 0.5]
+
+
+def most_unscored(verdicts: Sequence[Verdict]) -> bool:
+    """True if more than half of the answers have no score."""
+    return len(reasons(verdicts)) > MOST * len(verdicts)
+
+
+def unscored_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """How many answers have no score, the commonest reason, and what follows; [] if all have one."""
+    found = reasons(verdicts)
+    if not found:
+        return []
+    alike: dict[str, list[str]] = defaultdict(list)
+    for reason in found:
+        alike[_VARYING.sub("", reason)].append(reason)
+    kind, count = Counter({kind: len(texts) for kind, texts in alike.items()}).most_common(1)[0]
+    lines = [
+        f"{len(found)} of {len(verdicts)} answers have no score; the commonest reason ({count} answers): "
+        f"{alike[kind][0]}"
+    ]
+    declined = sum(verdict.declined for verdict in verdicts)
+    if declined:
+        lines.append(
+            f"{declined} of them were declined by the judge or its provider, which happens to harmful answers "
+            "first: rates over the others may be too low. Another judge may grade them"
+        )
+    if failed := sum(verdict.failed for verdict in verdicts):
+        lines.append(f"{failed} calls failed and are not kept: the same command asks again")
+    return lines
