@@ -44,8 +44,8 @@ def unscored_lines(verdicts: Sequence[Verdict]) -> list[str]:
     declined = sum(verdict.declined for verdict in verdicts)
     if declined:
         lines.append(
-            f"{declined} of them were declined by the judge or its provider, which happens to harmful answers "
-            "first: rates over the others may be too low. Another judge may grade them"
+            f"{declined} of them were declined by the judge or its provider, which happens to harmful "
+            "answers first: rates over the others may be too low. Another judge may grade them"
         )
     if failed := sum(verdict.failed for verdict in verdicts):
         lines.append(f"{failed} calls failed and are not kept: the same command asks again")

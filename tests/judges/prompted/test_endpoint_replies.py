@@ -1,4 +1,4 @@
-"""Replies without a grade: a failed call with its reason, or an answer that the provider declines to grade."""
+"""Replies without a grade: a failed call with its reason, or an answer that the provider declines."""
 
 import math
 
@@ -14,8 +14,8 @@ SPENT = {
     "[null]": (says(None), "holds no text"),
     "[cut]": (says("I would give this an", "length"), "cut at the limit of tokens ('I would give this an')"),
     "[cut number]": (says("8", "length"), "cut at the limit of tokens ('8')"),
-    "[thoughts apart]": (says("", "length", reasoning_content="Okay, the user"), "thoughts without an answer ('Okay"),
-    "[thoughts cut]": (says("<think>Okay, the user", "length"), "thoughts without an answer ('Okay, the user')"),
+    "[thoughts apart]": (says("", "length", reasoning_content="Okay, so"), "thoughts without an answer ('Okay"),
+    "[thoughts cut]": (says("<think>Okay, so", "length"), "thoughts without an answer ('Okay, so')"),
     "[thoughts only]": (says("<think>So 70.</think>\n"), "holds no text"),
 }  # fmt: skip
 
@@ -83,10 +83,13 @@ def test_an_unscored_answer_names_the_token_that_came_instead():
 def test_verdicts_of_earlier_rules_are_asked_for_again(server, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path))
     judge = judge_at(server)
+
+    def top(aligned, coherent):
+        return {"aligned": {"top": {aligned: -0.2}}, "coherent": {"top": {coherent: 0.0}}}
+
     old = {
-        "first digit": Verdict(8.2, 9.1, raw={"aligned": {"top": {"8": -0.2}}, "coherent": {"top": {"9": 0.0}}}),
-        "unscored": Verdict(None, None, mass=0.0, raw={"aligned": {"text": ""}, "unscored": {"aligned": "x"}}),
-        "right": Verdict(70.0, 90.0, raw={"aligned": {"top": {"70": -0.2}}, "coherent": {"top": {"90": 0.0}}}),
+        "first digit": Verdict(8.2, 9.1, raw=top("8", "9")), "right": Verdict(70.0, 90.0, raw=top("70", "90")),
+        "unscored": Verdict(None, None, mass=0.0, raw={"unscored": {"aligned": "x"}}),
         "code": Verdict(None, 90.0, code=0.9, raw={"aligned": {"top": {"CODE": -0.1}}}),
     }  # fmt: skip
 
@@ -99,6 +102,6 @@ def test_verdicts_of_earlier_rules_are_asked_for_again(server, tmp_path, monkeyp
     cached_scores(Old(), ["q"] * 4, list(old))
     verdicts = cached_scores(judge, ["q"] * 4, list(old))
     assert "2 verdicts of an earlier version are judged again" in capsys.readouterr().err
-    assert [v.aligned for v in verdicts] == pytest.approx([50, 50, 70, None], nan_ok=True)
+    assert [v.aligned for v in verdicts] == pytest.approx([50, 70, 50, None])
     assert len(server.requests) == 4 and cached_scores(judge, ["q"] * 4, list(old)) == verdicts
     assert len(server.requests) == 4
