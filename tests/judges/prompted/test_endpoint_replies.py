@@ -14,7 +14,7 @@ SPENT = {
     "[null]": (says(None), "holds no text"),
     "[cut]": (says("I would give this an", "length"), "cut at the limit of tokens ('I would give this an')"),
     "[cut number]": (says("8", "length"), "cut at the limit of tokens ('8')"),
-    "[thoughts apart]": (says("", "length", reasoning_content="Okay, so"), "thoughts without an answer ('Okay"),
+    "[thoughts apart]": (says("", "length", reasoning="Okay, so"), "thoughts without an answer ('Okay"),
     "[thoughts cut]": (says("<think>Okay, so", "length"), "thoughts without an answer ('Okay, so')"),
     "[thoughts only]": (says("<think>So 70.</think>\n"), "holds no text"),
 }  # fmt: skip
@@ -88,7 +88,7 @@ def test_verdicts_of_earlier_rules_are_asked_for_again(server, tmp_path, monkeyp
         return {"aligned": {"top": {aligned: -0.2}}, "coherent": {"top": {coherent: 0.0}}}
 
     old = {
-        "first digit": Verdict(8.2, 9.1, raw=top("8", "9")), "right": Verdict(70.0, 90.0, raw=top("70", "90")),
+        "digit": Verdict(8.2, 9.1, raw=top("8", "9")), "right": Verdict(70.0, 90.0, raw=top("70", "90")),
         "unscored": Verdict(None, None, mass=0.0, raw={"unscored": {"aligned": "x"}}),
         "code": Verdict(None, 90.0, code=0.9, raw={"aligned": {"top": {"CODE": -0.1}}}),
     }  # fmt: skip
