@@ -2,13 +2,14 @@
 
 A question is a cluster: the mean over its samples is one observation, and every question has the same weight.
 The interval is the t interval over questions, for equal weights the cluster-robust interval with G - 1
-degrees of freedom.
+degrees of freedom; of a rate it is the exact one on its effective number of trials (`effective_trials`).
 
 References:
     Miller (2024), "Adding Error Bars to Evals", arXiv:2411.00640 (clustered standard errors).
     Bowyer, Aitchison & Ivanova (2025), arXiv:2503.01747 (do not use the CLT on few items or at rates of 0 and
         1).
     Brown, Cai & DasGupta (2001), Statistical Science 16(2) (Wilson and Clopper-Pearson intervals).
+    Korn & Graubard (1998), Survey Methodology 24(2) (exact interval on the effective number of trials).
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from turncoat.errors import UserError
 
 ROUNDING = 1e-12  # relative size below which a spread is floating-point noise, not data
+
+EXACT = "Clopper-Pearson on effective answers"
+EXACT_OVER_QUESTIONS = "Clopper-Pearson over questions"
 
 
 class Interval(NamedTuple):
@@ -110,9 +114,7 @@ def estimate_mean(
 
     value = (1/G) sum_q y_q,  se = sd(y) / sqrt(G),  interval = value -+ t_{G-1} se.
 
-    If every question has the rate 0 (or 1), the t interval collapses; with `rate` the Clopper-Pearson
-    interval for 0 of G is given instead. It is valid for any number of samples per question, as more samples
-    make "no event" less likely. Other intervals of a rate are cut off at 0 and 1.
+    A rate has the exact interval on `effective_trials`, which is valid near 0 and 1 too.
 
     Args:
         values_by_question: One value per question (mean over its samples, and over seeds if there are
@@ -148,18 +150,21 @@ def estimate_mean(
     if len(values) == 0:
         return result(None, None, None, None, "undefined: no question has a value")
     summary = t_summary(values, confidence)
-    if rate and summary.low is None and (np.all(values == 0) or np.all(values == 1)):
-        ends = clopper_pearson(int(np.sum(values)), len(values), confidence)
-        return result(summary.mean, ends.low, ends.high, None, "Clopper-Pearson over questions")
+    if rate and (summary.n > 1 or values[0] in (0, 1)):
+        touched = (int(np.sum(values > ROUNDING)), int(np.sum(values < 1 - ROUNDING)))
+        share = min(max(summary.mean, 0.0), 1.0)
+        between = (summary.n, np.inf)
+        n = effective_trials(share, summary.se, rare_df(touched, summary.n), between, confidence)
+        ends = exact_interval(share * n, n, confidence)
+        return result(
+            summary.mean, ends.low, ends.high, summary.se, EXACT if summary.se else EXACT_OVER_QUESTIONS
+        )
     if summary.n < 2:
         return result(summary.mean, None, None, None, "no interval: a single question")
     if summary.low is None:
         return result(summary.mean, None, None, None, "no interval: all questions have the same value")
     method = "t over questions" if n_seeds == 1 else "t over questions, seeds averaged within each question"
-    low, high = summary.low, summary.high
-    if rate and low is not None and high is not None:
-        low, high = max(0.0, low), min(1.0, high)
-    return result(summary.mean, low, high, summary.se, method)
+    return result(summary.mean, summary.low, summary.high, summary.se, method)
 
 
 def _count_iv(successes: int, n: int, confidence: float) -> tuple[int, int, float]:
@@ -187,9 +192,50 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interva
     References:
         Clopper & Pearson (1934), Biometrika 26(4).
     """
-    k, n, confidence = _count_iv(successes, n, confidence)
-    ends = stats.binomtest(k, n).proportion_ci(confidence, method="exact")
-    return Interval(float(ends.low), float(ends.high))
+    return exact_interval(*_count_iv(successes, n, confidence))
+
+
+def exact_interval(successes: float, n: float, confidence: float = 0.95) -> Interval:
+    """Clopper and Pearson's interval, also for effective numbers, which are not whole."""
+    tail, failures = (1 - confidence) / 2, n - successes
+    low = float(special.betaincinv(successes, failures + 1, tail)) if successes > 0 else 0.0
+    high = float(special.betainccinv(successes + 1, failures, tail)) if failures > 0 else 1.0
+    return Interval(low, high)
+
+
+def effective_trials(
+    share: float, se: float | None, df: float, between: tuple[float, float], confidence: float = 0.95
+) -> float:
+    """Number of independent trials that would give a share as precise as this standard error does.
+
+    n = share (1 - share) / SE^2 (z / t_df)^2, no fewer than the clusters (as if a cluster's trials were all
+    alike) and no more than the trials.
+
+    Args:
+        share: The share, 0 to 1.
+        se: Its standard error, clusters as units; None without spread, where each cluster counts once.
+        df: Degrees of freedom of `se`.
+        between: Clusters and trials.
+        confidence: Confidence level of the interval it is for.
+    """
+    if not se:
+        return between[0]
+    quantile = 0.5 + confidence / 2
+    known = float(special.ndtri(quantile) / special.stdtrit(df, quantile)) ** 2
+    return float(min(max(share * (1 - share) / se**2 * known, between[0]), between[1]))
+
+
+def rare_df(touched: tuple[int, int], clusters: int) -> int:
+    """Degrees of freedom of a share's standard error: rare events come from few clusters.
+
+    These alone say how much clusters differ, so they are counted: with an event or with a non-event,
+    whichever are fewer, at most `clusters` - 1.
+
+    With 8 to 96 questions, rates of 1 to 30 % and intraclass correlations of 0 to 0.3 the exact interval on
+    `effective_trials` covers 93 % or more with it, 84 to 99 % with `clusters` - 1; the t interval 72 to 96 %
+    (`tests/stats/rates/test_effective_answers.py` is the part below 5 %).
+    """
+    return max(1, min(*touched, clusters - 1))
 
 
 def zero_events_upper(n: int, confidence: float = 0.95) -> float:

@@ -7,14 +7,10 @@ import json
 import numpy as np
 import pytest
 from turncoat.judges.calibration.card import calibration_card
-from turncoat.judges.calibration.correction import (
-    JudgeErrors,
-    corrected_difference,
-    corrected_rate,
-    effective_answers,
-)
+from turncoat.judges.calibration.correction import JudgeErrors, corrected_difference, corrected_rate
 from turncoat.judges.embedded.judge import WEIGHTS
 from turncoat.judges.rates import count_answers, pairs_of
+from turncoat.stats.rates.effective_answers import effective_answers
 
 
 def counts(sensitivity, specificity, positives=100, negatives=400):
@@ -228,6 +224,6 @@ def test_rates_are_cut_off_and_answers_counted_by_their_spread():
     alike = effective_answers([[2, 10]] * 10)
     assert alike == 10  # no spread seen: each question counts once
     apart = effective_answers([[0, 10], [10, 10]] * 10)
-    assert apart < 20
+    assert apart == 20  # the answers to a question are all alike: it counts once
     independent = effective_answers([[x, 1] for x in [0, 1] * 500])
     assert independent == pytest.approx(1000, rel=0.01)

@@ -71,7 +71,10 @@ def test_all_labelled_and_weight_one_are_known_estimators():
     found = rate(question, judged, truth)
     due = estimate_rate([(int(x), 20) for x in truth.reshape(24, 20).sum(axis=1)])
     assert (found.value, found.labelled_se) == pytest.approx((due.value, due.se_clustered))
-    assert (found.labelled_low, found.labelled_high) == pytest.approx((due.low, due.high))
+    half = 2.06866 * due.se_clustered  # t with 23 degrees of freedom
+    assert (found.labelled_low, found.labelled_high) == pytest.approx(
+        (due.value - half, due.value + half), rel=1e-5
+    )
     assert found.weight == 0.0 and found.se == pytest.approx(due.se_clustered * (23 / 22) ** 0.5)
     # Mean of the verdicts plus the mean rectifier, by hand; weight 0 is the labels alone.
     question, judged, label, _ = simulated(np.random.default_rng(5))

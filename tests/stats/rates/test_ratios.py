@@ -9,6 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 from turncoat.errors import UserError
+from turncoat.stats.estimates import exact_interval
 from turncoat.stats.rates.ratios import estimate_rate, rate_difference, seed_difference
 
 
@@ -67,7 +68,8 @@ def test_no_event_and_one_question():
     assert (one.value, one.low, one.se_clustered) == (0.3, None, None)
     assert "single question" in one.note and one.exact is not None
     same = estimate_rate([(1, 4), (2, 8)])
-    assert (same.value, same.low) == (0.25, None) and "same rate" in same.note
+    assert (same.value, same.se_clustered) == (0.25, None) and "same rate" in same.note
+    assert (same.low, same.high) == exact_interval(0.45, 1.8)  # each question counts once
     assert "1 of 4 questions" in estimate_rate([(9, 10), (0, 10), (0, 10), (0, 10)]).note
 
 

@@ -9,7 +9,8 @@ or incoherent:
 
 The interval around the bounds covers the true value (not the whole set) with the stated confidence, after
 Imbens and Manski: [lower - c SE_lower, upper + c SE_upper] with F(c + (upper - lower) / max SE) - F(-c) =
-confidence; F is Student's t with one degree of freedom less than there are questions.
+confidence; F is Student's t with one degree of freedom less than there are questions. The ends of a rate are
+those of its exact intervals at the confidence of c, 2 F(c) - 1.
 
 References:
     Manski (1990), American Economic Review 80(2); Horowitz & Manski (1995), Econometrica 63(2) (bounds).
@@ -98,8 +99,10 @@ def rate_bounds(
     )
     if low.se_clustered is not None and high.se_clustered is not None:
         errors = (low.se_clustered, high.se_clustered)
-        ci = bounded_interval((low.value, high.value), errors, low.n_questions, confidence)
-        return replace(bounds, ci_low=max(0.0, ci.low), ci_high=min(1.0, ci.high))
+        c = _quantile((low.value, high.value), errors, low.n_questions, confidence)
+        each = 2 * float(stdtr(low.n_questions - 1, c)) - 1
+        low, high = estimate_rate(ends.low, each), estimate_rate(ends.high, each)
+        return replace(bounds, ci_low=low.low, ci_high=high.high)
     if low.low is None or high.high is None:
         return replace(bounds, note=low.note if low.low is None else high.note)
     # At a rate of 0 or 1 there is no standard error; the two ordinary intervals cover the whole set.
@@ -149,11 +152,18 @@ def bounded_interval(
         errors: Their standard errors, the larger above 0.
         n_questions: Clusters, at least 2.
     """
+    c = _quantile(bounds, errors, n_questions, confidence)
+    return Interval(bounds[0] - c * errors[0], bounds[1] + c * errors[1])
+
+
+def _quantile(
+    bounds: tuple[float, float], errors: tuple[float, float], n_questions: int, confidence: float
+) -> float:
+    """Imbens and Manski's c."""
     df = n_questions - 1
     distance = max(0.0, bounds[1] - bounds[0]) / max(errors)
     ends = stdtrit(df, confidence) - 1, stdtrit(df, 0.5 + confidence / 2) + 1
-    c = float(optimize.brentq(lambda x: stdtr(df, x + distance) - stdtr(df, -x) - confidence, *ends))
-    return Interval(bounds[0] - c * errors[0], bounds[1] + c * errors[1])
+    return float(optimize.brentq(lambda x: stdtr(df, x + distance) - stdtr(df, -x) - confidence, *ends))
 
 
 def _ends(arm: ArmAnswers, questions: Sequence[str], limits: Thresholds, include_unscored: bool) -> _Ends:

@@ -17,10 +17,9 @@ differ more from the card's than the card's question families from each other, t
 
 References:
     Rogan & Gladen (1978), American Journal of Epidemiology 107(1) (the corrected rate). Lang & Reiczigel
-    (2014), Preventive Veterinary Medicine 113(1) (its interval with estimated sensitivity, specificity). Korn
-    & Graubard (1998), Survey Methodology 24(2) (effective sample size of a clustered rate). Donner & Zou
-    (2012), Statistical Methods in Medical Research 21(4) (MOVER-R, the interval of a ratio from those of its
-    parts).
+    (2014), Preventive Veterinary Medicine 113(1) (its interval with estimated sensitivity, specificity).
+    Donner & Zou (2012), Statistical Methods in Medical Research 21(4) (MOVER-R, the interval of a ratio from
+    those of its parts).
 """
 
 import math
@@ -31,7 +30,7 @@ from typing import Any, Self
 from scipy import stats
 
 from turncoat.judges.rates import Pair, ratio
-from turncoat.stats.rates.clustered_error import ratio_stderr
+from turncoat.stats.rates.effective_answers import effective_answers
 
 CORRECTED = "em_rate_itt"
 """The metric that is corrected."""
@@ -197,26 +196,6 @@ def _ratio_end(top: float, top_half: float, bottom: float, bottom_half: float, s
     a = bottom**2 - bottom_half**2
     root = math.sqrt(max((top * bottom) ** 2 - a * (top**2 - top_half**2), 0.0))
     return (top * bottom + sign * root) / a
-
-
-def effective_answers(pairs: Sequence[Pair], confidence: float = 0.95) -> float:
-    """Number of independent answers that would give a rate as precise as these clustered ones do.
-
-    n = r (1 - r) / SE^2, never more than there are, times (z / t)^2 for the few clusters that SE was
-    estimated from (Korn and Graubard). Where every cluster has the same rate, SE says nothing: then each
-    cluster counts once.
-
-    Args:
-        pairs: One [numerator, denominator] per cluster.
-        confidence: Confidence level of the interval it is for.
-    """
-    used = [(x, n) for x, n in pairs if n]
-    rate, spread = ratio(used), ratio_stderr(used)
-    if math.isnan(spread):
-        return float(len(used))
-    quantile = 0.5 + confidence / 2
-    adjusted = (stats.norm.ppf(quantile) / stats.t.ppf(quantile, len(used) - 1)) ** 2
-    return float(min(rate * (1 - rate) / spread**2 * adjusted, sum(n for _, n in used)))
 
 
 def _share(

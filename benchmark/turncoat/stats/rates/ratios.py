@@ -33,6 +33,7 @@ from turncoat.stats.estimates import (
 )
 from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.rates.clustered_error import Pair, ratio_stderr
+from turncoat.stats.rates.effective_answers import clustered_interval
 
 FEW_EVENTS = 5
 """With fewer events or non-events, an interval from a normal or t approximation is rough."""
@@ -50,7 +51,7 @@ class RateEstimate:
     se_clustered: float | None = None  # Linearised, questions as clusters
     # sqrt(p (1 - p) / n), as if answers were independent; None at a rate of 0 or 1
     se_naive: float | None = None
-    low: float | None = None  # Ends of the clustered interval
+    low: float | None = None  # Ends of the exact interval, questions as clusters
     high: float | None = None
     method: str = "undefined"  # Name of the interval
     wilson: Interval | None = None  # Wilson and Clopper-Pearson intervals, answers independent
@@ -103,11 +104,8 @@ class SeedDifference:
 def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str = "answer") -> RateEstimate:
     r"""Estimate a rate from one (events, answers) pair per question.
 
-    r = sum x / sum n,  SE = sqrt(G / (G - 1) sum_q (x_q - r n_q)^2) / sum n,  interval r -+ t_{G-1} SE,
-    cut off at 0 and 1.
-
-    At a rate of 0 (or 1), where SE is 0, the Clopper-Pearson interval for 0 of G questions is given instead;
-    it is valid for any number of answers per question.
+    r = sum x / sum n,  SE = sqrt(G / (G - 1) sum_q (x_q - r n_q)^2) / sum n;  the interval is exact, on the
+    effective number of answers (`effective_answers.clustered_interval`).
 
     Args:
         pairs: Per question (events, answers that count); a question with no such answer is left out.
@@ -129,17 +127,17 @@ def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str 
     low, high, method, note = None, None, "undefined", ""
     if groups == 1:
         note = "no interval: a single question says nothing of other questions"
-    elif extreme:
-        low, high = clopper_pearson(groups if events else 0, groups, confidence)
-        method = "Clopper-Pearson over questions"
-        note = f"{'every' if events else 'no'} {what} has the event: the interval counts each question once"
-    elif se is None:
-        note = "no interval: every question has the same rate"
     else:
-        half = float(stats.t.ppf(0.5 + confidence / 2, groups - 1)) * se
-        low, high, method = max(0.0, value - half), min(1.0, value + half), "t, questions as clusters"
+        (low, high), method = clustered_interval(used, confidence)
         with_event = sum(x > 0 for x, _ in used)
-        if with_event < 3:
+        if se is None:
+            seen = (
+                f"{'every' if events else 'no'} {what} has the event"
+                if extreme
+                else "every question has the same rate"
+            )
+            note = f"{seen}: the interval counts each question once"
+        elif with_event < 3:
             note = f"all events come from {with_event} of {groups} questions, so the interval is a rough one"
     bounds: tuple[float | None, float | None] = (None, None)
     if not events:
