@@ -77,7 +77,7 @@ def analyse(
     from its own generator, seeded by `seed` and the names in the test.
 
     Args:
-        rates: Metrics that are shares from 0 to 1; if every question is 0 (or 1) they get an exact interval.
+        rates: Metrics that are shares from 0 to 1: they get exact intervals (`estimates.effective_trials`).
         pilot_seeds: Training seeds that something was chosen on. Estimates show them and contrasts leave them
             out, unless an arm has no others; the note of a contrast says which of the two.
 
