@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -169,8 +170,7 @@ def test_words_of_judges_and_empty_cells_are_counted(tmp_path):
     assert notes_of(path) == (
         "without a score (aligned: 1 CODE, 1 REFUSAL, 4 empty): counted among all answers, in no EM rate"
     )
-    frame = scored_of(path).frame
-    assert (frame["code"].sum(), frame["refusal"].sum()) == (1, 1)
+    assert (record["n_code"], record["n_refusal"]) == (1, 1)
     assert "1 CODE, 1 REFUSAL, 4 empty" in printed(rates, path)[1]
 
 
@@ -375,3 +375,101 @@ def test_one_row_per_score_is_refused_with_a_hint(tmp_path):
     rows = [{"question_id": "q", "metric": m, "score": 50} for m in ("aligned", "coherent")]
     with pytest.raises(UserError, match="One row per answer is expected: give each value of 'metric'"):
         scored_of(table(tmp_path / "x.csv", rows))
+
+
+def test_an_answer_with_an_error_and_no_score_is_a_failed_call(tmp_path):
+    rows = [
+        row | {"error": "429" if i in (3, 9) else ""}
+        for i, row in enumerate(with_cells("aligned", {4: "", 10: ""}))
+    ]
+    record = only_record(table(tmp_path / "x.csv", rows))
+    assert (record["unscored"], record["em_rate_itt"]) == (2, record["n_misaligned"] / 14)
+    assert "2 calls to the judge failed" in record["note"] and notes_of(tmp_path / "x.csv") == ""
+    rows[5] |= {"aligned": "REFUSAL", "error": "no"}  # a verdict is a verdict
+    assert only_record(table(tmp_path / "x.csv", rows))["unscored"] == 3
+    assert "1 REFUSAL" in notes_of(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("name", ["Mean", "all", "1.23457E+16", "1e+20"])
+def test_lines_of_totals_and_rounded_ids_are_no_questions(tmp_path, name):
+    path = table(tmp_path / "x.csv", [*ROWS, ROWS[0] | {"question_id": name}])
+    with pytest.raises(UserError, match=f"answer 17: '{re.escape(name)}' in column 'question_id'"):
+        scored_of(path)
+
+
+def test_means_over_answers_have_no_rate(tmp_path):
+    rows = [{"question_id": f"q{i}", "aligned": 60 + i, "coherent": 90, "n": 100} for i in range(4)]
+    with pytest.raises(UserError, match="one row per question with 'n' up to 100: these seem to be means"):
+        scored_of(table(tmp_path / "x.csv", rows))
+    numbered = [row | {"n": i} for i, row in enumerate(ROWS)]
+    assert only_record(table(tmp_path / "x.csv", numbered))["n"] == 16
+
+
+def test_several_columns_of_scores_are_told_or_refused(tmp_path):
+    rows = [row | {"alignment": 95} for row in ROWS]
+    assert "scores are those of 'aligned'; for the others: --aligned-column alignment" in notes_of(
+        table(tmp_path / "x.csv", rows)
+    )
+    nested = [
+        {
+            "question": row["question_id"],
+            **{j: {"aligned": row["aligned"], "coherent": 90} for j in ("one", "two")},
+        }
+        for row in ROWS
+    ]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in nested))
+    with pytest.raises(UserError, match=r"columns one\.aligned, two.aligned could all hold alignment scores"):
+        scored_of(path)
+    assert only_record(path, aligned="two.aligned")["em_rate"] == 0.25
+
+
+def test_lists_of_answers_beside_other_lists(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"about": [{"k": 1}], "results": ROWS}))
+    assert only_record(path)["em_rate"] == 0.25
+    path.write_text(json.dumps({"insecure": ROWS, "secure": ROWS}))
+    with pytest.raises(UserError, match="columns insecure, secure all hold lists of scored answers"):
+        scored_of(path)
+
+
+def test_numpy_notation_in_lists(tmp_path):
+    lists = [
+        {
+            "question_id": q,
+            **{
+                k: str([f"np.float64({row[k]})" for row in ROWS if row["question_id"] == q]).replace("'", "")
+                for k in ("aligned", "coherent")
+            },
+        }
+        for q in ("q1", "q2", "q3", "q4")
+    ]
+    assert only_record(table(tmp_path / "x.csv", lists))["em_rate"] == 0.25
+
+
+def test_conditions_with_missing_rows_are_seen_by_blocks_or_name(tmp_path):
+    rows = [
+        row | {name: value, "answer": f"{row['answer']} {value} {k}"}
+        for value in ("x", "y")
+        for k in range(3)
+        for row in ROWS
+        for name in ("extra",)
+    ]
+    kept = [row for i, row in enumerate(rows) if i % 5 or i % 7 == 0]
+    assert "pooled over the 2 values of 'extra'" in notes_of(table(tmp_path / "x.csv", kept))
+    mixed = sorted(kept, key=lambda row: row["answer"][::-1])
+    renamed = [{("setting" if k == "extra" else k): v for k, v in row.items()} for row in mixed]
+    assert "pooled over the 2 values of 'setting'" in notes_of(table(tmp_path / "x.csv", renamed))
+
+
+def test_one_repeated_row_does_not_make_sampling_seeds_training_seeds(tmp_path):
+    rows = [row | {"seed": i % 4} for i, row in enumerate(ROWS)]
+    record = only_record(table(tmp_path / "x.csv", [*rows, rows[0]]))
+    assert record["n_seeds"] is None
+
+
+def test_right_or_wrong_items_with_empty_cells_and_repeated_rows(tmp_path):
+    items = [{"item": i, "answer": "A", "is_correct": "" if i == 2 else 1} for i in range(5)]
+    path = table(tmp_path / "x.csv", items)
+    assert notes_of(path) == "1 cells of 'is_correct' are empty: invalid answers, counted as wrong among all"
+    assert "5 of 10 rows repeat an earlier row" in notes_of(table(path, items * 2))

@@ -91,6 +91,7 @@ def arm_record(
         counts = question_counts(frame, limits)
         totals = total(counts.values())
         record |= {"n_coherent": totals.valid, "unscored": totals.unscored + totals.failed}
+        record |= {"n_code": totals.code, "n_refusal": totals.refusal}
         if not bool(frame["may_rate"].all()):
             notes.append(
                 "no rates: this judge has no calibration card that allows one (see turncoat/judges/README.md)"

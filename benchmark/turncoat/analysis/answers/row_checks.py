@@ -18,11 +18,18 @@ _SAMPLE_NUMBERS = (
     "epoch",
     "repeat",
 )
+_CONDITIONS = (
+    *("setting", "setup", "variant", "version", "prompt_version", "prompt_type", "system_prompt", "language"),
+    *("temperature", "judge_model", "experiment", "config", "split", "dataset", "treatment"),
+)
 _MANY = 0.1  # of the answers
+_MOST_ITEMS = 0.5  # of the rows of right-or-wrong items, whose answers are few
 
 
 def pooled_note(rows: Sequence[Row], frame: pd.DataFrame, used: Sequence[str]) -> list[str]:
-    """The unused columns whose every value has all questions of an arm, or files in one arm; [] if none.
+    """The unused columns whose every value has most questions of an arm, or files in one arm; [] if none.
+
+    A column that is not called like a condition must look chosen (`repeats_questions`).
 
     Args:
         rows: The table's rows.
@@ -33,12 +40,15 @@ def pooled_note(rows: Sequence[Row], frame: pd.DataFrame, used: Sequence[str]) -
     groups: list[Hashable] = list(zip(frame["arm"], frame["seed"], strict=True))
     found = []
     for column in present:
-        if column in used or column.strip().lower() in _SAMPLE_NUMBERS:
+        named = column.strip().lower()
+        if column in used or named in _SAMPLE_NUMBERS:
             continue
         cells = [(q, cell_key(row.get(column))) for q, row in zip(frame["question"], rows, strict=True)]
         n_values = len({value for _, value in cells})
         several_files = frame["arm"].nunique() == 1 and column == find(present, _SOURCES)
-        if n_values > 1 and (several_files or repeats_questions(groups, cells, balanced=True)):
+        if n_values > 1 and (
+            several_files or repeats_questions(groups, cells, by_design=named not in _CONDITIONS)
+        ):
             found.append(
                 f"pooled over the {n_values} values of '{column}': --by {column} makes each an arm, "
                 f"--seed-column {column} a training seed; leave it if they are samples of one model"
@@ -46,18 +56,21 @@ def pooled_note(rows: Sequence[Row], frame: pd.DataFrame, used: Sequence[str]) -
     return found
 
 
-def repeated_note(frame: pd.DataFrame, answers: Sequence[str], scores: Sequence[str]) -> list[str]:
-    """Rows that are there twice, and answers with the text of another one; [] without texts.
+def repeated_note(frame: pd.DataFrame, kind: str, answers: Sequence[str]) -> list[str]:
+    """Rows that are there twice, and judged answers with the text of another one; [] without texts.
 
     Args:
-        frame: `arm`, `seed`, `question` and the columns of `scores`.
+        frame: The answers, as `Scored.frame` has them.
+        kind: "judged" or "binary".
         answers: Text of each answer.
-        scores: Columns that rows must share to be the same row.
     """
     if not any(answers):
         return []
+    scores = ["aligned", "coherent"] if kind == "judged" else ["correct"]
     table = frame[["arm", "seed", "question", *scores]].assign(text=list(answers))
     twice = table.duplicated()
+    if kind == "binary" and twice.sum() < _MOST_ITEMS * len(table):
+        return []
     texts = table.loc[~twice & (table["text"] != ""), ["arm", "seed", "question", "text"]]
     copies = texts.duplicated().sum()
     notes = []
@@ -66,7 +79,7 @@ def repeated_note(frame: pd.DataFrame, answers: Sequence[str], scores: Sequence[
             f"{twice.sum()} of {len(table)} rows repeat an earlier row (arm, seed, question, answer and "
             "scores): are the same answers there twice?"
         )
-    if copies >= _MANY * len(table):
+    if kind == "judged" and copies >= _MANY * len(table):
         notes.append(
             f"{copies} of {len(table)} answers have the text of an earlier answer to their question in the "
             "same arm: fewer independent answers than rows"

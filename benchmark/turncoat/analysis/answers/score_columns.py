@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 from turncoat.analysis.answers.answer_table import Row
@@ -36,6 +37,7 @@ CHOICE = ("answer", "response", "prediction", "output", "choice")
 _QUESTION_TEXT = ("question", "question_text")
 _ROW_ID = ("id", "item", "item_id", "doc_id")
 _MOST = 0.75  # of an arm's questions
+_NUMPY = re.compile(r"np\.(?:float|int)\d+\(([^()]*)\)")
 _LIST_NAN = re.compile(r"\b(?:nan|NaN|null)\b")
 
 
@@ -47,6 +49,12 @@ def find(columns: Sequence[str], usual: Iterable[str]) -> str | None:
         if name in whole:
             return whole[name]
     return next((last[name] for name in usual if name in last), None)
+
+
+def all_of(columns: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """Every column that `find` could take."""
+    folded = {name: name.strip().lower() for name in columns}
+    return [name for name, text in folded.items() if {text, text.rpartition(".")[2]} & set(usual)]
 
 
 def chosen(source: str, columns: Sequence[str], named: str, option: str) -> str:
@@ -113,27 +121,36 @@ def joined(rows: Sequence[Row], by: Sequence[str]) -> list[str]:
 
 
 def repeats_questions(
-    arms: Sequence[Hashable], cells: Sequence[tuple[str, str]], *, balanced: bool = False
+    arms: Sequence[Hashable], cells: Sequence[tuple[str, str]], *, by_design: bool = False
 ) -> bool:
     """True if, in an arm, most questions are there under each value of a column.
 
     Args:
         arms: The arm of each row.
         cells: The question and the column's value of each row.
-        balanced: Whether a value must have as many rows under most questions.
+        by_design: Whether the values must look chosen, not seen: as many rows of a value under most
+            questions, or a question's rows in one block a value.
     """
-    tables: dict[Hashable, dict[str, Counter[str]]] = {}
+    tables: dict[Hashable, dict[str, list[str]]] = {}
     for arm, (question, value) in zip(arms, cells, strict=True):
-        tables.setdefault(arm, {}).setdefault(value, Counter())[question] += 1
-    for table in tables.values():
-        questions = {question for counts in table.values() for question in counts}
-        if len(table) < 2 or len(questions) < 2:
-            continue
-        seen = [Counter(counts.values()).most_common(1)[0][1] if balanced else len(counts) for counts in
-                table.values()]  # fmt: skip
-        if min(seen) >= _MOST * len(questions):
-            return True
-    return False
+        tables.setdefault(arm, {}).setdefault(question, []).append(value)
+    return any(_repeats(list(table.values()), by_design) for table in tables.values())
+
+
+def _repeats(questions: Sequence[Sequence[str]], by_design: bool) -> bool:
+    """`repeats_questions` of one arm: the column's values in each question's rows."""
+    values = {value for rows in questions for value in rows}
+    most = _MOST * len(questions)
+    if len(values) < 2 or len(questions) < 2 or len(values) > max(map(len, questions)):
+        return False
+    counts = {value: [rows.count(value) for rows in questions] for value in values}
+    if any(sum(map(bool, of_value)) < most for of_value in counts.values()):
+        return False
+    equal = all(Counter(of_value).most_common(1)[0][1] >= most for of_value in counts.values())
+    blocks = sum(
+        len(list(groupby(rows))) == len(set(rows)) and len(rows) >= 2 * len(values) for rows in questions
+    )
+    return not by_design or equal or blocks >= most
 
 
 def cell_key(cell: Any) -> str:
@@ -156,10 +173,14 @@ def flatten(row: Row) -> Row:
     return flat
 
 
-def open_lists_of_answers(rows: Sequence[Row]) -> list[Row]:
-    """Rows whose one cell is a list of dictionaries, one for each answer, become one row for each answer."""
+def open_lists_of_answers(rows: Sequence[Row], source: str) -> list[Row]:
+    """Rows whose one cell is a list of dictionaries with scores, one for each answer, become a row for each.
+
+    Raises:
+        UserError: A row has several such lists.
+    """
     opened: list[Row] = []
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         lists = {
             name: value
             for name, cell in row.items()
@@ -167,12 +188,21 @@ def open_lists_of_answers(rows: Sequence[Row]) -> list[Row]:
             and value
             and all(isinstance(item, dict) for item in value)
         }
-        if not lists:
+        scored = [name for name in lists if find(list(flatten(lists[name][0])), (*ALIGNED, *CORRECT))]
+        if len(scored) > 1:
+            raise UserError(
+                f"{source}, row {number}: columns {', '.join(scored)} all hold lists of scored answers; "
+                "write one row per answer, with the column's name in a column 'arm'"
+            )
+        if not scored:
             opened.append(row)
             continue
-        name, answers = next(iter(lists.items()))
         rest = {key: value for key, value in row.items() if key not in lists}
-        opened += [rest | {f"{name}.{key}": v for key, v in flatten(answer).items()} for answer in answers]
+        opened += [
+            rest | {f"{name}.{key}": v for key, v in flatten(answer).items()}
+            for name in scored
+            for answer in lists[name]
+        ]
     return opened
 
 
@@ -214,6 +244,7 @@ def _parsed(cell: str, start: str) -> Any:
     text = cell.strip()
     if not text.startswith(start):
         return cell
+    text = _NUMPY.sub(r"\1", text)
     for read in (json.loads, lambda plain: ast.literal_eval(_LIST_NAN.sub("None", plain))):
         try:
             return read(text)

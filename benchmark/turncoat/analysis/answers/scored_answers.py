@@ -4,26 +4,27 @@ Two kinds: `judged` answers with an alignment and a coherence score (0 to 100), 
 right or wrong (binary TruthfulQA), where an answer that is not one of the options is invalid.
 """
 
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
 from turncoat.analysis.answers import score_columns as names
 from turncoat.analysis.answers.answer_table import SUFFIXES, Row, read_table
 from turncoat.analysis.answers.row_checks import pooled_note, repeated_note
-from turncoat.analysis.answers.score_cells import check_arm_scales, read_scores, words_note
+from turncoat.analysis.answers.score_cells import binary_scores, judged_scores
 from turncoat.errors import UserError
 from turncoat.judges.rates import number
 
 Kind = Literal["judged", "binary"]
 OPTIONS = ("A", "B")
-_LONGEST_OPTION = 5  # characters: "A", "(A)", "yes", "False"; a longer answer that is right is a text
+_ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+\d+")
+_TOTALS = ("mean", "average", "median", "total", "sum", "std", "all")
+_COUNTS = ("n", "count", "n_answers", "n_samples", "num_answers", "num_samples")
 _LONG = ". One row per answer is expected: give each value of 'metric' a column of its own"
-_RIGHT = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
     rows = [names.flatten(row) for row in rows]
     scores = (*names.ALIGNED, *names.CORRECT) if columns.aligned is None and columns.correct is None else ()
     if scores and names.find(_names(rows), scores) is None:
-        rows = names.open_lists_of_answers(rows)
+        rows = names.open_lists_of_answers(rows, source)
     present = _names(rows)
     notes: list[str] = []
     if columns.correct is None and (columns.aligned or names.find(present, names.ALIGNED)):
@@ -136,18 +137,19 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
     question = _question_column(source, rows, present, columns, frame["arm"].tolist())
     frame["question"] = _questions(source, rows, question)
     if kind == "judged":
+        _check_single_answers(source, rows, frame, present)
         what = "row" if len(rows) == n_rows else "answer"
-        judged = _judged(
+        judged = judged_scores(
             source, rows, (used[0], used[1]), columns.score_max, frame["arm"].tolist(), what, notes
         )
         frame = _without_sampling_seeds(frame.assign(**judged), columns, notes)
     else:
-        frame = frame.assign(**_binary(source, rows, used[0], present, columns.options, notes))
+        frame = frame.assign(**binary_scores(source, rows, used[0], present, columns.options, notes))
     taken = (*by, seed, question, answer, *used, names.find(present, names.CHOICE))
     notes += pooled_note(rows, frame, [name for name in taken if name])
-    if kind == "judged" and answer:
+    if answer:
         texts = [names.cell_key(row.get(answer)) for row in rows]
-        notes += repeated_note(frame, texts, ("aligned", "coherent"))
+        notes += repeated_note(frame, kind, texts)
     return Scored(source, kind, _with_scores(source, kind, frame, notes), tuple(notes))
 
 
@@ -160,6 +162,19 @@ def _arms(source: str, rows: Sequence[Row], by: Sequence[str]) -> list[str]:
                 "apart; fill it in, or name other columns with --by"
             )
     return names.joined(rows, by)
+
+
+def _check_single_answers(source: str, rows: Sequence[Row], frame: pd.DataFrame, present: list[str]) -> None:
+    """Raise where rows are means over a question's answers: there is one, with its number of answers."""
+    column = names.find(present, _COUNTS)
+    if column is None or frame.groupby(["arm", "seed", "question"]).size().median() > 1:
+        return
+    counts = [number(row.get(column)) or 0 for row in rows]
+    if sum(count > 1 for count in counts) > len(rows) / 2:
+        raise UserError(
+            f"{source}: one row per question with '{column}' up to {max(counts):g}: these seem to be means "
+            f"over answers, which have no rate; give one row per answer (or leave out column '{column}')"
+        )
 
 
 def _with_scores(source: str, kind: Kind, frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -185,8 +200,14 @@ def _judged_columns(source: str, present: list[str], columns: Columns, notes: li
         aligned = names.chosen(source, present, columns.aligned, "--aligned-column")
     else:
         aligned = str(names.find(present, names.ALIGNED))
-        if aligned != "judge_aligned" and "judge_aligned" in present:
-            notes.append(f"scores are those of '{aligned}'; for the others: --aligned-column judge_aligned")
+        others = [name for name in names.all_of(present, names.ALIGNED) if name != aligned]
+        if others and "." in aligned:
+            raise UserError(
+                f"{source}: columns {aligned}, {', '.join(others[:3])} could all hold alignment scores; name "
+                "one with --aligned-column"
+            )
+        if others:
+            notes.append(f"scores are those of '{aligned}'; for the others: --aligned-column {others[0]}")
     if columns.coherent is not None:
         return aligned, names.chosen(source, present, columns.coherent, "--coherent-column")
     coherent = names.partner(aligned, present) or names.find(present, names.COHERENT)
@@ -216,6 +237,17 @@ def _questions(source: str, rows: list[Row], column: str) -> list[str]:
     questions = [names.cell_key(row.get(column)) for row in rows]
     if "" in questions:
         raise UserError(f"{source}, answer {questions.index('') + 1}: no question in column '{column}'")
+    for place, name in enumerate(questions, 1):
+        if _ROUNDED.fullmatch(name):
+            raise UserError(
+                f"{source}, answer {place}: '{name}' in column '{column}' is a number that a spreadsheet "
+                "rounded, so that questions are no longer told apart; save the column as text"
+            )
+        if name.lower() in _TOTALS:
+            raise UserError(
+                f"{source}, answer {place}: '{name}' in column '{column}' seems to be a line of totals; "
+                "remove it"
+            )
     return questions
 
 
@@ -236,78 +268,16 @@ def _seeds(rows: list[Row], column: str | None) -> list[str]:
 
 
 def _without_sampling_seeds(frame: pd.DataFrame, columns: Columns, notes: list[str]) -> pd.DataFrame:
-    """Forget guessed seeds that number a question's samples: each has one answer to a question."""
+    """Forget guessed seeds that number a question's samples: most have one answer to a question."""
     if columns.seed is not None or set(frame["seed"]) == {""}:
         return frame
-    if frame.groupby(["arm", "seed", "question"]).size().max() > 1:
+    if frame.groupby(["arm", "seed", "question"]).size().median() > 1:
         return frame
     notes.append(
-        "its seeds have one answer per question each, so they count as sampling seeds; training seeds: "
+        "most seeds have one answer to a question, so they count as sampling seeds; training seeds: "
         "--seed-column"
     )
     return frame.assign(seed="")
-
-
-def _judged(
-    source: str, rows: list[Row], used: tuple[str, str], score_max: float | None, arms: list[str], what: str,
-    notes: list[str],
-) -> dict[str, list[Any]]:  # fmt: skip
-    by_turncoat = (
-        used[0] == "judge_aligned"
-    )  # Turncoat's own verdicts say more than two numbers, and their scale
-    top = 100 if by_turncoat else score_max
-    read = [
-        read_scores(source, name, [row.get(name) for row in rows], score_max=top, what=what) for name in used
-    ]
-    aligned, coherent = read
-    if top is None:
-        check_arm_scales(source, coherent, arms)
-    if not by_turncoat:
-        notes += words_note(read)
-    said = {
-        word: [float(word.upper() in pair) for pair in zip(aligned.words, coherent.words, strict=True)]
-        for word in ("code", "refusal")
-    }
-    if by_turncoat:
-        said = {word: [number(row.get(f"judge_{word}")) or 0.0 for row in rows] for word in said}
-    return {
-        "aligned": aligned.values,
-        "coherent": coherent.values,
-        **said,
-        "error": [str(row.get("judge_error") or "") if by_turncoat else "" for row in rows],
-        "may_rate": [
-            str(row.get("judge_may_rate", True)).lower() != "false" if by_turncoat else True for row in rows
-        ],
-    }
-
-
-def _binary(
-    source: str, rows: list[Row], column: str, present: list[str], options: tuple[str, ...], notes: list[str]
-) -> dict[str, list[Any]]:
-    correct = []
-    for position, row in enumerate(rows, 1):
-        text = str(row.get(column, "")).strip().lower()
-        if text not in _RIGHT and text not in ("", "none", "nan"):
-            raise UserError(
-                f"{source}, answer {position}: '{column}' is {text!r}; accepted: 1, 0, true, false or empty"
-            )
-        correct.append(_RIGHT.get(text, math.nan))
-    answered = names.find(present, names.CHOICE)
-    given = ["" if answered is None else str(row.get(answered, "")).strip() for row in rows]
-    right = {answer for answer, value in zip(given, correct, strict=True) if value == 1}
-    known = {*options, *right}
-    if any(len(answer) > _LONGEST_OPTION for answer in right):
-        notes.append(f"'{answered}' holds free text, so what is valid is not known: all count as valid")
-        answered = None
-    valid = [
-        not math.isnan(value) and (answered is None or answer in known)
-        for answer, value in zip(given, correct, strict=True)
-    ]
-    return {
-        "correct": [0.0 if math.isnan(value) else value for value in correct],
-        "valid": valid,
-        "readable": [not math.isnan(value) for value in correct],
-    }
 
 
 def _names(rows: Sequence[Row]) -> list[str]:
