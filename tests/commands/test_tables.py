@@ -51,6 +51,8 @@ def test_files_are_written_and_checked_and_a_changed_one_is_found(place):
     arguments = (place / "run", "--out", out, "--spec", place / "mine.yaml")
     written = call(*arguments)
     assert written.exit_code == 0, written.output
+    steps = [f"reading {place / 'run'}", "table mine", "figures of "]
+    assert all(step in written.stderr for step in steps) and steps[0] not in written.stdout
     assert {"index.md", "mine.md", "mine.csv", "mine.tex", "tables.tex"} <= {
         path.name for path in out.iterdir()
     }

@@ -1,5 +1,6 @@
 """`turncoat tables`: every table and figure from rows."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,8 +34,9 @@ def tables(
 
     plug_ins(include_path)
     specs = load_specs(tuple(spec or ()))  # mistakes in them are found before the rows are read
-    runs = find_runs(folder)
-    files = paper_files(runs, specs, png=png)
+    progress = partial(note, style="dim")
+    runs = find_runs(folder, progress)
+    files = paper_files(runs, specs, png=png, on_step=progress)
     extra = sorted(path.name for path in out.glob("*") if path.suffix[1:] in KINDS and path.name not in files)
     if check:
         _check(out, files, extra)

@@ -4,7 +4,7 @@ for run in find_runs(Path("results")): print(run.label, len(run.scores))
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -113,8 +113,8 @@ class Run:
         return f"{common} question(s) in common, a paired contrast needs 2" if common < 2 else ""
 
 
-def find_runs(folder: Path) -> list[Run]:
-    """The run in a folder, or every run in the folders below it, by name.
+def find_runs(folder: Path, on_step: Callable[[str], None] = lambda _: None) -> list[Run]:
+    """The run in a folder, or every run in the folders below it, by name; `on_step` is told of each.
 
     Raises:
         UserError: There is none.
@@ -131,6 +131,7 @@ def find_runs(folder: Path) -> list[Run]:
     names = [study.study for study in studies.values()]
     runs = []
     for path, study in studies.items():
+        on_step(f"reading {path}")
         below = path.relative_to(folder).as_posix().replace("/", "-")
         runs.append(_load(path, study, study.study if names.count(study.study) == 1 else below))
     return sorted(runs, key=lambda run: run.label)

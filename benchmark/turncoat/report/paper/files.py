@@ -5,7 +5,7 @@
 index.md says what there is, and what is missing and why; tables.tex shows every table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from turncoat.report.figures.from_rows import RunFigure, figures_of
 from turncoat.report.figures.style import PNG, SVG
@@ -20,14 +20,21 @@ from turncoat.report.write import csv_bytes
 KINDS = ("md", "csv", "tex", SVG, PNG)
 
 
-def paper_files(runs: Sequence[Run], specs: Sequence[TableSpec], *, png: bool = True) -> dict[str, bytes]:
-    """Every file by its name; each run has a label of its own, `png` adds PNG to the figures' SVG."""
+def paper_files(
+    runs: Sequence[Run], specs: Sequence[TableSpec], *, png: bool = True,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> dict[str, bytes]:  # fmt: skip
+    """Every file by its name; each run has a label of its own, `png` adds PNG to the figures' SVG.
+
+    `on_step` is called with a few words on what is made next.
+    """
     kinds = (SVG, PNG) if png else (SVG,)
     files: dict[str, bytes] = {}
     index = ["# Tables and figures", f"Runs: {', '.join(_run_name(run) for run in runs)}.", "## Tables"]
     made: list[str] = []
     missing: list[str] = []
     for spec in specs:
+        on_step(f"table {spec.table}")
         frame = table_frame(spec, runs)
         if frame.empty:
             missing.append(f"- table {spec.table} ({escape(spec.title)}): {escape(why_empty(spec, runs))}")
@@ -51,6 +58,7 @@ def paper_files(runs: Sequence[Run], specs: Sequence[TableSpec], *, png: bool = 
         files["tables.tex"] = document(made).encode()
     index.append("## Figures")
     for run in runs:
+        on_step(f"figures of {run.label}")
         for figure in figures_of(run, kinds):
             name = f"{run.label}_{figure.name}"
             if figure.frame is None:
