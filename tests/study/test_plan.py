@@ -17,7 +17,7 @@ from turncoat.registry import DEFENCES, ORGANISMS
 from turncoat.store import FinishedStages, Store
 from turncoat.study import worker as worker_module
 from turncoat.study.adapters import Adapters
-from turncoat.study.config import Study, load_study
+from turncoat.study.config import Study, TaskUse, load_study
 from turncoat.study.plan import Plan, study_plan
 from turncoat.study.run import run_study
 from turncoat.study.worker import Worker
@@ -72,6 +72,15 @@ def test_what_an_earlier_stage_makes_costs_nothing(study):
     assert study_plan(study, organism=lambda name: ORGANISMS[name].build(), scale=2.0).cost == pytest.approx(
         2 * plan_of(study).cost
     )
+
+
+def test_another_traits_vector_is_a_stage_of_its_own_with_its_cost(study):
+    humour = TaskUse(task="turncoat_persona_humour")
+    vectors = plan_of(study.model_copy(update={"tasks": (*study.tasks, humour)})).vectors
+    assert [(stage.id, stage.trait) for stage in vectors] == [
+        ("vector/evil", "evil"), ("vector/humour", "humour"),
+    ]  # fmt: skip
+    assert vectors[0].cost == plan_of(study).vectors[0].cost and vectors[1].cost > 0
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from typing import Any
 
 from turncoat.data.examples import Example
 from turncoat.evaluation.samples_file import BASE_SEED
+from turncoat.evaluation.task_catalogue import trait_of
 from turncoat.persona.extract import TOKENS, answer_count
 from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
@@ -35,18 +36,19 @@ class Stage:
     """One thing to make."""
 
     id: str  # Stable name within the study
-    # "vector" (extract the persona vector), "examples" (write those of the last step with the base model, or
+    # "vector" (extract a persona vector), "examples" (write those of the last step with the base model, or
     # prepare the defence that acts in it), "adapter" (train the last step), "check" (run a manipulation check
     # on the adapter and on the base model) or "rows" (evaluate the arm on a task)
     kind: str
     label: str  # Name in progress output
     cost: float  # Estimated seconds; 0 if an earlier stage of the plan makes the same thing
-    arm: str = ""  # The name of its arm; empty for the vector
+    arm: str = ""  # The name of its arm; empty for a vector
     seed: int = BASE_SEED  # Training seed; `BASE_SEED` for an arm that is not trained
     steps: tuple[Step, ...] = ()  # The finetunes of the adapter that it is about
     acting: Acting | None = None  # Of a check: the defence and its options
     task: TaskUse | None = None  # Of rows: the task
     requests: int = 0  # Of rows: about how many answers or log-likelihoods lm-eval asks for
+    trait: str = ""  # Of a vector: the persona
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,13 @@ class Unit:
 class Plan:
     """All that is made for a study before its rows are gathered."""
 
-    vector: Stage
+    vectors: tuple[Stage, ...]  # The study's persona first, then those that its tasks read beside it
     units: tuple[Unit, ...]
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """All stages in order."""
-        return (self.vector, *(stage for unit in self.units for stage in unit.stages))
+        return (*self.vectors, *(stage for unit in self.units for stage in unit.stages))
 
     @property
     def cost(self) -> float:
@@ -105,15 +107,18 @@ class _Planner:
         self._every_arm = [acting for acting in trained if acting and DEFENCES[acting[0]].check_every_arm]
 
     def plan(self) -> Plan:
-        questions = trait_questions(self.study.persona)
-        trait, cost = self.study.persona, answer_count(questions) * TOKENS / _WRITE * self.scale
-        vector = Stage(self._id(f"vector/{trait}"), "vector", f"persona vector '{trait}'", cost)
+        read = [trait for use in self.study.tasks if (trait := trait_of(use.task)) is not None]
+        vectors = tuple(map(self._vector, dict.fromkeys([self.study.persona, *read])))
         arms = sorted(self.study.arms, key=lambda arm: not arm.is_base)
         seeds = self.study.training_seeds
         units = [
             self._unit(arm, seed) for arm in arms for seed in (seeds if arm.is_trained else (BASE_SEED,))
         ]
-        return Plan(vector, tuple(units))
+        return Plan(vectors, tuple(units))
+
+    def _vector(self, trait: str) -> Stage:
+        cost = answer_count(trait_questions(trait)) * TOKENS / _WRITE * self.scale
+        return Stage(self._id(f"vector/{trait}"), "vector", f"persona vector '{trait}'", cost, trait=trait)
 
     def _unit(self, arm: Arm, seed: int) -> Unit:
         name, label = (

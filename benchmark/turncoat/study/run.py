@@ -53,8 +53,9 @@ def run_study(
         if folder is not None:
             made[stage.id] = Made(folder, done)
 
-    make(plan.vector)
-    _announce_vector(made[plan.vector.id], console)
+    for vector in plan.vectors:
+        make(vector)
+        _announce_vector(made[vector.id], console)
     for unit in plan.units:
         try:
             with worker.unit():

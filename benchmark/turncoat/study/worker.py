@@ -81,7 +81,7 @@ class Worker:
 
     def _new_key(self, stage: Stage) -> Key:
         if stage.kind == "vector":
-            return "persona", extraction_spec(self.base, trait_questions(self.study.persona))
+            return "persona", extraction_spec(self.base, trait_questions(stage.trait))
         if stage.kind == "adapter":
             return "adapter", self.adapters.finetune(stage.steps, stage.seed).spec
         adapter = self.adapter(stage)
@@ -123,7 +123,7 @@ class Worker:
             TrainingDiverged: The loss of a finetune became NaN or infinite.
         """
         if stage.kind == "vector":
-            questions, batch_size = trait_questions(self.study.persona), self.study.batch_size
+            questions, batch_size = trait_questions(stage.trait), self.study.batch_size
             return vector_folder(
                 self.base, questions, self.store, batch_size=batch_size, on_progress=on_progress
             )
