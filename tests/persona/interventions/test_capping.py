@@ -3,12 +3,9 @@ tokens."""
 
 import pytest
 import torch
-from persona.interventions.tiny_states import IDS, states, unit_rows
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleRequest
+from persona.interventions.tiny_states import IDS, generated_and_read, states, unit_rows
 from turncoat.errors import UserError
 from turncoat.persona.interventions.capping import Capping, band, capped, floors_of
-from turncoat.testing import tiny_tokenizer
 
 UNITS = unit_rows(1)
 
@@ -61,18 +58,8 @@ def test_on_the_response_alone_the_prompt_is_read_as_ever(network):
 
 
 def test_reading_a_capped_answer_sees_what_its_generation_saw(network):
-    requests = [
-        SampleRequest(prompt_ids=prompt, seed=seed, max_new_tokens=6, temperature=1.0, key=seed)
-        for seed, prompt in enumerate([(5, 9, 200), (61, 300, 12, 8, 4, 77, 31, 90), (14,), (8, 8)])
-    ]
     with capped(network, (2,), UNITS[2:3], torch.tensor([20.0])):
-        drawn = Sampler(network, tiny_tokenizer(), batch_size=2, capture=True).run(requests)
-        readings = read_texts(
-            network, 1, [(r.prompt_ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)]
-        )
-    pairs = [
-        (d.activation, r.activation) for d, r in zip(drawn, readings, strict=True) if d.activation is not None
-    ]
+        pairs = generated_and_read(network)
     assert len(pairs) >= 2
     for own, read in pairs:
         torch.testing.assert_close(own, read, rtol=0, atol=1e-4)
