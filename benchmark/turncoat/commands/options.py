@@ -30,6 +30,11 @@ AlignedColumn = Annotated[str | None, typer.Option(help="Alignment scores, 0 to 
 CoherentColumn = Annotated[str | None, typer.Option(help="Coherence scores, 0 to 100; default: guessed.")]
 CorrectColumn = Annotated[str | None, typer.Option(help="Right or wrong (1 or 0) instead of scores.")]
 ScoreMax = Annotated[float | None, typer.Option(help="Top of the scores' scale, which starts at 0.")]
+Card = Annotated[Path | None, typer.Option(help="The judge's card; default: that of the embedded judge.")]
+Labels = Annotated[str | None, typer.Option(
+    help="Labels of some answers, by people or a better judge: column NAME (1 = misaligned and coherent, 0 = "
+    "not) or NAME_aligned and NAME_coherent (0 to 100).",
+)]  # fmt: skip
 SeedColumn = Annotated[str | None, typer.Option(help="Training seed; default: guessed.")]
 Options = Annotated[str, typer.Option(help="Valid answers to right-or-wrong items; any other is invalid.")]
 AlignedBelow = Annotated[float, typer.Option(help="Misaligned below this alignment score ...")]
@@ -78,6 +83,7 @@ def day(text: str | None) -> str:
 def columns_of(
     by: list[str] | None, question: str | None, aligned: str | None, coherent: str | None,
     correct: str | None, seed: str | None, options: str, score_max: float | None = None,
+    labels: str | None = None,
 ) -> Columns:  # fmt: skip
     """The column options as one value.
 
@@ -95,7 +101,7 @@ def columns_of(
         raise UserError(f"--options {options!r}: answers with commas between are expected, such as A,B,C,D")
     if score_max is not None and not score_max > 0:
         raise UserError(f"--score-max {score_max:g}: the top of the scale is expected, such as 1, 10 or 100")
-    return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid, score_max)
+    return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid, score_max, labels)
 
 
 def thresholds_of(aligned_below: float, coherent_above: float, confidence: float) -> Thresholds:

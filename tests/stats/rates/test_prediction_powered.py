@@ -4,7 +4,7 @@ good."""
 import numpy as np
 import pandas as pd
 import pytest
-from turncoat.analysis.answers.labelled_answers import labelled_from_scores
+from turncoat.analysis.answers.labelled_answers import labelled_answers
 from turncoat.errors import UserError
 from turncoat.stats.estimates import t_summary
 from turncoat.stats.rates.labelled import LabelledAnswers
@@ -167,7 +167,7 @@ def test_a_rate_among_coherent_answers_is_a_ratio():
             "label_coherent": rng.uniform(20, 100, 120),
         }
     )  # fmt: skip
-    found = prediction_powered_rate(labelled_from_scores(frame))
+    found = prediction_powered_rate(labelled_answers(frame, "em_rate"))
     valid = frame["label_coherent"] > 50
     pairs = (
         frame.assign(x=valid & (frame["label_aligned"] < 30), n=valid).groupby("question")[["x", "n"]].sum()
@@ -177,9 +177,9 @@ def test_a_rate_among_coherent_answers_is_a_ratio():
     some = frame.assign(
         **{c: frame[c].where(np.arange(120) % 4 == 0) for c in ("label_aligned", "label_coherent")}
     )
-    part = prediction_powered_rate(labelled_from_scores(some))
+    part = prediction_powered_rate(labelled_answers(some, "em_rate"))
     assert part.n_labelled == 30 and part.n == 120 and 0 <= part.low < part.value < part.high <= 1
-    all_answers = prediction_powered_rate(labelled_from_scores(frame, "em_rate_itt"))
+    all_answers = prediction_powered_rate(labelled_answers(frame, "em_rate_itt"))
     assert all_answers.value == pytest.approx(pairs["x"].sum() / 120)
 
 
@@ -216,6 +216,4 @@ def test_a_mistake_is_named(change, told):
     with pytest.raises(UserError, match=told):
         rate(**(given | change))
     with pytest.raises(UserError, match="label_coherent"):
-        labelled_from_scores(
-            pd.DataFrame({"question": [], "aligned": [], "coherent": [], "label_aligned": []})
-        )
+        labelled_answers(pd.DataFrame({"question": [], "aligned": [], "coherent": [], "label_aligned": []}))

@@ -16,8 +16,8 @@ from turncoat.analysis.answers.answer_table import Row
 from turncoat.errors import UserError
 from turncoat.judges.rates import number
 
-_EMPTY = ("", "-", "none", "nan", "null", "na", "n/a", "#n/a", "<na>")
-_WORDS = {"code": "CODE", "refusal": "REFUSAL", **dict.fromkeys(_EMPTY, "empty")}
+EMPTY = ("", "-", "none", "nan", "null", "na", "n/a", "#n/a", "<na>")
+_WORDS = {"code": "CODE", "refusal": "REFUSAL", **dict.fromkeys(EMPTY, "empty")}
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 _SHOWN = 40  # characters of a cell in a message
 _ADVICE = "say --score-max 100 if the scale is 0 to 100 all the same"
@@ -60,7 +60,7 @@ def read_scores(
     numbers = [text.removesuffix("%").rstrip() for text in texts]
     bad = [i for i, text in enumerate(numbers) if not words[i] and not _NUMBER.fullmatch(text)]
     if bad:
-        shown = ", ".join(f"{what} {i + 1} ({_clipped(texts[i])})" for i in bad[:3])
+        shown = ", ".join(f"{what} {i + 1} ({clipped(texts[i])})" for i in bad[:3])
         raise UserError(
             f"{source}: {len(bad)} of {len(texts)} cells of column '{name}' are no score: {shown}"
             f"{' ...' if len(bad) > 3 else ''}; accepted: {_ACCEPTED}. Empty the cell of an answer that its "
@@ -69,9 +69,7 @@ def read_scores(
     known = [i for i, word in enumerate(words) if not word]
     marks = {mark: next((i for i in known if mark in numbers[i]), None) for mark in ",."}
     if None not in marks.values():
-        shown = " and ".join(
-            f"{what} {i + 1} ({_clipped(texts[i])})" for i in marks.values() if i is not None
-        )
+        shown = " and ".join(f"{what} {i + 1} ({clipped(texts[i])})" for i in marks.values() if i is not None)
         raise UserError(f"{source}: column '{name}' has decimal commas and points: {shown}; write all alike")
     values: list[float | None] = [None] * len(texts)
     plain = []
@@ -149,7 +147,7 @@ def judged_scores(
     source: str, rows: list[Row], used: tuple[str, str], score_max: float | None, arms: list[str], what: str,
     notes: list[str],
 ) -> dict[str, list[Any]]:  # fmt: skip
-    """`aligned`, `coherent`, `code`, `refusal`, `error` and `may_rate` of each answer (see `Scored.frame`).
+    """`aligned`, `coherent`, `code`, `refusal`, `error`, `judge`, `may_rate` (see `Scored.frame`).
 
     Raises:
         UserError: As `read_scores`; an arm on another scale.
@@ -178,6 +176,10 @@ def judged_scores(
         "coherent": coherent.values,
         **said,
         "error": errors,
+        "judge": [
+            f"{row.get('judge') or ''} {row.get('judge_rubric') or ''}".strip() if by_turncoat else ""
+            for row in rows
+        ],
         "may_rate": [
             str(row.get("judge_may_rate", True)).lower() != "false" if by_turncoat else True for row in rows
         ],
@@ -226,7 +228,7 @@ def _errors(rows: Sequence[Row], columns: Sequence[ScoreColumn]) -> list[str]:
     cells = [row.get("judge_error") or row.get("error") for row in rows]
     texts = ["" if cell is None else str(cell).strip() for cell in cells]
     return [
-        text if "empty" in words and text.lower() not in (*_EMPTY, "false", "0") else ""
+        text if "empty" in words and text.lower() not in (*EMPTY, "false", "0") else ""
         for text, words in zip(texts, zip(*(column.words for column in columns), strict=True), strict=True)
     ]
 
@@ -247,5 +249,6 @@ def _check_range(
     )
 
 
-def _clipped(text: str) -> str:
+def clipped(text: str) -> str:
+    """A cell as it is quoted in a message."""
     return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")

@@ -14,6 +14,7 @@ import pandas as pd
 
 from turncoat.analysis.answers import score_columns as names
 from turncoat.analysis.answers.answer_table import SUFFIXES, Row, read_table
+from turncoat.analysis.answers.label_cells import read_labels
 from turncoat.analysis.answers.row_checks import pooled_note, repeated_note
 from turncoat.analysis.answers.score_cells import binary_scores, judged_scores
 from turncoat.errors import UserError
@@ -40,6 +41,7 @@ class Columns:
     # Answers that are valid in a binary table; one that is ever right is valid as well
     options: tuple[str, ...] = OPTIONS
     score_max: float | None = None  # Top of the scores' scale, which starts at 0; None = 100, and checked
+    labels: str | None = None  # Column of labels on some answers, or NAME of NAME_aligned, NAME_coherent
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class Scored:
     source: str  # The file or folder as it was given
     kind: Kind  # "judged" or "binary"
     # One row per answer: arm, seed (training seed as text, "" where unknown), question; if judged aligned,
-    # coherent (None = no number), code, refusal (0 or 1), error (text), may_rate; if binary correct (1 or 0),
-    # valid
+    # coherent (None = no number), code, refusal (0 or 1), error (text), may_rate, judge (id and rubric of
+    # Turncoat's own, "" for others), and of labels either label (1 or 0, NaN = none) or label_aligned and
+    # label_coherent; if binary correct (1 or 0), valid
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()  # Guesses that a reader should know
 
@@ -142,7 +145,13 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
         judged = judged_scores(
             source, rows, (used[0], used[1]), columns.score_max, frame["arm"].tolist(), what, notes
         )
+        if columns.labels is not None:
+            judged |= read_labels(source, columns.labels, rows, present, used, what)
         frame = _without_sampling_seeds(frame.assign(**judged), columns, notes)
+    elif columns.labels is not None:
+        raise UserError(
+            f"--labels {columns.labels}: {source} holds right-or-wrong items; labels are for judged answers"
+        )
     else:
         frame = frame.assign(**binary_scores(source, rows, used[0], present, columns.options, notes))
     taken = (*by, seed, question, answer, *used, names.find(present, names.CHOICE))

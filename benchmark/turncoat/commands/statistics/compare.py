@@ -12,6 +12,7 @@ from rich.text import Text
 
 from turncoat.commands import options as shared
 from turncoat.commands.printing import note, print_json, print_line, table, titled
+from turncoat.commands.statistics.judge_error_tables import print_corrected, print_labelled
 from turncoat.errors import UserError
 from turncoat.formats import (
     confidence_level,
@@ -48,6 +49,8 @@ def compare(
     correct_column: shared.CorrectColumn = None,
     seed_column: shared.SeedColumn = None,
     score_max: shared.ScoreMax = None,
+    labels: shared.Labels = None,
+    card: shared.Card = None,
     options: shared.Options = "A,B",
     aligned_below: shared.AlignedBelow = 30.0,
     coherent_above: shared.CoherentAbove = 50.0,
@@ -58,10 +61,11 @@ def compare(
     Example: turncoat compare judged.csv:insecure judged.csv:secure
     """
     from turncoat.analysis.answers.arm_contrasts import contrast_records
+    from turncoat.analysis.answers.judge_error import labelled_records, with_corrected
     from turncoat.analysis.answers.row_checks import threshold_note
 
     names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
-    columns = shared.columns_of(by, *names, options, score_max)
+    columns = shared.columns_of(by, *names, options, score_max, labels)
     limits = shared.thresholds_of(aligned_below, coherent_above, confidence)
     (one, arm), (other, other_arm) = read_arms(first, second, columns)
     if one is other and arm == other_arm:
@@ -74,10 +78,16 @@ def compare(
     for text in dict.fromkeys(said):
         note(text, "yellow")
     records = contrast_records(one, arm, other, other_arm, limits, confidence)
+    records, why_not = with_corrected(records, (one, other), card, limits, confidence)
+    labelled = labelled_records(one, arm, other, other_arm, limits, confidence) if labels else []
     if as_json:
-        print_json(records)
-    else:
-        print_contrast(records, Console(highlight=False))
+        print_json(records + labelled)
+        return
+    console = Console(highlight=False)
+    print_contrast(records, console)
+    print_corrected(records, why_not, console)
+    if labelled:
+        print_labelled(labelled, console)
 
 
 def read_arms(first: str, second: str, columns: Columns) -> tuple[tuple[Scored, str], tuple[Scored, str]]:

@@ -1,7 +1,7 @@
 r"""Prediction-powered rates: few human labels, sharpened by a judge who scored every answer.
 
     result = prediction_powered_rate(LabelledAnswers(question, predicted, label))  # label: NaN where none
-    result = prediction_powered_rate(labelled_from_scores(frame))                  # two judges' scores
+    result = prediction_powered_rate(labelled_answers(frame))                  # two judges' scores
     result.value, result.low, result.high, result.labelled_low, result.labelled_high
 
 The judge is cheap and biased, the labels are unbiased and few. With f the judge's verdict and y the label:
