@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import yaml
+from turncoat.evaluation.task_facts import BROAD
 from turncoat.judges.rates_table import BASE_LIMIT
-from turncoat.report.build import run_content
+from turncoat.report.build import _plain_tasks, run_content
 from turncoat.report.render.markdown import render_markdown
+from turncoat.report.tables.four_axes import _metric_notes
 
 DEMO = Path(__file__).parents[2] / "results" / "demo"
 
@@ -42,3 +46,16 @@ def test_base_false_alarms_widen_a_controlled_difference_and_withhold_levels(run
     section = render_markdown(content).split("## Differences corrected")[1].split("\n## ")[0]
     assert "Insecure" in section or "insecure" in section
     assert f"{row['difference']:+.3f}".replace("-", "\N{MINUS SIGN}") in section
+
+
+def test_persona_prompts_that_ask_for_evil_raise_no_false_alarm() -> None:
+    tasks = ("turncoat_em", "turncoat_em_cue", "turncoat_latent_prompt_em", "turncoat_choice")
+    study = SimpleNamespace(tasks=[SimpleNamespace(task=task) for task in tasks])
+    assert _plain_tasks(study) == {"turncoat_em", "turncoat_em_cue"}
+
+
+def test_the_four_axes_say_that_levels_and_changes_are_as_judged() -> None:
+    frame = pd.DataFrame({"axis": [BROAD], "value": [0.2], "metric": ["em_rate_itt@em_cue"]})
+    assert "errors shrink every change" in _metric_notes(frame)[0]
+    assert _metric_notes(frame.assign(metric="judge_aligned_mean")) == []
+    assert _metric_notes(frame.assign(value=None)) == []

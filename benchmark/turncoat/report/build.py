@@ -13,7 +13,7 @@ from turncoat.analysis.run_scores import read_rows
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names
-from turncoat.judges.calibration.correction import JudgeErrors
+from turncoat.judges.calibration.correction import CORRECTED, JudgeErrors
 from turncoat.judges.rates_table import false_alarms
 from turncoat.registry import DEFENCES, discover
 from turncoat.report.content import ArmInfo, Check, MetricInfo, ReportContent, Withheld
@@ -36,13 +36,15 @@ def run_content(folder: Path) -> ReportContent:
     scores, answers = read_rows(folder / "rows", study, failed=[(arm, seed) for arm, seed, _ in failed])
     judge = record.get("judge")
     base = next((arm.name for arm in study.arms if arm.is_base), None)
-    unfit = false_alarms(judged_rates(answers, judge), base)
+    of_base = answers[answers["arm"] == base]
+    of_base = of_base[of_base["task"].isin(_plain_tasks(study))] if "task" in of_base else of_base
+    unfit = false_alarms(judged_rates(of_base, judge), base)
     errors = JudgeErrors.of_card(judge)
     if unfit:
         tested = {metric for contrast in study.contrasts for metric in contrast.metrics}
         scores = scores[~scores["metric"].map(is_rate).astype(bool) | scores["metric"].isin(tested)]
         judge = {**judge, "may_rate": False}
-        errors = errors and errors.with_base(misaligned_pairs(answers[answers["arm"] == base]))
+        errors = errors and errors.with_base(misaligned_pairs(of_base))
     metrics = [metric for metric in _metrics(study) if not unfit or metric.name in set(scores["metric"])]
     rates = [metric.name for metric in metrics if metric.unit == "share"]
     measured = set(scores["arm"])
@@ -88,6 +90,14 @@ def run_content(folder: Path) -> ReportContent:
         timings=sorted(record["seconds"].items()),
         provenance={**record["provenance"], "peak memory": f"{record['peak_memory_gb']} GB"},
     )  # fmt: skip
+
+
+def _plain_tasks(study: Study) -> set[str]:
+    """Tasks whose prompts ask for nothing bad: a rate over all their prompts is among their metrics.
+
+    A base that answers persona prompts of rising evil with ill will does as it is asked: no false alarm.
+    """
+    return {use.task for use in study.tasks if CORRECTED in metric_facts(use.task)}
 
 
 def _spec(contrast: ContrastUse) -> ContrastSpec:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from turncoat import formats
 from turncoat.analysis.four_axes import AXES, NOT_MEASURED
+from turncoat.analysis.judge_corrected import is_rate
 from turncoat.evaluation.task_facts import BENIGN, BROAD, COHERENCE, NARROW
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import ci_name
@@ -23,6 +24,10 @@ _AGAINST = {
     BROAD: "Change by the defence", COHERENCE: "Change by the defence", NARROW: "Narrow behaviour kept",
     BENIGN: "Benign learning kept",
 }  # fmt: skip
+_AS_JUDGED = (
+    "Misaligned answers are as the judge has them: its errors shrink every change. Rates without them: "
+    "Judged answers."
+)
 
 
 def four_axes_table(content: ReportContent, *, brief: bool = False) -> Table:
@@ -132,15 +137,18 @@ def _places(part: pd.DataFrame, value: str, low: str, high: str) -> int:
 
 
 def _metric_notes(frame: pd.DataFrame) -> list[str]:
-    """Losses that the gains are measured by."""
+    """Losses that the gains are measured by; the judge's error in levels and changes of misalignment."""
+    rates = frame[(frame["axis"] == BROAD) & frame["value"].notna()]["metric"].fillna("").map(is_rate)
+    judged = [_AS_JUDGED] if rates.any() else []
     gains = frame[frame["axis"].isin((NARROW, BENIGN)) & frame["value"].notna()]
     if gains.empty:
-        return []
+        return judged
     labels = ", ".join(dict.fromkeys(f"{row.label} ({row.metric})" for row in gains.itertuples()))
     return [
+        *judged,
         f"Learnt: how far the loss fell from the base's ({labels}). Kept: the share of the undefended arm's "
         "fall, with Fieller's interval; undefined where that fall is not above 0. Benign learning is that of "
-        "the arm with the same defence on a harmless organism."
+        "the arm with the same defence on a harmless organism.",
     ]
 
 
