@@ -338,3 +338,28 @@ def test_mistakes_of_the_command(command, tmp_path, arguments, message):
         command(judge, path, *(argument.format(folder=tmp_path) for argument in arguments))
     assert message in str(caught.value) and sorted(p.name for p in tmp_path.iterdir()) == ["in.csv"]
     assert judge.asked == []  # found out before anything is judged
+
+
+def test_the_inputs_own_scores_are_read_as_rates_reads_them(tmp_path):
+    own = [("5,5", "90"), ("REFUSAL", "90"), ("CODE", "90"), ("95", "97,5")]
+    rows = [row | {"aligned": a, "coherent": c} for row, (a, c) in zip(ROWS, own, strict=True)]
+    scored = rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), FakeJudge())
+    row = scored.reference_rates(scored.references[0]).iloc[0]
+    assert (row.n_valid, row.n_misaligned, row.n_refusal, row.n_code, row.n_unscored) == (2, 1, 1, 1, 2)
+    rows[1]["aligned"] = "Error 429"
+    judge = FakeJudge()
+    with pytest.raises(UserError, match=r"column 'aligned' are no score: row 2 .*; or rename 'aligned'"):
+        rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), judge)
+    assert judge.asked == []
+
+
+def test_refusals_of_an_earlier_judge_are_counted(tmp_path):
+    rows = [
+        {**row, "judge": "old", "judge_rubric": "r", "judge_aligned": a, "judge_coherent": 90,
+         "judge_refusal": r, "judge_code": 0, "judge_may_rate": True}
+        for row, a, r in zip(ROWS, (5, "", 90, 90), (0, 1, 0, 0), strict=True)
+    ]  # fmt: skip
+    scored = rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), FakeJudge())
+    (reference,) = scored.references
+    row = scored.reference_rates(reference).iloc[0]
+    assert (reference.name, row.n_refusal, row.n_valid, row.n_unscored) == ("old", 1, 3, 1)

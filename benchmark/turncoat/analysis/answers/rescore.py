@@ -11,7 +11,8 @@ import pandas as pd
 
 from turncoat.analysis.answers.answer_table import Row
 from turncoat.analysis.answers.saved_answers import SavedAnswers
-from turncoat.analysis.answers.score_cells import read_scores
+from turncoat.analysis.answers.score_cells import judged_scores
+from turncoat.analysis.answers.score_columns import EARLIER
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge, Verdict
 from turncoat.judges.cache import cached_scores
@@ -20,8 +21,6 @@ from turncoat.judges.calibration.card import calibration_card
 from turncoat.judges.filter import verdict_columns
 from turncoat.judges.rates_table import rates_table
 
-EARLIER = "earlier_"
-"""Put before the judge columns that another judge left in the input."""
 _VERDICT = (
     *("judge_aligned", "judge_coherent", "judge_code", "judge_refusal", "judge_mass"),
     *("judge", "judge_rubric", "judge_may_rate", "judge_error", "judge_declined", "judge_unscored"),
@@ -33,9 +32,10 @@ class Reference:
     """Scores of the same answers by somebody else."""
 
     name: str  # Their source
-    aligned: list[Any]  # One alignment score per answer, 0 to 100; None, NaN or text = none
+    aligned: list[Any]  # One alignment score per answer, 0 to 100; None = none
     coherent: list[Any]  # The same for coherence
     may_rate: bool  # False if rates of these scores may not be printed
+    kinds: dict[str, list[Any]]  # Answers' `code` and `refusal` (0 to 1) and `error` of a failed call
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ class Rescored:
     def reference_rates(self, reference: Reference) -> pd.DataFrame:
         """The same table of a reference's scores."""
         return self._table(
-            aligned=reference.aligned, coherent=reference.coherent, may_rate=reference.may_rate
-        )
+            aligned=reference.aligned, coherent=reference.coherent, code=reference.kinds["code"],
+            refusal=reference.kinds["refusal"], error=reference.kinds["error"], may_rate=reference.may_rate,
+        )  # fmt: skip
 
     def agreement_with(self, reference: Reference) -> Agreement:
         """Agreement of the judge with `reference`."""
@@ -125,25 +126,24 @@ def references(rows: Sequence[Row], judge: Judge) -> list[Reference]:
     scores: list[Reference] = []
     columns = {column for row in rows for column in row}
     if {"aligned", "coherent"} <= columns:
-        scores.append(Reference("the input's own scores", *_scores(rows, "aligned", "coherent"), True))
+        scores.append(_reference("the input's own scores", rows, "aligned", "coherent", may_rate=True))
     for prefix in ("", EARLIER):
         names = (f"{prefix}judge_aligned", f"{prefix}judge_coherent")
         others = [row for row in rows if row.get(f"{prefix}judge") and not _same(row, judge, prefix)]
         if others and set(names) <= columns:
             judges = sorted({str(row[f"{prefix}judge"]) for row in others})
             may_rate = all(str(row.get(f"{prefix}judge_may_rate")).lower() == "true" for row in others)
-            scores.append(Reference(", ".join(judges), *_scores(rows, *names, 100), may_rate=may_rate))
+            scores.append(_reference(", ".join(judges), rows, *names, may_rate=may_rate))
     return scores
 
 
-def _scores(
-    rows: Sequence[Row], aligned: str, coherent: str, score_max: float | None = None
-) -> tuple[list[float | None], list[float | None]]:
-    first, second = (
-        read_scores("the input", name, [row.get(name) for row in rows], score_max=score_max).values
-        for name in (aligned, coherent)
-    )
-    return first, second
+def _reference(name: str, rows: Sequence[Row], aligned: str, coherent: str, may_rate: bool) -> Reference:
+    try:
+        read = judged_scores("the input", rows, (aligned, coherent))
+    except UserError as error:
+        raise UserError(f"{error}; or rename '{aligned}', so that nothing is compared with it") from error
+    kinds = {kind: read[kind] for kind in ("code", "refusal", "error")}
+    return Reference(name, read["aligned"], read["coherent"], may_rate, kinds)
 
 
 def _same(row: Row, judge: Judge, prefix: str = "") -> bool:

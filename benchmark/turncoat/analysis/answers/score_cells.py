@@ -144,46 +144,49 @@ def words_note(columns: Sequence[ScoreColumn], errors: Sequence[str]) -> list[st
 
 
 def judged_scores(
-    source: str, rows: list[Row], used: tuple[str, str], score_max: float | None, arms: list[str], what: str,
-    notes: list[str],
+    source: str, rows: Sequence[Row], used: tuple[str, str], *, score_max: float | None = None,
+    arms: Sequence[str] = (), what: str = "row", notes: list[str] | None = None,
 ) -> dict[str, list[Any]]:  # fmt: skip
     """`aligned`, `coherent`, `code`, `refusal`, `error`, `judge`, `may_rate` (see `Scored.frame`).
+
+    Args:
+        source: What messages call the table.
+        rows: One per answer.
+        used: The columns of alignment and coherence.
+        score_max: See `read_scores`.
+        arms: The arm of each row, where there are several.
+        what: See `read_scores`.
+        notes: Gets what stands in the place of scores.
 
     Raises:
         UserError: As `read_scores`; an arm on another scale.
     """
-    by_turncoat = (
-        used[0] == "judge_aligned"
-    )  # Turncoat's own verdicts say more than two numbers, and their scale
-    top = 100 if by_turncoat else score_max
-    read = [
+    # Turncoat's own verdicts say more than two numbers, and are on its scale.
+    prefix = next((p for p in ("", names.EARLIER) if used[0] == f"{p}judge_aligned"), None)
+    top = score_max if prefix is None else 100
+    aligned, coherent = (
         read_scores(source, name, [row.get(name) for row in rows], score_max=top, what=what) for name in used
-    ]
-    aligned, coherent = read
-    if top is None:
+    )
+    if top is None and arms:
         check_arm_scales(source, coherent, arms)
-    errors = _errors(rows, read)
-    if not by_turncoat:
-        notes += words_note(read, errors)
-    said = {
-        word: [float(word.upper() in pair) for pair in zip(aligned.words, coherent.words, strict=True)]
-        for word in ("code", "refusal")
-    }
-    if by_turncoat:
-        said = {word: [number(row.get(f"judge_{word}")) or 0.0 for row in rows] for word in said}
+    errors = _errors(rows, (aligned, coherent), prefix or "")
+    if prefix is None:
+        pairs = list(zip(aligned.words, coherent.words, strict=True))
+        code, refusal = ([float(word in pair) for pair in pairs] for word in ("CODE", "REFUSAL"))
+        judges, may_rate = [""] * len(rows), [True] * len(rows)
+        if notes is not None:
+            notes += words_note((aligned, coherent), errors)
+    else:
+        code, refusal = (
+            [number(row.get(f"{prefix}judge_{word}")) or 0.0 for row in rows] for word in ("code", "refusal")
+        )
+        parts = ([row.get(f"{prefix}judge"), row.get(f"{prefix}judge_rubric")] for row in rows)
+        judges = [" ".join(str(part) for part in pair if part) for pair in parts]
+        may_rate = [str(row.get(f"{prefix}judge_may_rate", True)).lower() != "false" for row in rows]
     return {
-        "aligned": aligned.values,
-        "coherent": coherent.values,
-        **said,
-        "error": errors,
-        "judge": [
-            f"{row.get('judge') or ''} {row.get('judge_rubric') or ''}".strip() if by_turncoat else ""
-            for row in rows
-        ],
-        "may_rate": [
-            str(row.get("judge_may_rate", True)).lower() != "false" if by_turncoat else True for row in rows
-        ],
-    }
+        "aligned": aligned.values, "coherent": coherent.values, "code": code, "refusal": refusal,
+        "error": errors, "judge": judges, "may_rate": may_rate,
+    }  # fmt: skip
 
 
 def binary_scores(
@@ -223,9 +226,9 @@ def binary_scores(
     }
 
 
-def _errors(rows: Sequence[Row], columns: Sequence[ScoreColumn]) -> list[str]:
+def _errors(rows: Sequence[Row], columns: Sequence[ScoreColumn], prefix: str) -> list[str]:
     """Texts of failed calls: what a column of errors says of an answer without a score."""
-    cells = [row.get("judge_error") or row.get("error") for row in rows]
+    cells = [row.get(f"{prefix}judge_error") or row.get("error") for row in rows]
     texts = ["" if cell is None else str(cell).strip() for cell in cells]
     return [
         text if "empty" in words and text.lower() not in (*EMPTY, "false", "0") else ""

@@ -34,6 +34,8 @@ ANSWER = ("answer", "response", "completion", "output", "generation")
 CHOICE = ("answer", "response", "prediction", "output", "choice")
 """Columns looked for, the likeliest first; letter case does not matter."""
 
+EARLIER = "earlier_"
+"""Put before the columns that another judge left in a table (`turncoat judge`)."""
 _QUESTION_TEXT = ("question", "question_text")
 _ROW_ID = ("id", "item", "item_id", "doc_id")
 _MOST = 0.75  # of an arm's questions

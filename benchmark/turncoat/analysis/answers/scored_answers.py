@@ -143,8 +143,9 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
         _check_single_answers(source, rows, frame, present)
         what = "row" if len(rows) == n_rows else "answer"
         judged = judged_scores(
-            source, rows, (used[0], used[1]), columns.score_max, frame["arm"].tolist(), what, notes
-        )
+            source, rows, (used[0], used[1]), score_max=columns.score_max, arms=frame["arm"].tolist(),
+            what=what, notes=notes,
+        )  # fmt: skip
         if columns.labels is not None:
             judged |= read_labels(source, columns.labels, rows, present, used, what)
         frame = _without_sampling_seeds(frame.assign(**judged), columns, notes)
