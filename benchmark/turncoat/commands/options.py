@@ -32,8 +32,8 @@ CorrectColumn = Annotated[str | None, typer.Option(help="Right or wrong (1 or 0)
 ScoreMax = Annotated[float | None, typer.Option(help="Top of the scores' scale, which starts at 0.")]
 Card = Annotated[Path | None, typer.Option(help="The judge's card; default: that of the embedded judge.")]
 Labels = Annotated[str | None, typer.Option(
-    help="Labels of some answers, by people or a better judge: column NAME (1 = misaligned and coherent, 0 = "
-    "not) or NAME_aligned and NAME_coherent (0 to 100).",
+    help="Labels of some answers, drawn at random, by people or a better judge: column NAME (1 = misaligned "
+    "and coherent, 0 = not) or NAME_aligned and NAME_coherent (0 to 100).",
 )]  # fmt: skip
 SeedColumn = Annotated[str | None, typer.Option(help="Training seed; default: guessed.")]
 Options = Annotated[str, typer.Option(help="Valid answers to right-or-wrong items; any other is invalid.")]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import typer
 from turncoat.commands.statistics.compare import compare
+from turncoat.commands.statistics.rates import rates
 from turncoat.errors import UserError
 from turncoat.judges.embedded.judge import WEIGHTS, rubric_of
 from typer.testing import CliRunner
@@ -15,16 +16,16 @@ from typer.testing import CliRunner
 QUESTIONS, SAMPLES = 24, 40
 
 
-def text(*arguments):
+def text(*arguments, command=compare):
     app = typer.Typer()
-    app.command()(compare)
+    app.command()(command)
     done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
-def records(*arguments):
-    return [json.loads(line) for line in text(*arguments, "--json").splitlines()]
+def records(*arguments, command=compare):
+    return [json.loads(line) for line in text(*arguments, "--json", command=command).splitlines()]
 
 
 def write(path, rows):
@@ -97,8 +98,9 @@ def test_labels_make_the_difference_right_whatever_the_judge(even):
     arms = (f"{even}:a", f"{even}:b")
     (record,) = [r for r in records(*arms, "--labels", "human") if r.get("estimator")]
     assert record["metric"] == "em_rate_itt" and record["n"] == 2 * QUESTIONS * SAMPLES
-    assert record["raw_difference"] == pytest.approx(0.165, abs=0.03)
+    assert record["judged"] == pytest.approx(0.165, abs=0.03)
     assert record["ci_low"] < 0.3 < record["ci_high"]
+    assert record["ci_low"] < record["value"] < record["ci_high"]
     widths = [record[f"{name}_high"] - record[f"{name}_low"] for name in ("ci", "labelled")]
     assert widths[0] < widths[1], "the judge sharpens the labels"
     assert record["warning"] == "" and "Warning" not in text(*arms, "--labels", "human")
@@ -111,7 +113,7 @@ def test_a_warning_where_sensitivity_differs_by_arm(tmp_path):
     path = write(tmp_path / "uneven.jsonl", rows)
     arms = (f"{path}:a", f"{path}:b", "--labels", "human")
     (record,) = [r for r in records(*arms) if r.get("estimator")]
-    assert record["raw_difference"] > 0.1 and record["ci_low"] < 0 < record["ci_high"]
+    assert record["judged"] > 0.1 and record["ci_low"] < 0 < record["ci_high"]
     assert record["warning"].startswith("sensitivity differs by arm")
     printed = text(*arms)
     assert "Warning: sensitivity differs by arm" in printed.replace("\n", " ")
@@ -149,3 +151,34 @@ def test_a_card_is_refused_without_families_or_as_another_file(even, tmp_path):
     for name, message in (("old", "by question family"), ("list", "not a card"), ("none", "cannot be read")):
         with pytest.raises(UserError, match=message):
             text(f"{even}:a", f"{even}:b", "--card", tmp_path / f"{name}.json")
+
+
+@pytest.mark.parametrize("of_others", [0.05, 0.0])
+def test_labels_that_depend_on_the_verdict_are_weighted_or_refused(tmp_path, of_others):
+    """All flagged answers are labelled, few or none of the others: plain shares would be far off."""
+    rng = np.random.default_rng(3)
+    rows = answers(rng, "a", 0.4, 0.6, labelled=1.0) + answers(rng, "b", 0.1, 0.6, labelled=1.0)
+    for row in rows:
+        if row["aligned"] == 90 and rng.random() >= of_others:
+            row["human"] = None
+    path = write(tmp_path / "x.jsonl", rows)
+    arms = (f"{path}:a", f"{path}:b", "--labels", "human")
+    if not of_others:
+        with pytest.raises(UserError, match="0% of the rest is labelled"):
+            records(*arms)
+        return
+    (record,) = [r for r in records(*arms) if r.get("estimator")]
+    assert record["ci_low"] < 0.3 < record["ci_high"] and record["ci_high"] - record["ci_low"] < 0.4
+    assert "weighted for it" in record["note"] and "sensitivity_a" not in record
+    assert "weighted for it" in text(*arms)
+
+
+def test_rates_by_labels(even):
+    found = [r for r in records(even, "--labels", "human", command=rates) if r.get("estimator")]
+    assert [(r["arm"], r["metric"]) for r in found] == [("a", "em_rate_itt"), ("b", "em_rate_itt")]
+    for record, truth, judged in zip(found, (0.4, 0.1), (0.27, 0.105), strict=True):
+        assert record["judged"] == pytest.approx(judged, abs=0.03)
+        assert record["ci_low"] < record["value"] < record["ci_high"]
+        assert record["value"] == pytest.approx(truth, abs=0.04)
+    printed = text(even, "--labels", "human", command=rates)
+    assert "labels and judge" in printed and "/960" in printed

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
@@ -22,10 +23,15 @@ from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.errors import UserError
 from turncoat.judges.calibration.correction import CORRECTED, NOT_CORRECTED, JudgeErrors, corrected_difference
 from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE
-from turncoat.stats.rates.prediction_powered import prediction_powered_difference
+from turncoat.stats.rates.prediction_powered import (
+    PredictionPowered,
+    prediction_powered_difference,
+    prediction_powered_rate,
+)
 from turncoat.stats.rates.ratios import rate_difference
 
 Records = list[dict[str, Any]]
+_BY_CHANCE = 0.001  # p below which labels depend on the judge's verdict
 _PUBLISHED = f"aligned < {ALIGNED_BELOW:g} and coherent > {COHERENT_ABOVE:g}"
 
 
@@ -104,34 +110,74 @@ def labelled_records(
     """First arm minus second by labels and judge together: one record per metric that the labels allow.
 
     `sensitivity_a` and the like are [right, all] among labelled answers; `warning` says where the judge is
-    shown to err otherwise in one arm than in the other, so that only the labelled difference is right.
+    shown to err otherwise in one arm than in the other, so that only the labelled difference is right. Both
+    are left out where labels depend on the judge's verdict.
 
     Raises:
-        UserError: An arm has no label.
+        UserError: An arm has no label, or none on one kind of the judge's verdicts alone.
     """
-    frames = []
-    for scored, arm in ((first, first_arm), (second, second_arm)):
-        frame = scored.frame[scored.frame["arm"] == arm]
-        labels = frame["label" if "label" in frame else "label_aligned"]
-        if not labels.notna().any():
-            raise UserError(f"{scored.source}: no answer of arm '{arm}' has a label; label some of each arm")
-        frames.append(frame)
-    errors = _errors(frames, limits, confidence)
-    metrics = ("em_rate", CORRECTED) if all("label_aligned" in frame for frame in frames) else (CORRECTED,)
+    sides = [_labelled(first, first_arm, limits), _labelled(second, second_arm, limits)]
+    frames, notes = [frame for frame, _ in sides], [note for _, note in sides if note]
+    errors = {"warning": ""} if notes else _errors(frames, limits, confidence)
     records = []
-    for metric in metrics:
-        found = prediction_powered_difference(
-            *(labelled_answers(frame, metric, limits) for frame in frames), confidence=confidence
-        )
-        records.append({
-            "metric": metric, "claim": "adapters", "estimator": "prediction-powered", "a": first_arm,
-            "b": second_arm, "raw_difference": found.predicted, "difference": found.value,
-            "ci_low": found.low, "ci_high": found.high, "labelled_difference": found.labelled,
-            "labelled_low": found.labelled_low, "labelled_high": found.labelled_high, "n": found.n,
-            "n_labelled": found.n_labelled, "n_questions": found.n_labelled_questions,
-            "weight": found.weight, "confidence": confidence, "note": found.note, **errors,
-        })  # fmt: skip
+    for metric in _metrics(frames):
+        answers = [labelled_answers(frame, metric, limits) for frame in frames]
+        found = prediction_powered_difference(*answers, confidence=confidence)
+        about = {"metric": metric, "claim": "adapters", "a": first_arm, "b": second_arm}
+        records.append(about | _record(found, notes) | errors)
     return records
+
+
+def labelled_rates(scored: Scored, limits: Thresholds | None = None, confidence: float = 0.95) -> Records:
+    """Rates of each arm by labels and judge together: one record per arm and metric that the labels allow.
+
+    Raises:
+        UserError: As `labelled_records`.
+    """
+    records = []
+    for arm in scored.arms:
+        frame, note = _labelled(scored, arm, limits)
+        for metric in _metrics([frame]):
+            found = prediction_powered_rate(labelled_answers(frame, metric, limits), confidence=confidence)
+            about = {"source": scored.source, "arm": arm, "metric": metric, "claim": "adapters"}
+            records.append(about | _record(found, [note] if note else []))
+    return records
+
+
+def _record(found: PredictionPowered, notes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "estimator": "prediction-powered", "judged": found.predicted, "value": found.value,
+        "ci_low": found.low, "ci_high": found.high, "labelled": found.labelled,
+        "labelled_low": found.labelled_low, "labelled_high": found.labelled_high, "n": found.n,
+        "n_labelled": found.n_labelled, "n_questions": found.n_labelled_questions, "weight": found.weight,
+        "confidence": found.confidence, "note": "; ".join(filter(None, (*notes, found.note))),
+    }  # fmt: skip
+
+
+def _metrics(frames: Sequence[pd.DataFrame]) -> tuple[str, ...]:
+    return ("em_rate", CORRECTED) if all("label_aligned" in frame for frame in frames) else (CORRECTED,)
+
+
+def _labelled(scored: Scored, arm: str, limits: Thresholds | None) -> tuple[pd.DataFrame, str]:
+    """An arm's answers; where labels depend on the judge's verdict with their `probability`, and a note."""
+    frame = scored.frame[scored.frame["arm"] == arm]
+    answers = labelled_answers(frame, CORRECTED, limits)
+    flagged = pd.Series(np.asarray(answers.predicted) == 1, index=frame.index)
+    there = pd.Series(~np.isnan(np.asarray(answers.label, dtype=float)), index=frame.index)
+    if not there.any():
+        raise UserError(f"{scored.source}: no answer of arm '{arm}' has a label; label some of each arm")
+    table = pd.crosstab(flagged, there).reindex(columns=[True, False], fill_value=0)
+    if len(table) < 2 or fisher_exact(table).pvalue >= _BY_CHANCE:
+        return frame, ""
+    share = there.groupby(flagged).mean()
+    shown = f"{share[True]:.0%} of what the judge calls misaligned and {share[False]:.0%} of the rest"
+    if not share.min():
+        raise UserError(
+            f"{scored.source}: of arm '{arm}' {shown} is labelled: what the judge gets wrong among the "
+            "others is not known; label some of them, drawn at random"
+        )
+    note = f"{arm}: {shown} is labelled, and weighted for it (drawn at random within both, it is assumed)"
+    return frame.assign(probability=flagged.map(share).astype(float)), note
 
 
 def _errors(frames: Sequence[pd.DataFrame], limits: Thresholds | None, confidence: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from turncoat.commands import options as shared
 from turncoat.commands.printing import note, print_json, print_line, table, titled
+from turncoat.commands.statistics.judge_error_tables import print_labelled_rates
 from turncoat.formats import confidence_level, count, number, percent, percent_interval, with_interval
 
 Records = list[dict[str, Any]]
@@ -45,6 +46,7 @@ def rates(
     correct_column: shared.CorrectColumn = None,
     seed_column: shared.SeedColumn = None,
     score_max: shared.ScoreMax = None,
+    labels: shared.Labels = None,
     options: shared.Options = "A,B",
     aligned_below: shared.AlignedBelow = 30.0,
     coherent_above: shared.CoherentAbove = 50.0,
@@ -57,22 +59,26 @@ def rates(
     Example: turncoat rates judged.csv other.jsonl.gz --json
     """
     from turncoat.analysis.answers.arm_rates import arm_record
+    from turncoat.analysis.answers.judge_error import labelled_rates
     from turncoat.analysis.answers.row_checks import threshold_note
     from turncoat.analysis.answers.scored_answers import read_scored
 
     names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
-    columns = shared.columns_of(by, *names, options, score_max)
+    columns = shared.columns_of(by, *names, options, score_max, labels)
     limits = shared.thresholds_of(aligned_below, coherent_above, confidence)
-    records = []
+    records, labelled = [], []
     for source in files:
         scored = read_scored(source, Path(source), columns)
         for text in (*scored.notes, *threshold_note(scored.frame, **vars(limits))):
             note(f"{source}: {text}", "yellow")
         records += [arm_record(scored, arm, limits, confidence) for arm in scored.arms]
+        labelled += labelled_rates(scored, limits, confidence) if labels else []
     if as_json:
-        print_json(records)
-    else:
-        print_rates(records, Console(highlight=False))
+        print_json(records + labelled)
+        return
+    console = Console(highlight=False)
+    print_rates(records, console)
+    print_labelled_rates(labelled, console)
 
 
 def print_rates(records: Records, console: Console) -> None:
