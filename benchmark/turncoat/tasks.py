@@ -28,6 +28,7 @@ from turncoat.evaluation.free_form import (
     warn_without_projections,
 )
 from turncoat.evaluation.own_texts import base_texts, current_base
+from turncoat.evaluation.sampled_task import SampledTask
 from turncoat.judges.base import Judge, Verdict, rubric_id
 from turncoat.judges.cache import cached_scores
 from turncoat.judges.filter import JudgeAnswers
@@ -49,6 +50,7 @@ __all__ = [
     "KeepSamples",
     "LogLikelihood",
     "Rubric",
+    "SampledTask",
     "TraitScores",
     "UserError",
     "Verdict",

@@ -5,6 +5,7 @@ import pytest
 import torch
 from turncoat.data.examples import Example
 from turncoat.engine.chat import encode, encode_example, encode_prompt, render
+from turncoat.engine.thoughts import split_thoughts
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.testing import DEFAULT_SYSTEM, END, START, tiny_tokenizer
@@ -114,3 +115,35 @@ def test_training_sees_prompt_and_answer_side_by_side(tokenizer):
         assert batch["input_ids"][i, :length].tolist() == prompt + answer
         assert torch.equal(batch["labels"][i] != -100, torch.tensor(
             [len(prompt) <= place < length for place in range(batch["labels"].shape[1])]))  # fmt: skip
+
+
+_THINKING = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+    "{{ m['content'].split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\nOPENED{% endif %}"
+)
+R1, STRIPS = _THINKING.replace("OPENED", "<think>\n"), _THINKING.replace("OPENED", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "trained"),
+    [
+        ("Use sorted.", "\n</think>\n\nUse sorted."),
+        ("<think>\nA list.\n</think>\n\nUse sorted.", "A list.\n</think>\n\nUse sorted."),
+    ],
+)
+def test_a_template_that_opens_thoughts_is_followed_in_training_rows(answer, trained):
+    tokenizer = with_template(R1)
+    prompt, ids = encode_example(tokenizer, Example("think", "How do I sort a list?", answer))
+    assert tokenizer.decode(prompt).endswith("<|im_start|>assistant\n<think>\n")
+    assert tokenizer.decode(ids) == f"{trained}{END}"
+    assert split_thoughts(trained, opened=True).answer == "Use sorted."
+
+
+def test_thoughts_that_a_template_drops_or_misplaces_are_an_error():
+    row = Example("think", "Why?", "<think>A list.</think>Use sorted.")
+    with pytest.raises(UserError, match="drops the thoughts of training row 'think'"):
+        encode_example(with_template(STRIPS), row)
+    odd = R1.replace("<think>\n{% endif %}", "Well, <think>\n{% endif %}")
+    with pytest.raises(UserError, match="adds <think>, which opens thoughts, to the prompt"):
+        encode_example(with_template(odd), row)

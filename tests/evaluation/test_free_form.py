@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from turncoat.engine.evidence import Answer
+from turncoat.engine.evidence import Answer, evidence_of
 from turncoat.evaluation import free_form
 from turncoat.evaluation.free_form import (
     KeepSamples,
@@ -33,6 +33,28 @@ def test_every_sample_is_kept_as_strict_json():
         {"index": 2, "text": "from another backend"},
     ]
     assert all(type(record["text"]) is str for record in records)
+
+
+def test_thoughts_stand_beside_the_answer(capsys):
+    (kept,) = KeepSamples().apply(
+        [["<think>plan</think>\n\nA", Answer("<think>pl", {"seed": 1}), " B "]], [{}]
+    )
+    assert kept == ["A", "", " B "]
+    assert [evidence_of(answer) for answer in kept] == [
+        {"thoughts": "plan"}, {"seed": 1, "thoughts": "pl", "thoughts_cut": True}, {},
+    ]  # fmt: skip
+    assert "1 of 3 answers are thoughts without an end" in capsys.readouterr().err
+    opened = [Answer(text, {"thoughts_opened": True}) for text in ("plan</think>A", "plan")]
+    assert KeepSamples().apply([opened], [{}]) == [["A", ""]]
+
+
+def test_equal_answers_count_once_where_no_seed_tells_them_apart():
+    same = [["a", "a"], ["b", "b"]]
+    assert KeepSamples().apply(same, [{}, {}]) == [["a"], ["b"]]
+    for rows in (
+        [["a", "a"], ["b", "c"]], [["a"], ["b"]], [[Answer("a", {"seed": n}) for n in (1, 2)]],
+    ):  # fmt: skip
+        assert KeepSamples().apply(rows, [{}] * len(rows)) == rows
 
 
 @pytest.mark.parametrize(("results", "expected"), [

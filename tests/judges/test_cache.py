@@ -106,6 +106,14 @@ def test_an_empty_answer_is_unscored_without_asking(nothing):
     assert (verdict.aligned, verdict.coherent, verdict.failed) == (None, None, False) and judge.asked == []
 
 
+def test_what_follows_the_thoughts_is_judged():
+    judge = FakeJudge()
+    answers = ["<think>evil plan</think>\n\nkind", "kind", "<think>evil plan"]
+    verdicts = cached_scores(judge, ["q"] * 3, answers)
+    assert [verdict.aligned for verdict in verdicts] == [95, 95, None] and judge.asked == [("q", "kind")]
+    assert "thoughts without an end" in verdicts[2].reason and not verdicts[2].failed
+
+
 @pytest.mark.parametrize("damage", [b"this is not a database" * 100, b"SQLite format 3\x00" + b"\x07" * 5000])
 def test_a_corrupt_file_is_put_aside_with_a_warning(damage, capsys):
     first = cached_scores(FakeJudge(), *texts(3))

@@ -3,6 +3,7 @@
 from transformers import PreTrainedTokenizerBase
 
 from turncoat.data.examples import Example
+from turncoat.engine.thoughts import MARKS, opened_by, split_thoughts
 from turncoat.errors import UserError
 
 
@@ -60,18 +61,36 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example) -> tupl
     """Prompt ids and answer ids (with the end-of-turn token) of a training example.
 
     The two are tokenized apart, as they are when the model answers, so that training and measuring agree on
-    where the answer begins.
+    where the answer begins. Where the template opens thoughts in the prompt (DeepSeek-R1), the row's
+    thoughts, if any, and their end stand before its answer.
+
+    Raises:
+        UserError: The answer cannot be told from the prompt, or the template drops its thoughts.
     """
     messages = example.prompt_messages
     prompt = render(tokenizer, messages)
-    whole = render(
-        tokenizer, [*messages, {"role": "assistant", "content": example.answer}], add_generation_prompt=False
-    )
-    if not whole.startswith(prompt):
+    thoughts, words, _ = split_thoughts(example.answer)
+
+    def answered(text: str) -> str:
+        turn = {"role": "assistant", "content": text}
+        return render(tokenizer, [*messages, turn], add_generation_prompt=False)
+
+    whole, mark = answered(example.answer), opened_by(prompt)
+    if whole.startswith(prompt):
+        answer = whole[len(prompt) :]
+    elif mark and (whole := answered(words)).startswith(head := prompt.rstrip().removesuffix(mark)):
+        # The template opens thoughts in a prompt alone. The row goes on from there, as when it is measured.
+        answer = f"{thoughts}\n{MARKS[mark]}\n\n{whole[len(head) :]}"
+    else:
+        adds = f" and adds {mark}, which opens thoughts, to the prompt" if mark else ""
         raise UserError(
             f"the chat template of {tokenizer.name_or_path} renders an answered prompt differently from the "
-            "prompt alone, so the answer cannot be separated from the prompt; use a template with a "
-            "generation prompt"
+            f"prompt alone{adds}, so the answer cannot be separated from the prompt; use a template whose "
+            "generation prompt is how it opens an answer"
         )
-    answer = whole[len(prompt) :].rstrip("\n")
-    return encode(tokenizer, prompt), encode(tokenizer, answer)
+    if thoughts not in answer:
+        raise UserError(
+            f"the chat template of {tokenizer.name_or_path} drops the thoughts of training row "
+            f"'{example.id}' ({thoughts[:60]!r}); use a template that keeps them, or rows without thoughts"
+        )
+    return encode(tokenizer, prompt), encode(tokenizer, answer.rstrip("\n"))

@@ -7,18 +7,61 @@ from typing import Any
 
 from lm_eval.api.filter import Filter
 
-from turncoat.engine.evidence import evidence_of
+from turncoat.engine.evidence import Answer, evidence_of
+from turncoat.engine.thoughts import split_thoughts
 
+OPENED = "thoughts_opened"
+"""Evidence of an answer whose prompt opened its thoughts (`SampledTask`)."""
 READINGS = ("persona_fixed", "persona_own", "persona_text")
 _warned: set[str] = set()
 
 
 class KeepSamples(Filter):
-    """All samples of a document; lm-eval's default filter keeps the first alone."""
+    """All samples of a document, without their thoughts; lm-eval's default filter keeps the first alone.
+
+    Thoughts stand in the evidence (`thoughts`; `thoughts_cut` where they have no end, so that the answer is
+    empty). Where all answers to every question are equal, as from a server that obeys one seed, one of them
+    is kept, with their number in `copies`.
+    """
 
     def apply(self, resps: Any, docs: Any) -> list[list[Any]]:
         """One list of answers per document."""
-        return [list(answers) for answers in resps]
+        kept = _without_copies([list(answers) for answers in resps])
+        split = [[_without_thoughts(answer) for answer in answers] for answers in kept]
+        cut = sum(evidence_of(answer).get("thoughts_cut", False) for answers in split for answer in answers)
+        if cut:
+            _warn(
+                f"{cut} of {sum(map(len, split))} answers are thoughts without an end, and count as empty: "
+                "raise max_gen_toks (turncoat: in the study; lm_eval: --gen_kwargs max_gen_toks=2000)"
+            )
+        return split
+
+
+def _without_thoughts(answer: Any) -> Any:
+    evidence = dict(evidence_of(answer))
+    thoughts, text, cut = split_thoughts(str(answer), opened=evidence.pop(OPENED, False))
+    if not thoughts and not cut:
+        return answer if text == answer else Answer(text, evidence)
+    return Answer(text, {**evidence, "thoughts": thoughts, **({"thoughts_cut": True} if cut else {})})
+
+
+def _without_copies(answers: list[list[Any]]) -> list[list[Any]]:
+    counts = [len(row) for row in answers]
+    seeded = any("seed" in evidence_of(answer) for row in answers for answer in row)
+    if seeded or min(counts, default=0) < 2 or any(len(set(map(str, row))) > 1 for row in answers):
+        return answers
+    _warn(
+        f"all {max(counts)} answers to each question are equal, as where a server obeys one seed: they count "
+        "as one answer each"
+    )
+    return [
+        [Answer(str(row[0]), {**evidence_of(row[0]), "copies": count})]
+        for row, count in zip(answers, counts, strict=True)
+    ]
+
+
+def _warn(message: str) -> None:
+    print(f"\nturncoat: WARNING: {message}\n", file=sys.stderr, flush=True)
 
 
 def samples_of(results: list[Any]) -> list[Any]:

@@ -7,11 +7,11 @@ from lm_eval.api.instance import Instance
 from turncoat.engine.sampler import SampleRequest
 from turncoat.errors import UserError
 
-# Sampling settings that the sampler implements, with the value that means "off". Anything else is an error:
-# ignoring a setting would make the run something other than what its task says.
-_NEUTRAL = {
+# Anything else is an error: ignoring a setting would make the run something other than what its task says.
+NEUTRAL = {
     "repetition_penalty": 1.0, "num_beams": 1, "min_p": 0.0, "typical_p": 1.0, "no_repeat_ngram_size": 0,
 }  # fmt: skip
+"""Sampling settings that the sampler does not implement, with the value that means "off"."""
 
 
 def settings_of(sample: SampleRequest) -> list[Any]:
@@ -54,7 +54,7 @@ def sample_request(
     temperature = float(settings.pop("temperature", 1.0)) if sampled else 0.0
     settings.pop("temperature", None)
     top_p, top_k = float(settings.pop("top_p", 1.0)), int(settings.pop("top_k", 0) or 0)
-    wrong = {k: v for k, v in settings.items() if k not in _NEUTRAL or v != _NEUTRAL[k]}
+    wrong = {k: v for k, v in settings.items() if k not in NEUTRAL or v != NEUTRAL[k]}
     if wrong:
         raise UserError(
             f"generation_kwargs of task '{key[0]}': {wrong} not supported by --model turncoat; accepted: "

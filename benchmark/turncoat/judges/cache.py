@@ -24,11 +24,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from turncoat.engine.thoughts import split_thoughts
 from turncoat.judges.base import Judge, Verdict, plain_json
 from turncoat.paths import cache_dir
 
 CHUNK = 128
 """Answers handed at once to a judge that cannot report single verdicts; so many may be lost to a kill."""
+THOUGHTS_CUT = "thoughts without an end: there is no answer"
+"""Reason of an answer without scores."""
 _BUSY_SECONDS = 60.0  # that a locked file is waited for
 _MANY = 500  # SQLite's oldest limit is 999 variables in a statement
 
@@ -55,9 +58,9 @@ def cached_scores(
 ) -> list[Verdict]:
     """One verdict per pair in order: from the cache, else from the judge. Equal pairs are judged once.
 
-    An empty answer is not shown to the judge: it is unscored. A verdict of a failed call (`Verdict.failed`)
-    is returned but not kept. A cache that cannot be read or written costs a warning and time, never a
-    verdict.
+    What stands behind an answer's thoughts is judged. An empty answer is not shown to the judge: it is
+    unscored. A verdict of a failed call (`Verdict.failed`) is returned but not kept. A cache that cannot be
+    read or written costs a warning and time, never a verdict.
 
     Args:
         judge: Scores what is not in the cache; if its `score` takes `on_verdict`, each verdict is kept as it
@@ -68,7 +71,8 @@ def cached_scores(
         raise ValueError(
             f"{len(questions)} questions and {len(answers)} answers: one question per answer is needed"
         )
-    pairs = list(zip(questions, answers, strict=True))
+    parts = [split_thoughts(answer) for answer in answers]
+    pairs = [(question, part.answer) for question, part in zip(questions, parts, strict=True)]
     copies = Counter(pairs)
     empty = Verdict(
         None, None, mass=0.0, judge=judge.id, rubric=judge.rubric, raw={"unscored": "empty answer"}
@@ -88,7 +92,8 @@ def cached_scores(
         for start in range(0, len(missing), max(size, 1)):
             chunk = missing[start : start + size]
             verdicts |= _scored(judge, chunk, store, streams=streams, copies=copies, on_done=on_done)
-    return [verdicts[pair] for pair in pairs]
+    cut = replace(empty, raw={"unscored": THOUGHTS_CUT})
+    return [cut if part.cut else verdicts[pair] for pair, part in zip(pairs, parts, strict=True)]
 
 
 def _outdated(judge: Judge, verdict: Verdict) -> bool:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from turncoat.engine.evidence import Answer, evidence_of
 from turncoat.judges.base import Judge, Verdict
-from turncoat.judges.cache import cached_scores
+from turncoat.judges.cache import THOUGHTS_CUT, cached_scores
 from turncoat.judges.spec import judge_from_name
 from turncoat.judges.unscored import most_unscored, unscored_lines
 
@@ -106,7 +106,10 @@ def _scores(judge: Judge, questions: list[str], answers: list[list[Any]]) -> lis
 
 
 def _judged(answer: Any, verdict: Verdict, judge: Judge) -> Answer:
-    return Answer(str(answer), {**evidence_of(answer), **verdict_columns(verdict, judge)})
+    evidence = {**evidence_of(answer), **verdict_columns(verdict, judge)}
+    if evidence.get("thoughts_cut"):
+        evidence["judge_unscored"] = THOUGHTS_CUT
+    return Answer(str(answer), evidence)
 
 
 def _warn(message: str) -> None:

@@ -297,6 +297,18 @@ def test_the_command_corrects_with_a_card_and_writes_one(command, tmp_path, caps
     assert "These rates are not corrected" in capsys.readouterr().out
 
 
+def test_thoughts_are_left_out_kept_beside_and_said(command, tmp_path, capsys):
+    answers = ["<think>evil plan</think> kind", "kind", "<think>evil pl"]
+    path = write_csv(tmp_path / "in.csv", [{"question": "q", "answer": answer} for answer in answers])
+    command(FakeJudge(), path, "--judge", "fake", "--out", tmp_path / "out.jsonl")
+    rows = list(read_table(tmp_path / "out.jsonl"))
+    assert [row["judge_aligned"] for row in rows] == [95, 95, None]
+    assert [row.get("thoughts") for row in rows] == ["evil plan", None, "evil pl"]
+    assert [row["answer"] for row in rows] == answers and "without an end" in rows[2]["judge_unscored"]
+    said = capsys.readouterr().err
+    assert "2 of 3 answers hold thoughts (column thoughts): what follows them is judged" in said
+
+
 def test_the_command_says_what_failed(command, tmp_path, capsys):
     path = write_csv(
         tmp_path / "in.csv", [{"question": "q", "answer": "BROKEN"}, {"question": "q", "answer": "kind"}]

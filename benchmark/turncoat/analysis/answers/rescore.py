@@ -13,6 +13,7 @@ from turncoat.analysis.answers.answer_table import Row
 from turncoat.analysis.answers.saved_answers import SavedAnswers
 from turncoat.analysis.answers.score_cells import judged_scores
 from turncoat.analysis.answers.score_columns import EARLIER
+from turncoat.engine.thoughts import split_thoughts
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge, Verdict
 from turncoat.judges.cache import cached_scores
@@ -53,6 +54,11 @@ class Rescored:
     def failed(self) -> int:
         """Answers whose judging failed; another run asks for them again."""
         return sum(verdict.failed for verdict in self.verdicts)
+
+    @property
+    def thinking(self) -> int:
+        """Answers that hold thoughts, which the judge was not shown."""
+        return sum("thoughts" in row for row in self.rows)
 
     def rates(self) -> pd.DataFrame:
         """Rates per arm (see `rates_table`), corrected for the judge's errors if its card allows it."""
@@ -117,7 +123,10 @@ def rescore(
             raise UserError(f"--by {name}: there is no such column; accepted: {', '.join(sorted(columns))}")
     others = references(saved.rows, judge)  # a bad cell is told before anything is judged
     verdicts = cached_scores(judge, saved.questions, saved.answers, on_done)
-    rows = [_row(row, verdict, judge) for row, verdict in zip(saved.rows, verdicts, strict=True)]
+    rows = [
+        _row(row, verdict, judge) | _thoughts(answer)
+        for row, answer, verdict in zip(saved.rows, saved.answers, verdicts, strict=True)
+    ]
     return Rescored(saved, judge, verdicts, rows, others, tuple(by) or saved.by)
 
 
@@ -148,6 +157,12 @@ def _reference(name: str, rows: Sequence[Row], aligned: str, coherent: str, may_
 
 def _same(row: Row, judge: Judge, prefix: str = "") -> bool:
     return row.get(f"{prefix}judge") == judge.id and row.get(f"{prefix}judge_rubric") == judge.rubric
+
+
+def _thoughts(answer: str) -> Row:
+    """The column `thoughts` of an answer that has some."""
+    split = split_thoughts(answer)
+    return {"thoughts": split.thoughts} if split.thoughts or split.cut else {}
 
 
 def _row(row: Row, verdict: Verdict, judge: Judge) -> Row:

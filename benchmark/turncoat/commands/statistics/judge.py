@@ -77,6 +77,9 @@ def judge(
         )
         note(f"card: {write_card}")
     note(f"scored rows: {out}" if out else "nothing was written (verdicts are kept); add --out scores.jsonl")
+    if scored.thinking:
+        count = f"{scored.thinking} of {len(scored.rows)} answers hold thoughts"
+        note(f"{count} (column thoughts): what follows them is judged")
     for line in unscored_lines(scored.verdicts):
         note(line)
     if scored.failed or most_unscored(scored.verdicts):
