@@ -162,6 +162,15 @@ def test_a_cell_that_is_no_score_is_an_error_with_its_place(tmp_path, column, ce
     assert "remove the row of an answer whose judging failed" in message
 
 
+@pytest.mark.parametrize("cell", ["{}", '{"score": 90}', "[]"])
+def test_an_object_or_an_empty_list_is_no_empty_cell(tmp_path, cell):
+    path = table(tmp_path / "x.csv", with_cells("aligned", {3: cell}))
+    with pytest.raises(
+        UserError, match=r"1 of 16 cells of column 'aligned' are no score: row 3|lists of one length"
+    ):
+        scored_of(path)
+
+
 def test_words_of_judges_and_empty_cells_are_counted(tmp_path):
     cells = {2: "REFUSAL", 4: "code", 6: "None", 10: "nan", 12: "N/A", 14: ""}
     path = table(tmp_path / "x.csv", with_cells("aligned", cells))

@@ -165,7 +165,8 @@ def judged_scores(
     prefix = next((p for p in ("", names.EARLIER) if used[0] == f"{p}judge_aligned"), None)
     top = score_max if prefix is None else 100
     aligned, coherent = (
-        read_scores(source, name, [row.get(name) for row in rows], score_max=top, what=what) for name in used
+        read_scores(source, name, [_cell(row, name) for row in rows], score_max=top, what=what)
+        for name in used
     )
     if top is None and arms:
         check_arm_scales(source, coherent, arms)
@@ -224,6 +225,14 @@ def binary_scores(
         "valid": valid,
         "readable": [not math.isnan(value) for value in correct],
     }
+
+
+def _cell(row: Row, name: str) -> Any:
+    """A row's cell; an object that was opened into columns (`flatten`) is shown as one, not as nothing."""
+    if name in row:
+        return row[name]
+    opened = [key for key in row if key.startswith(f"{name}.")]
+    return f"{{{', '.join(opened)}}}" if opened else None
 
 
 def _errors(rows: Sequence[Row], columns: Sequence[ScoreColumn], prefix: str) -> list[str]:

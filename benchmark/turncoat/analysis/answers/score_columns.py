@@ -168,7 +168,7 @@ def flatten(row: Row) -> Row:
     flat: Row = {}
     for name, value in row.items():
         value = _parsed(value, "{") if isinstance(value, str) else value
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             flat |= {f"{name}.{key}": inner for key, inner in flatten(value).items()}
         else:
             flat[name] = value

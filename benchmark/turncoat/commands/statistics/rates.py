@@ -54,7 +54,8 @@ def rates(
 ) -> None:
     """Rates with question-clustered intervals, from anybody's scored answers.
 
-    Columns are guessed for the common layouts; a column such as model tells several arms in a file apart.
+    Columns are guessed for the common layouts; a column such as model tells several arms in a file apart. A
+    cell that is neither a score nor CODE, REFUSAL or empty is an error.
 
     Example: turncoat rates judged.csv other.jsonl.gz --json
     """
