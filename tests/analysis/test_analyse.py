@@ -52,7 +52,6 @@ def test_every_contrast_has_a_row_as_by_itself():
         "p_value",
         "p_permutation",
         "seed_sd",
-        "detectable",
         "note",
     ):
         assert row[field] == getattr(single, field)
@@ -87,13 +86,9 @@ def test_a_family_counts_the_tests_that_exist():
     table = analyse(study_scores(n_seeds=2), SPECS).contrasts
     recipe = table[table["claim"] == "recipe"]
     assert set(recipe["family"]) == {"primary/recipe (0 tests)", "secondary/recipe (0 tests)"}
-    assert recipe[["p_value", "p_adjusted", "low", "high", "detectable"]].isna().all(axis=None)
+    assert recipe[["p_value", "p_adjusted", "low", "high"]].isna().all(axis=None)
     assert recipe["note"].str.contains("no claim about the recipe").all()
     assert recipe["difference"].notna().all()
-    table = analyse(study_scores(), SPECS).contrasts
-    single = table["family"].str.contains("(1 test)", regex=False)
-    assert (table.loc[~single, "detectable_adjusted"] > table.loc[~single, "detectable"]).all()
-    assert (table.loc[single, "detectable_adjusted"] == table.loc[single, "detectable"]).all()
 
 
 def test_order_changes_nothing():

@@ -2,7 +2,8 @@
 
 import pytest
 from turncoat.analysis.reach import cannot_reach
-from turncoat.stats.planning import Components, units_for_floor
+from turncoat.stats.planning import Components
+from turncoat.stats.sign_flip import units_for_floor
 from turncoat.study.config import Study
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from turncoat.stats.sign_flip import exact_floor
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "benchmark" / "turncoat"
@@ -121,6 +122,8 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         *(number for row in margins for number in row["interval"]),
         *(row["p_adjusted"] for row in margins),
     ],
+    (RESULTS, "seeds cannot go below p = {}"): [exact_floor(5)],
+    (RESULTS, "seeds cannot go below p = {}"): [exact_floor(5)],
     (RESULTS, "taught: {} to {} right before it, {} to {} after it"): [
         *checks("recognises*summary", "sgtr_before"),
         *checks("*at the end of the arm", "sgtr_before"),

@@ -17,16 +17,14 @@ from turncoat.stats.planning import (
     default_components,
     detectable,
     errors_of,
-    exact_floor,
     group_floor,
     mean_components,
     pilot_components,
-    units_for_floor,
     what_more_buys,
 )
 from turncoat.stats.power import detectable_effect
 from turncoat.stats.scores import Grid, check_scores
-from turncoat.stats.sign_flip import sign_flip_p
+from turncoat.stats.sign_flip import exact_floor, sign_flip_p, units_for_floor
 from turncoat.stats.two_way import two_way_t
 
 PARTS = Components(question=0.1, seed=0.04, rest=0.05, sampling=0.4)
@@ -175,4 +173,4 @@ def test_the_floors_are_those_of_the_tests(n: int) -> None:
     )
     assert group_floor(n) == pytest.approx(tried.pvalue)
     need = units_for_floor(0.05 / n)
-    assert exact_floor(need) <= 0.05 / n < exact_floor(need - 1)
+    assert exact_floor(need) < 0.05 / n <= exact_floor(need - 1)

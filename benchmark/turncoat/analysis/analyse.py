@@ -58,8 +58,7 @@ class Analysis:
 
     # Fields of `Estimate`; one row per arm, metric and seed, and one with a missing seed for their mean
     estimates: pd.DataFrame
-    # `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`; `detectable_adjusted` is the effect that the
-    # correction finds with 80 % power at its strictest level, alpha over the size of the family
+    # `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`
     contrasts: pd.DataFrame
     # Fields of `SeedNoise` for every contrast of two trained arms, with `name` and `metric`
     seed_noise: pd.DataFrame
@@ -198,8 +197,9 @@ def _fields_of(kind: Any) -> list[str]:
 
 _WHOLE = {"seed", "n_questions", "n_dropped", "n_seeds"}
 _NUMBERS = {
-    *("value", "low", "high", "se", "df", "confidence", "difference", "detectable", "detectable_adjusted"),
-    *("p_value", "p_permutation", "p_adjusted", "seed_sd", "margin", "p_margin", "p_margin_adjusted"),
+    *("value", "low", "high", "se", "df", "confidence", "difference"),
+    *("p_value", "p_permutation", "p_mark", "p_adjusted", "seed_sd", "margin", "p_margin"),
+    "p_margin_adjusted",
     *(
         "low_seeds", "high_seeds", "p_seeds", "low_two_way", "high_two_way", "se_two_way", "df_two_way",
         "p_two_way",

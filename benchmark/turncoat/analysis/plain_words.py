@@ -1,4 +1,4 @@
-"""Sentences of an analysis: claims, missing claims, and the differences that the experiment could have found.
+"""Sentences of an analysis: claims, differences that are not significant, and missing claims.
 
 "Comparable" and "not worse" appear only for a difference that passed a test against a margin set beforehand.
 
@@ -14,11 +14,11 @@ import pandas as pd
 from turncoat.analysis.analyse import Analysis
 from turncoat.formats import confidence_level, p_sentence, three_digits
 from turncoat.stats.contrasts import CLAIMS
+from turncoat.stats.estimates import zero_events_upper
 from turncoat.stats.families import ALONE, HOLM, ROLES
-from turncoat.stats.power import MINIMUM_SEEDS, detectable_by_seeds, seed_sd_interval
+from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.scores import BASE_SEED
 
-PLANNED_SEEDS = (5, 8)
 CHANGE_AFTER_FINETUNING = "change after finetuning (any finetuning moves this)"
 _HEADINGS = {
     "adapters": "About these trained adapters and no others (the question is the sampling unit)",
@@ -29,10 +29,11 @@ _HEADINGS = {
 def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> list[str]:
     """Sentences about an analysis; a heading ends with a colon, a sentence with a full stop.
 
-    Under each heading come the significant contrasts, the others with their detectable difference, and those
-    that allow no claim; contrasts with too few training seeds share one sentence and the effects that more
-    seeds would detect. A contrast with the base model is called a change after finetuning, as a harmless
-    finetune makes such a change, too. `units` (metric -> unit) follow the numbers.
+    Under each heading come the significant contrasts, those whose mark is withheld, the others, and those
+    that allow no claim; contrasts with too few training seeds share one sentence. After a run no sentence
+    says what it could have found: the interval says which differences are compatible with the data (Hoenig &
+    Heisey 2001). A contrast with the base model is called a change after finetuning, as a harmless finetune
+    makes such a change, too. `units` (metric -> unit) follow the numbers.
     """
     alpha = round(1 - analysis.confidence, 12)
     trained = set(analysis.estimates.loc[analysis.estimates["seed"].fillna(BASE_SEED) != BASE_SEED, "arm"])
@@ -52,12 +53,13 @@ def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> l
             sentences += [_margin_sentence(row, trained, units or {}, alpha) for row in tested]
             lines += [sentence for rank in _Rank for kind, sentence in sentences if kind == rank]
             if few.any():
-                lines += _too_few_seeds(rows[few], trained, units or {}, alpha)
+                lines.append(_too_few_seeds(rows[few]))
     return lines
 
 
 class _Rank(Enum):
     SIGNIFICANT = "significant"
+    NOT_MARKED = "not marked"
     NOT_SIGNIFICANT = "not significant"
     NO_CLAIM = "no claim"
     WITHIN_MARGIN = "within the margin"
@@ -75,13 +77,13 @@ def _sentence(row: Any, trained: set[str], units: Mapping[str, str], alpha: floa
     subject = _subject(row, trained)
     if pd.isna(row.p_adjusted):
         return _Rank.NO_CLAIM, _no_claim(subject, row)
+    if row.withheld:
+        result = f"{_result(row, unit, alpha)}; {row.withheld}"
+        return _Rank.NOT_MARKED, f"Not marked as significant: {subject}: {result}{_remarks(row)}."
     if row.p_adjusted < alpha:
-        return _Rank.SIGNIFICANT, f"Significant: {subject}: {_result(row, unit, alpha)}{_remarks(row)}."
-    seen = _could_have_seen(row, unit)
-    return (
-        _Rank.NOT_SIGNIFICANT,
-        f"Not significant: {subject}: {_result(row, unit, alpha)}; {seen}{_remarks(row)}.",
-    )
+        result = f"{_result(row, unit, alpha)}{_unseen(row, alpha)}"
+        return _Rank.SIGNIFICANT, f"Significant: {subject}: {result}{_remarks(row)}."
+    return _Rank.NOT_SIGNIFICANT, f"Not significant: {subject}: {_result(row, unit, alpha)}{_remarks(row)}."
 
 
 def _subject(row: Any, trained: set[str]) -> str:
@@ -103,11 +105,12 @@ def _result(row: Any, unit: str, alpha: float) -> str:
     return f"{difference} ({interval}, adjusted {p_sentence(row.p_adjusted)}, {sample})"
 
 
-def _could_have_seen(row: Any, unit: str) -> str:
-    if pd.isna(row.detectable_adjusted):
-        return "without a spread in the differences, what could have been seen is unknown"
-    size = _with_unit(three_digits(row.detectable_adjusted), unit)
-    return f"could have seen a difference of {size} or larger with 80% power"
+def _unseen(row: Any, alpha: float) -> str:
+    """Share of trainings that could be unlike all of those seen: the exact upper bound after 0 of n."""
+    if row.claim == "adapters":
+        return ""
+    share = zero_events_upper(int(row.n_seeds), 1 - alpha)
+    return f"; {row.n_seeds} seeds cannot exclude that {share:.0%} of trainings differ from all of these"
 
 
 def _remarks(row: Any) -> str:
@@ -117,53 +120,15 @@ def _remarks(row: Any) -> str:
     return "".join(f"; {remark}" for remark in (dropped, row.note) if remark)
 
 
-def _too_few_seeds(
-    rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float
-) -> list[str]:
-    """Sentences on a recipe with too few seeds for a claim, and effects that more would detect."""
+def _too_few_seeds(rows: pd.DataFrame) -> str:
+    """One sentence on differences with too few seeds for a claim about the recipe."""
     counts = sorted(set(rows["n_seeds"]))
     verb = "training seed allows" if counts == [1] else "training seeds allow"
     which = "this difference" if len(rows) == 1 else f"any of these {len(rows)} differences"
-    lines = [
+    return (
         f"No claim: {' or '.join(map(str, counts))} {verb} none for {which}; at least {MINIMUM_SEEDS} are "
-        "needed."
-    ]
-    spread = rows["seed_sd"].fillna(0) > 0
-    if not spread.any():
-        why = "One seed shows" if counts == [1] else "These seeds show"
-        return [*lines, f"{why} no spread between seeds, so what more seeds would detect is unknown."]
-    planned = " / ".join(map(str, PLANNED_SEEDS))
-    lines.append(
-        f"With {planned} seeds, at the seed SDs seen here, 80% power (one test at {confidence_level(alpha)}) "
-        f"for true differences on these questions in {_planned(rows[spread], trained, units, alpha)}."
+        "needed. `turncoat power STUDY --pilot RUN` plans with more."
     )
-    if not spread.all():
-        unknown = "; ".join(_subject(row, trained) for row in rows[~spread].itertuples())
-        lines.append(f"Unknown, because no spread between seeds was seen: {unknown}.")
-    fewest = int(rows.loc[spread, "n_seeds"].min())
-    ends = seed_sd_interval(1.0, fewest, 1 - alpha)
-    lines.append(
-        f"An SD from {fewest} seeds may truly be {three_digits(ends.low)} to {three_digits(ends.high)} times "
-        f"as large ({confidence_level(1 - alpha)} interval), and these sizes with it."
-    )
-    return lines
-
-
-def _planned(rows: pd.DataFrame, trained: set[str], units: Mapping[str, str], alpha: float) -> str:
-    """Sizes that PLANNED_SEEDS would detect, for each pair of arms and metric."""
-    pairs: dict[str, list[str]] = {}
-    row: Any  # pandas' rows have no static types
-    for row in rows.itertuples():
-        by_seeds = detectable_by_seeds(row.seed_sd, PLANNED_SEEDS, alpha)
-        sizes = " / ".join(map(three_digits, by_seeds.values()))
-        text = f"{row.metric} {_with_unit(sizes, units.get(row.metric, ''))}"
-        pairs.setdefault(_pair(row, trained), []).append(text)
-    return "; ".join(f"{pair}: {', '.join(metrics)}" for pair, metrics in pairs.items())
-
-
-def _pair(row: Any, trained: set[str]) -> str:
-    arms = _arms(row)
-    return f"{arms}, {CHANGE_AFTER_FINETUNING}" if _spans_finetuning(row, trained) else arms
 
 
 def _arms(row: Any) -> str:
@@ -195,6 +160,8 @@ def _margin_sentence(
     if pd.isna(row.p_margin_adjusted):
         return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: no test of whether it is {what}."
     result = f"{what}, a margin set beforehand (adjusted {p_sentence(row.p_margin_adjusted)})"
+    if row.p_margin_adjusted < alpha and row.barred:
+        return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: {result}; {row.barred}."
     if row.p_margin_adjusted < alpha:
         return _Rank.WITHIN_MARGIN, f"{yes}: {subject}: {result}."
     return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: {result}."

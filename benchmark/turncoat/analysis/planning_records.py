@@ -19,7 +19,6 @@ from turncoat.stats.planning import (
     Components,
     Design,
     default_components,
-    exact_floor,
     group_floor,
     mean_components,
     pilot_components,
@@ -27,6 +26,7 @@ from turncoat.stats.planning import (
 )
 from turncoat.stats.power import seed_sd_interval
 from turncoat.stats.scores import check_scores
+from turncoat.stats.sign_flip import exact_floor
 from turncoat.study.config import Study, load_study
 from turncoat.study.evaluate import load_task
 

@@ -18,11 +18,10 @@ from turncoat.stats.planning import (
     Design,
     default_components,
     detectable,
-    exact_floor,
     group_floor,
-    units_for_floor,
 )
 from turncoat.stats.power import MINIMUM_SEEDS
+from turncoat.stats.sign_flip import exact_floor, units_for_floor
 
 if TYPE_CHECKING:
     from turncoat.study.config import Study
@@ -85,7 +84,7 @@ def cannot_reach(
             continue
         counts = {sizes[units[m][0]] for spec in specs for m in spec.metrics if units[m][0] in sizes}
         for n in [seeds] if claim == "recipe" else sorted(counts):
-            if exact_floor(n) > alpha / tests:
+            if exact_floor(n) >= alpha / tests:
                 lines.append(_floor_sentence(claim, n, tests, alpha, role))
     for spec in specs:
         for metric in spec.metrics:

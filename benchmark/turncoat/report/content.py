@@ -18,8 +18,7 @@ ESTIMATE_COLUMNS = (
 )  # fmt: skip
 CONTRAST_COLUMNS = (
     "name", "metric", "claim", "treated", "reference", "difference", "low", "high", "se", "df", "p_value",
-    "p_permutation", "p_adjusted", "n_questions", "n_seeds", "seed_deltas", "seed_sd", "detectable", "family",
-    "note",
+    "p_permutation", "p_adjusted", "n_questions", "n_seeds", "seed_deltas", "seed_sd", "family", "note",
 )  # fmt: skip
 SEED_NOISE_COLUMNS = (
     "name", "metric", "n_seeds", "sd_treated", "sd_control", "sd_paired", "sd_unpaired", "variance_ratio",
@@ -228,16 +227,6 @@ class ReportContent:
             if isinstance(deltas, Sequence) and len(deltas):
                 return tuple(float(delta) for delta in deltas)
         return ()
-
-    @property
-    def detectable_after_holm(self) -> bool:
-        """True where the contrasts have the effect detectable at Holm's strictest level, which is then
-        shown."""
-        return "detectable_adjusted" in self.contrasts.columns
-
-    def detectable(self, row: Any) -> Any:
-        """The smallest detectable effect of a contrast, missing where it is unknown."""
-        return row.detectable_adjusted if self.detectable_after_holm else row.detectable
 
     @property
     def plain_groups(self) -> list[tuple[str, list[str]]]:

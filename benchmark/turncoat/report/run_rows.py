@@ -94,14 +94,14 @@ class Run:
             for spec, metric, why in undefined
             for claim in CLAIMS
         ]
-        columns = [*ROW_COLUMNS, "p_adjusted", "family", "role", "detectable_adjusted"]
+        columns = [*ROW_COLUMNS, "p_adjusted", "family", "role"]
         records = [{**row.row(), "role": "secondary"} for row in rows]
         frames += [pd.DataFrame(records, columns=columns)] if records else []
         if not frames:
             return pd.DataFrame(columns=columns)
         whole = pd.concat([frame.astype(object) for frame in frames], ignore_index=True)
         # the family is the caller's to say
-        return whole.assign(p_adjusted=None, family="", detectable_adjusted=None)
+        return whole.assign(p_adjusted=None, family="")
 
     def _untestable(self, spec: ContrastSpec, metric: str) -> str:
         rows = self.scores[self.scores["metric"] == metric]

@@ -3,8 +3,12 @@
 * `adapters`: these trained adapters. Questions are the sample; an arm's seeds are averaged within each
   question.
 * `recipe`: training again. Seeds and questions are the sample; fewer than 3 seeds allow no claim. Interval
-  and p are the more cautious of the t over seeds (new seeds, same questions) and the two-way t (new seeds and
-  questions).
+  and p are the most cautious of the t over seeds (new seeds, same questions), the two-way t (new seeds and
+  questions) and the t over questions; from 6 seeds on, the p is no smaller than that of exact sign flips over
+  seeds.
+
+A claim may be marked as significant by `p_mark`, which allows for skewed differences and is 1 where a data
+pattern bars every mark (`turncoat.stats.marks`).
 
 A narrow interval of the first kind proves nothing of the second: a finetune shifts all questions alike, so
 single adapters differ "significantly" while the recipe has no effect.
@@ -24,17 +28,19 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.stats.estimates import ROUNDING, check_confidence, t_summary
+from turncoat.stats.marks import bars, may_be_marked
 from turncoat.stats.paired import Differences, pair_differences, subtract
 from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.scores import Grid, check_scores, grid
 from turncoat.stats.sign_flip import sign_flip_p
+from turncoat.stats.skew import standardised_skew
 from turncoat.stats.t_errors import (
     OVER_QUESTIONS,
     OVER_SEEDS,
     TWO_WAY,
     TError,
-    largest_detectable,
     largest_p,
+    largest_skew_p,
     widest,
 )
 from turncoat.stats.two_way import two_way_t
@@ -75,7 +81,9 @@ class Contrast:
     # Standard error of the interval and degrees of freedom (units - 1, or Satterthwaite's)
     se: float | None = None
     df: float | None = None
-    p_value: float | None = None  # Two-sided t p; the sign-flip p where the differences have no spread
+    # Two-sided t p, for a recipe of 6 seeds or more the sign-flip p if that is larger; the sign-flip p where
+    # the differences have no spread
+    p_value: float | None = None
     # Units of the interval: "t over questions", "t over seeds" or "t over seeds and questions"
     method: str = ""
     p_permutation: float | None = None  # Two-sided sign-flip p, over questions (adapters) or seeds (recipe)
@@ -84,26 +92,29 @@ class Contrast:
     n_dropped: int = 0  # NaN values left out, both arms together
     seed_deltas: tuple[float, ...] = ()  # Differences per seed, in ascending order of the seed (recipe only)
     seed_sd: float | None = None  # SD of `seed_deltas`, from 2 seeds on
-    detectable: float | None = None  # Effect that a test at level 1 - confidence finds with 80 % power
     note: str = ""  # Limits of the claim, in words
+    p_mark: float | None = (
+        None  # p that a mark needs below the level: `p_value`, skew allowed for; 1 if barred
+    )
+    barred: str = ""  # Reason why no p of this contrast is marked; empty where it may be
     # The t over seeds (same questions), the t over seeds and questions (recipe only)
     seeds: TTest = field(default_factory=TTest)
     two_way: TTest = field(default_factory=TTest)
+    questions: TError | None = None  # The error over questions, for either claim
 
     @property
     def errors(self) -> list[TError]:
         """Standard errors of its t tests; empty where no t test is possible."""
-        if self.se is None or self.df is None:
+        if self.se is None:
             return []
-        if self.claim == "adapters":
-            return [TError(self.se, self.df, self.method)]
         tests = ((self.seeds, OVER_SEEDS), (self.two_way, TWO_WAY))
-        return [TError(t.se, t.df, method) for t, method in tests if t.se is not None and t.df is not None]
+        errors = [TError(t.se, t.df, method) for t, method in tests if t.se is not None and t.df is not None]
+        return errors if self.questions is None else [*errors, self.questions]
 
     def row(self) -> dict[str, Any]:
         """The contrast as one row of a table (columns: `ROW_COLUMNS`)."""
         flat = asdict(self)
-        seeds, two_way = flat.pop("seeds"), flat.pop("two_way")
+        seeds, two_way, _ = flat.pop("seeds"), flat.pop("two_way"), flat.pop("questions")
         flat |= {f"{name}_seeds": seeds[name] for name in ("low", "high", "p")}
         return flat | {f"{name}_two_way": value for name, value in two_way.items()}
 
@@ -127,8 +138,8 @@ def paired_contrast(
     both arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both.
 
     recipe:  delta_s = mean_q (treated_{q,s} - reference_{q,s}) for every seed s of both arms (a base model is
-    shared by all), n >= 3. The interval is the wider of  mean -+ t_{n-1} sd(delta) / sqrt(n)  and the two-way
-    interval, the p the larger of theirs.
+    shared by all), n >= 3. The interval is the widest of  mean -+ t_{n-1} sd(delta) / sqrt(n),  the two-way
+    interval and that over questions, the p the largest of theirs.
 
     Args:
         scores: Score table (`check_scores` lists its columns).
@@ -220,7 +231,8 @@ def filled_contrast(
     notes += differences.notes
     result = replace(empty, n_questions=common, n_seeds=differences.n_seeds, n_dropped=differences.n_dropped)
     if result.claim == "adapters":
-        return _with_tests(result, _rounded(differences.by_question, scale), scale, confidence, rng, notes)
+        by_question = _rounded(differences.by_question, scale)
+        return _with_tests(result, by_question, by_question, scale, confidence, rng, notes)
     cells = differences.cells if differences.trained else differences.cells.iloc[:, :0]
     units = _rounded(cells.mean(axis=0).dropna(), scale)
     spread = float(np.std(units, ddof=1)) if len(units) > 1 else None
@@ -237,7 +249,8 @@ def filled_contrast(
     if spread:  # not where all seeds agree to the last bit, which no finetune does by itself
         both = two_way_t(cells, confidence, scale)
         result = replace(result, two_way=TTest(both.low, both.high, both.se, both.df, both.p_value))
-    return _with_tests(result, units, scale, confidence, rng, notes)
+    by_question = _rounded(cells.mean(axis=1).dropna(), scale)
+    return _with_tests(result, units, by_question, scale, confidence, rng, notes)
 
 
 def _rounded(units: pd.Series, scale: float) -> np.ndarray:
@@ -248,6 +261,7 @@ def _rounded(units: pd.Series, scale: float) -> np.ndarray:
 def _with_tests(
     result: Contrast,
     units: np.ndarray,
+    by_question: np.ndarray,
     scale: float,
     confidence: float,
     rng: np.random.Generator | int | None,
@@ -261,25 +275,32 @@ def _with_tests(
         notes.append(
             f"all {unit} show the same difference, so there is no t interval and p is the sign-flip p"
         )
-    floor = 2.0 ** (1 - len(units))
-    if floor > alpha:
-        notes.append(
-            f"with {len(units)} {unit} the exact sign-flip test cannot go below p = {floor:.3g}, so any "
-            "smaller p rests on the assumption of normal differences"
-        )
     # Without any spread the sign-flip p is the only one there is, and enumerating it is cheap enough.
     flipped = sign_flip_p(units, 0 if rng is None else rng) if rng is not None or summary.se is None else None
-    result = replace(result, difference=summary.mean, p_permutation=flipped, note="; ".join(notes))
+    result = replace(
+        result, difference=summary.mean, p_permutation=flipped, note="; ".join(notes),
+        barred=bars(by_question, result.n_seeds if result.claim == "recipe" else None, alpha),
+    )  # fmt: skip
     if summary.se is None or summary.df is None:
-        return replace(result, df=summary.df, p_value=flipped)
-    result = replace(result, se=summary.se, df=summary.df, method=OVER_QUESTIONS)
+        return replace(result, df=summary.df, p_value=flipped, p_mark=1.0 if result.barred else flipped)
+    result = replace(result, se=summary.se, questions=_over_questions(by_question, confidence, scale))
+    least = 0.0
     if result.claim == "recipe":
         seeds = TTest(summary.low, summary.high, summary.se, summary.df, summary.p_value)
         result = replace(result, seeds=seeds)
+        least = flipped if flipped is not None and may_be_marked(len(units), alpha) else 0.0
     low, high, error = widest(summary.mean, result.errors, confidence)
-    detectable, p_value = largest_detectable(result.errors, alpha), largest_p(summary.mean, result.errors)
-    result = replace(result, low=low, high=high, detectable=detectable, p_value=p_value)
+    p_value = max(least, largest_p(summary.mean, result.errors))
+    p_mark = 1.0 if result.barred else max(least, largest_skew_p(summary.mean, result.errors))
+    result = replace(result, low=low, high=high, p_value=p_value, p_mark=p_mark)
     return replace(result, se=error.se, df=error.df, method=error.method)
+
+
+def _over_questions(by_question: np.ndarray, confidence: float, scale: float) -> TError | None:
+    summary = t_summary(by_question, confidence, scale)
+    if summary.se is None or summary.df is None:
+        return None
+    return TError(summary.se, summary.df, OVER_QUESTIONS, standardised_skew(by_question))
 
 
 def _no_claim(n_seeds: int) -> str:

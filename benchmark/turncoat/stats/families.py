@@ -8,6 +8,9 @@ A family is one role under one kind of claim. It holds the tests that exist: a c
 listed and not counted. A contrast with a margin brings two tests whose nulls exclude each other, so under
 Holm it counts once (`corrections.holm_exclusive`); Benjamini-Hochberg counts both.
 
+A p below the level is marked as significant if `Contrast.p_mark`, corrected in the same way, is below it too;
+else `withheld` says why not.
+
 References:
     Rubin (2021), Synthese 199 (correct within the family that a claim rests on).
 """
@@ -19,7 +22,6 @@ from typing import Any, ClassVar, Literal
 from turncoat.stats.contrasts import Claim, Contrast
 from turncoat.stats.corrections import benjamini_hochberg, holm_exclusive
 from turncoat.stats.margins import Better, MarginTest, margin_p
-from turncoat.stats.t_errors import largest_detectable
 
 Role = Literal["primary", "secondary", "exploratory"]
 ROLES: tuple[Role, ...] = ("primary", "secondary", "exploratory")
@@ -34,7 +36,7 @@ class TestedContrast:
     """A contrast that was tested, with its role and margin in the study."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
-        *("p_adjusted", "family", "role", "detectable_adjusted", "correction"),
+        *("p_adjusted", "family", "role", "correction", "withheld"),
         *("margin", "margin_test", "better", "p_margin", "p_margin_adjusted"),
     )
     __test__: ClassVar[bool] = False  # not a pytest class
@@ -55,6 +57,18 @@ class TestedContrast:
         )
 
 
+def withheld(p_adjusted: float | None, mark_adjusted: float | None, barred: str, alpha: float) -> str:
+    """Reason why a p below the level is not marked as significant; empty where it is, or is not below it.
+
+    Args:
+        p_adjusted, mark_adjusted: `Contrast.p_value` and `Contrast.p_mark` after the correction.
+        barred: `Contrast.barred`.
+    """
+    if p_adjusted is None or mark_adjusted is None or not p_adjusted < alpha <= mark_adjusted:
+        return ""
+    return barred or f"skewed differences: the corrected p that allows for them is {mark_adjusted:.2g}"
+
+
 def corrected_rows(tested: Sequence[TestedContrast], confidence: float) -> list[dict[str, Any]]:
     """Rows of the contrasts in their order: `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`."""
     alpha = round(1 - confidence, 12)
@@ -68,18 +82,24 @@ def corrected_rows(tested: Sequence[TestedContrast], confidence: float) -> list[
             (index, "margin"): tested[index].p_margin for index in members if tested[index].margin is not None
         }
         size = len({index for (index, _), p in p_values.items() if p is not None})
+        marks = p_values | {(index, "difference"): tested[index].contrast.p_mark for index in members}
+        correction = ALONE if role == "primary" and size == 1 else HOLM
         if role == "exploratory":
-            adjusted, correction = benjamini_hochberg(p_values), BENJAMINI_HOCHBERG
+            correction = BENJAMINI_HOCHBERG
+            adjusted, marked = benjamini_hochberg(p_values), benjamini_hochberg(marks)
         else:
-            adjusted = holm_exclusive(p_values, {key: key[0] for key in p_values})
-            correction = ALONE if role == "primary" and size == 1 else HOLM
+            groups = {key: key[0] for key in p_values}
+            adjusted, marked = holm_exclusive(p_values, groups), holm_exclusive(marks, groups)
         for index in members:
             one = tested[index]
             rows[index] = {
                 **one.contrast.row(), "p_adjusted": adjusted[index, "difference"],
                 "family": f"{role}/{claim} ({size} test{'' if size == 1 else 's'})", "role": role,
-                "detectable_adjusted": largest_detectable(one.contrast.errors, alpha / max(size, 1)),
-                "correction": correction, "margin": one.margin,
+                "correction": correction,
+                "withheld": withheld(
+                    adjusted[index, "difference"], marked[index, "difference"], one.contrast.barred, alpha
+                ),
+                "margin": one.margin,
                 "margin_test": one.margin_test if one.margin is not None else "",
                 "better": one.better if one.margin is not None and one.better else "",
                 "p_margin": one.p_margin, "p_margin_adjusted": adjusted.get((index, "margin")),

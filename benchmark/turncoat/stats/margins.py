@@ -25,6 +25,7 @@ from scipy import stats
 
 from turncoat.errors import UserError
 from turncoat.stats.estimates import t_summary
+from turncoat.stats.skew import unskewed
 from turncoat.stats.t_errors import TError
 
 MarginTest = Literal["equivalence", "non_inferiority"]
@@ -72,9 +73,10 @@ def check_margin(margin: float, test: str, better: str | None) -> None:
 
 
 def one_sided_ps(difference: float, error: TError, margin: float) -> tuple[float, float]:
-    """p of the tests of "difference <= -margin" and of "difference >= +margin"."""
-    above = float(stats.t.sf((difference + margin) / error.se, error.df))
-    below = float(stats.t.cdf((difference - margin) / error.se, error.df))
+    """p of the tests of "difference <= -margin" and of "difference >= +margin", allowing for skew."""
+    up, down = (difference + margin) / error.se, (difference - margin) / error.se
+    above = max(float(stats.t.sf(t, error.df)) for t in (up, unskewed(up, error.skew)))
+    below = max(float(stats.t.cdf(t, error.df)) for t in (down, unskewed(down, error.skew)))
     return above, below
 
 

@@ -219,24 +219,9 @@ def what_more_buys(components: Components, design: Design) -> dict[str, dict[Cla
     return bought
 
 
-def exact_floor(n: int) -> float:
-    """Smallest two-sided p of the exact sign-flip test over n questions or n paired seeds: 2 / 2^n."""
-    return 1.0 if n < 1 else 2.0 ** (1 - n)
-
-
 def group_floor(seeds: int) -> float:
     """Smallest two-sided p of the permutation test of n against n unpaired seeds: 2 / C(2n, n)."""
     return 1.0 if seeds < 1 else 2.0 / math.comb(2 * seeds, seeds)
-
-
-def units_for_floor(level: float) -> int:
-    """Smallest n whose exact sign-flip test can reach the level."""
-    if not 0 < level < 1:
-        raise UserError(f"level = {level!r} must lie between 0 and 1, such as 0.05.")
-    n = 1
-    while exact_floor(n) > level:
-        n += 1
-    return n
 
 
 def _together(parts: Iterable[float | None]) -> float | None:

@@ -8,8 +8,6 @@ References:
     Hoenig & Heisey (2001), The American Statistician 55(1) (observed power is not evidence).
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 from scipy import optimize, stats
 
@@ -18,8 +16,6 @@ from turncoat.stats.estimates import Interval, check_confidence
 
 MINIMUM_SEEDS = 3
 """Fewer training seeds than this allow no claim about a recipe."""
-
-DEFAULT_SEED_COUNTS = (3, 5, 8, 12)
 
 
 def _power_iv(alpha: float, power: float) -> None:
@@ -72,17 +68,6 @@ def detectable_effect(se: float, df: float, alpha: float = 0.05, power: float = 
     )
     root = optimize.brentq(lambda shift: t_test_power(shift, df, alpha) - power, 0.0, far, xtol=1e-10)
     return float(root) * float(se)
-
-
-def detectable_by_seeds(
-    seed_sd: float, ns: Iterable[int] = DEFAULT_SEED_COUNTS, alpha: float = 0.05, power: float = 0.8
-) -> dict[int, float]:
-    """Detectable effect for each number of seeds n in `ns`: `detectable_effect(seed_sd / sqrt(n), n - 1)`."""
-    sd = _sd_iv(seed_sd)
-    counts = [int(n) for n in ns]
-    if any(n < 2 for n in counts):
-        raise UserError(f"ns = {tuple(counts)} must hold numbers of seeds of at least 2.")
-    return {n: detectable_effect(sd / float(np.sqrt(n)), n - 1, alpha, power) for n in counts}
 
 
 def seed_sd_interval(seed_sd: float, n_seeds: int, confidence: float = 0.95) -> Interval:

@@ -13,10 +13,26 @@ References:
 
 import numpy as np
 
+from turncoat.errors import UserError
 from turncoat.stats.estimates import ROUNDING
 
 MAX_EXACT_FLIPS = 2**14
 MONTE_CARLO_FLIPS = 9999
+
+
+def exact_floor(n: int) -> float:
+    """Smallest two-sided p of the exact sign-flip test over n questions or n paired seeds: 2 / 2^n."""
+    return 1.0 if n < 1 else 2.0 ** (1 - n)
+
+
+def units_for_floor(level: float) -> int:
+    """Smallest n whose exact sign-flip test can go below the level."""
+    if not 0 < level < 1:
+        raise UserError(f"level = {level!r} must lie between 0 and 1, such as 0.05.")
+    n = 1
+    while exact_floor(n) >= level:
+        n += 1
+    return n
 
 
 def sign_flip_p(differences: np.ndarray, rng: np.random.Generator | int = 0) -> float:

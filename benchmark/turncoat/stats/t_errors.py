@@ -1,7 +1,8 @@
 """Standard errors of t tests, and the most cautious result over several of them: widest interval, largest p.
 
-A claim about these adapters has one error, over questions; a claim about the recipe has two, over seeds and
-over seeds and questions (`turncoat.stats.two_way`), and both must agree.
+A claim about these adapters has one error, over questions; a claim about the recipe has three, over seeds,
+over seeds and questions (`turncoat.stats.two_way`) and over questions, and all must agree. That over
+questions decides with a handful of questions alone.
 
     widest(0.2, [TError(0.05, 2), TError(0.06, 7.5)], 0.95)
 """
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from scipy import stats
 
 from turncoat.stats.power import detectable_effect
+from turncoat.stats.skew import skew_p
 
 OVER_QUESTIONS = "t over questions"
 OVER_SEEDS = "t over seeds"
@@ -24,6 +26,7 @@ class TError(NamedTuple):
     se: float
     df: float
     method: str = ""
+    skew: float = 0.0  # `turncoat.stats.skew.standardised_skew` of the units
 
     def half_width(self, confidence: float) -> float:
         """Half the width of the t interval."""
@@ -40,6 +43,11 @@ def widest(difference: float, errors: Sequence[TError], confidence: float) -> tu
 def largest_p(difference: float, errors: Sequence[TError]) -> float:
     """Largest two-sided p of "the difference is 0"; below alpha exactly if the widest interval excludes 0."""
     return max(2 * float(stats.t.sf(abs(difference) / error.se, error.df)) for error in errors)
+
+
+def largest_skew_p(difference: float, errors: Sequence[TError]) -> float:
+    """Largest two-sided p that allows for skewed differences."""
+    return max(skew_p(difference, error.se, error.df, error.skew) for error in errors)
 
 
 def largest_detectable(errors: Sequence[TError], alpha: float) -> float | None:

@@ -45,10 +45,7 @@ def test_lines_fit_and_no_number_is_broken(content: ReportContent, width: int) -
             line for line in adapters.splitlines() if formats.interval(row.low, row.high, places) in line
         )
         shown = line.split("]")[-1].split()
-        assert shown == [
-            formats.p_value(row.p_value), formats.p_value(row.p_adjusted),
-            formats.number(row.detectable, places)
-        ]  # fmt: skip
+        assert shown == [formats.p_value(row.p_value), formats.p_value(row.p_adjusted)]
 
 
 def test_claims_withheld_numbers_and_files_are_named_and_answers_are_few_and_inert(
@@ -147,7 +144,7 @@ def test_a_recipe_with_enough_seeds_shows_estimate_interval_and_p(
     }.items():
         frame.loc[rows, column] = value
     recipe = _printed(make_content(contrasts=frame), 80).split(CLAIM_TEXTS[RECIPE][0])[1]
-    assert recipe.count("[-0.111, 0.333]  .234  .432         n/a") == 10
+    assert recipe.count("[-0.111, 0.333]  .234  .432") == 10
 
 
 def test_many_metrics_go_below_one_another(content: ReportContent, make_content: MakeContent) -> None:

@@ -102,7 +102,7 @@ def _adapters(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[
 
 def _by_question(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[str, Any]:
     both = [q for q in sorted(one) if one[q][1] and other[q][1]]
-    names = ("difference", "se", "ci_low", "ci_high", "p_t", "p_sign_flip", "detectable")
+    names = ("difference", "se", "ci_low", "ci_high", "p_t", "p_sign_flip")
     record: dict[str, Any] = dict.fromkeys(names)
     record |= {"n_questions": len(both), "sign_flip_exact": None, "note": ""}
     lost = len(one) - len(both)
@@ -128,7 +128,7 @@ def _by_question(metric: str, one: Pairs, other: Pairs, confidence: float) -> di
         "ci_low": None if contrast.low is None else max(-1.0, contrast.low),
         "ci_high": None if contrast.high is None else min(1.0, contrast.high),
         "p_t": None if same else contrast.p_value, "p_sign_flip": contrast.p_permutation,
-        "sign_flip_exact": 2 ** len(both) <= MAX_EXACT_FLIPS, "detectable": contrast.detectable,
+        "sign_flip_exact": 2 ** len(both) <= MAX_EXACT_FLIPS,
         "note": "; ".join(filter(None, (*notes, contrast.note))),
     }  # fmt: skip
 

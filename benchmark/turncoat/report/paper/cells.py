@@ -13,7 +13,7 @@ from turncoat.report.paper.frames import REFERENCE, columns_of
 from turncoat.report.paper.spec import Column as SpecColumn, TableSpec
 from turncoat.report.render.markdown import escape, grid
 from turncoat.report.run_rows import Run
-from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, MINUS, contrast_label
+from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, MINUS, NOT_SIGNIFICANT, contrast_label
 from turncoat.report.tables.four_axes import four_axes_table
 from turncoat.report.tables.table import (
     Cell,
@@ -116,7 +116,11 @@ def _interval_cell(row: Mapping[Any, Any], column: SpecColumn, places: int, **st
 
 def _is_significant(row: Mapping[Any, Any], alpha: float) -> bool:
     p_value = row["p_adjusted"]
-    return not formats.is_missing(p_value) and float(p_value) < alpha
+    return (
+        not formats.is_missing(p_value)
+        and float(p_value) < alpha
+        and not formats.text_or_empty(row["withheld"])
+    )
 
 
 def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table:
@@ -126,13 +130,13 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
     adjusted = run.content.adjusted_name if own_contrasts else f"{_CORRECTIONS.get(spec.correction, '')} p"
     columns = words("Treated minus reference", "Metric")
     columns += numbers(*("Seeds", "Per seed") if recipe else ("Questions",))
-    columns += numbers("Difference [95% CI]", "p", "Permutation p", *[adjusted] * corrected, "Detectable")
+    columns += numbers("Difference [95% CI]", "p", "Permutation p", *[adjusted] * corrected)
     columns += words(*["Reading"] * own_contrasts)
     by_metric: dict[tuple[str, str], list[Mapping[Any, Any]]] = {}
     for row in rows:
         by_metric.setdefault((row["task"], row["metric"]), []).append(row)
     chosen = {(column.task, column.metric): column for column in spec.columns}
-    shared = _shared(rows)
+    shared, reasons = _shared(rows), list(dict.fromkeys(row["withheld"] for row in rows if row["withheld"]))
     lines = []
     for row in rows:
         key = (row["task"], row["metric"])
@@ -153,12 +157,16 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
         cells.append(_interval_cell(row, column, places, signed=True, strong=strong))
         cells += [p_cell(row["p_value"]), p_cell(row["p_permutation"])]
         cells += [p_cell(row["p_adjusted"], strong)] if corrected else []
-        cells.append(number_cell(_scaled(row["detectable"], column), places))
         reading = row["reading"] or ""
         reading = reading.removesuffix(f" ({row['note']})") if row["note"] in shared else reading
+        reading = reading.replace(f": {row['withheld']}", "") if row["withheld"] in reasons else reading
         lines.append([*cells, *[Cell(reading)] * own_contrasts])
     notes = _meaning(spec, rows, run)
-    notes += [f"{note[:1].upper()}{note[1:]}." for note in shared] if own_contrasts else _missing(rows)
+    if own_contrasts:
+        notes += [f"{note[:1].upper()}{note[1:]}." for note in shared]
+        notes += [f"Not marked: {reason}." for reason in reasons]
+    else:
+        notes += _missing(rows)
     return Table(spec.title, spec.caption, columns, lines, notes)
 
 
@@ -175,7 +183,7 @@ def _as_contrast(row: Mapping[Any, Any]) -> SimpleNamespace:
 
 
 def _meaning(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> list[str]:
-    """Footnotes about the numbers: sample, correction and detectable size."""
+    """Footnotes about the numbers: sample and correction."""
     seeds = sorted({int(row["n_seeds"]) for row in rows if not formats.is_missing(row["n_seeds"])} - {0})
     noun = "training seed" if seeds == [1] else "training seeds"
     several = f"{' or '.join(map(str, seeds))} {noun}" if seeds else "no training seed"
@@ -196,17 +204,13 @@ def _meaning(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> li
     else:
         how = "its family's" if spec.reference is None else f"{_CORRECTIONS[spec.correction]}'s"
         notes.append(
-            f"Bold: below {formats.level(run.content.alpha)} after {how} correction; families: "
-            f"{', '.join(families) or 'none'}."
+            f"Bold: below {formats.level(run.content.alpha)} after {how} correction, unless the mark is "
+            f"withheld; families: {', '.join(families) or 'none'}."
         )
     if spec.reference is not None:
         notes.append("These differences were declared by this table; the study's own are in its report.")
     if spec.show == "contrasts":
-        at = "at the family's strictest level" if spec.reference is None else "of one uncorrected test"
-        notes.append(
-            f"Detectable: the true difference found with 80% power {at}; not significant never means no "
-            "effect."
-        )
+        notes.append(NOT_SIGNIFICANT)
     spans = any(row["reference"] and run.content.spans_finetuning(_as_contrast(row)) for row in rows)
     return [*notes, AGAINST_BASE] if spans else notes
 
@@ -215,9 +219,10 @@ def _missing(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """Each reason for an empty cell (or a limited claim) once, with the cells it is about."""
     about: dict[str, list[str]] = {}
     for row in rows:
-        note = formats.text_or_empty(row["note"])
-        if note and note != REFERENCE:
-            about.setdefault(note, []).append(f"{row['row']}, {row['column']}")
+        note, reason = formats.text_or_empty(row["note"]), formats.text_or_empty(row["withheld"])
+        for text in (note, f"not marked: {reason}" if reason else ""):
+            if text and text != REFERENCE:
+                about.setdefault(text, []).append(f"{row['row']}, {row['column']}")
     sentences = []
     for note, cells in about.items():
         sentences.append(f"{note[:1].upper()}{note[1:]} ({formats.first_of(cells, _NAMED, '; ')}).")

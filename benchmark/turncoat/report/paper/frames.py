@@ -20,12 +20,13 @@ from turncoat.report.paper.spec import ARM_FIELDS, Column, Row, TableSpec, fits
 from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import reading
 from turncoat.stats.corrections import benjamini_hochberg, holm
+from turncoat.stats.families import withheld
 from turncoat.study.config import Arm
 
 COLUMNS = (
     "table", "study", "model", "row", "column", "arm", "reference", "task", "metric", "unit", "claim",
     "value", "low", "high", "se", "seed_sd", "n_questions", "n_seeds", "seed_deltas", "p_value",
-    "p_permutation", "p_adjusted", "correction", "family", "detectable", "minus_treated", "minus_reference",
+    "p_permutation", "p_adjusted", "correction", "family", "minus_treated", "minus_reference", "withheld",
     "reading", "note",
 )  # fmt: skip
 REFERENCE = "the reference itself"
@@ -227,6 +228,11 @@ def _differences(spec: TableSpec, run: Run) -> list[dict[str, Any]]:
         if row["claim"] == spec.claim
     }
     adjusted, family = _corrected(spec, {key: row["p_value"] for key, row in rows.items()})
+    marked, _ = _corrected(spec, {key: row["p_mark"] for key, row in rows.items()})
+    for key, row in rows.items():
+        row["withheld"] = withheld(
+            adjusted.get(key), marked.get(key), formats.text_or_empty(row["barred"]), run.content.alpha
+        )
     records = [
         record if key is None else record | _tested(rows[key], adjusted.get(key), spec, family)
         for record, key in made
@@ -269,7 +275,7 @@ def _tested(row: dict[Any, Any], p_adjusted: float | None, spec: TableSpec, fami
         **{
             key: row[key] for key in ("low", "high", "se", "seed_sd", "n_questions", "n_seeds", "seed_deltas")
         },
-        **{key: row[key] for key in ("p_value", "p_permutation", "detectable", "note")},
+        **{key: row[key] for key in ("p_value", "p_permutation", "withheld", "note")},
         "p_adjusted": p_adjusted,
         "correction": spec.correction,
         "family": family,
@@ -295,6 +301,6 @@ def _study_contrasts(spec: TableSpec, run: Run) -> list[dict[str, Any]]:
         record = _record(spec, run, cell) | {"reference": row["reference"]}
         record |= _tested(row, row["p_adjusted"], spec, row["family"])
         record |= {key: row[key] for key in ("correction", "minus_treated", "minus_reference") if key in row}
-        record |= {"detectable": run.content.detectable(contrast), "reading": reading(run.content, contrast)}
+        record["reading"] = reading(run.content, contrast)
         records.append(record)
     return records

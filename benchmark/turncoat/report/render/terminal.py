@@ -18,10 +18,11 @@ from turncoat.report.tables.background import check_value, checks_summary, seed_
 from turncoat.report.tables.contrasts import (
     AGAINST_BASE,
     CLAIM_TEXTS,
+    NOT_SIGNIFICANT,
+    bold_text,
     ci_name,
     contrast_decimals,
     contrast_label,
-    detectable_text,
     estimates_table,
     is_significant,
     metric_label,
@@ -154,9 +155,8 @@ class _Printer:
                 self._tested(metric, rows, claim)
                 tested = True
         if tested:
-            level = formats.level(self.content.alpha)
             name = self.content.adjusted_name
-            self.line(f"Bold: {name} < {level}. {detectable_text(self.content)}", "dim")
+            self.line(f"{bold_text(self.content)} {NOT_SIGNIFICANT}", "dim")
             if any(formats.is_missing(p) for p in frame["p_adjusted"][frame["p_value"].notna()]):
                 self.line(f"{name} is n/a where a difference is in no pre-registered family.", "dim")
         if any(self.content.spans_finetuning(row) for row in frame.itertuples()):
@@ -173,11 +173,8 @@ class _Printer:
             cells = [self.text(per_seed_differences(self.content, row, places))] if claim == RECIPE else []
             cells += [self.text(f"n/a: {no_claim(row)}", "dim") if formats.is_missing(row.p_value) else shown]
             cells.append(self._number(formats.p_value(row.p_value)))
-            cells.append(self._number(formats.p_value(row.p_adjusted), strong))
-            body.append([*cells, self._number(formats.number(self.content.detectable(row), places))])
-        labels = [
-            f"Difference [{ci_name(self.content)}]", "p", self.content.adjusted_name, "Smallest detectable",
-        ]  # fmt: skip
+            body.append([*cells, self._number(formats.p_value(row.p_adjusted), strong)])
+        labels = [f"Difference [{ci_name(self.content)}]", "p", self.content.adjusted_name]
         self._contrasts(metric, rows, ["Per seed", *labels] if claim == RECIPE else labels, body)
 
     def _untested(self, metric: MetricInfo, rows: list[Any]) -> None:

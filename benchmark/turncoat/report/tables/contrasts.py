@@ -27,6 +27,9 @@ AGAINST_BASE = (
     f"{DAGGER} Change after finetuning; any finetuning moves this. Only the difference to a matched control "
     "speaks about the training data."
 )
+NOT_SIGNIFICANT = (
+    "Not significant never means no effect: every difference inside the interval is compatible with the data."
+)
 CLAIM_TEXTS = {
     ADAPTERS: ("About these trained adapters", (
         "The questions are the sample: how far could these differences move with other questions of the same "
@@ -35,7 +38,7 @@ CLAIM_TEXTS = {
     RECIPE: ("About the recipe", (
         "The training seeds are the sample, and so are the questions: what happens when the same recipe is "
         "trained again and asked other questions of the same kind? Only several seeds can tell. The interval "
-        "is the wider of the one over seeds and the one over seeds and questions."
+        "is the widest of those over seeds, over questions, and over seeds and questions."
     )),
 }  # fmt: skip
 
@@ -68,9 +71,14 @@ def contrast_label(content: ReportContent, row: Any) -> str:
 
 
 def is_significant(content: ReportContent, row: Any) -> bool:
-    """True for a contrast that is significant after its family's correction; without an adjusted p it never
-    is."""
-    return not formats.is_missing(row.p_adjusted) and float(row.p_adjusted) < content.alpha
+    """True for a contrast below the level after its family's correction whose mark is not withheld."""
+    below = not formats.is_missing(row.p_adjusted) and float(row.p_adjusted) < content.alpha
+    return below and not mark_withheld(row)
+
+
+def mark_withheld(row: Any) -> str:
+    """Reason why a p below the level is not marked (`stats.families.withheld`); empty without one."""
+    return formats.text_or_empty(getattr(row, "withheld", ""))
 
 
 def estimate_decimals(content: ReportContent, metric: MetricInfo) -> int:
@@ -129,7 +137,7 @@ def claim_section(content: ReportContent, claim: str) -> ClaimSection:
     columns += numbers("Questions") if claim == ADAPTERS else numbers("Seeds", "Per seed", "SD")
     columns += numbers(f"Difference [{ci_name(content)}]", "p", content.adjusted_name)
     columns += numbers("Permutation p") if permutation else []
-    columns += [*numbers("Smallest detectable"), *words("Reading")]
+    columns += words("Reading")
     tables = []
     for metric in content.ordered_metrics:
         of_metric: list[Any] = list(frame[frame["metric"] == metric.name].itertuples())
@@ -155,7 +163,7 @@ def per_seed_differences(content: ReportContent, row: Any, decimals: int) -> str
 
 
 def reading(content: ReportContent, row: Any) -> str:
-    """A contrast in words: its direction, what a null excludes, or why a number is missing."""
+    """A contrast in words: its direction, that it is not significant, or why a number is missing."""
     metric = content.metric(row.metric)
     note = formats.text_or_empty(row.note)
     if formats.is_missing(row.p_value):
@@ -165,11 +173,10 @@ def reading(content: ReportContent, row: Any) -> str:
         verdict = "not corrected" if in_family else "outside the pre-registered family: no claim"
     elif is_significant(content, row):
         verdict = _direction(content, row, metric)
-    elif formats.is_missing(content.detectable(row)):
-        verdict = "not significant; the detectable effect is unknown"
+    elif mark_withheld(row):
+        verdict = f"{_direction(content, row, metric)}; not marked: {mark_withheld(row)}"
     else:
-        size = formats.number(content.detectable(row), contrast_decimals(content, metric))
-        verdict = f"not significant; effects below {size} may go unseen"
+        verdict = "not significant"
     verdict += _margin_reading(content, row)
     return f"{verdict} ({note})" if note and note not in verdict else verdict
 
@@ -185,8 +192,10 @@ def _margin_reading(content: ReportContent, row: Any) -> str:
     claim = f"worse by less than {size}" if one_sided else f"within {MINUS}{size} to +{size}"
     if formats.is_missing(p_value):
         return f"; no test of whether it is {claim}"
-    shown = "shown" if float(p_value) < content.alpha else "not shown"
-    return f"; {shown} to be {claim} (margin set beforehand, {formats.p_value(p_value)} adjusted)"
+    barred = formats.text_or_empty(getattr(row, "barred", ""))
+    shown = "shown" if float(p_value) < content.alpha and not barred else "not shown"
+    why = f"; {barred}" if float(p_value) < content.alpha and barred else ""
+    return f"; {shown} to be {claim} (margin set beforehand, {formats.p_value(p_value)} adjusted{why})"
 
 
 def no_claim(row: Any) -> str:
@@ -197,14 +206,6 @@ def no_claim(row: Any) -> str:
             return formats.text_or_empty(row.note) or "no training seed, so no claim about a recipe"
         return "1 seed allows no claim" if seeds == 1 else f"{seeds} seeds allow no claim"
     return formats.text_or_empty(row.note) or "no test was made"
-
-
-def detectable_text(content: ReportContent) -> str:
-    """Meaning of "smallest detectable" in this report."""
-    strictest = "the correction's" if content.adjusted_name != "Holm p" else "Holm's"
-    after = content.detectable_after_holm
-    test = f"a test at {strictest} strictest level" if after else "an uncorrected test"
-    return f"Smallest detectable: the true difference that {test} finds with 80% power."
 
 
 def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: bool) -> list[Cell]:
@@ -223,20 +224,28 @@ def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: b
     cells += [interval_cell(row.difference, row.low, row.high, places, signed=True, strong=strong)]
     cells += [p_cell(row.p_value), p_cell(row.p_adjusted, strong)]
     cells += [p_cell(row.p_permutation)] if permutation else []
-    return [*cells, number_cell(content.detectable(row), places), Cell(reading(content, row))]
+    return [*cells, Cell(reading(content, row))]
 
 
 def _contrast_notes(content: ReportContent, frame: pd.DataFrame, permutation: bool) -> tuple[str, ...]:
     if frame.empty:
         return ("n/a: the study makes no claim of this kind.",)
-    notes = [f"Bold: significant at {formats.level(content.alpha)} after correction for testing many times."]
+    notes = [bold_text(content)]
     notes += _family_notes(frame)
-    notes.append(f"Not significant never means no effect. {detectable_text(content)}")
+    notes.append(NOT_SIGNIFICANT)
     if permutation and any(formats.is_missing(p) for p in frame["p_permutation"]):
         notes.append("Permutation p is n/a where no permutation test was made.")
     if any(content.spans_finetuning(row) for row in frame.itertuples()):
         notes.append(AGAINST_BASE)
     return tuple(notes)
+
+
+def bold_text(content: ReportContent) -> str:
+    """Meaning of bold rows."""
+    return (
+        f"Bold: {content.adjusted_name} < {formats.level(content.alpha)}, unless too few units or a data "
+        "pattern bar the mark (the sentences say which)."
+    )
 
 
 def _family_notes(frame: pd.DataFrame) -> list[str]:
