@@ -123,7 +123,6 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         *(row["p_adjusted"] for row in margins),
     ],
     (RESULTS, "seeds cannot go below p = {}"): [exact_floor(5)],
-    (RESULTS, "seeds cannot go below p = {}"): [exact_floor(5)],
     (RESULTS, "taught: {} to {} right before it, {} to {} after it"): [
         *checks("recognises*summary", "sgtr_before"),
         *checks("*at the end of the arm", "sgtr_before"),
