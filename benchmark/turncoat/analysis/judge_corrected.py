@@ -26,13 +26,12 @@ def corrected_contrasts(
         errors: The judge's errors on this model's answers; None where its card does not have them.
     """
     judged = contrasts[contrasts["metric"].map(is_rate).astype(bool)]
-    rows = []
-    for row in judged.itertuples():
-        note = NOT_CORRECTED if errors is None else _OTHER
-        if errors is None or not row.metric.startswith(CORRECTED) or pd.isna(row.difference):
-            rows.append((None, None, None, note))
+    rows: list[tuple[float | None, float | None, float | None, str]] = []
+    for row in judged.to_dict("records"):
+        if errors is None or not row["metric"].startswith(CORRECTED) or pd.isna(row["difference"]):
+            rows.append((None, None, None, NOT_CORRECTED if errors is None else _OTHER))
             continue
-        ends = (None if pd.isna(end) else float(end) for end in (row.low, row.high))
-        found = corrected_difference(float(row.difference), *ends, errors, confidence)
+        low, high = (None if pd.isna(row[end]) else float(row[end]) for end in ("low", "high"))
+        found = corrected_difference(float(row["difference"]), low, high, errors, confidence)
         rows.append((found.value, found.low, found.high, found.note))
     return judged.assign(**dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))) if rows else judged

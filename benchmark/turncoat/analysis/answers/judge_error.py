@@ -205,7 +205,8 @@ def _errors(frames: Sequence[pd.DataFrame], limits: Thresholds | None, confidenc
 
 def _differ(sides: Sequence[Sequence[tuple[int, int]]], confidence: float) -> bool:
     """True where two shares of right verdicts differ: by interval or, without spread, by Fisher's test."""
-    gap = rate_difference(*sides, confidence)
+    first, second = sides
+    gap = rate_difference(first, second, confidence)
     if gap.low is not None and gap.high is not None:
         return not gap.low <= 0 <= gap.high
     table = [[sum(x for x, _ in side), sum(n - x for x, n in side)] for side in sides]

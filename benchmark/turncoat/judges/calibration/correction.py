@@ -184,11 +184,9 @@ def corrected_difference(
             note="no interval: the judge's sensitivity + specificity may be as low as 1, that of chance",
         )
     above = min(half, 1 - youden)  # the best judge has 1
-    ends = (
-        _ratio_end(difference, difference - low, youden, above if low > 0 else half, -1),
-        _ratio_end(difference, high - difference, youden, half if high > 0 else above, 1),
-    )
-    return Corrected(value, *(_cut(end, -1.0) for end in ends), note)
+    low_end = _ratio_end(difference, difference - low, youden, above if low > 0 else half, -1)
+    high_end = _ratio_end(difference, high - difference, youden, half if high > 0 else above, 1)
+    return Corrected(value, _cut(low_end, -1.0), _cut(high_end, -1.0), note)
 
 
 def _ratio_end(top: float, top_half: float, bottom: float, bottom_half: float, sign: int) -> float:

@@ -64,8 +64,8 @@ def misalignment_table(content: ReportContent) -> Table:
         if has_rates:
             cells += [number_cell(row[name], 3) for name in ("em_rate", CORRECTED)]
         if has_corrected:
-            ends = (row[f"{CORRECTED}_corrected{end}"] for end in ("", "_low", "_high"))
-            cells.append(interval_cell(*ends, 3))
+            value, low, high = (row[f"{CORRECTED}_corrected{end}"] for end in ("", "_low", "_high"))
+            cells.append(interval_cell(value, low, high, 3))
         cells += [Cell(formats.number(row[f"{score}_mean"], 1)) for score in ("aligned", "coherent")]
         rows.append(cells)
     columns = [*words("Task", "Arm"), *numbers(*counts.values())]
@@ -99,6 +99,7 @@ def _note(has_rates: bool, has_corrected: bool) -> str:
 def corrected_table(content: ReportContent) -> Table:
     """Contrasts of misalignment rates, raw and corrected for the judge's errors."""
     rows = []
+    row: Any
     for row in content.corrected.itertuples():
         raw = interval_cell(row.difference, row.low, row.high, 3, signed=True)
         ends = (row.corrected, row.corrected_low, row.corrected_high)
