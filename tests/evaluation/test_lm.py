@@ -187,6 +187,8 @@ def test_readings_of_an_adapter_are_what_separate_passes_give(
                 projected(lm.model, prompt, base.token_ids), abs=1e-4
             )
             assert record["persona_fixed_by_layer"][layer] == pytest.approx(record["persona_fixed"], abs=1e-4)
+            again = vector.again.project(_states(lm.model, prompt, base.token_ids, layer))
+            assert record["persona_fixed_vectors"] == pytest.approx(again.tolist(), abs=1e-4, rel=1e-4)
             with tiny_base.without_adapter() as reader:
                 by_base = projected(reader, prompt, own.token_ids)
             assert record["persona_text"] == pytest.approx(by_base, abs=1e-4)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 from turncoat.errors import UserError
-from turncoat.persona.vectors import PersonaVector
+from turncoat.persona.vectors import PersonaVector, Reextractions
 
 
 @pytest.fixture
@@ -71,6 +71,18 @@ def test_lengths_and_prompt_units_travel_with_it(vector, tmp_path):
     with pytest.raises(UserError, match=r"holds no 'norm'.*turncoat persona extract --trait evil"):
         vector.raw()
     assert vector.project_prompt(torch.randn(5, 8)) is None
+
+
+def test_reextractions_travel_with_it_and_old_files_have_none(vector, tmp_path):
+    again = Reextractions(torch.randn(4, 8), torch.arange(4.0), torch.arange(1.0, 5.0))
+    dataclasses.replace(vector, again=again).save(tmp_path)
+    loaded = PersonaVector.load(tmp_path).again
+    for field in ("directions", "mean", "sd"):
+        assert torch.equal(getattr(loaded, field), getattr(again, field))
+    state = torch.randn(8)
+    torch.testing.assert_close(loaded.project(state), (again.directions @ state - again.mean) / again.sd)
+    vector.save(tmp_path)
+    assert PersonaVector.load(tmp_path).again is None
 
 
 def test_cosine_has_no_unit_and_a_folder_without_a_vector_is_named(vector, tmp_path):

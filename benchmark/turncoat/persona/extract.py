@@ -24,6 +24,7 @@ from turncoat.errors import UserError
 from turncoat.import_closure import code_key
 from turncoat.persona.answers import Answers, OnProgress, TraitJudge, gather, requests_for, trait_rubric_id
 from turncoat.persona.quality import auc, held_out_quality, split_half_cosine
+from turncoat.persona.reextract import reextract
 from turncoat.persona.traits import TraitQuestions
 from turncoat.persona.vectors import PersonaVector
 from turncoat.store import Store
@@ -160,7 +161,7 @@ def extract(
     }  # fmt: skip
     return PersonaVector(
         questions.trait, directions, projected.mean(0), projected.std(0), layer, card, norm=norm,
-        prompt_mean=prompts.mean(0), prompt_sd=prompts.std(0),
+        prompt_mean=prompts.mean(0), prompt_sd=prompts.std(0), again=reextract(answers, layer),
     )  # fmt: skip
 
 

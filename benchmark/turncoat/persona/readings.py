@@ -14,6 +14,10 @@ from turncoat.persona.vectors import PersonaVector
 
 BY_LAYER = {"own": "persona_own_by_layer", "fixed": "persona_fixed_by_layer"}
 """Evidence keys of the projections at every layer, by reading."""
+AGAIN = {"own": "persona_own_vectors", "fixed": "persona_fixed_vectors"}
+"""Evidence keys of the projections on the re-extracted vectors, by reading; absent without such vectors."""
+COSINE = {"own": "persona_cosine_own", "fixed": "persona_cosine_fixed"}
+"""Evidence keys of the cosines, by reading."""
 
 
 def persona_readings(
@@ -27,13 +31,16 @@ def persona_readings(
         fixed: The base model's answer to the same prompt, read by the measured model.
         by_base: The measured model's answer, read by the base model.
     """
-    return {
+    evidence = {
         "layer": vector.layer, "base_logprob": by_base.logprob_mean, "persona_own": _at_layer(vector, own),
         "persona_text": _at_layer(vector, by_base.activation),
         "persona_fixed": _at_layer(vector, fixed.activation), "persona_prompt": _prompt(vector, fixed.prompt),
-        "persona_cosine_own": _cosine(vector, own), "persona_cosine_fixed": _cosine(vector, fixed.activation),
+        COSINE["own"]: _cosine(vector, own), COSINE["fixed"]: _cosine(vector, fixed.activation),
         BY_LAYER["own"]: _every_layer(vector, own), BY_LAYER["fixed"]: _every_layer(vector, fixed.activation),
     }  # fmt: skip
+    if vector.again is not None:
+        evidence |= {AGAIN["own"]: _again(vector, own), AGAIN["fixed"]: _again(vector, fixed.activation)}
+    return evidence
 
 
 def _at_layer(vector: PersonaVector, activation: torch.Tensor | None) -> float | None:
@@ -42,6 +49,12 @@ def _at_layer(vector: PersonaVector, activation: torch.Tensor | None) -> float |
 
 def _every_layer(vector: PersonaVector, activation: torch.Tensor | None) -> list[float] | None:
     return None if activation is None else [round(float(x), 4) for x in vector.project(activation)]
+
+
+def _again(vector: PersonaVector, activation: torch.Tensor | None) -> list[float] | None:
+    if activation is None or vector.again is None:
+        return None
+    return [round(float(x), 4) for x in vector.again.project(activation[vector.layer])]
 
 
 def _prompt(vector: PersonaVector, state: torch.Tensor | None) -> float | None:

@@ -1,6 +1,9 @@
 """A persona vector: a direction in the residual stream for a trait, in units of the base model's own spread.
 
 Layer convention: index 0 is the embedding output, index L the raw output of block L (before the final norm).
+It may hold re-extractions: the same vector and unit from resampled extraction questions. The spread of a
+result under them is the instrument's own error.
+
 Source: Chen et al. 2025, arXiv:2507.21509, section 2.
 """
 
@@ -18,6 +21,21 @@ from turncoat.errors import UserError
 
 _ALWAYS = ("directions", "mean", "sd")
 _LATER = ("norm", "prompt_mean", "prompt_sd")
+_AGAIN = "again_"  # prefix of the tensors of the re-extractions
+
+
+@dataclass(frozen=True)
+class Reextractions:
+    """K vectors at the chosen layer, each with its own unit, from resampled extraction questions."""
+
+    directions: torch.Tensor  # (K, d) float32, unit length
+    mean: torch.Tensor  # (K,) mean and SD of the base's ordinary answers on each, as in `PersonaVector`
+    sd: torch.Tensor
+
+    def project(self, activation: torch.Tensor) -> torch.Tensor:
+        """Standardised projections of a (d,) mean activation at the chosen layer: (K,), each in its own
+        SD."""
+        return (self.directions @ activation.float() - self.mean) / self.sd
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,7 @@ class PersonaVector:
     # (layers + 1,) projection of the last prompt token of ordinary questions on the base, averaged
     prompt_mean: torch.Tensor | None = None
     prompt_sd: torch.Tensor | None = None  # (layers + 1,) its standard deviation over questions
+    again: Reextractions | None = None  # None for a vector of an older version, or from too few questions
 
     def project(self, activation: torch.Tensor) -> torch.Tensor:
         """Standardised projection of (layers + 1, d) mean activations at every layer: (layers + 1,), base
@@ -85,7 +104,11 @@ class PersonaVector:
 
     def save(self, folder: Path) -> None:
         """Write `vector.safetensors` and `card.json`."""
-        save_file({k: getattr(self, k).contiguous() for k in self._present()}, folder / "vector.safetensors")
+        tensors = {name: getattr(self, name) for name in self._present()}
+        tensors |= {
+            _AGAIN + name: values for name, values in (vars(self.again) if self.again else {}).items()
+        }
+        save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "vector.safetensors")
         card = {"trait": self.trait, "layer": self.layer, **self.card}
         (folder / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -108,5 +131,7 @@ class PersonaVector:
         tensors = load_file(folder / "vector.safetensors")
         trait, layer = card.pop("trait"), card.pop("layer")
         directions, mean, sd = (tensors[name] for name in _ALWAYS)
-        norm, prompt_mean, prompt_sd = (tensors.get(name) for name in _LATER)
-        return cls(trait, directions, mean, sd, layer, card, norm, prompt_mean, prompt_sd)
+        later = {name: tensors.get(name) for name in _LATER}
+        found = {k.removeprefix(_AGAIN): v for k, v in tensors.items() if k.startswith(_AGAIN)}
+        again = Reextractions(**found) if found else None
+        return cls(trait, directions, mean, sd, layer, card, **later, again=again)

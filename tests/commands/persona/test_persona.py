@@ -36,6 +36,7 @@ def test_extract_prints_a_table_and_a_folder_that_show_reads(turncoat, tiny_fold
     assert sorted(path.name for path in out.iterdir()) == ["card.json", "vector.safetensors"]
     assert "held-out AUC" in printed and "not filtered by a judge" in printed.replace("\n", " ")
     vector = PersonaVector.load(out)
+    assert f"made again from {len(vector.again.sd)} resamples of its questions" in printed.replace("\n", " ")
     assert vector.trait == "humour" and vector.card["sampling"]["rollouts"] == 1
     shown = turncoat("show", str(out))
     assert shown.strip() in printed and sum("chosen" in line for line in shown.splitlines()) == 1

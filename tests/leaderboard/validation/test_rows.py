@@ -37,6 +37,19 @@ def test_untouched_rows_give_no_finding(made: MadeRows, task: str) -> None:
     assert made.check(task, made.copy(task)) == []
 
 
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ([0.5, -1.25], ""), (None, ""), ([0.5], "row-format"), (["0.5", 1.0], "row-format"),
+        ([float("nan"), 1.0], "row-format"), (0.5, "row-format"),
+    ],
+)  # fmt: skip
+def test_projections_on_reextracted_vectors_are_accepted_as_lists(made: MadeRows, values: Any, rule: str):
+    cells = made.copy(PERSONA, *SOME)
+    cells[VICTIM][1]["samples"][0] |= {"persona_own_vectors": values, "persona_fixed_vectors": values}
+    assert set(rules(made.check(PERSONA, cells))) == ({rule} if rule else set())
+
+
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Paths of everything in a row that is not an object or list; an empty list is a leaf."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -44,6 +44,21 @@ def print_vector(vector: PersonaVector, console: Console) -> None:
     console.print(f"{_origin(card)}\n", end="", highlight=False)
     if "layer_rule" in card:
         console.print(f"layer {vector.layer} of {last}: {card['layer_rule']}", highlight=False)
+    console.print(_spread(vector), highlight=False)
+
+
+def _spread(vector: PersonaVector) -> str:
+    """Sampling error of the vector and of its unit, in one sentence."""
+    again = vector.again
+    if again is None:
+        return "no re-extractions: the sampling error of this vector and of its unit is unknown"
+    cosines = again.directions @ vector.directions[vector.layer]
+    lowest, mean = (number(float(x), 2) for x in (cosines.min(), cosines.mean()))
+    return (
+        f"made again from {len(again.sd)} resamples of its questions: cosine with this vector {mean} on "
+        f"average, {lowest} at least; its unit varies by {float(again.sd.std() / again.sd.mean()):.0%} "
+        "(coefficient of variation)"
+    )
 
 
 def shown_layers(last: int, chosen: int) -> list[int]:

@@ -25,6 +25,7 @@ _Mass = Annotated[float, Field(ge=0, le=1.001)]  # a sum of many probabilities
 _Score = Annotated[float, Field(ge=0, le=100)]
 _Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]
 _Activation = Annotated[float, Field(ge=-1e6, le=1e6)]
+_Vectors = Annotated[list[_Activation], Field(min_length=2, max_length=1000)]
 _AGAIN = "measure again"
 _NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -54,6 +55,8 @@ class _Sample(StrictModel, strict=True, allow_inf_nan=False):
     persona_cosine_fixed: _Cosine | None = None
     persona_own_by_layer: list[_Activation] | None = None
     persona_fixed_by_layer: list[_Activation] | None = None
+    persona_own_vectors: _Vectors | None = None
+    persona_fixed_vectors: _Vectors | None = None
     judge_aligned: _Score | None = None
     judge_coherent: _Score | None = None
     judge_code: _Share | None = None
