@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 QUESTIONS, SAMPLES = 24, 40
 
 
-def text(*arguments, command=compare):
+def text(*arguments, command=compare, stream="stdout"):
     app = typer.Typer()
     app.command()(command)
     done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return done.stdout
+    return str(getattr(done, stream))
 
 
 def records(*arguments, command=compare):
@@ -182,3 +182,24 @@ def test_rates_by_labels(even):
         assert record["value"] == pytest.approx(truth, abs=0.04)
     printed = text(even, "--labels", "human", command=rates)
     assert "labels and judge" in printed and "/960" in printed
+
+
+def test_a_base_that_is_often_misjudged_is_named_and_widens_the_difference(even, tmp_path):
+    """A quarter of the base's answers is flagged: sensitivity .6 less .25 is what a difference shrinks by."""
+    rng = np.random.default_rng(4)
+    rows = [json.loads(line) for line in even.read_text().splitlines()]
+    path = write(tmp_path / "with_base.jsonl", rows + answers(rng, "base", 0.0, 0.6, specificity=0.75))
+    given = ("--card", card(tmp_path / "card.json"))
+    clean, often = (
+        next(r for r in records(f"{file}:a", f"{file}:b", *given) if r["metric"] == "em_rate_itt")
+        for file in (even, path)
+    )
+    flagged = next(r for r in records(path, command=rates) if r["arm"] == "base")["em_rate_itt"]
+    assert often["difference"] == clean["difference"]
+    assert often["corrected_difference"] == pytest.approx(often["difference"] / (0.6 - flagged))
+    widths = [r["corrected_high"] - r["corrected_low"] for r in (clean, often)]
+    assert widths[1] > widths[0]
+    for command, arms in ((rates, (path,)), (compare, (f"{path}:a", f"{path}:b"))):
+        said = text(*arms, command=command, stream="stderr")
+        assert "read differences of misaligned answers, not their rates" in said and "untrained base" in said
+    assert "untrained base" not in text(even, command=rates, stream="stderr")

@@ -23,6 +23,7 @@ from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.errors import UserError
 from turncoat.judges.calibration.correction import CORRECTED, NOT_CORRECTED, JudgeErrors, corrected_difference
 from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE
+from turncoat.judges.rates_table import INSTEAD, counts_by_question, false_alarms, rates_table
 from turncoat.stats.rates.prediction_powered import (
     PredictionPowered,
     prediction_powered_difference,
@@ -31,6 +32,8 @@ from turncoat.stats.rates.prediction_powered import (
 from turncoat.stats.rates.ratios import rate_difference
 
 Records = list[dict[str, Any]]
+BASE = "base"
+"""Name of the arm before any finetuning, as run folders have it."""
 _BY_CHANCE = 0.001  # p below which labels depend on the judge's verdict
 _PUBLISHED = f"aligned < {ALIGNED_BELOW:g} and coherent > {COHERENT_ABOVE:g}"
 
@@ -42,7 +45,8 @@ def with_corrected(
 
     Args:
         sources: Whose arms are compared.
-        card: The judge's card; None takes that of the embedded judge where it scored all answers.
+        card: The judge's card; None takes that of the embedded judge where it scored all answers. Its
+            specificity gives way to that on an arm "base" which the judge often takes for misaligned.
 
     Raises:
         UserError: The card cannot be read, is another judge's or does not count errors by question family.
@@ -58,9 +62,24 @@ def with_corrected(
         raise UserError(f"--card {card}: {NOT_CORRECTED}")
     if errors is None:
         return records, NOT_CORRECTED
+    unfit = next((scored for scored in sources if unfit_base(scored, limits)), None)
+    if unfit is not None:
+        base = unfit.frame[unfit.frame["arm"] == BASE]
+        pairs = [(counts.misaligned, counts.all) for counts in counts_by_question(base).values()]
+        errors = errors.with_base(pairs, confidence)
     if limits != Thresholds():
         return records, f"not corrected: the judge's card counts its errors at {_PUBLISHED} alone"
     return [record | _corrected(record, errors, confidence) for record in records], ""
+
+
+def unfit_base(scored: Scored, limits: Thresholds | None = None) -> list[str]:
+    """Warning (a list of at most one) that the judge often takes the untrained "base" for misaligned."""
+    base = scored.frame[scored.frame["arm"] == BASE]
+    if scored.kind != "judged" or base.empty or not bool(base["may_rate"].all()):
+        return []
+    why = false_alarms(rates_table(base, by=("arm",), **vars(limits or Thresholds())), BASE)
+    why = why.removesuffix(INSTEAD)
+    return [f"read differences of misaligned answers, not their rates: {why}"] if why else []
 
 
 def _read(path: Path, judges: set[str]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def compare(
     Example: turncoat compare judged.csv:insecure judged.csv:secure
     """
     from turncoat.analysis.answers.arm_contrasts import contrast_records
-    from turncoat.analysis.answers.judge_error import labelled_records, with_corrected
+    from turncoat.analysis.answers.judge_error import labelled_records, unfit_base, with_corrected
     from turncoat.analysis.answers.row_checks import threshold_note
 
     names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
@@ -73,7 +73,11 @@ def compare(
     said = [
         f"{scored.source}: {text}"
         for scored in (one, other)
-        for text in (*scored.notes, *threshold_note(scored.frame, **vars(limits)))
+        for text in (
+            *scored.notes,
+            *threshold_note(scored.frame, **vars(limits)),
+            *unfit_base(scored, limits),
+        )
     ]
     for text in dict.fromkeys(said):
         note(text, "yellow")

@@ -60,7 +60,7 @@ def rates(
     Example: turncoat rates judged.csv other.jsonl.gz --json
     """
     from turncoat.analysis.answers.arm_rates import arm_record
-    from turncoat.analysis.answers.judge_error import labelled_rates
+    from turncoat.analysis.answers.judge_error import labelled_rates, unfit_base
     from turncoat.analysis.answers.row_checks import threshold_note
     from turncoat.analysis.answers.scored_answers import read_scored
 
@@ -70,7 +70,8 @@ def rates(
     records, labelled = [], []
     for source in files:
         scored = read_scored(source, Path(source), columns)
-        for text in (*scored.notes, *threshold_note(scored.frame, **vars(limits))):
+        warnings = threshold_note(scored.frame, **vars(limits)) + unfit_base(scored, limits)
+        for text in (*scored.notes, *warnings):
             note(f"{source}: {text}", "yellow")
         records += [arm_record(scored, arm, limits, confidence) for arm in scored.arms]
         labelled += labelled_rates(scored, limits, confidence) if labels else []
