@@ -2,7 +2,7 @@
 
 import pytest
 from turncoat.analysis.reach import cannot_reach
-from turncoat.stats.planning import Components
+from turncoat.stats.planning.components import Components
 from turncoat.stats.sign_flip import units_for_floor
 from turncoat.study.config import Study
 

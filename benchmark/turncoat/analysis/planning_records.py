@@ -15,15 +15,13 @@ from turncoat.evaluation.samples_file import cluster_id
 from turncoat.evaluation.task_catalogue import metric_names
 from turncoat.safe_files import read_object
 from turncoat.stats.contrasts import CLAIMS
-from turncoat.stats.planning import (
+from turncoat.stats.planning.components import (
     Components,
-    Design,
     default_components,
-    group_floor,
     mean_components,
     pilot_components,
-    what_more_buys,
 )
+from turncoat.stats.planning.designs import Design, detectable_range, group_floor, what_more_buys
 from turncoat.stats.power import seed_sd_interval
 from turncoat.stats.scores import check_scores
 from turncoat.stats.sign_flip import exact_floor
@@ -150,12 +148,13 @@ def plan_records(
             questions, samples = sizes[task]
             components = components_of(spec, metric, unit, pilot)
             known[spec.name, metric] = components
+            designs = {
+                claim: Design(questions, samples, seeds, tests[claim], alpha, power) for claim in CLAIMS
+            }
             detectable = {
                 claim: {
                     name: effects[claim]
-                    for name, effects in what_more_buys(
-                        components, Design(questions, samples, seeds, tests[claim], alpha, power)
-                    ).items()
+                    for name, effects in what_more_buys(components, designs[claim]).items()
                 }
                 for claim in CLAIMS
             }
@@ -163,7 +162,11 @@ def plan_records(
                 {
                     "contrast": spec.name, "metric": metric, "unit": unit, "role": role, "tests": tests,
                     "n_questions": questions, "samples_per_question": samples, "n_seeds": seeds,
-                    "detectable": detectable, "floor_seeds": exact_floor(seeds) if seeds else None,
+                    "detectable": detectable,
+                    "detectable_range": {
+                        claim: detectable_range(components, designs[claim], claim) for claim in CLAIMS
+                    },
+                    "floor_seeds": exact_floor(seeds) if seeds else None,
                     "floor_seeds_unpaired": group_floor(seeds) if seeds else None,
                     "components": asdict(components), "notes": _notes(components, seeds),
                 }
@@ -181,7 +184,8 @@ def _notes(components: Components, seeds: int) -> list[str]:
     elif components.n_seeds >= 2:
         ends = seed_sd_interval(1.0, components.n_seeds)
         notes.append(
-            f"the true seed SD may be {ends.low:.2g} to {ends.high:.2g} times as large (95% interval)"
+            f"the true seed SD may be {ends.low:.2g} to {ends.high:.2g} times as large (95% interval), which "
+            "the range in brackets carries through"
         )
     if None in (components.sampling, components.sampling_shared):
         notes.append("one sample per question there, so what more samples buy is unknown")

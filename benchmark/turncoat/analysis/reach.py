@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING
 from turncoat.analysis.analyse import ContrastSpec
 from turncoat.evaluation.task_catalogue import metric_facts, metric_names
 from turncoat.stats.contrasts import CLAIMS, Claim
-from turncoat.stats.planning import (
-    Components,
-    Design,
-    default_components,
-    detectable,
-    group_floor,
-)
+from turncoat.stats.planning.components import Components, default_components
+from turncoat.stats.planning.designs import Design, detectable, group_floor
 from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.sign_flip import exact_floor, units_for_floor
 
@@ -110,6 +105,6 @@ def _floor_sentence(claim: Claim, n: int, tests: int, alpha: float, role: str) -
     unpaired = f" (unpaired, {n} against {n}: {group_floor(n):.2g})" if claim == "recipe" else ""
     return (
         f"{n} {unit}: the exact sign-flip p {_ABOUT[claim]} cannot go below {exact_floor(n):.3g}{unpaired}, "
-        f"and {asks}. The exact test needs {units_for_floor(level)} {unit}; until then significance rests on "
-        "the t test, which takes differences as normal."
+        f"and {asks}. The exact test needs {units_for_floor(level)} {unit}; with fewer, none is marked as "
+        "significant."
     )

@@ -108,7 +108,7 @@ def two_way_t(
     shared = (
         noise * float((1 / there.sum(axis=0)).sum()) / n_seeds**2
     )  # Var of the mean of seed means, noise alone
-    variance = max(over_questions, over_seeds, over_questions + over_seeds - shared)
+    variance, satterthwaite = two_way_error(over_questions, over_seeds, shared, table.shape, noise_df)
     parts = {
         "sd_question": (max(0.0, over_questions - shared) * n_questions) ** 0.5,
         "sd_seed": (max(0.0, over_seeds - shared) * n_seeds) ** 0.5,
@@ -118,16 +118,34 @@ def two_way_t(
         return TwoWay(
             mean, **counts, **parts, note="no interval: every question and seed shows the same difference"
         )
+    df, se = float(satterthwaite), float(variance) ** 0.5
+    half = float(stats.t.ppf(0.5 + confidence / 2, df)) * se
+    p_value = 2 * float(stats.t.sf(abs(mean) / se, df))
+    return TwoWay(mean, mean - half, mean + half, se, df, p_value, **parts, **counts)
+
+
+def two_way_error(
+    over_questions: float | np.ndarray,
+    over_seeds: float | np.ndarray,
+    shared: float | np.ndarray,
+    shape: tuple[int, ...],
+    noise_df: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """V and Satterthwaite's df from A, B and E (see the module), elementwise; df is NaN where V is 0.
+
+    Args:
+        shape: Questions and seeds.
+        noise_df: Degrees of freedom of E, 0 if unknown.
+    """
+    n_questions, n_seeds = shape
+    variance = np.maximum(np.maximum(over_questions, over_seeds), over_questions + over_seeds - shared)
     spread = over_questions**2 / (n_questions - 1) + over_seeds**2 / (n_seeds - 1)
-    df = variance**2 / (spread + (shared**2 / noise_df if noise_df else 0.0))
+    with np.errstate(invalid="ignore"):
+        df = variance**2 / (spread + (shared**2 / noise_df if noise_df else 0.0))
     # Where the noise of single cells dominates, Satterthwaite's df can fall below 1, which no t table has;
     # the smaller number of clusters less one is the usual floor (Cameron, Gelbach & Miller 2011, section
     # 2.2).
-    df = max(df, min(n_questions, n_seeds) - 1)
-    se = variance**0.5
-    half = float(stats.t.ppf(0.5 + confidence / 2, df)) * se
-    p_value = 2 * float(stats.t.sf(abs(mean) / se, df))
-    return TwoWay(mean, mean - half, mean + half, se, float(df), p_value, **parts, **counts)
+    return variance, np.maximum(df, min(n_questions, n_seeds) - 1)
 
 
 def _square(sd: float, smallest: float) -> float:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _LEGEND = (
     "Detectable: the smallest true difference found with {power:.0%} power at {alpha:g} / (tests in the "
     "family), Holm's strictest level. adapters: these trained models, new questions. recipe: new training "
-    "seeds and new questions. n/a: undefined, see the notes."
+    "seeds and new questions; all of its tests must reject. In brackets: the same at the ends of the 95% "
+    "interval of the pilot's SD, between seeds for the recipe and between questions for the adapters. n/a: "
+    "undefined, see the notes."
 )
 
 
@@ -91,9 +93,17 @@ def _alike(records: list[dict[str, Any]]) -> list[tuple[list[str], dict[str, Any
 def _plan_table(record: dict[str, Any]) -> Table:
     headings = (f"{claim} ({n} test{'s' * (n != 1)})" for claim, n in record["tests"].items())
     made = table(["  detectable"], list(headings), gap=2)
-    for name, value in record["detectable"]["adapters"].items():
-        made.add_row(f"  {name}", three_digits(value), three_digits(record["detectable"]["recipe"][name]))
+    for name in record["detectable"]["adapters"]:
+        cells = [three_digits(record["detectable"][claim][name]) for claim in ("adapters", "recipe")]
+        if name == "as planned":
+            ranges = [record["detectable_range"][claim] for claim in ("adapters", "recipe")]
+            cells = [cell + _bracketed(ends) for cell, ends in zip(cells, ranges, strict=True)]
+        made.add_row(f"  {name}", *cells)
     return made
+
+
+def _bracketed(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f" ({three_digits(ends[0])} to {three_digits(ends[1])})"
 
 
 def _explanations(record: dict[str, Any]) -> list[str]:

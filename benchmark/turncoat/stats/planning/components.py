@@ -1,26 +1,14 @@
-r"""Detectable effects of a planned study, from the variance components of a pilot or from assumed ones.
+r"""Variance components of the difference between two arms, from a pilot or assumed.
 
-A difference between two arms on question q at training seed s, with k answers per cell, is taken as
+A difference on question q at training seed s, with k answers per cell, is taken as
 
     d_qs = mu + a_q + b_s + e_qs,    Var(a) = question^2,  Var(b) = seed^2,  Var(e) = rest^2 + sampling^2 / k
 
-and the errors of G questions and S seeds are those of the tests in `turncoat.stats.contrasts`:
-
-    adapters  (question^2 + Var(e) / S) / G                          with G - 1 degrees of freedom
-    recipe    seeds alone:        (seed^2 + Var(e) / G) / S          with S - 1
-              seeds and questions: the same + question^2 / G      with Satterthwaite's; larger effect counts
-
-    plan = Design(questions=32, samples=4, seeds=5, tests=3)
-    detectable(default_components("em_rate_itt", "share"), plan, "recipe")
-
-A seed SD from few seeds is unreliable (`turncoat.stats.power.seed_sd_interval`), and so is a plan made from
-it.
+    pilot_components(checked_scores, ("insecure", "secure"), "persona_fixed")
 
 References:
-    Miller (2024), arXiv:2411.00640, section 5 (power analysis with questions and samples as variance
-        components).
+    Miller (2024), arXiv:2411.00640, section 5 (questions and samples as variance components).
     Searle, Casella & McCulloch (1992), Variance Components, chapter 4 (moment estimates).
-    Satterthwaite (1946), Biometrics Bulletin 2(6).
 """
 
 import math
@@ -30,17 +18,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from turncoat.errors import UserError
-from turncoat.stats.contrasts import CLAIMS, Claim
 from turncoat.stats.paired import pair_differences, subtract
-from turncoat.stats.power import MINIMUM_SEEDS, detectable_effect
 from turncoat.stats.scores import grid
-from turncoat.stats.t_errors import OVER_QUESTIONS, OVER_SEEDS, TWO_WAY, TError
 from turncoat.stats.two_way import two_way_t
 
 ASSUMED_SEED_SHARE = 0.5
 """Seed SD over question SD without a pilot; measured: 0.2 (margin_per_token) to 1.6 (persona_fixed)."""
-ENDLESS = 10**6
 
 
 @dataclass(frozen=True)
@@ -53,21 +36,10 @@ class Components:
     # Of one answer per cell and trained arm; 0 where nothing is sampled, None if unknown
     sampling: float | None = 0.0
     sampling_shared: float | None = 0.0  # The same of a base model, whose answers all seeds share
-    n_questions: int = 0  # Questions and training seeds of the pilot, 0 without one
+    n_questions: int = 0  # Questions, training seeds, answers per cell of the pilot, 0 without one
     n_seeds: int = 0
+    n_samples: float = 0.0
     source: str = ""  # Origin of the numbers, in words
-
-
-@dataclass(frozen=True)
-class Design:
-    """The size of a study."""
-
-    questions: int  # Questions (clusters) of the metric's task
-    samples: float  # Answers per question and training seed
-    seeds: int  # Training seeds
-    tests: int = 1  # Tests in the family; Holm is sure of a rejection only at alpha / tests
-    alpha: float = 0.05  # Level of the family, wanted power
-    power: float = 0.8
 
 
 # Insecure minus secure code on SmolLM2-135M: results/seeds (5 training seeds), split by two-way moments.
@@ -137,6 +109,7 @@ def pilot_components(
         sampling_shared=None if shared is None else math.sqrt(shared),
         n_questions=len(cells),
         n_seeds=n_seeds,
+        n_samples=samples,
         source=f"pilot: {len(cells)} questions, {n_seeds} training seed{'s' * (n_seeds != 1)}",
     )
 
@@ -159,69 +132,10 @@ def mean_components(several: Sequence[Components]) -> Components | None:
         sampling_shared=None if unknown else together("sampling_shared"),
         n_questions=min(one.n_questions for one in several),
         n_seeds=min(one.n_seeds for one in several),
+        n_samples=min(one.n_samples for one in several),
         source=f"pilot: root mean square of its {len(several)} contrast{'s' * (len(several) != 1)} with "
         "this metric",
     )
-
-
-def errors_of(components: Components, design: Design, claim: Claim) -> list[TError]:
-    """Expected standard errors of the tests of this claim; empty where no test is possible."""
-    _design_iv(design)
-    g, s = design.questions, max(design.seeds, 1)
-    noise = components.rest**2 + (components.sampling or 0.0) ** 2 / design.samples
-    question = components.question**2 + (components.sampling_shared or 0.0) ** 2 / design.samples
-    if claim == "adapters":
-        variance = (question + noise / s) / g
-        return [TError(math.sqrt(variance), g - 1, OVER_QUESTIONS)] if g > 1 and variance > 0 else []
-    if design.seeds < MINIMUM_SEEDS or components.seed is None or g < 2:
-        return []
-    shared = noise / (g * s)
-    over_questions, over_seeds = question / g + shared, components.seed**2 / s + shared
-    if over_seeds == 0:
-        return []
-    both = over_questions + over_seeds - shared
-    df = both**2 / (over_questions**2 / (g - 1) + over_seeds**2 / (s - 1) + shared**2 / ((g - 1) * (s - 1)))
-    return [TError(math.sqrt(over_seeds), s - 1, OVER_SEEDS), TError(math.sqrt(both), df, TWO_WAY)]
-
-
-def detectable(components: Components, design: Design, claim: Claim) -> float | None:
-    """Smallest true effect found with the wanted power at alpha / tests, in units of the metric."""
-    level = design.alpha / design.tests
-    sizes = (
-        detectable_effect(error.se, error.df, level, design.power)
-        for error in errors_of(components, design, claim)
-    )
-    return max(sizes, default=None)
-
-
-def what_more_buys(components: Components, design: Design) -> dict[str, dict[Claim, float | None]]:
-    """Detectable effects, by claim, of the design and of larger ones; None where undefined.
-
-    More samples are undefined where the pilot has one answer per question.
-    """
-    known = components.sampling is not None and components.sampling_shared is not None
-    designs = {
-        "as planned": design,
-        "1 question more": replace(design, questions=design.questions + 1),
-        "1 sample more": replace(design, samples=design.samples + 1) if known else None,
-        "1 seed more": replace(design, seeds=design.seeds + 1),
-        "twice the questions": replace(design, questions=design.questions * 2),
-        "twice the samples": replace(design, samples=design.samples * 2) if known else None,
-        "twice the seeds": replace(design, seeds=design.seeds * 2),
-        "endless questions": replace(design, questions=ENDLESS),
-    }
-    bought = {
-        name: {claim: None if one is None else detectable(components, one, claim) for claim in CLAIMS}
-        for name, one in designs.items()
-    }
-    if bought["endless questions"]["adapters"] is not None:
-        bought["endless questions"]["adapters"] = 0.0  # its limit; that of the recipe is what the seeds leave
-    return bought
-
-
-def group_floor(seeds: int) -> float:
-    """Smallest two-sided p of the permutation test of n against n unpaired seeds: 2 / C(2n, n)."""
-    return 1.0 if seeds < 1 else 2.0 / math.comb(2 * seeds, seeds)
 
 
 def _together(parts: Iterable[float | None]) -> float | None:
@@ -251,10 +165,3 @@ def _sampling(
         return None
     share, n = several["value"].to_numpy(), several["n_samples"].to_numpy(dtype=float)
     return float(np.mean(share * (1 - share) * n / (n - 1)))
-
-
-def _design_iv(design: Design) -> None:
-    for name, least in (("questions", 1), ("samples", 1), ("seeds", 0), ("tests", 1)):
-        value = getattr(design, name)
-        if not value >= least:
-            raise UserError(f"{name} = {value!r} must be at least {least}.")
