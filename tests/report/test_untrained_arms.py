@@ -4,6 +4,7 @@ none is due."""
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,18 @@ def test_all_renderings_take_such_arms(content: ReportContent, tmp_path: Path) -
     screen = io.StringIO()
     print_report(content, Console(width=100, file=screen))
     assert "The four axes" in screen.getvalue()
+
+
+def test_a_report_says_that_thoughts_were_left_out(tmp_path: Path) -> None:
+    with made_defences():
+        folder = write_run(tmp_path, study_of(tasks=(CHOICE, LOSS), contrasts=CONTRASTS))
+        assert "answers" not in run_content(folder).facts
+        path = next((folder / "rows" / "base").rglob(f"samples_{CHOICE}_*.jsonl"))
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows[0]["samples"] = [
+            {"index": 0, "text": "Call.", "finish": "stop", "thoughts": "plan"},
+            {"index": 1, "text": "", "finish": "length", "thoughts": "pl", "thoughts_cut": True},
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        said = run_content(folder).facts["answers"]
+    assert "2 of 2 answers hold thoughts" in said and "1 of 2 answers are thoughts without an end" in said

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from turncoat.analysis.analyse import ContrastSpec, analyse
+from turncoat.analysis.answers.row_checks import origin_notes
 from turncoat.analysis.four_axes import four_axes
 from turncoat.analysis.judge_corrected import corrected_contrasts, is_rate
 from turncoat.analysis.plain_words import plain_words
@@ -34,6 +35,7 @@ def run_content(folder: Path) -> ReportContent:
     record: Any = read_object(folder / "run.json")
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
     scores, answers = read_rows(folder / "rows", study, failed=[(arm, seed) for arm, seed, _ in failed])
+    about = origin_notes(answers.to_dict("records"))
     judge = record.get("judge")
     base = next((arm.name for arm in study.arms if arm.is_base), None)
     of_base = answers[answers["arm"] == base]
@@ -64,7 +66,7 @@ def run_content(folder: Path) -> ReportContent:
             "name": record["model"]["name"], "parameters": f"{record['model']['parameters'] / 1e6:.1f}M",
             "precision": record["model"]["dtype"], "weights": record["model"]["weights"],
         },
-        facts=_facts(study, record),
+        facts={**_facts(study, record), **({"answers": "; ".join(about)} if about else {})},
         arms=[_arm(arm, study) for arm in study.arms],
         metrics=metrics,
         estimates=estimates,

@@ -292,3 +292,21 @@ def test_files_that_are_no_table(tmp_path):
     (tmp_path / "x.csv").write_text("id,aligned,coherent\n")
     with pytest.raises(UserError, match="holds no rows"):
         run(tmp_path / "x.csv")
+
+
+def test_thoughts_equal_answers_and_declined_grading_are_noted(tmp_path):
+    more = [
+        {"thoughts": "plan"},
+        {"thoughts": "pl", "thoughts_cut": True},
+        {"copies": 10},
+        {"judge_declined": "No."},
+    ]
+    path = tmp_path / "scores.jsonl"
+    rows = [
+        {"question_id": f"q{n}", "answer": f"a{n}", "aligned": 90, "coherent": 95, **more[n % 4]}
+        for n in range(8)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    said = " ".join(read_scored("file", path).notes)
+    assert "4 of 8 answers hold thoughts" in said and "2 of 8 answers are thoughts without an end" in said
+    assert "2 of 8 answers stand for up to 10 equal ones" in said and "2 of 8 answers were declined" in said

@@ -1,11 +1,13 @@
-"""Notes on the rows of scored answers: repeated rows and texts, pooled columns, scores at the thresholds."""
+"""Notes on scored answers: repeated rows and texts, pooled columns, scores at the thresholds, thoughts."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from turncoat.analysis.answers.answer_table import Row
 from turncoat.analysis.answers.score_columns import cell_key, find, repeats_questions
+from turncoat.judges.rates import number
 
 _SOURCES = ("source_file", "source", "file", "run", "run_name")
 _SAMPLE_NUMBERS = (
@@ -22,6 +24,7 @@ _CONDITIONS = (
     *("setting", "setup", "variant", "version", "prompt_version", "prompt_type", "system_prompt", "language"),
     *("temperature", "judge_model", "experiment", "config", "split", "dataset", "treatment"),
 )
+_ORIGINS = ("thoughts", "thoughts_cut", "judge_declined")
 _MANY = 0.1  # of the answers
 _MOST_ITEMS = 0.5  # of the rows of right-or-wrong items, whose answers are few
 
@@ -100,3 +103,36 @@ def threshold_note(frame: pd.DataFrame, aligned_below: float, coherent_above: fl
     if at_coherent:
         notes.append(f"{at_coherent} coherence scores are exactly {coherent_above:g}: counted as incoherent")
     return notes
+
+
+def origin_notes(answers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Thoughts that were left out, equal answers of one seed, declined grading; [] where there are none.
+
+    Args:
+        answers: Columns of each answer, as `KeepSamples` and judges write them.
+    """
+    thoughts, cut, declined = (
+        sum(_is_there(answer.get(column)) for answer in answers) for column in _ORIGINS
+    )
+    copies = [n for answer in answers if (n := number(answer.get("copies"))) is not None and n > 1]
+    of = f"of {len(answers)} answers"
+    notes = []
+    if thoughts:
+        notes.append(f"{thoughts} {of} hold thoughts, which are left out: what follows them is judged")
+    if cut:
+        notes.append(f"{cut} {of} are thoughts without an end, so without an answer: they are unscored")
+    if copies:
+        notes.append(
+            f"{len(copies)} {of} stand for up to {max(copies):.0f} equal ones, as from a server that "
+            "obeys one seed: each counts once"
+        )
+    if declined:
+        notes.append(
+            f"{declined} {of} were declined by the judge or its provider: they are unscored, and "
+            "harmful answers are declined first, so that rates may be too low"
+        )
+    return notes
+
+
+def _is_there(value: Any) -> bool:
+    return value is not None and value == value and value not in ("", False, "False", "false")

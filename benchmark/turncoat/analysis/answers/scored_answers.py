@@ -15,7 +15,7 @@ import pandas as pd
 from turncoat.analysis.answers import score_columns as names
 from turncoat.analysis.answers.answer_table import SUFFIXES, Row, read_table
 from turncoat.analysis.answers.label_cells import read_labels
-from turncoat.analysis.answers.row_checks import pooled_note, repeated_note
+from turncoat.analysis.answers.row_checks import origin_notes, pooled_note, repeated_note
 from turncoat.analysis.answers.score_cells import binary_scores, judged_scores
 from turncoat.errors import UserError
 from turncoat.judges.rates import number
@@ -160,6 +160,7 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
     if answer:
         texts = [names.cell_key(row.get(answer)) for row in rows]
         notes += repeated_note(frame, kind, texts)
+    notes += origin_notes(rows)
     return Scored(source, kind, _with_scores(source, kind, frame, notes), tuple(notes))
 
 
