@@ -197,6 +197,10 @@ def test_an_older_card_lends_the_design_effect_of_its_coherent_answers_or_correc
     assert JudgeErrors.of_card({"errors_all": every}) is None
     assert JudgeErrors.of_card({"errors_all": every, "errors_by_family": {"a": counts(0.8, 0.9)}}) is None
     assert JudgeErrors.of_card({}) is None and JudgeErrors.of_card(None) is None
+    alike = JudgeErrors.of_counts(counts(0.8, 0.9), dict.fromkeys("ab", counts(0.8, 0.9, 50, 200)))
+    assert (alike.n_sensitivity, alike.n_specificity) == (100, 400), "families that do not differ at all"
+    single = {"a": counts(0.8, 0.9), "b": counts(0, 0.5, 0)}
+    assert JudgeErrors.of_counts(total(single), single).n_sensitivity == 1, "one family has them all"
     shipped = JudgeErrors.of_card(json.loads((WEIGHTS / "card.json").read_text(encoding="utf-8")))
     assert shipped.n_sensitivity == pytest.approx(13.9, abs=0.1)  # of 797 misaligned answers
 

@@ -30,6 +30,7 @@ from typing import Any, Self
 from scipy import stats
 
 from turncoat.judges.rates import Pair, ratio
+from turncoat.stats.rates.clustered_error import ratio_stderr
 from turncoat.stats.rates.effective_answers import effective_answers
 
 CORRECTED = "em_rate_itt"
@@ -209,8 +210,12 @@ def _share(
         return math.nan, 0.0
     share = errors[right] / total
     pairs = [(family[right], family[right] + family[wrong]) for family in families]
-    covered = sum(n for _, n in pairs)
-    if not covered or share in (0.0, 1.0):
+    if not pairs:
+        return share, float(total)
+    covered, with_answers = sum(n for _, n in pairs), sum(n > 0 for _, n in pairs)
+    if with_answers < _MINIMUM_FAMILIES:
+        return share, float(with_answers)
+    if math.isnan(ratio_stderr(pairs)):  # the same share in every family
         return share, float(total)
     return share, effective_answers(pairs, confidence) * total / covered
 
