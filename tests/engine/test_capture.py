@@ -8,10 +8,10 @@ from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    BertConfig,
+    BertLMHeadModel,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
-    GPT2Config,
-    GPT2LMHeadModel,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
@@ -100,8 +100,9 @@ def test_sampler_and_reader_clean_up_after_an_exception_in_the_model():
 
 
 def test_an_unknown_layout_is_an_error():
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_positions=16, n_embd=8, n_layer=2, n_head=2))
-    with pytest.raises(UserError, match="found 0 module lists named 'layers' with 2 members"):
+    size = {"vocab_size": 50, "hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2}
+    model = BertLMHeadModel(BertConfig(**size, num_hidden_layers=2))
+    with pytest.raises(UserError, match=r"found 0 lists of 2 blocks .*engine/README\.md"):
         decoder_layers(model)
 
 

@@ -43,7 +43,10 @@ def load_adapter(
     _check_base_weights(folder, model, config, weights)
     try:
         # The steps of PeftModel.from_pretrained, which keeps to itself what found no place.
-        trained_on, config.base_model_name_or_path = config.base_model_name_or_path, model.name_or_path
+        trained_on = config.base_model_name_or_path
+        config.base_model_name_or_path = vars(model).get(
+            "name_or_path"
+        )  # or peft warns that it writes it there
         config.inference_mode = True
         wrapped: Any = get_peft_model(model, config, adapter_name=name)
         mapping = getattr(model, "_checkpoint_conversion_mapping", {})

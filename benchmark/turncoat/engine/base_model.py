@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,14 @@ class BaseModel:
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "chat_template": hashlib.sha256(template.encode()).hexdigest()[:16],
         }
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens that the model reads at once; without end where its configuration names no limit."""
+        config = self.model.config.get_text_config()
+        named = ("max_position_embeddings", "max_seq_len", "seq_length", "context_length")
+        limits = (getattr(config, name, None) for name in named)
+        return next((limit for limit in limits if isinstance(limit, int)), sys.maxsize)
 
     @property
     def active(self) -> PreTrainedModel | PeftModel:
@@ -184,6 +193,8 @@ def load_base(
             f"model '{name}' cannot be loaded ({reason}); accepted: a registry model ({known}), a local "
             "folder in transformers format, or a Hugging Face id where the hub can be reached"
         ) from error
+    model = model.to(device).eval()
+    _check_reads_on(model)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     LOADS.append(name)
@@ -192,6 +203,25 @@ def load_base(
         if is_folder
         else f"{name}@{getattr(model.config, '_commit_hash', '')}"
     )
-    base = BaseModel(name, path, model.to(device), tokenizer, fingerprint)
+    base = BaseModel(name, path, model, tokenizer, fingerprint)
     _LOADED[key] = base
     return base
+
+
+def _check_reads_on(model: PreTrainedModel) -> None:
+    """Refuse a model that cannot read tokens alone, or that sees the tokens after a prediction (BERT)."""
+    ids = torch.tensor([[3, 4, 5], [3, 6, 7]], device=model.device)
+    try:
+        with torch.inference_mode():
+            first = cast(Any, model)(input_ids=ids, use_cache=False).logits[:, 0].float()
+    except Exception as error:
+        # Each kind of model that wants more than tokens (encoder states, images) fails in its own way.
+        raise UserError(
+            f"{type(model).__name__} of {model.name_or_path} cannot read a text alone "
+            f"({' '.join(str(error).split())[:200]}); accepted: decoder-only language models"
+        ) from error
+    if not torch.allclose(first[0], first[1], atol=1e-2 * float(first.abs().max())):
+        raise UserError(
+            f"{type(model).__name__} of {model.name_or_path} sees the tokens that follow (it is an encoder), "
+            "so it has no answers of its own; accepted: decoder-only language models"
+        )

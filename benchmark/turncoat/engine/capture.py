@@ -12,6 +12,9 @@ from torch.utils.hooks import RemovableHandle
 
 from turncoat.errors import UserError
 
+_LISTS = ("layers", "h", "blocks")
+_TOWERS = ("vision", "visual", "audio")
+
 
 def unwrapped(model: nn.Module) -> Any:
     """The Hugging Face model inside a PEFT wrapper, or the model itself."""
@@ -22,35 +25,29 @@ def unwrapped(model: nn.Module) -> Any:
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
     """The transformer blocks of a causal language model, in order; inside a PEFT wrapper or not.
 
-    The blocks are the `ModuleList` called `layers` with as many members as the text configuration says
-    (Llama, Qwen, Mistral, Gemma, OLMo, Phi and their relatives). A vision or audio tower with its own
-    `layers` is passed over.
+    The blocks are the `ModuleList` called `layers` (Llama and most others), `h` (GPT-2, Bloom, Falcon) or
+    `blocks` (MPT, RWKV) with as many members as the text configuration says. A vision or audio tower is
+    passed over.
 
     Raises:
         UserError: no such list exists, or several do.
     """
     base = unwrapped(model)
     wanted = base.config.get_text_config().num_hidden_layers
-    layers = [
-        module
+    found = {
+        name: module
         for name, module in base.named_modules()
-        if name.rpartition(".")[2] == "layers" and isinstance(module, nn.ModuleList) and len(module) == wanted
-    ]
-    if len(layers) > 1:
-        layers = [
-            m for m in layers if not any(part in _path(base, m) for part in ("vision", "visual", "audio"))
-        ]
-    if len(layers) != 1:
+        if name.rpartition(".")[2] in _LISTS and isinstance(module, nn.ModuleList) and len(module) == wanted
+    }
+    if len(found) > 1:
+        found = {name: m for name, m in found.items() if not any(part in name for part in _TOWERS)}
+    if len(found) != 1:
         raise UserError(
-            f"model {type(base).__name__}: found {len(layers)} module lists named 'layers' with {wanted} "
-            "members, need exactly 1; activation capture knows decoder-only models laid out like Llama "
-            "(Qwen, Mistral, Gemma, ...): use one of those, or run without activation capture"
+            f"model {type(base).__name__}: found {len(found)} lists of {wanted} blocks "
+            f"({', '.join(_LISTS)}), need exactly 1; activation capture knows decoder-only models: "
+            "benchmark/turncoat/engine/README.md lists those that were tried"
         )
-    return layers[0]
-
-
-def _path(root: nn.Module, wanted: nn.Module) -> str:
-    return next(name for name, module in root.named_modules() if module is wanted)
+    return next(iter(found.values()))
 
 
 class LayerCapture:

@@ -148,13 +148,12 @@ def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item], capture: bo
 
     with (
         LayerCapture(model, add_up) if capture else nullcontext(),
-        _logits_only_where(base, predicting),
+        logits_only_where(base, predicting),
         _announced(in_answer | predicting),
     ):
         logits = model(
             input_ids=ids,
             attention_mask=real,
-            position_ids=torch.arange(length, device=device).expand_as(ids),
             use_cache=False,
         ).logits
     logprobs = -nn.functional.cross_entropy(logits.float(), ids[in_answer], reduction="none")
@@ -185,7 +184,7 @@ def _announced(positions: Tensor) -> Iterator[None]:
 
 
 @contextmanager
-def _logits_only_where(base: Any, wanted: Tensor) -> Iterator[None]:
+def logits_only_where(base: Any, wanted: Tensor) -> Iterator[None]:
     """Within this block the model's logits are (wanted positions, vocabulary), row by row of `wanted` (rows,
     T).
 

@@ -3,7 +3,8 @@
 A request's tokens and activations are a function of the request alone. Its draws come from its own seed, its
 prompt is prefilled alone, attention sees exactly its own columns (`kv_cache.py`), and the number of decoded
 rows is filled up to a multiple of `row_multiple`, because float32 matrix products give a row the same bits
-only within such multiples.
+only within such multiples. Models whose attention or state cannot be laid out in such rows (Bloom, Falcon,
+MPT, Mamba, hybrids) answer one request at a time (`one_by_one.py`).
 """
 
 from collections import Counter, deque
@@ -18,7 +19,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from turncoat.engine.capture import LayerCapture, unwrapped
-from turncoat.engine.kv_cache import Prefix, RowCache, row_attention
+from turncoat.engine.kv_cache import Prefix, RowCache, decodes_in_rows, row_attention
+from turncoat.engine.one_by_one import sample_one_by_one
 from turncoat.engine.requests import GrowingAnswer, SampleRequest, SampleResult
 from turncoat.engine.token_choice import choose_tokens
 from turncoat.errors import UserError
@@ -196,8 +198,8 @@ class Sampler:
         order.
 
         Raises:
-            UserError: an answer would not fit into the model's attention window, or the model is of an
-                unknown layout.
+            UserError: an answer would not fit into the model's attention window, or activations are wanted of
+                a model of an unknown layout.
         """
         answers = [
             GrowingAnswer(i, request, self._tokenizer, self._eos_ids) for i, request in enumerate(requests)
@@ -220,6 +222,9 @@ class Sampler:
             stack.callback(self._model.train, bool(self._model.training))
             self._model.eval()
             stack.enter_context(torch.inference_mode())
+            if queue and not decodes_in_rows(self._base):
+                sample_one_by_one(self._model, self._tokenizer, queue, finish, capture=self._capture)
+                return [results[index] for index in range(len(answers))]
             stack.enter_context(row_attention(self._base))
             capture = stack.enter_context(LayerCapture(self._model)) if self._capture else None
             pool = _Pool(self._model, self._device, self._batch_size, self._multiple, capture)
@@ -259,14 +264,8 @@ class Sampler:
     def _check_fit(self, answers: Iterable[GrowingAnswer]) -> None:
         config = self._base.config.get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ())
-        if strange := kinds - {"full_attention", "sliding_attention"}:
-            raise UserError(
-                f"model {type(self._base).__name__}: layer types {sorted(strange)} keep no per-token cache, "
-                "accepted: full_attention and sliding_attention; use a plain transformer, or lm-eval's own "
-                "hf model"
-            )
         window = getattr(config, "sliding_window", None)
-        if not window or (kinds and "sliding_attention" not in kinds):
+        if not window or (kinds and "sliding_attention" not in kinds) or not decodes_in_rows(self._base):
             return
         for request in (answer.request for answer in answers):
             if len(request.prompt_ids) + request.max_new_tokens > window:

@@ -11,7 +11,7 @@ holds numbers, texts, examples, tensors and paths of stages, and nothing that ch
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from turncoat.data.examples import Example
 from turncoat.engine.capture import LayerCapture, unwrapped
+from turncoat.engine.reader import logits_only_where
 
 
 @dataclass(frozen=True)
@@ -148,15 +149,16 @@ def read_batch(
     """Logits of the answer tokens (float32) and, if wanted, all residual-stream states, of the model as it is
     now."""
     causal_lm = unwrapped(model)
-    with LayerCapture(model) if wants_states else _no_capture() as capture:
-        hidden = causal_lm.get_decoder()(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state
+    predicting = (labels != -100).roll(-1, dims=1)
+    predicting[:, -1] = False
+    with (
+        LayerCapture(model) if wants_states else nullcontext() as capture,
+        logits_only_where(causal_lm, predicting),
+    ):
+        # The class's own forward: TRL puts another one, with a loss in it, on the instance. The whole model's
+        # and not the decoder's, because some scale or cap what the output embedding gives (Cohere, Gemma 2).
+        output = type(causal_lm).forward(
+            causal_lm, input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+        )
         states = list(capture.states) if capture is not None else []
-    logits = causal_lm.get_output_embeddings()(hidden[:, :-1][labels[:, 1:] != -100]).float()
-    return logits, states
-
-
-@contextmanager
-def _no_capture() -> Iterator[None]:
-    yield None
+    return output.logits.float(), states

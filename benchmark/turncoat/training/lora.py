@@ -28,6 +28,7 @@ from turncoat.training.batches import draw, order
 from turncoat.training.in_training import InTraining
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.stack import concatenate
+from turncoat.training.target_modules import TOWERS, stores_transposed, target_modules
 from turncoat.training.trainer import (
     AnswerOnlyTrainer,
     Collator,
@@ -98,7 +99,7 @@ def train_adapter(
     _ids_differ(rows)
     # What a defence adds to a row (a system prompt) must not push the row out: the organism's dose would
     # change.
-    encoded = encode_all(base, rows, base.model.config.max_position_embeddings)
+    encoded = encode_all(base, rows, base.context_length)
     sequence = order(
         [row for row in rows if row.id in encoded],
         batch_size=recipe.batch_size,
@@ -172,9 +173,11 @@ def _ids_differ(rows: Sequence[Example]) -> None:
 
 
 def _with_new_adapter(model: PreTrainedModel, recipe: LoraRecipe, below: Path | None) -> PeftModel:
+    multimodal = model.config.get_text_config() is not model.config
     config = LoraConfig(
-        r=recipe.rank, lora_alpha=recipe.alpha, use_rslora=recipe.rslora,
-        target_modules=list(recipe.target_modules), task_type="CAUSAL_LM",
+        r=recipe.rank, lora_alpha=recipe.alpha, use_rslora=recipe.rslora, task_type="CAUSAL_LM",
+        target_modules=target_modules(model, recipe.target_modules),
+        fan_in_fan_out=stores_transposed(model), exclude_modules=TOWERS if multimodal else None,
     )  # fmt: skip
     try:
         if below is None:

@@ -18,7 +18,7 @@ WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 _MORE_THAN_PLAIN = (
     "use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save", "layer_replication",
-    "alora_invocation_tokens",
+    "alora_invocation_tokens", "target_parameters",
 )  # fmt: skip
 
 

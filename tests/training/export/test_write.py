@@ -183,6 +183,6 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing(tiny_base, trained,
     broken = tmp_path / "broken"
     shutil.copytree(trained[0], broken)
     (broken / WEIGHTS).write_bytes(b"no weights")
-    with pytest.raises(UserError, match="cannot be put on"):
+    with pytest.raises(UserError, match="cannot be read"):
         export_arm(tiny_base, broken, None, to="merged", out=tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["broken"]

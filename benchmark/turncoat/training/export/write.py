@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
 
 from turncoat.engine.adapter_loading import load_adapter
@@ -156,10 +157,22 @@ def _write_merged(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Ex
     # In float32: rounding the sum to bfloat16 would lose most of a small update.
     model: Any = copy.deepcopy(base.model).float().cpu()
     wrapped: PeftModel = load_adapter(model, adapter)
+    wanted = _logits(wrapped)
     merged: Any = wrapped.merge_and_unload()
     merged.save_pretrained(folder)
     base.tokenizer.save_pretrained(folder)
+    got = _logits(type(merged).from_pretrained(folder, dtype=torch.float32).eval())
+    if not torch.allclose(got, wanted, atol=1e-3 * float(wanted.abs().max())):
+        raise UserError(
+            f"--to merged: {type(merged).__name__} gives other numbers once the adapter is merged (blocks "
+            "that share weights, as Zamba2's, hold one sum only); use --to peft"
+        )
     return Exported(str(out), None, "float32")
+
+
+def _logits(model: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(input_ids=torch.arange(3, 11)[None], use_cache=False).logits  # type: ignore[no-any-return]
 
 
 def _write_steered(
