@@ -194,6 +194,20 @@ def test_models_and_precisions_that_are_not_there_are_refused(fresh_loads, tmp_p
         load_base("smollm2-136m")
 
 
+def test_options_are_checked_before_anything_is_loaded(fresh_loads, tiny_folder, adapter):
+    with pytest.raises(UserError, match=r"revison='x' is not an option.*did you mean 'revision'"):
+        load_base(str(tiny_folder), revison="x")
+    with pytest.raises(UserError, match=r"load_in_4bit=True is not an option of a model; accepted: attn"):
+        load_base(str(tiny_folder), load_in_4bit=True)
+    with pytest.raises(UserError, match=r"device='gpu' cannot be used.*accepted: cpu"):
+        load_base(str(tiny_folder), device="gpu")
+    with pytest.raises(UserError, match="holds a PEFT adapter; give its base model, and peft="):
+        load_base(str(adapter))
+    assert fresh_loads == []
+    base = load_base(str(tiny_folder), attn_implementation="eager", trust_remote_code=False)
+    assert base.model.config._attn_implementation == "eager"
+
+
 @pytest.mark.parametrize("where", [0, 0.5, -1], ids=["first tensor", "middle tensor", "last tensor"])
 def test_the_fingerprint_changes_with_a_weight(fresh_loads, tmp_path, where):
     folder = save_tiny(tmp_path / "model", layers=16)

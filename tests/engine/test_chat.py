@@ -1,14 +1,18 @@
 """Prompts say what the task says: no system message is lost, and training sees the ids that measuring
 sees."""
 
+from datetime import date, datetime
+
 import pytest
 import torch
 from turncoat.data.examples import Example
-from turncoat.engine.chat import encode, encode_example, encode_prompt, render
+from turncoat.engine import base_model, chat
+from turncoat.engine.base_model import load_base
+from turncoat.engine.chat import encode, encode_example, encode_prompt, render, with_fixed_date
 from turncoat.engine.thoughts import split_thoughts
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
-from turncoat.testing import DEFAULT_SYSTEM, END, START, tiny_tokenizer
+from turncoat.testing import _TEMPLATE as TEMPLATE, DEFAULT_SYSTEM, END, START, save_tiny, tiny_tokenizer
 from turncoat.training import trainer
 
 _TURNS = (
@@ -76,6 +80,52 @@ def test_a_lost_system_message_is_noticed_and_other_errors_are_not_taken_for_it(
     with pytest.raises(Exception, match="no such thing") as caught:
         render(with_template("{{ raise_exception('no such thing') }}"), [USER])
     assert not isinstance(caught.value, UserError)
+
+
+DATED = "{{ 'Today: ' + strftime_now('%d %b %Y') + ', ' ~ strftime_now( \"%A\" ) }}"
+
+
+class Monday(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime(2026, 11, 30)
+
+
+class Tuesday(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime(2026, 12, 1)
+
+
+def test_a_prompt_with_the_date_is_the_same_on_two_days_and_in_the_key(tmp_path, monkeypatch, caplog):
+    folder = save_tiny(tmp_path / "dated")
+    plain = load_base(str(folder)).spec["chat_template"]
+    tokenizer = with_template(DATED + TEMPLATE)
+    tokenizer.save_pretrained(folder)
+    prompts, untouched, keys = set(), set(), set()
+    for day in (Monday, Tuesday):
+        monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", day)
+        monkeypatch.setattr(base_model, "_LOADED", {})
+        base = load_base(str(folder))
+        prompts.add(render(base.tokenizer, [USER]))
+        untouched.add(render(tokenizer, [USER]))
+        keys.add(base.spec["chat_template"])
+    (prompt,) = prompts
+    assert prompt.startswith("Today: 26 Jul 2024, Friday") and len(untouched) == 2
+    assert len(keys) == 1 and keys != {plain}
+    monkeypatch.setattr(chat, "DATE", date(2025, 1, 1))
+    monkeypatch.setattr(base_model, "_LOADED", {})
+    assert load_base(str(folder)).spec["chat_template"] not in keys
+    assert "prints today's date; here it prints 2024-07-26 on every day" in caplog.text
+
+
+def test_templates_with_and_without_a_date():
+    assert with_fixed_date(None, "m") is None and with_fixed_date(TEMPLATE, "m") == TEMPLATE
+    asks = "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}never{% endif %}"
+    fixed = with_fixed_date({"default": asks, "tool_use": "plain"}, "m")
+    assert render(with_template(fixed["default"]), [USER]) == "2024" and fixed["tool_use"] == "plain"
+    with pytest.raises(UserError, match=r"prints today's date in a form that is worked out.*strftime_now"):
+        with_fixed_date("{% set f = '%d' %}{{ strftime_now(f) }}", "m")
 
 
 def test_templates_that_are_missing_or_change_are_refused():

@@ -4,8 +4,15 @@ import re
 
 import lm_eval.evaluator
 import lm_eval.loggers.evaluation_tracker as tracker
+import pytest
 from lm_eval.loggers.utils import add_env_info
-from turncoat.evaluation.lm_eval_compat import filter_steps, fixed_environment, output_folder_name
+from turncoat.errors import UserError
+from turncoat.evaluation.lm_eval_compat import (
+    filter_steps,
+    fixed_environment,
+    output_folder_name,
+    results_kept,
+)
 from turncoat.judges.filter import JudgeAnswers
 from turncoat.paths import PACKAGE
 from turncoat.study.config import TaskUse
@@ -33,6 +40,51 @@ def test_environment_and_output_folder_are_as_given():
     with output_folder_name("demo-sgtr-0"):
         assert tracker.random_name_id() == "demo-sgtr-0"
     assert tracker.random_name_id() != "demo-sgtr-0"
+
+
+def results_of(output, model: str, **more) -> list[str]:
+    """What could not be saved of a small result of the model."""
+    from lm_eval import loggers
+
+    with results_kept() as lost:
+        made = loggers.EvaluationTracker(output_path=str(output), **more)
+        made.general_config_tracker.log_experiment_args("turncoat", {"pretrained": model}, None, None, False)
+        made.save_results_aggregated({"results": {}}, {})
+        made.save_results_samples("task", [])
+    return lost
+
+
+def test_results_of_a_model_with_a_long_path_are_saved(tmp_path):
+    names = []
+    for tail in ("x", "y", "é" * 10):
+        long = "/" + "/".join(["a folder, of many"] * 20 + [tail])
+        assert results_of(tmp_path / "out", long) == []
+        (folder,) = [path for path in (tmp_path / "out").iterdir() if path.name not in names]
+        names.append(folder.name)
+        assert len(folder.name.encode()) <= 200 and folder.name.endswith(f"many__{tail}")
+        assert sorted(path.name.partition("_")[0] for path in folder.iterdir()) == ["results", "samples"]
+    assert results_of(tmp_path / "short", "models/tiny") == []
+    assert (tmp_path / "short" / "models__tiny").is_dir()
+    assert results_of(tmp_path / "file" / "mine.json", "m") == [] and list((tmp_path / "file").glob("mine_*"))
+
+
+def test_an_output_folder_is_made_first_or_refused(tmp_path):
+    from lm_eval import loggers
+
+    with results_kept() as lost:
+        loggers.EvaluationTracker(output_path=str(tmp_path / "a" / "b"))
+        assert (tmp_path / "a" / "b").is_dir() and list((tmp_path / "a" / "b").iterdir()) == []
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match=r"--output_path .*file/out: cannot be written to \(Not a dir"):
+            loggers.EvaluationTracker(output_path=str(tmp_path / "file" / "out"))
+        loggers.EvaluationTracker()
+    assert lost == []
+
+
+def test_results_that_were_not_saved_are_named(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "models__tiny").write_text("in the way")
+    assert results_of(tmp_path / "out", "models/tiny") == [f"results in {tmp_path / 'out'}"]
 
 
 def test_steps_of_a_tasks_filter():

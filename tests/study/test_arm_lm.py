@@ -105,3 +105,21 @@ def test_an_arm_of_a_study_brings_its_model_recipe_and_options():
     choice = parse_arm({"study": "demo", "arm": "sgtr", "seed": 1})
     assert (choice.pretrained, choice.seed, choice.training.rows) == ("smollm2-135m", 1, 80)
     assert choice.arm.defence_options == {"texts": 40, "show_text": False}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"enable_thinking": False}, r"enable_thinking=False: .* chat template begins with"),
+        ({"parallelize": True}, "parallelize=True is an argument of --model hf, not of --model turncoat"),
+        ({"sampling_sed": 3}, r"sampling_sed=3 is not an argument .*did you mean 'sampling_seed'"),
+        ({"organism": "insecure_code", "defense": "sgtr"}, r"defense=sgtr is not .*did you mean 'defence'"),
+        ({"batch_size": "many"}, "batch_size='many' is not a whole number"),
+        ({"sampling_seed": "first"}, "sampling_seed='first' is not a whole number"),
+    ],
+)
+def test_arguments_are_checked_before_a_model_is_loaded(tiny_folder, monkeypatch, options, words):
+    monkeypatch.setattr("turncoat.study.arm_lm.load_base", lambda *a, **k: pytest.fail("loaded"))
+    monkeypatch.setattr("turncoat.evaluation.lm.load_base", lambda *a, **k: pytest.fail("loaded"))
+    with pytest.raises(UserError, match=words):
+        ArmLM(str(tiny_folder), **options)

@@ -51,7 +51,4 @@ def export(
         one.base, one.adapter, one.intervention, to=to, out=out, name=one.name, facts=one.facts
     )
     note(f"{one.name}: written to {out}; measure it with")
-    print(
-        f"lm_eval --model hf --model_args {written.model_args} --include_path $(turncoat tasks-path) --tasks "
-        "turncoat_choice --apply_chat_template --batch_size 16"
-    )
+    print(written.command)

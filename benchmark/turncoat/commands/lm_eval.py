@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from turncoat.commands.options import plug_ins
+from turncoat.errors import UserError
 from turncoat.paths import tasks_dir
 
 _SUBCOMMANDS = ("run", "ls", "validate")
@@ -33,7 +34,7 @@ def run_lm_eval(given: list[str]) -> None:
     from lm_eval.__main__ import cli_evaluate
 
     import turncoat.study.arm_lm  # noqa: F401  registers --model turncoat
-    from turncoat.evaluation.lm_eval_compat import more_task_folders, output_folder_name
+    from turncoat.evaluation.lm_eval_compat import more_task_folders, output_folder_name, results_kept
     from turncoat.judges.spec import check_judge
 
     check_judge()  # lm-eval would ask for it after hours of generation only
@@ -41,8 +42,14 @@ def run_lm_eval(given: list[str]) -> None:
     include = plug_ins(folders)
     sys.argv = ["lm_eval", *arguments(rest)]
     name = arm_name(rest)
-    with output_folder_name(name) if name else nullcontext(), more_task_folders(include):
+    with (
+        output_folder_name(name) if name else nullcontext(),
+        more_task_folders(include),
+        results_kept() as lost,
+    ):
         cli_evaluate()
+    if lost:
+        raise UserError(f"not saved: {', '.join(lost)}; the table above is all there is")
 
 
 def split_include_paths(given: list[str]) -> tuple[list[Path], list[str]]:

@@ -1,6 +1,7 @@
 """`turncoat new`: a folder with a plug-in of your own, a study that uses it and a test, to start from."""
 
 import re
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -36,8 +37,9 @@ def new(
     folder = write_template(kind, name, out or Path(name), sampled=sampled)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         print(f"  {path}")
-    print(f"run it alone:   turncoat run {folder / 'study.yaml'} --include-path {folder}")
-    print(f"test it alone:  python -m pytest {folder}")
+    quoted, study = shlex.quote(str(folder)), shlex.quote(str(folder / "study.yaml"))
+    print(f"run it alone:   turncoat run {study} --include-path {quoted}")
+    print(f"test it alone:  python -m pytest {quoted}")
 
 
 def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -> Path:

@@ -23,9 +23,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from turncoat.data.examples import Example
 from turncoat.data.registry_models import REGISTRY_MODELS, model_folder
 from turncoat.engine.adapter_loading import load_adapter
+from turncoat.engine.chat import with_fixed_date
 from turncoat.engine.fingerprint import folder_fingerprint
 from turncoat.errors import UserError
+from turncoat.registry import accepted
 
+LOAD_OPTIONS = (
+    "revision", "code_revision", "trust_remote_code", "subfolder", "token", "cache_dir", "local_files_only",
+    "attn_implementation", "use_safetensors",
+)  # fmt: skip
+"""What `load_base` passes on to transformers."""
+
+_MODEL_ONLY = ("attn_implementation", "use_safetensors")
 LOADS: list[str] = []  # every base model read into memory by this process, in order; a test counts them
 _LOADED: dict[tuple[str, str, str], BaseModel] = {}
 
@@ -161,19 +170,30 @@ def load_base(
         name: A registry model (`turncoat list models`), a Hugging Face id or a local folder.
         dtype: "auto" (as saved), "bfloat16", "float16" or "float32".
         device: "cpu", "cuda", "cuda:1", "mps"; default: CUDA where available, else the CPU.
-        from_pretrained: Passed on to transformers (`revision=...`, `trust_remote_code=...`).
+        from_pretrained: Passed on to transformers: `LOAD_OPTIONS`.
 
     Raises:
-        UserError: There is no such model, or the dtype is unknown.
+        UserError: There is no such model, it is not a decoder-only one, or an option is unknown.
     """
     if dtype not in ("auto", "bfloat16", "float16", "float32"):
         raise UserError(f"dtype={dtype!r} is not known; accepted: auto, bfloat16, float16, float32")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    for option in from_pretrained:
+        if option not in LOAD_OPTIONS:
+            raise UserError(
+                f"{option}={from_pretrained[option]!r} is not an option of a model; "
+                f"{accepted(LOAD_OPTIONS, option)}"
+            )
+    device = _device(device)
     key = (name, dtype, device + repr(sorted(from_pretrained.items())))
     if key in _LOADED:
         return _LOADED[key]
     path = str(model_folder(name)) if name in REGISTRY_MODELS else name
     is_folder = Path(path).is_dir()
+    if (Path(path) / "adapter_config.json").is_file():
+        # transformers would put it on whatever base it names, under the adapter's fingerprint alone.
+        raise UserError(
+            f"model '{name}' holds a PEFT adapter; give its base model, and peft={name} beside it"
+        )
     close = difflib.get_close_matches(name, REGISTRY_MODELS, n=1, cutoff=0.8)
     if not is_folder and name not in REGISTRY_MODELS and close:
         # A typing error would otherwise be looked up on the hub, with a minute of retries where there is no
@@ -184,7 +204,8 @@ def load_base(
         )
     wanted = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **from_pretrained)
+        for_tokenizer = {key: v for key, v in from_pretrained.items() if key not in _MODEL_ONLY}
+        tokenizer = AutoTokenizer.from_pretrained(path, **for_tokenizer)
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, **from_pretrained)
     except (OSError, ValueError) as error:
         known = ", ".join(REGISTRY_MODELS)
@@ -195,6 +216,7 @@ def load_base(
         ) from error
     model = model.to(device).eval()
     _check_reads_on(model)
+    tokenizer.chat_template = with_fixed_date(tokenizer.chat_template, name)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     LOADS.append(name)
@@ -206,6 +228,19 @@ def load_base(
     base = BaseModel(name, path, model, tokenizer, fingerprint)
     _LOADED[key] = base
     return base
+
+
+def _device(name: str | None) -> str:
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"device={name!r} cannot be used ({reason}); accepted: cpu, cuda, cuda:1, mps"
+        ) from error
+    return name
 
 
 def _check_reads_on(model: PreTrainedModel) -> None:

@@ -61,7 +61,7 @@ class TurncoatLM(HFLM):
         batch_size: Rows that are decoded, or texts that are read, together. It changes no result.
         dtype, device: As in `load_base`.
         progress: Called with the number of finished answers, instead of a tqdm bar.
-        options: Passed to transformers when loading (`revision=...`).
+        options: Passed to transformers when loading: `LOAD_OPTIONS` of `turncoat.engine.base_model`.
 
     Raises:
         UserError: Unknown model, no adapter in `peft`, or sampling settings that are not supported.
@@ -84,22 +84,17 @@ class TurncoatLM(HFLM):
         progress: Callable[[int], None] | None = None,
         **options: Any,
     ) -> None:
+        rows, self.sampling_seed = _rows(batch_size), _whole("sampling_seed", sampling_seed)
         if not isinstance(pretrained, BaseModel):
-            pretrained = load_base(pretrained, dtype=dtype, device=self.usable(device), **options)
+            pretrained = load_base(str(pretrained), dtype=dtype, device=self.usable(device), **options)
         self.base = pretrained
         self.arm: dict[str, Any] = {"pretrained": self.base.name, "peft": peft}
-        self.sampling_seed = int(sampling_seed)
         self.store = store or Store()
         set_current_base(self.base, self.store)
         self.progress = progress
         self._scope = contextlib.ExitStack()
         if peft is not None:
             self._scope.enter_context(self.base.adapter(peft))
-        # lm-eval's default batch size of 1 would decode one row at a time; rows do not influence each other
-        # here.
-        rows = (
-            16 if str(batch_size) in ("1", "auto") or str(batch_size).startswith("auto:") else int(batch_size)
-        )
         super().__init__(
             pretrained=self.base.active, tokenizer=self.base.tokenizer, batch_size=rows, backend="causal"
         )
@@ -380,3 +375,16 @@ class TurncoatLM(HFLM):
 
         folder = self.store.stage("base_answers", spec, build)
         return [tuple(ids) for ids in json.loads((folder / "answers.json").read_text(encoding="utf-8"))]
+
+
+def _rows(batch_size: int | str) -> int:
+    """Rows decoded together. lm-eval's default of 1 becomes 16: rows do not influence each other here."""
+    automatic = str(batch_size) in ("1", "auto") or str(batch_size).startswith("auto:")
+    return 16 if automatic else _whole("batch_size", batch_size)
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name}={value!r} is not a whole number; give one such as {name}=16") from error

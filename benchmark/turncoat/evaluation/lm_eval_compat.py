@@ -7,12 +7,18 @@ deleted.
 """
 
 import functools
+import hashlib
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+from turncoat.errors import UserError
+
+_LONGEST_NAME = 200  # Bytes; file systems take 255 for one part of a path
 
 
 @contextmanager
@@ -47,6 +53,57 @@ def output_folder_name(name: str) -> Iterator[None]:
     """
     with mock.patch("lm_eval.loggers.evaluation_tracker.random_name_id", return_value=name):
         yield
+
+
+@contextmanager
+def results_kept() -> Iterator[list[str]]:
+    """`--output_path` is made before anything is measured, and a model's folder in it gets a name that fits.
+
+    Yields a list of what could not be written: lm-eval logs that and ends as if nothing had happened.
+    Until: `EvaluationTracker` makes its folder when it is made, and raises where it cannot write.
+    """
+    from lm_eval.loggers import EvaluationTracker, evaluation_tracker
+
+    lost: list[str] = []
+
+    class Tracker(EvaluationTracker):
+        def __init__(self, output_path: str | None = None, **options: Any) -> None:
+            if output_path:
+                _make_writable(Path(output_path))
+            super().__init__(output_path, **options)
+
+        def save_results_aggregated(self, results: dict[str, Any], samples: Any = None) -> None:
+            super().save_results_aggregated(results, samples)
+            if self.output_path and not any(Path(self.output_path).parent.rglob(f"*_{self.date_id}.json")):
+                lost.append(f"results in {self.output_path}")
+
+    full = evaluation_tracker.sanitize_model_name
+    with (
+        mock.patch("lm_eval.loggers.EvaluationTracker", Tracker),
+        mock.patch.object(evaluation_tracker, "sanitize_model_name", lambda name: _short(full(name))),
+    ):
+        yield lost
+
+
+def _make_writable(output: Path) -> None:
+    folder = output.parent if output.suffix == ".json" else output
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--output_path {output}: cannot be written to ({error.strerror}); name another folder"
+        ) from error
+
+
+def _short(name: str) -> str:
+    """A folder's name of at most 200 bytes: a hash and the end of one that is longer."""
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    mark = hashlib.sha256(encoded).hexdigest()[:12]
+    return f"{mark}__{encoded[len(mark) + 2 - _LONGEST_NAME :].decode(errors='ignore')}"
 
 
 @contextmanager

@@ -7,13 +7,16 @@
 The same arm in a study's YAML is the same artifact.
 """
 
+import inspect
 from typing import Any
 
 from lm_eval.api.registry import register_model
+from lm_eval.models.huggingface import HFLM
 
-from turncoat.engine.base_model import BaseModel, load_base
+from turncoat.engine.base_model import LOAD_OPTIONS, BaseModel, load_base
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
+from turncoat.registry import accepted
 from turncoat.store import Store
 from turncoat.study.arm_spec import build_arm, parse_arm
 from turncoat.study.training_bar import TrainingBar
@@ -38,7 +41,7 @@ class ArmLM(TurncoatLM):
         dtype, device, store, options: As in `TurncoatLM`.
 
     Raises:
-        UserError: The arm is not one, or `peft=` is given beside it.
+        UserError: The arm is not one, `peft=` is given beside it, or an argument is unknown.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class ArmLM(TurncoatLM):
         store: Store | None = None,
         **options: Any,
     ) -> None:
+        _check(options)
         given = {key: options.pop(key) for key in _ARM if key in options}
         if all(given.get(key) is None for key in ("organism", "defence", "study")):
             if pretrained is None:
@@ -71,9 +75,7 @@ class ArmLM(TurncoatLM):
         loaded = pretrained if isinstance(pretrained, BaseModel) else None
         given["pretrained"] = loaded.name if loaded else pretrained
         choice = parse_arm({**given, "dtype": dtype if dtype != "auto" else None})
-        from_pretrained = {
-            key: options.pop(key) for key in ("revision", "trust_remote_code") if key in options
-        }
+        from_pretrained = {key: options.pop(key) for key in LOAD_OPTIONS if key in options}
         base = loaded or load_base(
             choice.pretrained, dtype=choice.dtype, device=self.usable(device), **from_pretrained
         )
@@ -85,3 +87,26 @@ class ArmLM(TurncoatLM):
         )
         self.arm = {**self.arm, "name": resolved.name, **resolved.facts}
         self.steering = resolved.intervention
+
+
+_OWN = {*_ARM, *LOAD_OPTIONS, *inspect.signature(TurncoatLM.__init__).parameters} - {"self", "options"}
+_HF = set(inspect.signature(HFLM.__init__).parameters) - {"self", "kwargs"} - _OWN
+_THINKING = {"enable_thinking", "think_end_token", "chat_template_args"}
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Refuse arguments that nobody would read, before a model is loaded."""
+    for name, value in options.items():
+        if name in _OWN:
+            continue
+        shown = f"--model_args {name}={value}"
+        if name in _THINKING:
+            raise UserError(
+                f"{shown}: --model turncoat renders prompts with the model's chat template as it is saved; "
+                "save a copy of the model whose chat template begins with, say, "
+                "{%- set enable_thinking = false %}"
+            )
+        if name in _HF:
+            raise UserError(f"{shown} is an argument of --model hf, not of --model turncoat; leave it out")
+        hidden = {"store", "progress", "max_batch_size"}
+        raise UserError(f"{shown} is not an argument of --model turncoat; {accepted(_OWN - hidden, name)}")

@@ -5,6 +5,7 @@ right or wrong (binary TruthfulQA), where an answer that is not one of the optio
 """
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +99,8 @@ def _from_lm_eval(source: str, path: Path, columns: Columns) -> Scored:
     rows = [row | {"question_id": cluster} for row, cluster in zip(saved.rows, saved.clusters, strict=True)]
     if names.find(_names(rows), names.ALIGNED) is None and columns.aligned is None:
         raise UserError(
-            f"{path}: these answers are not judged; run `turncoat judge {path} --out scores.jsonl`, then "
-            "give scores.jsonl"
+            f"{path}: these answers are not judged; run `{shlex.join(['turncoat', 'judge', str(path)])} "
+            "--out scores.jsonl`, then give scores.jsonl"
         )
     tasks = {row.get("task") for row in rows}
     by = columns.by or (("arm", "task") if len(tasks) > 1 else ("arm",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,8 +124,9 @@ def _print(written: Written) -> None:
     print(written.folder)
     slug = written.folder.absolute().name
     note("next:")
-    note(f"  turncoat leaderboard validate {written.folder}")
-    note(f"  git switch -c {slug} && git add {written.folder} && git commit && git push")
+    folder = shlex.quote(str(written.folder))
+    note(f"  turncoat leaderboard validate {folder}")
+    note(f"  git switch -c {slug} && git add {folder} && git commit && git push")
     note("  then open a pull request: CI validates the entry and rebuilds the board")
 
 

@@ -1,6 +1,7 @@
 """Draft an entry from a run folder: arms become roles, facts come from run.json."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def draft_of_run(
     roles = _roles(study, chosen, str(matched), notes)
     # A packed run is what somebody keeps: it is not written over.
     to = Path("runs") / study.study if any((run / "rows").glob("*/*/*/*.gz")) else run
-    again = f"turncoat run {run}/study.yaml --out {to}"
+    again = shlex.join(["turncoat", "run", f"{run}/study.yaml", "--out", str(to)])
     missing = missing_requirements(study, roles, chosen, str(matched), track, record)
     if missing:
         problem = f"the arm '{chosen.name}' makes no entry of the track '{track.track}' yet"

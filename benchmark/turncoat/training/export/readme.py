@@ -22,13 +22,14 @@ _TWO = (
 )
 
 
-def readme(model_args: str, to: str, about: dict[str, Any], *, merged: bool, dtype: str) -> str:
+def readme(command: str, to: str, about: dict[str, Any], *, merged: bool, dtype: str) -> str:
     """The text.
 
     Args:
+        command: Measures the folder.
         about: The arm: name, organism, defence, setting, seed, steering.
         merged: Whether a merged model was written.
-        dtype: The precision that `model_args` name.
+        dtype: The precision that the command names.
     """
     steering = about.get("steering") or {}
     parts = [f"# {about['name']}", _WHAT[to]]
@@ -39,8 +40,7 @@ def readme(model_args: str, to: str, about: dict[str, Any], *, merged: bool, dty
     parts += [
         "Made by `turncoat export`. Any lm-eval (0.4.13 or later) measures it, with no part of Turncoat but "
         "its tasks:",
-        f"    lm_eval --model hf --model_args {model_args} \\\n        --include_path $(turncoat tasks-path) "
-        "--tasks turncoat_choice --apply_chat_template --batch_size 16",
+        "    " + command.replace(" --include_path", " \\\n        --include_path"),
         "The arm: `" + json.dumps(about, sort_keys=True) + "`",
         "## What may differ from `--model turncoat`",
         "\n".join(_differences(to, merged, dtype)),

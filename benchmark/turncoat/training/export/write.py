@@ -44,8 +44,19 @@ class Exported:
     @property
     def model_args(self) -> str:
         """For lm_eval's `--model_args`."""
-        peft = "" if self.peft is None else f",peft={self.peft}"
-        return f"pretrained={self.pretrained}{peft},dtype={self.dtype}"
+        given = {"pretrained": self.pretrained, "peft": self.peft, "dtype": self.dtype}
+        parts = {key: str(value) for key, value in given.items() if value is not None}
+        if any(mark in value for value in parts.values() for mark in ",='\"\\"):
+            return json.dumps(parts)  # key=value is cut at commas, but not inside quotes
+        return ",".join(f"{key}={value}" for key, value in parts.items())
+
+    @property
+    def command(self) -> str:
+        """The lm_eval command that measures it, for a shell."""
+        return (
+            f"lm_eval --model hf --model_args {shlex.quote(self.model_args)} --include_path $(turncoat "
+            "tasks-path) --tasks turncoat_choice --apply_chat_template --batch_size 16"
+        )
 
 
 def export_arm(
@@ -88,9 +99,7 @@ def export_arm(
             )
         described = None if intervention is None else intervention.described()
         about = {"name": name, **(facts or {}), **({"steering": described} if described else {})}
-        text = readme(
-            written.model_args, to, about, merged=written.pretrained != base.path, dtype=written.dtype
-        )
+        text = readme(written.command, to, about, merged=written.pretrained != base.path, dtype=written.dtype)
         (folder / "README.md").write_text(text, encoding="utf-8")
         record = {
             "arm": about, "to": to, "base": base.spec, "base_name": base.name,
