@@ -7,10 +7,13 @@ import json
 import numpy as np
 import pytest
 import typer
+from turncoat.analysis.answers.labelled_answers import errors_by_question, labelled_answers
+from turncoat.analysis.answers.scored_answers import Columns, read_scored
 from turncoat.commands.statistics.compare import compare
 from turncoat.commands.statistics.rates import rates
 from turncoat.errors import UserError
 from turncoat.judges.embedded.judge import WEIGHTS, rubric_of
+from turncoat.stats.rates.prediction_powered import prediction_powered_rate
 from typer.testing import CliRunner
 
 QUESTIONS, SAMPLES = 24, 40
@@ -203,3 +206,14 @@ def test_a_base_that_is_often_misjudged_is_named_and_widens_the_difference(even,
         said = text(*arms, command=command, stream="stderr")
         assert "read differences of misaligned answers, not their rates" in said and "untrained base" in said
     assert "untrained base" not in text(even, command=rates, stream="stderr")
+
+
+def test_answers_whose_judging_failed_are_left_out(even):
+    frame = read_scored("x", even, Columns(labels="human")).frame
+    frame = frame[frame["arm"] == "a"].reset_index(drop=True)
+    failed = frame.assign(error=["timeout" if i < 100 else "" for i in range(len(frame))])
+    kept = labelled_answers(failed.iloc[100:])
+    assert prediction_powered_rate(labelled_answers(failed)) == prediction_powered_rate(kept)
+    assert sum(n for _, n in errors_by_question(failed)["sensitivity"].values()) == sum(
+        n for _, n in errors_by_question(failed.iloc[100:])["sensitivity"].values()
+    )
