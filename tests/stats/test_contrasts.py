@@ -5,9 +5,10 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy import stats
-from stats.score_tables import score_table
+from stats.score_tables import grids, score_table
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import TooFewQuestions, contrast_grids, paired_contrast, sign_flip_p
+from turncoat.stats.paired import side_means
 from turncoat.stats.scores import check_scores, grid
 
 RNG_SEED = 5
@@ -133,6 +134,41 @@ def test_rates_of_zero_everywhere_show_nothing_and_claim_no_certainty() -> None:
     assert (result.difference, result.p_value, result.p_permutation) == (0.0, 1.0, 1.0)
     assert (result.low, result.se) == (None, None)
     assert "same difference" in result.note
+
+
+def test_a_spread_that_is_small_beside_the_level_is_a_spread():
+    noise = np.random.default_rng(1).normal(0, 1e-3, (2, 3, 12))
+    values = {
+        (arm, s): 1e9 + noise[i, s] for i, arm in enumerate(("org", "ctl")) for s in range(3)
+    }  # fmt: skip
+    for claim in ("adapters", "recipe"):
+        found = paired_contrast(score_table(values), "org", "ctl", "m", claim)
+        assert found.se == pytest.approx(1e-3 / 12**0.5, rel=1.0) and found.low < found.high
+        assert "same difference" not in found.note
+    level = {key: np.full(12, 1e9) + (0.1 if key[0] == "org" else 0.0) for key in values}
+    assert "same difference" in paired_contrast(score_table(level), "org", "ctl", "m", "adapters").note
+
+
+def test_seeds_without_any_value_are_not_counted():
+    values = two_arms(5)
+    values["org", 3] = np.full(12, np.nan)
+    for claim in ("adapters", "recipe"):
+        assert paired_contrast(score_table(values), "org", "ctl", "m", claim).n_seeds == 4
+    del values["ctl", 4]
+    assert paired_contrast(score_table(values), "org", "ctl", "m", "adapters").n_seeds == 4
+
+
+def test_the_means_of_both_arms_are_those_whose_difference_is_reported():
+    values = two_arms(3)
+    values["org", 0][:4], values["ctl", 2][6] = np.nan, np.nan
+    org, ctl = grids(values, "org", "ctl")
+    first, second = side_means(org, ctl)
+    found = contrast_grids(org, ctl, "adapters").difference
+    assert first - second == pytest.approx(found) and found != pytest.approx(np.nanmean(org.values) - second)
+    del values["ctl", 1]
+    org, ctl = grids(values, "org", "ctl")
+    first, second = side_means(org, ctl)
+    assert first - second == pytest.approx(contrast_grids(org, ctl, "adapters").difference)
 
 
 def test_rounding_noise_is_no_spread():

@@ -21,7 +21,7 @@ from scipy import special, stats
 
 from turncoat.errors import UserError
 
-ROUNDING = 1e-12  # relative size below which a spread is floating-point noise, not data
+ROUNDING = 1e-12  # share of `rounding_scale` below which a spread is floating-point noise, not data
 
 EXACT = "Clopper-Pearson on effective answers"
 EXACT_OVER_QUESTIONS = "Clopper-Pearson over questions"
@@ -65,6 +65,20 @@ class Estimate:
     n_seeds: int = 1  # Seeds averaged (1 for a row about one seed)
 
 
+def rounding_scale(values: np.ndarray) -> float:
+    """Size that `ROUNDING` is a share of: the range of the values, and what arithmetic at their level loses.
+
+    Means of numbers of size m are exact to some 16 units in the last place (16 x 2.2e-16 m), whatever their
+    range: 1e9 with a noise of 1e-3 differs, 0.1 + 0.2 and 0.3 do not. 0 without finite values.
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return 0.0
+    last_places = 16 * float(np.finfo(float).eps) / ROUNDING
+    return float(np.ptp(known)) + last_places * float(np.max(np.abs(known)))
+
+
 def check_confidence(confidence: float) -> float:
     """The confidence level; UserError unless 0 < confidence < 1."""
     if not 0 < confidence < 1:
@@ -82,7 +96,7 @@ def t_summary(values: np.ndarray, confidence: float = 0.95, scale: float | None 
 
     Args:
         values: Finite values, shape (n,), n >= 1.
-        scale: Size of the numbers behind `values`, to tell a spread from rounding; default max |value|.
+        scale: `rounding_scale` of the numbers behind `values`; default that of `values`.
 
     References:
         Student (1908), Biometrika 6(1).
@@ -92,7 +106,7 @@ def t_summary(values: np.ndarray, confidence: float = 0.95, scale: float | None 
     if n < 2:
         return TResult(mean, n)
     sd = float(np.std(values, ddof=1))
-    if sd <= ROUNDING * (float(np.max(np.abs(values))) if scale is None else scale):
+    if sd <= ROUNDING * (rounding_scale(values) if scale is None else scale):
         return TResult(mean, n, df=n - 1)
     se = sd / float(np.sqrt(n))
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * se

@@ -23,7 +23,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from turncoat.stats.contrasts import Claim, Contrast, TooFewQuestions, filled_contrast
-from turncoat.stats.estimates import ROUNDING, t_summary
+from turncoat.stats.estimates import ROUNDING, rounding_scale, t_summary
 from turncoat.stats.paired import Differences, pair_differences
 from turncoat.stats.scores import Grid
 from turncoat.stats.two_way import two_way_t
@@ -83,7 +83,7 @@ def ratio_of_means(top: np.ndarray, bottom: np.ndarray, confidence: float = 0.95
     x, y = float(np.mean(top)), float(np.mean(bottom))
     share = x / y
     rest = top - share * bottom
-    if float(np.max(np.abs(rest))) <= ROUNDING * float(np.max(np.abs(top)) + np.max(np.abs(bottom))):
+    if float(np.max(np.abs(rest))) <= ROUNDING * rounding_scale(np.concatenate([top, bottom])):
         return KeptShare(share, n_questions=n, note="no interval: the share is the same on every question")
     cov = np.cov(top, bottom, ddof=1) / n
     t2 = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) ** 2

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from turncoat.stats.estimates import rounding_scale
 from turncoat.stats.scores import BASE_SEED, Grid
 
 
@@ -16,16 +17,16 @@ class Differences(NamedTuple):
     # Questions x training seeds that both arms have; the one column `BASE_SEED` where neither arm is trained
     cells: pd.DataFrame
     matched: bool  # True if `by_question` is the mean over `cells`; False where the arms have different seeds
-    n_seeds: int  # Seeds averaged in `by_question`, 0 where neither arm is trained
+    n_seeds: int  # Seeds with a value averaged in `by_question`, 0 where neither arm is trained
     n_asked: int  # Questions of either arm
     n_dropped: int  # NaN values of both arms
-    scale: float  # Largest |value| of the arms; a difference far below it is rounding
+    scale: float  # `estimates.rounding_scale` of the arms' values
     notes: list[str]  # Limits of the pairing, in words
 
     @property
     def trained(self) -> bool:
         """True if an arm has training seeds."""
-        return self.n_seeds > 0
+        return list(self.cells.columns) != [BASE_SEED]
 
 
 def pair_differences(treated: Grid, reference: Grid) -> Differences:
@@ -37,17 +38,33 @@ def pair_differences(treated: Grid, reference: Grid) -> Differences:
     """
     left, right = treated.values, reference.values
     asked = left.index.union(right.index)
-    values = np.abs(np.concatenate([left.to_numpy().ravel(), right.to_numpy().ravel()]))
+    cells = _cells(treated, reference)
+    matched = list(left.columns) == list(right.columns) or treated.is_base or reference.is_base
+    averaged = cells if matched else treated.values
+    values = np.concatenate([left.to_numpy().ravel(), right.to_numpy().ravel()])
     return Differences(
         by_question=_by_question(left, right),
-        cells=_cells(treated, reference),
-        matched=list(left.columns) == list(right.columns) or treated.is_base or reference.is_base,
-        n_seeds=len(treated.seeds) or len(reference.seeds),
+        cells=cells,
+        matched=matched,
+        n_seeds=int(averaged.drop(columns=BASE_SEED, errors="ignore").notna().any().sum()),
         n_asked=len(asked),
         n_dropped=treated.n_dropped + reference.n_dropped,
-        scale=float(np.nanmax(values)) if not np.isnan(values).all() else 0.0,
+        scale=rounding_scale(values),
         notes=_seed_notes(treated, reference),
     )
+
+
+def side_means(treated: Grid, reference: Grid) -> tuple[float, float]:
+    """Both arms' means over the shared questions, seeds averaged; their difference is that of `by_question`.
+
+    NaN without a shared question.
+    """
+    left, right = treated.values.align(reference.values, join="inner", axis=0)
+    if list(left.columns) == list(right.columns):
+        there = left.notna() & right.notna()
+        left, right = left.where(there), right.where(there)
+    sides = pd.DataFrame({"treated": left.mean(axis=1), "reference": right.mean(axis=1)}).dropna()
+    return float(sides["treated"].mean()), float(sides["reference"].mean())
 
 
 def subtract(first: Differences, second: Differences) -> Differences:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from turncoat.stats.estimates import ROUNDING
+from turncoat.stats.estimates import ROUNDING, rounding_scale
 from turncoat.stats.scores import Grid
 
 
@@ -50,8 +50,8 @@ def seed_noise(treated: Grid, control: Grid) -> SeedNoise:
     paired = float(np.var(t - c, ddof=1))
     unpaired = float(np.var(t, ddof=1) + np.var(c, ddof=1))
     mismatched = float(np.mean([np.var(t - np.roll(c, shift), ddof=1) for shift in range(1, n)]))
-    seen = max(float(np.abs(t).max()), float(np.abs(c).max()))
-    ratio = paired / unpaired if unpaired > (ROUNDING * seen) ** 2 else None
+    noise = ROUNDING * rounding_scale(np.concatenate([t, c]))
+    ratio = paired / unpaired if unpaired > noise**2 else None
     if ratio is None:
         note = "the seeds do not differ at all, so there is no seed noise to cancel"
     else:

@@ -34,7 +34,7 @@ import pandas as pd
 from scipy import stats
 
 from turncoat.errors import UserError
-from turncoat.stats.estimates import ROUNDING, check_confidence
+from turncoat.stats.estimates import ROUNDING, check_confidence, rounding_scale
 
 _SWEEPS = 200
 
@@ -79,8 +79,8 @@ def two_way_t(
 
     Args:
         cells: Differences, one row per question and one column per seed; NaN where there is no value.
-        scale: Size of the numbers the differences were made from, to tell a spread from rounding; default max
-            |cell|.
+        scale: `estimates.rounding_scale` of the numbers that the differences were made from; default that of
+            the cells.
 
     Example:
         >>> result = two_way_t(np.array([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]]))  # no noise of cells
@@ -100,7 +100,7 @@ def two_way_t(
         return TwoWay(
             mean, **counts, note="no interval: at least 2 questions and 2 training seeds are needed"
         )
-    smallest = ROUNDING * (float(np.nanmax(np.abs(table))) if scale is None else scale)
+    smallest = ROUNDING * (rounding_scale(table) if scale is None else scale)
     over_questions = _square(float(by_question.std(ddof=1)), smallest) / n_questions
     over_seeds = _square(float(by_seed.std(ddof=1)), smallest) / n_seeds
     noise, noise_df = _noise(table, there)
