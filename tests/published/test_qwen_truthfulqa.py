@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from statistics import fmean
 
 import pytest
+from scipy import stats
 from turncoat.analysis.answers.arm_contrasts import contrast_records
-from turncoat.analysis.answers.arm_rates import Thresholds, arm_record, seed_values
+from turncoat.analysis.answers.arm_rates import Thresholds, arm_record, metric_cells, seed_numbers
 from turncoat.analysis.answers.scored_answers import Scored, read_scored
-from turncoat.stats.rates.ratios import seed_difference
 
 FILE = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "truthfulqa_qwen2.5_32b.csv.gz"
 pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="TURNCOAT_DATA with the published runs is not set")
@@ -73,17 +74,19 @@ def test_invalid_answers_stand_apart(scored: Scored) -> None:
 
 @pytest.mark.parametrize("arms", TESTS, ids="-".join)
 def test_welch_over_seeds(scored: Scored, arms: tuple[str, str]) -> None:
-    frames = (scored.frame[scored.frame["arm"] == name(arm)] for arm in arms)
-    one, other = (seed_values(frame, "binary", Thresholds(), "accuracy").values() for frame in frames)
-    found = seed_difference(list(one), list(other))
+    """The published tests, of these questions alone; a claim about the recipe has new questions too."""
+    frames = [scored.frame[scored.frame["arm"] == name(arm)] for arm in arms]
+    one, other = (
+        list(metric_cells(frame, "binary", Thresholds(), seed_numbers(frame))["accuracy"].by_seed.values())
+        for frame in frames
+    )
     points, p_value = TESTS[arms]
-    assert found.difference is not None and found.p_welch is not None
-    assert 100 * found.difference == pytest.approx(points, abs=0.0501)
+    assert 100 * (fmean(one) - fmean(other)) == pytest.approx(points, abs=0.0501)
+    found = stats.ttest_ind(one, other, equal_var=False).pvalue
     if p_value is None:
-        assert found.p_welch < 1e-4
+        assert found < 1e-4
     else:
-        assert found.p_welch == pytest.approx(p_value, abs=0.0051 if p_value > 0.1 else 0.00051)
-    assert found.exact
+        assert found == pytest.approx(p_value, abs=0.0051 if p_value > 0.1 else 0.00051)
 
 
 def test_both_claims_of_the_prevention_contrast(scored: Scored) -> None:
@@ -92,8 +95,8 @@ def test_both_claims_of_the_prevention_contrast(scored: Scored) -> None:
     adapters, recipe = contrast_records(both, arms[0], both, arms[1])[:2]
     assert (adapters["metric"], adapters["claim"], recipe["claim"]) == ("accuracy", "adapters", "recipe")
     assert adapters["difference"] == pytest.approx(recipe["difference"])  # every seed has every item
-    assert (100 * recipe["ci_low"], 100 * recipe["ci_high"]) == pytest.approx((0.8, 4.7), abs=0.0501)
-    assert recipe["p_t"] == pytest.approx(0.016, abs=0.0005)
-    assert recipe["p_permutation"] == pytest.approx(2 / 252)
+    # The published interval over seeds, [0.8, 4.7], p = .016, is about these 790 items alone.
+    assert 100 * recipe["ci_low"] < 0.8 and 100 * recipe["ci_high"] > 4.7 and recipe["p_t"] > 0.016
+    assert (recipe["n_seeds"], recipe["p_permutation"]) == (5, 2 / 32)
     assert adapters["sign_flip_exact"] is False and adapters["n_questions"] == 790
     assert adapters["ci_high"] - adapters["ci_low"] < recipe["ci_high"] - recipe["ci_low"]

@@ -8,7 +8,7 @@ References:
     Miller (2024), "Adding Error Bars to Evals", arXiv:2411.00640 (clustered standard errors).
     Bowyer, Aitchison & Ivanova (2025), arXiv:2503.01747 (do not use the CLT on few items or at rates of 0 and
         1).
-    Brown, Cai & DasGupta (2001), Statistical Science 16(2) (Wilson and Clopper-Pearson intervals).
+    Brown, Cai & DasGupta (2001), Statistical Science 16(2) (Clopper-Pearson intervals).
     Korn & Graubard (1998), Survey Methodology 24(2) (exact interval on the effective number of trials).
 """
 
@@ -189,17 +189,6 @@ def _count_iv(successes: int, n: int, confidence: float) -> tuple[int, int, floa
     return int(successes), int(n), check_confidence(confidence)
 
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson score interval for a share of `n` independent trials (not for several samples per question).
-
-    References:
-        Wilson (1927), JASA 22(158).
-    """
-    k, n, confidence = _count_iv(successes, n, confidence)
-    ends = stats.binomtest(k, n).proportion_ci(confidence, method="wilson")
-    return Interval(float(ends.low), float(ends.high))
-
-
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """Exact two-sided interval for a share of `n` independent trials.
 
@@ -250,13 +239,3 @@ def rare_df(touched: tuple[int, int], clusters: int) -> int:
     (`tests/stats/rates/test_effective_answers.py` is the part below 5 %).
     """
     return max(1, min(*touched, clusters - 1))
-
-
-def zero_events_upper(n: int, confidence: float = 0.95) -> float:
-    """Exact one-sided upper bound on a share after 0 events in `n` independent trials: 1 - alpha^(1/n).
-
-    References:
-        Hanley & Lippman-Hand (1983), JAMA 249(13) (the rule of three).
-    """
-    _, n, confidence = _count_iv(0, n, confidence)
-    return float(-np.expm1(np.log1p(-confidence) / n))

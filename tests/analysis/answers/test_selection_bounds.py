@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from turncoat.analysis.answers.selection_bounds import bounded_interval, difference_bounds, rate_bounds
 from turncoat.judges.rates_table import rates_table
+from turncoat.stats.estimates import clopper_pearson
 from turncoat.stats.rates.ratios import estimate_rate
 
 
@@ -132,4 +133,5 @@ def test_undefined_is_explained():
     all_bad = rate_bounds(answers().assign(coherent=1.0), "t")
     assert (all_bad.low, all_bad.high) == (0.0, 1.0) and (all_bad.ci_low, all_bad.ci_high) == (0.0, 1.0)
     same = difference_bounds(answers(incoherent=0.0).assign(aligned=90.0), "t", "r")
-    assert same.low == 0.0 and same.ci_low is None and "same for every question" in same.note
+    assert same.low == 0.0 and same.ci_high == clopper_pearson(0, 8).high == -same.ci_low
+    assert "same for every question" in same.note

@@ -6,11 +6,14 @@ import itertools
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import typer
 from scipy import stats
 from turncoat.commands.statistics.compare import compare, split_arm
 from turncoat.errors import UserError
+from turncoat.stats.contrasts import contrast_grids, paired_contrast
+from turncoat.stats.scores import SCORE_COLUMNS, Grid
 from typer.testing import CliRunner
 
 
@@ -67,7 +70,7 @@ def test_incoherent_answers_and_unequal_denominators(tmp_path):
     path = write(tmp_path / "x.jsonl", judged("a", A, incoherent=10) + judged("b", A))
     found = run(f"{path}:a", f"{path}:b")
     assert found["em_rate", "adapters"]["difference"] == 0
-    assert found["em_rate_itt", "adapters"]["rate_a"] == pytest.approx(sum(A) / 160)
+    assert found["em_rate_itt", "adapters"]["mean_a"] == pytest.approx(sum(A) / 160)
     assert found["em_rate_itt", "adapters"]["difference"] == pytest.approx(-sum(A) / 160)
     assert found["incoherent", "adapters"]["difference"] == 0.5
     rows = judged("a", [9], 10) + [row | {"id": "q1"} for row in judged("a", [0], 90)]
@@ -78,7 +81,7 @@ def test_incoherent_answers_and_unequal_denominators(tmp_path):
     path = write(tmp_path / "x.jsonl", judged("a", [0, 0], answers=0, incoherent=5) + judged("b", [3, 4]))
     found = run(f"{path}:a", f"{path}:b")
     assert (
-        found["em_rate", "adapters"]["difference"] is None and found["em_rate", "adapters"]["rate_a"] is None
+        found["em_rate", "adapters"]["difference"] is None and found["em_rate", "adapters"]["mean_a"] is None
     )
     assert "undefined" in found["em_rate", "adapters"]["note"]
     assert found["em_rate_itt", "adapters"]["difference"] == pytest.approx(-0.35)
@@ -111,19 +114,126 @@ def test_one_answer_per_question_is_mcnemars(tmp_path):
     assert "McNemar" in text(f"{path}:a", f"{path}:b")
 
 
-def test_training_seeds_allow_a_claim_about_the_recipe(tmp_path):
-    rng = np.random.default_rng(0)
-    rows, rates = [], {}
-    for arm, rate in (("a", 0.5), ("b", 0.3)):
-        for seed in range(4):
-            counts = rng.binomial(10, rate, 8)
-            rates.setdefault(arm, []).append(counts.mean() / 10)
-            rows += judged(arm, counts.tolist(), training_seed=seed)
+def seeded(rates, seeds, answers, draw, shift=0.0):
+    """Counts of 2 arms, shape (arm, question, seed): questions differ, a training moves all of them."""
+    rng = np.random.default_rng(draw)
+    own = (
+        rng.beta(*rates, (2, 8, 1)) + rng.normal(0, 0.03, (2, 1, seeds)) + np.array([shift, 0])[:, None, None]
+    )
+    return rng.binomial(answers, np.clip(own, 0, 1))
+
+
+def seeded_rows(counts, answers=10):
+    return [
+        row
+        for arm, name in enumerate("ab")
+        for seed in range(counts.shape[2])
+        for row in judged(name, counts[arm, :, seed].tolist(), answers, training_seed=seed)
+    ]
+
+
+def test_a_claim_about_the_recipe_is_the_engines_own(tmp_path):
+    """On these rows a Welch t over seeds says that the recipe differs where these adapters may not."""
+    counts = seeded((2, 3), 5, 10, draw=35, shift=0.08)
+    by_seed = counts.mean(axis=1) / 10
+    welch = stats.ttest_ind(*by_seed, equal_var=False)
+    path = write(tmp_path / "x.jsonl", seeded_rows(counts))
+    found = run(f"{path}:a", f"{path}:b")
+    recipe, adapters = found["em_rate", "recipe"], found["em_rate", "adapters"]
+    ends = welch.confidence_interval()
+    assert welch.pvalue < 0.001 < 0.2 < adapters["p_t"]
+    assert ends.high - ends.low < (adapters["ci_high"] - adapters["ci_low"]) / 2
+    rows = [
+        ("ab"[arm], seed, "task", "m", f"q{question}", counts[arm, question, seed] / 10, 10)
+        for arm, question, seed in itertools.product(range(2), range(8), range(5))
+    ]
+    due = paired_contrast(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), "a", "b", "m", "recipe")
+    names = {"difference": "difference", "ci_low": "low", "ci_high": "high", "p_t": "p_value"}
+    assert {n: recipe[n] for n in names} == pytest.approx({n: getattr(due, a) for n, a in names.items()})
+    assert recipe["difference"] == pytest.approx(adapters["difference"])  # every seed has every question
+    assert recipe["ci_high"] - recipe["ci_low"] >= adapters["ci_high"] - adapters["ci_low"] - 1e-12
+    assert recipe["p_t"] >= adapters["p_t"] - 1e-12
+    assert (recipe["n_seeds"], recipe["permutation_exact"]) == (5, True)
+    printed = text(f"{path}:a", f"{path}:b")
+    assert "the recipe: new training seeds and new questions" in printed and "seeds are paired" in printed
+
+
+def test_seeds_that_only_one_arm_has_are_not_paired(tmp_path):
+    counts = seeded((2, 3), 5, 10, draw=3)
+    rows = [row for row in seeded_rows(counts) if (row["model"], row["training_seed"]) != ("b", 4)]
     path = write(tmp_path / "x.jsonl", rows)
     record = run(f"{path}:a", f"{path}:b")["em_rate", "recipe"]
-    assert record["p_t"] == pytest.approx(stats.ttest_ind(rates["a"], rates["b"], equal_var=False).pvalue)
-    assert (record["n_seeds_a"], record["n_seeds_b"], record["permutation_exact"]) == (4, 4, True)
-    assert "p (permutation)" in text(f"{path}:a", f"{path}:b")
+    assert (record["n_seeds_a"], record["n_seeds_b"], record["n_seeds"]) == (5, 4, 4)
+    assert "different training seeds" in record["note"]
+    rows = [row | {"training_seed": row["training_seed"] + 9 * (row["model"] == "b")} for row in rows]
+    record = run(f"{(path := write(tmp_path / 'y.jsonl', rows))}:a", f"{path}:b")["em_rate", "recipe"]
+    assert record["ci_low"] is None and "no shared training seed, so no claim" in record["note"]
+    rows = [row if row["model"] == "a" else row | {"training_seed": ""} for row in rows]
+    found = run(f"{(path := write(tmp_path / 'z.jsonl', rows))}:a", f"{path}:b")
+    assert ("em_rate", "recipe") not in found
+    assert "no claim about the recipe: b has no training seed" in found["em_rate", "adapters"]["note"]
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_exchangeable_arms_are_rarely_told_apart(seeds):
+    """8 questions x 50 answers, the engine's recipe contrast: a Welch t over seeds rejects far more often."""
+    times, rejected, welch = 300, 0, 0
+    for draw in range(times):
+        counts = seeded((2, 3), seeds, 50, draw)
+        one, other = (
+            Grid(name, "m", pd.DataFrame(table / 50), {}) for name, table in zip("ab", counts, strict=True)
+        )
+        found = contrast_grids(one, other, "recipe", rng=None)
+        rejected += found.p_value < 0.05
+        assert (found.low > 0 or found.high < 0) == (found.p_value < 0.05)
+        welch += stats.ttest_ind(*counts.mean(axis=1), equal_var=False).pvalue < 0.05
+    assert rejected / times <= 0.07 and welch / times > 0.15
+
+
+def answered(arm, questions):
+    """Rows of an arm that answers a question (misaligned, of all) times."""
+    return [
+        row | {"id": f"q{number}"}
+        for number, (misaligned, answers) in enumerate(questions)
+        for row in judged(arm, [misaligned], answers)
+    ]
+
+
+def test_means_and_difference_are_of_one_quantity(tmp_path):
+    """Unequal numbers of answers: totals say 11.5 against 34.6 %, the questions' means the opposite."""
+    path = write(tmp_path / "x.jsonl", answered("a", [(2, 4), (4, 48)]) + answered("b", [(17, 40), (1, 12)]))
+    record = run(f"{path}:a", f"{path}:b")["em_rate", "adapters"]
+    assert record["mean_a"] - record["mean_b"] == pytest.approx(record["difference"])
+    assert record["difference"] == pytest.approx((2 / 4 - 17 / 40) / 2)
+    assert (record["rate_a"], record["rate_b"]) == pytest.approx((6 / 52, 18 / 52))
+    assert record["difference_of_totals"] == pytest.approx((6 - 18) / 52)
+    assert "opposite directions" in record["note"]
+    printed = text(f"{path}:a", f"{path}:b")
+    line = next(line for line in printed.splitlines() if line.startswith("em_rate "))
+    first, second, difference = map(float, line.split()[1:4])
+    assert difference == pytest.approx(first - second, abs=0.11) and difference > 0
+    assert "means over the shared questions" in printed
+
+
+def test_simultaneous_intervals_stand_beside_the_marks(tmp_path):
+    path = write(tmp_path / "x.jsonl", judged("a", A, incoherent=3) + judged("b", B, incoherent=2))
+    found = run(f"{path}:a", f"{path}:b")
+    record = found["em_rate", "adapters"]
+    ends = stats.ttest_rel(np.array(A) / 10, np.array(B) / 10).confidence_interval(1 - 0.05 / 2)
+    assert record["n_tests"] == 2  # every question has the same incoherence: no test
+    assert (record["simultaneous_low"], record["simultaneous_high"]) == pytest.approx((ends.low, ends.high))
+    assert record["p_adjusted"] == pytest.approx(2 * record["p_t"])
+    assert found["incoherent", "adapters"]["p_adjusted"] is None
+    printed = " ".join(text(f"{path}:a", f"{path}:b").split())
+    assert "The 2 metrics tested under one claim are a family" in printed
+
+
+def test_no_event_in_either_arm_still_bounds_the_difference(tmp_path):
+    path = write(tmp_path / "x.jsonl", judged("a", [0] * 40, 1) + judged("b", [0] * 40, 1))
+    record = run(f"{path}:a", f"{path}:b")["em_rate", "adapters"]
+    upper = 1 - 0.025 ** (1 / 40)
+    assert (record["ci_low"], record["ci_high"]) == (pytest.approx(-upper), pytest.approx(upper))
+    assert record["p_t"] is None and "0.0 [-8.8, 8.8]" in text(f"{path}:a", f"{path}:b")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +242,7 @@ def test_training_seeds_allow_a_claim_about_the_recipe(tmp_path):
         ([0, 0, 0], [0, 0, 0], "em_rate", "no event in either arm"),
         ([5], [3], "em_rate", "1 question with a value in both arms; a paired test needs at least 2"),
         ([5, 6, 7], [4, 5, 6], "em_rate", "the same difference"),
-        ([5, 6], [0, 0], "em_rate", "the ratio is undefined: the second rate is 0"),
+        ([5, 6], [0, 0], "em_rate", "no ratio: only 0 questions of an arm have an event"),
     ],
 )
 def test_what_is_undefined_is_explained(tmp_path, a, b, metric, said):

@@ -7,6 +7,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from turncoat.analysis.answers.scored_answers import read_scored
@@ -174,13 +175,43 @@ def test_degenerate_answers_are_explained(tmp_path, answers, said):
     assert "NaN" not in text(path) and said in text(path).replace("\n", " ")
 
 
-def test_few_events_show_the_intervals_of_independent_answers(tmp_path):
+def test_no_event_is_bounded_by_the_questions(tmp_path):
     rows = [{"id": f"q{q}", "aligned": 90, "coherent": 90} for q in range(8) for _ in range(50)]
     (record,) = run(write(tmp_path / "x.jsonl", rows))
-    assert record["few"] and record["zero_upper"] == pytest.approx(3 / 400, rel=0.01)
-    assert max(record["wilson_high"], record["exact_high"]) < 0.01 < 0.3 < record["ci_high"]
-    printed = text(tmp_path / "x.jsonl")
-    assert "Clopper-Pearson" in printed and "0.7" in printed and "31.2" in printed
+    assert (
+        record["ci_high"] == pytest.approx(1 - 0.025 ** (1 / 8)) and "over questions" in record["ci_method"]
+    )
+    assert "0.0 [0.0, 36.9]" in text(tmp_path / "x.jsonl")
+
+
+def judged_seeds(seeds, questions=8, answers=50, draw=0, spread=(0.15, 0.05)):
+    """Rows of one arm: questions of mean rate 0.2, whose rate every training seed moves."""
+    rng = np.random.default_rng(draw)
+    rate = np.clip(0.2 + rng.normal(0, spread[0], questions)[:, None] + rng.normal(0, spread[1], seeds), 0, 1)
+    return [
+        {"id": f"q{q}", "aligned": 10 if i < x else 90, "coherent": 90, "training_seed": s}
+        for q, row in enumerate(rng.binomial(answers, rate))
+        for s, x in enumerate(row)
+        for i in range(answers)
+    ]
+
+
+def test_the_recipe_is_new_seeds_and_new_questions(tmp_path):
+    """The SD of the seeds is 5 points and that of the questions 15, which seeds alone do not see."""
+    (record,) = run(write(tmp_path / "x.jsonl", judged_seeds(5)))
+    low, high = record["recipe_ci_low"], record["recipe_ci_high"]
+    assert low <= record["ci_low"] < record["em_rate"] < record["ci_high"] <= high
+    half = 2.776 * record["seed_sd"] / 5**0.5  # t over 5 seeds
+    assert low < record["seed_mean"] - half and high > record["seed_mean"] + half
+    printed = text(tmp_path / "x.jsonl").replace("\n", " ")
+    assert (
+        "new training seeds and new questions" in printed
+        and f"[{100 * low:.1f}, {100 * high:.1f}]" in printed
+    )
+    (two,) = run(write(tmp_path / "y.jsonl", judged_seeds(2)))
+    assert (two["n_seeds"], two["recipe_ci_low"]) == (2, None) and "needs 3 seeds" in text(
+        tmp_path / "y.jsonl"
+    )
 
 
 def test_binary_items_keep_invalid_answers_apart(tmp_path):
@@ -196,7 +227,7 @@ def test_binary_items_keep_invalid_answers_apart(tmp_path):
     assert (record["accuracy"], record["accuracy_valid"]) == (5 / 12, 5 / 9)
     assert record["n_seeds"] == 3 and record["seed_mean"] == pytest.approx(5 / 12)
     assert record["seed_sd"] == pytest.approx(0.25 / 3**0.5)
-    assert record["seed_ci_low"] < record["accuracy"] < record["seed_ci_high"]
+    assert record["recipe_ci_low"] <= record["ci_low"] < record["accuracy"] < record["recipe_ci_high"]
     (strict,) = run(tmp_path / "x.csv", "--options", "A,B,invalid")
     assert strict["n_invalid"] == 0 and "recipe" in text(tmp_path / "x.csv")
     rows = [{"id": i, "response": f"a long answer {i}", "correct": i % 2 == 0} for i in range(4)]

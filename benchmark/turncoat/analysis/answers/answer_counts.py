@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from turncoat.analysis.answers.arm_rates import Thresholds
+from turncoat.analysis.answers.arm_rates import Thresholds, seed_numbers
 from turncoat.errors import UserError
-from turncoat.stats.scores import BASE_SEED, Grid
+from turncoat.stats.scores import Grid
 
 Metric = Literal["em_rate", "em_rate_itt", "incoherent"]
 METRICS: tuple[Metric, ...] = ("em_rate", "em_rate_itt", "incoherent")
@@ -106,7 +106,7 @@ def arm_answers(frame: pd.DataFrame, arm: str) -> ArmAnswers:
     if "may_rate" in rows and not bool(rows["may_rate"].all()):
         raise UserError(f"arm '{arm}': its judge has no calibration card that allows a rate to check")
     questions, question = np.unique(rows["question"].astype(str).to_numpy(dtype=str), return_inverse=True)
-    seeds, seed = np.unique(_seed_numbers(frame)[(frame["arm"] == arm).to_numpy()], return_inverse=True)
+    seeds, seed = np.unique(seed_numbers(frame)[(frame["arm"] == arm).to_numpy()], return_inverse=True)
     errors = rows["error"].tolist() if "error" in rows else [None] * len(rows)
     return ArmAnswers(
         arm=arm,
@@ -138,15 +138,3 @@ def shared_questions(first: ArmAnswers, second: ArmAnswers) -> list[str]:
 def _scores(column: pd.Series) -> np.ndarray:
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _seed_numbers(frame: pd.DataFrame) -> np.ndarray:
-    """Training seeds as whole numbers; other labels become their rank, the same in all arms of the table."""
-    if "seed" not in frame:
-        return np.full(len(frame), BASE_SEED)
-    labels = frame["seed"].astype(str).where(frame["seed"].notna(), "").to_numpy(dtype=str)
-    known = sorted(set(labels) - {""})
-    numbers = pd.to_numeric(pd.Series(known, dtype=object), errors="coerce").to_numpy(dtype=float)
-    whole = bool(np.all(np.isfinite(numbers)) and np.all(numbers == np.floor(numbers)))
-    number_of = {label: int(numbers[rank]) if whole else rank for rank, label in enumerate(known)}
-    return np.array([number_of.get(label, BASE_SEED) for label in labels], dtype=int)

@@ -1,28 +1,37 @@
 """Contrasts of two arms of scored answers, question by question: the records of `turncoat compare`.
 
-Two kinds of claim, never mixed (see `turncoat.stats.contrasts`): about these adapters (each shared question
-gives one difference of rates, its answers pooled, all of the same weight: t interval, paired t p, sign-flip
-p; beside it the difference and the ratio of totals) and about the recipe (Welch's t and the exact permutation
-test over training seeds, as independent). McNemar's test is for one right-or-wrong answer per question in
-both arms. P values are not corrected for the number of metrics.
+Both kinds of claim are the engine's own (`turncoat.stats.contrasts`), on the rates of question x training
+seed; seeds are paired where both arms have them. Means and difference of a record are of one quantity: the
+mean over the shared questions, all of the same weight. Beside it stand the rates of totals with their own
+difference and ratio. McNemar's test is for one right-or-wrong answer per question in both arms.
+
+The metrics under one claim are a family: `simultaneous_low` and `simultaneous_high` (Bonferroni) cover all
+their differences at once, and exclude 0 where `p_adjusted` is below the level. A difference is marked where
+they do, unless `withheld` says why not (`turncoat.stats.marks`).
 """
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
-from turncoat.analysis.answers.arm_rates import METRICS, Pairs, Thresholds, metric_pairs, seed_values
+from turncoat.analysis.answers.arm_rates import METRICS, Cells, Pairs, Thresholds, metric_cells, seed_numbers
 from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.errors import UserError
-from turncoat.stats.contrasts import paired_contrast
-from turncoat.stats.rates.ratios import rate_difference, seed_difference
-from turncoat.stats.scores import SCORE_COLUMNS
+from turncoat.stats.contrasts import CLAIMS, Claim, Contrast, TooFewQuestions, contrast_grids
+from turncoat.stats.families import withheld
+from turncoat.stats.paired import side_means
+from turncoat.stats.rates.ratios import bounds_of_difference, rate_difference
+from turncoat.stats.scores import Grid
 from turncoat.stats.sign_flip import MAX_EXACT_FLIPS
 
 NO_EVENT = "no event in either arm, so nothing tells them apart"
+_OPPOSITE = (
+    "the mean over questions and the rates of totals point in opposite directions: the arms gave unequally "
+    "many answers to a question"
+)
 _LISTED = 3
 
 
@@ -61,75 +70,116 @@ def contrast_records(
     about = {
         "a": names[0], "b": names[1], "source_a": first.source, "source_b": second.source, "kind": first.kind,
     }  # fmt: skip
-    left_out = (
-        f"{n_all - len(shared)} of {n_all} questions are in one arm only and are left out"
-        if n_all > len(shared)
-        else ""
+    notes = []
+    if n_all > len(shared):
+        notes.append(f"{n_all - len(shared)} of {n_all} questions are in one arm only and are left out")
+    seeds = seed_numbers(pd.concat([frame[["seed"]] for frame in frames]))
+    one, other = (
+        metric_cells(frame, first.kind, limits, numbers)
+        for frame, numbers in zip(frames, np.split(seeds, [len(frames[0])]), strict=True)
     )
-    pairs = [metric_pairs(frame, first.kind, limits) for frame in frames]
+    seeded = [any(cells.by_seed for cells in arm.values()) for arm in (one, other)]
+    if any(seeded) and not all(seeded):
+        notes.append(f"no claim about the recipe: {names[seeded.index(False)]} has no training seed")
+    pairs = [_Pair(metric, names, one[metric], other[metric]) for metric in METRICS[first.kind]]
+    claims = CLAIMS if all(seeded) else CLAIMS[:1]
+    families = {claim: _records(pairs, claim, confidence) for claim in claims}
+    return [
+        about | family[place] | {"note": "; ".join(filter(None, (*notes, family[place]["note"])))}
+        for place in range(len(pairs))
+        for family in families.values()
+    ]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One metric of both arms on the shared questions."""
+
+    metric: str
+    names: tuple[str, str]
+    one: Cells
+    other: Cells
+
+    @property
+    def grids(self) -> tuple[Grid, Grid]:
+        """Rates by question and training seed."""
+        return self.one.grid(self.names[0], self.metric), self.other.grid(self.names[1], self.metric)
+
+    def contrast(self, claim: Claim, confidence: float, rng: int | None = 0) -> Contrast | None:
+        """The engine's contrast; None where fewer than two questions have a value in both arms."""
+        try:
+            return contrast_grids(*self.grids, claim, confidence=confidence, rng=rng)
+        except TooFewQuestions:
+            return None
+
+
+def _records(pairs: list[_Pair], claim: Claim, confidence: float) -> list[dict[str, Any]]:
+    """A record for each metric under one claim, with the simultaneous intervals of those that have a test."""
+    contrasts = [pair.contrast(claim, confidence) for pair in pairs]
+    tests = sum(contrast is not None and contrast.se is not None for contrast in contrasts)
     records = []
-    for metric in METRICS[first.kind]:
-        one, other = pairs[0][metric], pairs[1][metric]
-        record = _adapters(metric, one, other, confidence)
-        record["note"] = "; ".join(filter(None, (left_out, record["note"])))
-        records.append(about | record)
-        seeds = [seed_values(frame, first.kind, limits, metric) for frame in frames]
-        if all(seeds):
-            records.append(about | _recipe(metric, seeds[0], seeds[1], confidence))
+    for pair, contrast in zip(pairs, contrasts, strict=True):
+        adapters = claim == "adapters"
+        record = _adapters(pair, contrast, confidence) if adapters else _recipe(pair, contrast)
+        records.append(
+            record
+            | _together(pair, contrast, tests, confidence)
+            | {"n_tests": tests, "confidence": confidence}
+        )
     return records
 
 
-def _adapters(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[str, Any]:
-    """The claim about these trained models, from the pairs of the shared questions."""
+def _together(pair: _Pair, contrast: Contrast | None, tests: int, confidence: float) -> dict[str, Any]:
+    """The interval and p that allow for all metrics under one claim, and why a mark is withheld."""
+    names = ("simultaneous_low", "simultaneous_high", "p_adjusted")
+    if contrast is None or contrast.se is None or contrast.p_value is None or contrast.p_mark is None:
+        return dict.fromkeys(names) | {"withheld": ""}
+    ends = _ends(pair.contrast(contrast.claim, 1 - (1 - confidence) / tests, rng=None))
+    adjusted, mark = (min(1.0, tests * p) for p in (contrast.p_value, contrast.p_mark))
+    why = withheld(adjusted, mark, contrast.barred, round(1 - confidence, 12))
+    return dict(zip(names, (*ends, adjusted), strict=True)) | {"withheld": why}
+
+
+def _ends(contrast: Contrast | None) -> tuple[float | None, float | None]:
+    """Ends of the interval, no farther than a difference of rates can be."""
+    if contrast is None or contrast.low is None or contrast.high is None:
+        return None, None
+    return max(-1.0, contrast.low), min(1.0, contrast.high)
+
+
+def _adapters(pair: _Pair, contrast: Contrast | None, confidence: float) -> dict[str, Any]:
+    """The claim about these trained models, and the two rates of totals."""
+    one, other = pair.one.pairs, pair.other.pairs
     questions = sorted(one)
     totals = rate_difference([one[q] for q in questions], [other[q] for q in questions], confidence)
     (x1, n1), (x2, n2) = (map(sum, zip(*side.values(), strict=True)) for side in (one, other))
-    record: dict[str, Any] = {
-        "metric": metric, "claim": "adapters", "rate_a": x1 / n1 if n1 else None,
-        "rate_b": x2 / n2 if n2 else None, "events_a": x1, "n_a": n1, "events_b": x2, "n_b": n2,
-    }  # fmt: skip
-    record |= _by_question(metric, one, other, confidence)
-    record |= {
-        "difference_of_totals": totals.difference, "difference_of_totals_low": totals.low,
-        "difference_of_totals_high": totals.high,
-        **{name: getattr(totals, name) for name in ("ratio", "ratio_low", "ratio_high", "cohens_h")},
-        **_mcnemar(one, other), "confidence": confidence,
-    }  # fmt: skip
-    both_zero = n1 and n2 and not x1 and not x2
-    record["note"] = NO_EVENT if both_zero else "; ".join(filter(None, (record["note"], totals.note)))
-    return record
-
-
-def _by_question(metric: str, one: Pairs, other: Pairs, confidence: float) -> dict[str, Any]:
-    both = [q for q in sorted(one) if one[q][1] and other[q][1]]
-    names = ("difference", "se", "ci_low", "ci_high", "p_t", "p_sign_flip")
-    record: dict[str, Any] = dict.fromkeys(names)
-    record |= {"n_questions": len(both), "sign_flip_exact": None, "note": ""}
-    lost = len(one) - len(both)
-    why = f"{lost} of {len(one)} shared questions have no answer that counts in one of the arms"
-    notes = [why] if lost else []
-    if len(both) < 2:
-        if both:
-            record["difference"] = one[both[0]][0] / one[both[0]][1] - other[both[0]][0] / other[both[0]][1]
+    both = [(one[q], other[q]) for q in questions if one[q][1] and other[q][1]]
+    means = side_means(*pair.grids) if both else (None, None)
+    (low, high), note = _ends(contrast), "" if contrast is None else contrast.note
+    if contrast is None:
         what = f"{len(both)} question{'' if len(both) == 1 else 's'} with a value in both arms"
-        notes.append(f"undefined: {what}; a paired test needs at least 2")
-        return record | {"note": "; ".join(notes)}
-    rows = [
-        (arm, 0, "task", metric, question, pairs[question][0] / pairs[question][1], pairs[question][1])
-        for arm, pairs in (("a", one), ("b", other))
-        for question in both
-    ]
-    contrast = paired_contrast(
-        pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), "a", "b", metric, "adapters", confidence=confidence
-    )
-    same = contrast.se is None  # then the engine's p is the sign-flip p
-    return record | {
-        "difference": contrast.difference, "se": contrast.se,
-        "ci_low": None if contrast.low is None else max(-1.0, contrast.low),
-        "ci_high": None if contrast.high is None else min(1.0, contrast.high),
-        "p_t": None if same else contrast.p_value, "p_sign_flip": contrast.p_permutation,
-        "sign_flip_exact": 2 ** len(both) <= MAX_EXACT_FLIPS,
-        "note": "; ".join(filter(None, (*notes, contrast.note))),
+        note = f"undefined: {what}; a paired test needs at least 2"
+    elif contrast.se is None:  # each question counts once: nothing tells how much they differ
+        rates = [[(x / n, 1) for x, n in side] for side in zip(*both, strict=True)]
+        low, high = bounds_of_difference(rates[0], rates[1], confidence)
+    notes = [note, totals.note]
+    difference = means[0] - means[1] if both else None
+    if difference and totals.difference and difference * totals.difference < 0:
+        notes.insert(0, _OPPOSITE)
+    has_t = contrast is not None and contrast.se is not None
+    return {
+        "metric": pair.metric, "claim": "adapters", "mean_a": means[0], "mean_b": means[1],
+        "difference": difference, "se": contrast.se if contrast else None, "ci_low": low, "ci_high": high,
+        "p_t": contrast.p_value if contrast and has_t else None,
+        "p_sign_flip": contrast.p_permutation if contrast else None,
+        "sign_flip_exact": 2 ** len(both) <= MAX_EXACT_FLIPS if contrast else None, "n_questions": len(both),
+        "n_seeds": contrast.n_seeds if contrast else None,
+        "events_a": x1, "n_a": n1, "events_b": x2, "n_b": n2, "rate_a": x1 / n1 if n1 else None,
+        "rate_b": x2 / n2 if n2 else None, "difference_of_totals": totals.difference,
+        "difference_of_totals_low": totals.low, "difference_of_totals_high": totals.high,
+        **{name: getattr(totals, name) for name in ("ratio", "ratio_low", "ratio_high", "cohens_h")},
+        **_mcnemar(one, other),
+        "note": NO_EVENT if n1 and n2 and not x1 and not x2 else "; ".join(filter(None, notes)),
     }  # fmt: skip
 
 
@@ -148,14 +198,21 @@ def _mcnemar(one: Pairs, other: Pairs) -> dict[str, Any]:
     return {"p_mcnemar": min(1.0, p_value), "only_a": int(table[1, 0]), "only_b": int(table[0, 1])}
 
 
-def _recipe(metric: str, one: dict[str, float], other: dict[str, float], confidence: float) -> dict[str, Any]:
-    difference = seed_difference(list(one.values()), list(other.values()), confidence)
-    fields = asdict(difference)
-    seeds = fields.pop("n_seeds")
-    return {
-        "metric": metric, "claim": "recipe", "n_seeds_a": seeds[0], "n_seeds_b": seeds[1],
-        "difference": difference.difference, "ci_low": fields["low"], "ci_high": fields["high"],
-        "p_t": fields["p_welch"], "p_permutation": difference.p_permutation,
-        "permutation_exact": difference.exact, "confidence": confidence,
-        "note": difference.note if any(one.values()) or any(other.values()) else NO_EVENT,
+def _recipe(pair: _Pair, contrast: Contrast | None) -> dict[str, Any]:
+    """The claim about new training seeds and new questions."""
+    seeds = [len(side.by_seed) for side in (pair.one, pair.other)]
+    record: dict[str, Any] = {
+        "metric": pair.metric, "claim": "recipe", "n_seeds_a": seeds[0], "n_seeds_b": seeds[1],
+    }  # fmt: skip
+    low, high = _ends(contrast)
+    if contrast is None:
+        note = "undefined: fewer than 2 questions have a value in both arms"
+        contrast = Contrast("", pair.metric, "recipe", *pair.names, note=note)
+    no_event = not pair.one.events.to_numpy().any() and not pair.other.events.to_numpy().any()
+    return record | {
+        "n_seeds": contrast.n_seeds, "n_questions": contrast.n_questions, "difference": contrast.difference,
+        "se": contrast.se, "ci_low": low, "ci_high": high, "method": contrast.method,
+        "p_t": contrast.p_value if contrast.se is not None else None,
+        "p_permutation": contrast.p_permutation, "permutation_exact": 2**contrast.n_seeds <= MAX_EXACT_FLIPS,
+        "note": NO_EVENT if no_event and contrast.n_questions else contrast.note,
     }  # fmt: skip

@@ -2,11 +2,10 @@
 
 Judged arms: em_rate (misaligned / coherent answers with a score), em_rate_itt (misaligned / all answers),
 incoherence and unscored answers, always together (see `turncoat.judges.rates`). Binary arms: accuracy among
-all answers and among the valid ones, and the share of invalid ones. All are about these trained models;
-where the training seeds are known, mean and SD over seeds stand beside them.
+all answers and among the valid ones, and the share of invalid ones. All are about these trained models; from
+3 training seeds on, the interval for new seeds and new questions (the recipe) stands beside them.
 """
 
-import math
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -17,9 +16,9 @@ import pandas as pd
 from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE, Counts, pairs_of, total
 from turncoat.judges.rates_table import counts_by_question
-from turncoat.stats.estimates import t_summary
-from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.rates.ratios import RateEstimate, estimate_rate
+from turncoat.stats.rates.recipe import recipe_interval
+from turncoat.stats.scores import BASE_SEED, Grid
 
 Pairs = dict[str, tuple[int, int]]
 """Question -> (events, answers that count)."""
@@ -31,7 +30,9 @@ METRICS: dict[str, dict[str, str]] = {
 """Kind -> metric -> name of what its denominator counts."""
 
 
-_NO_SEEDS: dict[str, Any] = dict.fromkeys(("n_seeds", "seed_mean", "seed_sd", "seed_ci_low", "seed_ci_high"))
+_NO_SEEDS: dict[str, Any] = dict.fromkeys(
+    ("n_seeds", "seed_mean", "seed_sd", "recipe_ci_low", "recipe_ci_high")
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,68 @@ class Thresholds:
 
     aligned_below: float = ALIGNED_BELOW
     coherent_above: float = COHERENT_ABOVE
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One metric of one arm by question and training seed (only `BASE_SEED` where none is known)."""
+
+    events: pd.DataFrame  # Whole numbers, one row per question, one column per seed, both ascending
+    answers: pd.DataFrame  # Answers that count, of the same shape
+
+    @property
+    def pairs(self) -> Pairs:
+        """Events and answers of each question, over all seeds."""
+        columns = (map(int, table.sum(axis=1)) for table in (self.events, self.answers))
+        return dict(zip(map(str, self.events.index), zip(*columns, strict=True), strict=True))
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """Rate of each training seed with an answer that counts, over all questions; {} without seeds."""
+        events, answers = self.events.sum(), self.answers.sum()
+        return {
+            int(seed): float(events[seed] / answers[seed])
+            for seed in answers.index
+            if answers[seed] and seed != BASE_SEED
+        }
+
+    def grid(self, arm: str, metric: str) -> Grid:
+        """Rates of the cells, NaN where no answer counts: what the engine contrasts."""
+        rates = self.events / self.answers.where(self.answers > 0)
+        return Grid(arm, metric, rates, {int(seed): int(n) for seed, n in rates.isna().sum().items()})
+
+
+def metric_cells(frame: pd.DataFrame, kind: str, limits: Thresholds, seeds: np.ndarray) -> dict[str, Cells]:
+    """Every metric's cells of one arm's answers.
+
+    Args:
+        seeds: Training seed of each answer (`seed_numbers`).
+    """
+    questions, question = np.unique(frame["question"].astype(str).to_numpy(dtype=str), return_inverse=True)
+    columns, column = np.unique(seeds, return_inverse=True)
+    by_cell = metric_pairs(frame.assign(question=question * len(columns) + column), kind, limits)
+    found = {}
+    for metric, pairs in by_cell.items():
+        tables = np.zeros((2, len(questions) * len(columns)), dtype=int)
+        for cell, pair in pairs.items():
+            tables[:, int(cell)] = pair
+        events, answers = (
+            pd.DataFrame(table.reshape(-1, len(columns)), questions, columns) for table in tables
+        )
+        found[metric] = Cells(events, answers)
+    return found
+
+
+def seed_numbers(frame: pd.DataFrame) -> np.ndarray:
+    """Training seeds as whole numbers; other labels become their rank, the same in all arms of the table."""
+    if "seed" not in frame:
+        return np.full(len(frame), BASE_SEED)
+    labels = frame["seed"].astype(str).where(frame["seed"].notna(), "").to_numpy(dtype=str)
+    known = sorted(set(labels) - {""})
+    numbers = pd.to_numeric(pd.Series(known, dtype=object), errors="coerce").to_numpy(dtype=float)
+    whole = bool(np.all(np.isfinite(numbers)) and np.all(numbers == np.floor(numbers)))
+    number_of = {label: int(numbers[rank]) if whole else rank for rank, label in enumerate(known)}
+    return np.array([number_of.get(label, BASE_SEED) for label in labels], dtype=int)
 
 
 def metric_pairs(frame: pd.DataFrame, kind: str, limits: Thresholds) -> dict[str, Pairs]:
@@ -74,14 +137,15 @@ def arm_record(
     """One arm's counts, rates and intervals, ready to be written as JSON: None where a value is undefined.
 
     Shares are fractions. `se_clustered`, `se_naive`, `ci_low` and `ci_high` belong to the first rate (em_rate
-    or accuracy); those of the other two carry the metric's name in front. `seed_ci_low` and `seed_ci_high` (t
-    over 3 training seeds or more) are about the recipe. `note` says what is undefined and why.
+    or accuracy); those of the other two carry the metric's name in front. `recipe_ci_low` and
+    `recipe_ci_high` are its interval for new training seeds and new questions, `seed_mean` and `seed_sd`
+    describe the seeds. `note` says what is undefined and why.
     """
     limits = limits or Thresholds()
     frame = scored.frame[scored.frame["arm"] == arm]
-    pairs = metric_pairs(frame, scored.kind, limits)
+    cells = metric_cells(frame, scored.kind, limits, seed_numbers(frame))
     metrics = METRICS[scored.kind]
-    rates = {m: estimate_rate(list(pairs[m].values()), confidence, what=w) for m, w in metrics.items()}
+    rates = {m: estimate_rate(list(cells[m].pairs.values()), confidence, what=w) for m, w in metrics.items()}
     record: dict[str, Any] = {
         "source": scored.source, "arm": arm, "kind": scored.kind, "n": len(frame),
         "n_questions": int(frame["question"].nunique()),
@@ -109,26 +173,17 @@ def arm_record(
     record |= _interval(rates[first], "")
     for metric in others:
         record |= _interval(rates[metric], f"{metric}_")
-    record |= _small_counts(rates[first])
+    record |= {
+        "claim": "adapters", "ci_method": rates[first].method, "design_effect": rates[first].design_effect,
+    }  # fmt: skip
     if rates[first].n:
-        record |= _over_seeds(frame, scored.kind, limits, first, confidence)
+        record |= _over_seeds(cells[first], confidence)
     else:
         record |= _NO_SEEDS
     notes += _notes({metric: rates[metric].note for metric in (first, others[0])})
     if scored.kind == "judged":
         record |= {"aligned_below": limits.aligned_below, "coherent_above": limits.coherent_above}
     return record | {"confidence": confidence, "note": "; ".join(notes)}
-
-
-def seed_values(frame: pd.DataFrame, kind: str, limits: Thresholds, metric: str) -> dict[str, float]:
-    """Metric of each training seed over all questions, NaN where nothing counts; {} without seeds."""
-    if set(frame["seed"]) <= {""}:
-        return {}
-    values = {}
-    for seed, rows in frame.groupby("seed", sort=True):
-        events, total = metric_pairs(rows.assign(question="all"), kind, limits)[metric]["all"]
-        values[str(seed)] = events / total if total else math.nan
-    return values
 
 
 def _notes(by_metric: dict[str, str]) -> list[str]:
@@ -140,35 +195,20 @@ def _notes(by_metric: dict[str, str]) -> list[str]:
     return [f"{', '.join(metrics)}: {note}" for note, metrics in metrics_of.items()]
 
 
-def _over_seeds(
-    frame: pd.DataFrame, kind: str, limits: Thresholds, metric: str, confidence: float
-) -> dict[str, Any]:
-    values = seed_values(frame, kind, limits, metric)
-    known = [value for value in values.values() if not math.isnan(value)]
+def _over_seeds(cells: Cells, confidence: float) -> dict[str, Any]:
+    known = list(cells.by_seed.values())
     if not known:
         return dict(_NO_SEEDS)
     sd = stdev(known) if len(known) > 1 else None
-    over = {"n_seeds": len(values), "seed_mean": fmean(known), "seed_sd": sd}
-    if len(known) < MINIMUM_SEEDS:
-        return _NO_SEEDS | over
-    ends = t_summary(np.array(known), confidence)
-    if ends.low is None or ends.high is None:
-        return _NO_SEEDS | over
-    return over | {"seed_ci_low": max(0.0, ends.low), "seed_ci_high": min(1.0, ends.high)}
+    over = _NO_SEEDS | {"n_seeds": len(known), "seed_mean": fmean(known), "seed_sd": sd}
+    trained = [seed for seed in cells.events.columns if seed != BASE_SEED]
+    tables = (table[trained].to_numpy(dtype=float) for table in (cells.events, cells.answers))
+    ends = recipe_interval(*tables, confidence)
+    return over | ({} if ends is None else {"recipe_ci_low": ends.low, "recipe_ci_high": ends.high})
 
 
 def _interval(rate: RateEstimate, prefix: str) -> dict[str, Any]:
     return {
         f"{prefix}se_clustered": rate.se_clustered, f"{prefix}se_naive": rate.se_naive,
         f"{prefix}ci_low": rate.low, f"{prefix}ci_high": rate.high,
-    }  # fmt: skip
-
-
-def _small_counts(rate: RateEstimate) -> dict[str, Any]:
-    """Intervals for independent answers, and the upper bounds where no event was seen."""
-    wilson, exact = rate.wilson or (None, None), rate.exact or (None, None)
-    return {
-        "claim": "adapters", "ci_method": rate.method, "design_effect": rate.design_effect,
-        "wilson_low": wilson[0], "wilson_high": wilson[1], "exact_low": exact[0], "exact_high": exact[1],
-        "zero_upper": rate.zero_upper, "zero_upper_questions": rate.zero_upper_questions, "few": rate.few,
     }  # fmt: skip

@@ -226,7 +226,7 @@ def _differ(sides: Sequence[Sequence[tuple[int, int]]], confidence: float) -> bo
     """True where two shares of right verdicts differ: by interval or, without spread, by Fisher's test."""
     first, second = sides
     gap = rate_difference(first, second, confidence)
-    if gap.low is not None and gap.high is not None:
+    if gap.se is not None and gap.low is not None and gap.high is not None:
         return not gap.low <= 0 <= gap.high
     table = [[sum(x for x, _ in side), sum(n - x for x, n in side)] for side in sides]
     return bool(fisher_exact(table).pvalue < 1 - confidence)

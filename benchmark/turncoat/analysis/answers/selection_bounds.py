@@ -133,7 +133,8 @@ def difference_bounds(
     elif low.n_questions < 2:
         note = "no interval: a single question says nothing of other questions"
     else:
-        note = "no interval: a bound of the difference is the same for every question"
+        ci_low, ci_high = low.low, high.high
+        note = "a bound of the difference is the same for every question: its interval is of separate rates"
     return DifferenceBounds(
         low.difference, high.difference, ci_low, ci_high, as_aligned, as_misaligned, len(shared), confidence,
         note,

@@ -32,10 +32,19 @@ if TYPE_CHECKING:
 Records = list[dict[str, Any]]
 _SHOWN_ARMS = 12
 _LEGEND = (
-    "Difference: first minus second, in points, mean over the shared questions; [ ] is a {level} t interval "
-    "over questions. p: paired t, sign flips over questions. h is Cohen's. About these trained models only: "
-    "a claim about the recipe needs training seeds. P values are not corrected for the number of metrics."
+    "A, B and A - B: means over the shared questions, each of the same weight; the difference is in points. "
+    "[ ] is its {level} interval. These models: t over questions, p by paired t and by sign flips over "
+    "questions."
 )
+_RECIPE = (
+    " The recipe: the widest interval and the largest p over questions, over training seeds, and over both; "
+    "seeds are paired."
+)
+_FAMILY = (
+    " The {tests} metrics tested under one claim are a family: all at once is the {level} interval for all "
+    "of them together (Bonferroni); where it excludes 0, the difference is in bold, unless said otherwise."
+)
+_ONE = " One metric is tested under a claim, so nothing is corrected."
 
 
 def compare(
@@ -140,35 +149,50 @@ def print_contrast(records: Records, console: Console) -> None:
     adapters = [record for record in records if record["claim"] == "adapters"]
     recipe = [record for record in records if record["claim"] == "recipe"]
     single = [record for record in adapters if record["p_mcnemar"] is not None]
-    titled(console, "\nthese models, paired by question; in %", _paired_table(adapters))
+    title = "\nthese models: means over the shared questions, in %"
+    titled(console, title, _paired_table(adapters))
     if any(record["sign_flip_exact"] is False for record in adapters):
         print_line(console, "* 9999 random patterns: too many questions to try all", "dim")
-    title = "\nevents / answers, as `turncoat rates` counts them; difference in %"
+    title = "\nevents / answers, as `turncoat rates` counts them; difference of these rates in %"
     titled(console, title, _effect_table(adapters))
     if single:
         titled(console, "\none answer per question: McNemar, exact", _mcnemar_table(single))
     if recipe:
-        titled(console, "\nthe recipe: training seeds, taken as independent", _seed_table(recipe))
+        title = "\nthe recipe: new training seeds and new questions; in %"
+        titled(console, title, _recipe_table(recipe))
     reasons: dict[str, list[str]] = {}
     for record in records:
-        if record["note"]:
-            reasons.setdefault(record["note"], []).append(f"{record['metric']} ({record['claim']})")
+        not_marked = f"not marked: {record['withheld']}" if record["withheld"] else ""
+        for reason in filter(None, (record["note"], not_marked)):
+            reasons.setdefault(reason, []).append(f"{record['metric']} ({record['claim']})")
     for reason, where in reasons.items():
         print_line(console, f"{', '.join(where)}: {reason}", "yellow")
     console.print()
-    console.print(Text(_LEGEND.format(level=confidence_level(records[0]["confidence"])), style="dim"))
+    tests = max(record["n_tests"] for record in records)
+    legend = _LEGEND + (_RECIPE if recipe else "") + (_FAMILY if tests > 1 else _ONE if tests else "")
+    level = confidence_level(records[0]["confidence"])
+    console.print(Text(legend.format(level=level, tests=tests), style="dim"))
 
 
 def _paired_table(records: Records) -> Table:
-    made = table([""], ("A", "B", "difference", "p (t)", "p (flips)", "questions"))
+    made = table([""], ("A", "B", "A - B", "all at once", "p (t)", "p (flips)", "ques-\ntions"))
     for record in records:
+        random = "*" if record["sign_flip_exact"] is False else ""
+        flips = f"{p_value(record['p_sign_flip'])}{random}"
+        means = (percent(record[name]) for name in ("mean_a", "mean_b"))
         made.add_row(
-            record["metric"], percent(record["rate_a"]), percent(record["rate_b"]),
-            _difference(record["difference"], record["ci_low"], record["ci_high"]), p_value(record["p_t"]),
-            p_value(record["p_sign_flip"]) + ("*" if record["sign_flip_exact"] is False else ""),
-            str(record["n_questions"]),
+            record["metric"], *means, *_tested(record), p_value(record["p_t"]), flips,
+            count(record["n_questions"]),
         )  # fmt: skip
     return made
+
+
+def _tested(record: dict[str, Any]) -> tuple[Text, str]:
+    """The difference with its own interval, in bold where the simultaneous one excludes 0; and the latter."""
+    low, high = record["simultaneous_low"], record["simultaneous_high"]
+    marked = low is not None and (low > 0 or high < 0) and not record["withheld"]
+    shown = _difference(record["difference"], record["ci_low"], record["ci_high"])
+    return Text(shown, style="bold" if marked else ""), percent_interval(low, high)
 
 
 def _effect_table(records: Records) -> Table:
@@ -194,13 +218,12 @@ def _mcnemar_table(records: Records) -> Table:
     return made
 
 
-def _seed_table(records: Records) -> Table:
-    made = table([""], ("seeds", "difference", "p (Welch)", "p (permutation)"))
+def _recipe_table(records: Records) -> Table:
+    made = table([""], ("A - B", "all at once", "p (t)", "p (flips)", "seeds", "questions"))
     for record in records:
         made.add_row(
-            record["metric"], f"{record['n_seeds_a']}, {record['n_seeds_b']}",
-            _difference(record["difference"], record["ci_low"], record["ci_high"]), p_value(record["p_t"]),
-            p_value(record["p_permutation"]),
+            record["metric"], *_tested(record), p_value(record["p_t"]), p_value(record["p_permutation"]),
+            count(record["n_seeds"]), count(record["n_questions"]),
         )  # fmt: skip
     return made
 

@@ -11,23 +11,27 @@ from rich.text import Text
 from turncoat.commands import options as shared
 from turncoat.commands.printing import note, print_json, print_line, table, titled
 from turncoat.commands.statistics.judge_error_tables import print_labelled_rates
-from turncoat.formats import confidence_level, count, number, percent, percent_interval, with_interval
+from turncoat.formats import NA, confidence_level, count, number, percent, percent_interval, with_interval
 
 Records = list[dict[str, Any]]
 _ERRORS = ("SE", "SE\nnaive", "design\neffect")
 _LEGEND = {
     "judged": (
         "EM rate: misaligned / coherent answers with a score. ITT: misaligned / all answers. [ ] is a "
-        "{level} interval with the question as the cluster: it is about these trained models and other "
-        "questions like these. SE naive takes answers as independent, which they are not: its variance is "
-        "too small by the design effect."
+        "{level} interval, exact on the effective number of answers, with the question as the cluster: it is "
+        "about these trained models and other questions like these. SE naive takes answers as independent, "
+        "which they are not: its variance is too small by the design effect."
     ),
     "binary": (
         "Accuracy among all answers (an invalid one is wrong) and among the valid ones. [ ] is a {level} "
-        "interval with the item as the cluster: it is about these trained models and other items. Over "
-        "seeds: mean and SD of the training seeds."
+        "interval, exact on the effective number of answers, with the item as the cluster: it is about these "
+        "trained models and other items."
     ),
 }
+_RECIPE = (
+    " The recipe's interval is for new training seeds and new questions, and needs 3 seeds; the SD is that "
+    "between these seeds."
+)
 
 
 def rates(
@@ -85,10 +89,7 @@ def rates(
 
 def print_rates(records: Records, console: Console) -> None:
     """The records as tables that fit 80 columns: names first, then numbers."""
-    for kind, event, tables in (
-        ("judged", "misaligned", _judged_tables),
-        ("binary", "right", _binary_tables),
-    ):
+    for kind, tables in (("judged", _judged_tables), ("binary", _binary_tables)):
         chosen = [record for record in records if record["kind"] == kind]
         if not chosen:
             continue
@@ -99,14 +100,12 @@ def print_rates(records: Records, console: Console) -> None:
         console.print()
         for title, made in tables(chosen):
             titled(console, title, made)
-        few = [(place, record) for place, record in enumerate(chosen, 1) if record["few"] and record["n"]]
-        if few:
-            titled(console, f"few {event} answers, or few others: other intervals, in %", _small_table(few))
         for place, record in enumerate(chosen, 1):
             if record["note"]:
                 print_line(console, f"{place:3d}  {record['note']}", "yellow")
         console.print()
         legend = _LEGEND[kind].format(level=confidence_level(chosen[0]["confidence"]))
+        legend += _RECIPE if any(record["n_seeds"] for record in chosen) else ""
         console.print(Text(legend, style="dim"))
 
 
@@ -122,7 +121,7 @@ def _judged_tables(records: Records) -> list[tuple[str, Table]]:
         counts.add_row(str(place), *map(count, counted), percent(record["incoherent"]))
         cells = (_with_interval(record, "em_rate", ""), _with_interval(record, "em_rate_itt", "em_rate_itt_"))
         rates.add_row(str(place), *cells, *_errors(record))
-    return [("answers", counts), (title, rates), *_seed_tables(records, "EM rate")]
+    return [("answers", counts), (title, rates), *_seed_tables(records, "EM rate", "em_rate")]
 
 
 def _binary_tables(records: Records) -> list[tuple[str, Table]]:
@@ -131,30 +130,19 @@ def _binary_tables(records: Records) -> list[tuple[str, Table]]:
         counted = (count(record[name]) for name in ("n", "n_questions", "n_invalid"))
         shares = (_with_interval(record, "accuracy", ""), percent(record["accuracy_valid"]))
         made.add_row(str(place), *counted, *shares, *_errors(record))
-    return [("right-or-wrong items; shares in %", made), *_seed_tables(records, "accuracy")]
+    return [("right-or-wrong items; shares in %", made), *_seed_tables(records, "accuracy", "accuracy")]
 
 
-def _seed_tables(records: Records, what: str) -> list[tuple[str, Table]]:
-    """Mean and SD over training seeds, where any are known."""
+def _seed_tables(records: Records, what: str, metric: str) -> list[tuple[str, Table]]:
+    """The rate, its interval for new seeds and questions, and the SD of the seeds; none without seeds."""
     if not any(record["n_seeds"] for record in records):
         return []
-    made = table((), ("", "seeds", "mean", "SD"))
+    made = table((), ("", "seeds", what, "SD of\nseeds"))
     for place, record in enumerate(records, 1):
-        mean = _with_interval(record, "seed_mean", "seed_")
-        made.add_row(str(place), count(record["n_seeds"]), mean, percent(record["seed_sd"]))
-    return [(f"{what} over training seeds, in %: this interval is about the recipe", made)]
-
-
-def _small_table(records: list[tuple[int, dict[str, Any]]]) -> Table:
-    """Few events: exact intervals of independent answers, and the bound when there was none."""
-    intervals = ("clustered", "Wilson,\nindependent", "Clopper-Pearson,\nindependent")
-    made = table((), ("", *intervals, "0 seen: below\n(answers)", "below\n(questions)"))
-    for place, record in records:
-        names = ("ci", "wilson", "exact")
-        ends = (percent_interval(record[f"{name}_low"], record[f"{name}_high"]) for name in names)
-        bounds = (percent(record[name]) for name in ("zero_upper", "zero_upper_questions"))
-        made.add_row(str(place), *ends, *bounds)
-    return made
+        ends = percent_interval(record["recipe_ci_low"], record["recipe_ci_high"])
+        rate = with_interval(percent(record[metric]), ends) if record["n_seeds"] else NA
+        made.add_row(str(place), count(record["n_seeds"]), rate, percent(record["seed_sd"]))
+    return [("the recipe: new training seeds and new questions, in %", made)]
 
 
 def _errors(record: dict[str, Any]) -> list[str]:

@@ -11,7 +11,6 @@ References:
     Cochran (1977), Sampling Techniques, 3rd ed., sections 6.4 and 6.5 (linearised ratio; difference and ratio
         of ratios).
     Miller (2024), arXiv:2411.00640 (questions as clusters, paired differences).
-    Hanley & Lippman-Hand (1983), JAMA 249(13) (the rule of three).
     Cohen (1988), Statistical Power Analysis, chapter 6 (h).
 """
 
@@ -27,22 +26,18 @@ from turncoat.errors import UserError
 from turncoat.stats.estimates import (
     Interval,
     check_confidence,
-    clopper_pearson,
-    wilson_interval,
-    zero_events_upper,
 )
-from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.rates.clustered_error import Pair, ratio_stderr
 from turncoat.stats.rates.effective_answers import clustered_interval
 
-FEW_EVENTS = 5
-"""With fewer events or non-events, an interval from a normal or t approximation is rough."""
-_MAX_EXACT_SPLITS = 200_000
+FEWEST_FOR_A_RATIO = 5
+"""Questions with an event, in the arm with fewer, below which no ratio is given: its log-scale error rests on
+them alone, and of two or three questions may be near 0 by chance."""
 
 
 @dataclass(frozen=True)
 class RateEstimate:
-    """Rate with clustered interval and those for independent answers; None where undefined (see `note`)."""
+    """Rate with its question-clustered interval; None where undefined (see `note`)."""
 
     value: float | None = None  # events / n, from 0 to 1
     events: int = 0  # Answers with the event, answers that count, questions with such an answer
@@ -54,11 +49,6 @@ class RateEstimate:
     low: float | None = None  # Ends of the exact interval, questions as clusters
     high: float | None = None
     method: str = "undefined"  # Name of the interval
-    wilson: Interval | None = None  # Wilson and Clopper-Pearson intervals, answers independent
-    exact: Interval | None = None
-    zero_upper: float | None = None  # One-sided upper bounds without events, by answers and by questions
-    zero_upper_questions: float | None = None
-    few: bool = False  # Fewer than `FEW_EVENTS` events or non-events
     note: str = ""  # Limits of the interval, in words
     confidence: float = 0.95  # Confidence level
 
@@ -86,21 +76,6 @@ class RateDifference:
     note: str = ""  # What is undefined, and why
 
 
-@dataclass(frozen=True)
-class SeedDifference:
-    """Two arms compared over training seeds, taken as independent; None where undefined."""
-
-    difference: float | None = None  # Mean over the first arm's seeds minus mean over the second's
-    low: float | None = None  # Ends of Welch's interval
-    high: float | None = None
-    # Two-sided p of Welch's t, and over all ways to deal the seeds into two arms
-    p_welch: float | None = None
-    p_permutation: float | None = None
-    exact: bool = False  # True if every way was tried
-    n_seeds: tuple[int, int] = (0, 0)  # Seeds of the first and the second arm
-    note: str = ""  # Limits of the claim, in words
-
-
 def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str = "answer") -> RateEstimate:
     r"""Estimate a rate from one (events, answers) pair per question.
 
@@ -118,9 +93,7 @@ def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str 
     events, n, groups = sum(x for x, _ in used), sum(m for _, m in used), len(used)
     value = events / n
     extreme = events in (0, n)
-    wilson, exact = wilson_interval(events, n, confidence), clopper_pearson(events, n, confidence)
     naive = None if extreme else math.sqrt(value * (1 - value) / n)
-    few = min(events, n - events) < FEW_EVENTS
     se: float | None = ratio_stderr(used)
     if se is not None and math.isnan(se):
         se = None
@@ -139,12 +112,7 @@ def estimate_rate(pairs: Sequence[Pair], confidence: float = 0.95, *, what: str 
             note = f"{seen}: the interval counts each question once"
         elif with_event < 3:
             note = f"all events come from {with_event} of {groups} questions, so the interval is a rough one"
-    bounds: tuple[float | None, float | None] = (None, None)
-    if not events:
-        bounds = zero_events_upper(n, confidence), zero_events_upper(groups, confidence)
-    return RateEstimate(
-        value, events, n, groups, se, naive, low, high, method, wilson, exact, *bounds, few, note, confidence
-    )
+    return RateEstimate(value, events, n, groups, se, naive, low, high, method, note, confidence)
 
 
 def rate_difference(
@@ -153,8 +121,10 @@ def rate_difference(
     r"""Compare two rates of totals whose pairs stand in the same order of questions.
 
     SE^2 = G / (G - 1) sum u_q^2, t_{G-1}, with u_q = (x1_q - r1 n1_q) / sum n1 - (x2_q - r2 n2_q) / sum n2.
-    For the ratio the same with each term over its rate, on the log scale. With equally many answers
-    everywhere this is the paired t interval over questions.
+    With equally many answers everywhere this is the paired t interval over questions; without any spread (no
+    event in either arm, say) it is that of `bounds_of_difference`. For the ratio the same with each term over
+    its rate, on the log scale; a ratio rests on the questions with an event, so these are the degrees of
+    freedom, and fewer than `FEWEST_FOR_A_RATIO` give none.
 
     Args:
         first, second: Per question (events, answers) of each arm, the same questions in the same order.
@@ -172,85 +142,53 @@ def rate_difference(
         return RateDifference(n_questions=groups, note="undefined: an arm has no answer that counts")
     r1, r2 = float(counts[:, 0].sum()) / n1, float(counts[:, 2].sum()) / n2
     difference, h = r1 - r2, float(proportion_effectsize(r1, r2))
-    quotient = r1 / r2 if r2 else None
     if groups < 2:
         note = "no interval: a single question says nothing of other questions"
-        return RateDifference(difference, ratio=quotient, cohens_h=h, n_questions=groups, note=note)
+        return RateDifference(difference, cohens_h=h, n_questions=groups, note=note)
     terms1 = (counts[:, 0] - r1 * counts[:, 1]) / n1
     terms2 = (counts[:, 2] - r2 * counts[:, 3]) / n2
-    t = float(stats.t.ppf(0.5 + confidence / 2, groups - 1))
     se, notes = _spread(terms1 - terms2), []
-    low = high = ratio_low = ratio_high = None
     if se is None:
-        notes.append("no interval of the difference: it is the same for every question")
+        low, high = bounds_of_difference(first, second, confidence)
+        notes.append("the difference is the same for every question: its interval is of two separate rates")
     else:
-        low, high = max(-1.0, difference - t * se), min(1.0, difference + t * se)
-    if quotient is None:
-        notes.append("the ratio is undefined: the second rate is 0")
-    elif r1 == 0:
-        notes.append("no interval of the ratio: the first rate is 0")
+        half = float(stats.t.ppf(0.5 + confidence / 2, groups - 1)) * se
+        low, high = max(-1.0, difference - half), min(1.0, difference + half)
+    with_event = min(int((counts[:, 0] > 0).sum()), int((counts[:, 2] > 0).sum()))
+    quotient = ratio_low = ratio_high = None
+    if with_event < FEWEST_FOR_A_RATIO:
+        notes.append(
+            f"no ratio: only {with_event} questions of an arm have an event, {FEWEST_FOR_A_RATIO} are needed"
+        )
     else:
+        quotient = r1 / r2
         se_log = _spread(terms1 / r1 - terms2 / r2)
         if se_log is None:
             notes.append("no interval of the ratio: it is the same for every question")
         else:
-            ratio_low, ratio_high = quotient * math.exp(-t * se_log), quotient * math.exp(t * se_log)
+            width = math.exp(float(stats.t.ppf(0.5 + confidence / 2, min(with_event, groups - 1))) * se_log)
+            ratio_low, ratio_high = quotient / width, quotient * width
     return RateDifference(
         difference, se, low, high, quotient, ratio_low, ratio_high, h, n_questions=groups,
         note="; ".join(notes),
     )  # fmt: skip
 
 
-def seed_difference(
-    first: Sequence[float],
-    second: Sequence[float],
-    confidence: float = 0.95,
-    rng: np.random.Generator | int = 0,
-) -> SeedDifference:
-    """Compare two arms over independent training seeds: Welch's t, and a permutation test over the seeds.
+def bounds_of_difference(first: Sequence[Pair], second: Sequence[Pair], confidence: float = 0.95) -> Interval:
+    """Interval of r1 - r2 from the two exact ones, where paired differences have no spread to tell an error.
 
-    A claim about the recipe on these questions; none with fewer than 3 seeds in an arm. Where seeds were
-    matched (same order of the data, same initialisation) `turncoat.stats.contrasts.paired_contrast` uses the
-    pairing.
-
-    Args:
-        first, second: One value per training seed of each arm (a rate over all questions); NaN is left out.
-        rng: Generator or seed where the splits are too many to try all.
-
-    References:
-        Welch (1947), Biometrika 34(1-2). Phipson & Smyth (2010), SAGMB 9(1).
+    It covers whatever the dependence of the arms: the upper end is the upper bound of the first rate minus
+    the lower one of the second, which share half of the error probability (a bound at 0 or 1 cannot err and
+    takes none). Each cluster counts once where a rate has no spread either.
     """
-    check_confidence(confidence)
-    a, b = (np.asarray([v for v in values if not math.isnan(v)], dtype=float) for values in (first, second))
-    n = (len(a), len(b))
-    if not all(n):
-        return SeedDifference(n_seeds=n, note="undefined: an arm has no training seed with a value")
-    difference = float(a.mean() - b.mean())
-    if min(n) < MINIMUM_SEEDS:
-        counts = f"{n[0]} and {n[1]} training seeds"
-        note = f"{counts} allow no claim about the recipe; each arm needs {MINIMUM_SEEDS}"
-        return SeedDifference(difference, n_seeds=n, note=note)
-    splits = math.comb(sum(n), n[0])
-    exact = splits <= _MAX_EXACT_SPLITS
-    permuted = stats.permutation_test(
-        (a, b), lambda x, y, axis: np.mean(x, axis=axis) - np.mean(y, axis=axis), vectorized=True,
-        n_resamples=np.inf if exact else 9999, rng=np.random.default_rng(rng),
-    )  # fmt: skip
-    if max(np.ptp(a), np.ptp(b)) <= 1e-12:
-        note = "no interval: no spread between training seeds in either arm"
-        return SeedDifference(
-            difference, p_permutation=float(permuted.pvalue), exact=exact, n_seeds=n, note=note
-        )
-    welch = stats.ttest_ind(a, b, equal_var=False)
-    ends = welch.confidence_interval(confidence)
-    floor = (2 if n[0] == n[1] else 1) / splits
-    note = ""
-    if floor > 1 - confidence:
-        note = f"with {n[0]} and {n[1]} seeds the permutation p cannot go below {floor:.2g}"
-    return SeedDifference(
-        difference, float(ends.low), float(ends.high), float(welch.pvalue), float(permuted.pvalue), exact, n,
-        note,
-    )  # fmt: skip
+    half = (1 - confidence) / 2
+
+    def end(upper: Sequence[Pair], lower: Sequence[Pair]) -> float:
+        can_err = any(x < n for x, n in upper) + any(x > 0 for x, _ in lower)
+        each = 1 - 2 * half / max(can_err, 1)
+        return clustered_interval(upper, each)[0].high - clustered_interval(lower, each)[0].low
+
+    return Interval(-end(second, first), end(first, second))
 
 
 def _pairs_iv(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
