@@ -9,6 +9,7 @@ from turncoat.stats.estimates import (
     clopper_pearson,
     estimate_mean,
     t_summary,
+    zero_events_upper,
 )
 
 
@@ -48,7 +49,8 @@ def test_clopper_and_pearson_by_their_formula():
     low, high = clopper_pearson(7, 40, 0.9)
     assert low == pytest.approx(stats.beta.ppf(0.05, 7, 34))
     assert high == pytest.approx(stats.beta.ppf(0.95, 8, 33))
-    assert clopper_pearson(0, 100, 0.9).high == pytest.approx(1 - 0.05**0.01)
+    assert zero_events_upper(100) * 100 == pytest.approx(3, rel=0.02)
+    assert clopper_pearson(0, 100, 0.9).high == pytest.approx(zero_events_upper(100))
 
 
 @pytest.mark.parametrize(("successes", "n"), [(-1, 5), (6, 5), (0, 0)])

@@ -239,3 +239,13 @@ def rare_df(touched: tuple[int, int], clusters: int) -> int:
     (`tests/stats/rates/test_effective_answers.py` is the part below 5 %).
     """
     return max(1, min(*touched, clusters - 1))
+
+
+def zero_events_upper(n: int, confidence: float = 0.95) -> float:
+    """Exact one-sided upper bound on a share after 0 events in `n` independent trials: 1 - alpha^(1/n).
+
+    References:
+        Hanley & Lippman-Hand (1983), JAMA 249(13) (the rule of three).
+    """
+    _, n, confidence = _count_iv(0, n, confidence)
+    return float(-np.expm1(np.log1p(-confidence) / n))

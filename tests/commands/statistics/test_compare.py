@@ -96,7 +96,7 @@ def test_two_files_need_no_arm_and_questions_are_joined(tmp_path):
     assert record["difference"] == pytest.approx((sum(A) - sum(B)) / 80)
     assert record["note"].startswith("2 of 10 questions are in one arm only")
     printed = text(one, other)
-    assert "+15.0" in printed and "p (flips)" in printed
+    assert "+15.0" in printed and "(flips)" in printed
 
 
 def test_one_answer_per_question_is_mcnemars(tmp_path):
@@ -226,6 +226,16 @@ def test_simultaneous_intervals_stand_beside_the_marks(tmp_path):
     assert found["incoherent", "adapters"]["p_adjusted"] is None
     printed = " ".join(text(f"{path}:a", f"{path}:b").split())
     assert "The 2 metrics tested under one claim are a family" in printed
+
+
+def test_few_questions_are_not_marked_and_the_reason_is_said(tmp_path):
+    path = write(tmp_path / "x.jsonl", judged("a", [9, 10, 9, 10, 8]) + judged("b", [0, 1, 1, 0, 0]))
+    record = run(f"{path}:a", f"{path}:b")["em_rate", "adapters"]
+    assert record["simultaneous_low"] > 0 and record["p_adjusted"] < 0.001
+    assert record["withheld"] == "exact sign flips over 5 questions cannot go below p = 0.0625"
+    assert "not marked: exact sign flips over 5 questions" in text(f"{path}:a", f"{path}:b")
+    path = write(tmp_path / "y.jsonl", judged("a", [9, 10, 9, 10, 8, 9]) + judged("b", [0, 1, 1, 0, 0, 2]))
+    assert run(f"{path}:a", f"{path}:b")["em_rate", "adapters"]["withheld"] == ""
 
 
 def test_no_event_in_either_arm_still_bounds_the_difference(tmp_path):

@@ -159,8 +159,9 @@ def _adapters(pair: _Pair, contrast: Contrast | None, confidence: float) -> dict
     if contrast is None:
         what = f"{len(both)} question{'' if len(both) == 1 else 's'} with a value in both arms"
         note = f"undefined: {what}; a paired test needs at least 2"
-    elif contrast.se is None:  # each question counts once: nothing tells how much they differ
-        rates = [[(x / n, 1) for x, n in side] for side in zip(*both, strict=True)]
+    elif contrast.se is None:  # questions of the same weight, none with more answers than the fewest
+        weight = min(n for sides in both for _, n in sides)
+        rates = [[(x / n * weight, weight) for x, n in side] for side in zip(*both, strict=True)]
         low, high = bounds_of_difference(rates[0], rates[1], confidence)
     notes = [note, totals.note]
     difference = means[0] - means[1] if both else None

@@ -175,7 +175,7 @@ def print_contrast(records: Records, console: Console) -> None:
 
 
 def _paired_table(records: Records) -> Table:
-    made = table([""], ("A", "B", "A - B", "all at once", "p (t)", "p (flips)", "ques-\ntions"))
+    made = table([""], ("A", "B", "A - B", "all at once", "p\n(t)", "p\n(flips)", "ques-\ntions"))
     for record in records:
         random = "*" if record["sign_flip_exact"] is False else ""
         flips = f"{p_value(record['p_sign_flip'])}{random}"
@@ -219,7 +219,7 @@ def _mcnemar_table(records: Records) -> Table:
 
 
 def _recipe_table(records: Records) -> Table:
-    made = table([""], ("A - B", "all at once", "p (t)", "p (flips)", "seeds", "questions"))
+    made = table([""], ("A - B", "all at once", "p\n(t)", "p\n(flips)", "seeds", "ques-\ntions"))
     for record in records:
         made.add_row(
             record["metric"], *_tested(record), p_value(record["p_t"]), p_value(record["p_permutation"]),
