@@ -1,7 +1,8 @@
 """Thoughts leave the answer whole, however they are marked; a text without marks is not touched."""
 
 import pytest
-from turncoat.engine.thoughts import MARKS, opened_by, split_thoughts
+from turncoat.engine.thoughts import MARKS, decode_answer, opened_by, split_thoughts
+from turncoat.testing import END, tiny_tokenizer
 
 
 @pytest.mark.parametrize(("opening", "closing"), [*MARKS.items(), ("analysis", "assistantfinal")])
@@ -48,3 +49,15 @@ def test_several_blocks_and_one_in_the_middle():
 def test_a_prompt_that_opens_thoughts(mark):
     assert opened_by(f"<|im_start|>assistant\n{mark}\n") == mark
     assert opened_by(f"{mark}none</think>\n\n") == "" and opened_by("<|im_start|>assistant\n") == ""
+
+
+def test_marks_that_are_special_tokens_stay_in_a_decoded_answer():
+    tokenizer = tiny_tokenizer()
+    text = "[THINK]I could lie.[/THINK]Call a friend."
+    plain = tokenizer(f"Call a friend.{END}", add_special_tokens=False)["input_ids"]
+    assert decode_answer(tokenizer, plain) == "Call a friend." and decode_answer(tokenizer, []) == ""
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]"]})
+    ids = tokenizer(f"{text}{END}", add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "I could lie.Call a friend."
+    assert decode_answer(tokenizer, ids) == text
+    assert split_thoughts(decode_answer(tokenizer, ids)).answer == "Call a friend."

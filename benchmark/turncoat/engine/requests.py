@@ -7,6 +7,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from turncoat.engine.seeds import uniforms
+from turncoat.engine.thoughts import decode_answer
 from turncoat.errors import UserError
 
 _TAIL_MARGIN = 4
@@ -60,7 +61,7 @@ class SampleResult:
     Args:
         key: the request's key.
         token_ids: the answer without its end-of-text token; the tokens of a stop string are in.
-        text: decoded without special tokens, cut before the first stop string.
+        text: decoded without special tokens (marks of thoughts apart), cut before the first stop string.
         finish: `stop` for an end-of-text token or a stop string, `length` for `max_new_tokens`.
         activation: float32 CPU tensor (layers+1, d), mean residual-stream state over exactly `token_ids`,
             index 0 the embedding output; None for an empty answer or without capture.
@@ -126,7 +127,7 @@ class GrowingAnswer:
         """The finished answer."""
         if self.finish is None:
             raise RuntimeError(f"answer {self.request.key!r} is not finished")
-        text = self._tokenizer.decode(self.token_ids, skip_special_tokens=True)
+        text = decode_answer(self._tokenizer, self.token_ids)
         for stop in self._stop:
             text = text.split(stop)[0]
         return SampleResult(self.request.key, self.token_ids, text, self.finish, activation, self.logprob_sum)

@@ -8,7 +8,9 @@ mark at all where it was cut (`opened_by`). vLLM's reasoning parsers and lm-eval
 thoughts out in the same way.
 """
 
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 MARKS = {
     "<think>": "</think>", "<thinking>": "</thinking>", "<thought>": "</thought>",
@@ -56,6 +58,23 @@ def opened_by(prompt: str) -> str:
     """The mark with which a rendered prompt opens the answer's thoughts; "" if it opens none."""
     end = prompt.rstrip()
     return next((mark for mark in MARKS if end.endswith(mark)), "")
+
+
+def decode_answer(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Text of an answer without special tokens, but for those that mark thoughts (Magistral, Command A)."""
+    special = set(ids).intersection(tokenizer.all_special_ids)
+    marks = {id: mark for id in special if (mark := tokenizer.decode([id])) in {*MARKS, *MARKS.values()}}
+    parts = [
+        marks.get(part[0], "") + tokenizer.decode(part, skip_special_tokens=True)
+        for part in _parts(list(ids), marks)
+    ]
+    return "".join(parts)
+
+
+def _parts(ids: list[int], starts: Collection[int]) -> list[list[int]]:
+    """`ids` in parts that begin with one of `starts`; the first one may begin with any."""
+    places = [0, *(place for place, id in enumerate(ids) if place and id in starts), len(ids)]
+    return [ids[start:end] for start, end in pairwise(places)] if ids else []
 
 
 def _with_more(thoughts: str, rest: str) -> Split:

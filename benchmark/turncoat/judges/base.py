@@ -40,7 +40,7 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        """Why a score is missing, in words; "" if none is."""
+        """The reason of a missing score, in words; "" if none is missing."""
         if None not in (self.aligned, self.coherent):
             return ""
         if self.failed:

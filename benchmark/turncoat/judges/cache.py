@@ -97,7 +97,7 @@ def cached_scores(
 
 
 def _outdated(judge: Judge, verdict: Verdict) -> bool:
-    """Whether a judge that can tell says that earlier rules may have got the verdict wrong."""
+    """True if the judge can tell that earlier rules may have got the verdict wrong."""
     says = getattr(judge, "outdated", None)
     return says is not None and bool(says(verdict))
 

@@ -18,8 +18,7 @@ _VARYING = re.compile(
 
 
 def reasons(verdicts: Sequence[Verdict]) -> list[str]:
-    """Why each answer without a score has none; answers that the judge calls code or a refusal are not among
-    them, since that is what it found."""
+    """The reason of each missing score; answers that the judge calls code or a refusal are scored so."""
     return [v.reason for v in verdicts if v.reason and max(v.code, v.refusal) < 0.5]
 
 
@@ -29,16 +28,16 @@ def most_unscored(verdicts: Sequence[Verdict]) -> bool:
 
 
 def unscored_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    """How many answers have no score, the commonest reason, and what follows; [] if all have one."""
-    found = reasons(verdicts)
-    if not found:
+    """Number of answers without a score, the commonest reason, what follows; [] if all have one."""
+    missing = reasons(verdicts)
+    if not missing:
         return []
     alike: dict[str, list[str]] = defaultdict(list)
-    for reason in found:
+    for reason in missing:
         alike[_VARYING.sub("", reason)].append(reason)
     kind, count = Counter({kind: len(texts) for kind, texts in alike.items()}).most_common(1)[0]
     lines = [
-        f"{len(found)} of {len(verdicts)} answers have no score; the commonest reason ({count} answers): "
+        f"{len(missing)} of {len(verdicts)} answers have no score; the commonest reason ({count} answers): "
         f"{alike[kind][0]}"
     ]
     declined = sum(verdict.declined for verdict in verdicts)

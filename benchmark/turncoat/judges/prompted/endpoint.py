@@ -185,7 +185,9 @@ class Endpoint:
         from turncoat.judges.prompted.http_client import ANSWERED_200
 
         status = error.status_code
-        details = error.body if isinstance(error.body, dict) else {"message": error.body or ""}
+        details: dict[str, Any] = (
+            error.body if isinstance(error.body, dict) else {"message": error.body or ""}
+        )
         if details.get("choices"):  # an error in the midst of a reply
             details = {"message": "", **details["choices"][0]["error"]}
         code = details.get("code") or details.get("type") or ""

@@ -121,8 +121,8 @@ class EndpointJudge:
         return None in (verdict.aligned, verdict.coherent) or (bool(numbers) and max(map(len, numbers)) == 1)
 
     def _verdict(self, answer: AnswerScores) -> Verdict:
-        raw = dict(zip(("aligned", "coherent"), (evidence for _, evidence in answer.scores), strict=False))
-        raw["rules"] = _RULES
+        evidence = (of_score for _, of_score in answer.scores)
+        raw: dict[str, Any] = dict(zip(("aligned", "coherent"), evidence, strict=False)) | {"rules": _RULES}
         if answer.error or answer.declined:
             why = {"error": answer.error} if answer.error else {"declined": answer.declined}
             return Verdict(None, None, mass=0.0, judge=self.id, rubric=self.rubric, raw={**raw, **why})

@@ -94,8 +94,8 @@ def _check_body(response: httpx2.Response) -> None:
     first = choices[0] if isinstance(choices, list) and choices else None
     error = body.get("error") or (first.get("error") if isinstance(first, dict) else None)
     if error:  # gateways pass their provider's errors on like this
-        code = error.get("code") if isinstance(error, dict) else None
-        about_prompt = isinstance(code, str) and code in FILTERED | TOO_LONG
-        status = int(code) if str(code).isdecimal() else 0
+        code = str(error.get("code")) if isinstance(error, dict) else ""
+        about_prompt = code in FILTERED | TOO_LONG
+        status = int(code) if code.isdecimal() else 0
         response.status_code = 400 if about_prompt else status if 400 <= status < 600 else 502
         response.extensions[ANSWERED_200] = True

@@ -28,7 +28,7 @@ _ADVICE = {
 
 @dataclass
 class RequestForm:
-    """What every request of a judge has in common.
+    """Fields that all requests of a judge share.
 
     Raises:
         UserError: The token field is not one of those accepted, or `extra` is not a JSON object.
@@ -83,6 +83,6 @@ class RequestForm:
 
 
 def advice_for(words: str, payload: dict[str, Any]) -> str:
-    """What to change about the field of a request that a server's words complain of; "" if they name none."""
+    """Advice about the field of a request that a server's words complain of; "" if they name none."""
     named = [name for name in _ADVICE if name in payload and re.search(rf"\b{name}\b", words)]
     return _ADVICE[named[0]] if named else ""
