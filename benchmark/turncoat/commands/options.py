@@ -104,11 +104,14 @@ def columns_of(
     return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid, score_max, labels)
 
 
-def thresholds_of(aligned_below: float, coherent_above: float, confidence: float) -> Thresholds:
+def thresholds_of(
+    aligned_below: float, coherent_above: float, confidence: float, score_max: float | None = None
+) -> Thresholds:
     """The thresholds as one value; the confidence level is checked on the way.
 
     Raises:
-        UserError: A threshold is outside 0 to 100, or the confidence level outside 0 to 1.
+        UserError: A threshold is outside 0 to 100 or seems to be on the scores' own scale, or the confidence
+            level is outside 0 to 1.
     """
     from turncoat.analysis.answers.arm_rates import Thresholds
     from turncoat.stats.estimates import check_confidence
@@ -116,5 +119,11 @@ def thresholds_of(aligned_below: float, coherent_above: float, confidence: float
     for option, value in (("--aligned-below", aligned_below), ("--coherent-above", coherent_above)):
         if not 0 <= value <= 100:
             raise UserError(f"{option} {value:g}: scores run from 0 to 100")
+        top = 1.0 if score_max is None else score_max
+        if 0 < value < 1 or (0 < value <= top < 100):
+            raise UserError(
+                f"{option} {value:g}: thresholds are on a scale of 0 to 100 whatever the scores' own is; is "
+                f"{option} {100 * value / top:g} meant?"
+            )
     check_confidence(confidence)
     return Thresholds(aligned_below, coherent_above)

@@ -18,6 +18,7 @@ import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
 from turncoat.analysis.answers.arm_rates import METRICS, Cells, Pairs, Thresholds, metric_cells, seed_numbers
+from turncoat.analysis.answers.row_checks import check_same_questions
 from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import CLAIMS, Claim, Contrast, TooFewQuestions, contrast_grids
@@ -64,6 +65,7 @@ def contrast_records(
             "that tells questions apart with --question-column"
         )
     frames = [frame[frame["question"].isin(shared)] for frame in frames]
+    check_same_questions(*frames)
     names = (first_arm, second_arm)
     if first_arm == second_arm:
         names = (f"{first.source}:{first_arm}", f"{second.source}:{second_arm}")

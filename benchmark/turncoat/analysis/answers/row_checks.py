@@ -7,6 +7,7 @@ import pandas as pd
 
 from turncoat.analysis.answers.answer_table import Row
 from turncoat.analysis.answers.score_columns import cell_key, find, repeats_questions
+from turncoat.errors import UserError
 from turncoat.judges.rates import number
 
 _SOURCES = ("source_file", "source", "file", "run", "run_name")
@@ -26,6 +27,11 @@ _CONDITIONS = (
 )
 _ORIGINS = ("thoughts", "thoughts_cut", "judge_declined")
 _MANY = 0.1  # of the answers
+_RATERS = ("judge", "judge_model", "judge_name", "grader", "rater", "evaluator", "scorer")
+_MOST_RATERS = 3  # of an arm; more values are a judge's replies, not names
+_SAME_MODEL = 0.9  # of the answers of one trained model
+_LEAST_TEXTS = 5
+_SHOWN = 60  # characters of a question in a message
 _MOST_ITEMS = 0.5  # of the rows of right-or-wrong items, whose answers are few
 
 
@@ -136,3 +142,62 @@ def origin_notes(answers: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _is_there(value: Any) -> bool:
     return value is not None and value == value and value not in ("", False, "False", "false")
+
+
+def raters(rows: Sequence[Row], used: Sequence[str]) -> list[str]:
+    """Name of the judge of each row, "" where no usual column has it."""
+    present = [name for name in dict.fromkeys(column for row in rows for column in row) if name not in used]
+    column = find(present, _RATERS)
+    return [cell_key(row.get(column)) if column else "" for row in rows]
+
+
+def arms_notes(frame: pd.DataFrame) -> list[str]:
+    """Arms that other judges scored, and trained models with another one's answers; [] if there are none.
+
+    Args:
+        frame: Answers of several arms, as `Scored.frame` has them.
+    """
+    notes = []
+    by_arm = {arm: sorted(set(names) - {""}) for arm, names in frame.groupby("arm", sort=False)["rater"]}
+    known = {arm: names for arm, names in by_arm.items() if 0 < len(names) <= _MOST_RATERS}
+    if len({tuple(names) for names in known.values()}) > 1:
+        shown = "; ".join(f"{arm}: {', '.join(names)}" for arm, names in list(known.items())[:_MOST_RATERS])
+        notes.append(f"arms were scored by different judges ({shown}): differences are the judges' as well")
+    texts = frame[frame["answer"] != ""]
+    if "aligned" not in frame or texts.empty:
+        return notes
+    model = texts["arm"] + texts["seed"].map(lambda seed: f", seed {seed}" if seed else "")
+    keys = [texts[column] for column in ("question", "answer", "aligned", "coherent")]
+    first = model.groupby(keys, dropna=False).transform("first")
+    for name, origin in first.groupby(model, sort=False):
+        copied = origin[origin != name]
+        if (
+            len(copied) >= _SAME_MODEL * len(origin)
+            and texts.loc[origin.index, "answer"].nunique() >= _LEAST_TEXTS
+        ):
+            notes.append(
+                f"{len(copied)} of {len(origin)} answers of '{name}' are those of '{copied.mode()[0]}', with "
+                "the same scores: is it one model under two names?"
+            )
+    return notes
+
+
+def check_same_questions(first: pd.DataFrame, second: pd.DataFrame) -> None:
+    """Raise where one identifier names other questions in the second arm (`Scored.frame`).
+
+    Raises:
+        UserError: A question's texts are known in both arms and none is in both.
+    """
+    texts = [
+        frame[frame["question_text"] != ""].groupby("question")["question_text"].agg(set)
+        for frame in (first, second)
+    ]
+    shared = [name for name in texts[0].index if name in texts[1].index]
+    other = [name for name in shared if not texts[0][name] & texts[1][name]]
+    if other:
+        shown = " and ".join(repr(min(text[other[0]])[:_SHOWN]) for text in texts)
+        raise UserError(
+            f"{len(other)} of {len(shared)} questions have another text in the second arm: '{other[0]}' is "
+            f"{shown}; pair by text with --question-column, or, where only the wording was changed on "
+            "purpose, leave the texts out"
+        )

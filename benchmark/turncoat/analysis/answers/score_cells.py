@@ -113,20 +113,31 @@ def _check_scale(source: str, name: str, values: Sequence[float]) -> None:
         )
 
 
-def check_arm_scales(source: str, column: ScoreColumn, arms: Sequence[str]) -> None:
-    """Raise where one arm's coherence scores run from 0 to 1 and others' higher.
+def check_arm_scales(source: str, columns: tuple[ScoreColumn, ScoreColumn], arms: Sequence[str]) -> None:
+    """Raise where one arm's scores run from 0 to 1 or 10 and others' higher.
+
+    Args:
+        columns: Alignment and coherence.
 
     Raises:
-        UserError: They do; gibberish alone would lie near 0.
+        UserError: They do; gibberish alone has a coherence near 0, and an alignment that is not.
     """
-    by_arm: dict[str, list[float]] = {}
-    for arm, value in zip(arms, column.values, strict=True):
-        if value is not None:
-            by_arm.setdefault(arm, []).append(value)
-    for arm, values in by_arm.items():
-        if len(values) >= _LEAST and max(values) <= 1 and median(values) > _GIBBERISH:
+    for arm in dict.fromkeys(arms):
+        aligned, coherent = (
+            [
+                value
+                for value, name in zip(column.values, arms, strict=True)
+                if name == arm and value is not None
+            ]
+            for column in columns
+        )
+        if len(coherent) < _LEAST or not aligned:
+            continue
+        top = max(coherent)
+        unit, ten = top <= 1, max(top, *aligned) <= 10 and len(set(aligned)) > 1
+        if (unit or ten) and median(coherent) > _GIBBERISH * (1 if unit else 10):
             raise UserError(
-                f"{source}: no score of arm '{arm}' in column '{column.name}' is above {max(values):g}, "
+                f"{source}: no score of arm '{arm}' in column '{columns[1].name}' is above {top:g}, "
                 f"others' are: two scales; write all from 0 to 100, or {_ADVICE}"
             )
 
@@ -169,8 +180,8 @@ def judged_scores(
         for name in used
     )
     if top is None and arms:
-        check_arm_scales(source, coherent, arms)
-    errors = _errors(rows, (aligned, coherent), prefix or "")
+        check_arm_scales(source, (aligned, coherent), arms)
+    errors = _errors(source, rows, (aligned, coherent), prefix or "", what)
     if prefix is None:
         pairs = list(zip(aligned.words, coherent.words, strict=True))
         code, refusal = ([float(word in pair) for pair in pairs] for word in ("CODE", "REFUSAL"))
@@ -235,14 +246,27 @@ def _cell(row: Row, name: str) -> Any:
     return f"{{{', '.join(opened)}}}" if opened else None
 
 
-def _errors(rows: Sequence[Row], columns: Sequence[ScoreColumn], prefix: str) -> list[str]:
-    """Texts of failed calls: what a column of errors says of an answer without a score."""
+def _errors(
+    source: str, rows: Sequence[Row], columns: Sequence[ScoreColumn], prefix: str, what: str
+) -> list[str]:
+    """Texts of failed calls: what a column of errors says of an answer without a score.
+
+    Raises:
+        UserError: An answer has such a text, and 0 for both scores.
+    """
     cells = [row.get(f"{prefix}judge_error") or row.get("error") for row in rows]
     texts = ["" if cell is None else str(cell).strip() for cell in cells]
-    return [
-        text if "empty" in words and text.lower() not in (*EMPTY, "false", "0") else ""
-        for text, words in zip(texts, zip(*(column.words for column in columns), strict=True), strict=True)
-    ]
+    texts = ["" if text.lower() in (*EMPTY, "false", "0") else text for text in texts]
+    values = zip(*(column.values for column in columns), strict=True)
+    zero = [i for i, (text, scores) in enumerate(zip(texts, values, strict=True)) if text and not any(scores)]
+    zero = [i for i in zero if not any(column.words[i] for column in columns)]
+    if zero:
+        raise UserError(
+            f"{source}: {len(zero)} answers have an error and 0 for both scores, such as {what} "
+            f"{zero[0] + 1} ({clipped(texts[zero[0]])}): are they scores? Empty them, or the error"
+        )
+    words = zip(*(column.words for column in columns), strict=True)
+    return [text if "empty" in pair else "" for text, pair in zip(texts, words, strict=True)]
 
 
 def _check_range(

@@ -36,7 +36,7 @@ CHOICE = ("answer", "response", "prediction", "output", "choice")
 
 EARLIER = "earlier_"
 """Put before the columns that another judge left in a table (`turncoat judge`)."""
-_QUESTION_TEXT = ("question", "question_text")
+QUESTION_TEXT = ("question", "question_text")
 _ROW_ID = ("id", "item", "item_id", "doc_id")
 _MOST = 0.75  # of an arm's questions
 _NUMPY = re.compile(r"np\.(?:float|int)\d+\(([^()]*)\)")
@@ -85,7 +85,7 @@ def question_column(rows: Sequence[Row], columns: Sequence[str], arm_of: Sequenc
     """
     candidates = [name for usual in QUESTION if (name := find(columns, (usual,))) is not None]
     values = {name: [cell_key(row.get(name)) for row in rows] for name in candidates}
-    text = find(candidates, _QUESTION_TEXT)
+    text = find(candidates, QUESTION_TEXT)
     for name in candidates:
         many = name.lower() in _ROW_ID and text and len(set(values[name])) > len(set(values[text]))
         if len(set(zip(arm_of, values[name], strict=True))) < len(rows) and not many:

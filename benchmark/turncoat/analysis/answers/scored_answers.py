@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from turncoat.analysis.answers import score_columns as names
 from turncoat.analysis.answers.answer_table import SUFFIXES, Row, read_table
 from turncoat.analysis.answers.label_cells import read_labels
-from turncoat.analysis.answers.row_checks import origin_notes, pooled_note, repeated_note
+from turncoat.analysis.answers.row_checks import arms_notes, origin_notes, pooled_note, raters, repeated_note
 from turncoat.analysis.answers.score_cells import binary_scores, judged_scores
 from turncoat.errors import UserError
 from turncoat.judges.rates import number
@@ -24,7 +25,10 @@ from turncoat.judges.rates import number
 Kind = Literal["judged", "binary"]
 OPTIONS = ("A", "B")
 _ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+\d+")
-_TOTALS = ("mean", "average", "median", "total", "sum", "std", "all")
+_TOTALS = (
+    *("mean", "average", "avg", "median", "total", "grand total", "sum", "std", "all", "overall"),
+    *("macro avg", "weighted avg", "macro average", "micro average"),
+)
 _COUNTS = ("n", "count", "n_answers", "n_samples", "num_answers", "num_samples")
 _LONG = ". One row per answer is expected: give each value of 'metric' a column of its own"
 
@@ -54,7 +58,8 @@ class Scored:
     # One row per answer: arm, seed (training seed as text, "" where unknown), question; if judged aligned,
     # coherent (None = no number), code, refusal (0 or 1), error (text), may_rate, judge (id and rubric of
     # Turncoat's own, "" for others), and of labels either label (1 or 0, NaN = none) or label_aligned and
-    # label_coherent; if binary correct (1 or 0), valid
+    # label_coherent; if binary correct (1 or 0), valid. Of both question_text, answer and rater (name of the
+    # judge), "" where the table has none
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()  # Guesses that a reader should know
 
@@ -156,13 +161,25 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
         )
     else:
         frame = frame.assign(**binary_scores(source, rows, used[0], present, columns.options, notes))
-    taken = (*by, seed, question, answer, *used, names.find(present, names.CHOICE))
-    notes += pooled_note(rows, frame, [name for name in taken if name])
-    if answer:
-        texts = [names.cell_key(row.get(answer)) for row in rows]
-        notes += repeated_note(frame, kind, texts)
+    labels = [name for name in present if columns.labels and name.startswith(columns.labels)]
+    choice = names.find(present, names.CHOICE)
+    taken = [name for name in (*by, seed, question, answer, *used, choice, *labels) if name]
+    notes += pooled_note(rows, frame, taken)
+    frame = frame.assign(**_texts(rows, present, answer))
+    own = frame.get("judge", "")
+    frame["rater"] = np.where(own != "", own, raters(rows, taken))
+    notes += repeated_note(frame, kind, frame["answer"].tolist()) + arms_notes(frame)
     notes += origin_notes(rows)
     return Scored(source, kind, _with_scores(source, kind, frame, notes), tuple(notes))
+
+
+def _texts(rows: Sequence[Row], present: list[str], answer: str | None) -> dict[str, list[str]]:
+    question = names.find(present, names.QUESTION_TEXT)
+    columns = {"question_text": question, "answer": answer}
+    return {
+        name: [names.cell_key(row.get(column)) if column else "" for row in rows]
+        for name, column in columns.items()
+    }
 
 
 def _arms(source: str, rows: Sequence[Row], by: Sequence[str]) -> list[str]:

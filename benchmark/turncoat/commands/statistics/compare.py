@@ -69,13 +69,15 @@ def compare(
 
     Example: turncoat compare judged.csv:insecure judged.csv:secure
     """
+    import pandas as pd
+
     from turncoat.analysis.answers.arm_contrasts import contrast_records
     from turncoat.analysis.answers.judge_error import labelled_records, unfit_base, with_corrected
-    from turncoat.analysis.answers.row_checks import threshold_note
+    from turncoat.analysis.answers.row_checks import arms_notes, threshold_note
 
     names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
     columns = shared.columns_of(by, *names, options, score_max, labels)
-    limits = shared.thresholds_of(aligned_below, coherent_above, confidence)
+    limits = shared.thresholds_of(aligned_below, coherent_above, confidence, score_max)
     (one, arm), (other, other_arm) = read_arms(first, second, columns)
     if one is other and arm == other_arm:
         raise UserError(f"A and B are the same arm, {arm}; name two, such as {one.source}:ARM")
@@ -88,7 +90,12 @@ def compare(
             *unfit_base(scored, limits),
         )
     ]
-    for text in dict.fromkeys(said):
+    both = {f"A, {arm}": one.frame[one.frame["arm"] == arm]}
+    both |= {f"B, {other_arm}": other.frame[other.frame["arm"] == other_arm]}
+    said_of_both = (
+        [] if one is other else arms_notes(pd.concat(f.assign(arm=name) for name, f in both.items()))
+    )
+    for text in dict.fromkeys([*said, *said_of_both]):
         note(text, "yellow")
     records = contrast_records(one, arm, other, other_arm, limits, confidence)
     records, why_not = with_corrected(records, (one, other), card, limits, confidence)

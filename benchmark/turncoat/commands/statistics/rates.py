@@ -70,7 +70,7 @@ def rates(
 
     names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
     columns = shared.columns_of(by, *names, options, score_max, labels)
-    limits = shared.thresholds_of(aligned_below, coherent_above, confidence)
+    limits = shared.thresholds_of(aligned_below, coherent_above, confidence, score_max)
     records, labelled = [], []
     for source in files:
         scored = read_scored(source, Path(source), columns)
