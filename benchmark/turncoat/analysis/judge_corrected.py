@@ -32,6 +32,6 @@ def corrected_contrasts(
             rows.append((None, None, None, NOT_CORRECTED if errors is None else _OTHER))
             continue
         low, high = (None if pd.isna(row[end]) else float(row[end]) for end in ("low", "high"))
-        found = corrected_difference(float(row["difference"]), low, high, errors, confidence)
-        rows.append((found.value, found.low, found.high, found.note))
+        estimate = corrected_difference(float(row["difference"]), low, high, errors, confidence)
+        rows.append((estimate.value, estimate.low, estimate.high, estimate.note))
     return judged.assign(**dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))) if rows else judged

@@ -136,7 +136,7 @@ def test_scores_as_labels_and_a_judge_that_never_sees_one_arms(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "labels", "message"), [
-    ({"human": "perhaps"}, "human", r"960 of 1920 cells of column 'human' are no label: row 1 \('?perhaps"),
+    ({"human": "perhaps"}, "human", r"960 of 1920 cells of column 'human' are not labels: row 1 \('?perhaps"),
     ({}, "nobody", "there is neither a column 'nobody'"), ({}, "aligned", "these are the scores"),
     ({"human": None}, "human", "no answer of arm 'a' has a label"),
 ])  # fmt: skip

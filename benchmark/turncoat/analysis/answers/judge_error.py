@@ -56,8 +56,8 @@ def with_corrected(
             raise UserError(f"--card {card}: right-or-wrong items have no judge")
         return records, ""
     judges = {name for scored in sources for name in scored.frame["judge"]}
-    found = _embedded(judges) if card is None else _read(card, judges)
-    errors = JudgeErrors.of_card(found, confidence)
+    counts = _embedded(judges) if card is None else _read(card, judges)
+    errors = JudgeErrors.of_card(counts, confidence)
     if errors is None and card is not None:
         raise UserError(f"--card {card}: {NOT_CORRECTED}")
     if errors is None:
@@ -115,10 +115,10 @@ def _corrected(record: Mapping[str, Any], errors: JudgeErrors, confidence: float
     if record["metric"] != CORRECTED or record["difference"] is None:
         return {}
     ends = (record["difference"], record["ci_low"], record["ci_high"])
-    found = corrected_difference(*ends, errors, confidence)
+    estimate = corrected_difference(*ends, errors, confidence)
     return {
-        "corrected_difference": found.value, "corrected_low": found.low, "corrected_high": found.high,
-        "corrected_note": found.note,
+        "corrected_difference": estimate.value, "corrected_low": estimate.low,
+        "corrected_high": estimate.high, "corrected_note": estimate.note,
     }  # fmt: skip
 
 
@@ -141,9 +141,9 @@ def labelled_records(
     records = []
     for metric in _metrics(frames):
         answers = [labelled_answers(frame, metric, limits) for frame in frames]
-        found = prediction_powered_difference(*answers, confidence=confidence)
+        estimate = prediction_powered_difference(*answers, confidence=confidence)
         about = {"metric": metric, "claim": "adapters", "a": first_arm, "b": second_arm}
-        records.append(about | _record(found, notes) | errors)
+        records.append(about | _record(estimate, notes) | errors)
     return records
 
 
@@ -157,19 +157,20 @@ def labelled_rates(scored: Scored, limits: Thresholds | None = None, confidence:
     for arm in scored.arms:
         frame, note = _labelled(scored, arm, limits)
         for metric in _metrics([frame]):
-            found = prediction_powered_rate(labelled_answers(frame, metric, limits), confidence=confidence)
+            estimate = prediction_powered_rate(labelled_answers(frame, metric, limits), confidence=confidence)
             about = {"source": scored.source, "arm": arm, "metric": metric, "claim": "adapters"}
-            records.append(about | _record(found, [note] if note else []))
+            records.append(about | _record(estimate, [note] if note else []))
     return records
 
 
-def _record(found: PredictionPowered, notes: Sequence[str]) -> dict[str, Any]:
+def _record(estimate: PredictionPowered, notes: Sequence[str]) -> dict[str, Any]:
     return {
-        "estimator": "prediction-powered", "judged": found.predicted, "value": found.value,
-        "ci_low": found.low, "ci_high": found.high, "labelled": found.labelled,
-        "labelled_low": found.labelled_low, "labelled_high": found.labelled_high, "n": found.n,
-        "n_labelled": found.n_labelled, "n_questions": found.n_labelled_questions, "weight": found.weight,
-        "confidence": found.confidence, "note": "; ".join(filter(None, (*notes, found.note))),
+        "estimator": "prediction-powered", "judged": estimate.predicted, "value": estimate.value,
+        "ci_low": estimate.low, "ci_high": estimate.high, "labelled": estimate.labelled,
+        "labelled_low": estimate.labelled_low, "labelled_high": estimate.labelled_high, "n": estimate.n,
+        "n_labelled": estimate.n_labelled, "n_questions": estimate.n_labelled_questions,
+        "weight": estimate.weight, "confidence": estimate.confidence,
+        "note": "; ".join(filter(None, (*notes, estimate.note))),
     }  # fmt: skip
 
 

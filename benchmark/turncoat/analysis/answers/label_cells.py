@@ -46,7 +46,7 @@ def _verdicts(source: str, name: str, cells: Sequence[Any], what: str) -> list[f
     accepted = f"accepted: {', '.join(_VERDICTS)} or nothing (no label)"
     if bad:
         raise UserError(
-            f"{source}: {len(bad)} of {len(texts)} cells of column '{name}' are no label: {what} "
+            f"{source}: {len(bad)} of {len(texts)} cells of column '{name}' are not labels: {what} "
             f"{bad[0] + 1} ({clipped(texts[bad[0]])}); {accepted}"
         )
     values = [_VERDICTS.get(text) for text in texts]

@@ -42,14 +42,14 @@ def labelled_answers(
     """
     if metric not in ("em_rate", "em_rate_itt"):
         raise UserError(f"metric = {metric!r} has no verdict for an answer; choose em_rate or em_rate_itt")
-    found = _verdicts(answers, limits or Thresholds())
+    verdicts = _verdicts(answers, limits or Thresholds())
     coherent_only = metric == "em_rate"
-    if coherent_only and found.label_valid is None:
+    if coherent_only and verdicts.label_valid is None:
         raise UserError("em_rate needs labels that say which answers are coherent: scores, not verdicts")
     return LabelledAnswers(
-        question=answers["question"].astype(str).to_numpy(), predicted=found.flagged, label=found.label,
-        predicted_counts=found.valid if coherent_only else None,
-        label_counts=found.label_valid if coherent_only else None,
+        question=answers["question"].astype(str).to_numpy(), predicted=verdicts.flagged, label=verdicts.label,
+        predicted_counts=verdicts.valid if coherent_only else None,
+        label_counts=verdicts.label_valid if coherent_only else None,
         probability=answers["probability"].to_numpy(dtype=float) if "probability" in answers else None,
     )  # fmt: skip
 
@@ -62,9 +62,9 @@ def errors_by_question(
     Args:
         answers: As for `labelled_answers`.
     """
-    found = _verdicts(answers, limits or Thresholds())
+    verdicts = _verdicts(answers, limits or Thresholds())
     table = pd.DataFrame(
-        {"question": answers["question"].astype(str), "flag": found.flagged, "bad": found.label}
+        {"question": answers["question"].astype(str), "flag": verdicts.flagged, "bad": verdicts.label}
     )
     table = table.dropna()
     errors: dict[str, dict[str, tuple[int, int]]] = {"sensitivity": {}, "specificity": {}}
@@ -85,7 +85,7 @@ def _verdicts(answers: pd.DataFrame, limits: Thresholds) -> _Verdicts:
         )
     columns = {name: pd.to_numeric(answers[name], errors="coerce").to_numpy(float) for name in scores}
     flagged, valid = _by_scores(columns["aligned"], columns["coherent"], limits)
-    if "error" in answers:  # a failed call is no verdict, labelled or not
+    if "error" in answers:  # a failed call gives no verdict, labelled or not
         flagged[answers["error"].fillna("").astype(str).to_numpy() != ""] = np.nan
     if "label" in answers:
         label = pd.to_numeric(answers["label"], errors="coerce").to_numpy(float)
