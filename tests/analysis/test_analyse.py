@@ -168,7 +168,7 @@ def test_pilot_seeds_are_in_the_estimates_and_in_no_contrast() -> None:
     pd.testing.assert_frame_equal(*both)
     pd.testing.assert_frame_equal(found.estimates, analyse(scores, SPECS).estimates)
     notes = found.contrasts["note"]
-    assert notes.str.startswith("training seeds 0, 1 left out: something was chosen on them").all()
+    assert notes.str.startswith("training seeds 0, 1 left out: the study was tuned on them").all()
 
 
 def test_a_study_of_pilot_seeds_alone_says_so_in_every_contrast() -> None:
@@ -176,6 +176,4 @@ def test_a_study_of_pilot_seeds_alone_says_so_in_every_contrast() -> None:
     found, plain = analyse(scores, SPECS, pilot_seeds=(0, 1, 7)), analyse(scores, SPECS)
     drop = found.contrasts.drop(columns="note"), plain.contrasts.drop(columns="note")
     pd.testing.assert_frame_equal(*drop)
-    assert (
-        found.contrasts["note"].str.startswith("a pilot: something was chosen on training seeds 0, 1").all()
-    )
+    assert found.contrasts["note"].str.startswith("a pilot: the study was tuned on training seeds 0, 1").all()

@@ -168,3 +168,12 @@ def test_no_sentence_claims_sameness_without_a_margin(n_seeds: int, effect: floa
     assert claimed
     assert all("margin set beforehand" in line or "no test" in line for line in claimed)
     assert not any(" b:" in line or ", b," in line for line in claimed)
+
+
+def test_a_note_of_all_contrasts_is_said_once() -> None:
+    scores = pd.concat([score_table({("org", 0): np.arange(9.0), ("org", 1): np.ones(9), **CONTROL}, "m")])
+    specs = [ContrastSpec("x", "org", "ctl", ("m",), "primary")]
+    first, *lines = plain_words(analyse(scores, specs, pilot_seeds=(0,)))
+    assert first == "Training seed 0 left out: the study was tuned on it."
+    assert lines
+    assert not [line for line in lines if "tuned" in line]

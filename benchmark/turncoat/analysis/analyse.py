@@ -143,7 +143,7 @@ def _without_pilots(sides: list[Grid], pilot_seeds: Collection[int]) -> tuple[li
     plural = "s" * (len(used) > 1)
     names = f"training seed{plural} {', '.join(map(str, used))}"
     if any(side.seeds and not set(side.seeds) - set(used) for side in sides):
-        return sides, f"a pilot: something was chosen on {names}, which this difference uses"
+        return sides, f"a pilot: the study was tuned on {names}, and there are no others"
     kept = [
         side._replace(
             values=side.values.drop(columns=used, errors="ignore"),
@@ -151,7 +151,7 @@ def _without_pilots(sides: list[Grid], pilot_seeds: Collection[int]) -> tuple[li
         )
         for side in sides
     ]
-    return kept, f"{names} left out: something was chosen on {'them' if plural else 'it'}"
+    return kept, f"{names} left out: the study was tuned on {'them' if plural else 'it'}"
 
 
 def _estimates(one: Grid, confidence: float, rate: bool) -> list[Estimate]:

@@ -29,16 +29,18 @@ _HEADINGS = {
 def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> list[str]:
     """Sentences about an analysis; a heading ends with a colon, a sentence with a full stop.
 
-    Under each heading come the significant contrasts, those whose mark is withheld, the others, and those
-    that allow no claim; contrasts with too few training seeds share one sentence. After a run no sentence
-    says what it could have found: the interval says which differences are compatible with the data (Hoenig &
-    Heisey 2001). A contrast with the base model is called a change after finetuning, as a harmless finetune
-    makes such a change, too. `units` (metric -> unit) follow the numbers.
+    A note that all contrasts share comes first. Under each heading come the significant contrasts, those
+    whose mark is withheld, the others, and those that allow no claim; contrasts with too few training seeds
+    share one sentence. After a run no sentence says what it could have found: the interval says which
+    differences are compatible with the data (Hoenig & Heisey 2001). A contrast with the base model is called
+    a change after finetuning, as a harmless finetune makes such a change, too. `units` (metric -> unit)
+    follow the numbers.
     """
     alpha = round(1 - analysis.confidence, 12)
     trained = set(analysis.estimates.loc[analysis.estimates["seed"].fillna(BASE_SEED) != BASE_SEED, "arm"])
-    table = analysis.contrasts
-    lines: list[str] = []
+    shared = shared_note(analysis.contrasts)
+    table = without_note(analysis.contrasts, shared)
+    lines = [f"{shared[0].upper()}{shared[1:]}."] if shared else []
     for role in ROLES:
         for claim in CLAIMS:
             rows = table[(table["role"] == role) & (table["claim"] == claim)]
@@ -55,6 +57,18 @@ def plain_words(analysis: Analysis, units: Mapping[str, str] | None = None) -> l
             if few.any():
                 lines.append(_too_few_seeds(rows[few]))
     return lines
+
+
+def shared_note(contrasts: pd.DataFrame) -> str:
+    """The first remark of the notes, if each of several contrasts has it: said once, not in every row."""
+    first = {str(note).partition("; ")[0] for note in contrasts["note"].fillna("")}
+    return first.pop() if len(first) == 1 and len(contrasts) > 1 else ""
+
+
+def without_note(contrasts: pd.DataFrame, shared: str) -> pd.DataFrame:
+    """Contrasts whose notes leave out the remark that they share."""
+    notes = contrasts["note"].fillna("").str.removeprefix(shared).str.removeprefix("; ")
+    return contrasts.assign(note=notes) if shared else contrasts
 
 
 class _Rank(Enum):
@@ -153,7 +167,7 @@ def _margin_sentence(
     subject, size = _subject(row, trained), _with_unit(f"{row.margin:g}", units.get(row.metric, ""))
     if row.margin_test == "non_inferiority":
         yes, no, what = (
-            "Not worse", "Not shown to be no worse", f"worse by less than {size} ({row.better} is better)",
+            "Not worse", "Non-inferiority not shown", f"worse by less than {size} ({row.better} is better)",
         )  # fmt: skip
     else:
         yes, no, what = "Comparable", "Not shown to be comparable", f"within {size} of no difference"
@@ -161,10 +175,10 @@ def _margin_sentence(
         return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: no test of whether it is {what}."
     result = f"{what}, a margin set beforehand (adjusted {p_sentence(row.p_margin_adjusted)})"
     if row.p_margin_adjusted < alpha and row.barred:
-        return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: {result}; {row.barred}."
+        return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}; the claim would be {result}; {row.barred}."
     if row.p_margin_adjusted < alpha:
         return _Rank.WITHIN_MARGIN, f"{yes}: {subject}: {result}."
-    return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}: {result}."
+    return _Rank.NOT_WITHIN_MARGIN, f"{no}: {subject}; the claim would be {result}."
 
 
 def _no_claim(subject: str, row: Any) -> str:

@@ -152,7 +152,7 @@ class Study(StrictModel):
     training_seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     pilot_seeds: tuple[int, ...] = Field(
         default=(),
-        description="training seeds whose results chose something of this study, such as the dose: contrasts "
+        description="training seeds that the study was tuned on, such as its dose: contrasts "
         "use the other seeds; if there are no others, every claim says so",
     )
     sampling_seed: int = 0

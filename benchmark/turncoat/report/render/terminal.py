@@ -100,9 +100,10 @@ class _Printer:
     def plain_words(self) -> None:
         """The sentences about the primary family; all of them where the study has none."""
         groups = self.content.plain_groups
+        everywhere = [group for group in groups if not group[0]]
         primary = [group for group in groups if PRIMARY in group[0]]
-        self.bullets("In plain words", primary or groups)
-        if 0 < len(primary) < len(groups):
+        self.bullets("In plain words", [*everywhere, *primary] if primary else groups)
+        if primary and len(everywhere) + len(primary) < len(groups):
             self.line(f"Sentences about secondary contrasts are in {ALL_OF_IT}.", "dim")
 
     def levels(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from turncoat import formats
+from turncoat.analysis.plain_words import shared_note, without_note
 from turncoat.report.content import ADAPTERS, RECIPE, MetricInfo, ReportContent
 from turncoat.report.tables.table import (
     Cell,
@@ -131,7 +132,8 @@ def estimates_table(content: ReportContent, *, per_seed: bool = False) -> Table:
 
 def claim_section(content: ReportContent, claim: str) -> ClaimSection:
     """All differences of one kind of claim, metric by metric; "adapters" and "recipe" never share a table."""
-    frame = content.sorted_contrasts(claim)
+    shared = shared_note(content.contrasts)
+    frame = without_note(content.sorted_contrasts(claim), shared)
     permutation = claim == ADAPTERS and not all(formats.is_missing(p) for p in frame["p_permutation"])
     columns = words("Treated minus reference")
     columns += numbers("Questions") if claim == ADAPTERS else numbers("Seeds", "Per seed", "SD")
@@ -148,7 +150,9 @@ def claim_section(content: ReportContent, claim: str) -> ClaimSection:
                     metric_label(metric), metric.direction[:1].upper() + metric.direction[1:], columns, rows
                 )
             )
-    return ClaimSection(*CLAIM_TEXTS[claim], tables, _contrast_notes(content, frame, permutation))
+    notes = _contrast_notes(content, frame, permutation)
+    first = [f"{shared[0].upper()}{shared[1:]}."] if shared else []
+    return ClaimSection(*CLAIM_TEXTS[claim], tables, (*first, *notes))
 
 
 def metric_label(metric: MetricInfo) -> str:
