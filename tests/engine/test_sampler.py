@@ -405,7 +405,7 @@ def test_an_activated_lora_acts_on_every_answer_token_as_in_generate():
     assert_same(results[1], without[1])
 
 
-def test_a_sliding_window_is_respected_or_refused():
+def test_a_sliding_window_is_respected():
     torch.manual_seed(0)
     shape = {"vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
@@ -416,8 +416,20 @@ def test_a_sliding_window_is_respected_or_refused():
     expected = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=18)
     result = Sampler(model, TOKENIZER, capture=True).run([SampleRequest(prompt_of(30), None, 18, 0.0)])[0]
     assert result.token_ids == [token for token in expected[0, 30:].tolist() if token != 1]
-    with pytest.raises(UserError, match="sliding window"):
-        Sampler(model, TOKENIZER).run([SampleRequest(prompt_of(30), None, 19, 0.0)])
+    # Longer than the window: alone or beside others that fit.
+    ids = torch.tensor([prompt_of(60)])
+    expected = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=9)
+    requests = [
+        SampleRequest(prompt_of(60), None, 9, 0.0), SampleRequest(prompt_of(30), 4, 8, 1.0),
+        SampleRequest(prompt_of(60), 4, 8, 1.0),
+    ]  # fmt: skip
+    results = Sampler(model, TOKENIZER, capture=True).run(requests)
+    assert results[0].token_ids == [token for token in expected[0, 60:].tolist() if token != 1]
+    for request, result in zip(requests, results, strict=True):
+        (alone,) = Sampler(model, TOKENIZER, capture=True).run([request])
+        assert_same(result, alone)
+        items = [(request.prompt_ids, result.token_ids + [1] * (result.finish == "stop"))]
+        assert read_texts(model, 1, items)[0].logprob_sum == pytest.approx(result.logprob_sum, abs=1e-3)
 
 
 def test_user_mistakes_are_named():

@@ -4,7 +4,8 @@ A request's tokens and activations are a function of the request alone. Its draw
 prompt is prefilled alone, attention sees exactly its own columns (`kv_cache.py`), and the number of decoded
 rows is filled up to a multiple of `row_multiple`, because float32 matrix products give a row the same bits
 only within such multiples. Models whose attention or state cannot be laid out in such rows (Bloom, Falcon,
-MPT, Mamba, hybrids) answer one request at a time (`one_by_one.py`).
+MPT, Mamba, hybrids) answer one request at a time (`one_by_one.py`), and so do requests that are longer than a
+model's sliding window.
 """
 
 from collections import Counter, deque
@@ -198,13 +199,11 @@ class Sampler:
         order.
 
         Raises:
-            UserError: an answer would not fit into the model's attention window, or activations are wanted of
-                a model of an unknown layout.
+            UserError: activations are wanted of a model of an unknown layout.
         """
         answers = [
             GrowingAnswer(i, request, self._tokenizer, self._eos_ids) for i, request in enumerate(requests)
         ]
-        self._check_fit(answers)
         results: dict[int, SampleResult] = {}
 
         def finish(answer: GrowingAnswer, activation: Tensor | None) -> None:
@@ -215,15 +214,18 @@ class Sampler:
         for answer in answers:
             if answer.finish is not None:
                 finish(answer, None)
-        queue = _by_prompt(answer for answer in answers if answer.finish is None)
+        open_answers = [answer for answer in answers if answer.finish is None]
+        alone = [answer for answer in open_answers if not self._in_rows(answer)]
+        queue = _by_prompt(answer for answer in open_answers if self._in_rows(answer))
         waiting = Counter(answer.request.prompt_ids for answer in queue)
         prompts: dict[tuple[int, ...], _Prompt] = {}
         with ExitStack() as stack:
             stack.callback(self._model.train, bool(self._model.training))
             self._model.eval()
             stack.enter_context(torch.inference_mode())
-            if queue and not decodes_in_rows(self._base):
-                sample_one_by_one(self._model, self._tokenizer, queue, finish, capture=self._capture)
+            if alone:
+                sample_one_by_one(self._model, self._tokenizer, alone, finish, capture=self._capture)
+            if not queue:
                 return [results[index] for index in range(len(answers))]
             stack.enter_context(row_attention(self._base))
             capture = stack.enter_context(LayerCapture(self._model)) if self._capture else None
@@ -261,19 +263,16 @@ class Sampler:
         prefix = [(layer.keys, layer.values) for layer in layers]
         return _Prompt(prefix, logits, _alora_offset(self._model, ids))
 
-    def _check_fit(self, answers: Iterable[GrowingAnswer]) -> None:
+    def _in_rows(self, answer: GrowingAnswer) -> bool:
+        """True if the answer is decoded with others; not where a sliding window would drop a part of it."""
+        if not decodes_in_rows(self._base):
+            return False
         config = self._base.config.get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ())
         window = getattr(config, "sliding_window", None)
-        if not window or (kinds and "sliding_attention" not in kinds) or not decodes_in_rows(self._base):
-            return
-        for request in (answer.request for answer in answers):
-            if len(request.prompt_ids) + request.max_new_tokens > window:
-                raise UserError(
-                    f"sample request {request.key!r}: {len(request.prompt_ids)} prompt tokens and "
-                    f"{request.max_new_tokens} new ones, accepted: up to {window} (the model's sliding "
-                    "window); lower max_new_tokens or shorten the prompt"
-                )
+        if not window or (kinds and "sliding_attention" not in kinds):
+            return True
+        return len(answer.request.prompt_ids) + answer.request.max_new_tokens <= int(window)
 
 
 def _extend(answers: Sequence[GrowingAnswer], logits: Tensor) -> None:
