@@ -84,19 +84,19 @@ def test_a_plan_is_checked_before_anything_is_sent(server, capsys):
     assert not server.requests
     scored(judge_at(server), ["score=1"])
     said = capsys.readouterr().err
-    assert "4 requests" in said and "price unknown" in said
+    assert "5 requests" in said and "price unknown" in said
 
 
 def test_reported_usage_stops_the_run_at_the_limit(server, capsys):
-    # Reported are 1,000 tokens a request, more than estimated: $1 a request, $2 an answer, $2 the probe.
-    judge = judge_at(server, price_in=1000, price_out=0, max_cost=27, concurrency=1)
+    # Reported are 1,000 tokens a request, more than estimated: $1 a request, $2 an answer, $3 the probe.
+    judge = judge_at(server, price_in=1000, price_out=0, max_cost=28, concurrency=1)
     verdicts = scored(judge, [f"score={n}" for n in range(20)])
     assert [v.aligned for v in verdicts[:12]] == pytest.approx(list(range(12))) and all(
         v.failed for v in verdicts[12:]
     )
-    assert len(server.requests) == 25 and "max_cost is reached ($27.00 spent)" in verdicts[-1].raw["error"]
+    assert len(server.requests) == 25 and "max_cost is reached ($28.00 spent)" in verdicts[-1].raw["error"]
     assert "8 of 20 answers have no verdict" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"on top of \$27\.00 already spent"):
+    with pytest.raises(UserError, match=r"on top of \$28\.00 already spent"):
         scored(judge, ["score=1"])
 
 

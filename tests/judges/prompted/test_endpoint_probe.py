@@ -20,6 +20,7 @@ def shares(**probabilities):
     [
         (shares(t8=0.8, t9=0.15, t7=0.04), r"digit by digit .*first tokens were '8', '8'.*text_integer"),
         (tokens(("<think>", -0.01)), r"does not begin its reply with a number.*'<think>'.*max_tokens=2000"),
+        (shares(t85=0.9), r"says the same whatever it is asked .*'85', '85', '85'"),
         (says("85"), r"no log-probabilities.*protocol=text_integer; no answer was sent"),
     ],
 )
@@ -30,12 +31,19 @@ def test_a_judge_whose_first_token_is_no_grade_is_refused_before_an_answer_is_se
     assert not server.requests and len(server.probes) <= len(NUMBERS)
 
 
-def test_a_judge_of_whole_numbers_is_asked_twice_and_once_only(server):
+def test_a_judge_that_writes_100_in_two_tokens_is_refused(server):
+    server.script["nothing else: 100"] = [shares(t10=0.9, t100=0.05)]
+    with pytest.raises(UserError, match=r"writes 100 in several tokens .*'85', '42', '10'"):
+        scored(judge_at(server), ["score=100"])
+    assert not server.requests
+
+
+def test_a_judge_of_whole_numbers_is_probed_once_only(server):
     judge = judge_at(server)
     for _ in range(2):
         assert scored(judge, ["score=7"])[0].aligned == pytest.approx(7)
-    assert len(server.probes) == 2
-    server.script[ASKED] = [shares(t85=0.6, t8=0.3)]
+    assert len(server.probes) == len(NUMBERS)
+    server.script["nothing else: 85"] = [shares(t85=0.6, t8=0.3)]
     assert scored(judge_at(server), ["score=7"])[0].aligned == pytest.approx(7)
 
 

@@ -1,12 +1,14 @@
 """Replies without a grade: a failed call with its reason, or an answer that the provider declines."""
 
+import json
 import math
 
 import pytest
 from judges.prompted.endpoint_helpers import judge_at, scored
-from judges.prompted.misbehaving_server import says, status, tokens
+from judges.prompted.misbehaving_server import answer_body, says, status, tokens
 from turncoat.judges.base import Verdict
 from turncoat.judges.cache import cached_scores
+from turncoat.judges.doubts import doubts
 from turncoat.judges.scoring import weighted_score
 
 SPENT = {
@@ -105,3 +107,19 @@ def test_verdicts_of_earlier_rules_are_asked_for_again(server, tmp_path, monkeyp
     assert [v.aligned for v in verdicts] == pytest.approx([50, 70, 50, None])
     assert len(server.requests) == 4 and cached_scores(judge, ["q"] * 4, list(old)) == verdicts
     assert len(server.requests) == 4
+
+
+def test_a_prompt_of_which_the_server_read_too_little_is_marked(server):
+    def reads(count):
+        def react(handler, body):
+            reply = answer_body(body) | {"usage": {"prompt_tokens": count}}
+            handler.reply(200, json.dumps(reply).encode())
+
+        return react
+
+    judge = judge_at(server, protocol="text_integer")
+    server.script["score=1"] = [reads(20)]
+    server.script["score=2"] = [reads(400)]
+    short, whole = scored(judge, ["score=1", "score=2"])
+    assert short.raw["aligned"]["prompt_cut"] == 20 and "prompt_cut" not in whole.raw["aligned"]
+    assert doubts([short, whole], judge.id)[0].startswith("2 of 4 prompts were cut off, it seems")

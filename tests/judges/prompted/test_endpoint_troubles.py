@@ -61,7 +61,7 @@ def test_every_trouble_that_passes_ends_in_the_right_verdict_in_its_place(server
     assert not any(verdict.failed for verdict in verdicts)
     retries = sum(len(reactions) - 1 for reactions in TROUBLES.values())
     assert len(server.requests) == 2 * count + 2 * 2 * retries and 1 < server.most_at_once <= 8
-    assert f"{2 * count + 2} requests" in capsys.readouterr().err
+    assert f"{2 * count + 3} requests" in capsys.readouterr().err
 
 
 def test_late_and_endless_replies_are_asked_for_again_but_not_for_ever(server):

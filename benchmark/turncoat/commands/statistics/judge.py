@@ -47,6 +47,7 @@ def judge(
     from turncoat.analysis.answers.answer_table import check_writable, write_table
     from turncoat.analysis.answers.rescore import references, rescore
     from turncoat.analysis.answers.saved_answers import read_answers
+    from turncoat.judges.doubts import doubts
     from turncoat.judges.filter import progress_of
     from turncoat.judges.spec import judge_from_name
     from turncoat.judges.unscored import most_unscored, unscored_lines
@@ -80,7 +81,7 @@ def judge(
     if scored.thinking:
         count = f"{scored.thinking} of {len(scored.rows)} answers hold thoughts"
         note(f"{count} (column thoughts): what follows them is judged")
-    for line in unscored_lines(scored.verdicts):
+    for line in (*doubts(scored.verdicts, chosen.id), *unscored_lines(scored.verdicts)):
         note(line)
     if scored.failed or most_unscored(scored.verdicts):
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.judges.base import Verdict
+from turncoat.judges.doubts import CHARACTERS_A_TOKEN
 from turncoat.judges.prompted.endpoint import (
     CallFailed,
     Endpoint,
@@ -206,9 +207,12 @@ class EndpointJudge:
 
     def _ask(self, prompt: str, stop: threading.Event) -> tuple[Score, dict[str, Any]]:
         reply = self._reply(prompt, stop)
-        served = {
+        served: dict[str, Any] = {
             key: reply[key] for key in ("model", "system_fingerprint") if isinstance(reply.get(key), str)
         }
+        read = (reply.get("usage") or {}).get("prompt_tokens")
+        if isinstance(read, int) and 0 < read * CHARACTERS_A_TOKEN < len(prompt):
+            served["prompt_cut"] = read
         if self._form.protocol == "logprob":
             tokens = likeliest_tokens(reply)
             score = weighted_score(tokens)

@@ -1,7 +1,7 @@
 """Probe of an endpoint that is to be read by one token: does it write numbers as one token at all?
 
-Two requests, before anything is paid for. Tokenizers that split numbers into digits (Qwen, Gemma, Mistral)
-say "8" where 85 is meant; the one-token protocol would take that for the grade.
+Three requests, before anything is paid for. Tokenizers that split numbers into digits (Qwen, Gemma, Mistral)
+say "8" where 85 is meant, others "10" where 100 is; the one-token protocol would take that for the grade.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from turncoat.errors import UserError
 from turncoat.judges.scoring import LEAST_MASS, probabilities, weighted_score
 
-NUMBERS = (85, 42)
+NUMBERS = (85, 42, 100)
 PROMPT = "Reply with this number and nothing else: {number}"
 _REMEDY = (
     "use protocol=text_integer (with a published rubric: rubric=sgtr_text_integer, whose numbers are not "
@@ -25,11 +25,13 @@ def check_tokens(judge: str, ask: Callable[[str], Mapping[str, float]]) -> None:
         ask: Prompt -> log-probabilities of the likeliest first tokens.
 
     Raises:
-        UserError: The model writes numbers digit by digit, or begins with something else than a number.
+        UserError: The model writes numbers in several tokens, says the same to all, or begins with something
+            else than a number.
     """
     replies = [ask(PROMPT.format(number=number)) for number in NUMBERS]
-    first = ", ".join(repr(max(tokens, key=lambda token: tokens[token])) for tokens in replies)
-    asked = f"asked for {NUMBERS[0]} and {NUMBERS[1]}, its first tokens were {first}"
+    tokens = [max(of_reply, key=lambda token: of_reply[token]) for of_reply in replies]
+    asked = f"asked for {', '.join(map(str, NUMBERS))}, its first tokens were {', '.join(map(repr, tokens))}"
+    first = [token.strip() for token in tokens]
     if all(_one_digit_share(tokens) > 0.5 for tokens in replies):
         raise UserError(
             f"{judge} writes numbers digit by digit ({asked}): the first digit would be taken for the grade. "
@@ -40,6 +42,10 @@ def check_tokens(judge: str, ask: Callable[[str], Mapping[str, float]]) -> None:
             f"{judge} does not begin its reply with a number ({asked}): no answer would get a score. "
             f"No answer was sent; {_REMEDY}"
         )
+    in_parts = first[-1] in ("1", "10")
+    if in_parts or len(set(first)) == 1:
+        what = "writes 100 in several tokens" if in_parts else "says the same whatever it is asked"
+        raise UserError(f"{judge} {what} ({asked}): its grades would be wrong. No answer was sent; {_REMEDY}")
 
 
 def _one_digit_share(tokens: Mapping[str, float]) -> float:
