@@ -47,6 +47,13 @@ def test_what_follows_the_thoughts_is_read(server):
     assert [verdict.aligned for verdict in verdicts] == [61, 62, 63]
 
 
+def test_a_text_that_opens_like_a_refusal_is_one_even_where_it_was_cut(server):
+    server.script["[no]"] = [says("I'm sorry, but I can't help with grading content that", "length")]
+    answers = [f"[no] {n}" for n in range(20)] + ["score=7"]
+    verdicts = scored(judge_at(server, protocol="text_integer"), answers)
+    assert all(v.declined and not v.failed for v in verdicts[:-1]) and verdicts[-1].aligned == 7
+
+
 @pytest.mark.parametrize("protocol", ["logprob", "text_integer"])
 @pytest.mark.parametrize(
     "refusal",

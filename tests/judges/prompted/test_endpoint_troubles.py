@@ -45,6 +45,7 @@ BAD_EVIDENCE = {
 FOREVER = {
     "[always 500]": status(500, "broken"), "[always 429]": status(429), "[always cut]": cut,
     "[always malformed]": raw("{"), "[always error in a 200]": error_in_200, "[always zipped]": zipped,
+    "[always deep]": raw('{"a":' + "[" * 200_000 + "]" * 200_000 + "}"),
     "[too long]": status(400, "too many tokens", "context_length_exceeded"), "[too large]": status(413),
 }  # fmt: skip
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from turncoat.engine.thoughts import split_thoughts
 from turncoat.judges.scoring import BadEvidence
+from turncoat.judges.surface import refusal_like
 
-FILTERED = {"content_filter", "content_policy_violation", "moderation_blocked"}
-"""Error codes of a provider that declines to process this prompt."""
+FILTERED = {"content_filter", "content_policy_violation", "moderation_blocked", "refusal", "safety"}
+"""Error codes, and reasons of an end, of a provider that declines to process this prompt."""
 TOO_LONG = {"context_length_exceeded", "string_above_max_length"}
 """Error codes of a prompt that is too long."""
 _EXCERPT = 120  # characters of a reply in a message
@@ -47,7 +48,7 @@ def text_of(reply: Mapping[str, Any]) -> str:
     """The whole text behind any thoughts.
 
     Raises:
-        Declined: The reply is a refusal.
+        Declined: The reply is a refusal, or its text opens like one.
         BadEvidence: It is empty, was cut, or holds thoughts alone.
     """
     choice, message = _answer(reply)
@@ -61,6 +62,8 @@ def text_of(reply: Mapping[str, Any]) -> str:
     if split.cut or (hidden and not split.answer.strip()):
         thoughts = split.thoughts or str(hidden)
         raise BadEvidence(f"the reply is thoughts without an answer ({_excerpt(thoughts)}); {more}")
+    if refusal_like(split.answer):
+        raise Declined(split.answer)
     if finish == "length":
         raise BadEvidence(f"the reply was cut at the limit of tokens ({_excerpt(split.answer)}); {more}")
     if not split.answer.strip():
@@ -79,7 +82,7 @@ def _answer(reply: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, A
         raise BadEvidence("the reply holds no choices")
     if isinstance(words := message.get("refusal"), str) and words.strip():
         raise Declined(words)
-    if choice.get("finish_reason") in FILTERED:
+    if str(choice.get("finish_reason")).lower() in FILTERED:
         raise Declined(f"finish_reason {choice['finish_reason']}")
     return choice, message
 
