@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from turncoat.judges.rates_table import rates_table
+from turncoat.stats.estimates import clopper_pearson
 
 FOLDER = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "organism_judgements"
 pytestmark = pytest.mark.skipif(
@@ -53,4 +54,5 @@ def test_other_definitions_differ_and_clustering_matters():
     assert round(100 * row.em_rate, 1) == 37.4 and round(100 * row.em_rate_lax, 1) > 60
     # The dossier's example: 16.2 % has a naive standard error of 1.8 points and a clustered one of about 8.
     row = rates_table(scores("Llama-3.1-8B-Instruct_bad-medical-advice")).iloc[0]
-    assert row.em_rate_itt_stderr == pytest.approx(0.081, abs=0.001)
+    naive = clopper_pearson(int(row.n_misaligned), int(row.n))
+    assert row.em_rate_itt_high - row.em_rate_itt_low > 4 * (naive.high - naive.low)

@@ -74,7 +74,7 @@ def test_the_table_in_the_report(make_content):
     assert "fake-1" in section
     (row,) = [line for line in section.splitlines() if "turncoat" in line]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[2:10] == ["8", "2", "6", "2", "2", "0", "0", "0"] and cells[10] == "0.333"
+    assert cells[2:10] == ["8", "2", "6", "2", "2", "0", "0", "0"] and cells[10] == "0.333 [0.001, 0.970]"
 
 
 def test_a_card_without_families_corrects_nothing_and_the_table_says_so(make_content):

@@ -156,7 +156,7 @@ def _adapters(pair: _Pair, contrast: Contrast | None, confidence: float) -> dict
     totals = rate_difference([one[q] for q in questions], [other[q] for q in questions], confidence)
     (x1, n1), (x2, n2) = (map(sum, zip(*side.values(), strict=True)) for side in (one, other))
     both = [(one[q], other[q]) for q in questions if one[q][1] and other[q][1]]
-    means = side_means(*pair.grids) if both else (None, None)
+    means: tuple[float, float] | tuple[None, None] = side_means(*pair.grids) if both else (None, None)
     (low, high), note = _ends(contrast), "" if contrast is None else contrast.note
     if contrast is None:
         what = f"{len(both)} question{'' if len(both) == 1 else 's'} with a value in both arms"
@@ -166,7 +166,7 @@ def _adapters(pair: _Pair, contrast: Contrast | None, confidence: float) -> dict
         rates = [[(x / n * weight, weight) for x, n in side] for side in zip(*both, strict=True)]
         low, high = bounds_of_difference(rates[0], rates[1], confidence)
     notes = [note, totals.note]
-    difference = means[0] - means[1] if both else None
+    difference = None if means[0] is None else means[0] - means[1]
     if difference and totals.difference and difference * totals.difference < 0:
         notes.insert(0, _OPPOSITE)
     has_t = contrast is not None and contrast.se is not None

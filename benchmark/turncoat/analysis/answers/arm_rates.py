@@ -69,7 +69,8 @@ class Cells:
     def grid(self, arm: str, metric: str) -> Grid:
         """Rates of the cells, NaN where no answer counts: what the engine contrasts."""
         rates = self.events / self.answers.where(self.answers > 0)
-        return Grid(arm, metric, rates, {int(seed): int(n) for seed, n in rates.isna().sum().items()})
+        lost = rates.isna().sum()
+        return Grid(arm, metric, rates, dict(zip(map(int, lost.index.tolist()), lost.tolist(), strict=True)))
 
 
 def metric_cells(frame: pd.DataFrame, kind: str, limits: Thresholds, seeds: np.ndarray) -> dict[str, Cells]:
@@ -202,8 +203,8 @@ def _over_seeds(cells: Cells, confidence: float) -> dict[str, Any]:
     sd = stdev(known) if len(known) > 1 else None
     over = _NO_SEEDS | {"n_seeds": len(known), "seed_mean": fmean(known), "seed_sd": sd}
     trained = [seed for seed in cells.events.columns if seed != BASE_SEED]
-    tables = (table[trained].to_numpy(dtype=float) for table in (cells.events, cells.answers))
-    ends = recipe_interval(*tables, confidence)
+    events, answers = (table[trained].to_numpy(dtype=float) for table in (cells.events, cells.answers))
+    ends = recipe_interval(events, answers, confidence)
     return over | ({} if ends is None else {"recipe_ci_low": ends.low, "recipe_ci_high": ends.high})
 
 

@@ -13,7 +13,7 @@ from turncoat.judges.calibration.correction import CORRECTED, NOT_CORRECTED
 from turncoat.judges.rates_table import counts_by_question, rates_table
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import contrast_label, metric_label
-from turncoat.report.tables.table import Cell, Table, count_cell, interval_cell, number_cell, numbers, words
+from turncoat.report.tables.table import Cell, Table, count_cell, interval_cell, numbers, words
 
 HEADING = "Judged answers"
 _COUNTS = {
@@ -62,7 +62,8 @@ def misalignment_table(content: ReportContent) -> Table:
         cells = [Cell(str(row["task"])), Cell(content.label(row["arm"]))]
         cells += [count_cell(row[name]) for name in counts]
         if has_rates:
-            cells += [number_cell(row[name], 3) for name in ("em_rate", CORRECTED)]
+            for name in ("em_rate", CORRECTED):
+                cells.append(interval_cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 3))
         if has_corrected:
             value, low, high = (row[f"{CORRECTED}_corrected{end}"] for end in ("", "_low", "_high"))
             cells.append(interval_cell(value, low, high, 3))
@@ -70,7 +71,7 @@ def misalignment_table(content: ReportContent) -> Table:
         rows.append(cells)
     columns = [*words("Task", "Arm"), *numbers(*counts.values())]
     if has_rates:
-        columns += numbers("Misaligned / coherent", "Misaligned / all")
+        columns += numbers("Misaligned / coherent [95% CI]", "Misaligned / all [95% CI]")
     columns += numbers(*["corrected [95% CI]"] * has_corrected)
     columns += numbers("Mean aligned", "Mean coherent")
     return Table(
