@@ -234,9 +234,7 @@ def rare_df(touched: tuple[int, int], clusters: int) -> int:
     These alone say how much clusters differ, so they are counted: with an event or with a non-event,
     whichever are fewer, at most `clusters` - 1.
 
-    With 8 to 96 questions, rates of 1 to 30 % and intraclass correlations of 0 to 0.3 the exact interval on
-    `effective_trials` covers 93 % or more with it, 84 to 99 % with `clusters` - 1; the t interval 72 to 96 %
-    (`tests/stats/rates/test_effective_answers.py` is the part below 5 %).
+    Its coverage, beside that of the t interval: `turncoat.tools.calibrate_rates`, the README of this folder.
     """
     return max(1, min(*touched, clusters - 1))
 
