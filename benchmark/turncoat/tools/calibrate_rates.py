@@ -1,6 +1,6 @@
 """Calibration of the interval of a rate near 0, questions as clusters: the t interval and the exact one.
 
-rate_table(1000, seed=0)        # the lines of a Markdown table
+rate_table(1000, seed=0)        # the lines of its part of the calibration page
 """
 
 import numpy as np
@@ -53,9 +53,13 @@ def coverage(events: np.ndarray, answers: int, rate: float) -> dict[str, float]:
 
 
 def rate_table(replicates: int, seed: int) -> list[str]:
-    """Lines of a Markdown table, one row per design, rate and correlation; per cent."""
+    """Lines of the calibration page: a Markdown table, one row per design, rate and correlation; per cent."""
     rng = np.random.default_rng(seed)
     lines = [
+        "Rates near 0, questions as clusters: the t interval, and the exact one on effective answers that",
+        f"Turncoat prints. {replicates} experiments per row, beta-binomial questions; correlation is that of",
+        "answers to one question.",
+        "",
         "| questions x answers | rate | correlation | t: covers | mean width | exact: covers | mean width |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -65,7 +69,6 @@ def rate_table(replicates: int, seed: int) -> list[str]:
         events = drawn_events(questions, answers, rate, correlation, replicates, rng)
         found = coverage(events, answers, rate)
         cells = [f"{100 * found[name]:.1f}" for name in ("t", "t_width", "exact", "exact_width")]
-        lines.append(
-            f"| {' | '.join([f'{questions} x {answers}', f'{rate:g}', f'{correlation:g}', *cells])} |"
-        )
+        cells = [f"{questions} x {answers}", f"{rate:g}", f"{correlation:g}", *cells]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -22,6 +22,7 @@ def calibrate(
     """
     if replicates < 1:
         raise UserError(f"--replicates {replicates}: accepted: 1 or more")
+    from turncoat.tools.calibrate_rates import rate_table
     from turncoat.tools.calibration_page import CELLS, calibration_page, replaced
 
     if write is not None:
@@ -29,6 +30,7 @@ def calibrate(
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("simulating", total=CELLS * replicates)
         text = calibration_page(replicates, seed, lambda: progress.advance(task))
+        text = "\n".join([text, "", *rate_table(replicates, seed)])
     if write is None:
         print(text)
     else:
