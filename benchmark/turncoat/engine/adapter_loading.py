@@ -61,7 +61,7 @@ def load_adapter(
     if result.unexpected_keys or result.missing_keys:
         raise UserError(_without_place(folder, model, result.unexpected_keys, result.missing_keys))
     _warn(folder, model, str(trained_on or ""), weights, chat_template)
-    return wrapped.eval()  # type: ignore[no-any-return]
+    return wrapped.eval()
 
 
 def _read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:
