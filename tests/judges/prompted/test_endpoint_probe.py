@@ -75,6 +75,7 @@ def test_the_newer_name_of_the_token_limit_is_taken_from_the_servers_words(serve
         ("Unsupported value: 'temperature' does not support 0", "temperature=none leaves it out"),
         ("Unknown parameter: seed", "seed=none leaves it out"),
         ("logprobs are not supported", "protocol=text_integer"),
+        ("Could not finish: max_tokens was reached", "max_tokens=2000"),
     ],
 )
 def test_a_field_that_a_server_does_not_take_is_named_with_its_option(server, words, advice):

@@ -17,8 +17,8 @@ PROTOCOLS = {"logprob": 1, "text_integer": 16}
 TOKEN_FIELDS = ("max_tokens", "max_completion_tokens")
 
 _ADVICE = {
-    "max_tokens": "token_field=max_completion_tokens sends it under its newer name",
-    "max_completion_tokens": "token_field=max_tokens sends it under its older name",
+    "max_tokens": "raise it (max_tokens=2000), or send it as token_field=max_completion_tokens",
+    "max_completion_tokens": "raise it (max_tokens=2000), or send it as token_field=max_tokens",
     "top_logprobs": "give the number that the server allows, such as top_logprobs=5",
     "logprobs": "use protocol=text_integer", "seed": "seed=none leaves it out",
     "temperature": "temperature=none leaves it out (the server's own then holds)",
