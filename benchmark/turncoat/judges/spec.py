@@ -67,6 +67,17 @@ def check_judge(spec: str | None = None) -> None:
         _parse(chosen)
 
 
+def check_ready(spec: str | None = None) -> None:
+    """Ask a judge that can be asked whether it works at all, before hours of training and generation.
+
+    Raises:
+        UserError: It does not, or as `judge_from_name` would.
+    """
+    check = getattr(judge_from_name(spec), "check_ready", None)
+    if check is not None:
+        check()
+
+
 @cache
 def _built(spec: str) -> Judge:
     entry, options = _parse(spec)

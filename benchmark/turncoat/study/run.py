@@ -7,7 +7,8 @@ from rich.console import Console
 
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import TrainingDiverged
-from turncoat.evaluation.task_catalogue import hub_dataset
+from turncoat.evaluation.task_catalogue import hub_dataset, is_judged
+from turncoat.judges.spec import check_ready
 from turncoat.persona.vectors import PersonaVector
 from turncoat.store import Store
 from turncoat.study.config import Study
@@ -25,6 +26,9 @@ def run_study(
     Args:
         out: Run folder; rows of an earlier run there are replaced.
         store: Where stages are kept; the user cache by default.
+
+    Raises:
+        UserError: Something is to be made, and the judge does not work.
 
     Returns:
         The units whose training diverged, such as "sgtr, seed 1"; the others are complete.
@@ -45,9 +49,14 @@ def run_study(
     progress = StudyProgress(console, plan.cost)
     made: dict[str, Made] = {}
     failed: list[dict[str, Any]] = []
+    judge_works = not any(is_judged(use.task) for use in study.tasks)
 
     def make(stage: Stage) -> None:
+        nonlocal judge_works
         done = worker.done(stage)
+        if not (done or judge_works):
+            check_ready(study.judge)
+            judge_works = True
         with progress.stage(stage.label, stage.cost, done):
             folder = worker.make(stage, progress.update)
         if folder is not None:

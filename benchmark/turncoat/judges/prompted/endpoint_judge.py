@@ -20,7 +20,7 @@ from turncoat.judges.prompted.endpoint import (
     RequestRefused,
     redacted,
 )
-from turncoat.judges.prompted.probe import NUMBERS, check_tokens
+from turncoat.judges.prompted.probe import NUMBERS, PROMPT, check_tokens
 from turncoat.judges.prompted.replies import Declined, likeliest_tokens, text_of
 from turncoat.judges.prompted.request_form import TOKEN_FIELDS, RequestForm
 from turncoat.judges.prompted.spending import Spending
@@ -167,16 +167,34 @@ class EndpointJudge:
                 f"{errors[-1]}"
             )
 
+    def check_ready(self) -> None:
+        """Ask for a given number, before a long run.
+
+        Raises:
+            UserError: There is no reply, or none that a grade could be read from.
+        """
+        try:
+            self._ask_for_a_number()
+        except (CallFailed, Declined, BadEvidence) as failure:
+            raise UserError(f"{self.id} is asked for a number and gives none: {failure}") from None
+
+    def _ask_for_a_number(self) -> None:
+        self._endpoint.check_key()
+        if self._form.protocol != "logprob":
+            text_of(self._reply(PROMPT.format(number=NUMBERS[0]), threading.Event()))
+        elif not self._probed:
+            check_tokens(self.id, lambda prompt: likeliest_tokens(self._reply(prompt, threading.Event())))
+            self._probed = True
+
     def _probe(self) -> None:
         """Refuse a model whose first token cannot be a grade; a probe that fails says nothing."""
         if not self._probed:
             try:
-                check_tokens(self.id, lambda prompt: likeliest_tokens(self._reply(prompt, threading.Event())))
+                self._ask_for_a_number()
             except (CallFailed, Declined):
                 return
             except BadEvidence as evidence:
                 raise UserError(f"{self.id}: {evidence}; no answer was sent") from None
-            self._probed = True
 
     def _ask_about(
         self, prompts: list[str], failed_in_a_row: list[str], stop: threading.Event
