@@ -143,8 +143,9 @@ def _recipe_share(base: Grid, arm: Grid, reference: Grid, confidence: float) -> 
 def _recipe_p(cells: np.ndarray, scale: float, confidence: float) -> float:
     """The p of a recipe claim alone, as it is computed for many candidates."""
     over_seeds = t_summary(np.nanmean(cells, axis=0), confidence, scale).p_value
+    over_questions = t_summary(np.nanmean(cells, axis=1), confidence, scale).p_value
     over_both = two_way_t(cells, confidence, scale).p_value
-    return max((p for p in (over_seeds, over_both) if p is not None), default=1.0)
+    return max((p for p in (over_seeds, over_questions, over_both) if p is not None), default=1.0)
 
 
 def _end(excess: Callable[[float], float], start: float, direction: float) -> float | None:

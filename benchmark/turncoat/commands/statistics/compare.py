@@ -33,8 +33,8 @@ Records = list[dict[str, Any]]
 _SHOWN_ARMS = 12
 _LEGEND = (
     "A, B and A - B: means over the shared questions, each of the same weight; the difference is in points. "
-    "[ ] is its {level} interval. These models: t over questions, p by paired t and by sign flips over "
-    "questions."
+    "[ ] is its {level} interval, h is Cohen's. These models: t over questions, p by paired t and by sign "
+    "flips over questions."
 )
 _RECIPE = (
     " The recipe: the widest interval and the largest p over questions, over training seeds, and over both; "
