@@ -208,6 +208,10 @@ def test_the_recipe_is_new_seeds_and_new_questions(tmp_path):
         "new training seeds and new questions" in printed
         and f"[{100 * low:.1f}, {100 * high:.1f}]" in printed
     )
+    for names in ([-1, 0, 1, 2, 3], list("abcde")):  # other names of the same seeds
+        rows = [row | {"training_seed": names[row["training_seed"]]} for row in judged_seeds(5)]
+        (named,) = run(write(tmp_path / "z.jsonl", rows))
+        assert (named["n_seeds"], named["recipe_ci_low"], named["recipe_ci_high"]) == (5, low, high)
     (two,) = run(write(tmp_path / "y.jsonl", judged_seeds(2)))
     assert (two["n_seeds"], two["recipe_ci_low"]) == (2, None) and "needs 3 seeds" in text(
         tmp_path / "y.jsonl"

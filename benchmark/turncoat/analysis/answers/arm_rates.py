@@ -95,13 +95,17 @@ def metric_cells(frame: pd.DataFrame, kind: str, limits: Thresholds, seeds: np.n
 
 
 def seed_numbers(frame: pd.DataFrame) -> np.ndarray:
-    """Training seeds as whole numbers; other labels become their rank, the same in all arms of the table."""
+    """Training seeds as whole numbers; other labels become their rank, the same in all arms of the table.
+
+    A label of -1 is a label too, not the number that stands for "not trained".
+    """
     if "seed" not in frame:
         return np.full(len(frame), BASE_SEED)
     labels = frame["seed"].astype(str).where(frame["seed"].notna(), "").to_numpy(dtype=str)
     known = sorted(set(labels) - {""})
     numbers = pd.to_numeric(pd.Series(known, dtype=object), errors="coerce").to_numpy(dtype=float)
     whole = bool(np.all(np.isfinite(numbers)) and np.all(numbers == np.floor(numbers)))
+    whole = whole and BASE_SEED not in numbers
     number_of = {label: int(numbers[rank]) if whole else rank for rank, label in enumerate(known)}
     return np.array([number_of.get(label, BASE_SEED) for label in labels], dtype=int)
 
