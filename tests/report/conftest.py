@@ -173,11 +173,11 @@ def _contrasts(values: dict[str, dict[str, dict[int, float]]]) -> list[tuple[Any
             name = f"{treated} - {reference}"
             rows.append(
                 (name, metric, "adapters", treated, reference, mean, mean - half, mean + half, half / 1.96,
-                 39, p, p * 1.1, adjusted, 40, 2, (), None, family, "")
+                 39, p, p * 1.1, adjusted, 40, 2, (), None, family, "", "")
             )  # fmt: skip
             rows.append(
                 (name, metric, "recipe", treated, reference, mean, None, None, None, None, None, None, None,
-                 40, 2, deltas, float(np.std(deltas, ddof=1)), family, "2 seeds allow no claim")
+                 40, 2, deltas, float(np.std(deltas, ddof=1)), family, "2 seeds allow no claim", "")
             )  # fmt: skip
     return rows
 

@@ -19,6 +19,7 @@ ESTIMATE_COLUMNS = (
 CONTRAST_COLUMNS = (
     "name", "metric", "claim", "treated", "reference", "difference", "low", "high", "se", "df", "p_value",
     "p_permutation", "p_adjusted", "n_questions", "n_seeds", "seed_deltas", "seed_sd", "family", "note",
+    "withheld",
 )  # fmt: skip
 SEED_NOISE_COLUMNS = (
     "name", "metric", "n_seeds", "sd_treated", "sd_control", "sd_paired", "sd_unpaired", "variance_ratio",

@@ -19,6 +19,7 @@ from report.paper_rows import EM, whole_set, write_paper_run
 from statsmodels.stats.multitest import multipletests
 from turncoat.analysis.analyse import ContrastSpec
 from turncoat.errors import UserError
+from turncoat.report.figures.frames import contrast_points
 from turncoat.report.figures.from_rows import figures_of
 from turncoat.report.figures.style import looks
 from turncoat.report.paper.cells import markdown_table, table_of
@@ -27,6 +28,7 @@ from turncoat.report.paper.frames import table_frame, why_empty
 from turncoat.report.paper.spec import TableSpec, load_spec, load_specs, specs_dir
 from turncoat.report.render.latex import document, escape, latex_table
 from turncoat.report.run_rows import Run, find_runs
+from turncoat.report.tables.contrasts import is_significant
 from turncoat.report.tables.table import Cell, Column, Table
 
 MARGIN = {"task": CHOICE, "metric": "margin_per_token"}
@@ -140,6 +142,9 @@ def test_contrasts_keep_their_numbers_families_and_shared_notes(run):
     text = markdown_table(table)
     assert sum(few in reading for reading in frame["reading"]) > 1 and text.count(few) == 1
     assert not any(cell.strong for row in table.rows for cell in row)
+    points = contrast_points(run, "recipe")  # what the figure fills
+    assert not any(is_significant(run.content, row) for row in points.itertuples())
+    assert (points["p_adjusted"].astype(float) < 0.05).any()
 
 
 def test_a_row_wins_over_its_column_and_two_fitting_arms_are_said(run):

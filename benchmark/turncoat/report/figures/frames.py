@@ -35,6 +35,7 @@ def contrast_points(run: Run, claim: str) -> pd.DataFrame:
     """The study's contrasts under one claim, those with an interval."""
     frame = run.content.sorted_contrasts(claim)
     columns = ["metric", "name", "treated", "reference", "difference", "low", "high", "p_adjusted", "family"]
+    columns.append("withheld")
     columns += [column for column in ("minus_treated", "minus_reference") if column in frame]
     return frame[frame["low"].notna()][columns].reset_index(drop=True)
 

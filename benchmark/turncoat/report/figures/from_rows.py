@@ -92,7 +92,7 @@ def _looks(run: Run) -> dict[str, Look]:
 
 
 def _forest(run: Run, frame: pd.DataFrame, claim: str) -> Figure:
-    """Contrasts down, metrics across; filled where the corrected test is below alpha."""
+    """Contrasts down, metrics across; filled where a contrast is marked as significant."""
     frame = frame.assign(_primary=[not str(family).startswith("primary") for family in frame["family"]])
     names = list(dict.fromkeys(frame.sort_values("_primary", kind="stable")["name"]))
     firsts = {name: next(frame[frame["name"] == name].itertuples()) for name in names}
@@ -123,7 +123,7 @@ def _forest(run: Run, frame: pd.DataFrame, claim: str) -> Figure:
     for spare in range(len(metrics), down * across):
         panels[spare // across][spare % across].set_axis_off()
     sample = "These adapters." if claim == ADAPTERS else "The recipe."
-    foot = f"{sample} 95% intervals. Filled: below {run.content.alpha:g} after its family's correction."
+    foot = f"{sample} 95% intervals. Filled: below {run.content.alpha:g} after correction, and marked."
     if any(run.content.spans_finetuning(first) for first in firsts.values()):
         foot += f"  {DAGGER} any finetuning makes such a change."
     figure.supxlabel(foot, fontsize=8, color=SOFT)

@@ -145,7 +145,7 @@ def _legend(figure: Figure, content: ReportContent, rows: list[Any], foot: float
         handle("o", 6.0, True, f"mean over seeds, {ci_name(content)} by questions", 2.2),
         handle("o", 2.6, True, "one training seed"),
         handle("D", 6.0, True, f"{content.adjusted_name} < {formats.level(content.alpha)}"),
-        handle("D", 6.0, False, "not significant"),
+        handle("D", 6.0, False, "not marked"),
     ]
     if any(formats.is_missing(row.p_adjusted) for row in rows):
         handles.append(handle("o", 5.5, False, "no corrected test"))

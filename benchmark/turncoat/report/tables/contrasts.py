@@ -79,7 +79,7 @@ def is_significant(content: ReportContent, row: Any) -> bool:
 
 def mark_withheld(row: Any) -> str:
     """Reason why a p below the level is not marked (`stats.families.withheld`); empty without one."""
-    return formats.text_or_empty(getattr(row, "withheld", ""))
+    return formats.text_or_empty(row.withheld)
 
 
 def estimate_decimals(content: ReportContent, metric: MetricInfo) -> int:
