@@ -239,7 +239,8 @@ def filled_contrast(
     if spread is not None and spread <= ROUNDING * scale:
         spread = 0.0
     result = replace(result, n_seeds=len(units), seed_deltas=tuple(float(d) for d in units), seed_sd=spread)
-    if cells.notna().any(axis=1).sum() > cells.notna().all(axis=1).sum():
+    there = ~np.isnan(cells.to_numpy(dtype=float))
+    if there.any(axis=1).sum() > there.all(axis=1).sum():
         notes.append("the training seeds do not all have a value for the same questions")
     if len(units) < MINIMUM_SEEDS:
         notes.insert(0, _no_claim(len(units)) if differences.trained else "no recipe: neither arm is trained")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from turncoat.errors import UserError
 
@@ -109,8 +109,8 @@ def t_summary(values: np.ndarray, confidence: float = 0.95, scale: float | None 
     if sd <= ROUNDING * (rounding_scale(values) if scale is None else scale):
         return TResult(mean, n, df=n - 1)
     se = sd / float(np.sqrt(n))
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * se
-    p_value = 2 * float(stats.t.sf(abs(mean) / se, n - 1))
+    half = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * se
+    p_value = 2 * float(special.stdtr(n - 1, -abs(mean) / se))
     return TResult(mean, n, mean - half, mean + half, se, n - 1, p_value)
 
 

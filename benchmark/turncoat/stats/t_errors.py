@@ -10,7 +10,7 @@ questions decides with a handful of questions alone.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy import stats
+from scipy import special
 
 from turncoat.stats.power import detectable_effect
 from turncoat.stats.skew import skew_p
@@ -30,7 +30,7 @@ class TError(NamedTuple):
 
     def half_width(self, confidence: float) -> float:
         """Half the width of the t interval."""
-        return float(stats.t.ppf(0.5 + confidence / 2, self.df)) * self.se
+        return float(special.stdtrit(self.df, 0.5 + confidence / 2)) * self.se
 
 
 def widest(difference: float, errors: Sequence[TError], confidence: float) -> tuple[float, float, TError]:
@@ -42,7 +42,7 @@ def widest(difference: float, errors: Sequence[TError], confidence: float) -> tu
 
 def largest_p(difference: float, errors: Sequence[TError]) -> float:
     """Largest two-sided p of "the difference is 0"; below alpha exactly if the widest interval excludes 0."""
-    return max(2 * float(stats.t.sf(abs(difference) / error.se, error.df)) for error in errors)
+    return max(2 * float(special.stdtr(error.df, -abs(difference) / error.se)) for error in errors)
 
 
 def largest_skew_p(difference: float, errors: Sequence[TError]) -> float:

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from turncoat.errors import UserError
 from turncoat.stats.estimates import ROUNDING, check_confidence, rounding_scale
@@ -119,8 +119,8 @@ def two_way_t(
             mean, **counts, **parts, note="no interval: every question and seed shows the same difference"
         )
     df, se = float(satterthwaite), float(variance) ** 0.5
-    half = float(stats.t.ppf(0.5 + confidence / 2, df)) * se
-    p_value = 2 * float(stats.t.sf(abs(mean) / se, df))
+    half = float(special.stdtrit(df, 0.5 + confidence / 2)) * se
+    p_value = 2 * float(special.stdtr(df, -abs(mean) / se))
     return TwoWay(mean, mean - half, mean + half, se, df, p_value, **parts, **counts)
 
 
