@@ -129,7 +129,7 @@ def test_all_renderings_take_such_arms(content: ReportContent, tmp_path: Path) -
     assert "The four axes" in screen.getvalue()
 
 
-def test_a_report_says_that_thoughts_were_left_out(tmp_path: Path) -> None:
+def test_a_report_says_that_thoughts_were_left_out_and_calls_failed(tmp_path: Path) -> None:
     with made_defences():
         folder = write_run(tmp_path, study_of(tasks=(CHOICE, LOSS), contrasts=CONTRASTS))
         assert "answers" not in run_content(folder).facts
@@ -138,7 +138,9 @@ def test_a_report_says_that_thoughts_were_left_out(tmp_path: Path) -> None:
         rows[0]["samples"] = [
             {"index": 0, "text": "Call.", "finish": "stop", "thoughts": "plan"},
             {"index": 1, "text": "", "finish": "length", "thoughts": "pl", "thoughts_cut": True},
+            {"index": 2, "text": "A", "finish": "stop", "judge_error": "no reply within 60 s"},
         ]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         said = run_content(folder).facts["answers"]
-    assert "2 of 2 answers hold thoughts" in said and "1 of 2 answers are thoughts without an end" in said
+    assert "2 of 3 answers hold thoughts" in said and "1 of 3 answers are thoughts without an end" in said
+    assert "1 of 3 have no verdict, since calls to the judge failed" in said

@@ -36,6 +36,11 @@ def run_content(folder: Path) -> ReportContent:
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
     scores, answers = read_rows(folder / "rows", study, failed=[(arm, seed) for arm, seed, _ in failed])
     about = origin_notes(answers.to_dict("records"))
+    if "judge_error" in answers and (lost := int(answers["judge_error"].notna().sum())):
+        about.append(
+            f"{lost} of {len(answers)} have no verdict, since calls to the judge failed: they are unscored, "
+            "in no rate's denominator; `turncoat judge` on the run's folder asks again"
+        )
     judge = record.get("judge")
     base = next((arm.name for arm in study.arms if arm.is_base), None)
     of_base = answers[answers["arm"] == base]
