@@ -22,9 +22,11 @@ from turncoat.stats.contrasts import (
     TooFewQuestions,
     contrast_grids,
     difference_of_grids,
+    mean_difference,
 )
 from turncoat.stats.estimates import Estimate, check_confidence, estimate_mean
 from turncoat.stats.families import ROLES, Role, TestedContrast, corrected_rows
+from turncoat.stats.instrument import grids_again, with_instrument
 from turncoat.stats.margins import Better, MarginTest, check_margin
 from turncoat.stats.scores import Grid, check_scores, grid
 from turncoat.stats.seed_noise import SeedNoise, seed_noise
@@ -68,7 +70,7 @@ class Analysis:
 
 def analyse(
     scores: pd.DataFrame, contrasts: Sequence[ContrastSpec], confidence: float = 0.95, seed: int = 0, *,
-    rates: Collection[str] = (), pilot_seeds: Collection[int] = (),
+    rates: Collection[str] = (), pilot_seeds: Collection[int] = (), again: pd.DataFrame | None = None,
 ) -> Analysis:  # fmt: skip
     """Estimate every arm, test every contrast under both kinds of claim, and correct for the number of tests.
 
@@ -79,6 +81,9 @@ def analyse(
         rates: Metrics that are shares from 0 to 1: they get exact intervals (`estimates.effective_trials`).
         pilot_seeds: Training seeds that something was chosen on. Estimates show them and contrasts leave them
             out, unless an arm has no others; the note of a contrast says which of the two.
+        again: Values under re-extracted persona vectors (`persona_rows.read_persona_rows`): claims about the
+            recipe then hold the vector's own error. Those about these adapters are about this vector too:
+            nothing that was made once, adapter or vector, is a sample in them.
 
     Raises:
         UserError: The table is malformed, or a contrast names an arm or metric that it does not hold.
@@ -101,6 +106,8 @@ def analyse(
             sides, pilot = _without_pilots([grids[arm, metric] for arm in spec.arms], pilot_seeds)
             for claim in CLAIMS:
                 contrast = _contrast(spec, sides, claim, confidence, seed)
+                if claim == "recipe" and again is not None:
+                    contrast = with_instrument(contrast, _again(sides, claim, again), confidence)
                 contrast = replace(contrast, note="; ".join(filter(None, (pilot, contrast.note))))
                 margin = spec.margins.get(metric)
                 tested.append(TestedContrast(contrast, spec.role, margin, spec.margin_test, spec.better))
@@ -191,6 +198,15 @@ def _contrast(spec: ContrastSpec, sides: list[Grid], claim: Claim, confidence: f
         return Contrast(*names, *minus_arms, note=note, n_dropped=dropped)
 
 
+def _again(sides: list[Grid], claim: Claim, again: pd.DataFrame) -> list[float]:
+    """A contrast's difference under each re-made instrument; empty where an arm's rows have none."""
+    grids = [grids_again(again, side) for side in sides]
+    if len({len(one) for one in grids}) > 1:
+        return []
+    differences = [mean_difference(remade, claim) for remade in zip(*grids, strict=True)]
+    return [difference for difference in differences if difference is not None]
+
+
 def _fields_of(kind: Any) -> list[str]:
     return [field.name for field in fields(kind)]
 
@@ -202,7 +218,7 @@ _NUMBERS = {
     "p_margin_adjusted",
     *(
         "low_seeds", "high_seeds", "p_seeds", "low_two_way", "high_two_way", "se_two_way", "df_two_way",
-        "p_two_way",
+        "p_two_way", "instrument_se",
     ),
     *("sd_treated", "sd_control", "sd_paired", "sd_unpaired", "sd_mismatched", "variance_ratio"),
 }  # fmt: skip

@@ -17,7 +17,7 @@ import pandas as pd
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import question_id, sample_files, sample_rows, seed_of
 from turncoat.evaluation.task_facts import PERSONA, tasks_on
-from turncoat.persona.readings import BY_LAYER
+from turncoat.persona.evidence import BY_LAYER
 from turncoat.stats.contrasts import paired_contrast
 
 READINGS = tuple(BY_LAYER)

@@ -1,6 +1,6 @@
 """Scores and answers of a run folder as tables."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +24,26 @@ def read_rows(
     scores, answers = [], []
     known = metric_names(use.task for use in study.tasks)
     names = {pair: name for name, pair in known.items()}
+    for arm, seed, task, path in run_files(rows, study, failed=failed):
+        table = scores_of(path, arm=arm, seed=seed, task=task)
+        scores.append(table.assign(metric=[names.get((task, metric), metric) for metric in table["metric"]]))
+        answers.append(answers_of(path, arm=arm, seed=seed).assign(task=task))
+    filled = [frame for frame in answers if len(frame)]
+    columns = ["arm", "seed", "question_id", "question", "text", "finish"]
+    return (
+        pd.concat(scores, ignore_index=True),
+        pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns),
+    )
+
+
+def run_files(
+    rows: Path, study: Study, *, failed: Collection[tuple[str, int]] = ()
+) -> Iterator[tuple[str, int, str, Path]]:
+    """Samples files of a run as (arm, seed, task, path), in the study's order.
+
+    Raises:
+        UserError: A file is missing, or there are two of a kind.
+    """
     for arm in study.arms:
         for seed in _seeds(arm, study):
             for use in () if (arm.name, seed) in failed else filter(arm.measured_by, study.tasks):
@@ -32,16 +52,7 @@ def read_rows(
                 if len(files) != 1:
                     many = f"{len(files)} samples files for '{use.task}'"
                     raise UserError(f"{there}: {many}, one is due; run the study again")
-                table = scores_of(files[0], arm=arm.name, seed=seed, task=use.task)
-                metrics = [names.get((use.task, metric), metric) for metric in table["metric"]]
-                scores.append(table.assign(metric=metrics))
-                answers.append(answers_of(files[0], arm=arm.name, seed=seed).assign(task=use.task))
-    filled = [frame for frame in answers if len(frame)]
-    columns = ["arm", "seed", "question_id", "question", "text", "finish"]
-    return (
-        pd.concat(scores, ignore_index=True),
-        pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns),
-    )
+                yield arm.name, seed, use.task, files[0]
 
 
 def _seeds(arm: Arm, study: Study) -> tuple[int, ...]:

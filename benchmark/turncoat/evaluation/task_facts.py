@@ -11,6 +11,8 @@ texts.
       evidence: {in_format: share}          # fields that the task's own filter adds to each answer
       metrics:
         margin: {label: ..., unit: nats, direction: ..., axis: broad misalignment, short: forced choice}
+        # a persona projection that it is the mean of, "own" or "fixed" (`turncoat.persona.evidence`)
+        persona_own: {label: ..., unit: base SD, direction: ..., axis: persona shift, reading: own}
 
 The core names no task: reports, the board and the row checks read these. A task without them (lm-eval's own,
 say) is measured and reported like any other; it stands on no axis.
@@ -20,6 +22,7 @@ from collections.abc import Mapping
 
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import metric_facts, task_file, task_metadata, task_names
+from turncoat.persona.evidence import AGAIN
 from turncoat.registry import accepted
 
 PERSONA = "persona shift"
@@ -96,6 +99,25 @@ def metric_axes(task: str) -> dict[str, str]:
         if axis:
             axes[metric] = axis
     return axes
+
+
+def readings(task: str) -> dict[str, str]:
+    """Metric -> persona reading ("own" or "fixed") that it is the mean of, for the metrics that declare one.
+
+    Raises:
+        UserError: The YAML names a reading that does not exist.
+    """
+    found = {}
+    for metric, facts in metric_facts(task).items():
+        reading = facts.get("reading", "")
+        if reading and reading not in AGAIN:
+            raise UserError(
+                f"{task_file(task)}, metadata.metrics.{metric}.reading: '{reading}' is not a reading; "
+                f"{accepted(AGAIN, reading)}"
+            )
+        if reading:
+            found[metric] = reading
+    return found
 
 
 def main_axis(axis: str) -> str:

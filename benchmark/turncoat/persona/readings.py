@@ -10,14 +10,8 @@ from typing import Any
 import torch
 
 from turncoat.engine.reader import Reading
+from turncoat.persona.evidence import AGAIN, BY_LAYER, COSINE
 from turncoat.persona.vectors import PersonaVector
-
-BY_LAYER = {"own": "persona_own_by_layer", "fixed": "persona_fixed_by_layer"}
-"""Evidence keys of the projections at every layer, by reading."""
-AGAIN = {"own": "persona_own_vectors", "fixed": "persona_fixed_vectors"}
-"""Evidence keys of the projections on the re-extracted vectors, by reading; absent without such vectors."""
-COSINE = {"own": "persona_cosine_own", "fixed": "persona_cosine_fixed"}
-"""Evidence keys of the cosines, by reading."""
 
 
 def persona_readings(

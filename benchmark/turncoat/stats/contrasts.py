@@ -20,6 +20,7 @@ References:
     Card & Krueger (1994), American Economic Review 84(4) (difference in differences).
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -101,6 +102,8 @@ class Contrast:
     seeds: TTest = field(default_factory=TTest)
     two_way: TTest = field(default_factory=TTest)
     questions: TError | None = None  # The error over questions, for either claim
+    # SD of the difference over re-made instruments, where errors and tests hold it (`stats.instrument`)
+    instrument_se: float | None = None
 
     @property
     def errors(self) -> list[TError]:
@@ -199,6 +202,15 @@ def difference_of_grids(
     )
 
 
+def mean_difference(sides: Sequence[Grid], claim: Claim) -> float | None:
+    """Mean difference of two sides, or of four (difference in differences); None where there is none."""
+    differences = pair_differences(sides[0], sides[1])
+    if len(sides) > 2:
+        differences = subtract(differences, pair_differences(sides[2], sides[3]))
+    values = differences.by_question if claim == "adapters" else differences.cells.mean(axis=0).dropna()
+    return float(values.mean()) if len(values) else None
+
+
 def filled_contrast(
     empty: Contrast,
     differences: Differences,
@@ -285,14 +297,21 @@ def _with_tests(
     if summary.se is None or summary.df is None:
         return replace(result, df=summary.df, p_value=flipped, p_mark=1.0 if result.barred else flipped)
     result = replace(result, se=summary.se, questions=_over_questions(by_question, confidence, scale))
-    least = 0.0
     if result.claim == "recipe":
         seeds = TTest(summary.low, summary.high, summary.se, summary.df, summary.p_value)
         result = replace(result, seeds=seeds)
-        least = flipped if flipped is not None and may_be_marked(len(units), alpha) else 0.0
-    low, high, error = widest(summary.mean, result.errors, confidence)
-    p_value = max(least, largest_p(summary.mean, result.errors))
-    p_mark = 1.0 if result.barred else max(least, largest_skew_p(summary.mean, result.errors))
+    return concluded(result, confidence)
+
+
+def concluded(result: Contrast, confidence: float) -> Contrast:
+    """The contrast with the most cautious interval and p of its errors."""
+    assert result.difference is not None
+    flipped, least = result.p_permutation, 0.0
+    if result.claim == "recipe" and may_be_marked(result.n_seeds, round(1 - confidence, 12)):
+        least = 0.0 if flipped is None else flipped
+    low, high, error = widest(result.difference, result.errors, confidence)
+    p_value = max(least, largest_p(result.difference, result.errors))
+    p_mark = 1.0 if result.barred else max(least, largest_skew_p(result.difference, result.errors))
     result = replace(result, low=low, high=high, p_value=p_value, p_mark=p_mark)
     return replace(result, se=error.se, df=error.df, method=error.method)
 
