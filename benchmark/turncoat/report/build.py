@@ -9,6 +9,8 @@ from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.answers.row_checks import origin_notes
 from turncoat.analysis.four_axes import four_axes
 from turncoat.analysis.judge_corrected import corrected_contrasts, is_rate
+from turncoat.analysis.persona_rows import read_persona_rows
+from turncoat.analysis.persona_units import persona_units
 from turncoat.analysis.plain_words import plain_words
 from turncoat.analysis.run_scores import read_rows
 from turncoat.data.organisms import find_organism
@@ -34,7 +36,9 @@ def run_content(folder: Path) -> ReportContent:
     study = load_study(folder / "study.yaml")
     record: Any = read_object(folder / "run.json")
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
-    scores, answers = read_rows(folder / "rows", study, failed=[(arm, seed) for arm, seed, _ in failed])
+    gone = [(arm, seed) for arm, seed, _ in failed]
+    scores, answers = read_rows(folder / "rows", study, failed=gone)
+    persona = read_persona_rows(folder / "rows", study, failed=gone)
     about = origin_notes(answers.to_dict("records"))
     if "judge_error" in answers and (lost := int(answers["judge_error"].notna().sum())):
         about.append(
@@ -56,9 +60,8 @@ def run_content(folder: Path) -> ReportContent:
     rates = [metric.name for metric in metrics if metric.unit == "share"]
     measured = set(scores["arm"])
     possible = [contrast for contrast in study.contrasts if measured.issuperset(contrast.arms.values())]
-    analysis = analyse(
-        scores, [_spec(contrast) for contrast in possible], rates=rates, pilot_seeds=study.pilot_seeds
-    )
+    specs = [_spec(contrast) for contrast in possible]
+    analysis = analyse(scores, specs, rates=rates, pilot_seeds=study.pilot_seeds, again=persona)
     estimates = analysis.estimates
     if unfit:  # differences stand: false alarms that both arms have alike cancel
         estimates = estimates[~estimates["metric"].map(is_rate).astype(bool)]
@@ -89,6 +92,7 @@ def run_content(folder: Path) -> ReportContent:
             ),
             *([Withheld(RATE, unfit)] if unfit else _withheld(study, set(scores["metric"]))),
         ],
+        persona_units=persona_units(scores, persona, specs, base=base, pilot_seeds=study.pilot_seeds),
         judged=judged_rates(answers, judge),
         corrected=corrected_contrasts(analysis.contrasts, errors),
         judge_name=(record.get("judge") or {}).get("id", ""),

@@ -84,8 +84,8 @@ class ReportContent:
     """All that the renderings (Markdown, HTML, terminal) are made from; missing numbers are None or NaN.
 
     In `estimates`, a row without a seed is the mean over seeds. `alpha` is the level for Holm-adjusted p.
-    `judged` (`report.tables.misalignment`), `corrected` (`analysis.judge_corrected`), `axes`
-    (`analysis.four_axes`) and `training` may be empty.
+    `persona_units` (`analysis.persona_units`), `judged` (`report.tables.misalignment`), `corrected`
+    (`analysis.judge_corrected`), `axes` (`analysis.four_axes`) and `training` may be empty.
 
     Raises:
         UserError: A table lacks a column, or names an arm, metric or claim that the content does not declare.
@@ -108,6 +108,7 @@ class ReportContent:
     timings: list[tuple[str, float]]
     provenance: dict[str, str]
     alpha: float = 0.05
+    persona_units: pd.DataFrame = field(default_factory=pd.DataFrame)
     judged: pd.DataFrame = field(default_factory=pd.DataFrame)
     corrected: pd.DataFrame = field(default_factory=pd.DataFrame)
     judge_name: str = ""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from turncoat.analysis.analyse import ContrastSpec, analyse
+from turncoat.analysis.persona_rows import read_persona_rows
 from turncoat.analysis.run_scores import read_rows
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import seed_of
@@ -34,6 +35,7 @@ class Run:
     study: Study  # What was run
     content: ReportContent  # What its report says; metrics that the report withholds are not in it
     scores: pd.DataFrame  # The tidy score table (`turncoat.stats.scores`), with the metrics of `content` only
+    persona: pd.DataFrame  # Values under re-extracted persona vectors (`persona_rows.read_persona_rows`)
 
     @cached_property
     def levels(self) -> pd.DataFrame:
@@ -88,7 +90,7 @@ class Run:
         arms = {arm for spec in possible for arm in (spec.treated, spec.reference)}
         scores = self.scores[self.scores["metric"].isin(metrics) & self.scores["arm"].isin(arms)]
         rates = [metric.name for metric in self.content.metrics if metric.unit == "share"]
-        frames = [analyse(scores, possible, rates=rates).contrasts] if possible else []
+        frames = [analyse(scores, possible, rates=rates, again=self.persona).contrasts] if possible else []
         rows = [
             Contrast(spec.name, metric, claim, spec.treated, spec.reference, note=f"undefined: {why}")
             for spec, metric, why in undefined
@@ -143,7 +145,9 @@ def _load(folder: Path, study: Study, label: str) -> Run:
     failed = [(entry["arm"], entry["seed"]) for entry in record.get("failed", [])]
     scores, _ = read_rows(folder / "rows", study, failed=failed)
     shown = set(content.estimates["metric"])
-    return Run(label, folder, study, content, scores[scores["metric"].isin(shown)].reset_index(drop=True))
+    persona = read_persona_rows(folder / "rows", study, failed=failed)
+    kept = scores[scores["metric"].isin(shown)].reset_index(drop=True)
+    return Run(label, folder, study, content, kept, persona)
 
 
 def _is_run(folder: Path) -> bool:

@@ -102,8 +102,7 @@ class Contrast:
     seeds: TTest = field(default_factory=TTest)
     two_way: TTest = field(default_factory=TTest)
     questions: TError | None = None  # The error over questions, for either claim
-    # SD of the difference over re-made instruments, where errors and tests hold it (`stats.instrument`)
-    instrument_se: float | None = None
+    instrument: TError | None = None  # SD of the difference over re-made instruments (`stats.instrument`)
 
     @property
     def errors(self) -> list[TError]:
@@ -112,12 +111,18 @@ class Contrast:
             return []
         tests = ((self.seeds, OVER_SEEDS), (self.two_way, TWO_WAY))
         errors = [TError(t.se, t.df, method) for t, method in tests if t.se is not None and t.df is not None]
-        return errors if self.questions is None else [*errors, self.questions]
+        errors += [] if self.questions is None else [self.questions]
+        if self.instrument is None:
+            return errors
+        # with more degrees of freedom a larger error may have the narrower interval, so both kinds stay
+        return [*errors, *(error.plus(self.instrument) for error in errors)]
 
     def row(self) -> dict[str, Any]:
         """The contrast as one row of a table (columns: `ROW_COLUMNS`)."""
         flat = asdict(self)
         seeds, two_way, _ = flat.pop("seeds"), flat.pop("two_way"), flat.pop("questions")
+        instrument = flat.pop("instrument")
+        flat["instrument_se"] = instrument and instrument.se
         flat |= {f"{name}_seeds": seeds[name] for name in ("low", "high", "p")}
         return flat | {f"{name}_two_way": value for name, value in two_way.items()}
 

@@ -6,6 +6,9 @@ instruments that were re-made from resamples:
 
     SE^2 = SE_of_the_contrast^2 + V,     V = var(d_k) with K - 1 degrees of freedom     (Satterthwaite)
 
+In simulated extractions from 20 questions with 5 training seeds, 95 % intervals of a recipe cover the mean
+over new extractions 95 % of the time with V and 56 % without (`tests/stats/test_instrument.py`).
+
 References:
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 6 (standard errors from K
         resamples).
@@ -18,15 +21,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from turncoat.stats.contrasts import Contrast, TTest, concluded
+from turncoat.stats.contrasts import Contrast, concluded
 from turncoat.stats.scores import Grid
-from turncoat.stats.t_errors import TError, largest_p, widest
+from turncoat.stats.t_errors import TError
 
 
 def with_instrument(contrast: Contrast, differences: Sequence[float], confidence: float = 0.95) -> Contrast:
-    """The contrast with its instrument's error in every interval, p and margin test.
+    """The contrast with its instrument's error in its interval, p and margin test; no interval gets narrower.
 
-    The sign-flip p does not hold it; from 6 seeds on it stays the least p of a recipe.
+    The parts `seeds` and `two_way` stay as they are. The sign-flip p does not hold the error; from 6 seeds on
+    it stays the least p of a recipe.
 
     Args:
         contrast: One with a t test; any other comes back as it is.
@@ -34,19 +38,8 @@ def with_instrument(contrast: Contrast, differences: Sequence[float], confidence
     """
     if not contrast.errors or len(differences) < 2:
         return contrast
-    variance, df = float(np.var(differences, ddof=1)), len(differences) - 1
-
-    def widened(test: TTest) -> TTest:
-        if test.se is None or test.df is None or contrast.difference is None:
-            return test
-        error = TError(test.se, test.df).with_variance(variance, df)
-        low, high, _ = widest(contrast.difference, [error], confidence)
-        return TTest(low, high, error.se, error.df, largest_p(contrast.difference, [error]))
-
-    over_questions = contrast.questions and contrast.questions.with_variance(variance, df)
-    tests = {"seeds": widened(contrast.seeds), "two_way": widened(contrast.two_way)}
-    changed = replace(contrast, **tests, questions=over_questions, instrument_se=variance**0.5)
-    return concluded(changed, confidence)
+    spread = TError(float(np.std(differences, ddof=1)), len(differences) - 1)
+    return concluded(replace(contrast, instrument=spread), confidence)
 
 
 def grids_again(again: pd.DataFrame, side: Grid) -> list[Grid]:

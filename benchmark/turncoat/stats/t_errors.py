@@ -32,10 +32,10 @@ class TError(NamedTuple):
         """Half the width of the t interval."""
         return float(special.stdtrit(self.df, 0.5 + confidence / 2)) * self.se
 
-    def with_variance(self, variance: float, df: float) -> "TError":
-        """The error of a sum with an independent part of this variance, known with `df` (Satterthwaite)."""
-        whole = self.se**2 + variance
-        joint = whole**2 / (self.se**4 / self.df + variance**2 / df)
+    def plus(self, other: "TError") -> "TError":
+        """The error of a sum with an independent, about normal part (Satterthwaite's degrees of freedom)."""
+        whole = self.se**2 + other.se**2
+        joint = whole**2 / (self.se**4 / self.df + other.se**4 / other.df)
         # the third moment stays, the scale that it is measured against grows
         return TError(whole**0.5, joint, self.method, self.skew * (self.se**2 / whole) ** 1.5)
 

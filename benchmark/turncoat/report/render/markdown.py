@@ -88,6 +88,7 @@ def _claims(section: ClaimSection) -> str:
     for table in section.tables:
         parts += [f"### {escape(table.heading)}", f"{escape(table.sentence)}."]
         parts.append(grid(table.columns, table.rows))
+        parts += [escape(note) for note in table.notes]
     return "\n\n".join(parts + [escape(note) for note in section.notes])
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from turncoat import formats
 from turncoat.analysis.plain_words import shared_note, without_note
 from turncoat.report.content import ADAPTERS, RECIPE, MetricInfo, ReportContent
+from turncoat.report.tables.persona_units import base_note, unit_cells, unit_columns, vector_notes
 from turncoat.report.tables.table import (
     Cell,
     Table,
@@ -135,24 +136,21 @@ def claim_section(content: ReportContent, claim: str) -> ClaimSection:
     shared = shared_note(content.contrasts)
     frame = without_note(content.sorted_contrasts(claim), shared)
     permutation = claim == ADAPTERS and not all(formats.is_missing(p) for p in frame["p_permutation"])
-    columns = words("Treated minus reference")
-    columns += numbers("Questions") if claim == ADAPTERS else numbers("Seeds", "Per seed", "SD")
-    columns += numbers(f"Difference [{ci_name(content)}]", "p", content.adjusted_name)
-    columns += numbers("Permutation p") if permutation else []
-    columns += words("Reading")
+    first = words("Treated minus reference")
+    first += numbers("Questions") if claim == ADAPTERS else numbers("Seeds", "Per seed", "SD")
+    first += numbers(f"Difference [{ci_name(content)}]")
+    last = numbers("p", content.adjusted_name, *["Permutation p"] * permutation) + words("Reading")
     tables = []
     for metric in content.ordered_metrics:
         of_metric: list[Any] = list(frame[frame["metric"] == metric.name].itertuples())
         rows = [_contrast_cells(content, row, claim, permutation) for row in of_metric]
+        direction = metric.direction[:1].upper() + metric.direction[1:]
+        columns = [*first, *unit_columns(content, metric, ci_name(content)), *last]
         if rows:
-            tables.append(
-                Table(
-                    metric_label(metric), metric.direction[:1].upper() + metric.direction[1:], columns, rows
-                )
-            )
-    notes = _contrast_notes(content, frame, permutation)
-    first = [f"{shared[0].upper()}{shared[1:]}."] if shared else []
-    return ClaimSection(*CLAIM_TEXTS[claim], tables, (*first, *notes))
+            tables.append(Table(metric_label(metric), direction, columns, rows, base_note(content, metric)))
+    left_out = [f"{shared[0].upper()}{shared[1:]}."] if shared else []
+    notes = (*left_out, *_contrast_notes(content, frame, permutation), *vector_notes(content, claim))
+    return ClaimSection(*CLAIM_TEXTS[claim], tables, notes)
 
 
 def metric_label(metric: MetricInfo) -> str:
@@ -226,6 +224,7 @@ def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: b
             number_cell(row.seed_sd, places + 1),
         ]
     cells += [interval_cell(row.difference, row.low, row.high, places, signed=True, strong=strong)]
+    cells += unit_cells(content, metric, row)
     cells += [p_cell(row.p_value), p_cell(row.p_adjusted, strong)]
     cells += [p_cell(row.p_permutation)] if permutation else []
     return [*cells, Cell(reading(content, row))]
