@@ -73,17 +73,18 @@ def persona_units(
 def _in_own_sd(evidence: pd.DataFrame, base: str | None) -> pd.DataFrame:
     """Values under each re-extracted vector in the base's SD under that vector."""
     of_base = [again for again in evidence.loc[evidence["arm"] == base, "again"] if again]
-    if len({len(one) for one in of_base}) != 1 or len(of_base) < 2:
-        return evidence.assign(again=[()] * len(evidence))
-    sds = np.std(np.array(of_base), axis=0, ddof=1)
-    scaled = [tuple(np.array(one) / sds) if len(one) == len(sds) else () for one in evidence["again"]]
-    return evidence.assign(again=scaled)
+    scaled: list[tuple[float, ...]] = [()] * len(evidence)
+    if len({len(one) for one in of_base}) == 1 and len(of_base) > 1:
+        sds = np.std(np.array(of_base), axis=0, ddof=1)
+        scaled = [tuple(np.array(one) / sds) if len(one) == len(sds) else () for one in evidence["again"]]
+    return evidence.assign(again=pd.Series(scaled, index=evidence.index, dtype=object))
 
 
 def _joined(found: pd.DataFrame, metric: str, sd: float, n: int, confidence: float) -> list[dict[str, Any]]:
     rows = []
     cosines = found[found["metric"] != metric].set_index(["name", "claim"])
-    for one in found[found["metric"] == metric].itertuples():
+    of_metric: list[Any] = list(found[found["metric"] == metric].itertuples())
+    for one in of_metric:
         row: dict[str, Any] = {"name": one.name, "claim": one.claim}
         if sd and not pd.isna(one.difference):
             row["effect"] = one.difference
