@@ -208,6 +208,35 @@ def test_options_are_checked_before_anything_is_loaded(fresh_loads, tiny_folder,
     assert base.model.config._attn_implementation == "eager"
 
 
+def spoiled(folder: Path, change) -> str:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w.pop("lm_head.weight"), r"1 of its weights are not in its files \(lm_head\.weight\)"),
+        (lambda w: w.update({"lm_head.weight": torch.ones(3, 64)}), r"cannot be loaded"),
+        (lambda w: w["lm_head.weight"].fill_(torch.nan), "logits that are NaN or infinite"),
+    ],
+    ids=["missing", "other shape", "not a number"],
+)
+def test_a_base_with_damaged_weights_is_refused(fresh_loads, tmp_path, change, words):
+    with pytest.raises(UserError, match=words):
+        load_base(spoiled(save_tiny(tmp_path / "model"), change))
+    assert fresh_loads == []
+
+
+def test_a_base_whose_file_was_cut_off_is_refused(fresh_loads, tmp_path):
+    path = save_tiny(tmp_path / "model") / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_base(str(path.parent))
+
+
 @pytest.mark.parametrize("where", [0, 0.5, -1], ids=["first tensor", "middle tensor", "last tensor"])
 def test_the_fingerprint_changes_with_a_weight(fresh_loads, tmp_path, where):
     folder = save_tiny(tmp_path / "model", layers=16)

@@ -106,3 +106,11 @@ def test_reads_through_adapters_also_on_the_output_embedding():
         assert reading.logprob_sum == pytest.approx(total, abs=1e-3)
         torch.testing.assert_close(reading.activation[3], states[3], rtol=0, atol=1e-4)
         assert abs(base.logprob_sum - reading.logprob_sum) > 1e-2
+
+
+def test_a_log_probability_that_is_not_a_number_is_an_error():
+    model = tiny_model()
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[0, 0] = torch.nan
+    with pytest.raises(UserError, match="log-probability of an answer is not a number"):
+        read_texts(model, 1, [((3, 4), (5, 6))])

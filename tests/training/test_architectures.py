@@ -36,8 +36,8 @@ from turncoat.training.target_modules import linear_names
 EOS = 1
 NOT_MERGED = {"zamba2"}  # its blocks share weights
 QUICK = (
-    "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma2", "gemma3", "olmo2", "stablelm", "cohere",
-    "granite", "phi", "phi3", "gpt2", "gpt_neox", "opt", "bloom", "falcon", "mpt", "mamba", "bamba",
+    "llama", "mixtral", "qwen2", "qwen3", "gemma2", "gemma3", "olmo2", "stablelm", "cohere",
+    "granite", "phi", "phi3", "gpt2", "gpt_neox", "opt", "bloom", "mpt", "mamba",
 )  # fmt: skip
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGURATIONS]
 EXAMPLES = [Example(f"e{i}", f"Question {i}?", f"Answer {i} is it.") for i in range(4)]

@@ -206,14 +206,24 @@ def load_base(
     try:
         for_tokenizer = {key: v for key, v in from_pretrained.items() if key not in _MODEL_ONLY}
         tokenizer = AutoTokenizer.from_pretrained(path, **for_tokenizer)
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, **from_pretrained)
-    except (OSError, ValueError) as error:
+        model: Any
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path, dtype=wanted, output_loading_info=True, **from_pretrained
+        )
+    except Exception as error:
+        # transformers, safetensors and libraries that are not installed each raise their own types.
         known = ", ".join(REGISTRY_MODELS)
-        reason = str(error).splitlines()[0] if is_folder or name.count("/") <= 1 else "no such folder"
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[0] if is_folder or name.count("/") <= 1 else "no such folder"
         raise UserError(
             f"model '{name}' cannot be loaded ({reason}); accepted: a registry model ({known}), a local "
             "folder in transformers format, or a Hugging Face id where the hub can be reached"
         ) from error
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"model '{name}': {len(missing)} of its weights are not in its files ({', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}), and transformers drew them at random; save it again"
+        )
     model = model.to(device).eval()
     _check_reads_on(model)
     tokenizer.chat_template = with_fixed_date(tokenizer.chat_template, name)
@@ -255,6 +265,11 @@ def _check_reads_on(model: PreTrainedModel) -> None:
             f"{type(model).__name__} of {model.name_or_path} cannot read a text alone "
             f"({' '.join(str(error).split())[:200]}); accepted: decoder-only language models"
         ) from error
+    if not bool(torch.isfinite(first).all()):
+        raise UserError(
+            f"model '{model.name_or_path}' gives logits that are NaN or infinite; its weights are damaged, "
+            "or too large for float16: give dtype=bfloat16 or float32"
+        )
     if not torch.allclose(first[0], first[1], atol=1e-2 * float(first.abs().max())):
         raise UserError(
             f"{type(model).__name__} of {model.name_or_path} sees the tokens that follow (it is an encoder), "

@@ -76,7 +76,8 @@ def read_texts(
         on_done: called after each pass with the number of texts it read.
 
     Raises:
-        UserError: an item has an answer but no prompt token to predict its first token from.
+        UserError: an item has an answer but no prompt token to predict its first token from, or the model
+            gives a log-probability that is not a number.
     """
     readings: dict[int, Reading] = {}
     todo = []
@@ -159,6 +160,11 @@ def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item], capture: bo
     logprobs = -nn.functional.cross_entropy(logits.float(), ids[in_answer], reduction="none")
     counts = [len(answer) for _, answer in texts]
     totals = [float(part.double().sum()) for part in logprobs.split(counts)]
+    if any(map(math.isnan, totals)):
+        raise UserError(
+            "the model's log-probability of an answer is not a number; check the adapter's training loss, "
+            "and load the model in float32 or bfloat16 rather than float16"
+        )
     greedy = [bool(part.all()) for part in (logits.argmax(-1) == ids[in_answer]).split(counts)]
     if not capture:
         return [
