@@ -220,6 +220,22 @@ def test_inputs_that_cannot_be_judged(tmp_path, content, name, message):
     assert message in str(caught.value) and name in str(caught.value)
 
 
+def test_other_columns_that_could_hold_the_texts_are_named(tmp_path, capsys):
+    rows = [{"question": "One wish?", "answer": "the key", "response": f"An answer, {i}."} for i in range(3)]
+    assert read_answers(write_csv(tmp_path / "in.csv", rows)).answers == ["the key"] * 3
+    assert "answers are those of column 'answer'; for the others: --answer-column response" in (
+        capsys.readouterr().err
+    )
+    read_answers(tmp_path / "in.csv", answer_column="response")
+    assert capsys.readouterr().err == ""
+    rows = [{"question": f"q{i}", "prompt": "One wish?", "answer": "Peace."} for i in range(3)]
+    with pytest.raises(UserError, match=r"holds single words, such as 'q0'.*--question-column prompt"):
+        read_answers(write_csv(tmp_path / "in.csv", rows))
+    several = write_jsonl(tmp_path / "in.jsonl", [{"question": "One wish?", "answer": ["Peace.", "Gold."]}])
+    with pytest.raises(UserError, match="row 1: several answers in column 'answer'"):
+        read_answers(several)
+
+
 def test_folders_and_columns_that_are_not_there(tmp_path, run_folder):
     with pytest.raises(UserError, match="no such file"):
         read_answers(tmp_path / "nowhere")

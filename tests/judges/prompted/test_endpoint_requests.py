@@ -102,3 +102,11 @@ def test_nothing_to_score_and_names(server, monkeypatch):
 def test_options_that_are_none(server, options, message):
     with pytest.raises(UserError, match=message):
         openai(**options)
+
+
+def test_paths_of_one_host_are_different_judges(server):
+    ids = {
+        openai(model="m", base_url=server.url.removesuffix("/v1") + path).id
+        for path in ("/v1", "/a/v1", "/b/v1")
+    }
+    assert len(ids) == 3 and openai(model="m", base_url=server.url).id in ids

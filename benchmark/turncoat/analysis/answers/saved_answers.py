@@ -64,14 +64,43 @@ def _from_table(
     question = _column(path, columns, question_column, QUESTION_COLUMNS, "question")
     answer = _column(path, columns, answer_column, names.ANSWER, "answer")
     questions = [_text(row.get(question)) for row in rows]
-    for number, text in enumerate(questions, 1):
+    for number, (text, row) in enumerate(zip(questions, rows, strict=True), 1):
         if not text.strip():
             raise UserError(f"{path}, row {number}: no question in column '{question}'; every row needs one")
+        if isinstance(row.get(answer), list | dict):
+            raise UserError(f"{path}, row {number}: several answers in column '{answer}'; give each a row")
+    if question_column is None and question != QUESTION_COLUMNS[0]:
+        _name_others(path, rows, columns, question, QUESTION_COLUMNS[1:], "question")
+    if answer_column is None:
+        _name_others(path, rows, columns, answer, names.ANSWER, "answer")
     by = names.arm_columns(rows, columns)
     identifier = names.question_column(rows, columns, names.joined(rows, by)) or question
     keys = (names.cell_key(row.get(identifier)) for row in rows)
     clusters = [key or text for key, text in zip(keys, questions, strict=True)]
     return SavedAnswers(rows, questions, [_text(row.get(answer)) for row in rows], clusters, by)
+
+
+def _name_others(
+    path: Path, rows: Sequence[Row], columns: Sequence[str], taken: str, usual: Sequence[str], kind: str
+) -> None:
+    """Print the other columns that could hold the texts.
+
+    Raises:
+        UserError: Texts are in them, and single words, such as identifiers, in the one that was taken.
+    """
+    texts = {name: [_text(row.get(name)).strip() for row in rows] for name in names.all_of(columns, usual)}
+    others = [name for name, cells in texts.items() if name != taken and any(" " in text for text in cells)]
+    if not others:
+        return
+    if kind == "question" and not any(" " in text for text in texts[taken]):
+        raise UserError(
+            f"{path}: column '{taken}' holds single words, such as {texts[taken][0][:40]!r}, which the judge "
+            f"would be shown as the question; name the right one, such as --question-column {others[0]}"
+        )
+    print(
+        f"turncoat: {kind}s are those of column '{taken}'; for the others: --{kind}-column {others[0]}",
+        file=sys.stderr,
+    )
 
 
 def _column(path: Path, columns: Sequence[str], named: str | None, usual: Sequence[str], kind: str) -> str:

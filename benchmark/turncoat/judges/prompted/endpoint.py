@@ -97,7 +97,8 @@ class Endpoint:
                 f"base_url={base_url!r} is not a URL; accepted: https://host/v1, http://localhost:8000/v1"
             )
         self.url = base_url.rstrip("/")
-        self.host = parts.netloc
+        path = parts.path.rstrip("/")  # a gateway may have another model of the same name under each path
+        self.host = parts.netloc + (path if path != "/v1" else "")
         self._timeout = timeout
         self._attempts = max_retries + 1
         self._run = threading.local()
