@@ -138,6 +138,18 @@ def test_an_adapter_that_replaces_weights_of_the_base_is_refused(tiny_base, tmp_
         assert torch.equal(logits(model), before)
 
 
+@pytest.mark.parametrize("start", ["olora", "pissa", "pissa_niter_2"])
+def test_an_adapter_that_changes_the_base_as_it_is_put_on_is_refused(tiny_base, tmp_path, start):
+    before = logits(tiny_base.model)
+    folder = save_lora(tmp_path / "adapter", init_lora_weights=start)
+    with (
+        pytest.raises(UserError, match=f"init_lora_weights={start} changes the base model's own weights"),
+        tiny_base.adapter(folder),
+    ):
+        pass
+    assert torch.equal(logits(tiny_base.model), before)
+
+
 def test_virtual_tokens_are_refused(tiny_base, tmp_path):
     config = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
     get_peft_model(tiny_model(), config).save_pretrained(tmp_path / "prefix")

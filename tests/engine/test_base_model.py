@@ -221,8 +221,9 @@ def spoiled(folder: Path, change) -> str:
         (lambda w: w.pop("lm_head.weight"), r"1 of its weights are not in its files \(lm_head\.weight\)"),
         (lambda w: w.update({"lm_head.weight": torch.ones(3, 64)}), r"cannot be loaded"),
         (lambda w: w["lm_head.weight"].fill_(torch.nan), "logits that are NaN or infinite"),
+        (lambda w: w.update({"up_proj.lora_A.weight": torch.ones(2, 2)}), "hold an adapter's weights"),
     ],
-    ids=["missing", "other shape", "not a number"],
+    ids=["missing", "other shape", "not a number", "an adapter that was not merged"],
 )
 def test_a_base_with_damaged_weights_is_refused(fresh_loads, tmp_path, change, words):
     with pytest.raises(UserError, match=words):

@@ -23,6 +23,7 @@ from turncoat.errors import UserError
 CONFIG = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _PREFIX = "base_model.model."
+_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")  # of LoRA; they leave the base alone
 _WARNED: set[str] = set()
 
 
@@ -36,9 +37,10 @@ def load_adapter(
 
     Raises:
         UserError: The folder holds no adapter, a weight has no place or a place no weight, a weight is NaN or
-            infinite, the vocabulary is another one, or it replaces weights of the base.
+            infinite, the vocabulary is another one, or it replaces or changes weights of the base.
     """
     config, weights = _read(folder)
+    _check_start(folder, config)
     _check_finite(folder, weights)
     _check_base_weights(folder, model, config, weights)
     try:
@@ -86,6 +88,17 @@ def _read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:
             "accepted: adapters of modules, such as LORA"
         )
     return config, weights
+
+
+def _check_start(folder: Path, config: PeftConfig) -> None:
+    """Refuse an adapter that takes a part out of the base's weights when it is put on, and leaves it so."""
+    start = getattr(config, "init_lora_weights", None)
+    if start not in _STARTS:
+        raise UserError(
+            f"peft={folder}: init_lora_weights={start} changes the base model's own weights, also for what "
+            "is measured after it; save it as a plain LoRA: save_pretrained(folder, "
+            "path_initial_model_for_weight_conversion=...)"
+        )
 
 
 def _check_finite(folder: Path, weights: Mapping[str, Tensor]) -> None:

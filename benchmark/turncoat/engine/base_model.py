@@ -224,6 +224,11 @@ def load_base(
             f"model '{name}': {len(missing)} of its weights are not in its files ({', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''}), and transformers drew them at random; save it again"
         )
+    if left_out := sorted(key for key in report["unexpected_keys"] if "lora_" in key):
+        raise UserError(
+            f"model '{name}': its files hold an adapter's weights ({left_out[0]}, ...), which would not act; "
+            "merge them first (merge_and_unload(), then save_pretrained)"
+        )
     model = model.to(device).eval()
     _check_reads_on(model)
     tokenizer.chat_template = with_fixed_date(tokenizer.chat_template, name)
