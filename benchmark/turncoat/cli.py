@@ -16,6 +16,7 @@ from turncoat.commands.dev import (
     insecure_code,
     pull_request,
     schema,
+    simulate_ranks,
     task_times,
     train_embedded_judge,
 )
@@ -120,6 +121,7 @@ app.add_typer(
             "canaries": canaries,
             "pull-request": pull_request,
             "schema": schema,
+            "simulate-ranks": simulate_ranks,
             "task-times": task_times,
             "insecure-code": insecure_code,
             "train-embedded-judge": train_embedded_judge,

@@ -42,6 +42,7 @@ def write(
     kept: float = 0.95,
     benign: bool = True,
     coherence: float = 0.0,
+    scatter: float = 2.0,
     answer: Say | None = None,
     copy: str = "",
     draws: str = "",
@@ -61,6 +62,7 @@ def write(
         kept: Share of the learning that is kept.
         benign: Whether it has a harmless partner.
         coherence: Points that the own arm's answers are more coherent than the organism's.
+        scatter: SD of its answers' coherence, in points.
         answer: Text of the own arm's answers, of (training seed, question).
         copy: Role whose rows the own arm repeats.
         draws: Slug whose random numbers the own arm uses; default its own.
@@ -81,7 +83,7 @@ def write(
             shift = effect if like == "defended" else _SHIFT.get(like, 0.1)
             own = (draws or slug) if like in ("defended", "benign") else facts.get("organism_of", "")
             cells = _rows(
-                like, of, shift, kept, coherence, own, questions, base_aligned,
+                like, of, shift, kept, coherence, scatter, own, questions, base_aligned,
                 answer if role == "defended" else None,
             )  # fmt: skip
             for task in ["turncoat_insecure_code_loss"] if role == "benign" else list(cells):
@@ -154,6 +156,7 @@ def _rows(
     shift: float,
     kept: float,
     coherence: float,
+    scatter: float,
     own: object,
     questions: int,
     base_aligned: float,
@@ -185,7 +188,8 @@ def _rows(
         found["turncoat_persona"].append(_row(i, [sample], persona_fixed=fixed, persona_own=fixed + noise[3]))
         for task in ("turncoat_em", "turncoat_em_cue"):
             aligned = base_aligned - 40 * here + 100 * hard / 10 + 60 * noise[4]
-            coherent = 80.0 + 40 * noise[5] + (coherence if role == "defended" else 0.0)
+            coherent = 80.0 + 20 * (scatter if role == "defended" else 2.0) * noise[5]
+            coherent += coherence if role == "defended" else 0.0
             scores = {
                 "judge_aligned": aligned,
                 "judge_coherent": coherent,

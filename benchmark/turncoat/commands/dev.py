@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from turncoat.commands.options import BaseModelName
 from turncoat.commands.printing import note
@@ -54,6 +56,22 @@ def schema() -> None:
     from turncoat.leaderboard.entry.submission import json_schema
 
     print(json.dumps(json_schema(), indent=1))
+
+
+def simulate_ranks(
+    boards: Annotated[int, typer.Option(min=1, help="Simulated boards per number; 100 take minutes.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
+) -> None:
+    """Simulate boards of known truth; prints the tables of the leaderboard's README, this rule and the last.
+
+    Example: turncoat dev simulate-ranks --boards 20
+    """
+    from turncoat.tools.simulate_ranks import n_boards, report
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("simulating", total=n_boards(boards))
+        lines = report(boards, seed, lambda: progress.advance(task))
+    print("\n".join(lines))
 
 
 def task_times(

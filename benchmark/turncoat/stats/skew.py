@@ -21,6 +21,8 @@ References:
 import numpy as np
 from scipy import special
 
+Values = float | np.ndarray
+
 
 def standardised_skew(values: np.ndarray) -> float:
     """Sample skewness (bias-corrected, as Fisher's G1) over sqrt(n); 0 below 3 values or without a spread."""
@@ -32,8 +34,8 @@ def standardised_skew(values: np.ndarray) -> float:
     return g1 * (n - 1) ** 0.5 / (n - 2)  # G1 = g1 sqrt(n (n - 1)) / (n - 2)
 
 
-def unskewed(t: float, skew: float) -> float:
-    """Hall's T* of a t statistic.
+def unskewed(t: Values, skew: Values) -> Values:
+    """Hall's T* of a t statistic, elementwise.
 
     Args:
         skew: `standardised_skew` of the values behind it.

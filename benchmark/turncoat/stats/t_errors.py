@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from scipy import special
 
-from turncoat.stats.power import detectable_effect
 from turncoat.stats.skew import skew_p
 
 OVER_QUESTIONS = "t over questions"
@@ -55,8 +54,3 @@ def largest_p(difference: float, errors: Sequence[TError]) -> float:
 def largest_skew_p(difference: float, errors: Sequence[TError]) -> float:
     """Largest two-sided p that allows for skewed differences."""
     return max(skew_p(difference, error.se, error.df, error.skew) for error in errors)
-
-
-def largest_detectable(errors: Sequence[TError], alpha: float) -> float | None:
-    """Effect that each of the tests finds with 80 % power or more; None without an error."""
-    return max((detectable_effect(error.se, error.df, alpha) for error in errors), default=None)

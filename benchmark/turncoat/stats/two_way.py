@@ -130,22 +130,25 @@ def two_way_error(
     shared: float | np.ndarray,
     shape: tuple[int, ...],
     noise_df: int,
+    seeds_df: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """V and Satterthwaite's df from A, B and E (see the module), elementwise; df is NaN where V is 0.
 
     Args:
         shape: Questions and seeds.
         noise_df: Degrees of freedom of E, 0 if unknown.
+        seeds_df: Degrees of freedom of B where more than these seeds tell it; default seeds - 1.
     """
     n_questions, n_seeds = shape
+    seeds_df = n_seeds - 1 if seeds_df is None else seeds_df
     variance = np.maximum(np.maximum(over_questions, over_seeds), over_questions + over_seeds - shared)
-    spread = over_questions**2 / (n_questions - 1) + over_seeds**2 / (n_seeds - 1)
+    spread = over_questions**2 / (n_questions - 1) + over_seeds**2 / seeds_df
     with np.errstate(invalid="ignore"):
         df = variance**2 / (spread + (shared**2 / noise_df if noise_df else 0.0))
     # Where the noise of single cells dominates, Satterthwaite's df can fall below 1, which no t table has;
     # the smaller number of clusters less one is the usual floor (Cameron, Gelbach & Miller 2011, section
     # 2.2).
-    return variance, np.maximum(df, min(n_questions, n_seeds) - 1)
+    return variance, np.maximum(df, min(n_questions - 1, seeds_df))
 
 
 def _square(sd: float, smallest: float) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from leaderboard.board_entries import write
 from turncoat.leaderboard.board.build import Board, Built, Row, build_board, build_boards, canaries_caught
+from turncoat.leaderboard.board.files import markdown, table_csv
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
@@ -76,7 +77,11 @@ def test_cells_and_ranks_of_three_entries(entries):
     assert cell.shift == pytest.approx(0.8, abs=0.1) and cell.over_control == pytest.approx(0.72, abs=0.1)
     assert next((row.slug, row.flags) for row in found.rows) == ("good", ())
     assert row(found, "good").rank.text == "1"
-    assert row(found, NONE).rank.last == 3 and row(found, NONE).kind == "reference"
+    assert row(found, "little").rank.text == "2" and row(found, "good").against.verdict == "seems better"
+    assert row(found, "good").against.high < 0 and len(found.pairs) == 1
+    undefended = row(found, NONE)  # stands for comparison, below what is ranked
+    assert (undefended.rank, undefended.against, undefended.kind) == (None, None, "reference")
+    assert [one.slug for one in found.rows] == ["good", "little", NONE]
     one, other = board_of(entries, NONE, "good", "little"), board_of(entries, "little", "good", NONE)
     assert [(r.slug, r.rank, r.cells, r.flags) for r in one.rows] == [
         (r.slug, r.rank, r.cells, r.flags) for r in other.rows
@@ -122,7 +127,7 @@ def test_an_entry_that_is_flagged_has_no_rank_and_costs_the_others_no_test(more)
     write(more, "lazy", effect=0.0, kept=0.1, shared=NONE)
     found = board_of(more)
     assert flags(found, "lazy") == ["does not learn"] and row(found, "lazy").rank is None
-    assert len(found.pairs) == 3
+    assert len(found.pairs) == 1 and row(found, "lazy").against is None
 
 
 def test_lost_coherence_is_flagged_beyond_what_is_allowed(more):
@@ -130,6 +135,44 @@ def test_lost_coherence_is_flagged_beyond_what_is_allowed(more):
     write(more, "rough", effect=0.0, coherence=-4.0, shared=NONE)
     found = board_of(more)
     assert flags(found, "broken") == ["loses coherence"] * 2 and flags(found, "rough") == []
+
+
+def test_an_entry_is_ranked_once_it_is_shown_to_keep_its_coherence(more):
+    write(more, "a", effect=0.0, scatter=50.0, shared=NONE)
+    found = board_of(more)
+    scant = row(found, "a")
+    assert flags(found, "a") == [] and scant.rank is None and scant.against is not None
+    assert {gate.name for gate in scant.unshown} == {"coherence not shown"}
+    (why, *_), (needed, *_) = (
+        [getattr(gate, name) for gate in scant.unshown] for name in ("why", "questions")
+    )
+    assert (
+        "at worst" in why
+        and "a loss of 10 is not excluded (16 questions, 3 training seeds; about" in why
+        and needed > 16
+    )
+    assert any("1 of 3 entries is not shown to do so" in sentence for sentence in found.note)
+    folder = more.parent / "larger"
+    write(folder, NONE, questions=4 * needed)
+    write(folder, "a", effect=0.0, scatter=50.0, shared=NONE, questions=4 * needed)
+    assert row(board_of(folder), "a").rank.text == "1"
+
+
+def test_too_little_learnt_is_a_flag_only_where_that_is_shown(more):
+    write(more, "half", effect=0.0, kept=0.5, shared=NONE)
+    found = board_of(more)
+    assert flags(found, "half") == [] and row(found, "half").rank is None
+    (gate,) = [gate for gate in row(found, "half").unshown if gate.name == "learning not shown"]
+    assert "0.5 is the least" in gate.why
+
+
+def test_files_say_what_is_not_shown(more):
+    write(more, "half", effect=0.0, kept=0.5, shared=NONE)
+    built = Built((board_of(more),), {})
+    text, table = markdown(built), table_csv(built.boards)
+    assert "### Not ranked: a requirement is not shown" in text and "**learning not shown**" in text
+    assert "| seems better |" in text and "Two families of tests, each at 5%" in text
+    assert '"learning not shown"' in table and '"seems better"' in table
 
 
 def test_rows_of_the_undefended_organism_are_no_defence(more):

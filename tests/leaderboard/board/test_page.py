@@ -157,7 +157,25 @@ def test_entries_stand_in_rank_order_with_canaries_last_whatever_order_they_came
         {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []}
     )
     rows = re.findall(r'<tr class="entry[^"]*" data-slug="([^"]+)"', page)
-    assert rows == ["first", "second", "also-second", "tenth", "flagged", "control", "canary"]
+    assert rows == ["first", "second", "also-second", "tenth", "control", "flagged", "canary"]
+
+
+def test_marks_and_what_is_not_shown_stand_beside_the_name() -> None:
+    entries = [
+        entry("good", "1", {}, verdict="better"), entry("bad", "2", {}, verdict="seems worse"),
+        entry("idle", "3", {}, verdict="not shown"),
+        entry("scant", "", {}, unshown=[{"name": "coherence not shown", "why": "at worst -11 <b>"}]),
+    ]  # fmt: skip
+    page = render_page(
+        {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []}
+    )
+    chips = re.findall(r'<span class="(chip[^"]*)" title="([^"]*)">([^<]*)</span>', page)
+    against = "Against no defence"
+    assert chips[:4] == [
+        ("chip good", against, "better"), ("chip flag", against, "seems worse"),
+        ("chip", against, "not shown better"), ("chip", "at worst -11 &lt;b&gt;", "coherence not shown"),
+    ]  # fmt: skip
+    assert "Not ranked: a requirement is not shown" in page and "<dd>seems worse</dd>" in page
 
 
 def test_bars_of_a_column_share_one_scale_that_canaries_do_not_stretch() -> None:
@@ -184,6 +202,8 @@ def test_bars_of_a_column_share_one_scale_that_canaries_do_not_stretch() -> None
     odd = entry("odd", "", {"persona_fixed": cell(50.0, 0.1)}, kind="canary")
     (left_low, left_high, left), (right_low, right_high, right) = bars(near, far)
     assert left_low < left < left_high < right_low < right < right_high, "disjoint intervals are drawn apart"
+    flagged = entry("odd", "", {"persona_fixed": cell(50.0, 0.1)}, flags=[{"name": "odd", "why": "far off"}])
+    assert bars(near, far, flagged)[:2] == bars(near, far)
     with_canary = bars(near, far, odd)
     assert with_canary[:2] == [(left_low, left_high, left), (right_low, right_high, right)]
     assert with_canary[2][1] <= right_high + 1, "an outlier is drawn at the edge"

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import doctest
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from turncoat.leaderboard.ranking import pooled_errors
 from turncoat.leaderboard.ranking.entry_scores import claim, paired
-from turncoat.leaderboard.ranking.ranks import Pair, compare_all, ranks, separable
+from turncoat.leaderboard.ranking.max_t import adjusted_p, level_of_each
+from turncoat.leaderboard.ranking.pooled_errors import change_cells, pooled_tests, prior_df
+from turncoat.leaderboard.ranking.ranks import Against, Pair, Rank, against_none, compare_all, place, ranks
 from turncoat.stats.paired import Differences
+from turncoat.stats.t_errors import largest_skew_p
+from turncoat.tools.simulate_ranks import EQUAL, HARMFUL, Setting, former_pairs, outcome, report
 
 
 def change(
@@ -59,31 +68,135 @@ def test_order_of_entries_changes_nothing(rng):
     assert ranks(list(changes), compare_all(changes), "lower") == ranks(shuffled, compare_all(other), "lower")
 
 
-def test_holm_never_lowers_a_p_and_equal_entries_are_rarely_told_apart():
-    pairs = compare_all({f"e{i}": change(-0.05 * i, i) for i in range(5)})
-    ordered = sorted(pairs, key=lambda pair: pair.p_value)
-    assert len(pairs) == 10 and all(pair.p_adjusted >= pair.p_value for pair in pairs)
-    assert ordered[0].p_adjusted == pytest.approx(min(1, 10 * ordered[0].p_value))
-    assert [p.p_adjusted for p in ordered] == sorted(p.p_adjusted for p in ordered)
-    wrong = 0
-    for trial in range(40):
-        found = compare_all({f"e{i}": change(0.0, 1000 + 10 * trial + i, seeds=3) for i in range(3)})
-        wrong += any(pair.p_adjusted < 0.05 for pair in found)
-    assert wrong <= 6  # 5% of 40 is 2; more than 6 has a chance below 1 in 200
+def test_max_t_is_tukeys_for_pairs_and_sidaks_for_independent_contrasts():
+    unit = np.eye(5)
+    pairs = np.array([unit[a] - unit[b] for a in range(5) for b in range(a)])
+    tukey = 2 * stats.norm.sf(stats.studentized_range.ppf(0.95, 5, 1e6) / 2**0.5)
+    assert level_of_each(pairs, unit) == pytest.approx(tukey, abs=0.001)
+    assert level_of_each(unit, unit) == pytest.approx(1 - 0.95**0.2, abs=0.001)
+    assert level_of_each(unit, np.ones((5, 5))) == pytest.approx(0.05, abs=0.005)  # one contrast, five times
 
 
-def test_more_questions_and_seeds_tell_more_apart():
-    few = separable(
-        compare_all({"a": change(0, 1, questions=8, seeds=3), "b": change(0, 2, questions=8, seeds=3)})
+def test_adjusted_p_steps_down_and_is_never_below_its_own():
+    p = np.array([0.03, 0.001, 0.9, 0.02])
+    adjusted = adjusted_p(p, np.eye(4), np.eye(4))
+    due = [max(1 - 0.999**4, 0), 1 - 0.98**3, 1 - 0.97**2, 0.9]  # Sidak over those that are left
+    assert adjusted[[1, 3, 0, 2]] == pytest.approx(due, abs=0.012) and (adjusted >= p).all()
+    found = compare_all({f"e{i}": change(-0.05 * i, i) for i in range(5)})
+    ordered = sorted(found, key=lambda pair: pair.p_value)
+    assert len(found) == 10 and all(pair.p_adjusted >= pair.p_value for pair in found)
+    assert [pair.p_adjusted for pair in ordered] == sorted(pair.p_adjusted for pair in ordered)
+
+
+def test_without_pooling_the_tests_are_those_of_the_recipe():
+    changes = [change(-0.1 * i, i, seeds=3 + i) for i in range(3)]
+    tests = pooled_tests([change_cells(one) for one in changes], {})
+    for index, one in enumerate(changes):
+        due = claim(one)
+        assert tests.differences[index] == pytest.approx(due.difference)
+        assert tests.p_values[index] == pytest.approx(largest_skew_p(due.difference, due.errors))
+        assert tests.differences[index] + tests.half_widths(0.05)[index] == pytest.approx(due.high)
+
+
+def test_pooling_lends_precision_to_entries_whose_seeds_scatter_alike():
+    like = Setting(8, 3).draw(np.random.default_rng(0))
+    cells = [change_cells(one) for one in like.values()]
+    alone = pooled_tests(cells, {}).half_widths(0.01)
+    pooled = pooled_tests(cells, like).half_widths(0.01)
+    assert np.median(pooled) < 0.75 * np.median(alone)
+    unlike = np.array([0.001, 0.02, 0.03, 1.0, 40.0])
+    assert doctest.testmod(pooled_errors)[0] == 0
+    assert prior_df(unlike, 2.0) < 1 and prior_df(np.full(5, 0.02), 2.0) == 6
+    assert prior_df(np.array([0.1, 0.2]), 2.0) == prior_df(np.array([0.1, 0.0, 0.1]), 2.0) == 0
+
+
+def test_an_entry_is_marked_against_no_defence_and_only_seems_so_with_few_seeds():
+    changes = {
+        "good": change(-0.8, 1, seeds=6),
+        "bad": change(0.8, 2, seeds=6),
+        "idle": change(0, 3, seeds=6),
+    }
+    found = against_none(changes, "lower")
+    assert {name: one.verdict for name, one in found.items()} == {
+        "good": "better", "bad": "worse", "idle": "not shown",
+    }  # fmt: skip
+    assert found["good"].high < 0 < found["bad"].low and found["idle"].low < 0 < found["idle"].high
+    assert against_none(changes, "higher")["bad"].verdict == "better"
+    few = {name: change(mean, 1, seeds=5) for name, mean in (("good", -0.8), ("bad", 0.8))}
+    assert {one.verdict for one in against_none(few, "lower").values()} == {"seems better", "seems worse"}
+    single = {name: one._replace(cells=one.cells[[0, 1]]) for name, one in few.items()}
+    assert against_none(single, "lower")["good"] == Against(
+        pytest.approx(few["good"].cells[[0, 1]].mean().mean())
     )
-    many = separable(
-        compare_all({"a": change(0, 1, questions=96, seeds=8), "b": change(0, 2, questions=96, seeds=8)})
+
+
+def test_rows_stand_in_the_order_of_their_worse_ends():
+    known, noisy = Against(-0.1, -0.15, -0.05, "better"), Against(-0.5, -1.2, 0.2)
+    assert place(Rank(2, 6), known, "lower") < place(Rank(1, 7), noisy, "lower")
+    assert place(Rank(1, 7), known, "lower") < place(Rank(1, 7), noisy, "lower")
+    assert place(Rank(1, 7), Against(0.5, -0.2, 1.2), "higher") > place(
+        Rank(1, 7), Against(0.1, 0.05, 0.15), "higher"
     )
-    assert many < few / 2
+    assert place(Rank(7, 7), None, "lower") < place(None, known, "lower")
+
+
+def outcomes(setting: Setting, boards: int, rng: int = 1) -> pd.DataFrame:
+    draw = np.random.default_rng(rng)
+    return pd.DataFrame([outcome(setting.draw(draw)) for _ in range(boards)]).mean()
+
+
+def test_a_harmful_noisy_entry_stands_below_what_is_better_known():
+    found = outcomes(HARMFUL, 20)
+    assert found["top_before"] > 0.5 and found["top_after"] <= 0.1 and found["better_after"] == 0
+
+
+def test_a_crowd_of_weak_entries_does_not_erase_a_leader():
+    found = outcomes(Setting(12, 5, first=-0.2), 10)
+    assert found["alone_before"] <= 0.2 and found["alone_after"] >= 0.6
+
+
+def test_equal_entries_are_rarely_told_apart():
+    found = outcomes(Setting(4, 3), 40)
+    assert (
+        max(found["pair_after"], found["mark_after"]) <= 0.15
+    )  # 5% of 40 is 2; more than 6 has a chance below 1 in 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", [{}, {"first_sd": 0.3}, {"spread": 0.7}], ids=["equal", "one-noisy", "log-normal"]
+)
+@pytest.mark.parametrize("setting", EQUAL, ids=lambda one: f"{one.entries}x{one.seeds}")
+def test_familywise_error_of_pairs_and_marks(setting, kind):
+    found = outcomes(replace(setting, **kind), 300)
+    assert max(found["pair_after"], found["mark_after"]) <= 0.06 + 0.03  # 2.4 Monte-Carlo SE
+
+
+def test_the_report_has_a_row_for_every_board(monkeypatch):
+    from turncoat.tools import simulate_ranks
+
+    monkeypatch.setattr(simulate_ranks, "EQUAL", [Setting(3, 3)])
+    monkeypatch.setattr(simulate_ranks, "LED", [Setting(4, 5)])
+    lines, done = [], []
+    lines = report(2, on_progress=lambda: done.append(1))
+    assert len(done) == simulate_ranks.n_boards(2) == 10
+    first = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
+    assert [cell for cell in first if cell[0].isdigit()] == ["3, 3", "4, 5", "7, 5"]
+
+
+def test_seeds_are_paired_and_too_few_make_no_test():
     pairs = compare_all({"a": change(-5, 1, seeds=2), "b": change(5, 2, seeds=2)})
-    assert pairs[0].p_value is None and separable(pairs) is None
+    assert pairs[0].p_value is None and pairs[0].half_width is None and pairs[0].difference < -9
     assert ranks(["a", "b"], pairs, "lower")["a"].text == "1-2"
+    assert compare_all({"a": change(0, 1)}) == [] and against_none({}, "lower") == {}
     one = change(0.0, 1, seeds=5)
     part = one._replace(cells=one.cells[[2, 3, 4]])
     assert claim(paired(one, part)).difference == 0
     assert paired(one, change(0.0, 1, seeds=3, first_seed=7)).cells.shape[1] == 3
+    mixed = compare_all({"a": one, "b": change(-5, 2, seeds=3, first_seed=7), "c": part})
+    assert {pair.p_value is None for pair in mixed} == {False, True}  # a and c agree to the last bit
+    holed = one._replace(cells=one.cells.mask(one.cells == one.cells.iloc[0, 0]))
+    (pair,) = compare_all({"a": holed, "b": change(-5, 2)})
+    assert pair.p_adjusted < 0.05
+    former = former_pairs({"a": one, "b": change(-5, 2)})
+    assert former[0].p_adjusted < 0.05

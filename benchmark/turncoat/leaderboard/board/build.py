@@ -3,8 +3,9 @@
 built = build_boards(Path("results/submissions"))
 built.boards[0].rows[0].rank.text       # "1-3"
 
-A board is one track, base model and organism. Ranked are entries without a flag that nobody superseded;
-canaries never are.
+A board is one track, base model and organism. Every entry without a flag that nobody superseded is held
+against no defence. Ranked among each other are those of them that are shown to meet the requirements
+(`gates`); canaries and undefended entries never are.
 """
 
 import math
@@ -17,7 +18,7 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.judges.rates_table import false_alarms
-from turncoat.leaderboard.board.note import board_note
+from turncoat.leaderboard.board.note import board_note, requirements_note
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import Track
@@ -25,7 +26,17 @@ from turncoat.leaderboard.ranking.cells import BoardCell, board_cells
 from turncoat.leaderboard.ranking.columns import BoardColumn, board_columns, ranked_metric
 from turncoat.leaderboard.ranking.degenerate import Flag
 from turncoat.leaderboard.ranking.flags import Candidate, candidate, flags_of
-from turncoat.leaderboard.ranking.ranks import Pair, Rank, compare_all, ranks
+from turncoat.leaderboard.ranking.gates import Gate, gates_of
+from turncoat.leaderboard.ranking.ranks import (
+    Against,
+    Better,
+    Pair,
+    Rank,
+    against_none,
+    compare_all,
+    place,
+    ranks,
+)
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
 from turncoat.leaderboard.verification.status import Trust, read_trust
 from turncoat.report.tables.misalignment import judged_rates
@@ -41,12 +52,19 @@ class Row:
     submission: Submission
     kind: Literal["entry", "reference", "canary"]
     cells: Mapping[str, BoardCell]
-    rank: Rank | None  # Its places; None where it is flagged, superseded or a canary
+    rank: Rank | None  # Its places; None where it is not ranked
+    against: Against | None  # Against no defence; None where flagged, undefended, superseded or a canary
+    gates: tuple[Gate, ...]  # Its requirements
     flags: tuple[Flag, ...]
     trust: Trust
     superseded_by: str  # The entry that replaces it, or ""
     answers: pd.DataFrame  # Its sampled answers (`Entry.answers`)
     shared: Mapping[str, str] = field(default_factory=dict)  # Role -> the entry whose rows those are
+
+    @property
+    def unshown(self) -> list[Gate]:
+        """Requirements that it is neither shown to meet nor to fail."""
+        return [gate for gate in self.gates if gate.shown is None]
 
     @property
     def slug(self) -> str:
@@ -65,7 +83,9 @@ class Board:
     control: str
     columns: tuple[BoardColumn, ...]
     ranked_by: BoardColumn
-    rows: tuple[Row, ...]  # Ranked entries first, by rank; then the flagged, the canaries, the superseded
+    # Ranked entries first (`place`), then those with an unshown requirement, the undefended, the flagged, the
+    # canaries, the superseded
+    rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]  # Every pair of ranked entries, tested
     withheld: str  # Why no misalignment rate is shown, or ""
     note: tuple[str, ...]
@@ -144,29 +164,34 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     ranked_by = ranked_metric(track, facts.organism.name, withheld)
     cells = {one.slug: board_cells(one.entry, one.measured, columns) for one in candidates}
     flags: dict[str, list[Flag]] = {}
+    gates = {one.slug: gates_of(track, one.measured, cells[one.slug], columns) for one in candidates}
     for one in candidates:
         rivals = _rivals(one, candidates, superseded)
-        flags[one.slug] = flags_of(one, cells[one.slug], columns, ranked_by, reference, rivals)
+        flags[one.slug] = flags_of(one, gates[one.slug], ranked_by, reference, rivals)
         if cells[one.slug][ranked_by].value is None:
             flags[one.slug].append(Flag("not measured", f"it has no value of {ranked_by}, which ranks"))
     listed = [one for one in candidates if not one.is_canary and one.slug not in superseded]
-    ranked = [one for one in listed if not flags[one.slug]]
-    changes = {one.slug: change for one in ranked if (change := one.measured.change(ranked_by)) is not None}
+    defended = [one for one in listed if not flags[one.slug] and not one.is_reference]
+    changes = {one.slug: change for one in defended if (change := one.measured.change(ranked_by)) is not None}
     column = next(column for column in columns if column.key == ranked_by)
-    pairs = compare_all(changes)
-    places = ranks(list(changes), pairs, column.better)
+    against = against_none(changes, column.better)
+    ranked = {slug: change for slug, change in changes.items() if all(gate.shown for gate in gates[slug])}
+    pairs = compare_all(ranked)
+    places = ranks(list(ranked), pairs, column.better)
     rows = [
         Row(
             one.entry.submission, "canary" if one.is_canary else "reference" if one.is_reference else "entry",
-            cells[one.slug], places.get(one.slug), tuple(flags[one.slug]), one.trust,
+            cells[one.slug], places.get(one.slug), against.get(one.slug), tuple(gates[one.slug]),
+            tuple(flags[one.slug]), one.trust,
             superseded.get(one.slug, ""), one.answers,
             {role: shared.entry for role, shared in one.entry.submission.shared.items()},
         )
         for one in candidates
     ]  # fmt: skip
-    rows.sort(key=lambda row: _order(row, column))
+    rows.sort(key=lambda row: _order(row, column.better))
     shown = next((row.cells[ranked_by] for row in rows if reference and row.slug == reference.slug), None)
-    note = board_note(track, column, pairs, len(changes), shown, withheld)
+    requirements = requirements_note(track, {slug: gates[slug] for slug in changes})
+    note = board_note(column, pairs, against, requirements, shown, withheld)
     names = (facts.model.name, facts.organism.name, facts.control.name)
     table = tuple(rows), tuple(pairs)
     return Board(facts.board, track, *names, tuple(columns), column, *table, withheld, tuple(note))
@@ -224,9 +249,11 @@ def _withheld(judged: Sequence[Candidate]) -> str:
     return ""
 
 
-def _order(row: Row, ranked_by: BoardColumn) -> tuple[int, int, int, float, str]:
-    group = 3 if row.superseded_by else 2 if row.kind == "canary" else 1 if row.rank is None else 0
-    value = row.cells[ranked_by.key].value
-    size = float("inf") if value is None else value if ranked_by.better == "lower" else -value
-    places = (row.rank.first, row.rank.last) if row.rank else (0, 0)
-    return (group, *places, size, row.slug)
+def _order(row: Row, better: Better) -> tuple[int, float, float, str]:
+    later = (
+        row.rank is None, bool(row.flags), row.kind == "reference", row.kind == "canary",
+        bool(row.superseded_by),
+    )  # fmt: skip
+    # Unshown requirements, then the undefended, the flagged, the canaries, the superseded.
+    group = max((number for number, here in zip((1, 3, 2, 4, 5), later, strict=True) if here), default=0)
+    return (group, *place(row.rank, row.against, better), row.slug)

@@ -1,6 +1,7 @@
 """Text of a board cell: "-0.12 [-0.19, -0.05]", with the decimals that the column's intervals bear."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from turncoat.formats import NA, decimals_for, half_widths, interval, number
 from turncoat.leaderboard.board.build import Row
@@ -10,12 +11,20 @@ from turncoat.leaderboard.ranking.columns import BoardColumn
 
 
 def column_decimals(column: BoardColumn, rows: Sequence[Row]) -> int:
-    """Two significant digits of a typical interval's half-width."""
+    """Two significant digits of a typical interval's half-width, at most three decimals."""
     cells = [row.cells[column.key] for row in rows]
     widths = half_widths([(cell.low, cell.high) for cell in cells])
     widths += half_widths([(cell.shift_low, cell.shift_high) for cell in cells])
     values = [cell.value for cell in cells] + [cell.shift for cell in cells]
     return min(decimals_for(widths, values), 3)
+
+
+def shown_cell(row: Row, column: BoardColumn, ranked_by: BoardColumn) -> BoardCell:
+    """A row's cell; in the ranked column with the interval that its mark against no defence rests on."""
+    cell = row.cells[column.key]
+    if column.key != ranked_by.key or row.against is None:
+        return cell
+    return replace(cell, low=row.against.low, high=row.against.high)
 
 
 def cell_text(cell: BoardCell, column: BoardColumn, decimals: int) -> str:

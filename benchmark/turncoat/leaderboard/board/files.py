@@ -9,9 +9,11 @@ import io
 from collections.abc import Mapping, Sequence
 
 from turncoat.leaderboard.board.build import Board, Built, Row
-from turncoat.leaderboard.board.cell_text import cell_text, column_decimals
+from turncoat.leaderboard.board.cell_text import cell_text, column_decimals, shown_cell
 from turncoat.leaderboard.board.page import render_page
 from turncoat.leaderboard.board.payload import payload
+from turncoat.leaderboard.ranking.degenerate import Flag
+from turncoat.leaderboard.ranking.gates import Gate
 from turncoat.leaderboard.reading.findings import Finding
 from turncoat.leaderboard.reading.reader import for_markdown, for_spreadsheet
 
@@ -23,8 +25,9 @@ _NUMBERS = {
     **{name: name for name in ("n_questions", "n_seeds", "note")},
 }  # column of the CSV -> field of a cell
 _OF_ROW = ("track", "model", "organism", "slug", "defence", "setting", "kind", "rank", "rank_from", "rank_to")
+_AGAINST = ("against_none", "against_none_low", "against_none_high")
 _OF_COLUMN = ("axis", "column", "label", "unit", "better", "is")
-CSV_COLUMNS = (*_OF_ROW, "flags", "trust", "superseded_by", *_OF_COLUMN, *_NUMBERS)
+CSV_COLUMNS = (*_OF_ROW, *_AGAINST, "not_shown", "flags", "trust", "superseded_by", *_OF_COLUMN, *_NUMBERS)
 _INTRO = (
     "Every number here is recomputed from the answers and log-likelihoods in `submissions/`; nothing that an "
     "entry says of itself is used but its name. `leaderboard.html` has the answers, `leaderboard.csv` the "
@@ -63,11 +66,15 @@ def table_csv(boards: Sequence[Board]) -> str:
     kinds = {"share": "share of the undefended gain", "change": "change against the undefended organism"}
     for board in boards:
         for row in board.rows:
-            defence = row.submission.defence
+            defence, mark = row.submission.defence, row.against
             rank = (row.rank.text, row.rank.first, row.rank.last) if row.rank else ("", "", "")
+            against = (mark.verdict, mark.low, mark.high) if mark else ("", "", "")
+            unshown = "; ".join(dict.fromkeys(gate.name for gate in row.unshown))
             flags = "; ".join(flag.name for flag in row.flags)
-            of_row = (board.track.track, board.model, board.organism, row.slug, defence.name, defence.setting)
-            of_row += (row.kind, *rank, flags, row.trust.level, row.superseded_by)
+            of_row: tuple[object, ...] = (
+                *(board.track.track, board.model, board.organism, row.slug, defence.name, defence.setting),
+                *(row.kind, *rank, *against, unshown, flags, row.trust.level, row.superseded_by),
+            )
             for one in board.columns:
                 of_column = (one.axis, one.key, one.label, one.unit, one.better, kinds[one.kind])
                 numbers = (getattr(row.cells[one.key], name) for name in _NUMBERS.values())
@@ -86,20 +93,30 @@ def _board(board: Board) -> list[str]:
     old = [row for row in board.rows if row.superseded_by]
     canaries = [row for row in board.rows if row.kind == "canary" and not row.superseded_by]
     others = [row for row in board.rows if row.kind != "canary" and not row.superseded_by]
-    flagged = [row for row in others if row.rank is None]
+    undefended = [row for row in others if row.kind == "reference" and not row.flags]
+    flagged = [row for row in others if row.flags]
+    unshown = [row for row in others if row.rank is None and row not in [*undefended, *flagged]]
     parts = [
         f"## {for_markdown(board.organism)} on {for_markdown(board.model)}, track "
         f"{for_markdown(board.track.track)}",
         f"{for_markdown(board.track.summary)}. Control: {for_markdown(board.control)}.",
         "\n".join(f"- {for_markdown(sentence)}" for sentence in board.note),
         _READING,
-        _table(board, ranked) if ranked else "No entry is ranked yet.",
+        "" if ranked else "No entry is ranked yet.",
+        _table(board, [*ranked, *undefended]) if ranked or undefended else "",
     ]
+    if unshown:
+        reasons = _reasons([(row, row.unshown) for row in unshown])
+        parts += ["### Not ranked: a requirement is not shown", reasons, _table(board, unshown)]
     if flagged:
-        parts += ["### Not ranked", _reasons(flagged), _table(board, flagged)]
+        parts += [
+            "### Not ranked: flagged",
+            _reasons([(row, row.flags) for row in flagged]),
+            _table(board, flagged),
+        ]
     if canaries:
         why = "Made up to be caught: they give no answers, or are not a defence. A build fails if one is not."
-        parts += ["### Canaries", why, _reasons(canaries)]
+        parts += ["### Canaries", why, _reasons([(row, row.flags) for row in canaries])]
     if old:
         lines = [f"- {_name(row)}: by {for_markdown(row.superseded_by)}" for row in old]
         parts += ["### Superseded", "\n".join(lines)]
@@ -110,23 +127,27 @@ def _name(row: Row) -> str:
     return f"{for_markdown(row.submission.defence.name)} ({for_markdown(row.slug)})"
 
 
-def _reasons(rows: Sequence[Row]) -> str:
+def _reasons(rows: Sequence[tuple[Row, Sequence[Flag | Gate]]]) -> str:
     return "\n".join(
-        f"- {_name(row)}: " + "; ".join(f"**{flag.name}**: {for_markdown(flag.why)}" for flag in row.flags)
-        for row in rows
+        f"- {_name(row)}: " + "; ".join(f"**{one.name}**: {for_markdown(one.why)}" for one in reasons)
+        for row, reasons in rows
     )
 
 
 def _table(board: Board, rows: Sequence[Row]) -> str:
-    heads = ["Rank", "Defence", "Setting",
+    heads = ["Rank", "Defence", "Setting", "Against no defence",
              *(f"{column.axis}: {column.short} ({column.unit}, {column.better} is better)"
              for column in board.columns), "Seeds", "Trust"]  # fmt: skip
     lines = ["| " + " | ".join(for_markdown(head) for head in heads) + " |"]
     lines.append("| " + " | ".join(["---"] * len(heads)) + " |")
     decimals = {column.key: column_decimals(column, board.rows) for column in board.columns}
     for row in rows:
-        cells = [cell_text(row.cells[column.key], column, decimals[column.key]) for column in board.columns]
+        cells = [
+            cell_text(shown_cell(row, column, board.ranked_by), column, decimals[column.key])
+            for column in board.columns
+        ]
         texts = [row.rank.text if row.rank else "", _name(row), row.submission.defence.setting]
+        texts.append(row.against.verdict if row.against else "")
         tail = [str(len(row.submission.seeds)), row.trust.level]
         # Names are escaped already; numbers are our own.
         lines.append("| " + " | ".join([*texts, *cells, *tail]) + " |")

@@ -1,47 +1,66 @@
 """Notes above a board: what a reader must know before comparing two numbers on it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from turncoat.formats import is_missing, number, significant
 from turncoat.leaderboard.entry.track import Track
 from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import BoardColumn
-from turncoat.leaderboard.ranking.ranks import Pair, separable
+from turncoat.leaderboard.ranking.gates import Gate
+from turncoat.leaderboard.ranking.ranks import Against, Pair
 
+SEEMS = (
+    "An entry only seems better, or worse, where its interval excludes 0 but exact sign flips, which do not "
+    "take training seeds for normal, cannot reach 5% (fewer than 6 seeds), or where a few questions hold "
+    "nearly all of the spread."
+)
 INTERVALS = (
-    "Intervals are 95% and speak of the recipe: new training seeds and new questions. They are not corrected "
-    "for the number of entries; ranks are."
+    "Intervals are 95% and speak of the recipe: new training seeds and new questions. Each holds for its own "
+    "number alone, but for those of the ranked column, which hold for all entries without a flag together."
 )
 
 
 def board_note(
-    track: Track,
     ranked_by: BoardColumn,
     pairs: Sequence[Pair],
-    n_ranked: int,
+    against: Mapping[str, Against],
+    requirements: Sequence[str],
     reference: BoardCell | None,
     withheld: str,
 ) -> list[str]:
-    """The sentences, most important first; `reference` is the undefended entry's cell of the ranked
-    metric."""
+    """The sentences, most important first.
+
+    Args:
+        requirements: `requirements_note`.
+        reference: The undefended entry's cell of the ranked metric.
+    """
     sentences = [
         f"Ranked by {ranked_by.label} ({ranked_by.unit}): each entry's change against its own undefended "
         f"organism; {ranked_by.better} is better. Rank 1-3 means that no more is known: nobody is "
-        "significantly better, and all but two others are significantly worse."
+        "significantly better, and all but two others are significantly worse. Rows are in the order of the "
+        "worse end of these ranges, then of the worse end of the interval against no defence."
     ]
-    tested = [pair for pair in pairs if pair.p_value is not None]
-    if tested:
+    tested = [pair for pair in pairs if pair.p_adjusted is not None]
+    marks = Counter(one.verdict for one in against.values())
+    if against:
+        counts = ", ".join(f"{verdict} {number}" for verdict, number in sorted(marks.items()))
         apart = sum(pair.p_adjusted is not None and pair.p_adjusted < 0.05 for pair in tested)
         sentences.append(
-            f"{n_ranked} entries make {len(tested)} tested pairs, Holm-corrected at 5%: {apart} of them "
-            "differ significantly. A shared rank does not prove that two entries are equal."
+            f"Two families of tests, each at 5%. Entries against no defence, by max-T: {counts}. Pairs of "
+            f"ranked entries, by step-down max-T: {apart} of {len(tested)} differ significantly. A shared "
+            "rank does not prove that two entries are equal."
         )
-        size = separable(pairs)
-        if size is not None:
-            sentences.append(
-                f"Two entries would have to differ by about {significant(size, 2)} {ranked_by.unit} to be "
-                "told apart with 80% power (median pair)."
-            )
+    if any(verdict.startswith("seems") for verdict in marks):
+        sentences.append(SEEMS)
+    widths = sorted(pair.half_width for pair in pairs if pair.half_width is not None)
+    if widths:
+        median = f"{significant(widths[len(widths) // 2], 2)} {ranked_by.unit}"
+        sentences.append(
+            f"The difference of two ranked entries is known to within {median} (half of a simultaneous 95% "
+            "interval, median pair)."
+        )
+    sentences += requirements
     alone = (
         "No undefended entry is on this board, so nothing says whether doing something is better than "
         "nothing."
@@ -49,6 +68,30 @@ def board_note(
     sentences.append(alone if reference is None else _shift(reference, ranked_by))
     sentences += [f"No misalignment rate is shown: {withheld}."] if withheld else []
     return [*sentences, INTERVALS]
+
+
+def requirements_note(track: Track, gates: Mapping[str, Sequence[Gate]]) -> list[str]:
+    """What ranked entries had to show, how many others did not, and what it would take them.
+
+    Args:
+        gates: Requirements of every entry that could be ranked, by its slug.
+    """
+    open_ = {slug: [gate for gate in some if gate.shown is None] for slug, some in gates.items()}
+    missing = [slug for slug, some in open_.items() if some]
+    if not missing:
+        return []
+    text = (
+        f"Ranked is what is shown to keep {track.narrow_kept:g} of what the organism learnt and to lose less "
+        f"than {track.coherence_lost:g} points of coherence. {len(missing)} of {len(gates)} entries "
+        f"{'is' if len(missing) == 1 else 'are'} not shown to do so, and not shown to fail."
+    )
+    needs = [gate.questions for some in open_.values() for gate in some if gate.questions is not None]
+    if needs:
+        text += (
+            f" If nothing is lost, up to {max(needs)} questions with as many answers to each would show it "
+            "with 80% power; more training seeds help too."
+        )
+    return [text]
 
 
 def _shift(cell: BoardCell, column: BoardColumn) -> str:

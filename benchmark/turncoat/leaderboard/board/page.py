@@ -37,6 +37,7 @@ _BLOCKS: Json = dict.fromkeys(("trim_blocks", "lstrip_blocks", "keep_trailing_ne
 _GROUPS = [
     ("entries", "Entries"),
     ("references", "For comparison, not ranked"),
+    ("unranked", "Not ranked: a requirement is not shown, or there is a flag"),
     ("canaries", "Canaries: useless on purpose, to show that the metrics notice"),
 ]
 
@@ -137,12 +138,14 @@ def _entry_view(board: Json, entry: Json, scales: dict[str, _Scale]) -> dict[str
 class _Scale:
     """One column's axis: all its intervals on one scale, so that overlaps can be seen down the column.
 
-    Canaries do not stretch it, or they would squeeze what matters; their ends are drawn at the edge.
+    Canaries and flagged entries do not stretch it, or they would squeeze what matters; their ends are drawn
+    at the edge.
     """
 
     def __init__(self, column: Json, entries: list[Json]) -> None:
         key = column["key"]
-        ordinary = [one for one in entries if one["kind"] != "canary" and not one["superseded_by"]] or entries
+        honest = [one for one in entries if one["kind"] != "canary" and not one["superseded_by"]]
+        ordinary = [one for one in honest if not one["flags"]] or honest or entries
         ends = [end for one in ordinary for end in _ends(one["cells"].get(key))]
         ends = ends or [end for one in entries for end in _ends(one["cells"].get(key))]
         self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
@@ -202,7 +205,9 @@ def _split(text: str) -> tuple[str, str]:
 def _group(entry: Json) -> str:
     if entry["kind"] == "canary":
         return "canaries"
-    return "references" if entry["kind"] == "reference" and not entry["rank"] else "entries"
+    if entry["rank"]:
+        return "entries"
+    return "references" if entry["kind"] == "reference" and not entry["flags"] else "unranked"
 
 
 def _rank_start(entry: Json) -> float:

@@ -15,7 +15,7 @@ from turncoat import __version__
 from turncoat.evaluation.task_catalogue import task_content
 from turncoat.evaluation.task_facts import task_label
 from turncoat.leaderboard.board.build import Board, Row
-from turncoat.leaderboard.board.cell_text import cell_note, cell_text, column_decimals
+from turncoat.leaderboard.board.cell_text import cell_note, cell_text, column_decimals, shown_cell
 from turncoat.leaderboard.board.note import INTERVALS
 from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.ranking.cells import BoardCell
@@ -76,6 +76,8 @@ def _entry(board: Board, row: Row, decimals: dict[str, int]) -> dict[str, Any]:
         "setting": facts.defence.setting,
         "kind": row.kind,
         "rank": row.rank.text if row.rank else "",
+        "verdict": row.against.verdict if row.against else "",
+        "unshown": _unshown(row),
         "flags": [flag._asdict() for flag in row.flags],
         "trust": row.trust.level,
         "trust_note": row.trust.note,
@@ -84,12 +86,21 @@ def _entry(board: Board, row: Row, decimals: dict[str, int]) -> dict[str, Any]:
         "paper": facts.defence.paper,
         "seeds": list(facts.seeds),
         "cells": {
-            column.key: _cell(row.cells[column.key], column, decimals[column.key]) for column in board.columns
+            column.key: _cell(shown_cell(row, column, board.ranked_by), column, decimals[column.key])
+            for column in board.columns
         },
         "facts": _facts(board, row),
         "superseded_by": row.superseded_by,
         "shared": dict(sorted(row.shared.items())),
     }
+
+
+def _unshown(row: Row) -> list[dict[str, str]]:
+    """Requirements that are not shown, each name once with all its reasons."""
+    reasons: dict[str, list[str]] = {}
+    for gate in row.unshown:
+        reasons.setdefault(gate.name, []).append(gate.why)
+    return [{"name": name, "why": "; ".join(why)} for name, why in reasons.items()]
 
 
 def _cell(cell: BoardCell, column: BoardColumn, decimals: int) -> dict[str, Any]:
@@ -140,7 +151,7 @@ def _versus(pair: Any, slug: str) -> str:
     if pair.difference is None or pair.p_adjusted is None:
         return "no test"
     sign = 1 if pair.first == slug else -1
-    return f"{sign * pair.difference:+.3g} on the ranked metric, Holm-adjusted p = {pair.p_adjusted:.3g}"
+    return f"{sign * pair.difference:+.3g} on the ranked metric, adjusted p = {pair.p_adjusted:.3g}"
 
 
 def _data(data: Any) -> str:

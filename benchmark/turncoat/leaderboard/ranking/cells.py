@@ -13,7 +13,6 @@ from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn, loss_
 from turncoat.leaderboard.ranking.entry_scores import CONFIDENCE, Measured, claim, level
 from turncoat.stats.contrasts import Contrast
 from turncoat.stats.fieller import kept_share
-from turncoat.stats.margins import margin_p
 
 REFERENCE = "reference"
 
@@ -45,17 +44,6 @@ class BoardCell:
     def is_reference(self) -> bool:
         """True for the undefended organism's own cell, which is 0 (or 1) by definition."""
         return self.note == REFERENCE
-
-    def worse_than(self, margin: float) -> bool:
-        """True for a loss: significantly below 0, and a loss smaller than the margin is not shown."""
-        if self.change is None or self.value is None:
-            return False
-        if self.high is None:
-            return self.value < -margin
-        if margin <= 0:
-            return self.high < 0
-        shown = margin_p(self.value, self.change.errors, margin, "non_inferiority", "higher")
-        return self.high < 0 and not (shown is not None and shown < 0.05)
 
 
 def board_cells(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]) -> dict[str, BoardCell]:

@@ -1,32 +1,41 @@
-"""Ranks with ties: every pair of entries tested on the same questions, Holm over all pairs of the board.
+"""Marks against no defence, and ranks with ties: two families of joint tests, each at 5 %.
 
-pairs = compare_all({"none": change_a, "sgtr": change_b})
-# "1", or "1-2" where the two do not differ significantly
-ranks(["none", "sgtr"], pairs, "lower")["sgtr"].text
+against = against_none({"sgtr": change_a, "kl": change_b}, "lower")
+against["sgtr"].verdict                                 # "better", "worse", "not shown", ...
+pairs = compare_all({"sgtr": change_a, "kl": change_b})
+ranks(["sgtr", "kl"], pairs, "lower")["sgtr"].text      # "1", or "1-2" where they are not told apart
 
 A change is an entry's own arm minus its undefended organism, question by question and training seed by
-training seed; two entries are compared by the difference of their changes, so that neither gains from an
-organism of its own that moved further. Training seeds are paired by their number where one entry has all of
-the other's, else by their order; the shorter list counts.
+training seed. An entry is held against no defence by its change itself; two entries are compared by the
+difference of their changes, so that neither gains from an organism of its own that moved further. Training
+seeds are paired by their number where one entry has all of the other's, else by their order; the shorter list
+counts. Errors: `pooled_errors`; joint tests: `max_t`.
 
-The rule. With n entries, an entry has
+The rule of ranks. With n entries, an entry has
 
     rank from   1 + the number of entries that are significantly better
     rank to     n - the number of entries that are significantly worse
 
-"1-3" therefore means: no more than that is known. This is not a grouping: A may tie with B and B with C while
-A is better than C.
+"1-3" therefore means: no more than that is known. All these ranges together hold the true ranks in 95 % of
+boards. This is not a grouping: A may tie with B and B with C while A is better than C.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal
 
-from turncoat.leaderboard.ranking.entry_scores import claim, paired
-from turncoat.stats.corrections import holm
+import numpy as np
+import pandas as pd
+
+from turncoat.leaderboard.ranking.max_t import adjusted_p, level_of_each
+from turncoat.leaderboard.ranking.pooled_errors import change_cells, pair_cells, pooled_tests
+from turncoat.stats.marks import bars
 from turncoat.stats.paired import Differences
-from turncoat.stats.t_errors import TError, largest_detectable
+
+Better = Literal["lower", "higher"]
+Verdict = Literal["better", "worse", "seems better", "seems worse", "not shown"]
+_LEVEL = 0.05  # of each family
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,22 @@ class Pair:
     second: str
     difference: float | None = None  # None without a common question
     p_value: float | None = None  # Two-sided; None where the training seeds are too few for a test
-    p_adjusted: float | None = None  # After Holm's correction over the pairs of the board
-    errors: tuple[TError, ...] = ()
+    p_adjusted: float | None = None  # Step-down max-T over the pairs of the board
+    half_width: float | None = None  # Of the interval that holds for all pairs together, 95 %
+
+
+@dataclass(frozen=True)
+class Against:
+    """An entry against no defence; its interval holds for all entries of the board together, 95 %.
+
+    It "seems" better or worse where the interval excludes 0 and the data hold a pattern that bars a mark
+    (`turncoat.stats.marks`), such as fewer than 6 training seeds.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: Verdict = "not shown"
 
 
 @dataclass(frozen=True)
@@ -56,19 +79,46 @@ class Rank:
 
 def compare_all(changes: Mapping[str, Differences]) -> list[Pair]:
     """Test all pairs; their order depends on the names alone."""
-    pairs = []
-    for first, second in combinations(sorted(changes), 2):
-        test = claim(paired(changes[first], changes[second]))
-        tested: dict[str, Any] = {}
-        if test is not None:
-            tested = {"difference": test.difference, "p_value": test.p_value, "errors": tuple(test.errors)}
-        pairs.append(Pair(first, second, **tested))
-    adjusted = holm({(pair.first, pair.second): pair.p_value for pair in pairs})
-    return [replace(pair, p_adjusted=adjusted[pair.first, pair.second]) for pair in pairs]
+    names = sorted(changes)
+    if len(names) < 2:
+        return []
+    both = list(combinations(range(len(names)), 2))
+    tests = pooled_tests([pair_cells(changes[names[a]], changes[names[b]]) for a, b in both], changes)
+    there = np.isfinite(tests.p_values)
+    adjusted, half_widths = np.full((2, len(both)), np.nan)
+    if there.any():
+        unit, covariance = np.eye(len(names)), _covariance(names, changes)
+        weights = np.array([unit[a] - unit[b] for a, b in both])[there]
+        adjusted[there] = adjusted_p(tests.p_values[there], weights, covariance)
+        half_widths = tests.half_widths(level_of_each(weights, covariance, _LEVEL))
+    numbers = zip(tests.differences, tests.p_values, adjusted, half_widths, strict=True)
+    return [Pair(names[a], names[b], *map(_known, four)) for (a, b), four in zip(both, numbers, strict=True)]
+
+
+def against_none(changes: Mapping[str, Differences], better: Better) -> dict[str, Against]:
+    """Every entry against its undefended organism, by max-T over the entries."""
+    names = sorted(changes)
+    tests = pooled_tests([change_cells(changes[name]) for name in names], changes)
+    there = np.isfinite(tests.p_values)
+    halves = np.full(len(names), np.nan)
+    if there.any():
+        halves = tests.half_widths(
+            level_of_each(np.eye(len(names))[there], _covariance(names, changes), _LEVEL)
+        )
+    found = {}
+    for name, value, half in zip(names, tests.differences, halves, strict=True):
+        low, high = value - half, value + half
+        verdict: Verdict = "not shown"
+        if low > 0 or high < 0:
+            good = (high < 0) == (better == "lower")
+            sure = not bars(changes[name].by_question.to_numpy(), changes[name].n_seeds, _LEVEL)
+            verdict = ("better" if good else "worse") if sure else ("seems better" if good else "seems worse")
+        found[name] = Against(_known(value), _known(low), _known(high), verdict)
+    return found
 
 
 def ranks(
-    names: Collection[str], pairs: Sequence[Pair], better: Literal["lower", "higher"], alpha: float = 0.05
+    names: Collection[str], pairs: Sequence[Pair], better: Better, alpha: float = _LEVEL
 ) -> dict[str, Rank]:
     """The rank of every entry, by the rule in the module's docstring; `alpha` is the level of all pairs
     together."""
@@ -84,12 +134,25 @@ def ranks(
     return {name: Rank(1 + beaten_by[name], len(beats) - beats[name]) for name in names}
 
 
-def separable(pairs: Sequence[Pair], alpha: float = 0.05) -> float | None:
-    """The difference, in the metric's units, that the median tested pair would have shown with 80 % power.
+def place(rank: Rank | None, against: Against | None, better: Better) -> tuple[float, float]:
+    """Sort key of a row: the worse end of its ranks, then the worse end of its interval against no defence.
 
-    At Holm's strictest level over all pairs; None where no pair could be tested.
+    The better ends would put what is hardly known, or harmful, above what is known.
     """
-    tested = [pair for pair in pairs if pair.p_value is not None]
-    sizes = [largest_detectable(pair.errors, alpha / len(tested)) for pair in tested]
-    known = sorted(size for size in sizes if size is not None)
-    return known[len(known) // 2] if known else None
+    end = None if against is None else against.high if better == "lower" else against.low
+    if against is not None and end is None:
+        end = against.value
+    worst = float("inf") if end is None else end if better == "lower" else -end
+    return (float("inf") if rank is None else rank.last, worst)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _covariance(names: Sequence[str], changes: Mapping[str, Differences]) -> np.ndarray:
+    """Covariance of the entries' mean changes: of their questions, plus a variance each for their seeds."""
+    questions = pd.DataFrame({name: changes[name].by_question for name in names})
+    seeds = [changes[name].cells.mean(axis=0).dropna() for name in names]
+    of_seeds = [float(one.var(ddof=1)) / len(one) if len(one) > 1 else 0.0 for one in seeds]
+    return questions.cov().fillna(0.0).to_numpy() / len(questions) + np.diag(of_seeds)
