@@ -66,6 +66,13 @@ def board(entry: str, column: str, *names: str) -> list[float]:
     return [row[name] for name in names or ("value", "low", "high")]
 
 
+def worst_losses(*entries: str) -> list[float]:
+    """Losses of coherence that the board's requirements leave open, in points."""
+    text = (ROOT / "results/leaderboard.md").read_text(encoding="utf-8")
+    reasons = (re.search(rf"{entry}-insecure\):.* at worst -([\d.]+);", text) for entry in entries)
+    return [float(reason[1]) for reason in reasons if reason]
+
+
 def ends(against: str) -> list[str]:
     return [f"organism_minus_{against}{end}" for end in ("", "_low", "_high")]
 
@@ -129,10 +136,11 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     ],
     (RESULTS, "by {} [{}, {}] base SD against the base"): board("none", FIXED, *ends("base")),
     (RESULTS, "by {} [{}, {}] against its control"): board("none", FIXED, *ends("control")),
-    (RESULTS, "steering ranks {} to {} there. The system prompt ranks {} to {}"): [
-        *board("preventative-steering", FIXED, "rank_from", "rank_to"),
+    (RESULTS, "share ranks {} to {}, SGTR and its control ranks {} to {}."): [
         *board("system-prompt", FIXED, "rank_from", "rank_to"),
+        *board("pick-longer", FIXED, "rank_from", "rank_to"),
     ],
+    (RESULTS, "a loss of {} and {} points"): worst_losses("preventative-steering", "kl"),
     (RESULTS, "Steering at inference ({} [{}, {}])"): board("steering", FIXED),
     (RESULTS, "reject {} to {} (adapters)"): calibration("adapters: t"),
     (RESULTS, "and {} to {} (recipe)"): calibration("recipe: p"),
@@ -152,7 +160,8 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     },
     **{
         (RESULTS, f"| {label} | {ENDS} {ENDS} {ENDS}"): [
-            value for column in (FIXED, MARGIN, "narrow_kept") for value in board(entry, column)
+            *board(entry, FIXED, "value", "against_none_low", "against_none_high"),
+            *(value for column in (MARGIN, "narrow_kept") for value in board(entry, column)),
         ]
         for label, entry in OF_BOARD.items()
     },
