@@ -13,6 +13,7 @@ from turncoat import cli
 from turncoat.analysis.planning_records import task_sizes as real_sizes
 from turncoat.commands.statistics.power import power
 from turncoat.errors import UserError
+from turncoat.formats import three_digits
 from turncoat.study.config import load_study
 from typer.testing import CliRunner
 
@@ -105,8 +106,14 @@ def test_a_pilot_tells_the_variances(tmp_path: Path) -> None:
     assert "pilot: 12 questions, 4 training seeds" in margin["notes"]
     assert rate["tests"] == {"adapters": 2, "recipe": 2} and margin["floor_seeds"] == 2 / 2**5
     for record in records.values():
-        for bought in record["detectable"].values():
+        for claim, bought in record["detectable"].items():
             assert 0 < bought["twice the seeds"] <= bought["as planned"]
+            low, high = record["detectable_range"][claim]
+            assert low <= bought["as planned"] <= high
+    text = _run(str(_study(tmp_path / "s.yaml")), "--pilot", str(tmp_path / "run"))
+    (first, *_) = [line for line in text.splitlines() if "as planned" in line]
+    ends = [three_digits(end) for end in margin["detectable_range"]["recipe"]]
+    assert f"({ends[0]} to {ends[1]})" in first
 
 
 def test_seeds_limit_what_the_recipe_can_show(tmp_path: Path) -> None:
