@@ -163,6 +163,8 @@ def test_the_report_comes_from_the_rows_and_is_stable(finished, tmp_path):
     estimates = contents[0]["estimates.csv"].decode()
     for arm in ARMS:
         assert f"\n{arm}," in estimates and arm in contents[0]["report.html"].decode()
+    said = contents[0]["report.md"].decode()
+    assert "hold the vector's sampling error, from 20 re-extractions" in said and "| Cosine " in said
 
 
 def test_a_folder_that_is_no_run_is_named(finished, tmp_path):
