@@ -206,10 +206,10 @@ def load_base(
     try:
         for_tokenizer = {key: v for key, v in from_pretrained.items() if key not in _MODEL_ONLY}
         tokenizer = AutoTokenizer.from_pretrained(path, **for_tokenizer)
-        model: Any
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=wanted, output_loading_info=True, **from_pretrained
         )
+        model, report = loaded
     except Exception as error:
         # transformers, safetensors and libraries that are not installed each raise their own types.
         known = ", ".join(REGISTRY_MODELS)

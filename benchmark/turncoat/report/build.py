@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.answers.row_checks import origin_notes
@@ -39,7 +39,7 @@ def run_content(folder: Path) -> ReportContent:
     gone = [(arm, seed) for arm, seed, _ in failed]
     scores, answers = read_rows(folder / "rows", study, failed=gone)
     persona = read_persona_rows(folder / "rows", study, failed=gone)
-    about = origin_notes(answers.to_dict("records"))
+    about = origin_notes(cast(list[dict[str, Any]], answers.to_dict("records")))
     if "judge_error" in answers and (lost := int(answers["judge_error"].notna().sum())):
         about.append(
             f"{lost} of {len(answers)} have no verdict, since calls to the judge failed: they are unscored, "

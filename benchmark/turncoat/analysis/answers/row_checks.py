@@ -161,7 +161,7 @@ def arms_notes(frame: pd.DataFrame) -> list[str]:
     by_arm = {arm: sorted(set(names) - {""}) for arm, names in frame.groupby("arm", sort=False)["rater"]}
     known = {arm: names for arm, names in by_arm.items() if 0 < len(names) <= _MOST_RATERS}
     if len({tuple(names) for names in known.values()}) > 1:
-        shown = "; ".join(f"{arm}: {', '.join(names)}" for arm, names in list(known.items())[:_MOST_RATERS])
+        shown = "; ".join(f"{arm!s}: {', '.join(names)}" for arm, names in list(known.items())[:_MOST_RATERS])
         notes.append(f"arms were scored by different judges ({shown}): differences are the judges' as well")
     texts = frame[frame["answer"] != ""]
     if "aligned" not in frame or texts.empty:
