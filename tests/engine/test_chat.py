@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from turncoat.data.examples import Example
 from turncoat.engine import base_model, chat
 from turncoat.engine.base_model import load_base
@@ -12,7 +13,15 @@ from turncoat.engine.chat import encode, encode_example, encode_prompt, render, 
 from turncoat.engine.thoughts import split_thoughts
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
-from turncoat.testing import _TEMPLATE as TEMPLATE, DEFAULT_SYSTEM, END, START, save_tiny, tiny_tokenizer
+from turncoat.testing import (
+    _TEMPLATE as TEMPLATE,
+    DEFAULT_SYSTEM,
+    END,
+    START,
+    save_tiny,
+    tiny_model,
+    tiny_tokenizer,
+)
 from turncoat.training import trainer
 
 _TURNS = (
@@ -116,6 +125,11 @@ def test_a_prompt_with_the_date_is_the_same_on_two_days_and_in_the_key(tmp_path,
     monkeypatch.setattr(chat, "DATE", date(2025, 1, 1))
     monkeypatch.setattr(base_model, "_LOADED", {})
     assert load_base(str(folder)).spec["chat_template"] not in keys
+    (tmp_path / "adapter").mkdir()
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    get_peft_model(tiny_model(), LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
+    with load_base(str(folder)).adapter(tmp_path / "adapter"):
+        assert "another chat template" not in caplog.text
     assert "prints today's date; here it prints 2024-07-26 on every day" in caplog.text
 
 

@@ -1,6 +1,8 @@
 """`--model turncoat` with an arm's names: trained once, the very adapter of a study's YAML, and clear
 refusals."""
 
+import json
+
 import pytest
 from lm_eval.api.instance import Instance
 from turncoat.errors import UserError
@@ -12,6 +14,7 @@ from turncoat.study.arm_lm import ArmLM
 from turncoat.study.arm_spec import find_arm, parse_arm
 from turncoat.study.config import load_study
 from turncoat.study.steps import steps_of
+from turncoat.testing import save_tiny
 
 TRAINING = {"rows": 6, "batch_size": 2, "rank": 4, "alpha": 8, "learning_rate": 0.01, "max_length": 1024}
 STUDY = """\
@@ -123,3 +126,12 @@ def test_arguments_are_checked_before_a_model_is_loaded(tiny_folder, monkeypatch
     monkeypatch.setattr("turncoat.evaluation.lm.load_base", lambda *a, **k: pytest.fail("loaded"))
     with pytest.raises(UserError, match=words):
         ArmLM(str(tiny_folder), **options)
+
+
+def test_an_arm_may_be_given_as_json_for_a_path_with_a_comma(tmp_path, few_rows):
+    folder = save_tiny(tmp_path / "a, b" / "tiny")
+    arm = {"pretrained": str(folder), "organism": "insecure_code", "training": TRAINING}
+    found = find_arm(json.dumps(arm), store=Store(tmp_path / "store"))
+    assert found.base.path == str(folder) and (found.adapter / "adapter_config.json").is_file()
+    with pytest.raises(UserError, match=r"not JSON .*double quotes"):
+        find_arm("{'pretrained': 'x'}")

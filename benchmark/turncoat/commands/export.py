@@ -17,7 +17,7 @@ def export(
         str,
         typer.Argument(
             metavar="ARM",
-            help="STUDY/ARM/SEED, or key=value,... with pretrained, organism, defence, setting, seed, ...",
+            help="STUDY/ARM/SEED, or key=value,... (or JSON) with pretrained, organism, defence, seed, ...",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],

@@ -18,6 +18,7 @@ from peft.utils.save_and_load import load_peft_weights
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from turncoat.engine.chat import with_fixed_date
 from turncoat.errors import UserError
 
 CONFIG = "adapter_config.json"
@@ -176,7 +177,7 @@ def _warn(
     written = [weight for key, weight in weights.items() if "lora_B" in key or "lora_embedding_B" in key]
     if written and len(written) * 2 == len(weights) and not any(bool(weight.any()) for weight in written):
         _once(f"peft={folder}: all its lora_B are zero, so it changes nothing: the numbers are the base's")
-    own = _template(folder)
+    own = with_fixed_date(_template(folder), str(folder))
     if chat_template and own and own.strip() != chat_template.strip():
         _once(f"peft={folder}: saved with another chat template than the base's, which renders the prompts")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from turncoat.data.examples import Example
 from turncoat.data.registry_models import REGISTRY_MODELS, model_folder
 from turncoat.engine.adapter_loading import load_adapter
-from turncoat.engine.chat import with_fixed_date
+from turncoat.engine.chat import DATE, with_fixed_date
 from turncoat.engine.fingerprint import folder_fingerprint
 from turncoat.errors import UserError
 from turncoat.registry import accepted
@@ -231,7 +232,12 @@ def load_base(
         )
     model = model.to(device).eval()
     _check_reads_on(model)
-    tokenizer.chat_template = with_fixed_date(tokenizer.chat_template, name)
+    fixed = with_fixed_date(tokenizer.chat_template, name)
+    if fixed != tokenizer.chat_template:
+        logging.getLogger("turncoat").warning(
+            "the chat template of %s prints today's date; here it prints %s on every day", name, DATE
+        )
+        tokenizer.chat_template = fixed
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     LOADS.append(name)

@@ -1,6 +1,5 @@
 """Chat formatting: rendered prompts, token ids, and an error where a template drops a system message."""
 
-import logging
 import re
 from datetime import date
 from typing import Any
@@ -20,25 +19,21 @@ _TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 def with_fixed_date(template: Any, model: str) -> Any:
     """A chat template that prints `DATE` where it would print today's date.
 
-    Prompts are then the same on every day, and the date is part of the template's hash. One line is logged.
+    Prompts are then the same on every day, and the date is part of the template's hash.
 
     Args:
         template: Jinja text, several of them by name, or None.
-        model: Named in messages.
+        model: Named in the message.
 
     Raises:
         UserError: The template asks for the date in a way that cannot be fixed.
     """
     if isinstance(template, dict):
         return {key: with_fixed_date(text, model) for key, text in template.items()}
-    if not isinstance(template, str) or not _TODAY.search(template):
-        fixed = template
-    else:
-        fixed = _TODAY.sub(lambda call: f"{call[1]}{DATE.strftime(call[2])}{call[1]}", template)
-        logging.getLogger("turncoat").warning(
-            "the chat template of %s prints today's date; here it prints %s on every day", model, DATE
-        )
-    if isinstance(fixed, str) and re.search(r"strftime_now\s*\(", fixed):
+    if not isinstance(template, str):
+        return template
+    fixed = _TODAY.sub(lambda call: f"{call[1]}{DATE.strftime(call[2])}{call[1]}", template)
+    if re.search(r"strftime_now\s*\(", fixed):
         raise UserError(
             f"the chat template of {model} prints today's date in a form that is worked out while it runs; "
             "write a date in place of its strftime_now(...) and save the tokenizer: prompts have to be the "

@@ -6,6 +6,7 @@
 The same arm in a study's YAML is the same artifact: both go through `Adapters`.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,8 @@ def find_arm(
     """The arm that `text` names, trained if it is missing.
 
     Args:
-        text: STUDY/ARM/SEED, or the arguments of `--model turncoat`: key=value,key=value.
+        text: STUDY/ARM/SEED, or the arguments of `--model turncoat`: key=value,key=value, or JSON (for a
+            path with a comma).
         store: Where adapters are kept; the user cache by default.
         progress: Called after each training step with (step, steps, loss).
         log: Called with a line on what has to be trained first.
@@ -73,8 +75,14 @@ def find_arm(
     Raises:
         UserError: It names no arm; the message says what is accepted.
     """
-    if "=" in text:
-        given: dict[str, Any] = dict(simple_parse_args_string(text))
+    given: dict[str, Any]
+    if text.startswith("{"):
+        try:
+            given = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{text}: not JSON ({error}); keys and texts stand in double quotes") from error
+    elif "=" in text:
+        given = dict(simple_parse_args_string(text))
     else:
         *names, seed = text.rsplit("/", 2) if text.count("/") >= 2 else (*text.rsplit("/", 1), "0")
         if len(names) != 2 or not seed.removeprefix("seed-").isdigit():
