@@ -114,12 +114,16 @@ OF_BOARD = {
     "pick-longer (SGTR's control)": "pick-longer",
 }  # fmt: skip
 ENDS = "{} [{}, {}] |"
+BASE = re.search(
+    rf"in base SD: mean ({NUMBER}), SD ({NUMBER}) \\\[({NUMBER}), ({NUMBER})", page(ROOT / "results/seeds/report.md")
+)
 QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "by {} base SD with seed 0 and by {} with seed 1"): contrast("demo", ORGANISM)["seeds"],
     (RESULTS, "is only {} wide"): [(two_seeds["high"] - two_seeds["low"]) / 2],
     (RESULTS, "ranks {} of the pairs right that chose its layer"): [persona["pairs_ranked_right"]],
     (RESULTS, "its AUC at that layer is {}"): [persona["held_out"]["auc"][layer]],
     (RESULTS, "random directions stay below {}"): [persona["held_out"]["random_p95"][layer]],
+    (RESULTS, "the base lies at {} with an SD of {} [{}, {}]"): list(map(float, BASE.groups() if BASE else ())),
     (RESULTS, "seeds moved fixed texts by {}, {} and {};"): fresh_seeds["seeds"],
     (RESULTS, "in all twenty trainings: {} to {} right"): checks("*summary", "*_[ba]*"),
     (RESULTS, "while {} to {} of the narrow behaviour"): [narrow.min(), narrow.max()],
@@ -185,6 +189,8 @@ UNCONFIRMED = {
     "95% of": "the percentile that is meant",
     "arXiv:2606.23700": "a paper",
     "+0.161 and +0.114": "earlier runs of the demo, whose rows are not kept",
+    "cosine of 0.88 with itself on average, and its unit varies by 27%": "turncoat persona extract --model "
+    "smollm2-135m --trait evil; no committed run holds such a vector",
     "5 of 16 answers": "quoted by demo/report.md, see the test below",
 }
 
