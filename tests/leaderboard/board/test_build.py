@@ -7,12 +7,14 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from leaderboard.board_entries import write
 from turncoat.leaderboard.board.build import Board, Built, Row, build_board, build_boards, canaries_caught
 from turncoat.leaderboard.board.files import markdown, table_csv
 from turncoat.leaderboard.entry.load import load_entry
+from turncoat.leaderboard.ranking import flags as flags_module
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
 from turncoat.leaderboard.validation import validate
@@ -201,6 +203,16 @@ def test_a_harder_organism_of_ones_own_gains_nothing(more):
     for path in sorted((home / "rows/organism").rglob("turncoat_persona*")):
         _shift(path, 0.8)
     assert "another organism" in flags(board_of(more), "strong")
+
+
+def test_the_level_of_another_organism_is_shared_by_the_entries_that_bring_one(more, monkeypatch):
+    """At 1 % each, honest entries of a board of a hundred would be flagged."""
+    write(more, "own", effect=0.1, organism_of="own")
+    tested = SimpleNamespace(difference=0.1, p_value=0.006)
+    monkeypatch.setattr(flags_module, "claim", lambda differences: tested)
+    assert "another organism" in flags(board_of(more, NONE, "own"), "own")
+    write(more, "also", effect=0.1, organism_of="also")
+    assert "another organism" not in flags(board_of(more, NONE, "own", "also"), "own")
 
 
 def test_a_verification_of_other_rows_counts_for_nothing(more):

@@ -86,8 +86,8 @@ def flags_of(
         flags += degenerate(one.answers_of("defended"), one.answers_of("organism"))
     flags += [*moved_ruler(one.measured, ranked_by), *_untrained(one)]
     if reference is not None and reference is not one:
-        bring = sum(other.brings_organism for other in {id(each): each for each in (one, *others)}.values())
-        flags += _other_conditions(one, reference, ranked_by, _LEVEL / max(bring, 1))
+        bring = sum(other.brings_organism for other in others if other is not reference)
+        flags += _other_conditions(one, reference, ranked_by, _LEVEL / (1 + bring))
     if not one.is_canary:
         flags += _copied(one, others)
     return flags
