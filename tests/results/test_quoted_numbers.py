@@ -85,6 +85,12 @@ def calibration(column: str, part: int = 1, rows: slice = slice(None)) -> list[f
     return [min(shares), max(shares)]
 
 
+def over_goal(cell: str) -> list[float]:
+    """Share marked, and share of samples without what carries the difference, of a listed cell."""
+    (line,) = [line for line in page(STATS).split(" * ") if line.startswith(f"{cell}:")]
+    return [float(number) / 100 for number in re.findall(r"([\d.]+) %", line.removeprefix(cell))[:2]]
+
+
 persona = record(ROOT / "results/demo/run.json")["persona"]
 card = record(PACKAGE / "judges/embedded/weights/card.json")
 models, layer = card["unseen_models"], int(persona["layer"])
@@ -154,6 +160,12 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "they reject {} and {}"): [
         calibration(column, part=2, rows=slice(1))[0] for column in ("adapters: t", "recipe: p")
     ],
+    (RESULTS, "8 seeds are marked in {} of experiments, as {} of them hold none"): over_goal(
+        "one training in five takes, 24 questions x 8 seeds"
+    ),
+    (RESULTS, "32 questions are marked in {}, as {} hold none"): over_goal(
+        "3 % of questions carry all, 32 questions"
+    ),
     **{
         (RESULTS, f"| {label} | {ENDS} {{}} | {{}} |"): [*row["interval"], row["p_value"], row["p_adjusted"]]
         for label, row in ((label, contrast("seeds", ORGANISM, metric)) for label, metric in OF_SEEDS.items())
@@ -187,6 +199,8 @@ UNCONFIRMED = {
     "95% intervals": "the level of the intervals",
     "[95% CI]": "the level of the intervals",
     "95% of": "the percentile that is meant",
+    "hold 7%": "the goal of the marks",
+    "if 3% of questions": "a null of the calibration",
     "arXiv:2606.23700": "a paper",
     "+0.161 and +0.114": "earlier runs of the demo, whose rows are not kept",
     "cosine of 0.88 with itself on average, and its unit varies by 27%": "turncoat persona extract --model "

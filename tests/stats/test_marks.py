@@ -73,6 +73,24 @@ def test_skewed_differences_need_a_p_that_allows_for_them() -> None:
     assert row["withheld"] == said
 
 
+def test_skewed_questions_count_in_a_recipe_as_far_as_they_move_its_mean() -> None:
+    """All of the two-way error comes from the questions, or hardly any of it."""
+    values = stats.expon.ppf((np.arange(24) + 0.5) / 24)
+    skews = []
+    for seed_sd in (0.0, 5.0):
+        shifts = seed_sd * stats.norm.ppf((np.arange(8) + 0.5) / 8) + 1e-3 * np.arange(8)
+        table = {("org", s): values + shifts[s] for s in range(8)} | {
+            ("ctl", s): np.zeros(24) for s in range(8)
+        }
+        of = {
+            error.method: error
+            for error in paired_contrast(score_table(table), "org", "ctl", "m", "recipe").errors
+        }
+        skews.append(of["t over seeds and questions"].skew / of["t over questions"].skew)
+        assert of["t over seeds"].skew == 0
+    assert skews[0] == pytest.approx(1.0, abs=0.01) and 0 < skews[1] < 0.01
+
+
 def test_a_handful_of_questions_bounds_a_recipe() -> None:
     """2 questions and 8 seeds: no interval is narrower than the one over questions."""
     rng = np.random.default_rng(4)

@@ -109,8 +109,15 @@ class Contrast:
         """Standard errors of its t tests; empty where no t test is possible."""
         if self.se is None:
             return []
-        tests = ((self.seeds, OVER_SEEDS), (self.two_way, TWO_WAY))
-        errors = [TError(t.se, t.df, method) for t, method in tests if t.se is not None and t.df is not None]
+        # the questions' third moment is part of the two-way mean's, measured against its larger error
+        of_questions = self.questions or TError(0.0, 1.0)
+        skew = of_questions.skew * (of_questions.se / (self.two_way.se or 1.0)) ** 3
+        tests = ((self.seeds, OVER_SEEDS, 0.0), (self.two_way, TWO_WAY, skew))
+        errors = [
+            TError(t.se, t.df, method, skewed)
+            for t, method, skewed in tests
+            if t.se is not None and t.df is not None
+        ]
         errors += [] if self.questions is None else [self.questions]
         if self.instrument is None:
             return errors

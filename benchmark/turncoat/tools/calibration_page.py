@@ -21,7 +21,7 @@ from turncoat.tools.calibrate import (
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 _HARD_QUESTIONS, _HARD_SEEDS = (8, 48), (5,)
 _WIDTH = 110
-_ADAPTERS, _POWER = 8, 4  # times as many experiments: cheap ones, and those that must show 80 %
+_ADAPTERS, _RECIPE = 8, 4  # times as many experiments on the harder nulls
 _RARE = "Rare events: a rate of 0.03, SD 0.05 between questions (0.03 of the difference), 0.01 between seeds."
 _HARD = {
     "Skewed differences: an arm against an untrained one whose questions hardly differ (SD 0.05).": Null(
@@ -79,8 +79,8 @@ def calibration_page(replicates: int, seed: int, on_replicate: Callable[[], None
     for title, null in _HARD.items():
         lines += ["", title, "", *_table_lines(run(null, _HARD_QUESTIONS, _HARD_SEEDS))]
     adapters = hard_nulls.adapters_rows(_ADAPTERS * replicates, seed, cell_done)
-    recipe = hard_nulls.recipe_rows(replicates, seed, cell_done)
-    power = hard_nulls.power_rows(_POWER * replicates, seed, cell_done)
+    recipe = hard_nulls.recipe_rows(_RECIPE * replicates, seed, cell_done)
+    power = hard_nulls.power_rows(_RECIPE * replicates, seed, cell_done)
     lines += _hard_lines(adapters, recipe, power, replicates)
     return "\n".join(line if line.startswith("|") else fill(line, _WIDTH) for line in lines)
 
@@ -89,8 +89,8 @@ def _hard_lines(
     adapters: pd.DataFrame, recipe: pd.DataFrame, power: pd.DataFrame, replicates: int
 ) -> list[str]:
     """Tables of `turncoat.tools.hard_nulls`: by the t tests alone / marked, in per cent."""
-    errors = [100 * monte_carlo_error(0.05, n) for n in (_ADAPTERS * replicates, replicates)]
-    power_error = 100 * monte_carlo_error(0.8, _POWER * replicates)
+    errors = [100 * monte_carlo_error(0.05, n) for n in (_ADAPTERS * replicates, _RECIPE * replicates)]
+    power_error = 100 * monte_carlo_error(0.8, _RECIPE * replicates)
     over = [*hard_nulls.over_goal(adapters), *hard_nulls.over_goal(recipe)]
     shown = adapters.assign(
         pattern=adapters["pattern"].where(adapters["fitted"], adapters["pattern"] + " (held out)"),
@@ -107,18 +107,18 @@ def _hard_lines(
         "",
         *_wide(shown, ["pattern"], "questions"),
         "",
-        f"About the recipe, {replicates} experiments a cell ({errors[1]:.1f} points), by the number of "
-        "training seeds. Fewer than 6 are never marked.",
+        f"About the recipe, {_RECIPE * replicates} experiments a cell ({errors[1]:.1f} points), by the "
+        "number of training seeds. Fewer than 6 are never marked.",
         "",
         *_wide(recipe.assign(cell=_both(recipe, "t", "marked")), ["pattern", "questions"], "seeds"),
         "",
-        "Marked in over 7 % from 24 questions and 5 seeds on (no test that ever marks a constant difference "
-        "can do without those that hold none):",
+        "Marked in over 7 % from 24 questions and 5 seeds on. A sample that holds nothing of what carries "
+        "the difference shows a constant one, which no test tells from a true difference:",
         "",
         *(f"* {line}" for line in over or ["none"]),
         "",
         f"Power of a recipe claim at the detectable effect of `turncoat power`, meant to be 80 %: alone / at "
-        f"the strictest of 6 tests; {_POWER * replicates} experiments a cell ({power_error:.1f} points).",
+        f"the strictest of 6 tests; {_RECIPE * replicates} experiments a cell ({power_error:.1f} points).",
         "",
         *_wide(found, ["pattern", "questions"], "seeds"),
     ]
