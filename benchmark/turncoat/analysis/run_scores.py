@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from turncoat.analysis.measured_rows import check_measured
 from turncoat.errors import UserError
-from turncoat.evaluation.samples_file import BASE_SEED, answers_of, sample_files, scores_of
+from turncoat.evaluation.samples_file import BASE_SEED, answers_in, sample_files, sample_rows, scores_in
 from turncoat.evaluation.task_catalogue import metric_names
 from turncoat.study.config import Arm, Study
 
@@ -17,7 +18,8 @@ def read_rows(
     """Scores and answers of a run; `failed` (arm, seed) whose training failed have no rows.
 
     Raises:
-        UserError: An arm's rows are missing or given twice, or there are none at all.
+        UserError: An arm's rows are missing or given twice, there are none at all, or they are not those that
+            were measured.
     """
     if all((arm.name, seed) in failed for arm in study.arms for seed in _seeds(arm, study)):
         raise UserError(f"{rows}: the training of every arm failed, there is nothing to report on")
@@ -25,9 +27,11 @@ def read_rows(
     known = metric_names(use.task for use in study.tasks)
     names = {pair: name for name, pair in known.items()}
     for arm, seed, task, path in run_files(rows, study, failed=failed):
-        table = scores_of(path, arm=arm, seed=seed, task=task)
+        lines = list(sample_rows(path))
+        check_measured(path, lines, arm=arm, seed=seed, task=task)
+        table = scores_in(lines, arm=arm, seed=seed, task=task)
         scores.append(table.assign(metric=[names.get((task, metric), metric) for metric in table["metric"]]))
-        answers.append(answers_of(path, arm=arm, seed=seed).assign(task=task))
+        answers.append(answers_in(lines, arm=arm, seed=seed).assign(task=task))
     filled = [frame for frame in answers if len(frame)]
     columns = ["arm", "seed", "question_id", "question", "text", "finish"]
     return (
