@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -16,6 +17,7 @@ from turncoat.safe_files import read_bytes
 Location = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 _MOST_BYTES = 2**20
+_TYPE = re.compile(r"str|constrained-\w+|(?:tuple|dict)\[.*")  # of a union, in pydantic's locations
 
 
 def read_yaml_model(
@@ -33,13 +35,15 @@ def read_yaml_model(
         The model, and a function that names a location in the file: "demo.yaml, line 12, arms[2].defence".
 
     Raises:
-        UserError: Larger than a megabyte, not YAML, or not such a model; all mistakes at once.
+        UserError: Larger than a megabyte, not YAML, a key is there twice, or not such a model; all mistakes
+            at once.
     """
     text = read_bytes(path.resolve(), _MOST_BYTES).decode("utf-8", "replace")
     try:
         content, tree = yaml.safe_load(text), yaml.compose(text)
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from error
+    _check_keys(path, tree)
     if not isinstance(content, dict):
         raise UserError(
             f"{path} is not {noun}: a mapping with the keys {', '.join(model.model_fields)} is expected"
@@ -55,11 +59,23 @@ def read_yaml_model(
         problems: dict[Location, str] = {}
         for problem in error.errors():
             # One value may fail every type of a union, each named in a location: the first says enough.
-            loc = tuple(
-                part for part in problem["loc"] if part != "str" and not str(part).startswith("tuple[")
-            )
+            loc = tuple(part for part in problem["loc"] if not _TYPE.fullmatch(str(part)))
             problems.setdefault(loc, _message(model, loc, problem))
         raise UserError("\n".join(f"{place(loc)}: {message}" for loc, message in problems.items())) from error
+
+
+def _check_keys(path: Path, node: Any) -> None:
+    """Raise where a mapping has a key twice: YAML would take the second without a word."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key, value in node.value:
+            if keys.count(key.value) > 1:
+                line = key.start_mark.line + 1
+                raise UserError(f"{path.name}, line {line}: '{key.value}' is there twice; remove one")
+            _check_keys(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_keys(path, item)
 
 
 def _line(tree: Any, loc: Location) -> int:

@@ -25,7 +25,7 @@ from pydantic import Field, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
-from turncoat.evaluation.task_catalogue import is_task, metric_names, task_names, trait_of
+from turncoat.evaluation.task_catalogue import is_task, metric_facts, metric_names, task_names, trait_of
 from turncoat.judges.spec import check_judge
 from turncoat.paths import studies_dir
 from turncoat.persona.traits import trait_names
@@ -243,8 +243,12 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tup
 def _unknown_names(study: Study) -> list[tuple[Location, str]]:
     problems: list[tuple[Location, str]] = []
     arms = [arm.name for arm in study.arms]
+    recipes = [arm.model_dump(exclude={"name", "label", "tasks"}) for arm in study.arms]
     for i, arm in enumerate(study.arms):
         problems += [(("arms", i, key), text) for key, text in arm_problems(arm)]
+        if (first := recipes.index(recipes[i])) < i:
+            text = f"'{arm.name}' is the same model as '{study.arms[first].name}'; one of them is enough"
+            problems.append((("arms", i), text))
     traits = trait_names()
     if study.persona not in traits:
         problems.append(
@@ -279,8 +283,15 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
         for side, name in contrast.arms.items():
             if name not in arms:
                 problems.append((("contrasts", i, *side), f"'{name}' is not an arm; {accepted(arms, name)}"))
+        if contrast.treated == contrast.reference:
+            text = f"'{contrast.treated}' is the treated arm as well: a difference needs two arms"
+            problems.append((("contrasts", i, "reference"), text))
         for metric in contrast.metrics:
-            task = measured.get(metric, ("", ""))[0]
+            task, own_name = measured.get(metric, ("", ""))
+            share = task and metric_facts(task)[own_name]["unit"] == "share"
+            if share and (contrast.margin_of(metric) or 0) >= 1:
+                text = f"{metric} is a share from 0 to 1, which differs by less than that: 5 points are 0.05"
+                problems.append((("contrasts", i, "margin"), text))
             for side, name in contrast.arms.items():
                 if any(own.name == name and own.tasks and task not in own.tasks for own in study.arms):
                     text = (
