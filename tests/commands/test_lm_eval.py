@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from turncoat.commands.lm_eval import arguments, arm_name, run_lm_eval, split_include_paths
+from turncoat.commands.lm_eval import arguments, arm_name, own_cache, run_lm_eval, split_include_paths
 from turncoat.paths import tasks_dir
 
 TASKS = ["--include_path", str(tasks_dir())]
@@ -73,3 +73,20 @@ def test_an_arm_of_a_study_has_a_name_for_its_output(monkeypatch, model_args, na
 @pytest.mark.parametrize("given", [["--include-path", "mine"], ["--include_path=mine"]])
 def test_folders_of_the_users_are_added_to_ours(given):
     assert split_include_paths([*MODEL[:2], *given, *MODEL[2:]]) == ([Path("mine")], MODEL)
+
+
+def test_the_cache_of_answers_is_the_models_own(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
+
+    def cache(*given: str) -> str:
+        return own_cache(["--model", "turncoat", *given])[-1]
+
+    weights.write_bytes(b"one")
+    one = cache("--model_args", f"pretrained=m,peft={tmp_path / 'adapter'}", "--use_cache", "c")
+    base = cache("--model_args", "pretrained=m", "--use_cache", "c")
+    weights.write_bytes(b"another")
+    other = cache("--model_args", f"pretrained=m,peft={tmp_path / 'adapter'}", "--use_cache", "c")
+    assert len({one, base, other}) == 3 and all(name.startswith("c-") for name in (one, base, other))
+    assert cache("--model_args", "pretrained=m", "--limit", "2", "--use_cache=c") == f"--use_cache={base}"
+    assert own_cache(["--tasks", "t"]) == ["--tasks", "t"]

@@ -40,7 +40,7 @@ def run_lm_eval(given: list[str]) -> None:
     check_judge()  # lm-eval would ask for it after hours of generation only
     folders, rest = split_include_paths(given)
     include = plug_ins(folders)
-    sys.argv = ["lm_eval", *arguments(rest)]
+    sys.argv = ["lm_eval", *own_cache(arguments(rest))]
     name = arm_name(rest)
     with (
         output_folder_name(name) if name else nullcontext(),
@@ -74,6 +74,33 @@ def arguments(given: list[str]) -> list[str]:
     runs = result[0] not in _SUBCOMMANDS or result[0] == "run"
     if runs and not has("--apply_chat_template") and not has("--config"):
         result += ["--apply_chat_template"]
+    return result
+
+
+def own_cache(given: list[str]) -> list[str]:
+    """The arguments with the model in the name of `--use_cache`: lm-eval's cache identifies requests alone.
+
+    The answers of one model would be taken for another's. Folders count with their content.
+    """
+    from turncoat.engine.fingerprint import folder_fingerprint
+    from turncoat.store import digest
+
+    model: list[str] = []
+    option = ""
+    for argument in given:
+        option = argument if argument.startswith("-") else option
+        if option.partition("=")[0] in ("--model", "-M", "--model_args", "-a"):
+            model.append(argument)
+    paths = [Path(text) for text in re.split(r"[=,\s\"']+", " ".join(model))]
+    folders = [folder_fingerprint(path) for path in paths if path.is_dir() and str(path) != "."]
+    mark = digest([model, folders])[:12]
+    result = list(given)
+    for place, argument in enumerate(result):
+        name, equals, value = argument.partition("=")
+        if name == "--use_cache" and equals:
+            result[place] = f"{name}={value}-{mark}"
+        elif name == "--use_cache" and place + 1 < len(result):
+            result[place + 1] += f"-{mark}"
     return result
 
 

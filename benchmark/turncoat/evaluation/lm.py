@@ -101,6 +101,8 @@ class TurncoatLM(HFLM):
         self._vectors: dict[str, PersonaVector] = {}
         self._cached = False
         self.steering: Intervention | None = None
+        if steer is None and (steer_strength, steer_layer, steer_positions) != (1.0, None, "all"):
+            raise UserError("steer_strength, steer_layer and steer_positions do nothing without steer=TRAIT")
         if steer is not None and str(steer) != "none":
             self.steering = self.steering_by(str(steer), steer_strength, steer_layer, steer_positions)
 
