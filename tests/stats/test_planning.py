@@ -25,7 +25,7 @@ from turncoat.stats.planning.designs import (
     what_more_buys,
 )
 from turncoat.stats.planning.joint_power import Variances, joint_detectable, joint_power
-from turncoat.stats.power import detectable_effect
+from turncoat.stats.planning.power import detectable_effect
 from turncoat.stats.scores import Grid, check_scores
 from turncoat.stats.sign_flip import exact_floor, sign_flip_p, units_for_floor
 from turncoat.stats.two_way import two_way_t

@@ -16,8 +16,7 @@ from turncoat.formats import confidence_level, p_sentence, three_digits
 from turncoat.stats.contrasts import CLAIMS
 from turncoat.stats.estimates import zero_events_upper
 from turncoat.stats.families import ALONE, HOLM, ROLES
-from turncoat.stats.power import MINIMUM_SEEDS
-from turncoat.stats.scores import BASE_SEED
+from turncoat.stats.scores import BASE_SEED, MINIMUM_SEEDS
 
 CHANGE_AFTER_FINETUNING = "change after finetuning (any finetuning moves this)"
 _HEADINGS = {

@@ -22,7 +22,7 @@ from turncoat.stats.planning.components import (
     pilot_components,
 )
 from turncoat.stats.planning.designs import Design, detectable_range, group_floor, what_more_buys
-from turncoat.stats.power import seed_sd_interval
+from turncoat.stats.planning.power import seed_sd_interval
 from turncoat.stats.scores import check_scores
 from turncoat.stats.sign_flip import exact_floor
 from turncoat.study.config import Study, load_study

@@ -15,7 +15,7 @@ from turncoat.evaluation.task_catalogue import metric_facts, metric_names
 from turncoat.stats.contrasts import CLAIMS, Claim
 from turncoat.stats.planning.components import Components, default_components
 from turncoat.stats.planning.designs import Design, detectable, group_floor
-from turncoat.stats.power import MINIMUM_SEEDS
+from turncoat.stats.scores import MINIMUM_SEEDS
 from turncoat.stats.sign_flip import exact_floor, units_for_floor
 
 if TYPE_CHECKING:

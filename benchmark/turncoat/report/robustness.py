@@ -25,7 +25,7 @@ from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import MINUS
 from turncoat.stats.contrasts import CLAIMS, Claim
 from turncoat.stats.estimates import check_confidence
-from turncoat.stats.leave_one_out import LeaveOneOut
+from turncoat.stats.rates.leave_one_out import LeaveOneOut
 
 HEADING = "Robustness of the misalignment rates"
 _DECIMALS = 3

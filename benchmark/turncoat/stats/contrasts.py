@@ -31,8 +31,7 @@ from turncoat.errors import UserError
 from turncoat.stats.estimates import ROUNDING, check_confidence, t_summary
 from turncoat.stats.marks import bars, may_be_marked
 from turncoat.stats.paired import Differences, pair_differences, subtract
-from turncoat.stats.power import MINIMUM_SEEDS
-from turncoat.stats.scores import Grid, check_scores, grid
+from turncoat.stats.scores import MINIMUM_SEEDS, Grid, check_scores, grid
 from turncoat.stats.sign_flip import sign_flip_p
 from turncoat.stats.skew import standardised_skew
 from turncoat.stats.t_errors import (

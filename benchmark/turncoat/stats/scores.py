@@ -13,6 +13,9 @@ BASE_SEED = -1
 SCORE_COLUMNS = ("arm", "seed", "task", "metric", "question", "value", "n_samples")
 _KEY = ["arm", "metric", "seed", "question"]
 
+MINIMUM_SEEDS = 3
+"""Fewer training seeds than this allow no claim about a recipe."""
+
 
 class Grid(NamedTuple):
     """One metric of one arm."""

@@ -18,7 +18,7 @@ from turncoat.analysis.answers.answer_counts import METRICS, Metric, arm_answers
 from turncoat.analysis.answers.arm_rates import Thresholds
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import Claim, TooFewQuestions, contrast_grids
-from turncoat.stats.leave_one_out import LeaveOneOut, leave_one_question_out
+from turncoat.stats.rates.leave_one_out import LeaveOneOut, leave_one_question_out
 from turncoat.stats.rates.ratios import estimate_rate
 from turncoat.stats.scores import Grid
 

@@ -30,7 +30,7 @@ from scipy import optimize, special, stats
 from turncoat.leaderboard.ranking.entry_scores import paired
 from turncoat.stats.estimates import ROUNDING
 from turncoat.stats.paired import Differences
-from turncoat.stats.power import MINIMUM_SEEDS
+from turncoat.stats.scores import MINIMUM_SEEDS
 from turncoat.stats.skew import unskewed
 from turncoat.stats.two_way import two_way_error
 

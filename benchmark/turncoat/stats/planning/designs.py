@@ -23,7 +23,8 @@ from turncoat.stats.contrasts import CLAIMS, Claim
 from turncoat.stats.marks import may_be_marked
 from turncoat.stats.planning.components import Components
 from turncoat.stats.planning.joint_power import Variances, joint_detectable
-from turncoat.stats.power import MINIMUM_SEEDS, detectable_effect, seed_sd_interval
+from turncoat.stats.planning.power import detectable_effect, seed_sd_interval
+from turncoat.stats.scores import MINIMUM_SEEDS
 
 ENDLESS = 10**6
 

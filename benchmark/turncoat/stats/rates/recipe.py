@@ -13,8 +13,8 @@ linearised, so that their mean is the rate of totals:
 import numpy as np
 
 from turncoat.stats.estimates import Interval, effective_trials, exact_interval, rare_df
-from turncoat.stats.power import MINIMUM_SEEDS
 from turncoat.stats.rates.effective_answers import clustered_interval
+from turncoat.stats.scores import MINIMUM_SEEDS
 from turncoat.stats.two_way import two_way_t
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 from turncoat.errors import UserError
-from turncoat.stats.power import (
+from turncoat.stats.planning.power import (
     detectable_effect,
     seed_sd_interval,
     t_test_power,

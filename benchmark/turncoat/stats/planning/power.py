@@ -14,9 +14,6 @@ from scipy import optimize, stats
 from turncoat.errors import UserError
 from turncoat.stats.estimates import Interval, check_confidence
 
-MINIMUM_SEEDS = 3
-"""Fewer training seeds than this allow no claim about a recipe."""
-
 
 def _power_iv(alpha: float, power: float) -> None:
     if not 0 < alpha < 1:

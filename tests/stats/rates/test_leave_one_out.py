@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from stats.score_tables import grids, score_table
 from turncoat.stats.contrasts import paired_contrast
-from turncoat.stats.leave_one_out import leave_one_question_out
+from turncoat.stats.rates.leave_one_out import leave_one_question_out
 
 
 def arms(values):
