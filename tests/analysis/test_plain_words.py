@@ -9,6 +9,7 @@ from stats.score_tables import score_table
 from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
 from turncoat.analysis.plain_words import plain_words
 from turncoat.formats import three_digits
+from turncoat.stats.families import ROLES
 
 CONTROL = {("ctl", 0): np.zeros(9), ("ctl", 1): np.zeros(9)}
 
@@ -159,8 +160,8 @@ def test_no_sentence_claims_sameness_without_a_margin(n_seeds: int, effect: floa
     values["twin", 0] = values["ctl", 0].copy()
     scores = pd.concat([score_table(values, metric) for metric in ("a", "b")])
     contrasts = [("org", "ctl"), ("org", "base"), ("twin", "ctl")]
-    for role in ("primary", "secondary", "exploratory"):
-        specs = [ContrastSpec(f"{t} {r}", t, r, ("a", "b"), role) for t, r in contrasts]  # type: ignore[arg-type]
+    for role in ROLES:
+        specs = [ContrastSpec(f"{t} {r}", t, r, ("a", "b"), role) for t, r in contrasts]
         claimed = [line for line in plain_words(analyse(scores, specs)) if SAMENESS.search(line)]
         assert claimed == []
     with_margin = ContrastSpec("x", "org", "ctl", ("a", "b"), "primary", margins={"a": 9.0})

@@ -48,7 +48,7 @@ def adapter(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
-    """What was logged so far, in this test alone."""
+    """Lines that were logged so far, in this test alone."""
     monkeypatch.setattr(adapter_loading, "_WARNED", set())
     caplog.set_level(logging.WARNING, "turncoat")
     return lambda: [record.getMessage() for record in caplog.records if record.name == "turncoat"]

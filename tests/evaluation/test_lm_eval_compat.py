@@ -43,7 +43,7 @@ def test_environment_and_output_folder_are_as_given():
 
 
 def results_of(output, model: str, **more) -> list[str]:
-    """What could not be saved of a small result of the model."""
+    """Parts of a small result of the model that could not be saved."""
     from lm_eval import loggers
 
     with results_kept() as lost:

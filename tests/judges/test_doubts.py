@@ -1,4 +1,4 @@
-"""What looks wrong in all verdicts together, and what does not."""
+"""Doubts about all verdicts together, and verdicts that raise none."""
 
 import pytest
 from turncoat.judges.base import Verdict

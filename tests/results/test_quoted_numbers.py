@@ -121,7 +121,8 @@ OF_BOARD = {
 }  # fmt: skip
 ENDS = "{} [{}, {}] |"
 BASE = re.search(
-    rf"in base SD: mean ({NUMBER}), SD ({NUMBER}) \\\[({NUMBER}), ({NUMBER})", page(ROOT / "results/seeds/report.md")
+    rf"in base SD: mean ({NUMBER}), SD ({NUMBER}) \\\[({NUMBER}), ({NUMBER})",
+    page(ROOT / "results/seeds/report.md"),
 )
 QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "by {} base SD with seed 0 and by {} with seed 1"): contrast("demo", ORGANISM)["seeds"],
@@ -129,7 +130,9 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "ranks {} of the pairs right that chose its layer"): [persona["pairs_ranked_right"]],
     (RESULTS, "its AUC at that layer is {}"): [persona["held_out"]["auc"][layer]],
     (RESULTS, "random directions stay below {}"): [persona["held_out"]["random_p95"][layer]],
-    (RESULTS, "the base lies at {} with an SD of {} [{}, {}]"): list(map(float, BASE.groups() if BASE else ())),
+    (RESULTS, "the base lies at {} with an SD of {} [{}, {}]"): [
+        float(number) for number in (BASE.groups() if BASE else ())
+    ],
     (RESULTS, "seeds moved fixed texts by {}, {} and {};"): fresh_seeds["seeds"],
     (RESULTS, "in all twenty trainings: {} to {} right"): checks("*summary", "*_[ba]*"),
     (RESULTS, "while {} to {} of the narrow behaviour"): [narrow.min(), narrow.max()],

@@ -37,7 +37,8 @@ def spec(
     **more: object,
 ) -> ContrastSpec:  # fmt: skip
     margins = {} if margin is None else dict.fromkeys(metrics, margin)
-    return ContrastSpec(f"{role} {treated}", treated, "ctl", metrics, role, margins=margins, **more)  # type: ignore[arg-type]
+    named = (f"{role} {treated}", treated, "ctl", metrics, role)
+    return ContrastSpec(*named, margins=margins, **more)  # type: ignore[arg-type]
 
 
 def said(analysis: Analysis, word: str) -> list[str]:

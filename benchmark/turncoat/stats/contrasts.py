@@ -4,7 +4,7 @@
   question.
 * `recipe`: training again. Seeds and questions are the sample; fewer than 3 seeds allow no claim. Interval
   and p are the most cautious of the t over seeds (new seeds, same questions), the two-way t (new seeds and
-  questions) and the t over questions; from 6 seeds on, the p is no smaller than that of exact sign flips over
+  questions) and the t over questions; from 6 seeds on, the p is at least that of exact sign flips over
   seeds.
 
 A claim may be marked as significant by `p_mark`, which allows for skewed differences and is 1 where a data

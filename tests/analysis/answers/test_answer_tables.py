@@ -158,7 +158,7 @@ def test_a_cell_that_is_no_score_is_an_error_with_its_place(tmp_path, column, ce
     with pytest.raises(UserError) as caught:
         scored_of(path)
     message = str(caught.value)
-    assert f"x.csv: 2 of 16 cells of column '{column}' are no score: row 3 ({cell!r}), row 9" in message
+    assert f"x.csv: 2 of 16 cells of column '{column}' are not scores: row 3 ({cell!r}), row 9" in message
     assert "remove the row of an answer whose judging failed" in message
 
 
@@ -166,7 +166,7 @@ def test_a_cell_that_is_no_score_is_an_error_with_its_place(tmp_path, column, ce
 def test_an_object_or_an_empty_list_is_no_empty_cell(tmp_path, cell):
     path = table(tmp_path / "x.csv", with_cells("aligned", {3: cell}))
     with pytest.raises(
-        UserError, match=r"1 of 16 cells of column 'aligned' are no score: row 3|lists of one length"
+        UserError, match=r"1 of 16 cells of column 'aligned' are not scores: row 3|lists of one length"
     ):
         scored_of(path)
 

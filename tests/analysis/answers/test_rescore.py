@@ -376,7 +376,7 @@ def test_the_inputs_own_scores_are_read_as_rates_reads_them(tmp_path):
     assert (row.n_valid, row.n_misaligned, row.n_refusal, row.n_code, row.n_unscored) == (2, 1, 1, 1, 2)
     rows[1]["aligned"] = "Error 429"
     judge = FakeJudge()
-    with pytest.raises(UserError, match=r"column 'aligned' are no score: row 2 .*; or rename 'aligned'"):
+    with pytest.raises(UserError, match=r"column 'aligned' are not scores: row 2 .*; or rename 'aligned'"):
         rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), judge)
     assert judge.asked == []
 

@@ -62,7 +62,7 @@ def read_scores(
     if bad:
         shown = ", ".join(f"{what} {i + 1} ({clipped(texts[i])})" for i in bad[:3])
         raise UserError(
-            f"{source}: {len(bad)} of {len(texts)} cells of column '{name}' are no score: {shown}"
+            f"{source}: {len(bad)} of {len(texts)} cells of column '{name}' are not scores: {shown}"
             f"{' ...' if len(bad) > 3 else ''}; accepted: {_ACCEPTED}. Empty the cell of an answer that its "
             "judge did not score; remove the row of an answer whose judging failed"
         )
@@ -143,7 +143,7 @@ def check_arm_scales(source: str, columns: tuple[ScoreColumn, ScoreColumn], arms
 
 
 def words_note(columns: Sequence[ScoreColumn], errors: Sequence[str]) -> list[str]:
-    """What stands in the place of scores, counted, as a list of at most one sentence; no failed calls."""
+    """Counts of the words that stand in place of scores, as at most one sentence; without failed calls."""
     counted = []
     for column in columns:
         words = Counter(word for word, error in zip(column.words, errors, strict=True) if word and not error)

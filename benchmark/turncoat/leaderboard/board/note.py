@@ -71,7 +71,7 @@ def board_note(
 
 
 def requirements_note(track: Track, gates: Mapping[str, Sequence[Gate]]) -> list[str]:
-    """What ranked entries had to show, how many others did not, and what it would take them.
+    """Requirements of ranked entries, the number of others that did not show them, and what it would take.
 
     Args:
         gates: Requirements of every entry that could be ranked, by its slug.

@@ -30,7 +30,7 @@ def unit_cells(content: ReportContent, metric: MetricInfo, row: Any) -> list[Cel
 
 
 def base_note(content: ReportContent, metric: MetricInfo) -> tuple[str, ...]:
-    """Where the base stands on the questions of the table, in the metric's unit."""
+    """Mean and spread of the base on the questions of the table, in the metric's unit."""
     of_metric = _of(content, metric)
     if not len(of_metric) or formats.is_missing(of_metric.iloc[0]["base_sd"]):
         return ()
