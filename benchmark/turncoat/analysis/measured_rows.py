@@ -43,9 +43,9 @@ def check_measured(path: Path, rows: Sequence[dict[str, Any]], *, arm: str, seed
             f"{path}: {len(first)} rows of {len(ids)} documents, but {due} documents were measured {again}"
         )
     for metric in _means(task):
-        values = [row.get(metric) for row in first]
+        values: list[Any] = [row.get(metric) for row in first]
         totals = results.get("results", {}).get(task, {}).items()
-        whole = next((value for key, value in totals if key.partition(",")[0] == metric), None)
+        whole: Any = next((value for key, value in totals if key.partition(",")[0] == metric), None)
         if not is_number(whole) or not all(map(is_number, values)):
             continue
         mean = math.fsum(values) / len(values)
