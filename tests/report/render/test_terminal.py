@@ -158,4 +158,4 @@ def test_many_metrics_go_below_one_another(content: ReportContent, make_content:
     text = _printed(make_content(metrics=[*content.metrics, *extra], contrasts=tested), 80)
     assert max(len(line) for line in text.splitlines()) <= 80
     labels = ", ".join(arm.label for arm in content.arms)
-    assert all(f"n/a, {metric.label}: not measured ({labels})." in " ".join(text.split()) for metric in extra)
+    assert all(f"n/a, {metric.label}: withheld ({labels})." in " ".join(text.split()) for metric in extra)
