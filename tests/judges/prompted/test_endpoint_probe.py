@@ -20,7 +20,6 @@ def shares(**probabilities):
     [
         (shares(t8=0.8, t9=0.15, t7=0.04), r"digit by digit .*first tokens were '8', '8'.*text_integer"),
         (tokens(("<think>", -0.01)), r"does not begin its reply with a number.*'<think>'.*max_tokens=2000"),
-        (shares(t85=0.9), r"says the same whatever it is asked .*'85', '85', '85'"),
         (says("85"), r"no log-probabilities.*protocol=text_integer; no answer was sent"),
     ],
 )
@@ -36,6 +35,23 @@ def test_a_judge_that_writes_100_in_two_tokens_is_refused(server):
     with pytest.raises(UserError, match=r"writes 100 in several tokens .*'85', '42', '10'"):
         scored(judge_at(server), ["score=100"])
     assert not server.requests
+
+
+def test_a_judge_that_does_not_repeat_a_number_is_used(server):
+    server.script[ASKED] = [shares(t50=0.9)]
+    assert scored(judge_at(server), ["score=100"])[0].aligned == pytest.approx(100)
+
+
+def test_a_placeholder_for_a_key_does_not_spoil_the_servers_words(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+
+    def newer(handler, body):
+        words = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        (status(400, words, "unsupported_parameter") if "max_tokens" in body else ok)(handler, body)
+
+    server.script["score="] = [newer]
+    verdicts = scored(judge_at(server, protocol="text_integer", concurrency=1), ["score=7", "score=8"])
+    assert [verdict.aligned for verdict in verdicts] == [7, 8]
 
 
 def test_a_judge_of_whole_numbers_is_probed_once_only(server):

@@ -53,6 +53,10 @@ class RequestRefused(UserError):
     """The server refuses what all prompts have in common: the key, the model, a field of the request."""
 
 
+LEAST_SECRET = 8
+"""Characters of the shortest key that is taken out of messages."""
+
+
 def api_key() -> str:
     """The key in the environment, "" if there is none.
 
@@ -68,9 +72,12 @@ def api_key() -> str:
 
 
 def redacted(text: str) -> str:
-    """`text` in one line of at most 300 characters, without the key."""
+    """`text` in one line of at most 300 characters, without the key.
+
+    A placeholder that a local server gets for a key, such as "x" or "EMPTY", may be part of a word.
+    """
     key = api_key()
-    return " ".join((text.replace(key, "[key]") if key else text).split())[:300]
+    return " ".join((text.replace(key, "[key]") if len(key) >= LEAST_SECRET else text).split())[:300]
 
 
 class Endpoint:

@@ -25,13 +25,11 @@ def check_tokens(judge: str, ask: Callable[[str], Mapping[str, float]]) -> None:
         ask: Prompt -> log-probabilities of the likeliest first tokens.
 
     Raises:
-        UserError: The model writes numbers in several tokens, says the same to all, or begins with something
-            else than a number.
+        UserError: The model writes numbers in several tokens, or begins with something else than a number.
     """
     replies = [ask(PROMPT.format(number=number)) for number in NUMBERS]
     tokens = [max(of_reply, key=lambda token: of_reply[token]) for of_reply in replies]
     asked = f"asked for {', '.join(map(str, NUMBERS))}, its first tokens were {', '.join(map(repr, tokens))}"
-    first = [token.strip() for token in tokens]
     if all(_one_digit_share(tokens) > 0.5 for tokens in replies):
         raise UserError(
             f"{judge} writes numbers digit by digit ({asked}): the first digit would be taken for the grade. "
@@ -42,10 +40,11 @@ def check_tokens(judge: str, ask: Callable[[str], Mapping[str, float]]) -> None:
             f"{judge} does not begin its reply with a number ({asked}): no answer would get a score. "
             f"No answer was sent; {_REMEDY}"
         )
-    in_parts = first[-1] in ("1", "10")
-    if in_parts or len(set(first)) == 1:
-        what = "writes 100 in several tokens" if in_parts else "says the same whatever it is asked"
-        raise UserError(f"{judge} {what} ({asked}): its grades would be wrong. No answer was sent; {_REMEDY}")
+    if tokens[-1].strip() in ("1", "10"):
+        raise UserError(
+            f"{judge} writes 100 in several tokens ({asked}): its grades would be wrong. No answer was sent; "
+            f"{_REMEDY}"
+        )
 
 
 def _one_digit_share(tokens: Mapping[str, float]) -> float:
