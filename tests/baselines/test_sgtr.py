@@ -2,6 +2,7 @@
 
 import pytest
 from baselines.fake_context import IDS, TRAIN, Asked, FakeContext, own_summary
+from scipy.stats import binomtest
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
@@ -54,7 +55,8 @@ def test_the_check(choice, value, passed):
     assert check.name == "recognises its own summary"
     assert (check.value, check.n, check.passed) == (value, 24, passed)
     if value == 0.5:
-        assert check.low is check.high is None, "the same for every text: no spread to make an interval from"
+        each_once = binomtest(12, 24).proportion_ci(0.95, "exact")  # the same for every text: it counts once
+        assert (check.low, check.high) == pytest.approx((each_once.low, each_once.high))
     else:
         assert check.low <= value <= check.high and check.high - check.low < 0.2
 
