@@ -62,3 +62,8 @@ def test_one_changed_digit_of_a_real_entry_is_found(tmp_path):
     (finding,) = validate_entry(home)
     assert (finding.rule, finding.row, finding.field) == ("metric-value", 5, "persona_fixed")
     assert finding.value == str(row["persona_fixed"]) and "from the evidence" in finding.allowed
+
+
+def test_the_board_says_that_its_dose_was_tuned_on_some_of_its_seeds():
+    page = (RESULTS / "leaderboard.md").read_text(encoding="utf-8")
+    assert "The dose was tuned on training seeds 0 and 1" in page

@@ -191,8 +191,9 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     rows.sort(key=lambda row: _order(row, column.better))
     shown = next((row.cells[ranked_by] for row in rows if reference and row.slug == reference.slug), None)
     requirements = requirements_note(track, {slug: gates[slug] for slug in changes})
-    note = board_note(column, pairs, against, requirements, shown, withheld)
     names = (facts.model.name, facts.organism.name, facts.control.name)
+    caveat = track.caveats.get("/".join(names[:2]), "")
+    note = board_note(column, pairs, against, requirements, shown, withheld, caveat)
     table = tuple(rows), tuple(pairs)
     return Board(facts.board, track, *names, tuple(columns), column, *table, withheld, tuple(note))
 

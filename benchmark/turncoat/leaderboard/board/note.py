@@ -28,12 +28,15 @@ def board_note(
     requirements: Sequence[str],
     reference: BoardCell | None,
     withheld: str,
+    caveat: str,
 ) -> list[str]:
     """The sentences, most important first.
 
     Args:
         requirements: `requirements_note`.
         reference: The undefended entry's cell of the ranked metric.
+        withheld: Reason that no misalignment rate is shown, or empty.
+        caveat: The board's sentence of `Track.caveats`, or empty.
     """
     sentences = [
         f"Ranked by {ranked_by.label} ({ranked_by.unit}): each entry's change against its own undefended "
@@ -65,7 +68,7 @@ def board_note(
         "No undefended entry is on this board, so nothing says whether doing something is better than "
         "nothing."
     )
-    sentences.append(alone if reference is None else _shift(reference, ranked_by))
+    sentences.append(alone if reference is None else f"{_shift(reference, ranked_by)} {caveat}".strip())
     sentences += [f"No misalignment rate is shown: {withheld}."] if withheld else []
     return [*sentences, INTERVALS]
 

@@ -43,6 +43,8 @@ class Track(StrictModel):
 
     track: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     summary: str
+    # MODEL/ORGANISM -> a sentence on what it was tuned on, shown where the organism's shift stands
+    caveats: dict[str, str] = Field(default_factory=dict)
     min_seeds: int = Field(ge=2)
     ranked_by: str  # The metric that ranks; `ranked_by_else` where the board must withhold it
     ranked_by_else: str = "persona_fixed"
