@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from turncoat.commands.lm_eval import arguments, arm_name, own_cache, run_lm_eval, split_include_paths
+from turncoat.errors import UserError
 from turncoat.paths import tasks_dir
 
 TASKS = ["--include_path", str(tasks_dir())]
@@ -90,3 +91,9 @@ def test_the_cache_of_answers_is_the_models_own(tmp_path):
     assert len({one, base, other}) == 3 and all(name.startswith("c-") for name in (one, base, other))
     assert cache("--model_args", "pretrained=m", "--limit", "2", "--use_cache=c") == f"--use_cache={base}"
     assert own_cache(["--tasks", "t"]) == ["--tasks", "t"]
+
+
+@pytest.mark.parametrize("given", [["--apply_chat_template", "false"], ["--apply_chat_template=False"]])
+def test_a_chat_template_cannot_be_switched_off_by_a_name(given):
+    with pytest.raises(UserError, match="takes a value for the name of a template"):
+        arguments(["--model", "turncoat", *given])

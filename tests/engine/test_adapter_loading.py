@@ -150,6 +150,11 @@ def test_an_adapter_that_changes_the_base_as_it_is_put_on_is_refused(tiny_base, 
     assert torch.equal(logits(tiny_base.model), before)
 
 
+def test_an_adapter_of_scale_zero_is_refused(tiny_base, tmp_path):
+    folder = save_lora(tmp_path / "adapter", lora_alpha=0)
+    refused(tiny_base, folder, "lora_alpha is 0 in its adapter_config.json, so it changes nothing")
+
+
 def test_virtual_tokens_are_refused(tiny_base, tmp_path):
     config = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
     get_peft_model(tiny_model(), config).save_pretrained(tmp_path / "prefix")

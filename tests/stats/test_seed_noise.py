@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from stats.score_tables import grids
-from turncoat.stats.seed_noise import seed_noise
+from turncoat.stats.seed_noise import cancelled_share, seed_noise
 
 
 def noisy_arms(treated: np.ndarray, control: np.ndarray) -> dict[tuple[str, int], np.ndarray]:
@@ -67,3 +67,21 @@ def test_noise_of_one_seed_and_of_equal_seeds():
     assert (result.sd_paired, result.variance_ratio) == (None, None) and "at least 2" in result.note
     result = seed_noise(*grids(noisy_arms(np.array([1.0, 1.0]), np.array([0.0, 0.0])), "org", "ctl"))
     assert result.variance_ratio is None and "do not differ" in result.note
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.4, 0.9])
+@pytest.mark.parametrize("n", [3, 5])
+def test_the_cancelled_share_has_an_interval_that_covers(correlation: float, n: int) -> None:
+    rng = np.random.default_rng(n)
+    shape = np.array([[1, correlation], [correlation, 1]])
+    pairs = rng.multivariate_normal([0, 0], shape, (4000, n))
+    sums, differences = pairs.sum(-1).var(-1, ddof=1), (pairs[..., 0] - pairs[..., 1]).var(-1, ddof=1)
+    ends = [cancelled_share(one, other, n) for one, other in zip(sums, differences, strict=True)]
+    assert 0.94 < np.mean([low <= correlation <= high for low, high in ends]) < 0.96
+
+
+def test_the_interval_of_a_share_from_five_pairs_is_wide() -> None:
+    low, high = cancelled_share(1.42, 0.58, 5)  # 42% cancelled: F(0.975; 4, 4) = 9.605
+    odds = 1.42 / 0.58
+    assert low == pytest.approx((odds / 9.6045 - 1) / (odds / 9.6045 + 1), abs=1e-4)
+    assert (low, high) == (pytest.approx(-0.594, abs=2e-3), pytest.approx(0.918, abs=2e-3))

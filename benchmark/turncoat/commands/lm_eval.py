@@ -70,6 +70,13 @@ def arguments(given: list[str]) -> list[str]:
     def has(option: str) -> bool:
         return any(argument == option or argument.startswith(f"{option}=") for argument in result)
 
+    for option, value in zip(result, [*result[1:], ""], strict=True):
+        value = option.partition("=")[2] or value
+        if option.partition("=")[0] == "--apply_chat_template" and value.lower() in ("false", "no", "off"):
+            raise UserError(
+                f"--apply_chat_template {value}: lm-eval takes a value for the name of a template; prompts "
+                'without one are measured by `lm_eval --include_path "$(turncoat tasks-path)"`'
+            )
     result += ["--include_path", str(tasks_dir())]
     runs = result[0] not in _SUBCOMMANDS or result[0] == "run"
     if runs and not has("--apply_chat_template") and not has("--config"):

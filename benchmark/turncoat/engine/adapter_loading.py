@@ -92,13 +92,18 @@ def _read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:
 
 
 def _check_start(folder: Path, config: PeftConfig) -> None:
-    """Refuse an adapter that takes a part out of the base's weights when it is put on, and leaves it so."""
+    """Refuse an adapter that changes the base's own weights when it is put on, or one of scale zero."""
     start = getattr(config, "init_lora_weights", None)
     if start not in _STARTS:
         raise UserError(
             f"peft={folder}: init_lora_weights={start} changes the base model's own weights, also for what "
             "is measured after it; save it as a plain LoRA: save_pretrained(folder, "
             "path_initial_model_for_weight_conversion=...)"
+        )
+    if getattr(config, "lora_alpha", None) == 0:
+        raise UserError(
+            f"peft={folder}: lora_alpha is 0 in its {CONFIG}, so it changes nothing: the numbers would be "
+            "the base's; correct it, or leave peft= out"
         )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from turncoat.stats.estimates import ROUNDING, rounding_scale
 from turncoat.stats.scores import Grid
@@ -55,8 +56,34 @@ def seed_noise(treated: Grid, control: Grid) -> SeedNoise:
     if ratio is None:
         note = "the seeds do not differ at all, so there is no seed noise to cancel"
     else:
-        verb = f"cancels {100 * (1 - ratio):.0f}%" if ratio <= 1 else f"adds {100 * (ratio - 1):.0f}%"
-        note = f"pairing {verb} of the seed variance, as estimated from {n} seeds"
-        note += " (a rough figure below about 8 seeds)" if n < 8 else ""
+        low, high = cancelled_share(float(np.var(t + c, ddof=1)), paired, n)
+        verb = f"cancels {1 - ratio:.0%}" if ratio <= 1 else f"adds {ratio - 1:.0%}"
+        note = (
+            f"pairing {verb} of the seed variance; {n} seeds allow for anything from {_effect(low)} to "
+            f"{_effect(high)} (95% interval)"
+        )
     sd_treated, sd_control = float(np.std(t, ddof=1)), float(np.std(c, ddof=1))
     return SeedNoise(n, sd_treated, sd_control, paired**0.5, unpaired**0.5, ratio, note, mismatched**0.5)
+
+
+def cancelled_share(
+    var_sum: float, var_difference: float, n: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    r"""Exact interval of the share of the seed variance that pairing cancels: 2 cov(T, C) / (var T + var C).
+
+    In arms of one variance the share is their correlation r, T + C and T - C are independent, and
+    (var(T + C) / var(T - C)) / ((1 + r) / (1 - r)) follows F with n - 1 and n - 1 degrees of freedom.
+
+    Args:
+        var_sum, var_difference: Sample variances of T + C and of T - C over the n shared seeds.
+    """
+    quantile = float(stats.f.isf((1 - confidence) / 2, n - 1, n - 1))
+
+    def share(odds: float, per: float) -> float:
+        return (odds - per) / (odds + per)
+
+    return share(var_sum, quantile * var_difference), share(var_sum * quantile, var_difference)
+
+
+def _effect(share: float) -> str:
+    return f"cancelling {share:.0%}" if share >= 0 else f"adding {-share:.0%}"
