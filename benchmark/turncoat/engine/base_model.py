@@ -33,7 +33,7 @@ LOAD_OPTIONS = (
     "revision", "code_revision", "trust_remote_code", "subfolder", "token", "cache_dir", "local_files_only",
     "attn_implementation", "use_safetensors",
 )  # fmt: skip
-"""What `load_base` passes on to transformers."""
+"""Options that `load_base` passes on to transformers."""
 
 _MODEL_ONLY = ("attn_implementation", "use_safetensors")
 LOADS: list[str] = []  # every base model read into memory by this process, in order; a test counts them

@@ -16,15 +16,13 @@ References:
     Piaggio et al. (2012), JAMA 308(24) (CONSORT for non-inferiority and equivalence trials).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from turncoat.errors import UserError
-from turncoat.stats.estimates import t_summary
 from turncoat.stats.skew import unskewed
 from turncoat.stats.t_errors import TError
 
@@ -32,29 +30,6 @@ MarginTest = Literal["equivalence", "non_inferiority"]
 Better = Literal["higher", "lower"]
 MARGIN_TESTS: tuple[MarginTest, ...] = ("equivalence", "non_inferiority")
 BETTER: tuple[Better, ...] = ("higher", "lower")
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """Outcome of two one-sided tests; None where undefined (`note` says why)."""
-
-    difference: float | None  # Mean difference
-    margin: float  # Largest difference that counts as "the same"
-    alpha: float  # Level of each one-sided test
-    n: int  # Values used, NaN values left out
-    n_dropped: int
-    # Lower end of the (1 - 2 alpha) interval; the test says "equivalent" exactly if it lies within -+ margin
-    low: float | None = None
-    high: float | None = None  # Upper end
-    p_lower: float | None = None  # p of the test of "difference <= -margin"
-    p_upper: float | None = None  # p of the test of "difference >= +margin"
-    p_value: float | None = None  # The larger of the two
-    note: str = ""  # Why there is no test, or empty
-
-    @property
-    def equivalent(self) -> bool:
-        """True if p < alpha; False means "not shown", never "different"."""
-        return self.p_value is not None and self.p_value < self.alpha
 
 
 def check_margin(margin: float, test: str, better: str | None) -> None:
@@ -98,37 +73,3 @@ def margin_p(
             max(above, below) if test == "equivalence" else above if better == "higher" else below
         )
     return max(p_values, default=None)
-
-
-def equivalence_test(differences: Iterable[float], margin: float, alpha: float = 0.05) -> Equivalence:
-    r"""Test that a mean difference is smaller than a margin in either direction (TOST).
-
-    Args:
-        differences: Independent differences: one per question (these adapters) or one per training seed (the
-            recipe).
-        margin: Positive, in the units of the metric; choose it before looking.
-        alpha: Level of each of the two one-sided tests.
-
-    Raises:
-        UserError: The margin is not positive, alpha not between 0 and 0.5, or a difference infinite.
-    """
-    check_margin(margin, "equivalence", None)
-    if not 0 < alpha < 0.5:
-        raise UserError(f"alpha = {alpha!r} must lie between 0 and 0.5, such as 0.05.")
-    raw = np.array(list(differences), dtype=float)
-    if np.isinf(raw).any():
-        raise UserError("differences hold an infinite value; write NaN to have it dropped and counted.")
-    values = raw[~np.isnan(raw)]
-    n, dropped = len(values), int(np.isnan(raw).sum())
-    if n == 0:
-        return Equivalence(None, margin, alpha, 0, dropped, note="no difference has a value")
-    summary = t_summary(values, 1 - 2 * alpha)
-    if summary.se is None or summary.df is None:
-        why = (
-            "one difference has no spread"
-            if n == 1
-            else "all differences are the same, so there is no spread"
-        )
-        return Equivalence(summary.mean, margin, alpha, n, dropped, note=f"{why} to test with")
-    ps = one_sided_ps(summary.mean, TError(summary.se, summary.df), margin)
-    return Equivalence(summary.mean, margin, alpha, n, dropped, summary.low, summary.high, *ps, max(ps))
