@@ -67,3 +67,12 @@ def test_seeds_become_whole_numbers_and_adapters_find_theirs_in_the_recipe(
     assert alone.seed_deltas(rows["adapters"]) == ()
     floats = content.estimates.assign(seed=pd.to_numeric(content.estimates["seed"]))
     assert make_content(estimates=floats).sorted_estimates().equals(content.sorted_estimates())
+
+
+@pytest.mark.parametrize(("n_failed", "failed"), [(0, False), (2, False), (3, True), (4, True)])
+def test_judging_failed_if_most_calls_did(make_content, n_failed, failed):
+    content = make_content()
+    four = pd.concat([content.answers.iloc[[0]]] * 4, ignore_index=True)
+    errors = ["timeout"] * n_failed + [None] * (4 - n_failed)
+    assert make_content(answers=four.assign(judge_error=errors)).judging_failed == failed
+    assert not content.judging_failed

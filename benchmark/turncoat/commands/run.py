@@ -1,5 +1,6 @@
 """`turncoat run`: a study from training to report."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ def run(
     Example: turncoat run demo --seeds 0,1,2
     """
     from turncoat.analysis.reach import cannot_reach
+    from turncoat.report.build import run_content
     from turncoat.report.write import report_run
     from turncoat.study.config import load_study, study_path
     from turncoat.study.run import run_study
@@ -40,6 +42,10 @@ def run(
         notes.print(f"  out of reach: {line}", highlight=False)
     folder = out or Path("runs") / loaded.study
     failed = run_study(loaded, folder, console=notes)
-    report_run(folder, Console())
-    if failed:
+    content = run_content(folder)
+    report_run(folder, Console(), content)
+    if content.judging_failed:
+        again = f"turncoat judge {shlex.quote(str(folder))} --judge {shlex.quote(loaded.judge)}"
+        notes.print(f"calls to the judge failed for most answers; to ask again: {again}", highlight=False)
+    if failed or content.judging_failed:
         raise typer.Exit(1)

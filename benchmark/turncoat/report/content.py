@@ -231,6 +231,11 @@ class ReportContent:
         return ()
 
     @property
+    def judging_failed(self) -> bool:
+        """True if calls to the judge failed for more than half of the answers."""
+        return "judge_error" in self.answers and bool(self.answers["judge_error"].notna().mean() > 0.5)
+
+    @property
     def plain_groups(self) -> list[tuple[str, list[str]]]:
         """`plain_words` under their headings: a line that ends with a colon heads the sentences after it."""
         groups: list[tuple[str, list[str]]] = []

@@ -22,14 +22,17 @@ from turncoat.report.render.markdown import render_markdown
 from turncoat.report.render.terminal import print_report
 
 
-def report_run(folder: Path, console: Console) -> dict[str, Path]:
+def report_run(folder: Path, console: Console, content: ReportContent | None = None) -> dict[str, Path]:
     """Write report.md, report.html, figure.png and the CSV tables beside the rows, and print the short
     version.
+
+    Args:
+        content: `run_content` of the folder, where it is at hand.
 
     Raises:
         UserError: The folder is not a finished run.
     """
-    content = run_content(folder)
+    content = content or run_content(folder)
     files = write_report(content, folder)
     print_report(content, console, files)
     return files
