@@ -82,18 +82,23 @@ class Store:
         """True if the stage is done."""
         return self.folder(kind, spec).is_dir()
 
-    def stage(self, kind: str, spec: dict[str, Any], build: Callable[[Path], None]) -> Path:
+    def stage(
+        self, kind: str, spec: dict[str, Any], build: Callable[[Path], None], *, again: bool = False
+    ) -> Path:
         """Folder with the stage's result; `build(folder)` makes it when it is missing.
+
+        Args:
+            again: Replace what is there; it stays until the new result is complete.
 
         Raises:
             Whatever `build` raises; nothing is kept then.
         """
         final = self.folder(kind, spec)
-        if final.is_dir():
+        if final.is_dir() and not again:
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
         _sweep(final.parent)
-        working = final.parent / f".{final.name}.{os.getpid()}"
+        working, before = (final.parent / f".{final.name}{end}.{os.getpid()}" for end in ("", "-before"))
         shutil.rmtree(working, ignore_errors=True)
         working.mkdir()
         begun = time.perf_counter()
@@ -105,6 +110,8 @@ class Store:
                 json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8"
             )
             _sync(working)
+            if again and final.is_dir():
+                os.rename(final, before)
             try:
                 os.rename(working, final)
             except OSError:
@@ -113,6 +120,9 @@ class Store:
                     raise
         finally:
             shutil.rmtree(working, ignore_errors=True)
+            if before.is_dir() and not final.is_dir():
+                os.rename(before, final)
+            shutil.rmtree(before, ignore_errors=True)
         return final
 
 
@@ -123,7 +133,9 @@ class StageMissing(Exception):
 class FinishedStages(Store):
     """A store that makes nothing, to find out what is done."""
 
-    def stage(self, kind: str, spec: dict[str, Any], build: Callable[[Path], None]) -> Path:
+    def stage(
+        self, kind: str, spec: dict[str, Any], build: Callable[[Path], None], *, again: bool = False
+    ) -> Path:
         """Folder with the stage's result.
 
         Raises:

@@ -1,12 +1,18 @@
-"""A judge that cannot grade is found before a study trains or generates anything."""
+"""A judge that cannot grade is found before anything is made; lost verdicts are made up for later."""
 
 import io
 
 import pytest
+from judges.fake_judge import FakeJudge
 from judges.prompted.misbehaving_server import MisbehavingServer, says, status, tokens
 from rich.console import Console
-from study.tiny_study import write_study
+from study.tiny_study import samples, write_study
+from turncoat.engine import sampler
 from turncoat.errors import UserError
+from turncoat.judges.base import Verdict
+from turncoat.persona import extract
+from turncoat.registry import JUDGES, JudgeEntry
+from turncoat.report.build import run_content
 from turncoat.store import Store
 from turncoat.study.config import load_study
 from turncoat.study.run import run_study
@@ -33,3 +39,57 @@ def test_nothing_is_made_where_the_judge_cannot_grade(tmp_path, monkeypatch, rep
         with pytest.raises(UserError, match=message):
             run_study(study, tmp_path / "out", store=store, console=Console(file=io.StringIO()))
         assert not store.root.exists() and not server.requests and server.probes
+
+
+class UnsteadyJudge(FakeJudge):
+    """Its first calls fail: `failing` of them, or all calls (with an exception) while it is `down`."""
+
+    failing, down = 0, False
+
+    def score(self, questions, answers, on_done=None):
+        if self.down:
+            raise ConnectionError("the line is dead")
+        return super().score(questions, answers, on_done)
+
+    def verdict(self, question, answer):
+        verdict = super().verdict(question, answer)
+        self.failing -= 1
+        return Verdict(None, None, mass=0.0, raw={"error": "timeout"}) if self.failing >= 0 else verdict
+
+
+def run(tmp_path, name, store, judge):
+    """The samples files of the study's base arm and what its report says of lost verdicts."""
+    path = write_study(tmp_path / "tiny.yaml", tmp_path / "model", ("base",), ("turncoat_em",))
+    study = load_study(path, {"judge": judge})
+    run_study(study, tmp_path / name, store=store, console=Console(file=io.StringIO()))
+    return samples(tmp_path / name / "rows"), run_content(tmp_path / name).lost_verdicts
+
+
+@pytest.mark.parametrize(("failing", "down", "lost"), [(1, False, 1), (0, True, 4)], ids=["one", "all"])
+def test_the_same_command_repairs_failed_calls_without_generating(
+    tmp_path, monkeypatch, plain_lm_eval, failing, down, lost
+):
+    monkeypatch.setattr(extract, "TOKENS", 4)
+    monkeypatch.setattr(extract, "ROLLOUTS", 1)
+    judge, steady = UnsteadyJudge(f"unsteady-{failing}"), FakeJudge(f"unsteady-{failing}")
+    for name, made in ((f"unsteady-{failing}", judge), (f"steady-{failing}", steady)):
+        monkeypatch.setitem(JUDGES, name, JudgeEntry(name, "", lambda made=made: made, {}, tmp_path))
+    save_tiny(tmp_path / "model", layers=2)
+    store = Store(tmp_path / "stages")
+    judge.failing, judge.down = failing, down
+    broken, found = run(tmp_path, "first", store, f"unsteady-{failing}")
+    assert found == lost and b"judge_error" in b"".join(broken.values())
+
+    def must_not(*_, **__):
+        raise AssertionError("answers are generated again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sampler.Sampler, "run", must_not)
+        judge.down, before = False, len(judge.asked)
+        repaired, found = run(tmp_path, "second", store, f"unsteady-{failing}")
+        assert found == 0 and len(judge.asked) - before == lost
+        again, _ = run(tmp_path, "third", store, f"unsteady-{failing}")
+        assert again == repaired and len(judge.asked) - before == lost
+    monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path / "no verdicts"))
+    whole, _ = run(tmp_path, "whole", Store(tmp_path / "others"), f"steady-{failing}")
+    assert repaired == whole and repaired != broken

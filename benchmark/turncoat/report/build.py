@@ -43,7 +43,7 @@ def run_content(folder: Path) -> ReportContent:
     if "judge_error" in answers and (lost := int(answers["judge_error"].notna().sum())):
         about.append(
             f"{lost} of {len(answers)} have no verdict, since calls to the judge failed: they are unscored, "
-            "in no rate's denominator; `turncoat judge` on the run's folder asks again"
+            "in no rate's denominator; the command that made the run asks again"
         )
     judge = record.get("judge")
     base = next((arm.name for arm in study.arms if arm.is_base), None)

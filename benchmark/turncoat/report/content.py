@@ -231,9 +231,9 @@ class ReportContent:
         return ()
 
     @property
-    def judging_failed(self) -> bool:
-        """True if calls to the judge failed for more than half of the answers."""
-        return "judge_error" in self.answers and bool(self.answers["judge_error"].notna().mean() > 0.5)
+    def lost_verdicts(self) -> int:
+        """Number of answers without a verdict because a call to the judge failed."""
+        return int(self.answers["judge_error"].notna().sum()) if "judge_error" in self.answers else 0
 
     @property
     def plain_groups(self) -> list[tuple[str, list[str]]]:

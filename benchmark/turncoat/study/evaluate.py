@@ -3,15 +3,21 @@
 import inspect
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from turncoat.engine.base_model import BaseModel
+from turncoat.engine.evidence import Answer
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.evaluation.lm_eval_compat import fixed_environment, machine_description
+from turncoat.evaluation.samples_file import sample_files, sample_rows
 from turncoat.evaluation.task_catalogue import (
     hub_dataset,
     is_judged,
@@ -72,8 +78,41 @@ def _evaluation_code(task: str) -> str:
     return code_digest([wrapper, *import_closure([wrapper, *own], named)])
 
 
-def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
+def verdicts_lost(folder: Path, task: str) -> bool:
+    """True if an answer in a judged task's rows has no verdict because a call to the judge failed."""
+    rows = (row for path in sample_files(folder, task) for row in sample_rows(path))
+    return any("judge_error" in s or "judge" not in s for row in rows for s in row.get("samples") or [])
+
+
+@contextmanager
+def _answers_again(lm: TurncoatLM, rows: Path) -> Iterator[None]:
+    """Inside the block `lm` gives the answers of a samples file again, as they were before any filter."""
+    saved = {row["doc_id"]: row for row in sample_rows(rows)}
+
+    def generate_until(requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
+        given: Counter[int] = Counter()
+        answers = []
+        for request in requests:
+            row, place = saved[request.doc_id], given[request.doc_id]
+            given[request.doc_id] += 1
+            # what the judge and later filters added is made again
+            of_model = takewhile(lambda pair: not pair[0].startswith("judge"), row["samples"][place].items())
+            answers.append(Answer(row["resps"][0][place], {k: v for k, v in of_model if k != "text"}))
+        return answers
+
+    vars(lm)["generate_until"] = generate_until
+    try:
+        yield
+    finally:
+        del vars(lm)["generate_until"]
+
+
+def run_task(lm: TurncoatLM, use: TaskUse, folder: Path, earlier: Path | None = None) -> None:
     """Run one task through lm-eval's evaluator and leave its own output files in `folder`.
+
+    Args:
+        earlier: Folder of an earlier run of the same: its answers are filtered and judged again, and nothing
+            is generated.
 
     Raises:
         UserError: lm-eval wrote no rows (it only warns when saving fails).
@@ -83,7 +122,10 @@ def run_task(lm: TurncoatLM, use: TaskUse, folder: Path) -> None:
 
     tracker = EvaluationTracker(output_path=str(folder / "lm_eval"))
     # run.json has Turncoat's own commit.
-    with fixed_environment(machine_description()):
+    saved: AbstractContextManager[None] = nullcontext()
+    if earlier is not None:
+        saved = _answers_again(lm, sample_files(earlier, use.task)[0])
+    with saved, fixed_environment(machine_description()):
         results = lm_eval.simple_evaluate(
             model=lm, model_args={"pretrained": lm.base.name}, tasks=[load_task(use)],
             task_manager=_manager(use.task), limit=use.limit, apply_chat_template=True, bootstrap_iters=0,

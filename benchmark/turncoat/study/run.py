@@ -53,14 +53,14 @@ def run_study(
 
     def make(stage: Stage) -> None:
         nonlocal judge_works
-        done = worker.done(stage)
+        made_before, done = worker.made(stage), worker.done(stage)
         if not (done or judge_works):
             check_ready(study.judge)
             judge_works = True
         with progress.stage(stage.label, stage.cost, done):
             folder = worker.make(stage, progress.update)
         if folder is not None:
-            made[stage.id] = Made(folder, done)
+            made[stage.id] = Made(folder, made_before)
 
     for vector in plan.vectors:
         make(vector)

@@ -20,7 +20,8 @@ from typing import Any
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.intervention import Intervention
 from turncoat.evaluation.lm import TurncoatLM
-from turncoat.judges.spec import judged_by
+from turncoat.evaluation.task_catalogue import is_judged
+from turncoat.judges.spec import OFF, judged_by
 from turncoat.persona.extract import extraction_spec, vector_folder
 from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
@@ -28,7 +29,7 @@ from turncoat.store import StageMissing, Store, file_digest
 from turncoat.study.adapters import Adapters, defence_code
 from turncoat.study.checks import Check
 from turncoat.study.config import Study
-from turncoat.study.evaluate import evaluation_spec, run_task
+from turncoat.study.evaluate import evaluation_spec, run_task, verdicts_lost
 from turncoat.study.plan import Stage
 from turncoat.study.steps import Acting
 
@@ -91,13 +92,24 @@ class Worker:
         spec = evaluation_spec(self.study, self.base, stage.task, adapter, self.intervention(stage.arm))
         return "rows", {**spec, "arm": self._facts(stage)}
 
-    def done(self, stage: Stage) -> bool:
+    def made(self, stage: Stage) -> bool:
         """True if the stage's result is in the store; False for examples."""
         try:
             key = self.key(stage)
         except StageMissing:
             return False
         return key is not None and self.store.has(*key)
+
+    def done(self, stage: Stage) -> bool:
+        """True if the stage is made and no call to the judge failed in it."""
+        return self.made(stage) and not self._lacks_verdicts(stage)
+
+    def _lacks_verdicts(self, stage: Stage) -> bool:
+        if stage.task is None or self.study.judge.lower() in OFF or not is_judged(stage.task.task):
+            return False
+        key = self.key(stage)
+        assert key is not None
+        return verdicts_lost(self.store.folder(*key), stage.task.task)
 
     def adapter(self, stage: Stage) -> Path | None:
         """Folder of the adapter that a stage is about, there or not; None without a finetune."""
@@ -110,7 +122,7 @@ class Worker:
         return self._interventions[arm]
 
     def make(self, stage: Stage, on_progress: Callable[..., None] = _no_progress) -> Path | None:
-        """Make a stage unless it is done.
+        """Make a stage unless it is done; answers that lack their verdicts are judged again, not generated.
 
         Args:
             stage: Of the study's plan. Rows are made inside `unit()`.
@@ -151,7 +163,10 @@ class Worker:
         assert key is not None and stage.task is not None
         use = stage.task
 
-        if not self._adapter_is_on and not self.store.has(*key):
+        earlier = self.store.folder(*key) if self.made(stage) else None
+        if earlier and not self._lacks_verdicts(stage):
+            return earlier
+        if not self._adapter_is_on:
             acting = self.intervention(stage.arm)
             self._unit.enter_context(self._lm.measuring(self.adapter(stage), acting, **self._facts(stage)))
             self._adapter_is_on = True
@@ -165,9 +180,9 @@ class Worker:
         def build(folder: Path) -> None:
             self._lm.progress = count
             with judged_by(self.study.judge):
-                run_task(self._lm, use, folder)
+                run_task(self._lm, use, folder, earlier)
 
-        return self.store.stage(*key, build)
+        return self.store.stage(*key, build, again=earlier is not None)
 
     def check(self, acting: Acting, adapter: Path | None) -> Path:
         """Folder with the manipulation checks of a defence, on an adapter or (None) on the base model."""
