@@ -178,7 +178,10 @@ def test_a_click_on_a_row_opens_its_facts_and_closing_gives_the_page_back(opened
     assert panel.locator("h2").text_content() == "Learning rate / 20"
     said = panel.inner_text()
     assert "Less than half of the narrow behaviour is left" in said, "why it is flagged"
-    assert "turncoat validate results/submissions/low-rate" in said and "my_studies/low-rate.yaml" in said
+    assert (
+        "turncoat leaderboard validate results/submissions/low-rate" in said
+        and "my_studies/low-rate.yaml" in said
+    )
     assert page.locator("#tab-answers").is_disabled(), "no answers of it were sampled"
     page.click("#close")
     assert not panel.is_visible() and "entry=" not in page.url

@@ -142,11 +142,11 @@ def entry_folders(submissions: Path) -> list[Path]:
         UserError: It is not there or holds no entry.
     """
     if not submissions.is_dir():
-        raise UserError(f"no folder {submissions}; it holds one folder per entry, made by `turncoat submit`")
+        raise UserError(f"no folder {submissions}; `turncoat leaderboard submit` makes an entry in it")
     paths = (path for path in submissions.iterdir() if not path.name.startswith("."))
     folders = sorted(path for path in paths if path.is_dir())
     if not folders:
-        fix = f"make one with `turncoat submit RUN --out {submissions}/<slug>`"
+        fix = f"make one with `turncoat leaderboard submit RUN --out {submissions}/<slug>`"
         raise UserError(f"{submissions} holds no entry; {fix}")
     return folders
 

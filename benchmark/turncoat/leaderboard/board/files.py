@@ -31,9 +31,10 @@ CSV_COLUMNS = (*_OF_ROW, *_AGAINST, "not_shown", "flags", "trust", "superseded_b
 _INTRO = (
     "Every number here is recomputed from the answers and log-likelihoods in `submissions/`; nothing that an "
     "entry says of itself is used but its name. `leaderboard.html` has the answers, `leaderboard.csv` the "
-    "plain numbers.\n\n    turncoat submit RUN --arm ARM --contact YOU --out results/submissions/SLUG     # "
-    "an entry from a run\n    turncoat validate results/submissions/SLUG\n    turncoat leaderboard build     "
-    "                                                # this file"
+    "plain numbers.\n\n"
+    "    turncoat leaderboard submit RUN --arm ARM --contact YOU --out results/submissions/SLUG\n"
+    "    turncoat leaderboard validate results/submissions/SLUG\n"
+    "    turncoat leaderboard build results/submissions     # makes this file"
 )
 _READING = (
     "A cell is the change against the undefended organism of the same entry, with a 95% interval; the row of "
@@ -158,5 +159,5 @@ def _refused(refused: Mapping[str, Sequence[Finding]]) -> str:
     lines = []
     for slug, findings in sorted(refused.items()):
         rules = sorted({finding.rule for finding in findings})
-        lines.append(f"- {for_markdown(slug)}: {', '.join(rules)} (see `turncoat validate`)")
+        lines.append(f"- {for_markdown(slug)}: {', '.join(rules)} (see `turncoat leaderboard validate`)")
     return "\n".join(lines)

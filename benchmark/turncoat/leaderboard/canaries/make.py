@@ -3,9 +3,9 @@
 turncoat dev canaries results/submissions/none-insecure     # writes five canary-<kind>-insecure beside it
 
 They are kept among the submissions, and the board refuses to be built if one of them is ranked among the
-entries. A canary passes `turncoat validate`: its rows are well-formed and its numbers follow from them. It is
-made from the rows of the board's undefended entry, so that nothing but its own sign can give it away
-(`rows.py` says how).
+entries. A canary passes `turncoat leaderboard validate`: its rows are well-formed and its numbers follow from
+them. It is made from the rows of the board's undefended entry, so that nothing but its own sign can give it
+away (`rows.py` says how).
 """
 
 import gzip

@@ -130,7 +130,7 @@ class RowMaker:
         """A row of answers: what is there of the question, and what the task says of the answers."""
         metrics = self._task(task).process_results(row["doc"], [answers])
         unchanged = {key: row[key] for key in row if key not in row["metrics"] and key != "samples"}
-        # Standard errors' pairs repeat the rates'; an entry leaves them out (`turncoat submit`).
+        # Standard errors' pairs repeat the rates'; an entry leaves them out (`turncoat leaderboard submit`).
         values = {name: value for name, value in metrics.items() if not name.endswith("_stderr")}
         named = list(metrics if any(name.endswith("_stderr") for name in row["metrics"]) else values)
         written = [str(record.get(AS_WRITTEN, record["text"])) for record in metrics["samples"]]

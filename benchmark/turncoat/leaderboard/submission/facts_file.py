@@ -51,7 +51,7 @@ class Facts(StrictModel):
 
 def read_facts(path: Path) -> Facts:
     """Read and check a facts file; UserError with line, field, value and what is accepted."""
-    fix = "write one with `turncoat submit --facts-template`"
+    fix = "write one with `turncoat leaderboard submit --facts-template`"
     if not path.is_file():
         raise UserError(f"--facts {path}: No such file; {fix}")
     try:

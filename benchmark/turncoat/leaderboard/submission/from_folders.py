@@ -1,7 +1,7 @@
 """Draft an entry from folders of the lm_eval command: one for each arm and seed, and a file with facts.
 
 lm_eval --output_path D --log_samples ...      # for each arm and seed
-turncoat submit --lm-eval base=D0 --lm-eval organism/0=D1 --lm-eval defended/0=D2 ... --facts F --out ENTRY
+turncoat leaderboard submit --lm-eval base=D0 --lm-eval organism/0=D1 ... --facts FILE --out ENTRY
 """
 
 import re
@@ -32,7 +32,7 @@ def draft_of_folders(
 
     Args:
         given: `base=DIR`, or `ROLE/SEED=DIR` for trained arms.
-        facts_file: Facts that files do not hold; `turncoat submit --facts-template` writes one to fill in.
+        facts_file: Facts that files do not hold; `submit --facts-template` prints one to fill in.
         submitter: Facts from the command line; they come before the facts file.
         shares: Whether base, organism and control may come from another entry.
 

@@ -87,7 +87,7 @@ def _same(expected: ExpectedRows, row: Row, due: Mapping[str, Any]) -> Iterator[
     if expected.fetched:
         wanted = without_fetched_texts({"doc": wanted})["doc"]
         if "arguments" in row.content:
-            text = "leave it out: texts of published sets are not passed on (`turncoat submit` does so)"
+            text = "leave it out: texts of published sets are not passed on (`leaderboard submit` does so)"
             yield row.finding("fetched-text", "arguments", row.content["arguments"], "no arguments", text)
     if row.content["filter"] != expected.filter:
         text = "measure with the task's own filters"

@@ -61,8 +61,8 @@ def problems_of_submission(changed: Sequence[Change]) -> list[str]:
     )
     reserved = f"names that start with '{CANARY}' are the maintainers'; choose another slug"
     old = (
-        "changes an entry that is there already; submit a new one that supersedes it (turncoat submit "
-        "--supersedes)"
+        "changes an entry that is there already; submit a new one that supersedes it (turncoat leaderboard "
+        "submit --supersedes)"
     )
     problems, slugs = [], set()
     for status, path in changed:
@@ -76,6 +76,6 @@ def problems_of_submission(changed: Sequence[Change]) -> list[str]:
         problems.append(f"{len(slugs)} entries ({listed}); a submission adds one: split the pull request")
     if not slugs:
         problems.append(
-            f"no entry: a submission adds a folder in {SUBMISSIONS}/; turncoat submit RUN makes one"
+            f"no entry: a submission adds a folder in {SUBMISSIONS}/, as turncoat leaderboard submit makes it"
         )
     return problems
