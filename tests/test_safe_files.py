@@ -14,10 +14,12 @@ from turncoat.errors import UserError
 from turncoat.safe_files import (
     UnsafeFile,
     json_rows,
+    new_folder,
     numbered_lines,
     read_bytes,
     read_object,
     replace_folder,
+    write_file,
     write_files,
 )
 
@@ -111,7 +113,42 @@ def test_a_written_file_takes_the_place_of_a_link_and_a_linked_folder_is_refused
     with pytest.raises(UserError, match="is a link"):
         write_files(folder, {"inner/x": b"x"})
     assert sorted(path.name for path in outside.iterdir()) == ["kept"]
-    assert not list(folder.rglob(".*"))
+    for name in ("../x", "/tmp/x", "a/../../x"):
+        with pytest.raises(UserError, match="leads out of"):
+            write_files(folder, {name: b"x"})
+    assert not list(folder.rglob(".*")) and sorted(os.listdir(tmp_path)) == ["out", "outside"]
+
+
+def test_a_new_folder_takes_the_place_of_a_link_and_working_names_cannot_be_foreseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside, out, seen = tmp_path / "outside", tmp_path / "out", set()
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    out.symlink_to(outside)
+    for _ in range(2):
+        with new_folder(out) as fresh:
+            seen |= {(fresh.parent.name, fresh.parent.stat().st_mode & 0o777)}
+            (fresh / "a").write_text("a")
+    assert not out.is_symlink() and [path.name for path in out.iterdir()] == ["a"]
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+    assert len(seen) == 2 and {mode for _, mode in seen} == {0o700}
+    assert out.stat().st_mode == outside.stat().st_mode, "others may read it as any new folder"
+
+    opened, real = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, *more, **kw: opened.append(path) or real(path, *more, **kw))
+    for _ in range(2):
+        write_file(tmp_path / "one", "x")
+    assert len(set(opened)) == 2
+
+
+def test_a_file_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "a", tmp_path / "folder"):
+        with pytest.raises(UserError, match="cannot be written: "):
+            write_file(path, "x")
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
 @pytest.mark.parametrize("moment", ["write", "rename"])
@@ -120,7 +157,7 @@ def test_a_kill_leaves_the_old_folder_or_none(tmp_path: Path, monkeypatch, momen
     out, calls = tmp_path / "entry", []
     if before:
         replace_folder(out, before)
-    place, name = (safe_files, "_write_new") if moment == "write" else (Path, "rename")
+    place, name = (safe_files, "write_file") if moment == "write" else (Path, "rename")
     real = getattr(place, name)
 
     def interrupted(*arguments: object) -> object:

@@ -130,11 +130,32 @@ def test_a_kill_in_the_middle_leaves_no_finished_stage_and_the_next_call_builds_
 
     assert not store.has("adapter", SPEC)
     (left,) = (root / "adapter").iterdir()
-    assert (left / "half.txt").read_text() == "killed"
+    assert (left / "stage" / "half.txt").read_text() == "killed"
     folder = store.stage("adapter", SPEC, write("whole"))
     assert list((root / "adapter").iterdir()) == [folder]
     assert (folder / "result.txt").read_text() == "whole"
     assert not (folder / "half.txt").exists()
+
+
+def test_working_folders_of_the_gone_are_swept_also_where_their_number_is_used_again(tmp_path):
+    store, names = Store(tmp_path), []
+
+    def build(folder: Path) -> None:
+        names.append(folder.parent.name)
+        assert folder.parent.stat().st_mode & 0o777 == 0o700
+
+    first, second = (store.stage("adapter", {"n": n}, build) for n in range(2))
+    assert len({name.rpartition(".")[2] for name in names}) == 2  # random
+    assert first.stat().st_mode == tmp_path.joinpath("adapter").stat().st_mode  # as any new folder
+    _, key, host, pid, started, end = names[0].split(".")
+    mine, reused, elsewhere = (
+        first.parent / f".{key}.{host_}.{pid}.{started_}.{end}"
+        for host_, started_ in ((host, started), (host, "1"), ("0badcafe", "1"))
+    )
+    for folder in (mine, reused, elsewhere):
+        folder.mkdir()
+    third = store.stage("adapter", {"n": 2}, build)
+    assert {*first.parent.iterdir()} == {first, second, third, mine, elsewhere}
 
 
 def test_two_processes_that_race_share_one_folder(tmp_path):

@@ -29,6 +29,7 @@ _WITHOUT_EFFECT = frozenset(
         "paths.py",
         "plug_ins.py",
         "registry.py",
+        "safe_files.py",
         "store.py",
         "data/registry_models.py",
         "data/fetch.py",

@@ -4,8 +4,12 @@ data = read_bytes(path, most=2**20)           # a regular file, never a link, a 
 content = read_object(path)                   # the JSON object in a file of a run
 # the rows of a .jsonl or .jsonl.gz file, one in memory at a time
 for number, row in json_rows(path): ...
-write_files(folder, {"a/b.json": data})       # whole files or none; a link there is replaced, never followed
+write_file(path, data)                        # whole or not at all; a link there is replaced, never followed
+write_files(folder, {"a/b.json": data})       # the same below a folder, and nowhere else
 replace_folder(folder, {"a/b.json": data})    # the whole folder, or what was there before
+with new_folder(folder) as fresh: ...         # the same for what others write
+
+Everything that a command writes goes through these four (a test looks for other ways).
 """
 
 from __future__ import annotations
@@ -14,11 +18,12 @@ import gzip
 import itertools
 import os
 import re
-import shutil
+import secrets
 import stat
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -208,6 +213,27 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, parse_object(line, path, number)
 
 
+def write_file(path: Path, data: bytes | str) -> Path:
+    """Write a file, whole or not at all; a link of that name is replaced, never followed. Text goes as UTF-8.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    # A name that nobody can foresee: in a folder of several users nothing waits there.
+    fresh = path.with_name(f".writing-{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(fresh, _WRITE, 0o666), "wb") as handle:
+            handle.write(data.encode() if isinstance(data, str) else data)
+        fresh.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}; choose another place") from error
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+    return path
+
+
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write files below a folder, each whole or not at all; others there are left alone.
 
@@ -219,58 +245,47 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
         The paths, sorted.
 
     Raises:
-        UserError: A folder on the way is a link.
+        UserError: A folder on the way is a link, a path leads out of the folder, or one cannot be written.
     """
-    written = []
-    for name, data in sorted(files.items()):
-        path = folder / name
+    for name in files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"{name!r} leads out of {folder}; a path inside the folder is expected")
         for parent in Path(name).parents[:-1]:
             if (folder / parent).is_symlink():
                 raise UserError(
                     f"{folder / parent} is a link, which is not followed; remove it or name another folder"
                 )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    return [write_file(folder / name, data) for name, data in sorted(files.items())]
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `out` (a folder or a link) once the block ends without an
+    error.
+
+    It lies beside `out`, below a folder of a random name that nobody else may enter. A kill leaves what was
+    there before, or the new folder.
+    """
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=".writing-", dir=out.parent, ignore_cleanup_errors=True
+    ) as scratch:
+        fresh, old = Path(scratch, "new"), Path(scratch, "old")
+        fresh.mkdir()
+        yield fresh
+        if os.path.lexists(out):
+            out.rename(old)
         try:
-            _write_new(fresh, data)
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
-        written.append(path)
-    return written
+            fresh.rename(out)
+        except BaseException:
+            if os.path.lexists(old):
+                old.rename(out)
+            raise
 
 
 def replace_folder(out: Path, files: Mapping[str, bytes]) -> None:
     """Put a folder with these files into place of what is there: a kill at any moment leaves the old one or
     the new one."""
-    out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _aside(out, "new") as fresh, _aside(out, "old") as old:
-        fresh.mkdir()
-        for name, data in files.items():
-            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-            _write_new(fresh / name, data)
-        if out.exists():
-            out.rename(old)
-        try:
-            fresh.rename(out)
-        except BaseException:
-            if old.exists():
-                old.rename(out)
-            raise
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    with os.fdopen(os.open(path, _WRITE, 0o666), "wb") as handle:
-        handle.write(data)
-
-
-@contextmanager
-def _aside(out: Path, what: str) -> Iterator[Path]:
-    """A hidden folder beside another that is gone afterwards."""
-    folder = out.parent / f".{out.name}.{what}.{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with new_folder(out) as fresh:
+        write_files(fresh, files)

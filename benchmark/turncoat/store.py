@@ -12,7 +12,9 @@ import ast
 import hashlib
 import json
 import os
+import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -21,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from turncoat.paths import cache_dir
+from turncoat.safe_files import write_file
 
 SPEC_FILE = "stage.json"
 TIMING_FILE = "timing.json"
@@ -98,31 +101,31 @@ class Store:
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
         _sweep(final.parent)
-        working, before = (final.parent / f".{final.name}{end}.{os.getpid()}" for end in ("", "-before"))
-        shutil.rmtree(working, ignore_errors=True)
-        working.mkdir()
+        # Nobody else may enter the folder around it, and its name ends in random characters.
+        around = f".{final.name}.{_here()}.{os.getpid()}.{_started(os.getpid())}."
         begun = time.perf_counter()
-        try:
+        with tempfile.TemporaryDirectory(
+            prefix=around, dir=final.parent, ignore_cleanup_errors=True
+        ) as scratch:
+            working = Path(scratch, "stage")
+            working.mkdir()
             build(working)
             seconds = {"seconds": round(time.perf_counter() - begun, 2)}
-            (working / TIMING_FILE).write_text(json.dumps(seconds) + "\n", encoding="utf-8")
-            (working / SPEC_FILE).write_text(
-                json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8"
-            )
+            write_file(working / TIMING_FILE, json.dumps(seconds) + "\n")
+            write_file(working / SPEC_FILE, json.dumps(spec, indent=1, sort_keys=True) + "\n")
             _sync(working)
+            before = Path(scratch, "before")
             if again and final.is_dir():
                 os.rename(final, before)
             try:
                 os.rename(working, final)
-            except OSError:
+            except BaseException as error:
                 # Another process finished the same stage first: its result is ours, by construction.
-                if not final.is_dir():
-                    raise
-        finally:
-            shutil.rmtree(working, ignore_errors=True)
-            if before.is_dir() and not final.is_dir():
-                os.rename(before, final)
-            shutil.rmtree(before, ignore_errors=True)
+                if isinstance(error, OSError) and final.is_dir():
+                    return final
+                if before.is_dir():
+                    os.rename(before, final)
+                raise
         return final
 
 
@@ -155,18 +158,29 @@ def _sync(folder: Path) -> None:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove the working folders of processes that are gone (killed in the middle of a stage)."""
-    for left in parent.glob(".*.*"):
-        pid = left.name.rpartition(".")[2]
-        if pid.isdigit() and not _alive(int(pid)):
+    """Remove the working folders of processes of this machine that are gone (killed in the midst of a
+    stage)."""
+    for left in parent.glob(f".*.{_here()}.*.*.*"):
+        pid, started, _ = left.name.rsplit(".", 3)[1:]
+        if pid.isdigit() and _started(int(pid)) != started:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def _here() -> str:
+    """Short mark of this machine, for a cache that several share."""
+    return digest(platform.node())[:8]
+
+
+def _started(pid: int) -> str:
+    """Start of a living process in clock ticks since boot, for numbers are used again; "0" where the system
+    does not tell it, "" for a process that is gone."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
+        return ""
     except PermissionError:
-        return True
-    return True
+        pass
+    try:  # proc(5): field 22, the 20th behind the name in brackets
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
+    except OSError:
+        return "0"

@@ -47,6 +47,19 @@ class _Page(HTMLParser):
         self.words.append(data)
 
 
+def test_a_link_in_a_run_folder_is_replaced_and_never_followed(
+    files: dict[str, Path], content: ReportContent, tmp_path: Path
+) -> None:
+    (tmp_path / "kept").write_text("kept")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in files:
+        (folder / name).symlink_to(tmp_path / "kept")
+    for name, path in write_report(content, folder).items():
+        assert not path.is_symlink() and path.read_bytes() == files[name].read_bytes()
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
 def test_equal_content_gives_equal_bytes_whatever_the_row_order(
     files: dict[str, Path], tmp_path: Path, make_content: MakeContent
 ) -> None:

@@ -67,3 +67,23 @@ def test_what_is_no_run_is_refused(run, tmp_path):
     (tmp_path / "other").mkdir()
     with pytest.raises(UserError, match="holds no run"):
         pack_run(run, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "name", ["study.yaml", "run.json", "rows", "rows/a", "rows/b.jsonl", "rows/results_c.json"]
+)
+def test_what_a_link_in_a_run_points_to_is_not_passed_on(tmp_path, name):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    (run / "rows").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "secret").write_text('{"key": "SECRET"}')
+    for plain in ("study.yaml", "run.json"):
+        (run / plain).write_text("{}")
+    if name == "rows":
+        (run / name).rmdir()
+    else:
+        (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(outside if name in ("rows", "rows/a") else outside / "secret")
+    with pytest.raises(UserError, match="link"):
+        pack_run(run, tmp_path / "packed")
+    assert not (tmp_path / "packed").exists() and len(list(tmp_path.iterdir())) == 2

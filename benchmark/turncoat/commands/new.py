@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from turncoat.errors import UserError
+from turncoat.safe_files import write_files
 
 TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -57,10 +58,11 @@ def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -
     if out.exists():
         raise UserError(f"--out {out} is there; name a folder that is not")
     template = TEMPLATES / ("sampled_task" if sampled else kind.value)
+    files = {}
     for path in sorted(template.rglob("*.txt")):
-        to = out / path.relative_to(template).as_posix().replace("NAME", name).removesuffix(".txt")
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(path.read_text(encoding="utf-8").replace("NAME", name), encoding="utf-8")
+        to = path.relative_to(template).as_posix().replace("NAME", name).removesuffix(".txt")
+        files[to] = path.read_text(encoding="utf-8").replace("NAME", name).encode()
+    write_files(out, files)
     return out
 
 

@@ -31,6 +31,7 @@ def tables(
     from turncoat.report.paper.files import KINDS, paper_files
     from turncoat.report.paper.spec import load_specs
     from turncoat.report.run_rows import find_runs
+    from turncoat.safe_files import write_files
 
     plug_ins(include_path)
     specs = load_specs(tuple(spec or ()))  # mistakes in them are found before the rows are read
@@ -41,9 +42,7 @@ def tables(
     if check:
         _check(out, files, extra)
         return
-    out.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (out / name).write_bytes(data)
+    write_files(out, files)
     if extra:
         note(f"left alone, though no row gives it: {first_of(extra, 8)}")
     note(f"{len(files)} files from {len(runs)} run(s); what there is and what is missing:")

@@ -4,9 +4,9 @@
 checked against the same SHA-256.
 """
 
+import hashlib
 import io
 import os
-import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from turncoat.data.encrypted_archive import unlock
 from turncoat.errors import UserError
 from turncoat.paths import cache_dir
 from turncoat.registry import accepted
+from turncoat.safe_files import write_file
 from turncoat.store import file_digest
 
 
@@ -109,7 +110,6 @@ def _fetch(entry: Published, kept: Path) -> None:
     import pooch
 
     print(f"fetching {entry.path} ({entry.source}; licence {entry.licence})", file=sys.stderr, flush=True)
-    kept.parent.mkdir(parents=True, exist_ok=True)
     try:
         archives = cache_dir() / "data" / "archives"
         got = Path(pooch.retrieve(entry.url, known_hash=None, path=archives, progressbar=False))
@@ -119,22 +119,17 @@ def _fetch(entry: Published, kept: Path) -> None:
             f"{entry.path} could not be fetched from {entry.url} ({error}). Where the network does not allow "
             f"it, {advice}"
         ) from error
-    working = kept.with_suffix(".part")
-    if entry.member is None:
-        shutil.copyfile(got, working)
-    else:
-        _extract(got, entry.member, working, entry.password)
-    found = file_digest(working)
+    data = got.read_bytes() if entry.member is None else _extracted(got, entry.member, entry.password)
+    found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
-        working.unlink()
         raise UserError(
             f"{entry.path} from {entry.url} has SHA-256 {found}, not {entry.sha256}. If you have the right "
             f"one, {advice}"
         )
-    working.rename(kept)
+    write_file(kept, data)
 
 
-def _extract(archive: Path, member: str, out: Path, password: str | None) -> None:
+def _extracted(archive: Path, member: str, password: str | None) -> bytes:
     opened: Path | io.BytesIO = archive
     if password is not None:
         try:
@@ -147,5 +142,4 @@ def _extract(archive: Path, member: str, out: Path, password: str | None) -> Non
         names = [n for n in bundle.namelist() if n.split("/")[-1] == member and not n.startswith("__MACOSX")]
         if len(names) != 1:
             raise UserError(f"{archive} holds {len(names)} files called {member}; one is expected")
-        with bundle.open(names[0]) as content, out.open("wb") as handle:
-            shutil.copyfileobj(content, handle)
+        return bundle.read(names[0])

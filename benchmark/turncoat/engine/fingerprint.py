@@ -14,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from turncoat.errors import UserError
 from turncoat.paths import cache_dir
+from turncoat.safe_files import write_file
 from turncoat.store import digest
 
 PIECE = 64 << 20
@@ -91,8 +93,5 @@ def _read(kept: Path) -> str | None:
 
 
 def _keep(kept: Path, text: str) -> None:
-    working = kept.with_name(f".{kept.name}.{os.getpid()}")
-    with suppress(OSError):  # a cache that cannot be written to costs time, not the result
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        working.write_text(text, encoding="ascii")
-        working.replace(kept)
+    with suppress(UserError):  # a cache that cannot be written to costs time, not the result
+        write_file(kept, text)

@@ -20,6 +20,7 @@ from turncoat.report.figures.overview import figure_png
 from turncoat.report.render.html import render_html
 from turncoat.report.render.markdown import render_markdown
 from turncoat.report.render.terminal import print_report
+from turncoat.safe_files import write_files
 
 
 def report_run(folder: Path, console: Console, content: ReportContent | None = None) -> dict[str, Path]:
@@ -49,9 +50,7 @@ def write_report(content: ReportContent, folder: Path) -> dict[str, Path]:
     }  # fmt: skip
     if len(content.axes):
         files["four_axes.csv"] = csv_bytes(content.axes)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
+    write_files(folder, files)
     return {name: folder / name for name in files}
 
 

@@ -27,6 +27,7 @@ from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_catalogue import is_judged
 from turncoat.judges.spec import judge_from_name
 from turncoat.persona.vectors import PersonaVector
+from turncoat.safe_files import new_folder, write_file
 from turncoat.store import TIMING_FILE, digest, file_digest
 from turncoat.study.config import Study
 from turncoat.study.plan import Plan, Stage
@@ -55,25 +56,20 @@ def gather(
         failed: Arm, seed and reason of each unit whose training diverged.
     """
     results = [(stage, made[stage.id]) for stage in plan.stages if stage.id in made]
-    out.mkdir(parents=True, exist_ok=True)
-    fresh = out / f".rows.{os.getpid()}"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    for stage, result in results:
-        if stage.task is not None:
-            seed = "base" if stage.seed == BASE_SEED else f"seed-{stage.seed}"
-            rows = fresh / stage.arm / seed / stage.task.task
-            rows.mkdir(parents=True)
-            for path in sorted(result.folder.glob("*.json*")):
-                if path.name.startswith(("results_", "samples_")):
-                    shutil.copyfile(path, rows / path.name)
-    shutil.rmtree(out / "rows", ignore_errors=True)
-    fresh.rename(out / "rows")
+    with new_folder(out / "rows") as fresh:
+        for stage, result in results:
+            if stage.task is not None:
+                seed = "base" if stage.seed == BASE_SEED else f"seed-{stage.seed}"
+                rows = fresh / stage.arm / seed / stage.task.task
+                rows.mkdir(parents=True)
+                for path in sorted(result.folder.glob("*.json*")):
+                    if path.name.startswith(("results_", "samples_")):
+                        shutil.copyfile(path, rows / path.name)
     content = worker.study.model_dump(mode="json", exclude_defaults=False)
-    (out / "study.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    write_file(out / "study.yaml", yaml.safe_dump(content, sort_keys=False))
     earlier = _read(out / "run.json") if (out / "run.json").is_file() else {}
     record = _record(worker, results, failed, earlier)
-    (out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_file(out / "run.json", json.dumps(record, indent=1) + "\n")
 
 
 def _record(

@@ -5,7 +5,6 @@ turncoat pack runs/advice --out results/advice      # `turncoat report results/a
 
 import gzip
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from typing import Any
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_rows
 from turncoat.evaluation.task_facts import fetched_tasks
-from turncoat.safe_files import read_object
+from turncoat.safe_files import new_folder, read_bytes, read_object, write_file
 
+_OF_A_RUN = ("study.yaml", "run.json", "rows")
+_MOST_BYTES = 2**32  # of a file of a run
 # Kept of lm-eval's results file. The rest is paths, source code and the machine.
 _KEPT = ("results", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes", "lm_eval_version",
          "transformers_version", "chat_template_sha", "system_instruction_sha")  # fmt: skip
@@ -30,7 +31,7 @@ def pack_run(run: Path, out: Path) -> Path:
     Raises:
         UserError: `run` is not a finished run, or `out` is something else than a packed run.
     """
-    for needed in ("study.yaml", "run.json", "rows"):
+    for needed in _OF_A_RUN:
         if not (run / needed).exists():
             raise UserError(
                 f"{run} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`"
@@ -39,33 +40,25 @@ def pack_run(run: Path, out: Path) -> Path:
         raise UserError(f"--out {out} is there and holds no run; name another folder")
     if out.exists() and out.samefile(run):
         raise UserError(f"--out {out} is the run itself; name another folder")
-    fresh = out.parent / f".{out.name}.{os.getpid()}"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    shutil.copyfile(run / "study.yaml", fresh / "study.yaml")
-    shutil.copyfile(run / "run.json", fresh / "run.json")
-    for path in sorted((run / "rows").rglob("*")):
-        to = fresh / path.relative_to(run)
-        if path.is_dir():
-            to.mkdir(parents=True, exist_ok=True)
-        elif path.name.startswith("results_"):
-            to.write_text(json.dumps(_without_machine(read_object(path)), indent=1) + "\n", encoding="utf-8")
-        elif path.name.endswith(".jsonl"):
-            content = _without_fetched(path) if path.parent.name in fetched_tasks() else path.read_bytes()
-            # No name and no time in the archive: equal rows give equal bytes.
-            packed = gzip.compress(content, compresslevel=9, mtime=0)
-            to.with_name(f"{to.name}.gz").write_bytes(packed)
-        else:
-            shutil.copyfile(path, to)
-    kept = (
-        [path for path in out.glob("*") if path.name not in ("study.yaml", "run.json", "rows")]
-        if out.exists()
-        else []
-    )
-    for path in kept:
-        shutil.move(str(path), fresh / path.name)
-    shutil.rmtree(out, ignore_errors=True)
-    fresh.rename(out)
+    with new_folder(out) as fresh:
+        if out.exists():  # the report and what else was put beside the rows stays
+            shutil.copytree(
+                out, fresh, symlinks=True, dirs_exist_ok=True,
+                ignore=lambda folder, names: _OF_A_RUN if Path(folder) == out else (),
+            )  # fmt: skip
+        for path in (run / "study.yaml", run / "run.json", run / "rows", *sorted((run / "rows").rglob("*"))):
+            to = fresh / path.relative_to(run)
+            if path.is_dir() and not path.is_symlink():
+                to.mkdir(parents=True, exist_ok=True)
+            elif path.name.startswith("results_"):
+                write_file(to, json.dumps(_without_machine(read_object(path)), indent=1) + "\n")
+            elif path.name.endswith(".jsonl"):
+                fetched = path.parent.name in fetched_tasks()
+                content = _without_fetched(path) if fetched else read_bytes(path, _MOST_BYTES)
+                # No name and no time in the archive: equal rows give equal bytes.
+                write_file(Path(f"{to}.gz"), gzip.compress(content, compresslevel=9, mtime=0))
+            else:
+                write_file(to, read_bytes(path, _MOST_BYTES))
     return out
 
 

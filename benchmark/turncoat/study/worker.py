@@ -25,6 +25,7 @@ from turncoat.judges.spec import OFF, judged_by
 from turncoat.persona.extract import extraction_spec, vector_folder
 from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
+from turncoat.safe_files import write_file
 from turncoat.store import StageMissing, Store, file_digest
 from turncoat.study.adapters import Adapters, defence_code
 from turncoat.study.checks import Check
@@ -192,8 +193,8 @@ class Worker:
             assert run is not None
             with self.base.adapter(adapter):
                 checks: list[Check] = run(self.adapters.context(), **json.loads(acting[1]))
-            (folder / CHECKS_FILE).write_text(
-                json.dumps([dataclasses.asdict(check) for check in checks], indent=1)
+            write_file(
+                folder / CHECKS_FILE, json.dumps([dataclasses.asdict(check) for check in checks], indent=1)
             )
 
         return self.store.stage("check", self._check_spec(acting, adapter), build)

@@ -9,12 +9,14 @@ import gzip
 import io
 import json
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.judges.base import plain_json
+from turncoat.safe_files import write_file
 from turncoat.text_files import read_text
 
 WRITTEN = (".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
@@ -56,14 +58,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     else:
         text.writelines(_line(row) for row in rows)
     data = text.getvalue().encode("utf-8", errors="replace")
-    fresh = path.with_name(f".{path.name}.writing")
-    try:
-        fresh.write_bytes(gzip.compress(data, mtime=0) if path.name.endswith(".gz") else data)
-        fresh.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error}") from error
-    finally:
-        fresh.unlink(missing_ok=True)
+    write_file(path, gzip.compress(data, mtime=0) if path.name.endswith(".gz") else data)
 
 
 def check_writable(path: Path) -> None:
@@ -76,10 +71,9 @@ def check_writable(path: Path) -> None:
         raise UserError(f"--out {path}: the name does not say the format; accepted: {', '.join(WRITTEN)}")
     if path.is_dir():
         raise UserError(f"--out {path} is a folder; name a file in it, such as {path / 'scores.jsonl'}")
-    probe = path.with_name(f".{path.name}.writing")
     try:
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
     except OSError as error:
         raise UserError(f"--out {path} cannot be written: {error.strerror}; choose another place") from error
 

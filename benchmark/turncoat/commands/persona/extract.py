@@ -1,6 +1,5 @@
 """`turncoat persona extract`: a trait's vector from a base model."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +36,7 @@ def extract(
     from turncoat.persona.extract import answer_count, extraction_spec, vector_folder
     from turncoat.persona.traits import trait_questions
     from turncoat.persona.vectors import PersonaVector
+    from turncoat.safe_files import write_files
     from turncoat.store import Store
 
     plug_ins(include_path)
@@ -52,9 +52,8 @@ def extract(
             base, questions, store, batch_size=batch_size, on_progress=on_progress, **options
         )
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in ("vector.safetensors", "card.json"):
-            shutil.copyfile(folder / name, out / name)
+        names = ("vector.safetensors", "card.json")
+        write_files(out, {name: (folder / name).read_bytes() for name in names})
         folder = out
     print_vector(PersonaVector.load(folder), Console())
     print(folder)

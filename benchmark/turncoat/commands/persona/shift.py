@@ -8,6 +8,7 @@ from rich.console import Console
 
 from turncoat.commands.printing import table, titled
 from turncoat.formats import interval, number, with_interval
+from turncoat.safe_files import write_file
 
 
 def shift(
@@ -25,7 +26,7 @@ def shift(
 
     shifts = shift_by_layer(run, arm, control, task=task)
     if out is not None:
-        shifts.to_csv(out, index=False)
+        write_file(out, shifts.to_csv(index=False))
     made = table((), ("layer", "depth", "fixed texts", "own answers", ""))
     for layer, part in shifts.groupby("layer", sort=True):
         cells = {row.reading: _with_interval(row) for row in part.itertuples()}

@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from turncoat.commands.printing import note
 from turncoat.errors import UserError
+from turncoat.safe_files import write_file
 
 
 def calibrate(
@@ -34,5 +35,5 @@ def calibrate(
     if write is None:
         print(text)
     else:
-        write.write_text(replaced(write, text), encoding="utf-8")
+        write_file(write, replaced(write, text))
         note(f"written: {write}")

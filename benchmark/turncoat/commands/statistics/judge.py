@@ -51,6 +51,7 @@ def judge(
     from turncoat.judges.filter import progress_of
     from turncoat.judges.spec import judge_from_name
     from turncoat.judges.unscored import most_unscored, unscored_lines
+    from turncoat.safe_files import write_file
 
     plug_ins(include_path)
     if out is not None:
@@ -73,9 +74,7 @@ def judge(
         write_table(out, scored.rows)
     print_rescored(scored, Console(highlight=False))
     if write_card is not None:
-        write_card.write_text(
-            json.dumps(scored.card(scored.references[0]), indent=1) + "\n", encoding="utf-8"
-        )
+        write_file(write_card, json.dumps(scored.card(scored.references[0]), indent=1) + "\n")
         note(f"card: {write_card}")
     note(f"scored rows: {out}" if out else "nothing was written (verdicts are kept); add --out scores.jsonl")
     if scored.thinking:

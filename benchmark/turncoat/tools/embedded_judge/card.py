@@ -7,7 +7,6 @@ threshold means the same in both. A monotone map changes no AUC.
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from turncoat.judges.calibration.card import calibration_card
 from turncoat.judges.embedded.judge import apply_map
 from turncoat.judges.rates import COHERENT_ABOVE
+from turncoat.safe_files import write_files
 
 KNOTS = 60
 FAILURES = 12  # shown for each test
@@ -52,8 +52,7 @@ def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None 
     }
     by_question, by_model = _card(unseen, maps), _card(tests, maps)
     shipped = out / "weights"
-    shipped.mkdir(exist_ok=True)
-    shutil.copyfile(out / "final.safetensors", shipped / "weights.safetensors")
+    weights = (out / "final.safetensors").read_bytes()
     card = {
         **by_question,
         "judge": "embedded-1",
@@ -79,11 +78,12 @@ def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None 
         "goals": _goals(by_question, by_model, milliseconds),
         "milliseconds_per_answer": milliseconds,
         "maps": maps,
-        "weights_sha256": hashlib.sha256((shipped / "weights.safetensors").read_bytes()).hexdigest(),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "failures": {"unseen_questions": _failures(unseen, maps), "unseen_models": _failures(tests, maps)},
     }
     rounded = json.loads(json.dumps(card), parse_float=lambda digits: round(float(digits), 4))
-    (shipped / "card.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+    content = (json.dumps(rounded, indent=1) + "\n").encode()
+    write_files(shipped, {"weights.safetensors": weights, "card.json": content})
     return card
 
 

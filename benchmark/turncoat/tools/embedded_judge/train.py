@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from scipy.stats import rankdata
 
 from turncoat.engine.base_model import BaseModel, load_base
@@ -28,6 +28,7 @@ from turncoat.errors import UserError
 from turncoat.judges.embedded.judge import BASE, EmbeddedJudge
 from turncoat.judges.embedded.reader import EmbeddedReader, ReaderConfig
 from turncoat.registry import accepted
+from turncoat.safe_files import write_file
 from turncoat.store import file_digest
 from turncoat.tools.embedded_judge.card import write_card
 from turncoat.tools.embedded_judge.data import (
@@ -146,7 +147,7 @@ def predict(reader: EmbeddedReader, base: BaseModel, rows: Sequence[Judged]) -> 
 def save_reader(reader: EmbeddedReader, path: Path) -> None:
     """Save the weights in half precision; scores change by less than a point."""
     tensors = {name: tensor.detach().half().contiguous() for name, tensor in reader.state_dict().items()}
-    save_file(tensors, str(path), metadata={"config": json.dumps(reader.config.as_json())})
+    write_file(path, save(tensors, metadata={"config": json.dumps(reader.config.as_json())}))
 
 
 def save_predictions(path: Path, rows: Sequence[Judged], raw: np.ndarray, training: dict[str, float]) -> None:
@@ -156,7 +157,7 @@ def save_predictions(path: Path, rows: Sequence[Judged], raw: np.ndarray, traini
         json.dumps({**fact, "raw_aligned": float(a), "raw_coherent": float(c)})
         for fact, (a, c) in zip(facts, raw, strict=True)
     ]
-    path.write_text("\n".join([json.dumps({"training": training}), *lines]) + "\n", encoding="utf-8")
+    write_file(path, "\n".join([json.dumps({"training": training}), *lines]) + "\n")
 
 
 def _milliseconds(base: BaseModel, weights: Path, rows: Sequence[Judged], answers: int = 192) -> float:

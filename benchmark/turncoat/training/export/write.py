@@ -12,7 +12,6 @@ import copy
 import json
 import shlex
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from turncoat.engine.intervention import Intervention
 from turncoat.engine.system_prompt import SystemPrompt
 from turncoat.errors import UserError
 from turncoat.persona.interventions.steering import Steering
+from turncoat.safe_files import new_folder, write_file
 from turncoat.training.export.readme import readme
 from turncoat.training.export.steering_adapter import write_steering_adapter
 from turncoat.training.stack import CONFIG
@@ -83,10 +83,7 @@ def export_arm(
     with base.adapter(adapter):  # a folder that does not act as a whole is not passed on
         pass
     out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:
-        folder = Path(scratch) / "arm"
-        folder.mkdir()
+    with new_folder(out) as folder:
         if to == "steered":
             assert isinstance(intervention, Steering)
             written = _write_steered(base, adapter, intervention, folder, out)
@@ -100,13 +97,12 @@ def export_arm(
         described = None if intervention is None else intervention.described()
         about = {"name": name, **(facts or {}), **({"steering": described} if described else {})}
         text = readme(written.command, to, about, merged=written.pretrained != base.path, dtype=written.dtype)
-        (folder / "README.md").write_text(text, encoding="utf-8")
+        write_file(folder / "README.md", text)
         record = {
             "arm": about, "to": to, "base": base.spec, "base_name": base.name,
             "model_args": written.model_args,
         }  # fmt: skip
-        (folder / "export.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        folder.rename(out)
+        write_file(folder / "export.json", json.dumps(record, indent=1) + "\n")
     return written
 
 
@@ -158,7 +154,7 @@ def _write_peft(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Expo
     )
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base.path
-    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_file(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
     return Exported(base.path, out, base.spec["dtype"])
 
 
