@@ -14,12 +14,13 @@ from leaderboard.board_entries import write
 from turncoat.leaderboard.board.build import Board, Built, Row, build_board, build_boards, canaries_caught
 from turncoat.leaderboard.board.files import markdown, table_csv
 from turncoat.leaderboard.entry.load import load_entry
-from turncoat.leaderboard.ranking import flags as flags_module
+from turncoat.leaderboard.ranking import gates as gates_module
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
 from turncoat.leaderboard.validation import validate
 from turncoat.leaderboard.verification.draw import entry_digest
 from turncoat.leaderboard.verification.status import Trust, read_trust
+from turncoat.stats.t_errors import TError
 
 NONE = "none"
 
@@ -208,11 +209,41 @@ def test_a_harder_organism_of_ones_own_gains_nothing(more):
 def test_the_level_of_another_organism_is_shared_by_the_entries_that_bring_one(more, monkeypatch):
     """At 1 % each, honest entries of a board of a hundred would be flagged."""
     write(more, "own", effect=0.1, organism_of="own")
-    tested = SimpleNamespace(difference=0.1, p_value=0.006)
-    monkeypatch.setattr(flags_module, "claim", lambda differences: tested)
+    tested = SimpleNamespace(difference=0.2, p_value=0.006, errors=[TError(0.1, 9)], n_seeds=3, seed_sd=0.1)
+    monkeypatch.setattr(gates_module, "claim", lambda differences: tested)
     assert "another organism" in flags(board_of(more, NONE, "own"), "own")
     write(more, "also", effect=0.1, organism_of="also")
     assert "another organism" not in flags(board_of(more, NONE, "own", "also"), "own")
+
+
+def test_an_organism_of_ones_own_is_shown_to_be_the_boards_or_verified(more):
+    """No difference found is not enough: three noisy seeds find none."""
+    write(more, "alike", effect=0.1, organism_of="alike")
+    assert row(board_of(more, NONE, "alike"), "alike").rank is not None
+    home = write(more, "near", effect=0.1, organism_of="near")
+    for path in sorted((home / "rows/organism").rglob("turncoat_persona*")):
+        _shift(path, -0.03)
+    found = board_of(more, NONE, "alike", "near")
+    near = row(found, "near")
+    assert (near.rank, near.flags) == (None, ()) and row(found, "alike").rank is not None
+    (gate,) = near.unshown
+    assert (
+        gate.name == "organism not shown to be the board's"
+        and "a difference of 0.1 is not excluded" in gate.why
+    )
+    assert any("equivalent to the board's" in sentence for sentence in found.note)
+    _verify(more, "near", entry_digest(load_entry(more / "near")), roles=["base", "organism", "defended"])
+    assert row(board_of(more, NONE, "near"), "near").rank is not None
+    _verify(more, "near", entry_digest(load_entry(more / "near")), roles=["base", "defended"])
+    assert row(board_of(more, NONE, "near"), "near").rank is None
+
+
+def test_an_organism_shared_from_another_entry_than_the_reference_is_held_against_it_too(more):
+    home = write(more, "none-strong", organism_of="strong")
+    for path in sorted((home / "rows/organism").rglob("turncoat_persona*")):
+        _shift(path, 0.8)
+    write(more, "guest", effect=0.1, shared="none-strong")
+    assert "another organism" in flags(board_of(more), "guest")
 
 
 def test_a_verification_of_other_rows_counts_for_nothing(more):

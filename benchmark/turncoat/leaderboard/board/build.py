@@ -25,7 +25,7 @@ from turncoat.leaderboard.entry.track import Track
 from turncoat.leaderboard.ranking.cells import BoardCell, board_cells
 from turncoat.leaderboard.ranking.columns import BoardColumn, board_columns, ranked_metric
 from turncoat.leaderboard.ranking.degenerate import Flag
-from turncoat.leaderboard.ranking.flags import Candidate, candidate, flags_of
+from turncoat.leaderboard.ranking.flags import Candidate, candidate, flags_of, own_organism
 from turncoat.leaderboard.ranking.gates import Gate, gates_of
 from turncoat.leaderboard.ranking.ranks import (
     Against,
@@ -167,6 +167,7 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     gates = {one.slug: gates_of(track, one.measured, cells[one.slug], columns) for one in candidates}
     for one in candidates:
         rivals = _rivals(one, candidates, superseded)
+        gates[one.slug] += own_organism(one, ranked_by, reference, rivals)
         flags[one.slug] = flags_of(one, gates[one.slug], ranked_by, reference, rivals)
         if cells[one.slug][ranked_by].value is None:
             flags[one.slug].append(Flag("not measured", f"it has no value of {ranked_by}, which ranks"))

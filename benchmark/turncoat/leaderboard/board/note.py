@@ -7,7 +7,7 @@ from turncoat.formats import is_missing, number, significant
 from turncoat.leaderboard.entry.track import Track
 from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import BoardColumn
-from turncoat.leaderboard.ranking.gates import Gate
+from turncoat.leaderboard.ranking.gates import ANOTHER_ORGANISM, Gate
 from turncoat.leaderboard.ranking.ranks import Against, Pair
 
 SEEMS = (
@@ -88,6 +88,11 @@ def requirements_note(track: Track, gates: Mapping[str, Sequence[Gate]]) -> list
         f"than {track.coherence_lost:g} points of coherence. {len(missing)} of {len(gates)} entries "
         f"{'is' if len(missing) == 1 else 'are'} not shown to do so, and not shown to fail."
     )
+    if any(gate.flag == ANOTHER_ORGANISM for some in gates.values() for gate in some):
+        text += (
+            " An organism of an entry's own has to be shown to be equivalent to the board's, within the "
+            "track's margin, or verified."
+        )
     needs = [gate.questions for some in open_.values() for gate in some if gate.questions is not None]
     if needs:
         text += (

@@ -9,6 +9,7 @@ A track never changes once an entry was accepted under it: a new protocol is a n
 import os
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -54,6 +55,9 @@ class Track(StrictModel):
     narrow_kept: float = Field(ge=0, le=1)
     # Points of mean coherence, against the undefended organism, above which it is flagged
     coherence_lost: float = Field(ge=0)
+    # Ranking metric -> difference from the board's organism, in units of the metric, that does not matter: an
+    # organism of one's own has to be shown to be closer, or verified
+    organism_margin: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     tasks: tuple[TrackTask, ...] = Field(min_length=1)  # What is measured, whatever the organism
     held_out_loss: HeldOutLoss
 
@@ -121,4 +125,9 @@ def _read(path: Path) -> Track:
         if metric not in measured and not any(name == metric for _, name in measured.values()):
             problem = f"no task of the track measures '{metric}'"
             raise UserError(f"{place(('ranked_by',))}: {problem}; {accepted(measured, metric)}")
+    ranking = [metric.partition("@")[0] for metric in (track.ranked_by, track.ranked_by_else)]
+    for metric in track.organism_margin:
+        if metric not in ranking:
+            problem = f"'{metric}' does not rank; {accepted(ranking, metric)}"
+            raise UserError(f"{place(('organism_margin', metric))}: {problem}")
     return track

@@ -17,8 +17,8 @@ from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.submission import Submission, current_revision
 from turncoat.leaderboard.ranking.degenerate import Flag, degenerate
 from turncoat.leaderboard.ranking.duplicates import NEARLY_ALL, copied_share, equal_share, fingerprints
-from turncoat.leaderboard.ranking.entry_scores import Measured, claim, measure, paired
-from turncoat.leaderboard.ranking.gates import Gate
+from turncoat.leaderboard.ranking.entry_scores import Measured, measure
+from turncoat.leaderboard.ranking.gates import Gate, organism_gate
 from turncoat.leaderboard.ranking.ruler import moved_ruler
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
 
@@ -52,9 +52,10 @@ class Candidate:
         return self.measured.own_role == "organism"
 
     @property
-    def brings_organism(self) -> bool:
-        """True if its undefended organism's rows are its own."""
-        return "organism" not in self.entry.submission.shared
+    def organism_home(self) -> str:
+        """The entry that holds the rows of its undefended organism."""
+        shared = self.entry.submission.shared.get("organism")
+        return self.slug if shared is None else shared.entry
 
     def answers_of(self, role: str) -> pd.DataFrame:
         """One role's answers."""
@@ -86,8 +87,7 @@ def flags_of(
         flags += degenerate(one.answers_of("defended"), one.answers_of("organism"))
     flags += [*moved_ruler(one.measured, ranked_by), *_untrained(one)]
     if reference is not None and reference is not one:
-        bring = sum(other.brings_organism for other in others if other is not reference)
-        flags += _other_conditions(one, reference, ranked_by, _LEVEL / (1 + bring))
+        flags += _other_conditions(one, reference)
     if not one.is_canary:
         flags += _copied(one, others)
     return flags
@@ -126,22 +126,29 @@ def _untrained(one: Candidate) -> list[Flag]:
     return flags
 
 
-def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str, level: float) -> list[Flag]:
+def own_organism(
+    one: Candidate, ranked_by: str, reference: Candidate | None, others: Sequence[Candidate]
+) -> list[Gate]:
+    """The requirement on an undefended organism that is not the reference's; none for one that is.
+
+    Args:
+        others: Entries that may bring an organism too: they share the level of "it is another one".
+    """
+    if reference is None or one.organism_home == reference.slug:
+        return []
+    level = _LEVEL / len({one.organism_home, *(other.organism_home for other in others)} - {reference.slug})
+    own, due = (each.measured.change(ranked_by, "organism", "base") for each in (one, reference))
+    margin = reference.entry.track.organism_margin.get(ranked_by.partition("@")[0])
+    return [organism_gate(own, due, margin, verified=one.trust.covers("organism"), level=level)]
+
+
+def _other_conditions(one: Candidate, reference: Candidate) -> list[Flag]:
     """Flag a model, organism or judge that differs from the board's undefended entry."""
     facts, due = one.entry.submission, reference.entry.submission
     mine, theirs = _conditions(facts), _conditions(due)
     other = ", ".join(name for name, value in mine.items() if value != theirs[name])
     why = f"not those of the board's undefended entry {due.slug}: {other}"
-    flags = [Flag("other conditions", why)] if other else []
-    shifts = [each.measured.change(ranked_by, "organism", "base") for each in (one, reference)]
-    if shifts[0] is not None and shifts[1] is not None:
-        tested = claim(paired(shifts[0], shifts[1]))
-        if tested and tested.difference and tested.p_value is not None and tested.p_value < level:
-            distance = f"{tested.difference:+.3g} from that of {due.slug}"
-            p = f"p = {tested.p_value:.2g}; the level is {level:.2g}"
-            why = f"its undefended organism lies {distance} ({p})"
-            flags.append(Flag("another organism", why))
-    return flags
+    return [Flag("other conditions", why)] if other else []
 
 
 def _conditions(facts: Submission) -> dict[str, Any]:

@@ -1,15 +1,17 @@
-"""Requirements of an entry before it is ranked: it keeps the narrow behaviour and the coherence.
+"""Requirements of an entry before it is ranked: it keeps the narrow behaviour and the coherence, and what it
+is held against is the board's organism.
 
 for gate in gates_of(track, measured, cells, columns): print(gate.name, gate.shown, gate.why)
 
-Each is a test of non-inferiority at the track's margin, for new training seeds and new questions: the share
-that is kept by its 95 % interval, a loss of coherence one-sided at 5 %. `shown` is True where the margin is
-excluded, False where a failure is shown, None where neither is: then too little was measured, and an entry
-that measures little must not pass for one that keeps everything. All of an entry's requirements have to be
-shown, so none needs a correction for their number.
+Each is a test at the track's margin, for new training seeds and new questions: the share that is kept by its
+95 % interval, a loss of coherence by non-inferiority, one-sided at 5 %, an organism of one's own by
+equivalence (two one-sided tests at 5 %). `shown` is True where the margin is excluded, False where a failure
+is shown, None where neither is: then too little was measured, and an entry that measures little must not pass
+for one that keeps everything. All of an entry's requirements have to be shown, so none needs a correction for
+their number.
 
 References:
-    Piaggio et al. (2012), JAMA 308(24) (CONSORT for non-inferiority trials).
+    Piaggio et al. (2012), JAMA 308(24) (CONSORT for non-inferiority and equivalence trials).
     Berger (1982), Technometrics 24(4) (intersection-union tests: each at level alpha).
 """
 
@@ -21,13 +23,14 @@ from turncoat.formats import number
 from turncoat.leaderboard.entry.track import Track
 from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn
-from turncoat.leaderboard.ranking.entry_scores import Measured
+from turncoat.leaderboard.ranking.entry_scores import Measured, claim, paired
 from turncoat.stats.margins import margin_p
 from turncoat.stats.paired import Differences
 from turncoat.stats.planning.joint_power import Variances, joint_power
 from turncoat.stats.t_errors import widest
 from turncoat.stats.two_way import two_way_t
 
+ANOTHER_ORGANISM = "another organism"
 _LEVEL = 0.05  # one-sided
 _MOST_QUESTIONS, _POWER = 10_000, 0.8
 
@@ -95,6 +98,43 @@ def _coherent(measured: Measured, cell: BoardCell, column: BoardColumn, margin: 
         more = f"about {questions} would do so if nothing is lost"
     why += f" ({cell.n_questions} questions, {cell.n_seeds} training seeds; {more})"
     return Gate(*names, None, why, questions)
+
+
+def organism_gate(
+    own: Differences | None, due: Differences | None, margin: float | None, *, verified: bool, level: float
+) -> Gate:
+    """The requirement that an entry's own undefended organism is equivalent to the board's reference, or
+    verified. "No difference found" does not show it.
+
+    Args:
+        own: Its organism minus its base on the metric that ranks.
+        due: The same of the reference.
+        margin: Difference that does not matter, in units of the metric; None where the track has none.
+        verified: True if the maintainers made its organism's rows again; a shown difference still counts.
+        level: Two-sided level of "it is another one".
+    """
+    names = "organism not shown to be the board's", ANOTHER_ORGANISM
+    tested = claim(paired(own, due)) if own is not None and due is not None else None
+    if tested is None or tested.difference is None:
+        return Gate(*names, True if verified else None, "" if verified else "its organism is not measured")
+    lies = f"its undefended organism lies {tested.difference:+.3g} from the board's"
+    if margin is not None:
+        exact = tested.n_seeds > 1 and not tested.seed_sd and abs(tested.difference) < margin
+        p = margin_p(tested.difference, tested.errors, margin, "equivalence") if tested.errors else None
+        if (p < _LEVEL) if p is not None else exact:
+            return Gate(*names, True, "")
+    if tested.p_value is not None and tested.p_value < level:
+        return Gate(*names, False, f"{lies} (p = {tested.p_value:.2g}; the level is {level:.2g})")
+    if verified:
+        return Gate(*names, True, "")
+    if margin is None:
+        return Gate(*names, None, f"{lies}, and the track has no margin for it: it has to be verified")
+    known = ""
+    if tested.errors:
+        low, high, _ = widest(tested.difference, tested.errors, 1 - 2 * _LEVEL)
+        known = f" (90% interval {low:+.3g} to {high:+.3g})"
+    why = f"{lies}{known}; a difference of {margin:g} is not excluded: more training seeds, or verification"
+    return Gate(*names, None, why)
 
 
 def _questions_needed(change: Differences | None, margin: float) -> int | None:

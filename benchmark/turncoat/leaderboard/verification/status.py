@@ -16,6 +16,7 @@ from pydantic import BaseModel as Model, ConfigDict
 
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry
+from turncoat.leaderboard.entry.submission import ROLES
 from turncoat.leaderboard.verification.draw import entry_digest
 
 SELF_REPORTED: Literal["self-reported"] = "self-reported"
@@ -27,6 +28,11 @@ class Trust:
 
     level: Literal["verified", "reproduced", "self-reported"]
     note: str
+    roles: tuple[str, ...] = ()  # Whose rows were made again
+
+    def covers(self, role: str) -> bool:
+        """True if that role's rows were made again."""
+        return self.level != SELF_REPORTED and role in self.roles
 
 
 class Verification(Model):
@@ -78,6 +84,7 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
             f"{own_role} arm's"
         )
         return Trust(SELF_REPORTED, text)
+    roles = ROLES if verification.roles is None else verification.roles
     if verification.how == "rerun":
-        return Trust("verified", f"a random part was run again from the adapters{who}{when}")
-    return Trust("reproduced", f"trained and measured again{who}{when}")
+        return Trust("verified", f"a random part was run again from the adapters{who}{when}", roles)
+    return Trust("reproduced", f"trained and measured again{who}{when}", roles)
