@@ -43,11 +43,6 @@ def test_decimals_without_any_interval_follow_the_values() -> None:
     assert formats.decimals_for([], []) == 2
 
 
-def test_safe_text_shows_what_could_steer_a_screen() -> None:
-    text = formats.safe_text("a\x1b[31m\x00\u202eb\ud800c\r\nd\te")
-    assert text == "a\ufffd[31m\ufffd\ufffdb\ufffdc\nd\te"
-
-
 def test_clip_never_exceeds_its_limit() -> None:
     assert formats.clip("one  two\nthree", 100) == "one two three"
     assert len(formats.clip("word " * 50, 30)) <= 30

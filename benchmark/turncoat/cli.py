@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from turncoat import __version__
@@ -45,6 +45,8 @@ from turncoat.commands.statistics.power import power
 from turncoat.commands.statistics.rates import rates
 from turncoat.commands.tables import tables
 from turncoat.errors import UserError
+from turncoat.shown_text import visible
+from turncoat.text_console import TextConsole
 
 _PASSED_ON: dict[str, Any] = {  # every argument goes to lm_eval, --help as well
     "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
@@ -150,15 +152,20 @@ def _common(
         quiet_libraries()
 
 
+def _show_traceback(*raised: Any) -> None:
+    sys.stderr.write(visible("".join(traceback.format_exception(*raised))))
+
+
 def main() -> None:
-    """Entry point: a user's mistake is one message, not a traceback."""
-    errors = Console(stderr=True, highlight=False)
+    """Entry point: a user's mistake is one message, not a traceback; a bug's traceback is shown as text."""
+    sys.excepthook = _show_traceback
+    errors = TextConsole(stderr=True)
     try:
         code = app(standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         code = 130  # what typer makes of Ctrl-C itself, depending on its version
     except UserError as error:
-        errors.print(Text.assemble(("error", "bold red"), f": {error}"), soft_wrap=True)
+        errors.print(Text.assemble(("error", "bold red"), f": {visible(str(error))}"), soft_wrap=True)
         sys.exit(2)
     except Exception as error:
         # Click reports unknown options and missing arguments with an exception of its own.

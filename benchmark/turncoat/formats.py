@@ -1,17 +1,14 @@
-"""Numbers and model output as text: one rule each, used by reports, the board and every command."""
+"""Numbers as text: one rule each, used by reports, the board and every command."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
 NA = "n/a"
 _MAX_DECIMALS = 5
-# C0 and C1 controls but tab and newline (terminal escapes among them), bidi overrides, lone surrogates.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def is_missing(value: Any) -> bool:
@@ -141,14 +138,6 @@ def half_widths(ends: Iterable[tuple[Any, Any]]) -> list[float]:
     return [
         (float(high) - float(low)) / 2 for low, high in ends if not is_missing(low) and not is_missing(high)
     ]
-
-
-def safe_text(text: str) -> str:
-    """Model output with control, bidirectional-override and surrogate characters visibly replaced.
-
-    Line ends become a plain newline. Escaping for HTML, Markdown or a terminal is up to the rendering.
-    """
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def clip(text: str, limit: int) -> str:

@@ -17,6 +17,7 @@ from turncoat.report.render.html import render_html
 from turncoat.report.render.markdown import escape, render_markdown
 from turncoat.report.tables.contrasts import AGAINST_BASE, CLAIM_TEXTS, claim_section, contrast_decimals
 from turncoat.report.write import csv_bytes, write_report
+from turncoat.shown_text import from_spreadsheet, visible
 from turncoat.stats.contrasts import CLAIMS
 
 MakeContent = Callable[..., ReportContent]
@@ -102,7 +103,7 @@ def test_the_page_loads_nothing_runs_its_own_script_and_shows_hostile_answers_as
     assert policy.endswith(f"script-src 'sha256-{digest}'")
     page = _Page(files["report.html"].read_text("utf-8"))
     assert not [name for name, _ in page.attributes if name.startswith("on")] and page.tags.count("img") == 1
-    shown = formats.safe_text(hostile)
+    shown = visible(hostile)
     assert shown in "".join(page.words) and "\x1b" not in "".join(page.words)
     assert "\u202e" not in "".join(page.words)
 
@@ -129,7 +130,7 @@ def test_hostile_labels_and_answers_are_text_in_html_and_markdown(
     assert [image.attrs["src"] for image in images] == ["figure.png"]
     cells = ["".join("\n" if c.type == "html_inline" else c.content for c in token.children or [])
              for token in tokens if token.type == "inline"]  # fmt: skip
-    assert formats.safe_text(hostile).strip() in [cell.strip() for cell in cells]
+    assert visible(hostile).strip() in [cell.strip() for cell in cells]
 
 
 @pytest.mark.parametrize(
@@ -209,11 +210,11 @@ def test_a_change_against_the_base_is_never_called_misalignment_nor_significant_
     assert not any(cell.strong for row in rows for cell in row)
 
 
-def test_csv_files_hold_the_raw_answers_and_full_precision(
+def test_csv_files_hold_defused_answers_and_full_precision(
     files: dict[str, Path], content: ReportContent, hostile: str
 ) -> None:
     answers = pd.read_csv(io.BytesIO(files["answers.csv"].read_bytes()), keep_default_na=False)
-    assert hostile in answers["text"].tolist() and len(answers) == len(content.answers)
+    assert visible(hostile) in map(from_spreadsheet, answers["text"]) and len(answers) == len(content.answers)
     contrasts = pd.read_csv(files["contrasts.csv"])
     expected = content.sorted_contrasts()
     assert contrasts["difference"].tolist() == pytest.approx(expected["difference"].tolist(), rel=1e-9)
@@ -221,7 +222,7 @@ def test_csv_files_hold_the_raw_answers_and_full_precision(
     wanted = expected[expected["claim"] == RECIPE].iloc[0]["seed_deltas"]
     assert [float(part) for part in recipe["seed_deltas"].split(";")] == pytest.approx(wanted, rel=1e-9)
     frame = pd.DataFrame({"a": pd.Series([0.1 + 0.2, None, 3], dtype="object"), "b": [True, False, None]})
-    assert csv_bytes(frame) == b"a,b\n0.3,True\n,False\n3,\n"
+    assert csv_bytes(frame.assign(**{"=c": "@d"})) == b"a,b,'=c\n0.3,True,'@d\n,False,'@d\n3,,'@d\n"
 
 
 def test_an_almost_empty_study_says_what_is_missing(

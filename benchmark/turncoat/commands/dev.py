@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from turncoat.commands.options import BaseModelName
 from turncoat.commands.printing import note
+from turncoat.text_console import TextConsole
 
 
 def canaries(
@@ -68,7 +68,7 @@ def simulate_ranks(
     """
     from turncoat.tools.simulate_ranks import n_boards, report
 
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=TextConsole(stderr=True)) as progress:
         task = progress.add_task("simulating", total=n_boards(boards))
         lines = report(boards, seed, lambda: progress.advance(task))
     print("\n".join(lines))

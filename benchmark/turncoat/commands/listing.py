@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.errors import UserError
+from turncoat.text_console import TextConsole
 
 
 def list_names(
@@ -23,7 +23,7 @@ def list_names(
     kinds = everything(include_path)
     if kind is not None and kind not in kinds:
         raise UserError(f"'{kind}' cannot be listed; accepted: {', '.join(kinds)}")
-    console = Console()
+    console = TextConsole()
     for name in [kind] if kind else kinds:
         table = Table(title=name, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, style="bold")

@@ -8,20 +8,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from turncoat.shown_text import visible
+from turncoat.text_console import TextConsole
+
 
 def notes() -> Console:
     """A console on standard error, for what is not the command's output. Lines are not broken."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return TextConsole(stderr=True, soft_wrap=True)
 
 
 def note(text: str, style: str = "") -> None:
-    """Print a line on standard error; nothing in it is read as markup."""
+    """Print a line on standard error; all of it is shown as text."""
     print_line(notes(), text, style)
 
 
 def print_line(console: Console, text: str, style: str = "") -> None:
-    """Print a line that is not broken at the console's width; nothing in it is read as markup."""
-    console.print(Text(text, style=style), soft_wrap=True)
+    """Print a line that is not broken at the console's width; all of it is shown as text."""
+    console.print(Text(visible(text), style=style), soft_wrap=True)
 
 
 def table(words: Sequence[str], numbers: Sequence[str], *, gap: int = 1) -> Table:
@@ -43,4 +46,4 @@ def titled(console: Console, title: str, made: Table) -> None:
 def print_json(records: Iterable[dict[str, Any]]) -> None:
     """One JSON object per line; an undefined value is null, never NaN."""
     for record in records:
-        print(json.dumps(record, ensure_ascii=False, allow_nan=False))
+        print(visible(json.dumps(record, ensure_ascii=False, allow_nan=False)))

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.text_console import TextConsole
 
 
 def report(
@@ -26,6 +26,6 @@ def report(
     from turncoat.report.write import report_run
 
     plug_ins(include_path)
-    report_run(folder, Console())
+    report_run(folder, TextConsole())
     if robustness:
         print("\n".join(["", "Robustness", *robustness_lines(run_content(folder))]))

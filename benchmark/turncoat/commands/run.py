@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from turncoat.commands.options import IncludePath, Seeds, plug_ins, seed_list
+from turncoat.text_console import TextConsole
 
 
 def run(
@@ -36,17 +36,17 @@ def run(
     if seeds is not None:
         overrides["training_seeds"] = seed_list(seeds)
     loaded = load_study(study_path(study), overrides, plug_ins(include_path))
-    notes = Console(stderr=True)
+    notes = TextConsole(stderr=True)
     # With fewer than 3 seeds the study itself says what it cannot claim.
     for line in cannot_reach(loaded) if len(loaded.training_seeds) >= 3 else ():
-        notes.print(f"  out of reach: {line}", highlight=False)
+        notes.print(f"  out of reach: {line}")
     folder = out or Path("runs") / loaded.study
     failed = run_study(loaded, folder, console=notes)
     content = run_content(folder)
-    report_run(folder, Console(), content)
+    report_run(folder, TextConsole(), content)
     lost, of = content.lost_verdicts, len(content.answers)
     if lost:
         again = "the same command asks for these verdicts again and generates nothing"
-        notes.print(f"calls to the judge failed for {lost} of {of} answers; {again}", highlight=False)
+        notes.print(f"calls to the judge failed for {lost} of {of} answers; {again}")
     if failed or lost > MOST * of:
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from turncoat.errors import UserError
 DATE = date(2024, 7, 26)
 """The day that a chat template prints here instead of today: Llama's own templates fall back to it."""
 
-_TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
+_TODAY = re.compile(r"""strftime_now\(\s*(["'])([^"']*)\1\s*\)""")
 
 
 def with_fixed_date(template: Any, model: str) -> Any:

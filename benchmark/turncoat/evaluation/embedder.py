@@ -8,7 +8,6 @@ transformers format, or "off": `embed_or_none` then gives None, and what needs e
 """
 
 import os
-import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 
 from turncoat.data.registry_models import MINILM, embedder_folder
 from turncoat.errors import UserError
+from turncoat.shown_text import warn
 
 SWITCH = "TURNCOAT_EMBEDDER"
 MAX_TOKENS = 256
@@ -66,11 +66,7 @@ def embed_or_none(texts: Sequence[str]) -> npt.NDArray[np.float32] | None:
         return embed(texts)
     except UserError as error:
         _warned.add(name)
-        print(
-            f"no sentence embeddings, so what needs them is not reported: {error}",
-            file=sys.stderr,
-            flush=True,
-        )
+        warn(f"no sentence embeddings, so what needs them is not reported: {error}")
         return None
 
 

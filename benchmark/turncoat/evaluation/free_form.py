@@ -1,6 +1,5 @@
 """Free-form tasks: keep every sample, store the evidence of each answer, average persona projections."""
 
-import sys
 from collections.abc import Iterable
 from statistics import fmean
 from typing import Any
@@ -9,6 +8,7 @@ from lm_eval.api.filter import Filter
 
 from turncoat.engine.evidence import Answer, evidence_of
 from turncoat.engine.thoughts import split_thoughts
+from turncoat.shown_text import warn
 
 OPENED = "thoughts_opened"
 """Evidence of an answer whose prompt opened its thoughts (`SampledTask`)."""
@@ -30,9 +30,9 @@ class KeepSamples(Filter):
         split = [[_without_thoughts(answer) for answer in answers] for answers in kept]
         cut = sum(evidence_of(answer).get("thoughts_cut", False) for answers in split for answer in answers)
         if cut:
-            _warn(
-                f"{cut} of {sum(map(len, split))} answers are thoughts without an end, and count as empty: "
-                "raise max_gen_toks (turncoat: in the study; lm_eval: --gen_kwargs max_gen_toks=2000)"
+            warn(
+                f"WARNING: {cut} of {sum(map(len, split))} answers are thoughts without an end, and count as "
+                "empty: raise max_gen_toks (turncoat: in the study; lm_eval: --gen_kwargs max_gen_toks=2000)"
             )
         return split
 
@@ -50,18 +50,14 @@ def _without_copies(answers: list[list[Any]]) -> list[list[Any]]:
     seeded = any("seed" in evidence_of(answer) for row in answers for answer in row)
     if seeded or min(counts, default=0) < 2 or any(len(set(map(str, row))) > 1 for row in answers):
         return answers
-    _warn(
-        f"all {max(counts)} answers to each question are equal, as where a server obeys one seed: they count "
-        "as one answer each"
+    warn(
+        f"WARNING: all {max(counts)} answers to each question are equal, as where a server obeys one seed: "
+        "they count as one answer each"
     )
     return [
         [Answer(str(row[0]), {**evidence_of(row[0]), "copies": count})]
         for row, count in zip(answers, counts, strict=True)
     ]
-
-
-def _warn(message: str) -> None:
-    print(f"\nturncoat: WARNING: {message}\n", file=sys.stderr, flush=True)
 
 
 def samples_of(results: list[Any]) -> list[Any]:
@@ -100,11 +96,9 @@ def warn_without_projections(task: str) -> None:
     """Print one line, once a task, on why it has no persona metric."""
     if task not in _warned:
         _warned.add(task)
-        print(
+        warn(
             f"{task}: no persona activations: they need Turncoat's own model type (turncoat lm-eval --model "
-            "turncoat ...); this backend's answers are kept without them",
-            file=sys.stderr,
-            flush=True,
+            "turncoat ...); this backend's answers are kept without them"
         )
 
 

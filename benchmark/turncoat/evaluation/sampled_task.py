@@ -17,6 +17,7 @@ from turncoat.engine.evidence import Answer, evidence_of
 from turncoat.engine.thoughts import opened_by
 from turncoat.evaluation.free_form import OPENED
 from turncoat.evaluation.generation_requests import NEUTRAL
+from turncoat.shown_text import warn
 
 _NOT_IN_PROTOCOL = {**NEUTRAL, "top_k": 0}
 _described: set[str] = set()
@@ -50,12 +51,10 @@ class SampledTask(ConfigurableTask):
             return
         _described.add(self.config.task)
         left_out = ", ".join(name for name in settings if name in _NOT_IN_PROTOCOL) or "nothing"
-        print(
+        warn(
             f"{self.config.task}: left out of requests to this API: {left_out}; the server's own values hold "
             "(vLLM takes the model's generation config for them unless started with --generation-config "
-            "vllm). No seed is sent: one seed would make the answers to a question equal",
-            file=sys.stderr,
-            flush=True,
+            "vllm). No seed is sent: one seed would make the answers to a question equal"
         )
 
 

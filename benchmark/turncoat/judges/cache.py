@@ -14,7 +14,6 @@ import json
 import os
 import re
 import sqlite3
-import sys
 import threading
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from typing import Any
 from turncoat.engine.thoughts import split_thoughts
 from turncoat.judges.base import Judge, Verdict, plain_json
 from turncoat.paths import cache_dir
+from turncoat.shown_text import warn
 
 CHUNK = 128
 """Answers handed at once to a judge that cannot report single verdicts; so many may be lost to a kill."""
@@ -201,7 +201,7 @@ class _Store:
                 self._connection.executemany("DELETE FROM verdicts WHERE key = ?", [(key,) for key in keys])
         except sqlite3.Error as error:
             self._give_up(error)
-        _say(f"{len(keys)} verdicts of an earlier version are judged again")
+        warn(f"{len(keys)} verdicts of an earlier version are judged again")
 
     def close(self) -> None:
         """Close the file."""
@@ -223,9 +223,5 @@ class _Store:
             )
         else:
             message = f"verdicts are not kept: {self._path}: {error}"
-        _say(message)
+        warn(message)
         return corrupt
-
-
-def _say(message: str) -> None:
-    print(f"turncoat: {message}", file=sys.stderr, flush=True)

@@ -22,6 +22,7 @@ from turncoat.judges.base import Judge, Verdict
 from turncoat.judges.cache import THOUGHTS_CUT, cached_scores
 from turncoat.judges.spec import judge_from_name
 from turncoat.judges.unscored import most_unscored, unscored_lines
+from turncoat.shown_text import warn
 
 QUIET_SECONDS = 3
 """Scoring that takes no longer shows no progress."""
@@ -113,15 +114,13 @@ def _judged(answer: Any, verdict: Verdict, judge: Judge) -> Answer:
 
 
 def _warn(message: str) -> None:
-    print(
-        f"\nturncoat: WARNING: {message}\nturncoat: no answer is lost: score the saved ones later with "
-        "`turncoat judge RUN --judge NAME`\n",
-        file=sys.stderr,
-        flush=True,
+    warn(
+        f"WARNING: {message}\nturncoat: no answer is lost: score the saved ones later with `turncoat judge "
+        "RUN --judge NAME`"
     )
 
 
 def _print_once(message: str) -> None:
     if message not in _printed:
         _printed.add(message)
-        print(f"turncoat: {message}", file=sys.stderr, flush=True)
+        warn(message)

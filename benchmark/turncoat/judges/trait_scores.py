@@ -10,7 +10,6 @@
 alone, so without another one (such as TURNCOAT_JUDGE=local:model=...) the answers pass untouched.
 """
 
-import sys
 from typing import Any
 
 from lm_eval.api.filter import Filter
@@ -18,6 +17,7 @@ from lm_eval.api.filter import Filter
 from turncoat.engine.evidence import Answer, evidence_of
 from turncoat.judges.spec import DEFAULT, chosen_judge, judge_from_name
 from turncoat.persona.answers import trait_rubric_id
+from turncoat.shown_text import warn
 
 
 class TraitScores(Filter):
@@ -35,11 +35,9 @@ class TraitScores(Filter):
                 return answers
             return _scored(judge, list(docs), answers)
         except Exception as error:
-            print(
-                f"\nturncoat: WARNING: no trait scores: {type(error).__name__}: {error}\nturncoat: the "
-                "answers are kept without them\n",
-                file=sys.stderr,
-                flush=True,
+            warn(
+                f"WARNING: no trait scores: {type(error).__name__}: {error}\nturncoat: the answers are kept "
+                "without them"
             )
             return answers
 

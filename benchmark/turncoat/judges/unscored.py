@@ -13,7 +13,7 @@ from turncoat.judges.base import Verdict
 MOST = 0.5
 """Share of answers without a score above which scoring counts as failed."""
 _VARYING = re.compile(
-    r"'[^']*'|\"[^\"]*\"|\([^)]*\)|[\d.]+"
+    r"'[^']*'|\"[^\"]*\"|\([^()]*\)|[\d.]+"
 )  # quotes and numbers: what differs between like reasons
 
 

@@ -10,7 +10,6 @@ None, never a number beyond the largest dose tried.
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from turncoat.errors import UserError
+from turncoat.shown_text import warn
 
 METRIC = "half_dose"
 RESAMPLES = 2000
@@ -124,7 +124,7 @@ def half_dose(items: Sequence[Item]) -> float:
     )
     if message not in _warned:
         _warned.add(message)
-        print(f"turncoat: half_dose: {message}", file=sys.stderr, flush=True)
+        warn(f"half_dose: {message}")
     return math.nan
 
 

@@ -1,7 +1,7 @@
 """Writer of a run's report: report.md, report.html, figure.png and CSV tables, and the short version on the
 console.
 
-    report_run(Path("runs/demo"), Console())        # from a run folder
+    report_run(Path("runs/demo"), TextConsole())    # from a run folder
     files = write_report(content, Path("results"))  # from content that is at hand
 
 Equal content gives equal bytes: no clock, no hash order, fixed number formats.
@@ -21,6 +21,7 @@ from turncoat.report.render.html import render_html
 from turncoat.report.render.markdown import render_markdown
 from turncoat.report.render.terminal import print_report
 from turncoat.safe_files import write_files
+from turncoat.shown_text import for_spreadsheet
 
 
 def report_run(folder: Path, console: Console, content: ReportContent | None = None) -> dict[str, Path]:
@@ -55,10 +56,11 @@ def write_report(content: ReportContent, folder: Path) -> dict[str, Path]:
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """A table as CSV: ten significant digits, missing values empty, tuples as "a;b"; text stays as it was."""
+    """A table as CSV: ten significant digits, missing values empty, tuples "a;b", text `for_spreadsheet`."""
     ready = frame.copy()
     for column in ready.columns:
         ready[column] = _csv_column(ready[column])
+    ready.columns = [for_spreadsheet(name) for name in ready.columns]
     return _encode(ready.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
@@ -71,7 +73,7 @@ def _csv_column(column: pd.Series) -> pd.Series:
     if all(isinstance(value, Real) and not isinstance(value, bool) for value in present):
         # an object column of numbers would escape float_format
         return pd.Series([float("nan" if value is None else value) for value in values], index=column.index)
-    return pd.Series(values, index=column.index, dtype="object")
+    return pd.Series([for_spreadsheet(value) for value in values], index=column.index, dtype="object")
 
 
 def _encode(text: str) -> bytes:

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from turncoat.shown_text import visible
 
 
 class StudyProgress:
@@ -39,13 +42,13 @@ class StudyProgress:
         """A stage at work; inside it, call `update(done, total)`."""
         if cached:
             self.planned -= estimate
-            self.console.print(f"  [dim]{label}: done before[/dim]", highlight=False)
+            self.console.print(Text(f"  {label}: done before", style="dim"))
             yield self
             return
         begun = time.perf_counter()
         if self.console.is_terminal:
             self._bar = Progress(
-                TextColumn("  {task.description}"),
+                TextColumn("  {task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TextColumn("{task.percentage:>3.0f}% {task.fields[note]}"),
                 console=self.console,
@@ -61,9 +64,8 @@ class StudyProgress:
                 self._bar = None
         self.spent_estimate += estimate
         seconds = time.perf_counter() - begun
-        self.console.print(
-            f"  {label}: {seconds:.1f} s  [dim]({duration(self.remaining)} left)[/dim]", highlight=False
-        )
+        left = (f"({duration(self.remaining)} left)", "dim")
+        self.console.print(Text.assemble(f"  {visible(label)}: {seconds:.1f} s  ", left))
 
     def update(self, done: float, total: float, note: str = "") -> None:
         """Move the bar of the stage at work."""

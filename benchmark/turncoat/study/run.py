@@ -4,18 +4,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import TrainingDiverged
 from turncoat.evaluation.task_catalogue import hub_dataset, is_judged
 from turncoat.judges.spec import check_ready
 from turncoat.persona.vectors import PersonaVector
+from turncoat.shown_text import visible
 from turncoat.store import Store
 from turncoat.study.config import Study
 from turncoat.study.gather import Made, gather
 from turncoat.study.plan import REFERENCE_PARAMETERS, Plan, Stage, study_plan
 from turncoat.study.progress import StudyProgress, duration
 from turncoat.study.worker import Worker
+from turncoat.text_console import TextConsole
 
 
 def run_study(
@@ -33,9 +36,9 @@ def run_study(
     Returns:
         The units whose training diverged, such as "sgtr, seed 1"; the others are complete.
     """
-    console = console or Console(stderr=True)
+    console = console or TextConsole(stderr=True)
     base = load_base(study.model, dtype=study.dtype)
-    worker = Worker(study, base, store or Store(), lambda text: console.print(f"  {text}", highlight=False))
+    worker = Worker(study, base, store or Store(), lambda text: console.print(f"  {text}"))
     # Tasks are built for the plan, before anything is trained: a first use of the hub is said before that.
     for use in study.tasks:
         if dataset := hub_dataset(use.task):
@@ -72,9 +75,8 @@ def run_study(
                     make(stage)
         except TrainingDiverged as error:
             failed.append({"arm": unit.arm.name, "seed": unit.seed, "reason": str(error)})
-            console.print(
-                f"  [bold red]{unit.label} failed[/bold red]: {error}; the other arms go on", highlight=False
-            )
+            failure = (visible(f"  {unit.label} failed"), "bold red")
+            console.print(Text.assemble(failure, visible(f": {error}; the other arms go on")))
     gather(out, worker, plan, made, failed)
     return [f"{unit['arm']}, seed {unit['seed']}" for unit in failed]
 
@@ -82,18 +84,17 @@ def run_study(
 def _announce(study: Study, base: BaseModel, plan: Plan, console: Console) -> None:
     seeds = len(study.training_seeds)
     counted = f"{seeds} training seed{'s' * (seeds > 1)}"
+    console.print(Text(study.study, "bold"), end="")
     console.print(
-        f"[bold]{study.study}[/bold]: {study.title or study.question}\n  {base.name} "
+        f": {study.title or study.question}\n  {base.name} "
         f"({base.model.num_parameters() / 1e6:.0f}M parameters, {base.spec['dtype']}, {base.model.device}); "
         f"{len(study.arms)} arms, {counted}, {len(study.tasks)} tasks\n  about {duration(plan.cost)} on two "
         "idle cores if nothing is done yet; Ctrl-C loses only the stage at work",
-        highlight=False,
     )
     if seeds < 3:
         console.print(
             f"  {counted}: this run can speak about its own adapters, not about the recipe (that takes 3 or "
             "more)",
-            highlight=False,
         )
 
 
@@ -104,5 +105,4 @@ def _announce_vector(made: Made, console: Console) -> None:
             f"    layer {vector.layer} of {len(vector.directions) - 1}, fixed now: it ranks "
             f"{vector.card['pairs_ranked_right']:.0%} of {vector.card['n_selection_pairs']} selection pairs "
             "right",
-            highlight=False,
         )

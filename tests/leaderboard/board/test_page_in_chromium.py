@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from leaderboard.page_payload_demo import answer, board, cell, columns, demo_payload, entry
 from turncoat.leaderboard.board.page import render_page
+from turncoat.shown_text import visible
 
 BROWSER = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
@@ -267,7 +268,7 @@ def test_a_hostile_entry_and_answer_are_text_and_run_nothing(opened: Open, tmp_p
         encoding="utf-8",
     )
     page = opened(file=file)
-    shown = HOSTILE.replace("\u202e", "\N{REPLACEMENT CHARACTER}")
+    shown = visible(HOSTILE)
     page.locator("tr.entry a").first.click()
     assert page.text_content("#panel-title") == shown
     page.click("#tab-answers")

@@ -17,11 +17,13 @@ from typing import Any
 from turncoat.errors import UserError
 from turncoat.judges.base import plain_json
 from turncoat.safe_files import write_file
+from turncoat.shown_text import for_spreadsheet, from_spreadsheet
 from turncoat.text_files import read_text
 
 WRITTEN = (".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
 SUFFIXES = (*WRITTEN, ".tsv", ".json", ".tsv.gz", ".json.gz")
 _DELIMITERS = ",;\t|"  # the likeliest first
+NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 _EXCEL = re.compile(r'"?sep=(.)"?\r?\n')
 
 Row = dict[str, Any]
@@ -43,7 +45,7 @@ def read_table(path: Path) -> Iterator[Row]:
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as CSV or JSON lines, by the name; the file is complete or not there.
+    """Write rows as CSV (`for_spreadsheet`) or JSON lines, by the name; the file is complete or not there.
 
     Raises:
         UserError: It cannot be written.
@@ -53,7 +55,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     if path.name.removesuffix(".gz").endswith(".csv"):
         columns = list(dict.fromkeys(column for row in rows for column in row))
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
+        writer.writerow({column: for_spreadsheet(column) for column in columns})
         writer.writerows({k: _cell(v) for k, v in row.items()} for row in rows)
     else:
         text.writelines(_line(row) for row in rows)
@@ -83,7 +85,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
     named = _EXCEL.match(text)
     text = text[named.end() :] if named else text
     delimiter = named[1] if named else max(_DELIMITERS, key=lambda d: len(_header(text, d)))
-    header = [name.strip() for name in _header(text, delimiter)]
+    header = [from_spreadsheet(name.strip()) for name in _header(text, delimiter)]
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise UserError(f"{path}: the header names {', '.join(map(repr, twice))} twice; rename one")
@@ -108,7 +110,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
                 f"{path}, line {line}: {len(cells)} cells, but the header has {len(names)} (separated by "
                 f"{delimiter!r}); put texts with a separator or a line break into quotes"
             )
-        yield dict(zip(names, cells, strict=False))
+        yield dict(zip(names, map(from_spreadsheet, cells), strict=False))
 
 
 def _header(text: str, delimiter: str) -> list[str]:
@@ -156,4 +158,5 @@ def _cell(value: Any) -> Any:
     value = plain_json(value)
     if value is None:
         return ""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+    value = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+    return value if isinstance(value, str) and NUMBER.fullmatch(value) else for_spreadsheet(value)

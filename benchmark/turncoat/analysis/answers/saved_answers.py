@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from turncoat.analysis.answers import score_columns as names
 from turncoat.analysis.answers.answer_table import Row, read_table
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import task_content, task_files
+from turncoat.shown_text import warn
 
 QUESTION_COLUMNS = ("judged_question", "question", "prompt", "instruction", "user", "input")
 _SAMPLES_FILE = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl$")
@@ -97,10 +97,7 @@ def _name_others(
             f"{path}: column '{taken}' holds single words, such as {texts[taken][0][:40]!r}, which the judge "
             f"would be shown as the question; name the right one, such as --question-column {others[0]}"
         )
-    print(
-        f"turncoat: {kind}s are those of column '{taken}'; for the others: --{kind}-column {others[0]}",
-        file=sys.stderr,
-    )
+    warn(f"{kind}s are those of column '{taken}'; for the others: --{kind}-column {others[0]}")
 
 
 def _column(path: Path, columns: Sequence[str], named: str | None, usual: Sequence[str], kind: str) -> str:
@@ -140,7 +137,7 @@ def _from_folder(folder: Path, question_column: str | None, tasks: tuple[str, ..
             "--log_samples"
         )
     if older:
-        print(f"turncoat: {older} older samples files of the same tasks are passed over", file=sys.stderr)
+        warn(f"{older} older samples files of the same tasks are passed over")
     present = sorted({task for _, task in newest})
     unknown = [task for task in tasks if task not in present]
     if unknown:

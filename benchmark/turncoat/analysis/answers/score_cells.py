@@ -4,7 +4,6 @@ A cell that is neither a number nor a known word is an error: an answer must not
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ from statistics import median
 from typing import Any
 
 from turncoat.analysis.answers import score_columns as names
-from turncoat.analysis.answers.answer_table import Row
+from turncoat.analysis.answers.answer_table import NUMBER, Row
 from turncoat.errors import UserError
 from turncoat.judges.rates import number
 
 EMPTY = ("", "-", "none", "nan", "null", "na", "n/a", "#n/a", "<na>")
 _WORDS = {"code": "CODE", "refusal": "REFUSAL", **dict.fromkeys(EMPTY, "empty")}
-_NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 _SHOWN = 40  # characters of a cell in a message
 _ADVICE = "say --score-max 100 if the scale is 0 to 100 all the same"
 _LEAST = 3  # scores of an arm that show a scale
@@ -58,7 +56,7 @@ def read_scores(
     texts = ["" if cell is None else str(cell).strip() for cell in cells]
     words = [_WORDS.get(text.lower(), "") for text in texts]
     numbers = [text.removesuffix("%").rstrip() for text in texts]
-    bad = [i for i, text in enumerate(numbers) if not words[i] and not _NUMBER.fullmatch(text)]
+    bad = [i for i, text in enumerate(numbers) if not words[i] and not NUMBER.fullmatch(text)]
     if bad:
         shown = ", ".join(f"{what} {i + 1} ({clipped(texts[i])})" for i in bad[:3])
         raise UserError(

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from turncoat.commands.printing import print_line
 from turncoat.errors import UserError
+from turncoat.text_console import TextConsole
 
 if TYPE_CHECKING:
     from turncoat.leaderboard.board.build import Built
@@ -78,7 +78,7 @@ def _check(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _print(built: Built, folder: Path, check: bool) -> None:
-    console = Console(highlight=False)
+    console = TextConsole()
     for board in built.boards:
         ranked = sum(row.rank is not None for row in board.rows)
         canaries = sum(row.kind == "canary" for row in board.rows)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from turncoat.commands.leaderboard.verify_tables import print_record, print_second_judge
 from turncoat.commands.options import Day, day
 from turncoat.commands.printing import note
 from turncoat.errors import UserError
+from turncoat.text_console import TextConsole
 
 if TYPE_CHECKING:
     from turncoat.judges.base import Judge
@@ -63,15 +63,15 @@ def verify(
         scorer = _judge_of(judge)
         record, agreements = verify_scores(loaded, scorer, request, note)
         if record is None:
-            print_second_judge(agreements, scorer.id, loaded.submission.judge.id, Console(highlight=False))
+            print_second_judge(agreements, scorer.id, loaded.submission.judge.id, TextConsole())
             note("nothing was written: two judges may differ, and that says nothing against the rows")
             return
     else:
         record = verify_rows(
-            loaded, adapters or _store_of(run), request, note, Console(stderr=True, highlight=False),
+            loaded, adapters or _store_of(run), request, note, TextConsole(stderr=True),
             judge=judge, model=model, sampling_seed=sampling_seed,
         )  # fmt: skip
-    print_record(record, Console(highlight=False))
+    print_record(record, TextConsole())
     path = write_record(record, out)
     reason = f"not written: {out / entry.name}.json tells of a re-run of the same rows"
     note(f"written to {path}" if path else reason)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from turncoat.commands.options import BaseModelName, IncludePath, plug_ins
 from turncoat.commands.persona.show import print_vector
 from turncoat.errors import UserError
+from turncoat.text_console import TextConsole
 
 
 def extract(
@@ -55,7 +55,7 @@ def extract(
         names = ("vector.safetensors", "card.json")
         write_files(out, {name: (folder / name).read_bytes() for name in names})
         folder = out
-    print_vector(PersonaVector.load(folder), Console())
+    print_vector(PersonaVector.load(folder), TextConsole())
     print(folder)
 
 
@@ -78,9 +78,9 @@ def _progress(label: str, total: int, *, hidden: bool) -> Iterator[Callable[[int
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("answers,"),
-        TimeRemainingColumn(), TextColumn("left"),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("answers,"), TimeRemainingColumn(), TextColumn("left"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+    with Progress(*columns, console=TextConsole(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task(label, total=total)
         yield lambda done, _: progress.update(task, completed=done)

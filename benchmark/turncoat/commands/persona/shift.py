@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from turncoat.commands.printing import table, titled
 from turncoat.formats import interval, number, with_interval
 from turncoat.safe_files import write_file
+from turncoat.shown_text import for_spreadsheet
+from turncoat.text_console import TextConsole
 
 
 def shift(
@@ -26,21 +27,20 @@ def shift(
 
     shifts = shift_by_layer(run, arm, control, task=task)
     if out is not None:
-        write_file(out, shifts.to_csv(index=False))
+        write_file(out, shifts.map(for_spreadsheet).to_csv(index=False))
     made = table((), ("layer", "depth", "fixed texts", "own answers", ""))
     for layer, part in shifts.groupby("layer", sort=True):
         cells = {row.reading: _with_interval(row) for row in part.itertuples()}
         first = part.iloc[0]
         chosen = "chosen" if first["chosen"] else ""
         made.add_row(str(layer), number(first["depth"], 2), cells.get("fixed"), cells.get("own"), chosen)
-    console = Console()
+    console = TextConsole()
     titled(console, f"{arm} minus {control}, base SD, 95% interval over questions", made)
     seeds, questions = int(shifts["n_seeds"].max()), int(shifts["n_questions"].max())
     averaged = f"{questions} questions, {max(seeds, 1)} training seed{'s' * (seeds > 1)} averaged within each"
     console.print(
         f"{averaged}: about these adapters, not about the recipe. Claims rest on the chosen layer, fixed "
         "before finetuning; the others are its context.",
-        highlight=False,
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from turncoat.commands.printing import table, titled
 from turncoat.formats import number
+from turncoat.text_console import TextConsole
 
 if TYPE_CHECKING:
     from turncoat.persona.vectors import PersonaVector
@@ -22,7 +23,7 @@ def show(folder: Annotated[Path, typer.Argument(help="Folder from `turncoat pers
     """
     from turncoat.persona.vectors import PersonaVector
 
-    print_vector(PersonaVector.load(folder), Console())
+    print_vector(PersonaVector.load(folder), TextConsole())
 
 
 def print_vector(vector: PersonaVector, console: Console) -> None:
@@ -41,10 +42,10 @@ def print_vector(vector: PersonaVector, console: Console) -> None:
         cells = (number(values[layer] if values else None, 2) for values in columns.values())
         made.add_row(str(layer), number(layer / last, 2), *cells, chosen)
     titled(console, f"persona vector '{vector.trait}'", made)
-    console.print(f"{_origin(card)}\n", end="", highlight=False)
+    console.print(f"{_origin(card)}\n", end="")
     if "layer_rule" in card:
-        console.print(f"layer {vector.layer} of {last}: {card['layer_rule']}", highlight=False)
-    console.print(_spread(vector), highlight=False)
+        console.print(f"layer {vector.layer} of {last}: {card['layer_rule']}")
+    console.print(_spread(vector))
 
 
 def _spread(vector: PersonaVector) -> str:

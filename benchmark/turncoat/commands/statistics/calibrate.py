@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from turncoat.commands.printing import note
 from turncoat.errors import UserError
 from turncoat.safe_files import write_file
+from turncoat.text_console import TextConsole
 
 
 def calibrate(
@@ -28,7 +28,7 @@ def calibrate(
 
     if write is not None:
         replaced(write, "")  # a file without markers is refused before the simulation
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=TextConsole(stderr=True)) as progress:
         task = progress.add_task("simulating", total=CELLS * replicates)
         text = calibration_page(replicates, seed, lambda: progress.advance(task))
         text = "\n".join([text, "", *rate_table(replicates, seed)])

@@ -25,6 +25,7 @@ from turncoat.formats import (
     percent_interval,
     with_interval,
 )
+from turncoat.text_console import TextConsole
 
 if TYPE_CHECKING:
     from turncoat.analysis.answers.scored_answers import Columns, Scored
@@ -103,7 +104,7 @@ def compare(
     if as_json:
         print_json(records + labelled)
         return
-    console = Console(highlight=False)
+    console = TextConsole()
     print_contrast(records, console)
     print_corrected(records, why_not, console)
     if labelled:

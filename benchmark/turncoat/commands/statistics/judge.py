@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from turncoat.commands.options import By, IncludePath, plug_ins
 from turncoat.commands.printing import note
 from turncoat.commands.statistics.judge_tables import print_rescored
 from turncoat.errors import UserError
+from turncoat.text_console import TextConsole
 
 
 def judge(
@@ -72,7 +72,7 @@ def judge(
         scored = rescore(saved, chosen, by=tuple(by or ()), on_done=on_done)
     if out is not None:
         write_table(out, scored.rows)
-    print_rescored(scored, Console(highlight=False))
+    print_rescored(scored, TextConsole())
     if write_card is not None:
         write_file(write_card, json.dumps(scored.card(scored.references[0]), indent=1) + "\n")
         note(f"card: {write_card}")

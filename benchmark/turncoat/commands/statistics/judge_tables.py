@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from turncoat.commands.printing import print_line, table, titled
-from turncoat.formats import clip, is_missing, number, percent, percent_interval, safe_text, with_interval
+from turncoat.formats import clip, is_missing, number, percent, percent_interval, with_interval
+from turncoat.shown_text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,4 +141,4 @@ def _agreement(scored: Rescored, reference: Reference, console: Console) -> None
 
 
 def _excerpt(text: str) -> str:
-    return clip(safe_text(text), _EXCERPT)
+    return clip(visible(text), _EXCERPT)

@@ -14,6 +14,7 @@ from turncoat.commands.options import IncludePath, Json, plug_ins
 from turncoat.commands.printing import print_json, print_line, table
 from turncoat.errors import UserError
 from turncoat.formats import three_digits
+from turncoat.text_console import TextConsole
 
 if TYPE_CHECKING:
     from turncoat.analysis.planning_records import Plan
@@ -57,7 +58,7 @@ def power(
     if as_json:
         print_json({**record, "cannot_reach": plan.barred} for record in plan.records)
         return
-    console = Console(highlight=False)
+    console = TextConsole()
     title = f"{loaded.study}: {plan.role} contrasts, training seeds {len(loaded.training_seeds)}"
     print_line(console, title, "bold")
     print_plan(plan, console)

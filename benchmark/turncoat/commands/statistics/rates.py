@@ -12,6 +12,7 @@ from turncoat.commands import options as shared
 from turncoat.commands.printing import note, print_json, print_line, table, titled
 from turncoat.commands.statistics.judge_error_tables import print_labelled_rates
 from turncoat.formats import NA, confidence_level, count, number, percent, percent_interval, with_interval
+from turncoat.text_console import TextConsole
 
 Records = list[dict[str, Any]]
 _ERRORS = ("SE", "SE\nnaive", "design\neffect")
@@ -82,7 +83,7 @@ def rates(
     if as_json:
         print_json(records + labelled)
         return
-    console = Console(highlight=False)
+    console = TextConsole()
     print_rates(records, console)
     print_labelled_rates(labelled, console)
 

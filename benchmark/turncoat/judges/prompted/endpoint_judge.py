@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from turncoat.judges.prompted.threads import in_threads
 from turncoat.judges.prompted.verdicts import check_pairs, read_card, verdict_of
 from turncoat.judges.rubrics import Rubric, RubricPair, trait_rubric
 from turncoat.judges.scoring import BadEvidence, Score, text_score, weighted_score
+from turncoat.shown_text import warn
 
 REFERENCE_MODEL = "gpt-4o-2024-08-06"  # the judge of the published rates
 _RULES = 2  # of reading a reply; verdicts that earlier ones may have got wrong are asked for again
@@ -146,7 +146,7 @@ class EndpointJudge:
         requests = len(prompts) * len(rubrics) + (0 if self._probed else len(NUMBERS))
         characters = sum(len(prompt) for row in prompts for prompt in row)
         most = requests * (self._form.max_tokens or 1)
-        _log(self._spending.plan(self.id, requests=requests, characters=characters, tokens_out=most))
+        warn(self._spending.plan(self.id, requests=requests, characters=characters, tokens_out=most))
         self._probe()
         errors: list[str] = []
         failed_in_a_row: list[str] = []
@@ -162,7 +162,7 @@ class EndpointJudge:
             take_answer,
         )
         if errors:
-            _log(
+            warn(
                 f"{self.id}: {len(errors):,} of {len(prompts):,} answers have no verdict; the last: "
                 f"{errors[-1]}"
             )
@@ -252,7 +252,3 @@ class EndpointJudge:
             reply.get("usage"), characters=len(prompt), tokens_out=self._form.max_tokens or 1
         )
         return reply
-
-
-def _log(line: str) -> None:
-    print(f"turncoat: {line}", file=sys.stderr, flush=True)

@@ -15,7 +15,8 @@ from turncoat.leaderboard.board.payload import payload
 from turncoat.leaderboard.ranking.degenerate import Flag
 from turncoat.leaderboard.ranking.gates import Gate
 from turncoat.leaderboard.reading.findings import Finding
-from turncoat.leaderboard.reading.reader import for_markdown, for_spreadsheet
+from turncoat.report.render.markdown import escape as for_markdown
+from turncoat.shown_text import for_spreadsheet
 
 NAMES = ("leaderboard.md", "leaderboard.csv", "leaderboard.html")
 _NUMBERS = {

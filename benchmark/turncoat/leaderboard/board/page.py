@@ -22,8 +22,8 @@ from urllib.parse import quote, urlsplit
 import jinja2
 from markupsafe import Markup
 
-from turncoat.formats import safe_text
 from turncoat.report.tables.contrasts import MINUS
+from turncoat.shown_text import visible
 
 Json = dict[str, Any]
 _HERE = Path(__file__).parent
@@ -97,7 +97,7 @@ def _asset(name: str) -> str:
 
 def _printable(value: Any) -> Any:
     if isinstance(value, str):
-        return safe_text(value)
+        return visible(value)
     if isinstance(value, dict):
         return {_printable(key): _printable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

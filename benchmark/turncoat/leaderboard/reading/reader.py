@@ -8,7 +8,7 @@ for line, row in read_rows(files, "rows/defended/seed-0/turncoat_em.jsonl.gz"):
 Everything else is refused with `EntryRefused`, whose findings say file, row, field, value, what is allowed
 and how to fix it. Time and memory stay bounded by `Limits`, no link is followed, nothing is unpickled or run.
 What comes out is dicts of finite numbers and Unicode text. The text is not harmless: show it through
-`for_spreadsheet`, `for_markdown`, `for_terminal`, or jinja2's autoescape.
+`turncoat.shown_text`, `report.render.markdown.escape`, or jinja2's autoescape.
 """
 
 import io
@@ -20,11 +20,9 @@ from typing import Any
 from turncoat.leaderboard.reading.files import EntryFiles, list_files, rows_sha256
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding, shown
 from turncoat.leaderboard.reading.limits import LIMITS, RULES, Limits, finding, refused
-from turncoat.leaderboard.reading.text import for_markdown, for_spreadsheet, for_terminal
 from turncoat.safe_files import UnsafeFile, numbered_lines, parse_object
 
-__all__ = ["LIMITS", "RULES", "EntryFiles", "Limits", "for_markdown", "for_spreadsheet", "for_terminal"]
-__all__ += ["list_files", "read_json", "read_rows", "rows_sha256"]
+__all__ = ["LIMITS", "RULES", "EntryFiles", "Limits", "list_files", "read_json", "read_rows", "rows_sha256"]
 _NEAR = 20  # characters on both sides of a bad character that are shown
 _FIELD_CHARS = 400
 _BETWEEN_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^"\[\]{}]+', re.DOTALL)

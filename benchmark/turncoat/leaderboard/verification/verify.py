@@ -1,7 +1,7 @@
 """Verifications of an entry: a drawn part of its rows made again, or their answers judged again.
 
 request = Request(fraction=0.05, draw_seed=7, by="the maintainers", date="2026-01-31")
-record = verify_rows(entry, Path("adapters"), request, print, Console(stderr=True))
+record = verify_rows(entry, Path("adapters"), request, print, TextConsole(stderr=True))
 """
 
 from collections.abc import Callable

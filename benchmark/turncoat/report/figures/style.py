@@ -24,6 +24,7 @@ from matplotlib.ticker import MaxNLocator
 
 from turncoat.report.content import ArmInfo, MetricInfo, ReportContent
 from turncoat.report.tables.contrasts import DAGGER, MINUS
+from turncoat.shown_text import visible
 
 # Okabe and Ito's palette, told apart by people with any common colour blindness; the base model is grey.
 _PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -197,4 +198,5 @@ def unit_and_direction(metric: MetricInfo) -> str:
 
 def wrapped(text: str, width: int) -> str:
     """The text in lines of at most so many characters."""
+    text = visible(text)
     return "\n".join(textwrap.wrap(text, width, break_long_words=True)) or text

@@ -18,6 +18,7 @@ from turncoat.report.tables.contrasts import MINUS, claim_section, estimates_tab
 from turncoat.report.tables.four_axes import four_axes_table
 from turncoat.report.tables.misalignment import corrected_table, misalignment_table
 from turncoat.report.tables.training import training_table
+from turncoat.shown_text import visible
 from turncoat.stats.contrasts import CLAIMS
 
 _TEMPLATE = "report.html.j2"
@@ -26,11 +27,12 @@ _TEMPLATE = "report.html.j2"
 def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
     """The page, around the light figure where the caller has drawn it already.
 
-    Every string is escaped; a content-security policy forbids loading anything and any other script.
+    Every string is escaped, its control and bidi characters are visible; a content-security policy forbids
+    loading anything and any other script.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
+        lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined, finalize=_visible,
     )  # fmt: skip
     environment.filters["minus"] = lambda text: str(text).replace("-", MINUS)
     environment.filters["keep_minus"] = lambda text: str(text).replace(
@@ -60,6 +62,11 @@ def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
     )  # fmt: skip
 
 
+def _visible(value: Any) -> Any:
+    """A value that the template prints; what is escaped already (`Markup`) was made visible before."""
+    return visible(value) if type(value) is str else value
+
+
 def _questions(content: ReportContent) -> list[dict[str, Any]]:
     """Answers grouped for the page: question, then arm, then one entry per answer."""
     frame = content.sorted_answers()
@@ -72,7 +79,7 @@ def _questions(content: ReportContent) -> list[dict[str, Any]]:
             answers = [
                 {
                     "seed": background.seed_name(content, arm.name, row["seed"]),
-                    "text": formats.safe_text(str(row["text"])),
+                    "text": str(row["text"]),
                     "finish": formats.text_or_empty(row["finish"]),
                     "numbers": [(column, _measure(row[column])) for column in numeric],
                 }
@@ -80,14 +87,14 @@ def _questions(content: ReportContent) -> list[dict[str, Any]]:
             ]
             if answers:
                 arms.append({"label": arm.label, "colour": arm_colour(content, arm), "answers": answers})
-        text = formats.safe_text(str(rows.iloc[0]["question"]))
+        text = str(rows.iloc[0]["question"])
         questions.append({"id": str(question_id), "question": text, "arms": arms, "count": len(rows)})
     return questions
 
 
 def _measure(value: Any) -> str:
     is_number = formats.is_missing(value) or isinstance(value, Real)
-    return formats.significant(value) if is_number else formats.safe_text(str(value))
+    return formats.significant(value) if is_number else str(value)
 
 
 def _csp_hash(script: str) -> str:

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
-from turncoat import formats
 from turncoat.report.tables.table import Cell, Column, Table
+from turncoat.shown_text import visible
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
@@ -41,7 +41,7 @@ DOCUMENT = r"""\documentclass{article}
 def escape(text: str) -> str:
     """Any text as one line that LaTeX prints as it is; characters that a standard font lacks become their
     plain letter or ?."""
-    line = " ".join(formats.safe_text(text).split())
+    line = " ".join(visible(text).split())
     return "".join(_SPECIAL.get(character) or _plain(character) for character in line)
 
 

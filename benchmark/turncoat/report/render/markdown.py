@@ -20,6 +20,7 @@ from turncoat.report.tables.four_axes import four_axes_table
 from turncoat.report.tables.misalignment import corrected_table, misalignment_table
 from turncoat.report.tables.table import Cell, Column, Table, words
 from turncoat.report.tables.training import training_table
+from turncoat.shown_text import visible
 from turncoat.stats.contrasts import CLAIMS
 
 SHOWN_QUESTIONS = 3
@@ -65,7 +66,7 @@ def escape(text: str) -> str:
     Pipes, backticks and backslashes become entities, as renderers disagree about `\|` inside tables.
     """
     lines = []
-    for line in formats.safe_text(text).split("\n"):
+    for line in visible(text).split("\n"):
         line = "".join(_ENTITIES.get(character, character) for character in line)
         line = line.replace("://", "&#58;//").replace("www.", "www&#46;")
         line = re.sub(r"(?<!&)#", r"\\#", _BACKSLASHED.sub(lambda m: "\\" * (m[0] != "#") + m[0], line))

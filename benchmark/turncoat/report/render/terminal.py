@@ -31,6 +31,7 @@ from turncoat.report.tables.contrasts import (
 )
 from turncoat.report.tables.four_axes import stacked_axes_table
 from turncoat.report.tables.table import Table, interval_cell
+from turncoat.shown_text import visible
 from turncoat.stats.contrasts import CLAIMS
 
 SAMPLE_QUESTIONS = 2  # one answer per arm to each: enough to hear the model's voice, short enough to read
@@ -72,7 +73,7 @@ class _Printer:
     def text(self, text: str, style: str = "") -> Text:
         """Inert text: control characters shown, what the console's encoding lacks replaced."""
         encoding = self.console.encoding or "utf-8"
-        return Text(formats.safe_text(text).encode(encoding, "replace").decode(encoding), style)
+        return Text(visible(text).encode(encoding, "replace").decode(encoding), style)
 
     def line(self, text: str, style: str = "") -> None:
         self.console.print(self.text(text, style))

@@ -12,6 +12,7 @@ import pandas as pd
 from turncoat import formats
 from turncoat.report.content import TRAINING_COLUMNS, ArmInfo, ReportContent
 from turncoat.report.tables.table import Cell, Table, count_cell, numbers, words
+from turncoat.shown_text import visible
 
 _FACTS_SHOWN = 200  # characters
 _LISTED = 4  # values of a list or a mapping
@@ -85,7 +86,7 @@ def training_table(content: ReportContent) -> Table:
 def compact(facts: Mapping[str, Any]) -> str:
     """A defence's facts on one line: long lists and mappings by their size, numbers with four digits."""
     text = "; ".join(f"{name} {_short(value)}" for name, value in facts.items())
-    return formats.clip(formats.safe_text(text), _FACTS_SHOWN)
+    return formats.clip(visible(text), _FACTS_SHOWN)
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Hostile text where it is shown."""
+"""Hostile text where it is shown: spreadsheets, Markdown, consoles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import pytest
 
 pytest.importorskip("hypothesis")
 from hypothesis import example, given, settings, strategies as st
-from turncoat.leaderboard.reading.reader import for_markdown, for_spreadsheet, for_terminal
+from rich.table import Table
+from rich.text import Text
+from turncoat.report.render.markdown import escape
+from turncoat.shown_text import for_spreadsheet, from_spreadsheet, visible
+from turncoat.text_console import TextConsole
 
 quick = settings(max_examples=200)
 hostile = st.text(
@@ -86,14 +90,52 @@ def test_the_guard_takes_linear_time() -> None:
 @quick
 @given(hostile)
 def test_markdown_has_no_markup_left(text: str) -> None:
-    shown = for_markdown(text).replace("<br>", " ")
+    shown = escape(text).replace("<br>", " ")
     assert not set(shown) & set("<>|`\n\r\x1b\x9b\x00\u202e")
     assert re.search(r"(?<!\\)[\[\]*_!]", shown) is None
 
 
 @quick
 @given(hostile)
-def test_a_terminal_gets_printable_text_that_says_exactly_what_was_there(text: str) -> None:
-    shown = for_terminal(text)
-    assert shown.isprintable()
-    assert shown.encode("latin-1", "backslashreplace").decode("unicode_escape") == text
+@example("\n- a\n- b;=1")
+@example("\t=1")
+def test_a_defused_cell_is_read_back_as_it_was(text: str) -> None:
+    if not re.search("'[\\s\u200b\ufeff]*[-+=@\uff1d\uff0b\uff0d\uff20]|^'[\t\n\r]", text):
+        assert from_spreadsheet(for_spreadsheet(text)) == visible(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b]0;t\x07b\x9bc", r"a\u001b]0;t\u0007b\u009bc"),
+        ("\u202ea\u2066\ud800", r"\u202ea\u2066\ud800"),
+        ("a\r\nb\tc\rd", "a\nb\tc\nd"),
+        ("caf\xe9 \u05d0 \U0001f469\u200d\U0001f52c \\", "caf\xe9 \u05d0 \U0001f469\u200d\U0001f52c \\"),
+    ],
+)
+def test_what_steers_a_screen_is_visible(text: str, shown: str) -> None:
+    assert visible(text) == shown and visible(shown) == shown
+
+
+@quick
+@given(hostile)
+@example("[link=http://x]b[/link] [/x] \\[/x] :smile:")
+@example("\x1b[31mred\u202e")
+def test_a_console_shows_strings_cells_titles_and_texts_alike(text: str) -> None:
+    console = TextConsole(file=io.StringIO(), width=300, force_terminal=True, color_system=None)
+    table = Table(text, title=text)
+    table.add_row(text)
+    console.print(text, table, Text(text), "end")
+    shown = console.file.getvalue()
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800]", shown)
+    assert all(word in shown for word in visible(text).split())
+
+
+def test_a_table_with_escapes_keeps_its_columns() -> None:
+    console = TextConsole(file=io.StringIO(), width=80)
+    table = Table(box=None)
+    for cells in (("\x1b[31mred", "1"), ("blue", "2")):
+        table.add_row(*cells)
+    console.print(table)
+    red, blue = console.file.getvalue().splitlines()[-2:]
+    assert red.index("1", 12) == blue.index("2")
