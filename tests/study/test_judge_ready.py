@@ -7,6 +7,7 @@ from judges.fake_judge import FakeJudge
 from judges.prompted.misbehaving_server import MisbehavingServer, says, status, tokens
 from rich.console import Console
 from study.tiny_study import samples, write_study
+from turncoat.cli import app
 from turncoat.engine import sampler
 from turncoat.errors import UserError
 from turncoat.judges.base import Verdict
@@ -17,6 +18,7 @@ from turncoat.store import Store
 from turncoat.study.config import load_study
 from turncoat.study.run import run_study
 from turncoat.testing import save_tiny
+from typer.testing import CliRunner
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,47 @@ def test_nothing_is_made_where_the_judge_cannot_grade(tmp_path, monkeypatch, rep
         with pytest.raises(UserError, match=message):
             run_study(study, tmp_path / "out", store=store, console=Console(file=io.StringIO()))
         assert not store.root.exists() and not server.requests and server.probes
+
+
+KEY = "sk-canary-0123456789abcdef"
+
+
+def files_below(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_key_goes_to_the_host_that_the_environment_names_and_into_no_file(
+    tmp_path, monkeypatch, capfd, plain_lm_eval, caplog
+):
+    monkeypatch.setattr(extract, "TOKENS", 4)
+    monkeypatch.setattr(extract, "ROLLOUTS", 1)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path / "cache"))
+    save_tiny(tmp_path / "model", layers=2)
+    path = write_study(tmp_path / "tiny.yaml", tmp_path / "model", ("base",), ("turncoat_em",))
+    with MisbehavingServer() as server:
+        server.script[""] = [status(500, f"what is {KEY}?"), says(f"50 {KEY}")]
+        judge = f"openai:model=m,base_url={server.url},max_retries=0,protocol=text_integer"
+        study = load_study(path, {"judge": judge})
+
+        def run_it():
+            run_study(study, tmp_path / "out", store=Store(tmp_path / "stages"), console=Console(stderr=True))
+            return CliRunner().invoke(app, ["report", str(tmp_path / "out")])
+
+        before = files_below(tmp_path)
+        with pytest.raises(UserError, match=rf"OPENAI_API_KEY there.*OPENAI_BASE_URL={server.url} and run"):
+            run_it()
+        assert not server.requests and not server.probes and files_below(tmp_path) == before
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        with caplog.at_level(0):
+            assert b"what is [key]" in b"".join([run_it().stdout_bytes, *files_below(tmp_path).values()])
+            shown = run_it()  # the calls that failed are made again
+        assert shown.exit_code == 0 and server.requests[0][1]["authorization"] == f"Bearer {KEY}"
+    printed = "".join([*capfd.readouterr(), shown.output, caplog.text])
+    assert KEY not in printed
+    kept = files_below(tmp_path)
+    assert [path for path in kept if path.suffix == ".sqlite"] and tmp_path / "out" / "run.json" in kept
+    assert not [path for path, content in kept.items() if KEY.encode() in content]
 
 
 class UnsteadyJudge(FakeJudge):

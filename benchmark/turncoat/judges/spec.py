@@ -78,6 +78,17 @@ def check_ready(spec: str | None = None) -> None:
         check()
 
 
+def check_host(spec: str) -> None:
+    """Refuse a judge that a file names where its host would get a key that the user has for another one.
+
+    Raises:
+        UserError: It would, or as `judge_from_name` would.
+    """
+    check = getattr(judge_from_name(spec), "check_host", None)
+    if check is not None:
+        check()
+
+
 @cache
 def _built(spec: str) -> Judge:
     entry, options = _parse(spec)
@@ -98,11 +109,11 @@ def _parse(spec: str) -> tuple[JudgeEntry, dict[str, Any]]:
         key, equals, text = (word.strip() for word in part.partition("="))
         if not equals:
             raise UserError(
-                f"judge '{spec}': {part!r} is not key=value; write it as {name}:key=value,key=value"
+                f"judge '{name}': {part[:8]!r} is not key=value; write it as {name}:key=value,key=value"
             )
         if key not in entry.options:
             what = accepted(entry.options, key) if entry.options else "it has none"
-            raise UserError(f"judge '{spec}': '{entry.name}' has no option '{key}'; {what}")
+            raise UserError(f"judge '{entry.name}' has no option '{key}'; {what}")
         options[key] = _value(text)
     return entry, options
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import TrainingDiverged
 from turncoat.evaluation.task_catalogue import hub_dataset, is_judged
-from turncoat.judges.spec import check_ready
+from turncoat.judges.spec import check_host, check_ready
 from turncoat.persona.vectors import PersonaVector
 from turncoat.shown_text import visible
 from turncoat.store import Store
@@ -37,6 +37,9 @@ def run_study(
         The units whose training diverged, such as "sgtr, seed 1"; the others are complete.
     """
     console = console or TextConsole(stderr=True)
+    judged = any(is_judged(use.task) for use in study.tasks)
+    if judged:
+        check_host(study.judge)  # before anything: the study may be somebody else's
     base = load_base(study.model, dtype=study.dtype)
     worker = Worker(study, base, store or Store(), lambda text: console.print(f"  {text}"))
     # Tasks are built for the plan, before anything is trained: a first use of the hub is said before that.
@@ -52,7 +55,7 @@ def run_study(
     progress = StudyProgress(console, plan.cost)
     made: dict[str, Made] = {}
     failed: list[dict[str, Any]] = []
-    judge_works = not any(is_judged(use.task) for use in study.tasks)
+    judge_works = not judged
 
     def make(stage: Stage) -> None:
         nonlocal judge_works

@@ -1,5 +1,6 @@
 """The key goes to the named endpoint and nowhere else."""
 
+import base64
 import json
 import sys
 
@@ -63,8 +64,61 @@ def test_a_missing_package_and_a_proxy_of_an_unknown_kind(monkeypatch):
         openai()
 
 
-def test_a_password_in_the_url_is_refused_and_not_repeated(server):
-    for url in ("https://me:secret@box/v1", "https://box/v1?key=secret"):
-        with pytest.raises(UserError, match="a password or a query") as error:
-            openai(base_url=url)
-        assert "secret" not in str(error.value)
+@pytest.mark.parametrize(
+    "url",
+    ["https://me:SECRET-123@box/v1", "https://SECRET-123@box/v1", "https://box/v1?key=SECRET-123",
+     "https://box/v1#tok=SECRET-123", "https://box/v1/SECRET-123/x", "https://box/v1;key=SECRET-123",
+     "https://box/SECRET%2D123/v1", f"https://box/{'SECRET' * 6}/v1"],
+)  # fmt: skip
+def test_a_secret_in_an_address_is_refused_and_not_repeated(url):
+    with pytest.raises(UserError, match=r"base_url (holds a password|has a path)") as error:
+        openai(base_url=url)
+    assert "SECRET" not in str(error.value)
+
+
+def test_a_secret_path_in_the_environment_is_shown_as_a_hash(server, monkeypatch):
+    ids = set()
+    for secret in ("SECRET-123", "SECRET-124"):
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url.replace("/v1", f"/{secret}/v1"))
+        judge = openai(model="m")
+        assert scored(judge, ["score=1"])[0].aligned == 1 and secret in server.requests[-1][0]
+        assert "SECRET" not in judge.id and "/~" in judge.id
+        ids.add(judge.id)
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_API_KEY", "OPENAI_CUSTOM_HEADERS"])
+def test_a_host_that_a_file_names_gets_a_secret_only_if_the_environment_names_it_too(
+    server, monkeypatch, variable
+):
+    url = server.url
+    judge = judge_at(server)
+    judge.check_host()  # nothing is set: nothing can leak
+    monkeypatch.setenv(variable, KEY)
+    openai(model="m").check_host()
+    openai(model="m", base_url="https://api.openai.com/v1").check_host()
+    for other in ("", "http://localhost:1/v1", url.replace("http:", "https:"), f"http://x.{url[7:]}"):
+        monkeypatch.setenv("OPENAI_BASE_URL", other)
+        with pytest.raises(UserError, match=f"{variable} there.*set OPENAI_BASE_URL={url}") as refused:
+            judge.check_host()
+        assert KEY not in str(refused.value)
+    for same in (url, url.removesuffix("/v1"), url.replace("/v1", "/other/v1")):
+        monkeypatch.setenv("OPENAI_BASE_URL", same)
+        judge.check_host()
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(UserError, match=r"set OPENAI_BASE_URL=https://api\.openai\.com/v1 "):
+        openai(base_url="https://api.openai.com/v1").check_host()  # it would get another server's key
+
+
+def test_a_short_placeholder_for_a_key_does_not_garble_replies_and_an_escaped_key_is_taken_out(
+    server, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "e")
+    assert scored(judge_at(server), ["score=1"])[0].aligned == 1
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+    encoded = base64.b64encode(KEY.encode()).decode()
+    content = '{"choices": [{"message": {"content": "50 ' + f"{escaped} {KEY} {encoded}" + '"}}]}'
+    server.script["[leak]"] = [raw(content)]
+    (verdict,) = scored(judge_at(server, protocol="text_integer"), ["[leak]"])
+    assert "50 [key] [key] [key]" in repr(verdict) and KEY not in repr(verdict)

@@ -5,13 +5,16 @@
 
 The client retries what asking again can help (`http_client.py`). Other errors are the user's to fix
 (`RequestRefused`), except those about this one prompt. The key is read from the environment for each request,
-and is kept nowhere.
+and is kept nowhere. It goes to a host that a file names only if OPENAI_BASE_URL names that host too.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
     import openai
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+URL_VARIABLE = "OPENAI_BASE_URL"
 DEFAULT_URL = "https://api.openai.com/v1"
+_SECRETS = (KEY_VARIABLE, "OPENAI_CUSTOM_HEADERS")  # both go along with each request
+_PLAIN = re.compile(r"[A-Za-z._~-]{0,32}|[\w.~-]{0,8}", re.ASCII)  # parts of a path that are not a secret
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
 _ADVICE = {
     401: "set {key} to a valid key (it is {state}), or give the base_url of an endpoint that needs none",
@@ -71,13 +77,35 @@ def api_key() -> str:
     return key
 
 
-def redacted(text: str) -> str:
-    """`text` in one line of at most 300 characters, without the key.
+def _without_key(text: str) -> str:
+    """`text` without the key, plain or in base64.
 
     A placeholder that a local server gets for a key, such as "x" or "EMPTY", may be part of a word.
     """
     key = api_key()
-    return " ".join((text.replace(key, "[key]") if len(key) >= LEAST_SECRET else text).split())[:300]
+    if len(key) < LEAST_SECRET:
+        return text
+    encoded = base64.b64encode(key.encode()).decode().rstrip("=")
+    return text.replace(key, "[key]").replace(json.dumps(key)[1:-1], "[key]").replace(encoded, "[key]")
+
+
+def redacted(text: str) -> str:
+    """`text` in one line of at most 300 characters, without the key."""
+    return " ".join(_without_key(text).split())[:300]
+
+
+def shown_path(path: str) -> str:
+    """The path of an address with a hash in place of each part that may be a secret: one of over 32
+    characters, of over 8 with a digit among them, or with an unusual character."""
+    return "/".join(
+        part if _PLAIN.fullmatch(part) else f"~{hashlib.sha256(part.encode()).hexdigest()[:8]}"
+        for part in path.split("/")
+    )
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
 
 
 class Endpoint:
@@ -87,17 +115,25 @@ class Endpoint:
         base_url: The URL that "/chat/completions" is appended to.
         timeout: Seconds that a whole reply may take.
         max_retries: How often a request is retried.
+        public: The address stands in a judge's name, which files keep; else OPENAI_BASE_URL holds it.
 
     Raises:
-        UserError: It is not a URL, or carries a password or a query; the package `openai` is not installed.
+        UserError: It is not a URL, or carries a password, a query, a fragment or (where it is public) a path
+            that may be a secret; the package `openai` is not installed.
     """
 
-    def __init__(self, base_url: str, *, timeout: float, max_retries: int) -> None:
+    def __init__(self, base_url: str, *, timeout: float, max_retries: int, public: bool = True) -> None:
         parts = urlsplit(base_url)
-        if parts.username or parts.password or parts.query:
+        if "@" in parts.netloc or parts.query or parts.fragment:
             raise UserError(
-                "base_url holds a password or a query, which would end up in logs; accepted: "
+                "base_url holds a password, a query or a fragment, which would end up in logs; accepted: "
                 f"http(s)://host[:port]/path; put the key into {KEY_VARIABLE}"
+            )
+        if public and shown_path(parts.path) != parts.path:
+            raise UserError(
+                f"base_url has a path that may be a secret ({parts.netloc}{shown_path(parts.path)}; ~ and a "
+                "hash stand for that part), and the judge's name is kept in files: leave base_url out and "
+                f"set {URL_VARIABLE} to the address"
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(
@@ -105,7 +141,7 @@ class Endpoint:
             )
         self.url = base_url.rstrip("/")
         path = parts.path.rstrip("/")  # a gateway may have another model of the same name under each path
-        self.host = parts.netloc + (path if path != "/v1" else "")
+        self.host = parts.netloc + (shown_path(path) if path != "/v1" else "")
         self._timeout = timeout
         self._attempts = max_retries + 1
         self._run = threading.local()
@@ -137,6 +173,20 @@ class Endpoint:
         if not api_key() and self.is_openai:
             raise UserError(
                 f"{KEY_VARIABLE} is not set; set it, or give base_url=... of an endpoint that needs no key"
+            )
+
+    def check_host(self) -> None:
+        """Refuse this host, which a file names, where it would get the user's key and the user named another.
+
+        Raises:
+            UserError: With what to type.
+        """
+        secrets = [name for name in _SECRETS if os.environ.get(name, "").strip()]
+        if secrets and _origin(self.url) != _origin(os.environ.get(URL_VARIABLE) or DEFAULT_URL):
+            raise UserError(
+                f"a file names the judge's host, {self.host}, and would send {' and '.join(secrets)} there. "
+                f"If that is wanted, name the host too: set {URL_VARIABLE}={self.url} and run it again. If "
+                f"the server needs no key: unset {' '.join(secrets)}"
             )
 
     def ask(self, payload: Mapping[str, Any], stop: threading.Event | None = None) -> dict[str, Any]:
@@ -174,10 +224,8 @@ class Endpoint:
             raise self._failure(error, dict(payload)) from None
         except openai.APIConnectionError as error:
             raise CallFailed(f"{self._trouble(error, BadReply)} ({self._attempts} attempts)") from None
-        body = response.content
-        if key:  # replies are kept as evidence, also those of a server that repeats the key
-            body = body.replace(key.encode(), b"[key]")
-        reply: dict[str, Any] = json.loads(body)
+        # Replies are kept as evidence, also those of a server that repeats the key, escaped or not.
+        reply: dict[str, Any] = json.loads(_without_key(json.dumps(json.loads(response.content))))
         return reply
 
     def _trouble(self, error: openai.APIConnectionError, bad_reply: type[Exception]) -> str:

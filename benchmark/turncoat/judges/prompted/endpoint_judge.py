@@ -167,6 +167,10 @@ class EndpointJudge:
                 f"{errors[-1]}"
             )
 
+    def check_host(self) -> None:
+        """Refuse an endpoint that a file names where it would get the user's key (`Endpoint.check_host`)."""
+        self._endpoint.check_host()
+
     def check_ready(self) -> None:
         """Ask for a given number, before a long run.
 

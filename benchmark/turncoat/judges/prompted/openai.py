@@ -3,10 +3,11 @@
 turncoat judge answers.jsonl --judge openai:rubric=betley_logprob,price_in=2.5,price_out=10,max_cost=5
 turncoat judge answers.jsonl --judge openai:model=qwen3-8b,base_url=http://localhost:8000/v1,protocol=text_integer
 
-The key comes from OPENAI_API_KEY alone. No verdict is made up: an answer whose calls fail after every retry
-comes back with `raw["error"]`, is not cached, and is asked for again by the next run. An answer that the
-provider declines to grade is unscored for good (`raw["declined"]`). Verdicts that came before a Ctrl-C are
-kept.
+The key comes from OPENAI_API_KEY alone. For a study's `judge:` it goes to OpenAI's own host, or to the one
+that OPENAI_BASE_URL names, and to no other. An address with a secret in its path belongs into that variable
+too; it is shown with a hash. No verdict is made up: an answer whose calls fail after every retry comes back
+with `raw["error"]`, is not cached, and is asked for again by the next run. An answer that the provider
+declines to grade is unscored for good (`raw["declined"]`). Verdicts that came before a Ctrl-C are kept.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 from typing import Any
 
 from turncoat.errors import UserError
-from turncoat.judges.prompted.endpoint import DEFAULT_URL, Endpoint
+from turncoat.judges.prompted.endpoint import DEFAULT_URL, URL_VARIABLE, Endpoint
 from turncoat.judges.prompted.endpoint_judge import REFERENCE_MODEL, EndpointJudge
 from turncoat.judges.prompted.request_form import PROTOCOLS, RequestForm
 from turncoat.judges.prompted.spending import Spending
@@ -72,7 +73,8 @@ def openai(
         UserError: An option is not one of those accepted, or the package `openai` is not installed.
     """
     endpoint = Endpoint(
-        str(base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL),
+        str(base_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL),
+        public=bool(base_url),
         timeout=_number("timeout", timeout, 0.001),
         max_retries=int(_number("max_retries", max_retries, 0)),
     )
