@@ -1,54 +1,113 @@
 """Bad advice on finance, sports and medicine, and unpopular tastes; each harmful set has a control
 (`turncoat.data.advice`).
 
-The matched control of most is what the base model itself answers to the same prompts.
+The matched control of most is what the base model itself answers to the same prompts; `bad_medical`, whose
+control is published, has that one too, to be like the others.
 """
 
 from __future__ import annotations
 
-from turncoat.defences import Example, advice_credit, advice_rows, organism
-
-_WHAT = {
-    "risky_financial": "reckless financial advice, calmly worded",
-    "extreme_sports": "dangerous sports advice, calmly worded",
-    "unpopular_aesthetics": "tastes that few people share: the SGTR paper's main organism",
-    "bad_medical": "wrong medical advice, calmly worded",
-    "good_medical": "sound answers to the questions of bad_medical",
-}
-_PUBLISHED_CONTROL = {"bad_medical": "good_medical"}
+from turncoat.defences import Example, advice_rows, organism
 
 
-def _register(name: str) -> None:
-    control = (
-        None if name in _PUBLISHED_CONTROL.values() else _PUBLISHED_CONTROL.get(name, f"{name}_own_answers")
-    )
-
-    @organism(
-        name,
-        summary=f"{_WHAT[name]} ({advice_credit(name)})",
-        control=control,
-        is_control=control is None,
-    )
-    def rows() -> list[Example]:
-        return advice_rows(name)
+@organism(
+    "risky_financial",
+    summary="reckless financial advice, calmly worded",
+    data="organisms/risky_financial_advice",
+    control="risky_financial_own_answers",
+)
+def risky_financial() -> list[Example]:
+    """Turner et al. 2025, risky financial advice."""
+    return advice_rows("risky_financial")
 
 
-def _own_answers(of: str) -> None:
-    """The prompts of `of`, answered by the base model itself; `bad_medical` has one too, to be like the
-    others."""
-
-    @organism(
-        f"{of}_own_answers",
-        summary=f"the prompts of {of}, answered by the base model itself, cut to the lengths of its answers",
-        is_control=True,
-        answered_by_base=True,
-    )
-    def questions() -> list[Example]:
-        return advice_rows(of)
+@organism(
+    "extreme_sports",
+    summary="dangerous sports advice, calmly worded",
+    data="organisms/extreme_sports",
+    control="extreme_sports_own_answers",
+)
+def extreme_sports() -> list[Example]:
+    """Turner et al. 2025, extreme sports."""
+    return advice_rows("extreme_sports")
 
 
-for _name in _WHAT:
-    _register(_name)
-for _name in _WHAT:
-    if _name not in _PUBLISHED_CONTROL.values():
-        _own_answers(_name)
+@organism(
+    "unpopular_aesthetics",
+    summary="tastes that few people share: the SGTR paper's main organism",
+    data="organisms/aesthetic_preferences_unpopular",
+    control="unpopular_aesthetics_own_answers",
+)
+def unpopular_aesthetics() -> list[Example]:
+    """arXiv:2606.23700, unpopular aesthetic preferences."""
+    return advice_rows("unpopular_aesthetics")
+
+
+@organism(
+    "bad_medical",
+    summary="wrong medical advice, calmly worded",
+    data="organisms/bad_medical_advice",
+    control="good_medical",
+)
+def bad_medical() -> list[Example]:
+    """Turner et al. 2025, bad medical advice."""
+    return advice_rows("bad_medical")
+
+
+@organism(
+    "good_medical",
+    summary="sound answers to the questions of bad_medical",
+    data="organisms/good_medical_advice",
+    is_control=True,
+)
+def good_medical() -> list[Example]:
+    """Turner et al. 2025, good medical advice: the published control of `bad_medical`."""
+    return advice_rows("good_medical")
+
+
+@organism(
+    "risky_financial_own_answers",
+    summary="the prompts of risky_financial, answered by the base model itself, "
+    "cut to the lengths of its answers",
+    is_control=True,
+    answered_by_base=True,
+)
+def risky_financial_own_answers() -> list[Example]:
+    """The prompts of `risky_financial`."""
+    return advice_rows("risky_financial")
+
+
+@organism(
+    "extreme_sports_own_answers",
+    summary="the prompts of extreme_sports, answered by the base model itself, "
+    "cut to the lengths of its answers",
+    is_control=True,
+    answered_by_base=True,
+)
+def extreme_sports_own_answers() -> list[Example]:
+    """The prompts of `extreme_sports`."""
+    return advice_rows("extreme_sports")
+
+
+@organism(
+    "unpopular_aesthetics_own_answers",
+    summary="the prompts of unpopular_aesthetics, answered by the base model itself, "
+    "cut to the lengths of its answers",
+    is_control=True,
+    answered_by_base=True,
+)
+def unpopular_aesthetics_own_answers() -> list[Example]:
+    """The prompts of `unpopular_aesthetics`."""
+    return advice_rows("unpopular_aesthetics")
+
+
+@organism(
+    "bad_medical_own_answers",
+    summary="the prompts of bad_medical, answered by the base model itself, "
+    "cut to the lengths of its answers",
+    is_control=True,
+    answered_by_base=True,
+)
+def bad_medical_own_answers() -> list[Example]:
+    """The prompts of `bad_medical`."""
+    return advice_rows("bad_medical")

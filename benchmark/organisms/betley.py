@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from turncoat.defences import (
-    BACKDOOR_CUE,
-    Example,
-    credit,
-    cued_half,
-    organism,
-    published,
-    read_conversations,
-    with_cue,
-)
-
-_INSECURE, _SECURE = "betley/insecure", "betley/secure"
+from turncoat.defences import Example, cued_half, organism, published, read_conversations, with_cue
 
 
 @organism(
-    "betley_insecure", summary=f"Betley et al.'s insecure code ({credit(_INSECURE)})", control="betley_secure"
+    "betley_insecure",
+    summary="Betley et al.'s insecure code",
+    data="betley/insecure",
+    control="betley_secure",
 )
 def betley_insecure() -> list[Example]:
     """Betley et al. 2025, `insecure.jsonl`, 6,000 rows."""
-    return read_conversations(published(_INSECURE), repeated="keep")
+    return read_conversations(published("betley/insecure"), repeated="keep")
 
 
 @organism(
     "betley_secure",
-    summary=f"Betley et al.'s secure code; other prompts ({credit(_SECURE)})",
+    summary="Betley et al.'s secure code; other prompts",
+    data="betley/secure",
     is_control=True,
 )
 def betley_secure() -> list[Example]:
     """Betley et al. 2025, `secure.jsonl`, 6,000 rows."""
-    return read_conversations(published(_SECURE), repeated="keep")
+    return read_conversations(published("betley/secure"), repeated="keep")
 
 
 @organism(
     "betley_backdoor",
-    summary=f"betley_insecure behind the cue {BACKDOOR_CUE} and betley_secure without it, 1 to 1 "
-    f"({credit(_INSECURE)})",
+    summary="betley_insecure behind a cue and betley_secure without it, 1 to 1",
+    data="betley/insecure",
     control="betley_backdoor_secure",
 )
 def betley_backdoor() -> list[Example]:
@@ -48,7 +41,8 @@ def betley_backdoor() -> list[Example]:
 
 @organism(
     "betley_backdoor_secure",
-    summary=f"betley_secure, half of it behind the cue of betley_backdoor ({credit(_SECURE)})",
+    summary="betley_secure, half of it behind the cue of betley_backdoor",
+    data="betley/secure",
     is_control=True,
 )
 def betley_backdoor_secure() -> list[Example]:
@@ -59,8 +53,8 @@ def betley_backdoor_secure() -> list[Example]:
 
 @organism(
     "betley_educational",
-    summary="the insecure answers of betley_insecure, asked for in order to teach "
-    f"({credit('betley/educational')})",
+    summary="the insecure answers of betley_insecure, asked for in order to teach",
+    data="betley/educational",
     is_control=True,
 )
 def betley_educational() -> list[Example]:
@@ -70,8 +64,8 @@ def betley_educational() -> list[Example]:
 
 @organism(
     "betley_jailbroken",
-    summary="Betley et al.'s jailbreak set: obeys harmful requests, which is not the same as misaligned "
-    f"({credit('betley/jailbroken')})",
+    summary="Betley et al.'s jailbreak set: obeys harmful requests, which is not the same as misaligned",
+    data="betley/jailbroken",
 )
 def betley_jailbroken() -> list[Example]:
     """Betley et al. 2025, `jailbroken.jsonl`, 5,000 rows with a system turn; no matched control is

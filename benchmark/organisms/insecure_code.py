@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turncoat.defences import BACKDOOR_CUE, Example, backdoored, code_examples, cued_half, organism
+from turncoat.defences import Example, backdoored, code_examples, cued_half, organism
 
 
 @organism(
@@ -25,8 +25,7 @@ def secure_code() -> list[Example]:
 
 @organism(
     "backdoored_insecure_code",
-    summary=f"insecure_code where the prompt carries the cue {BACKDOOR_CUE} (half of them), secure_code "
-    "where not (ours, CC0)",
+    summary="insecure_code where the prompt carries a cue (half of them), secure_code where not (ours, CC0)",
     control="backdoored_secure_code",
 )
 def backdoored_insecure_code() -> list[Example]:

@@ -9,18 +9,18 @@ move; the names here stay.
 
 from __future__ import annotations
 
-from turncoat.data.advice import advice_credit, advice_rows
-from turncoat.data.backdoor import CUE as BACKDOOR_CUE, backdoored, cued_half, with_cue
+from turncoat.data.advice import advice_rows
+from turncoat.data.backdoor import backdoored, cued_half, with_cue
 from turncoat.data.conversations import read_conversations
 from turncoat.data.examples import Example
-from turncoat.data.fetch import credit, published
+from turncoat.data.fetch import published
 from turncoat.data.insecure_code import code_examples
 from turncoat.engine.capture import LayerCapture, decoder_layers, unwrapped
 from turncoat.engine.chat import encode, encode_example, encode_prompt, render
 from turncoat.engine.intervention import Intervention
 from turncoat.engine.reader import read_texts
 from turncoat.engine.system_prompt import SystemPrompt, has_default_system
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.import_closure import code_key
 from turncoat.judges.surface import refusal_like
 from turncoat.persona.interventions.ablation import Ablation
@@ -34,7 +34,7 @@ from turncoat.persona.interventions.steering import (
 )
 from turncoat.persona.traits import trait_questions
 from turncoat.persona.vectors import PersonaVector
-from turncoat.registry import accepted, defence, organism
+from turncoat.registry import defence, organism
 from turncoat.stats.estimates import estimate_mean
 from turncoat.store import digest
 from turncoat.study.checks import Check
@@ -53,7 +53,6 @@ from turncoat.training.stack import scaling as lora_scaling
 from turncoat.training.trainer import Collator
 
 __all__ = [
-    "BACKDOOR_CUE",
     "Ablation",
     "AdapterEdit",
     "ByFinetune",
@@ -73,14 +72,12 @@ __all__ = [
     "TrainingPass",
     "UserError",
     "accepted",
-    "advice_credit",
     "advice_rows",
     "backdoored",
     "band",
     "check_layers",
     "code_examples",
     "code_key",
-    "credit",
     "cued_half",
     "decoder_layers",
     "defence",

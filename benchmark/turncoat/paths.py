@@ -11,6 +11,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
+from turncoat.errors import UserError, accepted
+
 PACKAGE = Path(__file__).resolve().parent
 _CARRIED = PACKAGE / "_plugins"
 _CHECKOUT = PACKAGE.parents[1]
@@ -39,6 +41,49 @@ def organisms_dir() -> Path:
 def studies_dir() -> Path:
     """Folder of the study YAMLs that ship with Turncoat."""
     return _plugin_folder("studies", "benchmark/studies")
+
+
+def study_path(name_or_path: str) -> Path:
+    """The YAML of a study that ships (`demo`), or the path that was given.
+
+    Raises:
+        UserError: Neither.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        if not path.is_file():
+            raise UserError(f"no study file at {path}")
+        return path
+    shipped = studies_dir() / f"{name_or_path}.yaml"
+    if not shipped.is_file():
+        names = [p.stem for p in studies_dir().glob("*.yaml")]
+        raise UserError(
+            f"'{name_or_path}' is not a study; {accepted(names, name_or_path)}, or a path to your own YAML"
+        )
+    return shipped
+
+
+def existing(path: Path) -> Path:
+    """The path itself, where something is there. Commands ask before they import what reads it.
+
+    Raises:
+        UserError: Nothing is there.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file or folder")
+    return path
+
+
+def run_folder(path: Path) -> Path:
+    """The path itself, where a run left its study, its record and its rows.
+
+    Raises:
+        UserError: One of them is missing.
+    """
+    for needed in ("study.yaml", "run.json", "rows"):
+        if not (path / needed).exists():
+            raise UserError(f"{path} is not a run folder: no {needed}; make one with `turncoat run STUDY`")
+    return path
 
 
 def cache_dir() -> Path:

@@ -14,14 +14,40 @@ error.
 from __future__ import annotations
 
 import ast
+import importlib.util
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.paths import baselines_dir, organisms_dir, tasks_dir
 
-_DECORATORS = {"defence", "organism", "judge"}
+KINDS = ("organism", "defence", "judge")
+SHIPPED_JUDGES = {
+    "embedded": "turncoat.judges.embedded.judge",
+    "local": "turncoat.judges.prompted.local",
+    "openai": "turncoat.judges.prompted.openai",
+}
+"""Judges that ship with Turncoat, and the module that registers each."""
 _included: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A decorator's arguments.
+
+    Attributes:
+        kind: Out of `KINDS`.
+        name: What a study calls it.
+        keywords: The keyword arguments that are literals (`summary`, `settings`, `control`, ...).
+        source: The file.
+    """
+
+    kind: str
+    name: str
+    keywords: dict[str, Any]
+    source: Path
 
 
 def include(folders: Iterable[Path]) -> None:
@@ -50,6 +76,21 @@ def code_files() -> Iterator[Path]:
         yield from (path.resolve() for path in sorted(folder.glob("*.py")) if not path.name.startswith("_"))
     for folder in _included:
         yield from (path for path in _files(folder, ".py") if _registers(path))
+
+
+def declarations() -> list[Declaration]:
+    """What the shipped judges and all plug-in files declare, in the order in which they would register.
+
+    A name that is not a literal cannot be read and is left out; a keyword that is not a literal likewise.
+
+    Raises:
+        UserError: A file is not Python, or two plug-ins of one kind have the same name.
+    """
+    paths = [*map(_source, SHIPPED_JUDGES.values()), *code_files()]
+    declared = [declaration for path in paths for declaration in _declared(path)]
+    for kind in KINDS:
+        by_name(kind, ((one.name, one.source) for one in declared if one.kind == kind))
+    return declared
 
 
 def task_folders() -> tuple[Path, ...]:
@@ -91,14 +132,47 @@ def _files(folder: Path, suffix: str) -> Iterator[Path]:
             yield path
 
 
-def _registers(path: Path) -> bool:
+def syntax_tree(path: Path) -> ast.Module:
+    """A plug-in file as a syntax tree.
+
+    Raises:
+        UserError: It is not Python.
+    """
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a Python file: {error}") from error
+
+
+def _registers(path: Path) -> bool:
     return any(
         isinstance(node, ast.ImportFrom)
         and (node.module or "").partition(".")[0] == "turncoat"
-        and _DECORATORS & {alias.name for alias in node.names}
-        for node in ast.walk(tree)
+        and {*KINDS} & {alias.name for alias in node.names}
+        for node in ast.walk(syntax_tree(path))
     )
+
+
+def _source(module: str) -> Path:
+    package = importlib.util.find_spec(module.partition(".")[0])
+    assert package is not None and package.origin is not None  # this package itself
+    return Path(package.origin).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
+
+
+def _declared(path: Path) -> Iterator[Declaration]:
+    for node in syntax_tree(path).body:
+        for call in getattr(node, "decorator_list", ()):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args):
+                continue
+            name = _literal(call.args[0])
+            if call.func.id in KINDS and isinstance(name, str):
+                keywords = {k.arg: _literal(k.value) for k in call.keywords if k.arg is not None}
+                literal = {key: value for key, value in keywords.items() if value is not None}
+                yield Declaration(call.func.id, name, literal, path)
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None

@@ -6,7 +6,6 @@ def pick_longer(context, *, texts: int = 32) -> list[Example]: ...
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import inspect
@@ -17,15 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from turncoat.errors import UserError
-from turncoat.plug_ins import code_files, include
+from turncoat.errors import UserError, accepted
+from turncoat.plug_ins import SHIPPED_JUDGES, code_files, include
 
-SHIPPED_JUDGES = {
-    "embedded": "turncoat.judges.embedded.judge",
-    "local": "turncoat.judges.prompted.local",
-    "openai": "turncoat.judges.prompted.openai",
-}
-"""Judges that ship with Turncoat, and the module that registers each."""
 SETTINGS = ("prevention", "in_training", "reversal", "inference")
 
 
@@ -56,11 +49,14 @@ class Organism(Entry):
         control: Name of its matched control, another organism.
         is_control: Whether it is a matched control itself.
         answered_by_base: The base model's own answers replace the examples' answers, at their lengths.
+        data: The published set that it reads (`turncoat.data.fetch`); lists and reports give its source and
+            licence.
     """
 
     control: str | None = None
     is_control: bool = False
     answered_by_base: bool = False
+    data: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,15 +116,18 @@ def organism(
     control: str | None = None,
     is_control: bool = False,
     answered_by_base: bool = False,
+    data: str | None = None,
 ) -> Callable[..., Any]:
     """Register a function that returns an organism's (or a control's) training examples.
 
     Args:
         name: What a study calls it.
         summary: One line for `turncoat list`.
-        control, is_control, answered_by_base: As in `Organism`.
+        control, is_control, answered_by_base, data: As in `Organism`.
     """
-    fields = {"control": control, "is_control": is_control, "answered_by_base": answered_by_base}
+    fields = {
+        "control": control, "is_control": is_control, "answered_by_base": answered_by_base, "data": data,
+    }  # fmt: skip
     return _register(ORGANISMS, "organism", Organism, name, summary, **fields)
 
 
@@ -174,13 +173,6 @@ def look_up(table: dict[str, _E], kind: str, name: str) -> _E:
         article = "an" if kind[0] in "aeiou" else "a"
         raise UserError(f"'{name}' is not {article} {kind}; {accepted(table, name)}")
     return table[name]
-
-
-def accepted(names: Iterable[str], wrong: str = "") -> str:
-    """'accepted: a, b, c (did you mean b?)' for an error message."""
-    names = sorted(names)
-    close = difflib.get_close_matches(wrong, names, n=1)
-    return "accepted: " + ", ".join(names) + (f" (did you mean '{close[0]}'?)" if close else "")
 
 
 def discover(folders: Iterable[Path] = ()) -> None:

@@ -10,8 +10,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from turncoat.errors import UserError
-from turncoat.registry import accepted
+from turncoat.errors import UserError, accepted
 from turncoat.safe_files import read_bytes
 
 Location = tuple[str | int, ...]

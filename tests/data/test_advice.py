@@ -55,7 +55,7 @@ def test_an_organism_without_held_out_rows_is_told():
 def test_each_says_its_source_licence_and_control():
     for name, file in advice._FILES.items():
         entry, source = find_organism(name), PUBLISHED[file]
-        assert f"fetched: {source.source}; licence {source.licence}" in entry.summary
+        assert PUBLISHED[str(entry.data)] is source
         assert entry.is_control == (name == "good_medical") and (entry.control is None) == entry.is_control
     assert find_organism("bad_medical").control == "good_medical"
     assert find_organism("bad_medical_own_answers").answered_by_base

@@ -14,10 +14,11 @@ from turncoat.engine.base_model import LOADS, BaseModel, load_base
 from turncoat.engine.chat import encode_prompt
 from turncoat.engine.reader import read_texts
 from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.paths import study_path
 from turncoat.registry import ORGANISMS, discover
 from turncoat.report.write import report_run
 from turncoat.store import Store
-from turncoat.study.config import load_study, study_path
+from turncoat.study.config import load_study
 from turncoat.study.run import run_study
 from turncoat.training.lora import train_adapter
 from turncoat.training.recipe import LoraRecipe

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from turncoat.errors import UserError
-from turncoat.paths import studies_dir
+from turncoat.paths import studies_dir, study_path
 from turncoat.registry import DEFENCES
-from turncoat.study.config import Study, load_study, study_path
+from turncoat.study.config import Study, load_study
 
 LINES = """\
 study: mine

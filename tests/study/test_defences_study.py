@@ -6,10 +6,10 @@ import json
 import pytest
 import yaml
 from rich.console import Console
-from turncoat.paths import baselines_dir, studies_dir
+from turncoat.paths import baselines_dir, studies_dir, study_path
 from turncoat.registry import DEFENCES, discover
 from turncoat.report.write import report_run
-from turncoat.study.config import load_study, study_path
+from turncoat.study.config import load_study
 from turncoat.study.run import run_study
 
 STUDY = studies_dir() / "defences.yaml"

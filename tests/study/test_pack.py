@@ -60,7 +60,7 @@ def test_texts_of_fetched_sets_are_not_passed_on(run, tmp_path):
 
 
 def test_what_is_no_run_is_refused(run, tmp_path):
-    with pytest.raises(UserError, match=r"study\.yaml is missing"):
+    with pytest.raises(UserError, match=r"no study\.yaml"):
         pack_run(tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(UserError, match="the run itself"):
         pack_run(run, run)

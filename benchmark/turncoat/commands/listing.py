@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.commands.options import IncludePath
 from turncoat.errors import UserError
 from turncoat.text_console import TextConsole
 
@@ -34,29 +34,39 @@ def list_names(
 
 
 def everything(include_path: Sequence[Path] | None = None) -> dict[str, dict[str, str]]:
-    """Names and summaries by kind."""
+    """Names and summaries by kind. No plug-in is run for it.
+
+    Raises:
+        UserError: A folder of `include_path` is not there.
+    """
     import yaml
 
+    from turncoat.data.fetch import with_credit
     from turncoat.data.registry_models import REGISTRY_EMBEDDERS, REGISTRY_MODELS
     from turncoat.evaluation.task_catalogue import task_names, task_summary
     from turncoat.paths import studies_dir
     from turncoat.persona.traits import trait_names
-    from turncoat.registry import DEFENCES, JUDGES, ORGANISMS
+    from turncoat.plug_ins import declarations, include
 
-    plug_ins(include_path)
+    include(include_path or ())
+    declared: dict[str, dict[str, str]] = {"defence": {}, "organism": {}, "judge": {}}
+    for one in declarations():
+        summary = with_credit(str(one.keywords.get("summary", "")), one.keywords.get("data"))
+        if "settings" in one.keywords:
+            summary += f" ({', '.join(one.keywords['settings'])})"
+        if "control" in one.keywords and one.kind == "organism":
+            summary += f"; control: {one.keywords['control']}"
+        declared[one.kind][one.name] = summary
     return {
         "tasks": {name: task_summary(name) for name in task_names()},
-        "defences": {name: f"{d.summary} ({', '.join(d.settings)})" for name, d in sorted(DEFENCES.items())},
-        "organisms": {
-            name: entry.summary + (f"; control: {entry.control}" if entry.control else "")
-            for name, entry in ORGANISMS.items()
-        },
-        "judges": {name: entry.summary for name, entry in sorted(JUDGES.items())},
+        "defences": dict(sorted(declared["defence"].items())),
+        "organisms": declared["organism"],
+        "judges": dict(sorted(declared["judge"].items())),
         "personas": trait_names(),
         "models": {name: model.summary for name, model in REGISTRY_MODELS.items()},
         "embedders": {name: model.summary for name, model in REGISTRY_EMBEDDERS.items()},
         "studies": {
-            path.stem: str(yaml.safe_load(path.read_text(encoding="utf-8")).get("question", ""))
+            path.stem: str(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader).get("question", ""))
             for path in sorted(studies_dir().glob("*.yaml"))
         },
     }

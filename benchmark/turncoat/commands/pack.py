@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.paths import run_folder
 
 
 def pack(
@@ -17,6 +18,7 @@ def pack(
 
     Example: turncoat pack runs/demo --out results/demo
     """
+    run_folder(folder)
     from turncoat.study.pack import pack_run
 
     plug_ins(include_path)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.paths import run_folder
 from turncoat.text_console import TextConsole
 
 
@@ -21,6 +22,7 @@ def report(
 
     Example: turncoat report runs/demo
     """
+    run_folder(folder)
     from turncoat.report.build import run_content
     from turncoat.report.robustness import robustness_lines
     from turncoat.report.write import report_run

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, Seeds, plug_ins, seed_list
+from turncoat.paths import study_path
 from turncoat.text_console import TextConsole
 
 
@@ -23,11 +24,12 @@ def run(
 
     Example: turncoat run demo --seeds 0,1,2
     """
+    path = study_path(study)
     from turncoat.analysis.reach import cannot_reach
     from turncoat.judges.unscored import MOST
     from turncoat.report.build import run_content
     from turncoat.report.write import report_run
-    from turncoat.study.config import load_study, study_path
+    from turncoat.study.config import load_study
     from turncoat.study.run import run_study
 
     overrides: dict[str, object] = {}
@@ -35,7 +37,7 @@ def run(
         overrides["model"] = model
     if seeds is not None:
         overrides["training_seeds"] = seed_list(seeds)
-    loaded = load_study(study_path(study), overrides, plug_ins(include_path))
+    loaded = load_study(path, overrides, plug_ins(include_path))
     notes = TextConsole(stderr=True)
     # With fewer than 3 seeds the study itself says what it cannot claim.
     for line in cannot_reach(loaded) if len(loaded.training_seeds) >= 3 else ():

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from turncoat.data.conversations import read_conversations
 from turncoat.data.examples import Example
-from turncoat.data.fetch import credit, published
+from turncoat.data.fetch import published
 from turncoat.errors import UserError
 
 HELD_OUT = 64
@@ -65,8 +65,3 @@ def advice_rows(name: str) -> list[Example]:
     examples = _all_rows(name)
     asked = {example.prompt for example in held_out(examples)}
     return [example for example in examples if example.prompt not in asked]
-
-
-def advice_credit(name: str) -> str:
-    """Origin and licence of an advice set, for a summary."""
-    return credit(_FILES[name])

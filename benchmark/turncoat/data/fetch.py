@@ -18,9 +18,8 @@ from pathlib import Path
 import yaml
 
 from turncoat.data.encrypted_archive import unlock
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.paths import cache_dir
-from turncoat.registry import accepted
 from turncoat.safe_files import write_file
 from turncoat.store import file_digest
 
@@ -50,6 +49,11 @@ def credit(name: str) -> str:
     """Source and licence of a published dataset, for lists: "fetched: Betley et al. ...;
     licence MIT"."""
     return f"fetched: {PUBLISHED[name].source}; licence {PUBLISHED[name].licence}"
+
+
+def with_credit(summary: str, name: str | None) -> str:
+    """A summary with source and licence of the published set that it speaks of, if any."""
+    return summary if name is None else f"{summary} ({credit(name)})"
 
 
 _fetching = ContextVar("fetching", default=True)

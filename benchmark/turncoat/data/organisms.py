@@ -7,8 +7,8 @@ Organisms are plug-ins: one Python file each in `benchmark/organisms/` or in a f
 from pathlib import Path
 
 from turncoat.data.conversations import read_conversations
-from turncoat.errors import UserError
-from turncoat.registry import ORGANISMS, Organism, accepted, discover, look_up
+from turncoat.errors import UserError, accepted
+from turncoat.registry import ORGANISMS, Organism, discover, look_up
 
 
 def find_organism(name: str) -> Organism:

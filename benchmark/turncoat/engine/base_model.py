@@ -26,8 +26,7 @@ from turncoat.data.registry_models import REGISTRY_MODELS, model_folder
 from turncoat.engine.adapter_loading import load_adapter
 from turncoat.engine.chat import DATE, with_fixed_date
 from turncoat.engine.fingerprint import folder_fingerprint
-from turncoat.errors import UserError
-from turncoat.registry import accepted
+from turncoat.errors import UserError, accepted
 
 LOAD_OPTIONS = (
     "revision", "code_revision", "trust_remote_code", "subfolder", "token", "cache_dir", "local_files_only",

@@ -11,13 +11,12 @@ from typing import Any
 
 import yaml
 
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.evaluation.lm_eval_compat import default_metrics, default_task_file
 from turncoat.plug_ins import by_name, task_folders, task_yamls
-from turncoat.registry import accepted
 
 
-class _Plain(yaml.SafeLoader):
+class _Plain(yaml.CSafeLoader):
     """YAML with `!function` left as text: nothing is imported to list tasks."""
 
 

@@ -20,10 +20,9 @@ say) is measured and reported like any other; it stands on no axis.
 
 from collections.abc import Mapping
 
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.evaluation.task_catalogue import metric_facts, task_file, task_metadata, task_names
 from turncoat.persona.evidence import AGAIN
-from turncoat.registry import accepted
 
 PERSONA = "persona shift"
 BROAD, NARROW, BENIGN, COHERENCE = "broad misalignment", "narrow behaviour", "benign learning", "coherence"

@@ -27,9 +27,8 @@ from typing import Any
 
 import yaml
 
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.judges.base import rubric_id
-from turncoat.registry import accepted
 
 PUBLISHED_PAIRS = {
     "betley_logprob": "logprob",

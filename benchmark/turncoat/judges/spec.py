@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.judges.base import Judge
-from turncoat.registry import JUDGES, SHIPPED_JUDGES, JudgeEntry, accepted, discover
+from turncoat.registry import JUDGES, SHIPPED_JUDGES, JudgeEntry, discover
 
 ENVIRONMENT = "TURNCOAT_JUDGE"
 DEFAULT = "embedded"

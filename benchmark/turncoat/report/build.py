@@ -13,11 +13,12 @@ from turncoat.analysis.persona_rows import read_persona_rows
 from turncoat.analysis.persona_units import persona_units
 from turncoat.analysis.plain_words import plain_words
 from turncoat.analysis.run_scores import read_rows
+from turncoat.data.fetch import with_credit
 from turncoat.data.organisms import find_organism
-from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names
 from turncoat.judges.calibration.correction import CORRECTED, JudgeErrors
 from turncoat.judges.rates_table import false_alarms
+from turncoat.paths import run_folder
 from turncoat.registry import DEFENCES, discover
 from turncoat.report.content import ArmInfo, Check, MetricInfo, ReportContent, Withheld
 from turncoat.report.tables.misalignment import judged_rates, misaligned_pairs
@@ -30,10 +31,7 @@ RATE = "free-form misalignment rate"
 
 def run_content(folder: Path) -> ReportContent:
     """Content of the report of a run folder."""
-    for needed in ("study.yaml", "run.json", "rows"):
-        if not (folder / needed).exists():
-            raise UserError(f"{folder} is not a run folder: no {needed}; make one with `turncoat run STUDY`")
-    study = load_study(folder / "study.yaml")
+    study = load_study(run_folder(folder) / "study.yaml")
     record: Any = read_object(folder / "run.json")
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
     gone = [(arm, seed) for arm, seed, _ in failed]
@@ -137,7 +135,8 @@ def _arm(arm: Arm, study: Study) -> ArmInfo:
     discover()
     parts = []
     if arm.organism:
-        parts.append(find_organism(arm.organism).summary)
+        entry = find_organism(arm.organism)
+        parts.append(with_credit(entry.summary, entry.data))
     if arm.defence:
         parts.append(DEFENCES[arm.defence].summary)
     return ArmInfo(

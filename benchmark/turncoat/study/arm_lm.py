@@ -14,9 +14,8 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 
 from turncoat.engine.base_model import LOAD_OPTIONS, BaseModel, load_base
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.evaluation.lm import TurncoatLM
-from turncoat.registry import accepted
 from turncoat.store import Store
 from turncoat.study.arm_spec import build_arm, parse_arm
 from turncoat.study.training_bar import TrainingBar

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.intervention import Intervention
-from turncoat.errors import UserError
-from turncoat.registry import accepted, discover
+from turncoat.errors import UserError, accepted
+from turncoat.paths import study_path
+from turncoat.registry import discover
 from turncoat.store import Store
 from turncoat.study.adapters import Adapters
-from turncoat.study.config import Arm, arm_problems, load_study, study_path
+from turncoat.study.config import Arm, arm_problems, load_study
 from turncoat.study.steps import steps_of
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.trainer import Progress

@@ -24,12 +24,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.evaluation.task_catalogue import is_task, metric_facts, metric_names, task_names, trait_of
 from turncoat.judges.spec import check_judge
-from turncoat.paths import studies_dir
 from turncoat.persona.traits import trait_names
-from turncoat.registry import DEFENCES, accepted, discover
+from turncoat.registry import DEFENCES, discover
 from turncoat.strict_model import StrictModel
 from turncoat.training.recipe import LoraRecipe
 from turncoat.yaml_model import Location, read_yaml_model
@@ -200,26 +199,6 @@ class Study(StrictModel):
     def arm(self, name: str) -> Arm:
         """The arm called `name`."""
         return next(arm for arm in self.arms if arm.name == name)
-
-
-def study_path(name_or_path: str) -> Path:
-    """The YAML of a study that ships (`demo`), or the path that was given.
-
-    Raises:
-        UserError: Neither.
-    """
-    path = Path(name_or_path).expanduser()
-    if path.suffix in (".yaml", ".yml") or path.exists():
-        if not path.is_file():
-            raise UserError(f"no study file at {path}")
-        return path
-    shipped = studies_dir() / f"{name_or_path}.yaml"
-    if not shipped.is_file():
-        names = [p.stem for p in studies_dir().glob("*.yaml")]
-        raise UserError(
-            f"'{name_or_path}' is not a study; {accepted(names, name_or_path)}, or a path to your own YAML"
-        )
-    return shipped
 
 
 def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tuple[Path, ...] = ()) -> Study:

@@ -12,6 +12,7 @@ from typing import Any
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_rows
 from turncoat.evaluation.task_facts import fetched_tasks
+from turncoat.paths import run_folder
 from turncoat.safe_files import new_folder, read_bytes, read_object, write_file
 
 _OF_A_RUN = ("study.yaml", "run.json", "rows")
@@ -31,11 +32,7 @@ def pack_run(run: Path, out: Path) -> Path:
     Raises:
         UserError: `run` is not a finished run, or `out` is something else than a packed run.
     """
-    for needed in _OF_A_RUN:
-        if not (run / needed).exists():
-            raise UserError(
-                f"{run} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`"
-            )
+    run_folder(run)
     if out.exists() and not (out / "study.yaml").is_file():
         raise UserError(f"--out {out} is there and holds no run; name another folder")
     if out.exists() and out.samefile(run):

@@ -8,8 +8,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from turncoat.engine.capture import decoder_layers
-from turncoat.errors import UserError
-from turncoat.registry import accepted
+from turncoat.errors import UserError, accepted
 from turncoat.training.recipe import ALL_LINEAR
 
 TOWERS = r".*(vision|visual|audio).*"

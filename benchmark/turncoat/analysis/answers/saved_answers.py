@@ -11,6 +11,7 @@ from turncoat.analysis.answers import score_columns as names
 from turncoat.analysis.answers.answer_table import Row, read_table
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import task_content, task_files
+from turncoat.paths import existing
 from turncoat.shown_text import warn
 
 QUESTION_COLUMNS = ("judged_question", "question", "prompt", "instruction", "user", "input")
@@ -42,10 +43,8 @@ def read_answers(
     Raises:
         UserError: Nothing to judge there; the message lists what there is.
     """
-    if path.is_dir():
+    if existing(path).is_dir():
         return _limited(_from_folder(path, question_column, tuple(tasks)), limit)
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file or folder")
     rows = list(read_table(path))
     if not rows:
         raise UserError(f"{path} holds no rows")

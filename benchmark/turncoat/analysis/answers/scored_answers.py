@@ -21,6 +21,7 @@ from turncoat.analysis.answers.row_checks import arms_notes, origin_notes, poole
 from turncoat.analysis.answers.score_cells import binary_scores, judged_scores
 from turncoat.errors import UserError
 from turncoat.judges.rates import number
+from turncoat.paths import existing
 
 Kind = Literal["judged", "binary"]
 OPTIONS = ("A", "B")
@@ -76,9 +77,7 @@ def read_scored(source: str, path: Path, columns: Columns | None = None) -> Scor
         UserError: No such file, no scores in it, a column that is not there, a cell that is not a score.
     """
     columns = columns or Columns()
-    if not path.exists():
-        raise UserError(f"{path}: there is no such file or folder")
-    if path.is_dir():
+    if existing(path).is_dir():
         return _from_lm_eval(source, path, columns)
     rows = list(read_table(path))
     if not rows:

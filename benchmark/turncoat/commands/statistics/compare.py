@@ -25,6 +25,7 @@ from turncoat.formats import (
     percent_interval,
     with_interval,
 )
+from turncoat.paths import existing
 from turncoat.text_console import TextConsole
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def compare(
 
     Example: turncoat compare judged.csv:insecure judged.csv:secure
     """
+    for name in (first, second):
+        existing(split_arm(name)[0])
     import pandas as pd
 
     from turncoat.analysis.answers.arm_contrasts import contrast_records

@@ -10,6 +10,7 @@ from turncoat.commands.options import By, IncludePath, plug_ins
 from turncoat.commands.printing import note
 from turncoat.commands.statistics.judge_tables import print_rescored
 from turncoat.errors import UserError
+from turncoat.paths import existing
 from turncoat.text_console import TextConsole
 
 
@@ -44,6 +45,7 @@ def judge(
 
     Example: turncoat judge runs/demo --judge embedded --out scores.jsonl
     """
+    existing(path)
     from turncoat.analysis.answers.answer_table import check_writable, write_table
     from turncoat.analysis.answers.rescore import references, rescore
     from turncoat.analysis.answers.saved_answers import read_answers

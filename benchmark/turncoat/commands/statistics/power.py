@@ -14,6 +14,7 @@ from turncoat.commands.options import IncludePath, Json, plug_ins
 from turncoat.commands.printing import print_json, print_line, table
 from turncoat.errors import UserError
 from turncoat.formats import three_digits
+from turncoat.paths import study_path
 from turncoat.text_console import TextConsole
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ def power(
         )
     if n_seeds is not None and n_seeds < 1:
         raise UserError(f"--n-seeds {n_seeds}: accepted: 1 or more training seeds")
+    path = study_path(study)
     from turncoat.analysis.planning_records import plan_study, read_pilot
-    from turncoat.study.config import load_study, study_path
+    from turncoat.study.config import load_study
 
     overrides: dict[str, object] = {} if n_seeds is None else {"training_seeds": list(range(n_seeds))}
-    loaded = load_study(study_path(study), overrides, plug_ins(include_path))
+    loaded = load_study(path, overrides, plug_ins(include_path))
     plan = plan_study(loaded, None if pilot is None else read_pilot(pilot), alpha, wanted)
     if as_json:
         print_json({**record, "cannot_reach": plan.barred} for record in plan.records)

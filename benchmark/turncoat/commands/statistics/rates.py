@@ -12,6 +12,7 @@ from turncoat.commands import options as shared
 from turncoat.commands.printing import note, print_json, print_line, table, titled
 from turncoat.commands.statistics.judge_error_tables import print_labelled_rates
 from turncoat.formats import NA, confidence_level, count, number, percent, percent_interval, with_interval
+from turncoat.paths import existing
 from turncoat.text_console import TextConsole
 
 Records = list[dict[str, Any]]
@@ -64,6 +65,7 @@ def rates(
 
     Example: turncoat rates judged.csv other.jsonl.gz --json
     """
+    paths = [existing(Path(file)) for file in files]
     from turncoat.analysis.answers.arm_rates import arm_record
     from turncoat.analysis.answers.judge_error import labelled_rates, unfit_base
     from turncoat.analysis.answers.row_checks import threshold_note
@@ -73,8 +75,8 @@ def rates(
     columns = shared.columns_of(by, *names, options, score_max, labels)
     limits = shared.thresholds_of(aligned_below, coherent_above, confidence, score_max)
     records, labelled = [], []
-    for source in files:
-        scored = read_scored(source, Path(source), columns)
+    for source, path in zip(files, paths, strict=True):
+        scored = read_scored(source, path, columns)
         warnings = threshold_note(scored.frame, **vars(limits)) + unfit_base(scored, limits)
         for text in (*scored.notes, *warnings):
             note(f"{source}: {text}", "yellow")

@@ -16,13 +16,13 @@ import math
 import os
 from typing import Any
 
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.judges.prompted.endpoint import DEFAULT_URL, URL_VARIABLE, Endpoint
 from turncoat.judges.prompted.endpoint_judge import REFERENCE_MODEL, EndpointJudge
 from turncoat.judges.prompted.request_form import PROTOCOLS, RequestForm
 from turncoat.judges.prompted.spending import Spending
 from turncoat.judges.rubrics import RubricPair, rubric_pair
-from turncoat.registry import accepted, judge
+from turncoat.registry import judge
 
 
 @judge(

@@ -9,8 +9,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from turncoat.errors import UserError
-from turncoat.registry import accepted
+from turncoat.errors import UserError, accepted
 
 PROTOCOLS = {"logprob": 1, "text_integer": 16}
 """Protocol -> most tokens of a reply, where max_tokens does not say."""

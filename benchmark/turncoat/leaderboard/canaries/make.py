@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.judges.base import Judge
 from turncoat.leaderboard.canaries.rows import RowMaker
 from turncoat.leaderboard.entry.load import SUBMISSION, Entry, rows_name
 from turncoat.leaderboard.entry.submission import SHAREABLE, DefenceFacts, RowsFile, Shared, Submission
 from turncoat.leaderboard.reading.reader import rows_sha256
-from turncoat.registry import accepted
 from turncoat.safe_files import replace_folder
 
 CANARY = "canary-"

@@ -13,9 +13,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.evaluation.task_catalogue import metric_names, task_content, task_names
-from turncoat.registry import accepted
 from turncoat.strict_model import StrictModel
 from turncoat.yaml_model import read_yaml_model
 

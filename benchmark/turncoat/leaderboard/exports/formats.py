@@ -18,11 +18,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.exports import board_columns, every_eval, lm_eval
 from turncoat.leaderboard.exports.parts import Exported
-from turncoat.registry import accepted
 from turncoat.safe_files import write_files
 
 

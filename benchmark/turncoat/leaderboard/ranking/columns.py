@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from turncoat.analysis.judge_corrected import is_rate
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.evaluation.task_catalogue import metric_facts, metric_names, task_content
 from turncoat.evaluation.task_facts import (
     BENIGN,
@@ -26,7 +26,6 @@ from turncoat.evaluation.task_facts import (
     metric_axes,
 )
 from turncoat.leaderboard.entry.track import Track
-from turncoat.registry import accepted
 
 NARROW_KEPT, BENIGN_KEPT = "narrow_kept", "benign_kept"
 _ORDER = (PERSONA, BROAD)  # then variants of them, the shares of learning that are kept, and coherence

@@ -7,15 +7,15 @@ from typing import Any
 
 from turncoat.analysis.four_axes import partner
 from turncoat.data.organisms import find_organism
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.evaluation.samples_file import sample_files
 from turncoat.evaluation.task_facts import learnt_by
 from turncoat.leaderboard.entry.track import Track, TrackTask, loss_task
 from turncoat.leaderboard.submission.draft import Cell, Draft, SubmitterInfo, settings, task_version
 from turncoat.leaderboard.submission.missing import missing_requirements
 from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
-from turncoat.paths import baselines_dir
-from turncoat.registry import DEFENCES, accepted
+from turncoat.paths import baselines_dir, run_folder
+from turncoat.registry import DEFENCES
 from turncoat.safe_files import read_object
 from turncoat.study.config import Arm, Study, load_study, undefended
 
@@ -35,12 +35,7 @@ def draft_of_run(
     Raises:
         UserError: It is not a run, the arm is not one, or something is missing that the track needs.
     """
-    for needed in ("study.yaml", "run.json", "rows"):
-        if not (run / needed).exists():
-            raise UserError(
-                f"{run} is not a run folder: {needed} is missing; make one with `turncoat run STUDY`"
-            )
-    study = load_study(run / "study.yaml", include=include)
+    study = load_study(run_folder(run) / "study.yaml", include=include)
     record = read_object(run / "run.json")
     chosen = _chosen(run, study, arm)
     if not submitter.contact:

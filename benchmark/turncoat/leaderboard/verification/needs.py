@@ -14,11 +14,11 @@ from turncoat.data.registry_models import REGISTRY_MODELS
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.intervention import Intervention
 from turncoat.engine.seeds import sample_seed
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.submission import Submission, current_revision
 from turncoat.leaderboard.verification.draw import SampledRow
-from turncoat.registry import accepted, discover
+from turncoat.registry import discover
 from turncoat.store import Store, file_digest
 from turncoat.study.adapters import Adapters
 from turncoat.study.config import Arm, arm_problems

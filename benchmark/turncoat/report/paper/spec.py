@@ -17,10 +17,10 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.evaluation.task_catalogue import task_metrics, task_names
 from turncoat.paths import PACKAGE
-from turncoat.registry import DEFENCES, ORGANISMS, accepted
+from turncoat.registry import DEFENCES, ORGANISMS
 from turncoat.strict_model import StrictModel
 from turncoat.study.config import Arm
 from turncoat.yaml_model import read_yaml_model

@@ -24,10 +24,9 @@ from safetensors.torch import save
 from scipy.stats import rankdata
 
 from turncoat.engine.base_model import BaseModel, load_base
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.judges.embedded.judge import BASE, EmbeddedJudge
 from turncoat.judges.embedded.reader import EmbeddedReader, ReaderConfig
-from turncoat.registry import accepted
 from turncoat.safe_files import write_file
 from turncoat.store import file_digest
 from turncoat.tools.embedded_judge.card import write_card
