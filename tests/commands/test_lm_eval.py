@@ -6,7 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from turncoat.commands.lm_eval import arguments, arm_name, own_cache, run_lm_eval, split_include_paths
+from turncoat.commands.lm_eval import (
+    arguments,
+    arm_name,
+    check_config,
+    own_cache,
+    run_lm_eval,
+    split_include_paths,
+)
 from turncoat.errors import UserError
 from turncoat.paths import tasks_dir
 
@@ -97,3 +104,33 @@ def test_the_cache_of_answers_is_the_models_own(tmp_path):
 def test_a_chat_template_cannot_be_switched_off_by_a_name(given):
     with pytest.raises(UserError, match="takes a value for the name of a template"):
         arguments(["--model", "turncoat", *given])
+
+
+@pytest.mark.parametrize("option", ["--config {}", "--config={}", "-C {}", "--conf {}"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("trust_remote_code: true", "trust_remote_code: code of others would run.*give --trust_remote_code"),
+        ("model_args: {trust_remote_code: true}", "trust_remote_code: code of others"),
+        ("model_args: pretrained=x,trust_remote_code=True", "trust_remote_code: code of others"),
+        ("confirm_run_unsafe_code: true", "give --confirm_run_unsafe_code"),
+        ("model_args: {base_url: 'http://evil/v1/chat/completions'}", "host evil, which would get OPENAI_A"),
+    ],
+)
+def test_a_config_file_runs_no_code_of_others_and_names_no_host_for_the_key(
+    tmp_path, monkeypatch, option, content, message
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    (tmp_path / "c.yaml").write_text(content)
+    with pytest.raises(UserError, match=message):
+        check_config(["run", *option.format(tmp_path / "c.yaml").split(), "--tasks", "x"])
+
+
+def test_a_config_file_that_decides_nothing_of_that_kind_is_left_to_lm_eval(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://mine/v1")
+    named = "model_args: {base_url: 'http://mine/v1/completions'}"
+    for content in ("trust_remote_code: false", named, "[", "1"):
+        (tmp_path / "c.yaml").write_text(content)
+        check_config(["--config", str(tmp_path / "c.yaml")])
+    check_config(["--config", str(tmp_path / "nowhere.yaml"), "--confirm_run_unsafe_code"])

@@ -28,3 +28,12 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
     assert plug_ins([tmp_path]) == (tmp_path,)
     with pytest.raises(UserError, match=r"--include-path .*nowhere"):
         plug_ins([tmp_path / "nowhere"])
+
+
+def test_a_folder_of_plug_ins_is_said_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    plug_ins([tmp_path])
+    captured = capsys.readouterr()
+    shown = " ".join(captured.err.split())
+    assert f"Python files in {tmp_path} run" in shown and not captured.out
+    plug_ins(None)
+    assert not capsys.readouterr().err

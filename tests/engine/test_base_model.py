@@ -208,6 +208,18 @@ def test_options_are_checked_before_anything_is_loaded(fresh_loads, tiny_folder,
     assert base.model.config._attn_implementation == "eager"
 
 
+def test_code_that_comes_with_a_model_does_not_run_and_nobody_is_asked(tmp_path, monkeypatch):
+    save_tiny(tmp_path / "model", layers=1)
+    config = tmp_path / "model" / "config.json"
+    code = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "evil", "auto_map": code}))
+    (tmp_path / "model" / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(UserError, match=r"cannot be loaded \(.*custom code"):
+        load_base(str(tmp_path / "model"))
+    assert not (tmp_path / "ran").exists()
+
+
 def spoiled(folder: Path, change) -> str:
     weights = load_file(folder / "model.safetensors")
     change(weights)

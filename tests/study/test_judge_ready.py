@@ -69,7 +69,7 @@ def test_a_key_goes_to_the_host_that_the_environment_names_and_into_no_file(
             return CliRunner().invoke(app, ["report", str(tmp_path / "out")])
 
         before = files_below(tmp_path)
-        with pytest.raises(UserError, match=rf"OPENAI_API_KEY there.*OPENAI_BASE_URL={server.url} and run"):
+        with pytest.raises(UserError, match=rf"get OPENAI_API_KEY.*OPENAI_BASE_URL={server.url} and run"):
             run_it()
         assert not server.requests and not server.probes and files_below(tmp_path) == before
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)

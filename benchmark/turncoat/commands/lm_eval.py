@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import typer
+import yaml
 
 from turncoat.commands.options import plug_ins
 from turncoat.errors import UserError
@@ -37,6 +38,7 @@ def run_lm_eval(given: list[str]) -> None:
     from turncoat.evaluation.lm_eval_compat import more_task_folders, output_folder_name, results_kept
     from turncoat.judges.spec import check_judge
 
+    check_config(given)
     check_judge()  # lm-eval would ask for it after hours of generation only
     folders, rest = split_include_paths(given)
     include = plug_ins(folders)
@@ -50,6 +52,38 @@ def run_lm_eval(given: list[str]) -> None:
         cli_evaluate()
     if lost:
         raise UserError(f"not saved: {', '.join(lost)}; the table above is all there is")
+
+
+def check_config(given: list[str]) -> None:
+    """Refuse a `--config` FILE that decides what the user alone does: to run code of others, to send a key.
+
+    Raises:
+        UserError: It does.
+    """
+    from lm_eval.utils import simple_parse_args_string
+
+    from turncoat.judges.prompted.endpoint import check_named
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config", "-C", type=Path)
+    path = parser.parse_known_args(given)[0].config
+    if path is None or not path.is_file():
+        return
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        return  # lm-eval says so
+    config = config if isinstance(config, dict) else {}
+    options = config.get("model_args") or {}
+    options = simple_parse_args_string(options) if isinstance(options, str) else options
+    for name in ("trust_remote_code", "confirm_run_unsafe_code"):
+        if config.get(name) or options.get(name):
+            raise UserError(
+                f"{path}, {name}: code of others would run, which a file does not decide; take it out, and "
+                f"give --{name} on the command line if you trust that code"
+            )
+    if address := options.get("base_url"):
+        check_named(str(address))
 
 
 def split_include_paths(given: list[str]) -> tuple[list[Path], list[str]]:

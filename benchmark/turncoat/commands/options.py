@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from turncoat.commands.printing import note
 from turncoat.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def plug_ins(folders: Sequence[Path] | None) -> tuple[Path, ...]:
     """
     from turncoat.registry import discover
 
+    if folders:
+        names = ", ".join(map(str, folders))
+        note(f"--include-path: Python files in {names} run, with all rights of yours", "dim")
     discover(folders or ())
     return tuple(folders or ())
 

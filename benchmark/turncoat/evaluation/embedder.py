@@ -93,8 +93,8 @@ def _loaded(name: str) -> tuple[Any, Any]:
             f"{SWITCH}={name}: no config.json there; give a folder in transformers format, or unset it"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModel.from_pretrained(folder, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UserError(
             f"the embedder in {folder} cannot be loaded ({str(error).splitlines()[0]})"

@@ -99,7 +99,7 @@ def test_a_host_that_a_file_names_gets_a_secret_only_if_the_environment_names_it
     openai(model="m", base_url="https://api.openai.com/v1").check_host()
     for other in ("", "http://localhost:1/v1", url.replace("http:", "https:"), f"http://x.{url[7:]}"):
         monkeypatch.setenv("OPENAI_BASE_URL", other)
-        with pytest.raises(UserError, match=f"{variable} there.*set OPENAI_BASE_URL={url}") as refused:
+        with pytest.raises(UserError, match=f"get {variable}.*set OPENAI_BASE_URL={url}") as refused:
             judge.check_host()
         assert KEY not in str(refused.value)
     for same in (url, url.removesuffix("/v1"), url.replace("/v1", "/other/v1")):

@@ -108,6 +108,22 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc.lower()
 
 
+def check_named(url: str) -> None:
+    """Refuse an address that a file names where it would get the user's key and the user named another host.
+
+    Raises:
+        UserError: With what to type.
+    """
+    secrets = [name for name in _SECRETS if os.environ.get(name, "").strip()]
+    if secrets and _origin(url) != _origin(os.environ.get(URL_VARIABLE) or DEFAULT_URL):
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        raise UserError(
+            f"a file names the host {host}, which would get {' and '.join(secrets)}. If that is wanted, name "
+            f"the host too: set {URL_VARIABLE}={urlsplit(url).scheme}://{host}/v1 and run it again. If the "
+            f"server needs no key: unset {' '.join(secrets)}"
+        )
+
+
 class Endpoint:
     """A chat-completions endpoint; may be used from many threads.
 
@@ -181,13 +197,7 @@ class Endpoint:
         Raises:
             UserError: With what to type.
         """
-        secrets = [name for name in _SECRETS if os.environ.get(name, "").strip()]
-        if secrets and _origin(self.url) != _origin(os.environ.get(URL_VARIABLE) or DEFAULT_URL):
-            raise UserError(
-                f"a file names the judge's host, {self.host}, and would send {' and '.join(secrets)} there. "
-                f"If that is wanted, name the host too: set {URL_VARIABLE}={self.url} and run it again. If "
-                f"the server needs no key: unset {' '.join(secrets)}"
-            )
+        check_named(self.url)
 
     def ask(self, payload: Mapping[str, Any], stop: threading.Event | None = None) -> dict[str, Any]:
         """The reply's JSON object, without the key.
