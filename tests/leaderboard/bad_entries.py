@@ -90,7 +90,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "unknown-track": {"track": "easy"}, "organism": {"organism__name": "my_own_bad_code"},
     "control": {"control__name": "insecure_code"}, "benign": {"benign__name": "insecure_code"},
     "defence": {"defence__options": {"strength": 11}}, "data": {"organism__sha256": None},
-    "judge": {"judge__id": "my-own-judge"},
+    "judge": {"judge__id": "my-own-judge"}, "prompt-change": {"defence__changes_prompt": True},
     "supersedes": {"supersedes": {"entry": "nobody", "reason": "better"}},
     "unknown-task-version": {"tasks__turncoat_em": 1.0},
     "unknown-rubric": {"judge__rubric": "distilled@000000000000"},

@@ -3,7 +3,7 @@
 A rendered prompt is the task's words inside the chat template's frame. The words are the task's own; the
 frame is that of the model's template where the template is here, and in any case one and the same for all
 rows, roles and seeds. Anything put in front of the question, examples above all, shows as another frame. A
-defence that says so may have a frame of its own.
+defence that says so may have a frame of its own (`prompt_change.py`).
 """
 
 from collections import defaultdict
@@ -136,9 +136,14 @@ def frame_of(prompt: str, messages: Messages) -> Frame | None:
 
 def _difference(prompt: str, due: str) -> str:
     """The prompt from a little before the first character that differs."""
-    pairs = enumerate(zip(prompt, due, strict=False))
-    first = next((n for n, (a, b) in pairs if a != b), min(len(prompt), len(due)))
+    first = common_start(prompt, due)
     return ("..." if first > 40 else "") + prompt[max(0, first - 40) :]
+
+
+def common_start(one: str, other: str) -> int:
+    """Number of characters that two texts begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _hashes_alone(expected: ExpectedRows, rows: Sequence[Row], model: str) -> Iterator[Finding]:

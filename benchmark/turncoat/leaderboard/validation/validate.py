@@ -38,6 +38,7 @@ def validate_entry(folder: Path, log: Log = lambda _: None) -> list[Finding]:
 
 
 def _rows(entry: Entry, log: Log) -> list[Finding]:
+    from turncoat.leaderboard.validation.prompt_change import check_prompt_change
     from turncoat.leaderboard.validation.rows import check_task_rows
 
     findings: list[Finding] = []
@@ -52,4 +53,4 @@ def _rows(entry: Entry, log: Log) -> list[Finding]:
             findings += refused.findings
         if len(findings) > _STOP:
             break
-    return findings
+    return findings or check_prompt_change(entry)
