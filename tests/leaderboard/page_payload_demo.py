@@ -110,7 +110,7 @@ def entry(slug: str, rank: str, cells: dict[str, Json], **changes: Any) -> Json:
         "slug": slug, "defence": slug, "setting": "in_training", "kind": "entry", "rank": rank, "flags": [],
         "trust": "self-reported",
         "trust_note": "", "contact": "", "summary": "", "paper": "", "seeds": [0, 1, 2], "cells": cells,
-        "facts": [], "superseded_by": "", "shared": {}, "verdict": "", "unshown": [],
+        "facts": [], "superseded_by": "", "shared": {}, "verdict": "", "unshown": [], "prompt": "",
     }  # fmt: skip
     return made | changes
 

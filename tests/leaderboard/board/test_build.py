@@ -178,6 +178,19 @@ def test_files_say_what_is_not_shown(more):
     assert '"learning not shown"' in table and '"seems better"' in table
 
 
+def test_files_say_what_a_defence_changes_in_the_prompt(more):
+    write(more, "said", effect=0.1, setting="inference", shared=NONE)
+    known = {slug: _candidate(more / slug) for slug in (NONE, "said", "good")}
+    known["said"] = replace(known["said"], prompt='adds "Be | <b>kind."')
+    built = Built((build_board(known.values()),), {})
+    text = markdown(built)
+    assert "| inference, changes the prompt |" in text and "### Changed prompts" in text
+    section = text.split("### Changed prompts")[1]
+    assert "kind." in section and "<b>" not in section and "good" not in section
+    assert {line.split(",")[6] for line in table_csv(built.boards).splitlines() if '"good"' in line} == {'""'}
+    assert '"adds ""Be | <b>kind."""' in table_csv(built.boards)
+
+
 def test_rows_of_the_undefended_organism_are_no_defence(more):
     write(more, "idle", copy="organism", shared=NONE)
     assert "changes nothing" in flags(board_of(more), "idle")

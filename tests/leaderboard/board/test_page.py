@@ -179,6 +179,12 @@ def test_marks_and_what_is_not_shown_stand_beside_the_name() -> None:
     assert "Not ranked: a requirement is not shown" in page and "<dd>seems worse</dd>" in page
 
 
+def test_a_changed_prompt_is_a_chip_with_the_text_and_stands_in_the_details() -> None:
+    page = render_page(_small())
+    assert '<span class="chip" title="Every prompt: adds &#34;p&#34;">changes the prompt</span>' in page
+    assert "<b>Changes the prompt.</b>" in page and page.count("changes the prompt</span>") == 2
+
+
 def test_bars_of_a_column_share_one_scale_that_canaries_do_not_stretch() -> None:
     def bars(*entries: Any) -> list[tuple[float, float, float]]:
         page = render_page(
@@ -270,7 +276,7 @@ def _small(paper: str = "", aligned: float | None = 1.0) -> Any:
     flagged = entry(
         "a", "1", {"persona_fixed": cell(0.1, note="n")}, flags=[{"name": "f", "why": "w"}],
         facts=[["command", "c"]], trust_note="n", contact="c", summary="s", paper=paper, superseded_by="",
-        shared={"organism": "b"},
+        prompt='adds "p"', shared={"organism": "b"},
     )  # fmt: skip
     made = board("b", columns(1), [flagged, entry("b", "", {}, kind="canary")], note="n")
     return {

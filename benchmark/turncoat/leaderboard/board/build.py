@@ -60,6 +60,7 @@ class Row:
     superseded_by: str  # The entry that replaces it, or ""
     answers: pd.DataFrame  # Its sampled answers (`Entry.answers`)
     shared: Mapping[str, str] = field(default_factory=dict)  # Role -> the entry whose rows those are
+    prompt: str = ""  # What it changes in every prompt of its defended arm
 
     @property
     def unshown(self) -> list[Gate]:
@@ -185,7 +186,7 @@ def build_board(entries: Iterable[Candidate]) -> Board:
             cells[one.slug], places.get(one.slug), against.get(one.slug), tuple(gates[one.slug]),
             tuple(flags[one.slug]), one.trust,
             superseded.get(one.slug, ""), one.answers,
-            {role: shared.entry for role, shared in one.entry.submission.shared.items()},
+            {role: shared.entry for role, shared in one.entry.submission.shared.items()}, one.prompt,
         )
         for one in candidates
     ]  # fmt: skip

@@ -25,7 +25,19 @@ _NUMBERS = {
     **{f"organism_minus_control{end}": f"over_control{end}" for end in ("", "_low", "_high")},
     **{name: name for name in ("n_questions", "n_seeds", "note")},
 }  # column of the CSV -> field of a cell
-_OF_ROW = ("track", "model", "organism", "slug", "defence", "setting", "kind", "rank", "rank_from", "rank_to")
+_OF_ROW = (
+    "track",
+    "model",
+    "organism",
+    "slug",
+    "defence",
+    "setting",
+    "prompt",
+    "kind",
+    "rank",
+    "rank_from",
+    "rank_to",
+)
 _AGAINST = ("against_none", "against_none_low", "against_none_high")
 _OF_COLUMN = ("axis", "column", "label", "unit", "better", "is")
 CSV_COLUMNS = (*_OF_ROW, *_AGAINST, "not_shown", "flags", "trust", "superseded_by", *_OF_COLUMN, *_NUMBERS)
@@ -41,6 +53,11 @@ _READING = (
     "A cell is the change against the undefended organism of the same entry, with a 95% interval; the row of "
     "the undefended organism itself shows its shift from the untrained base. What is kept is a share: 1 is "
     "all that the undefended arm learnt."
+)
+
+_PROMPTS = (
+    "What these defences change in every prompt of their defended arms, read from the rows. The undefended "
+    "arms have the tasks' own prompts."
 )
 
 
@@ -75,7 +92,7 @@ def table_csv(boards: Sequence[Board]) -> str:
             flags = "; ".join(flag.name for flag in row.flags)
             of_row: tuple[object, ...] = (
                 *(board.track.track, board.model, board.organism, row.slug, defence.name, defence.setting),
-                *(row.kind, *rank, *against, unshown, flags, row.trust.level, row.superseded_by),
+                *(row.prompt, row.kind, *rank, *against, unshown, flags, row.trust.level, row.superseded_by),
             )
             for one in board.columns:
                 of_column = (one.axis, one.key, one.label, one.unit, one.better, kinds[one.kind])
@@ -116,6 +133,9 @@ def _board(board: Board) -> list[str]:
             _reasons([(row, row.flags) for row in flagged]),
             _table(board, flagged),
         ]
+    if changed := [row for row in others if row.prompt]:
+        lines = [f"- {_name(row)}: {for_markdown(row.prompt)}" for row in changed]
+        parts += ["### Changed prompts", _PROMPTS, "\n".join(lines)]
     if canaries:
         why = "Made up to be caught: they give no answers, or are not a defence. A build fails if one is not."
         parts += ["### Canaries", why, _reasons([(row, row.flags) for row in canaries])]
@@ -148,7 +168,8 @@ def _table(board: Board, rows: Sequence[Row]) -> str:
             cell_text(shown_cell(row, column, board.ranked_by), column, decimals[column.key])
             for column in board.columns
         ]
-        texts = [row.rank.text if row.rank else "", _name(row), row.submission.defence.setting]
+        texts = [row.rank.text if row.rank else "", _name(row)]
+        texts.append(row.submission.defence.setting + (", changes the prompt" if row.prompt else ""))
         texts.append(row.against.verdict if row.against else "")
         tail = [str(len(row.submission.seeds)), row.trust.level]
         # Names are escaped already; numbers are our own.

@@ -74,6 +74,7 @@ def _entry(board: Board, row: Row, decimals: dict[str, int]) -> dict[str, Any]:
         "slug": row.slug,
         "defence": facts.defence.name,
         "setting": facts.defence.setting,
+        "prompt": row.prompt,
         "kind": row.kind,
         "rank": row.rank.text if row.rank else "",
         "verdict": row.against.verdict if row.against else "",

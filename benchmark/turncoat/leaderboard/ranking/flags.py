@@ -20,6 +20,7 @@ from turncoat.leaderboard.ranking.duplicates import NEARLY_ALL, copied_share, eq
 from turncoat.leaderboard.ranking.entry_scores import Measured, measure
 from turncoat.leaderboard.ranking.gates import Gate, organism_gate
 from turncoat.leaderboard.ranking.ruler import moved_ruler
+from turncoat.leaderboard.validation.prompt_change import prompt_change
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
 
 CANARY = "canary-"
@@ -35,6 +36,7 @@ class Candidate:
     answers: pd.DataFrame
     trust: Trust
     prints: Mapping[tuple[str, int], Any] = field(default_factory=dict)
+    prompt: str = ""  # What it changes in every prompt, such as 'adds "Be kind."'
 
     @property
     def slug(self) -> str:
@@ -65,7 +67,9 @@ class Candidate:
 def candidate(entry: Entry, trust: Trust) -> Candidate:
     """Read all that the board needs of an entry."""
     measured, answers = measure(entry), entry.answers()
-    return Candidate(entry, measured, answers, trust, fingerprints(entry, measured, answers))
+    prompt = str(prompt_change(entry) or "changes it; the text is not in its rows")
+    prompt = prompt if entry.submission.defence.changes_prompt else ""
+    return Candidate(entry, measured, answers, trust, fingerprints(entry, measured, answers), prompt=prompt)
 
 
 def flags_of(
