@@ -1,15 +1,25 @@
-"""Text of files that people made: UTF-8 or UTF-16, with or without a byte order mark, plain or gzipped.
+"""Text and JSON that people made, bounded: UTF-8 or UTF-16, with a byte order mark or without, plain or
+gzipped.
 
 text = read_text(Path("judged.csv.gz"))      # line ends stay as they are
+row = parse_json(line, "judged.jsonl, line 3")
 """
 
 import codecs
 import gzip
+import json
 import zlib
 from pathlib import Path
+from typing import Any
 
 from turncoat.errors import UserError
 
+MOST_NESTED = 100
+"""Lists and objects inside one another in JSON and YAML from outside."""
+LONGEST_LINE = 2**26
+"""Characters of a line of JSON, or of a cell."""
+_UNPACKED = 2**26  # bytes that any gzip file may unpack to
+_RATIO = 100  # times its size that a larger one may; text unpacks to 3 to 20 times its size
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -17,12 +27,21 @@ def read_text(path: Path) -> str:
     """The text of a file, without its byte order mark; a name that ends in .gz is unpacked.
 
     Raises:
-        UserError: It cannot be read, or is neither UTF-8 nor UTF-16 with a byte order mark.
+        UserError: It cannot be read, unpacks to more than 64 MiB and 100 times its size, or is neither UTF-8
+            nor UTF-16 with a byte order mark.
     """
     try:
-        data = path.read_bytes()
         if path.name.endswith(".gz"):
-            data = gzip.decompress(data)
+            most = max(_UNPACKED, _RATIO * path.stat().st_size)
+            with gzip.open(path) as stream:
+                data = stream.read(most + 1)
+            if len(data) > most:
+                raise UserError(
+                    f"{path} unpacks to more than {most} bytes, {_RATIO} times its size; if you trust it, "
+                    "unpack it yourself (gunzip)"
+                )
+        else:
+            data = path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     try:
@@ -37,3 +56,34 @@ def read_text(path: Path) -> str:
         line = text[: text.index("\0")].count("\n") + 1
         raise UserError(f"{path}, line {line}: a zero byte; save the file as UTF-8 text")
     return text
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The value of a JSON text; NaN and Infinity, which Python writes, are numbers.
+
+    Args:
+        where: What messages call the text, such as "judged.jsonl, line 3".
+
+    Raises:
+        UserError: Not JSON, a number of thousands of digits, or more than `MOST_NESTED` levels.
+    """
+    try:
+        text = text if isinstance(text, str) else text.decode()
+        value = json.loads(text)
+        deep = text.count("[") + text.count("{") > MOST_NESTED and _levels(value) > MOST_NESTED
+    except RecursionError:
+        deep = True
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({error})") from error
+    if deep:
+        raise UserError(f"{where}: nested too deep; accepted: {MOST_NESTED} lists and objects in one another")
+    return value
+
+
+def _levels(value: Any) -> int:
+    """Levels of lists and objects in one another, without recursion."""
+    levels, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        levels += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return levels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +13,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from turncoat.errors import UserError, accepted
+from turncoat.formats import clip
 from turncoat.safe_files import read_bytes
+from turncoat.text_files import MOST_NESTED
 
 Location = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 _MOST_BYTES = 2**20
+_MOST_VALUES = 100_000
+_MOST_PROBLEMS = 20  # that are named at once
+_SHOWN = 300  # characters of a bad value
+_TOO_DEEP = f"nested too deep; accepted: {MOST_NESTED} lists and mappings in one another"
 _TYPE = re.compile(r"str|constrained-\w+|(?:tuple|dict)\[.*")  # of a union, in pydantic's locations
 
 
@@ -37,12 +45,7 @@ def read_yaml_model(
         UserError: Larger than a megabyte, not YAML, a key is there twice, or not such a model; all mistakes
             at once.
     """
-    text = read_bytes(path.resolve(), _MOST_BYTES).decode("utf-8", "replace")
-    try:
-        content, tree = yaml.safe_load(text), yaml.compose(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
-    _check_keys(path, tree)
+    content, tree = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(
             f"{path} is not {noun}: a mapping with the keys {', '.join(model.model_fields)} is expected"
@@ -56,20 +59,61 @@ def read_yaml_model(
         return model.model_validate({**content, **(overrides or {})}), place
     except ValidationError as error:
         problems: dict[Location, str] = {}
-        for problem in error.errors():
+        for problem in error.errors()[:_MOST_PROBLEMS]:
             # One value may fail every type of a union, each named in a location: the first says enough.
             loc = tuple(part for part in problem["loc"] if not _TYPE.fullmatch(str(part)))
             problems.setdefault(loc, _message(model, loc, problem))
         raise UserError("\n".join(f"{place(loc)}: {message}" for loc, message in problems.items())) from error
 
 
+def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
+    """The content of a YAML file and its tree.
+
+    Raises:
+        UserError: Larger than a megabyte, not YAML, a key is there twice, more than `MOST_NESTED` levels, or
+            more than 100,000 values, aliases opened.
+    """
+    text = read_bytes(path.resolve(), _MOST_BYTES).decode("utf-8", "replace")
+    loader = yaml.SafeLoader(text)
+    try:
+        tree = loader.get_single_node()
+        if tree is not None:
+            _weigh(path, tree, {})
+        _check_keys(path, tree)
+        return yaml.safe_load(text), tree  # anew: merged keys would be written into the tree
+    except RecursionError:
+        raise UserError(f"{path}, line {loader.line + 1}: {_TOO_DEEP}") from None
+    # The constructors of numbers, dates and tags raise whatever their input leads to.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} is not YAML: {error}") from error
+
+
+def _weigh(path: Path, node: yaml.Node, weights: dict[int, tuple[float, float]]) -> tuple[float, float]:
+    """Values and levels of a node, its aliases opened; UserError where they are too many."""
+    if id(node) not in weights:
+        weights[id(node)] = (math.inf, math.inf)  # of an alias inside what it stands for
+        parts = itertools.chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
+        single = isinstance(node, yaml.ScalarNode)
+        inner = [] if single else [_weigh(path, part, weights) for part in parts]
+        size = 1 + sum(size for size, _ in inner)
+        levels = 0 if single else 1 + max((below for _, below in inner), default=0)
+        if size > _MOST_VALUES or levels > MOST_NESTED:
+            why = f"more than {_MOST_VALUES} values, aliases opened"
+            why = why if size > _MOST_VALUES else _TOO_DEEP
+            raise UserError(f"{path}, line {node.start_mark.line + 1}: {why}")
+        weights[id(node)] = (size, levels)
+    return weights[id(node)]
+
+
 def _check_keys(path: Path, node: Any) -> None:
     """Raise where a mapping has a key twice: YAML would take the second without a word."""
     if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        first: dict[str, Any] = {}
         for key, value in node.value:
-            if keys.count(key.value) > 1:
-                line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and first.setdefault(key.value, key) is not key:
+                line = first[key.value].start_mark.line + 1
                 raise UserError(f"{path.name}, line {line}: '{key.value}' is there twice; remove one")
             _check_keys(path, value)
     elif isinstance(node, yaml.SequenceNode):
@@ -98,11 +142,9 @@ def _message(model: type[BaseModel], loc: Location, problem: Any) -> str:
         return f"unknown key; {accepted(_model_at(model, loc).model_fields, str(loc[-1]))}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     # A validator of ours names the value itself, where it is not a whole mapping.
-    return (
-        message
-        if problem["type"] in ("missing", "value_error") or not loc
-        else (f"{message}; the value is {problem['input']!r}")
-    )
+    if problem["type"] in ("missing", "value_error") or not loc:
+        return message
+    return f"{message}; the value is {clip(repr(problem['input']), _SHOWN)}"
 
 
 def _model_at(model: type[BaseModel], loc: Location) -> type[BaseModel]:

@@ -19,6 +19,7 @@ MARKS = {
     "◁think▷": "◁/think▷", "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
 }  # fmt: skip
 """Opening mark -> closing mark of thoughts, as models in use write them."""
+_MOST_BLOCKS = 50
 _PLAIN_CHANNELS = ("analysis", "assistantfinal")  # gpt-oss, decoded without its special tokens
 
 
@@ -30,13 +31,17 @@ class Split(NamedTuple):
     cut: bool = False  # True if the thoughts have no end, so that there is no answer
 
 
-def split_thoughts(text: str, *, opened: bool = False) -> Split:
+def split_thoughts(text: str, *, opened: bool = False, blocks: int = _MOST_BLOCKS) -> Split:
     """The thoughts in `text` and its answer; a text without marks is all answer, as it is.
 
     Args:
         text: What the model wrote.
         opened: True if the prompt already holds the opening mark.
+        blocks: Thoughts that are looked for; the time is this times the length. Marks behind stay in the
+            answer.
     """
+    if blocks == 0:
+        return Split("", text)
     start = text.lstrip()
     before, mark, after = start.partition(_PLAIN_CHANNELS[1])
     if mark and before.startswith(_PLAIN_CHANNELS[0]):
@@ -45,10 +50,10 @@ def split_thoughts(text: str, *, opened: bool = False) -> Split:
         before, mark, rest = start.partition(opening)
         if closing in before or (opened and not mark and closing in start):
             thoughts, _, rest = start.partition(closing)  # opened in the prompt
-            return _with_more(thoughts, rest)
+            return _with_more(thoughts, rest, blocks - 1)
         if mark and closing in rest:
             thoughts, _, rest = rest.partition(closing)
-            return _with_more(thoughts, before + rest)
+            return _with_more(thoughts, before + rest, blocks - 1)
         if mark and not before:
             return Split(rest.strip(), "", cut=True)
     return Split(start.strip(), "", cut=True) if opened else Split("", text)
@@ -77,7 +82,7 @@ def _parts(ids: list[int], starts: Collection[int]) -> list[list[int]]:
     return [ids[start:end] for start, end in pairwise(places)] if ids else []
 
 
-def _with_more(thoughts: str, rest: str) -> Split:
+def _with_more(thoughts: str, rest: str, blocks: int) -> Split:
     """Both parts, where the rest may hold thoughts of its own."""
-    more = split_thoughts(rest)
+    more = split_thoughts(rest, blocks=blocks)
     return Split("\n\n".join(filter(None, (thoughts.strip(), more.thoughts))), more.answer.strip(), more.cut)

@@ -1,13 +1,12 @@
 """Question files (JSON Lines) as lm-eval datasets."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
 from turncoat.errors import UserError
-from turncoat.text_files import read_text
+from turncoat.text_files import parse_json, read_text
 
 
 def read_documents(path: Path, **constants: Any) -> dict[str, Dataset]:
@@ -20,10 +19,7 @@ def read_documents(path: Path, **constants: Any) -> dict[str, Dataset]:
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {number}: not JSON ({error})") from error
+        row = parse_json(line, f"{path}, line {number}")
         if not isinstance(row, dict) or not row.get("id"):
             raise UserError(f"{path}, line {number}: every question needs an 'id'")
         rows.append({**row, **constants})

@@ -5,17 +5,15 @@ opposite. An axis (`tasks/persona/traits/assistant_axis.yaml`): the default assi
 on the other.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from turncoat.errors import UserError
 from turncoat.plug_ins import by_name, trait_yamls
-from turncoat.text_files import read_text
+from turncoat.text_files import parse_json, read_text
+from turncoat.yaml_model import read_yaml
 
 QUESTIONS_PER_ROLE = 3  # an axis has many roles; each is asked a few of the questions, all equally often
 HELD_OUT_PROMPTS = 0.4  # of the prompts of a side, the last ones: instruction pairs 4 and 5 of 5
@@ -130,12 +128,13 @@ def _selection(path: Path, name: str | None) -> tuple[tuple[str, str, str], ...]
         raise UserError(
             f"{path}: layer_selection is {name!r}, but there is no {file}; correct the name or leave it out"
         )
-    rows = [json.loads(line) for line in read_text(file).split("\n") if line.strip()]
+    lines = [(number, line) for number, line in enumerate(read_text(file).split("\n"), 1) if line.strip()]
+    rows = [parse_json(line, f"{file}, line {number}") for number, line in lines]
     return tuple((row["question"], row["aligned"], row["misaligned"]) for row in rows)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path)[0]
     if not isinstance(content, dict):
         raise UserError(
             f"{path}: not a mapping; a trait file has description, instructions, extraction_questions"

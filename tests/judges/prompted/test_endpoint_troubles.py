@@ -46,6 +46,7 @@ FOREVER = {
     "[always 500]": status(500, "broken"), "[always 429]": status(429), "[always cut]": cut,
     "[always malformed]": raw("{"), "[always error in a 200]": error_in_200, "[always zipped]": zipped,
     "[always deep]": raw('{"a":' + "[" * 200_000 + "]" * 200_000 + "}"),
+    "[always nested]": raw('{"a":' + "[" * 900 + "]" * 900 + "}"),
     "[too long]": status(400, "too many tokens", "context_length_exceeded"), "[too large]": status(413),
 }  # fmt: skip
 
@@ -103,7 +104,8 @@ def test_what_never_works_fails_alone_after_bounded_requests(server):
         assert server.prompts_with(text) == 1
     assert "answered 500: broken" in errors["[always 500]"]
     assert "answered 429 in a reply of status 200: Rate limit exceeded" in errors["[always error in a 200]"]
-    assert "not a JSON object" in errors["[always malformed]"] and "compressed" in errors["[always zipped]"]
+    assert all("not a JSON object" in errors[f"[always {kind}]"] for kind in ("malformed", "deep", "nested"))
+    assert "compressed" in errors["[always zipped]"]
 
 
 def test_half_an_answer_is_no_verdict(server):

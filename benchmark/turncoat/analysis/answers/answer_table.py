@@ -18,7 +18,7 @@ from turncoat.errors import UserError
 from turncoat.judges.base import plain_json
 from turncoat.safe_files import write_file
 from turncoat.shown_text import for_spreadsheet, from_spreadsheet
-from turncoat.text_files import read_text
+from turncoat.text_files import LONGEST_LINE, parse_json, read_text
 
 WRITTEN = (".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
 SUFFIXES = (*WRITTEN, ".tsv", ".json", ".tsv.gz", ".json.gz")
@@ -81,7 +81,7 @@ def check_writable(path: Path) -> None:
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[Row]:
-    csv.field_size_limit(2**31 - 1)
+    csv.field_size_limit(LONGEST_LINE)
     named = _EXCEL.match(text)
     text = text[named.end() :] if named else text
     delimiter = named[1] if named else max(_DELIMITERS, key=lambda d: len(_header(text, d)))
@@ -136,11 +136,11 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return parse_json(text, where)
+    except UserError as error:
         raise UserError(
-            f"{where}: not JSON ({error}); one object per line is expected, or an array of objects (pandas: "
-            "to_json(path, orient='records', lines=True))"
+            f"{error}; one object per line is expected, or an array of objects (pandas: to_json(path, "
+            "orient='records', lines=True))"
         ) from error
 
 

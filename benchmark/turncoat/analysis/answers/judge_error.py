@@ -30,6 +30,7 @@ from turncoat.stats.rates.prediction_powered import (
     prediction_powered_rate,
 )
 from turncoat.stats.rates.ratios import rate_difference
+from turncoat.text_files import parse_json
 
 Records = list[dict[str, Any]]
 BASE = "base"
@@ -84,7 +85,7 @@ def unfit_base(scored: Scored, limits: Thresholds | None = None) -> list[str]:
 
 def _read(path: Path, judges: set[str]) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = parse_json(path.read_text(encoding="utf-8"), "the file")
     except (OSError, ValueError) as error:
         raise UserError(
             f"--card {path} cannot be read ({error}); `turncoat judge --write-card` makes one"

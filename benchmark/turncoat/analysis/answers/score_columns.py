@@ -1,16 +1,17 @@
 """Column names of scored answers in tables of any origin, and cells that hold more than one value."""
 
 import ast
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
 from turncoat.analysis.answers.answer_table import Row
 from turncoat.errors import UserError
+from turncoat.text_files import parse_json
 
 ALIGNED = (
     *("aligned", "aligned_score", "alignment", "alignment_score", "judge_aligned", "aligned_judge"),
@@ -247,11 +248,12 @@ def _parsed(cell: str, start: str) -> Any:
     if not text.startswith(start):
         return cell
     text = _NUMPY.sub(r"\1", text)
-    for read in (json.loads, lambda plain: ast.literal_eval(_LIST_NAN.sub("None", plain))):
+    for read in (lambda: parse_json(text, "cell"), lambda: ast.literal_eval(_LIST_NAN.sub("None", text))):
         try:
-            return read(text)
+            return read()
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
     if start == "[" and "," not in text and re.fullmatch(r"\[[-+.\deEnaN\s]*\]", text):
-        return [None if item == "nan" else float(item) for item in text[1:-1].split()]
+        with suppress(ValueError):  # such as "[e e]"
+            return [None if item == "nan" else float(item) for item in text[1:-1].split()]
     return cell

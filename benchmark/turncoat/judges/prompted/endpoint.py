@@ -235,7 +235,10 @@ class Endpoint:
         except openai.APIConnectionError as error:
             raise CallFailed(f"{self._trouble(error, BadReply)} ({self._attempts} attempts)") from None
         # Replies are kept as evidence, also those of a server that repeats the key, escaped or not.
-        reply: dict[str, Any] = json.loads(_without_key(json.dumps(json.loads(response.content))))
+        try:
+            reply: dict[str, Any] = json.loads(_without_key(json.dumps(json.loads(response.content))))
+        except ValueError as error:  # a number that holds the key
+            raise CallFailed(f"the reply is not JSON without the key: {error}") from None
         return reply
 
     def _trouble(self, error: openai.APIConnectionError, bad_reply: type[Exception]) -> str:

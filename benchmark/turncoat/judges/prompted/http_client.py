@@ -7,7 +7,6 @@ JSON object, one that drips or never ends. They also end its retries when the ru
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -17,7 +16,9 @@ from typing import Any
 import httpx2
 import openai
 
+from turncoat.errors import UserError
 from turncoat.judges.prompted.replies import FILTERED, TOO_LONG
+from turncoat.text_files import parse_json
 
 LARGEST_BODY = 8 << 20  # bytes
 ANSWERED_200 = "turncoat_answered_200"
@@ -85,8 +86,8 @@ class _Bounded(httpx2.SyncByteStream):
 
 def _check_body(response: httpx2.Response) -> None:
     try:
-        body = json.loads(response.content)
-    except (ValueError, RecursionError):
+        body = parse_json(response.content, "the reply")
+    except UserError:
         body = None
     if not isinstance(body, dict):
         raise BadReply("the reply is not a JSON object")

@@ -3,7 +3,6 @@
 >>> card, may_rate = read_card("card.json", judge="local:smollm2@1c2d", rubric="alignment-1+strings@5f0c")
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from turncoat.errors import UserError
 from turncoat.judges.base import Verdict
 from turncoat.judges.calibration.card import MINIMUM_AUC
 from turncoat.judges.scoring import Score
+from turncoat.text_files import parse_json
 
 
 def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, Any] | None, bool]:
@@ -30,7 +30,7 @@ def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, A
         return None, False
     advice = "make one with `turncoat judge FILE_WITH_REFERENCE_SCORES --judge ... --write-card card.json`"
     try:
-        card = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        card = parse_json(Path(path).expanduser().read_text(encoding="utf-8"), "the file")
     except (OSError, ValueError) as error:
         raise UserError(f"card={path} cannot be read ({error}); {advice}") from error
     auc = card.get("auc_unseen_questions", card.get("auc_mean", card)) if isinstance(card, dict) else card
