@@ -65,6 +65,14 @@ def test_readings_recipes_and_sentences(report: ReportContent) -> None:
     for row in claim_section(report, "recipe").tables[0].rows:
         assert row[-1].text.startswith("2 training seeds allow no claim about the recipe")
         assert {cell.text for cell in row[5:7]} == {"n/a"}
+    section = claim_section(report, "adapters")
+    shown = [column.label for column in section.tables[0].columns].index("All at once")
+    first = report.sorted_contrasts("adapters").iloc[0]
+    own, together = (rows[0][place].text.partition("[")[2].rstrip("]") for place in (shown - 1, shown))
+    low, high = (float(end) for end in together.split(", "))
+    assert low == pytest.approx(first["simultaneous_low"], abs=0.01)
+    assert low < float(own.split(", ")[0]) < float(own.split(", ")[1]) < high
+    assert any(note.startswith("All at once: ") for note in section.notes)
     groups = report.plain_groups
     assert len(groups) >= 2 and all(heading.endswith(":") and sentences for heading, sentences in groups)
     assert [line for heading, sentences in groups for line in (heading, *sentences)] == report.plain_words

@@ -4,6 +4,7 @@ it."""
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from stats.score_tables import score_table
 from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
 from turncoat.analysis.plain_words import plain_words
@@ -138,3 +139,18 @@ def test_differences_of_differences_are_rows():
     assert rows["note"].str.contains("in all four arms").all()
     assert rows[["p_adjusted", "p_margin_adjusted", "difference"]].isna().all(axis=None)
     assert set(rows["minus_treated"]) == {"org"}
+
+
+def test_simultaneous_intervals_beside_holm_are_bonferronis() -> None:
+    specs = [spec("primary", metrics=("a",)), spec("secondary"), spec("exploratory")]
+    table = analyse(scores(n_seeds=1), specs).contrasts
+    table = table[table["claim"] == "adapters"]
+    values = scores(n_seeds=1).pivot_table("value", ["metric", "question"], "arm")
+    for row in table.itertuples():
+        tests = {"primary": 1, "secondary": 3, "exploratory": None}[row.role]
+        if tests is None:
+            assert np.isnan(row.simultaneous_low) and np.isnan(row.simultaneous_high)
+            continue
+        own = values.loc[row.metric]
+        ends = stats.ttest_rel(own["org"], own["ctl"]).confidence_interval(1 - 0.05 / tests)
+        assert (row.simultaneous_low, row.simultaneous_high) == pytest.approx((ends.low, ends.high))

@@ -215,7 +215,7 @@ _WHOLE = {"seed", "n_questions", "n_dropped", "n_seeds"}
 _NUMBERS = {
     *("value", "low", "high", "se", "df", "confidence", "difference"),
     *("p_value", "p_permutation", "p_mark", "p_adjusted", "seed_sd", "margin", "p_margin"),
-    "p_margin_adjusted",
+    *("p_margin_adjusted", "simultaneous_low", "simultaneous_high"),
     *(
         "low_seeds", "high_seeds", "p_seeds", "low_two_way", "high_two_way", "se_two_way", "df_two_way",
         "p_two_way", "instrument_se",

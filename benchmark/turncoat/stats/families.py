@@ -8,6 +8,8 @@ A family is one role under one kind of claim. It holds the tests that exist: a c
 listed and not counted. A contrast with a margin brings two tests whose nulls exclude each other, so under
 Holm it counts once (`corrections.holm_exclusive`); Benjamini-Hochberg counts both.
 
+Beside Holm's p stand the simultaneous intervals of the family (`simultaneous`).
+
 A p below the level is marked as significant if `Contrast.p_mark`, corrected in the same way, is below it too;
 else `withheld` says why not.
 
@@ -22,6 +24,7 @@ from typing import Any, ClassVar, Literal
 from turncoat.stats.contrasts import Claim, Contrast
 from turncoat.stats.corrections import benjamini_hochberg, holm_exclusive
 from turncoat.stats.margins import Better, MarginTest, margin_p
+from turncoat.stats.t_errors import widest
 
 Role = Literal["primary", "secondary", "exploratory"]
 ROLES: tuple[Role, ...] = ("primary", "secondary", "exploratory")
@@ -36,7 +39,7 @@ class TestedContrast:
     """A contrast that was tested, with its role and margin in the study."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
-        *("p_adjusted", "family", "role", "correction", "withheld"),
+        *("simultaneous_low", "simultaneous_high", "p_adjusted", "family", "role", "correction", "withheld"),
         *("margin", "margin_test", "better", "p_margin", "p_margin_adjusted"),
     )
     __test__: ClassVar[bool] = False  # not a pytest class
@@ -69,6 +72,20 @@ def withheld(p_adjusted: float | None, mark_adjusted: float | None, barred: str,
     return barred or f"skewed differences: the corrected p that allows for them is {mark_adjusted:.2g}"
 
 
+def simultaneous(
+    contrast: Contrast, tests: int, confidence: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Ends of the interval that covers all differences of a family at once (Bonferroni); None without a t.
+
+    Args:
+        tests: Number of tests in the family.
+        confidence: Level of all intervals together.
+    """
+    if contrast.difference is None or not contrast.errors:
+        return None, None
+    return widest(contrast.difference, contrast.errors, 1 - (1 - confidence) / tests)[:2]
+
+
 def corrected_rows(tested: Sequence[TestedContrast], confidence: float) -> list[dict[str, Any]]:
     """Rows of the contrasts in their order: `contrasts.ROW_COLUMNS` and `TestedContrast.COLUMNS`."""
     alpha = round(1 - confidence, 12)
@@ -92,8 +109,11 @@ def corrected_rows(tested: Sequence[TestedContrast], confidence: float) -> list[
             adjusted, marked = holm_exclusive(p_values, groups), holm_exclusive(marks, groups)
         for index in members:
             one = tested[index]
+            holm = correction != BENJAMINI_HOCHBERG
+            low, high = simultaneous(one.contrast, size, confidence) if holm else (None, None)
             rows[index] = {
-                **one.contrast.row(), "p_adjusted": adjusted[index, "difference"],
+                **one.contrast.row(), "simultaneous_low": low, "simultaneous_high": high,
+                "p_adjusted": adjusted[index, "difference"],
                 "family": f"{role}/{claim} ({size} test{'' if size == 1 else 's'})", "role": role,
                 "correction": correction,
                 "withheld": withheld(

@@ -22,7 +22,7 @@ from turncoat.analysis.answers.row_checks import check_same_questions
 from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import CLAIMS, Claim, Contrast, TooFewQuestions, contrast_grids
-from turncoat.stats.families import withheld
+from turncoat.stats.families import simultaneous, withheld
 from turncoat.stats.paired import side_means
 from turncoat.stats.rates.ratios import bounds_of_difference, rate_difference
 from turncoat.stats.scores import Grid
@@ -107,10 +107,10 @@ class _Pair:
         """Rates by question and training seed."""
         return self.one.grid(self.names[0], self.metric), self.other.grid(self.names[1], self.metric)
 
-    def contrast(self, claim: Claim, confidence: float, rng: int | None = 0) -> Contrast | None:
+    def contrast(self, claim: Claim, confidence: float) -> Contrast | None:
         """The engine's contrast; None where fewer than two questions have a value in both arms."""
         try:
-            return contrast_grids(*self.grids, claim, confidence=confidence, rng=rng)
+            return contrast_grids(*self.grids, claim, confidence=confidence)
         except TooFewQuestions:
             return None
 
@@ -124,29 +124,29 @@ def _records(pairs: list[_Pair], claim: Claim, confidence: float) -> list[dict[s
         adapters = claim == "adapters"
         record = _adapters(pair, contrast, confidence) if adapters else _recipe(pair, contrast)
         records.append(
-            record
-            | _together(pair, contrast, tests, confidence)
-            | {"n_tests": tests, "confidence": confidence}
+            record | _together(contrast, tests, confidence) | {"n_tests": tests, "confidence": confidence}
         )
     return records
 
 
-def _together(pair: _Pair, contrast: Contrast | None, tests: int, confidence: float) -> dict[str, Any]:
+def _together(contrast: Contrast | None, tests: int, confidence: float) -> dict[str, Any]:
     """The interval and p that allow for all metrics under one claim, and why a mark is withheld."""
     names = ("simultaneous_low", "simultaneous_high", "p_adjusted")
     if contrast is None or contrast.se is None or contrast.p_value is None or contrast.p_mark is None:
         return dict.fromkeys(names) | {"withheld": ""}
-    ends = _ends(pair.contrast(contrast.claim, 1 - (1 - confidence) / tests, rng=None))
+    ends = _within(*simultaneous(contrast, tests, confidence))
     adjusted, mark = (min(1.0, tests * p) for p in (contrast.p_value, contrast.p_mark))
     why = withheld(adjusted, mark, contrast.barred, round(1 - confidence, 12))
     return dict(zip(names, (*ends, adjusted), strict=True)) | {"withheld": why}
 
 
 def _ends(contrast: Contrast | None) -> tuple[float | None, float | None]:
-    """Ends of the interval, no farther than a difference of rates can be."""
-    if contrast is None or contrast.low is None or contrast.high is None:
-        return None, None
-    return max(-1.0, contrast.low), min(1.0, contrast.high)
+    return (None, None) if contrast is None else _within(contrast.low, contrast.high)
+
+
+def _within(low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    """Ends of an interval, no farther than a difference of rates can be."""
+    return (None, None) if low is None or high is None else (max(-1.0, low), min(1.0, high))
 
 
 def _adapters(pair: _Pair, contrast: Contrast | None, confidence: float) -> dict[str, Any]:

@@ -32,6 +32,10 @@ AGAINST_BASE = (
 NOT_SIGNIFICANT = (
     "Not significant never means no effect: every difference inside the interval is compatible with the data."
 )
+TOGETHER = (
+    "All at once: intervals that cover all differences of a family together (Bonferroni). Holm's correction "
+    "is less strict: it may mark a difference whose interval here holds 0."
+)
 CLAIM_TEXTS = {
     ADAPTERS: ("About these trained adapters", (
         "The questions are the sample: how far could these differences move with other questions of the same "
@@ -136,20 +140,22 @@ def claim_section(content: ReportContent, claim: str) -> ClaimSection:
     shared = shared_note(content.contrasts)
     frame = without_note(content.sorted_contrasts(claim), shared)
     permutation = claim == ADAPTERS and not all(formats.is_missing(p) for p in frame["p_permutation"])
+    together = "simultaneous_low" in frame and bool(frame["simultaneous_low"].notna().any())
     first = words("Treated minus reference")
     first += numbers("Questions") if claim == ADAPTERS else numbers("Seeds", "Per seed", "SD")
-    first += numbers(f"Difference [{ci_name(content)}]")
+    first += numbers(f"Difference [{ci_name(content)}]", *["All at once"] * together)
     last = numbers("p", content.adjusted_name, *["Permutation p"] * permutation) + words("Reading")
     tables = []
     for metric in content.ordered_metrics:
         of_metric: list[Any] = list(frame[frame["metric"] == metric.name].itertuples())
-        rows = [_contrast_cells(content, row, claim, permutation) for row in of_metric]
+        rows = [_contrast_cells(content, row, claim, permutation, together) for row in of_metric]
         direction = metric.direction[:1].upper() + metric.direction[1:]
         columns = [*first, *unit_columns(content, metric, ci_name(content)), *last]
         if rows:
             tables.append(Table(metric_label(metric), direction, columns, rows, base_note(content, metric)))
     left_out = [f"{shared[0].upper()}{shared[1:]}."] if shared else []
-    notes = (*left_out, *_contrast_notes(content, frame, permutation), *vector_notes(content, claim))
+    own_notes = _contrast_notes(content, frame, permutation, together)
+    notes = (*left_out, *own_notes, *vector_notes(content, claim))
     return ClaimSection(*CLAIM_TEXTS[claim], tables, notes)
 
 
@@ -210,7 +216,9 @@ def no_claim(row: Any) -> str:
     return formats.text_or_empty(row.note) or "no test was made"
 
 
-def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: bool) -> list[Cell]:
+def _contrast_cells(
+    content: ReportContent, row: Any, claim: str, permutation: bool, together: bool
+) -> list[Cell]:
     metric = content.metric(row.metric)
     places = contrast_decimals(content, metric)
     strong = is_significant(content, row)
@@ -224,17 +232,22 @@ def _contrast_cells(content: ReportContent, row: Any, claim: str, permutation: b
             number_cell(row.seed_sd, places + 1),
         ]
     cells += [interval_cell(row.difference, row.low, row.high, places, signed=True, strong=strong)]
+    if together:
+        ends = row.simultaneous_low, row.simultaneous_high
+        cells += [Cell(formats.interval(*ends, places), sort_value(ends[0]))]
     cells += unit_cells(content, metric, row)
     cells += [p_cell(row.p_value), p_cell(row.p_adjusted, strong)]
     cells += [p_cell(row.p_permutation)] if permutation else []
     return [*cells, Cell(reading(content, row))]
 
 
-def _contrast_notes(content: ReportContent, frame: pd.DataFrame, permutation: bool) -> tuple[str, ...]:
+def _contrast_notes(
+    content: ReportContent, frame: pd.DataFrame, permutation: bool, together: bool
+) -> tuple[str, ...]:
     if frame.empty:
         return ("n/a: the study makes no claim of this kind.",)
     notes = [bold_text(content)]
-    notes += _family_notes(frame)
+    notes += [*_family_notes(frame), *[TOGETHER] * together]
     notes.append(NOT_SIGNIFICANT)
     if permutation and any(formats.is_missing(p) for p in frame["p_permutation"]):
         notes.append("Permutation p is n/a where no permutation test was made.")
