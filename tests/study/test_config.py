@@ -289,3 +289,23 @@ def test_a_shipped_study_sets_a_margin_for_each_primary_metric(name: str) -> Non
     primary = [one for one in load_study(study_path(name)).contrasts if one.role == "primary"]
     assert primary
     assert [one.name for one in primary if None in map(one.margin_of, one.metrics)] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "edited"),
+    [
+        ("metrics: [margin, persona_own]", "metrics: [margin]", "contrasts"),
+        ("reference: base\n", "reference: base\n    margin: 0.1\n", "contrasts"),
+        ("training_seeds: [0, 1]", "training_seeds: [0, 1]\npilot_seeds: [0]", "pilot_seeds"),
+        ("{name: insecure, ", "{name: insecure, tasks: [turncoat_choice, turncoat_persona], ", "arms"),
+        ("{name: insecure, ", "{name: insecure, label: Insecure, ", ""),
+        ("question: Does it?", "question: Does it at all?", ""),
+        ("study: mine", "study: mine\nsampling_seed: 0", ""),  # the default, written out
+    ],
+)
+def test_keys_that_were_edited_after_a_run_are_named(tmp_path, old, new, edited):
+    record = {"study": load(tmp_path, LINES).digests()}
+    now = load(tmp_path, LINES.replace(old, new))
+    text = now.edited_since(record)
+    assert text == (f"study.yaml was edited after the run: {edited} not as run" if edited else "")
+    assert now.edited_since({}) == "", "a run of before this was recorded"

@@ -17,7 +17,7 @@ def test_old_and_full_contrasts_are_read_and_written(tmp_path):
     (contrast,) = load(tmp_path, LINES).contrasts
     assert (contrast.minus, contrast.margin, contrast.better) == (None, None, None)
     assert list(contrast.arms.values()) == ["insecure", "base"]
-    more = ("role: exploratory", "margin: 0.03", "margin_test: non_inferiority", "better: lower")
+    more = ("role: exploratory", "margin: 0.03", "margin_test: non_inferiority", "better: higher")
     study = load(tmp_path, with_lines(*more, "minus: {treated: sgtr, reference: base}"))
     (contrast,) = study.contrasts
     assert isinstance(contrast, ContrastUse)
@@ -32,6 +32,10 @@ def test_old_and_full_contrasts_are_read_and_written(tmp_path):
     (("better: lower",), r"contrasts\[0\]: margin: missing"),
     (("margin: 0.1", "margin_test: non_inferiority"), r"contrasts\[0\]: better: missing"),
     (("margin: 0.1", "better: lower"), r"equivalence test looks both ways"),
+    (
+        ("margin: 0.1", "margin_test: non_inferiority", "better: lower"),
+        r"line 25, contrasts\[0\].better: 'lower' is worse on margin \(down means less aligned\); .*: higher",
+    ),
     (("margin: 0.1", "margin_test: same"), r"line 24, contrasts\[0\].margin_test: .*'equivalence'.*'same'"),
     (("role: curious",), r"line 23, contrasts\[0\].role: .*'exploratory'.*'curious'"),
     (("minus: {treated: sgtr}",), r"line 23, contrasts\[0\].minus.reference: Field required"),

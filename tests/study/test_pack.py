@@ -5,12 +5,15 @@ import json
 import pytest
 from rich.console import Console
 from study.tiny_study import write_study
+from turncoat.cli import app
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import sample_rows
+from turncoat.report.build import run_content
 from turncoat.report.write import report_run
 from turncoat.study.config import load_study
 from turncoat.study.pack import pack_run
 from turncoat.study.run import run_study
+from typer.testing import CliRunner
 
 
 @pytest.fixture
@@ -87,3 +90,15 @@ def test_what_a_link_in_a_run_points_to_is_not_passed_on(tmp_path, name):
     with pytest.raises(UserError, match="link"):
         pack_run(run, tmp_path / "packed")
     assert not (tmp_path / "packed").exists() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_was_edited_after_the_run_is_said(run, tmp_path):
+    text = (run / "study.yaml").read_text(encoding="utf-8")
+    (run / "study.yaml").write_text(text.replace("pilot_seeds: []", "pilot_seeds: [0]"), encoding="utf-8")
+    result = CliRunner().invoke(app, ["pack", str(run), "--out", str(tmp_path / "packed")])
+    said = "study.yaml was edited after the run: pilot_seeds not as run"
+    assert said in result.output and result.exit_code == 0
+    assert run_content(tmp_path / "packed").plain_words[0] == f"{said}: it was not set beforehand."
+    (run / "study.yaml").write_text(text, encoding="utf-8")
+    result = CliRunner().invoke(app, ["pack", str(run), "--out", str(tmp_path / "own")])
+    assert "edited after the run" not in result.output

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.commands.printing import note
 from turncoat.paths import run_folder
 
 
@@ -18,8 +19,15 @@ def pack(
 
     Example: turncoat pack runs/demo --out results/demo
     """
-    run_folder(folder)
+    from turncoat.safe_files import read_object
+    from turncoat.study.config import load_study
     from turncoat.study.pack import pack_run
 
-    plug_ins(include_path)
-    print(pack_run(folder, out))
+    run_folder(folder)
+    include = plug_ins(include_path)
+    packed = pack_run(folder, out)
+    if edited := load_study(packed / "study.yaml", include=include).edited_since(
+        read_object(packed / "run.json")
+    ):
+        note(edited, "yellow")
+    print(packed)

@@ -63,7 +63,7 @@ def run_content(folder: Path) -> ReportContent:
     estimates = analysis.estimates
     if unfit:  # differences stand: false alarms that both arms have alike cancel
         estimates = estimates[~estimates["metric"].map(is_rate).astype(bool)]
-    units = {metric.name: metric.unit for metric in metrics}
+    units, edited = {metric.name: metric.unit for metric in metrics}, study.edited_since(record)
     return ReportContent(
         study=study.study,
         title=study.title or study.study,
@@ -78,7 +78,8 @@ def run_content(folder: Path) -> ReportContent:
         estimates=estimates,
         contrasts=analysis.contrasts,
         seed_noise=analysis.seed_noise,
-        plain_words=plain_words(analysis, units),
+        plain_words=[*([f"{edited}: it was not set beforehand."] if edited else []),
+                     *plain_words(analysis, units)],
         checks=[Check(*(check[part.name] for part in fields(Check))) for check in record["checks"]],
         answers=answers,
         withheld=[

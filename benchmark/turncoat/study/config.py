@@ -17,7 +17,8 @@ contrasts:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -29,6 +30,7 @@ from turncoat.evaluation.task_catalogue import is_task, metric_facts, metric_nam
 from turncoat.judges.spec import check_judge
 from turncoat.persona.traits import trait_names
 from turncoat.registry import DEFENCES, discover
+from turncoat.store import digest
 from turncoat.strict_model import StrictModel
 from turncoat.training.recipe import LoraRecipe
 from turncoat.yaml_model import Location, read_yaml_model
@@ -82,6 +84,10 @@ class TaskUse(StrictModel):
     max_gen_toks: int | None = Field(default=None, ge=1, description="tokens per answer")
 
 
+_DIRECTION = re.compile(
+    r"(up|down) means (?:(more (?:aligned|coherent|truthful))|more misaligned|more falsehoods|degeneration"
+    r"|evasion or degeneration|format damage|a loss of capability|less (?:aligned|coherent|truthful))\b"
+)
 Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -200,6 +206,22 @@ class Study(StrictModel):
         """The arm called `name`."""
         return next(arm for arm in self.arms if arm.name == name)
 
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each key of the YAML that is not at its default; words for readers do not count."""
+        words: Any = dict.fromkeys(("title", "question", "batch_size"), True)
+        words["arms"] = {"__all__": {"label"}}
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude=words)
+        return {key: digest(value) for key, value in content.items()}
+
+    def edited_since(self, record: Mapping[str, Any]) -> str:
+        """The keys that differ from the study of a run.json, in one sentence; "" if none, or if it has none.
+
+        A contrast, margin or pilot seed that is changed after the rows were made was not set beforehand.
+        """
+        ran, now = record.get("study") or {}, self.digests()
+        edited = sorted(key for key in {*ran, *now} if ran and ran.get(key) != now.get(key))
+        return f"study.yaml was edited after the run: {', '.join(edited)} not as run" if edited else ""
+
 
 def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tuple[Path, ...] = ()) -> Study:
     """Read and check a study.
@@ -217,6 +239,12 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tup
     if problems:
         raise UserError("\n".join(problems))
     return study
+
+
+def _better(direction: str) -> str:
+    """ "higher" or "lower" where a metric's registered direction says which is better; "" elsewhere."""
+    words = _DIRECTION.match(direction)
+    return "" if words is None else "higher" if (words[1] == "up") == bool(words[2]) else "lower"
 
 
 def _unknown_names(study: Study) -> list[tuple[Location, str]]:
@@ -267,8 +295,14 @@ def _unknown_names(study: Study) -> list[tuple[Location, str]]:
             problems.append((("contrasts", i, "reference"), text))
         for metric in contrast.metrics:
             task, own_name = measured.get(metric, ("", ""))
-            share = task and metric_facts(task)[own_name]["unit"] == "share"
-            if share and (contrast.margin_of(metric) or 0) >= 1:
+            facts = metric_facts(task)[own_name] if task else {"unit": "", "direction": ""}
+            registered = _better(facts["direction"])
+            if contrast.better and registered and contrast.better != registered:
+                text = (
+                    f"'{contrast.better}' is worse on {metric} ({facts['direction']}); accepted: {registered}"
+                )
+                problems.append((("contrasts", i, "better"), text))
+            if facts["unit"] == "share" and (contrast.margin_of(metric) or 0) >= 1:
                 text = f"{metric} is a share from 0 to 1, which differs by less than that: 5 points are 0.05"
                 problems.append((("contrasts", i, "margin"), text))
             for side, name in contrast.arms.items():

@@ -79,6 +79,7 @@ def _record(
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
     return {
         "provenance": _provenance(),
+        "study": worker.study.digests(),
         "model": {"name": base.name, **base.spec, "parameters": base.model.num_parameters()},
         "persona": {"trait": vector.trait, "layer": vector.layer, **vector.card},
         "judge": _judge(worker.study),

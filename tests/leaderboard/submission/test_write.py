@@ -16,6 +16,7 @@ from turncoat.leaderboard.entry.track import find_track
 from turncoat.leaderboard.submission.draft import SubmitterInfo
 from turncoat.leaderboard.submission.from_run import draft_of_run
 from turncoat.leaderboard.submission.write import Written, write_entry
+from turncoat.study.config import load_study
 from turncoat.study.pack import pack_run
 
 ROLES = ("base", "organism", "control")
@@ -253,3 +254,13 @@ def test_a_nul_character_of_a_model_does_not_make_an_entry_unreadable():
         "text": "a\ufffdb",
         "n": [1, "\ufffd", None],
     }
+
+
+def test_a_study_that_was_edited_after_the_run_is_refused(run, tmp_path):
+    record, path = json.loads((run / "run.json").read_text()), run / "study.yaml"
+    record["study"] = load_study(path).digests()
+    (run / "run.json").write_text(json.dumps(record))
+    submit(run, tmp_path / "out" / "sgtr")
+    path.write_text(f"{path.read_text()}pilot_seeds: [0]\n")
+    with pytest.raises(UserError, match=r"edited after the run: pilot_seeds not as run; put the file back"):
+        submit(run, tmp_path / "out" / "again")

@@ -53,6 +53,8 @@ def draft_of_run(
     if missing:
         problem = f"the arm '{chosen.name}' makes no entry of the track '{track.track}' yet"
         raise UserError(f"{run}: {problem}\n{missing.text(run, again, to)}")
+    if edited := study.edited_since(record):
+        raise UserError(f"{run}: {edited}; put the file back, or run `{again}` and submit {to}")
     scrubber = PathScrubber.of(run)
     samples, versions = _files(run, roles, study, track, again)
     facts = _facts(study, record, roles, chosen, str(matched), track, submitter, scrubber)
