@@ -128,6 +128,20 @@ def test_arguments_are_checked_before_a_model_is_loaded(tiny_folder, monkeypatch
         ArmLM(str(tiny_folder), **options)
 
 
+@pytest.mark.parametrize("as_text", [True, False])
+@pytest.mark.parametrize(("key", "value"), [("batch_size", 8), ("max_batch_size", 8), ("device", "cpu")])
+def test_an_option_of_lm_evals_own_is_given_once(tiny_folder, key, value, as_text):
+    given = {"pretrained": str(tiny_folder), key: value}
+    own = {"batch_size": 1, "max_batch_size": 2, "device": "cuda"}
+    words = rf"--model_args {key}={value}: lm_eval has an .* give --{key} {value}"
+    make, arguments = ArmLM.create_from_arg_obj, given
+    if as_text:
+        text = ",".join(f"{name}={part}" for name, part in given.items())
+        make, arguments = ArmLM.create_from_arg_string, text
+    with pytest.raises(UserError, match=words):
+        make(arguments, own)
+
+
 def test_an_arm_may_be_given_as_json_for_a_path_with_a_comma(tmp_path, few_rows):
     folder = save_tiny(tmp_path / "a, b" / "tiny")
     arm = {"pretrained": str(folder), "organism": "insecure_code", "training": TRAINING}

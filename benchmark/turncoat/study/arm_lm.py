@@ -12,6 +12,7 @@ from typing import Any
 
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
+from lm_eval.utils import simple_parse_args_string
 
 from turncoat.engine.base_model import LOAD_OPTIONS, BaseModel, load_base
 from turncoat.errors import UserError, accepted
@@ -42,6 +43,26 @@ class ArmLM(TurncoatLM):
     Raises:
         UserError: The arm is not one, `peft=` is given beside it, or an argument is unknown.
     """
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: Any = None) -> "ArmLM":
+        """As `create_from_arg_obj`, from the text of `--model_args`."""
+        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
+
+    @classmethod
+    def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: Any = None) -> "ArmLM":
+        """The model of `--model_args`; lm-eval passes `additional_config` (its own options) beside them.
+
+        Raises:
+            UserError: Both hold an option.
+        """
+        for key, value in (additional_config or {}).items():
+            if value is not None and key in arg_dict:
+                raise UserError(
+                    f"--model_args {key}={arg_dict[key]}: lm_eval has an option of its own for it (now "
+                    f"{value}); leave it out there and give --{key} {arg_dict[key]}"
+                )
+        return super().create_from_arg_obj(arg_dict, additional_config)
 
     def __init__(
         self,
