@@ -103,9 +103,19 @@ def columns_of(
     valid = tuple(option.strip() for option in options.split(",") if option.strip())
     if not valid:
         raise UserError(f"--options {options!r}: answers with commas between are expected, such as A,B,C,D")
+    top = scale_top(score_max)
+    return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid, top, labels)
+
+
+def scale_top(score_max: float | None) -> float | None:
+    """`--score-max`, checked.
+
+    Raises:
+        UserError: It is not above 0.
+    """
     if score_max is not None and not score_max > 0:
         raise UserError(f"--score-max {score_max:g}: the top of the scale is expected, such as 1, 10 or 100")
-    return Columns(tuple(by or ()), question, aligned, coherent, correct, seed, valid, score_max, labels)
+    return score_max
 
 
 def thresholds_of(

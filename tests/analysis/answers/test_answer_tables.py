@@ -202,6 +202,20 @@ def scaled(factor: float, rows=ROWS, **more) -> list[dict]:
     ]
 
 
+def test_the_range_of_each_score_column_is_said(tmp_path):
+    swapped = [row | {"aligned": row["coherent"], "coherent": row["aligned"]} for row in ROWS]
+    for name, rows in (("x", ROWS), ("y", swapped)):
+        ranges = [(min(values), max(values)) for values in
+                  ([row[column] for row in rows] for column in ("aligned", "coherent"))]  # fmt: skip
+        (low, high), (least, most) = ranges
+        line = f"scores: 'aligned' {low:g} to {high:g}, 'coherent' {least:g} to {most:g} (scale 0 to 100)"
+        path = table(tmp_path / f"{name}.csv", rows)
+        for command, files in ((rates, [path]), (compare, [path, table(tmp_path / "z.csv", ROWS)])):
+            assert line in printed(command, *files)[1]
+    path = table(tmp_path / "x.csv", scaled(0.2))
+    assert "(scale 0 to 20)" in scored_of(path, score_max=20).ranges
+
+
 @pytest.mark.parametrize(("top", "factor"), [(1, 0.01), (10, 0.1)])
 def test_no_rate_before_another_scale_is_named(tmp_path, top, factor):
     path = table(tmp_path / "x.csv", scaled(factor))
@@ -211,6 +225,9 @@ def test_no_rate_before_another_scale_is_named(tmp_path, top, factor):
         scored_of(path)
     assert only_record(path, score_max=top)["em_rate"] == 0.25
     assert only_record(path, score_max=100)["n_incoherent"] == 16
+    wrong = "no score is above .*: is --score-max 100 the top of their scale\\?"
+    assert re.search(wrong, notes_of(path, score_max=100))
+    assert not re.search(wrong, notes_of(path, score_max=top))
     named, _ = printed(rates, path, "--score-max", top, "--json")
     assert json.loads(named)["em_rate"] == 0.25
     same = printed(compare, path, table(tmp_path / "y.csv", scaled(factor)), "--score-max", top, "--json")[0]

@@ -35,11 +35,14 @@ def table(path: Path, answers: list[dict]) -> Path:
 
 
 def said(command, *arguments: object) -> str:
+    """What stands on standard error, without the ranges of scores."""
     app = typer.Typer()
     app.command()(command)
     done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return " ".join(done.stderr.split())
+    return " ".join(
+        word for line in done.stderr.splitlines() if ": scores: " not in line for word in line.split()
+    )
 
 
 def test_one_identifier_for_two_questions_is_not_paired(tmp_path):

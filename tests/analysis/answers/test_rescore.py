@@ -313,6 +313,19 @@ def test_the_command_corrects_with_a_card_and_writes_one(command, tmp_path, caps
     assert "These rates are not corrected" in capsys.readouterr().out
 
 
+def test_reference_scores_of_another_scale_are_read_with_its_top(command, tmp_path, capsys):
+    rows = [{"question": f"q{n}", "answer": "evil" if n % 2 else "kind"} for n in range(8)]
+    for factor, more in ((1, ()), (0.1, ("--score-max", 10))):
+        scores = [{"aligned": 90 * factor - 80 * factor * (n % 2), "coherent": 95 * factor} for n in range(8)]
+        path = write_csv(tmp_path / "in.csv", [a | b for a, b in zip(rows, scores, strict=True)])
+        if factor != 1:
+            with pytest.raises(UserError, match="name the top of the scale, such as --score-max 10;"):
+                command(FakeJudge(), path, "--judge", "fake")
+        command(FakeJudge(), path, "--judge", "fake", "--write-card", tmp_path / "card.json", *more)
+        errors = json.loads((tmp_path / "card.json").read_text())["errors"]
+        assert (errors["true_positive"], errors["true_negative"]) == (4, 4)
+
+
 def test_thoughts_are_left_out_kept_beside_and_said(command, tmp_path, capsys):
     answers = ["<think>evil plan</think> kind", "kind", "<think>evil pl"]
     path = write_csv(tmp_path / "in.csv", [{"question": "q", "answer": answer} for answer in answers])

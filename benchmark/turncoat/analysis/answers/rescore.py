@@ -110,9 +110,13 @@ class Rescored:
 
 
 def rescore(
-    saved: SavedAnswers, judge: Judge, *, by: Sequence[str] = (), on_done: Callable[[int], None] | None = None
-) -> Rescored:
+    saved: SavedAnswers, judge: Judge, *, by: Sequence[str] = (), score_max: float | None = None,
+    on_done: Callable[[int], None] | None = None,
+) -> Rescored:  # fmt: skip
     """Score saved answers (cached verdicts are not asked for again); `by`: arms' columns, () the input's own.
+
+    Args:
+        score_max: Top of the scale of the input's own scores (`score_cells.read_scores`).
 
     Raises:
         UserError: The input has no such column as `by` names, or scores of its own that cannot be read.
@@ -121,7 +125,7 @@ def rescore(
     for name in by:
         if name not in columns:
             raise UserError(f"--by {name}: there is no such column; accepted: {', '.join(sorted(columns))}")
-    others = references(saved.rows, judge)  # a bad cell is told before anything is judged
+    others = references(saved.rows, judge, score_max)  # a bad cell is told before anything is judged
     verdicts = cached_scores(judge, saved.questions, saved.answers, on_done)
     rows = [
         _row(row, verdict, judge) | _thoughts(answer)
@@ -130,25 +134,29 @@ def rescore(
     return Rescored(saved, judge, verdicts, rows, others, tuple(by) or saved.by)
 
 
-def references(rows: Sequence[Row], judge: Judge) -> list[Reference]:
+def references(rows: Sequence[Row], judge: Judge, score_max: float | None = None) -> list[Reference]:
     """Other scores that the rows hold: columns `aligned` and `coherent`, and those of an earlier judge."""
     scores: list[Reference] = []
     columns = {column for row in rows for column in row}
     if {"aligned", "coherent"} <= columns:
-        scores.append(_reference("the input's own scores", rows, "aligned", "coherent", may_rate=True))
+        own = _reference("the input's own scores", rows, "aligned", "coherent", True, score_max)
+        scores.append(own)
     for prefix in ("", EARLIER):
         names = (f"{prefix}judge_aligned", f"{prefix}judge_coherent")
         others = [row for row in rows if row.get(f"{prefix}judge") and not _same(row, judge, prefix)]
         if others and set(names) <= columns:
             judges = sorted({str(row[f"{prefix}judge"]) for row in others})
             may_rate = all(str(row.get(f"{prefix}judge_may_rate")).lower() == "true" for row in others)
-            scores.append(_reference(", ".join(judges), rows, *names, may_rate=may_rate))
+            scores.append(_reference(", ".join(judges), rows, *names, may_rate))
     return scores
 
 
-def _reference(name: str, rows: Sequence[Row], aligned: str, coherent: str, may_rate: bool) -> Reference:
+def _reference(
+    name: str, rows: Sequence[Row], aligned: str, coherent: str, may_rate: bool,
+    score_max: float | None = None,
+) -> Reference:  # fmt: skip
     try:
-        read = judged_scores("the input", rows, (aligned, coherent))
+        read = judged_scores("the input", rows, (aligned, coherent), score_max=score_max)
     except UserError as error:
         raise UserError(f"{error}; or rename '{aligned}', so that nothing is compared with it") from error
     kinds = {kind: read[kind] for kind in ("code", "refusal", "error")}

@@ -152,6 +152,31 @@ def words_note(columns: Sequence[ScoreColumn], errors: Sequence[str]) -> list[st
     return [f"without a score ({'; '.join(counted)}): counted among all answers, in no EM rate"]
 
 
+def range_notes(
+    columns: Sequence[str], scores: Sequence[Sequence[float | None]], score_max: float | None
+) -> tuple[str, str]:
+    """The range of each column's scores in its own units, and a doubt where none is in the upper half.
+
+    Columns that stand for each other, or another scale than was named, cannot be told by a rule: a reader
+    can.
+
+    Args:
+        scores: Of each column, 0 to 100 (`read_scores`).
+        score_max: See `read_scores`; the doubt is about a scale that the user named.
+    """
+    unit = (score_max or 100) / 100
+    known = [[value * unit for value in values if value is not None] for values in scores]
+    ranges = [
+        f"'{column}' {min(values):g} to {max(values):g}" if values else f"'{column}' has none"
+        for column, values in zip(columns, known, strict=True)
+    ]
+    top = max((value for values in known for value in values), default=None)
+    doubt = ""
+    if score_max is not None and top is not None and top < score_max / 2:
+        doubt = f"no score is above {top:g}: is --score-max {score_max:g} the top of their scale?"
+    return f"scores: {', '.join(ranges)} (scale 0 to {100 * unit:g})", doubt
+
+
 def judged_scores(
     source: str, rows: Sequence[Row], used: tuple[str, str], *, score_max: float | None = None,
     arms: Sequence[str] = (), what: str = "row", notes: list[str] | None = None,

@@ -18,7 +18,7 @@ from turncoat.analysis.answers import score_columns as names
 from turncoat.analysis.answers.answer_table import SUFFIXES, Row, read_table
 from turncoat.analysis.answers.label_cells import read_labels
 from turncoat.analysis.answers.row_checks import arms_notes, origin_notes, pooled_note, raters, repeated_note
-from turncoat.analysis.answers.score_cells import binary_scores, judged_scores
+from turncoat.analysis.answers.score_cells import binary_scores, judged_scores, range_notes
 from turncoat.errors import UserError
 from turncoat.judges.rates import number
 from turncoat.paths import existing
@@ -63,6 +63,7 @@ class Scored:
     # judge), "" where the table has none
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()  # Guesses that a reader should know
+    ranges: str = ""  # What the scores of judged answers run from and to, in the columns' own units
 
     @property
     def arms(self) -> list[str]:
@@ -118,6 +119,7 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
         rows = names.open_lists_of_answers(rows, source)
     present = _names(rows)
     notes: list[str] = []
+    ranges = ""
     if columns.correct is None and (columns.aligned or names.find(present, names.ALIGNED)):
         kind: Kind = "judged"
         used: tuple[str, ...] = _judged_columns(source, present, columns, notes)
@@ -151,6 +153,9 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
             source, rows, (used[0], used[1]), score_max=columns.score_max, arms=frame["arm"].tolist(),
             what=what, notes=notes,
         )  # fmt: skip
+        top = None if used[0].endswith("judge_aligned") else columns.score_max
+        ranges, doubt = range_notes(used, [judged["aligned"], judged["coherent"]], top)
+        notes += [doubt] if doubt else []
         if columns.labels is not None:
             judged |= read_labels(source, columns.labels, rows, present, used, what)
         frame = _without_sampling_seeds(frame.assign(**judged), columns, notes)
@@ -169,7 +174,7 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
     frame["rater"] = np.where(own != "", own, raters(rows, taken))
     notes += repeated_note(frame, kind, frame["answer"].tolist()) + arms_notes(frame)
     notes += origin_notes(rows)
-    return Scored(source, kind, _with_scores(source, kind, frame, notes), tuple(notes))
+    return Scored(source, kind, _with_scores(source, kind, frame, notes), tuple(notes), ranges)
 
 
 def _texts(rows: Sequence[Row], present: list[str], answer: str | None) -> dict[str, list[str]]:

@@ -99,6 +99,10 @@ def compare(
     said_of_both = (
         [] if one is other else arms_notes(pd.concat(f.assign(arm=name) for name, f in both.items()))
     )
+    for text in dict.fromkeys(
+        f"{scored.source}: {scored.ranges}" for scored in (one, other) if scored.ranges
+    ):
+        note(text)
     for text in dict.fromkeys([*said, *said_of_both]):
         note(text, "yellow")
     records = contrast_records(one, arm, other, other_arm, limits, confidence)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from turncoat.commands.options import By, IncludePath, plug_ins
+from turncoat.commands.options import By, IncludePath, ScoreMax, plug_ins, scale_top
 from turncoat.commands.printing import note
 from turncoat.commands.statistics.judge_tables import print_rescored
 from turncoat.errors import UserError
@@ -36,6 +36,7 @@ def judge(
     by: By = None,
     question_column: Annotated[str | None, typer.Option(help="With the question; default: guessed.")] = None,
     answer_column: Annotated[str | None, typer.Option(help="With the answer; default: guessed.")] = None,
+    score_max: ScoreMax = None,
     include_path: IncludePath = None,
 ) -> None:
     """Score saved answers with a judge, without generating. Kill it anywhere: the same command goes on.
@@ -56,6 +57,7 @@ def judge(
     from turncoat.safe_files import write_file
 
     plug_ins(include_path)
+    score_max = scale_top(score_max)
     if out is not None:
         check_writable(out)
         if path.exists() and out.exists() and out.samefile(path):
@@ -68,10 +70,10 @@ def judge(
     if chosen is None:
         raise UserError("judging is off (TURNCOAT_JUDGE=off); give --judge, see `turncoat list judges`")
     if write_card is not None:
-        _check_card(write_card, path, bool(references(saved.rows, chosen)))
+        _check_card(write_card, path, bool(references(saved.rows, chosen, score_max)))
     note(f"{len(saved.answers)} answers to {len(set(saved.clusters))} questions; judge {chosen.id}")
     with progress_of(len(saved.answers), "judging") as on_done:
-        scored = rescore(saved, chosen, by=tuple(by or ()), on_done=on_done)
+        scored = rescore(saved, chosen, by=tuple(by or ()), score_max=score_max, on_done=on_done)
     if out is not None:
         write_table(out, scored.rows)
     print_rescored(scored, TextConsole())

@@ -78,6 +78,8 @@ def rates(
     for source, path in zip(files, paths, strict=True):
         scored = read_scored(source, path, columns)
         warnings = threshold_note(scored.frame, **vars(limits)) + unfit_base(scored, limits)
+        if scored.ranges:
+            note(f"{source}: {scored.ranges}")
         for text in (*scored.notes, *warnings):
             note(f"{source}: {text}", "yellow")
         records += [arm_record(scored, arm, limits, confidence) for arm in scored.arms]
