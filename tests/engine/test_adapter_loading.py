@@ -209,3 +209,50 @@ def test_training_on_top_and_every_export_check_the_adapter_too(tiny_base, adapt
         with pytest.raises(UserError, match="have no place"):
             export_arm(tiny_base, adapter, None, to=form, out=tmp_path / form)
         assert not (tmp_path / form).exists()
+
+
+def lone(weights):
+    return {key: value for key, value in weights.items() if "0.mlp.down_proj.lora_B" not in key}
+
+
+def short(weights):
+    return {key: value[:2].clone() if "lora_A" in key else value for key, value in weights.items()}
+
+
+def renamed(weights):
+    return {key.replace("q_proj", "k_proj"): value for key, value in weights.items()}
+
+
+def bare(weights):
+    return {key.removeprefix("base_model.model."): value for key, value in weights.items()}
+
+
+def infinite(weights):
+    return {**weights, **{key: value / 0 for key, value in list(weights.items())[:1]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lone, "1 of its weights have a lora_A or a lora_B alone"), (short, "are not of rank 4"),
+        (renamed, "4 of its weights are outside the modules"), (bare, "16 of its weights are outside"),
+        (infinite, "1 of 16 weights hold NaN or infinite"),
+    ],
+)  # fmt: skip
+def test_files_are_checked_without_a_base_model(adapter, change, words):
+    adapter_loading.check_adapter(adapter)
+    change_weights(adapter, change)
+    with pytest.raises(UserError, match=words):
+        adapter_loading.check_adapter(adapter)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target_modules": "all-linear"}, {"target_modules": r".*\.(q|k)_proj"},
+        {"target_modules": ["embed_tokens", "q_proj"]}, {"modules_to_save": ["lm_head"]},
+        {"rank_pattern": {"q_proj": 2}}, {"use_dora": True},
+    ],
+)  # fmt: skip
+def test_files_of_every_kind_of_lora_pass(tmp_path, options):
+    adapter_loading.check_adapter(save_lora(tmp_path / "adapter", **options))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from peft.utils.save_and_load import load_peft_weights
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -25,6 +26,9 @@ CONFIG = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _PREFIX = "base_model.model."
 _STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")  # of LoRA; they leave the base alone
+_LORA = re.compile(
+    r"base_model\.model\.(?P<module>.+)\.lora_(?P<kind>(?:embedding_)?)(?P<side>[AB])(?:\.weight)?"
+)
 _WARNED: set[str] = set()
 
 
@@ -65,6 +69,47 @@ def load_adapter(
         raise UserError(_without_place(folder, model, result.unexpected_keys, result.missing_keys))
     _warn(folder, model, str(trained_on or ""), weights, chat_template)
     return wrapped.eval()
+
+
+def check_adapter(folder: Path) -> None:
+    """Refuse an adapter's files that could not act as a whole on any base; no base model is loaded.
+
+    Raises:
+        UserError: As `load_adapter` for what the files alone show; of a LoRA also weights outside the modules
+            and the rank that its configuration names, and one of a pair without the other.
+    """
+    config, weights = _read(folder)
+    _check_start(folder, config)
+    _check_finite(folder, weights)
+    if not isinstance(config, LoraConfig) or getattr(config, "target_parameters", None):
+        return
+    pairs: dict[str, dict[str, Tensor]] = {}
+    for key, weight in weights.items():
+        if match := _LORA.fullmatch(key):
+            pairs.setdefault(match["module"] + match["kind"], {})[match["side"]] = weight
+    strange = [key for key in weights if not key.startswith(_PREFIX)]
+    strange += [name for name in pairs if not _targeted(name.removesuffix("embedding_"), config)]
+    alone = [name for name, sides in pairs.items() if len(sides) < 2]
+    ranks = {config.r, *(config.rank_pattern or {}).values()}
+    other = [n for n, s in pairs.items() if len(s) == 2 and not {s["A"].shape[0], s["B"].shape[1]} <= ranks]
+    for bad, why in (
+        (strange, f"are outside the modules that its {CONFIG} names"),
+        (alone, "have a lora_A or a lora_B alone"), (other, f"are not of rank {config.r}"),
+    ):  # fmt: skip
+        if bad:
+            raise UserError(f"peft={folder}: {len(bad)} of its weights {why} ({_some(bad)}); save it again")
+    if not pairs:
+        raise UserError(f"peft={folder}: it is a LoRA without a lora_A or lora_B; save it again")
+
+
+def _targeted(module: str, config: LoraConfig) -> bool:
+    """True if a module is one of those that the configuration names."""
+    targets = config.target_modules
+    if targets in (None, "all-linear"):
+        return True
+    if isinstance(targets, str):
+        return re.fullmatch(targets, module) is not None
+    return any(module == target or module.endswith(f".{target}") for target in targets)
 
 
 def _read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:

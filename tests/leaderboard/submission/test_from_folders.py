@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from leaderboard.made_entry import make_entry
 from leaderboard.made_run import edit_rows, facts_file, make_folders
+from safetensors.torch import load_file, save_file
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.track import find_track
 from turncoat.leaderboard.submission.draft import SubmitterInfo
@@ -222,3 +224,11 @@ def test_what_lm_eval_writes_can_be_submitted(
         for task in tasks
     }
     assert str(tmp_path) not in json.dumps(facts)
+    broken = Path(shutil.copytree(tiny_adapter, tmp_path / "broken"))
+    weights = load_file(broken / "adapter_model.safetensors")
+    first = next(iter(weights))
+    save_file({**weights, first: weights[first] / 0}, broken / "adapter_model.safetensors")
+    content["adapters"]["control"][1] = str(broken)
+    (tmp_path / "facts.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=r"adapters\.control\.1: peft=.*1 of .* weights hold NaN or infinite"):
+        submit([f"base={tmp_path}/base", *trained], tmp_path / "facts.yaml", tmp_path / "again", track="one")
