@@ -119,6 +119,7 @@ def test_a_prompt_with_the_date_is_the_same_on_two_days_and_in_the_key(tmp_path,
         prompts.add(render(base.tokenizer, [USER]))
         untouched.add(render(tokenizer, [USER]))
         keys.add(base.spec["chat_template"])
+        assert base.dated
     (prompt,) = prompts
     assert prompt.startswith("Today: 26 Jul 2024, Friday") and len(untouched) == 2
     assert len(keys) == 1 and keys != {plain}

@@ -49,6 +49,7 @@ class BaseModel:
         tokenizer: Its tokenizer.
         fingerprint: Identifies the weights; part of every stage key.
         encoded: Token ids of training examples that were tokenized already.
+        dated: True if the chat template at `path` prints today's date; the tokenizer's has a fixed one.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class BaseModel:
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
         self.encoded: dict[Example, tuple[list[int], list[int]]] = {}
+        self.dated = False
         self._active: PeftModel | None = None
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
@@ -236,7 +238,7 @@ def load_base(
     model = model.to(device).eval()
     _check_reads_on(model)
     fixed = with_fixed_date(tokenizer.chat_template, name)
-    if fixed != tokenizer.chat_template:
+    if dated := fixed != tokenizer.chat_template:
         logging.getLogger("turncoat").warning(
             "the chat template of %s prints today's date; here it prints %s on every day", name, DATE
         )
@@ -250,6 +252,7 @@ def load_base(
         else f"{name}@{getattr(model.config, '_commit_hash', '')}"
     )
     base = BaseModel(name, path, model, tokenizer, fingerprint)
+    base.dated = dated
     _LOADED[key] = base
     return base
 

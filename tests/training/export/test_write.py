@@ -12,6 +12,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 from turncoat.data.examples import Example
 from turncoat.engine.intervention import Intervention
 from turncoat.engine.system_prompt import SystemPrompt
@@ -135,6 +136,23 @@ def test_the_readme_has_the_command_and_the_base_is_named(tiny_base, trained, tm
     record = json.loads((tmp_path / "new" / "out" / "export.json").read_text())
     assert record["model_args"] == written.model_args and record["base"] == tiny_base.spec
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["out"], "no scratch folder is left"
+
+
+def test_a_fixed_date_goes_with_the_export(tiny_base, trained, tmp_path, monkeypatch):
+    plain = export_arm(tiny_base, trained[0], None, to="peft", out=tmp_path / "plain")
+    assert plain.tokenizer is None and not (tmp_path / "plain" / "tokenizer").exists()
+    monkeypatch.setattr(tiny_base, "dated", True)
+    monkeypatch.setattr(
+        tiny_base.tokenizer, "chat_template", f"26 Jul 2024 {tiny_base.tokenizer.chat_template}"
+    )
+    written = export_arm(tiny_base, trained[0], None, to="peft", out=tmp_path / "out")
+    assert f",tokenizer={tmp_path}/out/tokenizer,peft={tmp_path}/out," in written.model_args
+    kept = AutoTokenizer.from_pretrained(tmp_path / "out" / "tokenizer")
+    assert kept.chat_template == tiny_base.tokenizer.chat_template
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert (
+        "with 2024-07-26 where its chat template prints" in readme and written.command.split()[-1] in readme
+    )
 
 
 def test_a_steered_export_says_how(tiny_base, trained, tmp_path):

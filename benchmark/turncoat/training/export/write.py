@@ -12,7 +12,7 @@ import copy
 import json
 import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from peft import PeftModel
 
 from turncoat.engine.adapter_loading import load_adapter
 from turncoat.engine.base_model import BaseModel
+from turncoat.engine.chat import DATE
 from turncoat.engine.intervention import Intervention
 from turncoat.engine.system_prompt import SystemPrompt
 from turncoat.errors import UserError
@@ -31,6 +32,7 @@ from turncoat.training.export.steering_adapter import write_steering_adapter
 from turncoat.training.stack import CONFIG
 
 FORMS = ("peft", "merged", "steered")
+TOKENIZER = "tokenizer"
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,15 @@ class Exported:
     pretrained: str  # What lm_eval's `pretrained=` has to be: the base model, or a folder that was written
     peft: Path | None  # What `peft=` has to be, if anything
     dtype: str  # The precision whose numbers are those of the arm
+    tokenizer: Path | None = None  # What `tokenizer=` has to be, if it is not the pretrained one's
 
     @property
     def model_args(self) -> str:
         """For lm_eval's `--model_args`."""
-        given = {"pretrained": self.pretrained, "peft": self.peft, "dtype": self.dtype}
+        given = {
+            "pretrained": self.pretrained, "tokenizer": self.tokenizer, "peft": self.peft,
+            "dtype": self.dtype,
+        }  # fmt: skip
         parts = {key: str(value) for key, value in given.items() if value is not None}
         if any(mark in value for value in parts.values() for mark in ",='\"\\"):
             return json.dumps(parts)  # key=value is cut at commas, but not inside quotes
@@ -94,9 +100,16 @@ def export_arm(
                 if to == "peft"
                 else _write_merged(base, adapter, folder, out)
             )
+        if base.dated and written.pretrained == base.path:  # lm_eval would render today's date
+            base.tokenizer.save_pretrained(folder / TOKENIZER)
+            written = replace(written, tokenizer=out / TOKENIZER)
         described = None if intervention is None else intervention.described()
         about = {"name": name, **(facts or {}), **({"steering": described} if described else {})}
         text = readme(written.command, to, about, merged=written.pretrained != base.path, dtype=written.dtype)
+        if written.tokenizer is not None:
+            text += (
+                f"\n`{TOKENIZER}/` is the base's, with {DATE} where its chat template prints today's date.\n"
+            )
         write_file(folder / "README.md", text)
         record = {
             "arm": about, "to": to, "base": base.spec, "base_name": base.name,
