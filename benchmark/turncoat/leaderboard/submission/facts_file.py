@@ -9,7 +9,6 @@ from pydantic import Field, JsonValue
 
 from turncoat.data.fetch import without_fetching
 from turncoat.data.organisms import find_organism
-from turncoat.engine.adapter_loading import check_adapter
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.submission import DataFacts, DefenceFacts, JudgeFacts, PersonaFacts
 from turncoat.registry import ORGANISMS, discover
@@ -113,6 +112,8 @@ def _hash(text: str, where: str, beside: Path) -> str:
     weights = folder / WEIGHTS if folder.is_dir() else folder
     if not weights.is_file():
         raise UserError(f"{where}: {text!r} is not a sha256, and no folder of that name holds {WEIGHTS}")
+    from turncoat.engine.adapter_loading import check_adapter  # torch and peft, for folders alone
+
     try:
         check_adapter(weights.parent)
     except UserError as error:
