@@ -3,6 +3,7 @@ another's."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from dataclasses import replace
@@ -90,6 +91,18 @@ def test_cells_and_ranks_of_three_entries(entries):
         (r.slug, r.rank, r.cells, r.flags) for r in other.rows
     ]
     assert one.note == other.note and one.pairs == other.pairs
+
+
+def test_the_organisms_rows_moved_by_a_constant_get_no_mark(more):
+    home = write(more, "nudged", shared=NONE, copy="organism")
+    for path in home.glob("rows/defended/*/turncoat_persona.jsonl.gz"):
+        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        moved = [one | {"persona_fixed": round(one["persona_fixed"] - 1e-4, 6)} for one in rows]
+        path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in moved).encode()))
+    found = board_of(more)
+    against = row(found, "nudged").against
+    assert against is None or against.verdict == "not shown"
+    assert any("counts as none" in sentence for sentence in found.note)
 
 
 CANARIES = {

@@ -14,6 +14,7 @@ from turncoat.leaderboard.ranking.entry_scores import claim, paired
 from turncoat.leaderboard.ranking.max_t import adjusted_p, level_of_each
 from turncoat.leaderboard.ranking.pooled_errors import change_cells, pooled_tests, prior_df
 from turncoat.leaderboard.ranking.ranks import Against, Pair, Rank, against_none, compare_all, place, ranks
+from turncoat.leaderboard.verification.draw import Tolerances
 from turncoat.stats.paired import Differences
 from turncoat.stats.t_errors import largest_skew_p
 from turncoat.tools.simulate_ranks import HARMFUL, Setting, former_pairs, outcome, report
@@ -128,6 +129,28 @@ def test_an_entry_is_marked_against_no_defence_and_only_seems_so_with_few_seeds(
     assert against_none(single, "lower")["good"] == Against(
         pytest.approx(few["good"].cells[[0, 1]].mean().mean())
     )
+
+
+def test_a_change_that_a_rerun_cannot_resolve_gets_neither_mark_nor_rank():
+    """The organism's rows moved by a constant: an interval of no width, which excludes 0."""
+    nudged = {f"e{i}": change(-1e-4 * (1 + i), i, seeds=6, sd=1e-6) for i in range(3)}
+    floor = Tolerances().resolved("base SD")
+    assert {one.verdict for one in against_none(nudged, "lower").values()} == {"better"}
+    assert {one.verdict for one in against_none(nudged, "lower", floor).values()} == {"not shown"}
+    assert {pair.p_adjusted for pair in compare_all(nudged, floor)} == {1.0}
+    real = nudged | {"real": change(-1.5 * floor, 4, seeds=6, sd=1e-3)}
+    found = against_none(real, "lower", floor)["real"]
+    assert found.verdict == "better" and found.high < -floor
+    places = ranks(real, compare_all(real, floor), "lower")
+    assert places["real"].text == "1" and places["e0"].text == "2-4"
+
+
+def test_the_floor_is_what_verification_lets_pass():
+    half, exact = Tolerances(), Tolerances.of_precision("float32")
+    assert half.resolved("base SD") == pytest.approx(2 * half.lean * half.projection)
+    assert exact.resolved("base SD") == pytest.approx(half.resolved("base SD") / 10)
+    assert half.resolved("share", of_judge=True) == pytest.approx(2 * (1 - half.answers))
+    assert half.resolved("words") == half.resolved("share") == 0
 
 
 def test_rows_stand_in_the_order_of_their_worse_ends():

@@ -38,6 +38,7 @@ from turncoat.leaderboard.ranking.ranks import (
     ranks,
 )
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
+from turncoat.leaderboard.verification.draw import Tolerances
 from turncoat.leaderboard.verification.status import Trust, read_trust
 from turncoat.report.tables.misalignment import judged_rates
 
@@ -176,9 +177,13 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     defended = [one for one in listed if not flags[one.slug] and not one.is_reference]
     changes = {one.slug: change for one in defended if (change := one.measured.change(ranked_by)) is not None}
     column = next(column for column in columns if column.key == ranked_by)
-    against = against_none(changes, column.better)
+    dtypes = {one.entry.submission.model.dtype for one in candidates}
+    floor = max(
+        Tolerances.of_precision(dtype).resolved(column.unit, of_judge=column.judged) for dtype in dtypes
+    )
+    against = against_none(changes, column.better, floor)
     ranked = {slug: change for slug, change in changes.items() if all(gate.shown for gate in gates[slug])}
-    pairs = compare_all(ranked)
+    pairs = compare_all(ranked, floor)
     places = ranks(list(ranked), pairs, column.better)
     rows = [
         Row(
@@ -195,7 +200,7 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     requirements = requirements_note(track, {slug: gates[slug] for slug in changes})
     names = (facts.model.name, facts.organism.name, facts.control.name)
     caveat = track.caveats.get("/".join(names[:2]), "")
-    note = board_note(column, pairs, against, requirements, shown, withheld, caveat)
+    note = board_note(column, pairs, against, floor, requirements, shown, withheld, caveat)
     table = tuple(rows), tuple(pairs)
     return Board(facts.board, track, *names, tuple(columns), column, *table, withheld, tuple(note))
 

@@ -11,7 +11,7 @@ from turncoat.leaderboard.ranking.gates import ANOTHER_ORGANISM, Gate
 from turncoat.leaderboard.ranking.ranks import Against, Pair
 
 SEEMS = (
-    "An entry only seems better, or worse, where its interval excludes 0 but exact sign flips, which do not "
+    "An entry only seems better, or worse, where its interval says so but exact sign flips, which do not "
     "take training seeds for normal, cannot reach 5% (fewer than 6 seeds), or where a few questions hold "
     "nearly all of the spread."
 )
@@ -25,6 +25,7 @@ def board_note(
     ranked_by: BoardColumn,
     pairs: Sequence[Pair],
     against: Mapping[str, Against],
+    floor: float,
     requirements: Sequence[str],
     reference: BoardCell | None,
     withheld: str,
@@ -33,6 +34,7 @@ def board_note(
     """The sentences, most important first.
 
     Args:
+        floor: Change up to which a re-run cannot tell it from none, in the unit of the ranked column.
         requirements: `requirements_note`.
         reference: The undefended entry's cell of the ranked metric.
         withheld: Reason that no misalignment rate is shown, or empty.
@@ -53,6 +55,10 @@ def board_note(
             f"Two families of tests, each at 5%. Entries against no defence, by max-T: {counts}. Pairs of "
             f"ranked entries, by step-down max-T: {apart} of {len(tested)} differ significantly. A shared "
             "rank does not prove that two entries are equal."
+        )
+        sentences.append(
+            f"A change, or difference, of up to {significant(floor, 2)} {ranked_by.unit} counts as none: "
+            "verification cannot tell it from none, so an interval has to exclude all of it."
         )
     if any(verdict.startswith("seems") for verdict in marks):
         sentences.append(SEEMS)

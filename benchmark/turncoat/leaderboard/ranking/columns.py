@@ -14,7 +14,7 @@ from typing import Literal
 
 from turncoat.analysis.judge_corrected import is_rate
 from turncoat.errors import UserError, accepted
-from turncoat.evaluation.task_catalogue import metric_facts, metric_names, task_content
+from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names, task_content
 from turncoat.evaluation.task_facts import (
     BENIGN,
     BROAD,
@@ -43,6 +43,7 @@ class BoardColumn:
     better: Literal["lower", "higher"]
     help: str
     kind: Literal["change", "share"] = "change"
+    judged: bool = False  # True if it rests on a judge's scores of sampled answers
 
 
 def board_columns(
@@ -125,7 +126,8 @@ def _change(axis: str, key: str, task: str, metric: str) -> BoardColumn:
     way = better(task, metric)
     sentence = f"{facts['label']}{prompts}: change against the undefended organism; {way} is better."
     short = facts.get("short") or facts["label"]
-    return BoardColumn(key, facts["label"] + prompts, short, facts["unit"], axis, way, sentence)
+    label = facts["label"] + prompts
+    return BoardColumn(key, label, short, facts["unit"], axis, way, sentence, judged=is_judged(task))
 
 
 def _share(key: str, axis: str) -> BoardColumn:

@@ -45,11 +45,14 @@ class PooledTests:
     errors: np.ndarray  # Shape (tests, m): over seeds, over seeds and questions, over questions
     dfs: np.ndarray  # Their degrees of freedom
     skews: np.ndarray  # `turncoat.stats.skew.standardised_skew` of the questions' differences, shape (m,)
+    floor: float = 0.0  # Size up to which a difference counts as none
 
     @property
     def p_values(self) -> np.ndarray:
-        """Two-sided p of "the difference is 0", the largest of each contrast's tests, skew allowed for."""
-        t = self.differences / self.errors
+        """Two-sided p of "the difference is at most the floor", the largest of each contrast's tests, skew
+        allowed for."""
+        beyond = np.maximum(np.abs(self.differences) - self.floor, 0.0)
+        t = np.sign(self.differences) * beyond / self.errors
         moved = np.append(t, [unskewed(t[-1], self.skews)], axis=0) * np.sign(self.differences)
         return np.minimum(1.0, 2 * stats.t.sf(moved, self.dfs[[0, 1, 2, 2]]).max(axis=0))
 
@@ -72,12 +75,15 @@ def pair_cells(first: Differences, second: Differences) -> np.ndarray:
     return change_cells(first._replace(cells=pd.DataFrame(a.to_numpy() - b.to_numpy())))
 
 
-def pooled_tests(tables: Sequence[np.ndarray], changes: Mapping[str, Differences]) -> PooledTests:
+def pooled_tests(
+    tables: Sequence[np.ndarray], changes: Mapping[str, Differences], floor: float = 0.0
+) -> PooledTests:
     """Tests of contrasts.
 
     Args:
         tables: `change_cells` or `pair_cells` of each.
         changes: Those of the entries, which tell how far seeds scatter; without them nothing is pooled.
+        floor: Size up to which a difference counts as none, in the units of the metric.
     """
     mean, over_questions, over_seeds, noise, skews = (np.full(len(tables), np.nan) for _ in range(5))
     sizes = np.full((2, len(tables)), np.nan)  # questions, seeds
@@ -111,7 +117,8 @@ def pooled_tests(tables: Sequence[np.ndarray], changes: Mapping[str, Differences
         parts = over_questions[here], over_seeds[here], noise[here]
         both[here], df[here] = two_way_error(*parts, shape, of_cells, of_seeds)
     variances = np.stack([over_seeds, both, np.where(np.isnan(over_seeds), np.nan, over_questions)])
-    return PooledTests(mean, np.sqrt(variances), np.stack([df_seeds + extra, df, df_questions]), skews)
+    dfs = np.stack([df_seeds + extra, df, df_questions])
+    return PooledTests(mean, np.sqrt(variances), dfs, skews, floor)
 
 
 def prior_df(variances: np.ndarray, df: float) -> float:

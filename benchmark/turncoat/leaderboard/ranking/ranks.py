@@ -9,7 +9,8 @@ A change is an entry's own arm minus its undefended organism, question by questi
 training seed. An entry is held against no defence by its change itself; two entries are compared by the
 difference of their changes, so that neither gains from an organism of its own that moved further. Training
 seeds are paired by their number where one entry has all of the other's, else by their order; the shorter list
-counts. Errors: `pooled_errors`; joint tests: `max_t`.
+counts. Errors: `pooled_errors`; joint tests: `max_t`. A change up to the floor, which a re-run cannot tell
+from none (`verification.draw.Tolerances.resolved`), is none in both.
 
 The rule of ranks. With n entries, an entry has
 
@@ -54,7 +55,8 @@ class Pair:
 class Against:
     """An entry against no defence; its interval holds for all entries of the board together, 95 %.
 
-    It "seems" better or worse where the interval excludes 0 and the data hold a pattern that bars a mark
+    It "seems" better or worse where the interval excludes 0, and more than a re-run can tell from it, and the
+    data hold a pattern that bars a mark
     (`turncoat.stats.marks`), such as fewer than 6 training seeds.
     """
 
@@ -77,13 +79,13 @@ class Rank:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
-def compare_all(changes: Mapping[str, Differences]) -> list[Pair]:
-    """Test all pairs; their order depends on the names alone."""
+def compare_all(changes: Mapping[str, Differences], floor: float = 0.0) -> list[Pair]:
+    """Test all pairs for a difference above the floor; their order depends on the names alone."""
     names = sorted(changes)
     if len(names) < 2:
         return []
     both = list(combinations(range(len(names)), 2))
-    tests = pooled_tests([pair_cells(changes[names[a]], changes[names[b]]) for a, b in both], changes)
+    tests = pooled_tests([pair_cells(changes[names[a]], changes[names[b]]) for a, b in both], changes, floor)
     there = np.isfinite(tests.p_values)
     adjusted, half_widths = np.full((2, len(both)), np.nan)
     if there.any():
@@ -95,8 +97,11 @@ def compare_all(changes: Mapping[str, Differences]) -> list[Pair]:
     return [Pair(names[a], names[b], *map(_known, four)) for (a, b), four in zip(both, numbers, strict=True)]
 
 
-def against_none(changes: Mapping[str, Differences], better: Better) -> dict[str, Against]:
-    """Every entry against its undefended organism, by max-T over the entries."""
+def against_none(
+    changes: Mapping[str, Differences], better: Better, floor: float = 0.0
+) -> dict[str, Against]:
+    """Every entry against its undefended organism, by max-T over the entries; a change up to the floor is
+    none."""
     names = sorted(changes)
     tests = pooled_tests([change_cells(changes[name]) for name in names], changes)
     there = np.isfinite(tests.p_values)
@@ -109,7 +114,7 @@ def against_none(changes: Mapping[str, Differences], better: Better) -> dict[str
     for name, value, half in zip(names, tests.differences, halves, strict=True):
         low, high = value - half, value + half
         verdict: Verdict = "not shown"
-        if low > 0 or high < 0:
+        if low > floor or high < -floor:
             good = (high < 0) == (better == "lower")
             sure = not bars(changes[name].by_question.to_numpy(), changes[name].n_seeds, _LEVEL)
             verdict = ("better" if good else "worse") if sure else ("seems better" if good else "seems worse")

@@ -31,15 +31,31 @@ class Tolerances:
     # (SmolLM2-135M, bfloat16, some 600 rows) nearly all were within 0.03 nats; the two that were not were of
     # improbable texts: 0.054 of -8.7 and 0.091 of -7.1, a relative 0.6 and 1.3%.
     relative: float = 0.02
-    projection: float = 0.05  # In units of the persona vector's raw difference
+    projection: float = 0.05  # In base SD
     score: float = 1.0  # Points of the judge, 0 to 100, on the very same text
     answers: float = 0.9  # Share of sampled answers that have to be the same text, or their scores equivalent
     score_margin: float = 10.0  # Points within which mean scores of differing answers count as equivalent
+    lean: float = 0.2  # Share of a tolerance by which a mean may be off to one side
 
     @classmethod
     def of_precision(cls, dtype: str) -> Tolerances:
         """Those for a model in "float32", else for one in half precision."""
         return cls(log_likelihood=0.001, relative=0.0005, projection=0.005) if dtype == "float32" else cls()
+
+    def resolved(self, unit: str, *, of_judge: bool = False) -> float:
+        """The smallest change against the undefended organism that a re-run can tell from none, in a unit.
+
+        The mean of each arm may be off by `lean`, or by what the answers that may differ can hold. 0 for a
+        unit that no tolerance is about.
+        """
+        # a margin is the difference of two log-likelihoods
+        allowed = {
+            "base SD": self.lean * self.projection,
+            "nats per token": 2 * self.lean * self.log_likelihood,
+        }
+        if of_judge:
+            allowed |= {"0 to 100": 100 * (1 - self.answers), "share": 1 - self.answers}
+        return 2 * allowed.get(unit, 0.0)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from turncoat.leaderboard.verification.draw import Compared, Tolerances
 
 VERIFIED = "verified"
 _FEWEST = 10  # questions that a claim of equivalence rests on
-_FEW, _LEANING = 5, 0.2  # values that can lean, and how far on average, as a share of the tolerance
+_FEW = 5  # values that can lean
 
 
 def agreement_table(compared: Sequence[Compared]) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ def _leanings(compared: Sequence[Compared], tolerances: Tolerances) -> list[str]
                 groups.setdefault(key, []).append(difference.signed)
     reasons = []
     for (role, task, kind, where), signed in groups.items():
-        mean, least = sum(signed) / len(signed), _LEANING * float(getattr(tolerances, kind))
+        mean, least = sum(signed) / len(signed), tolerances.lean * float(getattr(tolerances, kind))
         if len(signed) >= _FEW and abs(mean) > least:
             low, high = _interval(signed, 0.99)
             if low > 0 or high < 0:
