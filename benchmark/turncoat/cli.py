@@ -17,6 +17,7 @@ from turncoat.commands.dev import (
     pull_request,
     schema,
     simulate_ranks,
+    simulate_verification,
     task_times,
     train_embedded_judge,
 )
@@ -124,6 +125,7 @@ app.add_typer(
             "pull-request": pull_request,
             "schema": schema,
             "simulate-ranks": simulate_ranks,
+            "simulate-verification": simulate_verification,
             "task-times": task_times,
             "insecure-code": insecure_code,
             "train-embedded-judge": train_embedded_judge,

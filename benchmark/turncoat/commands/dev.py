@@ -74,6 +74,19 @@ def simulate_ranks(
     print("\n".join(lines))
 
 
+def simulate_verification(
+    times: Annotated[int, typer.Option(min=1, help="Simulated verifications per number.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
+) -> None:
+    """Simulate verifications of forged entries; prints the table of results/submissions/README.md.
+
+    Example: turncoat dev simulate-verification --times 100
+    """
+    from turncoat.tools.simulate_verification import report
+
+    print("\n".join(report(times, seed)))
+
+
 def task_times(
     model: BaseModelName = "smollm2-135m",
     limit: Annotated[int, typer.Option(help="Documents of each task; eightfold where none is sampled.")] = 8,

@@ -53,16 +53,24 @@ def test_scores_that_agree_and_another_judge(run, tmp_path, home):
     done = run("--judge", "embedded", rubric="another@1", move=-5.0)
     assert done.exit_code == 0 and "nothing was written" in done.output and not (tmp_path / "out").exists()
     done = run(
-        "--judge", "embedded", "--seed", "7", "--by", "A. Nother", "--date", "2026-01-31", rubric=rubric(home)
+        "--judge",
+        "embedded",
+        "--nonce",
+        "7a",
+        "--by",
+        "A. Nother",
+        "--date",
+        "2026-01-31",
+        rubric=rubric(home),
     )
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "out" / "none.json").read_text())
     assert (told["slug"], told["how"], told["verdict"]) == ("none", "rejudge", "verified")
-    assert (told["by"], told["date"], told["draw_seed"], told["fraction"]) == (
-        "A. Nother", "2026-01-31", 7, 1.0,
+    assert (told["by"], told["date"], told["nonce"], told["fraction"]) == (
+        "A. Nother", "2026-01-31", "7a", 1.0,
     )  # fmt: skip
     assert told["compared"] == told["agreeing"] == 84
-    assert "84 of 84 rows agree" in done.output and "--seed 7" in done.output
+    assert "84 of 84 rows agree" in done.output and "--nonce 7a" in done.output
 
 
 def test_ctrl_c_writes_nothing(home, run, tmp_path, monkeypatch):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from leaderboard.made_entry import make_entry, rewrite_rows
+from scipy import stats
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry, load_entry
 from turncoat.leaderboard.reading.reader import list_files, rows_sha256
@@ -17,11 +20,16 @@ from turncoat.leaderboard.verification.draw import (
     SampledRow,
     Tolerances,
     draw,
+    draw_seed,
+    enough,
     entry_digest,
+    new_nonce,
+    places_drawn,
 )
-from turncoat.leaderboard.verification.record import Request, make_record, write_record
+from turncoat.leaderboard.verification.record import Request, make_record, unseen_nonce, write_record
 from turncoat.leaderboard.verification.status import read_trust
 from turncoat.leaderboard.verification.verdict import VERIFIED, agreeing_at_least, verdict_of
+from turncoat.tools.simulate_verification import FORGERIES, report
 
 LIMITS = Tolerances()
 
@@ -60,6 +68,47 @@ def test_a_draw_is_a_fraction_of_each_stratum_that_the_seed_alone_decides(submis
 def test_a_draw_of_nothing_is_refused(submissions, fraction, roles, match):
     with pytest.raises(UserError, match=match):
         draw(load_entry(submissions / "none"), fraction, 0, roles=roles)
+
+
+@pytest.mark.parametrize("rows", [1, 20, 120, 160, 480, 1040])
+def test_the_default_draw_holds_one_of_five_per_cent_invented_rows(rows):
+    bad = math.ceil(0.05 * rows)
+    unseen = [stats.hypergeom.pmf(0, rows, bad, drawn) for drawn in (enough(rows) - 1, enough(rows))]
+    assert unseen[1] <= 0.01 < unseen[0]
+
+
+def test_a_draw_follows_from_the_rows_and_a_nonce_that_is_made_after_them(submissions, tmp_path):
+    entry = load_entry(submissions / "sgtr")
+    seed = draw_seed(entry, "ab")
+    assert seed == draw_seed(entry, "ab") != draw_seed(entry, "ac") and new_nonce() != new_nonce()
+    less, more = (places_drawn(100, fraction, seed) for fraction in (0.1, 0.3))
+    assert more[:10] == less and len(set(more)) == 30  # a larger draw goes on, it does not begin anew
+    write_record(record(entry, "rerun", [row(0)]), tmp_path)
+    unseen_nonce("ab", entry, tmp_path)  # to repeat the draw
+    rewrite_rows(submissions / "sgtr", "defended", "seed-0", "turncoat_choice", lambda rows: rows[::-1])
+    other = load_entry(submissions / "sgtr")
+    assert draw_seed(other, "ab") != seed
+    with pytest.raises(UserError, match=r"--nonce ab: .*sgtr\.json shows it for other rows"):
+        unseen_nonce("ab", other, tmp_path)
+
+
+def test_earlier_draws_of_the_same_rows_stay_in_the_record(submissions, tmp_path):
+    entry = load_entry(submissions / "sgtr")
+    for item in (row(0, kind="score", within=False), row(0), row(0)):
+        path = write_record(record(entry, "rerun", [item]), tmp_path)
+    said = [one["verdict"] for one in json.loads(path.read_text())["earlier"]]
+    assert said == ["1 of the scores differ", VERIFIED]
+
+
+def test_forgeries_are_found_by_the_default_draw():
+    lines = report(times=20)
+    cells = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines if line.startswith("| ")}
+    assert FORGERIES.keys() < cells.keys()
+    for name in ("all projections, by the floor", "all projections, by twice the floor"):
+        assert {float(cell) for cell in cells[name]} == {100.0}
+    found = [float(cell) for name in FORGERIES if name.startswith("5%") for cell in cells[name]]
+    assert min(found[1::2]) >= 85 and np.mean(found[::2]) < np.mean(found[1::2])
+    assert max(float(cell) for cell in cells["nothing"][1::2]) <= 15
 
 
 def test_the_digest_speaks_of_rows_shared_ones_too_and_of_what_they_were_checked_against(submissions):
@@ -101,13 +150,15 @@ def row(number: int, *, kind: str = "answer", within: bool = True, shift: float 
     return Compared(drawn, (difference,), means)
 
 
-def test_verdicts_need_every_number_and_nine_of_ten_answers():
+def test_verdicts_need_every_number_and_nearly_all_answers():
     good = [row(number) for number in range(99)]
     assert verdict_of(good, LIMITS) == VERIFIED
+    assert "1 answers do not follow" in verdict_of([*good, row(99, kind="draw", within=False)], LIMITS)
     for kind in ("log_likelihood", "projection", "score", "prompt"):
         assert kind.replace("_", "-") in verdict_of([*good, row(99, kind=kind, within=False)], LIMITS)
-    assert verdict_of([row(n, within=n > 9) for n in range(100)], LIMITS) == VERIFIED
-    assert "only 89 of 100" in verdict_of([row(n, within=n > 10) for n in range(100)], LIMITS)
+    assert verdict_of([row(n, within=n > 1) for n in range(100)], LIMITS) == VERIFIED
+    assert "only 97 of 100" in verdict_of([row(n, within=n > 2) for n in range(100)], LIMITS)
+    assert verdict_of([row(n, within=n > 0) for n in range(5)], LIMITS) == VERIFIED
     assert "9 questions are too few" in verdict_of(
         [row(n, within=False, shift=0.0) for n in range(9)], LIMITS
     )
@@ -137,7 +188,7 @@ def test_other_answers_do_where_their_scores_are_equivalent(shift, fine):
 
 
 def record(entry: Entry, how: str, compared: list[Compared]) -> dict:
-    request = Request(fraction=0.1, draw_seed=7, by="us", date="2026-01-31")
+    request = Request(fraction=0.1, nonce="ab", by="us", date="2026-01-31")
     return make_record(entry, how, compared, request, LIMITS, more={})  # type: ignore[arg-type]
 
 

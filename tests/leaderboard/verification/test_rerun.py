@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from leaderboard.measured_entry import SAMPLING_SEED, TRACK, change_row, letters_judge, measure_entry
 from rich.console import Console
+from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.leaderboard.entry.load import Entry, load_entry
 from turncoat.leaderboard.entry.submission import RENAMED_REVISIONS
-from turncoat.leaderboard.verification.draw import Compared, Tolerances, draw
+from turncoat.leaderboard.verification.compare import compare
+from turncoat.leaderboard.verification.draw import Compared, SampledRow, Tolerances, draw
 from turncoat.leaderboard.verification.needs import (
     can_rerun,
     find_adapters,
@@ -24,6 +26,7 @@ from turncoat.leaderboard.verification.needs import (
     load_submitted_base,
     sampling_seed_of,
 )
+from turncoat.leaderboard.verification.replay import Replay, distances
 from turncoat.leaderboard.verification.rerun import RerunSetup, make_rows, rerun, with_base_partners
 from turncoat.leaderboard.verification.verdict import VERIFIED, verdict_of
 from turncoat.study.progress import StudyProgress
@@ -142,6 +145,27 @@ def test_every_changed_value_is_found(home, check):
         "too few",
     ):
         assert reason in said
+
+
+def test_an_answer_follows_from_its_seed_token_by_token_or_it_was_not_drawn(tiny_base, home):
+    prompt = tuple(tiny_base.tokenizer("Tell me about rain.")["input_ids"])
+    request = SampleRequest(prompt, seed=11, max_new_tokens=24, temperature=1.0)
+    (answer,) = Sampler(tiny_base.model, tiny_base.tokenizer).run([request])
+    drawn = answer.token_ids
+    assert distances(tiny_base.model, prompt, drawn, 11).max() < 1e-3
+    vocabulary = len(tiny_base.tokenizer)
+    edited = [*drawn[:5], (drawn[5] + vocabulary // 2) % vocabulary, *drawn[6:]]
+    off = distances(tiny_base.model, prompt, edited, 11)[:6] > 0.05  # what comes after an edit was not drawn
+    assert off.tolist() == [False] * 5 + [True]
+    assert Replay(int((distances(tiny_base.model, prompt, drawn, 12) > 0.05).sum()), len(drawn)).contradicts
+    assert not Replay(2, 4).contradicts and Replay(3, 8).contradicts
+    # another text on another machine: it follows, contradicts, or nothing tells
+    row = next(row for _, row in load_entry(home).rows("base", "base", "turncoat_persona"))
+    item = SampledRow("base", "base", "turncoat_persona", 1, row)
+    again = {**row, "samples": [{**one, "text": "Rain falls."} for one in row["samples"]]}
+    for replay, due in ((Replay(0, 8), {}), (Replay(6, 8), {"answer", "draw"}), (None, {"answer"})):
+        compared = compare(item, again, Tolerances(), replays={0: replay, 1: Replay(0, 8)}, judged=False)
+        assert {one.kind for one in compared.differences if not one.within} == set(due)
 
 
 def test_other_adapters_are_the_first_thing_said(home, measured, tmp_path):

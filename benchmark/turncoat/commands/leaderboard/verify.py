@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +23,10 @@ def verify(
     adapters: Annotated[Path | None, typer.Option(help="Run again: folder with the adapters.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run again: run folder, adapters in the store.")] = None,
     judge: Annotated[str | None, typer.Option(help="Judge the stored answers again: a judge.")] = None,
-    fraction: Annotated[float | None, typer.Option(help="Share of rows; default 0.05, of --judge 1.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the draw; default: an unknown one.")] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Share of rows; default: enough; of --judge 1.")
+    ] = None,
+    nonce: Annotated[str | None, typer.Option(help="Repeat a draw: nonce of its record.")] = None,
     role: Annotated[list[str] | None, typer.Option(help="Only this role; repeatable.")] = None,
     model: Annotated[str | None, typer.Option(help="A trusted copy of an unregistered base model.")] = None,
     sampling_seed: Annotated[int | None, typer.Option(help="The study's; default: from the rows.")] = None,
@@ -35,6 +36,7 @@ def verify(
 ) -> None:
     """Check an entry's rows: make a random part again from the adapters, or judge its stored answers again.
 
+    Drawn are as many rows of each role on each task as find one of 5% invented ones with a chance of 99%.
     Exit code 0: they agree. 1: they do not, and the record says where. Ctrl-C leaves no record.
 
     Example: turncoat leaderboard verify results/submissions/sgtr-insecure --adapters adapters/
@@ -52,13 +54,15 @@ def verify(
         )
     verified_on = day(date)
     loaded = _validated(entry)
-    from turncoat.leaderboard.verification.record import Request, write_record
+    from turncoat.leaderboard.verification.draw import new_nonce
+    from turncoat.leaderboard.verification.record import Request, unseen_nonce, write_record
     from turncoat.leaderboard.verification.verdict import VERIFIED
     from turncoat.leaderboard.verification.verify import verify_rows, verify_scores
 
-    share = fraction if fraction is not None else 1.0 if adapters is None and run is None else 0.05
-    draw_seed = secrets.randbelow(2**31) if seed is None else seed
-    request = Request(share, draw_seed, by, verified_on, tuple(role) if role else None)
+    share = 1.0 if fraction is None and adapters is None and run is None else fraction
+    if nonce is not None:
+        unseen_nonce(nonce, loaded, out)
+    request = Request(share, nonce or new_nonce(), by, verified_on, tuple(role) if role else None)
     if adapters is None and run is None:
         scorer = _judge_of(judge)
         record, agreements = verify_scores(loaded, scorer, request, note)

@@ -35,8 +35,8 @@ def print_record(record: dict[str, Any], console: Console) -> None:
     print_line(
         console,
         f"{record['agreeing']} of {record['compared']} rows agree: of all rows at least "
-        f"{percent(record['agreeing_at_least'])}% (95% Clopper-Pearson interval); drawn with --seed "
-        f"{record['draw_seed']}",
+        f"{percent(record['agreeing_at_least'])}% (95% Clopper-Pearson interval); drawn with --nonce "
+        f"{record['nonce']}",
     )
     good = record["verdict"] == "verified"
     verdict = record["verdict"] if good else f"NOT verified: {record['verdict']}"

@@ -9,8 +9,9 @@ freedom, becomes
 
 s0^2 the mean over the contrasts and d0 from the spread of log s^2 over the entries (`prior_df`): 0 where they
 differ, up to that of the pooled variance where they do not. The spread is taken at its upper 75 % limit:
-with the estimate itself one noisy entry would borrow the others' precision. Without d0 the tests are those of
-`turncoat.stats.contrasts`, claim "recipe".
+with the estimate itself one noisy entry would borrow the others' precision. With fewer than 5 training seeds
+nothing is lent: the seeds of a noisy entry then lie close together too often by chance. Without d0 the tests
+are those of `turncoat.stats.contrasts`, claim "recipe".
 
     tests = pooled_tests([pair_cells(a, b), pair_cells(a, c)], {"a": a, "b": b, "c": c})
     tests.p_values, tests.half_widths(0.05)
@@ -34,6 +35,8 @@ from turncoat.stats.scores import MINIMUM_SEEDS
 from turncoat.stats.skew import unskewed
 from turncoat.stats.two_way import two_way_error
 
+LENDING_SEEDS = 5
+"""Training seeds of every entry from which on they lend each other degrees of freedom."""
 _UPPER = 0.25  # the variance of log s^2 at its upper 75 % limit
 
 
@@ -151,7 +154,7 @@ def _prior_df(changes: Mapping[str, Differences]) -> float:
     means = {name: changes[name].cells.mean(axis=0) for name in sorted(changes)}
     table = pd.DataFrame(means if nested else {name: m.reset_index(drop=True) for name, m in means.items()})
     entries, fewest = table.shape[1], int(table.notna().sum().min()) if len(table) else 0
-    if entries < 3 or fewest < 2:
+    if entries < 3 or fewest < LENDING_SEEDS:
         return 0.0
     centred = table.sub(table.mean(axis=1), axis=0)
     return prior_df(centred.var(ddof=1).to_numpy() * entries / (entries - 1), float(fewest - 1))

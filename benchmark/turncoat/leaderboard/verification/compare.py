@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from turncoat.leaderboard.verification.draw import Compared, Difference, SampledRow, Tolerances
+from turncoat.leaderboard.verification.replay import Replay
 
 _OWN_TEXT = ("persona_own", "persona_text", "persona_prompt")  # readings that an equal answer must reproduce
 _FIXED = "persona_fixed"  # read on the base model's answer
@@ -29,11 +30,13 @@ def compare(
     *,
     judged: bool = True,
     base_same: Mapping[Answer, bool] | None = None,
+    replays: Mapping[int, Replay | None] | None = None,
 ) -> Compared:
     """All that can be compared of one row.
 
     Args:
         new_row: The same row as `rerun.py` made it.
+        replays: `replay.replayed` of the stored answers that were not written again.
         base_same: Whether the base model wrote its stored answer again; readings of a fixed text that it did
             not write again say nothing. An answer that is not in it counts as the same.
     """
@@ -47,8 +50,14 @@ def compare(
             differences.append(_same("answer", where, one is not None or None, other is not None or None))
             continue
         fixed = (base_same or {}).get((drawn.task, drawn.doc_id, index), True)
-        differences += _sample(one, other, where, tolerances, judged, fixed)
+        replay = (replays or {}).get(index)
+        differences += _sample(one, other, where, tolerances, judged, fixed, replay)
     return Compared(drawn, tuple(differences), _means(old, new, judged))
+
+
+def same_answer(old: Json, new: Json) -> bool:
+    """True for the same text of the same seed."""
+    return (old.get("text"), old.get("seed")) == (stored_text(new.get("text")), new.get("seed"))
 
 
 def stored_text(text: Any) -> Any:
@@ -99,12 +108,21 @@ def _stored_number(resp: Any) -> float | None:
 
 
 def _sample(
-    old: Json, new: Json, where: str, tolerances: Tolerances, judged: bool, fixed: bool
+    old: Json,
+    new: Json,
+    where: str,
+    tolerances: Tolerances,
+    judged: bool,
+    fixed: bool,
+    replay: Replay | None,
 ) -> list[Difference]:
     # Another seed is another sample, whatever it says.
-    same = (old.get("text"), old.get("seed")) == (stored_text(new.get("text")), new.get("seed"))
+    same = same_answer(old, new)
     field = "seed" if old.get("seed") != new.get("seed") else "text"
-    differences = [_same("answer", f"{where}.{field}", old.get(field), new.get(field), same)]
+    follows = same or (field == "text" and replay is not None and not replay.off)
+    differences = [_same("answer", f"{where}.{field}", old.get(field), new.get(field), follows)]
+    if field == "seed" or (replay is not None and replay.contradicts):
+        differences.append(_same("draw", f"{where}.{field}", old.get(field), new.get(field), False))
     projected = [*(_OWN_TEXT if same else ()), *([_FIXED] if fixed else [])]
     checked = [("projection", name, tolerances.projection) for name in projected]
     checked += [("log_likelihood", "base_logprob", tolerances.log_likelihood)] if same else []

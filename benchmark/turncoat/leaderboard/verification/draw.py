@@ -1,6 +1,11 @@
 """Draw a random part of an entry's rows; tolerances and records of their comparison.
 
-drawn = draw(load_entry(folder), fraction=0.05, seed=7)
+entry = load_entry(folder)
+drawn = draw(entry, None, draw_seed(entry, new_nonce()))     # enough rows to find 5 % of invented ones
+
+The seed of a draw is a hash of the rows and of a nonce that the verifier makes once the rows are there, and
+that the record then shows: nobody can fit rows to a draw, and everybody can repeat it. A larger fraction
+under one nonce holds the rows of a smaller one.
 
 `rerun.py` makes the drawn rows again, `rejudge.py` judges their answers again, `verdict.py` says what
 follows, `record.py` keeps it.
@@ -10,6 +15,7 @@ from __future__ import annotations
 
 import math
 import random
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -19,6 +25,10 @@ from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.submission import seed_folders
 from turncoat.leaderboard.reading.reader import rows_sha256
 from turncoat.store import digest
+
+INVENTED, MISSED = 0.05, 0.01
+"""Share of invented rows of one role on one task that a default draw holds one of, but for this
+probability."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +43,22 @@ class Tolerances:
     relative: float = 0.02
     projection: float = 0.05  # In base SD
     score: float = 1.0  # Points of the judge, 0 to 100, on the very same text
-    answers: float = 0.9  # Share of sampled answers that have to be the same text, or their scores equivalent
+    # Share of sampled answers that have to be the same text or to follow from their seed, or their scores
+    # equivalent
+    answers: float = 0.98
+    # Largest distance of a token's random draw from the token's slice of the cumulative probabilities
+    draw: float = 0.05
     score_margin: float = 10.0  # Points within which mean scores of differing answers count as equivalent
     lean: float = 0.2  # Share of a tolerance by which a mean may be off to one side
 
     @classmethod
     def of_precision(cls, dtype: str) -> Tolerances:
         """Those for a model in "float32", else for one in half precision."""
-        return cls(log_likelihood=0.001, relative=0.0005, projection=0.005) if dtype == "float32" else cls()
+        return (
+            cls(log_likelihood=0.001, relative=0.0005, projection=0.005, draw=0.005)
+            if dtype == "float32"
+            else cls()
+        )
 
     def resolved(self, unit: str, *, of_judge: bool = False) -> float:
         """The smallest change against the undefended organism that a re-run can tell from none, in a unit.
@@ -87,7 +105,7 @@ class Difference:
     """One stored value beside the one that was found."""
 
     # Name of its tolerance; "answer" and "prompt" have to be equal
-    kind: Literal["log_likelihood", "projection", "score", "answer", "prompt"]
+    kind: Literal["log_likelihood", "projection", "score", "answer", "draw", "prompt"]
     where: str  # Field of the row, such as "samples[0].judge_aligned"
     stored: Any
     fresh: Any
@@ -125,25 +143,56 @@ def entry_digest(entry: Entry) -> str:
     return digest({"own": own_rows, "shared": shared, "facts": facts, "defence": acts})
 
 
+def new_nonce() -> str:
+    """A secret that makes a draw: 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def draw_seed(entry: Entry, nonce: str) -> str:
+    """Seed of the draw: a hash of the entry's rows and of a nonce that is made after them."""
+    return digest({"rows": entry_digest(entry), "nonce": nonce})
+
+
+def enough(rows: int, invented: float = INVENTED, missed: float = MISSED) -> int:
+    """Number of rows to draw so that a share of invented ones goes unseen with probability `missed` at most.
+
+    Example:
+        >>> enough(160), enough(480), enough(1_000_000)
+        (69, 83, 90)
+    """
+    bad, unseen, drawn = math.ceil(invented * rows), 1.0, 0
+    while unseen > missed:
+        unseen *= (rows - bad - drawn) / (rows - drawn)
+        drawn += 1
+    return drawn
+
+
+def places_drawn(rows: int, fraction: float | None, seed: str) -> list[int]:
+    """Places of the drawn rows of a role on a task, in the order of the draw; None draws `enough`."""
+    places = list(range(rows))
+    random.Random(seed).shuffle(places)
+    return places[: enough(rows) if fraction is None else math.ceil(fraction * rows)]
+
+
 def draw(
     entry: Entry,
-    fraction: float,
-    seed: int,
+    fraction: float | None,
+    seed: str | int,
     *,
     roles: Iterable[str] | None = None,
     tasks: Iterable[str] | None = None,
 ) -> list[SampledRow]:
-    """A random part of an entry's rows: that fraction of each role's rows on each task, seeds together, and
-    one at least.
+    """A random part of an entry's rows, of each role on each task, seeds together.
 
     Args:
-        fraction: Share of the rows, above 0 and up to 1.
-        seed: The same seed draws the same rows of the same entry.
+        fraction: Share of the rows of each role on each task, above 0 and up to 1, one row at least; None:
+            `enough` of them.
+        seed: The same seed (`draw_seed`) draws the same rows of the same entry.
 
     Raises:
         UserError: The fraction is none, or the entry has no such role.
     """
-    if not 0 < fraction <= 1:
+    if fraction is not None and not 0 < fraction <= 1:
         expected = "a share of the rows above 0 and up to 1 is expected, such as 0.05"
         raise UserError(f"--fraction {fraction:g}: {expected}")
     roles_there = entry.submission.own_roles
@@ -161,7 +210,9 @@ def draw(
     ]
 
 
-def _of_stratum(entry: Entry, role: str, task: str, fraction: float, seed: int) -> list[SampledRow]:
+def _of_stratum(
+    entry: Entry, role: str, task: str, fraction: float | None, seed: str | int
+) -> list[SampledRow]:
     pool = [
         SampledRow(role, folder, task, line, row)
         for folder in seed_folders(role, entry.submission)
@@ -171,7 +222,7 @@ def _of_stratum(entry: Entry, role: str, task: str, fraction: float, seed: int) 
     for item in pool:
         alike.setdefault((item.seed, item.row.get("prompt_hash")), []).append(item.doc_id)
     # A stratum's own generator: leaving out a role or a task changes no other's draw.
-    picked = random.Random(f"{seed} {role} {task}").sample(range(len(pool)), math.ceil(fraction * len(pool)))
+    picked = places_drawn(len(pool), fraction, f"{seed} {role} {task}")
     drawn = []
     for index in sorted(picked):
         same_prompt = alike[pool[index].seed, pool[index].row.get("prompt_hash")]

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.reading.findings import shown
 from turncoat.leaderboard.verification.draw import Compared, Tolerances, entry_digest
@@ -27,8 +28,8 @@ _LIBRARIES = ("turncoat", "torch", "transformers", "peft", "lm_eval")
 class Request:
     """A draw of rows to verify, and its maker."""
 
-    fraction: float  # Share of the rows, above 0 and up to 1
-    draw_seed: int
+    fraction: float | None  # Share of the rows, above 0 and up to 1; None: enough of them (`draw.enough`)
+    nonce: str  # Of `draw.draw_seed`; the record shows it
     by: str
     date: str  # YYYY-MM-DD
     roles: tuple[str, ...] | None = None  # None = all that can be checked
@@ -58,7 +59,7 @@ def make_record(
     return {
         "slug": entry.slug, "rows_sha256": entry_digest(entry), "how": how,
         "verdict": verdict_of(compared, tolerances), "by": request.by, "date": request.date,
-        "fraction": request.fraction, "draw_seed": request.draw_seed, "compared": len(compared),
+        "fraction": request.fraction, "nonce": request.nonce, "compared": len(compared),
         "agreeing": sum(item.agrees for item in compared),
         "agreeing_at_least": round(agreeing_at_least(compared), 4), "agreement": agreement_table(compared),
         "differences": outside[:_RECORDED], "differences_in_all": len(outside),
@@ -68,14 +69,34 @@ def make_record(
     }  # fmt: skip
 
 
+def unseen_nonce(nonce: str, entry: Entry, out: Path) -> None:
+    """Refuse a nonce that stands in the record of other rows: who wrote these may have seen it.
+
+    Raises:
+        UserError: With the record.
+    """
+    for path in sorted(out.glob("*.json")):
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if earlier.get("nonce") == nonce and earlier.get("rows_sha256") != entry_digest(entry):
+            raise UserError(
+                f"--nonce {nonce}: {path} shows it for other rows, so that rows may be fitted to its draw; "
+                "leave --nonce out for a new one"
+            )
+
+
 def write_record(record: dict[str, Any], out: Path) -> Path | None:
     """Write `<slug>.json`; None if a re-run of the very same rows is there, which says more than scores
-    judged again."""
+    judged again.
+
+    Earlier draws of the same rows stay in it, so that nobody draws until it fits.
+    """
     path = out / f"{record['slug']}.json"
-    if path.is_file() and record["how"] == "rejudge" and record["verdict"] == VERIFIED:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-        if earlier.get("how") != "rejudge" and earlier.get("rows_sha256") == record["rows_sha256"]:
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if earlier.get("rows_sha256") == record["rows_sha256"]:
+        if earlier.get("how") != "rejudge" and record["how"] == "rejudge" and record["verdict"] == VERIFIED:
             return None
+        last = {key: earlier.get(key) for key in ("how", "date", "fraction", "nonce", "verdict")}
+        record = {**record, "earlier": [*earlier.get("earlier", []), last]}
     content = json.dumps(record, indent=1, allow_nan=False) + "\n"
     write_files(out, {path.name: content.encode()})
     return path

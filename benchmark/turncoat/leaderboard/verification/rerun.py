@@ -18,9 +18,10 @@ from turncoat.evaluation.lm_eval_compat import fixed_environment
 from turncoat.judges.spec import judged_by
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.track import TrackTask
-from turncoat.leaderboard.verification.compare import Answer, compare, stored_text
+from turncoat.leaderboard.verification.compare import Answer, compare, same_answer, stored_text
 from turncoat.leaderboard.verification.draw import Compared, SampledRow, Tolerances
 from turncoat.leaderboard.verification.needs import Trained, intervention_of
+from turncoat.leaderboard.verification.replay import Replay, replayed
 from turncoat.store import Store
 from turncoat.study.config import TaskUse
 from turncoat.study.evaluate import load_task
@@ -97,7 +98,10 @@ def rerun(
                 if role == "base":
                     base_same |= _reproduced(mine, made)
                 how: dict[str, Any] = {"judged": setup.judge != "off", "base_same": base_same}
-                compared += [compare(item, made[item.doc_id], tolerances, **how) for item in mine]
+                for item in mine:
+                    row = made[item.doc_id]
+                    replays = _replays(lm, item, row, tolerances.draw)
+                    compared.append(compare(item, row, tolerances, replays=replays, **how))
     return compared
 
 
@@ -140,6 +144,15 @@ def make_rows(lm: TurncoatLM, use: TrackTask, drawn: Sequence[SampledRow]) -> di
             due = f"document {item.doc_id} of the task is '{there.get('id')}'"
             raise UserError(f"{place}; {due}; run `turncoat validate` on the entry")
     return made
+
+
+def _replays(
+    lm: TurncoatLM, drawn: SampledRow, row: dict[str, Any], tolerance: float
+) -> dict[int, Replay | None]:
+    """`replayed` of the stored answers that were not written again."""
+    pairs = enumerate(zip(drawn.row.get("samples") or [], row.get("samples") or [], strict=False))
+    differ = [(index, old) for index, (old, new) in pairs if not same_answer(old, new)]
+    return {index: replayed(lm, row, old, tolerance) for index, old in differ}
 
 
 @cache

@@ -42,18 +42,24 @@ def _agreement(items: Sequence[Compared]) -> dict[str, Any]:
 def verdict_of(compared: Sequence[Compared], tolerances: Tolerances) -> str:
     """`VERIFIED`, or why not, in words.
 
-    Every log-likelihood, projection, score and prompt has to agree; of the sampled answers of each role the
-    share that `tolerances.answers` names, or their scores have to be equivalent.
+    Every log-likelihood, projection, score and prompt has to agree, and no answer may contradict its seed
+    (`replay`); of the sampled answers of each role the share that `tolerances.answers` names has to be the
+    same or to follow from its seed (all but one of a few), or their scores have to be equivalent.
     """
     every = [(item, difference) for item in compared for difference in item.differences]
     out = Counter(d.kind for _, d in every if d.kind != "answer" and not d.within)
-    reasons = [f"{n} of the {kind.replace('_', '-')}s differ" for kind, n in out.items()]
+    reasons = [
+        f"{n} answers do not follow from their seeds"
+        if kind == "draw"
+        else f"{n} of the {kind.replace('_', '-')}s differ"
+        for kind, n in out.items()
+    ]
     reasons += _leanings(compared, tolerances)
     for role in dict.fromkeys(item.drawn.role for item in compared):
         answers = [d.within for item, d in every if d.kind == "answer" and item.drawn.role == role]
-        if answers and sum(answers) < tolerances.answers * len(answers):
+        if len(answers) - sum(answers) > max(1, (1 - tolerances.answers) * len(answers)):
             trouble = _not_equivalent([item for item in compared if item.drawn.role == role], tolerances)
-            same = f"{sum(answers)} of {len(answers)} answers are the same"
+            same = f"{sum(answers)} of {len(answers)} answers are the same, or follow from their seeds"
             reasons += [f"{role}: only {same}, and {trouble}"] if trouble else []
     if not compared:
         reasons.append("nothing could be compared")

@@ -1,6 +1,6 @@
 """Verifications of an entry: a drawn part of its rows made again, or their answers judged again.
 
-request = Request(fraction=0.05, draw_seed=7, by="the maintainers", date="2026-01-31")
+request = Request(None, new_nonce(), by="the maintainers", date="2026-01-31")
 record = verify_rows(entry, Path("adapters"), request, print, TextConsole(stderr=True))
 """
 
@@ -15,7 +15,7 @@ from turncoat.judges.base import Judge
 from turncoat.judges.filter import progress_of
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.verification import needs
-from turncoat.leaderboard.verification.draw import Tolerances, draw
+from turncoat.leaderboard.verification.draw import Tolerances, draw, draw_seed
 from turncoat.leaderboard.verification.record import Request, make_record
 from turncoat.leaderboard.verification.rejudge import SecondJudge, judge_again, judged_tasks
 from turncoat.leaderboard.verification.rerun import RerunSetup, planned_seconds, rerun, with_base_partners
@@ -45,15 +45,17 @@ def verify_rows(
         on_note(f"  the defence is not registered here: rows of {', '.join(left_out)} cannot be made again")
     # Wrong adapters are found before anything is loaded.
     trained = needs.find_adapters(submission, adapters, [name for name in chosen if name != "base"])
-    drawn = with_base_partners(entry, draw(entry, request.fraction, request.draw_seed, roles=chosen))
+    drawn = with_base_partners(
+        entry, draw(entry, request.fraction, draw_seed(entry, request.nonce), roles=chosen)
+    )
     spec = needs.judge_spec(submission, judge)
     base = needs.load_submitted_base(submission, model)
     seed = needs.sampling_seed_of(drawn) if sampling_seed is None else sampling_seed
     uses = {use.task: use for use in entry.track.tasks_for(submission.organism.name)}
     planned = planned_seconds(drawn, uses, base)
     on_note(
-        f"  {len(drawn)} rows, drawn with --seed {request.draw_seed}; about {duration(planned)} on two "
-        f"idle cores; judge: {spec}"
+        f"  {len(drawn)} rows, drawn with --nonce {request.nonce}; about {duration(planned)} on two idle "
+        f"cores; judge: {spec}"
     )
     tolerances = Tolerances.of_precision(submission.model.dtype)
     setup = RerunSetup(base, Store(), spec, seed)
@@ -70,9 +72,10 @@ def verify_scores(
     Raises:
         UserError: There is no answer to judge, or calls to the judge failed.
     """
-    drawn = draw(entry, request.fraction, request.draw_seed, roles=request.roles, tasks=judged_tasks(entry))
+    seed = draw_seed(entry, request.nonce)
+    drawn = draw(entry, request.fraction, seed, roles=request.roles, tasks=judged_tasks(entry))
     total = sum(len(item.row.get("samples") or []) for item in drawn)
-    on_note(f"  {total} answers, drawn with --seed {request.draw_seed}; judge: {judge.id}")
+    on_note(f"  {total} answers, drawn with --nonce {request.nonce}; judge: {judge.id}")
     tolerances = Tolerances()
     with progress_of(total, f"judging ({judge.id})") as on_done:
         found = judge_again(entry, drawn, judge, tolerances, on_done)
