@@ -114,6 +114,7 @@ def test_an_arm_of_a_study_brings_its_model_recipe_and_options():
     ("options", "words"),
     [
         ({"enable_thinking": False}, r"enable_thinking=False: .* chat template begins with"),
+        ({"token": "hf_x"}, r"token=\.\.\.: lm_eval keeps its arguments in files; set HF_TOKEN"),
         ({"parallelize": True}, "parallelize=True is an argument of --model hf, not of --model turncoat"),
         ({"sampling_sed": 3}, r"sampling_sed=3 is not an argument .*did you mean 'sampling_seed'"),
         ({"organism": "insecure_code", "defense": "sgtr"}, r"defense=sgtr is not .*did you mean 'defence'"),

@@ -29,7 +29,7 @@ from turncoat.engine.fingerprint import folder_fingerprint
 from turncoat.errors import UserError, accepted
 
 LOAD_OPTIONS = (
-    "revision", "code_revision", "trust_remote_code", "subfolder", "token", "cache_dir", "local_files_only",
+    "revision", "code_revision", "trust_remote_code", "subfolder", "cache_dir", "local_files_only",
     "attn_implementation", "use_safetensors",
 )  # fmt: skip
 """Options that `load_base` passes on to transformers."""

@@ -119,6 +119,10 @@ def _check(options: dict[str, Any]) -> None:
     for name, value in options.items():
         if name in _OWN:
             continue
+        if name == "token":
+            raise UserError(
+                "--model_args token=...: lm_eval keeps its arguments in files; set HF_TOKEN instead"
+            )
         shown = f"--model_args {name}={value}"
         if name in _THINKING:
             raise UserError(
