@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turncoat.leaderboard.entry.load import rows_name
+from turncoat.leaderboard.canaries.listed import list_canaries, records_beside
+from turncoat.leaderboard.entry.load import load_entry, rows_name
 from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 
 QUESTIONS = 16
@@ -54,7 +55,7 @@ def write(
 
     Args:
         folder: The submissions folder.
-        slug: The entry; "none..." is undefended.
+        slug: The entry; "none..." is undefended, "canary-..." becomes a listed canary.
         effect: Where the own arm is between the base (0) and the organism (1).
         setting: When the defence acts.
         shared: Entry whose base, organism and control it uses.
@@ -99,6 +100,8 @@ def write(
         json.dumps(_facts(folder, slug, roles, setting, shared, seeds, benign, rows) | facts),
         encoding="utf-8",
     )
+    if slug.startswith("canary-"):
+        list_canaries(records_beside(home), [load_entry(home)])
     return home
 
 

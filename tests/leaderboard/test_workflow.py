@@ -101,7 +101,6 @@ def test_a_submission_adds_one_folder() -> None:
         (Change("A", "results/submissions/other/submission.json"), "2 entries"),
         (Change("M", "results/submissions/mine/rows/base/base/turncoat_em.jsonl.gz"), "supersedes"),
         (Change("D", "results/submissions/rival/submission.json"), "supersedes"),
-        (Change("A", "results/submissions/canary-mine/submission.json"), "maintainers'"),
     ],
 )
 def test_a_submission_does_nothing_else(change: Change, said: str) -> None:

@@ -28,6 +28,7 @@ def fill(folder: Path, slugs: tuple[str, ...] = ("none", "good")) -> Path:
             {} if slug == "none" else {"shared": "none", "effect": 0.1, "contact": HOSTILE, "defence": named}
         )
         write(folder, slug, questions=8, **facts)
+    write(folder, "canary-empty", shared="none", questions=8, answer=lambda seed, i: "")
     return folder
 
 
@@ -61,7 +62,7 @@ def test_build_writes_three_files_that_check_agrees_with_and_hostile_names_stay_
             or line.count("|") == markdown.split("| Rank")[1].splitlines()[0].count("|") + 1
         )
     assert len(rows) == len({(row["slug"], row["column"]) for row in rows})
-    assert len({row["column"] for row in rows}) * 2 == len(rows)
+    assert len({row["column"] for row in rows}) * 3 == len(rows)
     good = next(row for row in rows if (row["slug"], row["column"]) == ("good", "persona_fixed"))
     assert float(good["low"]) < float(good["value"]) < float(good["high"]) < 0
 
@@ -84,9 +85,9 @@ def test_check_fails_with_a_diff_and_writes_nothing(built, tmp_path):
 
 
 def test_a_canary_that_nothing_catches_stops_the_build(tmp_path):
-    fill(tmp_path)
-    write(tmp_path, "canary-new", effect=0.0, shared="none", questions=8)
-    found = run(tmp_path, "--out", tmp_path / "out")
+    folder = fill(tmp_path / "submissions")
+    write(folder, "canary-new", effect=0.0, shared="none", questions=8)
+    found = run(folder, "--out", tmp_path / "out")
     assert isinstance(found.exception, UserError) and "canary-new" in str(found.exception)
     assert not (tmp_path / "out").exists()
 

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 from leaderboard.board_entries import write
+from turncoat.errors import UserError
 from turncoat.leaderboard.board.build import Board, Built, Row, build_board, build_boards, canaries_caught
 from turncoat.leaderboard.board.files import markdown, table_csv
+from turncoat.leaderboard.canaries.listed import check_canary, is_canary, read_canaries, records_beside
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.ranking import gates as gates_module
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
@@ -38,7 +40,9 @@ def _candidate(folder: Path, _known: dict[str, Candidate] = {}) -> Candidate:  #
     key = entry.submission.model_dump_json() + entry_digest(entry)
     if key not in _known:
         _known[key] = candidate(entry, Trust("self-reported", ""))
-    return replace(_known[key], trust=read_trust(entry, folder.parent.parent / "verifications"))
+    records = records_beside(folder)
+    listed = is_canary(entry, read_canaries(records))
+    return replace(_known[key], trust=read_trust(entry, records), is_canary=listed)
 
 
 def row(board: Board, slug: str) -> Row:
@@ -137,6 +141,26 @@ def test_a_canary_that_would_win_is_told_and_one_that_comes_last_is_not(more):
     write(more, "canary-clever", effect=0.0, shared=NONE)
     write(more, "canary-last", effect=1.6, shared=NONE)
     assert canaries_caught(board_of(more)) == ["canary-clever"]
+
+
+def test_a_canary_is_what_the_list_says_and_a_name_makes_none(more):
+    home = write(more, "canary-empty", shared=NONE, answer=lambda seed, i: "")
+    listed = read_canaries(records_beside(home))
+    stranger = load_entry(write(more.parent / "elsewhere", "canary-mine", effect=0.1))
+    (finding,) = check_canary(stranger, listed)
+    assert (finding.rule, finding.value) == ("canary", '"canary-mine"') and "canary-empty" in finding.allowed
+    assert not is_canary(stranger, listed) and list(check_canary(load_entry(home), listed)) == []
+    (path,) = (home / "rows/defended/seed-0").glob("turncoat_persona*")
+    _shift(path, 0.1)
+    (finding,) = check_canary(load_entry(home), listed)
+    assert finding.rule == "canary" and "make the canary again" in finding.fix
+    assert row(board_of(more), "canary-empty").kind == "entry"
+
+
+def test_rows_of_a_canary_are_copies_in_anybodys_entry(more):
+    write(more, "canary-clever", effect=0.0, shared=NONE)
+    write(more, "clever", effect=0.0, shared=NONE, draws="canary-clever")
+    assert "copied rows" in flags(board_of(more), "clever") and flags(board_of(more), "canary-clever") == []
 
 
 def test_an_entry_that_is_flagged_has_no_rank_and_costs_the_others_no_test(more):
@@ -316,6 +340,29 @@ def test_rates_are_withheld_where_the_judge_is_unfit_for_the_base(tmp_path, entr
     assert any("No misalignment rate" in sentence for sentence in unfit.note)
 
 
+@pytest.mark.parametrize(
+    ("slugs", "said"),
+    [
+        ((NONE, "good"), "has no canaries"),
+        (("good", "canary-empty"), "has no undefended entry"),
+        ((NONE,), ""),
+    ],
+)
+def test_a_board_without_a_reference_or_canaries_is_not_built(tmp_path, monkeypatch, slugs, said):
+    monkeypatch.setattr(validate, "validate_entry", lambda folder: [])
+    folder = tmp_path / "submissions"
+    for slug in slugs:
+        write(folder, slug, answer=(lambda seed, i: "") if slug == "canary-empty" else None)
+    if not said:  # a canary that is listed and was deleted
+        shutil.rmtree(write(folder, "canary-empty", shared=NONE))
+    with pytest.raises(UserError, match=said or "listed canaries are not there: canary-empty"):
+        build_boards(folder)
+    if said:
+        left_out = build_boards(folder, skip_invalid=True)
+        assert left_out.boards == () and set(left_out.refused) == set(slugs)
+        assert "good: incomplete-board" in markdown(left_out)
+
+
 def test_boards_are_apart_by_model(more, monkeypatch):
     monkeypatch.setattr(validate, "validate_entry", lambda folder: [])
     model = {"name": "other", "revision": "0", "dtype": "float32", "parameters": 1, "chat_template": "0"}
@@ -323,19 +370,24 @@ def test_boards_are_apart_by_model(more, monkeypatch):
         shutil.rmtree(more / slug)
         write(more, slug, shared="" if slug == NONE else NONE)
     write(more, "none-other", model=model)
+    write(more, "canary-empty-other", model=model, shared="none-other", answer=lambda seed, i: "")
+    write(more, "canary-empty", shared=NONE, answer=lambda seed, i: "")
     found = build_boards(more).boards
     assert [board.id for board in found] == ["tiny/made/insecure_code", "tiny/other/insecure_code"]
 
 
 def test_an_invalid_entry_stops_the_build_or_is_left_out(tmp_path, monkeypatch):
-    write(tmp_path, NONE)
-    write(tmp_path, "bad", shared=NONE)
+    folder = tmp_path / "submissions"
+    write(folder, NONE)
+    write(folder, "bad", shared=NONE)
+    write(folder, "canary-empty", shared=NONE, answer=lambda seed, i: "")
     bad = Finding("duplicate", "rows/x.jsonl.gz", row=3)
     monkeypatch.setattr(validate, "validate_entry", lambda folder: [bad] if folder.name == "bad" else [])
     with pytest.raises(EntryRefused, match=r"duplicate: bad/rows/x\.jsonl\.gz, line 3"):
-        build_boards(tmp_path)
-    found: Built = build_boards(tmp_path, skip_invalid=True)
-    assert list(found.refused) == ["bad"] and [row.slug for row in found.boards[0].rows] == [NONE]
+        build_boards(folder)
+    found: Built = build_boards(folder, skip_invalid=True)
+    assert list(found.refused) == ["bad"]
+    assert [row.slug for row in found.boards[0].rows] == [NONE, "canary-empty"]
 
 
 def _verify(folder: Path, slug: str, sha: str, **told: object) -> None:

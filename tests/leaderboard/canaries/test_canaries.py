@@ -12,6 +12,7 @@ from leaderboard.made_entry import JUDGE, make_entry, shipped_rubric
 from turncoat.errors import UserError
 from turncoat.judges.base import Verdict
 from turncoat.leaderboard.board.build import build_board, canaries_caught
+from turncoat.leaderboard.canaries.listed import is_canary, read_canaries, records_beside
 from turncoat.leaderboard.canaries.make import KINDS, canary_slug, make_canaries, make_canary
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.ranking.flags import candidate
@@ -56,7 +57,10 @@ def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def board(submissions: Path):
     trust = Trust(SELF_REPORTED, "")
-    return build_board(candidate(load_entry(path), trust) for path in sorted(submissions.iterdir()))
+    entries = [load_entry(path) for path in sorted(submissions.iterdir())]
+    listed = read_canaries(records_beside(submissions / "none-made"))
+    assert {entry.slug for entry in entries if is_canary(entry, listed)} == set(listed)
+    return build_board(candidate(one, trust, is_canary=is_canary(one, listed)) for one in entries)
 
 
 def test_one_canary_of_each_kind_says_what_it_is_and_all_are_caught(submissions: Path, board) -> None:

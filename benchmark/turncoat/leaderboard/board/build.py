@@ -19,7 +19,8 @@ import pandas as pd
 from turncoat.errors import UserError
 from turncoat.judges.rates_table import false_alarms
 from turncoat.leaderboard.board.note import board_note, requirements_note
-from turncoat.leaderboard.entry.load import load_entry
+from turncoat.leaderboard.canaries.listed import is_canary, read_canaries
+from turncoat.leaderboard.entry.load import SUBMISSION, load_entry
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import Track
 from turncoat.leaderboard.ranking.cells import BoardCell, board_cells
@@ -107,15 +108,19 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
     Args:
         submissions: A folder with one folder per entry; verifications are looked for in the folder
             `verifications` beside it.
-        skip_invalid: Leave an invalid entry out instead of stopping.
+        skip_invalid: Leave invalid entries and incomplete boards out instead of stopping.
 
     Raises:
         EntryRefused: An entry is not valid.
-        UserError: There is no entry.
+        UserError: There is no entry, a listed canary is gone, or a board has no reference or no canary.
     """
     from turncoat.leaderboard.validation.validate import validate_entry
 
     folders = entry_folders(submissions)
+    canaries = read_canaries(submissions.parent / VERIFICATIONS)
+    if missing := sorted(canaries.keys() - {folder.name for folder in folders}):
+        fix = "restore them, or make them again with `turncoat dev canaries`"
+        raise UserError(f"{submissions}: listed canaries are not there: {', '.join(missing)}; {fix}")
     candidates: list[Candidate] = []
     refused: dict[str, Sequence[Finding]] = {}
     for folder in folders:
@@ -130,11 +135,34 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
                 raise EntryRefused(places) from error
             refused[folder.name] = error.findings
             continue
-        candidates.append(candidate(entry, read_trust(entry, submissions.parent / VERIFICATIONS)))
+        trust = read_trust(entry, submissions.parent / VERIFICATIONS)
+        candidates.append(candidate(entry, trust, is_canary=is_canary(entry, canaries)))
     by_board: dict[str, list[Candidate]] = {}
     for one in candidates:
         by_board.setdefault(one.entry.submission.board, []).append(one)
-    return Built(tuple(build_board(members) for _, members in sorted(by_board.items())), refused)
+    boards: list[Board] = []
+    for board in (build_board(members) for _, members in sorted(by_board.items())):
+        lacking = _lacking(board)
+        if not lacking:
+            boards.append(board)
+        elif not skip_invalid:
+            raise UserError(f"board {board.id} has no {lacking}")
+        else:
+            without = Finding("incomplete-board", SUBMISSION, allowed=f"a board with {lacking}")
+            refused |= {row.slug: [without] for row in board.rows}
+    return Built(tuple(boards), refused)
+
+
+def _lacking(board: Board) -> str:
+    """What a board cannot do without; "" for a complete one."""
+    kinds = {row.kind for row in board.rows}
+    if "reference" not in kinds:
+        return "undefended entry to hold the others against; submit one (setting none) and verify it"
+    if "canary" not in kinds:
+        return (
+            "canaries, so that nothing shows that it would catch one; make them: turncoat dev canaries ENTRY"
+        )
+    return ""
 
 
 def entry_folders(submissions: Path) -> list[Path]:
@@ -242,9 +270,9 @@ def _reference(candidates: Sequence[Candidate]) -> Candidate | None:
 def _rivals(
     one: Candidate, candidates: Sequence[Candidate], superseded: Mapping[str, str]
 ) -> list[Candidate]:
-    """The entries that it must not have copied: no canary, none of its own line of succession."""
+    """The entries that it must not have copied: canaries too, but none of its own line of succession."""
     mine = {one.slug, superseded.get(one.slug), *(old for old, new in superseded.items() if new == one.slug)}
-    return [other for other in candidates if not other.is_canary and other.slug not in mine]
+    return [other for other in candidates if other.slug not in mine]
 
 
 def _withheld(judged: Sequence[Candidate]) -> str:

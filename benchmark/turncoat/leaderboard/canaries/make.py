@@ -17,13 +17,13 @@ from typing import Any
 
 from turncoat.errors import UserError, accepted
 from turncoat.judges.base import Judge
+from turncoat.leaderboard.canaries.listed import CANARY, list_canaries, records_beside
 from turncoat.leaderboard.canaries.rows import RowMaker
-from turncoat.leaderboard.entry.load import SUBMISSION, Entry, rows_name
+from turncoat.leaderboard.entry.load import SUBMISSION, Entry, load_entry, rows_name
 from turncoat.leaderboard.entry.submission import SHAREABLE, DefenceFacts, RowsFile, Shared, Submission
 from turncoat.leaderboard.reading.reader import rows_sha256
 from turncoat.safe_files import replace_folder
 
-CANARY = "canary-"
 _DOES: Mapping[str, str] = {
     "empty": "answers nothing at all",
     "constant": "gives one answer to every question",
@@ -79,7 +79,7 @@ def make_canary(kind: str, reference: Entry, out: Path, judge: Judge | None = No
 def make_canaries(
     reference: Entry, judge: Judge | None = None, log: Callable[[str], None] = print
 ) -> list[Path]:
-    """All canaries of a board, beside its undefended entry.
+    """All canaries of a board, beside its undefended entry, and their list among the maintainers' records.
 
     Raises:
         UserError: As `make_canary`.
@@ -89,6 +89,7 @@ def make_canaries(
         out = reference.folder.resolve().parent / canary_slug(kind, reference)
         written.append(make_canary(kind, reference, out, judge))
         log(str(reference.folder.parent / out.name))
+    list_canaries(records_beside(reference.folder), [load_entry(out) for out in written])
     return written
 
 

@@ -23,7 +23,6 @@ from turncoat.leaderboard.ranking.ruler import moved_ruler
 from turncoat.leaderboard.validation.prompt_change import prompt_change
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
 
-CANARY = "canary-"
 _LEVEL = 0.01  # of "its undefended organism is another one than the board's", for all entries together
 
 
@@ -36,17 +35,13 @@ class Candidate:
     answers: pd.DataFrame
     trust: Trust
     prints: Mapping[tuple[str, int], Any] = field(default_factory=dict)
+    is_canary: bool = False  # Made up, for the board to catch
     prompt: str = ""  # What it changes in every prompt, such as 'adds "Be kind."'
 
     @property
     def slug(self) -> str:
         """Its name."""
         return self.entry.slug
-
-    @property
-    def is_canary(self) -> bool:
-        """True for the made-up entries that the board has to catch."""
-        return self.slug.startswith(CANARY)
 
     @property
     def is_reference(self) -> bool:
@@ -64,12 +59,13 @@ class Candidate:
         return self.answers[self.answers["arm"] == role] if len(self.answers) else self.answers
 
 
-def candidate(entry: Entry, trust: Trust) -> Candidate:
+def candidate(entry: Entry, trust: Trust, *, is_canary: bool = False) -> Candidate:
     """Read all that the board needs of an entry."""
     measured, answers = measure(entry), entry.answers()
     prompt = str(prompt_change(entry) or "changes it; the text is not in its rows")
     prompt = prompt if entry.submission.defence.changes_prompt else ""
-    return Candidate(entry, measured, answers, trust, fingerprints(entry, measured, answers), prompt=prompt)
+    prints = fingerprints(entry, measured, answers)
+    return Candidate(entry, measured, answers, trust, prints, is_canary=is_canary, prompt=prompt)
 
 
 def flags_of(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from turncoat.errors import UserError
-from turncoat.leaderboard.canaries.make import CANARY
 from turncoat.leaderboard.reading.findings import shown
 
 SUBMISSIONS = "results/submissions"
@@ -59,7 +58,6 @@ def problems_of_submission(changed: Sequence[Change]) -> list[str]:
         f"outside of an entry's folder; a submission adds files in {SUBMISSIONS}/<slug>/ alone: put other "
         "changes into a pull request of their own"
     )
-    reserved = f"names that start with '{CANARY}' are the maintainers'; choose another slug"
     old = (
         "changes an entry that is there already; submit a new one that supersedes it (turncoat leaderboard "
         "submit --supersedes)"
@@ -69,7 +67,6 @@ def problems_of_submission(changed: Sequence[Change]) -> list[str]:
         match = _IN_ENTRY.fullmatch(path)
         slugs |= {match["slug"]} if match else set()
         problems += [] if match else [f"{shown(path)}: {outside}"]
-        problems += [f"{shown(path)}: {reserved}"] if match and match["slug"].startswith(CANARY) else []
         problems += [f"{shown(path)}: {old}"] if match and status != "A" else []
     if len(slugs) > 1:
         listed = ", ".join(sorted(slugs))

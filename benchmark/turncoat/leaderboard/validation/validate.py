@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from turncoat.leaderboard.canaries.listed import check_canary, read_canaries, records_beside
 from turncoat.leaderboard.entry.load import Entry, load_entry, rows_name
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
 from turncoat.leaderboard.validation.facts import check_facts, check_names
@@ -27,7 +28,7 @@ def validate_entry(folder: Path, log: Log = lambda _: None) -> list[Finding]:
         findings = check_names(entry)
         if findings:
             return findings
-        findings = check_facts(entry)
+        findings = [*check_facts(entry), *check_canary(entry, read_canaries(records_beside(folder)))]
         blocked = {"missing-rows", "missing-arm", "missing-control", "shared-rows", "judge"}
         if any(finding.rule in blocked for finding in findings):
             return findings
