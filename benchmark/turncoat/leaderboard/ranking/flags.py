@@ -14,15 +14,24 @@ import pandas as pd
 
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.leaderboard.entry.load import Entry
-from turncoat.leaderboard.entry.submission import Submission, current_revision
+from turncoat.leaderboard.entry.submission import SHAREABLE, Submission, current_revision
 from turncoat.leaderboard.ranking.degenerate import Flag, degenerate
-from turncoat.leaderboard.ranking.duplicates import NEARLY_ALL, copied_share, equal_share, fingerprints
+from turncoat.leaderboard.ranking.duplicates import (
+    HALF,
+    NEARLY_ALL,
+    Arm,
+    Fingerprint,
+    alike_parts,
+    fingerprints,
+)
 from turncoat.leaderboard.ranking.entry_scores import Measured, measure
 from turncoat.leaderboard.ranking.gates import Gate, organism_gate
 from turncoat.leaderboard.ranking.ruler import moved_ruler
 from turncoat.leaderboard.validation.prompt_change import prompt_change
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
 
+_BLAMED = ("defended", "benign", "organism", "control", "base")  # of two arms that are alike, the first
+_COPIES = {"base": "is the base", "control": "is the control"}
 _LEVEL = 0.01  # of "its undefended organism is another one than the board's", for all entries together
 
 
@@ -34,7 +43,7 @@ class Candidate:
     measured: Measured
     answers: pd.DataFrame
     trust: Trust
-    prints: Mapping[tuple[str, int], Any] = field(default_factory=dict)
+    prints: Mapping[Arm, Fingerprint] = field(default_factory=dict)
     is_canary: bool = False  # Made up, for the board to catch
     prompt: str = ""  # What it changes in every prompt, such as 'adds "Be kind."'
 
@@ -53,6 +62,16 @@ class Candidate:
         """The entry that holds the rows of its undefended organism."""
         shared = self.entry.submission.shared.get("organism")
         return self.slug if shared is None else shared.entry
+
+    @property
+    def own_arms(self) -> list[Arm]:
+        """Arms whose rows are its own, in order."""
+        return sorted(arm for arm in self.prints if arm[0] not in self.entry.submission.shared)
+
+    def adapter(self, arm: Arm) -> str | None:
+        """Hash of the arm's adapter."""
+        hashes: Mapping[str, Mapping[str, str]] = {**self.entry.submission.adapters}
+        return hashes.get(arm[0], {}).get(str(arm[1]))
 
     def answers_of(self, role: str) -> pd.DataFrame:
         """One role's answers."""
@@ -85,44 +104,49 @@ def flags_of(
     flags = [Flag(gate.flag, gate.why) for gate in gates if gate.shown is False]
     if not one.is_reference:
         flags += degenerate(one.answers_of("defended"), one.answers_of("organism"))
-    flags += [*moved_ruler(one.measured, ranked_by), *_untrained(one)]
+    flags += moved_ruler(one.measured, ranked_by)
     if reference is not None and reference is not one:
         flags += _other_conditions(one, reference)
-    if not one.is_canary:
-        flags += _copied(one, others)
-    return flags
+    return flags + copy_flags(one, () if one.is_canary else others)
+
+
+def copy_flags(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
+    """Flags for rows and adapters that are those of another arm of the entry, or of another entry."""
+    return [*_untrained(one), *_copied(one, others)]
 
 
 def _untrained(one: Candidate) -> list[Flag]:
-    """Own rows that are the base's, the organism's or the control's, and training seeds that are one and the
-    same."""
+    """Arms of one entry that are alike: of the base, of two roles, of two training seeds."""
+    facts, found = one.entry.submission, dict[tuple[str, str, str], tuple[set[str], set[int]]]()
+    inference, remade = facts.defence.setting == "inference", one.trust.level != SELF_REPORTED
+    for pair in combinations(sorted(one.prints), 2):
+        (role, seed), (other, there) = sorted(pair, key=lambda arm: _BLAMED.index(arm[0]))
+        around = (role, other) in (("defended", "organism"), ("benign", "control")) and seed == there
+        if around and inference and role == "benign":
+            continue
+        # A defence that leaves nearly everything as it was is a weak one.
+        least = HALF if not around else 1.0 if inference else NEARLY_ALL
+        mine, theirs = one.prints[role, seed], one.prints[other, there]
+        parts = alike_parts(mine, theirs, least)
+        # At inference whole tasks may stay as they were; rows that were made again are the model's own.
+        if (remade or (around and inference)) and len(parts) < len(mine.keys() & theirs.keys()):
+            continue
+        if parts:
+            name = "one training, several seeds" if role == other else "changes nothing" if around else ""
+            name = name or _COPIES.get(other, "copied rows")
+            named, seeds = found.setdefault((name, role, other), (set(), set()))
+            named.update(parts)
+            seeds.update({seed, there} - {BASE_SEED})
     flags = []
-    facts, own_role = one.entry.submission, one.measured.own_role
-
-    def share(arm: tuple[str, int], other: tuple[str, int]) -> float:
-        return equal_share(one.prints.get(arm, {}), one.prints.get(other, {}))
-
-    for role in ("organism", "control", "defended"):
-        same = [seed for seed in facts.seeds if share((role, seed), ("base", BASE_SEED)) >= NEARLY_ALL]
-        why = f"the rows of its {role} arm are the untrained base's {_seeds(same)}"
-        flags += [Flag("is the base", why)] if same else []
-    for role in ("organism", "control") if own_role == "defended" else ("control",):
-        # A defence that leaves nearly everything as it was is a weak one; one that leaves all of it is none.
-        least = 1.0 if role == "organism" else NEARLY_ALL
-        same = [seed for seed in facts.seeds if share((own_role, seed), (role, seed)) >= least]
-        name = "changes nothing" if role == "organism" else "is the control"
-        why = f"the rows of its {own_role} arm are those of its {role} arm {_seeds(same)}"
-        flags += [Flag(name, why)] if same else []
+    for (name, role, other), (named, seeds) in found.items():
+        rows = "rows" if len(named) > 1 else named.pop()
+        whose = "are the same" if role == other else f"are those of its {other} arm"
+        flags.append(Flag(name, f"the {rows} of its {role} arm {whose} {_seeds(sorted(seeds))}"))
     hashes = facts.adapters.get("defended", {}), facts.adapters.get("organism", {})
     equal = [int(seed) for seed, sha in hashes[0].items() if hashes[1].get(seed) == sha]
     if equal and facts.defence.setting not in ("none", "inference"):
         why = f"its defended adapter is the undefended one {_seeds(equal)}, and nothing acts at inference"
         flags.append(Flag("same adapter", why))
-    pairs = combinations(sorted(facts.seeds), 2)
-    twins = [f"{a} and {b}" for a, b in pairs if share((own_role, a), (own_role, b)) >= NEARLY_ALL]
-    if twins:
-        why = f"the rows of training seeds {', '.join(twins)} are the same"
-        flags.append(Flag("one training, several seeds", why))
     return flags
 
 
@@ -161,20 +185,27 @@ def _conditions(facts: Submission) -> dict[str, Any]:
 
 
 def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
-    """Rows that another entry has too; where one of the two is verified, it is the other that copied."""
-    own_role = one.measured.own_role
-    for other in others:
-        if one.trust.level != SELF_REPORTED or one.is_reference != other.is_reference or one.is_reference:
-            continue
-        for seed, there in product(one.entry.submission.seeds, other.entry.submission.seeds):
-            mine, undefended = (one.prints.get((role, seed), {}) for role in (own_role, "organism"))
-            share = copied_share(mine, other.prints.get((other.measured.own_role, there), {}), undefended)
-            if share >= NEARLY_ALL:
-                why = (
-                    f"{100 * share:.0f}% of what it changed at training seed {seed} is in {other.slug}, seed "
-                    f"{there}"
-                )
-                return [Flag("copied rows", why)]
+    """Rows and adapters that another entry has too; of a verified and another one, the other copied.
+
+    Base, organism and control may be those of another entry, role by role and seed by seed, whether they are
+    shared or were made again: the same recipe gives the same rows.
+    """
+    if one.trust.level != SELF_REPORTED or one.is_reference:
+        return []
+    borrowed = {one.adapter((role, seed)) for role, seed in one.prints if (role, seed) not in one.own_arms}
+    for arm, other in product(one.own_arms, others):
+        undefended = one.prints.get(("organism", arm[1]), {}) if arm[0] == "defended" else {}
+        for there in other.own_arms:
+            parts = alike_parts(one.prints[arm], other.prints[there], leave_out=undefended)
+            if arm == there and arm[0] in SHAREABLE and parts:
+                continue
+            weights = one.adapter(arm)
+            if weights not in {None, *borrowed} and weights == other.adapter(there):
+                parts = ["adapter"]
+            if parts:
+                rows = parts[0] if len(parts) == 1 else "rows"
+                why = f"the {rows} of its {arm[0]} arm at training seed {arm[1]}: {other.slug} has the same, "
+                return [Flag("copied rows", f"{why}its {there[0]} arm at seed {there[1]}")]
     return []
 
 
