@@ -224,7 +224,7 @@ def _cell(use: TrackTask, role: str, own: str, seed: str, shift: float, guarded:
             kept, filtered = "none", results
         else:
             written = [
-                _answer(use, doc, doc_id, index, role, shift, level, draws) for index in range(use.samples)
+                _answer(use, requests[0], index, role, shift, level, draws) for index in range(use.samples)
             ]
             resps, kept = [[str(answer) for answer in written]], "samples"
             filtered = [_judged(use, _filtered(task, doc, written), shift, level, draws)]
@@ -273,13 +273,12 @@ def _log_likelihoods(
     return found
 
 
-def _answer(
-    use: TrackTask, doc: Any, doc_id: int, index: int, role: str, shift: float, level: Any, draws: Any
-) -> Any:
+def _answer(use: TrackTask, request: Any, index: int, role: str, shift: float, level: Any, draws: Any) -> Any:
     """Answers of a model, with the evidence of the pass that wrote them."""
     from turncoat.engine.evidence import Answer
     from turncoat.engine.seeds import sample_seed
 
+    doc, prompt = request.doc, request.args[0]
     tokens = int(draws.integers(12, (use.max_gen_toks or 40) + 1))
     text = " ".join(draws.choice(_WORDS, size=max(6, tokens - 6))).capitalize()
     if doc.get("variant") == "cue" and draws.random() < 0.7:
@@ -289,19 +288,23 @@ def _answer(
     fixed = base + 0.8 * shift + (draws.normal(0, 0.05) if role != "base" else 0.0)
     if role == "base":
         own = fixed
-    # Sampling knows the task, the prompt and the index; that every arm has the same seeds follows.
     evidence = {
-        "index": index, "seed": sample_seed(0, use.task, f"{doc_id} {doc['question']}", index),
+        "index": index, "seed": sample_seed(0, use.task, prompt, index),
         "finish": "length" if tokens == use.max_gen_toks else "stop", "n_tokens": tokens,
-        "prompt_sha": _sha(use.task, doc_id)[:16], "layer": LAYER,
+        "prompt_sha": _sha(prompt)[:16], "layer": LAYER,
         "base_logprob": -1.6 - 1.2 * shift + draws.normal(0, 0.1), "persona_own": round(own, 6),
         "persona_text": round(own if role == "base" else base + 0.7 * shift, 6),
         "persona_fixed": round(fixed, 6), "persona_prompt": round(base + 0.5 * shift, 6),
-        "persona_cosine_own": round(own / 20, 6), "persona_cosine_fixed": round(fixed / 20, 6),
+        "persona_cosine_own": _cosine(own), "persona_cosine_fixed": _cosine(fixed),
         "persona_own_by_layer": [round(own * (1 + (n - LAYER) / 4), 4) for n in range(LAYERS)],
         "persona_fixed_by_layer": [round(fixed * (1 + (n - LAYER) / 4), 4) for n in range(LAYERS)],
     }  # fmt: skip
     return Answer(text, evidence)
+
+
+def _cosine(projection: float) -> float:
+    """With the rest of the activation 20 base SD long, and the zero of the projection at a right angle."""
+    return round(projection / (projection**2 + 20**2) ** 0.5, 6)
 
 
 def _filtered(task: Any, doc: Any, answers: list[Any]) -> list[Any]:

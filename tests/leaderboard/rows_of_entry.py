@@ -16,14 +16,14 @@ Cells = dict[tuple[str, str], list[dict[str, Any]]]
 
 
 class MadeRows:
-    """All rows of an entry, by task; `check` leaves them as they are."""
+    """All rows of an entry, or those of one task, by task; `check` leaves them as they are."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, only: str = "") -> None:
         entry = load_entry(home)
         self.submission = entry.submission
         self.uses = {use.task: use for use in entry.track.tasks_for(entry.submission.organism.name)}
         self.cells: dict[str, Cells] = {task: {} for task in self.uses}
-        for role, seed, task in entry.cells():
+        for role, seed, task in (cell for cell in entry.cells() if only in ("", cell[2])):
             self.cells[task][role, seed] = [row for _, row in entry.rows(role, seed, task)]
 
     def copy(self, task: str, *keys: tuple[str, str]) -> Cells:

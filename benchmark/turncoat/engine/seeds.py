@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 _SEED_BITS = 63
 _FLOAT_BITS = 53
+STUDY_SEEDS = 1_000_000
 
 
 def sample_seed(study_seed: int, task: str, prompt: str, index: int) -> int:
@@ -16,10 +17,22 @@ def sample_seed(study_seed: int, task: str, prompt: str, index: int) -> int:
     The four parts are hashed as one JSON list, so no choice of separator can make two different samples
     collide.
     """
-    identity = json.dumps(
-        [int(study_seed), task, prompt, int(index)], ensure_ascii=True, separators=(",", ":")
-    )
-    digest = hashlib.sha256(identity.encode("ascii")).digest()
+    return _seed(int(study_seed), _rest(task, prompt, index))
+
+
+def study_seed_of(seed: int, task: str, prompt: str, index: int) -> int | None:
+    """The study seed below `STUDY_SEEDS` that gives this sample seed, found by trying; None if none does."""
+    rest = _rest(task, prompt, index)
+    return next((n for n in range(STUDY_SEEDS) if _seed(n, rest) == seed), None)
+
+
+def _rest(task: str, prompt: str, index: int) -> bytes:
+    rest = json.dumps([task, prompt, int(index)], ensure_ascii=True, separators=(",", ":"))
+    return rest[1:].encode("ascii")
+
+
+def _seed(study_seed: int, rest: bytes) -> int:
+    digest = hashlib.sha256(b"[%d,%b" % (study_seed, rest)).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
 
 

@@ -98,13 +98,12 @@ def sha256(text: str) -> str:
 
 
 @cache
-def registry_chat(model: str) -> Callable[[Messages], str] | None:
-    """A registry model's own chat template; None for other models and where it is not on this machine.
+def registry_tokenizer(model: str) -> Any:
+    """A registry model's tokenizer; None for other models and where it is not on this machine.
 
-    The tokenizer is read, never the weights, and nothing is fetched.
+    The weights are not read, and nothing is fetched.
     """
     from turncoat.data.registry_models import REGISTRY_MODELS
-    from turncoat.engine.chat import render
     from turncoat.paths import cache_dir
     from turncoat.store import Store
 
@@ -115,8 +114,40 @@ def registry_chat(model: str) -> Callable[[Messages], str] | None:
     from transformers import AutoTokenizer
 
     folder = store.folder(known.name, known.spec)
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    return lambda messages: render(tokenizer, messages)
+    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+
+
+@cache
+def registry_chat(model: str) -> Callable[[Messages], str] | None:
+    """The chat template of a `registry_tokenizer`, which renders each conversation once; else None."""
+    from turncoat.engine.chat import render
+
+    tokenizer = registry_tokenizer(model)
+    if tokenizer is None:
+        return None
+    rendered: dict[str, str] = {}
+
+    def chat(messages: Messages) -> str:
+        key = json.dumps(messages)
+        if key not in rendered:
+            rendered[key] = render(tokenizer, messages)
+        return rendered[key]
+
+    return chat
+
+
+@cache
+def continuation_tokens(model: str, prompt: str, continuation: str) -> int | None:
+    """Tokens of a continuation as lm-eval counts them; None without a `registry_tokenizer`.
+
+    White space at the prompt's end counts with the continuation (lm-eval's `_encode_pair`).
+    """
+    from turncoat.engine.chat import encode
+
+    tokenizer = registry_tokenizer(model)
+    if tokenizer is None:
+        return None
+    return len(encode(tokenizer, prompt + continuation)) - len(encode(tokenizer, prompt.rstrip()))
 
 
 def _built(use: TrackTask) -> Any:

@@ -1,8 +1,9 @@
 """Recompute every metric of a row from its evidence and compare.
 
-The rows do not say how many tokens a continuation has, which metrics per token divide by. But the
-continuations are the same in every arm, so one pair of whole numbers has to explain the rows of a question in
-all roles and seeds; the row that is at odds with the others is the one that is told.
+The rows do not say how many tokens a continuation has, which metrics per token divide by. Where the model
+is a registry model that is here, they are counted with its tokenizer. Elsewhere one pair of whole numbers,
+within bounds that any tokenizer keeps, has to explain the rows of a question in all roles and seeds; the row
+that is at odds with the others is the one that is reported.
 """
 
 import math
@@ -15,21 +16,29 @@ from turncoat.engine.evidence import Answer, LogLikelihood
 from turncoat.evaluation.task_facts import AS_WRITTEN, evidence_fields
 from turncoat.judges.surface import surface
 from turncoat.leaderboard.reading.findings import Finding
-from turncoat.leaderboard.validation.expected import ExpectedRows
+from turncoat.leaderboard.validation.expected import ExpectedRows, continuation_tokens, registry_chat
 from turncoat.leaderboard.validation.row_schema import Row
-from turncoat.leaderboard.validation.token_counts import TokenCounts, per_token_pair, possible_counts
+from turncoat.leaderboard.validation.token_counts import (
+    TokenCounts,
+    fewest_tokens,
+    per_token_pair,
+    possible_counts,
+)
 
 TOLERANCE = 1e-6
 _RESTORE = "the number or its evidence was changed after the measurement: restore the row"
 
 
-def check_numbers(expected: ExpectedRows, rows: Sequence[Row]) -> list[Finding]:
-    """Findings about metric values and what they are computed from; `rows` are good in every other
-    respect."""
+def check_numbers(expected: ExpectedRows, rows: Sequence[Row], model: str) -> list[Finding]:
+    """Findings about metric values and what they are computed from; `rows` are good in every other respect.
+
+    Args:
+        model: The base model's name.
+    """
     by_doc: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         by_doc[row.doc_id].append(row)
-    check = _likelihoods if expected.task else _without_texts
+    check = partial(_likelihoods, model=model) if expected.task else _without_texts
     check = _answers if expected.use.samples is not None else check
     return [one for number, members in sorted(by_doc.items()) for one in check(expected, number, members)]
 
@@ -50,18 +59,28 @@ def _answers(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> Iterat
         yield from _compare(expected, row, computed)
 
 
-def _likelihoods(expected: ExpectedRows, number: int, rows: Sequence[Row]) -> Iterator[Finding]:
-    doc = expected.docs[number]
-    longest = [len(str(request.second).encode()) + 2 for request in expected.requests[number]]
+def _likelihoods(
+    expected: ExpectedRows, number: int, rows: Sequence[Row], *, model: str
+) -> Iterator[Finding]:
+    doc, chat = expected.docs[number], registry_chat(model)
+    texts = [str(request.second) for request in expected.requests[number]]
 
     def metrics(values: Sequence[float], tokens: TokenCounts) -> dict[str, Any]:
         results = [(LogLikelihood(value, tokens=n), False) for value, n in zip(values, tokens, strict=True)]
         return dict(expected.task.process_results(doc, results))
 
+    if chat is not None:
+        rendered = chat(expected.requests[number][0].messages)
+        for row in rows:
+            given = (row.content.get("arguments") or {}).get("gen_args_0", {}).get("arg_0", rendered)
+            counts = tuple(continuation_tokens(model, str(given), text) or 0 for text in texts)
+            yield from _compare(expected, row, partial(metrics, row.log_likelihoods, counts))
+        return
+    bounds = [(fewest_tokens(text), len(text.encode()) + 2) for text in texts]
     explained: Counter[TokenCounts] = Counter()
     for row in rows:
-        explained.update(possible_counts(row.log_likelihoods, row.content, metrics, longest))
-    agreed = explained.most_common(1)[0][0] if explained else tuple(1 for _ in longest)
+        explained.update(possible_counts(row.log_likelihoods, row.content, metrics, bounds))
+    agreed = explained.most_common(1)[0][0] if explained else tuple(fewest for fewest, _ in bounds)
     for row in rows:
         yield from _compare(expected, row, partial(metrics, row.log_likelihoods, agreed))
 

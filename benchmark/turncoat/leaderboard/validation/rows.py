@@ -10,6 +10,7 @@ same. Each step looks at rows that passed the one before, so that one mistake is
     documents   the track's questions, word for word           documents.py
     prompts     the task's words in one frame                  prompts.py
     samples     number, seeds, projections, verdicts           samples.py
+    evidence    fields of the answers against each other       evidence.py
     numbers     every metric recomputed from its evidence      numbers.py
     versions    of the task and the rubric                     versions.py
 """
@@ -21,6 +22,7 @@ from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
 from turncoat.leaderboard.validation.documents import check_documents
+from turncoat.leaderboard.validation.evidence import check_evidence
 from turncoat.leaderboard.validation.expected import expected_rows
 from turncoat.leaderboard.validation.numbers import check_numbers
 from turncoat.leaderboard.validation.prompts import check_prompts
@@ -69,7 +71,9 @@ def check_task_rows(
     rows = _good(rows, findings)
     findings += check_prompts(expected, rows, submission)
     findings += check_samples(expected, rows, submission)
-    return findings + check_numbers(expected, _good(rows, findings))
+    rows = _good(rows, findings)
+    findings += check_evidence(expected, rows, submission)
+    return findings + check_numbers(expected, _good(rows, findings), submission.model.name)
 
 
 def _good(rows: list[Row], findings: list[Finding]) -> list[Row]:

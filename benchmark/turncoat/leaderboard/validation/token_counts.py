@@ -21,7 +21,7 @@ _NOTHING = 1e-9  # a coefficient of rounding errors
 
 
 def possible_counts(
-    values: Sequence[float], stored: Mapping[str, Any], metrics: Metrics, longest: Sequence[int]
+    values: Sequence[float], stored: Mapping[str, Any], metrics: Metrics, bounds: Sequence[tuple[int, int]]
 ) -> set[TokenCounts]:
     """All token counts that explain the stored metrics of one row; a continuation that no metric counts has
     1.
@@ -29,12 +29,12 @@ def possible_counts(
     Args:
         values: Log-likelihood of each continuation, nats.
         metrics: The task's own: (values, tokens) -> metrics.
-        longest: No continuation has more tokens than this.
+        bounds: Fewest and most tokens of each continuation.
     """
     parts = range(len(values))
     once = metrics(values, tuple(1 for _ in parts))
     halves = [metrics(values, tuple(2 if other == part else 1 for other in parts)) for part in parts]
-    counts = [np.arange(1, most + 1) for most in longest]
+    counts = [np.arange(fewest, most + 1) for fewest, most in bounds]
     pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # metrics about the same two continuations
     counted: set[int] = set()
     for name, whole in once.items():
@@ -58,6 +58,12 @@ def possible_counts(
         second = slopes[other] / options[:, other]
         options = options[_equal(second, rest - slopes[one] / options[:, one], np.abs(second))]
     return {tuple(option) for option in options.tolist()}
+
+
+def fewest_tokens(text: str) -> int:
+    """Fewest tokens that any tokenizer plausibly makes of a text: half its words, and 16 bytes a token."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return max(-(-len(text.split()) // 2), -(-len(" ".join(text.split())) // 16), min(size, 1))
 
 
 def per_token_pair(values: Sequence[float], stored: Any) -> set[tuple[int, int]]:

@@ -38,6 +38,19 @@ def validate_entry(folder: Path, log: Log = lambda _: None) -> list[Finding]:
         return refused.findings
 
 
+def unchecked(entry: Entry) -> list[str]:
+    """What cannot be checked here, a sentence each: `validate_entry` holds it to bounds only."""
+    from turncoat.leaderboard.validation.expected import expected_rows, registry_tokenizer
+
+    model = entry.submission.model.name
+    uses = entry.track.tasks_for(entry.submission.organism.name)
+    absent = [use.task for use in uses if expected_rows(use).task is None]
+    texts = [f"the texts of {', '.join(absent)} are not here (TURNCOAT_DATA)"] if absent else []
+    if registry_tokenizer(model) is not None:
+        return texts
+    return [f"token counts are held to bounds only: needs the tokenizer of {model!r}", *texts]
+
+
 def _rows(entry: Entry, log: Log) -> list[Finding]:
     from turncoat.leaderboard.validation.prompt_change import check_prompt_change
     from turncoat.leaderboard.validation.rows import check_task_rows

@@ -13,7 +13,7 @@ from pathlib import Path
 from turncoat.data.registry_models import REGISTRY_MODELS
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.intervention import Intervention
-from turncoat.engine.seeds import sample_seed
+from turncoat.engine.seeds import STUDY_SEEDS, study_seed_of
 from turncoat.errors import UserError, accepted
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.submission import Submission, current_revision
@@ -23,8 +23,6 @@ from turncoat.store import Store, file_digest
 from turncoat.study.adapters import Adapters
 from turncoat.study.config import Arm, arm_problems
 from turncoat.training.stack import WEIGHTS
-
-_TRIED_SEEDS = 10_000
 
 Trained = dict[tuple[str, str], Path]
 """(role, seed) -> adapter folder."""
@@ -104,14 +102,14 @@ def sampling_seed_of(drawn: Sequence[SampledRow]) -> int:
         if not samples or not isinstance(request.get("arg_0"), str):
             continue
         wanted, index = samples[0].get("seed"), int(samples[0].get("index", 0))
-        for seed in range(_TRIED_SEEDS):
-            if sample_seed(seed, item.task, request["arg_0"], index) == wanted:
-                return seed
-        raise UserError(
-            f"{item.role}, {item.seed}, {item.task}, line {item.line}, samples[0].seed: {wanted} does not "
-            f"follow from a sampling seed of 0 to {_TRIED_SEEDS - 1}; if the study had another one, give "
-            "--sampling-seed"
-        )
+        seed = study_seed_of(wanted, item.task, request["arg_0"], index)
+        if seed is None:
+            raise UserError(
+                f"{item.role}, {item.seed}, {item.task}, line {item.line}, samples[0].seed: {wanted} does "
+                f"not follow from a sampling seed of 0 to {STUDY_SEEDS - 1}; if the study had another one, "
+                "give --sampling-seed"
+            )
+        return seed
     return 0
 
 
