@@ -31,6 +31,7 @@ from turncoat.leaderboard.submission.paths_scrubber import _PATH
 from turncoat.leaderboard.validation.row_schema import _NUMBER
 from turncoat.report.render.latex import escape as latex
 from turncoat.report.render.markdown import escape as markdown
+from turncoat.safe_files import UnsafeFile, json_rows
 from turncoat.shown_text import for_spreadsheet, from_spreadsheet, visible
 from turncoat.study.config import load_study
 from turncoat.text_files import parse_json, read_text
@@ -110,9 +111,14 @@ def test_a_gzip_file_may_not_unpack_to_a_hundred_times_its_size(tmp_path):
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" * 1000))
     assert len(read_text(path)) == 4000
-    path.write_bytes(gzip.compress(b" " * (2**26 + 1)))
-    with pytest.raises(UserError, match="times its size"):
+    bomb = gzip.compress((b"{}" + b" " * 2**20 + b"\n") * 65, mtime=0)
+    path.write_bytes(bomb)
+    with pytest.raises(UserError, match="unpacks to more than 67108864 bytes"):
         read_text(path)
+    rows = tmp_path / "x.jsonl.gz"
+    rows.write_bytes(bomb)
+    with pytest.raises(UnsafeFile, match="expands too far"):
+        list(json_rows(rows))
 
 
 NINE = ", ".join(["*{0}"] * 9)

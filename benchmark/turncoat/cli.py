@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 from typing import Annotated, Any
@@ -172,7 +173,9 @@ def main() -> None:
     except Exception as error:
         # Click reports unknown options and missing arguments with an exception of its own.
         if hasattr(error, "show") and hasattr(error, "exit_code"):
-            error.show()
+            message = io.StringIO()
+            error.show(message)
+            sys.stderr.write(visible(message.getvalue()))
             sys.exit(error.exit_code)
         raise
     if code == 130:

@@ -146,6 +146,14 @@ def numbered_lines(
         yield number, line
 
 
+def gzip_limit(packed: int) -> int:
+    """Most bytes that a gzip file of so many may unpack to: 64 MiB, or 100 times its size where that is more.
+
+    Text unpacks to 3 to 20 times its size.
+    """
+    return max(2**26, 100 * packed)
+
+
 def parse_object(
     data: bytes, place: object, row: int | None = None, *, finite: bool = False
 ) -> dict[str, Any]:
@@ -208,8 +216,10 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         UnsafeFile: It is not a regular file with a JSON object on every line.
     """
+    packed = path.suffix == ".gz"
     with open_regular(path) as handle:
-        for number, line in numbered_lines(handle, path, packed=path.suffix == ".gz"):
+        most = gzip_limit(os.fstat(handle.fileno()).st_size) if packed else _ROWS_BYTES
+        for number, line in numbered_lines(handle, path, packed=packed, all_bytes=min(most, _ROWS_BYTES)):
             yield number, parse_object(line, path, number)
 
 

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from turncoat.errors import UserError
+from turncoat.safe_files import gzip_limit
 
 MOST_NESTED = 100
 """Lists and objects inside one another in JSON and YAML from outside."""
 LONGEST_LINE = 2**26
 """Characters of a line of JSON, or of a cell."""
-_UNPACKED = 2**26  # bytes that any gzip file may unpack to
-_RATIO = 100  # times its size that a larger one may; text unpacks to 3 to 20 times its size
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -27,17 +26,17 @@ def read_text(path: Path) -> str:
     """The text of a file, without its byte order mark; a name that ends in .gz is unpacked.
 
     Raises:
-        UserError: It cannot be read, unpacks to more than 64 MiB and 100 times its size, or is neither UTF-8
+        UserError: It cannot be read, unpacks to more than `gzip_limit`, or is neither UTF-8
             nor UTF-16 with a byte order mark.
     """
     try:
         if path.name.endswith(".gz"):
-            most = max(_UNPACKED, _RATIO * path.stat().st_size)
+            most = gzip_limit(path.stat().st_size)
             with gzip.open(path) as stream:
                 data = stream.read(most + 1)
             if len(data) > most:
                 raise UserError(
-                    f"{path} unpacks to more than {most} bytes, {_RATIO} times its size; if you trust it, "
+                    f"{path} unpacks to more than {most} bytes, as no file of answers does; if you trust it, "
                     "unpack it yourself (gunzip)"
                 )
         else:

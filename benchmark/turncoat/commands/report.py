@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.commands.printing import print_line
 from turncoat.paths import run_folder
 from turncoat.text_console import TextConsole
 
@@ -28,6 +29,7 @@ def report(
     from turncoat.report.write import report_run
 
     plug_ins(include_path)
-    report_run(folder, TextConsole())
+    console = TextConsole()
+    report_run(folder, console)
     if robustness:
-        print("\n".join(["", "Robustness", *robustness_lines(run_content(folder))]))
+        print_line(console, "\n".join(["", "Robustness", *robustness_lines(run_content(folder))]))

@@ -22,7 +22,7 @@ from turncoat.judges.base import Judge, Verdict
 from turncoat.judges.cache import THOUGHTS_CUT, cached_scores
 from turncoat.judges.spec import judge_from_name
 from turncoat.judges.unscored import most_unscored, unscored_lines
-from turncoat.shown_text import warn
+from turncoat.shown_text import visible, warn
 
 QUIET_SECONDS = 3
 """Scoring that takes no longer shows no progress."""
@@ -92,7 +92,7 @@ def question_for_judge(doc: Mapping[str, Any]) -> str:
 def progress_of(total: int, label: str) -> Iterator[Any]:
     """Progress bar on stderr, shown after a few seconds; `TQDM_DISABLE=1` hides it."""
     with tqdm(
-        total=total, desc=label, unit="answer", delay=QUIET_SECONDS, leave=False, file=sys.stderr
+        total=total, desc=visible(label), unit="answer", delay=QUIET_SECONDS, leave=False, file=sys.stderr
     ) as bar:
         yield bar.update
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from turncoat.shown_text import visible
+
 
 class TrainingBar:
     """Training steps on standard error: there is a bar as soon as something has to be trained."""
@@ -21,7 +23,7 @@ class TrainingBar:
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
     def step(self, step: int, steps: int, loss: float) -> None:
         """One training step is done."""

@@ -135,6 +135,8 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
 
 
 def _parsed(text: str, where: str) -> Any:
+    if len(text) > LONGEST_LINE and not text.lstrip().startswith("["):
+        raise UserError(f"{where}: longer than {LONGEST_LINE} characters; one object per line is expected")
     try:
         return parse_json(text, where)
     except UserError as error:

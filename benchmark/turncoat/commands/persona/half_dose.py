@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from turncoat.errors import UserError
+from turncoat.shown_text import visible
 
 
 def half_dose(samples: Annotated[list[Path], typer.Argument(help="Samples of turncoat_latent_...")]) -> None:
@@ -19,4 +20,4 @@ def half_dose(samples: Annotated[list[Path], typer.Argument(help="Samples of tur
         if not path.is_file():
             raise UserError(f"{path}: no such file; give lm-eval samples files of a turncoat_latent_... task")
         dose = half_dose_of(path)
-        print(f"{path.name}: {dose} ({dose.n_questions} questions)")
+        print(visible(f"{path.name}: {dose} ({dose.n_questions} questions)"))
