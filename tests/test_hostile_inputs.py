@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from turncoat import cli
 from turncoat.analysis.answers.answer_table import read_table, write_table
+from turncoat.analysis.answers.saved_answers import read_answers
 from turncoat.analysis.answers.score_columns import flatten
 from turncoat.analysis.answers.scored_answers import Columns, read_scored
 from turncoat.engine.chat import _TODAY
@@ -91,6 +92,28 @@ def test_a_cell_that_looks_like_a_list_is_refused_with_its_row(tmp_path, cell):
     write_table(path, [{"question": "q1", "answer": "a", "aligned": cell, "coherent": "[1 2]"}])
     with pytest.raises(UserError, match=r"judged\.csv.*row 1"):
         read_scored("judged.csv", path, Columns())
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"doc": "x", "resps": [], "doc_id": 0}, {"doc": {}, "resps": [["a"]]},
+        {"doc": [{}], "resps": 1, "doc_id": 0},
+        {"doc": {"question": "q"}, "resps": {"a": 1}, "doc_id": 0}, {"doc": {}, "resps": [[""]], "doc_id": {}},
+        {"doc": {"question": "q"}, "resps": -1, "doc_id": 0, "arguments": ["a"], "samples": [1]},
+    ],
+)  # fmt: skip
+def test_rows_that_only_look_like_lm_evals_are_refused(tmp_path, row):
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match=r"x\.jsonl"):
+        read_answers(path)
+
+
+def test_half_of_a_surrogate_pair_can_name_an_arm(tmp_path):
+    path = tmp_path / "judged.jsonl"
+    judged(path, arm="\ud800")
+    assert read_scored("judged", path, Columns()).arms == ["\\ud800"]
 
 
 def test_json_is_bounded(tmp_path):

@@ -85,4 +85,4 @@ def test_the_warning_comes_once_for_each_task(monkeypatch, capsys):
     for task in ("one", "one", "two", "one"):
         warn_without_projections(task)
     out, err = capsys.readouterr()
-    assert not out and [line.split(":")[0] for line in err.splitlines()] == ["one", "two"]
+    assert not out and [line.split(":")[1] for line in err.splitlines()] == [" one", " two"]

@@ -174,14 +174,19 @@ def _of_samples(
 ) -> Iterator[tuple[Row, str, str, str]]:
     """(row, question, answer, cluster) of each generated answer in lm-eval's samples file."""
     seen = set()
-    for row in rows:
-        if row["doc_id"] in seen:  # one line per filter
+    for number, row in enumerate(rows, 1):
+        doc, key = row.get("doc"), row.get("doc_id")
+        if not isinstance(doc, dict) or not isinstance(key, int | str):
+            raise UserError(
+                f"{path}, row {number}: not of lm-eval's samples, which have an object in 'doc', a number in "
+                "'doc_id'"
+            )
+        if key in seen:  # one line per filter
             continue
-        seen.add(row["doc_id"])
+        seen.add(key)
         answers = _generated(row)
         if not answers:
             continue
-        doc = row["doc"]
         fields = list(doc)
         question = _text(doc[_column(path, fields, question_column, QUESTION_COLUMNS, "question")])
         cluster = str(doc.get("id", row["doc_id"]))
@@ -200,10 +205,13 @@ def _of_samples(
 def _generated(row: Row) -> list[Row]:
     if isinstance(row.get("samples"), list):
         return [sample for sample in row["samples"] if isinstance(sample, dict) and "text" in sample]
-    given = (row.get("arguments") or {}).get("gen_args_0") or {}
-    if isinstance(given.get("arg_1"), str):  # a continuation to score, not settings to generate with
+    arguments = row.get("arguments")
+    given = arguments.get("gen_args_0") if isinstance(arguments, dict) else None
+    if isinstance(given, dict) and isinstance(
+        given.get("arg_1"), str
+    ):  # a continuation to score, not settings to generate with
         return []
-    requests = row.get("resps") or []
+    requests = row["resps"] if isinstance(row.get("resps"), list) else []
     texts = [text for request in requests for text in (request if isinstance(request, list) else [request])]
     return [{"text": text} for text in texts] if all(isinstance(text, str) for text in texts) else []
 

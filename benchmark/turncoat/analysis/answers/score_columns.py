@@ -161,6 +161,8 @@ def cell_key(cell: Any) -> str:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     text = str(cell).strip().replace("\r\n", "\n")
+    if not text.isascii():  # half of a surrogate pair cannot stand in a data frame
+        text = text.encode("utf-8", "backslashreplace").decode()
     return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
