@@ -27,7 +27,8 @@ from turncoat.judges.spec import _OPTION, check_judge
 from turncoat.judges.surface import refusal_like, surface
 from turncoat.judges.unscored import _VARYING
 from turncoat.leaderboard.canaries.rows import ANSWERS
-from turncoat.leaderboard.ranking.degenerate import _normal, echoes_rubric
+from turncoat.leaderboard.ranking.degenerate import echoes_rubric
+from turncoat.leaderboard.ranking.duplicates import word_pairs
 from turncoat.leaderboard.submission.paths_scrubber import _PATH
 from turncoat.leaderboard.validation.row_schema import _NUMBER
 from turncoat.report.render.latex import escape as latex
@@ -99,7 +100,8 @@ def test_a_cell_that_looks_like_a_list_is_refused_with_its_row(tmp_path, cell):
     [
         {"doc": "x", "resps": [], "doc_id": 0}, {"doc": {}, "resps": [["a"]]},
         {"doc": [{}], "resps": 1, "doc_id": 0},
-        {"doc": {"question": "q"}, "resps": {"a": 1}, "doc_id": 0}, {"doc": {}, "resps": [[""]], "doc_id": {}},
+        {"doc": {"question": "q"}, "resps": {"a": 1}, "doc_id": 0},
+        {"doc": {}, "resps": [[""]], "doc_id": {}},
         {"doc": {"question": "q"}, "resps": -1, "doc_id": 0, "arguments": ["a"], "samples": [1]},
     ],
 )  # fmt: skip
@@ -206,7 +208,7 @@ def flatten_cell(text: str) -> object:
 
 READERS: list[Callable[[str], object]] = [
     surface, refusal_like, echoes_rubric, split_thoughts, text_score, markdown, latex, visible,
-    for_spreadsheet, from_spreadsheet, _normal, ANSWERS["refusal"], _NUMBER.fullmatch, flatten_cell,
+    for_spreadsheet, from_spreadsheet, word_pairs, ANSWERS["refusal"], _NUMBER.fullmatch, flatten_cell,
     partial(rubric_pair("alignment").aligned.prompt, "q"),
     *(partial(pattern.sub, "") for pattern in (_VARYING, _PATH, _TODAY, _OPTION)),
 ]  # fmt: skip

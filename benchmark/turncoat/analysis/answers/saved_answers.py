@@ -207,9 +207,8 @@ def _generated(row: Row) -> list[Row]:
         return [sample for sample in row["samples"] if isinstance(sample, dict) and "text" in sample]
     arguments = row.get("arguments")
     given = arguments.get("gen_args_0") if isinstance(arguments, dict) else None
-    if isinstance(given, dict) and isinstance(
-        given.get("arg_1"), str
-    ):  # a continuation to score, not settings to generate with
+    # A continuation to score, not settings to generate with.
+    if isinstance(given, dict) and isinstance(given.get("arg_1"), str):
         return []
     requests = row["resps"] if isinstance(row.get("resps"), list) else []
     texts = [text for request in requests for text in (request if isinstance(request, list) else [request])]
