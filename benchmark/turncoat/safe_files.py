@@ -126,7 +126,9 @@ def numbered_lines(
         if header[:3] != _GZIP:
             raise UnsafeFile("not-gzip", place, value=header.hex(" "))
         if header[3:] and header[3] & _GZIP_FIELDS:
-            raise UnsafeFile("gzip-header", place, value=f"flags {header[3]:#04x}")
+            raise UnsafeFile(
+                "gzip-header", place, value=f"flags {header[3]:#04x}, a name inside; use gzip -n"
+            )
         stream.seek(0)
     lines: Any = gzip.GzipFile(fileobj=stream) if packed else stream
     size = 0
