@@ -35,7 +35,7 @@ def table(path: Path, answers: list[dict]) -> Path:
 
 
 def said(command, *arguments: object) -> str:
-    """What stands on standard error, without the ranges of scores."""
+    """Standard error without the ranges of scores."""
     app = typer.Typer()
     app.command()(command)
     done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
