@@ -307,5 +307,5 @@ def test_keys_that_were_edited_after_a_run_are_named(tmp_path, old, new, edited)
     record = {"study": load(tmp_path, LINES).digests()}
     now = load(tmp_path, LINES.replace(old, new))
     text = now.edited_since(record)
-    assert text == (f"study.yaml was edited after the run: {edited} not as run" if edited else "")
+    assert text == (f"study.yaml was edited after the run: {edited}" if edited else "")
     assert now.edited_since({}) == "", "a run of before this was recorded"

@@ -96,9 +96,9 @@ def test_what_was_edited_after_the_run_is_said(run, tmp_path):
     text = (run / "study.yaml").read_text(encoding="utf-8")
     (run / "study.yaml").write_text(text.replace("pilot_seeds: []", "pilot_seeds: [0]"), encoding="utf-8")
     result = CliRunner().invoke(app, ["pack", str(run), "--out", str(tmp_path / "packed")])
-    said = "study.yaml was edited after the run: pilot_seeds not as run"
+    said = "study.yaml was edited after the run: pilot_seeds"
     assert said in result.output and result.exit_code == 0
-    assert run_content(tmp_path / "packed").plain_words[0] == f"{said}: it was not set beforehand."
+    assert run_content(tmp_path / "packed").plain_words[0] == f"{said}, so not set beforehand."
     (run / "study.yaml").write_text(text, encoding="utf-8")
     result = CliRunner().invoke(app, ["pack", str(run), "--out", str(tmp_path / "own")])
     assert "edited after the run" not in result.output

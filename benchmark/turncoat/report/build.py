@@ -78,7 +78,7 @@ def run_content(folder: Path) -> ReportContent:
         estimates=estimates,
         contrasts=analysis.contrasts,
         seed_noise=analysis.seed_noise,
-        plain_words=[*([f"{edited}: it was not set beforehand."] if edited else []),
+        plain_words=[*([f"{edited}, so not set beforehand."] if edited else []),
                      *plain_words(analysis, units)],
         checks=[Check(*(check[part.name] for part in fields(Check))) for check in record["checks"]],
         answers=answers,

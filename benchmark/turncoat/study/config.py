@@ -220,7 +220,7 @@ class Study(StrictModel):
         """
         ran, now = record.get("study") or {}, self.digests()
         edited = sorted(key for key in {*ran, *now} if ran and ran.get(key) != now.get(key))
-        return f"study.yaml was edited after the run: {', '.join(edited)} not as run" if edited else ""
+        return f"study.yaml was edited after the run: {', '.join(edited)}" if edited else ""
 
 
 def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tuple[Path, ...] = ()) -> Study:

@@ -262,5 +262,5 @@ def test_a_study_that_was_edited_after_the_run_is_refused(run, tmp_path):
     (run / "run.json").write_text(json.dumps(record))
     submit(run, tmp_path / "out" / "sgtr")
     path.write_text(f"{path.read_text()}pilot_seeds: [0]\n")
-    with pytest.raises(UserError, match=r"edited after the run: pilot_seeds not as run; put the file back"):
+    with pytest.raises(UserError, match=r"edited after the run: pilot_seeds; put the file back"):
         submit(run, tmp_path / "out" / "again")
