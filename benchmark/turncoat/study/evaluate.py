@@ -100,11 +100,11 @@ def _answers_again(lm: TurncoatLM, rows: Path) -> Iterator[None]:
             answers.append(Answer(row["resps"][0][place], {k: v for k, v in of_model if k != "text"}))
         return answers
 
-    vars(lm)["generate_until"] = generate_until
+    lm.__dict__["generate_until"] = generate_until
     try:
         yield
     finally:
-        del vars(lm)["generate_until"]
+        del lm.__dict__["generate_until"]
 
 
 def run_task(lm: TurncoatLM, use: TaskUse, folder: Path, earlier: Path | None = None) -> None:
