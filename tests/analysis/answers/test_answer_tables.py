@@ -214,6 +214,7 @@ def test_the_range_of_each_score_column_is_said(tmp_path):
             assert line in printed(command, *files)[1]
     path = table(tmp_path / "x.csv", scaled(0.2))
     assert "(scale 0 to 20)" in scored_of(path, score_max=20).ranges
+    assert "no score is above 19.45: is 100 the top of their scale (--score-max)?" in notes_of(path)
 
 
 @pytest.mark.parametrize(("top", "factor"), [(1, 0.01), (10, 0.1)])
@@ -225,7 +226,7 @@ def test_no_rate_before_another_scale_is_named(tmp_path, top, factor):
         scored_of(path)
     assert only_record(path, score_max=top)["em_rate"] == 0.25
     assert only_record(path, score_max=100)["n_incoherent"] == 16
-    wrong = "no score is above .*: is --score-max 100 the top of their scale\\?"
+    wrong = r"no score is above .*: is 100 the top of their scale \(--score-max\)\?"
     assert re.search(wrong, notes_of(path, score_max=100))
     assert not re.search(wrong, notes_of(path, score_max=top))
     named, _ = printed(rates, path, "--score-max", top, "--json")

@@ -162,7 +162,7 @@ def range_notes(
 
     Args:
         scores: Of each column, 0 to 100 (`read_scores`).
-        score_max: See `read_scores`; the doubt is about a scale that the user named.
+        score_max: See `read_scores`.
     """
     unit = (score_max or 100) / 100
     known = [[value * unit for value in values if value is not None] for values in scores]
@@ -172,8 +172,8 @@ def range_notes(
     ]
     top = max((value for values in known for value in values), default=None)
     doubt = ""
-    if score_max is not None and top is not None and top < score_max / 2:
-        doubt = f"no score is above {top:g}: is --score-max {score_max:g} the top of their scale?"
+    if top is not None and top < 50 * unit:
+        doubt = f"no score is above {top:g}: is {100 * unit:g} the top of their scale (--score-max)?"
     return f"scores: {', '.join(ranges)} (scale 0 to {100 * unit:g})", doubt
 
 
