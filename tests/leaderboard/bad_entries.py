@@ -114,6 +114,26 @@ def _(home: Path) -> None:
             shutil.rmtree(folder)
 
 
+@case("chosen-seeds")
+def _(home: Path) -> None:
+    def renumber(told: dict[str, Any]) -> None:
+        told["seeds"] = [0, 2, 3]
+        told["rows"] = {key.replace("seed-1", "seed-3"): value for key, value in told["rows"].items()}
+        for seeds in told["adapters"].values():
+            seeds["3"] = seeds.pop("1")
+
+    edit(home, renumber)
+    for folder in list((home / "rows").glob("*/seed-1")):
+        folder.rename(folder.with_name("seed-3"))
+
+
+@case("look-alike")
+def _(home: Path) -> None:
+    other = home.with_name(f"{home.name}-")
+    shutil.copytree(home, other)
+    edit(other, put(slug=other.name, model__name="made-lm"))
+
+
 def _drop(home: Path, role: str) -> None:
     """Remove a role's rows and their hashes."""
     shutil.rmtree(home / "rows" / role)

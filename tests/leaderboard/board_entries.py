@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turncoat.leaderboard.canaries.listed import list_canaries, records_beside
+from turncoat.leaderboard.canaries.listed import list_canaries
 from turncoat.leaderboard.entry.load import load_entry, rows_name
+from turncoat.leaderboard.entry.maintainers import FILE, PROJECT, records_beside
 from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 
 QUESTIONS = 16
@@ -103,6 +104,23 @@ def write(
     if slug.startswith("canary-"):
         list_canaries(records_beside(home), [load_entry(home)])
     return home
+
+
+def maintain(folder: Path) -> None:
+    """Write the maintainers' file beside: all entries are the project's, undefended ones the references."""
+    facts = [json.loads(path.read_text()) for path in sorted(folder.glob("*/submission.json"))]
+    references = {
+        f"{one['track']}/{one['model']['name']}/{one['organism']['name']}": {
+            "entry": one["slug"],
+            "reason": "ours",
+        }
+        for one in facts
+        if one["defence"]["setting"] == "none"
+    }
+    path = records_beside(folder / "any") / FILE
+    path.parent.mkdir(exist_ok=True)
+    authors = {one["slug"]: PROJECT for one in facts}
+    path.write_text(json.dumps({"authors": authors, "references": references}))  # JSON is YAML
 
 
 def _facts(

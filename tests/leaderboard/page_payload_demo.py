@@ -108,6 +108,7 @@ def entry(slug: str, rank: str, cells: dict[str, Json], **changes: Any) -> Json:
     """An entry with nothing special about it."""
     made: dict[str, Any] = {
         "slug": slug, "defence": slug, "setting": "in_training", "kind": "entry", "rank": rank, "flags": [],
+        "beside": False,
         "trust": "self-reported",
         "trust_note": "", "contact": "", "summary": "", "paper": "", "seeds": [0, 1, 2], "cells": cells,
         "facts": [], "superseded_by": "", "shared": {}, "verdict": "", "unshown": [], "prompt": "",

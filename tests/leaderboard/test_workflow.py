@@ -37,7 +37,7 @@ def test_jobs_have_no_right_no_secret_and_nothing_from_outside_in_a_shell() -> N
     assert "secrets." not in TEXT and "pull_request_target" not in TRIGGERS and "workflow_run" not in TRIGGERS
     checkouts = [step for step in STEPS if step.get("uses", "").startswith("actions/checkout")]
     assert len(checkouts) == 3 and all(step["with"]["persist-credentials"] is False for step in checkouts)
-    assert TRIGGERS["pull_request"]["paths"] == ["results/submissions/**"]
+    assert TRIGGERS["pull_request"]["paths"] == ["results/submissions/*/**"]
     assert "labeled" in TRIGGERS["pull_request"]["types"] and TRIGGERS["push"]["branches"] == ["main"]
     assert RUNS and not [line for line in RUNS if "${{" in line]
     for step in STEPS:
@@ -51,6 +51,15 @@ def test_jobs_have_no_right_no_secret_and_nothing_from_outside_in_a_shell() -> N
         line for step in WORKFLOW["jobs"]["entries"]["steps"] for line in step.get("run", "").splitlines()
     ]
     assert not [line for line in commands if re.search(r"(?<!harness/)\.venv/bin", line)]
+
+
+def test_authors_and_records_come_from_the_host_and_the_base_never_from_what_is_submitted() -> None:
+    steps = WORKFLOW["jobs"]["entries"]["steps"]
+    (check,) = [step for step in steps if "leaderboard validate" in step.get("run", "")]
+    assert check["env"]["AUTHOR"] == "${{ github.event.pull_request.user.id }}"
+    assert '--author "$AUTHOR" --records ../harness/results/verifications' in check["run"]
+    (only,) = [step for step in steps if "--submission" in step.get("run", "")]
+    assert "author_association" in only["if"] and "||" in only["if"]
 
 
 def test_commands_options_and_make_targets_exist() -> None:

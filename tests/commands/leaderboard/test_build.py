@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from leaderboard.board_entries import write
+from leaderboard.board_entries import maintain, write
 from turncoat import cli
 from turncoat.errors import UserError
 from turncoat.leaderboard.validation import validate
@@ -29,6 +29,7 @@ def fill(folder: Path, slugs: tuple[str, ...] = ("none", "good")) -> Path:
         )
         write(folder, slug, questions=8, **facts)
     write(folder, "canary-empty", shared="none", questions=8, answer=lambda seed, i: "")
+    maintain(folder)
     return folder
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from leaderboard.board_entries import write
+from leaderboard.board_entries import maintain, write
 from turncoat.errors import UserError
 from turncoat.leaderboard.board.build import Board, Built, Row, build_board, build_boards, canaries_caught
 from turncoat.leaderboard.board.files import markdown, table_csv
-from turncoat.leaderboard.canaries.listed import check_canary, is_canary, read_canaries, records_beside
+from turncoat.leaderboard.board.payload import payload
+from turncoat.leaderboard.canaries.listed import check_canary, is_canary, read_canaries
 from turncoat.leaderboard.entry.load import load_entry
+from turncoat.leaderboard.entry.maintainers import PROJECT, Maintainers, records_beside
 from turncoat.leaderboard.ranking import gates as gates_module
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
@@ -26,12 +28,16 @@ from turncoat.leaderboard.verification.status import Trust, read_trust
 from turncoat.stats.t_errors import TError
 
 NONE = "none"
+PROJECT_BOARD = "tiny/made/insecure_code"
+STRANGER = "4711"
 
 
-def board_of(folder: Path, *slugs: str) -> Board:
-    """The board of some entries of a folder, in the order given."""
+def board_of(folder: Path, *slugs: str, authors: dict[str, str] | None = None, **facts: object) -> Board:
+    """The board of some entries of a folder, in the order given; the project's but for those in `authors`."""
     names = slugs or sorted(path.name for path in folder.iterdir())
-    return build_board(_candidate(folder / name) for name in names)
+    told = {"references": {PROJECT_BOARD: {"entry": NONE, "reason": "it is ours"}}, **facts}
+    ours = Maintainers(authors=dict.fromkeys(names, PROJECT) | (authors or {}), **told)
+    return build_board((_candidate(folder / name) for name in names), ours)
 
 
 def _candidate(folder: Path, _known: dict[str, Candidate] = {}) -> Candidate:  # noqa: B006
@@ -317,17 +323,81 @@ def test_only_rows_made_again_are_verified(more, told, level):
     assert row(board_of(more), "good").trust.level == level
 
 
-def test_a_superseded_entry_stays_without_a_rank(more):
+def outcome(board: Board, *slugs: str) -> list[tuple[object, ...]]:
+    """All of the ranking that the board says of some entries, or of all."""
+    return [
+        (row.slug, row.rank, row.against, row.flags, row.kind, row.superseded_by)
+        for row in board.rows
+        if row.slug in slugs or not slugs
+    ]
+
+
+def test_an_author_replaces_an_entry_which_stays_without_a_rank(more):
     write(more, "better", effect=0.05, shared=NONE, supersedes={"entry": "good", "reason": "a new recipe"})
     found = board_of(more)
     assert row(found, "good").superseded_by == "better" and row(found, "good").rank is None
     assert row(found, "better").rank.first == 1
 
 
-def test_nobody_retires_a_rival(more):
+def test_a_contact_line_that_is_copied_retires_nobody(more):
+    """`write` gives every entry the contact "nobody"."""
     told = {"entry": "good", "reason": "mine is better"}
-    write(more, "rival", effect=0.3, shared=NONE, supersedes=told, contact="somebody else")
-    assert row(board_of(more), "good").superseded_by == ""
+    write(more, "rival", effect=0.3, shared=NONE, supersedes=told)
+    write(more, "none-a", supersedes={"entry": NONE, "reason": "a better reference"})
+    for authors in ({"rival": STRANGER, "none-a": STRANGER}, {"good": STRANGER, NONE: STRANGER}):
+        found = board_of(more, authors=authors)
+        assert {one.superseded_by for one in found.rows} == {""}
+        assert "asked for, not in force" in json.dumps(payload([found]))
+    granted = {"good": {"entry": "rival", "reason": "they agreed"}}
+    found = board_of(more, authors={"rival": STRANGER}, successors=granted)
+    assert row(found, "good").superseded_by == "rival"
+
+
+def test_no_self_reported_entry_replaces_a_verified_one_or_is_the_reference(more):
+    told = {"entry": "good", "reason": "a new recipe"}
+    write(more, "better", effect=0.05, shared=NONE, supersedes=told)
+    write(more, "none-a", organism_of="a")
+    _verify(more, "good", entry_digest(load_entry(more / "good")))
+    found = board_of(more, references={})
+    assert row(found, "good").superseded_by == "" and row(found, "good").rank.text == "1"
+    assert any("No undefended entry is on this board" in sentence for sentence in found.note)
+    assert {one.kind for one in found.rows} == {"entry"}
+    own = entry_digest(load_entry(more / NONE))
+    _verify(more, NONE, own, roles=["base", "organism"])
+    found = board_of(more, references={})
+    assert [one.slug for one in found.rows if one.kind == "reference"] == [NONE]
+    _verify(more, "better", entry_digest(load_entry(more / "better")))
+    assert row(board_of(more), "good").superseded_by == "better"
+
+
+@pytest.mark.parametrize("verified", [True, False], ids=["verified", "the project's"])
+def test_any_number_of_self_reported_entries_moves_nobody(more, verified):
+    for slug in ("good", "little") if verified else ():
+        _verify(more, slug, entry_digest(load_entry(more / slug)))
+    authors = dict.fromkeys(("good", "little"), STRANGER) if verified else {}
+    before = board_of(more, authors=authors)
+    crowd = [f"crowd-{number}" for number in range(4)]
+    for number, slug in enumerate(crowd):
+        write(more, slug, effect=-0.2 + 0.1 * number, shared=NONE if number else "", organism_of=slug)
+    write(more, "lazy", effect=0.0, kept=0.1, shared=NONE)
+    after = board_of(more, authors=authors | dict.fromkeys([*crowd, "lazy"], STRANGER))
+    assert outcome(after, "good", "little", NONE) == outcome(before) and after.pairs == before.pairs
+    assert row(after, "good").rank.text == "1"
+    for slug in crowd:
+        alone = row(board_of(more, NONE, slug, authors={slug: STRANGER}), slug)
+        assert row(after, slug).rank is None and row(after, slug).beside
+        assert row(after, slug).against == alone.against and alone.against.high < 0
+        assert alone.against.verdict == "seems better"
+    text = markdown(Built((after,), {}))
+    table = text.split("### Not ranked: self-reported")[1].split("### ")[0]
+    assert all(f"({slug})" in table for slug in crowd) and "(good)" not in table and "(lazy)" not in table
+    assert ("Only verified entries compete" if verified else "No defence on this board is verified") in text
+    assert "5 self-reported entries are listed beside them" in text
+
+
+def test_entries_of_nobody_that_is_known_compete_for_no_rank(entries):
+    found = build_board(_candidate(path) for path in sorted(entries.iterdir()))
+    assert all(one.rank is None and one.beside and one.kind == "entry" for one in found.rows)
 
 
 def test_rates_are_withheld_where_the_judge_is_unfit_for_the_base(tmp_path, entries):
@@ -372,6 +442,7 @@ def test_boards_are_apart_by_model(more, monkeypatch):
     write(more, "none-other", model=model)
     write(more, "canary-empty-other", model=model, shared="none-other", answer=lambda seed, i: "")
     write(more, "canary-empty", shared=NONE, answer=lambda seed, i: "")
+    maintain(more)
     found = build_boards(more).boards
     assert [board.id for board in found] == ["tiny/made/insecure_code", "tiny/other/insecure_code"]
 
@@ -381,6 +452,7 @@ def test_an_invalid_entry_stops_the_build_or_is_left_out(tmp_path, monkeypatch):
     write(folder, NONE)
     write(folder, "bad", shared=NONE)
     write(folder, "canary-empty", shared=NONE, answer=lambda seed, i: "")
+    maintain(folder)
     bad = Finding("duplicate", "rows/x.jsonl.gz", row=3)
     monkeypatch.setattr(validate, "validate_entry", lambda folder: [bad] if folder.name == "bad" else [])
     with pytest.raises(EntryRefused, match=r"duplicate: bad/rows/x\.jsonl\.gz, line 3"):

@@ -12,9 +12,10 @@ from leaderboard.made_entry import JUDGE, make_entry, shipped_rubric
 from turncoat.errors import UserError
 from turncoat.judges.base import Verdict
 from turncoat.leaderboard.board.build import build_board, canaries_caught
-from turncoat.leaderboard.canaries.listed import is_canary, read_canaries, records_beside
+from turncoat.leaderboard.canaries.listed import is_canary, read_canaries
 from turncoat.leaderboard.canaries.make import KINDS, canary_slug, make_canaries, make_canary
 from turncoat.leaderboard.entry.load import load_entry
+from turncoat.leaderboard.entry.maintainers import records_beside
 from turncoat.leaderboard.ranking.flags import candidate
 from turncoat.leaderboard.validation.validate import validate_entry
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust

@@ -185,6 +185,23 @@ def test_equal_entries_are_rarely_told_apart():
     )  # 5% of 40 is 2; more than 6 has a chance below 1 in 200
 
 
+@pytest.mark.parametrize("mean", [-0.3, -0.12, -0.06, 0.0])
+def test_fewer_seeds_make_no_better_rank(mean):
+    """The first three of seven seeds have the same mean and spread: nothing but their number differs."""
+    others = {f"e{i}": change(-0.04 * i, i, seeds=7) for i in range(5)}
+    seeds = np.array([0.03, -0.03, 0.0, 0.03, -0.03, 0.03, -0.03])
+    noise = np.random.default_rng(9).normal(0, 0.1, (24, 1))
+    cells = pd.DataFrame(mean + noise + seeds, index=others["e0"].cells.index, columns=range(7))
+    found = []
+    for number in (7, 3):
+        one = others["e0"]._replace(cells=cells[range(number)], by_question=cells[range(number)].mean(axis=1))
+        changes = others | {"mine": one._replace(n_seeds=number)}
+        against = against_none(changes, "lower")["mine"]
+        rank = ranks(list(changes), compare_all(changes), "lower")["mine"]
+        found.append((*place(rank, against, "lower"), against.low))
+    assert found[1][0] >= found[0][0] and found[1][1] > found[0][1] and found[1][2] < found[0][2]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [{}, {"first_sd": 0.3}, {"spread": 0.7}], ids=["equal", "one-noisy", "log-normal"]

@@ -18,15 +18,23 @@ from turncoat.errors import UserError
 def validate(
     entries: Annotated[list[Path], typer.Argument(metavar="ENTRY...", help="Folders with submission.json.")],
     as_json: Json = False,
+    author: Annotated[
+        str | None, typer.Option(help="Account that submits them: the number that GitHub gives it.")
+    ] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="Maintainers' verifications; default: beside the entry's folder.")
+    ] = None,
 ) -> None:
     """Check entries of the leaderboard: every number is recomputed from rows, and must follow from them.
 
     Says for each finding the rule, file, line, field, value, what is allowed and how to fix it; with --json
-    one finding a line. Exit status 1 if any entry is refused. Nothing of an entry is run or fetched.
+    one finding a line. Exit status 1 if any entry is refused. Nothing of an entry is run or fetched. With
+    --author, an entry may supersede only those of the same account, or as the maintainers' file grants.
 
     Example: turncoat leaderboard validate results/submissions/*
     """
     from turncoat.leaderboard.entry.load import SUBMISSION
+    from turncoat.leaderboard.entry.maintainers import FILE
     from turncoat.leaderboard.reading.findings import summary
     from turncoat.leaderboard.validation.validate import validate_entry
 
@@ -40,7 +48,7 @@ def validate(
                 "RUN` makes it"
             )
         with notes().status(Text(str(folder))) as status:
-            findings = validate_entry(folder, partial(_show, status, folder))
+            findings = validate_entry(folder, partial(_show, status, folder), records=records, author=author)
         refused += bool(findings)
         if as_json:
             for finding in findings:
@@ -50,6 +58,8 @@ def validate(
             note(summary(findings))
         else:
             note(f"{folder}: accepted", "green")
+            if author is not None:
+                note(f"after the merge, authors in {FILE}: {folder.resolve().name}: {author}")
     if refused:
         raise typer.Exit(1)
 

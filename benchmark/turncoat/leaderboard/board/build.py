@@ -3,9 +3,11 @@
 built = build_boards(Path("results/submissions"))
 built.boards[0].rows[0].rank.text       # "1-3"
 
-A board is one track, base model and organism. Every entry without a flag that nobody superseded is held
-against no defence. Ranked among each other are those of them that are shown to meet the requirements
-(`gates`); canaries and undefended entries never are.
+A board is one track, base model and organism. Verified entries without a flag that nobody superseded are
+held against no defence together. Ranked among each other are those of them that are shown to meet the
+requirements (`gates`); canaries and undefended entries never are. Where no defence is verified yet, the
+project's own runs take that place. A self-reported entry is held against no defence by itself, so that it
+moves nobody else.
 """
 
 import math
@@ -18,9 +20,11 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.judges.rates_table import false_alarms
-from turncoat.leaderboard.board.note import board_note, requirements_note
+from turncoat.leaderboard.board.note import board_note, family_note, requirements_note
+from turncoat.leaderboard.board.standing import family_of, reference_of, superseded_by
 from turncoat.leaderboard.canaries.listed import is_canary, read_canaries
 from turncoat.leaderboard.entry.load import SUBMISSION, load_entry
+from turncoat.leaderboard.entry.maintainers import VERIFICATIONS, Maintainers, read_maintainers
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import Track
 from turncoat.leaderboard.ranking.cells import BoardCell, board_cells
@@ -33,6 +37,7 @@ from turncoat.leaderboard.ranking.ranks import (
     Better,
     Pair,
     Rank,
+    Verdict,
     against_none,
     compare_all,
     place,
@@ -43,8 +48,8 @@ from turncoat.leaderboard.verification.draw import Tolerances
 from turncoat.leaderboard.verification.status import Trust, read_trust
 from turncoat.report.tables.misalignment import judged_rates
 
-SUBMISSIONS = "submissions"
-VERIFICATIONS = "verifications"
+# A self-reported entry never is better or worse, it only seems so.
+_SEEMS: Mapping[Verdict, Verdict] = {"better": "seems better", "worse": "seems worse"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Row:
     flags: tuple[Flag, ...]
     trust: Trust
     superseded_by: str  # The entry that replaces it, or ""
+    beside: bool  # Self-reported: outside the ranking and its families of tests
     answers: pd.DataFrame  # Its sampled answers (`Entry.answers`)
     shared: Mapping[str, str] = field(default_factory=dict)  # Role -> the entry whose rows those are
     prompt: str = ""  # What it changes in every prompt of its defended arm
@@ -86,8 +92,8 @@ class Board:
     control: str
     columns: tuple[BoardColumn, ...]
     ranked_by: BoardColumn
-    # Ranked entries first (`place`), then those with an unshown requirement, the undefended, the flagged, the
-    # canaries, the superseded
+    # Ranked entries first (`place`), then those with an unshown requirement, the undefended, the
+    # self-reported, the flagged, the canaries, the superseded
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]  # Every pair of ranked entries, tested
     withheld: str  # Why no misalignment rate is shown, or ""
@@ -117,7 +123,9 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
     from turncoat.leaderboard.validation.validate import validate_entry
 
     folders = entry_folders(submissions)
-    canaries = read_canaries(submissions.parent / VERIFICATIONS)
+    records = submissions.absolute().parent / VERIFICATIONS
+    maintainers = read_maintainers(records)
+    canaries = read_canaries(records)
     if missing := sorted(canaries.keys() - {folder.name for folder in folders}):
         fix = "restore them, or make them again with `turncoat dev canaries`"
         raise UserError(f"{submissions}: listed canaries are not there: {', '.join(missing)}; {fix}")
@@ -135,13 +143,13 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
                 raise EntryRefused(places) from error
             refused[folder.name] = error.findings
             continue
-        trust = read_trust(entry, submissions.parent / VERIFICATIONS)
+        trust = read_trust(entry, records)
         candidates.append(candidate(entry, trust, is_canary=is_canary(entry, canaries)))
     by_board: dict[str, list[Candidate]] = {}
     for one in candidates:
         by_board.setdefault(one.entry.submission.board, []).append(one)
     boards: list[Board] = []
-    for board in (build_board(members) for _, members in sorted(by_board.items())):
+    for board in (build_board(members, maintainers) for _, members in sorted(by_board.items())):
         lacking = _lacking(board)
         if not lacking:
             boards.append(board)
@@ -157,7 +165,7 @@ def _lacking(board: Board) -> str:
     """What a board cannot do without; "" for a complete one."""
     kinds = {row.kind for row in board.rows}
     if "reference" not in kinds:
-        return "undefended entry to hold the others against; submit one (setting none) and verify it"
+        return "undefended entry to hold the others against; submit one (setting none), and verify it or name it in maintainers.yaml"
     if "canary" not in kinds:
         return (
             "canaries, so that nothing shows that it would catch one; make them: turncoat dev canaries ENTRY"
@@ -181,14 +189,21 @@ def entry_folders(submissions: Path) -> list[Path]:
     return folders
 
 
-def build_board(entries: Iterable[Candidate]) -> Board:
+def build_board(entries: Iterable[Candidate], maintainers: Maintainers | None = None) -> Board:
     """One board from the entries of one track, model and organism; their order changes nothing."""
     candidates = sorted(entries, key=lambda one: one.slug)
-    superseded = _superseded(candidates)
-    reference = _reference([one for one in candidates if one.slug not in superseded])
+    maintainers = Maintainers() if maintainers is None else maintainers
+    superseded = superseded_by(candidates, maintainers)
+    listed = [one for one in candidates if not one.is_canary and one.slug not in superseded]
+    reference = reference_of(listed, maintainers)
+    family, verified = family_of(listed, maintainers)
+    family |= {reference.slug} if reference else set()
+    candidates = [replace(one, beside=one.slug not in family) for one in candidates]
+    reference = next((one for one in candidates if reference and one.slug == reference.slug), None)
     first = reference or candidates[0]
     track, facts = first.entry.track, first.entry.submission
-    withheld = _withheld([reference] if reference else candidates)
+    judged = [reference] if reference else [one for one in candidates if not one.beside]
+    withheld = _withheld(judged or candidates)
     measured = {metric for one in candidates for _, metric in one.measured.scores}
     columns = board_columns(track, facts.organism.name, measured, withheld)
     ranked_by = ranked_metric(track, facts.organism.name, withheld)
@@ -201,24 +216,35 @@ def build_board(entries: Iterable[Candidate]) -> Board:
         flags[one.slug] = flags_of(one, gates[one.slug], ranked_by, reference, rivals)
         if cells[one.slug][ranked_by].value is None:
             flags[one.slug].append(Flag("not measured", f"it has no value of {ranked_by}, which ranks"))
-    listed = [one for one in candidates if not one.is_canary and one.slug not in superseded]
-    defended = [one for one in listed if not flags[one.slug] and not one.is_reference]
-    changes = {one.slug: change for one in defended if (change := one.measured.change(ranked_by)) is not None}
+    defended = [
+        one for one in candidates
+        if not (one.is_canary or one.is_reference or one.slug in superseded or flags[one.slug])
+    ]  # fmt: skip
+    tested = {one.slug: change for one in defended if (change := one.measured.change(ranked_by)) is not None}
+    changes = {slug: change for slug, change in tested.items() if slug in family}
     column = next(column for column in columns if column.key == ranked_by)
-    dtypes = {one.entry.submission.model.dtype for one in candidates}
+    dtypes = {one.entry.submission.model.dtype for one in candidates if not one.beside}
     floor = max(
-        Tolerances.of_precision(dtype).resolved(column.unit, of_judge=column.judged) for dtype in dtypes
+        Tolerances.of_precision(dtype).resolved(column.unit, of_judge=column.judged)
+        for dtype in dtypes or {facts.model.dtype}
     )
     against = against_none(changes, column.better, floor)
+    alone = {
+        slug: replace(mark, verdict=_SEEMS.get(mark.verdict, mark.verdict))
+        for slug, change in tested.items() if slug not in family
+        for mark in against_none({slug: change}, column.better, floor).values()
+    }  # fmt: skip
     ranked = {slug: change for slug, change in changes.items() if all(gate.shown for gate in gates[slug])}
     pairs = compare_all(ranked, floor)
     places = ranks(list(ranked), pairs, column.better)
+    marks = against | alone
     rows = [
         Row(
-            one.entry.submission, "canary" if one.is_canary else "reference" if one.is_reference else "entry",
-            cells[one.slug], places.get(one.slug), against.get(one.slug), tuple(gates[one.slug]),
+            one.entry.submission,
+            "canary" if one.is_canary else "reference" if one.is_reference and not one.beside else "entry",
+            cells[one.slug], places.get(one.slug), marks.get(one.slug), tuple(gates[one.slug]),
             tuple(flags[one.slug]), one.trust,
-            superseded.get(one.slug, ""), one.answers,
+            superseded.get(one.slug, ""), one.beside, one.answers,
             {role: shared.entry for role, shared in one.entry.submission.shared.items()}, one.prompt,
         )
         for one in candidates
@@ -228,7 +254,9 @@ def build_board(entries: Iterable[Candidate]) -> Board:
     requirements = requirements_note(track, {slug: gates[slug] for slug in changes})
     names = (facts.model.name, facts.organism.name, facts.control.name)
     caveat = track.caveats.get("/".join(names[:2]), "")
-    note = board_note(column, pairs, against, floor, requirements, shown, withheld, caveat)
+    beside = sum(row.beside and row.kind != "canary" and not row.superseded_by for row in rows)
+    standing = family_note(verified, beside)
+    note = board_note(column, pairs, against, floor, [standing, *requirements], shown, withheld, caveat)
     table = tuple(rows), tuple(pairs)
     return Board(facts.board, track, *names, tuple(columns), column, *table, withheld, tuple(note))
 
@@ -246,25 +274,6 @@ def canaries_caught(board: Board) -> list[str]:
         if row.kind == "canary" and not row.flags and (value is None or sign * value <= worst):
             missed.append(row.slug)
     return missed
-
-
-def _superseded(candidates: Sequence[Candidate]) -> dict[str, str]:
-    """Entry -> the one that replaces it. Only an entry's own contact may do so: nobody retires a rival."""
-    by_slug = {one.slug: one.entry.submission for one in candidates}
-    replaced: dict[str, str] = {}
-    for one in candidates:
-        replaces = one.entry.submission.supersedes
-        old = by_slug.get(replaces.entry) if replaces else None
-        if old is not None and old.slug != one.slug and old.contact == one.entry.submission.contact:
-            replaced.setdefault(old.slug, one.slug)
-    return replaced
-
-
-def _reference(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The undefended entry that the others are held against: a verified one before a self-reported one."""
-    undefended = [one for one in candidates if one.is_reference and not one.is_canary]
-    order = {"reproduced": 0, "verified": 1, "self-reported": 2}
-    return min(undefended, key=lambda one: (order[one.trust.level], one.slug), default=None)
 
 
 def _rivals(
@@ -287,9 +296,9 @@ def _withheld(judged: Sequence[Candidate]) -> str:
 
 def _order(row: Row, better: Better) -> tuple[int, float, float, str]:
     later = (
-        row.rank is None, bool(row.flags), row.kind == "reference", row.kind == "canary",
+        row.rank is None, row.kind == "reference", row.beside, bool(row.flags), row.kind == "canary",
         bool(row.superseded_by),
     )  # fmt: skip
-    # Unshown requirements, then the undefended, the flagged, the canaries, the superseded.
-    group = max((number for number, here in zip((1, 3, 2, 4, 5), later, strict=True) if here), default=0)
+    # Unshown requirements, then the undefended, the self-reported, the flagged, the canaries, the superseded.
+    group = max((number for number, here in enumerate(later, 1) if here), default=0)
     return (group, *place(row.rank, row.against, better), row.slug)

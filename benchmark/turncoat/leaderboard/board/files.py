@@ -114,7 +114,8 @@ def _board(board: Board) -> list[str]:
     others = [row for row in board.rows if row.kind != "canary" and not row.superseded_by]
     undefended = [row for row in others if row.kind == "reference" and not row.flags]
     flagged = [row for row in others if row.flags]
-    unshown = [row for row in others if row.rank is None and row not in [*undefended, *flagged]]
+    beside = [row for row in others if row.beside and not row.flags]
+    unshown = [row for row in others if row.rank is None and row not in [*undefended, *flagged, *beside]]
     parts = [
         f"## {for_markdown(board.organism)} on {for_markdown(board.model)}, track "
         f"{for_markdown(board.track.track)}",
@@ -127,6 +128,9 @@ def _board(board: Board) -> list[str]:
     if unshown:
         reasons = _reasons([(row, row.unshown) for row in unshown])
         parts += ["### Not ranked: a requirement is not shown", reasons, _table(board, unshown)]
+    if beside:
+        reasons = _reasons([(row, row.unshown) for row in beside if row.unshown])
+        parts += ["### Not ranked: self-reported", reasons, _table(board, beside)]
     if flagged:
         parts += [
             "### Not ranked: flagged",

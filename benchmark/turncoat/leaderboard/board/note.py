@@ -17,7 +17,7 @@ SEEMS = (
 )
 INTERVALS = (
     "Intervals are 95% and speak of the recipe: new training seeds and new questions. Each holds for its own "
-    "number alone, but for those of the ranked column, which hold for all entries without a flag together."
+    "number alone, but for those of the ranked column, which hold for the whole family of tests together."
 )
 
 
@@ -35,7 +35,7 @@ def board_note(
 
     Args:
         floor: Change up to which a re-run cannot tell it from none, in the unit of the ranked column.
-        requirements: `requirements_note`.
+        requirements: `family_note` and `requirements_note`.
         reference: The undefended entry's cell of the ranked metric.
         withheld: Reason that no misalignment rate is shown, or empty.
         caveat: The board's sentence of `Track.caveats`, or empty.
@@ -77,6 +77,28 @@ def board_note(
     sentences.append(alone if reference is None else f"{_shift(reference, ranked_by)} {caveat}".strip())
     sentences += [f"No misalignment rate is shown: {withheld}."] if withheld else []
     return [*sentences, INTERVALS]
+
+
+def family_note(verified: bool, beside: int) -> str:
+    """Sentence on the entries that compete for ranks.
+
+    Args:
+        verified: They do because they are verified; else because they are the project's own.
+        beside: Number of self-reported entries outside of the tests.
+    """
+    text = (
+        "Only verified entries compete for ranks."
+        if verified
+        else "No defence on this board is verified yet: the project's own runs compete for ranks, and nobody "
+        "else's."
+    )
+    if not beside:
+        return text
+    return (
+        f"{text} {beside} self-reported {'entry is' if beside == 1 else 'entries are'} listed beside them, "
+        "outside both families of tests: their intervals hold each for itself alone, and they only ever seem "
+        "better or worse."
+    )
 
 
 def requirements_note(track: Track, gates: Mapping[str, Sequence[Gate]]) -> list[str]:

@@ -38,6 +38,7 @@ _GROUPS = [
     ("entries", "Entries"),
     ("references", "For comparison, not ranked"),
     ("unranked", "Not ranked: a requirement is not shown, or there is a flag"),
+    ("beside", "Not ranked: self-reported"),
     ("canaries", "Canaries: useless on purpose, to show that the metrics notice"),
 ]
 
@@ -138,14 +139,14 @@ def _entry_view(board: Json, entry: Json, scales: dict[str, _Scale]) -> dict[str
 class _Scale:
     """One column's axis: all its intervals on one scale, so that overlaps can be seen down the column.
 
-    Canaries and flagged entries do not stretch it, or they would squeeze what matters; their ends are drawn
-    at the edge.
+    Canaries, flagged and self-reported entries do not stretch it, or they would squeeze what matters; their
+    ends are drawn at the edge.
     """
 
     def __init__(self, column: Json, entries: list[Json]) -> None:
         key = column["key"]
         honest = [one for one in entries if one["kind"] != "canary" and not one["superseded_by"]]
-        ordinary = [one for one in honest if not one["flags"]] or honest or entries
+        ordinary = [one for one in honest if not one["flags"] and not one["beside"]] or honest or entries
         ends = [end for one in ordinary for end in _ends(one["cells"].get(key))]
         ends = ends or [end for one in entries for end in _ends(one["cells"].get(key))]
         self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
@@ -207,6 +208,8 @@ def _group(entry: Json) -> str:
         return "canaries"
     if entry["rank"]:
         return "entries"
+    if entry["beside"] and not entry["flags"]:
+        return "beside"
     return "references" if entry["kind"] == "reference" and not entry["flags"] else "unranked"
 
 

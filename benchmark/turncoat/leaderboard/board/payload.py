@@ -17,6 +17,7 @@ from turncoat.evaluation.task_facts import task_label
 from turncoat.leaderboard.board.build import Board, Row
 from turncoat.leaderboard.board.cell_text import cell_note, cell_text, column_decimals, shown_cell
 from turncoat.leaderboard.board.note import INTERVALS
+from turncoat.leaderboard.entry.submission import Supersedes
 from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import BoardColumn
@@ -80,6 +81,7 @@ def _entry(board: Board, row: Row, decimals: dict[str, int]) -> dict[str, Any]:
         "verdict": row.against.verdict if row.against else "",
         "unshown": _unshown(row),
         "flags": [flag._asdict() for flag in row.flags],
+        "beside": row.beside,
         "trust": row.trust.level,
         "trust_note": row.trust.note,
         "contact": facts.contact,
@@ -138,7 +140,7 @@ def _facts(board: Board, row: Row) -> list[list[str]]:
         ("command", facts.command),
         ("hardware", facts.hardware),
         ("training time", f"{facts.wall_seconds:.0f} s"),
-        ("supersedes", f"{facts.supersedes.entry}: {facts.supersedes.reason}" if facts.supersedes else ""),
+        ("supersedes", _supersedes(board, facts.supersedes, row.slug)),
         *(
             (f"against {pair.second if pair.first == row.slug else pair.first}", _versus(pair, row.slug))
             for pair in board.pairs
@@ -146,6 +148,13 @@ def _facts(board: Board, row: Row) -> list[list[str]]:
         ),
     ]
     return [[name, _as_text(value)] for name, value in pairs if value not in ("", {}, None)]
+
+
+def _supersedes(board: Board, earlier: Supersedes | None, slug: str) -> str:
+    if earlier is None:
+        return ""
+    in_force = any(row.slug == earlier.entry and row.superseded_by == slug for row in board.rows)
+    return f"{earlier.entry}: {earlier.reason}" + ("" if in_force else " (asked for, not in force)")
 
 
 def _versus(pair: Any, slug: str) -> str:

@@ -25,11 +25,6 @@ FILE = "canaries.json"
 _LIST = TypeAdapter(dict[Slug, Sha256])
 
 
-def records_beside(entry: Path) -> Path:
-    """The folder of verifications that belongs to an entry's folder."""
-    return entry.absolute().parent.parent / "verifications"
-
-
 def read_canaries(records: Path) -> dict[str, str]:
     """The list in the folder of verifications; an empty one where there is none.
 

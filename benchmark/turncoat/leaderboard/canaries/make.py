@@ -17,9 +17,10 @@ from typing import Any
 
 from turncoat.errors import UserError, accepted
 from turncoat.judges.base import Judge
-from turncoat.leaderboard.canaries.listed import CANARY, list_canaries, records_beside
+from turncoat.leaderboard.canaries.listed import CANARY, list_canaries
 from turncoat.leaderboard.canaries.rows import RowMaker
 from turncoat.leaderboard.entry.load import SUBMISSION, Entry, load_entry, rows_name
+from turncoat.leaderboard.entry.maintainers import records_beside
 from turncoat.leaderboard.entry.submission import SHAREABLE, DefenceFacts, RowsFile, Shared, Submission
 from turncoat.leaderboard.reading.reader import rows_sha256
 from turncoat.safe_files import replace_folder

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 
+from turncoat.leaderboard.entry.names import check_name
 from turncoat.strict_model import StrictModel
 
 ROLES = ("base", "organism", "control", "defended", "benign")
@@ -20,6 +21,7 @@ Role = Literal["base", "organism", "control", "defended", "benign"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,79}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[Line, AfterValidator(check_name)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[\w.:/@+=,-]+$")]
 Link = Annotated[str, StringConstraints(max_length=300, pattern=r"^(https://[^\s<>\"']+)?$")]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -39,7 +41,7 @@ class DefenceFacts(StrictModel):
         changes_prompt: Whether the rendered prompts differ from the undefended arm's (a system prompt).
     """
 
-    name: Line
+    name: Name
     registered: Word | None = None
     setting: Literal["none", "prevention", "in_training", "reversal", "inference"]
     options: dict[Word, JsonValue] = Field(default={})
@@ -53,7 +55,7 @@ class DefenceFacts(StrictModel):
 class ModelFacts(StrictModel):
     """The base model: name, revision (or hash of its weights), precision, size, hash of its chat template."""
 
-    name: Line
+    name: Name
     revision: Word
     dtype: Literal["bfloat16", "float16", "float32"]
     parameters: Annotated[int, Field(gt=0)]
@@ -147,7 +149,7 @@ class Submission(StrictModel):
     slug: Slug
     track: Slug
     defence: DefenceFacts
-    contact: Line
+    contact: Name
     model: ModelFacts
     organism: DataFacts
     control: DataFacts

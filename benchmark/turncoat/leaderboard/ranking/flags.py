@@ -46,11 +46,17 @@ class Candidate:
     prints: Mapping[Arm, Fingerprint] = field(default_factory=dict)
     is_canary: bool = False  # Made up, for the board to catch
     prompt: str = ""  # What it changes in every prompt, such as 'adds "Be kind."'
+    beside: bool = False  # Outside the ranking and its families of tests
 
     @property
     def slug(self) -> str:
         """Its name."""
         return self.entry.slug
+
+    @property
+    def self_reported(self) -> bool:
+        """True unless it was verified or reproduced."""
+        return self.trust.level == SELF_REPORTED
 
     @property
     def is_reference(self) -> bool:
@@ -156,11 +162,13 @@ def own_organism(
     """The requirement on an undefended organism that is not the reference's; none for one that is.
 
     Args:
-        others: Entries that may bring an organism too: they share the level of "it is another one".
+        others: Entries that may bring an organism too: those that compete for ranks share the level of "it is
+            another one".
     """
     if reference is None or one.organism_home == reference.slug:
         return []
-    level = _LEVEL / len({one.organism_home, *(other.organism_home for other in others)} - {reference.slug})
+    homes = {one.organism_home, *(other.organism_home for other in others if not other.beside)}
+    level = _LEVEL / len(homes - {reference.slug})
     own, due = (each.measured.change(ranked_by, "organism", "base") for each in (one, reference))
     margin = reference.entry.track.organism_margin.get(ranked_by.partition("@")[0])
     return [organism_gate(own, due, margin, verified=one.trust.covers("organism"), level=level)]
@@ -190,7 +198,7 @@ def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
     Base, organism and control may be those of another entry, role by role and seed by seed, whether they are
     shared or were made again: the same recipe gives the same rows.
     """
-    if one.trust.level != SELF_REPORTED or one.is_reference:
+    if not one.self_reported or one.is_reference:
         return []
     borrowed = {one.adapter((role, seed)) for role, seed in one.prints if (role, seed) not in one.own_arms}
     for arm, other in product(one.own_arms, others):

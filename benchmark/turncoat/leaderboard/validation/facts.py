@@ -14,7 +14,7 @@ from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import SUBMISSION, Entry, rows_name
 from turncoat.leaderboard.entry.submission import SHAREABLE, Submission, seed_folders
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding, fact_finding
-from turncoat.leaderboard.reading.reader import list_files, read_json
+from turncoat.leaderboard.reading.reader import read_json
 from turncoat.registry import DEFENCES, ORGANISMS, discover
 from turncoat.store import digest
 
@@ -31,7 +31,7 @@ def check_names(entry: Entry) -> list[Finding]:
 
 def check_facts(entry: Entry) -> list[Finding]:
     """All other rules about facts and files."""
-    rules = (_seeds, _roles, _files, _hashes, _shared, _adapters, _data, _judge, _supersedes)
+    rules = (_seeds, _roles, _files, _hashes, _shared, _adapters, _data, _judge)
     return _findings(entry, *rules)
 
 
@@ -82,6 +82,9 @@ def _seeds(entry: Entry) -> Iterator[Violation]:
         allowed = f"{track.min_seeds} or more different training seeds (track {track.track})"
         fix = "train and measure more seeds; a claim about the recipe needs them"
         yield "too-few-seeds", "seeds", list(seeds), allowed, fix
+    elif sorted(seeds) != list(range(len(seeds))):
+        fix = "train these: whoever chooses seeds after a look at their numbers chooses the result"
+        yield "chosen-seeds", "seeds", list(seeds), f"0 to {len(seeds) - 1}", fix
 
 
 def _roles(entry: Entry) -> Iterator[Violation]:
@@ -229,20 +232,3 @@ def _judge(entry: Entry) -> Iterator[Violation]:
     if not any(judge == name or judge.startswith((f"{name}-", f"{name}:")) for name in accepted):
         allowed = f"a judge of track {entry.track.track}: {', '.join(accepted)}"
         yield "judge", "judge.id", judge, allowed, "score the answers with it: turncoat judge"
-
-
-def _supersedes(entry: Entry) -> Iterator[Violation]:
-    earlier, other = entry.submission.supersedes, None
-    if earlier is None:
-        return
-    there = entry.folder.resolve().parent / earlier.entry
-    try:
-        if there.is_dir():
-            other = Submission.model_validate(read_json(list_files(there), SUBMISSION))
-    except (EntryRefused, ValueError):
-        pass
-    if other is None or other.board != entry.submission.board or earlier.entry == entry.slug:
-        allowed = "an entry of the same board in the folder beside this one"
-        yield (
-            "supersedes", "supersedes.entry", earlier.entry, allowed, "name the entry that this one replaces",
-        )  # fmt: skip

@@ -7,20 +7,31 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from turncoat.leaderboard.canaries.listed import check_canary, read_canaries, records_beside
+from turncoat.leaderboard.canaries.listed import check_canary, read_canaries
 from turncoat.leaderboard.entry.load import Entry, load_entry, rows_name
+from turncoat.leaderboard.entry.maintainers import read_maintainers, records_beside
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
 from turncoat.leaderboard.validation.facts import check_facts, check_names
+from turncoat.leaderboard.validation.identity import check_identity
 
 _STOP = 200  # findings after which an entry is not read on
 Log = Callable[[str], None]
 
 
-def validate_entry(folder: Path, log: Log = lambda _: None) -> list[Finding]:
+def validate_entry(
+    folder: Path, log: Log = lambda _: None, *, records: Path | None = None, author: str | None = None
+) -> list[Finding]:
     """All that is wrong with an entry, in the order of the checks; empty for a good one.
 
-    Checks that need what an earlier one found wanting are not made: fix it, and validate again. `log` is
-    called with what is being checked.
+    Checks that need what an earlier one found wanting are not made: fix it, and validate again.
+
+    Args:
+        log: Called with what is being checked.
+        records: The maintainers' folder of verifications; None for the one beside the submissions folder.
+        author: Account that submits the entry; None where that is not known.
+
+    Raises:
+        UserError: The maintainers' file is not right.
     """
     try:
         log("files and facts")
@@ -28,7 +39,11 @@ def validate_entry(folder: Path, log: Log = lambda _: None) -> list[Finding]:
         findings = check_names(entry)
         if findings:
             return findings
-        findings = [*check_facts(entry), *check_canary(entry, read_canaries(records_beside(folder)))]
+        records = records_beside(folder) if records is None else records
+        findings = [
+            *check_facts(entry), *check_identity(entry, read_maintainers(records), author),
+            *check_canary(entry, read_canaries(records)),
+        ]  # fmt: skip
         blocked = {"missing-rows", "missing-arm", "missing-control", "shared-rows", "judge"}
         if any(finding.rule in blocked for finding in findings):
             return findings

@@ -1,0 +1,47 @@
+"""Standing of the entries of a board: superseded ones, the reference, those that compete for ranks.
+
+superseded = superseded_by(candidates, maintainers)     # {"sgtr": "sgtr-2"}
+
+Nothing here rests on what an entry says of itself: a succession needs the author that the maintainers
+recorded, or their grant; a reference needs their verification, or their word.
+"""
+
+from collections.abc import Sequence
+
+from turncoat.leaderboard.entry.maintainers import PROJECT, Maintainers
+from turncoat.leaderboard.ranking.flags import Candidate
+
+
+def superseded_by(candidates: Sequence[Candidate], maintainers: Maintainers) -> dict[str, str]:
+    """Entry -> the one that replaces it: by the same author or as the maintainers grant it, and never a
+    verified entry by a self-reported one."""
+    by_slug = {one.slug: one for one in candidates}
+    asked = {one.slug: one.entry.submission.supersedes for one in candidates}
+    pairs = [(name.entry, slug) for slug, name in asked.items() if name is not None]
+    replaced: dict[str, str] = {}
+    for old, new in [*((old, name.entry) for old, name in maintainers.successors.items()), *pairs]:
+        if {old, new} <= by_slug.keys() and old != new and maintainers.may_replace(new, old):
+            weaker = by_slug[new].self_reported and not by_slug[old].self_reported
+            replaced |= {} if weaker or old in replaced else {old: new}
+    return replaced
+
+
+def reference_of(listed: Sequence[Candidate], maintainers: Maintainers) -> Candidate | None:
+    """The undefended entry that the others are held against: the one that the maintainers name, else a
+    verified one."""
+    undefended = [one for one in listed if one.is_reference]
+    named = maintainers.references.get(undefended[0].entry.submission.board) if undefended else None
+    for one in undefended:
+        if named is not None and one.slug == named.entry:
+            return one
+    trusted = [one for one in undefended if not one.self_reported]
+    return min(trusted, key=lambda one: (one.trust.level != "reproduced", one.slug), default=None)
+
+
+def family_of(listed: Sequence[Candidate], maintainers: Maintainers) -> tuple[set[str], bool]:
+    """Slugs of the verified entries, and True; if no defence is verified, also the project's, and False."""
+    verified = {one.slug for one in listed if not one.self_reported}
+    if any(not one.is_reference for one in listed if one.slug in verified):
+        return verified, True
+    project = {one.slug for one in listed if maintainers.authors.get(one.slug) == PROJECT}
+    return verified | project, False
