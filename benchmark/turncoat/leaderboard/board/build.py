@@ -24,7 +24,7 @@ from turncoat.leaderboard.board.note import board_note, family_note, requirement
 from turncoat.leaderboard.board.standing import family_of, reference_of, superseded_by
 from turncoat.leaderboard.canaries.listed import is_canary, read_canaries
 from turncoat.leaderboard.entry.load import SUBMISSION, load_entry
-from turncoat.leaderboard.entry.maintainers import VERIFICATIONS, Maintainers, read_maintainers
+from turncoat.leaderboard.entry.maintainers import FILE, VERIFICATIONS, Maintainers, read_maintainers
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import Track
 from turncoat.leaderboard.ranking.cells import BoardCell, board_cells
@@ -165,7 +165,10 @@ def _lacking(board: Board) -> str:
     """What a board cannot do without; "" for a complete one."""
     kinds = {row.kind for row in board.rows}
     if "reference" not in kinds:
-        return "undefended entry to hold the others against; submit one (setting none), and verify it or name it in maintainers.yaml"
+        return (
+            "undefended entry to hold the others against; submit one (setting none), verify it or name it "
+            f"in {FILE}"
+        )
     if "canary" not in kinds:
         return (
             "canaries, so that nothing shows that it would catch one; make them: turncoat dev canaries ENTRY"
