@@ -423,6 +423,7 @@ def test_a_board_without_a_reference_or_canaries_is_not_built(tmp_path, monkeypa
     folder = tmp_path / "submissions"
     for slug in slugs:
         write(folder, slug, answer=(lambda seed, i: "") if slug == "canary-empty" else None)
+    maintain(folder)
     if not said:  # a canary that is listed and was deleted
         shutil.rmtree(write(folder, "canary-empty", shared=NONE))
     with pytest.raises(UserError, match=said or "listed canaries are not there: canary-empty"):
