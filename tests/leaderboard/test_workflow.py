@@ -3,6 +3,7 @@ but itself."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -53,13 +54,56 @@ def test_jobs_have_no_right_no_secret_and_nothing_from_outside_in_a_shell() -> N
     assert not [line for line in commands if re.search(r"(?<!harness/)\.venv/bin", line)]
 
 
-def test_authors_and_records_come_from_the_host_and_the_base_never_from_what_is_submitted() -> None:
+def test_authors_come_from_the_host_and_a_pull_request_brings_entries_as_data_alone(tmp_path: Path) -> None:
     steps = WORKFLOW["jobs"]["entries"]["steps"]
     (check,) = [step for step in steps if "leaderboard validate" in step.get("run", "")]
     assert check["env"]["AUTHOR"] == "${{ github.event.pull_request.user.id }}"
-    assert '--author "$AUTHOR" --records ../harness/results/verifications' in check["run"]
+    assert '--author "$AUTHOR"' in check["run"] and "submitted" not in check["run"]
     (only,) = [step for step in steps if "--submission" in step.get("run", "")]
     assert "author_association" in only["if"] and "||" in only["if"]
+    assert WORKFLOW["jobs"]["board"]["if"] == "github.event_name == 'push'"
+    (bring,) = [step["run"] for step in steps if "FETCH_HEAD" in step.get("run", "")]
+
+    def git(folder: str, *words: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", str(tmp_path / folder), *identity, *words], check=True)
+
+    def write(name: str, text: str, mode: int = 0o644) -> None:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    entries = "results/submissions"
+    for name in (
+        "code.py",
+        "results/verifications/canaries.json",
+        f"{entries}/old/gone",
+        f"{entries}/old/kept",
+    ):
+        write(f"submitted/{name}", "base")
+    git("submitted", "init", "--quiet", "--initial-branch=main")
+    git("submitted", "add", ".")
+    git("submitted", "commit", "--quiet", "--message=base")
+    git(".", "clone", "--quiet", "submitted", "harness")
+    for name in (
+        "code.py",
+        "results/verifications/canaries.json",
+        f"{entries}/old/kept",
+        f"{entries}/new/kept",
+    ):
+        write(f"submitted/{name}", "theirs")
+    (tmp_path / f"submitted/{entries}/old/gone").unlink()
+    git("submitted", "add", ".")
+    git("submitted", "commit", "--quiet", "--message=theirs")
+    listed = f"#!/bin/sh\nprintf '{entries}/new\\n{entries}/old\\n'\n"
+    write("harness/.venv/bin/turncoat", listed, 0o755)
+    environment = {"BASE": "main", "PATH": os.environ["PATH"]}
+    subprocess.run(["bash", "-e", "-c", bring], cwd=tmp_path, env=environment, check=True)
+    names = ("code.py", "results/verifications/canaries.json", f"{entries}/old/kept", f"{entries}/new/kept")
+    texts = [(tmp_path / "harness" / name).read_text() for name in names]
+    assert texts == ["base", "base", "theirs", "theirs"]
+    assert not (tmp_path / f"harness/{entries}/old/gone").exists()
 
 
 def test_commands_options_and_make_targets_exist() -> None:

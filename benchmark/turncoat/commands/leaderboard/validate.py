@@ -21,9 +21,6 @@ def validate(
     author: Annotated[
         str | None, typer.Option(help="Account that submits them: the number that GitHub gives it.")
     ] = None,
-    records: Annotated[
-        Path | None, typer.Option(help="Maintainers' verifications; default: beside the entry's folder.")
-    ] = None,
 ) -> None:
     """Check entries of the leaderboard: every number is recomputed from rows, and must follow from them.
 
@@ -48,7 +45,7 @@ def validate(
                 "RUN` makes it"
             )
         with notes().status(Text(str(folder))) as status:
-            findings = validate_entry(folder, partial(_show, status, folder), records=records, author=author)
+            findings = validate_entry(folder, partial(_show, status, folder), author=author)
         refused += bool(findings)
         if as_json:
             for finding in findings:

@@ -18,16 +18,13 @@ _STOP = 200  # findings after which an entry is not read on
 Log = Callable[[str], None]
 
 
-def validate_entry(
-    folder: Path, log: Log = lambda _: None, *, records: Path | None = None, author: str | None = None
-) -> list[Finding]:
+def validate_entry(folder: Path, log: Log = lambda _: None, *, author: str | None = None) -> list[Finding]:
     """All that is wrong with an entry, in the order of the checks; empty for a good one.
 
     Checks that need what an earlier one found wanting are not made: fix it, and validate again.
 
     Args:
         log: Called with what is being checked.
-        records: The maintainers' folder of verifications; None for the one beside the submissions folder.
         author: Account that submits the entry; None where that is not known.
 
     Raises:
@@ -39,7 +36,7 @@ def validate_entry(
         findings = check_names(entry)
         if findings:
             return findings
-        records = records_beside(folder) if records is None else records
+        records = records_beside(folder)
         findings = [
             *check_facts(entry), *check_identity(entry, read_maintainers(records), author),
             *check_canary(entry, read_canaries(records)),
