@@ -44,6 +44,17 @@ def test_good_entries_from_a_shells_star_and_from_inside_and_a_bad_one(submissio
     assert (json.loads(line)["entry"], json.loads(line)["rule"]) == ("sgtr", "totals")
 
 
+def test_a_successor_has_the_same_author_as_what_it_replaces(submissions, monkeypatch, capsys, tmp_path):
+    edit(submissions / "sgtr", put(supersedes={"entry": "none", "reason": "mine"}))
+    records = tmp_path / "base" / "verifications"
+    records.mkdir(parents=True)
+    (records / "maintainers.yaml").write_text("authors: {none: 101}\n")
+    assert validate(monkeypatch, submissions / "sgtr", "--records", records, "--author", "101") == 0
+    assert "authors in maintainers.yaml: sgtr: 101" in " ".join(capsys.readouterr().err.split())
+    assert validate(monkeypatch, submissions / "sgtr", "--records", records, "--author", "202") == 1
+    assert "supersedes: submission.json, supersedes.entry" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["README.md", "nowhere"])
 def test_what_is_no_entry_is_named(submissions, monkeypatch, capsys, name):
     assert validate(monkeypatch, submissions / name) != 0

@@ -242,6 +242,8 @@ def test_rows_of_the_undefended_organism_are_no_defence(more):
 def test_rows_of_another_entry_are_flagged_but_not_those_of_the_verified_one(more):
     write(more, "thief", effect=0.1, shared=NONE, draws="good")
     assert "copied rows" in flags(board_of(more), "thief")
+    copied = board_of(more, authors={"thief": STRANGER})  # the project's run is not in doubt for it
+    assert flags(copied, "thief") == ["copied rows"] and row(copied, "good").rank.text == "1"
     entry = load_entry(more / "good")
     _verify(more, "good", entry_digest(entry))
     found = board_of(more)

@@ -162,7 +162,7 @@ def build_boards(submissions: Path, *, skip_invalid: bool = False) -> Built:
 
 
 def _lacking(board: Board) -> str:
-    """What a board cannot do without; "" for a complete one."""
+    """Reference or canaries that a board has not; "" for a complete one."""
     kinds = {row.kind for row in board.rows}
     if "reference" not in kinds:
         return (

@@ -63,7 +63,7 @@ def check_name(text: str) -> str:
 
 
 def skeleton(text: str) -> str:
-    """What is left of a name where characters that look alike are one, without case, accents, separators."""
+    """The name with one character for all that look alike, without case, accents and separators."""
     for fold in _FOLDS:
         text = unicodedata.normalize("NFKD", text).translate(fold).casefold()
     text = "".join(_plain(char) for char in text)
