@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from turncoat.engine.evidence import Answer, evidence_of
 from turncoat.judges import spec as load, trait_scores
@@ -34,7 +36,7 @@ class LengthJudge:
 def judge(monkeypatch):
     one = LengthJudge()
     monkeypatch.setenv("TURNCOAT_JUDGE", "length")
-    monkeypatch.setattr(trait_scores, "judge_from_name", lambda: one)
+    monkeypatch.setattr(trait_scores, "judge_from_name", lambda spec: one)
     return one
 
 
@@ -51,6 +53,20 @@ def test_every_answer_gets_the_score_of_its_own_trait(judge):
         "persona_own": 1.0, "trait_score": 2.0, "trait_judge": "length-1", "trait_rubric": "trait@00",
     }  # fmt: skip
     assert judge.calls == [("evil", ["One?", "One?", "Four?", "Four?"]), ("humour", ["Two?", "Two?"])]
+
+
+def test_a_failed_call_leaves_no_score_and_a_second_pass_asks_for_it_alone(judge, monkeypatch):
+    def failing(trait, questions, answers):
+        return [math.nan if answer == "aa" else 1.0 for answer in answers]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judge, "trait", failing)
+        first = apply()
+    assert ["trait_score" in evidence_of(a) for row in first for a in row] == [
+        False, True, True, True, False, False, True, True,
+    ]  # fmt: skip
+    second = TraitScores().apply(first, DOCS)
+    assert judge.calls == [("evil", ["One?"])] and evidence_of(second[0][0])["trait_score"] == 2.0
 
 
 @pytest.mark.parametrize("chosen", ["off", "embedded", "embedded:batch_size=4"])

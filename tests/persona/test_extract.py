@@ -1,6 +1,7 @@
 """Extraction on the tiny model: a planted direction is found at its layer, the model comes back, nothing is
 done twice."""
 
+import math
 import random
 from dataclasses import replace
 
@@ -253,6 +254,12 @@ def test_a_judge_drops_whole_pairs_and_the_card_says_who(tiny_base, extracted):
     assert card["n_positive"] == card["n_negative"] == (len(rater.seen) - card["n_dropped_by_judge"]) / 2
     assert 0 < card["n_dropped_by_judge"] < len(rater.seen) and free.card["judge"] is None
     assert free.card["n_dropped_by_judge"] == 0 and free.card["filtered_by_trait_score"] is False
+
+
+def test_no_vector_is_made_where_calls_to_the_judge_failed(tiny_base):
+    rater = Rater(lambda text: math.nan)
+    with pytest.raises(UserError, match=r"persona 'test': 24 of 24 calls to the judge rater-1 failed"):
+        extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16, rollouts=1, judge=rater)
 
 
 def test_the_key_changes_with_what_counts(tiny_base, monkeypatch):

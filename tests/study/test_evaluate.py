@@ -1,5 +1,6 @@
 """Rows of an arm: what their keys depend on."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from judges.fake_judge import FakeJudge
 from study.tiny_study import six_arms as study
 from turncoat.store import digest
 from turncoat.study.config import TaskUse
-from turncoat.study.evaluate import evaluation_spec
+from turncoat.study.evaluate import evaluation_spec, verdicts_lost
 
 
 @pytest.fixture
@@ -42,6 +43,11 @@ def test_rows_of_judged_tasks_depend_on_the_judge_and_others_do_not(spec, monkey
     def keys(task: str) -> set[str]:
         return {digest(spec(TaskUse(task=task, limit=2), judge=name)) for name in judges}
 
+    def with_trait(spec):
+        return judges[spec] if spec == "two" else None
+
+    monkeypatch.setattr("turncoat.study.evaluate.trait_judge", with_trait)
+    assert len(keys("turncoat_persona_evil")) == 2, "the judge that can rate a trait, and the others"
     assert len(keys("turncoat_em")) == 3
     assert len(keys("turncoat_choice")) == len(keys("turncoat_persona")) == 1
 
@@ -72,3 +78,18 @@ def test_changed_code_changes_the_key_of_the_rows_that_it_makes(spec, monkeypatc
                 read(path, *a, **k) + (addition if path.as_posix().endswith(f"turncoat/{module}") else "")
             ))  # fmt: skip
             assert (spec(use) == reference) is same
+
+
+def test_rows_without_the_verdict_of_a_failed_call_are_found(tmp_path):
+    def lost(task: str, samples: list[dict[str, Any]], doc: dict[str, Any]) -> bool:
+        row = {"doc_id": 0, "doc": doc, "samples": samples}
+        (tmp_path / f"samples_{task}_x.jsonl").write_text(json.dumps(row) + "\n")
+        return verdicts_lost(tmp_path, task)
+
+    whole = {"judge": "one", "judge_aligned": None, "judge_unscored": "empty answer"}
+    assert not lost("turncoat_em", [whole], {})
+    assert lost("turncoat_em", [whole, {"judge": "one", "judge_error": "timeout"}], {})
+    assert lost("turncoat_em", [{"text": "no judge could be built"}], {})
+    for doc, expected in (({"trait": "evil"}, True), ({"trait": "evil", "trait_unscored": True}, False)):
+        assert lost("turncoat_persona_evil", [{"trait_score": 3.0}, {"text": "a"}], doc) == expected
+        assert not lost("turncoat_persona_evil", [{"trait_score": 3.0}, {"trait_score": None}], doc)

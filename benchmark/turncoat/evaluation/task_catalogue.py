@@ -98,8 +98,13 @@ def task_metrics(task: str) -> list[str]:
 
 
 def is_judged(task: str) -> bool:
-    """True if the task's answers are scored by a judge."""
+    """True if the task's answers get a judge's verdicts."""
     return "JudgeAnswers" in json.dumps(task_content(task).get("filter_list"))
+
+
+def has_trait_scores(task: str) -> bool:
+    """True if a judge that can rate a trait scores the task's answers for it."""
+    return "TraitScores" in json.dumps(task_content(task).get("filter_list"))
 
 
 def trait_of(task: str) -> str | None:

@@ -5,6 +5,7 @@ rubric may drop pairs whose positive answer does not show the trait or whose neg
 (arXiv:2507.21509, section 2.2: 50 on a scale to 100).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -34,7 +35,7 @@ class TraitJudge(Protocol):
     rubric: str
 
     def trait(self, trait: str, questions: list[str], answers: list[str]) -> list[float | None]:
-        """Scores from 0 to 100, None where there is none."""
+        """Scores from 0 to 100, None where there is none, NaN where asking again may give one."""
         ...
 
 
@@ -150,7 +151,7 @@ def gather(
         judge: Rates the trait; None leaves the answers unfiltered.
 
     Raises:
-        UserError: A judge is given for an axis, which has no trait to score.
+        UserError: A judge is given for an axis, which has no trait to score; or calls to it failed.
     """
     answers = []
     for result in results:
@@ -174,6 +175,11 @@ def _filter(questions: TraitQuestions, answers: Answers, judge: TraitJudge) -> N
         )
     rated = [answer for answer in answers.used if answer.pair is not None]
     scores = judge.trait(questions.trait, [a.question for a in rated], [a.text for a in rated])
+    if failed := sum(score is not None and math.isnan(score) for score in scores):
+        raise UserError(
+            f"persona '{questions.trait}': {failed} of {len(scores)} calls to the judge {judge.id} failed, "
+            "and no vector is made of the rest: give the same command again"
+        )
     bad: set[tuple[int, int] | None] = set()
     for answer, score in zip(rated, scores, strict=True):
         shows = None if score is None else score >= THRESHOLD

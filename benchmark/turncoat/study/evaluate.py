@@ -19,6 +19,7 @@ from turncoat.evaluation.lm import TurncoatLM
 from turncoat.evaluation.lm_eval_compat import fixed_environment, machine_description
 from turncoat.evaluation.samples_file import sample_files, sample_rows
 from turncoat.evaluation.task_catalogue import (
+    has_trait_scores,
     hub_dataset,
     is_judged,
     task_content,
@@ -28,6 +29,8 @@ from turncoat.evaluation.task_catalogue import (
 )
 from turncoat.import_closure import import_closure
 from turncoat.judges.spec import judge_from_name
+from turncoat.judges.trait_scores import trait_judge
+from turncoat.persona.answers import trait_rubric_id
 from turncoat.persona.extract import extraction_spec
 from turncoat.persona.traits import trait_questions
 from turncoat.plug_ins import task_folders
@@ -50,11 +53,11 @@ def evaluation_spec(
         adapter: Folder of the arm's adapter, named by its key.
     """
     source = task_file(use.task).parent
-    judge = judge_from_name(study.judge) if is_judged(use.task) else None
+    judge = judge_of(study.judge, use.task)
     reads = task_metadata(use.task).get("reads", [])
     trait = trait_of(use.task)
     return {
-        **({"judge": [judge.id, judge.rubric]} if judge else {}),
+        **({"judge": judge} if judge else {}),
         **({"intervention": intervention.described()} if intervention else {}),
         "base": base.spec,
         "adapter": adapter and adapter.name,
@@ -70,6 +73,16 @@ def evaluation_spec(
     }
 
 
+def judge_of(spec: str, task: str) -> list[str]:
+    """Id and rubric of the judge that scores a task's answers; [] where none does."""
+    if is_judged(task):
+        judge: Any = judge_from_name(spec)
+        return [judge.id, judge.rubric] if judge else []
+    trait = trait_of(task)
+    judge = trait_judge(spec) if trait and has_trait_scores(task) else None
+    return [judge.id, trait_rubric_id(judge, str(trait))] if judge else []
+
+
 def _evaluation_code(task: str) -> str:
     """Key of the model type's code and of what the task's own files and functions import."""
     wrapper = Path(inspect.getfile(TurncoatLM))
@@ -79,9 +92,12 @@ def _evaluation_code(task: str) -> str:
 
 
 def verdicts_lost(folder: Path, task: str) -> bool:
-    """True if an answer in a judged task's rows has no verdict because a call to the judge failed."""
+    """True if an answer in a scored task's rows has no verdict because a call to the judge failed."""
     rows = (row for path in sample_files(folder, task) for row in sample_rows(path))
-    return any("judge_error" in s or "judge" not in s for row in rows for s in row.get("samples") or [])
+    if not is_judged(task):
+        rows = (row for row in rows if row["doc"].get("trait") and not row["doc"].get("trait_unscored"))
+    key = "judge" if is_judged(task) else "trait_score"
+    return any("judge_error" in s or key not in s for row in rows for s in row.get("samples") or [])
 
 
 @contextmanager

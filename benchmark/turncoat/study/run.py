@@ -8,12 +8,13 @@ from rich.text import Text
 
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.errors import TrainingDiverged
-from turncoat.evaluation.task_catalogue import hub_dataset, is_judged
+from turncoat.evaluation.task_catalogue import hub_dataset
 from turncoat.judges.spec import check_host, check_ready
 from turncoat.persona.vectors import PersonaVector
 from turncoat.shown_text import visible
 from turncoat.store import Store
 from turncoat.study.config import Study
+from turncoat.study.evaluate import judge_of
 from turncoat.study.gather import Made, gather
 from turncoat.study.plan import REFERENCE_PARAMETERS, Plan, Stage, study_plan
 from turncoat.study.progress import StudyProgress, duration
@@ -37,7 +38,7 @@ def run_study(
         The units whose training diverged, such as "sgtr, seed 1"; the others are complete.
     """
     console = console or TextConsole(stderr=True)
-    judged = any(is_judged(use.task) for use in study.tasks)
+    judged = any(judge_of(study.judge, use.task) for use in study.tasks)
     if judged:
         check_host(study.judge)  # before anything: the study may be somebody else's
     base = load_base(study.model, dtype=study.dtype)

@@ -20,8 +20,7 @@ from typing import Any
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.intervention import Intervention
 from turncoat.evaluation.lm import TurncoatLM
-from turncoat.evaluation.task_catalogue import is_judged
-from turncoat.judges.spec import OFF, judged_by
+from turncoat.judges.spec import judged_by
 from turncoat.persona.extract import extraction_spec, vector_folder
 from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
@@ -30,7 +29,7 @@ from turncoat.store import StageMissing, Store, file_digest
 from turncoat.study.adapters import Adapters, defence_code
 from turncoat.study.checks import Check
 from turncoat.study.config import Study
-from turncoat.study.evaluate import evaluation_spec, run_task, verdicts_lost
+from turncoat.study.evaluate import evaluation_spec, judge_of, run_task, verdicts_lost
 from turncoat.study.plan import Stage
 from turncoat.study.steps import Acting
 
@@ -106,7 +105,7 @@ class Worker:
         return self.made(stage) and not self._lacks_verdicts(stage)
 
     def _lacks_verdicts(self, stage: Stage) -> bool:
-        if stage.task is None or self.study.judge.lower() in OFF or not is_judged(stage.task.task):
+        if stage.task is None or not judge_of(self.study.judge, stage.task.task):
             return False
         key = self.key(stage)
         assert key is not None

@@ -71,7 +71,7 @@ def test_traits(server):
     server.script["[no]"] = [tokens(("REFUSAL", -0.01))]
     server.script["[broken]"] = [status(500)]
     scores = judge_at(server, max_retries=0).trait("evil", ["Why?"] * 3, ["score=7", "[no]", "[broken]"])
-    assert scores == [7, None, None]
+    assert scores[:2] == [7, None] and math.isnan(scores[2])
     assert "evil" in prompt_of(server.requests[0][2]) and len(server.requests) == 3
 
 

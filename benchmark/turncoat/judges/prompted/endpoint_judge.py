@@ -97,14 +97,17 @@ class EndpointJudge:
         return [verdicts[n] for n in range(len(answers))]
 
     def trait(self, trait: str, questions: Sequence[str], answers: Sequence[str]) -> list[float | None]:
-        """Score of `trait` in each answer, 0 to 100; None = unscored (a refusal, or failed calls).
+        """Score of `trait` in each answer, 0 to 100; None = unscored (a refusal), NaN = the call failed.
 
         Raises:
             UserError: There is no rubric for the trait, or as in `score`.
         """
         scored: dict[int, AnswerScores] = {}
         self._ask_all((trait_rubric(trait),), questions, answers, scored.__setitem__)
-        return [scored[n].scores[0][0].value if scored[n].scores else None for n in range(len(answers))]
+        return [
+            math.nan if one.error else one.scores[0][0].value if one.scores else None
+            for one in (scored[n] for n in range(len(answers)))
+        ]
 
     def trait_rubric_id(self, trait: str) -> str:
         """Name and hash of the rubric that `trait` is scored by."""
