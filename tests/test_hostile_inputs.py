@@ -118,6 +118,12 @@ def test_half_of_a_surrogate_pair_can_name_an_arm(tmp_path):
     assert read_scored("judged", path, Columns()).arms == ["\\ud800"]
 
 
+def test_a_cell_that_is_not_a_list_is_quoted_beside_one_that_is(tmp_path):
+    write_table(tmp_path / "judged.csv", [{"question": "q", "aligned": "[e e]", "coherent": "[1 2]"}])
+    with pytest.raises(UserError, match=r"'aligned' has one value, '\[e e\]', 'coherent' has 2"):
+        read_scored("judged.csv", tmp_path / "judged.csv", Columns())
+
+
 def test_json_is_bounded(tmp_path):
     assert parse_json("[" * 100 + "]" * 100, "x") and parse_json(b'{"a": NaN}', "x")
     for text in ("[" * 101 + "]" * 101, '{"a":' * 990 + "1" + "}" * 990, b"[" * 200_000 + b"]" * 200_000):

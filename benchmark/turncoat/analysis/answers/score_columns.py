@@ -230,7 +230,8 @@ def unfold(
             continue
         lengths = {name: len(items) for name, items in lists.items()}
         if len(set(lengths.values())) > 1 or len(lists) < len(columns):
-            sizes = ", ".join(f"'{name}' has {lengths.get(name, 'one value')}" for name in columns)
+            others = {name: f"one value, {str(row.get(name))[:40]!r}" for name in columns}
+            sizes = ", ".join(f"'{name}' has {lengths.get(name, others[name])}" for name in columns)
             raise UserError(f"{source}, row {number}: scores of a row must be lists of one length; {sizes}")
         texts = _list(row.get(beside)) if beside else None
         if beside and texts is not None and len(texts) == next(iter(lengths.values())):

@@ -10,6 +10,7 @@ import typer
 
 from turncoat.commands.printing import print_line
 from turncoat.errors import UserError
+from turncoat.shown_text import visible
 from turncoat.text_console import TextConsole
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _check(folder: Path, files: dict[str, bytes]) -> None:
         old, new = (text.decode("utf-8", "replace").splitlines() for text in (there, content))
         lines = list(difflib.unified_diff(old, new, f"{path} (there)", f"{path} (built)", lineterm="", n=0))
         for line in lines[:_DIFF_LINES]:
-            typer.echo(line)
+            typer.echo(visible(line))
         if len(lines) > _DIFF_LINES:
             typer.echo(f"... {len(lines) - _DIFF_LINES} more lines")
     if stale:
