@@ -176,6 +176,13 @@ def test_flat_is_flat_and_says_what_the_board_says(exported: Exported, tmp_path:
     assert {"persona_fixed", "narrow_kept", "benign_kept"} <= set(told)
 
 
+def test_a_changed_prompt_goes_with_the_defended_arms_numbers(tmp_path: Path) -> None:
+    make_entry(tmp_path, slug="said", defence="system_prompt", setting="inference", changes_prompt=True)
+    said = Exported(load_entry(tmp_path / "said"))
+    assert said.about("defended")["prompt"] == 'adds "Be kind."' and "prompt" not in said.about("organism")
+    assert json.loads(written(said, "flat", tmp_path / "out")["said.json"])["prompt"] == 'adds "Be kind."'
+
+
 def test_hub_files_are_read_back_by_the_hubs_client(exported: Exported, tmp_path: Path) -> None:
     from huggingface_hub import parse_eval_result_entries
 

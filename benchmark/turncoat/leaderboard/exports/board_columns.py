@@ -29,6 +29,7 @@ def flat_files(exported: Exported) -> dict[str, str]:
         "track": track.track, "base_model": facts.model.name, "base_revision": facts.model.revision,
         "precision": facts.model.dtype, "parameters": facts.model.parameters, "organism": facts.organism.name,
         "control": facts.control.name, "defence": facts.defence.name, "setting": facts.defence.setting,
+        "prompt": exported.prompt or None,
         "training_seeds": len(facts.seeds), "judge": facts.judge.id, "rubric": facts.judge.rubric,
         "ranked_by": track.ranked_by, "rates_withheld": exported.withheld or None,
         "training_seconds": facts.wall_seconds,
@@ -77,4 +78,5 @@ def _notes(exported: Exported, metric: str, level: Level, unit: str) -> str:
         text += f"; {change.value:+.4g} against the undefended {exported.arm('organism')}"
         ends = (change.low, change.high)
         text += "" if None in ends else " [{:+.4g}, {:+.4g}]".format(*ends)
+    text += f"; the prompt: {exported.prompt}" if exported.prompt else ""
     return f"{text}; track {facts.track}; judge {facts.judge.id} ({facts.judge.rubric})"

@@ -19,6 +19,7 @@ from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.ranking.cells import BoardCell, board_cells
 from turncoat.leaderboard.ranking.columns import BoardColumn, board_columns
 from turncoat.leaderboard.ranking.entry_scores import Measured, level, measure, tasks_of
+from turncoat.leaderboard.validation.prompt_change import prompt_text
 from turncoat.report.tables.misalignment import judged_rates
 
 WITHHELD = frozenset((*EM_RATES, "misaligned_at_k", "worst_question"))
@@ -62,6 +63,11 @@ class Exported:
         answers = self.entry.answers()
         base = answers[answers["arm"] == "base"] if len(answers) else answers
         return false_alarms(judged_rates(base, {"may_rate": True}), "base") if len(base) else ""
+
+    @cached_property
+    def prompt(self) -> str:
+        """What its defence changes in every prompt; "" for nothing."""
+        return prompt_text(self.entry)
 
     @cached_property
     def columns(self) -> list[BoardColumn]:
@@ -116,7 +122,10 @@ class Exported:
             about |= {f"adapter_sha256_seed_{seed}": sha for seed, sha in adapters}
         if role not in ("defended", "benign"):
             return {**about, "defence": "none"}
-        return {**about, "defence": facts.defence.name, "defence_setting": facts.defence.setting}
+        prompt = {"prompt": self.prompt} if self.prompt else {}
+        return {
+            **about, "defence": facts.defence.name, "defence_setting": facts.defence.setting, **prompt
+        }  # fmt: skip
 
 
 def strict_json(content: Any) -> str:

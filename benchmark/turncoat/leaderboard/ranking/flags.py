@@ -27,7 +27,7 @@ from turncoat.leaderboard.ranking.duplicates import (
 from turncoat.leaderboard.ranking.entry_scores import Measured, measure
 from turncoat.leaderboard.ranking.gates import Gate, organism_gate
 from turncoat.leaderboard.ranking.ruler import moved_ruler
-from turncoat.leaderboard.validation.prompt_change import prompt_change
+from turncoat.leaderboard.validation.prompt_change import prompt_text
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
 
 _BLAMED = ("defended", "benign", "organism", "control", "base")  # of two arms that are alike, the first
@@ -87,10 +87,9 @@ class Candidate:
 def candidate(entry: Entry, trust: Trust, *, is_canary: bool = False) -> Candidate:
     """Read all that the board needs of an entry."""
     measured, answers = measure(entry), entry.answers()
-    prompt = str(prompt_change(entry) or "changes it; the text is not in its rows")
-    prompt = prompt if entry.submission.defence.changes_prompt else ""
     prints = fingerprints(entry, measured, answers)
-    return Candidate(entry, measured, answers, trust, prints, is_canary=is_canary, prompt=prompt)
+    text = prompt_text(entry)
+    return Candidate(entry, measured, answers, trust, prints, is_canary=is_canary, prompt=text)
 
 
 def flags_of(

@@ -54,6 +54,12 @@ def prompt_change(entry: Entry) -> PromptChange | None:
     return _one_text([_changed_part(*both) for both in frames if both is not None])
 
 
+def prompt_text(entry: Entry) -> str:
+    """What a valid entry changes in every prompt of its defended arms, such as 'adds "Be kind."'; else ""."""
+    changes = entry.submission.defence.changes_prompt
+    return str(prompt_change(entry) or "changes it; the text is not in its rows") if changes else ""
+
+
 def check_prompt_change(entry: Entry) -> list[Finding]:
     """Findings on a changed prompt: it acts at inference, by one text in one place of every task's prompts.
 
