@@ -136,4 +136,4 @@ def _probability(token: Any, logprob: Any) -> float:
         raise BadEvidence(f"the token {token!r} is not text")
     if isinstance(logprob, bool) or not isinstance(logprob, int | float) or not logprob <= _ROUNDING:
         raise BadEvidence(f"the token {token!r} has log-probability {logprob!r}; accepted: numbers up to 0")
-    return math.exp(min(logprob, 0.0))
+    return math.exp(max(min(logprob, 0.0), -1e6))

@@ -42,6 +42,30 @@ BAD_EVIDENCE = {
 }  # fmt: skip
 """Replies without a readable score, at every try."""
 
+
+TOP = '[{"token": "70", "logprob": 0}]'
+
+
+def answered(top: str) -> str:
+    """A reply whose likeliest tokens are this JSON."""
+    logprobs = f'{{"content": [{{"top_logprobs": {top}}}]}}'
+    return f'{{"choices": [{{"message": {{"content": "70"}}, "logprobs": {logprobs}}}]}}'
+
+
+NONSENSE = {
+    "[usage]": (200, '{"choices": [], "usage": [1]}'), "[error]": (200, '{"error": [1]}'),
+    "[code]": (400, '{"error": {"code": {"a": 1}, "type": [], "message": {"b": 2}, "param": []}}'),
+    "[choices]": (400, '{"choices": "x"}'), "[inner]": (500, '{"choices": [{"error": 3}]}'),
+    "[list]": (400, "[1]"), "[number]": (429, "1"), "[metadata]": (500, '{"error": {"metadata": [1]}}'),
+    "[refusal]": (200, '{"choices": [{"message": {"refusal": 1, "content": {}}, "finish_reason": [1]}]}'),
+    "[token]": (200, answered('[{"token": {}, "logprob": []}]')), "[top]": (200, answered('{"a": 1}')),
+    "[small]": (200, answered('[{"token": "70", "logprob": -1' + "0" * 400 + "}]")),
+    "[half]": (200, answered('[{"token": "\\ud800", "logprob": -0.1}]')),
+    "[read]": (200, answered(TOP)[:-1] + ', "usage": {"prompt_tokens": 1' + "0" * 400 + "}}"),
+    "[list of usage]": (200, answered(TOP)[:-1] + ', "usage": [1]}'),
+}  # fmt: skip
+"""Replies of every shape but the right one."""
+
 FOREVER = {
     "[always 500]": status(500, "broken"), "[always 429]": status(429), "[always cut]": cut,
     "[always malformed]": raw("{"), "[always error in a 200]": error_in_200, "[always zipped]": zipped,
@@ -106,6 +130,18 @@ def test_what_never_works_fails_alone_after_bounded_requests(server):
     assert "answered 429 in a reply of status 200: Rate limit exceeded" in errors["[always error in a 200]"]
     assert all("not a JSON object" in errors[f"[always {kind}]"] for kind in ("malformed", "deep", "nested"))
     assert "compressed" in errors["[always zipped]"]
+
+
+def test_no_reply_ends_the_judging_in_a_traceback(server):
+    for text, (code, body) in NONSENSE.items():
+        server.script[text] = [lambda handler, _, code=code, body=body: handler.reply(code, body.encode())]
+    for text in NONSENSE:
+        judge = judge_at(server, max_retries=0, price_in=1, price_out=1)
+        try:
+            (verdict,) = scored(judge, [f"{text} score=9"])
+        except UserError:  # a mistake that would hold for every prompt
+            continue
+        assert verdict.failed or verdict.declined or verdict.aligned in (9, 70, None), text
 
 
 def test_half_an_answer_is_no_verdict(server):

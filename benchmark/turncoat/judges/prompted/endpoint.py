@@ -17,6 +17,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -257,15 +258,15 @@ class Endpoint:
         details: dict[str, Any] = (
             error.body if isinstance(error.body, dict) else {"message": error.body or ""}
         )
-        if details.get("choices"):  # an error in the midst of a reply
+        with suppress(LookupError, TypeError):  # an error in the midst of a reply
             details = {"message": "", **details["choices"][0]["error"]}
-        code = details.get("code") or details.get("type") or ""
+        code = str(details.get("code") or details.get("type") or "")
         said = redacted(str(details.get("message") or ""))
         within = " in a reply of status 200" if ANSWERED_200 in error.response.extensions else ""
         message = f"{self.host} answered {status}{within}" + (f": {said}" if said else "")
         metadata = details.get("metadata")
         if code in FILTERED or (isinstance(metadata, dict) and "flagged_input" in metadata):
-            return Declined(said or str(code))
+            return Declined(said or code)
         no_credit = status == 429 and code == "insufficient_quota"
         if (status in (408, 409, 429) and not no_credit) or status >= 500:
             return CallFailed(f"{message} ({self._attempts} attempts)")

@@ -235,7 +235,8 @@ class EndpointJudge:
         served: dict[str, Any] = {
             key: reply[key] for key in ("model", "system_fingerprint") if isinstance(reply.get(key), str)
         }
-        read = (reply.get("usage") or {}).get("prompt_tokens")
+        usage = reply.get("usage")
+        read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
         if isinstance(read, int) and 0 < read * CHARACTERS_A_TOKEN < len(prompt):
             served["prompt_cut"] = read
         if self._form.protocol == "logprob":

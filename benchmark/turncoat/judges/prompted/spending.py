@@ -11,6 +11,7 @@ from typing import Any
 from turncoat.errors import UserError
 
 CHARACTERS_A_TOKEN = 4  # of English text, roughly
+_MOST_TOKENS = 10**9  # of a reply that can be believed
 
 
 class Spending:
@@ -81,4 +82,5 @@ class Spending:
 
 
 def _whole(value: Any, otherwise: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS
+    return value if is_count else otherwise
