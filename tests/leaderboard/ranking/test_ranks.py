@@ -12,7 +12,7 @@ from scipy import stats
 from turncoat.leaderboard.ranking import pooled_errors
 from turncoat.leaderboard.ranking.entry_scores import claim, paired
 from turncoat.leaderboard.ranking.max_t import adjusted_p, level_of_each
-from turncoat.leaderboard.ranking.pooled_errors import change_cells, pooled_tests, prior_df
+from turncoat.leaderboard.ranking.pooled_errors import LENDING_SEEDS, change_cells, pooled_tests, prior_df
 from turncoat.leaderboard.ranking.ranks import Against, Pair, Rank, against_none, compare_all, place, ranks
 from turncoat.leaderboard.verification.draw import Tolerances
 from turncoat.stats.paired import Differences
@@ -100,11 +100,14 @@ def test_without_pooling_the_tests_are_those_of_the_recipe():
 
 
 def test_pooling_lends_precision_to_entries_whose_seeds_scatter_alike():
-    like = Setting(8, 3).draw(np.random.default_rng(0))
-    cells = [change_cells(one) for one in like.values()]
-    alone = pooled_tests(cells, {}).half_widths(0.01)
-    pooled = pooled_tests(cells, like).half_widths(0.01)
-    assert np.median(pooled) < 0.75 * np.median(alone)
+    for seeds in (3, 4, LENDING_SEEDS):  # the seeds of a noisy entry too often lie close together by chance
+        ratios = []
+        for rng in range(4):
+            like = Setting(8, seeds).draw(np.random.default_rng(rng))
+            cells = [change_cells(one) for one in like.values()]
+            alone, pooled = (pooled_tests(cells, known).half_widths(0.01) for known in ({}, like))
+            ratios.append(np.median(pooled / alone))
+        assert np.mean(ratios) == 1 if seeds < LENDING_SEEDS else np.mean(ratios) < 0.85
     unlike = np.array([0.001, 0.02, 0.03, 1.0, 40.0])
     assert doctest.testmod(pooled_errors)[0] == 0
     assert prior_df(unlike, 2.0) < 1 and prior_df(np.full(5, 0.02), 2.0) == 6
