@@ -1,6 +1,6 @@
 """Persona evidence of a run's rows by question: cosines, and projections on re-extracted vectors."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,14 +30,21 @@ def read_persona_rows(rows: Path, study: Study, *, failed: Collection[tuple[str,
         (arm, seed, names[task, metric], question, cosine, again)
         for arm, seed, task, path in run_files(rows, study, failed=failed)
         if known[task]
-        for metric, question, cosine, again in _of_file(path, known[task])
+        for metric, question, cosine, again in readings_in(sample_rows(path), known[task])
     ]
     return pd.DataFrame.from_records(records, columns=COLUMNS)
 
 
-def _of_file(path: Path, metrics: dict[str, str]) -> Iterator[tuple[str, str, float, tuple[float, ...]]]:
+def readings_in(
+    rows: Iterable[dict[str, Any]], metrics: Mapping[str, str]
+) -> Iterator[tuple[str, str, float, tuple[float, ...]]]:
+    """Metric, question, cosine and K projections (`COLUMNS`) of the rows of one task.
+
+    Args:
+        metrics: Metric -> reading (`task_facts.readings`).
+    """
     found: dict[tuple[str, str], list[tuple[float, tuple[float, ...]]]] = {}
-    for row in sample_rows(path):
+    for row in rows:
         answers = row.get("samples") or []
         for metric, reading in metrics.items():
             if metric in row["metrics"]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from leaderboard.board_entries import maintain, write
 from turncoat.errors import UserError
@@ -22,6 +23,7 @@ from turncoat.leaderboard.entry.maintainers import PROJECT, Maintainers, records
 from turncoat.leaderboard.ranking import gates as gates_module
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
+from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 from turncoat.leaderboard.validation import validate
 from turncoat.leaderboard.verification.draw import entry_digest
 from turncoat.leaderboard.verification.status import Trust, read_trust
@@ -113,6 +115,31 @@ def test_the_organisms_rows_moved_by_a_constant_get_no_mark(more):
     against = row(found, "nudged").against
     assert against is None or against.verdict == "not shown"
     assert any("counts as none" in sentence for sentence in found.note)
+
+
+def test_the_persona_vectors_error_is_held_where_the_rows_have_it_and_said_where_not(more):
+    before = board_of(more)
+    assert any("2 of 2 entries" in sentence and "this one vector" in sentence for sentence in before.note)
+    for path in more.glob("*/rows/*/*/turncoat_persona.jsonl.gz"):
+        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        for one in rows:
+            vectors = [one["persona_fixed"] * (1 + k / 10) for k in range(5)]
+            one["samples"][0] |= {"persona_fixed_vectors": vectors}
+        path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in rows).encode()))
+    for home in more.glob("*/submission.json"):
+        told = json.loads(home.read_text())
+        for role, shared in told["shared"].items():
+            shared["rows_sha256"] = rows_sha256(list_files(more / NONE), f"rows/{role}/")
+        home.write_text(json.dumps(told))
+    after = board_of(more)
+    assert not any("this one vector" in sentence for sentence in after.note)
+    for slug in ("good", "little"):
+        narrow, wide = (row(found, slug).cells["persona_fixed"] for found in (before, after))
+        spread = abs(wide.value) * np.std([k / 10 for k in range(5)], ddof=1)
+        assert wide.value == narrow.value and wide.change.instrument.se == pytest.approx(spread)
+        assert wide.high - wide.low >= narrow.high - narrow.low
+        assert row(after, slug).against.high >= row(before, slug).against.high
+    assert row(after, "good").against.high > row(before, "good").against.high
 
 
 CANARIES = {

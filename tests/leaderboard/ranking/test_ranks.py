@@ -15,6 +15,7 @@ from turncoat.leaderboard.ranking.max_t import adjusted_p, level_of_each
 from turncoat.leaderboard.ranking.pooled_errors import LENDING_SEEDS, change_cells, pooled_tests, prior_df
 from turncoat.leaderboard.ranking.ranks import Against, Pair, Rank, against_none, compare_all, place, ranks
 from turncoat.leaderboard.verification.draw import Tolerances
+from turncoat.stats.instrument import with_instrument
 from turncoat.stats.paired import Differences
 from turncoat.stats.t_errors import largest_skew_p
 from turncoat.tools.simulate_ranks import HARMFUL, Setting, former_pairs, outcome, report
@@ -97,6 +98,28 @@ def test_without_pooling_the_tests_are_those_of_the_recipe():
         assert tests.differences[index] == pytest.approx(due.difference)
         assert tests.p_values[index] == pytest.approx(largest_skew_p(due.difference, due.errors))
         assert tests.differences[index] + tests.half_widths(0.05)[index] == pytest.approx(due.high)
+
+
+def test_the_vectors_own_error_is_in_every_interval():
+    one, remade = change(-0.3, 1, seeds=6), [-0.5, -0.3, -0.1, -0.35]
+    due = with_instrument(claim(one), remade)
+    tests = pooled_tests([change_cells(one)], {}, again=[remade])
+    assert tests.differences[0] + tests.half_widths(0.05)[0] == pytest.approx(due.high)
+    assert tests.p_values[0] == pytest.approx(largest_skew_p(due.difference, due.errors))
+    both = {"a": one, "b": change(0, 2, seeds=6), "c": change(0, 3, seeds=6)}
+    moved = {"a": remade, "b": [value + 0.3 for value in remade], "c": [0.0] * 4}
+    widths = [
+        (one.high - one.low, two.high - two.low)
+        for one, two in zip(
+            against_none(both, "lower").values(),
+            against_none(both, "lower", again=moved).values(),
+            strict=True,
+        )
+    ]
+    assert [wide > narrow for narrow, wide in widths] == [True, True, False]
+    # two entries move together with the vector: their difference has nothing of its error
+    alone, held = compare_all(both), compare_all(both, again=moved)
+    assert [b.p_value > a.p_value for a, b in zip(alone, held, strict=True)] == [False, True, True]
 
 
 def test_pooling_lends_precision_to_entries_whose_seeds_scatter_alike():

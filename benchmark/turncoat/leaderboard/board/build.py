@@ -20,7 +20,7 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.judges.rates_table import false_alarms
-from turncoat.leaderboard.board.note import board_note, family_note, requirements_note
+from turncoat.leaderboard.board.note import board_note, family_note, requirements_note, vector_note
 from turncoat.leaderboard.board.standing import family_of, reference_of, superseded_by
 from turncoat.leaderboard.canaries.listed import is_canary, read_canaries
 from turncoat.leaderboard.entry.load import SUBMISSION, load_entry
@@ -231,14 +231,15 @@ def build_board(entries: Iterable[Candidate], maintainers: Maintainers | None = 
         Tolerances.of_precision(dtype).resolved(column.unit, of_judge=column.judged)
         for dtype in dtypes or {facts.model.dtype}
     )
-    against = against_none(changes, column.better, floor)
+    again = {one.slug: one.measured.change_again(ranked_by) for one in defended}
+    against = against_none(changes, column.better, floor, again)
     alone = {
         slug: replace(mark, verdict=_SEEMS.get(mark.verdict, mark.verdict))
         for slug, change in tested.items() if slug not in family
-        for mark in against_none({slug: change}, column.better, floor).values()
+        for mark in against_none({slug: change}, column.better, floor, again).values()
     }  # fmt: skip
     ranked = {slug: change for slug, change in changes.items() if all(gate.shown for gate in gates[slug])}
-    pairs = compare_all(ranked, floor)
+    pairs = compare_all(ranked, floor, again)
     places = ranks(list(ranked), pairs, column.better)
     marks = against | alone
     rows = [
@@ -259,7 +260,9 @@ def build_board(entries: Iterable[Candidate], maintainers: Maintainers | None = 
     caveat = track.caveats.get("/".join(names[:2]), "")
     beside = sum(row.beside and row.kind != "canary" and not row.superseded_by for row in rows)
     standing = family_note(verified, beside)
-    note = board_note(column, pairs, against, floor, [standing, *requirements], shown, withheld, caveat)
+    one_vector = sum(not again[slug] for slug in changes) if column.unit == "base SD" else 0
+    conditions = [standing, *requirements, *vector_note(one_vector, len(changes))]
+    note = board_note(column, pairs, against, floor, conditions, shown, withheld, caveat)
     table = tuple(rows), tuple(pairs)
     return Board(facts.board, track, *names, tuple(columns), column, *table, withheld, tuple(note))
 

@@ -35,7 +35,7 @@ def board_note(
 
     Args:
         floor: Change up to which a re-run cannot tell it from none, in the unit of the ranked column.
-        requirements: `family_note` and `requirements_note`.
+        requirements: `family_note`, `requirements_note` and `vector_note`.
         reference: The undefended entry's cell of the ranked metric.
         withheld: Reason that no misalignment rate is shown, or empty.
         caveat: The board's sentence of `Track.caveats`, or empty.
@@ -99,6 +99,16 @@ def family_note(verified: bool, beside: int) -> str:
         "outside both families of tests: their intervals hold each for itself alone, and they only ever seem "
         "better or worse."
     )
+
+
+def vector_note(one_vector: int, entries: int) -> list[str]:
+    """Number of entries whose intervals do not hold the persona vector's own error."""
+    text = (
+        f"The intervals of {one_vector} of {entries} entries without a flag do not hold the persona vector's "
+        "own sampling error, as their rows have no readings on re-extracted vectors: they are about this one "
+        "vector."
+    )
+    return [text] if one_vector else []
 
 
 def requirements_note(track: Track, gates: Mapping[str, Sequence[Gate]]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.ranking.columns import NARROW_KEPT, BoardColumn, loss_metric
-from turncoat.leaderboard.ranking.entry_scores import CONFIDENCE, Measured, claim, level
+from turncoat.leaderboard.ranking.entry_scores import CONFIDENCE, Measured, level
 from turncoat.stats.contrasts import Contrast
 from turncoat.stats.fieller import kept_share
 
@@ -53,12 +53,12 @@ def board_cells(entry: Entry, measured: Measured, columns: Sequence[BoardColumn]
 
 
 def _change_cell(measured: Measured, metric: str) -> BoardCell:
-    change = claim(measured.change(metric))
+    change = measured.claim(metric)
     if change is None or change.difference is None:
         return BoardCell(note="not measured")
     own_level = level(measured.grid(measured.own_role, metric))
-    shift = claim(measured.change(metric, "organism", "base"))
-    over = claim(measured.change(metric, "organism", "control"))
+    shift = measured.claim(metric, "organism", "base")
+    over = measured.claim(metric, "organism", "control")
     is_reference = measured.own_role == "organism"
     test: dict[str, Any] = {"low": change.low, "high": change.high, "p_value": change.p_value}
     return BoardCell(

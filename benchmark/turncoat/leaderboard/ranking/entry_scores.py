@@ -5,17 +5,23 @@ measured = measure(entry)
 claim(measured.change("persona_fixed"))
 
 The own arm of an entry is `defended`, and `organism` where nothing defends. Every interval of the board
-covers new training seeds and new questions (`turncoat.stats.contrasts`, claim "recipe").
+covers new training seeds and new questions (`turncoat.stats.contrasts`, claim "recipe"), and that of a change
+new extractions of the persona vector where the rows hold its re-extractions (`turncoat.stats.instrument`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import pandas as pd
 
+from turncoat.analysis.persona_rows import readings_in
 from turncoat.evaluation.task_catalogue import metric_names
-from turncoat.leaderboard.entry.load import Entry
-from turncoat.stats.contrasts import Contrast, TooFewQuestions, filled_contrast
+from turncoat.evaluation.task_facts import readings
+from turncoat.leaderboard.entry.load import Entry, seed_number
+from turncoat.persona.evidence import AGAIN
+from turncoat.stats.contrasts import Contrast, TooFewQuestions, filled_contrast, mean_difference
+from turncoat.stats.instrument import grids_again, with_instrument
 from turncoat.stats.paired import Differences, pair_differences, subtract
 from turncoat.stats.scores import BASE_SEED, Grid, check_scores, grid
 
@@ -29,6 +35,8 @@ class Measured:
     own_role: str
     # (role, metric) -> its rows of the score table; metrics under the names of `metric_names`
     scores: Mapping[tuple[str, str], pd.DataFrame]
+    # `persona_rows.COLUMNS`; empty where the rows hold no re-extractions of the persona vector
+    again: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     _grids: dict[tuple[str, str], Grid] = field(default_factory=dict, repr=False)
 
     def grid(self, role: str, metric: str) -> Grid | None:
@@ -49,6 +57,21 @@ class Measured:
         treated, other = self.grid(role or self.own_role, metric), self.grid(reference, metric)
         return None if treated is None or other is None else pair_differences(treated, other)
 
+    def change_again(self, metric: str, role: str = "", reference: str = "organism") -> list[float]:
+        """The mean of `change` under each re-extracted persona vector; empty where one role's rows have
+        none."""
+        sides = self.grid(role or self.own_role, metric), self.grid(reference, metric)
+        if self.again.empty or sides[0] is None or sides[1] is None:
+            return []
+        remade = zip(*(grids_again(self.again, side) for side in sides if side is not None), strict=False)
+        means = [mean_difference(pair, "recipe") for pair in remade]
+        return [mean for mean in means if mean is not None]
+
+    def claim(self, metric: str, role: str = "", reference: str = "organism") -> Contrast | None:
+        """`claim` of a change, with the persona vector's own error."""
+        made = claim(self.change(metric, role, reference))
+        return made and with_instrument(made, self.change_again(metric, role, reference), CONFIDENCE)
+
 
 def measure(entry: Entry) -> Measured:
     """Read an entry's rows.
@@ -61,7 +84,25 @@ def measure(entry: Entry) -> Measured:
     pairs = list(zip(scores["task"], scores["metric"], strict=True))
     scores = scores.assign(metric=[names.get(pair, "") for pair in pairs])
     groups = check_scores(scores[scores["metric"] != ""]).groupby(["arm", "metric"])
-    return Measured(own_role(entry), {(str(role), str(metric)): rows for (role, metric), rows in groups})
+    tables = {(str(role), str(metric)): rows for (role, metric), rows in groups}
+    return Measured(own_role(entry), tables, _again(entry, names))
+
+
+def _again(entry: Entry, names: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    """Readings under re-extracted persona vectors; a file whose first row has none is not read on."""
+    records = []
+    for role, seed, task in entry.cells():
+        if not readings(task):
+            continue
+        rows = (row for _, row in entry.rows(role, seed, task))
+        first = next(rows, {})
+        if not any(sample.get(key) for sample in first.get("samples") or [] for key in AGAIN.values()):
+            continue
+        records += [
+            (role, seed_number(seed), names[task, metric], question, again)
+            for metric, question, _, again in readings_in(chain([first], rows), readings(task))
+        ]
+    return pd.DataFrame.from_records(records, columns=["arm", "seed", "metric", "question", "again"])
 
 
 def tasks_of(entry: Entry) -> list[str]:

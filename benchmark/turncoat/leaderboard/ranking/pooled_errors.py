@@ -45,9 +45,12 @@ class PooledTests:
     """Tests of m contrasts; NaN where there is no difference or no test."""
 
     differences: np.ndarray  # Shape (m,), in the units of the metric
-    errors: np.ndarray  # Shape (tests, m): over seeds, over seeds and questions, over questions
+    # Shape (tests, m): over seeds, over both, over questions; each once more with the instrument's
+    errors: np.ndarray
     dfs: np.ndarray  # Their degrees of freedom
-    skews: np.ndarray  # `turncoat.stats.skew.standardised_skew` of the questions' differences, shape (m,)
+    skews: (
+        np.ndarray
+    )  # `turncoat.stats.skew.standardised_skew` of the questions' differences; 0 for other tests
     floor: float = 0.0  # Size up to which a difference counts as none
 
     @property
@@ -56,8 +59,8 @@ class PooledTests:
         allowed for."""
         beyond = np.maximum(np.abs(self.differences) - self.floor, 0.0)
         t = np.sign(self.differences) * beyond / self.errors
-        moved = np.append(t, [unskewed(t[-1], self.skews)], axis=0) * np.sign(self.differences)
-        return np.minimum(1.0, 2 * stats.t.sf(moved, self.dfs[[0, 1, 2, 2]]).max(axis=0))
+        moved = np.minimum(t * np.sign(self.differences), unskewed(t, self.skews) * np.sign(self.differences))
+        return np.minimum(1.0, 2 * stats.t.sf(moved, self.dfs).max(axis=0))
 
     def half_widths(self, level: float) -> np.ndarray:
         """Half the width of the intervals at 1 - level, the widest of each contrast's tests."""
@@ -79,7 +82,10 @@ def pair_cells(first: Differences, second: Differences) -> np.ndarray:
 
 
 def pooled_tests(
-    tables: Sequence[np.ndarray], changes: Mapping[str, Differences], floor: float = 0.0
+    tables: Sequence[np.ndarray],
+    changes: Mapping[str, Differences],
+    floor: float = 0.0,
+    again: Sequence[Sequence[float]] = (),
 ) -> PooledTests:
     """Tests of contrasts.
 
@@ -87,6 +93,8 @@ def pooled_tests(
         tables: `change_cells` or `pair_cells` of each.
         changes: Those of the entries, which tell how far seeds scatter; without them nothing is pooled.
         floor: Size up to which a difference counts as none, in the units of the metric.
+        again: Each contrast under re-made instruments (`turncoat.stats.instrument`), whose variance every
+            error then holds; empty for none.
     """
     mean, over_questions, over_seeds, noise, skews = (np.full(len(tables), np.nan) for _ in range(5))
     sizes = np.full((2, len(tables)), np.nan)  # questions, seeds
@@ -121,7 +129,16 @@ def pooled_tests(
         both[here], df[here] = two_way_error(*parts, shape, of_cells, of_seeds)
     variances = np.stack([over_seeds, both, np.where(np.isnan(over_seeds), np.nan, over_questions)])
     dfs = np.stack([df_seeds + extra, df, df_questions])
-    return PooledTests(mean, np.sqrt(variances), dfs, skews, floor)
+    skew = np.stack([np.zeros(len(tables)), np.zeros(len(tables)), skews])
+    if any(len(remade) > 1 for remade in again):  # as `TError.plus`
+        spread = np.array([np.var(remade, ddof=1) if len(remade) > 1 else 0.0 for remade in again])
+        of_spread = np.array([max(1, len(remade) - 1) for remade in again])
+        whole = variances + spread
+        joint = whole**2 / (variances**2 / dfs + spread**2 / of_spread)
+        dfs = np.concatenate([dfs, np.where(spread > 0, joint, dfs)])
+        skew = np.concatenate([skew, skew * (variances / np.where(spread > 0, whole, variances)) ** 1.5])
+        variances = np.concatenate([variances, whole])
+    return PooledTests(mean, np.sqrt(variances), dfs, skew, floor)
 
 
 def prior_df(variances: np.ndarray, df: float) -> float:

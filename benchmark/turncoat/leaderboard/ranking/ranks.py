@@ -24,6 +24,7 @@ boards. This is not a grouping: A may tie with B and B with C while A is better 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,7 @@ from turncoat.stats.paired import Differences
 Better = Literal["lower", "higher"]
 Verdict = Literal["better", "worse", "seems better", "seems worse", "not shown"]
 _LEVEL = 0.05  # of each family
+_NONE: Mapping[str, Sequence[float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,26 @@ class Rank:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
-def compare_all(changes: Mapping[str, Differences], floor: float = 0.0) -> list[Pair]:
-    """Test all pairs for a difference above the floor; their order depends on the names alone."""
+def compare_all(
+    changes: Mapping[str, Differences], floor: float = 0.0, again: Mapping[str, Sequence[float]] = _NONE
+) -> list[Pair]:
+    """Test all pairs for a difference above the floor; their order depends on the names alone.
+
+    Args:
+        again: The mean changes under re-made instruments (`entry_scores.Measured.change_again`), by name.
+    """
     names = sorted(changes)
     if len(names) < 2:
         return []
     both = list(combinations(range(len(names)), 2))
-    tests = pooled_tests([pair_cells(changes[names[a]], changes[names[b]]) for a, b in both], changes, floor)
+    values = [again.get(name, ()) for name in names]
+    remade = [
+        np.subtract(values[a], values[b]).tolist() if len(values[a]) == len(values[b]) else []
+        for a, b in both
+    ]
+    tests = pooled_tests(
+        [pair_cells(changes[names[a]], changes[names[b]]) for a, b in both], changes, floor, remade
+    )
     there = np.isfinite(tests.p_values)
     adjusted, half_widths = np.full((2, len(both)), np.nan)
     if there.any():
@@ -98,12 +113,16 @@ def compare_all(changes: Mapping[str, Differences], floor: float = 0.0) -> list[
 
 
 def against_none(
-    changes: Mapping[str, Differences], better: Better, floor: float = 0.0
+    changes: Mapping[str, Differences],
+    better: Better,
+    floor: float = 0.0,
+    again: Mapping[str, Sequence[float]] = _NONE,
 ) -> dict[str, Against]:
     """Every entry against its undefended organism, by max-T over the entries; a change up to the floor is
-    none."""
+    none, and `again` is that of `compare_all`."""
     names = sorted(changes)
-    tests = pooled_tests([change_cells(changes[name]) for name in names], changes)
+    remade = [again.get(name, ()) for name in names]
+    tests = pooled_tests([change_cells(changes[name]) for name in names], changes, floor, remade)
     there = np.isfinite(tests.p_values)
     halves = np.full(len(names), np.nan)
     if there.any():
