@@ -129,27 +129,6 @@ class Store:
         return final
 
 
-class StageMissing(Exception):
-    """A `FinishedStages` store lacks a stage."""
-
-
-class FinishedStages(Store):
-    """A store that makes nothing, to find out what is done."""
-
-    def stage(
-        self, kind: str, spec: dict[str, Any], build: Callable[[Path], None], *, again: bool = False
-    ) -> Path:
-        """Folder with the stage's result.
-
-        Raises:
-            StageMissing: The stage is not done.
-        """
-        folder = self.folder(kind, spec)
-        if not folder.is_dir():
-            raise StageMissing(folder)
-        return folder
-
-
 def _sync(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():

@@ -4,7 +4,6 @@ once."""
 import io
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from study.tiny_study import write_study
 from turncoat.engine.base_model import load_base
 from turncoat.persona import extract
 from turncoat.registry import DEFENCES, ORGANISMS
-from turncoat.store import FinishedStages, Store
+from turncoat.store import Store
 from turncoat.study import worker as worker_module
 from turncoat.study.adapters import Adapters
 from turncoat.study.config import Study, TaskUse, load_study
@@ -116,14 +115,11 @@ def test_a_run_asks_for_each_thing_once(counted):
     }
 
 
-def test_what_is_done_is_found_without_making_anything(study, counted, tmp_path, monkeypatch):
-    full, _ = counted
+def test_all_but_examples_is_done_after_a_run(study, counted, monkeypatch):
+    store, _ = counted
     monkeypatch.setattr(extract, "TOKENS", 4)
     monkeypatch.setattr(extract, "ROLLOUTS", 1)
-    base, plan = load_base(study.model), plan_of(study)
-    done = {stage.id: Worker(study, base, FinishedStages(full.root)).done(stage) for stage in plan.stages}
-    assert {name for name in done if not done[name]} == {
+    worker = Worker(study, load_base(study.model), store)
+    assert {stage.id for stage in plan_of(study).stages if not worker.done(stage)} == {
         "sgtr/0/examples-1", "pick_longer/0/examples", "kl/0/examples",
     }  # fmt: skip
-    nothing = Worker(study, base, FinishedStages(tmp_path / "empty"))
-    assert not any(nothing.done(stage) for stage in plan.stages) and not Path(tmp_path / "empty").exists()

@@ -5,8 +5,7 @@
         with worker.unit():
             worker.done(stage) or worker.make(stage)
 
-A stage is keyed by all that determines its result, so arms and studies share what they have in common. On a
-`FinishedStages` store `done` makes nothing.
+A stage is keyed by all that determines its result, so arms and studies share what they have in common.
 """
 
 import dataclasses
@@ -25,7 +24,7 @@ from turncoat.persona.extract import extraction_spec, vector_folder
 from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
 from turncoat.safe_files import write_file
-from turncoat.store import StageMissing, Store, file_digest
+from turncoat.store import Store, file_digest
 from turncoat.study.adapters import Adapters, defence_code
 from turncoat.study.checks import Check
 from turncoat.study.config import Study
@@ -72,9 +71,6 @@ class Worker:
         """Key of a stage, computed once; None for examples, which are part of their adapter's key.
 
         The examples and adapters that a key depends on are made if they are missing.
-
-        Raises:
-            StageMissing: They are missing, and the store is one that makes nothing.
         """
         if stage.id not in self._keys and stage.kind != "examples":
             self._keys[stage.id] = self._new_key(stage)
@@ -94,10 +90,7 @@ class Worker:
 
     def made(self, stage: Stage) -> bool:
         """True if the stage's result is in the store; False for examples."""
-        try:
-            key = self.key(stage)
-        except StageMissing:
-            return False
+        key = self.key(stage)
         return key is not None and self.store.has(*key)
 
     def done(self, stage: Stage) -> bool:

@@ -153,10 +153,10 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
             source, rows, (used[0], used[1]), score_max=columns.score_max, arms=frame["arm"].tolist(),
             what=what, notes=notes,
         )  # fmt: skip
-        own = used[0].endswith("judge_aligned")  # a verdict of Turncoat's, whose scale is known
+        known = used[0].endswith("judge_aligned")  # Turncoat's own verdicts are on its scale
         both = [judged["aligned"], judged["coherent"]]
-        ranges, doubt = range_notes(used, both, None if own else columns.score_max)
-        notes += [doubt] if doubt and not own else []
+        ranges, doubt = range_notes(used, both, None if known else columns.score_max)
+        notes += [doubt] if doubt and not known else []
         if columns.labels is not None:
             judged |= read_labels(source, columns.labels, rows, present, used, what)
         frame = _without_sampling_seeds(frame.assign(**judged), columns, notes)
