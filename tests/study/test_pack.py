@@ -92,7 +92,7 @@ def test_what_a_link_in_a_run_points_to_is_not_passed_on(tmp_path, name):
     assert not (tmp_path / "packed").exists() and len(list(tmp_path.iterdir())) == 2
 
 
-def test_what_was_edited_after_the_run_is_said(run, tmp_path):
+def test_what_was_edited_after_the_run_is_said(run, quick_store, tmp_path):
     text = (run / "study.yaml").read_text(encoding="utf-8")
     (run / "study.yaml").write_text(text.replace("pilot_seeds: []", "pilot_seeds: [0]"), encoding="utf-8")
     result = CliRunner().invoke(app, ["pack", str(run), "--out", str(tmp_path / "packed")])
@@ -102,3 +102,7 @@ def test_what_was_edited_after_the_run_is_said(run, tmp_path):
     (run / "study.yaml").write_text(text, encoding="utf-8")
     result = CliRunner().invoke(app, ["pack", str(run), "--out", str(tmp_path / "own")])
     assert "edited after the run" not in result.output
+    assert "beforehand" not in " ".join(run_content(run).plain_words)
+    run_study(load_study(run / "study.yaml", {"pilot_seeds": [0]}), run, store=quick_store)
+    changed = "study.yaml was changed after an earlier run into this folder: pilot_seeds"
+    assert run_content(run).plain_words[0] == f"{changed}, so not set beforehand."

@@ -63,7 +63,7 @@ def run_content(folder: Path) -> ReportContent:
     estimates = analysis.estimates
     if unfit:  # differences stand: false alarms that both arms have alike cancel
         estimates = estimates[~estimates["metric"].map(is_rate).astype(bool)]
-    units, edited = {metric.name: metric.unit for metric in metrics}, study.edited_since(record)
+    units = {metric.name: metric.unit for metric in metrics}
     return ReportContent(
         study=study.study,
         title=study.title or study.study,
@@ -78,8 +78,7 @@ def run_content(folder: Path) -> ReportContent:
         estimates=estimates,
         contrasts=analysis.contrasts,
         seed_noise=analysis.seed_noise,
-        plain_words=[*([f"{edited}, so not set beforehand."] if edited else []),
-                     *plain_words(analysis, units)],
+        plain_words=[*_not_beforehand(study, record), *plain_words(analysis, units)],
         checks=[Check(*(check[part.name] for part in fields(Check))) for check in record["checks"]],
         answers=answers,
         withheld=[
@@ -100,6 +99,13 @@ def run_content(folder: Path) -> ReportContent:
         timings=sorted(record["seconds"].items()),
         provenance={**record["provenance"], "peak memory": f"{record['peak_memory_gb']} GB"},
     )  # fmt: skip
+
+
+def _not_beforehand(study: Study, record: dict[str, Any]) -> list[str]:
+    """Sentences on what was changed once there were rows."""
+    edited, changed = study.edited_since(record), ", ".join(record.get("changed") or ())
+    after = f"study.yaml was changed after an earlier run into this folder: {changed}" if changed else ""
+    return [f"{what}, so not set beforehand." for what in (edited, after) if what]
 
 
 def _plain_tasks(study: Study) -> set[str]:

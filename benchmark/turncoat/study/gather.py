@@ -43,6 +43,10 @@ class Made:
     before: bool  # Whether it was done before this run
 
 
+_CLAIMS = (
+    "contrasts",
+    "pilot_seeds",
+)  # of a study; changed after an earlier run they were not set beforehand
 Results = list[tuple[Stage, Made]]  # in the plan's order, the vector's first
 
 
@@ -75,11 +79,14 @@ def gather(
 def _record(
     worker: Worker, results: Results, failed: Sequence[Mapping[str, Any]], earlier: dict[str, Any]
 ) -> dict[str, Any]:
+    ran, now = earlier.get("study"), worker.study.digests()
+    changed = {key for key in _CLAIMS if ran and ran.get(key) != now.get(key)}
     base, vector = worker.base, PersonaVector.load(results[0][1].folder)
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
     return {
         "provenance": _provenance(),
-        "study": worker.study.digests(),
+        "study": now,
+        "changed": sorted({*earlier.get("changed", ()), *changed}),
         "model": {"name": base.name, **base.spec, "parameters": base.model.num_parameters()},
         "persona": {"trait": vector.trait, "layer": vector.layer, **vector.card},
         "judge": _judge(worker.study),
