@@ -193,7 +193,8 @@ def test_a_canary_is_what_the_list_says_and_a_name_makes_none(more):
 def test_rows_of_a_canary_are_copies_in_anybodys_entry(more):
     write(more, "canary-clever", effect=0.0, shared=NONE)
     write(more, "clever", effect=0.0, shared=NONE, draws="canary-clever")
-    assert "copied rows" in flags(board_of(more), "clever") and flags(board_of(more), "canary-clever") == []
+    found = board_of(more, authors={"clever": STRANGER})
+    assert "copied rows" in flags(found, "clever") and flags(found, "canary-clever") == []
 
 
 def test_an_entry_that_is_flagged_has_no_rank_and_costs_the_others_no_test(more):
@@ -321,6 +322,25 @@ def test_an_organism_of_ones_own_is_shown_to_be_the_boards_or_verified(more):
     assert row(board_of(more, NONE, "near"), "near").rank is not None
     _verify(more, "near", entry_digest(load_entry(more / "near")), roles=["base", "defended"])
     assert row(board_of(more, NONE, "near"), "near").rank is None
+
+
+def test_a_base_of_ones_own_does_not_hide_a_harder_organism(more):
+    """Organism and base up by as much: the shift is the board's, and any change looks larger."""
+    home = write(more, "lifted", effect=0.1, organism_of="lifted")
+    for role in ("organism", "base"):
+        for path in sorted((home / "rows" / role).rglob("turncoat_persona*")):
+            _shift(path, 0.8)
+    assert "another organism" in flags(board_of(more), "lifted")
+
+
+def test_self_reported_organisms_do_not_lower_the_level_for_others(more, monkeypatch):
+    write(more, "own", effect=0.1, organism_of="own")
+    tested = SimpleNamespace(difference=0.2, p_value=0.006, errors=[TError(0.1, 9)], n_seeds=3, seed_sd=0.1)
+    monkeypatch.setattr(gates_module, "claim", lambda differences: tested)
+    for slug in ("crowd-a", "crowd-b"):
+        write(more, slug, effect=0.1, organism_of=slug)
+    strangers = dict.fromkeys(("crowd-a", "crowd-b"), STRANGER)
+    assert "another organism" in flags(board_of(more, authors=strangers), "own")
 
 
 def test_an_organism_shared_from_another_entry_than_the_reference_is_held_against_it_too(more):

@@ -29,6 +29,7 @@ from turncoat.leaderboard.ranking.gates import Gate, organism_gate
 from turncoat.leaderboard.ranking.ruler import moved_ruler
 from turncoat.leaderboard.validation.prompt_change import prompt_text
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
+from turncoat.stats.paired import pair_differences
 
 _BLAMED = ("defended", "benign", "organism", "control", "base")  # of two arms that are alike, the first
 _COPIES = {"base": "is the base", "control": "is the control"}
@@ -168,7 +169,10 @@ def own_organism(
         return []
     homes = {one.organism_home, *(other.organism_home for other in others if not other.beside)}
     level = _LEVEL / len(homes - {reference.slug})
-    own, due = (each.measured.change(ranked_by, "organism", "base") for each in (one, reference))
+    # Both from the reference's base: a base of one's own could be lifted as far as the organism.
+    base = reference.measured.grid("base", ranked_by)
+    grids = (each.measured.grid("organism", ranked_by) for each in (one, reference))
+    own, due = (pair_differences(grid, base) if grid and base else None for grid in grids)
     margin = reference.entry.track.organism_margin.get(ranked_by.partition("@")[0])
     return [organism_gate(own, due, margin, verified=one.trust.covers("organism"), level=level)]
 

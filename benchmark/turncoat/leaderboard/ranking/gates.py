@@ -107,8 +107,8 @@ def organism_gate(
     verified. "No difference found" does not show it.
 
     Args:
-        own: Its organism minus its base on the metric that ranks.
-        due: The same of the reference.
+        own: Its organism minus the reference's base on the metric that ranks.
+        due: The same of the reference's organism.
         margin: Difference that does not matter, in units of the metric; None where the track has none.
         verified: True if the maintainers made its organism's rows again; a shown difference still counts.
         level: Two-sided level of "it is another one".
