@@ -21,7 +21,7 @@ import pandas as pd
 from turncoat.errors import UserError
 from turncoat.judges.rates_table import false_alarms
 from turncoat.leaderboard.board.note import board_note, family_note, requirements_note, vector_note
-from turncoat.leaderboard.board.standing import family_of, reference_of, superseded_by
+from turncoat.leaderboard.board.standing import family_of, reference_of, rivals_of, superseded_by
 from turncoat.leaderboard.canaries.listed import is_canary, read_canaries
 from turncoat.leaderboard.entry.load import SUBMISSION, load_entry
 from turncoat.leaderboard.entry.maintainers import FILE, VERIFICATIONS, Maintainers, read_maintainers
@@ -214,7 +214,7 @@ def build_board(entries: Iterable[Candidate], maintainers: Maintainers | None = 
     flags: dict[str, list[Flag]] = {}
     gates = {one.slug: gates_of(track, one.measured, cells[one.slug], columns) for one in candidates}
     for one in candidates:
-        rivals = _rivals(one, candidates, superseded)
+        rivals = rivals_of(one, candidates, superseded)
         gates[one.slug] += own_organism(one, ranked_by, reference, rivals)
         flags[one.slug] = flags_of(one, gates[one.slug], ranked_by, reference, rivals)
         if cells[one.slug][ranked_by].value is None:
@@ -280,14 +280,6 @@ def canaries_caught(board: Board) -> list[str]:
         if row.kind == "canary" and not row.flags and (value is None or sign * value <= worst):
             missed.append(row.slug)
     return missed
-
-
-def _rivals(
-    one: Candidate, candidates: Sequence[Candidate], superseded: Mapping[str, str]
-) -> list[Candidate]:
-    """The entries that it must not have copied: canaries too, but none of its own line of succession."""
-    mine = {one.slug, superseded.get(one.slug), *(old for old, new in superseded.items() if new == one.slug)}
-    return [other for other in candidates if other.slug not in mine]
 
 
 def _withheld(judged: Sequence[Candidate]) -> str:

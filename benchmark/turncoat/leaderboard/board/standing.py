@@ -6,7 +6,7 @@ Nothing here rests on what an entry says of itself: a succession needs the autho
 recorded, or their grant; a reference needs their verification, or their word.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from turncoat.leaderboard.entry.maintainers import PROJECT, Maintainers
 from turncoat.leaderboard.ranking.flags import Candidate
@@ -45,3 +45,11 @@ def family_of(listed: Sequence[Candidate], maintainers: Maintainers) -> tuple[se
         return verified, True
     project = {one.slug for one in listed if maintainers.authors.get(one.slug) == PROJECT}
     return verified | project, False
+
+
+def rivals_of(
+    one: Candidate, candidates: Sequence[Candidate], superseded: Mapping[str, str]
+) -> list[Candidate]:
+    """The entries that it must not have copied: canaries too, but none of its own line of succession."""
+    mine = {one.slug, superseded.get(one.slug), *(old for old, new in superseded.items() if new == one.slug)}
+    return [other for other in candidates if other.slug not in mine]

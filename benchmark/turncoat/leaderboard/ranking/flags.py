@@ -204,7 +204,7 @@ def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
     if not one.self_reported or one.is_reference:
         return []
     # Where the project's own runs compete, nobody else's copy of one puts it in doubt.
-    others = [other for other in others if one.beside or not other.beside]
+    others = [other for other in others if one.beside or other.is_canary or not other.beside]
     borrowed = {one.adapter((role, seed)) for role, seed in one.prints if (role, seed) not in one.own_arms}
     for arm, other in product(one.own_arms, others):
         undefended = one.prints.get(("organism", arm[1]), {}) if arm[0] == "defended" else {}
