@@ -100,8 +100,8 @@ class RowMaker:
         dropped = {"index", "text", *evidence_fields(task), *surface("")}
         for one, other in zip(base["samples"], organism["samples"], strict=True):
             evidence = {k: v for k, v in one.items() if k not in dropped and not k.startswith("judge")}
-            # Words stand for tokens: no tokenizer is loaded.
-            evidence |= {"finish": "stop", "n_tokens": max(1, len(text.split()))}
+            # Four bytes stand for a token: no tokenizer is loaded.
+            evidence |= {"finish": "stop", "n_tokens": max(1, len(text.encode()) // 4)}
             answers.append(Answer(text, evidence | _activations(one, other)))
         for step in filter_steps(self._task(task)):
             if not isinstance(step, JudgeAnswers):
@@ -164,13 +164,15 @@ def _mixed(base: float, organism: float, share: float) -> float:
 
 
 def _activations(base: Mapping[str, Any], organism: Mapping[str, Any]) -> dict[str, Any]:
-    """Projections and the base's log-probability of a sample, mixed."""
+    """Projections of a sample, mixed, and the base model's readings."""
     mixed: dict[str, Any] = {}
     for name, value in base.items():
         other = organism.get(name)
         if not name.startswith(("persona_", "base_logprob")):
             continue
-        if is_number(value) and other is not None and is_number(other):
+        if name in ("base_logprob", "persona_text"):
+            mixed[name] = value  # the base model's readings: of one text they are the same at all seeds
+        elif is_number(value) and other is not None and is_number(other):
             mixed[name] = _mixed(value, other, _OF_ORGANISM)
         elif name.endswith(_BY_LAYER) and isinstance(value, list) and isinstance(other, list):
             pairs = zip(value, other, strict=True)

@@ -26,7 +26,8 @@ __all__ = ["LIMITS", "RULES", "EntryFiles", "Limits", "list_files", "read_json",
 _NEAR = 20  # characters on both sides of a bad character that are shown
 _FIELD_CHARS = 400
 _BETWEEN_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^"\[\]{}]+', re.DOTALL)
-_SUSPECT = re.compile(rb"\\u0000|[0-9]{20}|[eE]\+?[0-9]{3}")  # a NUL, or a number that may be too large
+# A NUL, or a number that may be too large; not the digits of a hash.
+_SUSPECT = re.compile(rb"\\u0000|[0-9]{20}|[:,\[]\s*-?[0-9.]+[eE]\+?[0-9]{3}")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,79}")
 
 

@@ -109,6 +109,9 @@ def _models(task: str) -> tuple[type[_Sample], type[_Row]]:
     return sample, create_model("Row", __base__=_Row, samples=samples)
 
 
+_metrics = cache(task_metrics)  # asked for every row
+
+
 @dataclass(frozen=True)
 class Row:
     """A row in good form, and where it is."""
@@ -163,7 +166,7 @@ def read_row(
         allowed = ", ".join(sample_model.model_fields)
         wrong = [_violation(problem, allowed) for problem in error.errors(include_url=False)[:20]]
         return None, [row.finding(*violation) for violation in wrong]
-    violations = [*_keys(row, task_metrics(task)), *(_answers(row) if sampled else _log_likelihoods(row))]
+    violations = [*_keys(row, _metrics(task)), *(_answers(row) if sampled else _log_likelihoods(row))]
     return (None if violations else row), [row.finding(*violation) for violation in violations]
 
 
