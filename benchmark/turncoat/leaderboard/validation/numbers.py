@@ -117,8 +117,10 @@ def _compare(expected: ExpectedRows, row: Row, computed: Callable[[], dict[str, 
 
 def close(one: Any, other: Any) -> bool:
     """Equality of JSON values, to `TOLERANCE` for numbers; true is not 1."""
+    if one is other:  # evidence that the task handed on as it was
+        return True
     if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
+        return False
     if isinstance(one, int | float) and isinstance(other, int | float):
         return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
