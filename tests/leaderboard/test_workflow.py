@@ -121,7 +121,7 @@ def test_commands_options_and_make_targets_exist() -> None:
             command = command.commands[rest.pop(0)]
         known = {name for parameter in command.params for name in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= known, line
-    assert found == 5
+    assert found == 6
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     ready = re.search(r"^READY := (\S+)$", makefile, re.MULTILINE)
     targets = {*re.findall(r"^([a-z-]+):", makefile, re.MULTILINE), *([ready[1]] if ready else [])}

@@ -83,19 +83,19 @@ def fingerprints(entry: Entry, measured: Measured, answers: pd.DataFrame) -> dic
     prints: dict[Arm, dict[str, Print]] = {}
     for (role, metric), scores in measured.scores.items():
         for task in (task for task, name in chosen.items() if name == metric):
-            for seed, rows in scores.dropna(subset="value").groupby("seed"):
+            for key, rows in scores.dropna(subset="value").groupby("seed"):
                 rows = rows.assign(question=rows["question"].astype(str)).sort_values("question")
                 cells = tuple((question, -1) for question in rows["question"])
-                prints.setdefault((role, int(str(seed))), {})[f"numbers of {task}"] = Print(
-                    cells, rows["value"].to_numpy(float)
-                )
+                part = Print(cells, rows["value"].to_numpy(float))
+                prints.setdefault((role, int(str(key))), {})[f"numbers of {task}"] = part
     if not len(answers):
         return prints
-    for (role, seed, task), rows in answers.groupby(["arm", "seed", "task"]):
+    for keys, rows in answers.groupby(["arm", "seed", "task"]):
+        arm, seed, task = map(str, keys)
         rows = rows.assign(question_id=rows["question_id"].astype(str)).sort_values(["question_id", "index"])
         cells = tuple(zip(rows["question_id"], rows["index"].astype(int), strict=True))
         values = np.stack([word_pairs(text) for text in rows["text"]])
-        prints.setdefault((str(role), int(seed)), {})[f"answers of {task}"] = Print(cells, values)
+        prints.setdefault((arm, int(seed)), {})[f"answers of {task}"] = Print(cells, values)
     return prints
 
 

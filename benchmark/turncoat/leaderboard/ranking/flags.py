@@ -77,7 +77,7 @@ class Candidate:
 
     def adapter(self, arm: Arm) -> str | None:
         """Hash of the arm's adapter."""
-        hashes: Mapping[str, Mapping[str, str]] = {**self.entry.submission.adapters}
+        hashes = {str(role): seeds for role, seeds in self.entry.submission.adapters.items()}
         return hashes.get(arm[0], {}).get(str(arm[1]))
 
     def answers_of(self, role: str) -> pd.DataFrame:

@@ -7,12 +7,14 @@ Both check the entry's own rows; shared ones are checked with the entry that hol
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 from turncoat.engine.chat import encode
 from turncoat.engine.reader import read_texts
 from turncoat.judges.spec import judge_from_name
 from turncoat.leaderboard.entry.load import Entry, rows_name
 from turncoat.leaderboard.reading.findings import Finding, shown
+from turncoat.leaderboard.validation.expected import registry_tokenizer
 from turncoat.leaderboard.verification.compare import number_difference
 from turncoat.leaderboard.verification.draw import Compared, SampledRow, Tolerances, draw
 from turncoat.leaderboard.verification.needs import load_submitted_base
@@ -47,9 +49,13 @@ def judge_all(entry: Entry, on_done: Callable[[int], None] | None = None) -> lis
 def read_again(entry: Entry, count: int) -> list[Finding]:
     """Findings on `base_logprob` of some answers that the base model reads again; which, nobody can know.
 
+    None where the base model is not a registry model that is on this machine.
+
     Raises:
-        UserError: The base model is not a registry model, or is another one.
+        UserError: The facts name another revision or chat template of it.
     """
+    if registry_tokenizer(entry.submission.model.name) is None:
+        return []
     base, tolerances = load_submitted_base(entry.submission), Tolerances()
     tasks = [use.task for use in entry.track.tasks if use.samples is not None]
     answers = [
@@ -58,7 +64,8 @@ def read_again(entry: Entry, count: int) -> list[Finding]:
         if sample.get("base_logprob") is not None and row.row.get("arguments")
     ]  # fmt: skip
     random.SystemRandom().shuffle(answers)
-    chosen, items = [], []
+    chosen: list[tuple[SampledRow, int, dict[str, Any]]] = []
+    items: list[tuple[list[int], list[int]]] = []
     for row, number, sample in answers:
         ids = encode(base.tokenizer, row.row["resps"][0][number])
         if len(ids) == sample["n_tokens"] and len(chosen) < count:
