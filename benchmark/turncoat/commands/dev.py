@@ -15,7 +15,7 @@ from turncoat.text_console import TextConsole
 def canaries(
     entries: Annotated[list[Path], typer.Argument(metavar="ENTRY...", help="Undefended entries.")],
 ) -> None:
-    """Write the canaries of each undefended entry beside it: entries that the board must never rank.
+    """Write canaries beside each undefended entry, which the board must never rank, and list them.
 
     Example: turncoat dev canaries results/submissions/none-insecure
     """

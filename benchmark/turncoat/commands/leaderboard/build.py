@@ -25,11 +25,17 @@ def build(
     ),
     out: Annotated[Path | None, typer.Option(help="Default: the folder that holds SUBMISSIONS.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if files differ.")] = False,
-    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="List invalid entries too.")] = False,
+    skip_invalid: Annotated[
+        bool,
+        typer.Option(
+            "--skip-invalid", help="Leave out invalid entries and incomplete boards, and list them."
+        ),
+    ] = False,
 ) -> None:
     """Make leaderboard.md, .csv and .html from the entries; every number is recomputed from rows.
 
-    An invalid entry stops it with all that is wrong, and so does a canary that would be ranked.
+    An invalid entry stops it with all that is wrong, and so does a canary that would be ranked, and a board
+    without an undefended entry or without canaries.
 
     Example: turncoat leaderboard build results/submissions --check
     """
@@ -85,6 +91,7 @@ def _print(built: Built, folder: Path, check: bool) -> None:
         canaries = sum(row.kind == "canary" for row in board.rows)
         unranked = len(board.rows) - ranked - canaries
         print_line(console, f"{board.id}: {ranked} ranked, {unranked} not, {canaries} canaries caught")
-    for slug in sorted(built.refused):
-        print_line(console, f"left out: {slug}; `turncoat leaderboard validate` says why")
+    for slug, findings in sorted(built.refused.items()):
+        rules = ", ".join(sorted({finding.rule for finding in findings}))
+        print_line(console, f"left out: {slug} ({rules}); `turncoat leaderboard validate` says more")
     print_line(console, f"{folder} is up to date" if check else f"wrote {folder}/leaderboard.md, .csv, .html")
