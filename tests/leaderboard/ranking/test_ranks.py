@@ -211,6 +211,18 @@ def test_equal_entries_are_rarely_told_apart():
     )  # 5% of 40 is 2; more than 6 has a chance below 1 in 200
 
 
+def test_an_entry_with_few_seeds_costs_the_others_no_precision():
+    """It would widen the ranks of all that stand above it, were nothing lent for its sake."""
+    others = Setting(6, 6).draw(np.random.default_rng(0))
+    few = next(iter(Setting(1, 3).draw(np.random.default_rng(1)).values()))
+    cells = [change_cells(one) for one in others.values()]
+    before = pooled_tests(cells, others)
+    after = pooled_tests([*cells, change_cells(few)], others | {"few": few})
+    assert after.half_widths(0.05)[:-1] == pytest.approx(before.half_widths(0.05), rel=1e-12)
+    alone = pooled_tests([change_cells(few)], {"few": few})
+    assert after.half_widths(0.05)[-1] == pytest.approx(alone.half_widths(0.05)[0], rel=1e-12)
+
+
 @pytest.mark.parametrize("mean", [-0.3, -0.12, -0.06, 0.0])
 def test_fewer_seeds_make_no_better_rank(mean):
     """The first three of seven seeds have the same mean and spread: nothing but their number differs."""

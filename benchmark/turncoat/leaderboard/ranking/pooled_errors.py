@@ -9,9 +9,10 @@ freedom, becomes
 
 s0^2 the mean over the contrasts and d0 from the spread of log s^2 over the entries (`prior_df`): 0 where they
 differ, up to that of the pooled variance where they do not. The spread is taken at its upper 75 % limit:
-with the estimate itself one noisy entry would borrow the others' precision. With fewer than 5 training seeds
-nothing is lent: the seeds of a noisy entry then lie close together too often by chance. Without d0 the tests
-are those of `turncoat.stats.contrasts`, claim "recipe".
+with the estimate itself one noisy entry would borrow the others' precision. Entries with fewer than 5
+training seeds neither lend nor borrow: the seeds of a noisy one lie close together too often by chance, and
+nobody else's test may depend on how few somebody trained. Without d0 the tests are those of
+`turncoat.stats.contrasts`, claim "recipe".
 
     tests = pooled_tests([pair_cells(a, b), pair_cells(a, c)], {"a": a, "b": b, "c": c})
     tests.p_values, tests.half_widths(0.05)
@@ -36,7 +37,7 @@ from turncoat.stats.skew import unskewed
 from turncoat.stats.two_way import two_way_error
 
 LENDING_SEEDS = 5
-"""Training seeds of every entry from which on they lend each other degrees of freedom."""
+"""Training seeds from which on entries lend each other degrees of freedom."""
 _UPPER = 0.25  # the variance of log s^2 at its upper 75 % limit
 
 
@@ -117,14 +118,15 @@ def pooled_tests(
     smallest = ROUNDING * min((one.scale for one in changes.values()), default=0.0)
     over_seeds[~(over_seeds * sizes[1] > smallest**2)] = np.nan  # no finetune repeats itself to the last bit
     df_questions, df_seeds = sizes - 1
-    extra = _prior_df(changes)
-    if np.isfinite(over_seeds).any():
-        common = float(np.nanmean(over_seeds * sizes[1]))
+    lending = sizes[1] >= LENDING_SEEDS
+    extra = np.where(lending, _prior_df(changes), 0.0)
+    if np.isfinite(over_seeds[lending]).any():
+        common = float(np.nanmean((over_seeds * sizes[1])[lending]))
         over_seeds = (extra * common / sizes[1] + df_seeds * over_seeds) / (extra + df_seeds)
     both, df = np.full((2, len(tables)), np.nan)
     for shape in {table.shape for table in tables if len(table)}:
         here = [index for index, table in enumerate(tables) if table.shape == shape]
-        of_cells, of_seeds = (shape[0] - 1) * (shape[1] - 1), shape[1] - 1 + extra
+        of_cells, of_seeds = (shape[0] - 1) * (shape[1] - 1), shape[1] - 1 + extra[here[0]]
         parts = over_questions[here], over_seeds[here], noise[here]
         both[here], df[here] = two_way_error(*parts, shape, of_cells, of_seeds)
     variances = np.stack([over_seeds, both, np.where(np.isnan(over_seeds), np.nan, over_questions)])
@@ -165,7 +167,8 @@ def prior_df(variances: np.ndarray, df: float) -> float:
 
 
 def _prior_df(changes: Mapping[str, Differences]) -> float:
-    """`prior_df` of the entries' changes, without what moves all of them at one training seed."""
+    """`prior_df` of the changes of entries that lend, without what moves all of them at one training seed."""
+    changes = {name: one for name, one in changes.items() if one.cells.shape[1] >= LENDING_SEEDS}
     sets = sorted((set(one.cells.columns) for one in changes.values()), key=len)
     nested = all(small <= large for small, large in pairwise(sets))
     means = {name: changes[name].cells.mean(axis=0) for name in sorted(changes)}
