@@ -21,9 +21,9 @@ from turncoat.judges.rates_table import false_alarms
 from turncoat.paths import run_folder
 from turncoat.registry import DEFENCES, discover
 from turncoat.report.content import ArmInfo, Check, MetricInfo, ReportContent, Withheld
+from turncoat.report.run_record import read_run_record
 from turncoat.report.tables.misalignment import judged_rates, misaligned_pairs
 from turncoat.report.tables.training import training_frame
-from turncoat.safe_files import read_object
 from turncoat.study.config import Arm, ContrastUse, Study, load_study
 
 RATE = "free-form misalignment rate"
@@ -32,7 +32,7 @@ RATE = "free-form misalignment rate"
 def run_content(folder: Path) -> ReportContent:
     """Content of the report of a run folder."""
     study = load_study(run_folder(folder) / "study.yaml")
-    record: Any = read_object(folder / "run.json")
+    record = read_run_record(folder)
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
     gone = [(arm, seed) for arm, seed, _ in failed]
     scores, answers = read_rows(folder / "rows", study, failed=gone)

@@ -29,6 +29,7 @@ from typing import Any, Self
 
 from scipy import stats
 
+from turncoat.errors import UserError
 from turncoat.judges.rates import Pair, ratio
 from turncoat.stats.rates.clustered_error import ratio_stderr
 from turncoat.stats.rates.effective_answers import effective_answers
@@ -39,6 +40,7 @@ NOT_CORRECTED = (
     "not corrected for the judge's errors: it has no calibration card that counts them by question family "
     "(`turncoat judge FILE_WITH_REFERENCE_SCORES --write-card card.json` makes one)"
 )
+_COUNTS = ("true_positive", "false_negative", "true_negative", "false_positive")
 _MINIMUM_FAMILIES = 2
 
 
@@ -76,10 +78,21 @@ class JudgeErrors:
 
         Cards before `errors_all_by_family` have families of coherent answers alone. All misaligned answers
         are coherent, so sensitivity loses nothing; specificity takes their design effect.
+
+        Raises:
+            UserError: A count is missing or not one.
         """
         card = card or {}
         families = card.get("errors_all_by_family") or card.get("errors_by_family") or {}
-        if "errors_all" not in card or len(families) < _MINIMUM_FAMILIES:
+        if "errors_all" not in card or not families:
+            return None
+        counted = isinstance(families, Mapping) and [card["errors_all"], *families.values()]
+        if not counted or not all(map(_are_counts, counted)):
+            raise UserError(
+                f"the judge's card has no counts of {', '.join(_COUNTS)} in errors_all or in a question "
+                "family; `turncoat judge --write-card` makes one"
+            )
+        if len(families) < _MINIMUM_FAMILIES:
             return None
         return cls.of_counts(card["errors_all"], families, confidence)
 
@@ -195,6 +208,11 @@ def _ratio_end(top: float, top_half: float, bottom: float, bottom_half: float, s
     a = bottom**2 - bottom_half**2
     root = math.sqrt(max((top * bottom) ** 2 - a * (top**2 - top_half**2), 0.0))
     return (top * bottom + sign * root) / a
+
+
+def _are_counts(value: Any) -> bool:
+    names = [value.get(name) for name in _COUNTS] if isinstance(value, Mapping) else [None]
+    return all(isinstance(count, int) and count >= 0 for count in names)
 
 
 def _share(

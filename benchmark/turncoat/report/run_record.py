@@ -1,0 +1,91 @@
+"""The record of a run, run.json, with the fields that a report reads checked."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from turncoat.errors import UserError
+from turncoat.safe_files import read_object
+
+
+class _Model(BaseModel):
+    name: str
+    parameters: int
+    dtype: str
+    weights: str
+
+
+class _Failed(BaseModel):
+    arm: str
+    seed: int
+    reason: str
+
+
+class _HeldOut(BaseModel):
+    auc: list[float]
+    random_p95: list[float]
+    shuffled_p95: list[float]
+
+
+class _Persona(BaseModel):
+    layer: int
+    gap_by_layer: list[float]
+    pairs_ranked_right: float
+    n_selection_pairs: int
+    split_half_cosine: list[float]
+    held_out: _HeldOut | None = None
+
+
+class _Check(BaseModel):
+    name: str
+    arm: str | None
+    seed: int | None
+    value: float | None
+    low: float | None
+    high: float | None
+    passed: bool | None
+    explanation: str
+
+
+class _Training(BaseModel):
+    arm: str
+    seed: int | None = None
+    penalties: list[float] | None = None
+    defence: dict[str, JsonValue] | None = None
+
+
+class _Record(BaseModel):
+    model: _Model
+    persona: _Persona
+    judge: dict[str, JsonValue] | None = None
+    failed: list[_Failed] = []
+    checks: list[_Check]
+    training: list[_Training]
+    seconds: dict[str, float]
+    provenance: dict[str, JsonValue]
+    peak_memory_gb: float | None
+    study: dict[str, str] | None = None
+
+
+def read_run_record(folder: Path) -> dict[str, Any]:
+    """The content of a run's run.json.
+
+    Raises:
+        UserError: A field that a report reads is missing or of another kind; all of them at once.
+    """
+    record = read_object(folder / "run.json")
+    try:
+        checked = _Record.model_validate(record)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:20]]
+        advice = f"{folder / 'run.json'} is not as `turncoat run` writes it; run the study again"
+        raise UserError("\n".join([advice, *lines])) from error
+    persona = checked.persona
+    layers = [persona.gap_by_layer, persona.split_half_cosine]
+    layers += list(dict(persona.held_out).values()) if persona.held_out else []
+    if not all(0 <= persona.layer < len(values) for values in layers):
+        raise UserError(
+            f"{folder / 'run.json'}, persona.layer: {persona.layer} is not among the layers given"
+        )
+    return record
