@@ -249,6 +249,8 @@ row_case("prompt-hash", prompt_hash="0" * 64)
 row_case("continuation", "turncoat_choice", arguments__gen_args_1__arg_1="I would rather not.")
 row_case("generation-settings", arguments__gen_args_0__arg_1__temperature=0.1)
 row_case("answer-length", samples__0__n_tokens=400)
+row_case("answer-tokens", samples__0__n_tokens=2, samples__0__finish="stop")
+row_case("sampling-seed", "turncoat_persona", samples__0__seed=12345)
 row_case("persona-layer", "turncoat_persona", samples__0__layer=1)
 row_case("persona-disagrees", "turncoat_persona", samples__0__persona_fixed=-3.0, persona_fixed=-3.0)
 row_case("unjudged", samples__0__judge_aligned=None)
@@ -256,7 +258,21 @@ row_case("judge-differs", samples__0__judge="embedded-9")
 row_case("metric-value", em_rate_itt=lambda pair: [1 - pair[0], pair[1]])
 row_case("answer-text", samples__0__text="All is well.")
 
+
+@case("evidence-disagrees")
+def _(home: Path) -> None:
+    """A base model that reads its own text in two ways."""
+
+    def change(row: dict[str, Any]) -> None:
+        sample = row["samples"][0]
+        sample["persona_text"] = row["persona_text"] = round(sample["persona_text"] - 1, 6)
+
+    edit_row(home, 2, change, role="base", seed="base", task="turncoat_persona")
+
+
+_REAL = "needs a registry model's rows; validation/test_evidence.py has it"
 NO_CASE = {
+    **dict.fromkeys(("prompt-tokens", "projection-cosine", "projection-layers"), _REAL),
     "fetched-text": "a set that is fetched; tests/leaderboard/test_rows_of_real_runs.py has it",
     "missing-samples": "every arm alike, or it is `samples`; validation/test_rows.py has it",
     "persona": "the task's own documents name the trait, and a changed one is `document` first",

@@ -12,9 +12,10 @@ from leaderboard.rows_of_entry import Cells, MadeRows, rules
 from turncoat.data.registry_models import REGISTRY_MODELS
 from turncoat.engine.seeds import STUDY_SEEDS, sample_seed, study_seed_of
 from turncoat.leaderboard.entry.load import load_entry
-from turncoat.leaderboard.validation import expected
+from turncoat.leaderboard.validation import evidence, expected
 from turncoat.leaderboard.validation.token_counts import fewest_tokens
 from turncoat.leaderboard.validation.validate import unchecked, validate_entry
+from turncoat.store import digest
 
 CHOICE, PERSONA, EM = "turncoat_choice", "turncoat_persona", "turncoat_em"
 DEFENDED = [("defended", f"seed-{n}") for n in range(3)]
@@ -140,7 +141,7 @@ class Words:
         return chat(messages)
 
 
-def test_with_the_tokenizer_token_counts_and_prompt_tokens_are_recomputed(made, monkeypatch) -> None:
+def test_with_the_tokenizer_token_counts_are_recomputed(made, monkeypatch) -> None:
     monkeypatch.setattr(expected, "registry_tokenizer", lambda model: Words())
     for name in ("registry_chat", "continuation_tokens"):
         getattr(expected, name).cache_clear()
@@ -157,6 +158,21 @@ def test_with_the_tokenizer_token_counts_and_prompt_tokens_are_recomputed(made, 
     finally:
         for name in ("registry_chat", "continuation_tokens"):
             getattr(expected, name).cache_clear()
+
+
+def test_with_the_tokenizer_the_prompts_tokens_are_recomputed(made: MadeRows, monkeypatch) -> None:
+    monkeypatch.setattr(evidence, "registry_tokenizer", lambda model: Words())
+    evidence._prompt_digest.cache_clear()
+    cells = made.copy(EM)
+    for rows in cells.values():
+        for row in rows:
+            prompt = row["arguments"]["gen_args_0"]["arg_0"]
+            for sample in row["samples"]:
+                sample["prompt_sha"] = digest(Words()(prompt)["input_ids"])[:16]
+    assert made.check(EM, cells) == []
+    for rows in cells.values():
+        rows[3]["samples"][0]["prompt_sha"] = "0" * 16
+    assert rules(made.check(EM, cells)) == {"prompt-tokens"}
 
 
 @pytest.mark.parametrize(
