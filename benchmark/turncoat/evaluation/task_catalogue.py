@@ -89,7 +89,7 @@ def task_metrics(task: str) -> list[str]:
     Not among them: `samples` (the answers) and `<metric>_stderr` (a clustered standard error for lm-eval's
     own table).
     """
-    content = task_content(task)
+    content = _content(task_file(task))  # asked for once a row: not copied
     listed = content.get("metric_list")
     names = (
         [entry["metric"] for entry in listed] if listed else default_metrics(content.get("output_type", ""))
