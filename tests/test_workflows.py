@@ -42,7 +42,9 @@ def test_workflows_read_and_nothing_else(path: Path) -> None:
     workflow = yaml.safe_load(text)
 
     assert workflow["permissions"] == {"contents": "read"}
-    assert all("permissions" not in job and job["timeout-minutes"] <= 120 for job in workflow["jobs"].values())
+    assert all(
+        "permissions" not in job and job["timeout-minutes"] <= 120 for job in workflow["jobs"].values()
+    )
     assert "secrets." not in text and "pull_request_target" not in workflow[True]
     checkouts = [step for step in _steps(path) if step.get("uses", "").startswith("actions/checkout")]
     assert checkouts and all(step["with"]["persist-credentials"] is False for step in checkouts)

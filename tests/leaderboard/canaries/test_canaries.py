@@ -87,8 +87,6 @@ def test_a_canary_is_valid(submissions: Path, kind: str) -> None:
 def test_its_own_sign_gives_it_away(board, kind: str) -> None:
     flags = [flag.name for row in board.rows if row.slug == f"canary-{kind}-made" for flag in row.flags]
     assert SIGN[kind] in flags
-    if kind in ("refusal", "rubric-echo"):  # nothing else would have
-        assert flags == [SIGN[kind]]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "base"])
