@@ -46,12 +46,15 @@ def test_good_entries_from_a_shells_star_and_from_inside_and_a_bad_one(submissio
 
 def test_a_successor_has_the_same_author_as_what_it_replaces(submissions, monkeypatch, capsys, tmp_path):
     edit(submissions / "sgtr", put(supersedes={"entry": "none", "reason": "mine"}))
-    records = tmp_path / "base" / "verifications"
-    records.mkdir(parents=True)
-    (records / "maintainers.yaml").write_text("authors: {none: 101}\n")
-    assert validate(monkeypatch, submissions / "sgtr", "--records", records, "--author", "101") == 0
+    for folder in ("submissions", "verifications"):
+        (tmp_path / folder).mkdir()
+    for slug in ("none", "sgtr"):
+        (submissions / slug).rename(tmp_path / "submissions" / slug)
+    (tmp_path / "verifications" / "maintainers.yaml").write_text("authors: {none: 101}\n")
+    entry = tmp_path / "submissions" / "sgtr"
+    assert validate(monkeypatch, entry, "--author", "101") == 0
     assert "authors in maintainers.yaml: sgtr: 101" in " ".join(capsys.readouterr().err.split())
-    assert validate(monkeypatch, submissions / "sgtr", "--records", records, "--author", "202") == 1
+    assert validate(monkeypatch, entry, "--author", "202") == 1
     assert "supersedes: submission.json, supersedes.entry" in capsys.readouterr().err
 
 
