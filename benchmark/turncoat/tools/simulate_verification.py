@@ -3,12 +3,13 @@ them.
 
 Rows of one role on one task are drawn, made again and judged by `verdict_of`. Made again, an honest
 projection differs by N(0, 0.005) base SD, and one answer in 500 is another text of which nothing tells that
-it follows from its seed.
+it follows from its seed. The replay contradicts 19 of 20 invented answers (`verification/replay.py`).
 
     print("\\n".join(report(times=100)))
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from turncoat.leaderboard.verification.verdict import VERIFIED, verdict_of
 
 ROWS = (120, 160, 480, 1040)
 """Rows of a role on a task: those of the tracks `small` and `full` with five training seeds."""
-NOISE, UNEXPLAINED = 0.005, 0.002
+NOISE, UNEXPLAINED, UNCONTRADICTED = 0.005, 0.002, 0.05
 _LIMITS = Tolerances()
 _FLOOR = _LIMITS.resolved("base SD")
 
@@ -73,8 +74,9 @@ def fails(rows: int, fraction: float | None, forgery: Forgery, rng: np.random.Ge
 def _row(place: int, moved: float, invented: bool, rng: np.random.Generator) -> Compared:
     row = SampledRow("defended", "seed-0", "turncoat_persona", place + 1, {"doc_id": place, "doc": {}})
     if invented:
-        pair = [Difference(kind, "samples[0].text", "a", "b", np.inf, False) for kind in ("answer", "draw")]
-        return Compared(row, tuple(pair))
+        kinds: tuple[Any, ...] = ("answer", "draw") if rng.random() >= UNCONTRADICTED else ("answer",)
+        found = (Difference(kind, "samples[0].text", "a", "b", np.inf, False) for kind in kinds)
+        return Compared(row, tuple(found))
     answer = Difference("answer", "samples[0].text", "a", "b", 0.0, bool(rng.random() >= UNEXPLAINED))
     signed = moved + NOISE * float(rng.standard_normal())
     within = abs(signed) <= _LIMITS.projection

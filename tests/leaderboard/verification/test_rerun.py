@@ -26,7 +26,7 @@ from turncoat.leaderboard.verification.needs import (
     load_submitted_base,
     sampling_seed_of,
 )
-from turncoat.leaderboard.verification.replay import Replay, distances
+from turncoat.leaderboard.verification.replay import Replay, replay
 from turncoat.leaderboard.verification.rerun import RerunSetup, make_rows, rerun, with_base_partners
 from turncoat.leaderboard.verification.verdict import VERIFIED, verdict_of
 from turncoat.study.progress import StudyProgress
@@ -152,19 +152,22 @@ def test_an_answer_follows_from_its_seed_token_by_token_or_it_was_not_drawn(tiny
     request = SampleRequest(prompt, seed=11, max_new_tokens=24, temperature=1.0)
     (answer,) = Sampler(tiny_base.model, tiny_base.tokenizer).run([request])
     drawn = answer.token_ids
-    assert distances(tiny_base.model, prompt, drawn, 11).max() < 1e-3
-    vocabulary = len(tiny_base.tokenizer)
-    edited = [*drawn[:5], (drawn[5] + vocabulary // 2) % vocabulary, *drawn[6:]]
-    off = distances(tiny_base.model, prompt, edited, 11)[:6] > 0.05  # what comes after an edit was not drawn
-    assert off.tolist() == [False] * 5 + [True]
-    assert Replay(int((distances(tiny_base.model, prompt, drawn, 12) > 0.05).sum()), len(drawn)).contradicts
+    model, n, vocabulary = tiny_base.model, len(drawn), len(tiny_base.tokenizer)
+    assert n > 6 and replay(model, prompt, drawn, 11, 1e-3) == (0, n)
+    edited = [*drawn[:5], (drawn[5] + vocabulary // 2) % vocabulary]
+    assert replay(model, prompt, edited, 11, 0.05) == (1, 6)
+    assert replay(model, prompt, drawn, 12, 0.05).contradicts
+    # a token more or less in the text than was drawn: the rest follows from the draws behind it
+    assert replay(model, prompt, drawn, 11, 1e-3, shift=1) == (0, n)
+    assert replay(model, [*prompt, *drawn[:2]], drawn[2:], 11, 1e-3, shift=2) == (0, n - 2)
+    assert replay(model, prompt, drawn, 12, 0.05, shift=-1).contradicts
     assert not Replay(2, 4).contradicts and Replay(3, 8).contradicts
     # another text on another machine: it follows, contradicts, or nothing tells
     row = next(row for _, row in load_entry(home).rows("base", "base", "turncoat_persona"))
     item = SampledRow("base", "base", "turncoat_persona", 1, row)
     again = {**row, "samples": [{**one, "text": "Rain falls."} for one in row["samples"]]}
-    for replay, due in ((Replay(0, 8), {}), (Replay(6, 8), {"answer", "draw"}), (None, {"answer"})):
-        compared = compare(item, again, Tolerances(), replays={0: replay, 1: Replay(0, 8)}, judged=False)
+    for one, due in ((Replay(0, 8), {}), (Replay(6, 8), {"answer", "draw"}), (None, {"answer"})):
+        compared = compare(item, again, Tolerances(), replays={0: one, 1: Replay(0, 8)}, judged=False)
         assert {one.kind for one in compared.differences if not one.within} == set(due)
 
 

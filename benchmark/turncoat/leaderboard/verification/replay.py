@@ -12,8 +12,8 @@ Source: Karvonen et al. (2025), arXiv:2511.20621 (Token-DiFR: tokens of a shared
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from turncoat.engine.chat import encode
 from turncoat.engine.intervention import Intervention
@@ -41,8 +41,8 @@ def replayed(
 ) -> Replay | None:
     """Count the tokens of a stored answer whose draw is farther from their slice than a tolerance.
 
-    None where that cannot be told: the text's tokens are not those that were drawn, the sampling is filtered,
-    or an intervention acts on the states.
+    None where that cannot be told: the sampling is filtered, an intervention acts on the states, or nothing
+    was said.
 
     Args:
         lm: Measuring the arm that the answer is of.
@@ -51,34 +51,47 @@ def replayed(
         tolerance: In cumulative probability, 0 to 1.
     """
     rendered, settings = row["arguments"][0]
-    prompt, text = tuple(encode(lm.tokenizer, rendered)), sample.get("text")
-    if sample.get("seed") is None or not isinstance(text, str) or "\ufffd" in text:
+    prompt, text, seed = tuple(encode(lm.tokenizer, rendered)), sample.get("text"), sample.get("seed")
+    if seed is None or not isinstance(text, str):
         return None
-    request = sample_request(prompt, dict(settings), sample["seed"], ("", 0), lm.max_length)
+    request = sample_request(prompt, dict(settings), seed, ("", 0), lm.max_length)
     on_prompts_alone = lm.steering is None or type(lm.steering).on is Intervention.on
     plain = request.temperature == 1 and request.top_p == 1 and request.top_k == 0 and not request.stop
-    answer = encode(lm.tokenizer, text)
-    if not (on_prompts_alone and plain and len(answer) == sample.get("n_tokens")):
-        return None
+    answer = encode(lm.tokenizer, text)[: request.max_new_tokens]
+    drawn = sample.get("n_tokens")
+    shift = 0 if drawn is None else min(drawn, request.max_new_tokens) - len(answer)
     if sample.get("finish") == "stop":
         answer = [*answer, lm.tokenizer.eos_token_id]
-    if not 0 < len(answer) <= request.max_new_tokens:
-        return None
-    off = distances(lm.model, prompt, answer, sample["seed"]) > tolerance
-    return Replay(int(off.sum()), len(answer))
+    return (
+        replay(lm.model, prompt, answer, seed, tolerance, shift)
+        if on_prompts_alone and plain and answer
+        else None
+    )
 
 
-def distances(model: Any, prompt: Sequence[int], answer: Sequence[int], seed: int) -> Tensor:
-    """How far each token's draw is from the token's slice of the cumulative probabilities, shape (tokens,).
+def replay(
+    model: Any, prompt: Sequence[int], answer: Sequence[int], seed: int, tolerance: float, shift: int = 0
+) -> Replay:
+    """The same for tokens, drawn at temperature 1 without filters.
 
-    Sampling is at temperature 1 without filters.
+    Args:
+        shift: Tokens that were drawn beyond these: a text may be split into others than were drawn. From the
+            place on that explains most, each token is held against the draw so much later.
     """
     with torch.inference_mode():
         ids = torch.tensor([[*prompt, *answer]], device=model.device)
         logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1]
     weights = torch.softmax(logits.double(), dim=-1)
     tokens = ids[0, len(prompt) :, None]
-    high = weights.cumsum(-1).gather(-1, tokens)[:, 0]
-    low = high - weights.gather(-1, tokens)[:, 0]
-    draws = torch.tensor(uniforms(seed, len(answer)), device=high.device)
-    return torch.maximum(low - draws, draws - high).clamp(min=0)
+    ends = weights.cumsum(-1).gather(-1, tokens)[:, 0]
+    high, size = ends.cpu().numpy(), weights.gather(-1, tokens)[:, 0].cpu().numpy()
+    draws = uniforms(seed, len(answer) + max(0, shift))
+
+    def off(by: int) -> np.ndarray:
+        places = np.arange(len(answer)) + by
+        draw = np.where(places < 0, np.nan, draws[np.maximum(places, 0)])
+        return ~((draw >= high - size - tolerance) & (draw <= high + tolerance))
+
+    before = np.append(0, off(0).cumsum())
+    after = np.append(off(shift)[::-1].cumsum()[::-1], 0)
+    return Replay(int((before + after).min()), len(answer))

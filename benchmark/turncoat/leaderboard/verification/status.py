@@ -10,7 +10,7 @@ counts for nothing.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel as Model, ConfigDict
 
@@ -47,6 +47,7 @@ class Verification(Model):
     date: str = ""
     verdict: str = "verified"
     roles: tuple[str, ...] | None = None
+    earlier: tuple[dict[str, Any], ...] = ()  # Draws of the same rows before this one
 
 
 def read_trust(entry: Entry, folder: Path) -> Trust:
@@ -86,5 +87,7 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
         return Trust(SELF_REPORTED, text)
     roles = ROLES if verification.roles is None else verification.roles
     if verification.how == "rerun":
-        return Trust("verified", f"a random part was run again from the adapters{who}{when}", roles)
+        failed = sum(draw.get("verdict") != "verified" for draw in verification.earlier)
+        draws = f"; {failed} earlier of its draws did not agree" if failed else ""
+        return Trust("verified", f"a random part was run again from the adapters{who}{when}{draws}", roles)
     return Trust("reproduced", f"trained and measured again{who}{when}", roles)
