@@ -188,7 +188,7 @@ def one_seed_for_all(folder: Path) -> None:
     draft.write()
 
 
-@forgery("copied rows", open="of two self-reported entries nobody knows who copied")
+@forgery("copied rows")
 def one_task_from_each_entry(folder: Path) -> None:
     draft = _sgtr(folder)
     for number, task in enumerate((*SAMPLED, *READ)):
@@ -227,7 +227,7 @@ def template_with_a_number(folder: Path) -> None:
     draft.write()
 
 
-@forgery("copied rows", open="of two self-reported entries nobody knows who copied")
+@forgery("copied rows")
 def copy_that_shames_an_honest_entry(folder: Path) -> None:
     Draft.copy(folder, "pick-longer-insecure", SLUG).write()
 

@@ -69,7 +69,7 @@ def test_scores_that_the_judge_does_not_give_are_found_in_every_row(home: Path) 
     move(home, "judge_aligned", 3.0)
     found = judge_all(load_entry(home))
     rows = len(list(load_entry(home).rows(*VICTIM)))
-    assert len(found) == rows and {one.rule for one in found} == {"score"}
+    assert len(found) == rows and {one.rule for one in found} == {"judge-score"}
     assert found[0].field == "samples[0].judge_aligned" and "embedded-1" in found[0].allowed
 
 
@@ -77,7 +77,7 @@ def test_scores_within_a_point_that_all_lean_to_one_side_are_found(home: Path) -
     for seed in ("seed-0", "seed-1", "seed-2"):
         move(home, "judge_aligned", 0.7, "defended", seed, EM)
     (found,) = judge_all(load_entry(home))
-    assert found.rule == "score" and "always to one side" in found.value
+    assert found.rule == "judge-score" and "always to one side" in found.value
 
 
 def test_readings_that_the_base_model_does_not_give_are_found(home: Path) -> None:

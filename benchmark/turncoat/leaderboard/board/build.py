@@ -214,7 +214,7 @@ def build_board(entries: Iterable[Candidate], maintainers: Maintainers | None = 
     flags: dict[str, list[Flag]] = {}
     gates = {one.slug: gates_of(track, one.measured, cells[one.slug], columns) for one in candidates}
     for one in candidates:
-        rivals = rivals_of(one, candidates, superseded)
+        rivals = rivals_of(one, candidates, superseded, maintainers)
         gates[one.slug] += own_organism(one, ranked_by, reference, rivals)
         flags[one.slug] = flags_of(one, gates[one.slug], ranked_by, reference, rivals)
         if cells[one.slug][ranked_by].value is None:

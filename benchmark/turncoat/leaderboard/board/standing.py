@@ -48,8 +48,13 @@ def family_of(listed: Sequence[Candidate], maintainers: Maintainers) -> tuple[se
 
 
 def rivals_of(
-    one: Candidate, candidates: Sequence[Candidate], superseded: Mapping[str, str]
+    one: Candidate, candidates: Sequence[Candidate], superseded: Mapping[str, str], maintainers: Maintainers
 ) -> list[Candidate]:
-    """The entries that it must not have copied: canaries too, but none of its own line of succession."""
+    """The entries that it must not have copied: canaries too, but none of its own line of succession.
+
+    An entry that the maintainers recorded was there before a self-reported one that they did not.
+    """
     mine = {one.slug, superseded.get(one.slug), *(old for old, new in superseded.items() if new == one.slug)}
-    return [other for other in candidates if other.slug not in mine]
+    recorded = maintainers.authors.keys() | {each.slug for each in candidates if not each.self_reported}
+    earlier = recorded if one.slug in maintainers.authors else {each.slug for each in candidates}
+    return [other for other in candidates if other.slug not in mine and other.slug in earlier]

@@ -37,11 +37,13 @@ def judge_all(entry: Entry, on_done: Callable[[int], None] | None = None) -> lis
     judge, tolerances = judge_from_name("embedded"), Tolerances()
     assert judge is not None
     compared = judge_again(entry, rows, judge, tolerances, on_done).compared
-    findings = _differing(compared, "score", f"what {judge.id} gives it", "judge the answers: turncoat judge")
+    findings = _differing(
+        compared, "judge-score", f"what {judge.id} gives it", "judge the answers: turncoat judge"
+    )
     if not findings and (verdict := verdict_of(compared, tolerances)) != VERIFIED:
         fix = "give the scores as the judge gave them"
         findings = [
-            Finding("score", "rows", value=verdict, allowed="differences without a direction", fix=fix)
+            Finding("judge-score", "rows", value=verdict, allowed="differences without a direction", fix=fix)
         ]
     return findings
 
