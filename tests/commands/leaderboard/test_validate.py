@@ -9,6 +9,8 @@ import pytest
 from leaderboard.bad_entries import edit, put
 from leaderboard.made_entry import make_entry
 from turncoat import cli
+from turncoat.leaderboard.reading.findings import Finding
+from turncoat.leaderboard.verification import stored_answers
 
 SHARED = dict.fromkeys(("base", "organism", "control"), "none")
 
@@ -64,3 +66,17 @@ def test_what_is_no_entry_is_named(submissions, monkeypatch, capsys, name):
     assert f"{name} is not a folder; an entry is one with submission.json" in " ".join(
         capsys.readouterr().err.split()
     )
+
+
+def test_answers_are_judged_and_read_again_on_request_and_what_was_not_checked_is_named(
+    submissions, monkeypatch, capsys
+):
+    asked = []
+    wrong = Finding("judge-score", "rows", value="2", allowed="1", fix="judge again")
+    monkeypatch.setattr(stored_answers, "judge_all", lambda entry: [wrong])
+    monkeypatch.setattr(stored_answers, "read_again", lambda entry, count: asked.append(count) or [])
+    assert validate(monkeypatch, submissions / "sgtr") == 0 and asked == []
+    assert "needs the tokenizer of 'made-1m'" in " ".join(capsys.readouterr().err.split())
+    assert validate(monkeypatch, submissions / "sgtr", "--reread", 3) == 0 and asked == [3]
+    assert validate(monkeypatch, submissions / "sgtr", "--rejudge") == 1
+    assert "judge-score" in capsys.readouterr().err
