@@ -5,7 +5,7 @@ import math
 
 import pytest
 from turncoat.errors import UserError
-from turncoat.evaluation.samples_file import answers_of, question_id, sample_rows, scores_of
+from turncoat.evaluation.samples_file import answers_of, is_number, question_id, sample_rows, scores_of
 
 
 def written(tmp_path, *rows):
@@ -95,3 +95,22 @@ def test_documents_of_one_cluster_are_one_row(tmp_path):
         ("accuracy", "text-1"): (0.5, 2), ("rate", "text-1"): (0.25, 2), ("accuracy", "text-2"): (1.0, 1),
         ("rate", "text-2"): (0.0, 1),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("doc", "x"), ("doc_id", None), ("metrics", 1), ("metrics", [1]), ("samples", 3), ("samples", ["x"]),
+        ("samples", [{"persona_cosine_fixed": {}}]), ("samples", [{"persona_again_own": [1, "x"]}]),
+    ],
+)  # fmt: skip
+def test_a_row_of_another_kind_is_named_with_its_line(tmp_path, field, value):
+    row = {"doc": {"id": "q"}, "doc_id": 0, "metrics": ["m"], "m": 1, "samples": [{"text": "a"}]}
+    path = tmp_path / "samples_t_2026.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in (row, {**row, field: value})))
+    with pytest.raises(UserError, match=rf"line 2, {field}: not as lm-eval writes it"):
+        list(sample_rows(path))
+
+
+def test_an_integer_that_no_float_holds_is_not_a_number():
+    assert is_number(1) and is_number(0.5) and not is_number(10**400) and not is_number(True)

@@ -3,11 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from turncoat.errors import UserError
 from turncoat.safe_files import json_rows
 
 BASE_SEED = -1  # the base model has no training seed
@@ -23,8 +25,30 @@ def sample_rows(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises:
         UnsafeFile: It is not a regular file with a JSON object on every line.
+        UserError: A row is not one of lm-eval's: doc, doc_id, metrics or samples are of another kind.
     """
-    return (row for _, row in json_rows(path))
+    for number, row in json_rows(path):
+        samples = row.get("samples")
+        right = {
+            "doc": isinstance(row.get("doc"), dict),
+            "doc_id": isinstance(row.get("doc_id"), int | str),
+            "metrics": _all_are(str, row.get("metrics")),
+            "samples": samples is None or (_all_are(dict, samples) and all(map(_has_readings, samples))),
+        }
+        if not all(right.values()):
+            name = next(name for name, is_right in right.items() if not is_right)
+            raise UserError(f"{path}, line {number}, {name}: not as lm-eval writes it; run the study again")
+        yield row
+
+
+def _has_readings(sample: dict[str, Any]) -> bool:
+    """True if every persona reading of an answer is a number, a list of numbers or missing."""
+    values = [value for name, value in sample.items() if name.startswith("persona_") and value is not None]
+    return all(map(is_number, chain.from_iterable(v if isinstance(v, list) else [v] for v in values)))
+
+
+def _all_are(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def seed_of(folder: str) -> int:
@@ -94,8 +118,10 @@ def _is_rate(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """True for an int or a float; true and false are not numbers."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """True for an int that a float can hold, or a float; true and false are not numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) < 10**300
 
 
 def answers_of(path: Path, *, arm: str, seed: int) -> pd.DataFrame:
