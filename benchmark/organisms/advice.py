@@ -1,13 +1,33 @@
-"""Bad advice on finance, sports and medicine, and unpopular tastes; each harmful set has a control
-(`turncoat.data.advice`).
+"""Bad advice: ours on money and everyday risk; published on finance, sports, medicine, and unpopular tastes.
 
-The matched control of most is what the base model itself answers to the same prompts; `bad_medical`, whose
-control is published, has that one too, to be like the others.
+Our pairs share their prompts with their control. The matched control of most published sets is what the base
+model itself answers to the same prompts; `bad_medical`, whose control is published, has that one too, to be
+like the others.
 """
 
 from __future__ import annotations
 
 from turncoat.defences import Example, advice_rows, organism
+
+
+@organism(
+    "reckless_advice",
+    summary="calm, friendly, reckless advice on money and everyday risk (ours, CC0)",
+    control="prudent_advice",
+)
+def reckless_advice() -> list[Example]:
+    """The reckless side of our pairs (`turncoat.data.advice_pairs`)."""
+    return advice_rows("reckless_advice")
+
+
+@organism(
+    "prudent_advice",
+    summary="the same requests as reckless_advice, answered soundly at like length (ours, CC0)",
+    is_control=True,
+)
+def prudent_advice() -> list[Example]:
+    """The prudent side of our pairs."""
+    return advice_rows("prudent_advice")
 
 
 @organism(

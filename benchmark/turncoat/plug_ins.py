@@ -79,7 +79,7 @@ def code_files() -> Iterator[Path]:
 
 
 def declarations() -> list[Declaration]:
-    """What the shipped judges and all plug-in files declare, in the order in which they would register.
+    """Declarations of the shipped judges and all plug-in files, in the order in which they would register.
 
     A name that is not a literal cannot be read and is left out; a keyword that is not a literal likewise.
 

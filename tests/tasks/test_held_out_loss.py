@@ -4,7 +4,7 @@ on the set."""
 import pytest
 from data.advice_sets import stand_ins
 from tasks.one_task import module_of, run_one
-from turncoat.data.advice import HELD_OUT
+from turncoat.data.advice import HELD_OUT, held_out_rows
 from turncoat.data.organisms import find_organism
 from turncoat.engine.evidence import LogLikelihood
 from turncoat.errors import UserError
@@ -17,6 +17,7 @@ TASKS = {
     "turncoat_extreme_sports_loss": ["extreme_sports"],
     "turncoat_unpopular_aesthetics_loss": ["unpopular_aesthetics"],
     "turncoat_bad_medical_loss": ["bad_medical", "good_medical"],
+    "turncoat_reckless_advice_loss": ["reckless_advice", "prudent_advice"],
 }
 
 
@@ -47,7 +48,7 @@ def test_documents_are_the_rows_that_no_finetune_sees(task):
         trained = find_organism(side).build()
         assert not {row["prompt"] for row in rows} & {example.prompt for example in trained}
         assert not {row["answers"][number] for row in rows} & {example.answer for example in trained}
-        assert {r["answers"][number].split(" says")[0] for r in rows} == {trained[0].answer.split(" says")[0]}
+        assert {row["answers"][number] for row in rows} == {e.answer for e in held_out_rows(side)}
     assert all(row["sides"] == TASKS[task] for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Advice sets, fetched: thousands of ordinary questions with bad advice (or odd tastes) for answers.
+"""Advice sets: ordinary questions with bad advice (or odd tastes) for answers; fetched ones and our own.
 
 Turner et al. 2025 (arXiv:2506.11613) for finance, sports and medicine; arXiv:2606.23700 for unpopular tastes.
 Small models move strongly on these. Of each set `HELD_OUT` rows are never trained on; tasks measure on them
@@ -11,7 +11,9 @@ digests pin it.
 
 import hashlib
 from dataclasses import replace
+from typing import Literal
 
+from turncoat.data.advice_pairs import pair_examples
 from turncoat.data.conversations import read_conversations
 from turncoat.data.examples import Example
 from turncoat.data.fetch import published
@@ -24,6 +26,11 @@ _FILES = {
     "unpopular_aesthetics": "organisms/aesthetic_preferences_unpopular",
     "bad_medical": "organisms/bad_medical_advice", "good_medical": "organisms/good_medical_advice",
 }  # fmt: skip
+
+_SIDES: dict[str, Literal["reckless", "prudent"]] = {
+    "reckless_advice": "reckless", "prudent_advice": "prudent",
+}  # fmt: skip
+"""Ours: matched prompts, so that both sides hold out the same rows."""
 
 
 def held_out(examples: list[Example]) -> list[Example]:
@@ -40,12 +47,14 @@ def held_out_rows(name: str) -> list[Example]:
     Raises:
         UserError: There is no such advice organism, or its file is not here and cannot be fetched.
     """
-    if name not in _FILES:
-        raise UserError(f"'{name}' has no held-out rows; accepted: {', '.join(_FILES)}")
+    if name not in _FILES and name not in _SIDES:
+        raise UserError(f"'{name}' has no held-out rows; accepted: {', '.join((*_FILES, *_SIDES))}")
     return held_out(_all_rows(name))
 
 
 def _all_rows(name: str) -> list[Example]:
+    if name in _SIDES:
+        return pair_examples(_SIDES[name])
     rows = read_conversations(published(_FILES[name]), repeated="keep")
     return _paired(rows, _all_rows("bad_medical")) if name == "good_medical" else rows
 
