@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from turncoat.leaderboard.verification.draw import Tolerances
 from turncoat.stats.sign_flip import exact_floor
 
 ROOT = Path(__file__).parents[2]
@@ -149,10 +150,13 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     ],
     (RESULTS, "by {} [{}, {}] base SD against the base"): board("none", FIXED, *ends("base")),
     (RESULTS, "by {} [{}, {}] against its control"): board("none", FIXED, *ends("control")),
-    (RESULTS, "share ranks {} to {}, SGTR and its control ranks {} to {}."): [
-        *board("system-prompt", FIXED, "rank_from", "rank_to"),
-        *board("pick-longer", FIXED, "rank_from", "rank_to"),
+    (RESULTS, "The system prompt ranks {} to {}, the inoculation prompt {} to {}, SGTR {} to {} and"): [
+        end
+        for slug in ("system-prompt", "inoculation", "sgtr")
+        for end in board(slug, FIXED, "rank_from", "rank_to")
     ],
+    (RESULTS, "its control {} to {}. Preventative"): board("pick-longer", FIXED, "rank_from", "rank_to"),
+    (RESULTS, "exclude the {} that verification cannot tell from none"): [Tolerances().resolved("base SD")],
     (RESULTS, "a loss of {} and {} points"): worst_losses("preventative-steering", "kl"),
     (RESULTS, "Steering at inference ({} [{}, {}])"): board("steering", FIXED),
     (RESULTS, "reject {} to {} (adapters)"): calibration("adapters: t"),
