@@ -32,7 +32,7 @@ RATE = "free-form misalignment rate"
 def run_content(folder: Path) -> ReportContent:
     """Content of the report of a run folder."""
     study = load_study(run_folder(folder) / "study.yaml")
-    record = read_run_record(folder)
+    record: Any = read_run_record(folder)
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
     gone = [(arm, seed) for arm, seed, _ in failed]
     scores, answers = read_rows(folder / "rows", study, failed=gone)

@@ -26,7 +26,9 @@ def judge(
         str | None,
         typer.Option("--judge", help="NAME or NAME:key=value,...; default $TURNCOAT_JUDGE, else embedded."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where scored rows go: .csv or .jsonl, also .gz.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Scored rows: .jsonl, or .csv with formulas defused; also .gz.")
+    ] = None,
     write_card: Annotated[
         Path | None,
         typer.Option(help="Write the judge's card here (JSON); the input needs scores to compare."),
