@@ -13,8 +13,7 @@ from hypothesis import example, given, settings, strategies as st
 from rich.table import Table
 from rich.text import Text
 from turncoat.report.render.markdown import escape
-from turncoat.shown_text import for_spreadsheet, from_spreadsheet, visible
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole, for_spreadsheet, from_spreadsheet, visible
 
 quick = settings(max_examples=200)
 hostile = st.text(

@@ -47,8 +47,7 @@ from turncoat.commands.statistics.power import power
 from turncoat.commands.statistics.rates import rates
 from turncoat.commands.tables import tables
 from turncoat.errors import UserError
-from turncoat.shown_text import visible
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole, visible
 
 _PASSED_ON: dict[str, Any] = {  # every argument goes to lm_eval, --help as well
     "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},

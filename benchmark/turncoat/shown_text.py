@@ -3,13 +3,19 @@ r"""Text from outside made harmless where it is shown: terminals, pages, spreads
 visible("a\x1b[2Jb\u202e")             # "a\u001b[2Jb\u202e" as printable characters
 for_spreadsheet("=1+1")                # "'=1+1": a cell of text
 from_spreadsheet("'=1+1")              # "=1+1"
+TextConsole().print(text)              # a console on which every string is text
 
 HTML and Markdown need their own escaping besides (jinja2's autoescape, `report.render.markdown.escape`).
 """
 
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 
 # C0 and C1 controls but tab and newline (terminal escapes among them), bidi overrides, lone surrogates.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -57,3 +63,23 @@ def for_spreadsheet(value: Any) -> Any:
 def from_spreadsheet(text: str) -> str:
     """A cell without the apostrophes that `for_spreadsheet` put before formula signs."""
     return _DEFUSED_CUT.sub(r"\1", _DEFUSED_START.sub("", text, count=1) if text[:1] == "'" else text)
+
+
+class TextConsole(Console):
+    """A rich console for text from outside: styles come from `Text` objects and `style=` alone.
+
+    Args:
+        options: Of `rich.console.Console`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The string as text; widths are those of what is shown."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is printed, control codes of rich itself apart, made visible."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)

@@ -295,7 +295,7 @@ def test_hf_keeps_the_answers_and_says_once_why_there_is_no_persona(
     assert all(set(sample) == {"index", "text"} for row in rows for sample in row["samples"])
     assert results["results"]["turncoat_persona"]["samples,samples"] == 4
     lines = [line for line in capsys.readouterr().err.splitlines() if "persona" in line]
-    assert len(lines) == 1 and lines[0].startswith("turncoat_persona: no persona activations")
+    assert len(lines) == 1 and lines[0].startswith("turncoat: turncoat_persona: no persona activations")
     assert "--model turncoat" in lines[0]
 
 

@@ -65,7 +65,7 @@ def test_no_trait_score_without_a_judge_and_no_activation_without_our_model(monk
     for _ in range(2):
         assert set(score.process_trait_results(DOC, [["a", "b"]])) == {"samples"}
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("turncoat_persona_humour: no persona activations")
+    assert len(lines) == 1 and lines[0].startswith("turncoat: turncoat_persona_humour: no persona")
 
 
 def test_a_trait_and_the_axis_on_the_tiny_model(tiny_base, tiny_adapter, quick_store, manager, monkeypatch):

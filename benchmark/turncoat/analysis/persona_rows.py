@@ -52,8 +52,8 @@ def readings_in(
                 cosine = next(iter(_means(cosines)), float("nan"))
                 values = cosine, _means(_values(answers, AGAIN[reading]))
                 found.setdefault((metric, cluster_id(row)), []).append(values)
-    for (metric, question), rows in found.items():
-        yield metric, question, fmean(cosine for cosine, _ in rows), _means([again for _, again in rows])
+    for (metric, question), pairs in found.items():
+        yield metric, question, fmean(cosine for cosine, _ in pairs), _means([again for _, again in pairs])
 
 
 def _values(answers: Sequence[dict[str, Any]], key: str) -> list[Any]:

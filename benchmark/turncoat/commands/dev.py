@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from turncoat.commands.options import BaseModelName
 from turncoat.commands.printing import note
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 
 def canaries(

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from turncoat.commands.options import IncludePath
 from turncoat.errors import UserError
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 
 def list_names(

@@ -19,11 +19,11 @@ def pack(
 
     Example: turncoat pack runs/demo --out results/demo
     """
+    run_folder(folder)
     from turncoat.safe_files import read_object
     from turncoat.study.config import load_study
     from turncoat.study.pack import pack_run
 
-    run_folder(folder)
     include = plug_ins(include_path)
     packed = pack_run(folder, out)
     if edited := load_study(packed / "study.yaml", include=include).edited_since(

@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from turncoat.shown_text import visible
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole, visible
 
 
 def notes() -> Console:

@@ -8,7 +8,7 @@ import typer
 from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import print_line
 from turncoat.paths import run_folder
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 
 def report(

@@ -7,7 +7,7 @@ import typer
 
 from turncoat.commands.options import IncludePath, Seeds, plug_ins, seed_list
 from turncoat.paths import study_path
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 
 def run(

@@ -11,7 +11,7 @@ from turncoat.errors import TrainingDiverged
 from turncoat.evaluation.task_catalogue import hub_dataset
 from turncoat.judges.spec import check_host, check_ready
 from turncoat.persona.vectors import PersonaVector
-from turncoat.shown_text import visible
+from turncoat.shown_text import TextConsole, visible
 from turncoat.store import Store
 from turncoat.study.config import Study
 from turncoat.study.evaluate import judge_of
@@ -19,7 +19,6 @@ from turncoat.study.gather import Made, gather
 from turncoat.study.plan import REFERENCE_PARAMETERS, Plan, Stage, study_plan
 from turncoat.study.progress import StudyProgress, duration
 from turncoat.study.worker import Worker
-from turncoat.text_console import TextConsole
 
 
 def run_study(

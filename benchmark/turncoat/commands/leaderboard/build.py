@@ -10,8 +10,7 @@ import typer
 
 from turncoat.commands.printing import print_line
 from turncoat.errors import UserError
-from turncoat.shown_text import visible
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole, visible
 
 if TYPE_CHECKING:
     from turncoat.leaderboard.board.build import Built

@@ -11,7 +11,7 @@ from turncoat.commands.leaderboard.verify_tables import print_record, print_seco
 from turncoat.commands.options import Day, day
 from turncoat.commands.printing import note
 from turncoat.errors import UserError
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 if TYPE_CHECKING:
     from turncoat.judges.base import Judge

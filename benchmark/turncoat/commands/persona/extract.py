@@ -10,7 +10,7 @@ import typer
 from turncoat.commands.options import BaseModelName, IncludePath, plug_ins
 from turncoat.commands.persona.show import print_vector
 from turncoat.errors import UserError
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 
 def extract(

@@ -8,8 +8,7 @@ import typer
 from turncoat.commands.printing import table, titled
 from turncoat.formats import interval, number, with_interval
 from turncoat.safe_files import write_file
-from turncoat.shown_text import for_spreadsheet
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole, for_spreadsheet
 
 
 def shift(

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from turncoat.commands.printing import table, titled
 from turncoat.formats import number
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 if TYPE_CHECKING:
     from turncoat.persona.vectors import PersonaVector

@@ -9,7 +9,7 @@ from rich.progress import Progress
 from turncoat.commands.printing import note
 from turncoat.errors import UserError
 from turncoat.safe_files import write_file
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 
 def calibrate(

@@ -26,7 +26,7 @@ from turncoat.formats import (
     with_interval,
 )
 from turncoat.paths import existing
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 if TYPE_CHECKING:
     from turncoat.analysis.answers.scored_answers import Columns, Scored

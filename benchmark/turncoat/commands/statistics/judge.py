@@ -11,7 +11,7 @@ from turncoat.commands.printing import note
 from turncoat.commands.statistics.judge_tables import print_rescored
 from turncoat.errors import UserError
 from turncoat.paths import existing
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 
 def judge(

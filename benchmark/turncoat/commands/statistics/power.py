@@ -15,7 +15,7 @@ from turncoat.commands.printing import print_json, print_line, table
 from turncoat.errors import UserError
 from turncoat.formats import three_digits
 from turncoat.paths import study_path
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 if TYPE_CHECKING:
     from turncoat.analysis.planning_records import Plan

@@ -13,7 +13,7 @@ from turncoat.commands.printing import note, print_json, print_line, table, titl
 from turncoat.commands.statistics.judge_error_tables import print_labelled_rates
 from turncoat.formats import NA, confidence_level, count, number, percent, percent_interval, with_interval
 from turncoat.paths import existing
-from turncoat.text_console import TextConsole
+from turncoat.shown_text import TextConsole
 
 Records = list[dict[str, Any]]
 _ERRORS = ("SE", "SE\nnaive", "design\neffect")
