@@ -215,7 +215,7 @@ def build_board(entries: Iterable[Candidate], maintainers: Maintainers | None = 
     gates = {one.slug: gates_of(track, one.measured, cells[one.slug], columns) for one in candidates}
     for one in candidates:
         rivals = rivals_of(one, candidates, superseded, maintainers)
-        gates[one.slug] += own_organism(one, ranked_by, reference, rivals)
+        gates[one.slug] += own_organism(one, ranked_by, reference, candidates)
         flags[one.slug] = flags_of(one, gates[one.slug], ranked_by, reference, rivals)
         if cells[one.slug][ranked_by].value is None:
             flags[one.slug].append(Flag("not measured", f"it has no value of {ranked_by}, which ranks"))

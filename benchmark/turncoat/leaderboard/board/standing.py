@@ -52,9 +52,12 @@ def rivals_of(
 ) -> list[Candidate]:
     """The entries that it must not have copied: canaries too, but none of its own line of succession.
 
-    An entry that the maintainers recorded was there before a self-reported one that they did not.
+    An entry that the maintainers recorded was there before a self-reported one that they recorded below it
+    or not at all.
     """
     mine = {one.slug, superseded.get(one.slug), *(old for old, new in superseded.items() if new == one.slug)}
-    recorded = maintainers.authors.keys() | {each.slug for each in candidates if not each.self_reported}
-    earlier = recorded if one.slug in maintainers.authors else {each.slug for each in candidates}
+    recorded, earlier = list(maintainers.authors), {each.slug for each in candidates}
+    if one.slug in recorded:
+        earlier = {each.slug for each in candidates if not each.self_reported}
+        earlier |= set(recorded[: recorded.index(one.slug)])
     return [other for other in candidates if other.slug not in mine and other.slug in earlier]

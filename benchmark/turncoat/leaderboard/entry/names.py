@@ -37,7 +37,7 @@ _FOLDS = [
     str.maketrans({char: latin for latin, chars in table.items() for char in chars})
     for table in (_CAPITALS, _SMALL)
 ]
-_ALIKE = (("rn", "m"), ("vv", "w"), ("i", "l"), ("1", "l"), ("0", "o"))
+_ALIKE = (("rn", "m"), ("vv", "w"), ("i", "l"), ("1", "l"), ("0", "o"), ("5", "s"))
 
 
 def check_name(text: str) -> str:

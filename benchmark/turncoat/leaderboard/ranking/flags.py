@@ -14,7 +14,13 @@ import pandas as pd
 
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.leaderboard.entry.load import Entry
-from turncoat.leaderboard.entry.submission import SHAREABLE, Submission, current_revision
+from turncoat.leaderboard.entry.submission import (
+    SHAREABLE,
+    Role,
+    Submission,
+    current_revision,
+    seed_folders,
+)
 from turncoat.leaderboard.ranking.degenerate import Flag, degenerate
 from turncoat.leaderboard.ranking.duplicates import (
     HALF,
@@ -24,8 +30,8 @@ from turncoat.leaderboard.ranking.duplicates import (
     alike_parts,
     fingerprints,
 )
-from turncoat.leaderboard.ranking.entry_scores import Measured, measure
-from turncoat.leaderboard.ranking.gates import Gate, organism_gate
+from turncoat.leaderboard.ranking.entry_scores import Measured, measure, tasks_of
+from turncoat.leaderboard.ranking.gates import ANOTHER_ORGANISM, Gate, organism_gate
 from turncoat.leaderboard.ranking.ruler import moved_ruler
 from turncoat.leaderboard.validation.prompt_change import prompt_text
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
@@ -64,10 +70,9 @@ class Candidate:
         """True for an undefended organism."""
         return self.measured.own_role == "organism"
 
-    @property
-    def organism_home(self) -> str:
-        """The entry that holds the rows of its undefended organism."""
-        shared = self.entry.submission.shared.get("organism")
+    def home(self, role: Role) -> str:
+        """The entry that holds the rows of a role."""
+        shared = self.entry.submission.shared.get(role)
         return self.slug if shared is None else shared.entry
 
     @property
@@ -159,31 +164,48 @@ def _untrained(one: Candidate) -> list[Flag]:
 def own_organism(
     one: Candidate, ranked_by: str, reference: Candidate | None, others: Sequence[Candidate]
 ) -> list[Gate]:
-    """The requirement on an undefended organism that is not the reference's; none for one that is.
+    """The requirements on an undefended organism that is not the reference's; none for one that is.
+
+    A verified entry's has to be run again as well: it could be lifted by less than the margin.
 
     Args:
         others: Entries that may bring an organism too: those that compete for ranks share the level of "it is
             another one".
     """
-    if reference is None or one.organism_home == reference.slug:
+    if reference is None or one.home("organism") == reference.slug:
         return []
-    homes = {one.organism_home, *(other.organism_home for other in others if not other.beside)}
+    homes = {one.home("organism"), *(other.home("organism") for other in others if not other.beside)}
     level = _LEVEL / len(homes - {reference.slug})
     # Both from the reference's base: a base of one's own could be lifted as far as the organism.
     base = reference.measured.grid("base", ranked_by)
     grids = (each.measured.grid("organism", ranked_by) for each in (one, reference))
     own, due = (pair_differences(grid, base) if grid and base else None for grid in grids)
     margin = reference.entry.track.organism_margin.get(ranked_by.partition("@")[0])
-    return [organism_gate(own, due, margin, verified=one.trust.covers("organism"), level=level)]
+    gates = [organism_gate(own, due, margin, verified=one.trust.covers("organism"), level=level)]
+    if not one.self_reported and not one.trust.covers("organism"):
+        why = "its undefended organism is not the board's, and its rows were not run again"
+        gates.append(Gate("organism not run again", ANOTHER_ORGANISM, None, why))
+    return gates
 
 
 def _other_conditions(one: Candidate, reference: Candidate) -> list[Flag]:
     """Flag a model, organism or judge that differs from the board's undefended entry."""
     facts, due = one.entry.submission, reference.entry.submission
     mine, theirs = _conditions(facts), _conditions(due)
+    if one.home("organism") != reference.slug:
+        mine["prompts"], theirs["prompts"] = _prompts(one), _prompts(reference)
     other = ", ".join(name for name, value in mine.items() if value != theirs[name])
     why = f"not those of the board's undefended entry {due.slug}: {other}"
     return [Flag("other conditions", why)] if other else []
+
+
+def _prompts(one: Candidate) -> list[Any]:
+    """Hash of the undefended arm's prompt of one question a task."""
+    seed, questions = seed_folders("organism", one.entry.submission)[0], list[Any]()
+    for task in tasks_of(one.entry):
+        rows = (row for _, row in one.entry.rows("organism", seed, task))
+        questions.append(next((row.get("prompt_hash") for row in rows if row["doc_id"] == 0), None))
+    return questions
 
 
 def _conditions(facts: Submission) -> dict[str, Any]:
