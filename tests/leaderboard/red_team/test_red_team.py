@@ -8,14 +8,19 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from leaderboard.red_team.draft import HONEST, cut_board
 from leaderboard.red_team.forgeries import FORGERIES
+from turncoat.judges.base import Verdict
+from turncoat.judges.embedded.judge import rubric_of
 from turncoat.leaderboard.board.build import Board, Row, build_board, build_boards, canaries_caught
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.entry.maintainers import VERIFICATIONS, Maintainers, read_maintainers
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
+from turncoat.leaderboard.validation.pull_request import Change, problems_of_submission
 from turncoat.leaderboard.validation.validate import validate_entry
+from turncoat.leaderboard.verification import stored_answers
 from turncoat.leaderboard.verification.status import read_trust
 
 STRANGER = "666"  # account of the forger's pull requests
@@ -45,6 +50,20 @@ def board(honest: Path) -> tuple[Board, list[Candidate]]:
     return build_board(entries, _maintainers(honest)), entries
 
 
+class Remembered:
+    """The embedded judge, as far as the honest entries show what it says."""
+
+    id, rubric, card, may_rate = "embedded-1", rubric_of(), None, True
+
+    def __init__(self, entries: list[Candidate]) -> None:
+        answers = pd.concat([one.answers for one in entries]).dropna(subset="judge_aligned")
+        scores = answers[["judge_aligned", "judge_coherent"]].itertuples(index=False, name=None)
+        self._scores = dict(zip(answers["text"], scores, strict=True))
+
+    def score(self, questions: list[str], answers: list[str], on_done: object = None) -> list[Verdict]:
+        return [Verdict(*self._scores[text], judge=self.id, rubric=self.rubric) for text in answers]
+
+
 def _maintainers(folder: Path) -> Maintainers:
     return read_maintainers(folder.parent / VERIFICATIONS)
 
@@ -54,11 +73,21 @@ def _candidate(folder: Path) -> Candidate:
     return candidate(entry, read_trust(entry, folder.parent.parent / VERIFICATIONS))
 
 
-def outcome(folder: Path, board: Board, entries: list[Candidate]) -> Outcome:
-    """Validate what was added to the folder; where that is accepted, build the board with it."""
+def outcome(folder: Path, board: Board, entries: list[Candidate], judged: bool = False) -> Outcome:
+    """Validate what was added to the folder; where that is accepted, build the board with it.
+
+    Args:
+        judged: Whether its answers are judged again as well, as CI does.
+    """
     forged = sorted(path for path in folder.iterdir() if path.name not in HONEST)
     findings = [one for path in forged for one in validate_entry(path, author=STRANGER)]
     if findings:
+        return Outcome(frozenset(one.rule for one in findings), ())
+    if (
+        findings := [one for path in forged for one in stored_answers.judge_all(load_entry(path))]
+        if judged
+        else []
+    ):
         return Outcome(frozenset(one.rule for one in findings), ())
     more = [_candidate(path) for path in forged]
     if any(one.entry.submission.board != board.id for one in more):
@@ -107,11 +136,28 @@ def _params() -> list[object]:
     return [pytest.param(name, marks=marks(name)) for name in FORGERIES]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change("A", "results/verifications/forged.json"),
+        Change("M", "results/verifications/maintainers.yaml"),
+        Change("A", "results/verifications/canaries.json"),
+        Change("M", "results/submissions/sgtr-insecure/submission.json"),
+        Change("D", "results/submissions/sgtr-insecure/rows/defended/seed-0/turncoat_em.jsonl.gz"),
+        Change("A", "results/submissions/Forged/../../verifications/forged.json"),
+    ],
+)
+def test_a_pull_request_brings_no_record_and_touches_no_other_entry(change):
+    entry = Change("A", "results/submissions/forged/submission.json")
+    assert problems_of_submission([entry]) == [] != problems_of_submission([entry, change])
+
+
 @pytest.mark.parametrize("name", _params())
-def test_a_forgery_gains_nothing_and_its_rule_catches_it(name, honest, board, tmp_path):
-    folder = tmp_path / "submissions"
+def test_a_forgery_gains_nothing_and_its_rule_catches_it(name, honest, board, tmp_path, monkeypatch):
+    folder, rule = tmp_path / "submissions", FORGERIES[name].rule
+    monkeypatch.setattr(stored_answers, "judge_from_name", lambda _: Remembered(board[1]))
     shutil.copytree(honest.parent, tmp_path, dirs_exist_ok=True, copy_function=os.link)
     FORGERIES[name].forge(folder)
-    found = outcome(folder, *board)
+    found = outcome(folder, *board, judged=rule == "judge-score")
     assert found.gains == ()
-    assert FORGERIES[name].rule in found.caught_by
+    assert rule in found.caught_by
