@@ -80,6 +80,6 @@ class TextConsole(Console):
         return super().render_str(visible(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is printed, control codes of rich itself apart, made visible."""
+        """Printed segments made visible, control codes of rich itself apart."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)

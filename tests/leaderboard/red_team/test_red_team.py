@@ -28,7 +28,7 @@ STRANGER = "666"  # account of the forger's pull requests
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a forgery.
+    """Outcome of a forgery.
 
     Attributes:
         caught_by: Findings' rules, or flags, unshown requirements and the trust of what is not ranked.

@@ -66,7 +66,7 @@ class Exported:
 
     @cached_property
     def prompt(self) -> str:
-        """What its defence changes in every prompt; "" for nothing."""
+        """Changes that its defence makes in every prompt; "" for none."""
         return prompt_text(self.entry)
 
     @cached_property

@@ -55,7 +55,7 @@ def prompt_change(entry: Entry) -> PromptChange | None:
 
 
 def prompt_text(entry: Entry) -> str:
-    """What a valid entry changes in every prompt of its defended arms, such as 'adds "Be kind."'; else ""."""
+    """Change of a valid entry to every prompt of its defended arms, such as 'adds "Be kind."'; else ""."""
     changes = entry.submission.defence.changes_prompt
     return str(prompt_change(entry) or "changes it; the text is not in its rows") if changes else ""
 

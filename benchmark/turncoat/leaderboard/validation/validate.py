@@ -51,7 +51,7 @@ def validate_entry(folder: Path, log: Log = lambda _: None, *, author: str | Non
 
 
 def unchecked(entry: Entry) -> list[str]:
-    """What cannot be checked here, a sentence each: `validate_entry` holds it to bounds only."""
+    """Evidence that cannot be checked here, a sentence each: `validate_entry` holds it to bounds only."""
     from turncoat.leaderboard.validation.expected import expected_rows, registry_tokenizer
 
     model = entry.submission.model.name
