@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from leaderboard.red_team.draft import (
     HOME,
+    HONEST,
     SEEDS,
     Draft,
     answer,
@@ -281,6 +282,20 @@ def copy_that_was_accepted_and_recorded(folder: Path) -> None:
     path.write_text(json.dumps(records), encoding="utf-8")
 
 
+@forgery("self-reported")
+def answers_of_three_entries_in_turn(folder: Path) -> None:
+    """A third from each is less than a copy, and every number is its own: a re-run alone sees it."""
+    draft = _invented(folder)
+    donors = [cells_of(folder / slug, "defended") for slug in HONEST[1:]]
+    for cell, rows in draft.cells.items():
+        for number, row in enumerate(rows if cell[2] in SAMPLED else ()):
+            other = donors[number % 3][cell][number]
+            names = {"n_tokens", "finish", "base_logprob", "persona_text", "judge_aligned", "judge_coherent"}
+            answer(row, other["resps"][0][0], **{k: v for k, v in other["samples"][0].items() if k in names})
+            recompute(cell[2], row)
+    draft.write()
+
+
 # Evidence
 
 
@@ -353,6 +368,18 @@ def sample_seeds_chosen(folder: Path) -> None:
         row["samples"][0]["seed"] = int(rng.integers(2**62))
         recompute(task, row)
     draft.write()
+
+
+@forgery("other conditions")
+def sampling_seed_chosen_for_all_arms(folder: Path) -> None:
+    """Measured in earnest with the best of many sampling seeds: a re-run agrees."""
+    draft, roles = _invented(folder), ("base", "organism", "control", "defended")
+    draft.unshare("base", "organism", "control")
+    for task, row in (pair for role in roles for pair in draft.rows(role, *SAMPLED)):
+        row["samples"][0]["seed"] = sample_seed(77, task, row["arguments"]["gen_args_0"]["arg_0"], 0)
+        recompute(task, row)
+    draft.write()
+    verify(folder / SLUG)
 
 
 # Effects below what a re-run can resolve

@@ -193,19 +193,23 @@ def _other_conditions(one: Candidate, reference: Candidate) -> list[Flag]:
     facts, due = one.entry.submission, reference.entry.submission
     mine, theirs = _conditions(facts), _conditions(due)
     if one.home("organism") != reference.slug:
-        mine["prompts"], theirs["prompts"] = _prompts(one), _prompts(reference)
+        for name, key in (("prompts", "prompt_hash"), ("sampling seed", "seed")):
+            mine[name], theirs[name] = (
+                [row.get(key) for row in _first_rows(each)] for each in (one, reference)
+            )
     other = ", ".join(name for name, value in mine.items() if value != theirs[name])
     why = f"not those of the board's undefended entry {due.slug}: {other}"
     return [Flag("other conditions", why)] if other else []
 
 
-def _prompts(one: Candidate) -> list[Any]:
-    """Hash of the undefended arm's prompt of one question a task."""
-    seed, questions = seed_folders("organism", one.entry.submission)[0], list[Any]()
+def _first_rows(one: Candidate) -> list[dict[str, Any]]:
+    """The undefended arm's row of one question a task, with its first answer's fields."""
+    seed, first = seed_folders("organism", one.entry.submission)[0], list[dict[str, Any]]()
     for task in tasks_of(one.entry):
-        rows = (row for _, row in one.entry.rows("organism", seed, task))
-        questions.append(next((row.get("prompt_hash") for row in rows if row["doc_id"] == 0), None))
-    return questions
+        rows = (row for _, row in one.entry.rows("organism", seed, task) if row["doc_id"] == 0)
+        row = next(rows, {})
+        first.append(next(iter(row.get("samples") or []), {}) | row)
+    return first
 
 
 def _conditions(facts: Submission) -> dict[str, Any]:
