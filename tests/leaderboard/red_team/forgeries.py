@@ -311,7 +311,7 @@ def token_counts_of_one(folder: Path) -> None:
 
 @forgery("self-reported")
 def token_counts_at_their_bounds(folder: Path) -> None:
-    """Where the tokenizer is not here: few tokens for one answer, many for the other, in all arms."""
+    """Few tokens for one answer and many for the other, in all arms, where the tokenizer is not here."""
     draft = _invented(folder)
     draft.unshare("base", "organism", "control")
     for role in ("base", "organism", "control", "defended"):
