@@ -23,7 +23,7 @@ from turncoat.engine.thoughts import split_thoughts
 from turncoat.errors import UserError
 from turncoat.judges.rubrics import rubric_pair
 from turncoat.judges.scoring import text_score
-from turncoat.judges.spec import _OPTION, check_judge
+from turncoat.judges.spec import _OPTION, check_judge, judge_from_name
 from turncoat.judges.surface import refusal_like, surface
 from turncoat.judges.unscored import _VARYING
 from turncoat.leaderboard.canaries.rows import ANSWERS
@@ -163,10 +163,14 @@ NINE = ", ".join(["*{0}"] * 9)
         ("\n".join(["a: &a [x]", *(f"{b}: &{b} [{NINE.format(a)}]" for a, b in pairwise("abcdefgh"))]),
          "line 6: more than 100000 values"),
         ("a: &a [*a]", "line 1: more than 100000 values"),
+        ('study: x\ntitle: "a\x1b[2J"', "is not YAML: unacceptable character #x001b"),
+        ("a: 1" + ":1" * 190 + ".5", "is not YAML: int too large"),
+        ("study: x\ntitle: 1" + ":1" * 400_000, "line 2: a number of more than 400 characters"),
+        ("study: 0x" + "f" * 5000, "line 1: a number of more than 400 characters"),
         ("a: &a\n  k: &b [*a, *b]", "more than 100000 values"),
         (f"a: &a {'[' * 60}{']' * 60}\nb: &b {'[' * 60}*a{']' * 60}", "line 2: nested too deep"),
         ("study: 2024-99-99", "not YAML"),
-        ("study: " + "1" * 5000, "not YAML"),
+        ("study: " + "1" * 5000, "a number of more than 400 characters"),
         ("study: !!int ''", "not YAML"),
         ("study: !!bool x", "not YAML"),
     ],
@@ -190,6 +194,12 @@ def test_a_bad_value_is_cut_in_the_message(tmp_path):
     with pytest.raises(UserError) as error:
         load_study(path)
     assert len(str(error.value)) < 10_000
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "0x" + "f" * 5000, "-1" + "0" * 400])
+def test_a_number_beyond_floats_is_not_an_option_of_a_judge(number):
+    with pytest.raises(UserError, match=r"judge openai: timeout='-?[01]"):
+        judge_from_name(f"openai:timeout={number}")
 
 
 def test_a_judge_of_a_study_cannot_nest(monkeypatch):

@@ -23,6 +23,8 @@ _MOST_BYTES = 2**20
 _MOST_VALUES = 100_000
 _MOST_PROBLEMS = 20  # that are named at once
 _SHOWN = 300  # characters of a bad value
+_LONGEST_NUMBER = 400  # characters; reading 1:1:1:... takes time with the square of its length
+_NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float")}
 _TOO_DEEP = f"nested too deep; accepted: {MOST_NESTED} lists and mappings in one another"
 _TYPE = re.compile(r"str|constrained-\w+|(?:tuple|dict)\[.*")  # of a union, in pydantic's locations
 
@@ -70,12 +72,12 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     """The content of a YAML file and its tree.
 
     Raises:
-        UserError: Larger than a megabyte, not YAML, a key is there twice, more than `MOST_NESTED` levels, or
-            more than 100,000 values, aliases opened.
+        UserError: Larger than a megabyte, not YAML, a key is there twice, more than `MOST_NESTED` levels,
+            more than 100,000 values, aliases opened, or a number of more than 400 characters.
     """
     text = read_bytes(path.resolve(), _MOST_BYTES).decode("utf-8", "replace")
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         tree = loader.get_single_node()
         if tree is not None:
             _weigh(path, tree, {})
@@ -84,18 +86,21 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     except RecursionError:
         raise UserError(f"{path}, line {loader.line + 1}: {_TOO_DEEP}") from None
     # The constructors of numbers, dates and tags raise whatever their input leads to.
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path} is not YAML: {error}") from error
 
 
 def _weigh(path: Path, node: yaml.Node, weights: dict[int, tuple[float, float]]) -> tuple[float, float]:
-    """Values and levels of a node, its aliases opened; UserError where they are too many."""
+    """Values and levels of a node, its aliases opened; UserError where they, or a number, are too large."""
     if id(node) not in weights:
         weights[id(node)] = (math.inf, math.inf)  # of an alias inside what it stands for
         parts = itertools.chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
         single = isinstance(node, yaml.ScalarNode)
+        if single and node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
+            longest = f"a number of more than {_LONGEST_NUMBER} characters"
+            raise UserError(f"{path}, line {node.start_mark.line + 1}: {longest}")
         inner = [] if single else [_weigh(path, part, weights) for part in parts]
         size = 1 + sum(size for size, _ in inner)
         levels = 0 if single else 1 + max((below for _, below in inner), default=0)

@@ -94,3 +94,16 @@ def test_a_samples_file_is_read_and_a_foreign_one_refused(tmp_path):
         half_dose_of(path)
     with pytest.raises(UserError, match="no answers at any dose"):
         half_dose([])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[1]", '{"a": ' + "[" * 5000 + "]" * 5000 + "}", '{"half_dose": {}}']
+    + [f'{{"half_dose": {{"question": "q", "dose": {dose}, "turned": {turned}, "n": 1}}}}'
+       for dose, turned in (("NaN", 1), ('"x"', 1), (1, 5), (1, -1))],
+)  # fmt: skip
+def test_a_file_that_counts_no_answers_at_a_dose_is_refused_with_its_line(tmp_path, line):
+    path = tmp_path / "samples.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(UserError, match="line 1"):
+        half_dose_of(path)

@@ -21,6 +21,7 @@ from turncoat.registry import JUDGES, SHIPPED_JUDGES, JudgeEntry, discover
 ENVIRONMENT = "TURNCOAT_JUDGE"
 DEFAULT = "embedded"
 OFF = ("off", "")
+_LARGEST = 10**300  # of a whole number: a larger one may not fit a float
 _OPTION = re.compile(r"(?:[^,{]|\{(?:[^{}]|\{[^{}]*\})*\}|\{)+")  # up to a comma outside the braces of JSON
 
 
@@ -132,7 +133,8 @@ def _entry(name: str) -> JudgeEntry:
 
 
 def _value(text: str) -> Any:
-    """3 -> int, 1e-3 -> float, true/false/none as Python's, a quoted or any other text -> str."""
+    """3 -> int, 1e-3 -> float, true/false/none as Python's, a quoted or any other text -> str; so is a
+    whole number beyond floats."""
     plain = {"true": True, "false": False, "none": None}
     if text.lower() in plain:
         return plain[text.lower()]
@@ -140,4 +142,5 @@ def _value(text: str) -> Any:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
-    return value if isinstance(value, int | float | str) else text
+    small = isinstance(value, int) and abs(value) < _LARGEST
+    return value if small or isinstance(value, float | str) else text

@@ -8,7 +8,6 @@ dose where it crosses one half is read off between the two doses around it. A do
 None, never a number beyond the largest dose tried.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from turncoat.errors import UserError
+from turncoat.formats import clip
+from turncoat.safe_files import json_rows
 from turncoat.shown_text import warn
 
 METRIC = "half_dose"
@@ -132,17 +133,28 @@ def half_dose_of(samples: Path, **options: Any) -> HalfDose:
     """The half dose of an lm-eval samples file.
 
     Raises:
-        UserError: Its rows have no `half_dose` column.
+        UserError: Its rows have no `half_dose` column, or one that counts no answers at a dose.
     """
-    with samples.open(encoding="utf-8") as handle:
-        rows = [json.loads(line) for line in handle if line.strip()]
-    items = [row[METRIC] for row in rows if isinstance(row.get(METRIC), dict)]
+    items = []
+    for number, row in json_rows(samples):
+        if isinstance(item := row.get(METRIC), dict):
+            if "question" not in item or not _is_count(*map(item.get, ("dose", "turned", "n"))):
+                raise UserError(
+                    f"{samples}, line {number}: {METRIC} is {clip(str(item), 99)}; a question, a dose, how "
+                    "many of n answers turned are expected"
+                )
+            items.append(item)
     if not items:
         raise UserError(
             f"{samples}: no row has '{METRIC}'; give a samples file of a turncoat_latent_... task (the "
             "steering task needs --model turncoat, the EM task a judge that may rate)"
         )
     return half_dose_interval(items, **options)
+
+
+def _is_count(dose: Any, turned: Any, n: Any) -> bool:
+    numbers = all(isinstance(value, int | float) for value in (dose, turned, n))
+    return numbers and math.isfinite(dose) and 0 <= turned <= n < math.inf
 
 
 def _table(items: Sequence[Item]) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
