@@ -129,7 +129,7 @@ def test_json_is_bounded(tmp_path):
     for text in ("[" * 101 + "]" * 101, '{"a":' * 990 + "1" + "}" * 990, b"[" * 200_000 + b"]" * 200_000):
         with pytest.raises(UserError, match="line 3: nested too deep"):
             parse_json(text, "x.jsonl, line 3")
-    for text in ("1" * 5000, "{", b"\xff"):
+    for text in ("1" * 5000, "{", b"\xff", '{"aligned": 10, "aligned": 90}'):
         with pytest.raises(UserError, match="x: not JSON"):
             parse_json(text, "x")
     path = tmp_path / "x.jsonl"

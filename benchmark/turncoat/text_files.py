@@ -9,6 +9,7 @@ import codecs
 import gzip
 import json
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,11 @@ def parse_json(text: str | bytes, where: str) -> Any:
         where: What messages call the text, such as "judged.jsonl, line 3".
 
     Raises:
-        UserError: Not JSON, a number of thousands of digits, or more than `MOST_NESTED` levels.
+        UserError: Not JSON, a key twice, a number of thousands of digits, or more than `MOST_NESTED` levels.
     """
     try:
         text = text if isinstance(text, str) else text.decode()
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
         deep = text.count("[") + text.count("{") > MOST_NESTED and _levels(value) > MOST_NESTED
     except RecursionError:
         deep = True
@@ -77,6 +78,15 @@ def parse_json(text: str | bytes, where: str) -> Any:
     if deep:
         raise UserError(f"{where}: nested too deep; accepted: {MOST_NESTED} lists and objects in one another")
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; ValueError where a key stands twice, of which Python would take the last without a word."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{twice[:40]!r} is there twice; remove one")
+    return values
 
 
 def _levels(value: Any) -> int:
