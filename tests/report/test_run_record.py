@@ -2,14 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pandas as pd
 import pytest
 from turncoat.errors import UserError
 from turncoat.judges.calibration.correction import JudgeErrors
+from turncoat.report.content import ReportContent
 from turncoat.report.run_record import read_run_record
+from turncoat.report.run_rows import Run
+from turncoat.study.config import load_study
 
-DEMO = json.loads((Path(__file__).parents[2] / "results/demo/run.json").read_text())
+RESULTS = Path(__file__).parents[2] / "results"
+DEMO = json.loads((RESULTS / "demo/run.json").read_text())
 
 
 def changed(at: str, value: Any) -> dict[str, Any]:
@@ -55,3 +60,15 @@ def test_the_committed_record_is_read_as_it_is(tmp_path):
 def test_a_card_whose_counts_are_not_counts_is_refused(name, value):
     with pytest.raises(UserError, match="the judge's card has no counts"):
         JudgeErrors.of_card(changed(f"judge.{name}", value)["judge"])
+
+
+@pytest.mark.parametrize("content", ["{}", '{"results": []}', '{"results": {"turncoat_em": 1}}'])
+def test_a_results_file_without_results_is_named(tmp_path, content):
+    study = load_study(RESULTS / "demo/study.yaml")
+    frame = pd.DataFrame()
+    run = Run("demo", tmp_path, study, cast(ReportContent, None), frame, frame)
+    path = tmp_path / "rows/base/base/turncoat_em/results_2026.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"results_2026\.json: no results of turncoat_em"):
+        run.whole_set("turncoat_em", "em_rate")

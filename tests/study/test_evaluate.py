@@ -82,7 +82,7 @@ def test_changed_code_changes_the_key_of_the_rows_that_it_makes(spec, monkeypatc
 
 def test_rows_without_the_verdict_of_a_failed_call_are_found(tmp_path):
     def lost(task: str, samples: list[dict[str, Any]], doc: dict[str, Any]) -> bool:
-        row = {"doc_id": 0, "doc": doc, "samples": samples}
+        row = {"doc_id": 0, "doc": doc, "metrics": [], "samples": samples}
         (tmp_path / f"samples_{task}_x.jsonl").write_text(json.dumps(row) + "\n")
         return verdicts_lost(tmp_path, task)
 

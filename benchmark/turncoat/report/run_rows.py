@@ -53,12 +53,18 @@ class Run:
 
         Such a number has no value per question, hence no interval over questions; lm-eval's results file
         holds it.
+
+        Raises:
+            UserError: A results file is not as lm-eval writes it.
         """
         values: dict[tuple[str, int], float] = {}
         for arm in self.study.arms:
             for path in sorted((self.folder / "rows" / arm.name).glob(f"*/{task}/results_*.json")):
                 seed = seed_of(path.parent.parent.name)
-                for key, value in read_object(path)["results"].get(task, {}).items():
+                results = read_object(path).get("results")
+                if not isinstance(results, dict) or not isinstance(results.get(task, {}), dict):
+                    raise UserError(f"{path}: no results of {task}; run the study again")
+                for key, value in results.get(task, {}).items():
                     finite = isinstance(value, int | float) and math.isfinite(value)
                     if key.partition(",")[0] == metric and finite:
                         values[arm.name, seed] = float(value)

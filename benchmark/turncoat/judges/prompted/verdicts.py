@@ -10,7 +10,10 @@ from turncoat.errors import UserError
 from turncoat.judges.base import Verdict
 from turncoat.judges.calibration.card import MINIMUM_AUC
 from turncoat.judges.scoring import Score
+from turncoat.safe_files import read_bytes
 from turncoat.text_files import parse_json
+
+_MOST_BYTES = 2**24
 
 
 def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, Any] | None, bool]:
@@ -30,7 +33,8 @@ def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, A
         return None, False
     advice = "make one with `turncoat judge FILE_WITH_REFERENCE_SCORES --judge ... --write-card card.json`"
     try:
-        card = parse_json(Path(path).expanduser().read_text(encoding="utf-8"), "the file")
+        data = read_bytes(Path(path).expanduser().resolve(), _MOST_BYTES)
+        card = parse_json(data.decode("utf-8"), "the file")
     except (OSError, ValueError) as error:
         raise UserError(f"card={path} cannot be read ({error}); {advice}") from error
     auc = card.get("auc_unseen_questions", card.get("auc_mean", card)) if isinstance(card, dict) else card
