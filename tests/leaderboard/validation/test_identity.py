@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,18 @@ def test_a_look_alike_is_refused_and_what_it_looks_like_is_not(tmp_path):
     ]  # fmt: skip
     assert found(folder, "first") == []
     assert found(folder, "first", authors={}) != []  # not recorded: it has to wait for its maintainers
+
+
+def test_the_same_method_may_be_submitted_under_its_name_in_other_letters(tmp_path):
+    folder = tmp_path / "submissions"
+    for slug, name in (("first", "SGTR"), ("second", "sgtr"), ("third", "5GTR")):
+        write(folder, slug, questions=2, contact=f"Person {slug}")
+        path = folder / slug / "submission.json"
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps({**facts, "defence": {**facts["defence"], "name": name}}))
+    assert found(folder, "second", authors={"first": ME, "third": ME}) == [("look-alike", "defence.name")]
+    shutil.rmtree(folder / "third")
+    assert found(folder, "second") == []
 
 
 def test_the_maintainers_file_is_read_and_a_wrong_one_is_told(folder):
