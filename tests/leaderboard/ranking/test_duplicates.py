@@ -51,7 +51,11 @@ def reword(row: dict[str, Any]) -> None:
 
 
 def flagged(folder: Path, *, trust: str = "self-reported") -> list[str]:
-    found = {home.name: candidate(load_entry(home), Trust("self-reported", "")) for home in folder.iterdir()}
+    trusts = Trust("self-reported", "")
+    found = {
+        home.name: candidate(load_entry(home), trusts, is_canary=home.name.startswith("canary"))
+        for home in folder.iterdir()
+    }
     mine = found.pop("mine")
     others: list[Candidate] = list(found.values())
     flags = copy_flags(replace(mine, trust=Trust(trust, "")), others)  # type: ignore[arg-type]
@@ -78,14 +82,14 @@ def test_honest_entries_copy_nobody(folder: Path) -> None:
             "good/rows/defended/seed-2",
             reword,
             "copied rows",
-            "good has the same, its defended arm at seed 2",
+            "good has the same, its defended arm at training seed 2",
         ),
         (
             LOSS,
             "good/rows/benign/seed-1",
             nudge,
             "copied rows",
-            "good has the same, its benign arm at seed 1",
+            "good has the same, its benign arm at training seed 1",
         ),
     ],
 )
@@ -108,6 +112,8 @@ def test_the_adapter_of_another_entry_is_found(folder: Path) -> None:
 
 def test_a_reference_that_was_made_again_is_no_copy(folder: Path) -> None:
     write(folder, "mine", effect=0.3)  # the same recipe gives the same base, organism and control
+    assert flagged(folder) == []
+    write(folder, "canary-base", shared="none", copy="base")  # its defended arm is that base
     assert flagged(folder) == []
 
 

@@ -236,16 +236,22 @@ def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
         undefended = one.prints.get(("organism", arm[1]), {}) if arm[0] == "defended" else {}
         for there in other.own_arms:
             parts = alike_parts(one.prints[arm], other.prints[there], leave_out=undefended)
-            if arm == there and arm[0] in SHAREABLE and parts:
+            # A canary's defended arm may be the base itself, which anybody can measure again.
+            if parts and arm[0] in SHAREABLE and (arm == there or other.is_canary):
                 continue
             weights = one.adapter(arm)
             if weights not in {None, *borrowed} and weights == other.adapter(there):
                 parts = ["adapter"]
             if parts:
                 rows = parts[0] if len(parts) == 1 else "rows"
-                why = f"the {rows} of its {arm[0]} arm at training seed {arm[1]}: {other.slug} has the same, "
-                return [Flag("copied rows", f"{why}its {there[0]} arm at seed {there[1]}")]
+                why = f"the {rows} of its {_named(arm)}: {other.slug} has the same, its {_named(there)}"
+                return [Flag("copied rows", why)]
     return []
+
+
+def _named(arm: Arm) -> str:
+    role, seed = arm
+    return f"{role} arm" if seed == BASE_SEED else f"{role} arm at training seed {seed}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:
