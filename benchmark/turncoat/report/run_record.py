@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from turncoat.errors import UserError
+from turncoat.report.content import Check
 from turncoat.safe_files import read_object
 
 
@@ -37,17 +38,6 @@ class _Persona(BaseModel):
     held_out: _HeldOut | None = None
 
 
-class _Check(BaseModel):
-    name: str
-    arm: str | None
-    seed: int | None
-    value: float | None
-    low: float | None
-    high: float | None
-    passed: bool | None
-    explanation: str
-
-
 class _Training(BaseModel):
     arm: str
     seed: int | None = None
@@ -60,7 +50,7 @@ class _Record(BaseModel):
     persona: _Persona
     judge: dict[str, JsonValue] | None = None
     failed: list[_Failed] = []
-    checks: list[_Check]
+    checks: list[Check]
     training: list[_Training]
     seconds: dict[str, float]
     provenance: dict[str, JsonValue]
