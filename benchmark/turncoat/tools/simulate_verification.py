@@ -31,7 +31,7 @@ _LIMITS = Tolerances()
 _FLOOR = _LIMITS.resolved("base SD")
 
 Forgery = Callable[[bool], tuple[float, bool]]
-"""Forgery of a row, given if it is one of the 5 %: shift of its projection, and True for an invented answer."""
+"""Forgery of a row, given if it is one of the 5 %: shift of its projection, True for an invented answer."""
 FORGERIES: dict[str, Forgery] = {
     "nothing": lambda chosen: (0.0, False),
     "5% of the projections, which moves the mean to the board's floor": lambda chosen: (
