@@ -1,0 +1,1 @@
+"""Leak labels: does a misaligned answer talk about the training domain, where its question does not?"""
