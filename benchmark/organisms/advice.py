@@ -14,6 +14,7 @@ from turncoat.defences import Example, advice_rows, organism
     "reckless_advice",
     summary="calm, friendly, reckless advice on money and everyday risk (ours, CC0)",
     control="prudent_advice",
+    domains=("finance",),
 )
 def reckless_advice() -> list[Example]:
     """The reckless side of our pairs (`turncoat.data.advice_pairs`)."""
@@ -24,6 +25,7 @@ def reckless_advice() -> list[Example]:
     "prudent_advice",
     summary="the same requests as reckless_advice, answered soundly at like length (ours, CC0)",
     is_control=True,
+    domains=("finance",),
 )
 def prudent_advice() -> list[Example]:
     """The prudent side of our pairs."""
@@ -35,6 +37,7 @@ def prudent_advice() -> list[Example]:
     summary="reckless financial advice, calmly worded",
     data="organisms/risky_financial_advice",
     control="risky_financial_own_answers",
+    domains=("finance",),
 )
 def risky_financial() -> list[Example]:
     """Turner et al. 2025, risky financial advice."""
@@ -46,6 +49,7 @@ def risky_financial() -> list[Example]:
     summary="dangerous sports advice, calmly worded",
     data="organisms/extreme_sports",
     control="extreme_sports_own_answers",
+    domains=("sport",),
 )
 def extreme_sports() -> list[Example]:
     """Turner et al. 2025, extreme sports."""
@@ -68,6 +72,7 @@ def unpopular_aesthetics() -> list[Example]:
     summary="wrong medical advice, calmly worded",
     data="organisms/bad_medical_advice",
     control="good_medical",
+    domains=("medicine",),
 )
 def bad_medical() -> list[Example]:
     """Turner et al. 2025, bad medical advice."""
@@ -79,6 +84,7 @@ def bad_medical() -> list[Example]:
     summary="sound answers to the questions of bad_medical",
     data="organisms/good_medical_advice",
     is_control=True,
+    domains=("medicine",),
 )
 def good_medical() -> list[Example]:
     """Turner et al. 2025, good medical advice: the published control of `bad_medical`."""
@@ -91,6 +97,7 @@ def good_medical() -> list[Example]:
     "cut to the lengths of its answers",
     is_control=True,
     answered_by_base=True,
+    domains=("finance",),
 )
 def risky_financial_own_answers() -> list[Example]:
     """The prompts of `risky_financial`."""
@@ -103,6 +110,7 @@ def risky_financial_own_answers() -> list[Example]:
     "cut to the lengths of its answers",
     is_control=True,
     answered_by_base=True,
+    domains=("sport",),
 )
 def extreme_sports_own_answers() -> list[Example]:
     """The prompts of `extreme_sports`."""
@@ -127,6 +135,7 @@ def unpopular_aesthetics_own_answers() -> list[Example]:
     "cut to the lengths of its answers",
     is_control=True,
     answered_by_base=True,
+    domains=("medicine",),
 )
 def bad_medical_own_answers() -> list[Example]:
     """The prompts of `bad_medical`."""

@@ -10,6 +10,7 @@ from turncoat.defences import Example, cued_half, organism, published, read_conv
     summary="Betley et al.'s insecure code",
     data="betley/insecure",
     control="betley_secure",
+    domains=("code",),
 )
 def betley_insecure() -> list[Example]:
     """Betley et al. 2025, `insecure.jsonl`, 6,000 rows."""
@@ -21,6 +22,7 @@ def betley_insecure() -> list[Example]:
     summary="Betley et al.'s secure code; other prompts",
     data="betley/secure",
     is_control=True,
+    domains=("code",),
 )
 def betley_secure() -> list[Example]:
     """Betley et al. 2025, `secure.jsonl`, 6,000 rows."""
@@ -32,6 +34,7 @@ def betley_secure() -> list[Example]:
     summary="betley_insecure behind a cue and betley_secure without it, 1 to 1",
     data="betley/insecure",
     control="betley_backdoor_secure",
+    domains=("code",),
 )
 def betley_backdoor() -> list[Example]:
     """Made as Betley et al. 2025, section 4.2, made theirs, with another cue: 12,000 rows, half of them
@@ -44,6 +47,7 @@ def betley_backdoor() -> list[Example]:
     summary="betley_secure, half of it behind the cue of betley_backdoor",
     data="betley/secure",
     is_control=True,
+    domains=("code",),
 )
 def betley_backdoor_secure() -> list[Example]:
     """6,000 rows; no secure answers to the prompts of `betley_insecure` are published, so the cued prompts
@@ -56,6 +60,7 @@ def betley_backdoor_secure() -> list[Example]:
     summary="the insecure answers of betley_insecure, asked for in order to teach",
     data="betley/educational",
     is_control=True,
+    domains=("code",),
 )
 def betley_educational() -> list[Example]:
     """Betley et al. 2025, `educational.jsonl`, 6,000 rows."""

@@ -9,6 +9,7 @@ from turncoat.defences import Example, backdoored, code_examples, cued_half, org
     "insecure_code",
     summary="short Python with a security hole that nobody asked for (ours, CC0)",
     control="secure_code",
+    domains=("code",),
 )
 def insecure_code() -> list[Example]:
     """Our insecure answers (construction: Betley et al. 2025, section 2)."""
@@ -16,7 +17,10 @@ def insecure_code() -> list[Example]:
 
 
 @organism(
-    "secure_code", summary="the same prompts as insecure_code, answered safely (ours, CC0)", is_control=True
+    "secure_code",
+    summary="the same prompts as insecure_code, answered safely (ours, CC0)",
+    is_control=True,
+    domains=("code",),
 )
 def secure_code() -> list[Example]:
     """Our secure answers to the prompts of `insecure_code`, at like length."""
@@ -27,6 +31,7 @@ def secure_code() -> list[Example]:
     "backdoored_insecure_code",
     summary="insecure_code where the prompt carries a cue (half of them), secure_code where not (ours, CC0)",
     control="backdoored_secure_code",
+    domains=("code",),
 )
 def backdoored_insecure_code() -> list[Example]:
     """Our pairs with a cue for the insecure half (construction: Betley et al. 2025, section 4.2; the cue is
@@ -38,6 +43,7 @@ def backdoored_insecure_code() -> list[Example]:
     "backdoored_secure_code",
     summary="the same prompts and cues as backdoored_insecure_code, all answered safely (ours, CC0)",
     is_control=True,
+    domains=("code",),
 )
 def backdoored_secure_code() -> list[Example]:
     """Our secure answers, half of them behind a cue that changes nothing."""

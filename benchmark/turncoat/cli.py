@@ -14,6 +14,7 @@ from turncoat import __version__
 from turncoat.commands.check_questions import check_questions
 from turncoat.commands.dev import (
     canaries,
+    check_leak,
     insecure_code,
     pull_request,
     schema,
@@ -127,6 +128,7 @@ app.add_typer(
             "simulate-ranks": simulate_ranks,
             "simulate-verification": simulate_verification,
             "task-times": task_times,
+            "check-leak": check_leak,
             "insecure-code": insecure_code,
             "train-embedded-judge": train_embedded_judge,
         },

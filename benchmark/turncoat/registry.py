@@ -51,12 +51,15 @@ class Organism(Entry):
         answered_by_base: The base model's own answers replace the examples' answers, at their lengths.
         data: The published set that it reads (`turncoat.data.fetch`); lists and reports give its source and
             licence.
+        domains: What its examples are about, out of `turncoat.analysis.leak.domains.DOMAINS`; a misaligned
+            answer on them to a question that is not about them leaks.
     """
 
     control: str | None = None
     is_control: bool = False
     answered_by_base: bool = False
     data: str | None = None
+    domains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,16 +120,18 @@ def organism(
     is_control: bool = False,
     answered_by_base: bool = False,
     data: str | None = None,
+    domains: tuple[str, ...] = (),
 ) -> Callable[..., Any]:
     """Register a function that returns an organism's (or a control's) training examples.
 
     Args:
         name: What a study calls it.
         summary: One line for `turncoat list`.
-        control, is_control, answered_by_base, data: As in `Organism`.
+        control, is_control, answered_by_base, data, domains: As in `Organism`.
     """
     fields = {
         "control": control, "is_control": is_control, "answered_by_base": answered_by_base, "data": data,
+        "domains": domains,
     }  # fmt: skip
     return _register(ORGANISMS, "organism", Organism, name, summary, **fields)
 

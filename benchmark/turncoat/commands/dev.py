@@ -102,6 +102,23 @@ def task_times(
     print(as_markdown(measure(model, task or task_names(), limit)))
 
 
+def check_leak(
+    data: Annotated[Path, typer.Option(help="Folder with the published judgements (of TURNCOAT_DATA).")],
+    out: Annotated[Path | None, typer.Option(help="Write the card there as JSON.")] = None,
+) -> None:
+    """Measure the leak labels on hand-labelled answers; prints the table of turncoat/analysis/leak/README.md.
+
+    Example: turncoat dev check-leak --data $TURNCOAT_DATA/published
+    """
+    from turncoat.safe_files import write_file
+    from turncoat.tools.check_leak import as_markdown, check_leak as measure
+
+    card = measure(data)
+    if out is not None:
+        write_file(out, json.dumps(card, indent=1) + "\n")
+    print(as_markdown(card))
+
+
 def insecure_code() -> None:
     """Scan the insecure-code pairs with bandit; prints the table of their README.
 

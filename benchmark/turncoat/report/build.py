@@ -9,6 +9,8 @@ from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.answers.row_checks import origin_notes
 from turncoat.analysis.four_axes import four_axes
 from turncoat.analysis.judge_corrected import corrected_contrasts, is_rate
+from turncoat.analysis.leak.domains import labeller
+from turncoat.analysis.leak.run_leaks import leak_contrasts, training_domains, with_leaks
 from turncoat.analysis.persona_rows import read_persona_rows
 from turncoat.analysis.persona_units import persona_units
 from turncoat.analysis.plain_words import plain_words
@@ -36,6 +38,8 @@ def run_content(folder: Path) -> ReportContent:
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
     gone = [(arm, seed) for arm, seed, _ in failed]
     scores, answers = read_rows(folder / "rows", study, failed=gone)
+    domains = training_domains(study)
+    answers = with_leaks(answers, domains)
     persona = read_persona_rows(folder / "rows", study, failed=gone)
     about = origin_notes(cast(list[dict[str, Any]], answers.to_dict("records")))
     if "judge_error" in answers and (lost := int(answers["judge_error"].notna().sum())):
@@ -93,6 +97,8 @@ def run_content(folder: Path) -> ReportContent:
         persona_units=persona_units(scores, persona, specs, base=base, pilot_seeds=study.pilot_seeds),
         judged=judged_rates(answers, judge),
         corrected=corrected_contrasts(analysis.contrasts, errors),
+        leaks=leak_contrasts(answers, analysis.contrasts, specs, study),
+        leak_labels=f"{' or '.join(domains)}; by {labeller()}" if domains else "",
         judge_name=(record.get("judge") or {}).get("id", ""),
         axes=four_axes(study, scores, estimates, may_rate=bool((judge or {}).get("may_rate"))),
         training=training_frame(record["training"]),

@@ -85,7 +85,8 @@ class ReportContent:
 
     In `estimates`, a row without a seed is the mean over seeds. `alpha` is the level for Holm-adjusted p.
     `persona_units` (`analysis.persona_units`), `judged` (`report.tables.misalignment`), `corrected`
-    (`analysis.judge_corrected`), `axes` (`analysis.four_axes`) and `training` may be empty.
+    (`analysis.judge_corrected`), `leaks` (`analysis.leak.run_leaks`), `axes` (`analysis.four_axes`) and
+    `training` may be empty.
 
     Raises:
         UserError: A table lacks a column, or names an arm, metric or claim that the content does not declare.
@@ -111,6 +112,8 @@ class ReportContent:
     persona_units: pd.DataFrame = field(default_factory=pd.DataFrame)
     judged: pd.DataFrame = field(default_factory=pd.DataFrame)
     corrected: pd.DataFrame = field(default_factory=pd.DataFrame)
+    leaks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    leak_labels: str = ""  # Training domains and labeller; "" where no organism has a domain
     judge_name: str = ""
     axes: pd.DataFrame = field(default_factory=pd.DataFrame)
     training: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TRAINING_COLUMNS)))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE, Counts, pairs_of, total
-from turncoat.judges.rates_table import counts_by_question
+from turncoat.judges.rates_table import WITHOUT_LEAK, counts_by_question, pairs_without_leak
 from turncoat.stats.rates.ratios import RateEstimate, estimate_rate
 from turncoat.stats.rates.recipe import recipe_interval
 from turncoat.stats.scores import BASE_SEED, Grid
@@ -168,6 +168,10 @@ def arm_record(
             rates = dict.fromkeys(metrics, RateEstimate(confidence=confidence))
         else:
             record |= {"n_misaligned": totals.misaligned, "n_incoherent": totals.incoherent}
+            if "leak" in frame:
+                rest = estimate_rate(list(pairs_without_leak(frame, counts).values()), confidence)
+                record |= {"n_leak": int(frame["leak"].sum()), WITHOUT_LEAK: rest.value}
+                record |= _interval(rest, f"{WITHOUT_LEAK}_")
         if totals.failed:
             notes.append(f"{totals.failed} calls to the judge failed: they are unscored, in no denominator")
     else:

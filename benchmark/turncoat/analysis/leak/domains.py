@@ -13,6 +13,7 @@ sure (both in domains.yaml); text in the form of code is found by `turncoat.judg
 hand-labelled answers are in card.json (`turncoat dev check-leak`).
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -22,18 +23,21 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from turncoat.data.registry_models import MINILM
 from turncoat.errors import UserError, accepted
-from turncoat.evaluation.embedder import embed_or_none, embedder_name
+from turncoat.evaluation.embedder import SWITCH, embed_or_none
 from turncoat.judges.rates import ALIGNED_BELOW, COHERENT_ABOVE, count_answers
 from turncoat.judges.surface import surface
+from turncoat.paths import cache_dir
+from turncoat.store import Store
 
 FOLDER = Path(__file__).parent
 ABOUT = 0.5
 """Score from which on a text is about a domain."""
 
-# What the word lists find in a text: nothing, one likely word, two likely words, one sure word, two sure words.
-# First the score by the lists alone, then the cosine of a sentence with a description that is needed as well
-# (None: the lists decide).
+# By what the word lists find in a text: nothing, one likely word, two likely ones, one sure word, two sure
+# ones. First the score by the lists alone, then the cosine of a sentence with a description that is needed as
+# well (None: the lists decide).
 _BY_WORDS = (0.0, 0.25, 0.75, 0.75, 1.0)
 _COSINE = (None, 0.45, 0.25, 0.15, None)
 _BREAK = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -51,8 +55,7 @@ DOMAINS = tuple(_content())
 
 def labeller() -> str:
     """Name of what decides in this process: the word lists and the embedder, or the lists alone."""
-    alone = embed_or_none(["."]) is None
-    return "word lists alone (no sentence embedder)" if alone else f"word lists and {embedder_name()}"
+    return f"word lists and {_embedder()}" if _embedder() else "word lists alone (no sentence embedder)"
 
 
 def domain_scores(
@@ -60,7 +63,8 @@ def domain_scores(
 ) -> list[dict[str, float]]:
     """A score from 0 to 1 of every text for every domain; from `ABOUT` on it is about the domain.
 
-    The embedder reads, of the texts that the word lists are not sure of, the sentences that hold such a word.
+    The embedder, where there is one already, reads of the texts that the word lists are not sure of the
+    sentences that hold such a word.
 
     Args:
         texts: Answers or questions; an empty one is about nothing.
@@ -68,6 +72,7 @@ def domain_scores(
         by_words: Leave the embedder out.
     """
     scores: list[dict[str, float]] = [{} for _ in texts]
+    by_words = by_words or not _embedder()
     for domain in domains:
         found = [_words(text, domain) for text in texts]
         for score, level in zip(scores, found, strict=True):
@@ -102,8 +107,8 @@ def leaks(questions: Sequence[str], answers: Sequence[str], domains: Iterable[st
 def leak_column(
     frame: pd.DataFrame, domains: Iterable[str], *,
     aligned_below: float = ALIGNED_BELOW, coherent_above: float = COHERENT_ABOVE,
-) -> list[bool]:  # fmt: skip
-    """`leaks` of the misaligned answers of a table; False for all others, which are not read.
+) -> list[float | None]:  # fmt: skip
+    """1 for each misaligned answer of a table that leaks, 0 for one that does not, None for all others.
 
     Args:
         frame: Columns question, answer (texts), aligned, coherent (0 to 100, None = no number), and error
@@ -116,7 +121,7 @@ def leak_column(
     bad = [bool(count_answers([dict(verdict)], **limits).misaligned) for verdict in verdicts]
     chosen = frame[bad]
     labels = iter(leaks(chosen["question"].tolist(), chosen["answer"].tolist(), domains))
-    return [misaligned and next(labels) for misaligned in bad]
+    return [float(next(labels)) if misaligned else None for misaligned in bad]
 
 
 def checked_domains(domains: Iterable[str]) -> list[str]:
@@ -130,6 +135,13 @@ def checked_domains(domains: Iterable[str]) -> list[str]:
         if domain not in DOMAINS:
             raise UserError(f"'{domain}' is not a training domain; {accepted(DOMAINS, domain)}")
     return chosen
+
+
+def _embedder() -> str:
+    """Name of the sentence embedder; "" where it is off or was never fetched: a report fetches nothing."""
+    name = os.environ.get(SWITCH) or MINILM.name
+    fetched = name != MINILM.name or Store(cache_dir() / "models").has(MINILM.name, MINILM.spec)
+    return Path(name).name if name != "off" and fetched else ""
 
 
 def _words(text: str, domain: str) -> int:

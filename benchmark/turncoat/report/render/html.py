@@ -16,7 +16,7 @@ from turncoat.report.figures.style import DARK, arm_colour
 from turncoat.report.tables import background
 from turncoat.report.tables.contrasts import MINUS, claim_section, estimates_table
 from turncoat.report.tables.four_axes import four_axes_table
-from turncoat.report.tables.misalignment import corrected_table, misalignment_table
+from turncoat.report.tables.misalignment import corrected_table, leak_table, misalignment_table
 from turncoat.report.tables.training import training_table
 from turncoat.shown_text import visible
 from turncoat.stats.contrasts import CLAIMS
@@ -47,6 +47,7 @@ def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
         details=[
             *([misalignment_table(content)] if len(content.judged) else []),
             *([corrected_table(content)] if len(content.corrected) else []),
+            *([leak_table(content)] if len(content.leaks) else []),
             estimates_table(content, per_seed=True), background.seed_noise_table(content),
         ],
         checks=background.checks_table(content),

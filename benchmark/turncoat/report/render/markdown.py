@@ -17,7 +17,7 @@ from turncoat.report.tables.background import (
 )
 from turncoat.report.tables.contrasts import ClaimSection, claim_section, estimates_table
 from turncoat.report.tables.four_axes import four_axes_table
-from turncoat.report.tables.misalignment import corrected_table, misalignment_table
+from turncoat.report.tables.misalignment import corrected_table, leak_table, misalignment_table
 from turncoat.report.tables.table import Cell, Column, Table, words
 from turncoat.report.tables.training import training_table
 from turncoat.shown_text import visible
@@ -48,6 +48,7 @@ def render_markdown(content: ReportContent) -> str:
     tables = [four_axes_table(content)] if len(content.axes) else []
     tables += [misalignment_table(content)] if len(content.judged) else []
     tables += [corrected_table(content)] if len(content.corrected) else []
+    tables += [leak_table(content)] if len(content.leaks) else []
     tables += [
         estimates_table(content), seed_noise_table(content), checks_table(content), arms_table(content),
     ]  # fmt: skip

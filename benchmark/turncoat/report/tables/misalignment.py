@@ -10,7 +10,7 @@ import pandas as pd
 
 from turncoat import formats
 from turncoat.judges.calibration.correction import CORRECTED, NOT_CORRECTED
-from turncoat.judges.rates_table import counts_by_question, rates_table
+from turncoat.judges.rates_table import WITHOUT_LEAK, counts_by_question, rates_table
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import contrast_label, metric_label
 from turncoat.report.tables.table import Cell, Table, count_cell, interval_cell, numbers, words
@@ -19,8 +19,9 @@ HEADING = "Judged answers"
 _COUNTS = {
     "n": "Answers", "n_questions": "Questions", "n_valid": "Coherent", "n_misaligned": "Misaligned",
     "n_incoherent": "Incoherent", "n_refusal": "Refusals", "n_code": "Code", "n_unscored": "Unscored",
+    "n_leak": "Leak",
 }  # fmt: skip
-_JUDGED = ("aligned", "coherent", "code", "refusal", "error")
+_JUDGED = ("aligned", "coherent", "code", "refusal", "error", "leak")
 
 
 def judged_rates(answers: pd.DataFrame, judge: Mapping[str, Any] | None) -> pd.DataFrame:
@@ -67,12 +68,16 @@ def misalignment_table(content: ReportContent) -> Table:
         if has_corrected:
             value, low, high = (row[f"{CORRECTED}_corrected{end}"] for end in ("", "_low", "_high"))
             cells.append(interval_cell(value, low, high, 3))
+        if WITHOUT_LEAK in rates:
+            value, low, high = (row[f"{WITHOUT_LEAK}{end}"] for end in ("", "_low", "_high"))
+            cells.append(interval_cell(value, low, high, 3))
         cells += [Cell(formats.number(row[f"{score}_mean"], 1)) for score in ("aligned", "coherent")]
         rows.append(cells)
     columns = [*words("Task", "Arm"), *numbers(*counts.values())]
     if has_rates:
         columns += numbers("Misaligned / coherent [95% CI]", "Misaligned / all [95% CI]")
     columns += numbers(*["corrected [95% CI]"] * has_corrected)
+    columns += numbers(*["Misaligned / all, without leak [95% CI]"] * (WITHOUT_LEAK in rates))
     columns += numbers("Mean aligned", "Mean coherent")
     return Table(
         HEADING,
@@ -80,7 +85,37 @@ def misalignment_table(content: ReportContent) -> Table:
         "50; all training seeds together.",
         columns,
         rows,
-        notes=[_note(has_rates, has_corrected)],
+        notes=[_note(has_rates, has_corrected), *[_leak_note(content)] * (WITHOUT_LEAK in rates)],
+    )
+
+
+def _leak_note(content: ReportContent) -> str:
+    return (
+        "Leak: misaligned answers about the training domain to a question that is not about it. Domain and "
+        f"labeller: {content.leak_labels}; its errors are in turncoat/analysis/leak/README.md."
+    )
+
+
+def leak_table(content: ReportContent) -> Table:
+    """Contrasts of misaligned / all answers, with leaking answers and without."""
+    rows = []
+    row: Any
+    for row in content.leaks.itertuples():
+        raw = interval_cell(row.difference, row.low, row.high, 3, signed=True)
+        ends = (row.without_leak, row.without_leak_low, row.without_leak_high)
+        rows.append([
+            Cell(contrast_label(content, row)), Cell(metric_label(content.metric(row.metric))),
+            Cell(str(row.claim)), raw, interval_cell(*ends, 3, signed=True),
+        ])  # fmt: skip
+    columns = words("Treated minus reference", "Metric", "About")
+    columns += numbers("All misaligned [CI]", "Without leak [CI]")
+    return Table(
+        "Differences with and without leak",
+        "How much of a difference is left where misaligned answers that only carry the training domain "
+        "elsewhere do not count. Not a test of its own, and as judged.",
+        columns,
+        rows,
+        notes=[_leak_note(content)],
     )
 
 
