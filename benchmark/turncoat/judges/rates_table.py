@@ -55,8 +55,8 @@ def rates_table(
 
     Args:
         frame: One row per answer: `question` (what tells questions apart), `aligned`, `coherent` (0 to 100),
-            if known `code`, `refusal` (0 to 1), `error` (the call failed) and `leak` (1 for a misaligned answer
-            that leaks, `turncoat.analysis.leak.domains.leak_column`), and the columns named in `by`.
+            if known `code`, `refusal` (0 to 1), `error` (the call failed), `leak` (1: misaligned, and leaks;
+            `turncoat.analysis.leak.labels`), and the columns named in `by`.
         by: Columns that tell arms apart, in order of appearance; () makes one row.
         may_rate: False leaves out every misalignment and incoherence count and rate.
         card: The judge's calibration card; with it em_rate_itt corrected for the judge's errors stands

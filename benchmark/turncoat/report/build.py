@@ -10,7 +10,7 @@ from turncoat.analysis.answers.row_checks import origin_notes
 from turncoat.analysis.four_axes import four_axes
 from turncoat.analysis.judge_corrected import corrected_contrasts, is_rate
 from turncoat.analysis.leak.domains import labeller
-from turncoat.analysis.leak.run_leaks import leak_contrasts, training_domains, with_leaks
+from turncoat.analysis.leak.labels import leak_contrasts, training_domains, with_leaks
 from turncoat.analysis.persona_rows import read_persona_rows
 from turncoat.analysis.persona_units import persona_units
 from turncoat.analysis.plain_words import plain_words

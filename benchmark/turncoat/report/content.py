@@ -85,7 +85,7 @@ class ReportContent:
 
     In `estimates`, a row without a seed is the mean over seeds. `alpha` is the level for Holm-adjusted p.
     `persona_units` (`analysis.persona_units`), `judged` (`report.tables.misalignment`), `corrected`
-    (`analysis.judge_corrected`), `leaks` (`analysis.leak.run_leaks`), `axes` (`analysis.four_axes`) and
+    (`analysis.judge_corrected`), `leaks` (`analysis.leak.labels`), `axes` (`analysis.four_axes`) and
     `training` may be empty.
 
     Raises:

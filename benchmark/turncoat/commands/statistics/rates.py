@@ -15,6 +15,7 @@ from turncoat.formats import NA, confidence_level, count, number, percent, perce
 from turncoat.paths import existing
 from turncoat.shown_text import TextConsole
 
+WITHOUT_LEAK = "em_rate_itt_without_leak"
 Records = list[dict[str, Any]]
 _ERRORS = ("SE", "SE\nnaive", "design\neffect")
 _LEGEND = {
@@ -74,7 +75,7 @@ def rates(
     from turncoat.analysis.answers.judge_error import labelled_rates, unfit_base
     from turncoat.analysis.answers.row_checks import threshold_note
     from turncoat.analysis.answers.scored_answers import read_scored
-    from turncoat.analysis.leak.run_leaks import with_leaks_of
+    from turncoat.analysis.leak.labels import with_leaks_of
 
     names = (question_column, aligned_column, coherent_column, correct_column, seed_column)
     columns = shared.columns_of(by, *names, options, score_max, labels)
@@ -83,7 +84,7 @@ def rates(
     for source, path in zip(files, paths, strict=True):
         scored = read_scored(source, path, columns)
         if domain:
-            scored = with_leaks_of(scored, domain, limits)
+            scored = with_leaks_of(scored, domain, vars(limits))
         warnings = threshold_note(scored.frame, **vars(limits)) + unfit_base(scored, limits)
         if scored.ranges:
             note(f"{source}: {scored.ranges}")
@@ -133,16 +134,22 @@ def _judged_tables(records: Records) -> list[tuple[str, Table]]:
         counts.add_row(str(place), *map(count, counted), percent(record["incoherent"]))
         cells = (_with_interval(record, "em_rate", ""), _with_interval(record, "em_rate_itt", "em_rate_itt_"))
         rates.add_row(str(place), *cells, *_errors(record))
-    tables = [("answers", counts), (title, rates), *_seed_tables(records, "EM rate", "em_rate")]
-    if any("n_leak" in record for record in records):
-        leak = table((), ("", "misaligned", "of them leak", "ITT without leak"))
-        name = "em_rate_itt_without_leak"
-        for place, record in enumerate(records, 1):
-            cells = (count(record.get("n_misaligned")), count(record.get("n_leak")))
-            rate = _with_interval(record, name, f"{name}_") if "n_leak" in record else NA
-            leak.add_row(str(place), *cells, rate)
-        tables.append(("misaligned answers about the training domain to a question that is not", leak))
-    return tables
+    return [
+        ("answers", counts),
+        (title, rates),
+        *_leak_tables(records),
+        *_seed_tables(records, "EM rate", "em_rate"),
+    ]
+
+
+def _leak_tables(records: Records) -> list[tuple[str, Table]]:
+    """Misaligned answers that leak, and the rate without them; none where no answer is labelled."""
+    made = table((), ("", "leak", "ITT without leak"))
+    for place, record in enumerate(records, 1):
+        if "n_leak" in record:
+            rate = _with_interval(record, WITHOUT_LEAK, f"{WITHOUT_LEAK}_")
+            made.add_row(str(place), count(record["n_leak"]), rate)
+    return [("of the misaligned answers, those that leak", made)] if made.row_count else []
 
 
 def _binary_tables(records: Records) -> list[tuple[str, Table]]:

@@ -96,29 +96,6 @@ def _leak_note(content: ReportContent) -> str:
     )
 
 
-def leak_table(content: ReportContent) -> Table:
-    """Contrasts of misaligned / all answers, with leaking answers and without."""
-    rows = []
-    row: Any
-    for row in content.leaks.itertuples():
-        raw = interval_cell(row.difference, row.low, row.high, 3, signed=True)
-        ends = (row.without_leak, row.without_leak_low, row.without_leak_high)
-        rows.append([
-            Cell(contrast_label(content, row)), Cell(metric_label(content.metric(row.metric))),
-            Cell(str(row.claim)), raw, interval_cell(*ends, 3, signed=True),
-        ])  # fmt: skip
-    columns = words("Treated minus reference", "Metric", "About")
-    columns += numbers("All misaligned [CI]", "Without leak [CI]")
-    return Table(
-        "Differences with and without leak",
-        "How much of a difference is left where misaligned answers that only carry the training domain "
-        "elsewhere do not count. Not a test of its own, and as judged.",
-        columns,
-        rows,
-        notes=[_leak_note(content)],
-    )
-
-
 def _note(has_rates: bool, has_corrected: bool) -> str:
     if not has_rates:
         return "No misalignment rate is printed; see what is withheld, and why."
@@ -134,27 +111,47 @@ def _note(has_rates: bool, has_corrected: bool) -> str:
 
 def corrected_table(content: ReportContent) -> Table:
     """Contrasts of misalignment rates, raw and corrected for the judge's errors."""
-    rows = []
-    row: Any
-    for row in content.corrected.itertuples():
-        raw = interval_cell(row.difference, row.low, row.high, 3, signed=True)
-        ends = (row.corrected, row.corrected_low, row.corrected_high)
-        rows.append([
-            Cell(contrast_label(content, row)), Cell(metric_label(content.metric(row.metric))),
-            Cell(str(row.claim)), raw, interval_cell(*ends, 3, signed=True), Cell(row.corrected_note),
-        ])  # fmt: skip
-    columns = words("Treated minus reference", "Metric", "About")
-    columns += [*numbers("Raw [CI]", "Corrected [CI]"), *words("Note")]
-    return Table(
+    return _differences(
+        content,
+        content.corrected,
+        "corrected",
         "Differences corrected for the judge's errors",
         "A judge that misses some and raises false alarms shrinks every difference, by sensitivity + "
         "specificity - 1.",
-        columns,
-        rows,
-        notes=[
-            "Errors are those of the judge's card, question families as clusters; false alarms are those on "
-            "the untrained base where rates are withheld for them. The interval carries their uncertainty. "
-            "Both arms are taken to be misjudged alike: only answers that people labelled can tell "
-            "(`turncoat compare --labels`)."
-        ],
+        "Errors are those of the judge's card, question families as clusters; false alarms are those on "
+        "the untrained base where rates are withheld for them. The interval carries their uncertainty. "
+        "Both arms are taken to be misjudged alike: only answers that people labelled can tell "
+        "(`turncoat compare --labels`).",
     )
+
+
+def leak_table(content: ReportContent) -> Table:
+    """Contrasts of misaligned / all answers, with leaking answers and without."""
+    return _differences(
+        content,
+        content.leaks,
+        "without_leak",
+        "Differences with and without leak",
+        "How much is left of a difference where misaligned answers that carry the training domain elsewhere "
+        "do not count. No test of its own, and as judged.",
+        _leak_note(content),
+    )
+
+
+def _differences(
+    content: ReportContent, frame: pd.DataFrame, second: str, heading: str, sentence: str, note: str
+) -> Table:
+    rows = []
+    row: Any
+    for row in frame.itertuples():
+        raw = interval_cell(row.difference, row.low, row.high, 3, signed=True)
+        ends = [getattr(row, f"{second}{end}") for end in ("", "_low", "_high")]
+        rows.append([
+            Cell(contrast_label(content, row)), Cell(metric_label(content.metric(row.metric))),
+            Cell(str(row.claim)), raw, interval_cell(*ends, 3, signed=True),
+            *[Cell(row.corrected_note)] * (second == "corrected"),
+        ])  # fmt: skip
+    columns = words("Treated minus reference", "Metric", "About")
+    columns += numbers("Raw [CI]", f"{second.replace('_', ' ').capitalize()} [CI]")
+    columns += words(*["Note"] * (second == "corrected"))
+    return Table(heading, sentence, columns, rows, notes=[note])
