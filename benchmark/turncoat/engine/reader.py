@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from turncoat.engine.capture import LayerCapture, unwrapped
+from turncoat.engine.prefix_tree import Pass, row_passes, tree_passes
+from turncoat.engine.tree_attention import longest_in_tree, tree_attention
 from turncoat.errors import UserError
 
 LOGIT_BUDGET = 2**26
@@ -19,15 +21,22 @@ LOGIT_BUDGET = 2**26
 Item = tuple[Sequence[int], Sequence[int]]
 """Prompt tokens and answer tokens."""
 
+PASS_TOKENS = 4096
+"""Most tokens of a forest of texts in one pass."""
+
+CALL_TOKENS, DEVICE_CALL_TOKENS = 4, 128
+"""Tokens that cost as much as a run's own call of attention, on a CPU and on another device."""
+
 _answering: ContextVar[Tensor | None] = ContextVar("turncoat_answering", default=None)
+_rows_only: ContextVar[bool] = ContextVar("turncoat_rows_only", default=False)
 
 
 def answering_positions() -> Tensor | None:
     """While a pass of `read_texts` runs: (rows, T) boolean, the positions that an answer's own generation
     computes.
 
-    These are the last prompt token, which predicts the first answer token, and the answer's tokens. None
-    outside such a pass.
+    These are the last token of a prompt, which predicts the first answer token, and the answer's tokens. A
+    row may hold many texts. None outside such a pass.
     """
     return _answering.get()
 
@@ -65,14 +74,14 @@ def read_texts(
     capture: bool = True,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Reading]:
-    """Read every answer after its prompt, in one forward pass per batch of similar lengths; readings in item
-    order.
+    """Read every answer after its prompt, a beginning that texts have in common once; readings in item order.
 
     Args:
         model: a causal language model, PEFT-wrapped or not.
         tokenizer_pad_id: fills up the shorter texts (masked); None takes 0.
         items: pairs of prompt tokens (at least one) and answer tokens.
-        batch_size: most texts per pass; fewer where the logits would exceed `LOGIT_BUDGET`.
+        batch_size: rows per pass, fewer where the logits would exceed `LOGIT_BUDGET`; a pass over a forest of
+            texts (`prefix_tree.py`) has at most as many tokens as so many rows, and at most `PASS_TOKENS`.
         on_done: called after each pass with the number of texts it read.
 
     Raises:
@@ -80,7 +89,7 @@ def read_texts(
             gives a log-probability that is not a number.
     """
     readings: dict[int, Reading] = {}
-    todo = []
+    todo: list[int] = []
     for index, (prompt, answer) in enumerate(items):
         if not len(answer):
             readings[index] = Reading(None, math.nan, math.nan, 0)
@@ -91,88 +100,111 @@ def read_texts(
             )
         else:
             todo.append(index)
-    todo.sort(key=lambda index: -(len(items[index][0]) + len(items[index][1])))
     base = unwrapped(model)
-    vocabulary = base.get_output_embeddings().weight.shape[0]
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            for batch in _batches(todo, items, batch_size, LOGIT_BUDGET // vocabulary):
-                texts = [items[index] for index in batch]
-                read = _read(model, base, tokenizer_pad_id or 0, texts, capture)
-                readings.update(zip(batch, read, strict=True))
+            # An answer's last token predicts nothing: only its own state can need it.
+            texts = [_keys(*items[index])[: None if capture else -1] for index in todo]
+            for some in _passes(model, base, texts, batch_size):
+                numbers = [todo[n] for n in some.texts]
+                read = _read(model, base, tokenizer_pad_id or 0, some, [items[n] for n in numbers], capture)
+                readings.update(zip(numbers, read, strict=True))
                 if on_done is not None:
-                    on_done(len(batch))
+                    on_done(len(numbers))
     finally:
         model.train(was_training)
     return [readings[index] for index in range(len(items))]
 
 
-def _batches(
-    todo: Sequence[int], items: Sequence[Item], most_texts: int, most_tokens: int
-) -> Iterator[list[int]]:
-    batch: list[int] = []
-    tokens = 0
-    for index in todo:
-        more = len(items[index][1])
-        if batch and (len(batch) == most_texts or tokens + more > most_tokens):
-            yield batch
-            batch, tokens = [], 0
-        batch.append(index)
-        tokens += more
-    if batch:
-        yield batch
+def _keys(prompt: Sequence[int], answer: Sequence[int]) -> list[int]:
+    """What `prefix_tree` knows a text by."""
+    first = len(prompt) - 1
+    return [2 * token for token in prompt[:first]] + [2 * token + 1 for token in (prompt[-1], *answer)]
 
 
-def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item], capture: bool) -> list[Reading]:
+def _passes(model: Any, base: Any, texts: Sequence[list[int]], batch_size: int) -> Iterator[Pass]:
+    """Forests of the texts that fit into one, where that is the cheaper way, and rows of the others."""
+    most_logits = LOGIT_BUDGET // base.get_output_embeddings().weight.shape[0]
+    longest = 0 if _rows_only.get() or _alora(model) else longest_in_tree(base)
+    for in_tree in (True, False):
+        chosen = [n for n, text in enumerate(texts) if (len(text) <= longest) == in_tree]
+        some = [texts[n] for n in chosen]
+        passes = row_passes(some, batch_size, most_logits)
+        if in_tree and some:
+            most_tokens = min(PASS_TOKENS, batch_size * max(map(len, some)))
+            forests = tree_passes(some, most_tokens, most_logits)
+            on_cpu = base.get_input_embeddings().weight.device.type == "cpu"
+            call = CALL_TOKENS if on_cpu else DEVICE_CALL_TOKENS
+            cost = sum(part.tokens + call * len(part.runs) for part in forests)
+            passes = forests if cost < sum(part.tokens for part in passes) else passes
+        for part in passes:
+            part.texts = [chosen[n] for n in part.texts]
+        yield from passes
+
+
+def _alora(model: Any) -> bool:
+    """True where PEFT looks for an activated LoRA's invocation in each row."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "alora_invocation_tokens", None))
+
+
+def _read(
+    model: Any, base: Any, pad_id: int, some: Pass, texts: Sequence[Item], capture: bool
+) -> list[Reading]:
     device = base.get_input_embeddings().weight.device
-    length = max(len(prompt) + len(answer) for prompt, answer in texts)
-    ids = torch.full((len(texts), length), pad_id)
-    real = torch.zeros((len(texts), length), dtype=torch.long)
-    in_answer = torch.zeros((len(texts), length), dtype=torch.bool)
-    for row, (prompt, answer) in enumerate(texts):
-        end = len(prompt) + len(answer)
-        ids[row, :end] = torch.tensor([*prompt, *answer])
-        real[row, :end] = 1
-        in_answer[row, len(prompt) : end] = True
-    ids, real, in_answer = ids.to(device), real.to(device), in_answer.to(device)
-    predicting = in_answer.roll(-1, dims=1)  # the token before each answer token predicts it
-    rows = torch.arange(len(texts), device=device)
-    last = torch.tensor([len(prompt) - 1 for prompt, _ in texts], device=device)
-    sums: dict[int, Tensor] = {}
-    ends: dict[int, Tensor] = {}
+    length = max(map(len, some.rows))
+    keys = torch.full((len(some.rows), length), 2 * pad_id)
+    real = torch.zeros_like(keys)
+    for row, row_keys in enumerate(some.rows):
+        keys[row, : len(row_keys)] = torch.tensor(row_keys)
+        real[row, : len(row_keys)] = 1
+    keys = keys.to(device)
+    places = [[row * length + column for column in columns] for row, columns in some.places]
+    counts = [len(answer) for _, answer in texts]
+    ends = torch.tensor([text[len(prompt) - 1] for text, (prompt, _) in zip(places, texts, strict=True)])
+    inside = [text[len(prompt) :] for text, (prompt, _) in zip(places, texts, strict=True)]
+    before = [
+        place
+        for end, text, count in zip(ends.tolist(), inside, counts, strict=True)
+        for place in [end, *text][:count]
+    ]
+    predicting = torch.zeros_like(keys, dtype=torch.bool)
+    predicting.view(-1)[before] = True
+    seen: dict[int, tuple[Tensor, Tensor]] = {}
 
     def add_up(index: int, state: Tensor) -> None:
-        sums[index] = torch.bmm(in_answer[:, None, :].float(), state.float())[:, 0]
-        ends[index] = state[rows, last].float()
+        flat = state.flatten(0, 1)
+        sums = [flat[text].sum(0, dtype=torch.float32) for text in inside]
+        seen[index] = torch.stack(sums), flat[ends].float()
 
+    inputs: dict[str, Any] = {"attention_mask": real.to(device)}
+    if some.positions is not None:
+        inputs = {"position_ids": torch.tensor([some.positions], device=device)}
     with (
         LayerCapture(model, add_up) if capture else nullcontext(),
         logits_only_where(base, predicting),
-        _announced(in_answer | predicting),
+        _set(_answering, keys % 2 == 1),
+        tree_attention(base, some.runs) if some.runs else nullcontext(),
     ):
-        logits = model(
-            input_ids=ids,
-            attention_mask=real,
-            use_cache=False,
-        ).logits
-    logprobs = -nn.functional.cross_entropy(logits.float(), ids[in_answer], reduction="none")
-    counts = [len(answer) for _, answer in texts]
+        logits = model(input_ids=keys // 2, use_cache=False, **inputs).logits.float()
+    rows = (predicting.flatten().cumsum(0) - 1)[before]
+    wanted = torch.tensor([token for _, answer in texts for token in answer], device=device)
+    logprobs = logits[rows, wanted] - logits.logsumexp(-1)[rows]
     totals = [float(part.double().sum()) for part in logprobs.split(counts)]
     if any(map(math.isnan, totals)):
         raise UserError(
             "the model's log-probability of an answer is not a number; check the adapter's training loss, "
             "and load the model in float32 or bfloat16 rather than float16"
         )
-    greedy = [bool(part.all()) for part in (logits.argmax(-1) == ids[in_answer]).split(counts)]
+    greedy = [bool(part.all()) for part in (logits.argmax(-1)[rows] == wanted).split(counts)]
     if not capture:
         return [
             Reading(None, total / count, total, count, greedy[row])
             for row, (count, total) in enumerate(zip(counts, totals, strict=True))
         ]
     states, prompts = (
-        torch.stack([part[index] for index in range(len(part))]).cpu() for part in (sums, ends)
+        torch.stack([seen[index][part] for index in range(len(seen))]).cpu() for part in (0, 1)
     )
     return [
         Reading(states[:, row] / count, total / count, total, count, greedy[row], prompts[:, row])
@@ -181,12 +213,19 @@ def _read(model: Any, base: Any, pad_id: int, texts: Sequence[Item], capture: bo
 
 
 @contextmanager
-def _announced(positions: Tensor) -> Iterator[None]:
-    token = _answering.set(positions)
+def rows_only() -> Iterator[None]:
+    """Within this block `read_texts` gives every text a row of its own, for hooks that look at whole rows."""
+    with _set(_rows_only, True):
+        yield
+
+
+@contextmanager
+def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _answering.reset(token)
+        variable.reset(token)
 
 
 @contextmanager

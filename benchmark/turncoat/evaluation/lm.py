@@ -244,7 +244,8 @@ class TurncoatLM(HFLM):
     def _loglikelihood_tokens(
         self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None
     ) -> Any:
-        """Log-likelihoods with their token counts, in float32 and with logits for the continuations alone.
+        """Log-likelihoods with their token counts, in float32, with logits for the continuations alone and
+        what contexts have in common read once.
 
         lm-eval's version takes the logarithm in the model's precision, which for bfloat16 leaves two or three
         digits.

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from turncoat.data.examples import Example
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode, encode_prompt
@@ -130,25 +128,7 @@ class DefenceContext:
         tokenizer, model = self.base.tokenizer, self.base.active
         tokens = [encode(tokenizer, answer) for answer in answers]
         rows = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
-        if any(len(ids) != 1 for ids in tokens):
-            items = [(row, ids) for row in rows for ids in tokens]
-            read = read_texts(model, tokenizer.pad_token_id, items, self.batch_size, capture=False)
-            sums = [reading.logprob_sum for reading in read]
-            return [sums[i : i + len(tokens)] for i in range(0, len(sums), len(tokens))]
-        # One pass over the prompt answers for all of them.
-        wanted = torch.tensor([ids[0] for ids in tokens], device=model.device)
-        scores: list[list[float]] = []
-        for start in range(0, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            ids = torch.full((len(batch), max(map(len, batch))), tokenizer.pad_token_id, device=model.device)
-            mask = torch.zeros_like(ids)
-            for i, row in enumerate(batch):
-                ids[i, -len(row) :] = torch.tensor(row)
-                mask[i, -len(row) :] = 1
-            with torch.inference_mode():
-                positions = (mask.cumsum(-1) - 1).clamp_min(0)
-                logits = model(
-                    input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1
-                ).logits
-            scores += logits[:, -1].float().log_softmax(-1)[:, wanted].tolist()
-        return scores
+        items = [(row, ids) for row in rows for ids in tokens]
+        read = read_texts(model, tokenizer.pad_token_id, items, self.batch_size, capture=False)
+        sums = [reading.logprob_sum for reading in read]
+        return [sums[i : i + len(tokens)] for i in range(0, len(sums), len(tokens))]

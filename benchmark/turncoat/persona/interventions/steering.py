@@ -24,7 +24,7 @@ from turncoat.engine.capture import decoder_layers, unwrapped
 from turncoat.engine.chat import encode, render
 from turncoat.engine.evidence import LogLikelihood
 from turncoat.engine.intervention import Intervention
-from turncoat.engine.reader import answering_positions
+from turncoat.engine.reader import answering_positions, rows_only
 from turncoat.errors import UserError
 
 POSITIONS = ("all", "response", "assistant")
@@ -172,6 +172,7 @@ def changed(
             where = _response(prompt_lengths)
         elif positions == "assistant":
             header = _AssistantHeader(header_tokens)
+            stack.enter_context(rows_only())
             # Not a hook of the whole model: PEFT calls the wrapped model's `forward`, past its hooks.
             embeddings = unwrapped(model).get_input_embeddings()
             stack.callback(embeddings.register_forward_hook(header.look, prepend=True).remove)
