@@ -46,6 +46,8 @@ def test_base_false_alarms_widen_a_controlled_difference_and_withhold_levels(run
     section = render_markdown(content).split("## Differences corrected")[1].split("\n## ")[0]
     assert "Insecure" in section or "insecure" in section
     assert f"{row['difference']:+.3f}".replace("-", "\N{MINUS SIGN}") in section
+    leak = render_markdown(content).split("## Differences with and without leak")[1].split("\n## ")[0]
+    assert "code; by word lists alone" in leak and len(content.leaks) == 2
 
 
 def test_persona_prompts_that_ask_for_evil_raise_no_false_alarm() -> None:

@@ -149,7 +149,7 @@ def _differences(
         rows.append([
             Cell(contrast_label(content, row)), Cell(metric_label(content.metric(row.metric))),
             Cell(str(row.claim)), raw, interval_cell(*ends, 3, signed=True),
-            *[Cell(row.corrected_note)] * (second == "corrected"),
+            *([Cell(row.corrected_note)] if second == "corrected" else []),
         ])  # fmt: skip
     columns = words("Treated minus reference", "Metric", "About")
     columns += numbers("Raw [CI]", f"{second.replace('_', ' ').capitalize()} [CI]")
