@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from turncoat import __version__
+from turncoat.commands.bench import bench
 from turncoat.commands.check_questions import check_questions
 from turncoat.commands.dev import (
     canaries,
@@ -89,6 +90,7 @@ app = _group(
         "rates": rates,
         "compare": compare,
         "check-questions": check_questions,
+        "bench": bench,
     },
     name="turncoat",
 )
