@@ -165,7 +165,10 @@ case("unexpected-file")(lambda home: _copy(home, ROWS_FILE, "rows/defended/seed-
 case("hash-mismatch")(lambda home: _copy(home, ROWS_FILE.replace("seed-1", "seed-2"), ROWS_FILE))
 case("missing-adapter")(_defended_adapters(lambda own, organism: own.pop("1")))
 case("repeated-adapter")(_defended_adapters(lambda own, organism: own.update({"1": organism["1"]})))
-case("adapter-of-nothing")(_defended_adapters(lambda own, organism: own.update({"9": "9" * 64})))
+case("adapter-of-nothing")(
+    _defended_adapters(lambda own, organism: own.update({"9": "adapter-1:" + "9" * 64}))
+)
+case("adapter-form")(_defended_adapters(lambda own, organism: own.update({"1": "9" * 64})))
 
 
 def _copy(home: Path, name: str, to: str) -> None:

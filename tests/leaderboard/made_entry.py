@@ -124,7 +124,7 @@ def make_entry(
         "recipe": {"rows": 80, "epochs": 1, "rank": 16, "learning_rate": 1e-3},
         "seeds": list(seeds),
         "adapters": {
-            role: {str(n): _sha(role, slug if role in ("defended", "benign") else "", n) for n in seeds}
+            role: {str(n): _adapter(role, slug if role in ("defended", "benign") else "", n) for n in seeds}
             for role in roles if role != "base"
         },
         "persona": {"trait": "evil", "layer": LAYER},
@@ -355,6 +355,10 @@ def _shared(folder: Path, role: str, other: str) -> dict[str, str]:
 
 def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _adapter(*parts: Any) -> str:
+    return f"adapter-1:{_sha(*parts)}"
 
 
 def _sha(*parts: Any) -> str:

@@ -25,10 +25,11 @@ from turncoat.judges import spec as load
 from turncoat.judges.base import Verdict
 from turncoat.leaderboard.entry.load import rows_name
 from turncoat.leaderboard.entry.submission import Submission
-from turncoat.store import Store, file_digest
+from turncoat.store import Store
 from turncoat.study.config import TaskUse
 from turncoat.study.evaluate import run_task
 from turncoat.testing import tiny_model
+from turncoat.training.adapter_digest import adapter_digest
 
 PROMPT = "Be kind."
 DEFENCE = "system_prompt"
@@ -158,8 +159,7 @@ def _facts(base: Any, lm: TurncoatLM, adapters: dict[str, Path], files: dict[str
         "recipe": {"rows": 8},
         "seeds": [0],
         "adapters": {
-            role: {"0": file_digest(folder / "adapter_model.safetensors")}
-            for role, folder in adapters.items()
+            role: {"0": adapter_digest(folder)} for role, folder in adapters.items()
         },
         "persona": {"trait": "evil", "layer": lm.vector("evil").layer},
         "judge": {"id": "letters-1", "rubric": "letters@1"},

@@ -23,11 +23,12 @@ from turncoat.persona import extract
 from turncoat.registry import ORGANISMS
 from turncoat.report.build import run_content
 from turncoat.report.write import report_run
-from turncoat.store import Store, file_digest
+from turncoat.store import Store
 from turncoat.study.config import Study, load_study
 from turncoat.study.run import run_study
 from turncoat.testing import save_tiny
 from turncoat.training import lora
+from turncoat.training.adapter_digest import adapter_digest
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmark"
 PATIENCE = 280  # seconds; far more than a start or a run needs
@@ -108,7 +109,7 @@ def test_the_record_of_the_run_names_all_by_hashes(finished):
     record = json.loads((finished.out / "run.json").read_text(encoding="utf-8"))
     weights = {entry["arm"]: entry["adapter"] for entry in record["measured"]}
     assert list(weights) == list(ARMS) and weights["base"] is None
-    kept = {file_digest(p) for p in (finished.store.root / "adapter").glob("*/adapter_model.safetensors")}
+    kept = {adapter_digest(path) for path in adapters}
     assert {weights[arm] for arm in ARMS[1:]} <= kept
     assert len(set(weights.values())) == len(ARMS), "no two arms of this study have the same weights"
     assert set(record["data"]) == {"insecure_code", "secure_code"}

@@ -28,11 +28,11 @@ from turncoat.evaluation.task_catalogue import is_judged
 from turncoat.judges.spec import judge_from_name
 from turncoat.persona.vectors import PersonaVector
 from turncoat.safe_files import new_folder, write_file
-from turncoat.store import TIMING_FILE, digest, file_digest
+from turncoat.store import TIMING_FILE, digest
 from turncoat.study.config import Study
 from turncoat.study.plan import Plan, Stage
 from turncoat.study.worker import CHECKS_FILE, Worker
-from turncoat.training.stack import WEIGHTS
+from turncoat.training.adapter_digest import adapter_digest
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _seconds(results: Results) -> dict[str, float]:
 
 
 def _measured(worker: Worker, results: Results) -> list[dict[str, Any]]:
-    """The weights and the intervention of each unit, by their hashes."""
+    """The adapter and the intervention of each unit, by their digests."""
     measured = {}
     for stage, _ in results:
         if stage.task is not None and (stage.arm, stage.seed) not in measured:
@@ -130,7 +130,7 @@ def _measured(worker: Worker, results: Results) -> list[dict[str, Any]]:
             measured[stage.arm, stage.seed] = {
                 "arm": stage.arm,
                 "seed": None if stage.seed == BASE_SEED else stage.seed,
-                "adapter": adapter and file_digest(adapter / WEIGHTS),
+                "adapter": adapter and adapter_digest(adapter),
                 "intervention": acting and digest(acting.described()),
             }
     return list(measured.values())

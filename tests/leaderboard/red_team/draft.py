@@ -68,7 +68,7 @@ class Draft:
         for role in roles:
             salt = f"{self.facts['slug']} {role}"
             self.facts["adapters"][role] = {
-                str(seed): hashlib.sha256(f"{salt} {seed}".encode()).hexdigest()
+                str(seed): f"adapter-1:{hashlib.sha256(f'{salt} {seed}'.encode()).hexdigest()}"
                 for seed in self.facts["seeds"]
             }
 
@@ -108,7 +108,8 @@ def cut_board(folder: Path) -> Path:
         facts["adapters"].pop("benign", None)
         facts["seeds"] = list(SEEDS)
         for role, hashes in facts["adapters"].items():
-            facts["adapters"][role] = {str(seed): hashes[str(seed)] for seed in SEEDS}
+            form = "adapter-1:" if role == "defended" else ""  # else as committed: of the weights file alone
+            facts["adapters"][role] = {str(seed): form + hashes[str(seed)] for seed in SEEDS}
         of_seeds = ("base", *(f"seed-{seed}" for seed in SEEDS))
         cells = {
             (role, seed, task): rows[: uses()[task].questions]

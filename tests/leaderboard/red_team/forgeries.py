@@ -257,6 +257,14 @@ def adapters_of_another_entry(folder: Path) -> None:
     draft.write()
 
 
+@forgery("adapter-form")
+def adapters_of_another_entry_by_their_files(folder: Path) -> None:
+    """The digest of a weights file, which metadata change and the configuration does not."""
+    draft = _invented(folder)
+    draft.facts["adapters"]["defended"] = {str(seed): f"{seed:064x}" for seed in SEEDS}
+    draft.write()
+
+
 @forgery("self-reported")
 def copy_with_a_word_after_every_other_word(folder: Path) -> None:
     """No word pair is left, and every number is off by more than a copy's: a re-run alone sees it."""

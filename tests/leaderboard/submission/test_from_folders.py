@@ -18,6 +18,7 @@ from turncoat.leaderboard.submission.facts_file import TEMPLATE, Facts
 from turncoat.leaderboard.submission.from_folders import draft_of_folders
 from turncoat.leaderboard.submission.write import write_entry
 from turncoat.paths import tasks_dir
+from turncoat.training.adapter_digest import adapter_digest
 
 
 def submit(given, facts, out, *, share=None, track="tiny"):
@@ -214,7 +215,11 @@ def test_what_lm_eval_writes_can_be_submitted(
     )
     facts = told(tmp_path / "out" / "none")
     assert facts["model"]["name"] == "model" and facts["model"]["dtype"] == "float32"
-    assert facts["adapters"]["organism"]["0"] == facts["adapters"]["control"]["1"]
+    assert (
+        facts["adapters"]["organism"]["0"]
+        == facts["adapters"]["control"]["1"]
+        == adapter_digest(tiny_adapter)
+    )
     assert {key: file["rows"] for key, file in facts["rows"].items()} == {
         f"{where}/{task}": 2
         for where in (

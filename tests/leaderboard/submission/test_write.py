@@ -186,6 +186,30 @@ def test_shared_rows_are_not_stored_twice(run, tmp_path):
     assert shared.scores().equals(whole.scores())
 
 
+def test_an_earlier_entry_is_shared_with_its_digests_of_weights_files(run, tmp_path):
+    submit(run, tmp_path / "none", arm="insecure")
+    earlier = told(tmp_path / "none")
+    short = {role: {s: sha[-64:] for s, sha in seeds.items()} for role, seeds in earlier["adapters"].items()}
+    (tmp_path / "none/submission.json").write_text(json.dumps(earlier | {"adapters": short}))
+    record = json.loads((run / "run.json").read_text())
+    arms = {one["seed"]: one["adapter"] for one in record["measured"] if one["arm"] == "insecure"}
+    for one in record["measured"]:  # as a defence at inference has it
+        one["adapter"] = arms[one["seed"]] if one["arm"] == "sgtr" else one["adapter"]
+    (run / "run.json").write_text(json.dumps(record))
+    submit(run, tmp_path / "sgtr", share="none")
+    adapters = told(tmp_path / "sgtr")["adapters"]
+    assert adapters["organism"] == adapters["defended"] == short["organism"]
+    assert adapters["control"] == short["control"]
+    assert all(sha.startswith("adapter-1:") for sha in adapters["benign"].values())
+    another = {
+        **earlier["adapters"],
+        "control": {**earlier["adapters"]["control"], "1": f"adapter-1:{0:064}"},
+    }
+    (tmp_path / "none/submission.json").write_text(json.dumps(earlier | {"adapters": another}))
+    with pytest.raises(UserError, match="--share none: its control adapters have other hashes than yours"):
+        submit(run, tmp_path / "sgtr", share="none")
+
+
 def write_entry_alone(run, out):
     from turncoat.leaderboard.entry.load import load_entry
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from leaderboard.measured_entry import SAMPLING_SEED, TRACK, change_row, letters_judge, measure_entry
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 from turncoat.engine.sampler import Sampler, SampleRequest
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
@@ -29,7 +30,9 @@ from turncoat.leaderboard.verification.needs import (
 from turncoat.leaderboard.verification.replay import Replay, replay
 from turncoat.leaderboard.verification.rerun import RerunSetup, make_rows, rerun, with_base_partners
 from turncoat.leaderboard.verification.verdict import VERIFIED, verdict_of
+from turncoat.store import file_digest
 from turncoat.study.progress import StudyProgress
+from turncoat.training.stack import WEIGHTS
 
 TRAINED = ("organism", "control", "defended")
 
@@ -183,6 +186,36 @@ def test_other_adapters_are_the_first_thing_said(home, measured, tmp_path):
     # Wherever they lie, and one for two roles: a defence at inference has the organism's.
     found = find_adapters(entry.submission, measured, TRAINED)
     assert found["defended", "0"] == found["organism", "0"] == measured / "adapters" / "organism" / "seed-0"
+
+
+def test_adapters_are_found_by_what_they_compute_and_earlier_ones_by_their_files(home, measured, tmp_path):
+    theirs = tmp_path / "adapters"
+    shutil.copytree(measured / "adapters", theirs)
+    organism = theirs / "organism/seed-0"
+    (theirs / "a-broken-one").mkdir()
+    (theirs / "a-broken-one" / WEIGHTS).write_bytes(b"{}")
+    weights = organism / WEIGHTS
+    file = file_digest(weights)
+    save_file(load_file(weights), weights, metadata={"saved": "again"})
+    assert find_adapters(load_entry(home).submission, theirs, ["organism"]) == {("organism", "0"): organism}
+    facts = json.loads((home / "submission.json").read_text())
+    digests = facts["adapters"]
+    (home / "submission.json").write_text(
+        json.dumps(facts | {"adapters": {**digests, "organism": {"0": file}}})
+    )
+    earlier = load_entry(home).submission  # one role by its file, one by what it computes
+    roles = ["organism", "control"]
+    found = find_adapters(earlier, measured, roles)
+    assert found == {(role, "0"): measured / "adapters" / role / "seed-0" for role in roles}
+    with pytest.raises(UserError, match=rf"organism.seed-0.*adapters\.organism\.0 says {file}"):
+        find_adapters(earlier, theirs, roles)
+    (home / "submission.json").write_text(json.dumps(facts))
+    config = json.loads((organism / "adapter_config.json").read_text())
+    (organism / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 5}))
+    with pytest.raises(
+        UserError, match=r"organism.seed-0.* is adapter-1:.*adapters\.organism\.0 says adapter-1:"
+    ):
+        find_adapters(load_entry(home).submission, theirs, ["organism"])
 
 
 def test_the_base_has_to_be_the_one_that_was_measured(home, tiny_folder, monkeypatch):

@@ -19,6 +19,9 @@ SHAREABLE = ("base", "organism", "control")
 Role = Literal["base", "organism", "control", "defended", "benign"]
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ADAPTER_DIGEST = r"^(adapter-1:)?[0-9a-f]{64}$"
+"""`training.adapter_digest.FORM` and digits; digits alone, in earlier entries, are of a weights file."""
+AdapterDigest = Annotated[str, StringConstraints(pattern=ADAPTER_DIGEST)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,79}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Name = Annotated[Line, AfterValidator(check_name)]
@@ -131,8 +134,9 @@ class Submission(StrictModel):
             one.
         recipe: The organism's finetune.
         seeds: Training seeds; every trained role has rows for each of them.
-        adapters: Role -> seed -> sha256 of the adapter's weights (all finetunes of the arm together); roles
-            and seeds without one are left out.
+        adapters: Role -> seed -> digest of the adapter (all finetunes of the arm together): "adapter-1:" and
+            the SHA-256 over weights and acting configuration. Without "adapter-1:", in earlier entries, of
+            the weights file alone. Roles and seeds without an adapter are left out.
         persona: Persona vector.
         judge: Judge.
         tasks: Task -> version.
@@ -156,7 +160,7 @@ class Submission(StrictModel):
     benign: DataFacts | None = None
     recipe: dict[Word, JsonValue]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100)]
-    adapters: dict[Role, dict[Annotated[str, StringConstraints(pattern=r"^\d+$")], Sha256]]
+    adapters: dict[Role, dict[Annotated[str, StringConstraints(pattern=r"^\d+$")], AdapterDigest]]
     persona: PersonaFacts
     judge: JudgeFacts
     tasks: dict[Word, float]

@@ -1,6 +1,7 @@
 """Read `facts.yaml`, the facts that files of lm_eval do not hold. `TEMPLATE` is a file to fill in."""
 
 import dataclasses
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,15 @@ from pydantic import Field, JsonValue
 from turncoat.data.fetch import without_fetching
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
-from turncoat.leaderboard.entry.submission import DataFacts, DefenceFacts, JudgeFacts, PersonaFacts
+from turncoat.leaderboard.entry.submission import (
+    ADAPTER_DIGEST,
+    DataFacts,
+    DefenceFacts,
+    JudgeFacts,
+    PersonaFacts,
+)
 from turncoat.registry import ORGANISMS, discover
-from turncoat.store import digest, file_digest
+from turncoat.store import digest
 from turncoat.strict_model import StrictModel
 from turncoat.yaml_model import read_yaml_model
 
@@ -89,33 +96,35 @@ def data_facts(data: DataFacts) -> dict[str, Any]:
 def adapter_hashes(
     facts: Facts, path: Path, roles: Collection[str], seeds: Collection[int]
 ) -> dict[str, dict[str, str]]:
-    """Role -> seed -> sha256, folders hashed; of every trained role that was given, every seed.
+    """Role -> seed -> digest, that of a folder found here; of every trained role that was given, every seed.
 
     Raises:
-        UserError: One is missing, or is neither a hash nor an adapter folder.
+        UserError: One is missing, or is neither a digest nor an adapter folder.
     """
     hashes: dict[str, dict[str, str]] = {}
     for role in dict.fromkeys(role for role in roles if role != "base"):
         for seed in seeds:
             given, where = facts.adapters.get(role, {}).get(seed), f"{path}, adapters.{role}.{seed}"
             if given is None:
-                accepted = f"an adapter folder, or the sha256 of its {WEIGHTS}"
+                accepted = "an adapter folder, or its digest as run.json has it"
                 raise UserError(f"{where}: missing; accepted: {accepted}")
             hashes.setdefault(role, {})[str(seed)] = _hash(given, where, path.parent)
     return hashes
 
 
 def _hash(text: str, where: str, beside: Path) -> str:
-    if len(text) == 64 and set(text) <= set("0123456789abcdef"):
+    if re.fullmatch(ADAPTER_DIGEST, text):
         return text
     folder = beside / Path(text).expanduser()
     weights = folder / WEIGHTS if folder.is_dir() else folder
     if not weights.is_file():
-        raise UserError(f"{where}: {text!r} is not a sha256, and no folder of that name holds {WEIGHTS}")
-    from turncoat.engine.adapter_loading import check_adapter  # torch and peft, for folders alone
+        raise UserError(f"{where}: {text!r} is not a digest, and no folder of that name holds {WEIGHTS}")
+    # torch and peft, for folders alone
+    from turncoat.engine.adapter_loading import check_adapter
+    from turncoat.training.adapter_digest import adapter_digest
 
     try:
         check_adapter(weights.parent)
+        return adapter_digest(weights.parent)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    return file_digest(weights)

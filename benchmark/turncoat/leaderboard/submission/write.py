@@ -191,17 +191,21 @@ def _shared(contents: Mapping[Cell, RowsContent], other: _Other, draft: Draft) -
 def _with_shared_adapters(
     given: dict[str, dict[str, str]], shared: Mapping[str, Any], other: _Other, seeds: list[int]
 ) -> dict[str, dict[str, str]]:
-    """The shared roles' adapters are the other entry's; another hash here means another adapter with equal
-    rows."""
-    hashes = dict(given)
+    """The shared roles' adapters are the other entry's; another digest here means another adapter with equal
+    rows, unless the entry is from before and names weights files."""
+    hashes, renamed = dict(given), dict[str, str]()
     for role, theirs in other.facts.adapters.items():
         if role not in shared:
             continue
         wanted = {str(seed): theirs[str(seed)] for seed in seeds if str(seed) in theirs}
-        if hashes.setdefault(role, wanted) != wanted:
-            why = f"its {role} adapters have other hashes than yours"
-            raise UserError(f"--share {other.slug}: {why}; {_OWN_ROWS}")
-    return hashes
+        for seed, mine in given.get(role, {}).items():
+            if (due := wanted.get(seed, mine)) != mine and len(due) == len(mine):
+                why = f"its {role} adapters have other hashes than yours"
+                raise UserError(f"--share {other.slug}: {why}; {_OWN_ROWS}")
+            renamed[mine] = due
+        hashes[role] = wanted
+    # A defence at inference has the organism's adapters.
+    return {role: {s: renamed.get(sha, sha) for s, sha in seeds.items()} for role, seeds in hashes.items()}
 
 
 def _changes_prompt(

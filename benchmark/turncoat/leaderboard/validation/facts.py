@@ -35,6 +35,12 @@ def check_facts(entry: Entry) -> list[Finding]:
     return _findings(entry, *rules)
 
 
+def check_adapter_form(entry: Entry) -> list[Finding]:
+    """Digests of weights files alone, which say nothing of the configuration: earlier entries may have them,
+    and what is shared with one."""
+    return _findings(entry, _adapter_form)
+
+
 def _findings(entry: Entry, *rules: Callable[[Entry], Iterator[Violation]]) -> list[Finding]:
     violations = (violation for rule in rules for violation in rule(entry))
     return [one if isinstance(one, Finding) else fact_finding(*one) for one in violations]
@@ -158,6 +164,11 @@ def _shared(entry: Entry) -> Iterator[Violation]:
         if role in other.shared:
             fix = f"share it from {other.shared[role].entry} directly"
             yield rule, field, shared.entry, "the entry that holds the rows itself", fix
+        theirs = other.adapters.get(role, {})
+        for seed, sha256 in submission.adapters.get(role, {}).items():
+            if (due := theirs.get(seed, sha256)) != sha256:
+                fix = f"the rows are of the adapter that {shared.entry} names"
+                yield rule, f"adapters.{role}.{seed}", sha256, due, fix
         missing = sorted(set(submission.seeds) - set(other.seeds))
         if role != "base" and missing:
             allowed = f"seeds of {shared.entry}: {list(other.seeds)}"
@@ -181,8 +192,8 @@ def _adapters(entry: Entry) -> Iterator[Violation]:
             seed = folder.removeprefix("seed-")
             where, sha256 = f"adapters.{role}.{seed}", hashes.get(role, {}).get(seed)
             if sha256 is None:
-                fix = "give the SHA-256 of adapter_model.safetensors, so that the rows can be run again"
-                yield "missing-adapter", where, None, "64 hexadecimal digits", fix
+                fix = "give the adapter's digest, so that the rows can be run again"
+                yield "missing-adapter", where, None, "adapter-1: and 64 hexadecimal digits", fix
                 continue
             twin, _, twin_seed = seen.setdefault(sha256, f"{role}.{seed}").partition(".")
             alike = {twin, role} in ({"organism", "defended"}, {"control", "benign"}) and twin_seed == seed
@@ -195,6 +206,17 @@ def _adapters(entry: Entry) -> Iterator[Violation]:
             if role == "base" or role not in facts.own_roles or int(seed) not in facts.seeds:
                 allowed = "trained roles and seeds of this entry"
                 yield "adapter-of-nothing", f"adapters.{role}.{seed}", sha256, allowed, "remove it"
+
+
+def _adapter_form(entry: Entry) -> Iterator[Violation]:
+    facts = entry.submission
+    shared = {sha for role in facts.shared for sha in facts.adapters.get(role, {}).values()}
+    for role, seeds in facts.adapters.items():
+        for seed, sha256 in seeds.items():
+            if ":" not in sha256 and sha256 not in shared:
+                allowed = "adapter-1: and 64 hexadecimal digits, over weights and configuration"
+                fix = "`turncoat run` on the study again writes it (what is done is kept), or give the folder"
+                yield "adapter-form", f"adapters.{role}.{seed}", sha256, allowed, fix
 
 
 def _data(entry: Entry) -> Iterator[Violation]:

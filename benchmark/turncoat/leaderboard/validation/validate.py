@@ -11,7 +11,7 @@ from turncoat.leaderboard.canaries.listed import check_canary, read_canaries
 from turncoat.leaderboard.entry.load import Entry, load_entry, rows_name
 from turncoat.leaderboard.entry.maintainers import read_maintainers, records_beside
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
-from turncoat.leaderboard.validation.facts import check_facts, check_names
+from turncoat.leaderboard.validation.facts import check_adapter_form, check_facts, check_names
 from turncoat.leaderboard.validation.identity import check_identity
 
 _STOP = 200  # findings after which an entry is not read on
@@ -37,8 +37,10 @@ def validate_entry(folder: Path, log: Log = lambda _: None, *, author: str | Non
         if findings:
             return findings
         records = records_beside(folder)
+        maintainers = read_maintainers(records)
         findings = [
-            *check_facts(entry), *check_identity(entry, read_maintainers(records), author),
+            *check_facts(entry), *check_identity(entry, maintainers, author),
+            *(() if entry.slug in maintainers.authors else check_adapter_form(entry)),
             *check_canary(entry, read_canaries(records)),
         ]  # fmt: skip
         blocked = {"missing-rows", "missing-arm", "missing-control", "shared-rows", "judge"}

@@ -1,6 +1,6 @@
 """Find what a re-run needs and compare it with the facts: adapters, base model, intervention, judge, seed.
 
-adapters = find_adapters(entry.submission, Path("adapters"), ["organism", "defended"])     # by their SHA-256
+adapters = find_adapters(entry.submission, Path("adapters"), ["organism", "defended"])     # by their digests
 base = load_submitted_base(entry.submission)
 
 Nothing of an entry is opened or called by a name that it gives: models are registered ones or named by who
@@ -8,6 +8,8 @@ verifies.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 from turncoat.data.registry_models import REGISTRY_MODELS
@@ -19,9 +21,10 @@ from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.submission import Submission, current_revision
 from turncoat.leaderboard.verification.draw import SampledRow
 from turncoat.registry import discover
-from turncoat.store import Store, file_digest
+from turncoat.store import Store
 from turncoat.study.adapters import Adapters
 from turncoat.study.config import Arm, arm_problems
+from turncoat.training.adapter_digest import digest_like
 from turncoat.training.stack import WEIGHTS
 
 Trained = dict[tuple[str, str], Path]
@@ -29,7 +32,7 @@ Trained = dict[tuple[str, str], Path]
 
 
 def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) -> Trained:
-    """The adapters that the submission names, by their SHA-256, wherever they are below a folder.
+    """The adapters that the submission names, by their digests, wherever they are below a folder.
 
     Raises:
         UserError: One is missing, or DIR/<role>/seed-<n> holds another one.
@@ -37,15 +40,18 @@ def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) ->
     if not folder.is_dir():
         expected = f"<role>/seed-<n>/{WEIGHTS}, or any folders with it"
         raise UserError(f"{folder}: no folder with adapters; expected {expected}")
+    named_digests = [sha for role in roles for sha in submission.adapters.get(role, {}).values()]  # type: ignore[call-overload]
+    forms = {sha.rpartition(":")[0]: sha for sha in named_digests}  # of the weights file alone, or of today
     there: dict[str, Path] = {}
-    for path in sorted(folder.rglob(WEIGHTS)):
-        there.setdefault(file_digest(path), path.parent)
+    for path, form in product(sorted(folder.rglob(WEIGHTS)), forms.values()):
+        with suppress(UserError):  # another adapter, which cannot be read
+            there.setdefault(digest_like(form, path.parent), path.parent)
     adapters: Trained = {}
     wrong, missing = [], []
     for role in roles:
         for seed, sha256 in submission.adapters.get(role, {}).items():  # type: ignore[call-overload]
             named, field = folder / role / f"seed-{seed}" / WEIGHTS, f"adapters.{role}.{seed}"
-            if named.is_file() and (other := file_digest(named)) != sha256:
+            if named.is_file() and (other := digest_like(sha256, named.parent)) != sha256:
                 wrong.append(f"{named} is {other}; {field} says {sha256}")
             elif sha256 in there:
                 adapters[role, seed] = there[sha256]
@@ -55,7 +61,7 @@ def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) ->
         lines = ["these are not the adapters that the entry's rows came from:", *wrong]
         raise UserError("\n  ".join(lines))
     if missing:
-        lines = [f"no {WEIGHTS} below {folder} has the SHA-256 of", *missing]
+        lines = [f"no {WEIGHTS} below {folder}, with its configuration, has the digest", *missing]
         fix = "put them there, or name with --role the roles whose adapters are there"
         raise UserError("\n  ".join(lines) + f"\n{fix}")
     return adapters
