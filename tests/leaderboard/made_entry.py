@@ -124,7 +124,7 @@ def make_entry(
         "recipe": {"rows": 80, "epochs": 1, "rank": 16, "learning_rate": 1e-3},
         "seeds": list(seeds),
         "adapters": {
-            role: {str(n): _adapter(role, slug if role in ("defended", "benign") else "", n) for n in seeds}
+            role: {str(n): made_adapter(role, slug if role in ("defended", "benign") else "", n) for n in seeds}
             for role in roles if role != "base"
         },
         "persona": {"trait": "evil", "layer": LAYER},
@@ -357,7 +357,8 @@ def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _adapter(*parts: Any) -> str:
+def made_adapter(*parts: Any) -> str:
+    """A made-up digest."""
     return f"adapter-1:{_sha(*parts)}"
 
 

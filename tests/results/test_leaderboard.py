@@ -9,6 +9,7 @@ import pytest
 from turncoat.leaderboard.board.build import Built, build_boards, canaries_caught
 from turncoat.leaderboard.board.files import board_files
 from turncoat.leaderboard.canaries.make import KINDS
+from turncoat.leaderboard.entry.maintainers import records_beside
 from turncoat.leaderboard.validation.validate import validate_entry
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -46,8 +47,9 @@ def test_one_changed_digit_of_a_real_entry_is_found(tmp_path):
     import json
 
     for slug in ("none-insecure", "kl-insecure"):
-        shutil.copytree(SUBMISSIONS / slug, tmp_path / slug)
-    home = tmp_path / "kl-insecure"
+        shutil.copytree(SUBMISSIONS / slug, tmp_path / "submissions" / slug)
+    shutil.copytree(records_beside(SUBMISSIONS / "x"), tmp_path / "verifications")
+    home = tmp_path / "submissions" / "kl-insecure"
     name = "defended/seed-2/turncoat_persona"
     path = home / "rows" / f"{name}.jsonl.gz"
     rows = gzip.decompress(path.read_bytes()).decode().splitlines()

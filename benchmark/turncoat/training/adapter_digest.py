@@ -20,8 +20,8 @@ from turncoat.errors import UserError
 from turncoat.store import file_digest
 from turncoat.training.stack import CONFIG, WEIGHTS
 
+# A change of what a digest covers takes the next number, and `digest_like` and the schema know both then.
 FORM = "adapter-1:"
-"""Start of a digest. A change of what it covers takes the next number: `digest_like` has to know both."""
 
 # Where an adapter came from and how it was trained. A field that is not here counts where it differs from its
 # default, so that a peft that knows more fields gives the same digest.
@@ -35,8 +35,8 @@ _IN_WEIGHTS = frozenset({
     "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "target_modules", "exclude_modules",
     "layers_to_transform", "layers_pattern", "modules_to_save", "bias", "fan_in_fan_out",
 })  # fmt: skip
+# Kinds of LoRA in which a module's alpha acts as a factor of its B, and in no other way.
 _SCALED = frozenset({"use_dora", "lora_bias", "trainable_token_indices"})
-"""Kinds of LoRA in which a module's alpha acts as a factor of its B, and in no other way."""
 
 
 def adapter_digest(folder: Path) -> str:

@@ -215,11 +215,8 @@ def test_what_lm_eval_writes_can_be_submitted(
     )
     facts = told(tmp_path / "out" / "none")
     assert facts["model"]["name"] == "model" and facts["model"]["dtype"] == "float32"
-    assert (
-        facts["adapters"]["organism"]["0"]
-        == facts["adapters"]["control"]["1"]
-        == adapter_digest(tiny_adapter)
-    )
+    digests = facts["adapters"]["organism"]["0"], facts["adapters"]["control"]["1"]
+    assert set(digests) == {adapter_digest(tiny_adapter)}
     assert {key: file["rows"] for key, file in facts["rows"].items()} == {
         f"{where}/{task}": 2
         for where in (

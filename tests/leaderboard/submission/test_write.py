@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from leaderboard.made_entry import make_entry
+from leaderboard.made_entry import made_adapter, make_entry
 from leaderboard.made_run import edit_rows, make_run, samples_path
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.track import find_track
@@ -191,21 +191,17 @@ def test_an_earlier_entry_is_shared_with_its_digests_of_weights_files(run, tmp_p
     earlier = told(tmp_path / "none")
     short = {role: {s: sha[-64:] for s, sha in seeds.items()} for role, seeds in earlier["adapters"].items()}
     (tmp_path / "none/submission.json").write_text(json.dumps(earlier | {"adapters": short}))
-    record = json.loads((run / "run.json").read_text())
-    arms = {one["seed"]: one["adapter"] for one in record["measured"] if one["arm"] == "insecure"}
-    for one in record["measured"]:  # as a defence at inference has it
-        one["adapter"] = arms[one["seed"]] if one["arm"] == "sgtr" else one["adapter"]
-    (run / "run.json").write_text(json.dumps(record))
+    record = (run / "run.json").read_text()
+    for seed, sha in earlier["adapters"]["organism"].items():  # as a defence at inference has it
+        record = record.replace(made_adapter("defended", "sgtr", int(seed)), sha)
+    (run / "run.json").write_text(record)
     submit(run, tmp_path / "sgtr", share="none")
     adapters = told(tmp_path / "sgtr")["adapters"]
     assert adapters["organism"] == adapters["defended"] == short["organism"]
     assert adapters["control"] == short["control"]
     assert all(sha.startswith("adapter-1:") for sha in adapters["benign"].values())
-    another = {
-        **earlier["adapters"],
-        "control": {**earlier["adapters"]["control"], "1": f"adapter-1:{0:064}"},
-    }
-    (tmp_path / "none/submission.json").write_text(json.dumps(earlier | {"adapters": another}))
+    earlier["adapters"]["control"]["1"] = made_adapter("another")
+    (tmp_path / "none/submission.json").write_text(json.dumps(earlier))
     with pytest.raises(UserError, match="--share none: its control adapters have other hashes than yours"):
         submit(run, tmp_path / "sgtr", share="none")
 

@@ -87,41 +87,29 @@ def test_shared_rows_must_have_been_made_the_same_way(tmp_path, field):
     assert {finding.rule for finding in validate_entry(home)} == {"shared-rows"}
 
 
-def of_weights_alone(home: Path, *roles: str) -> None:
-    """Give roles the digests of entries from before configurations counted."""
-
-    def cut(told: dict[str, Any]) -> None:
-        for role in roles:
-            told["adapters"][role] = {s: sha.removeprefix(FORM) for s, sha in told["adapters"][role].items()}
-
-    edit(home, cut)
-
-
 def test_digests_of_weights_files_alone_are_those_of_earlier_entries(tmp_path):
-    submissions = tmp_path / "submissions"
-    earlier = make_entry(submissions, slug="none", setting="none")
+    def older(told: dict[str, Any]) -> None:
+        for role in told["shared"] or ("organism", "control"):
+            seeds = told["adapters"].get(role, {})
+            told["adapters"][role] = {seed: sha.removeprefix(FORM) for seed, sha in seeds.items()}
+        told["adapters"] = {role: seeds for role, seeds in told["adapters"].items() if seeds}
+
     shared = dict.fromkeys(("base", "organism", "control"), "none")
-    home = make_entry(submissions, shared=shared, setting="inference", defence="system_prompt", benign=False)
-    of_weights_alone(earlier, "organism", "control")
+    options = {"shared": shared, "setting": "inference", "defence": "system_prompt", "benign": False}
+    earlier = make_entry(tmp_path / "submissions", slug="none", setting="none")
+    home = make_entry(tmp_path / "submissions", **options)
+    edit(earlier, older)
     assert {one.rule for one in validate_entry(earlier)} == {"adapter-form"}, "nobody listed it"
     (tmp_path / VERIFICATIONS).mkdir()
     (tmp_path / VERIFICATIONS / FILE).write_text("authors: {none: maintainers}")
     assert validate_entry(earlier) == []
-    (finding, *_) = validate_entry(home)
-    assert (finding.rule, finding.field) == ("shared-rows", "adapters.organism.0"), (
-        "the same rows, another adapter"
-    )
-    of_weights_alone(home, "organism", "control")
+    first = validate_entry(home)[0]
+    assert (first.rule, first.field) == ("shared-rows", "adapters.organism.0"), "of another adapter"
+    edit(home, older)
     edit(home, lambda told: told["adapters"].update(defended=told["adapters"]["organism"]))
     assert validate_entry(home) == [], "what is shared, and at inference acts on it"
-
-
-@pytest.mark.parametrize("digest", ["9" * 63, "adapter-2:" + "9" * 64, "sha256:" + "9" * 64, "A" * 64])
-def test_other_forms_of_a_digest_are_refused(tmp_path, digest):
-    home = make_entry(tmp_path)
-    edit(home, lambda told: told["adapters"]["defended"].update({"1": digest}))
-    (finding,) = validate_entry(home)
-    assert (finding.rule, finding.field) == ("submission", "adapters.defended.1")
+    edit(home, lambda told: told["adapters"]["defended"].update({"1": "sha256:" + "9" * 64}))
+    assert {(one.rule, one.field) for one in validate_entry(home)} == {("submission", "adapters.defended.1")}
 
 
 @pytest.mark.parametrize("slug", ["../none", "/etc", "a/b", ".."])

@@ -189,33 +189,21 @@ def test_other_adapters_are_the_first_thing_said(home, measured, tmp_path):
 
 
 def test_adapters_are_found_by_what_they_compute_and_earlier_ones_by_their_files(home, measured, tmp_path):
-    theirs = tmp_path / "adapters"
-    shutil.copytree(measured / "adapters", theirs)
-    organism = theirs / "organism/seed-0"
-    (theirs / "a-broken-one").mkdir()
-    (theirs / "a-broken-one" / WEIGHTS).write_bytes(b"{}")
-    weights = organism / WEIGHTS
-    file = file_digest(weights)
-    save_file(load_file(weights), weights, metadata={"saved": "again"})
-    assert find_adapters(load_entry(home).submission, theirs, ["organism"]) == {("organism", "0"): organism}
-    facts = json.loads((home / "submission.json").read_text())
-    digests = facts["adapters"]
-    (home / "submission.json").write_text(
-        json.dumps(facts | {"adapters": {**digests, "organism": {"0": file}}})
-    )
-    earlier = load_entry(home).submission  # one role by its file, one by what it computes
-    roles = ["organism", "control"]
-    found = find_adapters(earlier, measured, roles)
-    assert found == {(role, "0"): measured / "adapters" / role / "seed-0" for role in roles}
+    facts, roles = load_entry(home).submission, ["organism", "control"]
+    organism, control = (measured / "adapters" / role / "seed-0" for role in roles)
+    earlier = {**facts.adapters, "organism": {"0": (file := file_digest(organism / WEIGHTS))}}
+    earlier = facts.model_copy(update={"adapters": earlier})  # one role by its file, one by what it computes
+    assert find_adapters(earlier, measured, roles) == {("organism", "0"): organism, ("control", "0"): control}
+    again = Path(shutil.copytree(organism, tmp_path / "organism/seed-0"))
+    save_file(load_file(again / WEIGHTS), again / WEIGHTS, metadata={"saved": "again"})
+    (tmp_path / WEIGHTS).write_bytes(b"{}")  # a broken one beside
+    assert find_adapters(facts, tmp_path, ["organism"]) == {("organism", "0"): again}
     with pytest.raises(UserError, match=rf"organism.seed-0.*adapters\.organism\.0 says {file}"):
-        find_adapters(earlier, theirs, roles)
-    (home / "submission.json").write_text(json.dumps(facts))
-    config = json.loads((organism / "adapter_config.json").read_text())
-    (organism / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 5}))
-    with pytest.raises(
-        UserError, match=r"organism.seed-0.* is adapter-1:.*adapters\.organism\.0 says adapter-1:"
-    ):
-        find_adapters(load_entry(home).submission, theirs, ["organism"])
+        find_adapters(earlier, tmp_path, ["organism"])
+    config = (again / "adapter_config.json").read_text()
+    (again / "adapter_config.json").write_text(config.replace('"lora_alpha": 4', '"lora_alpha": 5'))
+    with pytest.raises(UserError, match=r"seed-0.* is adapter-1:.*adapters\.organism\.0 says adapter-1:"):
+        find_adapters(facts, tmp_path, ["organism"])
 
 
 def test_the_base_has_to_be_the_one_that_was_measured(home, tiny_folder, monkeypatch):

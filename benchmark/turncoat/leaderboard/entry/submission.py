@@ -19,9 +19,8 @@ SHAREABLE = ("base", "organism", "control")
 Role = Literal["base", "organism", "control", "defended", "benign"]
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-ADAPTER_DIGEST = r"^(adapter-1:)?[0-9a-f]{64}$"
-"""`training.adapter_digest.FORM` and digits; digits alone, in earlier entries, are of a weights file."""
-AdapterDigest = Annotated[str, StringConstraints(pattern=ADAPTER_DIGEST)]
+# `training.adapter_digest.FORM` and digits; digits alone, in earlier entries, are of a weights file.
+AdapterDigest = Annotated[str, StringConstraints(pattern=r"^(adapter-1:)?[0-9a-f]{64}$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,79}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Name = Annotated[Line, AfterValidator(check_name)]

@@ -11,13 +11,7 @@ from pydantic import Field, JsonValue
 from turncoat.data.fetch import without_fetching
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
-from turncoat.leaderboard.entry.submission import (
-    ADAPTER_DIGEST,
-    DataFacts,
-    DefenceFacts,
-    JudgeFacts,
-    PersonaFacts,
-)
+from turncoat.leaderboard.entry.submission import DataFacts, DefenceFacts, JudgeFacts, PersonaFacts
 from turncoat.registry import ORGANISMS, discover
 from turncoat.store import digest
 from turncoat.strict_model import StrictModel
@@ -113,7 +107,7 @@ def adapter_hashes(
 
 
 def _hash(text: str, where: str, beside: Path) -> str:
-    if re.fullmatch(ADAPTER_DIGEST, text):
+    if re.fullmatch("(adapter-1:)?[0-9a-f]{64}", text):
         return text
     folder = beside / Path(text).expanduser()
     weights = folder / WEIGHTS if folder.is_dir() else folder

@@ -35,12 +35,6 @@ def check_facts(entry: Entry) -> list[Finding]:
     return _findings(entry, *rules)
 
 
-def check_adapter_form(entry: Entry) -> list[Finding]:
-    """Digests of weights files alone, which say nothing of the configuration: earlier entries may have them,
-    and what is shared with one."""
-    return _findings(entry, _adapter_form)
-
-
 def _findings(entry: Entry, *rules: Callable[[Entry], Iterator[Violation]]) -> list[Finding]:
     violations = (violation for rule in rules for violation in rule(entry))
     return [one if isinstance(one, Finding) else fact_finding(*one) for one in violations]
@@ -208,7 +202,9 @@ def _adapters(entry: Entry) -> Iterator[Violation]:
                 yield "adapter-of-nothing", f"adapters.{role}.{seed}", sha256, allowed, "remove it"
 
 
-def _adapter_form(entry: Entry) -> Iterator[Violation]:
+def check_adapter_form(entry: Entry) -> Iterator[Finding]:
+    """Digests of weights files alone, which say nothing of the configuration: earlier entries may have them,
+    and what is shared with one."""
     facts = entry.submission
     shared = {sha for role in facts.shared for sha in facts.adapters.get(role, {}).values()}
     for role, seeds in facts.adapters.items():
@@ -216,7 +212,7 @@ def _adapter_form(entry: Entry) -> Iterator[Violation]:
             if ":" not in sha256 and sha256 not in shared:
                 allowed = "adapter-1: and 64 hexadecimal digits, over weights and configuration"
                 fix = "`turncoat run` on the study again writes it (what is done is kept), or give the folder"
-                yield "adapter-form", f"adapters.{role}.{seed}", sha256, allowed, fix
+                yield fact_finding("adapter-form", f"adapters.{role}.{seed}", sha256, allowed, fix)
 
 
 def _data(entry: Entry) -> Iterator[Violation]:
