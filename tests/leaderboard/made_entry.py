@@ -124,8 +124,8 @@ def make_entry(
         "recipe": {"rows": 80, "epochs": 1, "rank": 16, "learning_rate": 1e-3},
         "seeds": list(seeds),
         "adapters": {
-            role: {str(n): made_adapter(role, slug if role in ("defended", "benign") else "", n) for n in seeds}
-            for role in roles if role != "base"
+            role: {str(seed): made_adapter(role, own, seed) for seed in seeds}
+            for role, own in ((role, slug if role in ("defended", "benign") else "") for role in roles[1:])
         },
         "persona": {"trait": "evil", "layer": LAYER},
         "judge": {"id": JUDGE, "rubric": shipped_rubric()},

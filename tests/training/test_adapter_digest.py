@@ -57,13 +57,14 @@ CASES = {
         {"target_modules": ["down_proj", "v_proj", "q_proj"]}, {"target_modules": ".*([qv]|down)_proj"},
         {"base_model_name_or_path": "elsewhere", "revision": "main", "inference_mode": False},
         {"task_type": None, "peft_version": "0.1", "a_later_field": None}, {"lora_dropout": 0.5},
-        {"init_lora_weights": True}, {"bias": "all"}, {"fan_in_fan_out": True}, {"alpha_pattern": {"q_proj": 8}},
+        {"init_lora_weights": True}, {"bias": "all"}, {"fan_in_fan_out": True},
+        {"alpha_pattern": {"q_proj": 8}},
         {"rank_pattern": {"v_proj": 4}}, {"lora_alpha": 16, "alpha_pattern": {".*": 8}},
         {"layers_to_transform": [0, 1, 2, 3]}, {"exclude_modules": ["lm_head"]},
         {"lora_alpha": 4, "use_rslora": True},
     ],
     "refused": [  # so that the weights' names and shapes say all that these fields say
-        {"target_modules": ["q_proj", "v_proj"]}, {"target_modules": ["q_proj", "v_proj", "down_proj", "up_proj"]},
+        {"target_modules": ["q_proj", "v_proj"]}, {"target_modules": ".*([qv]|down|up)_proj"},
         {"layers_to_transform": [0]}, {"exclude_modules": ["v_proj"]}, {"modules_to_save": ["lm_head"]},
     ],
 }  # fmt: skip
@@ -92,10 +93,8 @@ def test_saved_again_it_is_the_same_adapter(folder, outputs):
     # LoRA's scale, moved into its B, and a weight of the base beside
     change(folder, lambda key, weight: weight.float() / 4 if ".lora_B." in key else weight.float())
     configure(folder, lora_alpha=32)
-    embedding = {
-        "base_model.model.model.embed_tokens.weight": tiny_model().model.embed_tokens.weight.detach()
-    }
-    save_file(load_file(folder / WEIGHTS) | embedding, folder / WEIGHTS)
+    name, embedding = "model.embed_tokens.weight", tiny_model().model.embed_tokens.weight.detach()
+    save_file({**load_file(folder / WEIGHTS), f"base_model.model.{name}": embedding}, folder / WEIGHTS)
     assert torch.allclose(outputs(folder), plain, atol=1e-5) and adapter_digest(folder) == before
 
 
@@ -105,10 +104,8 @@ def test_a_value_an_order_and_a_name_count(folder):
     assert before != (nudged := adapter_digest(folder))
     change(folder, lambda key, weight: weight.flip(0) if first in key else weight)
     assert nudged != (turned := adapter_digest(folder))
-    weights = load_file(folder / WEIGHTS)
-    save_file(
-        {key.replace(".layers.1.", ".layers.7."): value for key, value in weights.items()}, folder / WEIGHTS
-    )
+    weights = load_file(folder / WEIGHTS).items()
+    save_file({key.replace(".layers.1.", ".layers.7."): one for key, one in weights}, folder / WEIGHTS)
     assert turned != adapter_digest(folder)
 
 
