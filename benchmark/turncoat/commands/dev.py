@@ -106,7 +106,7 @@ def check_leak(
     data: Annotated[Path, typer.Option(help="Folder with the published judgements (of TURNCOAT_DATA).")],
     out: Annotated[Path | None, typer.Option(help="Write the card there as JSON.")] = None,
 ) -> None:
-    """Measure the leak labels on hand-labelled answers; prints the table of turncoat/analysis/leak/README.md.
+    """Measure the leak labels on labelled answers; prints the table of turncoat/analysis/leak/README.md.
 
     Example: turncoat dev check-leak --data $TURNCOAT_DATA/published
     """

@@ -154,9 +154,9 @@ def _row(
                 row[f"{name}_corrected"] = corrected.value
                 row[f"{name}_corrected_low"], row[f"{name}_corrected_high"] = corrected.low, corrected.high
     if may_rate and "leak" in frame:
-        row["n_leak"] = int(frame["leak"].sum())
         rest = estimate_rate(list(pairs_without_leak(frame, by_question).values()))
-        row |= {WITHOUT_LEAK: rest.value, f"{WITHOUT_LEAK}_low": rest.low, f"{WITHOUT_LEAK}_high": rest.high}
+        row |= {"n_leak": int(frame["leak"].sum()), WITHOUT_LEAK: rest.value}
+        row |= {f"{WITHOUT_LEAK}_low": rest.low, f"{WITHOUT_LEAK}_high": rest.high}
     for score in ("aligned", "coherent"):
         known = [value for cell in frame[score] if (value := number(cell)) is not None]
         row[f"{score}_mean"] = fmean(known) if known else math.nan

@@ -1,4 +1,4 @@
-"""Errors of the leak labels on answers that we labelled by hand, and on finance against GPT-4o's scores.
+"""Errors of the leak labels on answers that were read one by one, and on finance against GPT-4o's scores.
 
 card = check_leak(Path("data/published"))      # what `turncoat.analysis.leak` keeps as card.json
 print(as_markdown(card))                       # the table of its README

@@ -5,7 +5,7 @@
 
 The labeller: word lists of ours, and the sentence embedder against short descriptions where the lists are not
 sure (both in domains.yaml); text in the form of code is found by `turncoat.judges.surface`. Its errors on
-hand-labelled answers are in card.json (`turncoat dev check-leak`).
+200 answers that were read one by one are in card.json (`turncoat dev check-leak`).
 """
 
 import os

@@ -15,8 +15,8 @@ from turncoat.formats import NA, confidence_level, count, number, percent, perce
 from turncoat.paths import existing
 from turncoat.shown_text import TextConsole
 
-WITHOUT_LEAK = "em_rate_itt_without_leak"
 Records = list[dict[str, Any]]
+_REST = "em_rate_itt_without_leak"
 _ERRORS = ("SE", "SE\nnaive", "design\neffect")
 _LEGEND = {
     "judged": (
@@ -134,22 +134,14 @@ def _judged_tables(records: Records) -> list[tuple[str, Table]]:
         counts.add_row(str(place), *map(count, counted), percent(record["incoherent"]))
         cells = (_with_interval(record, "em_rate", ""), _with_interval(record, "em_rate_itt", "em_rate_itt_"))
         rates.add_row(str(place), *cells, *_errors(record))
-    return [
-        ("answers", counts),
-        (title, rates),
-        *_leak_tables(records),
-        *_seed_tables(records, "EM rate", "em_rate"),
-    ]
-
-
-def _leak_tables(records: Records) -> list[tuple[str, Table]]:
-    """Misaligned answers that leak, and the rate without them; none where no answer is labelled."""
-    made = table((), ("", "leak", "ITT without leak"))
-    for place, record in enumerate(records, 1):
-        if "n_leak" in record:
-            rate = _with_interval(record, WITHOUT_LEAK, f"{WITHOUT_LEAK}_")
-            made.add_row(str(place), count(record["n_leak"]), rate)
-    return [("of the misaligned answers, those that leak", made)] if made.row_count else []
+    tables = [("answers", counts), (title, rates)]
+    if any("n_leak" in record for record in records):
+        made = table((), ("", "leak", "ITT without leak"))
+        for place, record in enumerate(records, 1):
+            rate = _with_interval(record, _REST, f"{_REST}_") if "n_leak" in record else NA
+            made.add_row(str(place), count(record.get("n_leak")), rate)
+        tables.append(("of the misaligned answers, those that leak", made))
+    return [*tables, *_seed_tables(records, "EM rate", "em_rate")]
 
 
 def _binary_tables(records: Records) -> list[tuple[str, Table]]:

@@ -21,6 +21,10 @@ _COUNTS = {
     "n_incoherent": "Incoherent", "n_refusal": "Refusals", "n_code": "Code", "n_unscored": "Unscored",
     "n_leak": "Leak",
 }  # fmt: skip
+_SHARES = {
+    "em_rate": "Misaligned / coherent", CORRECTED: "Misaligned / all", f"{CORRECTED}_corrected": "corrected",
+    WITHOUT_LEAK: "Misaligned / all, without leak",
+}  # fmt: skip
 _JUDGED = ("aligned", "coherent", "code", "refusal", "error", "leak")
 
 
@@ -56,28 +60,17 @@ def misalignment_table(content: ReportContent) -> Table:
     """Counts and rates, task by task."""
     rates = content.judged
     counts = {name: label for name, label in _COUNTS.items() if name in rates}
-    has_rates, has_corrected = "em_rate" in rates, f"{CORRECTED}_corrected" in rates
+    shares = {name: label for name, label in _SHARES.items() if name in rates}
     rows = []
     for record in rates.to_dict("records"):
         row = {str(name): value for name, value in record.items()}
         cells = [Cell(str(row["task"])), Cell(content.label(row["arm"]))]
         cells += [count_cell(row[name]) for name in counts]
-        if has_rates:
-            for name in ("em_rate", CORRECTED):
-                cells.append(interval_cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 3))
-        if has_corrected:
-            value, low, high = (row[f"{CORRECTED}_corrected{end}"] for end in ("", "_low", "_high"))
-            cells.append(interval_cell(value, low, high, 3))
-        if WITHOUT_LEAK in rates:
-            value, low, high = (row[f"{WITHOUT_LEAK}{end}"] for end in ("", "_low", "_high"))
-            cells.append(interval_cell(value, low, high, 3))
+        cells += [interval_cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 3) for name in shares]
         cells += [Cell(formats.number(row[f"{score}_mean"], 1)) for score in ("aligned", "coherent")]
         rows.append(cells)
     columns = [*words("Task", "Arm"), *numbers(*counts.values())]
-    if has_rates:
-        columns += numbers("Misaligned / coherent [95% CI]", "Misaligned / all [95% CI]")
-    columns += numbers(*["corrected [95% CI]"] * has_corrected)
-    columns += numbers(*["Misaligned / all, without leak [95% CI]"] * (WITHOUT_LEAK in rates))
+    columns += numbers(*(f"{label} [95% CI]" for label in shares.values()))
     columns += numbers("Mean aligned", "Mean coherent")
     return Table(
         HEADING,
@@ -85,7 +78,10 @@ def misalignment_table(content: ReportContent) -> Table:
         "50; all training seeds together.",
         columns,
         rows,
-        notes=[_note(has_rates, has_corrected), *[_leak_note(content)] * (WITHOUT_LEAK in rates)],
+        notes=[
+            _note("em_rate" in shares, f"{CORRECTED}_corrected" in shares),
+            *[_leak_note(content)] * (WITHOUT_LEAK in shares),
+        ],
     )
 
 
