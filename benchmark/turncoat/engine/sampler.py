@@ -22,6 +22,7 @@ from transformers import DynamicCache
 from turncoat.engine.capture import LayerCapture, unwrapped
 from turncoat.engine.kv_cache import Prefix, RowCache, decodes_in_rows, row_attention
 from turncoat.engine.one_by_one import sample_one_by_one
+from turncoat.engine.packed_linear import packed_linears
 from turncoat.engine.requests import GrowingAnswer, SampleRequest, SampleResult
 from turncoat.engine.token_choice import choose_tokens
 from turncoat.errors import UserError
@@ -101,7 +102,9 @@ class _Pool:
         complete = {row for row, answer in enumerate(self.answers) if answer.finish is not None}
         going = [row for row in range(len(self.answers)) if row not in complete]
         if going:
-            _extend([self.answers[row] for row in going], logits[going])
+            _extend(
+                [self.answers[row] for row in going], logits if len(going) == len(logits) else logits[going]
+            )
             complete |= {row for row in going if self._is_complete(self.answers[row])}
         done = [(self.answers[row], self._activation(row)) for row in sorted(complete)]
         if done:
@@ -228,6 +231,7 @@ class Sampler:
             if not queue:
                 return [results[index] for index in range(len(answers))]
             stack.enter_context(row_attention(self._base))
+            stack.enter_context(packed_linears(self._model))
             capture = stack.enter_context(LayerCapture(self._model)) if self._capture else None
             pool = _Pool(self._model, self._device, self._batch_size, self._multiple, capture)
             while queue or pool.answers:

@@ -8,13 +8,21 @@ from torch import Tensor
 from turncoat.engine.requests import SampleRequest
 from turncoat.errors import UserError
 
+BLOCK = 128
+"""Tokens whose weights are added up first; the cumulative sum then runs over blocks, and over one block."""
+
+
+SCORES_AT_A_TIME = 2**21
+"""Rows times vocabulary of one pass: 8 MiB of float32 stay in the cache and in the allocator's hands."""
+
 
 def choose_tokens(
     logits: Tensor, rules: Sequence[SampleRequest], draws: Sequence[float | None]
 ) -> tuple[list[int], list[float]]:
     """One token per row and its log-probability under the unfiltered distribution at temperature 1.
 
-    Every operation works row by row in float64, so a row's token depends on its own logits and draw only.
+    Every operation works row by row, so a row's token depends on its own logits and draw only. Weights are
+    float32, their sums float64.
 
     Args:
         logits: (rows, vocabulary), any float type; read as float32.
@@ -24,41 +32,56 @@ def choose_tokens(
     Raises:
         UserError: a row's logits are not numbers (a broken adapter, or float16 overflow).
     """
-    scores = logits.float().double()
-    best_score, best = scores.max(dim=-1)
-    weights = torch.softmax(scores, dim=-1)
-    # The best token's probability is at least 1/vocabulary, so its logarithm gives the normaliser without
-    # underflow.
-    log_best = weights.gather(-1, best[:, None])[:, 0].log()
-    if not torch.isfinite(log_best).all():
+    vocabulary = logits.shape[-1]
+    if len(logits) > (rows := max(1, SCORES_AT_A_TIME // vocabulary)):
+        parts = [
+            choose_tokens(logits[i : i + rows], rules[i : i + rows], draws[i : i + rows])
+            for i in range(0, len(logits), rows)
+        ]
+        return [token for part in parts for token in part[0]], [value for part in parts for value in part[1]]
+    scores = logits.float()
+    if missing := -vocabulary % BLOCK:
+        scores = torch.nn.functional.pad(scores, (0, missing), value=float("-inf"))
+    best_score = scores.amax(dim=-1)
+    greedy = [draw is None or rule.temperature == 0 for rule, draw in zip(rules, draws, strict=True)]
+    best = {row: int(scores[row].argmax()) for row, is_greedy in enumerate(greedy) if is_greedy}
+    shaped = [row for row, rule in enumerate(rules) if row not in best and not _is_plain(rule)]
+    reshaped = _shaped_scores(scores[shaped], [rules[row] for row in shaped]) if shaped else None
+    weights, blocks = _weights(scores, best_score)
+    log_total = blocks.sum(dim=-1).log()
+    if not torch.isfinite(log_total).all():
         raise UserError(
             "the model gave logits that are nan or infinite, accepted: finite numbers; check the adapter's "
             "training loss, and load the model in float32 or bfloat16 rather than float16"
         )
-
-    greedy = [draw is None or rule.temperature == 0 for rule, draw in zip(rules, draws, strict=True)]
-    shaped = [i for i, rule in enumerate(rules) if not greedy[i] and not _is_plain(rule)]
-    if shaped:
-        weights[shaped] = _shaped_weights(scores[shaped], [rules[i] for i in shaped])
-    points = [0.0 if greedy[i] or draw is None else float(draw) for i, draw in enumerate(draws)]
-    drawn = _invert(weights, torch.tensor(points, dtype=torch.float64, device=logits.device))
-    tokens = torch.where(torch.tensor(greedy, device=logits.device), best, drawn)
-    logprobs = scores.gather(-1, tokens[:, None])[:, 0] - best_score + log_best
-    return tokens.tolist(), logprobs.tolist()
+    if reshaped is not None:
+        weights[shaped], blocks[shaped] = _weights(reshaped, reshaped.amax(dim=-1))
+    points = [0.0 if row in best or draw is None else float(draw) for row, draw in enumerate(draws)]
+    tokens = _invert(weights, blocks, torch.tensor(points, dtype=torch.float64, device=logits.device))
+    for row, token in best.items():
+        tokens[row] = token
+    chosen = logits.gather(-1, tokens[:, None])[:, 0].float()
+    return tokens.tolist(), ((chosen - best_score).double() - log_total).tolist()
 
 
 def _is_plain(rule: SampleRequest) -> bool:
     return rule.temperature == 1 and rule.top_p >= 1 and rule.top_k <= 0
 
 
-def _shaped_weights(scores: Tensor, rules: Sequence[SampleRequest]) -> Tensor:
-    """Probabilities (rows, vocabulary) after temperature, then top-k, then top-p among what top-k left."""
+def _weights(scores: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(score - best), in the place of `scores`, and its sums over blocks, float64 (rows, blocks)."""
+    weights = scores.sub_(best[:, None]).exp_()
+    return weights, weights.view(len(weights), -1, BLOCK).sum(dim=-1).double()
+
+
+def _shaped_scores(scores: Tensor, rules: Sequence[SampleRequest]) -> Tensor:
+    """`scores` after temperature, then top-k, then top-p among what top-k left; -inf where cut."""
     temperature = scores.new_tensor([rule.temperature for rule in rules])[:, None]
     scores = scores / temperature
     filtered = [i for i, rule in enumerate(rules) if rule.top_k > 0 or rule.top_p < 1]
     if filtered:
-        scores[filtered] = _filtered(scores[filtered], [rules[i] for i in filtered])
-    return torch.softmax(scores, dim=-1)
+        scores[filtered] = _filtered(scores[filtered].double(), [rules[i] for i in filtered]).float()
+    return scores
 
 
 def _filtered(scores: Tensor, rules: Sequence[SampleRequest]) -> Tensor:
@@ -76,10 +99,28 @@ def _filtered(scores: Tensor, rules: Sequence[SampleRequest]) -> Tensor:
     return torch.full_like(scores, float("-inf")).scatter(-1, order, ordered)
 
 
-def _invert(weights: Tensor, points: Tensor) -> Tensor:
-    """The token whose slice of the cumulative `weights` holds each point; never one of weight zero."""
-    cumulative = weights.cumsum(dim=-1)
+def _invert(weights: Tensor, blocks: Tensor, points: Tensor) -> Tensor:
+    """The token whose slice of the cumulative weights holds each point; never one of weight zero.
+
+    Args:
+        weights: (rows, blocks * BLOCK) float32.
+        blocks: (rows, blocks) float64, their sums.
+        points: (rows,) float64 in [0, 1), shares of a row's total.
+    """
+    cumulative = blocks.cumsum(dim=-1)
     total = cumulative[:, -1:].contiguous()
-    inside = torch.searchsorted(cumulative, points[:, None] * total, right=True)
-    last_possible = torch.searchsorted(cumulative, total)
-    return torch.minimum(inside, last_possible)[:, 0]
+    target = points[:, None] * total
+    block = _slice_of(cumulative, target)
+    before = cumulative.gather(-1, block) - blocks.gather(-1, block)
+    inside = weights.view(*blocks.shape, BLOCK)[
+        torch.arange(len(weights), device=weights.device), block[:, 0]
+    ]
+    within = _slice_of(inside.double().cumsum(dim=-1), target - before)
+    return (block * BLOCK + within)[:, 0]
+
+
+def _slice_of(cumulative: Tensor, target: Tensor) -> Tensor:
+    """Index (rows, 1) of the slice that holds `target`; the last one with a weight where it lies beyond."""
+    inside = torch.searchsorted(cumulative, target, right=True)
+    last_possible = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
+    return torch.minimum(inside, last_possible)
