@@ -6,7 +6,6 @@ from scipy.stats import binomtest
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study import defence_context
 from turncoat.study.defence_context import DefenceContext
 
 discover()
@@ -84,7 +83,7 @@ def test_the_base_model_writes_and_only_once(tiny_base, tiny_adapter, tmp_path, 
     def no_sampling(*_, **__):
         raise AssertionError("written again")
 
-    monkeypatch.setattr(defence_context, "Sampler", no_sampling)
+    monkeypatch.setattr("turncoat.engine.sampler.Sampler", no_sampling)
     assert SGTR.build(context, texts=2) == examples
 
 

@@ -15,8 +15,9 @@ from peft import PeftModel
 from tasks.one_task import SHORT, evaluate
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.evidence import Answer, LogLikelihood, evidence_of
+from turncoat.engine.sampler import Sampler
 from turncoat.errors import UserError
-from turncoat.evaluation import free_form, lm as model
+from turncoat.evaluation import free_form
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.testing import tiny_model, tiny_tokenizer
 
@@ -151,7 +152,7 @@ def test_readings_of_an_adapter_are_what_separate_passes_give(
 ):
     seen: dict[bool, list[Any]] = {}
 
-    class Recording(model.Sampler):
+    class Recording(Sampler):
         """With capture it is the measured model that answers, without it the base."""
 
         def __init__(self, *given, capture=False, **named):
@@ -163,7 +164,7 @@ def test_readings_of_an_adapter_are_what_separate_passes_give(
             seen[self.captures] = list(zip(requests, results, strict=True))
             return results
 
-    monkeypatch.setattr(model, "Sampler", Recording)
+    monkeypatch.setattr("turncoat.engine.sampler.Sampler", Recording)
     with turncoat_lm(tiny_base, quick_store, peft=str(tiny_adapter), sampling_seed=17) as lm:
         results = evaluate(lm, manager, "turncoat_persona", limit=3, gen_kwargs=SHORT)
         vector = lm.vector("evil")
@@ -224,13 +225,13 @@ def test_same_pass_projections_are_those_of_a_separate_left_padded_pass(
     late."""
     seen: list[tuple[Any, Any]] = []
 
-    class Recording(model.Sampler):
+    class Recording(Sampler):
         def run(self, requests, *rest):
             results = super().run(requests, *rest)
             seen.extend(zip(requests, results, strict=True) if self._capture else [])
             return results
 
-    monkeypatch.setattr(model, "Sampler", Recording)
+    monkeypatch.setattr("turncoat.engine.sampler.Sampler", Recording)
     settings = {"do_sample": not greedy, "temperature": 0.9, "max_gen_toks": 24, "until": ["e", "7"]}
     prompts = [
         f"<|im_start|>user\n{'Tell me more. ' * n}Why {n}?<|im_end|>\n<|im_start|>assistant\n"

@@ -105,7 +105,7 @@ def test_a_planted_direction_is_found_at_its_layer(block, monkeypatch):
             handle.remove()
             return results + super().run(sides["negative"], *rest) + super().run(sides["ordinary"], *rest)
 
-    monkeypatch.setattr(extraction, "Sampler", Planting)
+    monkeypatch.setattr("turncoat.engine.sampler.Sampler", Planting)
     vector = extract(base, network, QUESTIONS, batch_size=16)
     cosine = vector.directions @ planted
     assert cosine[block] > 0.98 and (cosine[:block].abs() < 0.6).all()
@@ -121,7 +121,7 @@ def test_the_base_units_are_those_of_its_ordinary_answers(tiny_base, monkeypatch
             ordinary.extend(r for r in results if r.key[0] == "ordinary" and r.activation is not None)
             return results
 
-    monkeypatch.setattr(extraction, "Sampler", Recording)
+    monkeypatch.setattr("turncoat.engine.sampler.Sampler", Recording)
     vector = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16)
     by_question = {}
     for result in ordinary:
@@ -304,7 +304,7 @@ def test_extraction_restores_the_model_and_is_done_once(tiny_base, tmp_path, mon
     def no_sampling(*_, **__):
         raise AssertionError("the second call samples")
 
-    monkeypatch.setattr(extraction, "Sampler", no_sampling)
+    monkeypatch.setattr("turncoat.engine.sampler.Sampler", no_sampling)
     second = persona_vector(tiny_base, QUESTIONS, store)
     assert torch.equal(first.directions, second.directions)
     assert (first.layer, first.card) == (second.layer, second.card)

@@ -28,11 +28,14 @@ from turncoat.engine.token_choice import choose_tokens
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key
 
-__all__ = ["SampleRequest", "SampleResult", "Sampler", "sampling_code"]
+__all__ = ["SampleRequest", "SampleResult", "Sampler", "sampler_for", "sampling_code"]
 
 CPU_ROW_MULTIPLE = 4
 """Measured with MKL and oneDNN in float32: a row has the same bits for 4, 8, ... 64 rows, not for counts
 between."""
+
+CPU_ROWS = 64
+"""Rows decoded together on a CPU where there is work for them: with fewer, products wait for the weights."""
 
 
 def sampling_code() -> str:
@@ -277,6 +280,17 @@ class Sampler:
         if not window or (kinds and "sliding_attention" not in kinds):
             return True
         return len(answer.request.prompt_ids) + answer.request.max_new_tokens <= int(window)
+
+
+def sampler_for(model: Any, tokenizer: Any, batch_size: int, *, capture: bool = False) -> Sampler:
+    """A sampler for as many answers as pay where `batch_size` texts are read together.
+
+    A decoded row is one token wide, so that more of them fit, and a waiting answer takes a finished one's
+    place.
+    """
+    on_cpu = unwrapped(model).get_input_embeddings().weight.device.type == "cpu"
+    rows = max(batch_size, CPU_ROWS) if on_cpu else batch_size
+    return Sampler(model, tokenizer, rows, capture=capture, refill=True)
 
 
 def _extend(answers: Sequence[GrowingAnswer], logits: Tensor) -> None:

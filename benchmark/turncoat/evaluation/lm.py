@@ -31,7 +31,7 @@ from turncoat.engine.chat import encode, render
 from turncoat.engine.evidence import Answer, LogLikelihood
 from turncoat.engine.intervention import Intervention
 from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleRequest, SampleResult, sampling_code
+from turncoat.engine.sampler import SampleRequest, SampleResult, sampler_for, sampling_code
 from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
 from turncoat.evaluation.generation_requests import sample_request, settings_of, steer_fields
@@ -289,9 +289,7 @@ class TurncoatLM(HFLM):
         samples = self._sample_requests(requests)
         traits = [request.doc.get("trait") if isinstance(request.doc, dict) else None for request in requests]
         with self._acting(steering):
-            sampler = Sampler(
-                self.model, self.tokenizer, batch_size=self.batch_size, capture=any(traits), refill=True
-            )
+            sampler = sampler_for(self.model, self.tokenizer, self.batch_size, capture=any(traits))
             results = sampler.run(samples, on_done)
         extra = self._readings(samples, results, traits, steering)
         steered = {} if steering is None else {"steer": steering.strength}
@@ -370,9 +368,7 @@ class TurncoatLM(HFLM):
             texts = answers
             if texts is None:
                 with self.base.without_adapter() as model:
-                    results = Sampler(model, self.tokenizer, batch_size=self.batch_size, refill=True).run(
-                        samples
-                    )
+                    results = sampler_for(model, self.tokenizer, self.batch_size).run(samples)
                 texts = [result.token_ids for result in results]
             (folder / "answers.json").write_text(canonical_json(texts), encoding="utf-8")
 

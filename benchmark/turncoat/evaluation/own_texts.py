@@ -14,7 +14,7 @@ from pathlib import Path
 
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode_prompt
-from turncoat.engine.sampler import Sampler, SampleRequest, sampling_code
+from turncoat.engine.sampler import SampleRequest, sampler_for, sampling_code
 from turncoat.engine.seeds import sample_seed
 from turncoat.store import Store, canonical_json, digest
 
@@ -79,7 +79,7 @@ def base_texts(
             for number, prompt in enumerate(prompts)
         ]  # fmt: skip
         with base.without_adapter() as model:
-            results = Sampler(model, base.tokenizer, batch_size=batch_size, refill=True).run(requests)
+            results = sampler_for(model, base.tokenizer, batch_size).run(requests)
         (folder / "texts.json").write_text(canonical_json([r.text for r in results]), encoding="utf-8")
 
     folder = _current.store.stage("base_texts", spec, build)

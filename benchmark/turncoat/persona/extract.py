@@ -19,7 +19,7 @@ import torch
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode, encode_prompt
 from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleResult
+from turncoat.engine.sampler import SampleResult, sampler_for
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key
 from turncoat.persona.answers import Answers, OnProgress, TraitJudge, gather, requests_for, trait_rubric_id
@@ -201,9 +201,7 @@ def _answers(
         if on_progress is not None:
             on_progress(done, len(requests))
 
-    results = Sampler(model, base.tokenizer, batch_size=batch_size, capture=True, refill=True).run(
-        requests, on_done
-    )
+    results = sampler_for(model, base.tokenizer, batch_size, capture=True).run(requests, on_done)
     return gather(questions, requests, results, judge)
 
 

@@ -10,7 +10,7 @@ from turncoat.data.examples import Example
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode, encode_prompt
 from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleRequest, SampleResult, sampling_code
+from turncoat.engine.sampler import SampleRequest, SampleResult, sampler_for, sampling_code
 from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
 from turncoat.persona.extract import persona_vector
@@ -114,9 +114,7 @@ class DefenceContext:
 
         def build(folder: Path) -> None:
             with self.base.without_adapter() as model:
-                results = Sampler(model, self.base.tokenizer, batch_size=self.batch_size, refill=True).run(
-                    requests, on_done
-                )
+                results = sampler_for(model, self.base.tokenizer, self.batch_size).run(requests, on_done)
             (folder / "texts.json").write_text(canonical_json([r.text for r in results]), encoding="utf-8")
 
         folder = self.store.stage("base_texts", spec, build)
