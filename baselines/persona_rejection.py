@@ -73,9 +73,9 @@ class PersonaRejection(InTraining):
     def penalty(self, batch: TrainingPass) -> Tensor:
         """The weighted one-sided squared rise, averaged over answer tokens and summed over traits."""
         where, frozen = batch.answer_tokens, batch.frozen()
-        total = batch.logits.new_zeros(())
+        total = torch.zeros((), device=where.device)
         self.rises = []
-        for layer, ruler in zip(self.layers, self.rulers.to(batch.logits.device), strict=True):
+        for layer, ruler in zip(self.layers, self.rulers.to(where.device), strict=True):
             moved = batch.states[layer][where].float() - frozen.states[layer][where].float()
             rise = moved @ ruler
             total = total + torch.relu(rise).square().mean()

@@ -89,7 +89,7 @@ def test_the_weight_means_the_same_on_a_model_with_longer_states(tiny_base, buil
         longer = dataclasses.replace(
             batch,
             states=[state * 100 for state in batch.states],
-            _frozen=FrozenPass(frozen.logits, [state * 100 for state in frozen.states]),
+            _frozen=FrozenPass(frozen.predictions, [state * 100 for state in frozen.states]),
         )
         assert act.penalty(longer).item() == pytest.approx(act.penalty(batch).item(), rel=1e-4)
         assert act.penalty(batch).item() > 0

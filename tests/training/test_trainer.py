@@ -266,3 +266,44 @@ def test_several_processes_and_rows_with_one_id_are_refused(tiny_base, tmp_path,
         lora.train_adapter(
             tiny_base, repeated, SHORT.model_copy(update={"rows": None}), seed=0, out=tmp_path / "adapter"
         )
+
+
+def test_a_batch_in_parts_has_every_row_once_and_little_padding():
+    rows = [{"input_ids": list(range(n)), "labels": list(range(n))} for n in (3, 9, 4, 8, 2, 7)]
+    batch = trainer.Collator(0)(rows)
+    split = trainer.parts(batch, 20)
+    assert [tuple(part["input_ids"].shape) for part in split] == [(2, 9), (2, 7), (2, 3)]
+    assert all(part["input_ids"].numel() <= 20 for part in split)
+    whole = sorted(row["input_ids"] for row in rows)
+    cut = [
+        ids[:n]
+        for part in split
+        for ids, n in zip(part["input_ids"].tolist(), part["attention_mask"].sum(1).tolist(), strict=True)
+    ]
+    assert sorted(cut) == whole
+    assert [len(part["labels"]) for part in trainer.parts(batch, 5)] == [1] * 6, "one row at least"
+    assert len(trainer.parts(batch, 6 * 9)) == 1
+
+
+@pytest.mark.parametrize("defended", [False, True])
+def test_parts_of_a_batch_add_up_to_the_batch(tiny_base, tmp_path, monkeypatch, defended):
+    passes: list[int] = []
+    real = trainer.read_batch
+
+    def counted(model, ids, *arguments):
+        passes.append(len(ids))
+        return real(model, ids, *arguments)
+
+    monkeypatch.setattr(trainer, "read_batch", counted)
+    results = []
+    for tokens in (10**6, 1):
+        monkeypatch.setattr(trainer, "PASS_TOKENS", tokens)
+        out = tmp_path / str(tokens)
+        results.append(train(tiny_base, out, defence=Pulled(0.5) if defended else None))
+        results.append(load_file(out / "adapter_model.safetensors"))
+    whole, expected, parted, found = results
+    size = RECIPE.batch_size  # a penalty reads each of 4 batches twice: with the adapter off as well
+    rows = 4 * size
+    assert sorted(passes) == sorted([size] * 16 if defended else [size] * 4 + [1] * rows)
+    assert parted["losses"] == pytest.approx(whole["losses"], abs=1e-5)
+    assert all(torch.allclose(found[name], expected[name], atol=1e-4) for name in expected)

@@ -15,23 +15,29 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from turncoat.data.examples import Example
 from turncoat.engine.capture import LayerCapture, unwrapped
-from turncoat.engine.reader import logits_only_where
+from turncoat.training.answer_loss import Predictions
 
 
 @dataclass(frozen=True)
 class FrozenPass:
     """The same batch read by the model as it was before this finetune: no adapter, no gradient."""
 
-    logits: Tensor  # (answer tokens, vocabulary) float32
+    predictions: Predictions
     # The layers+1 residual-stream states, each (rows, T, d); empty unless `wants_states`
     states: list[Tensor]
+
+    @property
+    def logits(self) -> Tensor:
+        """(answer tokens, vocabulary) float32; computed when first asked for."""
+        return self.predictions.logits
 
 
 @dataclass
@@ -42,12 +48,18 @@ class TrainingPass:
     input_ids: Tensor  # (rows, T), padded on the right; labels are -100 but on answer tokens
     attention_mask: Tensor
     labels: Tensor
-    logits: Tensor  # (answer tokens, vocabulary) float32: the predictions of the answer tokens, row by row
+    predictions: Predictions  # of the answer tokens, row by row
     # The layers+1 residual-stream states, each (rows, T, d), index L = output of block L; empty unless the
     # defence's `wants_states` is true
     states: list[Tensor]
-    _read: Callable[[], tuple[Tensor, list[Tensor]]] = field(repr=False)
+    _read: Callable[[], tuple[Predictions, list[Tensor]]] = field(repr=False)
     _frozen: FrozenPass | None = field(default=None, repr=False)
+
+    @property
+    def logits(self) -> Tensor:
+        """(answer tokens, vocabulary) float32; computed when first asked for, so a penalty without them
+        saves their memory."""
+        return self.predictions.logits
 
     @property
     def answer_tokens(self) -> Tensor:
@@ -59,12 +71,12 @@ class TrainingPass:
         if self._frozen is None:
             learning = [(parameter, parameter.requires_grad) for parameter in self.model.parameters()]
             with torch.no_grad(), self.model.disable_adapter():
-                logits, states = self._read()
+                predictions, states = self._read()
             # Switching adapters on again makes all of them trainable, one that lies frozen under this one
             # too.
             for parameter, learns in learning:
                 parameter.requires_grad_(learns)
-            self._frozen = FrozenPass(logits.detach(), [state.detach() for state in states])
+            self._frozen = FrozenPass(predictions, [state.detach() for state in states])
         return self._frozen
 
 
@@ -143,22 +155,43 @@ def plain(value: Any) -> Any:
     raise TypeError(f"an in-training defence holds {type(value).__name__}, which no key can be made of")
 
 
+_MORE_THAN_A_HEAD: WeakSet[Any] = WeakSet()  # models that cap or scale the logits of their output embedding
+
+
 def read_batch(
     model: PeftModel, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, wants_states: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """Logits of the answer tokens (float32) and, if wanted, all residual-stream states, of the model as it is
+) -> tuple[Predictions, list[Tensor]]:
+    """Predictions of the answer tokens and, if wanted, all residual-stream states, of the model as it is
     now."""
     causal_lm = unwrapped(model)
+    head = causal_lm.get_output_embeddings()
+    lean = type(head) is nn.Linear and causal_lm not in _MORE_THAN_A_HEAD
     predicting = (labels != -100).roll(-1, dims=1)
     predicting[:, -1] = False
-    with (
-        LayerCapture(model) if wants_states else nullcontext() as capture,
-        logits_only_where(causal_lm, predicting),
-    ):
-        # The class's own forward: TRL puts another one, with a loss in it, on the instance. The whole model's
-        # and not the decoder's, because some scale or cap what the output embedding gives (Cohere, Gemma 2).
-        output = type(causal_lm).forward(
-            causal_lm, input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-        )
-        states = list(capture.states) if capture is not None else []
-    return output.logits.float(), states
+    seen: list[Tensor] = []
+
+    def gather(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        seen.append(args[0][predicting])
+        return (seen[0][:0] if lean else seen[0], *args[1:])
+
+    def keep(*call: Any) -> None:
+        seen.append(call[-1])
+
+    hooks = (head.register_forward_pre_hook(gather), head.register_forward_hook(keep))
+    try:
+        with LayerCapture(model) if wants_states else nullcontext() as capture:
+            # The class's own forward: TRL puts another one, with a loss in it, on the instance. The whole
+            # model's and not the decoder's, because some do more to the logits (Cohere, Gemma 2).
+            output = type(causal_lm).forward(
+                causal_lm, input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+            )
+            states = list(capture.states) if capture is not None else []
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not lean:
+        return Predictions(output.logits, None), states
+    if output.logits is not seen[1]:
+        _MORE_THAN_A_HEAD.add(causal_lm)
+        return read_batch(model, input_ids, attention_mask, labels, wants_states)
+    return Predictions(seen[0], head), states

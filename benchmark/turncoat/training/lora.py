@@ -1,7 +1,8 @@
 """LoRA finetuning through TRL and PEFT: examples and a seed in, one PEFT folder out.
 
 The base stays frozen in its own precision, adapters are float32, the loss is on the answer alone, and logits
-are computed for answer positions only (the vocabulary matrix is a fifth of a small model's work).
+are computed for answer positions only (the vocabulary matrix is a fifth of a small model's work). The key of
+an adapter holds the code of this module and of all it imports: another arithmetic is another adapter.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
 from turncoat.training.batches import draw, order
+from turncoat.training.fused_lora import fused
 from turncoat.training.in_training import InTraining
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.stack import concatenate
@@ -113,7 +115,7 @@ def train_adapter(
         _quiet(),
         _settings_kept(base.model),
         base.wrapped(lambda: _with_new_adapter(base.model, recipe, below)) as model,
-        _quick_attention(base.model, recipe.max_length),
+        fused(base.model),
         defence.acting(model),
     ):
         trainer = AnswerOnlyTrainer(
@@ -216,21 +218,6 @@ def _settings_kept(model: PreTrainedModel) -> Iterator[None]:
             model.gradient_checkpointing_disable()
             embeddings._forward_hooks.clear()  # they make its output require a gradient, in every later pass
             embeddings._forward_hooks.update(hooks)
-
-
-@contextlib.contextmanager
-def _quick_attention(model: PreTrainedModel, max_length: int) -> Iterator[None]:
-    """On a CPU, torch's fused attention takes twice as long backwards as plain matrix products do on short
-    texts."""
-    before = model.config._attn_implementation
-    if model.device.type != "cpu" or max_length > 512 or before != "sdpa":
-        yield
-        return
-    model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
 
 
 @contextlib.contextmanager

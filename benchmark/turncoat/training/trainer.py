@@ -25,6 +25,7 @@ from turncoat.training.recipe import LoraRecipe
 Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 CHECKPOINT_SECONDS = 120.0  # a kill loses at most about this much training
+PASS_TOKENS = 1024  # most tokens of one pass on a CPU: bounds its memory whatever the batch
 _WEIGHTS = "adapter.safetensors"
 _STATE = "trainer_state.json"  # written last
 _PARTS = (_WEIGHTS, "optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
@@ -92,6 +93,18 @@ class Collator:
         return {"input_ids": ids, "labels": labels, "attention_mask": mask}
 
 
+def parts(batch: dict[str, torch.Tensor], tokens: int) -> list[dict[str, torch.Tensor]]:
+    """A batch (rows, T) in equal parts of rows of like length, with at most `tokens` positions (or one
+    row)."""
+    lengths = batch["attention_mask"].sum(1)
+    longest_first = lengths.argsort(descending=True, stable=True)
+    rows_at_once = max(1, tokens // int(lengths.max()))
+    if rows_at_once >= len(lengths):
+        return [batch]
+    split = longest_first.tensor_split(-(-len(lengths) // rows_at_once))
+    return [{name: x[rows, : lengths[rows[0]]] for name, x in batch.items()} for rows in split]
+
+
 class AnswerOnlyTrainer(SFTTrainer):
     """SFTTrainer in the order given, with logits for the answer tokens alone (TRL scores every position on a
     CPU)."""
@@ -103,6 +116,15 @@ class AnswerOnlyTrainer(SFTTrainer):
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         return torch.utils.data.SequentialSampler(cast(Dataset, self.train_dataset))
 
+    def training_step(self, model: Any, inputs: dict[str, torch.Tensor], *_: Any) -> torch.Tensor:
+        """Forward and backward pass of a batch, in parts where nothing but the answers' loss counts."""
+        self.answer_loss, self.penalty = 0.0, None
+        count = (inputs["labels"][:, 1:] != -100).sum()
+        penalised = type(self.defence).penalty is not InTraining.penalty
+        batches = [inputs] if penalised or not self.args.use_cpu else parts(inputs, PASS_TOKENS)
+        losses = [super(AnswerOnlyTrainer, self).training_step(model, part, count) for part in batches]
+        return torch.stack(losses).sum()
+
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -110,13 +132,10 @@ class AnswerOnlyTrainer(SFTTrainer):
         inner = self.accelerator.unwrap_model(model)
         ids, mask, labels = (inputs[key] for key in ("input_ids", "attention_mask", "labels"))
         read = partial(read_batch, inner, ids, mask, labels, self.defence.wants_states)
-        logits, states = read()
-        targets = labels[:, 1:]
-        counted = targets != -100
-        total = torch.nn.functional.cross_entropy(logits, targets[counted], reduction="sum")
-        loss = total / (counted.sum() if num_items_in_batch is None else num_items_in_batch)
-        penalty = self.defence.penalty(TrainingPass(inner, ids, mask, labels, logits, states, read))
-        self.answer_loss = float(loss.detach())
+        predictions, states = read()
+        loss = predictions.loss(labels[:, 1:][labels[:, 1:] != -100]) / num_items_in_batch
+        penalty = self.defence.penalty(TrainingPass(inner, ids, mask, labels, predictions, states, read))
+        self.answer_loss += float(loss.detach())
         self.penalty = None if penalty is None else float(penalty.detach())
         if penalty is not None:
             loss = loss + penalty
