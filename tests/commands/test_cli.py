@@ -216,6 +216,48 @@ def test_an_interruption_says_that_work_is_kept_and_another_error_is_not_hidden(
         turncoat("list")
 
 
+LIGHT = {
+    "--help": 0,
+    "list": 0,
+    "list tasks": 0,
+    "run nowhere.yaml": 2,
+    "run demo --include-path nowhere": 2,
+    "report nowhere": 2,
+    "tables nowhere --out x": 2,
+    "pack nowhere --out x": 2,
+    "judge nowhere.jsonl": 2,
+    "rates nowhere.jsonl": 2,
+    "compare nowhere.jsonl nowhere.jsonl": 2,
+    "power nowhere.yaml": 2,
+    "persona show nowhere": 2,
+    "persona shift nowhere --arm x --control y": 2,
+    "leaderboard build nowhere": 2,
+    "leaderboard validate nowhere": 2,
+}
+
+
+def test_help_lists_and_a_missing_file_import_nothing_heavy(tmp_path):
+    program = (
+        "import sys\n"
+        "from turncoat.cli import main\n"
+        "heavy = 'torch transformers peft trl datasets lm_eval pandas scipy matplotlib statsmodels'.split()\n"
+        f"for command, code in {LIGHT}.items():\n"
+        "    sys.argv = ['turncoat', *command.split()]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as stop:\n"
+        "        assert (stop.code or 0) == code, (command, stop.code)\n"
+        "    assert not {*heavy} & {*sys.modules}, (command, {*heavy} & {*sys.modules})\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("nowhere") == sum(LIGHT.values()) / 2
+
+
 def test_another_process_imports_nothing_heavy_and_keeps_a_chosen_wait_policy(tmp_path):
     # The real command, once; `turncoat.cli` itself must load quickly, and waiting threads must not spin.
     program = (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from turncoat.analysis.answers.scored_answers import Columns
 
 IncludePath = Annotated[list[Path] | None, typer.Option(
-    "--include-path",
+    "--include-path", exists=True, file_okay=False,  # checked before anything heavy is imported
     help="Folder with tasks, traits, organisms, defences or judges of your own; repeatable.",
 )]  # fmt: skip
 BaseModelName = Annotated[str, typer.Option(help="A registry model, a Hugging Face id or a local folder.")]

@@ -13,7 +13,9 @@ from turncoat.formats import first_of
 
 
 def tables(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or one with several.")],
+    folder: Annotated[
+        Path, typer.Argument(exists=True, metavar="FOLDER", help="A run folder, or one with several.")
+    ],
     out: Annotated[Path, typer.Option(help="Where the files go; made where it is missing.")],
     spec: Annotated[list[Path] | None, typer.Option(help="Table specifications; repeatable.")] = None,
     png: Annotated[bool, typer.Option("--png/--no-png", help="Figures as PNG too, not SVG alone.")] = True,

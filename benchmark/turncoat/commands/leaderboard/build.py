@@ -19,9 +19,9 @@ _DIFF_LINES = 40
 
 
 def build(
-    submissions: Annotated[Path, typer.Argument(help="Folder with one folder per entry.")] = Path(
-        "results/submissions"
-    ),
+    submissions: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder with one folder per entry.")
+    ] = Path("results/submissions"),
     out: Annotated[Path | None, typer.Option(help="Default: the folder that holds SUBMISSIONS.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if files differ.")] = False,
     skip_invalid: Annotated[

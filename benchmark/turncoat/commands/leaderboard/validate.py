@@ -45,20 +45,21 @@ def validate(
 
     Example: turncoat leaderboard validate results/submissions/sgtr-insecure --rejudge --reread 16
     """
-    from turncoat.leaderboard.entry.load import SUBMISSION, load_entry
+    if len(entries) > 1:  # a shell's results/submissions/* names the README as well
+        entries = [entry for entry in entries if not entry.is_file()]
+    for entry in entries:
+        if not entry.is_dir():
+            raise UserError(
+                f"{entry} is not a folder; an entry is one with submission.json: `turncoat leaderboard "
+                "submit RUN` makes it"
+            )
+    from turncoat.leaderboard.entry.load import load_entry
     from turncoat.leaderboard.entry.maintainers import FILE
     from turncoat.leaderboard.reading.findings import summary
     from turncoat.leaderboard.validation.validate import unchecked, validate_entry
 
     refused = 0
     for folder in entries:
-        if folder.is_file() and len(entries) > 1:  # a shell's results/submissions/* names the README as well
-            continue
-        if not folder.is_dir():
-            raise UserError(
-                f"{folder} is not a folder; an entry is one with {SUBMISSION}: `turncoat leaderboard submit "
-                "RUN` makes it"
-            )
         with notes().status(Text(str(folder))) as status:
             show = partial(_show, status, folder)
             findings = validate_entry(folder, show, author=author)

@@ -12,7 +12,7 @@ from turncoat.shown_text import TextConsole, for_spreadsheet
 
 
 def shift(
-    run: Annotated[Path, typer.Argument(help="A run folder of `turncoat run`.")],
+    run: Annotated[Path, typer.Argument(exists=True, help="A run folder of `turncoat run`.")],
     arm: Annotated[str, typer.Option(help="The treated arm.")],
     control: Annotated[str, typer.Option(help="Its matched control; `base` for before/after alone.")],
     task: Annotated[str, typer.Option(help="Persona task that is read; default: the first of the run.")] = "",

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from turncoat.persona.vectors import PersonaVector
 
 
-def show(folder: Annotated[Path, typer.Argument(help="Folder from `turncoat persona extract`.")]) -> None:
+def show(
+    folder: Annotated[Path, typer.Argument(exists=True, help="Folder from `turncoat persona extract`.")],
+) -> None:
     """Show how good a vector is, layer by layer.
 
     Example: turncoat persona show vectors/evil
