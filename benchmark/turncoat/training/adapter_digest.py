@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from turncoat.errors import UserError
 from turncoat.store import file_digest
-from turncoat.training.stack import CONFIG, WEIGHTS
+from turncoat.training.stack import CONFIG, WEIGHTS, scaling
 
 # A change of what a digest covers takes the next number, and `digest_like` and the schema know both then.
 FORM = "adapter-1:"
@@ -72,8 +72,9 @@ def _digest(folder: Path) -> str:
         # What is left out are weights of the base: `load_adapter` refuses changed ones.
         weights = {key: value for key, value in weights.items() if any(kind in key for kind in kinds)}
     shapes = {key: list(weights[key].shape) for key in sorted(weights)}
+    acting = {k: sorted(v, key=str) if isinstance(v, set) else v for k, v in acting.items()}
     header = {"peft_type": str(config.peft_type.value), "config": acting, "weights": shapes}
-    found = hashlib.sha256(json.dumps(header, sort_keys=True, default=_plain).encode())
+    found = hashlib.sha256(json.dumps(header, sort_keys=True, default=str).encode())
     for key in shapes:
         values = weights[key].float().double() * (_scale(key, fields) if plain else 1.0)
         found.update((values + 0.0).numpy().tobytes())  # -0.0 is 0.0
@@ -81,18 +82,11 @@ def _digest(folder: Path) -> str:
 
 
 def _scale(key: str, fields: dict[str, Any]) -> float:
-    """The factor of a LoRA weight: its module's alpha/r (or alpha/sqrt(r)) for B, 1 for others."""
-    module, marked, side = key.removeprefix("base_model.model.").rpartition(".lora_")
-    if not marked or side.removeprefix("embedding_")[0] != "B":
+    """The factor of a LoRA weight: its module's scaling for B, 1 for others."""
+    module, _, side = key.removeprefix("base_model.model.").rpartition(".lora_")
+    if not side.removeprefix("embedding_").startswith("B"):
         return 1.0
-
-    def of_module(patterns: str, usual: str) -> float:
+    for field, patterns in (("r", "rank_pattern"), ("lora_alpha", "alpha_pattern")):
         named = fields[patterns] or {}
-        return float(named.get(get_pattern_key(list(named), module), fields[usual]))
-
-    rank, alpha = of_module("rank_pattern", "r"), of_module("alpha_pattern", "lora_alpha")
-    return alpha / (rank**0.5 if fields["use_rslora"] else rank)
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)
+        fields = {**fields, field: named.get(get_pattern_key(list(named), module), fields[field])}
+    return scaling(fields)

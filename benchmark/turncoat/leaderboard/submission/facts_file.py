@@ -110,15 +110,14 @@ def _hash(text: str, where: str, beside: Path) -> str:
     if re.fullmatch("(adapter-1:)?[0-9a-f]{64}", text):
         return text
     folder = beside / Path(text).expanduser()
-    weights = folder / WEIGHTS if folder.is_dir() else folder
-    if not weights.is_file():
+    if not (folder / WEIGHTS).is_file():
         raise UserError(f"{where}: {text!r} is not a digest, and no folder of that name holds {WEIGHTS}")
     # torch and peft, for folders alone
     from turncoat.engine.adapter_loading import check_adapter
     from turncoat.training.adapter_digest import adapter_digest
 
     try:
-        check_adapter(weights.parent)
-        return adapter_digest(weights.parent)
+        check_adapter(folder)
+        return adapter_digest(folder)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error

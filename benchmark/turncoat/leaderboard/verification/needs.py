@@ -40,16 +40,17 @@ def find_adapters(submission: Submission, folder: Path, roles: Sequence[str]) ->
     if not folder.is_dir():
         expected = f"<role>/seed-<n>/{WEIGHTS}, or any folders with it"
         raise UserError(f"{folder}: no folder with adapters; expected {expected}")
-    named_digests = [sha for role in roles for sha in submission.adapters.get(role, {}).values()]  # type: ignore[call-overload]
-    forms = {sha.rpartition(":")[0]: sha for sha in named_digests}  # of the weights file alone, or of today
+    digests = {str(role): seeds for role, seeds in submission.adapters.items() if role in roles}
+    # One digest of each form: of the weights file alone, or of today.
+    forms = {sha.rpartition(":")[0]: sha for seeds in digests.values() for sha in seeds.values()}
     there: dict[str, Path] = {}
     for path, form in product(sorted(folder.rglob(WEIGHTS)), forms.values()):
         with suppress(UserError):  # another adapter, which cannot be read
             there.setdefault(digest_like(form, path.parent), path.parent)
     adapters: Trained = {}
     wrong, missing = [], []
-    for role in roles:
-        for seed, sha256 in submission.adapters.get(role, {}).items():  # type: ignore[call-overload]
+    for role, seeds in digests.items():
+        for seed, sha256 in seeds.items():
             named, field = folder / role / f"seed-{seed}" / WEIGHTS, f"adapters.{role}.{seed}"
             if named.is_file() and (other := digest_like(sha256, named.parent)) != sha256:
                 wrong.append(f"{named} is {other}; {field} says {sha256}")
