@@ -150,6 +150,13 @@ def test_an_adapter_that_changes_the_base_as_it_is_put_on_is_refused(tiny_base, 
     assert torch.equal(logits(tiny_base.model), before)
 
 
+def test_an_adapter_that_repeats_blocks_of_the_base_is_refused(tiny_base, tmp_path):
+    before = logits(tiny_base.model)
+    folder = save_lora(tmp_path / "adapter", layer_replication=[[0, 2], [1, 4]])
+    refused(tiny_base, folder, r"layer_replication=\[\[0, 2\], \[1, 4\]\] repeats blocks of the base model")
+    assert torch.equal(logits(tiny_base.model), before)
+
+
 def test_an_adapter_of_scale_zero_is_refused(tiny_base, tmp_path):
     folder = save_lora(tmp_path / "adapter", lora_alpha=0)
     refused(tiny_base, folder, "lora_alpha is 0 in its adapter_config.json, so it changes nothing")

@@ -145,6 +145,11 @@ def _check_start(folder: Path, config: PeftConfig) -> None:
             "is measured after it; save it as a plain LoRA: save_pretrained(folder, "
             "path_initial_model_for_weight_conversion=...)"
         )
+    if replicated := getattr(config, "layer_replication", None):
+        raise UserError(
+            f"peft={folder}: layer_replication={replicated} repeats blocks of the base model, also for what "
+            "is measured after it; save the base with the repeated blocks, and give an adapter of that one"
+        )
     if getattr(config, "lora_alpha", None) == 0:
         raise UserError(
             f"peft={folder}: lora_alpha is 0 in its {CONFIG}, so it changes nothing: the numbers would be "
