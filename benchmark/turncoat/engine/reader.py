@@ -21,6 +21,9 @@ LOGIT_BUDGET = 2**26
 Item = tuple[Sequence[int], Sequence[int]]
 """Prompt tokens and answer tokens."""
 
+LOGIT_CHUNK = 2**19
+"""Logits in float32 at a time: 2 MiB stay in a CPU's cache."""
+
 PASS_TOKENS = 4096
 """Most tokens of a forest of texts in one pass."""
 
@@ -187,17 +190,18 @@ def _read(
         _set(_answering, keys % 2 == 1),
         tree_attention(base, some.runs) if some.runs else nullcontext(),
     ):
-        logits = model(input_ids=keys // 2, use_cache=False, **inputs).logits.float()
+        logits = model(input_ids=keys // 2, use_cache=False, **inputs).logits
     rows = (predicting.flatten().cumsum(0) - 1)[before]
     wanted = torch.tensor([token for _, answer in texts for token in answer], device=device)
-    logprobs = logits[rows, wanted] - logits.logsumexp(-1)[rows]
+    normalisers, likeliest = _normalisers(logits)
+    logprobs = logits[rows, wanted].float() - normalisers[rows]
     totals = [float(part.double().sum()) for part in logprobs.split(counts)]
     if any(map(math.isnan, totals)):
         raise UserError(
             "the model's log-probability of an answer is not a number; check the adapter's training loss, "
             "and load the model in float32 or bfloat16 rather than float16"
         )
-    greedy = [bool(part.all()) for part in (logits.argmax(-1)[rows] == wanted).split(counts)]
+    greedy = [bool(part.all()) for part in (likeliest[rows] == wanted).split(counts)]
     if not capture:
         return [
             Reading(None, total / count, total, count, greedy[row])
@@ -210,6 +214,16 @@ def _read(
         Reading(states[:, row] / count, total / count, total, count, greedy[row], prompts[:, row])
         for row, (count, total) in enumerate(zip(counts, totals, strict=True))
     ]
+
+
+def _normalisers(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """(positions,) logarithm of each position's sum of exponentials, in float32, and its likeliest token."""
+    found = []
+    for part in logits.split(max(1, LOGIT_CHUNK // logits.shape[1])):
+        part = part.float()
+        found.append((part.logsumexp(-1), part.argmax(-1)))
+    sums, likeliest = zip(*found, strict=True)
+    return torch.cat(sums), torch.cat(likeliest)
 
 
 @contextmanager
