@@ -71,7 +71,7 @@ def works(setting: Setting) -> list[Work]:
         )
         return [
             same("greedy answers under an adapter and generate's", mine[0], theirs[0], 0),
-            same("log-likelihoods under an adapter and those of lm-eval's hf", mine[1], theirs[1]),
+            same("log-likelihoods per token under an adapter and those of lm-eval's hf", mine[1], theirs[1]),
         ]
 
     strategies = [

@@ -125,7 +125,8 @@ def _equal_activations(twin: BaseModel) -> list[dict[str, Any]]:
     items = [(r.prompt_ids, a.token_ids) for r, a in zip(requests, results, strict=True) if a.token_ids]
     theirs = hidden_means(twin.model, items)
     scale = theirs.abs().amax(dim=(0, 2), keepdim=True).clamp_min(1)
-    ways = {"same pass": results, "reader": read_texts(twin.model, twin.tokenizer.pad_token_id, items, _READ)}
+    readings = read_texts(twin.model, twin.tokenizer.pad_token_id, items, _READ)
+    ways: dict[str, list[Any]] = {"same pass": results, "reader": readings}
     return [
         same(
             f"activations ({name}) and output_hidden_states",

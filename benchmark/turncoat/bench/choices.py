@@ -45,7 +45,7 @@ def _scoring(
             loglikelihoods(lm, pairs_of(twin, few))
             for lm in (TurncoatLM(twin, batch_size=16), hf_lm(twin, 1))
         )
-        return [same("log-likelihoods and those of lm-eval's hf", ours, theirs)]
+        return [same("log-likelihoods per token and those of lm-eval's hf", ours, theirs)]
 
     ours = [way(f"Turncoat, batch {n}", TurncoatLM(base, batch_size=n), True) for n in (16, 32)]
     hf = [way(f"lm-eval hf, batch {n}", hf_lm(base, n), False) for n in (1, 8, 16, 32)]

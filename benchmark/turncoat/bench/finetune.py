@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from peft import LoraConfig, get_peft_model
-from torch.utils.data import SequentialSampler
 from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from turncoat.bench.work import Done, Setting, Strategy, Work, unequal
+from turncoat.bench.work import Done, Setting, Strategy, Work, same
 from turncoat.data.organisms import find_organism
 from turncoat.engine.base_model import BaseModel
 from turncoat.training.batches import order
@@ -24,16 +24,9 @@ ORGANISM = "insecure_code"
 SAME_LOSS = 0.02  # relative difference of the mean loss in the first and in the last quarter of the steps
 
 
-class _InOrder(Trainer):
-    """The Trainer with rows in the order given."""
-
-    def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
-        return SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
-
-
 def plain_losses(
     base: BaseModel, rows: Sequence[tuple[list[int], list[int]]], recipe: LoraRecipe, folder: Path,
-    trainer_class: type[Trainer],
+    sampling: str,
 ) -> list[float]:  # fmt: skip
     """Losses of a Trainer on a PEFT model with their defaults, at the recipe's batch, rank and rate."""
     set_seed(0)
@@ -44,11 +37,12 @@ def plain_losses(
         output_dir=str(folder), per_device_train_batch_size=recipe.batch_size, num_train_epochs=1,
         learning_rate=recipe.learning_rate, lr_scheduler_type=recipe.schedule, logging_steps=1, seed=0,
         report_to="none", save_strategy="no", disable_tqdm=True, use_cpu=base.model.device.type == "cpu",
+        train_sampling_strategy=sampling,
     )  # fmt: skip
     before = dict(vars(base.model.config))  # the Trainer writes into it
     try:
         with base.wrapped(lambda: get_peft_model(base.model, config)) as model:
-            trainer = trainer_class(
+            trainer = Trainer(
                 model=model, args=arguments, train_dataset=dataset(list(rows)),
                 data_collator=DataCollatorForSeq2Seq(base.tokenizer, padding=True),
             )  # fmt: skip
@@ -60,20 +54,16 @@ def plain_losses(
 
 
 def same_curve(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """The record of a check for equal loss curves.
+    """The record of a check that two loss curves have the same mean in their first and last quarter, to 2%.
 
     Raises:
-        UserError: The number of steps differs, or the mean loss of the first or the last quarter.
+        UserError: They have not.
     """
-    what = "training losses and those of transformers' Trainer on the same rows in the same order"
-    if len(ours) != len(theirs):
-        raise unequal(what, f"{len(ours)} and {len(theirs)} steps")
     quarter = max(1, len(ours) // 4)
     ends = (slice(quarter), slice(-quarter, None))
-    largest = max(abs(fmean(ours[part]) / fmean(theirs[part]) - 1) for part in ends)
-    if not largest <= SAME_LOSS:
-        raise unequal(what, f"by {largest:.1%} in a quarter of the steps, accepted: {SAME_LOSS:.0%}")
-    return {"check": what, "compared": len(ours), "largest_difference": largest, "tolerance": SAME_LOSS}
+    ratios = [fmean(ours[part]) / fmean(theirs[part]) for part in ends]
+    what = "relative training losses and the Trainer's on the same rows in the same order"
+    return same(what, ratios, [1.0, 1.0], SAME_LOSS)
 
 
 def works(setting: Setting) -> list[Work]:
@@ -90,19 +80,21 @@ def works(setting: Setting) -> list[Work]:
         train_adapter(base, examples, recipe, seed=0, out=folder / "trained")
         return tokens, None
 
-    def plain(trainer_class: type[Trainer]) -> Done:
-        plain_losses(base, rows, recipe, folder / "plain", trainer_class)
+    def plain(sampling: str, _: int) -> Done:
+        plain_losses(base, rows, recipe, folder / "plain", sampling)
         return tokens, None
 
     def equal(_: BaseModel) -> list[dict[str, Any]]:
         ours(0)
         record = json.loads((folder / "trained" / "training.json").read_text(encoding="utf-8"))
-        return [same_curve(record["losses"], plain_losses(base, rows, recipe, folder / "plain", _InOrder))]
+        return [
+            same_curve(record["losses"], plain_losses(base, rows, recipe, folder / "plain", "sequential"))
+        ]
 
     strategies = [
         Strategy("Turncoat", ours, True),
-        Strategy("Trainer and PEFT, its own shuffling", lambda _: plain(Trainer)),
-        Strategy("Trainer and PEFT, rows in our order", lambda _: plain(_InOrder)),
+        Strategy("Trainer and PEFT, its own shuffling", partial(plain, "random")),
+        Strategy("Trainer and PEFT, rows in our order", partial(plain, "sequential")),
     ]
     title = (
         f"LoRA of rank {recipe.rank} on {len(rows)} rows of {ORGANISM}, batch {recipe.batch_size}, one epoch"

@@ -67,17 +67,16 @@ def hidden_means(model: Any, items: Sequence[tuple[Sequence[int], Sequence[int]]
 
 def hf_lm(base: BaseModel, batch_size: int, model: Any = None) -> HFLM:
     """lm-eval's `hf` on the model that is loaded already."""
-    return HFLM(
-        pretrained=model or base.model, tokenizer=base.tokenizer, batch_size=batch_size, backend="causal"
-    )
+    return HFLM(model or base.model, tokenizer=base.tokenizer, batch_size=batch_size, backend="causal")
 
 
 def lm_requests(kind: str, arguments: Sequence[tuple[Any, Any]]) -> list[Instance]:
     """lm-eval's requests of a kind, `loglikelihood` or `generate_until`."""
-    return [Instance(request_type=kind, doc={}, arguments=pair, idx=n) for n, pair in enumerate(arguments)]  # type: ignore[arg-type]
+    return [Instance(request_type=kind, doc={}, arguments=pair, idx=n) for n, pair in enumerate(arguments)]
 
 
 def loglikelihoods(lm: HFLM, pairs: Sequence[tuple[str, str]]) -> list[float]:
-    """Log-likelihoods (nats) of (rendered context, continuation) pairs."""
+    """Log-likelihoods, in nats per token, of (rendered context, continuation) pairs."""
     scored = lm.loglikelihood(lm_requests("loglikelihood", pairs), disable_tqdm=True)
-    return [float(value) for value, _ in scored]
+    lengths = [len(lm.tok_encode(answer, add_special_tokens=False)) for _, answer in pairs]
+    return [float(value) / length for (value, _), length in zip(scored, lengths, strict=True)]

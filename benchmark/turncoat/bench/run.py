@@ -58,7 +58,8 @@ class _Runs:
         passes = {"body": counts.body, "head": counts.head}
         step = products_of({"body": {rows: 1}, "head": {rows: 1}}, products) if rows else None
         # Of the same turn: what slows the machine down for a while slows both.
-        ratios = [ours / this for ours, this in zip(main.rates if main else (), self.rates, strict=False)]
+        pairs = zip(main.rates if main else (), self.rates, strict=False)
+        ratios = [ours / this for ours, this in pairs if this]
         return {
             "name": self.strategy.name, "ours": self.strategy.ours, "part": self.strategy.part,
             "seconds": self.seconds, "units": [units for units, _ in self.done],

@@ -14,7 +14,6 @@ from turncoat.engine.base_model import BaseModel
 from turncoat.errors import UserError
 
 TOLERANCE = 1e-4
-_ROUNDINGS = 4  # of a number to float32, which references sum in
 
 Done = tuple[float, int | None]
 """Of one run: units of work, and the decoded row-steps that its answers needed (None: not known)."""
@@ -54,30 +53,26 @@ class Work:
     note: str = ""
 
 
-def unequal(what: str, difference: str) -> UserError:
-    """The error for two ways that give different results: timing them would compare different work."""
-    return UserError(
-        f"{what} differ: {difference}; nothing is timed, since the two did different work. Leave this work "
-        "out, and report the difference with the model's name"
-    )
-
-
 def same(what: str, ours: Any, theirs: Any, tolerance: float = TOLERANCE) -> dict[str, Any]:
     """The record of a check that numbers, or lists of tokens (with `tolerance` 0), are the same.
 
     Raises:
-        UserError: Lists differ, or numbers by more than `tolerance` and four roundings to float32.
+        UserError: They are not.
     """
-    largest = 0.0
+    largest, difference = 0.0, ""
     if tolerance:
         mine, other = (torch.as_tensor(values, dtype=torch.float64) for values in (ours, theirs))
-        rounding = _ROUNDINGS * torch.finfo(torch.float32).eps * other.abs()
         largest = float((mine - other).abs().max())
-        if not bool(((mine - other).abs() <= rounding.clamp_min(tolerance)).all()):
-            raise unequal(what, f"by up to {largest:.3g}, accepted: {tolerance:g}")
+        if not largest <= tolerance:
+            difference = f"by up to {largest:.3g}, accepted: {tolerance:g}"
     elif ours != theirs:
         first = next(n for n, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1])
-        raise unequal(what, f"number {first} is {ours[first]!r} here and {theirs[first]!r} there")
+        difference = f"number {first} is {ours[first]!r} here and {theirs[first]!r} there"
+    if difference:
+        raise UserError(
+            f"{what} differ: {difference}; nothing is timed, since it would be different work. Leave this "
+            "work out, and report the difference with the model's name"
+        )
     return {"check": what, "compared": len(ours), "largest_difference": largest, "tolerance": tolerance}
 
 
