@@ -34,6 +34,9 @@ CPU_ROW_MULTIPLE = 4
 """Measured with MKL and oneDNN in float32: a row has the same bits for 4, 8, ... 64 rows, not for counts
 between."""
 
+PACKED_STEPS = 16
+"""Steps from which on it pays to lay out the weights first; no bit depends on it."""
+
 CPU_ROWS = 64
 """Rows decoded together on a CPU where there is work for them: with fewer, products wait for the weights."""
 
@@ -234,7 +237,8 @@ class Sampler:
             if not queue:
                 return [results[index] for index in range(len(answers))]
             stack.enter_context(row_attention(self._base))
-            stack.enter_context(packed_linears(self._model))
+            if max(answer.request.max_new_tokens for answer in queue) >= PACKED_STEPS:
+                stack.enter_context(packed_linears(self._model))
             capture = stack.enter_context(LayerCapture(self._model)) if self._capture else None
             pool = _Pool(self._model, self._device, self._batch_size, self._multiple, capture)
             while queue or pool.answers:
