@@ -15,7 +15,7 @@ from turncoat.shown_text import visible
 
 def bench(
     works: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORK]...", help="W1 to W7; default: all.")
+        list[str] | None, typer.Argument(metavar="WORK", help="W1, W3, W4, W5, W6 or W7; default: all.")
     ] = None,
     model: BaseModelName = "smollm2-135m",
     runs: Annotated[int, typer.Option(min=1, help="Turns of every strategy; 5 or more for a result.")] = 5,
