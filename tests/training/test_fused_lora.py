@@ -13,7 +13,7 @@ from turncoat.testing import tiny_model
 from turncoat.training import answer_loss
 from turncoat.training.answer_loss import Predictions
 from turncoat.training.fused_lora import fused
-from turncoat.training.in_training import read_batch
+from turncoat.training.in_training import packs, read_batch
 
 
 def plain_loss(model, batch) -> Tensor:
@@ -30,14 +30,14 @@ def gradients(model, loss: Tensor) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def our_loss(model, batch) -> Tensor:
-    predictions, _ = read_batch(model, batch.input_ids, batch.attention_mask, batch.labels, False)
+def our_loss(model, batch, packed: bool = False) -> Tensor:
+    predictions, _ = read_batch(model, batch.input_ids, batch.attention_mask, batch.labels, False, packed)
     targets = batch.input_ids[batch.answer_tokens]
     return predictions.loss(targets) / len(targets)
 
 
-@pytest.mark.parametrize("stacked", [False, True])
-def test_loss_and_gradients_are_those_of_peft_and_torch(tiny_base, monkeypatch, stacked):
+@pytest.mark.parametrize(("stacked", "packed"), [(False, False), (True, False), (False, True)])
+def test_loss_and_gradients_are_those_of_peft_and_torch(tiny_base, monkeypatch, stacked, packed):
     monkeypatch.setattr(answer_loss, "CHUNK", 3 * 320)  # three tokens at a time
     with adapted(tiny_base, moved=0.1) as model:
         if stacked:
@@ -51,12 +51,13 @@ def test_loss_and_gradients_are_those_of_peft_and_torch(tiny_base, monkeypatch, 
         expected_loss = plain_loss(model, batch)
         expected = gradients(model, expected_loss)
         with fused(tiny_base.model):
-            loss = our_loss(model, batch)
+            assert packs(model)
+            loss = our_loss(model, batch, packed)
             assert "_AdaptedLinear" in type(model.get_base_model().model.layers[0].mlp.up_proj(
                 torch.ones(1, 64)).grad_fn).__name__  # fmt: skip
             found = gradients(model, loss)
             with torch.no_grad(), model.disable_adapter():
-                frozen = our_loss(model, batch)
+                frozen = our_loss(model, batch, packed)
         assert loss.item() == pytest.approx(expected_loss.item(), rel=1e-5)
         assert found.keys() == expected.keys() and len(found) == 2 * 7 * 4
         for name, gradient in expected.items():
@@ -100,6 +101,17 @@ def test_a_model_that_scales_or_caps_its_logits_has_the_loss_of_its_own_logits(n
         predictions, _ = read_batch(model, ids, mask, labels, False)
         assert predictions.head is None
         torch.testing.assert_close(predictions.logits, logits.float(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("qwen3", True), ("gemma2", False), ("mamba", False), ("bloom", False), ("gpt2", True)],
+)
+def test_rows_are_read_end_to_end_only_where_none_sees_another(name, expected):
+    model = tiny_architecture(name)
+    with fused(model):
+        assert packs(model) is expected
+    assert not packs(model), "only this module's attention keeps them apart"
 
 
 @pytest.mark.parametrize("chunk", [1, 5 * 50, 10**6])

@@ -9,9 +9,11 @@ kept once for all layers that share it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -23,6 +25,9 @@ from transformers.masking_utils import eager_mask
 
 ATTENTION = "turncoat_training"
 """Name under which transformers knows this module's attention."""
+
+Lengths = list[int] | None
+_lengths: ContextVar[Lengths] = ContextVar("turncoat_lengths", default=None)
 
 _OTHER_ATTENTION = ("softcap", "s_aux", "position_bias")  # what a few models add to plain attention
 
@@ -56,32 +61,48 @@ class _Attention(torch.autograd.Function):
     """Softmax attention, one text at a time; the backward pass computes the probabilities again.
 
     Query (rows, heads, T, d); keys and values (rows, groups, S, d); a mask (rows or 1, 1, T, S) that is added
-    to the scores.
+    to the scores; `lengths` of the texts where they lie end to end in one row.
     """
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float, lengths: Lengths
+    ) -> Tensor:
         ctx.save_for_backward(query, key, value, mask)
-        ctx.scale = scale
-        out = query.new_empty(query.shape[0], query.shape[2], query.shape[1], value.shape[-1])
-        for row in range(len(query)):
-            mixed = _weights(query[row], key[row], mask[row % len(mask)], scale) @ value[row]
-            out[row] = mixed.view(query.shape[1], query.shape[2], -1).transpose(0, 1)
-        return out
+        ctx.scale, ctx.lengths = scale, lengths
+        out = query.new_empty(query.shape[0], query.shape[2], query.shape[1], value.shape[-1]).transpose(1, 2)
+        texts = (_texts(x, lengths) for x in (query, key, value, out))
+        for q, k, v, into, hidden in zip(*texts, _masks(mask, len(query), lengths), strict=True):
+            into.copy_((_weights(q, k, hidden, scale) @ v).view_as(into))
+        return out.transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, mask = ctx.saved_tensors
         results = [torch.empty_like(saved) for saved in (query, key, value)]
-        for row, grad in enumerate(grads[0]):
-            q = _grouped(query[row], len(key[row]))
-            out = _grouped(grad.transpose(0, 1), len(key[row]))
-            weights = _weights(query[row], key[row], mask[row % len(mask)], ctx.scale)
-            results[2][row] = weights.transpose(1, 2) @ out
-            scores = torch._softmax_backward_data(out @ value[row].mT, weights, -1, weights.dtype)
-            results[0][row] = (scores @ key[row]).mul_(ctx.scale).view_as(query[row])
-            results[1][row] = (scores.mT @ q).mul_(ctx.scale)
-        return *results, None, None
+        texts = (_texts(x, ctx.lengths) for x in (query, key, value, grads[0].transpose(1, 2), *results))
+        masks = _masks(mask, len(query), ctx.lengths)
+        for q, k, v, grad, to_q, to_k, to_v, hidden in zip(*texts, masks, strict=True):
+            out = _grouped(grad, len(k))
+            weights = _weights(q, k, hidden, ctx.scale)
+            to_v.copy_(weights.mT @ out)
+            scores = torch._softmax_backward_data(out @ v.mT, weights, -1, weights.dtype).mul_(ctx.scale)
+            to_q.copy_((scores @ k).view_as(q))
+            to_k.copy_(scores.mT @ _grouped(q, len(k)))
+        return *results, None, None, None
+
+
+def _texts(x: Tensor, lengths: Lengths) -> Sequence[Tensor]:
+    """(rows, heads, T, d) as one tensor (heads, length, d) for each text."""
+    return list(x) if lengths is None else x[0].split(lengths, 1)
+
+
+def _masks(mask: Tensor, rows: int, lengths: Lengths) -> list[Tensor]:
+    """One mask (1, T, S) for each text."""
+    if lengths is None:
+        return list(mask.expand(rows, -1, -1, -1))
+    ends = list(accumulate(lengths, initial=0))
+    return [mask[0, :, start:end, start:end] for start, end in pairwise(ends)]
 
 
 def _grouped(x: Tensor, groups: int) -> Tensor:
@@ -106,7 +127,7 @@ def _attention(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
         )
         return result
-    return _Attention.apply(query, key, value, attention_mask, scaling), None
+    return _Attention.apply(query, key, value, attention_mask, scaling, _lengths.get()), None
 
 
 AttentionInterface.register(ATTENTION, _attention)
@@ -148,3 +169,13 @@ def fused(model: PreTrainedModel) -> Iterator[None]:
             model.set_attn_implementation(attention)
         for layer in layers:
             del layer.forward
+
+
+@contextmanager
+def end_to_end(lengths: Lengths) -> Iterator[None]:
+    """Within this block a row of this module's attention holds texts of these lengths, or one if None."""
+    token = _lengths.set(lengths)
+    try:
+        yield
+    finally:
+        _lengths.reset(token)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from turncoat.data.examples import Example
 from turncoat.engine.capture import LayerCapture, unwrapped
 from turncoat.training.answer_loss import Predictions
+from turncoat.training.fused_lora import ATTENTION, end_to_end
 
 
 @dataclass(frozen=True)
@@ -159,15 +160,27 @@ _MORE_THAN_A_HEAD: WeakSet[Any] = WeakSet()  # models that cap or scale the logi
 
 
 def read_batch(
-    model: PeftModel, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, wants_states: bool
-) -> tuple[Predictions, list[Tensor]]:
+    model: PeftModel, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, wants_states: bool,
+    packed: bool = False,
+) -> tuple[Predictions, list[Tensor]]:  # fmt: skip
     """Predictions of the answer tokens and, if wanted, all residual-stream states, of the model as it is
-    now."""
+    now.
+
+    Args:
+        packed: Read the rows end to end as one, without padding (`packs`); states are then (1, tokens, d).
+    """
     causal_lm = unwrapped(model)
     head = causal_lm.get_output_embeddings()
     lean = type(head) is nn.Linear and causal_lm not in _MORE_THAN_A_HEAD
     predicting = (labels != -100).roll(-1, dims=1)
     predicting[:, -1] = False
+    texts = {"input_ids": input_ids, "attention_mask": attention_mask}
+    lengths = attention_mask.sum(1).tolist() if packed else None
+    if packed:
+        real = attention_mask.bool()
+        places = (attention_mask.cumsum(1) - 1)[real]
+        predicting = predicting[real][None]
+        texts = {"input_ids": input_ids[real][None], "position_ids": places[None]}
     seen: list[Tensor] = []
 
     def gather(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -179,12 +192,10 @@ def read_batch(
 
     hooks = (head.register_forward_pre_hook(gather), head.register_forward_hook(keep))
     try:
-        with LayerCapture(model) if wants_states else nullcontext() as capture:
+        with LayerCapture(model) if wants_states else nullcontext() as capture, end_to_end(lengths):
             # The class's own forward: TRL puts another one, with a loss in it, on the instance. The whole
             # model's and not the decoder's, because some do more to the logits (Cohere, Gemma 2).
-            output = type(causal_lm).forward(
-                causal_lm, input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-            )
+            output = type(causal_lm).forward(causal_lm, **texts, use_cache=False)
             states = list(capture.states) if capture is not None else []
     finally:
         for hook in hooks:
@@ -193,5 +204,24 @@ def read_batch(
         return Predictions(output.logits, None), states
     if output.logits is not seen[1]:
         _MORE_THAN_A_HEAD.add(causal_lm)
-        return read_batch(model, input_ids, attention_mask, labels, wants_states)
+        return read_batch(model, input_ids, attention_mask, labels, wants_states, packed)
     return Predictions(seen[0], head), states
+
+
+def packs(model: PeftModel) -> bool:
+    """True if the model reads texts that lie end to end in one row as it reads each alone.
+
+    Models whose blocks mix tokens outside this package's attention (state spaces, convolutions) do not.
+    """
+    causal_lm = unwrapped(model)
+    if causal_lm.config._attn_implementation != ATTENTION:
+        return False
+    ids = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 0]], device=causal_lm.device)
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]], device=causal_lm.device)
+    labels = ids.masked_fill(mask == 0, -100)
+    with torch.no_grad():
+        try:
+            one, other = (read_batch(model, ids, mask, labels, False, p)[0].states for p in (False, True))
+        except TypeError:  # it takes no position_ids
+            return False
+    return float((one - other).norm() / one.norm()) < max(1e-4, 4 * torch.finfo(one.dtype).eps)

@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from turncoat.errors import TrainingDiverged
-from turncoat.training.in_training import InTraining, TrainingPass, read_batch
+from turncoat.training.in_training import InTraining, TrainingPass, packs, read_batch
 from turncoat.training.recipe import LoraRecipe
 
 Progress = Callable[[int, int, float], None]  # step, steps, loss
@@ -112,6 +112,7 @@ class AnswerOnlyTrainer(SFTTrainer):
     defence: InTraining = InTraining()
     answer_loss: float = 0.0  # of the latest step, without the defence's penalty
     penalty: float | None = None  # of the latest step; None where there was none
+    _packs: bool | None = None  # rows are read end to end: the model can, and no defence looks on
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         return torch.utils.data.SequentialSampler(cast(Dataset, self.train_dataset))
@@ -122,6 +123,8 @@ class AnswerOnlyTrainer(SFTTrainer):
         count = (inputs["labels"][:, 1:] != -100).sum()
         penalised = type(self.defence).penalty is not InTraining.penalty
         batches = [inputs] if penalised or not self.args.use_cpu else parts(inputs, PASS_TOKENS)
+        if self._packs is None:
+            self._packs = not penalised and type(self.defence).acting is InTraining.acting and packs(model)
         losses = [super(AnswerOnlyTrainer, self).training_step(model, part, count) for part in batches]
         return torch.stack(losses).sum()
 
@@ -131,7 +134,7 @@ class AnswerOnlyTrainer(SFTTrainer):
         """Mean negative log-likelihood of the answer tokens, and the defence's penalty."""
         inner = self.accelerator.unwrap_model(model)
         ids, mask, labels = (inputs[key] for key in ("input_ids", "attention_mask", "labels"))
-        read = partial(read_batch, inner, ids, mask, labels, self.defence.wants_states)
+        read = partial(read_batch, inner, ids, mask, labels, self.defence.wants_states, bool(self._packs))
         predictions, states = read()
         loss = predictions.loss(labels[:, 1:][labels[:, 1:] != -100]) / num_items_in_batch
         penalty = self.defence.penalty(TrainingPass(inner, ids, mask, labels, predictions, states, read))
