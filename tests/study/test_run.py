@@ -1,5 +1,6 @@
 """A study from end to end on the tiny model: all rows, one load, nothing twice, a report from rows alone."""
 
+import ctypes
 import io
 import json
 import os
@@ -25,7 +26,7 @@ from turncoat.report.build import run_content
 from turncoat.report.write import report_run
 from turncoat.store import Store
 from turncoat.study.config import Study, load_study
-from turncoat.study.run import run_study
+from turncoat.study.run import return_memory, run_study
 from turncoat.testing import save_tiny
 from turncoat.training import lora
 from turncoat.training.adapter_digest import adapter_digest
@@ -277,3 +278,16 @@ def test_a_diverged_arm_fails_alone(finished, tmp_path, monkeypatch, quick_extra
         run_study(study, tmp_path / "out", store=Store(tmp_path / "stages"), console=Console(file=told)) == []
     )
     assert "secure" in set(run_content(tmp_path / "out").estimates["arm"])
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+def test_freed_memory_goes_back_to_the_system():
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    blocks = [b"x" * 100_000 + bytes([i % 256]) for i in range(3000)]
+    above = b"y" * 90_000  # the heap ends here, so nothing below it goes back by itself
+    full = resident()
+    del blocks
+    return_memory()
+    assert resident() < full - 200e6 and above

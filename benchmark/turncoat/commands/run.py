@@ -25,10 +25,6 @@ def run(
     Example: turncoat run demo --seeds 0,1,2
     """
     path = study_path(study)
-    from turncoat.analysis.reach import cannot_reach
-    from turncoat.judges.unscored import MOST
-    from turncoat.report.build import run_content
-    from turncoat.report.write import report_run
     from turncoat.study.config import load_study
     from turncoat.study.run import run_study
 
@@ -39,11 +35,17 @@ def run(
         overrides["training_seeds"] = seed_list(seeds)
     loaded = load_study(path, overrides, plug_ins(include_path))
     notes = TextConsole(stderr=True)
-    # With fewer than 3 seeds the study itself says what it cannot claim.
-    for line in cannot_reach(loaded) if len(loaded.training_seeds) >= 3 else ():
-        notes.print(f"  out of reach: {line}")
+    if len(loaded.training_seeds) >= 3:  # with fewer the study itself says what it cannot claim
+        from turncoat.analysis.reach import cannot_reach
+
+        for line in cannot_reach(loaded):
+            notes.print(f"  out of reach: {line}")
     folder = out or Path("runs") / loaded.study
     failed = run_study(loaded, folder, console=notes)
+    from turncoat.judges.unscored import MOST  # a report's imports are heavy: after the stages
+    from turncoat.report.build import run_content
+    from turncoat.report.write import report_run
+
     content = run_content(folder)
     report_run(folder, TextConsole(), content)
     lost, of = content.lost_verdicts, len(content.answers)

@@ -119,7 +119,7 @@ def _weights(query: Tensor, key: Tensor, mask: Tensor, scale: float) -> Tensor:
 
 def _attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    scaling: float, dropout: float = 0.0, **options: Any,
+    scaling: float | None, dropout: float = 0.0, **options: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     if attention_mask is None or dropout or any(options.get(name) is not None for name in _OTHER_ATTENTION):
         plain = sys.modules[type(module).__module__].eager_attention_forward
@@ -127,7 +127,8 @@ def _attention(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
         )
         return result
-    return _Attention.apply(query, key, value, attention_mask, scaling, _lengths.get()), None
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return _Attention.apply(query, key, value, attention_mask, scale, _lengths.get()), None
 
 
 AttentionInterface.register(ATTENTION, _attention)
