@@ -11,9 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from turncoat.engine.capture import LayerCapture, unwrapped
+from turncoat.engine.packed_linear import packed_linears
 from turncoat.engine.prefix_tree import Pass, row_passes, tree_passes
 from turncoat.engine.tree_attention import longest_in_tree, tree_attention
 from turncoat.errors import UserError
+
+PACKED_TOKENS = 4096
+"""Tokens from which on it pays to lay out the weights first; no bit depends on it."""
 
 LOGIT_BUDGET = 2**26
 """Most logits computed in one pass (256 MiB as float32): answer tokens times vocabulary."""
@@ -106,10 +110,11 @@ def read_texts(
     base = unwrapped(model)
     was_training = model.training
     model.eval()
+    # An answer's last token predicts nothing: only its own state can need it.
+    texts = [_keys(*items[index])[: None if capture else -1] for index in todo]
+    much = sum(map(len, texts)) >= PACKED_TOKENS
     try:
-        with torch.inference_mode():
-            # An answer's last token predicts nothing: only its own state can need it.
-            texts = [_keys(*items[index])[: None if capture else -1] for index in todo]
+        with torch.inference_mode(), packed_linears(model) if much else nullcontext():
             for some in _passes(model, base, texts, batch_size):
                 numbers = [todo[n] for n in some.texts]
                 read = _read(model, base, tokenizer_pad_id or 0, some, [items[n] for n in numbers], capture)
