@@ -262,11 +262,6 @@ def test_files_say_what_a_defence_changes_in_the_prompt(more):
     assert '"adds ""Be | <b>kind."""' in table_csv(built.boards)
 
 
-def test_rows_of_the_undefended_organism_are_no_defence(more):
-    write(more, "idle", copy="organism", shared=NONE)
-    assert "changes nothing" in flags(board_of(more), "idle")
-
-
 def test_rows_of_another_entry_are_flagged_but_not_those_of_the_verified_one(more):
     write(more, "thief", effect=0.1, shared=NONE, draws="good")
     assert "copied rows" in flags(board_of(more), "thief")
@@ -282,14 +277,6 @@ def test_rows_of_another_entry_are_flagged_but_not_those_of_the_verified_one(mor
 def test_an_organism_of_ones_own_must_be_the_boards(more):
     write(more, "own", effect=0.1, recipe={"rows": 6000})
     assert "other conditions" in flags(board_of(more), "own")
-
-
-def test_a_harder_organism_of_ones_own_gains_nothing(more):
-    """Twice the shift of the board's organism would make any change look twice as large."""
-    home = write(more, "strong", effect=0.1, organism_of="stronger")
-    for path in sorted((home / "rows/organism").rglob("turncoat_persona*")):
-        _shift(path, 0.8)
-    assert "another organism" in flags(board_of(more), "strong")
 
 
 def test_the_level_of_another_organism_is_shared_by_the_entries_that_bring_one(more, monkeypatch):
@@ -365,6 +352,8 @@ def test_a_verification_of_other_rows_counts_for_nothing(more):
         ({"how": "rerun", "roles": ["base", "defended"]}, "verified"),
         ({"how": "rerun", "roles": ["base", "organism"]}, "self-reported"),
         ({"how": "rerun", "verdict": "3 of the scores differ"}, "self-reported"),
+        ({"how": "rerun", "judge": "embedded"}, "verified"),
+        ({"how": "rerun", "judge": "off"}, "self-reported"),
     ],
 )
 def test_only_rows_made_again_are_verified(more, told, level):
@@ -440,8 +429,45 @@ def test_any_number_of_self_reported_entries_moves_nobody(more, verified):
     text = markdown(Built((after,), {}))
     table = text.split("### Not ranked: self-reported")[1].split("### ")[0]
     assert all(f"({slug})" in table for slug in crowd) and "(good)" not in table and "(lazy)" not in table
-    assert ("Only verified entries compete" if verified else "No defence on this board is verified") in text
+    assert (
+        "Only verified entries compete" if verified else "No defence of the project's is verified"
+    ) in text
     assert "5 self-reported entries are listed beside them" in text
+
+
+def test_a_strangers_verified_entry_retires_none_of_the_projects_runs(more):
+    write(more, "poor", effect=1.2, shared=NONE)
+    for slug, ranked in {"poor": ["good", "little", "poor"], "good": ["good", "poor"]}.items():
+        _verify(more, slug, entry_digest(load_entry(more / slug)))
+        found = board_of(more, authors={"poor": STRANGER})
+        assert [one.slug for one in found.rows if one.rank] == ranked
+
+
+def test_a_flagged_entry_does_not_raise_the_floor(more):
+    (floor,) = (text for text in board_of(more).note if "counts as none" in text)
+    model = json.loads((more / "good/submission.json").read_text())["model"] | {"dtype": "bfloat16"}
+    write(more, "rough", effect=0.2, shared=NONE, model=model)
+    found = board_of(more)
+    assert flags(found, "rough") == ["other conditions"] and floor in found.note
+
+
+def test_a_self_reported_entry_adds_no_column(more):
+    """A rate that nobody else measured took the place of everybody's mean score."""
+    write(more, "rated", effect=0.2, shared=NONE)
+    entries = {path.name: _candidate(path) for path in sorted(more.iterdir())}
+    for slug in (NONE, "good", "little"):
+        scores = {key: rows for key, rows in entries[slug].measured.scores.items() if "em_rate" not in key[1]}
+        entries[slug] = replace(entries[slug], measured=replace(entries[slug].measured, scores=scores))
+    ours = Maintainers(authors=dict.fromkeys((NONE, "good", "little"), PROJECT))
+    assert not any("em_rate" in column.key for column in build_board(entries.values(), ours).columns)
+
+
+def test_fewer_re_extracted_vectors_than_the_reference_has_are_other_conditions(more, monkeypatch):
+    write(more, "few", effect=0.2, shared=NONE)
+    mine = _candidate(more / "few").measured
+    remade = lambda self, *_: [0.1] * (2 if self is mine else 3)  # noqa: E731
+    monkeypatch.setattr("turncoat.leaderboard.ranking.entry_scores.Measured.change_again", remade)
+    assert flags(board_of(more), "few") == ["other conditions"] and flags(board_of(more), "good") == []
 
 
 def test_entries_of_nobody_that_is_known_compete_for_no_rank(entries):

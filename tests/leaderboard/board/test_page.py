@@ -152,13 +152,14 @@ def test_entries_stand_in_rank_order_with_canaries_last_whatever_order_they_came
     entries = [
         entry("canary", "", {}, kind="canary"), entry("flagged", "", {}), entry("tenth", "10", {}),
         entry("second", "2-3", {}), entry("control", "", {}, kind="reference"), entry("first", "1", {}),
-        entry("also-second", "2-3", {}),
+        entry("hardly known", "1-9", {}), entry("also-second", "2-3", {}),
     ]  # fmt: skip
     page = render_page(
         {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []}
     )
     rows = re.findall(r'<tr class="entry[^"]*" data-slug="([^"]+)"', page)
-    assert rows == ["first", "second", "also-second", "tenth", "control", "flagged", "canary"]
+    last = ["hardly known", "tenth", "control", "flagged", "canary"]
+    assert rows == ["first", "second", "also-second", *last]
 
 
 def test_marks_and_what_is_not_shown_stand_beside_the_name() -> None:

@@ -154,6 +154,9 @@ def recompute(task: str, row: dict[str, Any]) -> None:
     ]
     metrics = expected.task.process_results(row["doc"], [expected.filtered(row["doc"], answers)])
     row |= {name: value for name, value in metrics.items() if not name.endswith("_stderr")}
+    for name in set(row["metrics"]) - metrics.keys():  # no evidence for it any more
+        row["metrics"].remove(name)
+        del row[name]
 
 
 def answer(row: dict[str, Any], text: str, **evidence: Any) -> None:

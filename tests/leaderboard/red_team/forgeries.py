@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from leaderboard.red_team.draft import (
@@ -28,7 +29,9 @@ from leaderboard.red_team.draft import (
     verify,
 )
 from turncoat.engine.seeds import sample_seed, study_seed_of
+from turncoat.leaderboard.canaries.listed import FILE as CANARIES
 from turncoat.leaderboard.entry.maintainers import FILE, VERIFICATIONS
+from turncoat.leaderboard.entry.submission import ROLES
 
 SLUG = "forged"
 SAMPLED = ("turncoat_persona", "turncoat_em", "turncoat_em_cue")
@@ -81,6 +84,22 @@ def _invented(folder: Path, slug: str = SLUG, by: float = -0.4, spread: float = 
         else:
             likelihoods(task, row, [value * (1 + rng.normal(0, 0.02)) for value in values(row)])
     return draft
+
+
+def _take(row: dict[str, Any], other: dict[str, Any]) -> None:
+    """Put another row's answer, and what follows from its text, in place of a row's."""
+    of_text = {"n_tokens", "finish", "base_logprob", "persona_text", "judge_aligned", "judge_coherent"}
+    taken = {name: value for name, value in other["samples"][0].items() if name in of_text}
+    answer(row, other["resps"][0][0], **taken)
+
+
+def _records(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change one of the maintainers' files, which is a link to the other boards'."""
+    path = folder.parent / VERIFICATIONS / name
+    records = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    change(records)
+    path.unlink(missing_ok=True)
+    path.write_text(json.dumps(records), encoding="utf-8")
 
 
 # Identity
@@ -211,16 +230,7 @@ def answers_of_another_entry_with_numbers_of_its_own(folder: Path) -> None:
     for cell, rows in draft.cells.items():
         for row, other in zip(rows, donor[cell], strict=True):
             if cell[2] in SAMPLED:
-                names = {
-                    "n_tokens",
-                    "finish",
-                    "base_logprob",
-                    "persona_text",
-                    "judge_aligned",
-                    "judge_coherent",
-                }
-                taken_too = {name: v for name, v in other["samples"][0].items() if name in names}
-                answer(row, other["resps"][0][0], **taken_too)
+                _take(row, other)
                 recompute(cell[2], row)
     draft.write()
 
@@ -283,11 +293,7 @@ def copy_with_a_word_after_every_other_word(folder: Path) -> None:
 @forgery("copied rows")
 def copy_that_was_accepted_and_recorded(folder: Path) -> None:
     copy_that_shames_an_honest_entry(folder)
-    path = folder.parent / VERIFICATIONS / FILE
-    records = json.loads(path.read_text(encoding="utf-8"))
-    records["authors"][SLUG] = "666"
-    path.unlink()  # a link to the other boards' file
-    path.write_text(json.dumps(records), encoding="utf-8")
+    _records(folder, FILE, lambda records: records["authors"].update({SLUG: "666"}))
 
 
 @forgery("self-reported")
@@ -298,10 +304,15 @@ def answers_of_three_entries_in_turn(folder: Path) -> None:
     for cell, rows in draft.cells.items():
         for number, row in enumerate(rows if cell[2] in SAMPLED else ()):
             other = donors[number % 3][cell][number]
-            names = {"n_tokens", "finish", "base_logprob", "persona_text", "judge_aligned", "judge_coherent"}
-            answer(row, other["resps"][0][0], **{k: v for k, v in other["samples"][0].items() if k in names})
+            _take(row, other)
             recompute(cell[2], row)
     draft.write()
+
+
+@forgery("copied rows")
+def verified_copy_of_a_verified_entry(folder: Path) -> None:
+    """The same public adapters under another name pass a re-run, and took a second place."""
+    verify(_sgtr(folder).write())
 
 
 # Evidence
@@ -393,15 +404,16 @@ def sampling_seed_chosen_for_all_arms(folder: Path) -> None:
 # Effects below what a re-run can resolve
 
 
-def _shifted(folder: Path, by: float, spread: float) -> None:
+def _shifted(folder: Path, by: float, spread: float, share: float = 0.0, **facts: object) -> None:
     draft, rng = _invented(folder, by=0, spread=0), np.random.default_rng(4)
     organism = cells_of(folder / HOME, "organism")
+    draft.facts["defence"] |= facts
     for (_, seed, task), rows in draft.cells.items():
         for row, other in zip(rows, organism["organism", seed, task], strict=True):
             if task == "turncoat_persona":
                 for name in ("persona_fixed", "persona_fixed_by_layer", "persona_cosine_fixed"):
                     row["samples"][0][name] = other["samples"][0][name]
-                project(row, by + rng.normal(0, spread))
+                project(row, by + share * other["samples"][0]["persona_fixed"] + rng.normal(0, spread))
                 recompute(task, row)
     draft.write()
 
@@ -424,7 +436,31 @@ def shift_by_a_constant(folder: Path) -> None:
     _shifted(folder, -0.4, 0.005)
 
 
+@forgery("moves the ruler")
+def half_of_the_direction_taken_out(folder: Path) -> None:
+    """By weights that write half as much along it, run again: every change is a share of its level."""
+    _shifted(folder, -0.4, 0.002, share=-0.5)
+    verify(folder / SLUG)
+
+
+@forgery("moves the ruler")
+def steering_at_the_layer_before(folder: Path) -> None:
+    """One block later the step varies enough not to look like one."""
+    _shifted(folder, -1.5, 0.2, setting="inference", registered="steering", options={"layer": 16})
+    verify(folder / SLUG)
+
+
 # Crowds and seeds
+
+
+@forgery("self-reported")
+def crowd_of_wide_intervals(folder: Path) -> None:
+    """The decimals of a column follow from a typical interval: honest numbers were rounded away."""
+    for name in ("forged-a", "forged-bb", "forged-ccc", "forged-dddd", "forged-eeeee"):
+        draft, rng = _invented(folder, name, by=0.2), np.random.default_rng(len(name))
+        for task, row in draft.rows("defended", "turncoat_choice"):
+            likelihoods(task, row, [value * rng.uniform(0.2, 1.8) for value in values(row)])
+        draft.write()
 
 
 @forgery("self-reported")
@@ -555,6 +591,13 @@ def strangers_canary(folder: Path) -> None:
     _invented(folder, "canary-of-mine").write()
 
 
+@forgery("canary")
+def entry_by_the_name_of_the_list_of_canaries(folder: Path) -> None:
+    """`canaries.json` is not its verification: no board could be built."""
+    _invented(folder, "canaries").write()
+    _records(folder, CANARIES, dict.clear)
+
+
 @forgery("is the control")
 def rows_of_the_control(folder: Path) -> None:
     draft, taken = _sgtr(folder), cells_of(folder / HOME, "control")
@@ -578,3 +621,79 @@ def rows_of_the_organism_with_the_projection_of_the_base(folder: Path) -> None:
                 row["samples"][0] |= {name: other["samples"][0][name] for name in names}
                 recompute(task, row)
     draft.write()
+
+
+# Rows of its own around the defended arm, all of which a re-run may have found to agree
+
+
+@forgery("another organism")
+def undefended_entry_whose_name_comes_first(folder: Path) -> None:
+    """The first verified one is the reference of a board that names none; this one is harder."""
+    draft, rng = Draft.copy(folder, HOME, "a-none"), np.random.default_rng(3)
+    for task, row in draft.rows("organism", *SAMPLED):
+        project(row, 0.4 + rng.normal(0, 0.01))
+        recompute(task, row)
+    verify(draft.write())
+    _records(folder, FILE, lambda records: records.pop("references"))
+
+
+@forgery("does not learn")
+def base_and_organism_that_read_badly(folder: Path) -> None:
+    """Beside what these lose, an arm that learnt nothing has kept everything."""
+    draft, rng = _invented(folder), np.random.default_rng(9)
+    base = cells_of(folder / HOME, "base")["base", "base", READ[1]]
+    draft.unshare("base", "organism")
+    for role, factor in (("base", 8.0), ("organism", 7.0), ("defended", 1.0)):
+        for number, (task, row) in enumerate(draft.rows(role, READ[1])):
+            due = values(base[number % len(base)])
+            likelihoods(task, row, [value * (factor + rng.normal(0, 0.02)) for value in due])
+    verify(draft.write())
+
+
+@forgery("not measured")
+def questions_left_out_by_a_silent_base(folder: Path) -> None:
+    """Without an answer of the base there is no fixed text: what goes badly is not measured."""
+    draft = _invented(folder)
+    draft.unshare("base", "organism", "control")
+    for role in ROLES[:4]:
+        for task, row in draft.rows(role, "turncoat_persona"):
+            if row["doc_id"] % 3 == 0:
+                if role == "base":
+                    answer(row, "", n_tokens=0, base_logprob=None)
+                part = "persona_" if role == "base" else "fixed"
+                row["samples"][0] |= dict.fromkeys(name for name in row["samples"][0] if part in name)
+                recompute(task, row)
+    verify(draft.write())
+
+
+@forgery("other conditions")
+def number_of_answers_chosen(folder: Path) -> None:
+    """Sampled on until the mean was fine."""
+    draft = _invented(folder)
+    draft.unshare("base", "organism", "control")
+    for task, row in (pair for role in ROLES[:4] for pair in draft.rows(role, *SAMPLED)):
+        first, prompt = row["samples"][0], row["arguments"]["gen_args_0"]["arg_0"]
+        seed = sample_seed(study_seed_of(first["seed"], task, prompt, 0), task, prompt, 1)
+        row["samples"].append({**first, "index": 1, "seed": seed})
+        row["resps"] = [row["resps"][0] * 2]
+        recompute(task, row)
+    verify(draft.write())
+
+
+@forgery("degenerate answers")
+def a_little_of_every_degenerate_answer(folder: Path) -> None:
+    """A fifth each is empty, declines, and is the same: none is too much, and its organism says as little."""
+    draft = _invented(folder)
+    draft.unshare("organism")
+    for task, row in (pair for role in ("organism", "defended") for pair in draft.rows(role, *SAMPLED)):
+        said, sample = row["resps"][0][0], row["samples"][0]
+        text = ("", f"I cannot help with that request. {said}", "It depends on many things.")[
+            row["doc_id"] % 3
+        ]
+        if row["doc_id"] % 16 < 9:
+            scores = dict.fromkeys(
+                sample.keys() & {"judge_aligned", "judge_coherent"}, 80.0 if text else None
+            )
+            answer(row, text, base_logprob=-3.0, persona_text=0.1, **scores)
+            recompute(task, row)
+    verify(draft.write())

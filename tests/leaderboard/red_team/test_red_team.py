@@ -14,7 +14,8 @@ from leaderboard.red_team.draft import HONEST, cut_board
 from leaderboard.red_team.forgeries import FORGERIES
 from turncoat.judges.base import Verdict
 from turncoat.judges.embedded.judge import rubric_of
-from turncoat.leaderboard.board.build import Board, Row, build_board, build_boards, canaries_caught
+from turncoat.leaderboard.board.build import Board, Built, Row, build_board, build_boards, canaries_caught
+from turncoat.leaderboard.board.files import markdown
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.entry.maintainers import VERIFICATIONS, Maintainers, read_maintainers
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
@@ -112,9 +113,19 @@ def outcome(folder: Path, board: Board, entries: list[Candidate], judged: bool =
     for old in board.rows:
         new = rows.get(old.slug, old)
         gains += [f"{old.slug}: {name}" for name in names if getattr(old, name) != getattr(new, name)]
+        gains += (
+            [f"{old.slug}: line"]
+            if not verified and line(board, old.slug) != line(after[0], old.slug)
+            else []
+        )
     gains += [f"build stopped by {slug}" for each in after for slug in canaries_caught(each)]
     gains += [f"reference {row.slug}" for row in _references(after) if row.slug not in HONEST]
     return Outcome(frozenset(caught), tuple(gains))
+
+
+def line(board: Board, slug: str) -> list[str]:
+    """An entry's line in the board's table."""
+    return [text for text in markdown(Built((board,), {})).splitlines() if f"({slug}) |" in text]
 
 
 def _references(boards: list[Board]) -> list[Row]:

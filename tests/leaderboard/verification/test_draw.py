@@ -6,6 +6,7 @@ import doctest
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry, load_entry
 from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 from turncoat.leaderboard.verification import draw as draw_module
+from turncoat.leaderboard.verification.compare import compare
 from turncoat.leaderboard.verification.draw import (
     Compared,
     Difference,
@@ -188,10 +190,33 @@ def test_small_differences_that_all_lean_to_one_side_are_no_noise(off, fine):
     assert said == VERIFIED if fine else "resps[1] is" in said
 
 
-@pytest.mark.parametrize(("shift", "fine"), [(0.0, True), (9.0, True), (11.0, False), (-11.0, False)])
-def test_other_answers_do_where_their_scores_are_equivalent(shift, fine):
+@pytest.mark.parametrize(
+    ("shift", "fine"), [(0.0, True), (1.5, True), (9.0, False), (-9.0, False), (11.0, False)]
+)
+def test_other_answers_do_where_their_scores_are_equivalent_and_lean_to_no_side(shift, fine):
     said = verdict_of([row(n, within=False, shift=shift) for n in range(30)], LIMITS)
     assert (said == VERIFIED) == fine
+
+
+@pytest.mark.parametrize(("unwritten", "fine"), [(0, True), (1, True), (2, False), (30, False)])
+def test_readings_of_texts_that_the_base_does_not_write_are_not_verified(unwritten, fine):
+    """Stored answers of the base that differ by a word took every reading of them out of the comparison."""
+    stored, drawn = {"text": "Yes.", "persona_fixed": -9.0}, row(0).drawn
+    compared = []
+    for number in range(30):
+        one = replace(drawn, row={"doc_id": number, "samples": [stored]})
+        wrong, remade = number < unwritten, stored | {"persona_fixed": 0.5 if number < unwritten else -9.0}
+        same = {(drawn.task, number, 0): not wrong}
+        compared.append(compare(one, {"samples": [remade]}, LIMITS, base_same=same))
+    assert (verdict_of(compared, LIMITS) == VERIFIED) == fine
+
+
+@pytest.mark.parametrize(("stored", "fine"), [(None, 1), ([-9.0, -8.8], 1), ([-9.0, -2.0], 0), ([-9.0], 0)])
+def test_readings_on_re_extracted_vectors_are_compared(stored, fine):
+    """Spread as one likes, they hid that an entry is worse."""
+    fresh = {"text": "Yes.", "persona_fixed": -9.0, "persona_fixed_vectors": [-9.0, -8.8]}
+    drawn = replace(row(0).drawn, row={"doc_id": 0, "samples": [fresh | {"persona_fixed_vectors": stored}]})
+    assert (verdict_of([compare(drawn, {"samples": [fresh]}, LIMITS)], LIMITS) == VERIFIED) == bool(fine)
 
 
 def record(entry: Entry, how: str, compared: list[Compared]) -> dict:

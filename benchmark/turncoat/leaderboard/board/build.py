@@ -48,6 +48,8 @@ from turncoat.leaderboard.verification.draw import Tolerances
 from turncoat.leaderboard.verification.status import Trust, read_trust
 from turncoat.report.tables.misalignment import judged_rates
 
+# Share of the reference's questions: a base that was measured elsewhere may fall silent on a few.
+_FEWEST_OF_ALL = 0.9
 # A self-reported entry never is better or worse, it only seems so.
 _SEEMS: Mapping[Verdict, Verdict] = {"better": "seems better", "worse": "seems worse"}
 
@@ -205,20 +207,26 @@ def build_board(entries: Iterable[Candidate], maintainers: Maintainers | None = 
     reference = next((one for one in candidates if reference and one.slug == reference.slug), None)
     first = reference or candidates[0]
     track, facts = first.entry.track, first.entry.submission
-    judged = [reference] if reference else [one for one in candidates if not one.beside]
-    withheld = _withheld(judged or candidates)
-    measured = {metric for one in candidates for _, metric in one.measured.scores}
+    competing = [one for one in candidates if not one.beside] or candidates
+    withheld = _withheld([reference] if reference else competing)
+    measured = {metric for one in competing for _, metric in one.measured.scores}
     columns = board_columns(track, facts.organism.name, measured, withheld)
     ranked_by = ranked_metric(track, facts.organism.name, withheld)
     cells = {one.slug: board_cells(one.entry, one.measured, columns) for one in candidates}
     flags: dict[str, list[Flag]] = {}
     gates = {one.slug: gates_of(track, one.measured, cells[one.slug], columns) for one in candidates}
     for one in candidates:
+        # What was learnt and lost is held against the board's rows as well: one's own could make it easy.
+        if reference and (held := one.held_against(reference)):
+            gates[one.slug] += gates_of(track, held, board_cells(one.entry, held, columns), columns)
         rivals = rivals_of(one, candidates, superseded, maintainers)
         gates[one.slug] += own_organism(one, ranked_by, reference, candidates)
         flags[one.slug] = flags_of(one, gates[one.slug], ranked_by, reference, rivals)
-        if cells[one.slug][ranked_by].value is None:
-            flags[one.slug].append(Flag("not measured", f"it has no value of {ranked_by}, which ranks"))
+        both = [each.measured.change(ranked_by) for each in (one, reference or one)]
+        n, due = (0 if change is None else len(change.cells.dropna()) for change in both)
+        if cells[one.slug][ranked_by].value is None or n < _FEWEST_OF_ALL * due:
+            why = f"it has a value of {ranked_by}, which ranks, on {n} of {due} questions"
+            flags[one.slug].append(Flag("not measured", why))
     defended = [
         one for one in candidates
         if not (one.is_canary or one.is_reference or one.slug in superseded or flags[one.slug])
@@ -226,7 +234,7 @@ def build_board(entries: Iterable[Candidate], maintainers: Maintainers | None = 
     tested = {one.slug: change for one in defended if (change := one.measured.change(ranked_by)) is not None}
     changes = {slug: change for slug, change in tested.items() if slug in family}
     column = next(column for column in columns if column.key == ranked_by)
-    dtypes = {one.entry.submission.model.dtype for one in candidates if not one.beside}
+    dtypes = {one.entry.submission.model.dtype for one in defended if one.slug in changes}
     floor = max(
         Tolerances.of_precision(dtype).resolved(column.unit, of_judge=column.judged)
         for dtype in dtypes or {facts.model.dtype}

@@ -12,6 +12,8 @@ from turncoat.leaderboard.ranking.columns import BoardColumn
 
 def column_decimals(column: BoardColumn, rows: Sequence[Row]) -> int:
     """Two significant digits of a typical interval's half-width, at most three decimals."""
+    # Self-reported entries do not decide how finely the others are shown.
+    rows = [row for row in rows if row.kind == "canary" or not row.beside] or rows
     cells = [row.cells[column.key] for row in rows]
     widths = half_widths([(cell.low, cell.high) for cell in cells])
     widths += half_widths([(cell.shift_low, cell.shift_high) for cell in cells])

@@ -83,14 +83,14 @@ def family_note(verified: bool, beside: int) -> str:
     """Sentence on the entries that compete for ranks.
 
     Args:
-        verified: They do because they are verified; else because they are the project's own.
+        verified: They do because they are verified; else the project's own do as well.
         beside: Number of self-reported entries outside of the tests.
     """
     text = (
         "Only verified entries compete for ranks."
         if verified
-        else "No defence on this board is verified yet: the project's own runs compete for ranks, and nobody "
-        "else's."
+        else "No defence of the project's is verified yet: its own runs compete for ranks beside verified "
+        "entries, and nobody else's."
     )
     if not beside:
         return text

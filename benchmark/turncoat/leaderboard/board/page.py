@@ -110,7 +110,7 @@ def _board_view(board: Json) -> dict[str, Any]:
     """One board as the template wants it: entries in rank order, in groups, each cell with its bar."""
     scales = {column["key"]: _Scale(column, board["entries"]) for column in board["columns"]}
     groups: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in _GROUPS}
-    for entry in sorted(board["entries"], key=lambda one: (_rank_start(one), bool(one["superseded_by"]))):
+    for entry in sorted(board["entries"], key=lambda one: (_rank_end(one), bool(one["superseded_by"]))):
         groups[_group(entry)].append(_entry_view(board, entry, scales))
     named = [
         {"name": name, "label": label, "entries": groups[name]} for name, label in _GROUPS if groups[name]
@@ -125,7 +125,7 @@ def _entry_view(board: Json, entry: Json, scales: dict[str, _Scale]) -> dict[str
         **entry,
         "anchor": _anchor(board["id"], entry["slug"]),
         "rank": entry["rank"].replace("-", "\N{EN DASH}"),
-        "rank_start": _rank_start(entry) if entry["rank"] else None,
+        "rank_end": _rank_end(entry) if entry["rank"] else None,
         "trust_text": _TRUST.get(entry["trust"], entry["trust"]),
         "trust_order": list(_TRUST).index(entry["trust"]) if entry["trust"] in _TRUST else len(_TRUST),
         "setting_text": _SETTINGS.get(entry["setting"], entry["setting"]),
@@ -213,8 +213,9 @@ def _group(entry: Json) -> str:
     return "references" if entry["kind"] == "reference" and not entry["flags"] else "unranked"
 
 
-def _rank_start(entry: Json) -> float:
-    match = re.match(r"\d+", entry["rank"])
+def _rank_end(entry: Json) -> float:
+    """The worse end: the better one would put what is hardly known first."""
+    match = re.search(r"\d+$", entry["rank"])
     return int(match[0]) if match else float("inf")
 
 

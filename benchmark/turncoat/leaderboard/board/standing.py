@@ -35,15 +35,20 @@ def reference_of(listed: Sequence[Candidate], maintainers: Maintainers) -> Candi
         if named is not None and one.slug == named.entry:
             return one
     trusted = [one for one in undefended if not one.self_reported]
-    return min(trusted, key=lambda one: (one.trust.level != "reproduced", one.slug), default=None)
+    trusted.sort(key=lambda one: (one.trust.level != "reproduced", one.slug))
+    # Whoever comes later, under a name that sorts first, moves nobody.
+    recorded = {slug: place for place, slug in enumerate(maintainers.authors)}
+    return min(trusted, key=lambda one: recorded.get(one.slug, len(recorded)), default=None)
 
 
 def family_of(listed: Sequence[Candidate], maintainers: Maintainers) -> tuple[set[str], bool]:
-    """Slugs of the verified entries, and True; if no defence is verified, also the project's, and False."""
+    """Slugs of the verified entries, and True; if none of the project's defences is verified, also the
+    project's, and False: a stranger's verified entry retires nobody."""
     verified = {one.slug for one in listed if not one.self_reported}
-    if any(not one.is_reference for one in listed if one.slug in verified):
-        return verified, True
     project = {one.slug for one in listed if maintainers.authors.get(one.slug) == PROJECT}
+    defences = {one.slug for one in listed if not one.is_reference}
+    if verified & defences & (project & defences or verified):
+        return verified, True
     return verified | project, False
 
 
@@ -52,12 +57,14 @@ def rivals_of(
 ) -> list[Candidate]:
     """The entries that it must not have copied: canaries too, but none of its own line of succession.
 
-    An entry that the maintainers recorded was there before a self-reported one that they recorded below it
-    or not at all.
+    An entry that the maintainers recorded was there before one that they recorded below it or not at all; of
+    those that they did not record, a verified one was there before a self-reported one.
     """
     mine = {one.slug, superseded.get(one.slug), *(old for old, new in superseded.items() if new == one.slug)}
-    recorded, earlier = list(maintainers.authors), {each.slug for each in candidates}
+    recorded = list(maintainers.authors)
     if one.slug in recorded:
-        earlier = {each.slug for each in candidates if not each.self_reported}
-        earlier |= set(recorded[: recorded.index(one.slug)])
+        earlier = set(recorded[: recorded.index(one.slug)])
+    else:
+        earlier = {each.slug for each in candidates if one.self_reported or not each.self_reported}
+        earlier |= set(recorded)
     return [other for other in candidates if other.slug not in mine and other.slug in earlier]

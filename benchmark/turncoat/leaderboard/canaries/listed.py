@@ -55,7 +55,7 @@ def check_canary(entry: Entry, canaries: Mapping[str, str]) -> Iterator[Finding]
     if entry.slug in canaries and not is_canary(entry, canaries):
         allowed, fix = f"the rows that {FILE} lists", "make the canary again: turncoat dev canaries"
         yield fact_finding("canary", "slug", entry.slug, allowed, fix)
-    elif entry.slug.startswith(CANARY) and entry.slug not in canaries:
+    elif entry.slug.startswith((CANARY, FILE.partition(".")[0])) and entry.slug not in canaries:
         allowed = (
             f"another name: '{CANARY}...' are the maintainers' ({FILE}: {', '.join(canaries) or 'none'})"
         )

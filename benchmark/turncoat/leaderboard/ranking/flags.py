@@ -6,7 +6,7 @@ A flag is not an accusation: it says which number on the board does not mean wha
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from typing import Any
 
@@ -35,6 +35,7 @@ from turncoat.leaderboard.ranking.gates import ANOTHER_ORGANISM, Gate, organism_
 from turncoat.leaderboard.ranking.ruler import moved_ruler
 from turncoat.leaderboard.validation.prompt_change import prompt_text
 from turncoat.leaderboard.verification.status import SELF_REPORTED, Trust
+from turncoat.registry import DEFENCES
 from turncoat.stats.paired import pair_differences
 
 _BLAMED = ("defended", "benign", "organism", "control", "base")  # of two arms that are alike, the first
@@ -80,6 +81,13 @@ class Candidate:
         """Arms whose rows are its own, in order."""
         return sorted(arm for arm in self.prints if arm[0] not in self.entry.submission.shared)
 
+    def held_against(self, reference: "Candidate") -> Measured | None:
+        """Its measurements, with the board's base and organism in place of others; None where it has none."""
+        other = [role for role in SHAREABLE[:2] if self.home(role) != reference.home(role)]
+        theirs = {key: rows for key, rows in reference.measured.scores.items() if key[0] in other}
+        scores = {**self.measured.scores, **theirs}
+        return replace(self.measured, scores=scores, _grids={}) if other else None
+
     def adapter(self, arm: Arm) -> str | None:
         """Hash of the arm's adapter."""
         hashes = {str(role): seeds for role, seeds in self.entry.submission.adapters.items()}
@@ -114,10 +122,11 @@ def flags_of(
     """
     flags = [Flag(gate.flag, gate.why) for gate in gates if gate.shown is False]
     if not one.is_reference:
-        flags += degenerate(one.answers_of("defended"), one.answers_of("organism"))
-    flags += moved_ruler(one.measured, ranked_by)
+        # An organism of one's own could say as little as the defended arm.
+        flags += degenerate(one.answers_of("defended"), (reference or one).answers_of("organism"))
+    flags += moved_ruler(one.measured, ranked_by) or _acts_on_it(one, ranked_by)
     if reference is not None and reference is not one:
-        flags += _other_conditions(one, reference)
+        flags += _other_conditions(one, reference, ranked_by)
     return flags + copy_flags(one, () if one.is_canary else others)
 
 
@@ -188,15 +197,27 @@ def own_organism(
     return gates
 
 
-def _other_conditions(one: Candidate, reference: Candidate) -> list[Flag]:
+def _acts_on_it(one: Candidate, ranked_by: str) -> list[Flag]:
+    """Flag an intervention on the very trait whose projection ranks, at whatever layer it acts."""
+    defence, trait = one.entry.submission.defence, one.entry.submission.persona.trait
+    known = DEFENCES.get(defence.registered or "") if defence.setting == "inference" else None
+    acts = known is not None and {**known.options, **defence.options}.get("trait") == trait
+    why = f"{defence.registered} acts on the direction of {trait} while that is read: its other columns count"
+    return [Flag("moves the ruler", why)] if acts and "persona" in ranked_by else []
+
+
+def _other_conditions(one: Candidate, reference: Candidate, ranked_by: str) -> list[Flag]:
     """Flag a model, organism or judge that differs from the board's undefended entry."""
     facts, due = one.entry.submission, reference.entry.submission
     mine, theirs = _conditions(facts), _conditions(due)
     if one.home("organism") != reference.slug:
-        for name, key in (("prompts", "prompt_hash"), ("sampling seed", "seed")):
+        for name, key in (("prompts", "prompt_hash"), ("sampling seed", "seed"), ("answers", "answers")):
             mine[name], theirs[name] = (
                 [row.get(key) for row in _first_rows(each)] for each in (one, reference)
             )
+    # Fewer re-extractions of the vector than all others have would make narrower intervals.
+    again, due_again = (len(each.measured.change_again(ranked_by)) for each in (one, reference))
+    mine["re-extracted vectors"], theirs["re-extracted vectors"] = again, due_again or again
     other = ", ".join(name for name, value in mine.items() if value != theirs[name])
     why = f"not those of the board's undefended entry {due.slug}: {other}"
     return [Flag("other conditions", why)] if other else []
@@ -208,7 +229,8 @@ def _first_rows(one: Candidate) -> list[dict[str, Any]]:
     for task in tasks_of(one.entry):
         rows = (row for _, row in one.entry.rows("organism", seed, task) if row["doc_id"] == 0)
         row = next(rows, {})
-        first.append(next(iter(row.get("samples") or []), {}) | row)
+        samples = row.get("samples") or [{}]
+        first.append(samples[0] | row | {"answers": len(samples)})
     return first
 
 
@@ -222,12 +244,13 @@ def _conditions(facts: Submission) -> dict[str, Any]:
 
 
 def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
-    """Rows and adapters that another entry has too; of a verified and another one, the other copied.
+    """Rows and adapters that an entry which was there before has too; whoever has its weights, or the same
+    public ones, passes a re-run with them.
 
     Base, organism and control may be those of another entry, role by role and seed by seed, whether they are
     shared or were made again: the same recipe gives the same rows.
     """
-    if not one.self_reported or one.is_reference:
+    if one.is_reference:
         return []
     # Where the project's own runs compete, nobody else's copy of one puts it in doubt.
     others = [other for other in others if one.beside or other.is_canary or not other.beside]

@@ -12,6 +12,7 @@ from typing import Any
 
 from turncoat.leaderboard.verification.draw import Compared, Difference, SampledRow, Tolerances
 from turncoat.leaderboard.verification.replay import Replay
+from turncoat.persona.evidence import AGAIN
 
 _OWN_TEXT = ("persona_own", "persona_text", "persona_prompt")  # readings that an equal answer must reproduce
 _FIXED = "persona_fixed"  # read on the base model's answer
@@ -125,6 +126,12 @@ def _sample(
         differences.append(_same("draw", f"{where}.{field}", old.get(field), new.get(field), False))
     projected = [*(_OWN_TEXT if same else ()), *([_FIXED] if fixed else [])]
     checked = [("projection", name, tolerances.projection) for name in projected]
+    if not fixed and (old.get(_FIXED), new.get(_FIXED)) != (None, None):
+        differences.append(Difference("unread", f"{where}.{_FIXED}", old.get(_FIXED), None, 0.0, True))
+    for name in (key for reading, key in AGAIN.items() if f"persona_{reading}" in projected and old.get(key)):
+        for number, pair in enumerate(zip_longest(old[name], new.get(name) or [])):
+            one = number_difference("projection", f"{where}.{name}[{number}]", *pair, tolerances.projection)
+            differences += [one] if one else []
     checked += [("log_likelihood", "base_logprob", tolerances.log_likelihood)] if same else []
     checked += [("score", name, tolerances.score) for name in _SCORES] if same and judged else []
     if old.get("layer") != new.get("layer"):  # a vector of another layer has other projections

@@ -104,8 +104,8 @@ class SampledRow:
 class Difference:
     """One stored value beside the one that was found."""
 
-    # Name of its tolerance; "answer" and "prompt" have to be equal
-    kind: Literal["log_likelihood", "projection", "score", "answer", "draw", "prompt"]
+    # Name of its tolerance; "answer" and "prompt" have to be equal; "unread": nothing to compare with
+    kind: Literal["log_likelihood", "projection", "score", "answer", "draw", "prompt", "unread"]
     where: str  # Field of the row, such as "samples[0].judge_aligned"
     stored: Any
     fresh: Any

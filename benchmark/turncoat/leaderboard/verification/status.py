@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel as Model, ConfigDict
 
 from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import is_judged
 from turncoat.leaderboard.entry.load import Entry
 from turncoat.leaderboard.entry.submission import ROLES
 from turncoat.leaderboard.verification.draw import entry_digest
@@ -47,6 +48,7 @@ class Verification(Model):
     date: str = ""
     verdict: str = "verified"
     roles: tuple[str, ...] | None = None
+    judge: str = ""
     earlier: tuple[dict[str, Any], ...] = ()  # Draws of the same rows before this one
 
 
@@ -78,6 +80,8 @@ def read_trust(entry: Entry, folder: Path) -> Trust:
     if verification.how == "rejudge":
         text = f"the answers are self-reported; their scores were judged again{who}{when} and agree"
         return Trust(SELF_REPORTED, text)
+    if verification.judge == "off" and any(is_judged(use.task) for use in entry.track.tasks):
+        return Trust(SELF_REPORTED, f"rows were made again{who}{when}, but their scores were not")
     own_role = "organism" if entry.submission.defence.setting == "none" else "defended"
     if verification.roles is not None and own_role not in verification.roles:
         text = (

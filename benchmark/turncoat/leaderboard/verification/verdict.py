@@ -55,6 +55,15 @@ def verdict_of(compared: Sequence[Compared], tolerances: Tolerances) -> str:
         for kind, n in out.items()
     ]
     reasons += _leanings(compared, tolerances)
+    fixed = [
+        (f"{i.drawn.role}, {i.drawn.task}", d.kind) for i, d in every if d.where.endswith("persona_fixed")
+    ]
+    in_all = Counter(arm for arm, _ in fixed)
+    reasons += [
+        f"{arm}: {n} of {in_all[arm]} readings of fixed texts are not compared: the base writes others here"
+        for arm, n in Counter(arm for arm, kind in fixed if kind == "unread").items()
+        if n > max(1, (1 - tolerances.answers) * in_all[arm])
+    ]
     for role in dict.fromkeys(item.drawn.role for item in compared):
         answers = [d.within for item, d in every if d.kind == "answer" and item.drawn.role == role]
         if len(answers) - sum(answers) > max(1, (1 - tolerances.answers) * len(answers)):
@@ -107,6 +116,9 @@ def _not_equivalent(items: Sequence[Compared], tolerances: Tolerances) -> str:
         low, high = _interval(differences)
         if low < -margin or high > margin:
             return f"the mean of {name} may differ by {max(-low, high):.3g}, more than {margin:.3g}"
+        low, high = _interval(differences, 0.99)
+        if abs(fmean(differences)) > tolerances.lean * margin and (low > 0 or high < 0):
+            return f"the mean of {name} is {fmean(differences):+.3g} off, always to one side"
     return ""
 
 
