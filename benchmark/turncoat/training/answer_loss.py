@@ -20,7 +20,7 @@ CHUNK = 2**24
 
 @dataclass
 class Predictions:
-    """What a pass predicts for the answer tokens, row by row.
+    """Predictions of a pass for the answer tokens, row by row.
 
     Attributes:
         states: (answer tokens, d), the input of the output embedding `head`; logits are computed when they
