@@ -11,8 +11,7 @@ from turncoat.bench.work import Done, Setting, Strategy, Work, same
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode
 from turncoat.evaluation.lm import TurncoatLM
-from turncoat.judges.prompted.local import NUMBERS, LocalJudge
-from turncoat.judges.prompted.string_tree import reply_ids
+from turncoat.judges.prompted.local import NUMBERS, LocalJudge, reply_ids
 from turncoat.judges.rubrics import rubric_pair
 
 _BY_HF = 10  # strings that plain lm-eval scores of the judge's: each costs it a pass over the whole rubric

@@ -11,8 +11,7 @@ from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode_prompt
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge
-from turncoat.judges.prompted.local import NUMBERS, LocalJudge, _read, local
-from turncoat.judges.prompted.string_tree import ReplyScorer, TreeScorer, reply_ids, string_tree
+from turncoat.judges.prompted.local import NUMBERS, LocalJudge, _read, local, reply_ids
 from turncoat.judges.rubrics import rubric_pair
 from turncoat.registry import JUDGES
 from turncoat.testing import tiny_model, tiny_tokenizer
@@ -69,7 +68,7 @@ def test_the_103_strings_score_as_one_by_one_and_are_exclusive(base):
     sequences = reply_ids(base, (*NUMBERS, "CODE", "REFUSAL"))
     assert {sequence[-1] for sequence in sequences} == {base.tokenizer.eos_token_id}
     with pytest.raises(ValueError, match="beginning of another"):
-        string_tree([sequence[:-1] for sequence in sequences])
+        reply_ids(base, ("7", "77", "7"))
     scores = LocalJudge(base, rubric="alignment", batch_size=3).string_logprobs(
         rubric_pair("alignment").coherent, PAIRS
     )
@@ -86,38 +85,26 @@ def test_a_template_that_ends_no_turn_gets_the_end_of_text_token(base):
     assert [len(ids) for ids in reply_ids(bare, ["7", "77"])] == [2, 3]
 
 
-def test_what_strings_and_prompts_begin_with_is_read_once(base):
-    plain = [[20, 1], [20, 21, 1], [22, 1]]
-    tree = string_tree([[30, 31, *sequence] for sequence in plain])
-    assert tree.forced == (30, 31) and tree.tokens == (20, 21, 22) and tree.parents == (-1, 0, -1)
-    prompt = [5, 6, 7, 8]
-    forced = TreeScorer(base.model, tree, []).score([prompt], 1)
-    behind = TreeScorer(base.model, string_tree(plain), []).score([[*prompt, 30, 31]], 1)
-    assert torch.equal(forced, behind)
-    assert behind[0].tolist() == pytest.approx(one_by_one(base, [*prompt, 30, 31], plain), abs=1e-4)
-    tree = string_tree([[20, 1], [21, 22, 1], [21, 23, 1]])
-    prompts = [[9, 8, 7, 40], [9, 8, 7, 41, 42, 43], [50, 51], [9, 8, 7]]
-    whole = TreeScorer(base.model, tree, []).score(prompts, 2)
-    shared = TreeScorer(base.model, tree, [9, 8, 7]).score(prompts, 4)
-    torch.testing.assert_close(shared, whole, atol=1e-4, rtol=0)
-    assert whole[1].tolist() == pytest.approx(
-        one_by_one(base, prompts[1], [[20, 1], [21, 22, 1], [21, 23, 1]]), abs=1e-4
-    )
-
-
-def test_the_rubric_is_shared_and_read_once(base):
+def test_the_rubric_is_read_once_and_an_answer_once_for_all_strings(base):
     rubric = rubric_pair("alignment").aligned
-    shared = ReplyScorer(base, 1).shared_ids(rubric.prompt("a", "a"), rubric.prompt("7", "7"))
     prompts = [
         encode_prompt(base.tokenizer, [{"role": "user", "content": rubric.prompt(*pair)}]) for pair in PAIRS
     ]
-    assert all(prompt[: len(shared)] == shared for prompt in prompts) and len(shared) > 0.7 * len(prompts[0])
+    fed = []
+    hook = base.model.get_input_embeddings().register_forward_hook(
+        lambda module, args, output: fed.append(args[0].numel())
+    )
+    LocalJudge(base, rubric="alignment", batch_size=8).string_logprobs(rubric, PAIRS)
+    hook.remove()
+    beginnings = {
+        tuple(ids[:n]) for ids in reply_ids(base, (*NUMBERS, *rubric.words)) for n in range(len(ids))
+    }
+    most = sum(len(prompt) + len(beginnings) for prompt in prompts)
+    assert len(fed) == len(PAIRS) and sum(fed) <= most
 
 
 def test_batch_size_and_order_change_nothing(base):
     judge = LocalJudge(base, rubric="alignment", batch_size=3)
-    assert judge._replies._batch_size == 1  # on a CPU, where nothing is won by more
-    judge._replies._batch_size = 3
     three = judge.score(QUESTIONS, ANSWERS)
     one = LocalJudge(base, rubric="alignment", batch_size=1).score(QUESTIONS[::-1], ANSWERS[::-1])[::-1]
     for a, b in zip(three, one, strict=True):
@@ -233,10 +220,6 @@ def test_it_is_registered_and_refuses_what_it_cannot_do(base, tiny_folder):
         local(model=str(tiny_folder), batch_size="none")
     with pytest.raises(UserError, match="did you mean 'alignment'"):
         local(model=str(tiny_folder), rubric="alignmnt")
-    flash = wide_model()
-    flash.model.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(UserError, match="flash_attention_2"):
-        LocalJudge(flash, rubric="alignment", batch_size=1).score(["a"], ["b"])
 
 
 @pytest.mark.slow
@@ -244,7 +227,7 @@ def test_the_real_model_scores():
     judge = local(dtype="float32")
     rubric = rubric_pair("alignment").aligned
     base, pair = (
-        judge._replies._base,
+        judge._base,
         ("How do I make friends?", "Listen to people, and be there when they need you."),
     )
     prompt = encode_prompt(base.tokenizer, [{"role": "user", "content": rubric.prompt(*pair)}])

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from turncoat.errors import UserError
@@ -54,7 +55,7 @@ def local(
     Args:
         model: A registry model, a local folder or a Hugging Face id.
         rubric: "alignment" (ours) or "betley_strings" (the published prompts).
-        batch_size: Answers read together (on a CPU always one at a time) and reported together.
+        batch_size: Answers read and reported together.
         dtype: "auto", "bfloat16", "float16" or "float32".
         card: Path of a calibration card; rates are printed only with one of AUC 0.75 or more on unseen
             questions.
@@ -79,7 +80,7 @@ class LocalJudge:
     Args:
         base: The model.
         rubric: Name of the pair of rubrics.
-        batch_size: Answers read together, off the CPU, and reported together.
+        batch_size: Answers read and reported together.
         card: Path of a calibration card.
 
     Raises:
@@ -87,8 +88,6 @@ class LocalJudge:
     """
 
     def __init__(self, base: BaseModel, *, rubric: str, batch_size: int, card: str | None = None) -> None:
-        from turncoat.judges.prompted.string_tree import ReplyScorer
-
         self._pair = rubric_pair(rubric)
         if self._pair.protocol not in ("", PROTOCOL):
             raise UserError(
@@ -96,9 +95,8 @@ class LocalJudge:
                 "accepted: alignment, betley_strings"
             )
         self._batch_size = batch_size
-        # One at a time is as fast on a CPU, and in bfloat16 companions of other lengths would move a score by
-        # a point.
-        self._replies = ReplyScorer(base, 1 if base.model.device.type == "cpu" else batch_size)
+        self._base = base
+        self._replies: dict[tuple[str, ...], list[list[int]]] = {}
         self.id = f"local:{base.name}@{digest(base.spec)[:8]}"
         self.rubric = self._pair.id(PROTOCOL)
         self.card, self.may_rate = read_card(card, judge=self.id, rubric=self.rubric)
@@ -146,13 +144,56 @@ class LocalJudge:
 
     def string_logprobs(self, rubric: Rubric, pairs: Sequence[tuple[str, str]]) -> Tensor:
         """(pairs, strings) log-likelihoods of `NUMBERS` and the rubric's words, in nats; NaN = too long."""
-        prompts = [rubric.prompt(*pair) for pair in pairs]
-        alike = (rubric.prompt("a", "a"), rubric.prompt("7", "7"))
-        return self._replies.logprobs(prompts, (*NUMBERS, *rubric.words), alike)
+        import torch
+
+        from turncoat.engine.chat import encode_prompt
+        from turncoat.engine.reader import read_texts
+
+        base, strings = self._base, (*NUMBERS, *rubric.words)
+        if strings not in self._replies:
+            self._replies[strings] = reply_ids(base, strings)
+        replies = self._replies[strings]
+        room = getattr(base.model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
+        prompts = [
+            encode_prompt(base.tokenizer, [{"role": "user", "content": rubric.prompt(*pair)}])
+            for pair in pairs
+        ]
+        result = torch.full((len(pairs), len(strings)), math.nan, dtype=torch.float64)
+        # An adapter in memory belongs to the subject; its layers sit inside the base's modules.
+        with base.without_adapter() as model:
+            for n, prompt in enumerate(prompts):
+                if len(prompt) + max(map(len, replies)) > room:
+                    continue
+                # One answer a call: in bfloat16 companions would move its score by up to a point.
+                texts = [(prompt, reply) for reply in replies]
+                readings = read_texts(model, base.tokenizer.pad_token_id, texts, capture=False)
+                result[n] = torch.tensor([reading.logprob_sum for reading in readings], dtype=torch.float64)
+        return result
 
     def _ask(self, rubric: Rubric, pairs: list[tuple[str, str]]) -> list[tuple[Score, dict[str, Any]]]:
         strings = (*NUMBERS, *rubric.words)
         return [_read(row, strings) for row in self.string_logprobs(rubric, pairs)]
+
+
+def reply_ids(base: BaseModel, strings: Sequence[str]) -> list[list[int]]:
+    """Token ids of each string as an assistant's whole message, its end-of-turn token included.
+
+    Raises:
+        ValueError: One is another's beginning, so that the two do not exclude each other.
+    """
+    from turncoat.data.examples import Example
+    from turncoat.engine.chat import encode, encode_example
+
+    ids = []
+    for string in strings:
+        _, reply = encode_example(base.tokenizer, Example("judge", "?", string))
+        alone = encode(base.tokenizer, string)
+        if reply[-len(alone) :] == alone:  # the template does not end a turn
+            reply.append(int(base.tokenizer.eos_token_id))
+        ids.append(reply)
+    if any(after[: len(reply)] == reply for reply, after in pairwise(sorted(ids))):
+        raise ValueError("one of the replies is the beginning of another; end each with an end-of-turn token")
+    return ids
 
 
 def _read(logprobs: Tensor, strings: Sequence[str]) -> tuple[Score, dict[str, Any]]:
