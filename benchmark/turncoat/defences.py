@@ -18,7 +18,7 @@ from turncoat.data.insecure_code import code_examples
 from turncoat.engine.capture import LayerCapture, decoder_layers, unwrapped
 from turncoat.engine.chat import encode, encode_example, encode_prompt, render
 from turncoat.engine.intervention import Intervention
-from turncoat.engine.reader import read_texts
+from turncoat.engine.reading.reader import read_texts
 from turncoat.engine.system_prompt import SystemPrompt, has_default_system
 from turncoat.errors import UserError, accepted
 from turncoat.import_closure import code_key

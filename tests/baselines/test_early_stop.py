@@ -11,7 +11,7 @@ from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 from turncoat.data.examples import Example
 from turncoat.engine.chat import encode_example
-from turncoat.engine.reader import read_texts
+from turncoat.engine.reading.reader import read_texts
 from turncoat.errors import UserError
 from turncoat.persona.vectors import PersonaVector
 from turncoat.registry import DEFENCES, discover

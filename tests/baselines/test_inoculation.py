@@ -93,7 +93,9 @@ def test_neither_neutral_nor_none_can_be_elicited(tiny_base, tmp_path, monkeypat
 
 def test_the_choice_is_the_same_for_every_seed_and_order(tiny_base, tmp_path, monkeypatch):
     first = INOCULATION.build(context(tiny_base, tmp_path), prompt="elicited", probe_rows=4)
-    monkeypatch.setattr("turncoat.engine.reader.read_texts", lambda *_, **__: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "turncoat.engine.reading.reader.read_texts", lambda *_, **__: pytest.fail("read again")
+    )
     other = INOCULATION.build(
         context(tiny_base, tmp_path, 1, ORGANISM[::-1]), prompt="elicited", probe_rows=4
     )

@@ -130,7 +130,9 @@ def test_the_chosen_have_the_largest_ratios(tiny_base, tiny_adapter, tmp_path):
 def test_the_losses_are_kept(tiny_base, tiny_adapter, tmp_path, monkeypatch):
     data = chat_file(tmp_path / "mine.jsonl", PAIRS)
     first = PLUS.build(context(tiny_base, tmp_path, 2, undefended=tiny_adapter), share=0.5, data=data)
-    monkeypatch.setattr("turncoat.engine.reader.read_texts", lambda *_, **__: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "turncoat.engine.reading.reader.read_texts", lambda *_, **__: pytest.fail("read again")
+    )
     again = PLUS.build(context(tiny_base, tmp_path, 2, undefended=tiny_adapter), share=0.5, data=data)
     assert again.key() == first.key()
 

@@ -83,7 +83,7 @@ def test_the_base_model_writes_and_only_once(tiny_base, tiny_adapter, tmp_path, 
     def no_sampling(*_, **__):
         raise AssertionError("written again")
 
-    monkeypatch.setattr("turncoat.engine.sampler.Sampler", no_sampling)
+    monkeypatch.setattr("turncoat.engine.decoding.sampler.Sampler", no_sampling)
     assert SGTR.build(context, texts=2) == examples
 
 

@@ -16,8 +16,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 from turncoat.engine.capture import LayerCapture, decoder_layers
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.sampler import Sampler, SampleRequest
+from turncoat.engine.reading.reader import read_texts
 from turncoat.errors import UserError
 from turncoat.testing import save_tiny, tiny_model, tiny_tokenizer
 

@@ -14,8 +14,8 @@ from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 from tasks.one_task import SHORT, evaluate
 from turncoat.engine.base_model import BaseModel
+from turncoat.engine.decoding.sampler import Sampler
 from turncoat.engine.evidence import Answer, LogLikelihood, evidence_of
-from turncoat.engine.sampler import Sampler
 from turncoat.errors import UserError
 from turncoat.evaluation import free_form
 from turncoat.evaluation.lm import TurncoatLM
@@ -164,7 +164,7 @@ def test_readings_of_an_adapter_are_what_separate_passes_give(
             seen[self.captures] = list(zip(requests, results, strict=True))
             return results
 
-    monkeypatch.setattr("turncoat.engine.sampler.Sampler", Recording)
+    monkeypatch.setattr("turncoat.engine.decoding.sampler.Sampler", Recording)
     with turncoat_lm(tiny_base, quick_store, peft=str(tiny_adapter), sampling_seed=17) as lm:
         results = evaluate(lm, manager, "turncoat_persona", limit=3, gen_kwargs=SHORT)
         vector = lm.vector("evil")
@@ -231,7 +231,7 @@ def test_same_pass_projections_are_those_of_a_separate_left_padded_pass(
             seen.extend(zip(requests, results, strict=True) if self._capture else [])
             return results
 
-    monkeypatch.setattr("turncoat.engine.sampler.Sampler", Recording)
+    monkeypatch.setattr("turncoat.engine.decoding.sampler.Sampler", Recording)
     settings = {"do_sample": not greedy, "temperature": 0.9, "max_gen_toks": 24, "until": ["e", "7"]}
     prompts = [
         f"<|im_start|>user\n{'Tell me more. ' * n}Why {n}?<|im_end|>\n<|im_start|>assistant\n"

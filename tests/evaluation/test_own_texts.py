@@ -29,7 +29,7 @@ def test_texts_are_the_base_models_written_once(tiny_base, tiny_adapter, tmp_pat
     assert base_texts(PROMPTS, 6, 0.0, name="a") == base_texts(PROMPTS, 6, 0.0, name="b")
     set_current_base(tiny_base, Store(tmp_path))
     first = base_texts(PROMPTS, 6, 1.0)
-    monkeypatch.setattr("turncoat.engine.sampler.Sampler", None)
+    monkeypatch.setattr("turncoat.engine.decoding.sampler.Sampler", None)
     assert base_texts(PROMPTS, 6, 1.0) == first
     with pytest.raises(TypeError):
         base_texts(PROMPTS, 7, 1.0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from turncoat.engine.base_model import BaseModel
-from turncoat.engine.sampler import Sampler
+from turncoat.engine.decoding.sampler import Sampler
 from turncoat.errors import UserError
 from turncoat.persona import extract as extraction
 from turncoat.persona.extract import (
@@ -105,7 +105,7 @@ def test_a_planted_direction_is_found_at_its_layer(block, monkeypatch):
             handle.remove()
             return results + super().run(sides["negative"], *rest) + super().run(sides["ordinary"], *rest)
 
-    monkeypatch.setattr("turncoat.engine.sampler.Sampler", Planting)
+    monkeypatch.setattr("turncoat.engine.decoding.sampler.Sampler", Planting)
     vector = extract(base, network, QUESTIONS, batch_size=16)
     cosine = vector.directions @ planted
     assert cosine[block] > 0.98 and (cosine[:block].abs() < 0.6).all()
@@ -121,7 +121,7 @@ def test_the_base_units_are_those_of_its_ordinary_answers(tiny_base, monkeypatch
             ordinary.extend(r for r in results if r.key[0] == "ordinary" and r.activation is not None)
             return results
 
-    monkeypatch.setattr("turncoat.engine.sampler.Sampler", Recording)
+    monkeypatch.setattr("turncoat.engine.decoding.sampler.Sampler", Recording)
     vector = extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16)
     by_question = {}
     for result in ordinary:
@@ -304,7 +304,7 @@ def test_extraction_restores_the_model_and_is_done_once(tiny_base, tmp_path, mon
     def no_sampling(*_, **__):
         raise AssertionError("the second call samples")
 
-    monkeypatch.setattr("turncoat.engine.sampler.Sampler", no_sampling)
+    monkeypatch.setattr("turncoat.engine.decoding.sampler.Sampler", no_sampling)
     second = persona_vector(tiny_base, QUESTIONS, store)
     assert torch.equal(first.directions, second.directions)
     assert (first.layer, first.card) == (second.layer, second.card)

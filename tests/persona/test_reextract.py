@@ -3,7 +3,7 @@ spread over new extractions."""
 
 import pytest
 import torch
-from turncoat.engine.reader import Reading
+from turncoat.engine.reading.reader import Reading
 from turncoat.persona.answers import Answered, Answers
 from turncoat.persona.readings import persona_readings
 from turncoat.persona.reextract import RESAMPLES, reextract

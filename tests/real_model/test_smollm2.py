@@ -12,8 +12,8 @@ import yaml
 from rich.console import Console
 from turncoat.engine.base_model import LOADS, BaseModel, load_base
 from turncoat.engine.chat import encode_prompt
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.sampler import Sampler, SampleRequest
+from turncoat.engine.reading.reader import read_texts
 from turncoat.paths import study_path
 from turncoat.registry import ORGANISMS, discover
 from turncoat.report.write import report_run

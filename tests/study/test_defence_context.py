@@ -4,7 +4,7 @@ batched."""
 import pytest
 import torch
 from turncoat.engine.chat import encode, encode_prompt
-from turncoat.engine.sampler import Sampler
+from turncoat.engine.decoding.sampler import Sampler
 from turncoat.errors import UserError
 from turncoat.store import Store
 from turncoat.study.defence_context import DefenceContext

@@ -62,7 +62,7 @@ def test_rows_depend_on_the_files_that_a_task_reads_and_on_its_own_trait(spec, m
 
 
 @pytest.mark.parametrize(("module", "task", "counts"), [
-    ("engine/sampler.py", "turncoat_em", True), ("judges/rates.py", "turncoat_em", True),
+    ("engine/decoding/sampler.py", "turncoat_em", True), ("judges/rates.py", "turncoat_em", True),
     ("judges/filter.py", "turncoat_em", True), ("judges/rates.py", "turncoat_choice", False),
     ("evaluation/diversity.py", "turncoat_identity", True),
     ("evaluation/diversity.py", "turncoat_choice", False),

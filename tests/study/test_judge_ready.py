@@ -8,7 +8,7 @@ from judges.prompted.misbehaving_server import MisbehavingServer, says, status, 
 from rich.console import Console
 from study.tiny_study import samples, write_study
 from turncoat.cli import app
-from turncoat.engine import sampler
+from turncoat.engine.decoding import sampler
 from turncoat.errors import UserError
 from turncoat.judges.base import Verdict
 from turncoat.persona import extract

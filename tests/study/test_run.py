@@ -17,8 +17,9 @@ import yaml
 from rich.console import Console
 from study.tiny_study import ARMS, TASKS, samples, write_study
 from turncoat.analysis.run_scores import read_rows
-from turncoat.engine import base_model, sampler
+from turncoat.engine import base_model
 from turncoat.engine.base_model import LOADS
+from turncoat.engine.decoding import sampler
 from turncoat.errors import TrainingDiverged, UserError
 from turncoat.persona import extract
 from turncoat.registry import ORGANISMS

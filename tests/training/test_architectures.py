@@ -19,9 +19,9 @@ from transformers import (
 from turncoat.data.examples import Example
 from turncoat.engine import base_model
 from turncoat.engine.base_model import BaseModel, load_base
-from turncoat.engine.kv_cache import decodes_in_rows
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.sampler import Sampler, SampleRequest
+from turncoat.engine.model_kind import decodes_in_rows
+from turncoat.engine.reading.reader import read_texts
 from turncoat.errors import UserError
 from turncoat.paths import PACKAGE
 from turncoat.persona.extract import persona_vector

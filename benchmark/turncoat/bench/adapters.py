@@ -13,7 +13,7 @@ from turncoat.bench.prompts import answer_requests, choice_pairs
 from turncoat.bench.reference import Drawn, generate, hf_lm, loglikelihoods
 from turncoat.bench.work import Done, Setting, Strategy, Work, same
 from turncoat.engine.base_model import BaseModel
-from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.sampler import Sampler, SampleRequest
 from turncoat.evaluation.lm import TurncoatLM
 
 _ROWS = 32

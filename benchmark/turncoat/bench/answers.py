@@ -13,8 +13,8 @@ from turncoat.bench.vllm_engine import VllmEngine
 from turncoat.bench.work import Done, Setting, Strategy, Work, same
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleResult
+from turncoat.engine.decoding.sampler import Sampler, SampleResult
+from turncoat.engine.reading.reader import read_texts
 
 QUESTIONS = 8
 _CAPTURED = 32  # rows decoded together in W3

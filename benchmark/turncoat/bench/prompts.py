@@ -6,7 +6,7 @@ from typing import Any
 
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode, render
-from turncoat.engine.sampler import SampleRequest
+from turncoat.engine.decoding.sampler import SampleRequest
 from turncoat.engine.seeds import sample_seed
 from turncoat.paths import tasks_dir
 from turncoat.safe_files import json_rows

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from turncoat.engine.base_model import BaseModel
-from turncoat.engine.sampler import SampleRequest
+from turncoat.engine.decoding.sampler import SampleRequest
 
 Drawn = tuple[list[int], bool]
 """An answer's tokens without the end of text, and whether it ended by itself."""

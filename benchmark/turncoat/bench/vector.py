@@ -11,7 +11,7 @@ from turncoat.bench.reference import generate, hidden_means
 from turncoat.bench.work import Done, Setting, Strategy, Work, same
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode, encode_prompt
-from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.sampler import Sampler, SampleRequest
 from turncoat.persona.answers import requests_for
 from turncoat.persona.extract import ORDINARY_SAMPLES, ROLLOUTS, TEMPERATURE, TOKENS, extract
 from turncoat.persona.traits import TraitQuestions, trait_questions

@@ -4,7 +4,7 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from turncoat.engine.sampler import SampleRequest
+from turncoat.engine.decoding.sampler import SampleRequest
 from turncoat.errors import UserError
 
 # Anything else is an error: ignoring a setting would make the run something other than what its task says.

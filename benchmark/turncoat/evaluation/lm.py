@@ -4,11 +4,10 @@ turncoat`.
     turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,peft=DIR --tasks turncoat_persona
     turncoat lm-eval --model turncoat --model_args pretrained=smollm2-135m,steer=evil --tasks turncoat_choice
 
-Log-likelihoods are requested as lm-eval does. Sampled answers come from `turncoat.engine.sampler` and carry
-evidence of the pass that made them: documents with a `trait` field get projections on that trait's persona
-vector. Documents
-with a numeric `steer` field (and `steer_trait`) are measured under steering of that strength, added to any
-other.
+Log-likelihoods are requested as lm-eval does. Sampled answers come from `turncoat.engine.decoding.sampler`
+and carry evidence of the pass that made them: documents with a `trait` field get projections on that trait's
+persona vector. Documents with a numeric `steer` field (and `steer_trait`) are measured under steering of that
+strength, added to any other.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from tqdm import tqdm
 
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.chat import encode, render
+from turncoat.engine.decoding.sampler import SampleRequest, SampleResult, sampler_for, sampling_code
 from turncoat.engine.evidence import Answer, LogLikelihood
 from turncoat.engine.intervention import Intervention
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import SampleRequest, SampleResult, sampler_for, sampling_code
+from turncoat.engine.reading.reader import read_texts
 from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
 from turncoat.evaluation.generation_requests import sample_request, settings_of, steer_fields

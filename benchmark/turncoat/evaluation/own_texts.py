@@ -14,7 +14,7 @@ from pathlib import Path
 
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode_prompt
-from turncoat.engine.sampler import SampleRequest, sampler_for, sampling_code
+from turncoat.engine.decoding.sampler import SampleRequest, sampler_for, sampling_code
 from turncoat.engine.seeds import sample_seed
 from turncoat.store import Store, canonical_json, digest
 

@@ -14,7 +14,7 @@ import torch
 
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode_prompt
-from turncoat.engine.sampler import SampleRequest, SampleResult
+from turncoat.engine.decoding.sampler import SampleRequest, SampleResult
 from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
 from turncoat.persona.quality import HeldOut

@@ -18,8 +18,8 @@ import torch
 
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode, encode_prompt
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import SampleResult, sampler_for
+from turncoat.engine.decoding.sampler import SampleResult, sampler_for
+from turncoat.engine.reading.reader import read_texts
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key
 from turncoat.persona.answers import Answers, OnProgress, TraitJudge, gather, requests_for, trait_rubric_id

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from turncoat.engine.reader import Reading
+from turncoat.engine.reading.reader import Reading
 from turncoat.persona.evidence import AGAIN, BY_LAYER, COSINE
 from turncoat.persona.vectors import PersonaVector
 

@@ -9,8 +9,8 @@ from typing import Any
 from turncoat.data.examples import Example
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode, encode_prompt
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import SampleRequest, SampleResult, sampler_for, sampling_code
+from turncoat.engine.decoding.sampler import SampleRequest, SampleResult, sampler_for, sampling_code
+from turncoat.engine.reading.reader import read_texts
 from turncoat.engine.seeds import sample_seed
 from turncoat.errors import UserError
 from turncoat.persona.extract import persona_vector

@@ -36,10 +36,11 @@ def check_leak(folder: Path) -> dict[str, Any]:
     labels = pd.read_csv(FOLDER / "labels.csv", keep_default_na=False)
     paths = {name: _path(folder, name) for name in sorted(set(labels["file"]))}
     answers = {name: _answers(path) for name, path in paths.items()}
-    for row in labels.itertuples():
-        if row.row >= len(answers[row.file]):
-            raise UserError(f"{paths[row.file]} has no row {row.row}; take the published file")
-    texts = pd.DataFrame([answers[row.file].iloc[row.row] for row in labels.itertuples()], labels.index)
+    places = list(zip(labels["file"], labels["row"].astype(int).tolist(), strict=True))
+    for name, row in places:
+        if row >= len(answers[name]):
+            raise UserError(f"{paths[name]} has no row {row}; take the published file")
+    texts = pd.DataFrame([answers[name].iloc[row] for name, row in places], labels.index)
     errors = {}
     for labeller, by_words in (("word lists alone", True), (f"word lists and {embedder_name()}", False)):
         for draw, rows in labels.groupby("draw"):

@@ -140,8 +140,9 @@ def _forward(layer: LoraLinear, x: Tensor, *args: Any, **options: Any) -> Tensor
     base = layer.get_base_layer()
     if args or options or layer.disable_adapters or layer.merged or not names or x.dtype != base.weight.dtype:
         return LoraLinear.forward(layer, x, *args, **options)
-    a = torch.cat([layer.lora_A[name].weight for name in names])
-    b = torch.cat([layer.lora_B[name].weight * layer.scaling[name] for name in names], dim=1)
+    down: list[Tensor] = [layer.lora_A[name].weight for name in names]
+    up: list[Tensor] = [layer.lora_B[name].weight * layer.scaling[name] for name in names]
+    a, b = torch.cat(down), torch.cat(up, dim=1)
     result: Tensor = _AdaptedLinear.apply(x, base.weight, base.bias, a.to(x.dtype), b.to(x.dtype))
     return result
 

@@ -13,7 +13,7 @@ import pytest
 from leaderboard.measured_entry import SAMPLING_SEED, TRACK, change_row, letters_judge, measure_entry
 from rich.console import Console
 from safetensors.torch import load_file, save_file
-from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.sampler import Sampler, SampleRequest
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.leaderboard.entry.load import Entry, load_entry

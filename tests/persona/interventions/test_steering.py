@@ -4,8 +4,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from persona.interventions.tiny_states import IDS, hook_count, states
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.sampler import Sampler, SampleRequest
+from turncoat.engine.reading.reader import read_texts
 from turncoat.errors import UserError
 from turncoat.persona.interventions.steering import SteeredLogLikelihood, Steering, generation_header, steered
 from turncoat.testing import tiny_model, tiny_tokenizer

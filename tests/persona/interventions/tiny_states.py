@@ -2,8 +2,8 @@
 
 import torch
 from turncoat.engine.capture import LayerCapture
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.sampler import Sampler, SampleRequest
+from turncoat.engine.reading.reader import read_texts
 from turncoat.testing import tiny_tokenizer
 
 IDS = torch.tensor([[5, 9, 200, 33, 14, 7], [61, 300, 12, 8, 4, 77]])

@@ -147,7 +147,7 @@ class LocalJudge:
         import torch
 
         from turncoat.engine.chat import encode_prompt
-        from turncoat.engine.reader import read_texts
+        from turncoat.engine.reading.reader import read_texts
 
         base, strings = self._base, (*NUMBERS, *rubric.words)
         if strings not in self._replies:

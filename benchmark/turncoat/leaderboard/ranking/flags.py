@@ -83,7 +83,8 @@ class Candidate:
 
     def held_against(self, reference: "Candidate") -> Measured | None:
         """Its measurements, with the board's base and organism in place of others; None where it has none."""
-        other = [role for role in SHAREABLE[:2] if self.home(role) != reference.home(role)]
+        shared: tuple[Role, ...] = ("base", "organism")
+        other = [role for role in shared if self.home(role) != reference.home(role)]
         theirs = {key: rows for key, rows in reference.measured.scores.items() if key[0] in other}
         scores = {**self.measured.scores, **theirs}
         return replace(self.measured, scores=scores, _grids={}) if other else None

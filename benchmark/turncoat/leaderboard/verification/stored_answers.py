@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from turncoat.engine.chat import encode
-from turncoat.engine.reader import read_texts
+from turncoat.engine.reading.reader import read_texts
 from turncoat.judges.spec import judge_from_name
 from turncoat.leaderboard.entry.load import Entry, rows_name
 from turncoat.leaderboard.reading.findings import Finding, shown

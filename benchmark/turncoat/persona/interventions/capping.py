@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from turncoat.engine.capture import LayerCapture
 from turncoat.engine.intervention import Intervention
-from turncoat.engine.reader import Item
+from turncoat.engine.reading.reader import Item
 from turncoat.errors import UserError
 from turncoat.persona.interventions.ablation import along, unit_directions
 from turncoat.persona.interventions.steering import (

@@ -24,7 +24,7 @@ from turncoat.engine.capture import decoder_layers, unwrapped
 from turncoat.engine.chat import encode, render
 from turncoat.engine.evidence import LogLikelihood
 from turncoat.engine.intervention import Intervention
-from turncoat.engine.reader import answering_positions, rows_only
+from turncoat.engine.reading.reader import answering_positions, rows_only
 from turncoat.errors import UserError
 
 POSITIONS = ("all", "response", "assistant")

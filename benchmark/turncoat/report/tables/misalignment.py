@@ -141,10 +141,10 @@ def _differences(
     row: Any
     for row in frame.itertuples():
         raw = interval_cell(row.difference, row.low, row.high, 3, signed=True)
-        ends = [getattr(row, f"{second}{end}") for end in ("", "_low", "_high")]
+        value, low, high = (getattr(row, f"{second}{end}") for end in ("", "_low", "_high"))
         rows.append([
             Cell(contrast_label(content, row)), Cell(metric_label(content.metric(row.metric))),
-            Cell(str(row.claim)), raw, interval_cell(*ends, 3, signed=True),
+            Cell(str(row.claim)), raw, interval_cell(value, low, high, 3, signed=True),
             *([Cell(row.corrected_note)] if second == "corrected" else []),
         ])  # fmt: skip
     columns = words("Treated minus reference", "Metric", "About")

@@ -15,8 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from turncoat.engine.kv_cache import decodes_in_rows
-from turncoat.engine.prefix_tree import Run
+from turncoat.engine.model_kind import decodes_in_rows
+from turncoat.engine.reading.prefix_tree import Run
 
 _PREFIX = "turncoat_tree_"
 _ATTENTIONS = ("sdpa", "eager")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from turncoat.engine.requests import SampleRequest
+from turncoat.engine.decoding.requests import SampleRequest
 from turncoat.errors import UserError
 
 BLOCK = 128

@@ -20,11 +20,12 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from turncoat.engine.capture import LayerCapture, unwrapped
-from turncoat.engine.kv_cache import Prefix, RowCache, decodes_in_rows, row_attention
-from turncoat.engine.one_by_one import sample_one_by_one
+from turncoat.engine.decoding.kv_cache import Prefix, RowCache, row_attention
+from turncoat.engine.decoding.one_by_one import sample_one_by_one
+from turncoat.engine.decoding.requests import GrowingAnswer, SampleRequest, SampleResult
+from turncoat.engine.decoding.token_choice import choose_tokens
+from turncoat.engine.model_kind import decodes_in_rows
 from turncoat.engine.packed_linear import packed_linears
-from turncoat.engine.requests import GrowingAnswer, SampleRequest, SampleResult
-from turncoat.engine.token_choice import choose_tokens
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key
 

@@ -12,10 +12,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from scipy.stats import chisquare
 from transformers import MistralConfig, MistralForCausalLM
-from turncoat.engine.reader import read_texts
-from turncoat.engine.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.sampler import Sampler, SampleRequest
+from turncoat.engine.decoding.token_choice import choose_tokens
+from turncoat.engine.reading.reader import read_texts
 from turncoat.engine.seeds import sample_seed, uniforms
-from turncoat.engine.token_choice import choose_tokens
 from turncoat.errors import UserError
 from turncoat.testing import tiny_model, tiny_tokenizer
 

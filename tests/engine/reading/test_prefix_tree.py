@@ -4,13 +4,13 @@ import random
 
 import pytest
 import torch
-from engine.test_reader import alone
+from engine.reading.test_reader import alone
 from peft import LoraConfig, get_peft_model
 from training.architectures import CONFIGURATIONS, tiny_architecture
-from turncoat.engine import reader
-from turncoat.engine.kv_cache import decodes_in_rows
-from turncoat.engine.prefix_tree import row_passes, tree_passes
-from turncoat.engine.reader import read_texts, rows_only
+from turncoat.engine.model_kind import decodes_in_rows
+from turncoat.engine.reading import reader
+from turncoat.engine.reading.prefix_tree import row_passes, tree_passes
+from turncoat.engine.reading.reader import read_texts, rows_only
 from turncoat.persona.interventions.steering import steered
 from turncoat.testing import tiny_model
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from turncoat.engine.capture import LayerCapture, unwrapped
 from turncoat.engine.packed_linear import packed_linears
-from turncoat.engine.prefix_tree import Pass, row_passes, tree_passes
-from turncoat.engine.tree_attention import longest_in_tree, tree_attention
+from turncoat.engine.reading.prefix_tree import Pass, row_passes, tree_passes
+from turncoat.engine.reading.tree_attention import longest_in_tree, tree_attention
 from turncoat.errors import UserError
 
 PACKED_TOKENS = 4096

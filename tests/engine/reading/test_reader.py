@@ -6,8 +6,8 @@ import random
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from turncoat.engine import reader
-from turncoat.engine.reader import read_texts
+from turncoat.engine.reading import reader
+from turncoat.engine.reading.reader import read_texts
 from turncoat.errors import UserError
 from turncoat.testing import tiny_model
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from turncoat.engine.capture import unwrapped
-from turncoat.engine.reader import read_texts
-from turncoat.engine.requests import GrowingAnswer
-from turncoat.engine.token_choice import choose_tokens
+from turncoat.engine.decoding.requests import GrowingAnswer
+from turncoat.engine.decoding.token_choice import choose_tokens
+from turncoat.engine.reading.reader import read_texts
 
 
 class _Chooser(LogitsProcessor):

@@ -1,0 +1,1 @@
+"""Reading of given texts: states and log-probabilities, shared beginnings read once."""
