@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.lora import Linear as LoraLinear
@@ -140,8 +140,8 @@ def _forward(layer: LoraLinear, x: Tensor, *args: Any, **options: Any) -> Tensor
     base = layer.get_base_layer()
     if args or options or layer.disable_adapters or layer.merged or not names or x.dtype != base.weight.dtype:
         return LoraLinear.forward(layer, x, *args, **options)
-    down: list[Tensor] = [layer.lora_A[name].weight for name in names]
-    up: list[Tensor] = [layer.lora_B[name].weight * layer.scaling[name] for name in names]
+    down = [cast(Tensor, layer.lora_A[name].weight) for name in names]
+    up = [cast(Tensor, layer.lora_B[name].weight) * layer.scaling[name] for name in names]
     a, b = torch.cat(down), torch.cat(up, dim=1)
     result: Tensor = _AdaptedLinear.apply(x, base.weight, base.bias, a.to(x.dtype), b.to(x.dtype))
     return result
