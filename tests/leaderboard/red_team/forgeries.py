@@ -630,6 +630,7 @@ def rows_of_the_organism_with_the_projection_of_the_base(folder: Path) -> None:
 def undefended_entry_whose_name_comes_first(folder: Path) -> None:
     """The first verified one is the reference of a board that names none; this one is harder."""
     draft, rng = Draft.copy(folder, HOME, "a-none"), np.random.default_rng(3)
+    draft.train("organism", "control")
     for task, row in draft.rows("organism", *SAMPLED):
         project(row, 0.4 + rng.normal(0, 0.01))
         recompute(task, row)
