@@ -21,7 +21,7 @@ Done = tuple[float, int | None]
 
 @dataclass(frozen=True)
 class Setting:
-    """What all works are made from."""
+    """Model, texts and counters that all works are made from."""
 
     base: BaseModel  # In the precision it was saved in
     quick: bool  # Less work of each kind

@@ -127,7 +127,7 @@ def read_texts(
 
 
 def _keys(prompt: Sequence[int], answer: Sequence[int]) -> list[int]:
-    """What `prefix_tree` knows a text by."""
+    """Keys that `prefix_tree` knows a text by: equal where token and answering flag are equal."""
     first = len(prompt) - 1
     return [2 * token for token in prompt[:first]] + [2 * token + 1 for token in (prompt[-1], *answer)]
 
