@@ -107,6 +107,7 @@ class EarlyStop(InTraining):
     """
 
     resumable = False  # the earlier checkpoints are in memory only
+    hooks = False  # it measures between steps
 
     keep: float
     checkpoints: int

@@ -7,6 +7,7 @@ import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, RECIPE, adapted, training_pass
 from persona.interventions.tiny_states import hook_count
+from safetensors.torch import load_file
 from turncoat.engine.capture import LayerCapture, decoder_layers
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
@@ -101,11 +102,15 @@ def test_the_first_loss_is_the_steered_bases_and_the_adapter_is_another_one(tiny
     same = train(tiny_base, tmp_path / "zero", DEFENCE.build(context, strength=0.0))
     steered = train(tiny_base, tmp_path / "steered", DEFENCE.build(context, layer=2, strength=3.0))
     weights = {
-        name: (tmp_path / name / "adapter_model.safetensors").read_bytes()
+        name: load_file(tmp_path / name / "adapter_model.safetensors")
         for name in ("undefended", "zero", "steered")
     }
-    assert same["losses"] == undefended["losses"] and weights["zero"] == weights["undefended"]
-    assert steered["losses"][0] != undefended["losses"][0] and weights["steered"] != weights["undefended"]
+    # Hooks see padded rows, an undefended run reads them end to end: equal to rounding.
+    assert same["losses"] == pytest.approx(undefended["losses"], abs=1e-5)
+    torch.testing.assert_close(weights["zero"], weights["undefended"], atol=1e-4, rtol=1e-3)
+    assert steered["losses"][0] != pytest.approx(undefended["losses"][0], abs=1e-3)
+    moved = [(weights["steered"][n] - weights["undefended"][n]).abs().max() for n in weights["zero"]]
+    assert max(moved) > 1e-3
     assert steered["defence"]["strength"] == 3.0
 
 

@@ -124,7 +124,8 @@ class AnswerOnlyTrainer(SFTTrainer):
         penalised = type(self.defence).penalty is not InTraining.penalty
         batches = [inputs] if penalised or not self.args.use_cpu else parts(inputs, PASS_TOKENS)
         if self._packs is None:
-            self._packs = not penalised and type(self.defence).acting is InTraining.acting and packs(model)
+            looks_on = self.defence.hooks and type(self.defence).acting is not InTraining.acting
+            self._packs = not penalised and not looks_on and packs(model)
         losses = [super(AnswerOnlyTrainer, self).training_step(model, part, count) for part in batches]
         return torch.stack(losses).sum()
 
