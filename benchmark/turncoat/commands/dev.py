@@ -141,6 +141,9 @@ def train_embedded_judge(
     final_minutes: Annotated[float, typer.Option(help="Longest training of the last reader.")] = float("inf"),
     per_family: Annotated[int, typer.Option(help="Held-out answers scored per question family.")] = 700,
     seed: Annotated[int, typer.Option(help="Of draw, order and initial factors.")] = 0,
+    maps_of: Annotated[
+        Path | None, typer.Option(help="Card whose score maps are taken: verdicts stay the same.")
+    ] = None,
     start: Annotated[int, typer.Option(help="First block with factors.")] = 16,
     end: Annotated[int, typer.Option(help="Blocks that are run.")] = 30,
     rank: Annotated[int, typer.Option(help="Rank of the factors.")] = 16,
@@ -156,5 +159,6 @@ def train_embedded_judge(
     shape = ReaderConfig(start=start, end=end, rank=rank)
     check = not any_data
     train_judge(
-        judgements, test, out, shape, folds, final, only=only, per_family=per_family, seed=seed, check=check
-    )
+        judgements, test, out, shape, folds, final, only=only, per_family=per_family, seed=seed, check=check,
+        maps_of=maps_of,
+    )  # fmt: skip

@@ -40,13 +40,24 @@ def quantile_map(raw: Floats, reference: Floats, knots: int = KNOTS) -> dict[str
     return {"raw": x.tolist(), "score": np.round(np.maximum.accumulate(y[index]), 3).tolist()}
 
 
-def write_card(out: Path, *, judgements_sha256: str, milliseconds: float | None = None) -> dict[str, Any]:
-    """Write `weights/` below `out` (weights.safetensors, card.json) from the steps' files there."""
+def write_card(
+    out: Path, *, judgements_sha256: str, milliseconds: float | None = None, maps_of: Path | None = None
+) -> dict[str, Any]:
+    """Write `weights/` below `out` (weights.safetensors, card.json) from the steps' files there.
+
+    Args:
+        out: Holds the steps' files.
+        judgements_sha256: Of the file trained on.
+        milliseconds: Mean time an answer takes.
+        maps_of: A card whose score maps are taken, so that its judge's verdicts stay what they are; None fits
+            them to the folds' predictions.
+    """
     folds = [_read(path) for path in sorted(out.glob("fold*.jsonl"))]
     final_training, tests = _read(out / "final.jsonl")
     unseen = [row for _, rows in folds for row in rows]
     coherent = np.array([row["coherent"] > COHERENT_ABOVE for row in unseen])
-    maps = {
+    maps = None if maps_of is None else json.loads(maps_of.read_text(encoding="utf-8"))["maps"]
+    maps = maps or {
         "aligned": quantile_map(*(_column(unseen, name)[coherent] for name in ("raw_aligned", "aligned"))),
         "coherent": quantile_map(_column(unseen, "raw_coherent"), _column(unseen, "coherent")),
     }

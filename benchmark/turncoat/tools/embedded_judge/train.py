@@ -181,8 +181,10 @@ class Training:
 def train_judge(
     judgements: Path, test: Path, out: Path, config: ReaderConfig, folds: Training, final: Training, *,
     only: str | None = None, per_family: int = 700, seed: int = 0, check: bool = True,
+    maps_of: Path | None = None,
 ) -> None:  # fmt: skip
-    """Run all steps, or one; a step whose file is there is skipped. `test`: CSVs of other models' answers.
+    """Run all steps, or one; a step whose file is there is skipped. `test`: CSVs of other models' answers;
+    `maps_of`: as in `write_card`.
 
     Raises:
         UserError: There is no such step, or the judgements are others.
@@ -195,8 +197,9 @@ def train_judge(
     for step in STEPS if only is None else (only,):
         if step == "card":
             digest = file_digest(judgements)
-            write_card(out, judgements_sha256=digest)
-            write_card(out, judgements_sha256=digest, milliseconds=_milliseconds(base, out / "weights", rows))
+            write_card(out, judgements_sha256=digest, maps_of=maps_of)
+            spent = _milliseconds(base, out / "weights", rows)
+            write_card(out, judgements_sha256=digest, milliseconds=spent, maps_of=maps_of)
             continue
         written = out / f"{step}.jsonl"
         if written.is_file():
