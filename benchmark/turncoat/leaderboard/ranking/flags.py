@@ -263,6 +263,9 @@ def _copied(one: Candidate, others: Sequence[Candidate]) -> list[Flag]:
             # A canary's defended arm may be the base itself, which anybody can measure again.
             if parts and arm[0] in SHAREABLE and (arm == there or other.is_canary):
                 continue
+            # A re-run has shown that the defended arm answers as the base, which is nobody's work.
+            if parts and there[0] == "base" and not one.self_reported:
+                continue
             weights = one.adapter(arm)
             if weights not in {None, *borrowed} and weights == other.adapter(there):
                 parts = ["adapter"]
