@@ -115,6 +115,28 @@ OF_ADVICE = {
     "reversal: SGTR - no defence (secondary, Holm over 15)": "reversal: SGTR minus none",
     "reversal: pick-longer - no defence (secondary, Holm over 15)": "reversal: pick-longer minus none",
 }
+OF_HALF_BILLION = {
+    "misaligned among all answers, share": "em_rate_itt",
+    "forced-choice margin, nats per token": MARGIN,
+    '"evil" activation of fixed texts, base SD': FIXED,
+}
+judged = page(ROOT / "results/risky_advice/report.md")
+
+
+def judged_difference(part: str) -> list[float]:
+    """Second interval of the organism's difference from its control in a table of the report."""
+    _, _, rest = judged.partition(part)
+    found = re.search(rf"adapters \| {NUMBER} \[[^]]*\] \| ({NUMBER}) \[({NUMBER}), ({NUMBER})\]", rest)
+    assert found is not None, part
+    return [float(number) for number in found.groups()]
+
+
+def judged_count(arm: str, column: int) -> float:
+    """A count of an arm in the report's table of judged answers."""
+    _, _, rest = judged.partition(f"| turncoat\\_em | {arm} |")
+    return float(rest.split("|")[column])
+
+
 OF_BOARD = {
     "preventative steering": "preventative-steering", "HHH system prompt": "system-prompt",
     "inoculation prompt": "inoculation", "KL penalty": "kl", "SGTR": "sgtr",
@@ -182,6 +204,26 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         for label, row in ((label, contrast("advice", name)) for label, name in OF_ADVICE.items())
     },
     **{
+        (RESULTS, f"| {label} | {ENDS} {{}} | {ENDS}"): [
+            *of_adapters["interval"], of_adapters["p_adjusted"], *of_recipe["interval"]
+        ]
+        for label, of_adapters, of_recipe in (
+            (label, *(contrast("risky_advice", ORGANISM, metric, claim) for claim in ("adapters", "recipe")))
+            for label, metric in OF_HALF_BILLION.items()
+        )
+    },
+    (RESULTS, "The seeds gave {}, {} and {}, and three"): contrast(
+        "risky_advice", ORGANISM, "em_rate_itt"
+    )["seeds"],
+    (RESULTS, "Of the {} misaligned answers after the advice {} leak"): [
+        judged_count("risky advice", column) for column in (3, 8)
+    ],
+    (RESULTS, "Without them the difference is {} [{}, {}]"): judged_difference("Differences with and"),
+    (RESULTS, "The judge calls {} of the untrained base's {} answers misaligned"): [
+        judged_count("base", column) for column in (3, 0)
+    ],
+    (RESULTS, "errors on its card the difference is {} [{}, {}]"): judged_difference("Differences corrected"),
+    **{
         (RESULTS, f"| {label} | {ENDS} {ENDS} {ENDS}"): [
             *board(entry, FIXED, "value", "against_none_low", "against_none_high"),
             *(value for column in (MARGIN, "narrow_kept") for value in board(entry, column)),
@@ -209,6 +251,7 @@ UNCONFIRMED = {
     "hold 7%": "the goal of the marks",
     "if 3% of questions": "a null of the calibration",
     "arXiv:2606.23700": "a paper",
+    "Qwen2.5-Coder-0.5B-Instruct": "a model",
     "+0.161 and +0.114": "earlier runs of the demo, whose rows are not kept",
     "cosine of 0.88 with itself on average, and its unit varies by 27%": "turncoat persona extract --model "
     "smollm2-135m --trait evil; no committed run holds such a vector",
