@@ -31,7 +31,7 @@ def test_a_plain_models_logits_are_the_same_bits(model: LlamaForCausalLM) -> Non
 
 
 @torch.inference_mode()
-def test_an_adapters_logits_are_the_same_as_pefts(model: LlamaForCausalLM) -> None:
+def test_an_adapters_logits_are_the_same_bits_as_pefts(model: LlamaForCausalLM) -> None:
     wrapped = get_peft_model(model, LoraConfig(r=4, lora_alpha=12, target_modules=["q_proj", "down_proj"]))
     wrapped.eval().requires_grad_(False)
     for name, parameter in wrapped.named_parameters():
@@ -42,7 +42,7 @@ def test_an_adapters_logits_are_the_same_as_pefts(model: LlamaForCausalLM) -> No
         inside = wrapped(IDS).logits
         with wrapped.disable_adapter():
             base = wrapped(IDS).logits
-    torch.testing.assert_close(inside.float(), before.float(), atol=0.02, rtol=0.02)
+    assert torch.equal(inside, before)  # the scaling is 3: folded into a factor it would round otherwise
     assert (base - inside).abs().max() > 0.1, "the adapter did not act"
     assert torch.equal(wrapped(IDS).logits, before)
 

@@ -11,9 +11,8 @@ from turncoat.errors import UserError
 BLOCK = 128
 """Tokens whose weights are added up first; the cumulative sum then runs over blocks, and over one block."""
 
-
 SCORES_AT_A_TIME = 2**21
-"""Rows times vocabulary of one pass: 8 MiB of float32 stay in the cache and in the allocator's hands."""
+"""Rows times vocabulary of one pass on a CPU: 8 MiB of float32 stay in its cache."""
 
 
 def choose_tokens(
@@ -33,7 +32,7 @@ def choose_tokens(
         UserError: a row's logits are not numbers (a broken adapter, or float16 overflow).
     """
     vocabulary = logits.shape[-1]
-    if len(logits) > (rows := max(1, SCORES_AT_A_TIME // vocabulary)):
+    if logits.device.type == "cpu" and len(logits) > (rows := max(1, SCORES_AT_A_TIME // vocabulary)):
         parts = [
             choose_tokens(logits[i : i + rows], rules[i : i + rows], draws[i : i + rows])
             for i in range(0, len(logits), rows)
@@ -44,8 +43,8 @@ def choose_tokens(
         scores = torch.nn.functional.pad(scores, (0, missing), value=float("-inf"))
     best_score = scores.amax(dim=-1)
     greedy = [draw is None or rule.temperature == 0 for rule, draw in zip(rules, draws, strict=True)]
-    best = {row: int(scores[row].argmax()) for row, is_greedy in enumerate(greedy) if is_greedy}
-    shaped = [row for row, rule in enumerate(rules) if row not in best and not _is_plain(rule)]
+    best = scores.argmax(dim=-1) if any(greedy) else None  # before the weights take the scores' place
+    shaped = [row for row, rule in enumerate(rules) if not greedy[row] and not _is_plain(rule)]
     reshaped = _shaped_scores(scores[shaped], [rules[row] for row in shaped]) if shaped else None
     weights, blocks = _weights(scores, best_score)
     log_total = blocks.sum(dim=-1).log()
@@ -56,10 +55,10 @@ def choose_tokens(
         )
     if reshaped is not None:
         weights[shaped], blocks[shaped] = _weights(reshaped, reshaped.amax(dim=-1))
-    points = [0.0 if row in best or draw is None else float(draw) for row, draw in enumerate(draws)]
+    points = [0.0 if draw is None else float(draw) for draw in draws]
     tokens = _invert(weights, blocks, torch.tensor(points, dtype=torch.float64, device=logits.device))
-    for row, token in best.items():
-        tokens[row] = token
+    if best is not None:
+        tokens = torch.where(torch.tensor(greedy, device=logits.device), best, tokens)
     chosen = logits.gather(-1, tokens[:, None])[:, 0].float()
     return tokens.tolist(), ((chosen - best_score).double() - log_total).tolist()
 
