@@ -150,6 +150,21 @@ def test_turns_ratios_and_table(tiny_folder, one_work):
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
 
 
+def test_a_slow_rival_takes_one_turn_and_its_ratio_is_of_that_turn(tiny_folder, monkeypatch):
+    units = {"ours": 1000.0, "hf, 1": 1.0, "hf, 8": 100.0}
+    ways = [
+        Strategy(name, lambda turn, n=n: (n, None), name == "ours", rival_of="" if name == "ours" else "hf")
+        for name, n in units.items()
+    ]
+    monkeypatch.setattr(bench_run, "NEAR", 0.2)  # the ways take no time: their rates are noise within it
+    work = Work("W1", "nothing", "tokens", ways, lambda twin: [same("a", [1], [1], 0)])
+    monkeypatch.setattr(bench_run, "WORKS", {"W1": lambda setting: [work]})
+    record = bench(tiny_folder, [], runs=3)
+    assert {way["name"]: len(way["seconds"]) for way in record["works"][0]["strategies"]} == {
+        "ours": 3, "hf, 1": 1, "hf, 8": 3,
+    }  # fmt: skip
+
+
 def test_the_command_prints_tables_then_one_object_and_keeps_it(tiny_folder, one_work, tmp_path, capsys):
     one_work()
     out = tmp_path / "bench.json"

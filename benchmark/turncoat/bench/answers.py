@@ -44,7 +44,7 @@ def sampled(results: list[SampleResult]) -> list[Drawn]:
 def sampling(setting: Setting) -> list[Work]:
     """W1."""
     base, (samples, tokens) = setting.base, size(setting)
-    few = min(5, samples)
+    some = min(8, samples)
 
     def ours(batch: int, turn: int) -> Done:
         requests = answer_requests(base, QUESTIONS, samples, tokens, turn)
@@ -66,17 +66,29 @@ def sampling(setting: Setting) -> list[Work]:
     def part(each: int) -> str:
         return f"{each} of {samples} samples" if each < samples else ""
 
-    sizes = ((32, samples),) if setting.quick else ((8, few), (16, samples), (32, samples), (64, samples))
+    sizes = (32,) if setting.quick else (8, 16, 32, 64)
     strategies = [
         *(
-            Strategy(f"Turncoat, batch {n}", partial(ours, n), True, rows=n)
+            Strategy(f"Turncoat, batch {n}", partial(ours, n), True, rows=n, rival_of="ours")
             for n in ((32,) if setting.quick else (32, 64, 128))
         ),
+        Strategy("generate, batch 1", partial(plain, 1, 1, 1), part=part(1), rows=1),
         *(
-            Strategy(f"generate, batch {n}", partial(plain, n, each, 1), part=part(each), rows=n)
-            for n, each in ((1, 1), *sizes)
+            Strategy(
+                f"generate, batch {n}",
+                partial(plain, n, some, 1),
+                part=part(some),
+                rows=n,
+                rival_of="generate",
+            )
+            for n in sizes
         ),
-        Strategy(f"generate, num_return_sequences={samples}", partial(plain, 1, 1, samples), rows=samples),
+        Strategy(
+            f"generate, num_return_sequences={samples}",
+            partial(plain, 1, 1, samples),
+            rows=samples,
+            rival_of="generate",
+        ),
         Strategy("lm-eval hf, its default: batch 1", by_lm_eval, part=part(1), rows=1),
     ]
     if setting.vllm_python:

@@ -37,7 +37,7 @@ def _scoring(
         def run(_: int) -> Done:
             return len(loglikelihoods(lm, pairs)), None
 
-        return Strategy(label, run, ours)
+        return Strategy(label, run, ours, rival_of="ours" if ours else "hf")
 
     def equal(twin: BaseModel) -> list[dict[str, Any]]:
         ours, theirs = (

@@ -93,8 +93,8 @@ def works(setting: Setting) -> list[Work]:
 
     strategies = [
         Strategy("Turncoat", ours, True),
-        Strategy("Trainer and PEFT, its own shuffling", partial(plain, "random")),
-        Strategy("Trainer and PEFT, rows in our order", partial(plain, "sequential")),
+        Strategy("Trainer and PEFT, its own shuffling", partial(plain, "random"), rival_of="Trainer"),
+        Strategy("Trainer and PEFT, rows in our order", partial(plain, "sequential"), rival_of="Trainer"),
     ]
     title = (
         f"LoRA of rank {recipe.rank} on {len(rows)} rows of {ORGANISM}, batch {recipe.batch_size}, one epoch"

@@ -20,6 +20,8 @@ from turncoat.errors import UserError, accepted
 from turncoat.evaluation.own_texts import set_current_base
 from turncoat.formats import duration
 
+NEAR = 0.85  # of the fastest rival's rate: slower ways take one turn
+
 WORKS: dict[str, Callable[[Setting], list[Work]]] = {
     "W1": answers.sampling, "W3": answers.activations, "W4": vector.works, "W5": choices.works,
     "W6": adapters.works, "W7": finetune.works,
@@ -133,15 +135,36 @@ def _race(model: Any, work: Work, turns: int, say: Callable[[str], None]) -> Ite
         for strategy in work.strategies:
             if isinstance(strategy.run, AbstractContextManager):  # an engine in a process of its own
                 stack.enter_context(strategy.run)
-        began = clock()
+        running = race
         for turn in range(turns):
             products.append(product_seconds(model))
-            for number, runs in enumerate(race, turn * len(race) + 1):
+            for number, runs in enumerate(running, 1):
                 runs.one_more(model, turn)
-                left = duration((clock() - began) / number * (turns * len(race) - number))
                 rate = f"{runs.rates[-1]:.4g} {work.unit}/s"
+                left = _time_left(running, number, turns - turn - 1)
                 say(f"{work.name} {turn + 1}/{turns}, {runs.strategy.name}: {rate}; time left {left}")
                 yield _entry(work, race, products)
+            running = running if turn else _worth_repeating(race)
+
+
+def _worth_repeating(race: Sequence[_Runs]) -> list[_Runs]:
+    """The strategies without those that are far slower than a rival after the first turn."""
+    best: dict[str, float] = {}
+    for runs in race:
+        best[runs.strategy.rival_of] = max(best.get(runs.strategy.rival_of, 0.0), runs.rates[0])
+    return [
+        runs
+        for runs in race
+        if not runs.strategy.rival_of or runs.rates[0] >= NEAR * best[runs.strategy.rival_of]
+    ]
+
+
+def _time_left(running: Sequence[_Runs], done: int, turns: int) -> str:
+    """Time for the rest of this turn and `turns` more, once every strategy has run."""
+    if not all(runs.seconds for runs in running):
+        return "known after the first turn"
+    rest = sum(runs.seconds[-1] for runs in running[done:])
+    return duration(rest + turns * sum(median(runs.seconds) for runs in running))
 
 
 def _entry(work: Work, race: list[_Runs], products: list[dict[str, list[float]]]) -> dict[str, Any]:
@@ -150,7 +173,8 @@ def _entry(work: Work, race: list[_Runs], products: list[dict[str, list[float]]]
         for part in products[0]
     }
     ran = [runs for runs in race if runs.seconds]
-    ours = [runs for runs in ran if runs.strategy.ours]
+    most = max(len(runs.seconds) for runs in ran)
+    ours = [runs for runs in ran if runs.strategy.ours and len(runs.seconds) >= most - 1]
     main = next((runs for runs in ours if runs.strategy.name == work.main), None)
     main = main or max(ours, key=lambda runs: median(runs.rates), default=None)
     return {

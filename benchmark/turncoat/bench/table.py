@@ -12,8 +12,8 @@ from turncoat.safe_files import read_object
 
 _COUNTERS = ("passes", "prefill_tokens", "decode_tokens", "dead_row_steps")
 _HEAD = (
-    "", "median", "min to max", "ours / this", "passes", "prefill tokens", "decode tokens", "dead row-steps",
-    "peak MB", "products", "roofline",
+    "", "runs", "median", "min to max", "ours / this", "passes", "prefill tokens", "decode tokens",
+    "dead row-steps", "peak MB", "products", "roofline",
 )  # fmt: skip
 
 
@@ -64,7 +64,8 @@ def _row(one: Mapping[str, Any], main: str) -> str:
     shares = (one["products_share"], one["roofline_share"])
     cells = [
         f"**{name}**" if one["ours"] else name,
-        significant(rate["median"]), f"{significant(rate['min'])} to {significant(rate['max'])}",
+        str(len(one["seconds"])), significant(rate["median"]),
+        f"{significant(rate['min'])} to {significant(rate['max'])}",
         "1" if one["name"] == main else number(ratio and ratio["median"], 2),
         *(NA if one[key] is None else f"{one[key]:,}" for key in _COUNTERS),
         NA if memory is None else f"{memory / 1e6:,.0f}",

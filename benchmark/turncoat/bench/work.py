@@ -38,6 +38,7 @@ class Strategy:
     ours: bool = False
     part: str = ""  # The part that it does ("8 of 160 answers"), where all of it would take too long
     rows: int = 0  # Rows that it decodes together; 0: it does more than decode
+    rival_of: str = ""  # Of ways with the same name here only the fast ones take more than one turn
 
 
 @dataclass(frozen=True)
