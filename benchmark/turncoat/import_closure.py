@@ -30,7 +30,6 @@ _WITHOUT_EFFECT = frozenset(
         "plug_ins.py",
         "registry.py",
         "safe_files.py",
-        "store.py",
         "data/registry_models.py",
         "data/fetch.py",
         "data/encrypted_archive.py",
@@ -56,7 +55,10 @@ def import_closure(files: Iterable[Path], names: Iterable[str] = ()) -> list[Pat
                 todo.append(path)
     data = {file for path in closure for file in path.with_suffix("").glob("*.yaml")}
     return sorted(
-        path for path in closure | data if path.relative_to(PACKAGE).as_posix() not in _WITHOUT_EFFECT
+        path
+        for path in closure | data
+        if (name := path.relative_to(PACKAGE).as_posix()) not in _WITHOUT_EFFECT
+        and not name.startswith("store/")
     )
 
 

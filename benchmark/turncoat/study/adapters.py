@@ -125,11 +125,15 @@ class Adapters:
             )
         below = self.train(finetune.start) if finetune.start else None
 
+        def watched(step: int, steps: int, loss: float) -> None:
+            self.store.check_leases()  # a process that stood still does not train on beside its successor
+            if progress is not None:
+                progress(step, steps, loss)
+
         def build(folder: Path) -> None:
             lora.train_adapter(
                 self.base, finetune.examples, step.recipe, seed=finetune.seed, out=folder, below=below,
-                defence=acting, unfinished=self.store.root / "unfinished" / digest(finetune.spec)[:20],
-                progress=progress,
+                defence=acting, unfinished=self.store.attempt("adapter", finetune.spec), progress=watched,
             )  # fmt: skip
 
         return self.store.stage("adapter", finetune.spec, build)

@@ -156,26 +156,29 @@ class Worker:
         assert key is not None and stage.task is not None
         use = stage.task
 
-        earlier = self.store.folder(*key) if self.made(stage) else None
-        if earlier and not self._lacks_verdicts(stage):
-            return earlier
-        if not self._adapter_is_on:
-            acting = self.intervention(stage.arm)
-            self._unit.enter_context(self._lm.measuring(self.adapter(stage), acting, **self._facts(stage)))
-            self._adapter_is_on = True
+        if self.done(stage):
+            return self.store.folder(*key)
         answered = 0
 
         def count(new: int) -> None:
             nonlocal answered
             answered += new
+            self.store.check_leases()
             on_progress(answered, max(stage.requests, answered))
 
         def build(folder: Path) -> None:
+            if not self._adapter_is_on:
+                acting = self.intervention(stage.arm)
+                self._unit.enter_context(
+                    self._lm.measuring(self.adapter(stage), acting, **self._facts(stage))
+                )
+                self._adapter_is_on = True
             self._lm.progress = count
+            earlier = self.store.folder(*key) if self.made(stage) else None
             with judged_by(self.study.judge):
                 run_task(self._lm, use, folder, earlier)
 
-        return self.store.stage(*key, build, again=earlier is not None)
+        return self.store.stage(*key, build, again=lambda _: self._lacks_verdicts(stage))
 
     def check(self, acting: Acting, adapter: Path | None) -> Path:
         """Folder with the manipulation checks of a defence, on an adapter or (None) on the base model."""

@@ -27,6 +27,7 @@ from turncoat.engine.system_prompt import SystemPrompt
 from turncoat.errors import UserError
 from turncoat.persona.interventions.steering import Steering
 from turncoat.safe_files import new_folder, write_file
+from turncoat.store import STAGE_FILES
 from turncoat.training.export.readme import readme
 from turncoat.training.export.steering_adapter import write_steering_adapter
 from turncoat.training.stack import CONFIG
@@ -162,9 +163,7 @@ def _no_peft_form(intervention: Intervention) -> str:
 
 
 def _write_peft(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Exported:
-    shutil.copytree(
-        adapter, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("stage.json", "timing.json")
-    )
+    shutil.copytree(adapter, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*STAGE_FILES))
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base.path
     write_file(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
