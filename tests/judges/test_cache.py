@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from judges.fake_judge import FakeJudge, StreamingJudge
 from turncoat.judges import cache
 from turncoat.judges.base import Verdict
-from turncoat.judges.cache import cache_file, cached_scores, verdict_key
+from turncoat.judges.cache import cache_folder, cached_scores, verdict_key
 
 
 @pytest.fixture(autouse=True)
@@ -114,37 +116,51 @@ def test_what_follows_the_thoughts_is_judged():
     assert "thoughts without an end" in verdicts[2].reason and not verdicts[2].failed
 
 
-@pytest.mark.parametrize("damage", [b"this is not a database" * 100, b"SQLite format 3\x00" + b"\x07" * 5000])
-def test_a_corrupt_file_is_put_aside_with_a_warning(damage, capsys):
-    first = cached_scores(FakeJudge(), *texts(3))
-    path = cache_file(FakeJudge())
-    path.write_bytes(damage)
+def files() -> list[Path]:
+    return sorted(cache_folder(FakeJudge()).iterdir())
+
+
+def test_damaged_lines_cost_their_verdicts_and_nothing_else():
+    first = cached_scores(FakeJudge(), *texts(40))
+    (file,) = files()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:2000] + b"\xff" * 1000 + whole[3000:-20])  # in the midst, and cut short by a kill
     judge = FakeJudge()
-    assert cached_scores(judge, *texts(3)) == first and len(judge.asked) == 3
-    assert "corrupt" in capsys.readouterr().err
-    assert [p.read_bytes() for p in path.parent.glob("*.corrupt-*")] == [damage]
+    assert cached_scores(judge, *texts(40)) == first and 1 <= len(judge.asked) <= 10
     again = FakeJudge()
-    cached_scores(again, *texts(3))
-    assert again.asked == []
+    assert cached_scores(again, *texts(40)) == first and again.asked == []
+    assert len(files()) == 1  # this process goes on with its file
 
 
-def test_a_page_damaged_in_the_middle_costs_no_verdict():
-    questions, answers = texts(600)
-    first = cached_scores(FakeJudge(), questions, answers)
-    path = cache_file(FakeJudge())
-    data = bytearray(path.read_bytes())
-    data[8192:-4096] = b"\xff" * (len(data) - 8192 - 4096)
-    path.write_bytes(data)
-    assert cached_scores(FakeJudge(), questions, answers) == first
-
-
-def test_an_unreadable_row_is_judged_again():
-    first = cached_scores(FakeJudge(), ["q"], ["a"])
-    with sqlite3.connect(cache_file(FakeJudge())) as connection:
-        connection.execute("UPDATE verdicts SET verdict = '{\"half\": '")
-    connection.close()
+def test_verdicts_of_the_earlier_sqlite_file_count_and_a_broken_one_is_left_alone(capsys):
+    first = cached_scores(FakeJudge(), *texts(3))
+    folder = cache_folder(FakeJudge())
+    rows = [line.split(" ", 1) for file in files() for line in file.read_text().splitlines()]
+    shutil.rmtree(folder)
+    earlier = folder.with_name(f"{folder.name}.sqlite")
+    with closing(sqlite3.connect(earlier)) as connection, connection:
+        connection.execute("CREATE TABLE verdicts (key TEXT PRIMARY KEY, verdict TEXT NOT NULL)")
+        connection.executemany("INSERT INTO verdicts VALUES (?, ?)", rows)
     judge = FakeJudge()
-    assert cached_scores(judge, ["q"], ["a"]) == first and len(judge.asked) == 1
+    assert cached_scores(judge, *texts(3)) == first and judge.asked == []
+    earlier.write_bytes(b"this is not a database" * 100)
+    assert cached_scores(judge, *texts(3)) == first and len(judge.asked) == 3
+    assert "cannot be read (file is not a database) and is left alone" in capsys.readouterr().err
+
+
+def test_of_two_verdicts_written_at_once_all_read_the_same_one():
+    judge = FakeJudge()
+    first = cached_scores(judge, ["q"], ["a"])
+    (file,) = files()
+    other = file.read_bytes().replace(b'"coherent": ', b'"coherent": 1')
+    assert other != file.read_bytes()
+    later = file.with_name("0.1.1.0.jsonl")  # of another host
+    later.write_bytes(other)
+    chosen = cached_scores(judge, ["q"], ["a"])
+    file.rename(file.with_name("1.1.1.0.jsonl"))
+    assert cached_scores(judge, ["q"], ["a"]) == chosen and len(judge.asked) == 1
+    later.unlink()
+    assert cached_scores(judge, ["q"], ["a"]) == first
 
 
 def test_wrong_counts_and_a_cache_that_cannot_be_made(monkeypatch, tmp_path, capsys):

@@ -1,7 +1,7 @@
 """Verdict cache: the same judge never scores the same answer to the same question twice.
 
-One SQLite file per judge in the user cache (`verdicts/`), shared by all runs and safe under several processes
-and a kill: verdicts are written, as JSON, while scoring goes on.
+A folder per judge in the user cache (`verdicts/`), shared by all runs and safe under a kill and many
+processes on many hosts: each writes a file of its own, a line of JSON per verdict, while scoring goes on.
 
 >>> verdicts = cached_scores(judge, questions, answers)    # asks the judge only for what is not there yet
 """
@@ -11,14 +11,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import re
 import sqlite3
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +25,12 @@ from turncoat.engine.thoughts import split_thoughts
 from turncoat.judges.base import Judge, Verdict, plain_json
 from turncoat.paths import cache_dir
 from turncoat.shown_text import warn
+from turncoat.store.records import Records
 
 CHUNK = 128
 """Answers handed at once to a judge that cannot report single verdicts; so many may be lost to a kill."""
 THOUGHTS_CUT = "thoughts without an end: there is no answer"
 """Reason of an answer without scores."""
-_BUSY_SECONDS = 60.0  # that a locked file is waited for
 _MANY = 500  # SQLite's oldest limit is 999 variables in a statement
 
 Pair = tuple[str, str]
@@ -44,10 +42,10 @@ def verdict_key(judge: Judge, question: str, answer: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def cache_file(judge: Judge) -> Path:
-    """Path of the verdicts of `judge`."""
+def cache_folder(judge: Judge) -> Path:
+    """Folder of the verdicts of `judge`."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", judge.id)[:60].strip(".-") or "judge"
-    return cache_dir() / "verdicts" / f"{name}-{hashlib.sha256(judge.id.encode()).hexdigest()[:8]}.sqlite"
+    return cache_dir() / "verdicts" / f"{name}-{hashlib.sha256(judge.id.encode()).hexdigest()[:8]}"
 
 
 def cached_scores(
@@ -79,12 +77,9 @@ def cached_scores(
     )
     verdicts = {pair: empty for pair in copies if not pair[1].strip()}
     streams = "on_verdict" in inspect.signature(judge.score).parameters
-    with closing(_Store(cache_file(judge))) as store:
+    with closing(_Verdicts(judge)) as store:
         keys = {verdict_key(judge, *pair): pair for pair in copies if pair not in verdicts}
-        kept = dict(store.read(list(keys)))
-        outdated = [key for key, verdict in kept.items() if _outdated(judge, verdict)]
-        store.remove(outdated)
-        verdicts |= {keys[key]: verdict for key, verdict in kept.items() if key not in outdated}
+        verdicts |= {keys[key]: verdict for key, verdict in store.read(list(keys)).items()}
         if on_done is not None:
             on_done(sum(copies[pair] for pair in verdicts))
         missing = [pair for pair in copies if pair not in verdicts]
@@ -105,7 +100,7 @@ def _outdated(judge: Judge, verdict: Verdict) -> bool:
 def _scored(
     judge: Judge,
     pairs: Sequence[Pair],
-    store: _Store,
+    store: _Verdicts,
     *,
     streams: bool,
     copies: Counter[Pair],
@@ -121,7 +116,7 @@ def _scored(
         with lock:
             verdicts[pairs[index]] = signed
             if streams:
-                store.write(judge, {pairs[index]: signed})
+                store.write({pairs[index]: signed})
 
     def report(n: int) -> None:
         nonlocal reported
@@ -139,89 +134,84 @@ def _scored(
         if pairs[index] not in verdicts:
             keep(index, verdict)
     if not streams:
-        store.write(judge, verdicts)
+        store.write(verdicts)
     report(sum(copies[pair] for pair in pairs) - reported)  # equal answers, and a judge that does not report
     return verdicts
 
 
-class _Store:
-    """The SQLite file of a judge's verdicts; trouble with it ends in a warning and no cache."""
+class _Verdicts:
+    """The verdicts of a judge that all processes have written; trouble with them ends in a warning."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        for _ in range(2):  # a second time if a corrupt file was moved away
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
-                self._connection.execute(
-                    "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict TEXT NOT NULL)"
-                )
-                return
-            except (sqlite3.Error, OSError) as error:
-                if not self._give_up(error):
-                    return
+    def __init__(self, judge: Judge) -> None:
+        self._judge, self._folder = judge, cache_folder(judge)
+        self._records = Records(self._folder)
+        self._usable = True
 
-    def read(self, keys: Sequence[str]) -> Iterator[tuple[str, Verdict]]:
-        """The verdicts there are, by key; a row that cannot be read is left out."""
-        for start in range(0, len(keys), _MANY):
-            part = keys[start : start + _MANY]
-            statement = f"SELECT key, verdict FROM verdicts WHERE key IN ({','.join('?' * len(part))})"
-            try:
-                rows = self._connection.execute(statement, part).fetchall() if self._connection else []
-            except sqlite3.Error as error:
-                self._give_up(error)
-                return
-            for key, text in rows:
-                with suppress(TypeError, ValueError):
-                    yield key, Verdict(**json.loads(text))
+    def read(self, keys: Sequence[str]) -> dict[str, Verdict]:
+        """The verdicts there are, by key; one that cannot be read is left out.
 
-    def write(self, judge: Judge, verdicts: dict[Pair, Verdict]) -> None:
+        Two processes may have scored the same answer at the same moment. Which one counts from then on does
+        not depend on the order of files, nor on the scores.
+        """
+        try:
+            texts = self._records.read(keys)
+        except OSError as error:
+            self._give_up(error)
+            return {}
+        for key, text in self._of_earlier_versions([key for key in keys if key not in texts]):
+            texts[key] = [text]
+        verdicts, outdated = {}, 0
+        for key, candidates in texts.items():
+            found = [verdict for text in sorted(candidates, key=_hash) if (verdict := _parsed(text))]
+            current = [verdict for verdict in found if not _outdated(self._judge, verdict)]
+            outdated += bool(found and not current)
+            if current:
+                verdicts[key] = current[0]
+        if outdated:
+            warn(f"{outdated} verdicts of an earlier version are judged again")
+        return verdicts
+
+    def write(self, verdicts: dict[Pair, Verdict]) -> None:
         """Add the verdicts of calls that did not fail."""
-        rows = [
-            (verdict_key(judge, *pair), json.dumps(plain_json(asdict(verdict)), allow_nan=False))
-            for pair, verdict in verdicts.items()
-            if not verdict.failed
-        ]
-        if self._connection is None or not rows:
-            return
-        try:
-            with self._connection:
-                # The first verdict stays: two processes that score the same answer then agree ever after.
-                self._connection.executemany("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", rows)
-        except sqlite3.Error as error:
-            self._give_up(error)
-
-    def remove(self, keys: Sequence[str]) -> None:
-        """Delete verdicts that are to be judged again, and say so."""
-        if self._connection is None or not keys:
-            return
-        try:
-            with self._connection:
-                self._connection.executemany("DELETE FROM verdicts WHERE key = ?", [(key,) for key in keys])
-        except sqlite3.Error as error:
-            self._give_up(error)
-        warn(f"{len(keys)} verdicts of an earlier version are judged again")
+        for pair, verdict in verdicts.items():
+            if self._usable and not verdict.failed:
+                text = json.dumps(plain_json(asdict(verdict)), allow_nan=False)
+                try:
+                    self._records.write(verdict_key(self._judge, *pair), text)
+                except OSError as error:
+                    self._give_up(error)
 
     def close(self) -> None:
-        """Close the file."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        """Close the files."""
+        self._records.__exit__()
 
-    def _give_up(self, error: Exception) -> bool:
-        """Warn and close; True if the file was corrupt (not locked, nor on a full disk) and is moved away."""
-        self.close()
-        corrupt = type(error) is sqlite3.DatabaseError
-        aside = self._path.with_name(f"{self._path.name}.corrupt-{os.getpid()}-{time.time_ns()}")
-        if corrupt:
-            with suppress(OSError):  # another process may have been first
-                self._path.rename(aside)
-            message = (
-                f"the verdict cache {self._path} was corrupt ({error}); it now lies at {aside.name} beside a "
-                "new one"
-            )
-        else:
-            message = f"verdicts are not kept: {self._path}: {error}"
-        warn(message)
-        return corrupt
+    def _of_earlier_versions(self, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Rows of the SQLite file that earlier versions wrote. Nobody writes it any more: no lock is asked
+        for, which a network file system may not give."""
+        path = self._folder.with_name(f"{self._folder.name}.sqlite")
+        if not keys or not path.is_file():
+            return
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as connection:
+                for start in range(0, len(keys), _MANY):
+                    part = keys[start : start + _MANY]
+                    marks = ",".join("?" * len(part))
+                    rows = connection.execute(f"SELECT * FROM verdicts WHERE key IN ({marks})", part)
+                    yield from (row for row in rows if isinstance(row[1], str))
+        except sqlite3.Error as error:
+            warn(f"the earlier verdict cache {path} cannot be read ({error}) and is left alone")
+
+    def _give_up(self, error: OSError) -> None:
+        self._usable = False
+        warn(f"verdicts are not kept: {self._folder}: {error}")
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _parsed(text: str) -> Verdict | None:
+    try:
+        return Verdict(**json.loads(text))
+    except (TypeError, ValueError):  # a kill cut it short
+        return None

@@ -133,6 +133,7 @@ class Lease:
         self._descriptor = descriptor
         self._patience = patience
         self._over = threading.Event()
+        self._seen_held = time.monotonic()
         self._thread = threading.Thread(target=self._beat, name=f"lease {work.name}", daemon=True)
 
     def held(self) -> bool:
@@ -142,7 +143,18 @@ class Lease:
             owner = content and content[0]
             if newest(self.work) != self.number or owner is None or owner.token != self.holder.token:
                 self.lost.set()
+            else:
+                self._seen_held = time.monotonic()
         return not self.lost.is_set()
+
+    def check(self) -> None:
+        """Raise LeaseLost if another process has taken the lease over; cheap while the heart beats."""
+        if (
+            time.monotonic() - self._seen_held > self._patience / 2
+        ):  # it stood still, and so did the heartbeat
+            self.held()
+        if self.lost.is_set():
+            raise LeaseLost(f"{self.work.name}: taken over while this process stood still")
 
     def __enter__(self) -> Lease:
         self._thread.start()

@@ -123,8 +123,7 @@ class Store:
             LeaseLost: A lease of this thread is lost. `stage` catches it and waits for the new holder.
         """
         for lease in self._leases():
-            if lease.lost.is_set():
-                raise LeaseLost(f"{lease.work.name}: taken over while this process stood still")
+            lease.check()
 
     def attempt(self, kind: str, spec: dict[str, Any]) -> Path:
         """Folder for checkpoints of the stage that this thread builds, with those of the last attempt.
