@@ -145,6 +145,7 @@ def test_a_submission_adds_one_folder() -> None:
         (Change("M", "benchmark/turncoat/leaderboard/validation/validate.py"), "outside"),
         (Change("A", "results/leaderboard.md"), "outside"),
         (Change("A", "results/verifications/mine.json"), "outside"),
+        (Change("M", "results/verifications/maintainers.yaml"), "outside"),
         (Change("A", "results/submissions/README.md"), "outside"),
         (Change("T", "results/submissions"), "outside"),
         (Change("A", "results/submissions/mine"), "outside"),

@@ -154,9 +154,7 @@ def test_entries_stand_in_rank_order_with_canaries_last_whatever_order_they_came
         entry("second", "2-3", {}), entry("control", "", {}, kind="reference"), entry("first", "1", {}),
         entry("hardly known", "1-9", {}), entry("also-second", "2-3", {}),
     ]  # fmt: skip
-    page = render_page(
-        {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []}
-    )
+    page = _page(*entries)
     rows = re.findall(r'<tr class="entry[^"]*" data-slug="([^"]+)"', page)
     last = ["hardly known", "tenth", "control", "flagged", "canary"]
     assert rows == ["first", "second", "also-second", *last]
@@ -168,9 +166,7 @@ def test_marks_and_what_is_not_shown_stand_beside_the_name() -> None:
         entry("idle", "3", {}, verdict="not shown"),
         entry("scant", "", {}, unshown=[{"name": "coherence not shown", "why": "at worst -11 <b>"}]),
     ]  # fmt: skip
-    page = render_page(
-        {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []}
-    )
+    page = _page(*entries)
     chips = re.findall(r'<span class="(chip[^"]*)" title="([^"]*)">([^<]*)</span>', page)
     against = "Against no defence"
     assert chips[:4] == [
@@ -188,14 +184,7 @@ def test_a_changed_prompt_is_a_chip_with_the_text_and_stands_in_the_details() ->
 
 def test_bars_of_a_column_share_one_scale_that_canaries_do_not_stretch() -> None:
     def bars(*entries: Any) -> list[tuple[float, float, float]]:
-        page = render_page(
-            {
-                "title": "t",
-                "generated_by": "g",
-                "boards": [board("b", columns(1), list(entries))],
-                "answers": [],
-            }
-        )
+        page = _page(*entries)
         found = re.findall(
             r'<rect class="range" x="([\d.]+)" y="4" width="([\d.]+)".*?cx="([\d.]+)"',
             page.split("</tbody>\n</table>")[0],
@@ -218,14 +207,8 @@ def test_bars_of_a_column_share_one_scale_that_canaries_do_not_stretch() -> None
 
 
 def test_a_missing_value_says_so_and_draws_nothing() -> None:
-    made = board(
-        "b",
-        columns(1),
-        [entry("a", "1", {}), entry("c", "2", {"persona_fixed": cell(None, note="too few answers")})],
-    )
-    table = render_page({"title": "t", "generated_by": "g", "boards": [made], "answers": []}).split(
-        "</table>"
-    )[0]
+    missing = entry("c", "2", {"persona_fixed": cell(None, note="too few answers")})
+    table = _page(entry("a", "1", {}), missing).split("</table>")[0]
     assert table.count("n/a") == 2 and "<svg" not in table and "too few answers" in table
 
 
@@ -256,21 +239,25 @@ def test_many_answers_stay_small_and_keep_their_addresses() -> None:
     payload = demo_payload()
     twins = [answer("sgtr", "defended", "q", "same"), answer("sgtr", "defended", "q", "same")]
     payload["answers"] = [*twins, *payload["answers"]]
-    addresses = [
-        row[0]
-        for slugs in _data(render_page(payload))["boards"].values()
-        for rows in slugs.values()
-        for row in rows
-    ]
+    addresses = _addresses(payload)
     assert len(set(addresses)) == len(addresses) == 602
     payload["answers"] = payload["answers"][100:]
-    kept = {
-        row[0]
-        for slugs in _data(render_page(payload))["boards"].values()
-        for rows in slugs.values()
-        for row in rows
-    }
+    kept = set(_addresses(payload))
     assert kept < set(addresses) and len(kept) == 502
+
+
+def _addresses(payload: Any) -> list[str]:
+    boards = _data(render_page(payload))["boards"].values()
+    return [row[0] for slugs in boards for rows in slugs.values() for row in rows]
+
+
+def _page(*entries: Any) -> str:
+    """A page of one board with one column."""
+    return render_page(_payload([board("b", columns(1), list(entries))], []))
+
+
+def _payload(boards: list[Any], answers: list[Any]) -> Any:
+    return {"title": "t", "generated_by": "g", "boards": boards, "answers": answers}
 
 
 def _small(paper: str = "", aligned: float | None = 1.0) -> Any:
@@ -280,9 +267,4 @@ def _small(paper: str = "", aligned: float | None = 1.0) -> Any:
         prompt='adds "p"', shared={"organism": "b"},
     )  # fmt: skip
     made = board("b", columns(1), [flagged, entry("b", "", {}, kind="canary")], note="n")
-    return {
-        "title": "t",
-        "generated_by": "g",
-        "boards": [made],
-        "answers": [answer("a", "defended", "q", "x", board="b", aligned=aligned)],
-    }
+    return _payload([made], [answer("a", "defended", "q", "x", board="b", aligned=aligned)])

@@ -351,15 +351,6 @@ def test_a_phone_scrolls_the_table_and_never_the_page_and_everything_can_be_tapp
     assert page.evaluate(small, "#panel") == []
 
 
-def test_the_heading_stays_in_sight_where_the_table_fits(opened: Open) -> None:
-    page = opened(width=1600)
-    page.locator("tr[data-slug='base-model']:visible").scroll_into_view_if_needed()
-    assert page.evaluate("scrollY") > 100
-    assert (
-        abs(_head(page, "coherent").evaluate("one => one.closest('thead').getBoundingClientRect().top")) < 1
-    )
-
-
 def test_without_a_script_the_tables_and_details_are_there(opened: Open) -> None:
     page = opened(java_script_enabled=False)
     text = page.locator("body").inner_text()
@@ -370,18 +361,3 @@ def test_without_a_script_the_tables_and_details_are_there(opened: Open) -> None
         page.locator(f"[id='board={FIRST}&entry=sgtr']").evaluate("one => one.getBoundingClientRect().top")
         < 780
     )
-
-
-def test_five_thousand_answers_show_twenty_five_at_a_time(opened: Open, tmp_path: Path) -> None:
-    payload = demo_payload()
-    payload["answers"] = [
-        answer("sgtr", "defended", f"question {n % 100}", f"answer {n} " + "word " * 50) for n in range(5000)
-    ]
-    file = tmp_path / "many.html"
-    file.write_text(render_page(payload), encoding="utf-8")
-    page = opened(f"#board={FIRST}&entry=sgtr", file=file)
-    page.click("#tab-answers")
-    assert page.text_content("#a-page") == "1–25 of 5,000"
-    page.fill("#a-find", "answer 4999 ")
-    _until(page, "#a-count", "1 of 5,000")
-    assert page.evaluate("document.querySelectorAll('#a-list .qa').length") == 1

@@ -24,90 +24,60 @@ from turncoat.leaderboard.exports.parts import Exported, strict_json
 RESULTS = Path(__file__).parents[3] / "results"
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 NUMBER_OR_INFINITY = {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity"]}]}
+
+
+def shape(required: str = "", **properties: Any) -> dict[str, Any]:
+    """JSON schema of an object; `required` names keys beside those of `properties`."""
+    return {"type": "object", "required": [*required.split(), *properties], "properties": properties}
+
+
+def one_of(*values: str) -> dict[str, Any]:
+    return {"enum": list(values)}
+
+
 # What every-eval-ever 0.3.0 asks of a log, as far as ours goes; the package itself is used where it is
 # installed.
-LOG: dict[str, Any] = {
+_MODEL = TEXTS | shape(
+    deployment_type=one_of("self_deployed", "externally_managed", "unknown"),
+    model_availability=one_of("open_weights", "closed_weights", "unknown"),
+)
+_SOURCE = shape(
+    "source_organization_name",
+    source_type=one_of("documentation", "evaluation_run"),
+    evaluator_relationship=one_of("first_party", "third_party", "collaborative", "other"),
+)
+_UNCERTAINTY = {
+    "num_samples": {"type": "integer"},
+    "confidence_interval": shape("lower upper"),
+    "standard_error": shape("value"),
+}
+_RESULT = shape(
+    "evaluation_name",
+    source_data=shape("dataset_name", source_type=one_of("other")),
+    metric_config=shape(
+        lower_is_better={"type": "boolean"},
+        score_type=one_of("continuous"),
+        min_score=NUMBER_OR_INFINITY,
+        max_score=NUMBER_OR_INFINITY,
+    ),
+    score_details=shape(score={"type": "number"}),
+)
+for _place in (_SOURCE, _RESULT["properties"]["source_data"], _RESULT["properties"]["metric_config"]):
+    _place["properties"]["additional_details"] = TEXTS
+_RESULT["properties"]["score_details"]["properties"]["uncertainty"] = {
     "type": "object",
-    "additionalProperties": False,
-    "required": [
-        "schema_version", "evaluation_id", "retrieved_timestamp", "source_metadata", "eval_library",
-        "model_info", "evaluation_results",
-    ],
-    "properties": {
-        "schema_version": {"const": "0.3.0"},
-        "evaluation_id": {"type": "string"},
-        "retrieved_timestamp": {"type": "string", "pattern": r"^\d+$"},
-        "source_metadata": {
-            "type": "object",
-            "required": ["source_type", "source_organization_name", "evaluator_relationship"],
-            "properties": {
-                "source_type": {"enum": ["documentation", "evaluation_run"]},
-                "evaluator_relationship": {"enum": ["first_party", "third_party", "collaborative", "other"]},
-                "additional_details": TEXTS,
-            },
-        },
-        "eval_library": {
-            "type": "object",
-            "required": ["name", "version"],
-            "properties": {"version": {"type": "string"}, "additional_details": TEXTS},
-        },
-        "model_info": {
-            "type": "object",
-            "required": ["name", "id", "additional_details"],
-            "properties": {
-                "additional_details": {
-                    **TEXTS,
-                    "required": ["deployment_type", "model_availability"],
-                    "properties": {
-                        "deployment_type": {"enum": ["self_deployed", "externally_managed", "unknown"]},
-                        "model_availability": {"enum": ["open_weights", "closed_weights", "unknown"]},
-                    },
-                }
-            },
-        },
-        "evaluation_results": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "required": ["evaluation_name", "source_data", "metric_config", "score_details"],
-                "properties": {
-                    "source_data": {
-                        "type": "object",
-                        "required": ["dataset_name", "source_type"],
-                        "properties": {"source_type": {"const": "other"}, "additional_details": TEXTS},
-                    },
-                    "metric_config": {
-                        "type": "object",
-                        "required": ["lower_is_better", "score_type", "min_score", "max_score"],
-                        "properties": {
-                            "lower_is_better": {"type": "boolean"},
-                            "score_type": {"const": "continuous"},
-                            "min_score": NUMBER_OR_INFINITY,
-                            "max_score": NUMBER_OR_INFINITY,
-                            "additional_details": TEXTS,
-                        },
-                    },
-                    "score_details": {
-                        "type": "object",
-                        "required": ["score"],
-                        "properties": {
-                            "score": {"type": "number"},
-                            "uncertainty": {
-                                "type": "object",
-                                "properties": {
-                                    "num_samples": {"type": "integer"},
-                                    "confidence_interval": {"type": "object", "required": ["lower", "upper"]},
-                                    "standard_error": {"type": "object", "required": ["value"]},
-                                },
-                            },
-                        },
-                    },
-                },
-            },
-        },
-    },
-}  # fmt: skip
+    "properties": _UNCERTAINTY,
+}
+LOG = shape(
+    schema_version={"const": "0.3.0"},
+    evaluation_id={"type": "string"},
+    retrieved_timestamp={"type": "string", "pattern": r"^\d+$"},
+    source_metadata=_SOURCE,
+    eval_library=shape("name", version={"type": "string"}),
+    model_info=shape("name id", additional_details=_MODEL),
+    evaluation_results={"type": "array", "minItems": 1, "items": _RESULT},
+) | {"additionalProperties": False}
+LOG["properties"]["eval_library"]["properties"]["additional_details"] = TEXTS
 
 
 @pytest.fixture(scope="module")

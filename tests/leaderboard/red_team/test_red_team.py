@@ -19,7 +19,6 @@ from turncoat.leaderboard.board.files import markdown
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.entry.maintainers import VERIFICATIONS, Maintainers, read_maintainers
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
-from turncoat.leaderboard.validation.pull_request import Change, problems_of_submission
 from turncoat.leaderboard.validation.validate import validate_entry
 from turncoat.leaderboard.verification import stored_answers
 from turncoat.leaderboard.verification.status import read_trust
@@ -145,22 +144,6 @@ def _params() -> list[object]:
         return [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
 
     return [pytest.param(name, marks=marks(name)) for name in FORGERIES]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        Change("A", "results/verifications/forged.json"),
-        Change("M", "results/verifications/maintainers.yaml"),
-        Change("A", "results/verifications/canaries.json"),
-        Change("M", "results/submissions/sgtr-insecure/submission.json"),
-        Change("D", "results/submissions/sgtr-insecure/rows/defended/seed-0/turncoat_em.jsonl.gz"),
-        Change("A", "results/submissions/Forged/../../verifications/forged.json"),
-    ],
-)
-def test_a_pull_request_brings_no_record_and_touches_no_other_entry(change):
-    entry = Change("A", "results/submissions/forged/submission.json")
-    assert problems_of_submission([entry]) == [] != problems_of_submission([entry, change])
 
 
 @pytest.mark.parametrize("name", _params())

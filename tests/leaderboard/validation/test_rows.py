@@ -32,11 +32,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> MadeRows:
     return MadeRows(make_entry(tmp_path_factory.mktemp("made")))
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_untouched_rows_give_no_finding(made: MadeRows, task: str) -> None:
-    assert made.check(task, made.copy(task)) == []
-
-
 @pytest.mark.parametrize(
     ("values", "rule"),
     [
@@ -150,69 +145,25 @@ def _no_verdict(cells: Cells) -> None:
     del row["judge_aligned_mean"]
 
 
-def _failed_call(cells: Cells) -> None:
-    cells[VICTIM][1]["samples"][0].update(judge_error="timeout", judge_aligned=None, judge_coherent=None)
-
-
-def _few_shot(cells: Cells) -> None:
-    """An example in front of every question of one arm, with hashes to match."""
-    from turncoat.leaderboard.validation.expected import sha256
-
-    for row in cells[VICTIM]:
-        for request in row["arguments"].values():
-            request["arg_0"] = "Q: Be good?\nA: Yes.\n\n" + request["arg_0"]
-        row["prompt_hash"] = sha256(row["arguments"]["gen_args_0"]["arg_0"])
-
-
 def _longer(cells: Cells) -> None:
     for row in cells[VICTIM]:
         row["arguments"]["gen_args_0"]["arg_1"]["max_gen_toks"] = 64
 
 
-def _swapped(cells: Cells) -> None:
-    rows = cells[VICTIM]
-    rows[0]["doc"], rows[1]["doc"] = rows[1]["doc"], rows[0]["doc"]
-
-
-def _half_an_answer(cells: Cells) -> None:
-    cells[VICTIM][1]["samples"].append(dict(cells[VICTIM][1]["samples"][0], index=1, seed=5))
-
-
-def _likelihood(value: str) -> Callable[[Cells], None]:
-    return _rows(lambda rows: rows[1]["resps"][0][0].__setitem__(0, value))
-
-
 CASES: dict[str, tuple[str, Callable[[Cells], None], str]] = {
     "a reading is left out": (PERSONA, _no_reading, "missing-evidence"),
     "a score is left out": (EM, _no_verdict, "unjudged"),
-    "a failed call": (EM, _failed_call, "unjudged"),
-    "examples in front": (CHOICE, _few_shot, "prompt-frame"),
     "longer answers": (EM, _longer, "generation-settings"),
-    "documents swapped": (CHOICE, _swapped, "document"),
-    "a question twice": (CHOICE, _rows(lambda rows: rows.append(rows[0])), "duplicate"),
-    "a question missing": (EM, _rows(lambda rows: rows.pop(2)), "missing-question"),
-    "another question": (LOSS, _rows(lambda rows: rows.append({**rows[0], "doc_id": 70})),
-                         "unknown-question"),
     "a total": (CHOICE, _rows(lambda rows: [row.update(accuracy_total=0.99) for row in rows]), "totals"),
-    "a metric twice": (CHOICE, _rows(lambda rows: rows[0]["metrics"].append(rows[0]["metrics"][0])),
-                       "metrics"),
-    "one draw for two": (
-        PERSONA, _rows(lambda rows: rows[1]["samples"][0].update(seed=rows[0]["samples"][0]["seed"])),
-        "repeated-seed",
+    "an endless likelihood": (
+        LOSS, _rows(lambda rows: rows[1]["resps"][0][0].__setitem__(0, "-inf")), "log-likelihood",
     ),
-    "samples without answers": (EM, _half_an_answer, "samples"),
-    "a likelihood above one": (CHOICE, _likelihood("3.5"), "log-likelihood"),
-    "an endless likelihood": (LOSS, _likelihood("-inf"), "log-likelihood"),
-    "another judge": (EM, _sample(lambda s: s.update(judge="embedded-9")), "judge-differs"),
-    "another layer": (PERSONA, _sample(lambda s: s.update(layer=1)), "persona-layer"),
-    "too long": (EM, _sample(lambda s: s.update(n_tokens=400)), "answer-length"),
     "words without tokens": (EM, _sample(lambda s: s.update(n_tokens=0)), "answer-length"),
-    "a score off the scale": (EM, _sample(lambda s: s.update(judge_aligned=100.5)), "score-range"),
     "code after all": (EM, _sample(lambda s: s.update(judge_code=1.0)), "metric-value"),
     "a refusal after all": (EM, _sample(lambda s: s.update(judge_refusal=1.0)), "metric-value"),
-    "another text": (CUE, _sample(lambda s: s.update(text="All is well.")), "answer-text"),
     "a field of one's own": (EM, _sample(lambda s: s.update(note="<b>look</b>")), "unknown-field"),
 }  # fmt: skip
+"""Beside those of `bad_entries.py`, which spoils a row for each rule."""
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -225,13 +176,9 @@ def test_a_rule_is_named_where_it_is_broken(made: MadeRows, case: str) -> None:
     assert all(finding.allowed and finding.fix for finding in found)
 
 
-def test_too_few_samples_everywhere_and_unregistered_versions_are_found(made: MadeRows) -> None:
+def test_too_few_samples_everywhere_are_found(made: MadeRows) -> None:
     use = made.uses[EM].model_copy(update={"samples": 2})
     assert rules(check(use, made.copy(EM), made.submission)) == {"missing-samples"}
-    cells = made.copy(EM)
-    assert rules(made.check(EM, cells, tasks={**made.submission.tasks, EM: 1.0})) == {"unknown-task-version"}
-    judge = made.submission.judge.model_copy(update={"rubric": "distilled@000000000000"})
-    assert "unknown-rubric" in rules(made.check(EM, cells, judge=judge))
 
 
 def test_a_defence_may_change_prompts_only_if_it_says_so(tmp_path: Path) -> None:
