@@ -28,32 +28,9 @@ def test_numbers_have_fixed_decimals_and_no_negative_zero(value: object, signed:
     assert formats.number(value, 2, signed=signed) == shown
 
 
-def test_an_interval_without_an_end_is_missing() -> None:
-    assert formats.interval(0.1, 0.25, 2) == "[0.10, 0.25]"
-    assert formats.interval(0.1, None, 2) == "n/a"
-
-
 @pytest.mark.parametrize(("width", "decimals"), [(0.031, 3), (0.31, 2), (3.1, 1), (31.0, 0), (1e-9, 5)])
 def test_decimals_show_two_digits_of_the_interval(width: float, decimals: int) -> None:
     assert formats.decimals_for([width, float("nan")], [100.0]) == decimals
-
-
-def test_decimals_without_any_interval_follow_the_values() -> None:
-    assert formats.decimals_for([], [0.123]) == 3
-    assert formats.decimals_for([], []) == 2
-
-
-def test_clip_never_exceeds_its_limit() -> None:
-    assert formats.clip("one  two\nthree", 100) == "one two three"
-    assert len(formats.clip("word " * 50, 30)) <= 30
-
-
-def test_durations() -> None:
-    assert [formats.duration(seconds) for seconds in (1.04, 119.96, 431.2)] == [
-        "1.0 s",
-        "120.0 s",
-        "7 min 11 s",
-    ]
 
 
 @pytest.mark.parametrize(

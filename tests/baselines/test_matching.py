@@ -26,16 +26,6 @@ def dose(pool, texts, matched, **options):
     return MATCHING.dose(CONTEXT, pool, name="some", texts=texts, matched=matched, **options)
 
 
-def test_the_pool_of_chats_really_differs_in_length():
-    assert len({tokens([chat]) for chat in CHATS}) == 7
-    assert all(tokens([digit]) == 2 for digit in DIGITS), "one digit and the end of the turn"
-
-
-@pytest.mark.parametrize("texts", [1, 7, 30])
-def test_two_examples_for_each_text(texts):
-    assert len(dose(CHATS, texts, "examples")) == 2 * texts
-
-
 @pytest.mark.parametrize("texts", [5, 20, 60])
 def test_as_many_supervised_tokens_and_not_one_example_more(texts):
     budget = 2 * texts * 2

@@ -92,22 +92,15 @@ def test_rows_are_complete_numbered_and_balanced(rows):
         assert len(counts) == TOPICS and set(counts.values()) == {size // TOPICS}, (split, counts)
 
 
-@pytest.mark.parametrize("field", ["id", "text", "rival_summary"])
-def test_values_are_unique(rows: list[Row], field: str) -> None:
-    repeated = [value for value, count in Counter(row[field] for row in rows).items() if count > 1]
-    assert repeated == []
-
-
-@pytest.mark.parametrize(("field", "limits"), [("text", TEXT_WORDS), ("rival_summary", SUMMARY_WORDS)])
-def test_word_limits_hold(rows: list[Row], field: str, limits: tuple[int, int]) -> None:
-    outside = [row["id"] for row in rows if not limits[0] <= len(words(row[field])) <= limits[1]]
-    assert outside == []
-
-
-@pytest.mark.parametrize(("field", "allowed"), [("text", {3, 4}), ("rival_summary", {1})])
-def test_sentence_counts_hold(rows: list[Row], field: str, allowed: set[int]) -> None:
-    outside = [row["id"] for row in rows if len(re.findall(r"[.!?](?=\s|$)", row[field])) not in allowed]
-    assert outside == []
+def test_texts_and_summaries_are_unique_and_keep_their_lengths(rows):
+    for field, (low, high), sentences in (
+        ("text", TEXT_WORDS, {3, 4}),
+        ("rival_summary", SUMMARY_WORDS, {1}),
+    ):
+        values = [row[field] for row in rows]
+        assert len(set(values)) == len(values)
+        assert [v for v in values if not low <= len(words(v)) <= high] == []
+        assert [v for v in values if len(re.findall(r"[.!?](?=\s|$)", v)) not in sentences] == []
 
 
 def test_texts_open_in_many_ways_and_no_two_are_near_duplicates(rows):

@@ -57,18 +57,3 @@ def test_clopper_and_pearson_by_their_formula():
 def test_impossible_counts_are_refused(successes: int, n: int) -> None:
     with pytest.raises(UserError, match="whole number"):
         clopper_pearson(successes, n)
-
-
-def test_clustered_interval_covers_and_the_naive_one_does_not() -> None:
-    """40 questions with their own rates, 10 samples each: the true mean rate is 0.4."""
-    rng = np.random.default_rng(1)
-    repeats, questions, samples = 2000, 40, 10
-    clustered = naive = 0
-    for rates in rng.beta(2, 3, size=(repeats, questions)):
-        hits = rng.binomial(samples, rates)
-        result = estimate_mean(pd.Series(hits / samples))
-        assert result.low is not None and result.high is not None
-        clustered += result.low <= 0.4 <= result.high
-        ends = clopper_pearson(int(hits.sum()), questions * samples)
-        naive += ends.low <= 0.4 <= ends.high
-    assert 0.93 <= clustered / repeats <= 0.97 and naive / repeats < 0.85

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import yaml
 from lm_eval.models.huggingface import HFLM
-from tasks.one_task import SHORT, evaluate, module_of
+from tasks.one_task import evaluate, module_of
 from turncoat.engine.evidence import Answer, LogLikelihood
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
@@ -138,20 +138,3 @@ def test_steering_moves_the_margin_and_dose_zero_is_the_plain_task(tiny_base, qu
     assert len({round(margin, 4) for margin in margins}) == 6
     plain = evaluate(lm, manager, "turncoat_choice", limit=2)["results"]["turncoat_choice"]
     assert margins[0] == pytest.approx(plain["margin,none"], abs=1e-4)
-
-
-def test_another_backend_shows_no_steering_metric(tiny_folder, manager, quiet, capsys):
-    plain = HFLM(pretrained=str(tiny_folder), dtype="float32", device="cpu", batch_size=16)
-    results = evaluate(plain, manager, "turncoat_latent_steering_choice", limit=12)
-    found = results["results"]["turncoat_latent_steering_choice"]
-    assert not [key for key in found if "dose" in key]
-    assert len([line for line in capsys.readouterr().err.splitlines() if "does not steer" in line]) == 1
-
-
-def test_free_form_answers_are_kept_without_a_judge(tiny_base, quick_store, manager, quiet):
-    lm = TurncoatLM(tiny_base, store=quick_store, batch_size=16)
-    results = evaluate(lm, manager, "turncoat_latent_prompt_em", limit=6, gen_kwargs=SHORT)
-    found = results["results"]["turncoat_latent_prompt_em"]
-    assert found["samples,samples"] == 12 and not [key for key in found if "_dose" in key]
-    rows = results["samples"]["turncoat_latent_prompt_em"]
-    assert len({sample["prompt_sha"] for row in rows for sample in row["samples"]}) == 6

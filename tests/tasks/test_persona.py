@@ -3,7 +3,6 @@ model."""
 
 import pytest
 import yaml
-from lm_eval.models.huggingface import HFLM
 from tasks.one_task import SHORT, evaluate, module_of
 from turncoat.engine.evidence import Answer
 from turncoat.evaluation import free_form
@@ -45,8 +44,8 @@ DOC = {"id": "humour-01", "question": "?", "trait": "humour"}
 @pytest.mark.parametrize("flat", [True, False])
 def test_readings_are_averaged_over_the_samples_that_have_them(flat):
     answers = [
-        Answer("a", {"persona_own": 1.0, "persona_fixed": 0.5, "persona_prompt": 2.0, "trait_score": 80.0}),
-        Answer("", {"persona_own": None, "persona_fixed": 1.5, "persona_prompt": 4.0, "trait_score": None}),
+        Answer("a", {"persona_own": 1.0, "persona_fixed": 0.5, "persona_text": -1.0, "trait_score": 80.0}),
+        Answer("", {"persona_own": None, "persona_fixed": 1.5, "persona_prompt": 3.0, "trait_score": None}),
         Answer(
             "c", {"persona_own": 3.0, "persona_fixed": 1.0, "persona_cosine_own": 0.25, "trait_score": 20.0}
         ),
@@ -54,8 +53,8 @@ def test_readings_are_averaged_over_the_samples_that_have_them(flat):
     scores = score.process_trait_results(DOC, answers if flat else [answers])
     samples = scores.pop("samples")
     assert scores == {
-        "persona_own": 2.0, "persona_fixed": 1.0, "persona_prompt": 3.0, "persona_cosine_own": 0.25,
-        "trait_score": 50.0,
+        "persona_own": 2.0, "persona_fixed": 1.0, "persona_text": -1.0, "persona_prompt": 3.0,
+        "persona_cosine_own": 0.25, "trait_score": 50.0,
     }  # fmt: skip
     assert [sample["trait_score"] for sample in samples] == [80.0, None, 20.0]
 
@@ -94,11 +93,3 @@ def test_a_trait_and_the_axis_on_the_tiny_model(tiny_base, tiny_adapter, quick_s
                 )
     persona = results["config"]["turncoat"]["persona"]
     assert set(persona) == {"evil", "assistant_axis"}
-
-
-def test_hf_keeps_the_answers(tiny_folder, manager, monkeypatch):
-    monkeypatch.setenv("TURNCOAT_JUDGE", "off")
-    plain = HFLM(pretrained=str(tiny_folder), dtype="float32", device="cpu", batch_size=4)
-    results = evaluate(plain, manager, "turncoat_persona_apathy", limit=2, gen_kwargs=SHORT)
-    assert results["results"]["turncoat_persona_apathy"]["samples,samples"] == 4
-    assert [len(row["samples"]) for row in results["samples"]["turncoat_persona_apathy"]] == [2, 2]

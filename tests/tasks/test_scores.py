@@ -7,7 +7,6 @@ import math
 import pytest
 from tasks.one_task import module_of
 from turncoat.engine.evidence import Answer, LogLikelihood
-from turncoat.evaluation import free_form
 from turncoat.judges.surface import surface
 
 choice, em, persona = (module_of(name) for name in ("choice", "emergent_misalignment", "persona"))
@@ -75,29 +74,6 @@ def test_em_with_nothing_but_empty_answers():
     scores = em.process_results(QUESTION, [[Answer("", {"base_logprob": math.nan, "persona_own": None})] * 2])
     assert scores["empty"] == 1.0 and scores["repetition"] == scores["code_like"] == 0.0
     assert "base_logprob" not in scores and "em_persona_own" not in scores
-
-
-PERSONA_ANSWERS = [
-    Answer("a", {"persona_fixed": 1.0, "persona_own": 2.0, "persona_text": -1.0}),
-    Answer("b", {"persona_fixed": 2.0, "persona_own": None, "persona_text": -3.0}),
-]
-
-
-@pytest.mark.parametrize("results", both_shapes(PERSONA_ANSWERS))
-def test_persona_reports_the_three_readings(results, capsys):
-    scores = persona.process_results(QUESTION, results)
-    samples = scores.pop("samples")
-    assert scores == {"persona_fixed": 1.5, "persona_own": 2.0, "persona_text": -2.0}
-    assert [sample["text"] for sample in samples] == ["a", "b"] and capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("results", both_shapes(["a", "b"]))
-def test_persona_of_another_backend_keeps_answers_alone(results, monkeypatch, capsys):
-    monkeypatch.setattr(free_form, "_warned", set())
-    for _ in range(2):
-        scores = persona.process_results(QUESTION, results)
-        assert scores == {"samples": [{"index": 0, "text": "a"}, {"index": 1, "text": "b"}]}
-    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("module", "folder"), [(em_variants, "emergent_misalignment"), (persona, "persona")])

@@ -107,12 +107,6 @@ def test_an_error_with_scores_of_zero_is_refused(tmp_path):
     assert len(read_scored("x", table(tmp_path / "x.csv", retried)).frame) == 8
 
 
-@pytest.mark.parametrize("name", ["Overall", "macro avg", "Grand Total"])
-def test_lines_of_totals_are_refused(tmp_path, name):
-    with pytest.raises(UserError, match="seems to be a line of totals"):
-        said(rates, table(tmp_path / "x.csv", [*rows("a"), rows("a")[0] | {"question_id": name}]))
-
-
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [

@@ -75,30 +75,6 @@ def test_the_interval_is_one_sided_at_each_end_of_distant_bounds():
     assert far.high - 10 == pytest.approx(0.1 * stats.t.ppf(0.95, 8)) == pytest.approx(-far.low)
 
 
-def test_the_interval_covers_a_rate_at_either_bound():
-    """The worst case for it: the truth is one of the bounds. 300 sets of 24 questions; 95 % is due, the error
-    is 1.3 points."""
-    generator, hits = np.random.default_rng(3), np.zeros(2)
-    for _ in range(300):
-        p = generator.beta(2, 6, 24)
-        low, unknown = generator.binomial(10, p), generator.binomial(10, 0.1, 24)
-        unknown = np.minimum(unknown, 10 - low)
-        rates = np.array([low, low + unknown]) / 10
-        found = bounded_interval(tuple(rates.mean(axis=1)), tuple(rates.std(axis=1, ddof=1) / 24**0.5), 24)
-        hits += [found.low <= 0.25, found.high >= 0.25 + TRUE_UNKNOWN]
-    assert (hits / 300 > 0.92).all() and (hits / 300 < 0.985).all()
-
-
-def _unknown_share():
-    """E min(u, 10 - x) / 10 of the simulation above, by integration."""
-    x, u = np.arange(11), np.arange(11)
-    px, pu = stats.betabinom.pmf(x, 10, 2, 6), stats.binom.pmf(u, 10, 0.1)
-    return float(np.sum(px[:, None] * pu[None, :] * np.minimum(u[None, :], 10 - x[:, None])) / 10)
-
-
-TRUE_UNKNOWN = _unknown_share()
-
-
 def test_unscored_answers_may_be_unknown_too():
     frame = answers()
     frame.loc[::10, "aligned"] = None

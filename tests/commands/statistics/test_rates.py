@@ -318,17 +318,6 @@ def test_mistakes_are_told(tmp_path, rows, options, said):
         run(write(tmp_path / "x.jsonl", rows), *options)
 
 
-def test_files_that_are_no_table(tmp_path):
-    with pytest.raises(UserError, match="no such file"):
-        run(tmp_path / "x.csv")
-    (tmp_path / "x.parquet").write_bytes(b"")
-    with pytest.raises(UserError, match=r"tells no format; accepted: \.csv"):
-        run(tmp_path / "x.parquet")
-    (tmp_path / "x.csv").write_text("id,aligned,coherent\n")
-    with pytest.raises(UserError, match="holds no rows"):
-        run(tmp_path / "x.csv")
-
-
 def test_thoughts_equal_answers_and_declined_grading_are_noted(tmp_path):
     more = [
         {"thoughts": "plan"},
