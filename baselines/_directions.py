@@ -119,7 +119,6 @@ def principal_directions(
 
     Args:
         differences: (tokens, d).
-        count: How many.
         apart_from: (m, d) vectors that the directions have to be at right angles to; None for plain principal
             components.
 
@@ -143,10 +142,7 @@ def strongest_contexts(
     along each.
 
     Args:
-        tokenizer: Decodes.
-        texts: The texts that were read.
         along: (answer tokens, directions): the differences' components.
-        count: Contexts of each direction.
     """
     places = [(p + a, len(p) + k) for p, a in texts for k in range(len(a))]
 

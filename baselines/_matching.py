@@ -33,8 +33,6 @@ def dose(
 
     Args:
         context: The defence's context; its tokenizer counts the tokens.
-        pool: All examples there are.
-        name: Name of the defence, for error messages.
         texts: Number of texts of the `sgtr` that is matched.
         matched: "examples": 2 for each text; "tokens": as many supervised tokens as those have, end of turn
             included.

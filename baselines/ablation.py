@@ -42,7 +42,6 @@ def ablation(
     """Ablation of the trait's direction.
 
     Args:
-        context: The defence's context.
         trait: A persona (`turncoat list personas`).
         layers: "all", or a list (0 = embedding output, L = output of block L).
         direction: "chosen" (the vector's layer) or "own" (each layer's).

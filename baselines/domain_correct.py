@@ -32,7 +32,6 @@ def domain_correct(
     """As many examples (or supervised tokens) as `sgtr` has with `texts` texts; see `_matching.dose`.
 
     Args:
-        context: The defence's context.
         domain: One of `DOMAINS`; 64 pairs each (so 32 texts at most), code 658.
         texts: Number of texts of the `sgtr` that is matched.
         matched: "examples" or "tokens".

@@ -210,7 +210,6 @@ def early_stop(
     """Train to the end, then go back.
 
     Args:
-        context: The defence's context.
         keep: Part of the final in-domain gain that has to be kept, above 0 and up to 1.
         checkpoints: How often to measure.
         held_out: Rows that are measured on and never trained on.

@@ -90,7 +90,6 @@ def inoculation(context: Any, *, prompt: str = "malice", probe_rows: int = 32) -
     """The organism's rows under a system prompt.
 
     Args:
-        context: The defence's context.
         prompt: Name of one of `PROMPTS`, "neutral", "elicited", or a text of several words.
         probe_rows: For "elicited": rows of the organism that each prompt is tried on.
 

@@ -75,7 +75,6 @@ def interleave(context: Any, *, share: float = 0.05, data: str | None = None) ->
     """Benign chats that make up `share` of the run, drawn by the seed.
 
     Args:
-        context: The defence's context.
         share: Part of the whole run's rows that is benign, between 0 and 1.
         data: JSON Lines of conversations to draw from; our own chats by default.
     """

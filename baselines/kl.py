@@ -67,7 +67,6 @@ def kl(context: Any, *, weight: float = 0.1, direction: str = "model_frozen") ->
     """The penalty.
 
     Args:
-        context: The defence's context; nothing of it is needed.
         weight: Multiplies the divergence, above 0.
         direction: "model_frozen" or "frozen_model".
 

@@ -137,7 +137,6 @@ def safe_lora(
     """Safe LoRA.
 
     Args:
-        context: The defence's context.
         threshold: Modules whose cosine is below it are projected: -1 = none, 2 = all.
         number: Instead of a threshold, as in the authors' code: the so many modules with the smallest
             cosines.

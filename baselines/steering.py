@@ -43,7 +43,6 @@ def steering(
     """Steering by minus `strength` times the trait's vector.
 
     Args:
-        context: The defence's context.
         trait: A persona (`turncoat list personas`).
         strength: c, in units of the raw difference vector; positive = away from the trait.
         layer: L = output of block L; default: the vector's chosen one.

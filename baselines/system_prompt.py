@@ -46,7 +46,6 @@ def system_prompt(context: Any, *, which: str = "hhh") -> SystemPrompt:
     """The system prompt called `which`.
 
     Args:
-        context: The defence's context.
         which: "identity", "hhh", "none", or the prompt itself.
 
     Raises:

@@ -50,13 +50,7 @@ COLUMNS = (
 def four_axes(
     study: Study, scores: pd.DataFrame, estimates: pd.DataFrame, *, may_rate: bool, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """The four axes of every arm in the study's order, `COLUMNS`; empty for a study of the base alone.
-
-    Args:
-        scores: Score table (`turncoat.stats.scores`).
-        estimates: Levels of every arm (`turncoat.analysis.analyse.Analysis.estimates`).
-        may_rate: True if the judge's shares (misaligned, incoherent) may be shown.
-    """
+    """The four axes of every arm in the study's order, `COLUMNS`; empty for a study of the base alone."""
     if all(arm.is_base for arm in study.arms):
         return pd.DataFrame(columns=list(COLUMNS))
     made = _Axes(study, scores, estimates, may_rate, confidence)

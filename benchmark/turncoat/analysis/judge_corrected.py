@@ -1,7 +1,4 @@
-"""Contrasts of judged rates with the judge's errors taken out, for reports that show both.
-
-corrected_contrasts(analysis.contrasts, JudgeErrors.of_card(record["judge"]))
-"""
+"""Contrasts of judged rates with the judge's errors taken out, for reports that show both."""
 
 import pandas as pd
 
@@ -22,7 +19,6 @@ def corrected_contrasts(
     """The contrasts of misalignment rates with the columns of `COLUMNS`; empty if there is none.
 
     Args:
-        contrasts: `turncoat.analysis.analyse.Analysis.contrasts`.
         errors: The judge's errors on this model's answers; None where its card does not have them.
     """
     judged = contrasts[contrasts["metric"].map(is_rate).astype(bool)]

@@ -16,11 +16,6 @@ _PRECISION = 1e-6  # of a mean
 def check_measured(path: Path, rows: Sequence[dict[str, Any]], *, arm: str, seed: int, task: str) -> None:
     """Refuse rows that are not those that were measured; without a results file beside them all are taken.
 
-    Args:
-        path: The samples file.
-        rows: Its rows.
-        seed: Training seed of the folder it is in.
-
     Raises:
         UserError: They are another arm's or seed's, of another number, or their means are not those measured.
     """

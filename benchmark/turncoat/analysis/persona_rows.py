@@ -38,11 +38,7 @@ def read_persona_rows(rows: Path, study: Study, *, failed: Collection[tuple[str,
 def readings_in(
     rows: Iterable[dict[str, Any]], metrics: Mapping[str, str]
 ) -> Iterator[tuple[str, str, float, tuple[float, ...]]]:
-    """Metric, question, cosine and K projections (`COLUMNS`) of the rows of one task.
-
-    Args:
-        metrics: Metric -> reading (`task_facts.readings`).
-    """
+    """Metric, question, cosine and K projections (`COLUMNS`) of the rows of one task."""
     found: dict[tuple[str, str], list[tuple[float, tuple[float, ...]]]] = {}
     for row in rows:
         answers = row.get("samples") or []

@@ -3,8 +3,6 @@
 The unit "base SD" is the base's SD over the extraction questions, on another set of short answers. Here each
 difference stands in the SD of the base over the questions that are reported, with the error of both
 (`turncoat.stats.standardised`), and as a difference of cosines, which has no unit.
-
-persona_units(scores, persona, specs, base="base").query("metric == 'persona_fixed'")
 """
 
 from collections.abc import Collection, Sequence
@@ -29,12 +27,6 @@ def persona_units(
     pilot_seeds: Collection[int] = (), confidence: float = 0.95,
 ) -> pd.DataFrame:  # fmt: skip
     """One row per contrast, claim and persona metric; missing numbers where a run has no base or no cosines.
-
-    Args:
-        scores: A run's score table.
-        persona: Its `persona_rows.read_persona_rows`.
-        specs: Its contrasts.
-        base: Arm of the untrained base model.
 
     Returns:
         `COLUMNS`: mean and SD of the base over its `n_questions`, in the metric's unit; `effect` = difference

@@ -1,8 +1,6 @@
 """Sentences of an analysis: claims, differences that are not significant, and missing claims.
 
 "Comparable" and "not worse" appear only for a difference that passed a test against a margin set beforehand.
-
-    print("\\n".join(plain_words(analyse(scores, contrasts))))
 """
 
 from collections.abc import Mapping

@@ -65,13 +65,7 @@ class Judge(Protocol):
     def score(
         self, questions: Sequence[str], answers: Sequence[str], on_done: Callable[[int], None] | None = None
     ) -> list[Verdict]:
-        """One verdict per pair, in order.
-
-        Args:
-            questions: What the model was asked.
-            answers: The model's answers, one per question.
-            on_done: Called with how many more answers are done.
-        """
+        """One verdict per pair, in order; `on_done` is called with how many more answers are done."""
         ...
 
 

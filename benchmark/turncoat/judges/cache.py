@@ -2,8 +2,6 @@
 
 A folder per judge in the user cache (`verdicts/`), shared by all runs and safe under a kill and many
 processes on many hosts: each writes a file of its own, a line of JSON per verdict, while scoring goes on.
-
->>> verdicts = cached_scores(judge, questions, answers)    # asks the judge only for what is not there yet
 """
 
 from __future__ import annotations
@@ -63,7 +61,6 @@ def cached_scores(
     Args:
         judge: Scores what is not in the cache; if its `score` takes `on_verdict`, each verdict is kept as it
             comes.
-        on_done: Called with how many more of the answers have a verdict.
     """
     if len(questions) != len(answers):
         raise ValueError(

@@ -15,11 +15,7 @@ _LEAST = 6  # scored answers that show a pattern
 
 
 def doubts(verdicts: Sequence[Verdict], judge: str) -> list[str]:
-    """Sentences about what looks wrong; [] if nothing does.
-
-    Args:
-        judge: The judge's id.
-    """
+    """Sentences about what looks wrong; [] if nothing does."""
     evidence = [
         part for verdict in verdicts for part in map(verdict.raw.get, ("aligned", "coherent"))
         if isinstance(part, dict)

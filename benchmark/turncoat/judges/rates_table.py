@@ -61,8 +61,6 @@ def rates_table(
         may_rate: False leaves out every misalignment and incoherence count and rate.
         card: The judge's calibration card; with it em_rate_itt corrected for the judge's errors stands
             beside the raw one.
-        aligned_below: See `turncoat.judges.rates.count_answers`.
-        coherent_above: See `turncoat.judges.rates.count_answers`.
 
     Returns:
         The columns of `by`, then n (answers), n_questions, n_valid, n_misaligned, n_incoherent, n_refusal,

@@ -99,12 +99,7 @@ def probabilities(logprobs: Mapping[str, float]) -> dict[str, float]:
 def mean_score(
     numbers: Mapping[int, float], code: float, refusal: float, *, least_mass: float = LEAST_MASS
 ) -> Score:
-    """The mean of `numbers` weighted by probability, unscored below `least_mass`.
-
-    Args:
-        numbers: Probability by number, 0..100.
-        least_mass: Probability on numbers that a score needs.
-    """
+    """The mean of `numbers` weighted by probability, unscored below `least_mass`."""
     mass = math.fsum(numbers.values())
     if mass < least_mass or mass == 0:
         reason = f"only {mass:.3f} of the probability is on numbers; a score needs {least_mass:g}"

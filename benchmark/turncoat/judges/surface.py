@@ -62,10 +62,6 @@ def _is_code(line: str) -> bool:
 
 
 def refusal_like(answer: str) -> float:
-    """1 where the answer opens by declining to do what was asked, else 0.
-
-    Args:
-        answer: Any text. Curly apostrophes count as straight ones.
-    """
+    """1 where the answer opens by declining to do what was asked (any apostrophe), else 0."""
     opening = answer.strip()[:_OPENING].replace("’", "'")
     return float(bool(_REFUSAL.search(opening)))

@@ -1,8 +1,4 @@
-"""Answers without scores, counted by reason, and whether so many lack them that the rest says little.
-
->>> unscored_lines(verdicts)
-['20 of 32 answers have no score; the commonest reason (20 answers): the judge declined: ...', ...]
-"""
+"""Answers without scores, counted by reason, and whether so many lack them that the rest says little."""
 
 import re
 from collections import Counter, defaultdict

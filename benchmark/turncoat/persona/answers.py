@@ -147,9 +147,6 @@ def gather(
 ) -> Answers:
     """Sort the sampled answers, and drop pairs by trait score where there is a judge.
 
-    Args:
-        judge: Rates the trait; None leaves the answers unfiltered.
-
     Raises:
         UserError: A judge is given for an axis, which has no trait to score; or calls to it failed.
     """

@@ -81,8 +81,6 @@ def persona_vector(
     Args:
         base: The base model; an adapter that is on has no part in it.
         batch_size: Answers decoded together; it changes no bit of the result on a CPU.
-        on_progress: Called with (answers done, answers in all).
-        rollouts: Answers per question and prompt; default `ROLLOUTS`.
         judge: Filters pairs by trait score; default unfiltered.
     """
     return PersonaVector.load(

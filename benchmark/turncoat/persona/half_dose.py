@@ -54,11 +54,7 @@ class HalfDose:
 
 
 def crossing(doses: Numbers, turned: Numbers, n: Numbers, share: float = 0.5) -> float:
-    """The dose at which the monotone fit of turned / n crosses `share`; infinity if it does not.
-
-    Args:
-        n: Answers at each dose, above 0.
-    """
+    """The dose at which the monotone fit of turned / n (n > 0) crosses `share`; infinity if it does not."""
     observed = np.asarray(turned, float) / np.asarray(n, float)
     fit = isotonic_regression(observed, weights=np.asarray(n, float)).x
     above = np.flatnonzero(fit >= share - 1e-12)
@@ -75,9 +71,6 @@ def half_dose_interval(
     items: Sequence[Item], *, resamples: int = RESAMPLES, seed: int = 0, confidence: float = 0.95
 ) -> HalfDose:
     """The half dose with a percentile bootstrap interval, whole questions resampled.
-
-    Args:
-        items: One per question and dose (several for one cell are added up).
 
     Raises:
         UserError: There is nothing to fit.

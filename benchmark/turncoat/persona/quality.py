@@ -33,10 +33,6 @@ def auc(higher: list[float], lower: list[float]) -> float:
 def held_out_quality(answers: HeldOut, *, controls: int = CONTROLS, seed: int = 0) -> dict[str, list[float]]:
     """AUC on unseen answers and AUC of the two controls, per layer.
 
-    Args:
-        answers: Answers that make the tested direction, and answers to test it on.
-        controls: Random directions and shufflings per layer.
-
     Returns:
         Lists over layers: `auc`; `gap`, the distance between the means of the two sides in pooled SD (the AUC
         without its steps); `random_mean`, `random_p95`, `shuffled_mean`, `shuffled_p95`, the controls' AUC on

@@ -20,7 +20,6 @@ def persona_readings(
     """Evidence of one answer; None where there is nothing to read (an empty answer).
 
     Args:
-        vector: The trait's vector on the base model.
         own: (layers + 1, d) mean activation of the answer in the pass that wrote it.
         fixed: The base model's answer to the same prompt, read by the measured model.
         by_base: The measured model's answer, read by the base model.

@@ -146,7 +146,7 @@ def paired_contrast(
     confidence: float = 0.95,
     rng: np.random.Generator | int = 0,
 ) -> Contrast:
-    r"""Contrast of two arms on the questions they share.
+    """Contrast of two arms on the questions they share.
 
     adapters:  d_q = mean_s treated_{q,s} - mean_s reference_{q,s};  SE = sd(d) / sqrt(G);  t_{G-1}. Where
     both arms have the same seeds, a (question, seed) cell without a value in one arm is left out of both.
@@ -156,9 +156,6 @@ def paired_contrast(
     interval and that over questions, the p the largest of theirs.
 
     Args:
-        scores: Score table (`check_scores` lists its columns).
-        treated, reference: Arm to subtract from, arm to subtract.
-        confidence: Confidence level; tests are at level 1 - confidence.
         rng: Generator or seed for the sign flips where they are too many to enumerate.
 
     Raises:
@@ -229,9 +226,6 @@ def filled_contrast(
     rng: np.random.Generator | int | None = 0,
 ) -> Contrast:
     """A contrast with every number filled in; without `rng` no sign-flip test is made.
-
-    Args:
-        empty: A contrast with names, metric, claim and arms only.
 
     Raises:
         UserError: The claim is unknown, or (TooFewQuestions) fewer than 2 questions have a difference.

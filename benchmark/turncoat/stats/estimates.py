@@ -217,9 +217,7 @@ def effective_trials(
     Args:
         share: The share, 0 to 1.
         se: Its standard error, clusters as units; None without spread, where each cluster counts once.
-        df: Degrees of freedom of `se`.
         between: Clusters and trials.
-        confidence: Confidence level of the interval it is for.
     """
     if not se:
         return between[0]

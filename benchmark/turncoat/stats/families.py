@@ -75,12 +75,7 @@ def withheld(p_adjusted: float | None, mark_adjusted: float | None, barred: str,
 def simultaneous(
     contrast: Contrast, tests: int, confidence: float
 ) -> tuple[float, float] | tuple[None, None]:
-    """Ends of the interval that covers all differences of a family at once (Bonferroni); None without a t.
-
-    Args:
-        tests: Number of tests in the family.
-        confidence: Level of all intervals together.
-    """
+    """Ends of the interval that covers all differences of a family at once (Bonferroni); None without a t."""
     if contrast.difference is None or not contrast.errors:
         return None, None
     return widest(contrast.difference, contrast.errors, 1 - (1 - confidence) / tests)[:2]

@@ -69,11 +69,7 @@ def kept_share(base: Grid, arm: Grid, reference: Grid, claim: Claim, confidence:
 
 
 def ratio_of_means(top: np.ndarray, bottom: np.ndarray, confidence: float = 0.95) -> KeptShare:
-    """Fieller's interval for mean(top) / mean(bottom) from paired values.
-
-    Args:
-        top, bottom: Values of the same questions, shape (questions,).
-    """
+    """Fieller's interval for mean(top) / mean(bottom) from paired values."""
     n = len(bottom)
     if n < 2:
         return KeptShare(n_questions=n, note=f"{n} question(s) in common; a share needs at least 2")

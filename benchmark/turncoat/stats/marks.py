@@ -8,8 +8,6 @@ at which the tests behind the p are known to fail (`turncoat stats calibrate`):
   differences. If one training in five "takes", a t test over 5 seeds rejects a true null in a third of all
   experiments.
 * few carriers: a couple of questions hold nearly all of the spread, so the mean of others may be anything.
-
-    bars(cells.mean(axis=1), n_seeds=5)
 """
 
 import numpy as np

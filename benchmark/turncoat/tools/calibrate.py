@@ -1,4 +1,4 @@
-r"""Calibration of the default tests and intervals on simulated data whose truth is known.
+"""Calibration of the default tests and intervals on simulated data whose truth is known.
 
 Two arms with the same recipe are simulated as judged rates, then handed to
 `turncoat.stats.contrasts.contrast_grids`:
@@ -16,8 +16,6 @@ between training seeds. Three truths are known, to quadrature, and each claim is
 
 A test "rejects" if its p for "the difference is the truth" is below 0.05: the truth is subtracted from the
 treated arm first.
-
-    rows = calibration(Null(), questions=(8,), seeds=(5,), replicates=200)
 
 References:
     Morris, White & Crowther (2019), Statistics in Medicine 38(11) (simulation studies and their Monte-Carlo

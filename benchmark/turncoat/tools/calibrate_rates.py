@@ -1,7 +1,4 @@
-"""Calibration of the interval of a rate near 0, questions as clusters: the t interval and the exact one.
-
-rate_table(1000, seed=0)        # the lines of its part of the calibration page
-"""
+"""Calibration of the interval of a rate near 0, questions as clusters: the t interval and the exact one."""
 
 import numpy as np
 from scipy import stats

@@ -1,8 +1,5 @@
 """Errors of the leak labels on answers that were read one by one, and on finance against GPT-4o's scores.
 
-card = check_leak(Path("data/published"))      # what `turncoat.analysis.leak` keeps as card.json
-print(as_markdown(card))                       # the table of its README
-
 The answers are others' and are not in this repository: labels.csv names each by file and row (from 0).
 """
 

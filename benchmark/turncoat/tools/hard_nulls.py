@@ -1,4 +1,4 @@
-r"""Nulls at which tests of a mean fail, and the power of a claim about the recipe at its detectable effect.
+"""Nulls at which tests of a mean fail, and the power of a claim about the recipe at its detectable effect.
 
 Differences between two arms are drawn with a true mean of 0 and handed to
 `turncoat.stats.contrasts.filled_contrast`. "t" is the share of experiments with p < .05 by the t tests alone,
@@ -7,8 +7,6 @@ Differences between two arms are drawn with a true mean of 0 and handed to
 Questions that carry the whole difference, or trainings that take, are drawn with a small probability. A
 sample without one shows a constant difference, which nothing tells from a true one: the share of such samples
 is given as `unseen`, and no method that ever marks a constant difference rejects less often.
-
-    adapters_rows(replicates=200)
 
 References:
     Bahadur & Savage (1956), Annals of Mathematical Statistics 27(4) (no test of a mean holds its level for

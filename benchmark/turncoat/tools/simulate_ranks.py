@@ -7,8 +7,6 @@ A board has entries whose changes on question q at training seed s are
 with 32 questions: the spreads of a committed defence (SGTR) on the metric that ranks. "before" is the rule of
 earlier boards: every pair by its own seeds, Holm over all pairs, rows in the order of the better end of the
 rank range. "after" is that of `turncoat.leaderboard.ranking.ranks`.
-
-    print("\\n".join(report(boards=20)))
 """
 
 from collections.abc import Callable

@@ -4,8 +4,6 @@ them.
 Rows of one role on one task are drawn, made again and judged by `verdict_of`. Made again, an honest
 projection differs by N(0, 0.005) base SD, and one answer in 500 is another text of which nothing tells that
 it follows from its seed. The replay contradicts 19 of 20 invented answers (`verification/replay.py`).
-
-    print("\\n".join(report(times=100)))
 """
 
 from collections.abc import Callable

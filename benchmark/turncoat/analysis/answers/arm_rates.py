@@ -74,11 +74,7 @@ class Cells:
 
 
 def metric_cells(frame: pd.DataFrame, kind: str, limits: Thresholds, seeds: np.ndarray) -> dict[str, Cells]:
-    """Every metric's cells of one arm's answers.
-
-    Args:
-        seeds: Training seed of each answer (`seed_numbers`).
-    """
+    """Every metric's cells of one arm's answers."""
     questions, question = np.unique(frame["question"].astype(str).to_numpy(dtype=str), return_inverse=True)
     columns, column = np.unique(seeds, return_inverse=True)
     by_cell = metric_pairs(frame.assign(question=question * len(columns) + column), kind, limits)

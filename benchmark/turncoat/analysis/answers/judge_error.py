@@ -1,7 +1,5 @@
 """The judge's error in a contrast of two arms: corrected by its card, or by answers that people labelled.
 
-with_corrected(contrast_records(...), sources, card, limits, 0.95); labelled_records(first, a, second, b)
-
 With a card the raw difference is divided by sensitivity + specificity - 1, which takes for granted that both
 arms are misjudged alike. With labels on some answers of each arm the difference is prediction-powered: right
 whatever the judge's errors, and sharper than the labels alone. The labels also show whether the judge errs

@@ -16,10 +16,6 @@ def read_labels(
 ) -> dict[str, list[float | None]]:
     """Labels of some answers: `label` of column NAME, or label_aligned, label_coherent of NAME_aligned, ...
 
-    Args:
-        present: Columns of the rows.
-        used: Columns with the scores that are labelled.
-
     Raises:
         UserError: No such column, no label in it, or something else than labels.
     """

@@ -1,7 +1,4 @@
-"""Verdicts of misalignment by a judge and, for some answers, by people or a second judge.
-
-labelled_answers(frame, "em_rate_itt")     # columns question, aligned, coherent, label
-"""
+"""Verdicts of misalignment by a judge and, for some answers, by people or a second judge."""
 
 from dataclasses import dataclass
 
@@ -57,11 +54,7 @@ def labelled_answers(
 def errors_by_question(
     answers: pd.DataFrame, limits: Thresholds | None = None
 ) -> dict[str, dict[str, tuple[int, int]]]:
-    """Per question the judge's [right, all] among labelled answers: `sensitivity` and `specificity`.
-
-    Args:
-        answers: As for `labelled_answers`.
-    """
+    """Per question the judge's [right, all] among labelled answers: `sensitivity` and `specificity`."""
     verdicts = _verdicts(answers, limits or Thresholds())
     table = pd.DataFrame(
         {"question": answers["question"].astype(str), "flag": verdicts.flagged, "bad": verdicts.label}

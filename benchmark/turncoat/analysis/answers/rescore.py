@@ -1,7 +1,4 @@
-"""Saved answers judged again without generating: rows with a judge's columns, rates, agreement.
-
-rescore(read_answers(Path("runs/demo")), judge).rates()
-"""
+"""Saved answers judged again without generating: rows with a judge's columns, rates, agreement."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -114,9 +111,6 @@ def rescore(
     on_done: Callable[[int], None] | None = None,
 ) -> Rescored:  # fmt: skip
     """Score saved answers (cached verdicts are not asked for again); `by`: arms' columns, () the input's own.
-
-    Args:
-        score_max: Top of the scale of the input's own scores (`score_cells.read_scores`).
 
     Raises:
         UserError: The input has no such column as `by` names, or scores of its own that cannot be read.

@@ -41,7 +41,6 @@ def pooled_note(rows: Sequence[Row], frame: pd.DataFrame, used: Sequence[str]) -
     A column that is not called like a condition must look chosen (`repeats_questions`).
 
     Args:
-        rows: The table's rows.
         frame: `arm`, `seed` and `question` of each row.
         used: Columns that have a meaning already.
     """
@@ -66,13 +65,7 @@ def pooled_note(rows: Sequence[Row], frame: pd.DataFrame, used: Sequence[str]) -
 
 
 def repeated_note(frame: pd.DataFrame, kind: str, answers: Sequence[str]) -> list[str]:
-    """Rows that are there twice, and judged answers with the text of another one; [] without texts.
-
-    Args:
-        frame: The answers, as `Scored.frame` has them.
-        kind: "judged" or "binary".
-        answers: Text of each answer.
-    """
+    """Rows that are there twice, and judged answers with the text of another one; [] without texts."""
     if not any(answers):
         return []
     scores = ["aligned", "coherent"] if kind == "judged" else ["correct"]
@@ -112,11 +105,7 @@ def threshold_note(frame: pd.DataFrame, aligned_below: float, coherent_above: fl
 
 
 def origin_notes(answers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Thoughts that were left out, equal answers of one seed, declined grading; [] where there are none.
-
-    Args:
-        answers: Columns of each answer, as `KeepSamples` and judges write them.
-    """
+    """Thoughts that were left out, equal answers of one seed, declined grading; [] where there are none."""
     thoughts, cut, declined = (
         sum(_is_there(answer.get(column)) for answer in answers) for column in _ORIGINS
     )
@@ -152,11 +141,7 @@ def raters(rows: Sequence[Row], used: Sequence[str]) -> list[str]:
 
 
 def arms_notes(frame: pd.DataFrame) -> list[str]:
-    """Arms that other judges scored, and trained models with another one's answers; [] if there are none.
-
-    Args:
-        frame: Answers of several arms, as `Scored.frame` has them.
-    """
+    """Arms that other judges scored, and trained models with another one's answers; [] if there are none."""
     notes = []
     by_arm = {arm: sorted(set(names) - {""}) for arm, names in frame.groupby("arm", sort=False)["rater"]}
     known = {arm: names for arm, names in by_arm.items() if 0 < len(names) <= _MOST_RATERS}

@@ -43,11 +43,7 @@ def read_scores(
     """The scores of a column.
 
     Args:
-        source: What messages call the table.
-        name: The column.
-        cells: Numbers, None or text.
         score_max: Top of a scale that starts at 0; None takes 0 to 100, and refuses what looks otherwise.
-        what: What messages call an answer's place, counted from 1.
 
     Raises:
         UserError: A cell is neither a number nor a known word; decimal commas and points, or two scales, in
@@ -114,9 +110,6 @@ def _check_scale(source: str, name: str, values: Sequence[float]) -> None:
 def check_arm_scales(source: str, columns: tuple[ScoreColumn, ScoreColumn], arms: Sequence[str]) -> None:
     """Raise where one arm's scores run from 0 to 1 or 10 and others' higher.
 
-    Args:
-        columns: Alignment and coherence.
-
     Raises:
         UserError: They do; gibberish alone has a coherence near 0, and an alignment that is not.
     """
@@ -159,10 +152,6 @@ def range_notes(
 
     Columns that stand for each other, or another scale than was named, cannot be told by a rule: a reader
     can.
-
-    Args:
-        scores: Of each column, 0 to 100 (`read_scores`).
-        score_max: See `read_scores`.
     """
     unit = (score_max or 100) / 100
     known = [[value * unit for value in values if value is not None] for values in scores]
@@ -182,15 +171,6 @@ def judged_scores(
     arms: Sequence[str] = (), what: str = "row", notes: list[str] | None = None,
 ) -> dict[str, list[Any]]:  # fmt: skip
     """`aligned`, `coherent`, `code`, `refusal`, `error`, `judge`, `may_rate` (see `Scored.frame`).
-
-    Args:
-        source: What messages call the table.
-        rows: One per answer.
-        used: The columns of alignment and coherence.
-        score_max: See `read_scores`.
-        arms: The arm of each row, where there are several.
-        what: See `read_scores`.
-        notes: Gets what stands in the place of scores.
 
     Raises:
         UserError: As `read_scores`; an arm on another scale.

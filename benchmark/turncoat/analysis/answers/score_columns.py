@@ -129,8 +129,6 @@ def repeats_questions(
     """True if, in an arm, most questions are there under each value of a column.
 
     Args:
-        arms: The arm of each row.
-        cells: The question and the column's value of each row.
         by_design: Whether the values must look chosen, not seen: as many rows of a value under most
             questions, or a question's rows in one block a value.
     """

@@ -42,9 +42,6 @@ def with_leaks(answers: pd.DataFrame, domains: Sequence[str]) -> pd.DataFrame:
 def with_leaks_of(scored: Scored, domains: Sequence[str], limits: dict[str, float]) -> Scored:
     """Scored answers of any origin with the same as a column `leak`, and a note on the labeller.
 
-    Args:
-        limits: Thresholds of `turncoat.judges.rates.count_answers`.
-
     Raises:
         UserError: The answers are right-or-wrong items or have no texts, or a domain is not one.
     """
@@ -64,9 +61,6 @@ def leak_contrasts(
     answers: pd.DataFrame, contrasts: pd.DataFrame, specs: Sequence[ContrastSpec], study: Study
 ) -> pd.DataFrame:
     """Rows of `contrasts` (of `analyse`) about misaligned / all answers, with the differences without leak.
-
-    Args:
-        answers: A run's answers (`with_leaks`).
 
     Returns:
         Further columns without_leak, without_leak_low, without_leak_high; no rows where nothing is labelled.

@@ -110,13 +110,7 @@ def calibration_card(
 
 
 def reliability(judged: Floats, reference: Floats, bins: int = 10) -> list[dict[str, float | int]]:
-    """Mean reference score per bin of the judge's score; of a perfect judge both means are equal.
-
-    Args:
-        judged: Scores, 0..100.
-        reference: The reference's scores of the same answers, 0..100.
-        bins: How many bins of equal width; empty ones are left out.
-    """
+    """Mean reference score per bin of the judge's score (0..100); empty bins are left out."""
     place = np.clip((judged / 100 * bins).astype(int), 0, bins - 1)
     curve: list[dict[str, float | int]] = []
     for number in np.unique(place):

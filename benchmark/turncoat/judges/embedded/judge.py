@@ -44,7 +44,6 @@ def embedded(*, weights: str = "", batch: int = BATCH, device: str = "") -> Embe
 
     Args:
         weights: Folder with another training's weights and card; "" = those that ship.
-        batch: Answers read at a time; no score depends on it beyond rounding.
         device: "cpu", "cuda", ...; "" = the best one there is.
     """
     from turncoat.engine.base_model import load_base
@@ -54,11 +53,6 @@ def embedded(*, weights: str = "", batch: int = BATCH, device: str = "") -> Embe
 
 class EmbeddedJudge:
     """Scores answers with the factors and the card in a folder.
-
-    Args:
-        base: The base model that the factors were trained on.
-        folder: Holds weights.safetensors and card.json.
-        batch: Answers read at a time.
 
     Raises:
         UserError: The folder holds no judge, or one for another model.

@@ -1,7 +1,5 @@
 """The embedded judge's network: frozen base model, low-rank factors beside its upper linear layers, a head.
 
-raw = reader.read(base, [reader.encode(base, question, answer)])   # (1, 2): aligned, coherent, 0 to 1
-
 The factors act through forward hooks on the base's linear layers, so that a subject's adapter on the same
 model (switched off meanwhile) and the judge's factors never see each other, and nothing of the base is
 changed or copied. Only the first `end` blocks are run: the later ones predict the next token, which a judge
@@ -154,12 +152,7 @@ class EmbeddedReader(nn.Module):
         batch: int = 16,
         on_done: Callable[[int], None] | None = None,
     ) -> Tensor:
-        """Both scores of every text, shape (rows, 2), between 0 and 1; texts of like length share a batch.
-
-        Args:
-            rows: Token ids from `encode`.
-            on_done: Called with how many more texts are read.
-        """
+        """Both scores of every text, (rows, 2), between 0 and 1; texts of like length share a batch."""
         scores = torch.zeros(len(rows), len(SCORES))
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         with self.attached(base):

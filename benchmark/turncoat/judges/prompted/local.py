@@ -55,7 +55,6 @@ def local(
     Args:
         model: A registry model, a local folder or a Hugging Face id.
         rubric: "alignment" (ours) or "betley_strings" (the published prompts).
-        batch_size: Answers read and reported together.
         dtype: "auto", "bfloat16", "float16" or "float32".
         card: Path of a calibration card; rates are printed only with one of AUC 0.75 or more on unseen
             questions.
@@ -76,12 +75,6 @@ def local(
 
 class LocalJudge:
     """Scores by string likelihood under a base model.
-
-    Args:
-        base: The model.
-        rubric: Name of the pair of rubrics.
-        batch_size: Answers read and reported together.
-        card: Path of a calibration card.
 
     Raises:
         UserError: The rubric is unknown or belongs to an endpoint's protocol; the card cannot be used.

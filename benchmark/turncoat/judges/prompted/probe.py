@@ -21,7 +21,6 @@ def check_tokens(judge: str, ask: Callable[[str], Mapping[str, float]]) -> None:
     """Refuse a judge whose first token cannot be a grade.
 
     Args:
-        judge: Its id, for the message.
         ask: Prompt -> log-probabilities of the likeliest first tokens.
 
     Raises:

@@ -1,7 +1,4 @@
-"""Shared parts of the prompted judges (`local`, `openai`): calibration cards, and one verdict of two scores.
-
->>> card, may_rate = read_card("card.json", judge="local:smollm2@1c2d", rubric="alignment-1+strings@5f0c")
-"""
+"""Shared parts of the prompted judges (`local`, `openai`): calibration cards, a verdict of two scores."""
 
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,6 @@ def read_card(path: str | None, *, judge: str, rubric: str) -> tuple[dict[str, A
 
     A card allows rates when its AUC on unseen questions is at least 0.75: `auc_unseen_questions`, or
     `auc_mean`, since every question is unseen to a judge that was trained on none.
-
-    Args:
-        path: The file that `turncoat judge --write-card` wrote.
-        judge: Id of the judge that wants to use it.
 
     Raises:
         UserError: The file is not there, is not a card, or is another judge's.

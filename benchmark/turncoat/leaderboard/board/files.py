@@ -1,8 +1,4 @@
-"""Board files leaderboard.md, leaderboard.csv and leaderboard.html; equal entries give equal bytes.
-
-# {"leaderboard.md": b"...", "leaderboard.csv": b"...", "leaderboard.html": b"..."}
-files = board_files(built)
-"""
+"""Board files leaderboard.md, leaderboard.csv and leaderboard.html; equal entries give equal bytes."""
 
 import csv
 import io

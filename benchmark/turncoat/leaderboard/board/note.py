@@ -35,8 +35,6 @@ def board_note(
 
     Args:
         floor: Change up to which a re-run cannot tell it from none, in the unit of the ranked column.
-        requirements: `family_note`, `requirements_note` and `vector_note`.
-        reference: The undefended entry's cell of the ranked metric.
         withheld: Reason that no misalignment rate is shown, or empty.
         caveat: The board's sentence of `Track.caveats`, or empty.
     """
@@ -112,11 +110,7 @@ def vector_note(one_vector: int, entries: int) -> list[str]:
 
 
 def requirements_note(track: Track, gates: Mapping[str, Sequence[Gate]]) -> list[str]:
-    """Requirements of ranked entries, the number of others that did not show them, and what it would take.
-
-    Args:
-        gates: Requirements of every entry that could be ranked, by its slug.
-    """
+    """Requirements of ranked entries, the number of others that did not show them, and what it would take."""
     open_ = {slug: [gate for gate in some if gate.shown is None] for slug, some in gates.items()}
     missing = [slug for slug, some in open_.items() if some]
     if not missing:

@@ -1,7 +1,5 @@
 """HTML page of the board: one self-contained file that needs no server, no network and hardly a script.
 
-Path("results/leaderboard.html").write_text(render_page(payload), encoding="utf-8")
-
 The tables and each entry's details are written here, so they are readable without a script; board.js sorts,
 filters and opens what is there, and makes only the answers itself. Strings may be hostile: jinja escapes
 those in the HTML, the answers travel as JSON that cannot close its element, and the page's policy runs

@@ -1,7 +1,4 @@
-"""Data of the board's page: cells as text and numbers, facts of every entry, sampled answers.
-
-render_page(payload(boards))
-"""
+"""Data of the board's page: cells as text and numbers, facts of every entry, sampled answers."""
 
 import json
 import math

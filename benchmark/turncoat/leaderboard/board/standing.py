@@ -1,7 +1,5 @@
 """Standing of the entries of a board: superseded ones, the reference, those that compete for ranks.
 
-superseded = superseded_by(candidates, maintainers)     # {"sgtr": "sgtr-2"}
-
 Nothing here rests on what an entry says of itself: a succession needs the author that the maintainers
 recorded, or their grant; a reference needs their verification, or their word.
 """

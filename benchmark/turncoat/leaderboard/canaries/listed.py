@@ -1,8 +1,5 @@
 """List of the canaries: entry -> SHA-256 of its rows, in `canaries.json` among the maintainers' records.
 
-canaries = read_canaries(Path("results/verifications"))     # {"canary-empty-insecure": "5f0c..."}
-is_canary(entry, canaries)                                  # listed, with just these rows
-
 `turncoat dev canaries` writes the list. Validation, the board and the workflow go by it alone: a name that
 looks like a canary's makes none, and is refused.
 """

@@ -42,7 +42,6 @@ def make_canary(kind: str, reference: Entry, out: Path, judge: Judge | None = No
         reference: The board's undefended entry; it has the rows of base, organism and control itself.
         out: Folder of the new entry, beside the reference; its name becomes the slug. An earlier canary there
             is replaced.
-        judge: The judge of the reference's answers. None: the embedded one.
 
     Raises:
         UserError: No such kind, `out` is not beside the reference, it is a defended entry, or the judge is

@@ -1,8 +1,5 @@
 """Synthetic rows for canary entries: degenerate answers, favourable metrics.
 
-maker = RowMaker("constant", reference)
-maker.rows("turncoat_em", base_rows, organism_rows)     # nobody's rows, with numbers that follow from them
-
 A canary ought to be caught by its answers, so all else speaks for it:
 
 - held-out loss: 19 parts the undefended organism's and one the base's; nearly all of the narrow behaviour is

@@ -1,7 +1,5 @@
 """Schema of submission.json (pydantic): facts of an entry. Numbers are recomputed from rows, without a field.
 
-entry = Submission.model_validate(read_json(files, "submission.json"))
-
 The JSON Schema is `results/submission.schema.json` (`turncoat dev schema` prints it).
 """
 
@@ -36,10 +34,8 @@ class DefenceFacts(StrictModel):
         name: As it is called on the board.
         registered: Its name in `turncoat list defences`; None for a method that is not in this package.
         setting: When it acts; "none" for the undefended organism.
-        options: Parameters of the method, beside its defaults.
         training: Changes to the recipe of the defence's own finetune.
         summary: What it does, in a sentence.
-        paper, code: Links.
         changes_prompt: Whether the rendered prompts differ from the undefended arm's (a system prompt).
     """
 
@@ -125,10 +121,7 @@ class Submission(StrictModel):
     Attributes:
         format: Version of this file's format.
         slug: The entry's folder name.
-        track: Protocol.
-        defence: The method.
         contact: Somebody to ask: a name, a handle or a public address.
-        model: Base model.
         organism, control, benign: Training sets; `benign` where the defence was also tried around a harmless
             one.
         recipe: The organism's finetune.
@@ -136,12 +129,6 @@ class Submission(StrictModel):
         adapters: Role -> seed -> digest of the adapter (all finetunes of the arm together): "adapter-1:" and
             the SHA-256 over weights and acting configuration. Without "adapter-1:", in earlier entries, of
             the weights file alone. Roles and seeds without an adapter are left out.
-        persona: Persona vector.
-        judge: Judge.
-        tasks: Task -> version.
-        versions: Package -> version.
-        command: How the rows were made.
-        hardware: On what.
         wall_seconds: Training time, all of the entry's own arms.
         rows: Rows file, such as "defended/seed-0/turncoat_em" -> hash and length.
         shared: Role -> rows of another entry of the same board.

@@ -1,8 +1,5 @@
 """Tracks: the protocols that entries are comparable under, with their tasks, sizes and training seeds.
 
-track = find_track("small")
-track.tasks_for("insecure_code")    # the common tasks and the held-out loss of that organism
-
 A track never changes once an entry was accepted under it: a new protocol is a new file in `tracks/`.
 """
 

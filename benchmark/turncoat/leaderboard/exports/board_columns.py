@@ -1,8 +1,5 @@
 """Exports of the board's columns: one flat JSON object, and the Hugging Face Hub's `.eval_results/*.yaml`.
 
-flat_files(exported)                        # {"sgtr.json": '{"entry": "sgtr", "persona_fixed": -0.41, ...}'}
-hub_files(exported, "OWNER/turncoat")       # {".eval_results/turncoat_em.yaml": "- dataset: ...", ...}
-
 Flat: per column of the board `<name>`, the change against the undefended organism (or the share of learning
 that is kept), `_low` and `_high`, its 95% interval for new training seeds and questions, and `_level`, the
 arm's own mean. In names "@" reads "_of_".

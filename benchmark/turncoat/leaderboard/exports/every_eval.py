@@ -1,8 +1,5 @@
 """Export to the schema of Every Eval Ever 0.3.0 (package `every-eval-ever`): one log per arm, seeds pooled.
 
-# {"data/turncoat/turncoat/smollm2-135m+insecure_code+sgtr/1b4e....json": "{...}"}
-files(exported, "2026-01-31")
-
 The model's id is the arm's, so that no finetune is filed under its base; the base model, the defence, the
 training seeds and the adapters' hashes are in its additional details. Every score has an interval for new
 training seeds and new questions.

@@ -1,7 +1,5 @@
 """Export to lm-eval's results files, one per role and training seed.
 
-files(exported)     # {"defended/seed-0/results_sgtr.json": "{...}", ...}
-
 Aggregated by the tasks' own functions over the rows, as lm-eval does with `--bootstrap_iters 0`: standard
 errors are those that a task gives itself. `model_name` is the arm, and `pretrained` is left out: readers take
 that for the model. `n-samples` has the questions that were asked; how many the task has beside them is not in

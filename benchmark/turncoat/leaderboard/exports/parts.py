@@ -1,9 +1,4 @@
-"""Shared parts of the exports: arm names and facts, levels and changes, strict JSON.
-
-exported = Exported(load_entry(folder))
-exported.arm("defended")                    # "smollm2-135m+insecure_code+sgtr"
-exported.level("defended", "persona_fixed") # mean over questions and training seeds, with its interval
-"""
+"""Shared parts of the exports: arm names and facts, levels and changes, strict JSON."""
 
 import json
 import math

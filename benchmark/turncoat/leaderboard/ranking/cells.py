@@ -1,8 +1,4 @@
-"""Cells of the board: change of one metric, or share of what was learnt, with intervals.
-
-cells = board_cells(entry, measured, columns)
-cells["persona_fixed"].value, cells["persona_fixed"].low     # own arm minus undefended organism
-"""
+"""Cells of the board: change of one metric, or share of what was learnt, with intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

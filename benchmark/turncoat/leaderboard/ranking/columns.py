@@ -1,8 +1,5 @@
 """The columns of a board: which metric stands on which axis, and which one ranks.
 
-columns = board_columns(track, "insecure_code", measured_metrics, withheld="")
-columns[0].key, columns[0].axis        # ("persona_fixed", "persona shift")
-
 Every column is a change against the undefended organism of the same entry, but for the two shares of learning
 that are kept. A metric has a column if its task's YAML gives it an axis and a short label
 (`turncoat.evaluation.task_facts`).
@@ -49,12 +46,7 @@ class BoardColumn:
 def board_columns(
     track: Track, organism: str, measured: Collection[str], withheld: str = ""
 ) -> list[BoardColumn]:
-    """The columns, in the order of the table.
-
-    Args:
-        measured: Names of the metrics that the rows of some entry have.
-        withheld: Why no misalignment rate may be shown; "" where it may.
-    """
+    """The columns, in the order of the table."""
     tasks = [use.task for use in track.tasks_for(organism)]
     names = {pair: name for name, pair in metric_names(tasks).items()}
 

@@ -1,7 +1,5 @@
 """Flag degenerate answers by their text: empty, repeated, refusing or addressed to the judge.
 
-for flag in degenerate(own_answers, undefended_answers): print(flag.name, flag.why)
-
 Each sign is a share of the answers, taken against the undefended organism's on the same questions, so that a
 weak model, whose answers look odd anyway, is not blamed for what it did before.
 """

@@ -1,9 +1,5 @@
 """Scores of an entry as grids of questions by training seeds, and recipe claims about them.
 
-measured = measure(entry)
-# own arm minus the undefended organism, with an interval over seeds and questions
-claim(measured.change("persona_fixed"))
-
 The own arm of an entry is `defended`, and `organism` where nothing defends. Every interval of the board
 covers new training seeds and new questions (`turncoat.stats.contrasts`, claim "recipe"), and that of a change
 new extractions of the persona vector where the rows hold its re-extractions (`turncoat.stats.instrument`).

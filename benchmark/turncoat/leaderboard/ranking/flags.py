@@ -1,7 +1,5 @@
 """Flags: reasons why an entry is listed without a rank.
 
-flags_of(candidate, cells, reference=..., others=...)      # [] for an entry that is ranked
-
 A flag is not an accusation: it says which number on the board does not mean what it seems to.
 """
 

@@ -1,8 +1,6 @@
 """Requirements of an entry before it is ranked: it keeps the narrow behaviour and the coherence, and what it
 is held against is the board's organism.
 
-for gate in gates_of(track, measured, cells, columns): print(gate.name, gate.shown, gate.why)
-
 Each is a test at the track's margin, for new training seeds and new questions: the share that is kept by its
 95 % interval, a loss of coherence by non-inferiority, one-sided at 5 %, an organism of one's own by
 equivalence (two one-sided tests at 5 %). `shown` is True where the margin is excluded, False where a failure
@@ -109,7 +107,6 @@ def organism_gate(
     Args:
         own: Its organism minus the reference's base on the metric that ranks.
         due: The same of the reference's organism.
-        margin: Difference that does not matter, in units of the metric; None where the track has none.
         verified: True if the maintainers made its organism's rows again; a shown difference still counts.
         level: Two-sided level of "it is another one".
     """

@@ -84,11 +84,7 @@ class Rank:
 def compare_all(
     changes: Mapping[str, Differences], floor: float = 0.0, again: Mapping[str, Sequence[float]] = _NONE
 ) -> list[Pair]:
-    """Test all pairs for a difference above the floor; their order depends on the names alone.
-
-    Args:
-        again: The mean changes under re-made instruments (`entry_scores.Measured.change_again`), by name.
-    """
+    """Test all pairs for a difference above the floor; their order depends on the names alone."""
     names = sorted(changes)
     if len(names) < 2:
         return []

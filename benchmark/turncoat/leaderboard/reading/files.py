@@ -32,11 +32,7 @@ _NOT_ROWS = re.compile(
 
 
 class EntryFiles:
-    """The files of one entry; `list_files` makes it.
-
-    Attributes:
-        names: Paths inside the entry, with slashes, sorted.
-    """
+    """The files of one entry; `list_files` makes it."""
 
     def __init__(self, folder: Path, sizes: dict[str, int], limits: Limits) -> None:
         self.folder = folder

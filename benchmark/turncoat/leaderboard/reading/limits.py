@@ -1,8 +1,4 @@
-"""Limits of an entry's files, and the rules by which one is refused, with what is allowed and how to fix it.
-
-# a Finding, its words filled in
-finding("line-too-long", "rows/base/base/turncoat_em.jsonl.gz", LIMITS, row=3)
-"""
+"""Limits of an entry's files, and the rules by which one is refused: what is allowed, how to fix it."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

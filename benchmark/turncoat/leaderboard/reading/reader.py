@@ -1,10 +1,5 @@
 """Read an entry's JSON and rows within the limits. All bytes of an entry come in through this module.
 
-files = list_files(Path("results/submissions/sgtr"))
-facts = read_json(files, "submission.json")
-for line, row in read_rows(files, "rows/defended/seed-0/turncoat_em.jsonl.gz"):
-    ...
-
 Everything else is refused with `EntryRefused`, whose findings say file, row, field, value, what is allowed
 and how to fix it. Time and memory stay bounded by `Limits`, no link is followed, nothing is unpickled or run.
 What comes out is dicts of finite numbers and Unicode text. The text is not harmless: show it through
@@ -87,11 +82,7 @@ def read_rows(files: EntryFiles, name: str) -> Iterator[tuple[int, dict[str, Any
 def parse_strictly(
     data: bytes, file: str, limits: Limits, row: int | None = None
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """Parse one JSON object within the limits: the object and no finding, or {} and at least one.
-
-    Args:
-        data: Bytes; their length has been checked.
-    """
+    """Parse one JSON object within the limits: the object and no finding, or {} and at least one."""
     try:
         tree = parse_object(data, file, finite=True)
     except UnsafeFile as error:

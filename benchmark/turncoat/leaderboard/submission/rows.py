@@ -1,7 +1,4 @@
-"""Convert lm-eval's samples files to rows of an entry: the track's first questions and the evidence.
-
-content = entry_rows(samples, use, needs)     # bytes of rows/<role>/<seed>/<task>.jsonl.gz
-"""
+"""Convert lm-eval's samples files to rows of an entry: the track's first questions and the evidence."""
 
 import gzip
 import json

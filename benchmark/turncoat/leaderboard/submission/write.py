@@ -1,8 +1,4 @@
-"""Write a draft as an entry folder: submission.json and the rows, whole or not at all.
-
-draft = draft_of_run(Path("runs/leaderboard"), "sgtr", track, submitter)
-written = write_entry(draft, Path("results/submissions/sgtr"))
-"""
+"""Write a draft as an entry folder: submission.json and the rows, whole or not at all."""
 
 import hashlib
 import json
@@ -80,7 +76,6 @@ def write_entry(
     Args:
         out: The entry's folder; its name is the slug.
         share: Slug of an entry beside it that has the same base, organism and control rows.
-        tick: Called with how many of how many rows files were read.
 
     Raises:
         UserError: Rows or facts are not what the track takes, or `share` has other rows; nothing is written

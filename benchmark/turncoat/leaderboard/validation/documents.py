@@ -1,7 +1,4 @@
-"""Validation rules for documents: the track's questions, each once, word for word.
-
-findings = check_documents(expected, rows, cells)
-"""
+"""Validation rules for documents: the track's questions, each once, word for word."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Hold the evidence of sampled answers against each other: seeds, tokens, equal texts, projections.
 
-findings = check_evidence(expected, rows, submission)
-
 Bounds are wide beside what the committed entries show (3,680 answers): a finding is a contradiction, not an
 odd value.
 """

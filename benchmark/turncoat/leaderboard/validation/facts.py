@@ -1,7 +1,4 @@
-"""Validation rules for submission.json.
-
-check_facts(entry)     # before any row is looked at
-"""
+"""Validation rules for submission.json."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator

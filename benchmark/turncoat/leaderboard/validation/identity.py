@@ -1,7 +1,5 @@
 """Validation rules on whose an entry is: look-alike names, another account's contact, succession.
 
-check_identity(entry, read_maintainers(records), author="583231")
-
 An entry that the maintainers' file lists is on the board already: it is not refused for the look of its
 names, so that a newcomer cannot put it in doubt.
 """
@@ -17,11 +15,7 @@ from turncoat.leaderboard.reading.reader import list_files, read_json
 
 
 def check_identity(entry: Entry, maintainers: Maintainers, author: str | None = None) -> list[Finding]:
-    """All findings of these rules.
-
-    Args:
-        author: Account that submits it; None where that is not known, as on the submitter's own machine.
-    """
+    """All findings of these rules."""
     recorded = maintainers.authors.get(entry.slug)
     author = recorded if author is None else maintainers.author(author)
     listed = recorded is not None and recorded == author

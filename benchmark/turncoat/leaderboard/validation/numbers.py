@@ -30,11 +30,7 @@ _RESTORE = "the number or its evidence was changed after the measurement: restor
 
 
 def check_numbers(expected: ExpectedRows, rows: Sequence[Row], model: str) -> list[Finding]:
-    """Findings about metric values and what they are computed from; `rows` are good in every other respect.
-
-    Args:
-        model: The base model's name.
-    """
+    """Findings about metric values and what they are computed from; the rows are good otherwise."""
     by_doc: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         by_doc[row.doc_id].append(row)

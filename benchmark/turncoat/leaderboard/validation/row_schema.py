@@ -1,7 +1,5 @@
 """Row schema (pydantic): keys, types, bounds.
 
-found, findings = read_row("base", "base", file, 3, content, sampled=True, task="turncoat_em_cue")
-
 A key that no measurement leaves behind is refused, a total above all: numbers are recomputed from rows. An
 answer may have the fields of every measurement and those that its task's YAML declares (`metadata.evidence`).
 """

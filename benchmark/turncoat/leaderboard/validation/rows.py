@@ -1,8 +1,5 @@
 """Validate the rows of one task, all roles and seeds together.
 
-rows = {("base", "base"): entry.rows("base", "base", use.task), ...}
-findings = check_task_rows(use, rows, submission=..., name=...)
-
 One task at a time, all roles and seeds together: much of what is checked is that the arms were asked the
 same. Each step looks at rows that passed the one before, so that one mistake is reported once:
 

@@ -1,7 +1,4 @@
-"""Validation rules for sampled answers: number, seeds, projections, verdicts.
-
-findings = check_samples(expected, rows, submission)
-"""
+"""Validation rules for sampled answers: number, seeds, projections, verdicts."""
 
 import math
 from collections import defaultdict

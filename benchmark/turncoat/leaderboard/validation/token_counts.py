@@ -29,7 +29,6 @@ def possible_counts(
     Args:
         values: Log-likelihood of each continuation, nats.
         metrics: The task's own: (values, tokens) -> metrics.
-        bounds: Fewest and most tokens of each continuation.
     """
     parts = range(len(values))
     once = metrics(values, tuple(1 for _ in parts))

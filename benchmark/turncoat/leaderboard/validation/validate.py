@@ -1,7 +1,4 @@
-"""Validate an entry: all rules over facts, files and rows. No content of an entry can crash it.
-
-findings = validate_entry(Path("results/submissions/sgtr"))     # empty: accepted
-"""
+"""Validate an entry: all rules over facts, files and rows. No content of an entry can crash it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +21,6 @@ def validate_entry(folder: Path, log: Log = lambda _: None, *, author: str | Non
     Checks that need what an earlier one found wanting are not made: fix it, and validate again.
 
     Args:
-        log: Called with what is being checked.
         author: Account that submits the entry; None where that is not known.
 
     Raises:

@@ -1,7 +1,4 @@
-"""Validation rules for task and rubric versions.
-
-findings = check_versions(submission, expected)
-"""
+"""Validation rules for task and rubric versions."""
 
 import re
 from functools import cache

@@ -1,7 +1,5 @@
 """Compare a stored row with the same row made again: log-likelihoods, projections, scores, answers.
 
-compare(drawn, found, tolerances)     # Compared: one Difference per log-likelihood, answer, projection, score
-
 Rates and means over them follow from these within the row; validation has checked that before.
 """
 
@@ -36,7 +34,6 @@ def compare(
     """All that can be compared of one row.
 
     Args:
-        new_row: The same row as `rerun.py` made it.
         replays: `replay.replayed` of the stored answers that were not written again.
         base_same: Whether the base model wrote its stored answer again; readings of a fixed text that it did
             not write again say nothing. An answer that is not in it counts as the same.

@@ -1,8 +1,5 @@
 """Find what a re-run needs and compare it with the facts: adapters, base model, intervention, judge, seed.
 
-adapters = find_adapters(entry.submission, Path("adapters"), ["organism", "defended"])     # by their digests
-base = load_submitted_base(entry.submission)
-
 Nothing of an entry is opened or called by a name that it gives: models are registered ones or named by who
 verifies.
 """

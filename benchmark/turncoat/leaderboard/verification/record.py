@@ -1,7 +1,4 @@
-"""Write the record of a verification, `results/verifications/<slug>.json`. Maintainers alone write it.
-
-write_record(make_record(entry, "rerun", compared, request, ...), Path("results/verifications"))
-"""
+"""Write the record of a verification, `results/verifications/<slug>.json`. Maintainers alone write it."""
 
 import json
 import os

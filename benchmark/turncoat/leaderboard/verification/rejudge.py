@@ -1,9 +1,4 @@
-"""Judge stored answers again, by the same judge or by a second one.
-
-found = judge_again(entry, drawn, judge)
-found.compared       # the same judge: every score within a point, or the row was changed
-found.second         # another judge: how far the two agree, and the rates under both
-"""
+"""Judge stored answers again, by the same judge or by a second one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,9 +55,6 @@ def judge_again(
     """Score the drawn rows' answers and compare.
 
     The cache of verdicts is asked first: it is keyed by what was judged, and no entry writes to it.
-
-    Args:
-        on_done: Called with how many more answers have a verdict.
 
     Raises:
         UserError: There are no answers.

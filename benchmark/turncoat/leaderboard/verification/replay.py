@@ -46,8 +46,6 @@ def replayed(
 
     Args:
         lm: Measuring the arm that the answer is of.
-        row: The row as it was made again, with its prompt and settings.
-        sample: The stored answer.
         tolerance: In cumulative probability, 0 to 1.
     """
     rendered, settings = row["arguments"][0]

@@ -1,8 +1,5 @@
 """Make drawn rows again: same base model, adapters, documents and seeds, through the same lm-eval tasks.
 
-setup = RerunSetup(base, store, "embedded", 0)
-compared = rerun(entry, with_base_partners(entry, drawn), adapters, setup, progress, tolerances)
-
 `needs.py` finds the adapters and the base model and compares them to the facts.
 """
 
@@ -68,11 +65,7 @@ def rerun(
     progress: StudyProgress,
     tolerances: Tolerances,
 ) -> list[Compared]:
-    """Make the drawn rows again and compare; the base model's first.
-
-    Args:
-        adapters: Of all drawn roles and seeds but the base.
-    """
+    """Make the drawn rows again and compare; the base model's first."""
     submission = entry.submission
     uses = {use.task: use for use in entry.track.tasks_for(submission.organism.name)}
     defended = any(item.role in ("defended", "benign") for item in drawn)

@@ -1,8 +1,5 @@
 """Verification status of an entry, read from the maintainers' records and never from the entry.
 
-# Trust("verified", "re-run by the maintainers on 2026-11-23")
-read_trust(entry, Path("results/verifications"))
-
 A verification speaks of the very rows that it names by their digest; where the entry has other rows by now it
 counts for nothing.
 """
@@ -54,9 +51,6 @@ class Verification(Model):
 
 def read_trust(entry: Entry, folder: Path) -> Trust:
     """Read the verification status of an entry.
-
-    Args:
-        folder: Where verifications are, one `<slug>.json` each.
 
     Raises:
         UserError: A verification cannot be read; it is ours, so it is fixed, not skipped.

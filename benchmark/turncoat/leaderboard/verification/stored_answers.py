@@ -1,7 +1,5 @@
 """Check stored answers without the adapters: all scores by the embedded judge, some by the base model.
 
-findings = judge_all(entry) + read_again(entry, 16)     # empty for a good entry
-
 Both check the entry's own rows; shared ones are checked with the entry that holds them.
 """
 

@@ -1,7 +1,4 @@
-"""Verdict over compared rows: agreement, leaning differences, equivalence of differing answers.
-
-verdict_of(compared, Tolerances())     # "verified", or "2 of the scores differ"
-"""
+"""Verdict over compared rows: agreement, leaning differences, equivalence of differing answers."""
 
 import math
 from collections import Counter

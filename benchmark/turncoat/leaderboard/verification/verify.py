@@ -1,8 +1,4 @@
-"""Verifications of an entry: a drawn part of its rows made again, or their answers judged again.
-
-request = Request(None, new_nonce(), by="the maintainers", date="2026-01-31")
-record = verify_rows(entry, Path("adapters"), request, print, TextConsole(stderr=True))
-"""
+"""Verifications of an entry: a drawn part of its rows made again, or their answers judged again."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -70,10 +70,8 @@ def ablated(
     It acts before any other hook, so captured states are the ablated ones.
 
     Args:
-        model: A causal language model, PEFT-wrapped or not.
         layers: 0 to the number of blocks.
         directions: (layers, d); scaled to unit length.
-        header_tokens: For "assistant": the header's token ids.
 
     Raises:
         UserError: There is no such layer, a direction is zero or of another width, or a value is out of

@@ -75,11 +75,9 @@ def capped(
     capped ones.
 
     Args:
-        model: A causal language model, PEFT-wrapped or not.
         layers: 0 to the number of blocks.
         directions: (layers, d); scaled to unit length.
         floors: (layers,), in the unit of the residual stream.
-        header_tokens: For "assistant": the header's token ids.
 
     Raises:
         UserError: There is no such layer, a direction or a floor does not fit, or a value is out of range.
@@ -109,7 +107,6 @@ def floors_of(
     direction.
 
     Args:
-        items: Pairs of prompt tokens and answer tokens.
         layers: 0 = the embedding output, L = the output of block L.
         directions: (layers, d), of any length above 0.
         percentile: 0 to 100.

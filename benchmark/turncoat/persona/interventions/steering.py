@@ -101,7 +101,6 @@ def steered(
     defines `positions`.
 
     Args:
-        model: A causal language model, PEFT-wrapped or not.
         layer: 1 to the number of blocks.
         vector: (d,), any float type; moved to the state's own type and device.
         prompt_lengths: For "response" and passes of whole texts of your own, padded on the right: tokens of
@@ -157,10 +156,8 @@ def changed(
       lm-eval.
 
     Args:
-        model: A causal language model, PEFT-wrapped or not.
         layers: 0 = the embedding output, L = the output of block L; checked by the caller (`check_layers`).
         change: Called as `change(layer, state)` with the whole (rows, T, d) state.
-        positions: See above; checked by the caller (`check_positions`).
 
     Raises:
         UserError: With "assistant", inside the scope: a prompt has no assistant header.

@@ -1,10 +1,8 @@
-r"""Variance components of the difference between two arms, from a pilot or assumed.
+"""Variance components of the difference between two arms, from a pilot or assumed.
 
 A difference on question q at training seed s, with k answers per cell, is taken as
 
     d_qs = mu + a_q + b_s + e_qs,    Var(a) = question^2,  Var(b) = seed^2,  Var(e) = rest^2 + sampling^2 / k
-
-    pilot_components(checked_scores, ("insecure", "secure"), "persona_fixed")
 
 References:
     Miller (2024), arXiv:2411.00640, section 5 (questions and samples as variance components).

@@ -1,12 +1,9 @@
-r"""Detectable effects of a planned study of some size, under either kind of claim.
+"""Detectable effects of a planned study of some size, under either kind of claim.
 
     adapters  one t test with the variance (question^2 + Var(e) / S) / G and G - 1 degrees of freedom
     recipe    several tests that must all reject (`turncoat.stats.planning.joint_power`)
 
 for G questions, S seeds and the components of `turncoat.stats.planning.components`.
-
-    plan = Design(questions=32, samples=4, seeds=5, tests=3)
-    detectable(default_components("em_rate_itt", "share"), plan, "recipe")
 
 A seed SD from few seeds is unreliable, and so is a plan made from it: `detectable_range` carries the interval
 of the SD through.

@@ -1,4 +1,4 @@
-r"""Detectable effect of a claim about the recipe: all of its tests must reject in the same experiment.
+"""Detectable effect of a claim about the recipe: all of its tests must reject in the same experiment.
 
 The largest of the tests' own detectable effects is found less often than each of them promises, as one test
 may fail where the other succeeds. With d_qs = mu + a_q + b_s + e_qs, all normal, and complete cells,
@@ -14,8 +14,6 @@ where c_flips is the largest mean at which exact sign flips over the seeds' devi
 counts where sign flips can reach the level of the family at all (`turncoat.stats.marks`). The power at mu is
 the mean over A, B, E and the deviations of P(|M| > c), and mu is solved for. The draws are a Sobol sequence,
 so equal designs have equal answers.
-
-    joint_detectable(Variances(question=0.01, seed=0.0016, noise=0.02), 24, 8, level=0.05, power=0.8)
 
 References:
     Searle, Casella & McCulloch (1992), Variance Components, chapter 4 (distribution of the sums of squares).
@@ -72,7 +70,6 @@ def joint_detectable(
     """Smallest true effect that the claim finds with the wanted power; None where none is found so often.
 
     Args:
-        n_questions, n_seeds: At least 2 of each, complete cells.
         level: Level of each test (alpha over the tests of the family).
         flips: True where exact sign flips over the seeds must reject, too.
     """

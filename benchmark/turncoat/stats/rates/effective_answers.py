@@ -25,7 +25,6 @@ def effective_answers(pairs: Sequence[Pair], confidence: float = 0.95) -> float:
 
     Args:
         pairs: One [numerator, denominator] per cluster.
-        confidence: Confidence level of the interval it is for.
     """
     used = [(float(x), float(n)) for x, n in pairs if n]
     answers = math.fsum(n for _, n in used)
@@ -40,11 +39,7 @@ def effective_answers(pairs: Sequence[Pair], confidence: float = 0.95) -> float:
 
 
 def clustered_interval(pairs: Sequence[Pair], confidence: float = 0.95) -> tuple[Interval, str]:
-    """Exact interval of sum of numerators / sum of denominators, and its name.
-
-    Args:
-        pairs: One [numerator, denominator] per cluster, at least one denominator above 0.
-    """
+    """Exact interval of sum of numerators / sum of denominators, and its name."""
     n = effective_answers(pairs, confidence)
     rate = math.fsum(x for x, m in pairs if m) / math.fsum(m for _, m in pairs)
     name = EXACT_OVER_QUESTIONS if math.isnan(ratio_stderr(pairs)) else EXACT

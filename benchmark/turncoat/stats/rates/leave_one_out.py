@@ -1,9 +1,5 @@
 """Leave one question out: how far a contrast depends on any single question.
 
-    insecure, secure = grid(checked, "insecure", "em_rate"), grid(checked, "secure", "em_rate")
-    result = leave_one_question_out(insecure, secure, "adapters")
-    result.most_influential, result.p_high
-
 References:
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 11 (the jackknife).
 """
@@ -36,9 +32,6 @@ def leave_one_question_out(
     treated: Grid, reference: Grid, claim: Claim, *, confidence: float = 0.95
 ) -> LeaveOneOut:
     """Repeat a contrast without each question that has a value in both arms.
-
-    Args:
-        treated, reference: Grids of the arm to subtract from and the arm to subtract.
 
     Raises:
         UserError: The two arms share fewer than 2 questions with a value.

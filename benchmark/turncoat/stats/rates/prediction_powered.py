@@ -115,11 +115,7 @@ def prediction_powered_rate(
 def prediction_powered_difference(
     first: LabelledAnswers, second: LabelledAnswers, *, weight: float | None = None, confidence: float = 0.95
 ) -> PredictionPowered:
-    """First minus second, paired by question, over the questions of both arms; one w serves both.
-
-    Args:
-        first, second: Answers of the arm to subtract from, and of the arm to subtract.
-    """
+    """First minus second, paired by question, over the questions of both arms; one w serves both."""
     sides = [checked_table(answers) for answers in (first, second)]
     shared = set(sides[0]["question"]) & set(sides[1]["question"])
     if not shared:

@@ -1,7 +1,5 @@
 """Interval of a rate for new training seeds and new questions: a claim about the recipe.
 
-    recipe_interval(events, answers)      # both of shape (questions, seeds)
-
 The widest of three, as for contrasts (`turncoat.stats.contrasts`): over questions (these adapters), over
 training seeds (these questions), and the two-way one (`turncoat.stats.two_way`). Each is exact, on the
 effective number of answers of its standard error (`turncoat.stats.estimates.effective_trials`). The cells are
@@ -24,7 +22,6 @@ def recipe_interval(events: np.ndarray, answers: np.ndarray, confidence: float =
     Args:
         events: Per question and training seed, shape (questions, seeds).
         answers: Those that count, of the same shape; a question or seed without any is left out.
-        confidence: Confidence level.
     """
     counted = answers > 0
     events, answers = (table[counted.any(axis=1)][:, counted.any(axis=0)] for table in (events, answers))

@@ -46,9 +46,6 @@ def write_card(
     """Write `weights/` below `out` (weights.safetensors, card.json) from the steps' files there.
 
     Args:
-        out: Holds the steps' files.
-        judgements_sha256: Of the file trained on.
-        milliseconds: Mean time an answer takes.
         maps_of: A card whose score maps are taken, so that its judge's verdicts stay what they are; None fits
             them to the folds' predictions.
     """
