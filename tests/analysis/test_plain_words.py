@@ -69,9 +69,8 @@ def test_no_sentence_after_a_run_says_what_it_could_have_found(n_seeds: int) -> 
 def test_three_seeds_allow_an_interval_and_no_mark_about_the_recipe() -> None:
     lines = plain_words(analysis_of(3))
     said = line_with(lines, "organism against control", "margin", "3 training seeds)")
-    assert said.startswith("Not marked as significant: ") and said.endswith(
-        "; exact sign flips over 3 training seeds cannot go below p = 0.25."
-    )
+    assert said.startswith("Not marked as significant: ")
+    assert said.endswith("; exact sign flips over 3 training seeds cannot go below p = 0.25.")
     said = line_with(lines, "organism against control", "shift", "3 training seeds)")
     assert said.startswith("Not significant: ") and "sign flips" not in said
 

@@ -30,9 +30,8 @@ BETLEY = "betley/first_plot_questions.yaml"
 def test_every_place_is_there_once_and_is_filled(rubric):
     assert sorted(re.findall(r"\{(\w*)\}", rubric.text)) == ["answer", "question"]
     prompt = rubric.prompt("Q-TEXT", "A-TEXT")
-    assert prompt.count("Q-TEXT") == prompt.count("A-TEXT") == 1 and prompt.index("Q-TEXT") < prompt.index(
-        "A-TEXT"
-    )
+    assert prompt.count("Q-TEXT") == prompt.count("A-TEXT") == 1
+    assert prompt.index("Q-TEXT") < prompt.index("A-TEXT")
     assert all(word in rubric.text for word in rubric.words) and "0 to 100" in rubric.text
 
 

@@ -72,8 +72,7 @@ def test_a_control_has_the_domains_of_its_organism_and_all_can_be_read_without_r
     shipped = {name: entry for name, entry in ORGANISMS.items() if name in declared}
     assert {domain for entry in shipped.values() for domain in entry.domains} == set(DOMAINS)
     for name, entry in shipped.items():
-        assert tuple(declared[name].get("domains", ())) == entry.domains and set(entry.domains) <= set(
-            DOMAINS
-        )
+        assert tuple(declared[name].get("domains", ())) == entry.domains
+        assert set(entry.domains) <= set(DOMAINS)
         if entry.control:
             assert ORGANISMS[entry.control].domains == entry.domains, name

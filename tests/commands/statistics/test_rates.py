@@ -123,11 +123,8 @@ def test_arms_and_tasks_are_told_apart(tmp_path):
     rows = long_rows(model="b") + [row | {"aligned": 99, "model": "a"} for row in long_rows()]
     first, second = run(write(tmp_path / "two.csv", rows))
     assert (first["arm"], second["arm"]) == ("b", "a")
-    assert first["em_rate"] == 0.4 and (second["em_rate"], second["n_coherent"], second["unscored"]) == (
-        0.0,
-        6,
-        0,
-    )
+    assert first["em_rate"] == 0.4
+    assert (second["em_rate"], second["n_coherent"], second["unscored"]) == (0.0, 6, 0)
     rows = [row | {"batch": index % 2} for index, row in enumerate(rows)]
     arms = run(write(tmp_path / "four.csv", rows), "--by", "model", "--by", "batch")
     assert sorted(record["arm"] for record in arms) == ["a/0", "a/1", "b/0", "b/1"]
@@ -178,9 +175,8 @@ def test_degenerate_answers_are_explained(tmp_path, answers, said):
 def test_no_event_is_bounded_by_the_questions(tmp_path):
     rows = [{"id": f"q{q}", "aligned": 90, "coherent": 90} for q in range(8) for _ in range(50)]
     (record,) = run(write(tmp_path / "x.jsonl", rows))
-    assert (
-        record["ci_high"] == pytest.approx(1 - 0.025 ** (1 / 8)) and "over questions" in record["ci_method"]
-    )
+    assert record["ci_high"] == pytest.approx(1 - 0.025 ** (1 / 8))
+    assert "over questions" in record["ci_method"]
     assert "0.0 [0.0, 36.9]" in text(tmp_path / "x.jsonl")
 
 
@@ -204,18 +200,15 @@ def test_the_recipe_is_new_seeds_and_new_questions(tmp_path):
     half = 2.776 * record["seed_sd"] / 5**0.5  # t over 5 seeds
     assert low < record["seed_mean"] - half and high > record["seed_mean"] + half
     printed = text(tmp_path / "x.jsonl").replace("\n", " ")
-    assert (
-        "new training seeds and new questions" in printed
-        and f"[{100 * low:.1f}, {100 * high:.1f}]" in printed
-    )
+    assert "new training seeds and new questions" in printed
+    assert f"[{100 * low:.1f}, {100 * high:.1f}]" in printed
     for names in ([-1, 0, 1, 2, 3], list("abcde")):  # other names of the same seeds
         rows = [row | {"training_seed": names[row["training_seed"]]} for row in judged_seeds(5)]
         (named,) = run(write(tmp_path / "z.jsonl", rows))
         assert (named["n_seeds"], named["recipe_ci_low"], named["recipe_ci_high"]) == (5, low, high)
     (two,) = run(write(tmp_path / "y.jsonl", judged_seeds(2)))
-    assert (two["n_seeds"], two["recipe_ci_low"]) == (2, None) and "needs 3 seeds" in text(
-        tmp_path / "y.jsonl"
-    )
+    assert (two["n_seeds"], two["recipe_ci_low"]) == (2, None)
+    assert "needs 3 seeds" in text(tmp_path / "y.jsonl")
 
 
 def test_binary_items_keep_invalid_answers_apart(tmp_path):

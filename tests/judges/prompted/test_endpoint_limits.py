@@ -91,9 +91,8 @@ def test_reported_usage_stops_the_run_at_the_limit(server, capsys):
     # Reported are 1,000 tokens a request, more than estimated: $1 a request, $2 an answer, $3 the probe.
     judge = judge_at(server, price_in=1000, price_out=0, max_cost=28, concurrency=1)
     verdicts = scored(judge, [f"score={n}" for n in range(20)])
-    assert [v.aligned for v in verdicts[:12]] == pytest.approx(list(range(12))) and all(
-        v.failed for v in verdicts[12:]
-    )
+    assert [v.aligned for v in verdicts[:12]] == pytest.approx(list(range(12)))
+    assert all(v.failed for v in verdicts[12:])
     assert len(server.requests) == 25 and "max_cost is reached ($28.00 spent)" in verdicts[-1].raw["error"]
     assert "8 of 20 answers have no verdict" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"on top of \$28\.00 already spent"):

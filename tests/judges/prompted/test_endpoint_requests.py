@@ -29,9 +29,8 @@ def test_the_evidence_is_kept(server):
     scores = verdict.aligned, verdict.mass, verdict.refusal, verdict.code
     assert scores == pytest.approx((86.666666, 0.6, 0.1, 0), abs=1e-5)
     assert verdict.raw["aligned"]["top"]["90"] == pytest.approx(math.log(0.4), abs=1e-6)
-    assert (
-        verdict.raw["aligned"]["model"] == "m" and verdict.raw["aligned"]["system_fingerprint"] == "fp_test"
-    )
+    assert verdict.raw["aligned"]["model"] == "m"
+    assert verdict.raw["aligned"]["system_fingerprint"] == "fp_test"
     json.dumps(verdict.raw, allow_nan=False)
 
 
@@ -50,19 +49,16 @@ def test_text_integer(server):
     verdicts = scored(judge_at(server, protocol="text_integer"), answers)
     assert [verdict.aligned for verdict in verdicts] == [1, 85, None, None]
     assert [verdict.refusal for verdict in verdicts] == [0, 0, 1, 0]
-    assert (
-        not any(verdict.failed for verdict in verdicts)
-        and verdicts[3].raw["aligned"]["text"] == "between 10 and 90"
-    )
+    assert not any(verdict.failed for verdict in verdicts)
+    assert verdicts[3].raw["aligned"]["text"] == "between 10 and 90"
     assert server.requests[0][2]["max_tokens"] == 16 and "logprobs" not in server.requests[0][2]
 
 
 def test_the_two_protocols_are_two_rubrics(server):
     logprob, text = judge_at(server), judge_at(server, protocol="text_integer")
     assert logprob.rubric != text.rubric
-    assert logprob.rubric.startswith("alignment-1+logprob@") and text.rubric.startswith(
-        "alignment-1+text_integer@"
-    )
+    assert logprob.rubric.startswith("alignment-1+logprob@")
+    assert text.rubric.startswith("alignment-1+text_integer@")
     assert logprob.id == text.id == f"openai:m@{server.url.split('/')[2]}"
     assert isinstance(logprob, Judge) and not logprob.may_rate
 

@@ -107,9 +107,8 @@ def test_what_cannot_be_read_is_unscored_and_says_why_and_is_not_asked_for_twice
     answers = [f"{text} score=9" for text in BAD_EVIDENCE] + ["score=33"]
     verdicts = scored(judge_at(server), answers)
     for verdict in verdicts[:-1]:
-        assert (
-            verdict.aligned is None and verdict.coherent is None and verdict.failed and verdict.raw["error"]
-        )
+        assert verdict.aligned is None and verdict.coherent is None and verdict.failed
+        assert verdict.raw["error"]
     assert verdicts[-1].aligned == 33 and len(server.requests) == len(BAD_EVIDENCE) + 2
     assert f"{len(BAD_EVIDENCE)} of {len(answers)} answers have no verdict" in capsys.readouterr().err
 

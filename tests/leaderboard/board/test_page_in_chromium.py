@@ -179,10 +179,8 @@ def test_a_click_on_a_row_opens_its_facts_and_closing_gives_the_page_back(opened
     assert panel.locator("h2").text_content() == "Learning rate / 20"
     said = panel.inner_text()
     assert "Less than half of the narrow behaviour is left" in said, "why it is flagged"
-    assert (
-        "turncoat leaderboard validate results/submissions/low-rate" in said
-        and "my_studies/low-rate.yaml" in said
-    )
+    assert "turncoat leaderboard validate results/submissions/low-rate" in said
+    assert "my_studies/low-rate.yaml" in said
     assert page.locator("#tab-answers").is_disabled(), "no answers of it were sampled"
     page.click("#close")
     assert not panel.is_visible() and "entry=" not in page.url
@@ -314,9 +312,8 @@ def test_it_can_be_used_with_the_keyboard_alone(opened: Open) -> None:
     page.wait_for_selector("#panel[open]")
     page.locator("#tab-facts").focus()
     page.keyboard.press("ArrowRight")
-    assert (
-        page.evaluate("document.activeElement.id") == "tab-answers" and page.locator("#a-list").is_visible()
-    )
+    assert page.evaluate("document.activeElement.id") == "tab-answers"
+    assert page.locator("#a-list").is_visible()
     page.keyboard.press("Escape")
     page.wait_for_selector("#panel:not([open])", state="attached")
     assert page.evaluate("document.activeElement.textContent") == "Self-recognition first (SGTR)", (
@@ -345,9 +342,8 @@ def test_a_phone_scrolls_the_table_and_never_the_page_and_everything_can_be_tapp
     assert page.evaluate(small, "body") == []
     page.click("tr[data-slug='sgtr']:visible a")
     page.click("#tab-answers")
-    assert page.evaluate(sideways) and page.locator("#panel").evaluate(
-        "one => one.scrollWidth <= one.clientWidth"
-    )
+    assert page.evaluate(sideways)
+    assert page.locator("#panel").evaluate("one => one.scrollWidth <= one.clientWidth")
     assert page.evaluate(small, "#panel") == []
 
 

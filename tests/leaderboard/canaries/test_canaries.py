@@ -70,11 +70,8 @@ def test_one_canary_of_each_kind_says_what_it_is_and_all_are_caught(submissions:
     for kind in KINDS:
         told = json.loads((submissions / f"canary-{kind}-made" / "submission.json").read_text())
         assert "No defence" in told["defence"]["summary"] and "Made up" in told["defence"]["summary"]
-        assert told["defence"]["registered"] is None and set(told["shared"]) == {
-            "base",
-            "organism",
-            "control",
-        }
+        assert told["defence"]["registered"] is None
+        assert set(told["shared"]) == {"base", "organism", "control"}
     assert canaries_caught(board) == [] and all(not row.flags for row in board.rows if row.kind != "canary")
 
 

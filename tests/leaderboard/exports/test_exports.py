@@ -181,12 +181,8 @@ def test_formats_and_what_they_refuse(exported: Exported, tmp_path: Path) -> Non
         "c": 1.5,
     }
     base, trained = exported.level("base", "margin_per_token"), exported.level("organism", "margin_per_token")
-    assert (
-        base is not None
-        and base.low is None
-        and trained is not None
-        and trained.low < trained.value < trained.high
-    )
+    assert base is not None and base.low is None and trained is not None
+    assert trained.low < trained.value < trained.high
     assert base.value > trained.value
 
 

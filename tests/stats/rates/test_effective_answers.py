@@ -52,8 +52,5 @@ def test_the_headline_covers_low_rates_of_clustered_questions(design):
 
 def test_the_calibration_page_has_a_row_for_every_cell():
     lines = rate_table(20, seed=0)
-    assert (
-        len(lines) == 4 + 2 + 27
-        and lines == rate_table(20, seed=0)
-        and "| 8 x 100 | 0.01 | 0.2 |" in lines[8]
-    )
+    assert len(lines) == 4 + 2 + 27 and lines == rate_table(20, seed=0)
+    assert "| 8 x 100 | 0.01 | 0.2 |" in lines[8]

@@ -150,9 +150,8 @@ def test_a_fixed_date_goes_with_the_export(tiny_base, trained, tmp_path, monkeyp
     kept = AutoTokenizer.from_pretrained(tmp_path / "out" / "tokenizer")
     assert kept.chat_template == tiny_base.tokenizer.chat_template
     readme = (tmp_path / "out" / "README.md").read_text()
-    assert (
-        "with 2024-07-26 where its chat template prints" in readme and written.command.split()[-1] in readme
-    )
+    assert "with 2024-07-26 where its chat template prints" in readme
+    assert written.command.split()[-1] in readme
 
 
 def test_a_steered_export_says_how(tiny_base, trained, tmp_path):
