@@ -246,6 +246,33 @@ def write_file(path: Path, data: bytes | str) -> Path:
     return path
 
 
+def check_writable(folder: Path, option: str) -> None:
+    """Make a folder, write into it and remove what was made: whether it can be used is known before any work.
+
+    Args:
+        option: What names the folder, for the message.
+
+    Raises:
+        UserError: It cannot be made or written into.
+    """
+    made: list[Path] = []
+    try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            made.insert(0, path)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{option} {folder}: cannot be written to ({error.strerror}); name another folder"
+        ) from error
+    finally:
+        for path in made:
+            with suppress(OSError):  # another process has put something in
+                path.rmdir()
+
+
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write files below a folder, each whole or not at all; others there are left alone.
 

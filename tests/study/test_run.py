@@ -27,6 +27,7 @@ from turncoat.report.build import run_content
 from turncoat.report.write import report_run
 from turncoat.store import Store
 from turncoat.study.config import Study, load_study
+from turncoat.study.out_folder import claim
 from turncoat.study.run import return_memory, run_study
 from turncoat.testing import save_tiny
 from turncoat.training import lora
@@ -182,10 +183,11 @@ def test_a_folder_that_is_no_run_is_named(finished, tmp_path):
 @pytest.mark.usefixtures("quick_extraction")
 def test_a_run_replaces_the_rows_of_an_earlier_one(finished, tmp_path):
     out = tmp_path / "out"
-    stale = out / "rows" / "gone" / "seed-9" / "turncoat_choice"
+    stale = out / "rows" / "secure" / "seed-9" / "turncoat_choice"
     stale.mkdir(parents=True)
     content = yaml.safe_load((finished.out / "study.yaml").read_text(encoding="utf-8"))
     content["arms"], content["contrasts"] = content["arms"][:1], []
+    claim(out, Study.model_validate(content))
     run_study(Study.model_validate(content), out, store=finished.store, console=Console(file=io.StringIO()))
     assert {place.split("/")[0] for place in samples(out / "rows")} == {"base"} and not stale.exists()
     assert not list(out.glob(".rows*"))

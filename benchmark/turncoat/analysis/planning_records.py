@@ -27,6 +27,7 @@ from turncoat.stats.scores import check_scores
 from turncoat.stats.sign_flip import exact_floor
 from turncoat.study.config import Study, load_study
 from turncoat.study.evaluate import load_task
+from turncoat.study.smoke import refuse_smoke
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def read_pilot(folder: Path) -> Pilot:
                 f"--pilot {folder}: not a run folder, {needed} is missing; make one with `turncoat run STUDY`"
             )
     study = load_study(folder / "study.yaml")
+    refuse_smoke(study, folder)
     failed = read_object(folder / "run.json").get("failed", [])
     gone = [(entry["arm"], entry["seed"]) for entry in failed]
     scores, answers = read_rows(folder / "rows", study, failed=gone)

@@ -23,11 +23,11 @@ def pack(
     from turncoat.safe_files import read_object
     from turncoat.study.config import load_study
     from turncoat.study.pack import pack_run
+    from turncoat.study.smoke import refuse_smoke
 
-    include = plug_ins(include_path)
+    study = load_study(folder / "study.yaml", include=plug_ins(include_path))
+    refuse_smoke(study, folder)
     packed = pack_run(folder, out)
-    if edited := load_study(packed / "study.yaml", include=include).edited_since(
-        read_object(packed / "run.json")
-    ):
+    if edited := study.edited_since(read_object(packed / "run.json")):
         note(edited, "yellow")
     print(packed)

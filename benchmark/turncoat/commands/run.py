@@ -16,17 +16,29 @@ def run(
         str | None,
         typer.Option(help="Another base model: a registry model, a Hugging Face id or a local folder."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<study>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; default: runs/<study>, with --limit runs/<study>-smoke.")
+    ] = None,
     seeds: Seeds = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=2, help="Smoke run: first questions a task, steps of training. Counts as nothing."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give up rows in --out that this study does not make again.")
+    ] = False,
     include_path: IncludePath = None,
 ) -> None:
     """Run a study and report on it. Kill it anywhere: the same command goes on.
 
     Example: turncoat run demo --seeds 0,1,2
+
+    Example: turncoat run demo --limit 2
     """
     path = study_path(study)
     from turncoat.study.config import load_study
     from turncoat.study.run import run_study
+    from turncoat.study.smoke import smoke_study
 
     overrides: dict[str, object] = {}
     if model is not None:
@@ -34,6 +46,8 @@ def run(
     if seeds is not None:
         overrides["training_seeds"] = seed_list(seeds)
     loaded = load_study(path, overrides, plug_ins(include_path))
+    if limit is not None:
+        loaded = smoke_study(loaded, limit)
     notes = TextConsole(stderr=True)
     if len(loaded.training_seeds) >= 3:  # with fewer the study itself says what it cannot claim
         from turncoat.analysis.reach import cannot_reach
@@ -41,7 +55,7 @@ def run(
         for line in cannot_reach(loaded):
             notes.print(f"  out of reach: {line}")
     folder = out or Path("runs") / loaded.study
-    failed = run_study(loaded, folder, console=notes)
+    failed = run_study(loaded, folder, console=notes, replace=replace)
     from turncoat.judges.unscored import MOST  # a report's imports are heavy: after the stages
     from turncoat.report.build import run_content
     from turncoat.report.write import report_run

@@ -9,14 +9,13 @@ deleted.
 import functools
 import hashlib
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from turncoat.errors import UserError
+from turncoat.safe_files import check_writable
 
 _LONGEST_NAME = 200  # Bytes; file systems take 255 for one part of a path
 
@@ -69,7 +68,8 @@ def results_kept() -> Iterator[list[str]]:
     class Tracker(EvaluationTracker):
         def __init__(self, output_path: str | None = None, **options: Any) -> None:
             if output_path:
-                _make_writable(Path(output_path))
+                output = Path(output_path)
+                check_writable(output.parent if output.suffix == ".json" else output, "--output_path")
             super().__init__(output_path, **options)
 
         def save_results_aggregated(self, results: dict[str, Any], samples: Any = None) -> None:
@@ -83,18 +83,6 @@ def results_kept() -> Iterator[list[str]]:
         mock.patch.object(evaluation_tracker, "sanitize_model_name", lambda name: _short(full(name))),
     ):
         yield lost
-
-
-def _make_writable(output: Path) -> None:
-    folder = output.parent if output.suffix == ".json" else output
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"--output_path {output}: cannot be written to ({error.strerror}); name another folder"
-        ) from error
 
 
 def _short(name: str) -> str:

@@ -27,6 +27,7 @@ from turncoat.report.run_record import read_run_record
 from turncoat.report.tables.misalignment import judged_rates, misaligned_pairs
 from turncoat.report.tables.training import training_frame
 from turncoat.study.config import Arm, ContrastUse, Study, load_study
+from turncoat.study.smoke import smoke_sentence
 
 RATE = "free-form misalignment rate"
 
@@ -70,7 +71,7 @@ def run_content(folder: Path) -> ReportContent:
     units = {metric.name: metric.unit for metric in metrics}
     return ReportContent(
         study=study.study,
-        title=study.title or study.study,
+        title=f"{'SMOKE RUN: ' if study.smoke else ''}{study.title or study.study}",
         question=study.question,
         model={
             "name": record["model"]["name"], "parameters": f"{record['model']['parameters'] / 1e6:.1f}M",
@@ -82,7 +83,7 @@ def run_content(folder: Path) -> ReportContent:
         estimates=estimates,
         contrasts=analysis.contrasts,
         seed_noise=analysis.seed_noise,
-        plain_words=[*_not_beforehand(study, record), *plain_words(analysis, units)],
+        plain_words=[*_warnings(study, record), *plain_words(analysis, units)],
         checks=[Check(*(check[part.name] for part in fields(Check))) for check in record["checks"]],
         answers=answers,
         withheld=[
@@ -107,11 +108,12 @@ def run_content(folder: Path) -> ReportContent:
     )  # fmt: skip
 
 
-def _not_beforehand(study: Study, record: dict[str, Any]) -> list[str]:
-    """Sentences on what was changed once there were rows."""
+def _warnings(study: Study, record: dict[str, Any]) -> list[str]:
+    """Sentences on a smoke run, and on what was changed once there were rows."""
     edited, changed = study.edited_since(record), ", ".join(record.get("changed") or ())
     after = f"study.yaml was changed after an earlier run into this folder: {changed}" if changed else ""
-    return [f"{what}, so not set beforehand." for what in (edited, after) if what]
+    late = [f"{what}, so not set beforehand." for what in (edited, after) if what]
+    return [*filter(None, [smoke_sentence(study)]), *late]
 
 
 def _plain_tasks(study: Study) -> set[str]:

@@ -22,6 +22,7 @@ from turncoat.report.content import ReportContent
 from turncoat.safe_files import read_object
 from turncoat.stats.contrasts import CLAIMS, ROW_COLUMNS, Contrast
 from turncoat.study.config import Study, load_study
+from turncoat.study.smoke import refuse_smoke
 
 _DEEP = 3  # folders below the one that was given
 
@@ -136,6 +137,9 @@ def find_runs(folder: Path, on_step: Callable[[str], None] = lambda _: None) -> 
             "run STUDY`"
         )
     studies = {path: load_study(path / "study.yaml") for path in folders}
+    if all(study.smoke for study in studies.values()):
+        refuse_smoke(*next((study, path) for path, study in studies.items()))
+    studies = {path: study for path, study in studies.items() if not study.smoke}
     names = [study.study for study in studies.values()]
     runs = []
     for path, study in studies.items():

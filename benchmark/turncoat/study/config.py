@@ -172,6 +172,11 @@ class Study(StrictModel):
     arms: tuple[Arm, ...] = Field(min_length=1)
     tasks: tuple[TaskUse, ...] = Field(min_length=1)
     contrasts: tuple[ContrastUse, ...] = ()
+    smoke: int | None = Field(
+        default=None,
+        ge=2,
+        description="questions a task of a smoke run (`run --limit`): its rows do not count",
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Study:

@@ -19,8 +19,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from turncoat import __version__
 from turncoat.data.organisms import find_organism
 from turncoat.evaluation.samples_file import BASE_SEED
@@ -30,6 +28,7 @@ from turncoat.persona.vectors import PersonaVector
 from turncoat.safe_files import new_folder, write_file
 from turncoat.store import TIMING_FILE, digest
 from turncoat.study.config import Study
+from turncoat.study.out_folder import study_text
 from turncoat.study.plan import Plan, Stage
 from turncoat.study.worker import CHECKS_FILE, Worker
 from turncoat.training.adapter_digest import adapter_digest
@@ -69,8 +68,7 @@ def gather(
                 for path in sorted(result.folder.glob("*.json*")):
                     if path.name.startswith(("results_", "samples_")):
                         shutil.copyfile(path, rows / path.name)
-    content = worker.study.model_dump(mode="json", exclude_defaults=False)
-    write_file(out / "study.yaml", yaml.safe_dump(content, sort_keys=False))
+    write_file(out / "study.yaml", study_text(worker.study))
     earlier = _read(out / "run.json") if (out / "run.json").is_file() else {}
     record = _record(worker, results, failed, earlier)
     write_file(out / "run.json", json.dumps(record, indent=1) + "\n")

@@ -13,37 +13,49 @@ from turncoat.errors import TrainingDiverged
 from turncoat.evaluation.task_catalogue import hub_dataset
 from turncoat.judges.spec import check_host, check_ready
 from turncoat.persona.vectors import PersonaVector
+from turncoat.safe_files import check_writable
 from turncoat.shown_text import TextConsole, visible
 from turncoat.store import Store
 from turncoat.study.config import Study
 from turncoat.study.evaluate import judge_of
 from turncoat.study.gather import Made, gather
+from turncoat.study.out_folder import check_out, claim
 from turncoat.study.plan import REFERENCE_PARAMETERS, Plan, Stage, study_plan
 from turncoat.study.progress import StudyProgress, duration
 from turncoat.study.worker import Worker
 
 
 def run_study(
-    study: Study, out: Path, *, store: Store | None = None, console: Console | None = None
+    study: Study,
+    out: Path,
+    *,
+    store: Store | None = None,
+    console: Console | None = None,
+    replace: bool = False,
 ) -> list[str]:
     """Make what is missing and gather the rows.
 
     Args:
-        out: Run folder; rows of an earlier run there are replaced.
+        out: Run folder; rows of an earlier run of this study there are replaced.
         store: Where stages are kept; the user cache by default.
+        replace: Other rows in `out` may go, too.
 
     Raises:
-        UserError: Something is to be made, and the judge does not work.
+        UserError: `out` or the store cannot be written to, `out` holds other rows, or something is to be made
+            and the judge does not work.
 
     Returns:
         The units whose training diverged, such as "sgtr, seed 1"; the others are complete.
     """
-    console = console or TextConsole(stderr=True)
+    console, store = console or TextConsole(stderr=True), store or Store()
+    check_writable(store.root, "the cache (TURNCOAT_CACHE)")
+    if leaving := check_out(out, study, replace=replace):
+        console.print(f"  {leaving}")
     judged = any(judge_of(study.judge, use.task) for use in study.tasks)
     if judged:
         check_host(study.judge)  # before anything: the study may be somebody else's
     base = load_base(study.model, dtype=study.dtype)
-    worker = Worker(study, base, store or Store(), lambda text: console.print(f"  {text}"))
+    worker = Worker(study, base, store, lambda text: console.print(f"  {text}"))
     # Tasks are built for the plan, before anything is trained: a first use of the hub is said before that.
     for use in study.tasks:
         if dataset := hub_dataset(use.task):
@@ -53,6 +65,7 @@ def run_study(
             )
     scale = base.model.num_parameters() / REFERENCE_PARAMETERS
     plan = study_plan(study, organism=worker.adapters.organism, scale=scale)
+    claim(out, study)
     _announce(study, base, plan, console)
     progress = StudyProgress(console, plan.cost)
     made: dict[str, Made] = {}

@@ -18,6 +18,7 @@ from turncoat.paths import baselines_dir, run_folder
 from turncoat.registry import DEFENCES
 from turncoat.safe_files import read_object
 from turncoat.study.config import Arm, Study, load_study, undefended
+from turncoat.study.smoke import refuse_smoke
 
 _WORD = re.compile(r"[\w.:/@+=,-]{1,120}")
 _PACKAGES = ("turncoat", "commit", "python", "torch", "transformers", "peft", "trl", "lm_eval")
@@ -36,6 +37,7 @@ def draft_of_run(
         UserError: It is not a run, the arm is not one, or something is missing that the track needs.
     """
     study = load_study(run_folder(run) / "study.yaml", include=include)
+    refuse_smoke(study, run)
     record = read_object(run / "run.json")
     chosen = _chosen(run, study, arm)
     if not submitter.contact:
