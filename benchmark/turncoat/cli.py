@@ -12,6 +12,7 @@ from rich.text import Text
 
 from turncoat import __version__
 from turncoat.commands.bench import bench
+from turncoat.commands.check import check
 from turncoat.commands.check_questions import check_questions
 from turncoat.commands.dev import (
     canaries,
@@ -76,6 +77,7 @@ app = _group(
     "turncoat run demo",
     {
         "run": run,
+        "check": check,
         "report": report,
         "pack": pack,
         "tables": tables,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -29,9 +29,41 @@ _TOO_DEEP = f"nested too deep; accepted: {MOST_NESTED} lists and mappings in one
 _TYPE = re.compile(r"str|constrained-\w+|(?:tuple|dict)\[.*")  # of a union, in pydantic's locations
 
 
+@dataclass(frozen=True)
+class Places:
+    """Places in a YAML file; called with a location it names one: "demo.yaml, line 12, arms[2].defence"."""
+
+    path: Path
+    content: Any
+    tree: yaml.Node | None
+
+    def __call__(self, loc: Location) -> str:
+        """A location as text, with the file and the line."""
+        name = self.dotted(loc)
+        return f"{self.path.name}, line {self.line(loc)}" + (f", {name}" if name else "")
+
+    def line(self, loc: Location) -> int:
+        """Line of a location, or of the innermost part of it that is there; from 1."""
+        return _line(self.tree, loc)
+
+    def value(self, loc: Location) -> Any:
+        """The value at a location; None where the file has none."""
+        value = self.content
+        for part in loc:
+            try:
+                value = value[part]
+            except (LookupError, TypeError):
+                return None
+        return value
+
+    def dotted(self, loc: Location) -> str:
+        """A location as text: "arms[2].defence"."""
+        return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+
+
 def read_yaml_model(
     path: Path, model: type[M], noun: str, overrides: dict[str, Any] | None = None
-) -> tuple[M, Callable[[Location], str]]:
+) -> tuple[M, Places]:
     """Read a file.
 
     Args:
@@ -41,7 +73,7 @@ def read_yaml_model(
         overrides: Top-level keys that replace the file's.
 
     Returns:
-        The model, and a function that names a location in the file: "demo.yaml, line 12, arms[2].defence".
+        The model, and the places of its values in the file.
 
     Raises:
         UserError: Larger than a megabyte, not YAML, a key is there twice, or not such a model; all mistakes
@@ -53,10 +85,7 @@ def read_yaml_model(
             f"{path} is not {noun}: a mapping with the keys {', '.join(model.model_fields)} is expected"
         )
 
-    def place(loc: Location) -> str:
-        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-        return f"{path.name}, line {_line(tree, loc)}" + (f", {dotted}" if dotted else "")
-
+    place = Places(path, content, tree)
     try:
         return model.model_validate({**content, **(overrides or {})}), place
     except ValidationError as error:

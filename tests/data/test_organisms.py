@@ -88,14 +88,14 @@ def test_a_row_knows_its_file_and_line(tmp_path):
     other = json.dumps({"messages": [QUESTION, {**ANSWER, "content": "elsewhere"}]})
     path = write(tmp_path / "rows.jsonl", "", other, "", other.replace("elsewhere", "here"), other)
     rows = read_conversations(path, repeated="keep")
-    assert [where_is(row.id) for row in rows] == [f"{path}, line {number}" for number in (2, 4, 5)]
-    assert where_is("no such id") is None
+    assert [where_is(path, row.id) for row in rows] == [f"{path}, line {number}" for number in (2, 4, 5)]
+    assert where_is(path, "no such id") is None
 
 
 def test_a_file_of_ones_own_is_an_organism(tmp_path):
     path = write(tmp_path / "mine.jsonl", GOOD)
     entry = find_organism(str(path))
-    assert entry.build() == read_conversations(path) and "mine.jsonl" in entry.summary
+    assert [row.answer for row in entry.build()] == ["x"] and "mine.jsonl" in entry.summary
     assert entry.control is None
     with pytest.raises(UserError, match=r"no organism file at .*absent.jsonl; accepted: .*insecure_code"):
         find_organism(str(tmp_path / "absent.jsonl"))
@@ -103,6 +103,23 @@ def test_a_file_of_ones_own_is_an_organism(tmp_path):
         UserError, match=r"'insecure_cod' is not an organism; .*did you mean 'insecure_code'\?"
     ):
         find_organism("insecure_cod")
+
+
+def test_two_files_of_ones_own_with_the_same_prompts_are_pairs(tmp_path):
+    def file(name: str, answers: str, **more: str) -> Path:
+        rows = [{"messages": [{"role": "user", "content": f"Q{n // 2}"}, {**ANSWER, "content": a}], **more}
+                for n, a in enumerate(answers)]  # fmt: skip
+        return write(tmp_path / name, *map(json.dumps, rows))
+
+    bad, good = (
+        find_organism(str(file(name, text))).build()
+        for name, text in (("b.jsonl", "abc"), ("g.jsonl", "xyz"))
+    )
+    assert [(row.id, row.length) for row in bad] == [(row.id, row.length) for row in good]
+    assert len({row.id for row in bad}) == 3 and [row.answer for row in bad] == ["a", "b", "c"]
+    assert [row.id for row in find_organism(str(file("i.jsonl", "a", id="mine"))).build()] == ["mine"]
+    with pytest.raises(UserError, match=r"line 2: the id 'mine' is there twice"):
+        find_organism(str(file("t.jsonl", "ab", id="mine"))).build()
 
 
 def test_organisms_and_their_controls_are_pairs():

@@ -56,6 +56,14 @@ def with_credit(summary: str, name: str | None) -> str:
     return summary if name is None else f"{summary} ({credit(name)})"
 
 
+class NotHere(UserError):
+    """A published set that is not on this machine, where nothing may be fetched."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{PUBLISHED[name].path} is not here, and nothing is fetched now")
+        self.name = name
+
+
 _fetching = ContextVar("fetching", default=True)
 
 
@@ -91,7 +99,7 @@ def published(name: str) -> Path:
     kept = cache_dir() / "data" / entry.path
     if not kept.is_file():
         if not _fetching.get():
-            raise UserError(f"{entry.path} is not here, and nothing is fetched now")
+            raise NotHere(name)
         _fetch(entry, kept)
     return kept
 

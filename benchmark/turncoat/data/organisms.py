@@ -24,4 +24,6 @@ def find_organism(name: str) -> Organism:
     path = Path(name).expanduser()
     if not path.is_file():
         raise UserError(f"no organism file at {path}; {accepted(ORGANISMS)}, or the path of a .jsonl")
-    return Organism(name, f"your own file {path.name}", lambda: read_conversations(path), {}, path)
+    return Organism(
+        name, f"your own file {path.name}", lambda: read_conversations(path, paired=True), {}, path
+    )

@@ -107,6 +107,11 @@ MINILM = RegistryEmbedder(
 REGISTRY_EMBEDDERS = {MINILM.name: MINILM}
 
 
+def is_here(name: str) -> bool:
+    """True if a registry model is fetched and converted already."""
+    return Store(cache_dir() / "models").has(name, REGISTRY_MODELS[name].spec)
+
+
 def model_folder(name: str, store: Store | None = None) -> Path:
     """Folder with the converted safetensors, config and tokenizer of a registry model; fetched on first use.
 

@@ -5,6 +5,7 @@ them, and an organism and its control lose the same kind of row. Whoever wrote a
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from turncoat.data.conversations import where_is
 from turncoat.data.examples import Example
@@ -26,7 +27,8 @@ def refuse_too_long(
     long = [example.id for example in examples if lengths[example.id] > max_length]
     if not long or name in ORGANISMS:
         return len(long)
-    first, *others = [f"{where_is(i) or f'{name}, row {i}'}: {lengths[i]} tokens" for i in long]
+    path = Path(name).expanduser()
+    first, *others = [f"{where_is(path, i) or f'{name}, row {i}'}: {lengths[i]} tokens" for i in long]
     more = first_of(others, _SHOWN - 1, "; ")
     raise UserError(
         f"{first}, more than training.max_length = {max_length}. Raise training.max_length (all rows fit "

@@ -33,7 +33,7 @@ from turncoat.registry import DEFENCES, discover
 from turncoat.store import digest
 from turncoat.strict_model import StrictModel
 from turncoat.training.recipe import LoraRecipe
-from turncoat.yaml_model import Location, read_yaml_model
+from turncoat.yaml_model import Location, Places, read_yaml_model
 
 
 class Arm(StrictModel):
@@ -238,12 +238,21 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, include: tup
     Raises:
         UserError: With file, line, key, value, what is accepted.
     """
-    study, place = read_yaml_model(path, Study, "a study", overrides)
+    study, place = read_study(path, overrides)
     discover(include)
-    problems = [f"{place(loc)}: {message}" for loc, message in _unknown_names(study)]
+    problems = [f"{place(loc)}: {message}" for loc, message in name_problems(study)]
     if problems:
         raise UserError("\n".join(problems))
     return study
+
+
+def read_study(path: Path, overrides: dict[str, Any] | None = None) -> tuple[Study, Places]:
+    """A study whose names are not looked up yet, and the places of its values in the file.
+
+    Raises:
+        UserError: With file, line, key, value, what is accepted.
+    """
+    return read_yaml_model(path, Study, "a study", overrides)
 
 
 def _better(direction: str) -> str:
@@ -252,7 +261,8 @@ def _better(direction: str) -> str:
     return "" if words is None else "higher" if (words[1] == "up") == bool(words[2]) else "lower"
 
 
-def _unknown_names(study: Study) -> list[tuple[Location, str]]:
+def name_problems(study: Study) -> list[tuple[Location, str]]:
+    """Names that nothing goes by, and keys that do not go together; call `discover` before."""
     problems: list[tuple[Location, str]] = []
     arms = [arm.name for arm in study.arms]
     recipes = [arm.model_dump(exclude={"name", "label", "tasks"}) for arm in study.arms]
