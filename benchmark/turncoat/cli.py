@@ -49,6 +49,7 @@ from turncoat.commands.statistics.judge import judge
 from turncoat.commands.statistics.power import power
 from turncoat.commands.statistics.rates import rates
 from turncoat.commands.tables import tables
+from turncoat.commands.view import view
 from turncoat.errors import UserError
 from turncoat.shown_text import TextConsole, visible
 
@@ -79,6 +80,7 @@ app = _group(
         "run": run,
         "check": check,
         "report": report,
+        "view": view,
         "pack": pack,
         "tables": tables,
         "power": power,

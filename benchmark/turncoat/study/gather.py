@@ -30,6 +30,7 @@ from turncoat.store import TIMING_FILE, digest
 from turncoat.study.config import Study
 from turncoat.study.out_folder import study_text
 from turncoat.study.plan import Plan, Stage
+from turncoat.study.progress_file import curves
 from turncoat.study.worker import CHECKS_FILE, Worker
 from turncoat.training.adapter_digest import adapter_digest
 
@@ -184,7 +185,8 @@ def _training(stage: Stage, folder: Path) -> dict[str, Any]:
         "arm": f"{stage.arm}, seed {stage.seed}", "step": stage.steps[-1].name, "seed": stage.seed,
         **{key: record[key] for key in ("examples", "tokens", "supervised_tokens", "steps")},
         "first_loss": losses[0], "last_loss": sum(tail) / len(tail), "seconds": record["seconds"],
-        "left_out": record["left_out"], **({"penalties": [penalties[0], penalties[-1]]} if penalties else {}),
+        "left_out": record["left_out"], "curve": curves(record),
+        **({"penalties": [penalties[0], penalties[-1]]} if penalties else {}),
         **({"defence": record["defence"]} if "defence" in record else {}),
     }  # fmt: skip
 

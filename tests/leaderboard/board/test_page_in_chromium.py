@@ -176,7 +176,7 @@ def test_a_click_on_a_row_opens_its_facts_and_closing_gives_the_page_back(opened
     page = opened()
     page.locator("tr[data-slug='low-rate']:visible td.metric").first.click()
     panel = page.locator("#panel")
-    assert panel.locator("h2").text_content() == "Learning rate / 20"
+    assert panel.locator("#panel-title").text_content() == "Learning rate / 20"
     said = panel.inner_text()
     assert "Less than half of the narrow behaviour is left" in said, "why it is flagged"
     assert "turncoat leaderboard validate results/submissions/low-rate" in said
@@ -217,7 +217,7 @@ def test_answers_stand_beside_the_undefended_answer_to_the_same_question(opened:
             question,
         )
         assert (undefended, defended) == (theirs[key], own[key])
-    page.select_option("#a-role", "organism")
+    page.select_option("#a-arm", "organism")
     assert page.locator("#a-list .sides.two").count() == 0
 
 

@@ -1,28 +1,12 @@
 "use strict";
 {
   // The tables and details are in the page already; this sorts, filters and opens them, and makes the list of answers.
-  const PAGE = 25;
   const ROLES = { defended: "with this defence", organism: "no defence", control: "harmless control", base: "base model", benign: "benign" };
-  const SCORES = [["aligned", "aligned", 0], ["coherent", "coherent", 0], ["persona", "projection", 2]]; // field, label, decimals
-  const byId = (id) => document.getElementById(id);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const tools = byId("tools"), panel = byId("panel");
   const boards = all("section.board");
   document.documentElement.classList.add("js");
   tools.hidden = false;
-
-  /** An element with attributes and children; strings become text, never markup. */
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) if (value !== null) element.setAttribute(name, value);
-    element.append(...children.filter((child) => child !== null));
-    return element;
-  }
-
-  function later(action, milliseconds) {
-    let timer = 0;
-    return () => { clearTimeout(timer); timer = setTimeout(action, milliseconds); };
-  }
 
   // ---- where we are: #board=..&entry=..&answer=.. ----
 
@@ -171,7 +155,7 @@
       showTab("facts");
     }
     if (!panel.open) panel.showModal();
-    if (answer !== null) showAnswer(answer);
+    if (answer !== null) { showTab("answers"); if (!browser.show(answer)) showTab("facts"); }
     return true;
   }
 
@@ -205,147 +189,32 @@
     link_?.focus({ preventScroll: true });
   });
 
-  // ---- answers: rows of [id, role, seed, task, prompt, question, finish, answer, aligned, coherent, persona] ----
+  // ---- answers ----
 
-  let store = null; // parsed when first needed
-
-  function answersOf(board, slug) {
-    store ??= JSON.parse(byId("answers").textContent);
-    const rows = store.boards[board]?.[slug] ?? [];
-    return rows.map((row) => {
-      const [role, task, prompt, question, finish] = [1, 3, 4, 5, 6].map((i) => store.strings[row[i]]);
-      return { id: row[0], slug, role, seed: row[2], task, prompt, question, finish, answer: row[7], aligned: row[8], coherent: row[9], persona: row[10] };
-    });
-  }
-
-  let answers = [], partners = new Map(), page = 0, marked = null;
-  const pairKey = (one, seed) => JSON.stringify([one.task, one.prompt, one.question, seed]);
+  let store = null, browser = null; // parsed and made when first needed
 
   /** An entry's own answers, and for roles that it shares those of the entry that stores them. */
   function startAnswers() {
+    store ??= JSON.parse(byId("answers").textContent);
+    browser ??= answerBrowser(byId("browser"), store, {
+      arms: Object.entries(ROLES).map(([role, label]) => [role, label, { defended: "c1", organism: "c0" }[role] ?? "base"]),
+      beside: "organism", first: ["defended", "organism", "base"],
+      link: (id) => link(opened.board.dataset.board, opened.row.dataset.slug, id),
+    });
     const board = opened.board.dataset.board, { slug } = opened.row.dataset;
-    answers = answersOf(board, slug);
-    const own = new Set(answers.map((one) => one.role));
+    const answers = unpack(store, board, slug);
+    const own = new Set(answers.map((one) => one.arm));
     const roles = own.size ? ["organism", "control", "base"].filter((role) => !own.has(role)) : [];
     const lender = all("tr.entry", opened.board).find((one) => one.dataset.setting === "none" && one.dataset.kind !== "canary");
     const shared = JSON.parse(opened.row.dataset.shared);
     for (const role of roles) {
       const from = shared[role] ?? (role === "organism" ? lender?.dataset.slug : undefined);
-      if (from && from !== slug) answers.push(...answersOf(board, from).filter((one) => one.role === role));
-    }
-    partners = new Map();
-    const nth = new Map();
-    for (const one of answers) {
-      // The n-th sample of a question faces the n-th; without a common seed, any seed's will do.
-      const counter = one.role + pairKey(one, one.seed);
-      one.nth = nth.get(counter) ?? 0;
-      nth.set(counter, one.nth + 1);
-      if (one.role !== "organism") continue;
-      for (const key of [pairKey(one, one.seed), pairKey(one, "any")]) partners.set(key, [...(partners.get(key) ?? []), one]);
+      if (from && from !== slug) answers.push(...unpack(store, board, from).filter((one) => one.arm === role));
     }
     const tab = byId("tab-answers");
     tab.textContent = answers.length ? `Answers (${answers.length.toLocaleString("en")})` : "No answers";
     tab.disabled = !answers.length;
-    offer("a-task", answers.map((one) => one.task), (task) => store.labels[task] ?? task);
-    offer("a-prompt", answers.map((one) => one.prompt), String);
-    offer("a-role", answers.map((one) => one.role), (role) => ROLES[role] ?? role);
-    offer("a-seed", answers.map((one) => String(one.seed)), String);
-    byId("a-role").value = ["defended", "organism", "base"].find((role) => answers.some((one) => one.role === role)) ?? "";
-    byId("a-find").value = byId("a-sort").value = "";
-    marked = null;
-    turn(0);
-  }
-
-  function offer(id, values, label) {
-    const options = [...new Set(values)].map((value) => make("option", { value }, label(value)));
-    byId(id).replaceChildren(make("option", { value: "" }, "all"), ...options);
-  }
-
-  function chosen() {
-    const [task, prompt, role, seed, sort] = ["a-task", "a-prompt", "a-role", "a-seed", "a-sort"].map((id) => byId(id).value);
-    const words = byId("a-find").value.toLocaleLowerCase("en").trim();
-    const found = answers.filter((one) => (!task || one.task === task) && (!prompt || one.prompt === prompt) && (!role || one.role === role)
-      && (!seed || String(one.seed) === seed) && (!words || (one.question + "\n" + one.answer).toLocaleLowerCase("en").includes(words)));
-    if (sort) {
-      const field = sort.slice(0, -1), sign = sort.endsWith("+") ? 1 : -1;
-      found.sort((a, b) => (a[field] === null) - (b[field] === null) || sign * (a[field] - b[field]));
-    }
-    return found;
-  }
-
-  function turn(to) {
-    const found = chosen(), last = Math.max(0, Math.ceil(found.length / PAGE) - 1);
-    page = Math.min(Math.max(to, 0), last);
-    const from = page * PAGE, shown = found.slice(from, from + PAGE);
-    byId("a-list").replaceChildren(...shown.map(card));
-    byId("a-count").textContent = found.length ? `${found.length.toLocaleString("en")} of ${answers.length.toLocaleString("en")} answers` : "No answer matches.";
-    byId("a-page").textContent = found.length ? `${from + 1}–${from + shown.length} of ${found.length.toLocaleString("en")}` : "";
-    byId("a-pages").hidden = last === 0;
-    byId("a-prev").disabled = page === 0;
-    byId("a-next").disabled = page === last;
-  }
-
-  function card(one) {
-    let facing = null;
-    if (one.role !== "organism") {
-      const same = partners.get(pairKey(one, one.seed)) ?? partners.get(pairKey(one, "any")) ?? [];
-      facing = same[one.nth] ?? same[0] ?? null;
-    }
-    const { board } = opened;
-    const name = [store.labels[one.task] ?? one.task, one.prompt ? one.prompt + " prompt" : "", `seed ${one.seed}`].filter(Boolean).join(" · ");
-    return make("article", { class: "qa" + (one.id === marked ? " marked" : ""), "data-id": one.id },
-      make("p", { class: "asked" }, ...highlighted(one.question)),
-      make("p", { class: "soft where" }, name, " ",
-        make("a", { href: link(board.dataset.board, opened.row.dataset.slug, one.id) }, "link")),
-      make("div", { class: "sides" + (facing ? " two" : "") }, facing ? side(facing, one) : null, side(one, null)));
-  }
-
-  function side(one, beside) {
-    const seed = beside && beside.seed !== one.seed ? `, seed ${one.seed}` : "";
-    const scores = SCORES.map(([field, label, decimals]) => make("span", {}, label + " ",
-      make("b", {}, one[field] === null ? "n/a" : one[field].toFixed(decimals).replace("-", "−"))));
-    if (one.finish === "length") scores.push(make("span", {}, "cut at the length limit"));
-    return make("div", { class: "side " + (one.role === "organism" ? "plain-side" : "own-side") },
-      make("h4", {}, (ROLES[one.role] ?? one.role) + seed),
-      one.answer.trim() ? make("div", { class: "text", dir: "auto" }, ...highlighted(one.answer)) : make("div", { class: "text soft" }, "(an empty answer)"),
-      make("div", { class: "scores" }, ...scores));
-  }
-
-  function highlighted(text) {
-    const words = byId("a-find").value.toLocaleLowerCase("en").trim(), low = text.toLocaleLowerCase("en");
-    if (!words || low.length !== text.length) return [text];
-    const parts = [];
-    let at = 0;
-    for (let hit = low.indexOf(words); hit >= 0; hit = low.indexOf(words, at)) {
-      parts.push(text.slice(at, hit), make("mark", {}, text.slice(hit, hit + words.length)));
-      at = hit + words.length;
-    }
-    return [...parts, text.slice(at)];
-  }
-
-  /** Opens the page that has an answer; filters that would hide it are taken off. */
-  function showAnswer(id) {
-    const one = answers.find((other) => other.id === id);
-    if (!one) return;
-    showTab("answers");
-    marked = id;
-    let at = chosen().indexOf(one);
-    if (at < 0) {
-      for (const name of ["a-task", "a-prompt", "a-seed", "a-find", "a-sort"]) byId(name).value = "";
-      byId("a-role").value = one.role;
-      at = chosen().indexOf(one);
-    }
-    turn(Math.floor(at / PAGE));
-    byId("a-list").querySelector(".marked").scrollIntoView({ block: "center" });
-  }
-
-  for (const id of ["a-task", "a-prompt", "a-role", "a-seed", "a-sort"]) byId(id).addEventListener("change", () => turn(0));
-  byId("a-find").addEventListener("input", later(() => turn(0), 150));
-  for (const [id, step] of [["a-prev", -1], ["a-next", 1]]) {
-    byId(id).addEventListener("click", () => {
-      turn(page + step);
-      byId("answer-tools").scrollIntoView({ block: "start" });
-    });
+    browser.replace(answers, store, true);
   }
 
   // ---- start ----

@@ -8,8 +8,6 @@ nothing but the page's own script.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from itertools import groupby
@@ -17,11 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import jinja2
-from markupsafe import Markup
-
+from turncoat.report.browser.answer_store import answer_store
+from turncoat.report.browser.page_parts import embedded_json, environment, page_parts, printable
 from turncoat.report.tables.contrasts import MINUS
-from turncoat.shown_text import visible
 
 Json = dict[str, Any]
 _HERE = Path(__file__).parent
@@ -31,7 +27,6 @@ _SETTINGS = {name: name.replace("_", " ") for name in ("prevention", "in_trainin
 _SETTINGS["none"] = "no defence"
 _TRUST = {name: f"\N{CHECK MARK} {name}" for name in ("verified", "reproduced")}
 _TRUST["self-reported"] = "self-reported"
-_BLOCKS: Json = dict.fromkeys(("trim_blocks", "lstrip_blocks", "keep_trailing_newline"), True)
 _GROUPS = [
     ("entries", "Entries"),
     ("references", "For comparison, not ranked"),
@@ -49,59 +44,30 @@ def render_page(content: Json) -> str:
     Raises:
         ValueError: A number is NaN or infinite.
     """
-    payload = _printable(content)
-    style, script = _asset("board.css"), _asset("board.js")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, **_BLOCKS
-    )
-    return environment.get_template("board.html.j2").render(
-        title=payload["title"],
-        generated_by=payload["generated_by"],
-        boards=[_board_view(one) for one in payload["boards"]],
-        settings=_SETTINGS,
-        trusts=list(_TRUST),
-        answer_count=len(payload["answers"]),
-        answers=Markup(embedded_json(_interned(payload["answers"]))),
-        style=Markup(style),
-        script=Markup(script),
-        policy=(
-            f"default-src 'none'; script-src '{csp_hash(script)}'; style-src '{csp_hash(style)}'; img-src "
-            "data:; base-uri 'none'; form-action 'none'"
-        ),
+    payload = printable(content)
+    return (
+        environment(_HERE)
+        .get_template("board.html.j2")
+        .render(
+            title=payload["title"],
+            generated_by=payload["generated_by"],
+            boards=[_board_view(one) for one in payload["boards"]],
+            settings=_SETTINGS,
+            trusts=list(_TRUST),
+            answer_count=len(payload["answers"]),
+            answers=embedded_json(answer_store(_grouped(payload["answers"]))),
+            **page_parts(_HERE / "board"),
+        )
     )
 
 
-def csp_hash(content: str) -> str:
-    """The fingerprint by which a content-security policy allows an inline element with exactly this
-    content."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")
-
-
-def embedded_json(value: Any) -> str:
-    r"""JSON that is safe inside a script element: `<`, `>`, `&` and the two line separators become \uXXXX.
-
-    Raises:
-        ValueError: A number is NaN or infinite.
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return re.sub("[<>&\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def _asset(name: str) -> str:
-    text = (_HERE / name).read_text(encoding="utf-8")
-    if "</" in text:  # it would end its element early
-        raise ValueError(f"{name} must not contain '</'")
-    return text
-
-
-def _printable(value: Any) -> Any:
-    if isinstance(value, str):
-        return visible(value)
-    if isinstance(value, dict):
-        return {_printable(key): _printable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_printable(item) for item in value]
-    return value
+def _grouped(answers: list[Json]) -> dict[str, dict[str, list[Json]]]:
+    """Answers by board and slug; an answer's arm is its role."""
+    boards: dict[str, dict[str, list[Json]]] = {}
+    for one in answers:
+        of_board = boards.setdefault(one["board"], {})
+        of_board.setdefault(one["slug"], []).append({**one, "arm": one["role"]})
+    return boards
 
 
 def _board_view(board: Json) -> dict[str, Any]:
@@ -229,35 +195,3 @@ def _is_web_link(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"https", "http"} and bool(parts.netloc)
-
-
-def _interned(answers: list[Json]) -> dict[str, Any]:
-    """The answers by board and slug; strings that come again and again are stored once and referred to by
-    position.
-
-    A row is [id, role, seed, task, prompt, question, finish, answer, aligned, coherent, persona]. The id is
-    made from what the row says, so that a link to an answer survives a rebuild with other answers around it.
-    """
-    strings: dict[str, int] = {}
-    boards: dict[str, dict[str, list[list[Any]]]] = {}
-    labels: dict[str, str] = {}
-    seen: dict[str, int] = {}
-
-    def place(text: str) -> int:
-        return strings.setdefault(text, len(strings))
-
-    keys = ("board", "slug", "role", "seed", "task", "prompt", "question", "answer")
-    for one in answers:
-        text = json.dumps([one[key] for key in keys])
-        seen[text] = seen.get(text, 0) + 1
-        address = hashlib.sha256(f"{text}{seen[text]}".encode()).hexdigest()[:10]
-        labels[one["task"]] = one["task_label"]
-        row = [address, place(one["role"]), one["seed"]]
-        row += [*(place(one[key]) for key in ("task", "prompt", "question", "finish")), one["answer"]]
-        row += [_rounded(one["aligned"], 1), _rounded(one["coherent"], 1), _rounded(one["persona"], 3)]
-        boards.setdefault(one["board"], {}).setdefault(one["slug"], []).append(row)
-    return {"strings": list(strings), "labels": labels, "boards": boards}
-
-
-def _rounded(value: float | None, decimals: int) -> float | None:
-    return None if value is None else round(value, decimals)

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from turncoat import __version__
-from turncoat.evaluation.task_catalogue import task_content
 from turncoat.evaluation.task_facts import task_label
 from turncoat.leaderboard.board.build import Board, Row
 from turncoat.leaderboard.board.cell_text import cell_note, cell_text, column_decimals, shown_cell
@@ -18,6 +17,7 @@ from turncoat.leaderboard.entry.submission import Supersedes
 from turncoat.leaderboard.entry.track import TrackTask
 from turncoat.leaderboard.ranking.cells import BoardCell
 from turncoat.leaderboard.ranking.columns import BoardColumn
+from turncoat.report.browser.answer_store import answer_fields
 
 MOST_ANSWERS = 600
 """Answers of one role of one entry on the page; the rows have all."""
@@ -188,23 +188,7 @@ def _answers(board: Board, row: Row) -> Iterable[dict[str, Any]]:
         answers = answers.sort_values(["task", "question_id", "seed", "index"], kind="stable")
         arm = {"board": board.id, "slug": row.slug, "role": role}
         for record in answers.to_dict("records"):
-            yield {**arm, **_answer({str(key): value for key, value in record.items()})}
-
-
-def _answer(record: dict[str, Any]) -> dict[str, Any]:
-    task = str(record["task"])
-    return {
-        "seed": int(record["seed"]), "task": task, "task_label": task_label(task),
-        "question": str(record["question"]), "answer": str(record["text"]),
-        "finish": str(record.get("finish") or ""), "aligned": _score(record.get("judge_aligned")),
-        "coherent": _score(record.get("judge_coherent")), "persona": _score(record.get("persona_own"), 2),
-        "prompt": str((task_content(task).get("dataset_kwargs") or {}).get("variant", "plain")),
-    }  # fmt: skip
-
-
-def _score(value: Any, places: int = 1) -> float | None:
-    number = _number(value)
-    return None if number is None else round(number, places)
+            yield {**arm, **answer_fields({str(key): value for key, value in record.items()}, raw=False)}
 
 
 def _number(value: Any) -> float | None:

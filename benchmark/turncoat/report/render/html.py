@@ -2,26 +2,29 @@
 file."""
 
 import base64
-import hashlib
-from numbers import Real
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from turncoat import formats
-from turncoat.report.content import ANSWER_COLUMNS, ReportContent
+from turncoat.report.browser.answer_store import answer_fields, answer_store
+from turncoat.report.browser.page_parts import embedded_json, environment, page_parts
+from turncoat.report.content import ReportContent
 from turncoat.report.figures.overview import figure_png
-from turncoat.report.figures.style import DARK, arm_colour
+from turncoat.report.figures.style import DARK
 from turncoat.report.tables import background
 from turncoat.report.tables.contrasts import MINUS, claim_section, estimates_table
 from turncoat.report.tables.four_axes import four_axes_table
 from turncoat.report.tables.misalignment import corrected_table, leak_table, misalignment_table
 from turncoat.report.tables.training import training_table
-from turncoat.shown_text import visible
 from turncoat.stats.contrasts import CLAIMS
+from turncoat.study.config import Arm
 
+_HERE = Path(__file__).parent
 _TEMPLATE = "report.html.j2"
+STEM = _HERE / "report"
+"""Style and script of tables and of the first screen, without their endings."""
 
 
 def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
@@ -30,18 +33,8 @@ def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
     Every string is escaped, its control and bidi characters are visible; a content-security policy forbids
     loading anything and any other script.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined, finalize=_visible,
-    )  # fmt: skip
-    environment.filters["minus"] = lambda text: str(text).replace("-", MINUS)
-    environment.filters["keep_minus"] = lambda text: str(text).replace(
-        f"{MINUS} ", f"{MINUS}\N{NO-BREAK SPACE}"
-    )
-    environment.filters["csp_hash"] = _csp_hash
-    return environment.get_template(_TEMPLATE).render(
-        content=content,
-        claims=[(claim, claim_section(content, claim)) for claim in CLAIMS],
+    return templates().get_template(_TEMPLATE).render(
+        **overview(content, light_png),
         axes=four_axes_table(content) if len(content.axes) else None,
         levels=estimates_table(content),
         details=[
@@ -57,46 +50,40 @@ def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
             background.metrics_table(content), background.run_table(content),
         ],
         ending=[background.timings_table(content), background.provenance_table(content)],
-        questions=_questions(content),
-        figure_light=base64.b64encode(light_png or figure_png(content)).decode("ascii"),
-        figure_dark=base64.b64encode(figure_png(content, DARK)).decode("ascii"),
+        answers=embedded_json(run_answers(content)) if len(content.answers) else None,
+        page=page_parts(STEM),
     )  # fmt: skip
 
 
-def _visible(value: Any) -> Any:
-    """A value that the template prints; what is escaped already (`Markup`) was made visible before."""
-    return visible(value) if type(value) is str else value
+def templates(*folders: Path) -> jinja2.Environment:
+    """The templates of reports, and of these folders, with the filters that tables need."""
+    made = environment(_HERE, *folders)
+    made.filters["minus"] = lambda text: str(text).replace("-", MINUS)
+    made.filters["keep_minus"] = lambda text: str(text).replace(f"{MINUS} ", f"{MINUS}\N{NO-BREAK SPACE}")
+    return made
 
 
-def _questions(content: ReportContent) -> list[dict[str, Any]]:
-    """Answers grouped for the page: question, then arm, then one entry per answer."""
-    frame = content.sorted_answers()
-    numeric = [column for column in frame.columns if column not in ANSWER_COLUMNS]
-    questions = []
-    for question_id in dict.fromkeys(frame["question_id"]):
-        rows = frame[frame["question_id"] == question_id]
-        arms = []
-        for arm in content.arms:
-            answers = [
-                {
-                    "seed": background.seed_name(content, arm.name, row["seed"]),
-                    "text": str(row["text"]),
-                    "finish": formats.text_or_empty(row["finish"]),
-                    "numbers": [(column, _measure(row[column])) for column in numeric],
-                }
-                for row in rows[rows["arm"] == arm.name].to_dict("records")
-            ]
-            if answers:
-                arms.append({"label": arm.label, "colour": arm_colour(content, arm), "answers": answers})
-        text = str(rows.iloc[0]["question"])
-        questions.append({"id": str(question_id), "question": text, "arms": arms, "count": len(rows)})
-    return questions
+def overview(content: ReportContent, light_png: bytes | None = None) -> dict[str, Any]:
+    """What overview.html.j2 shows: the content, its claims, and the figure, light and dark, as base64."""
+    return {
+        "content": content,
+        "claims": [(claim, claim_section(content, claim)) for claim in CLAIMS],
+        "figure_light": base64.b64encode(light_png or figure_png(content)).decode("ascii"),
+        "figure_dark": base64.b64encode(figure_png(content, DARK)).decode("ascii"),
+    }
 
 
-def _measure(value: Any) -> str:
-    is_number = formats.is_missing(value) or isinstance(value, Real)
-    return formats.significant(value) if is_number else str(value)
+def run_answers(content: ReportContent) -> dict[str, Any]:
+    """The answers of a run as the browser's script reads them, with its arms: name, label, class."""
+    records = content.sorted_answers().to_dict("records")
+    fields = [{"arm": record["arm"], **answer_fields(record)} for record in records]
+    return {**answer_store({"run": {"": fields}}), "arms": arm_looks(content.arms)}
 
 
-def _csp_hash(script: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(str(script).encode("utf-8")).digest()).decode("ascii")
+def arm_looks(arms: Sequence[Arm]) -> list[list[str]]:
+    """Name, label and class of every arm: the classes have the colours of the figures."""
+    trained = [arm.name for arm in arms if not arm.is_base]
+    return [
+        [arm.name, arm.label or arm.name, "base" if arm.is_base else f"c{trained.index(arm.name) % 6}"]
+        for arm in arms
+    ]

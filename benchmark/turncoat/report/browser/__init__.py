@@ -1,0 +1,1 @@
+"""The answer browser that reports, the board and `turncoat view` share: data, script, style, page parts."""
