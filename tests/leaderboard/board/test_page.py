@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from leaderboard.page_payload_demo import answer, board, cell, columns, demo_payload, entry
 from turncoat.leaderboard.board.page import render_page
-from turncoat.report.browser.page_parts import csp_hash, embedded_json
 from turncoat.paths import PACKAGE
+from turncoat.report.browser.page_parts import csp_hash, embedded_json
 from turncoat.shown_text import visible
 
 HOSTILE = [
