@@ -41,6 +41,7 @@ from turncoat.commands.persona.extract import extract
 from turncoat.commands.persona.half_dose import half_dose
 from turncoat.commands.persona.shift import shift
 from turncoat.commands.persona.show import show
+from turncoat.commands.plan import plan
 from turncoat.commands.report import report
 from turncoat.commands.run import run
 from turncoat.commands.statistics.calibrate import calibrate
@@ -79,6 +80,7 @@ app = _group(
     {
         "run": run,
         "check": check,
+        "plan": plan,
         "report": report,
         "view": view,
         "pack": pack,

@@ -2,6 +2,8 @@
 once."""
 
 import io
+import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -17,8 +19,10 @@ from turncoat.store import Store
 from turncoat.study import worker as worker_module
 from turncoat.study.adapters import Adapters
 from turncoat.study.config import Study, TaskUse, load_study
+from turncoat.study.outlook import outlook
 from turncoat.study.plan import Plan, study_plan
 from turncoat.study.run import run_study
+from turncoat.study.speeds import REFERENCE, REFERENCE_PARAMETERS
 from turncoat.study.worker import Worker
 from turncoat.testing import save_tiny
 
@@ -68,18 +72,32 @@ def test_what_an_earlier_stage_makes_costs_nothing(study):
     assert free == {"pick_longer/0/adapter-1", "steered/0/adapter", "steered/0/check-sgtr"}
     assert costs["kl/0/adapter"] == 1.5 * costs["insecure/0/adapter"]
     assert plan_of(study).cost == pytest.approx(sum(costs.values()))
-    assert study_plan(study, organism=lambda name: ORGANISMS[name].build(), scale=2.0).cost == pytest.approx(
-        2 * plan_of(study).cost
-    )
+    speeds = REFERENCE.of(2 * REFERENCE_PARAMETERS)
+    twice = study_plan(study, organism=lambda name: ORGANISMS[name].build(), speeds=speeds)
+    assert twice.cost == pytest.approx(2 * plan_of(study).cost)
 
 
 def test_another_traits_vector_is_a_stage_of_its_own_with_its_cost(study):
     humour = TaskUse(task="turncoat_persona_humour")
-    vectors = plan_of(study.model_copy(update={"tasks": (*study.tasks, humour)})).vectors
+    stages = plan_of(study.model_copy(update={"tasks": (*study.tasks, humour)})).stages
+    vectors = [stage for stage in stages if stage.kind == "vector"]
     assert [(stage.id, stage.trait) for stage in vectors] == [
         ("vector/evil", "evil"), ("vector/humour", "humour"),
     ]  # fmt: skip
-    assert vectors[0].cost == plan_of(study).vectors[0].cost and vectors[1].cost > 0
+    assert vectors[0].cost == plan_of(study).stages[0].cost and vectors[1].cost > 0
+
+
+def test_a_unit_needs_what_earlier_ones_make(study):
+    units = {
+        unit.id: unit.needs for unit in plan_of(study.model_copy(update={"training_seeds": (0, 1)})).units
+    }
+    assert list(units)[:3] == ["vector/evil", "base", "insecure/0"]
+    persona = ("vector/evil",)
+    assert units["vector/evil"] == () and units["base"] == units["insecure/1"] == persona
+    assert units["sgtr/0"] == persona and units["sgtr/1"] == ("sgtr/0/examples-1", *persona)
+    assert units["pick_longer/1"] == ("insecure/1/adapter", "pick_longer/0/examples", *persona)
+    assert units["kl/1"] == ("insecure/1/adapter", *persona), "it may start from the undefended adapter"
+    assert units["steered/0"] == ("insecure/0/adapter", "insecure/0/check-sgtr", *persona)
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +141,61 @@ def test_all_but_examples_is_done_after_a_run(study, counted, monkeypatch):
     assert {stage.id for stage in plan_of(study).stages if not worker.done(stage)} == {
         "sgtr/0/examples-1", "pick_longer/0/examples", "kl/0/examples",
     }  # fmt: skip
+
+
+def test_the_outlook_after_a_run_and_after_a_loss(study, counted, monkeypatch, tmp_path):
+    store, _ = counted
+    monkeypatch.setattr(extract, "TOKENS", 4)
+    monkeypatch.setattr(extract, "ROLLOUTS", 1)
+    result = outlook(study, store).as_json()
+    assert all(unit["done"] for unit in result["units"]) and result["seconds"] == 0 and not result["judge"]
+    copy = Store(tmp_path / "stages")
+    shutil.copytree(store.root, copy.root)
+    worker = Worker(study, load_base(study.model), store)
+    lost = next(stage for stage in plan_of(study).stages if stage.id == "secure/0/adapter")
+    folder = copy.folder(*(worker.key(lost) or ("", {})))
+    shutil.rmtree(folder)
+    took = {path: json.loads((path / "timing.json").read_text())["seconds"]
+            for path in copy.root.glob("adapter/*")}  # fmt: skip
+    for path in took:
+        (path / "timing.json").write_text('{"seconds": 3.25}')
+    result = outlook(study, copy).as_json()
+    units = {unit["id"]: unit for unit in result["units"]}
+    assert [name for name, unit in units.items() if not unit["done"]] == ["secure/0"]
+    stages = {stage["id"]: (stage["done"], stage["seconds"]) for stage in units["secure/0"]["stages"]}
+    assert stages.pop("secure/0/adapter") == (False, 3.2 if round(3.25, 1) == 3.2 else 3.3)
+    assert all(done for done, _ in stages.values()), "rows are known by the key of the adapter"
+    assert "1 of 1 stages as like ones in the store took" in result["basis"]
+    assert not folder.exists(), "an outlook makes nothing"
+
+
+def test_the_outlook_of_an_empty_store_and_a_model_that_is_not_here(study, tmp_path):
+    store = Store(tmp_path / "stages")
+    result = outlook(study, store)
+    assert (
+        result.basis.startswith("measured now, ") and result.done == frozenset() and not store.root.exists()
+    )
+    assert "GiB at most while measuring" in result.memory
+    text = "\n".join(result.lines())
+    assert (
+        "  insecure/0   " in text
+        and f"to make: {len(IDS.split())} of {len(IDS.split())} stages, about" in text
+    )
+    # 4 bytes x rank 4 x 1024 rows and columns of a block's linear layers x 2 blocks: 32 KiB for each finetune
+    # of the 4 adapters with one and the 2 with two of them.
+    assert result.disk.startswith("256 KiB of adapters")
+    away = outlook(study.model_copy(update={"model": "smollm2-135m"}), store)
+    assert away.fetched[0].startswith("model smollm2-135m") and away.as_json()["seconds"] is None
+    assert "  base         ?: turncoat_choice, turncoat_persona" in "\n".join(away.lines())
+
+
+def test_the_outlook_tells_what_an_endpoint_would_be_asked(study, tmp_path):
+    em = TaskUse(task="turncoat_em", limit=2, repeats=3, max_gen_toks=40)
+    judge = "openai:model=m,base_url=http://127.0.0.1:9,price_in=1e6,price_out=0"
+    judged = study.model_copy(update={"judge": judge, "tasks": (em,), "arms": study.arms[:2]})
+    result = outlook(judged, Store(tmp_path / "stages"), measured=False)
+    assert result.basis.startswith("as on two idle cores")
+    assert ": 24 requests, about " in result.judge and "about $" in result.judge
+    refused = outlook(judged.model_copy(update={"judge": f"{judge},max_cost=1"}), Store(tmp_path / "stages"),
+                      measured=False).judge  # fmt: skip
+    assert "more than max_cost=1" in refused

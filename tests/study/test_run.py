@@ -28,7 +28,8 @@ from turncoat.report.write import report_run
 from turncoat.store import Store
 from turncoat.study.config import Study, load_study
 from turncoat.study.out_folder import claim
-from turncoat.study.run import return_memory, run_study
+from turncoat.study.run import run_study
+from turncoat.study.unit_maker import return_memory
 from turncoat.testing import save_tiny
 from turncoat.training import lora
 from turncoat.training.adapter_digest import adapter_digest

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, Seeds, plug_ins, seed_list
+from turncoat.errors import UserError
 from turncoat.paths import study_path
 from turncoat.shown_text import TextConsole
 
@@ -27,19 +28,32 @@ def run(
     replace: Annotated[
         bool, typer.Option("--replace", help="Give up rows in --out that this study does not make again.")
     ] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="Where units are made: processes:2 (one per GPU), ray, ray:ADDRESS,gpus=1, "
+            "slurm:partition=NAME,gpus=1, slurm:local; default: this process."
+        ),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Make one unit of `turncoat plan`, such as insecure/0, and stop.")
+    ] = None,
     include_path: IncludePath = None,
 ) -> None:
     """Run a study and report on it. Kill it anywhere: the same command goes on.
 
-    Example: turncoat run demo --seeds 0,1,2
+    Example: turncoat run demo --seeds 0,1,2 --engine processes:2
 
     Example: turncoat run demo --limit 2
     """
     path = study_path(study)
     from turncoat.study.config import load_study
-    from turncoat.study.run import run_study
+    from turncoat.study.engines import engine_from_name
+    from turncoat.study.run import run_study, run_unit
     from turncoat.study.smoke import smoke_study
 
+    if engine is not None and only is not None:
+        raise UserError("--only makes a unit in this process; leave --engine out")
     overrides: dict[str, object] = {}
     if model is not None:
         overrides["model"] = model
@@ -49,13 +63,19 @@ def run(
     if limit is not None:
         loaded = smoke_study(loaded, limit)
     notes = TextConsole(stderr=True)
+    if only is not None:
+        if run_unit(loaded, only, console=notes):
+            raise typer.Exit(1)
+        notes.print(f"unit {only} is done; once all are, `turncoat run` without --only gathers and reports")
+        return
     if len(loaded.training_seeds) >= 3:  # with fewer the study itself says what it cannot claim
         from turncoat.analysis.reach import cannot_reach
 
         for line in cannot_reach(loaded):
             notes.print(f"  out of reach: {line}")
     folder = out or Path("runs") / loaded.study
-    failed = run_study(loaded, folder, console=notes, replace=replace)
+    made_by = engine_from_name(engine) if engine else None
+    failed = run_study(loaded, folder, console=notes, replace=replace, engine=made_by)
     from turncoat.judges.unscored import MOST  # a report's imports are heavy: after the stages
     from turncoat.report.build import run_content
     from turncoat.report.write import report_run

@@ -26,6 +26,7 @@ from turncoat.data.registry_models import REGISTRY_MODELS, model_folder
 from turncoat.engine.adapter_loading import load_adapter
 from turncoat.engine.chat import DATE, with_fixed_date
 from turncoat.engine.fingerprint import folder_fingerprint
+from turncoat.engine.outline import outline_of
 from turncoat.errors import UserError, accepted
 
 LOAD_OPTIONS = (
@@ -164,7 +165,12 @@ def _take_layers_off(model: PreTrainedModel) -> None:
 
 
 def load_base(
-    name: str, *, dtype: str = "auto", device: str | None = None, **from_pretrained: Any
+    name: str,
+    *,
+    dtype: str = "auto",
+    device: str | None = None,
+    outline: bool = False,
+    **from_pretrained: Any,
 ) -> BaseModel:
     """The base model called `name`, read into memory once per process.
 
@@ -172,6 +178,8 @@ def load_base(
         name: A registry model (`turncoat list models`), a Hugging Face id or a local folder.
         dtype: "auto" (as saved), "bfloat16", "float16" or "float32".
         device: "cpu", "cuda", "cuda:1", "mps"; default: CUDA where available, else the CPU.
+        outline: Leave the weights out, unless they are in memory already: same `spec` and tokenizer, for
+            keys and plans.
         from_pretrained: Passed on to transformers: `LOAD_OPTIONS`. Code that comes with a model runs with
             `trust_remote_code=True` alone, which no study can set.
 
@@ -191,8 +199,9 @@ def load_base(
         logging.getLogger("turncoat").warning("trust_remote_code: Python code that comes with %s runs", name)
     device = _device(device)
     key = (name, dtype, device + repr(sorted(from_pretrained.items())))
-    if key in _LOADED:
-        return _LOADED[key]
+    outlined = (name, dtype, "meta" + key[2])
+    if key in _LOADED or (outline and outlined in _LOADED):
+        return _LOADED.get(key) or _LOADED[outlined]
     path = str(model_folder(name)) if name in REGISTRY_MODELS else name
     is_folder = Path(path).is_dir()
     if (Path(path) / "adapter_config.json").is_file():
@@ -212,9 +221,12 @@ def load_base(
     try:
         for_tokenizer = {key: v for key, v in from_pretrained.items() if key not in _MODEL_ONLY}
         tokenizer = AutoTokenizer.from_pretrained(path, **for_tokenizer)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            path, dtype=wanted, output_loading_info=True, **from_pretrained
-        )
+        shape = outline_of(path, wanted, **from_pretrained) if outline else None
+        loaded: Any = (shape, {"missing_keys": (), "unexpected_keys": ()})
+        if shape is None:
+            loaded = AutoModelForCausalLM.from_pretrained(
+                path, dtype=wanted, output_loading_info=True, **from_pretrained
+            )
         model, report = loaded
     except Exception as error:
         # transformers, safetensors and libraries that are not installed each raise their own types.
@@ -235,8 +247,10 @@ def load_base(
             f"model '{name}': its files hold an adapter's weights ({left_out[0]}, ...), which would not act; "
             "merge them first (merge_and_unload(), then save_pretrained)"
         )
-    model = model.to(device).eval()
-    _check_reads_on(model)
+    if shape is None:
+        model = model.to(device).eval()
+        _check_reads_on(model)
+        LOADS.append(name)
     fixed = with_fixed_date(tokenizer.chat_template, name)
     if dated := fixed != tokenizer.chat_template:
         logging.getLogger("turncoat").warning(
@@ -245,7 +259,6 @@ def load_base(
         tokenizer.chat_template = fixed
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    LOADS.append(name)
     fingerprint = (
         folder_fingerprint(Path(path) / str(from_pretrained.get("subfolder", "")))
         if is_folder
@@ -253,7 +266,7 @@ def load_base(
     )
     base = BaseModel(name, path, model, tokenizer, fingerprint)
     base.dated = dated
-    _LOADED[key] = base
+    _LOADED[key if shape is None else outlined] = base
     return base
 
 

@@ -51,13 +51,19 @@ Results = list[tuple[Stage, Made]]  # in the plan's order, the vector's first
 
 
 def gather(
-    out: Path, worker: Worker, plan: Plan, made: Mapping[str, Made], failed: Sequence[Mapping[str, Any]]
+    out: Path,
+    worker: Worker,
+    plan: Plan,
+    made: Mapping[str, Made],
+    failed: Sequence[Mapping[str, Any]],
+    peak: float = 0.0,
 ) -> None:
     """Write a run folder; its rows are complete or untouched.
 
     Args:
         out: The folder; rows of an earlier run there are replaced.
         failed: Arm, seed and reason of each unit whose training diverged.
+        peak: Most memory of the processes that made the units, in GiB; this process's own counts too.
     """
     results = [(stage, made[stage.id]) for stage in plan.stages if stage.id in made]
     with new_folder(out / "rows") as fresh:
@@ -71,17 +77,21 @@ def gather(
                         shutil.copyfile(path, rows / path.name)
     write_file(out / "study.yaml", study_text(worker.study))
     earlier = _read(out / "run.json") if (out / "run.json").is_file() else {}
-    record = _record(worker, results, failed, earlier)
+    own = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    record = _record(worker, results, failed, earlier, max(own, peak))
     write_file(out / "run.json", json.dumps(record, indent=1) + "\n")
 
 
 def _record(
-    worker: Worker, results: Results, failed: Sequence[Mapping[str, Any]], earlier: dict[str, Any]
+    worker: Worker,
+    results: Results,
+    failed: Sequence[Mapping[str, Any]],
+    earlier: dict[str, Any],
+    peak: float,
 ) -> dict[str, Any]:
     ran, now = earlier.get("study"), worker.study.digests()
     changed = {key for key in _CLAIMS if ran and ran.get(key) != now.get(key)}
     base, vector = worker.base, PersonaVector.load(results[0][1].folder)
-    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
     return {
         "provenance": _provenance(),
         "study": now,

@@ -1,17 +1,20 @@
 """Plan of a study: its units and their stages in order, with readable ids and estimated seconds.
 
     plan = study_plan(study, organism=adapters.organism)
+    [unit.id for unit in plan.units]         # ["vector/evil", "base", "insecure/0", ...]
     [stage.id for stage in plan.stages]      # ["vector/evil", "base/turncoat_choice", ...]
 
-A unit is an arm with one training seed. A plan makes nothing: `worker.py` makes stages, by their keys.
+A unit is what one process makes: a persona vector, or an arm with one training seed. A plan makes nothing:
+`worker.py` makes stages, by their keys.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from turncoat.data.examples import Example
+from turncoat.errors import UserError, accepted
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_catalogue import trait_of
 from turncoat.persona.extract import TOKENS, answer_count
@@ -19,11 +22,9 @@ from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
 from turncoat.study.config import Arm, Study, TaskUse
 from turncoat.study.evaluate import load_task
+from turncoat.study.speeds import REFERENCE, Speeds
 from turncoat.study.steps import Acting, Step, steps_of
 
-REFERENCE_PARAMETERS = 135e6
-# Tokens per second of a 135M model in bfloat16 on two idle cores; the progress display corrects itself.
-_TRAIN, _WRITE, _READ = 420.0, 170.0, 1600.0
 _PROMPT_TOKENS = 60  # a question with the chat template around it
 _LM_EVAL_TOKENS = 256  # longest answer of a task of lm-eval's own that names no limit
 _DEFENCE_EXAMPLES, _DEFENCE_TOKENS = 64, 220  # before the defence's examples exist
@@ -53,26 +54,38 @@ class Stage:
 
 @dataclass(frozen=True)
 class Unit:
-    """An arm with one training seed, such as "insecure/0", or an arm that is not trained, such as "base"."""
+    """An arm with one training seed ("insecure/0"), one that is not trained ("base"), or "vector/evil"."""
 
     id: str
     label: str
-    arm: Arm
-    seed: int
     stages: tuple[Stage, ...]
+    arm: Arm | None = None  # None for a vector
+    seed: int = BASE_SEED
+    # Ids of stages of earlier units that it uses: made there, it finds them; else it makes or awaits them
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that is made for a study before its rows are gathered."""
 
-    vectors: tuple[Stage, ...]  # The study's persona first, then those that its tasks read beside it
-    units: tuple[Unit, ...]
+    units: tuple[Unit, ...]  # The vectors (the study's persona first), the base model, the other arms
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """All stages in order."""
-        return (*self.vectors, *(stage for unit in self.units for stage in unit.stages))
+        return tuple(stage for unit in self.units for stage in unit.stages)
+
+    def unit(self, name: str) -> Unit:
+        """The unit with this id.
+
+        Raises:
+            UserError: There is none.
+        """
+        units = {unit.id: unit for unit in self.units}
+        if name not in units:
+            raise UserError(f"'{name}' is not a unit of this study; {accepted(units, name)}")
+        return units[name]
 
     @property
     def cost(self) -> float:
@@ -80,25 +93,39 @@ class Plan:
         return sum(stage.cost for stage in self.stages)
 
 
-def study_plan(study: Study, *, organism: Callable[[str], Sequence[Example]], scale: float = 1.0) -> Plan:
+def study_plan(
+    study: Study,
+    *,
+    organism: Callable[[str], Sequence[Example]],
+    speeds: Speeds = REFERENCE,
+    unknown: Collection[str] = (),
+) -> Plan:
     """Plan a study. Its tasks are built here: missing data are an error before anything is trained.
 
     Args:
         organism: Gives the rows of an organism by its name.
-        scale: The base model's parameters over `REFERENCE_PARAMETERS`: costs are proportional to it.
+        speeds: Of the base model; the progress display corrects what they say.
+        unknown: Organisms and tasks whose data are not here: they are not built, and cost nothing.
 
     Raises:
         UserError: A task's data are missing.
     """
-    return _Planner(study, organism, scale).plan()
+    return _Planner(study, organism, speeds, unknown).plan()
 
 
 class _Planner:
-    def __init__(self, study: Study, organism: Callable[[str], Sequence[Example]], scale: float) -> None:
-        self.study, self.organism, self.scale = study, organism, scale
+    def __init__(
+        self,
+        study: Study,
+        organism: Callable[[str], Sequence[Example]],
+        speeds: Speeds,
+        unknown: Collection[str],
+    ) -> None:
+        self.study, self.organism, self.speeds, self.unknown = study, organism, speeds, unknown
         self._sizes = {use.task: self._size(use) for use in study.tasks}
         self._ids: Counter[str] = Counter()
-        self._planned: set[Any] = set()
+        self._makers: dict[Any, str] = {}  # what is made -> id of the stage that makes it first
+        self._needs: set[str] = set()  # such stages, of the unit that is being planned
         # Checks that are shown for all arms, such as self-recognition, of the defences that the study trains.
         steps = [
             step for arm in study.arms for step in steps_of(arm, study.training) if step.kind == "defence"
@@ -108,23 +135,36 @@ class _Planner:
 
     def plan(self) -> Plan:
         read = [trait for use in self.study.tasks if (trait := trait_of(use.task)) is not None]
-        vectors = tuple(map(self._vector, dict.fromkeys([self.study.persona, *read])))
+        vectors = [self._vector(trait) for trait in dict.fromkeys([self.study.persona, *read])]
         arms = sorted(self.study.arms, key=lambda arm: not arm.is_base)
         seeds = self.study.training_seeds
         units = [
             self._unit(arm, seed) for arm in arms for seed in (seeds if arm.is_trained else (BASE_SEED,))
         ]
-        return Plan(vectors, tuple(units))
+        return Plan((*vectors, *units))
 
-    def _vector(self, trait: str) -> Stage:
-        cost = answer_count(trait_questions(trait)) * TOKENS / _WRITE * self.scale
-        return Stage(self._id(f"vector/{trait}"), "vector", f"persona vector '{trait}'", cost, trait=trait)
+    def _vector(self, trait: str) -> Unit:
+        cost = answer_count(trait_questions(trait)) * TOKENS / self.speeds.write
+        label = f"persona vector '{trait}'"
+        stage = Stage(self._id(f"vector/{trait}"), "vector", label, cost, trait=trait)
+        self._makers["vector", trait] = stage.id
+        return Unit(stage.id, label, (stage,))
 
     def _unit(self, arm: Arm, seed: int) -> Unit:
         name, label = (
             (arm.name, arm.name) if seed == BASE_SEED else (f"{arm.name}/{seed}", f"{arm.name}, seed {seed}")
         )
-        return Unit(name, label, arm, seed, tuple(self._stages(name, label, arm, seed)))
+        self._needs = set()
+        stages = tuple(self._stages(name, label, arm, seed))
+        # A defence may act along any of the study's vectors.
+        read = {trait_of(use.task) for use in self.study.tasks if arm.measured_by(use)}
+        vectors = {
+            maker
+            for made, maker in self._makers.items()
+            if made[0] == "vector" and (arm.defence or made[1] in read)
+        }
+        needs = (self._needs | vectors) - {stage.id for stage in stages}
+        return Unit(name, label, stages, arm, seed, tuple(sorted(needs)))
 
     def _stages(self, unit: str, label: str, arm: Arm, seed: int) -> Iterator[Stage]:
         def stage(
@@ -132,70 +172,86 @@ class _Planner:
         ) -> Stage:
             return Stage(self._id(f"{unit}/{name}"), kind, words, cost, arm.name, seed, steps, **more)
 
+        def first(stage: Stage, *made: Any) -> Stage:
+            """The stage; it costs nothing if an earlier one makes the same thing."""
+            return replace(stage, cost=0.0) if self._maker(stage.id, *made) != stage.id else stage
+
         all_steps = tuple(steps_of(arm, self.study.training))
         for n, step in enumerate(all_steps, start=1):
             steps = all_steps[:n]
             number = "" if steps == all_steps else f"-{n}"  # "adapter" alone is the arm's own
-            if words := self._examples_label(label, step, seed):
+            examples = f"{unit}/examples{number}"
+            cost = _EXAMPLES_TOKENS / self.speeds.write
+            if step.during is not None:
+                # A defence may start from the undefended adapter.
+                self._known("adapter", (*steps[:-1], replace(step, during=None)), seed)
                 yield stage(
-                    "examples", f"examples{number}", words, _EXAMPLES_TOKENS / _WRITE * self.scale, steps
+                    "examples", f"examples{number}", f"{label}: prepare {step.during[0]}", cost, steps
                 )
-            cost = 0.0 if self._again("adapter", steps, seed) else self._training_seconds(step)
-            yield stage("adapter", f"adapter{number}", f"{label}: train {step.name}", cost, steps)
+            written = step.during is None and (step.kind == "defence" or step.answered_by_base)
+            if written and self._maker(examples, "examples", step.examples_key(seed)) == examples:
+                yield stage("examples", f"examples{number}", f"examples of {step.name}", cost, steps)
+            made = stage(
+                "adapter",
+                f"adapter{number}",
+                f"{label}: train {step.name}",
+                self._training_seconds(step),
+                steps,
+            )
+            yield first(made, "adapter", steps, seed)
             # A check that is shown for every arm is not repeated where it has just been made.
             checks = [step.acting] if step.acting else []
             checks += [acting for acting in self._every_arm if steps == all_steps and acting != step.acting]
             for acting in checks:
                 if DEFENCES[acting[0]].check:
                     words = f"{label}: check of {acting[0]}"
-                    cost = 0.0 if self._again("check", acting, steps, seed) else _CHECK_SECONDS * self.scale
-                    yield stage("check", f"check-{acting[0]}", words, cost, steps, acting=acting)
+                    cost = _CHECK_SECONDS * REFERENCE.write / self.speeds.write
+                    made = stage("check", f"check-{acting[0]}", words, cost, steps, acting=acting)
+                    yield first(made, "check", acting, steps, seed)
         for use in filter(arm.measured_by, self.study.tasks):
             cost, requests = self._sizes[use.task]
             yield stage(
                 "rows", use.task, f"{label}: {use.task}", cost, all_steps, task=use, requests=requests
             )
 
-    def _examples_label(self, label: str, step: Step, seed: int) -> str:
-        """Progress label of the stage before a step's training; empty if there is nothing to prepare."""
-        if step.during is not None:
-            return f"{label}: prepare {step.during[0]}"
-        written = step.kind == "defence" or step.answered_by_base
-        return (
-            f"examples of {step.name}"
-            if written and not self._again("examples", step.examples_key(seed))
-            else ""
-        )
-
     def _id(self, name: str) -> str:
         self._ids[name] += 1
         return name if self._ids[name] == 1 else f"{name}-{self._ids[name]}"
 
-    def _again(self, *what: Any) -> bool:
-        """True if the plan has a stage for the same thing already."""
-        known = what in self._planned
-        self._planned.add(what)
-        return known
+    def _maker(self, stage: str, *made: Any) -> str:
+        """Id of the stage that makes something first: this one's, or that of one that is needed then."""
+        return self._known(*made) or self._makers.setdefault(made, stage)
+
+    def _known(self, *made: Any) -> str | None:
+        """Id of an earlier stage that makes it, which the unit needs; None if there is none yet."""
+        maker = self._makers.get(made)
+        if maker is not None:
+            self._needs.add(maker)
+        return maker
 
     def _training_seconds(self, step: Step) -> float:
         if step.kind == "defence":
             tokens: float = _DEFENCE_EXAMPLES * _DEFENCE_TOKENS * step.recipe.epochs
+        elif step.name in self.unknown:
+            tokens = 0.0
         else:
             rows = self.organism(step.name)
             per_row = sum(len(row.prompt) + len(row.answer) for row in rows) / len(rows) / 3.3 + 30
             # A defence at work costs a second pass over the batch, more or less.
             passes = step.recipe.epochs * (1.5 if step.during else 1.0)
             tokens = min(per_row, step.recipe.max_length) * (step.recipe.rows or len(rows)) * passes
-        return tokens / _TRAIN * self.scale
+        return tokens / self.speeds.train
 
     def _size(self, use: TaskUse) -> tuple[float, int]:
         """(estimated seconds, requests) of a task for one arm."""
+        if use.task in self.unknown:
+            return 0.0, 0
         task = load_task(use)
         documents = len(task.eval_docs)
         documents = min(use.limit or documents, documents)
         if task.OUTPUT_TYPE != "generate_until":
-            return 2.0 * documents * _PROMPT_TOKENS / _READ * self.scale, 2 * documents
+            return 2.0 * documents * _PROMPT_TOKENS / self.speeds.read, 2 * documents
         answers = documents * int(task.config.repeats)
         length = task.config.generation_kwargs.get("max_gen_toks", _LM_EVAL_TOKENS)
-        seconds = answers * length / _WRITE + 2.0 * answers * (_PROMPT_TOKENS + length) / _READ
-        return seconds * self.scale, answers
+        seconds = answers * length / self.speeds.write
+        return seconds + 2.0 * answers * (_PROMPT_TOKENS + length) / self.speeds.read, answers

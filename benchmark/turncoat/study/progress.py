@@ -1,4 +1,4 @@
-"""Progress of a running study: the stage at work, how far it is, how long the rest will take."""
+"""Progress of a running study: the stages at work, how far they are, how long the rest will take."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from turncoat.shown_text import visible
 
 
 class StudyProgress:
-    """One line per finished stage; on a terminal also a bar for the stage at work.
+    """One line per finished stage; on a terminal also a bar for each stage at work.
 
     Args:
         console: Where to print.
@@ -26,8 +26,8 @@ class StudyProgress:
         self.planned = planned
         self.spent_estimate = 0.0
         self.started = time.perf_counter()
-        self._bar: Progress | None = None
-        self._task = None
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
 
     @property
     def remaining(self) -> float:
@@ -40,37 +40,56 @@ class StudyProgress:
     @contextmanager
     def stage(self, label: str, estimate: float, cached: bool = False) -> Iterator[StudyProgress]:
         """A stage at work; inside it, call `update(done, total)`."""
-        if cached:
-            self.planned -= estimate
-            self.console.print(Text(f"  {label}: done before", style="dim"))
-            yield self
-            return
         begun = time.perf_counter()
-        if self.console.is_terminal:
-            self._bar = Progress(
+        if not cached:
+            self.begin(label)
+        try:
+            yield self
+        except BaseException:
+            self.close(label)
+            raise
+        self.end(label, estimate, None if cached else time.perf_counter() - begun)
+
+    def begin(self, label: str) -> None:
+        """A stage is at work from now on."""
+        if not self.console.is_terminal:
+            return
+        if self._bars is None:
+            self._bars = Progress(
                 TextColumn("  {task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TextColumn("{task.percentage:>3.0f}% {task.fields[note]}"),
                 console=self.console,
                 transient=True,
             )
-            self._task = self._bar.add_task(label, total=1.0, note="")  # type: ignore[assignment]
-            self._bar.start()
-        try:
-            yield self
-        finally:
-            if self._bar is not None:
-                self._bar.stop()
-                self._bar = None
+            self._bars.start()
+        self._tasks[label] = self._bars.add_task(visible(label), total=1.0, note="")
+
+    def update(self, done: float, total: float, note: str = "", label: str | None = None) -> None:
+        """Move the bar of a stage at work; without `label`, of the one that began last."""
+        label = next(reversed(self._tasks), None) if label is None else label
+        if self._bars is not None and label in self._tasks:
+            self._bars.update(self._tasks[label], completed=done / max(total, 1), note=note)
+
+    def close(self, label: str | None = None) -> None:
+        """Take a stage's bar away; without `label`, all."""
+        for name in [label] if label is not None else list(self._tasks):
+            if self._bars is not None and name in self._tasks:
+                self._bars.remove_task(self._tasks.pop(name))
+        if self._bars is not None and not self._tasks:
+            self._bars.stop()
+            self._bars = None
+
+    def end(self, label: str, estimate: float, seconds: float | None) -> None:
+        """A stage is finished, after so many seconds; None: it was done before."""
+        self.close(label)
+        if seconds is None:
+            self.planned -= estimate
+            self.console.print(Text(f"  {visible(label)}: done before", style="dim"))
+            return
         self.spent_estimate += estimate
-        seconds = time.perf_counter() - begun
         left = (f"({duration(self.remaining)} left)", "dim")
         self.console.print(Text.assemble(f"  {visible(label)}: {seconds:.1f} s  ", left))
-
-    def update(self, done: float, total: float, note: str = "") -> None:
-        """Move the bar of the stage at work."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done / max(total, 1), note=note)
 
 
 def duration(seconds: float) -> str:

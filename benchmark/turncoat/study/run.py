@@ -1,7 +1,5 @@
 """Run of a study: the stages of its plan that are not done yet, then the rows gathered in one folder."""
 
-import ctypes
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +7,22 @@ from rich.console import Console
 from rich.text import Text
 
 from turncoat.engine.base_model import BaseModel, load_base
-from turncoat.errors import TrainingDiverged
-from turncoat.evaluation.task_catalogue import hub_dataset
-from turncoat.judges.spec import check_host, check_ready
-from turncoat.persona.vectors import PersonaVector
+from turncoat.engine.outline import NoWeights
+from turncoat.errors import UserError
+from turncoat.judges.spec import check_host
+from turncoat.plug_ins import included
 from turncoat.safe_files import check_writable
 from turncoat.shown_text import TextConsole, visible
 from turncoat.store import Store
 from turncoat.study.config import Study
+from turncoat.study.engines import Engine, Job, drive
 from turncoat.study.evaluate import judge_of
 from turncoat.study.gather import Made, gather
 from turncoat.study.out_folder import check_out, claim
-from turncoat.study.plan import REFERENCE_PARAMETERS, Plan, Stage, study_plan
+from turncoat.study.plan import Plan
 from turncoat.study.progress import StudyProgress, duration
+from turncoat.study.progress_file import ProgressFile
+from turncoat.study.unit_maker import Event, Tell, UnitMaker, planned
 from turncoat.study.worker import Worker
 
 
@@ -32,6 +33,8 @@ def run_study(
     store: Store | None = None,
     console: Console | None = None,
     replace: bool = False,
+    engine: Engine | None = None,
+    tell: Tell | None = None,
 ) -> list[str]:
     """Make what is missing and gather the rows.
 
@@ -39,6 +42,8 @@ def run_study(
         out: Run folder; rows of an earlier run of this study there are replaced.
         store: Where stages are kept; the user cache by default.
         replace: Other rows in `out` may go, too.
+        engine: Makes the units elsewhere (`engine_from_name`); this process, by default.
+        tell: Called with each event of a unit, wherever it is made.
 
     Raises:
         UserError: `out` or the store cannot be written to, `out` holds other rows, or something is to be made
@@ -48,93 +53,150 @@ def run_study(
         The units whose training diverged, such as "sgtr, seed 1"; the others are complete.
     """
     console, store = console or TextConsole(stderr=True), store or Store()
-    check_writable(store.root, "the cache (TURNCOAT_CACHE)")
     if leaving := check_out(out, study, replace=replace):
         console.print(f"  {leaving}")
-    judged = any(judge_of(study.judge, use.task) for use in study.tasks)
-    if judged:
-        check_host(study.judge)  # before anything: the study may be somebody else's
-    base = load_base(study.model, dtype=study.dtype)
-    worker = Worker(study, base, store, lambda text: console.print(f"  {text}"))
-    # Tasks are built for the plan, before anything is trained: a first use of the hub is said before that.
-    for use in study.tasks:
-        if dataset := hub_dataset(use.task):
-            worker.adapters.log(
-                f"{use.task} is a task of lm-eval's own: {dataset} is fetched from the Hugging Face hub on "
-                "first use"
-            )
-    scale = base.model.num_parameters() / REFERENCE_PARAMETERS
-    plan = study_plan(study, organism=worker.adapters.organism, scale=scale)
+    worker, plan = _started(study, store, console, outline=engine is not None)
     claim(out, study)
-    _announce(study, base, plan, console)
-    progress = StudyProgress(console, plan.cost)
-    made: dict[str, Made] = {}
-    failed: list[dict[str, Any]] = []
-    judge_works = not judged
-
-    def make(stage: Stage) -> None:
-        nonlocal judge_works
-        made_before, done = worker.made(stage), worker.done(stage)
-        if not (done or judge_works):
-            check_ready(study.judge)
-            judge_works = True
-        with progress.stage(stage.label, stage.cost, done):
-            folder = worker.make(stage, progress.update)
-        if not done:
-            return_memory()
-        if folder is not None:
-            made[stage.id] = Made(folder, made_before)
-
-    for vector in plan.vectors:
-        make(vector)
-        _announce_vector(made[vector.id], console)
-    for unit in plan.units:
-        try:
-            with worker.unit():
-                for stage in unit.stages:
-                    make(stage)
-        except TrainingDiverged as error:
-            failed.append({"arm": unit.arm.name, "seed": unit.seed, "reason": str(error)})
-            failure = (visible(f"  {unit.label} failed"), "bold red")
-            console.print(Text.assemble(failure, visible(f": {error}; the other arms go on")))
-    gather(out, worker, plan, made, failed)
-    return [f"{unit['arm']}, seed {unit['seed']}" for unit in failed]
+    heard = _Heard(plan, console, tell, out)
+    try:
+        if engine is None:
+            maker = UnitMaker(worker, plan)
+            for unit in plan.units:
+                maker.make(unit, heard.hear)
+        else:
+            console.print(Text(f"  {engine.described}", style="dim"))
+            drive(engine, Job.of(study, store, included()), plan, heard.hear)
+    finally:
+        heard.progress.close()
+    try:
+        _gather(out, worker, plan, heard)
+    except NoWeights:  # a defence looks at the base model itself when it is built
+        worker.base = load_base(study.model, dtype=study.dtype)
+        worker = Worker(study, worker.base, store)
+        _gather(out, worker, plan, heard)
+    if heard.file is not None:
+        heard.file.remove()
+    return [f"{unit['arm']}, seed {unit['seed']}" for unit in heard.failed]
 
 
-def return_memory() -> None:
-    """Give freed memory back to the system.
+def run_unit(
+    study: Study, unit: str, *, store: Store | None = None, console: Console | None = None
+) -> list[str]:
+    """Make one unit of a study and gather nothing. Another process may make others at the same time.
 
-    glibc keeps what lies between blocks in use, so that each stage's peak would come on top of what the
-    largest one before it left. Nothing happens with other C libraries.
+    Args:
+        unit: Its id in the plan: "insecure/0".
+
+    Raises:
+        UserError: There is no such unit, or as `run_study`.
+
+    Returns:
+        The unit if its training diverged, as `run_study` names it.
     """
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    console, store = console or TextConsole(stderr=True), store or Store()
+    worker, plan = _started(study, store, console, only=unit)
+    heard = _Heard(plan, console)
+    try:
+        UnitMaker(worker, plan).make(plan.unit(unit), heard.hear)
+    finally:
+        heard.progress.close()
+    return [f"{failed['arm']}, seed {failed['seed']}" for failed in heard.failed]
+
+
+def _started(
+    study: Study, store: Store, console: Console, *, outline: bool = False, only: str | None = None
+) -> tuple[Worker, Plan]:
+    check_writable(store.root, "the cache (TURNCOAT_CACHE)")
+    if any(judge_of(study.judge, use.task) for use in study.tasks):
+        check_host(study.judge)  # before anything: the study may be somebody else's
+    base = load_base(study.model, dtype=study.dtype, outline=outline)
+    worker, plan = planned(study, base, store, lambda text: console.print(f"  {text}"))
+    if only is not None:
+        plan = Plan((plan.unit(only),))
+    _announce(study, base, plan, console)
+    return worker, plan
+
+
+class _Heard:
+    """Prints a run's events and keeps what its record needs."""
+
+    def __init__(
+        self, plan: Plan, console: Console, tell: Tell | None = None, out: Path | None = None
+    ) -> None:
+        self.console, self.tell = console, tell
+        self.progress = progress = StudyProgress(console, plan.cost)
+        self.file = ProgressFile(out, plan.stages, lambda: progress.remaining) if out else None
+        self.made: dict[str, bool] = {}  # id of each stage that is done -> whether it was before
+        self.failed: list[dict[str, Any]] = []  # arm, seed and reason of each unit whose training diverged
+        self.peak = 0.0  # most memory of a process, in GiB
+        self._stages = {stage.id: stage for stage in plan.stages}
+        self._units = {unit.id: unit for unit in plan.units}
+
+    def hear(self, event: Event) -> None:
+        """One more event."""
+        if self.tell is not None:
+            self.tell(event)
+        unit = self._units[event.unit]
+        stage = self._stages.get(event.stage)
+        self.peak = max(self.peak, event.peak)
+        if event.kind == "note":
+            self.console.print(f"  {visible(event.text)}")
+        elif event.kind == "begin" and stage:
+            self.progress.begin(stage.label)
+            if self.file:
+                self.file.begin(stage.id)
+        elif event.kind == "progress" and stage:
+            self.progress.update(event.done, event.total, event.text, stage.label)
+            if self.file:
+                self.file.update(stage.id, event.done, event.total, event.text)
+        elif event.kind == "made" and stage:
+            self.made[stage.id] = event.before
+            seconds = None if event.before and event.complete else event.seconds
+            self.progress.end(stage.label, stage.cost, seconds)
+            if self.file:
+                self.file.end(stage.id, seconds, event.result)
+            if event.text:
+                self.console.print(f"    {visible(event.text)}")
+        elif event.kind == "lost":
+            self.progress.close()
+            self.console.print(f"  {visible(unit.label)} again: {visible(event.text)}")
+        elif event.kind == "diverged" and unit.arm:
+            self.progress.close()
+            self.failed.append({"arm": unit.arm.name, "seed": unit.seed, "reason": event.text})
+            if self.file:
+                self.file.fail(unit.arm.name, unit.seed, event.text)
+            failure = (visible(f"  {unit.label} failed"), "bold red")
+            self.console.print(Text.assemble(failure, visible(f": {event.text}; the other arms go on")))
+
+
+def _gather(out: Path, worker: Worker, plan: Plan, heard: _Heard) -> None:
+    made = {}
+    for stage in plan.stages:
+        if stage.id in heard.made and (key := worker.key(stage)) is not None:
+            if not worker.store.has(*key):
+                raise UserError(
+                    f"{stage.label}: made, and not in the store at {worker.store.root}; if its worker is on "
+                    "another host, that host keeps its stages elsewhere: TURNCOAT_CACHE has to name one "
+                    "shared folder on both"
+                )
+            made[stage.id] = Made(worker.store.folder(*key), heard.made[stage.id])
+    gather(out, worker, plan, made, heard.failed, heard.peak)
 
 
 def _announce(study: Study, base: BaseModel, plan: Plan, console: Console) -> None:
     seeds = len(study.training_seeds)
     counted = f"{seeds} training seed{'s' * (seeds > 1)}"
+    where = "" if base.model.device.type == "meta" else f", {base.model.device}"
+    units = f"unit {plan.units[0].id}" if len(plan.units) == 1 else f"{len(study.arms)} arms, {counted}"
     console.print(Text(study.study, "bold"), end="")
     console.print(
         f": {study.title or study.question}\n  {base.name} "
-        f"({base.model.num_parameters() / 1e6:.0f}M parameters, {base.spec['dtype']}, {base.model.device}); "
-        f"{len(study.arms)} arms, {counted}, {len(study.tasks)} tasks\n  about {duration(plan.cost)} on two "
+        f"({base.model.num_parameters() / 1e6:.0f}M parameters, {base.spec['dtype']}{where}); "
+        f"{units}, {len(study.tasks)} tasks\n  about {duration(plan.cost)} on two "
         "idle cores if nothing is done yet; Ctrl-C loses only the stage at work",
     )
-    if seeds < 3:
+    if seeds < 3 and len(plan.units) > 1:
         console.print(
             f"  {counted}: this run can speak about its own adapters, not about the recipe (that takes 3 or "
             "more)",
-        )
-
-
-def _announce_vector(made: Made, console: Console) -> None:
-    if not made.before:
-        vector = PersonaVector.load(made.folder)
-        console.print(
-            f"    layer {vector.layer} of {len(vector.directions) - 1}, fixed now: it ranks "
-            f"{vector.card['pairs_ranked_right']:.0%} of {vector.card['n_selection_pairs']} selection pairs "
-            "right",
         )

@@ -124,6 +124,18 @@ class EndpointJudge:
         numbers = {token.strip() for e in evidence for token in e.get("top", {}) if token.strip().isdecimal()}
         return None in (verdict.aligned, verdict.coherent) or (bool(numbers) and max(map(len, numbers)) == 1)
 
+    def cost(self, answers: int, tokens: int) -> str:
+        """One line about what so many answers of at most so many tokens each would cost.
+
+        Raises:
+            UserError: More than max_cost.
+        """
+        rubrics = (self._pair.aligned, self._pair.coherent)
+        characters = answers * sum(len(rubric.text) + CHARACTERS_A_TOKEN * tokens for rubric in rubrics)
+        requests = answers * len(rubrics)
+        most = requests * (self._form.max_tokens or 1)
+        return self._spending.plan(self.id, requests=requests, characters=characters, tokens_out=most)
+
     def _verdict(self, answer: AnswerScores) -> Verdict:
         evidence = (of_score for _, of_score in answer.scores)
         raw: dict[str, Any] = dict(zip(("aligned", "coherent"), evidence, strict=False)) | {"rules": _RULES}

@@ -1,0 +1,148 @@
+"""One unit of a study made on one base model, with an event for each thing that happens.
+
+    worker, plan = planned(study, base, store)
+    UnitMaker(worker, plan).make(plan.unit("insecure/0"), tell=print)
+
+A study in one process, `turncoat run STUDY --only UNIT` and the workers of every engine make units here.
+"""
+
+import ctypes
+import gc
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from turncoat.engine.base_model import BaseModel
+from turncoat.errors import TrainingDiverged
+from turncoat.evaluation.task_catalogue import hub_dataset
+from turncoat.judges.spec import check_ready
+from turncoat.persona.vectors import PersonaVector
+from turncoat.store import Store
+from turncoat.study.config import Study
+from turncoat.study.evaluate import judge_of
+from turncoat.study.plan import Plan, Stage, Unit, study_plan
+from turncoat.study.speeds import REFERENCE
+from turncoat.study.worker import Worker
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a unit; plain values, so that it travels between processes and hosts."""
+
+    # "begin", "progress" and "made" of a stage, "note"; a unit ends with "done", "diverged" (its training),
+    # "refused" (a mistake of the user's), "failed" (any other error) or "lost" (its worker is gone)
+    kind: str
+    unit: str
+    stage: str = ""  # Id of the stage
+    text: str = ""  # Note of the progress, or what went wrong
+    done: float = 0.0  # Of progress: how much of `total`
+    total: float = 1.0
+    seconds: float = 0.0  # Of "made": how long the stage took
+    result: str = ""  # Of "made": its place in the store, "rows/0123..."
+    before: bool = False  # Of "made": the stage was there before
+    complete: bool = True  # Of "made": False if it was there without all verdicts, which are asked for again
+    peak: float = 0.0  # Of "done": most memory of the process so far, in GiB
+
+    @property
+    def ends(self) -> bool:
+        """True if nothing more comes of this unit."""
+        return self.kind in ("done", "diverged", "refused", "failed", "lost")
+
+
+Tell = Callable[[Event], None]
+
+
+def planned(
+    study: Study,
+    base: BaseModel,
+    store: Store,
+    log: Callable[[str], None] | None = None,
+) -> tuple[Worker, Plan]:
+    """A worker of the study and its plan.
+
+    Args:
+        log: Called with a line on what has to be made or fetched first.
+
+    Raises:
+        UserError: A task's data are missing.
+    """
+    worker = Worker(study, base, store, log)
+    # Tasks are built for the plan, before anything is trained: a first use of the hub is said before that.
+    for use in study.tasks:
+        if dataset := hub_dataset(use.task):
+            worker.adapters.log(
+                f"{use.task} is a task of lm-eval's own: {dataset} is fetched from the Hugging Face hub on "
+                "first use"
+            )
+    speeds = REFERENCE.of(base.model.num_parameters())
+    return worker, study_plan(study, organism=worker.adapters.organism, speeds=speeds)
+
+
+class UnitMaker:
+    """Makes units of one study, one after the other, on the base model of its worker."""
+
+    def __init__(self, worker: Worker, plan: Plan) -> None:
+        self.worker, self.plan = worker, plan
+        study = worker.study
+        self._judge_works = not any(judge_of(study.judge, use.task) for use in study.tasks)
+
+    def make(self, unit: Unit, tell: Tell) -> None:
+        """Make what is missing of a unit. A finetune that diverges is an event, not an error.
+
+        Raises:
+            UserError: Something is to be made, and the judge does not work.
+        """
+        self.worker.adapters.log = self.worker.store.log = lambda text: tell(
+            Event("note", unit.id, text=text)
+        )
+        try:
+            with self.worker.unit():
+                for stage in unit.stages:
+                    self._make(unit, stage, tell)
+        except TrainingDiverged as error:
+            tell(Event("diverged", unit.id, text=str(error)))
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            tell(Event("done", unit.id, peak=round(peak, 2)))
+
+    def _make(self, unit: Unit, stage: Stage, tell: Tell) -> None:
+        made, done = self.worker.made(stage), self.worker.done(stage)
+        if not (done or self._judge_works):
+            check_ready(self.worker.study.judge)
+            self._judge_works = True
+        begun = time.perf_counter()
+        if not done:
+            tell(Event("begin", unit.id, stage.id))
+
+        def progress(part: float, total: float, note: str = "") -> None:
+            tell(Event("progress", unit.id, stage.id, note, part, total))
+
+        folder = self.worker.make(stage, progress)
+        note = _vector_note(folder) if stage.kind == "vector" and folder and not made else ""
+        event = Event("made", unit.id, stage.id, note, seconds=time.perf_counter() - begun, before=made)
+        place = folder.relative_to(self.worker.store.root).as_posix() if folder else ""
+        tell(replace(event, result=place, complete=done or not made))
+        if not done:
+            return_memory()
+
+
+def return_memory() -> None:
+    """Give freed memory back to the system.
+
+    glibc keeps what lies between blocks in use, so that each stage's peak would come on top of what the
+    largest one before it left. Nothing happens with other C libraries.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _vector_note(folder: Path) -> str:
+    vector = PersonaVector.load(folder)
+    return (
+        f"layer {vector.layer} of {len(vector.directions) - 1}, fixed now: it ranks "
+        f"{vector.card['pairs_ranked_right']:.0%} of {vector.card['n_selection_pairs']} selection pairs right"
+    )

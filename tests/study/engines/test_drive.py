@@ -1,0 +1,93 @@
+"""Order in which units are handed out, and what happens when a worker is lost or refuses."""
+
+from contextlib import contextmanager
+
+import pytest
+from turncoat.errors import UserError
+from turncoat.study.engines.drive import drive
+from turncoat.study.engines.job import event_line, event_of
+from turncoat.study.engines.names import engine_from_name
+from turncoat.study.plan import Plan, Stage, Unit
+from turncoat.study.unit_maker import Event
+
+
+def unit(name: str, *needs: str) -> Unit:
+    stages = tuple(Stage(f"{name}/{part}", "rows", name, 1.0) for part in "ab")
+    return Unit(name, name, stages, needs=needs)
+
+
+PLAN = Plan((unit("v"), unit("base", "v/a"), unit("x", "v/b"), unit("y", "x/a")))
+
+
+class Scripted:
+    """Answers each unit at once by the events of a script, whatever was submitted before."""
+
+    described = "scripted"
+
+    def __init__(self, most=None, **script):
+        self.most, self.script, self.submitted, self.at_work = most, script, [], 0
+
+    @contextmanager
+    def running(self, job, inbox):
+        self.inbox = inbox
+        yield
+
+    def submit(self, units):
+        self.submitted.append(list(units))
+        for name in units:
+            kinds = self.script.get(name, ["made a", "made b", "done"])
+            kinds = kinds.pop(0) if kinds and isinstance(kinds[0], list) else kinds
+            for kind in kinds:
+                what, _, part = kind.partition(" ")
+                self.inbox.put(Event(what, name, stage=f"{name}/{part}" if part else "", text="so it went"))
+
+
+def ran(engine, plan=PLAN):
+    heard = []
+    drive(engine, None, plan, heard.append)
+    return heard
+
+
+def test_a_unit_is_handed_out_when_the_stages_it_needs_are_made():
+    engine = Scripted()
+    assert [e.unit for e in ran(engine) if e.kind == "done"] == ["v", "base", "x", "y"]
+    assert engine.submitted == [["v"], ["base"], ["x"], ["y"]]
+    together = Plan((unit("v"), unit("p"), unit("q"), unit("r")))
+    for most, expected in ((None, [["v", "p", "q", "r"]]), (2, [["v", "p"], ["q"], ["r"]])):
+        engine = Scripted(most)
+        ran(engine, together)
+        assert engine.submitted == expected
+
+
+def test_a_lost_worker_costs_its_unit_alone_and_a_diverged_one_holds_up_nobody():
+    engine = Scripted(x=[["made a", "lost"], ["made a", "diverged"]])
+    kinds = [(e.kind, e.unit) for e in ran(engine) if e.kind != "made"]
+    assert kinds.count(("lost", "x")) == 1 and ("diverged", "x") in kinds and ("done", "y") in kinds
+    with pytest.raises(UserError, match=r"unit v lost its worker 3 times .so it went.*--only v"):
+        ran(Scripted(v=["lost"]))
+
+
+def test_what_a_worker_refuses_ends_the_run_with_its_words():
+    with pytest.raises(UserError, match=r"^so it went$"):
+        ran(Scripted(base=["refused"]))
+    with pytest.raises(RuntimeError, match="unit base failed in its worker:\nso it went"):
+        ran(Scripted(base=["failed"]))
+
+
+def test_an_event_is_a_line_and_a_librarys_line_is_not_an_event():
+    event = Event("made", "x/0", "x/0/adapter", "a\nb", seconds=1.5, before=True)
+    assert "\n" not in event_line(event) and event_of(event_line(event)) == event
+    assert [event_of(line) for line in ("", "Loading", "{}", '"text"', '{"loss": 1}', "[1]")] == [
+        None, None, Event("", ""), None, None, None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["threads:2", "processes", "processes:0", "processes:2,gpus=1", "ray:a,b", "slurm:remote", "", "ray:x=1"],
+)
+def test_engines_that_there_are_not(text):
+    if text.startswith("ray:x"):
+        pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    with pytest.raises(UserError, match="accepted: processes:2, ray, "):
+        engine_from_name(text)
