@@ -39,10 +39,11 @@ class RayActors(Pool):
             new = {} if address else {"include_dashboard": False}
             try:
                 ray.init(address=address or "local", log_to_driver=False, **new)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except Exception as error:  # whatever Ray raises: types and texts differ by version
+                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise UserError(
-                    f"engine ray:{address}: {str(error).splitlines()[0]}; accepted: the address of a running "
-                    "cluster (`ray start --head` prints it), or none for this machine alone"
+                    f"engine ray:{address}: {first}; accepted: the address of a running cluster (`ray start "
+                    "--head` prints it), or none for this machine alone"
                 ) from error
         there: dict[str, Any] = ray.cluster_resources()
         self._gpus = gpus if gpus is not None else float(there.get("GPU", 0) >= 1)
