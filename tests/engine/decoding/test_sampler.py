@@ -463,3 +463,38 @@ def test_seeds_depend_on_every_part_and_draws_on_the_seed_alone():
     assert draws.dtype == np.float64 and np.array_equal(uniforms(seed, 10), draws[:10])
     assert 0 <= draws.min() < draws.max() < 1 and abs(draws.mean() - 0.5) < 0.02
     assert not np.array_equal(uniforms(seed + 1, 10), draws[:10])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_choosing_leaves_the_logits_as_they_are(dtype):
+    logits = torch.randn(2, 256, generator=torch.Generator().manual_seed(0)).to(dtype)
+    before, rule = logits.clone(), SampleRequest((1,), 0, 1, 1.0)
+    tokens, logprobs = choose_tokens(logits, [rule, rule], [0.3, None])
+    assert torch.equal(
+        logits, before
+    )  # 256 is a whole number of blocks: nothing is padded, so nothing copied
+    right = before.double().log_softmax(-1)
+    assert logprobs == pytest.approx([float(right[row, token]) for row, token in enumerate(tokens)], abs=1e-6)
+
+
+@pytest.mark.parametrize("in_rows", [True, False])
+def test_a_watcher_sees_every_token_with_its_logits_and_may_end_an_answer(in_rows, monkeypatch):
+    if not in_rows:
+        monkeypatch.setattr("turncoat.engine.decoding.sampler.decodes_in_rows", lambda base: False)
+    requests = requests_for(lengths=(5, 40), samples=2)
+    whole = Sampler(tiny_model(), TOKENIZER, 4).run(requests)
+    sums: Counter = Counter()
+
+    def watch(answers, logits):
+        logprobs = logits.double().log_softmax(-1)
+        for row, answer in enumerate(answers):
+            token = TOKENIZER.eos_token_id if answer.ended_by_eos else answer.token_ids[-1]
+            sums[answer.index] += float(logprobs[row, token])
+            if answer.index == 0 and len(answer.token_ids) == 2:
+                answer.finish = "stop"
+
+    watched = Sampler(tiny_model(), TOKENIZER, 4).run(requests, watch=watch)
+    assert watched[0].token_ids == whole[0].token_ids[:2] and len(whole[0].token_ids) > 2
+    for index, (seen, full) in enumerate(zip(watched, whole, strict=True)):
+        assert sums[index] == pytest.approx(seen.logprob_sum, abs=1e-5)
+        assert index == 0 or seen.token_ids == full.token_ids

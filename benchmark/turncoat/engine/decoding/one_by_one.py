@@ -21,14 +21,18 @@ from turncoat.engine.reading.reader import read_texts
 class _Chooser(LogitsProcessor):
     """Draws the answer's next token and leaves `generate` no other choice."""
 
-    def __init__(self, answer: GrowingAnswer) -> None:
-        self._answer = answer
+    def __init__(
+        self, answer: GrowingAnswer, watch: Callable[[Sequence[GrowingAnswer], Tensor], None] | None
+    ) -> None:
+        self._answer, self._watch = answer, watch
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (1, vocabulary) that allow one token."""
         answer = self._answer
         (token,), (logprob,) = choose_tokens(scores, [answer.request], [answer.draw])
         answer.accept(token, logprob)
+        if self._watch is not None:
+            self._watch([answer], scores)
         return torch.full_like(scores, -torch.inf).index_fill_(
             1, torch.tensor([token], device=scores.device), 0
         )
@@ -52,11 +56,13 @@ def sample_one_by_one(
     on_finish: Callable[[GrowingAnswer, Tensor | None], None],
     *,
     capture: bool,
+    watch: Callable[[Sequence[GrowingAnswer], Tensor], None] | None = None,
 ) -> None:
     """Draw each answer to its end.
 
     Args:
         on_finish: called with each answer and its activation (layers+1, d), None without `capture`.
+        watch: called with the answer and the logits (1, vocabulary) after each token.
     """
     base = unwrapped(model)
     pad = tokenizer.pad_token_id
@@ -68,7 +74,7 @@ def sample_one_by_one(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=answer.request.max_new_tokens,
-                logits_processor=[_Chooser(answer)],
+                logits_processor=[_Chooser(answer, watch)],
                 stopping_criteria=[_Finished(answer)],
             )
             activation = None

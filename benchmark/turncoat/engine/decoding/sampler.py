@@ -29,7 +29,7 @@ from turncoat.engine.packed_linear import packed_linears
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key
 
-__all__ = ["SampleRequest", "SampleResult", "Sampler", "sampler_for", "sampling_code"]
+__all__ = ["SampleRequest", "SampleResult", "Sampler", "Watch", "sampler_for", "sampling_code"]
 
 CPU_ROW_MULTIPLE = 4
 """Measured with MKL and oneDNN in float32: a row has the same bits for 4, 8, ... 64 rows, not for counts
@@ -46,6 +46,11 @@ def sampling_code() -> str:
     """Hash of all code that decides which tokens are drawn; part of the key of every stage that keeps
     generated text."""
     return code_key(Path(__file__))
+
+
+Watch = Callable[[Sequence[GrowingAnswer], Tensor], None]
+"""Called after each step with the answers that took a token and the logits (answers, vocabulary) it was drawn
+from, before anything else happens to them; it may set an answer's `finish` to end it."""
 
 
 @dataclass
@@ -68,13 +73,20 @@ class _Pool:
     room."""
 
     def __init__(
-        self, model: Any, device: torch.device, size: int, multiple: int, capture: LayerCapture | None
+        self,
+        model: Any,
+        device: torch.device,
+        size: int,
+        multiple: int,
+        capture: LayerCapture | None,
+        watch: Watch | None,
     ) -> None:
         self._model = model
         self._device = device
         self._size = size
         self._multiple = multiple
         self._capture = capture
+        self._watch = watch
         self._cache = RowCache(capacity=size - size % -multiple)
         self._sums: Tensor | None = None  # (layers+1, capacity, d) over the tokens fed so far
         self._alora_offsets: list[int | None] = []
@@ -88,7 +100,8 @@ class _Pool:
     def admit(self, group: Sequence[tuple[GrowingAnswer, _Prompt]]) -> list[GrowingAnswer]:
         """Draw each answer's first token and take in those that go on; returns those that are complete at
         once."""
-        _extend([answer for answer, _ in group], torch.stack([prompt.logits for _, prompt in group]))
+        logits = torch.stack([prompt.logits for _, prompt in group])
+        _extend([answer for answer, _ in group], logits, self._watch)
         done = []
         for answer, prompt in group:
             if self._is_complete(answer):
@@ -109,9 +122,8 @@ class _Pool:
         complete = {row for row, answer in enumerate(self.answers) if answer.finish is not None}
         going = [row for row in range(len(self.answers)) if row not in complete]
         if going:
-            _extend(
-                [self.answers[row] for row in going], logits if len(going) == len(logits) else logits[going]
-            )
+            drawn_from = logits if len(going) == len(logits) else logits[going]
+            _extend([self.answers[row] for row in going], drawn_from, self._watch)
             complete |= {row for row in going if self._is_complete(self.answers[row])}
         done = [(self.answers[row], self._activation(row)) for row in sorted(complete)]
         if done:
@@ -203,10 +215,16 @@ class Sampler:
         self._eos_ids = _eos_ids(self._base, tokenizer)
 
     def run(
-        self, requests: Iterable[SampleRequest], on_done: Callable[[SampleResult], None] | None = None
+        self,
+        requests: Iterable[SampleRequest],
+        on_done: Callable[[SampleResult], None] | None = None,
+        watch: Watch | None = None,
     ) -> list[SampleResult]:
         """Draw all answers; `on_done` sees each as soon as it is complete, the returned list is in request
         order.
+
+        Args:
+            watch: Sees each token as it is drawn, for streams and log-probabilities (`Watch`).
 
         Raises:
             UserError: activations are wanted of a model of an unknown layout.
@@ -234,14 +252,16 @@ class Sampler:
             self._model.eval()
             stack.enter_context(torch.inference_mode())
             if alone:
-                sample_one_by_one(self._model, self._tokenizer, alone, finish, capture=self._capture)
+                sample_one_by_one(
+                    self._model, self._tokenizer, alone, finish, capture=self._capture, watch=watch
+                )
             if not queue:
                 return [results[index] for index in range(len(answers))]
             stack.enter_context(row_attention(self._base))
             if max(answer.request.max_new_tokens for answer in queue) >= PACKED_STEPS:
                 stack.enter_context(packed_linears(self._model))
             capture = stack.enter_context(LayerCapture(self._model)) if self._capture else None
-            pool = _Pool(self._model, self._device, self._batch_size, self._multiple, capture)
+            pool = _Pool(self._model, self._device, self._batch_size, self._multiple, capture, watch)
             while queue or pool.answers:
                 if queue and pool.room and (self._refill or not pool.answers):
                     group = [queue.popleft() for _ in range(min(pool.room, len(queue)))]
@@ -298,11 +318,13 @@ def sampler_for(model: Any, tokenizer: Any, batch_size: int, *, capture: bool = 
     return Sampler(model, tokenizer, rows, capture=capture, refill=True)
 
 
-def _extend(answers: Sequence[GrowingAnswer], logits: Tensor) -> None:
+def _extend(answers: Sequence[GrowingAnswer], logits: Tensor, watch: Watch | None) -> None:
     """Draw one token for each answer from its row of `logits` (answers, vocabulary)."""
     drawn = choose_tokens(logits, [answer.request for answer in answers], [answer.draw for answer in answers])
     for answer, token, logprob in zip(answers, *drawn, strict=True):
         answer.accept(token, logprob)
+    if watch is not None:
+        watch(answers, logits)
 
 
 def _by_prompt(answers: Iterable[GrowingAnswer]) -> deque[GrowingAnswer]:

@@ -38,9 +38,10 @@ def choose_tokens(
             for i in range(0, len(logits), rows)
         ]
         return [token for part in parts for token in part[0]], [value for part in parts for value in part[1]]
-    scores = logits.float()
     if missing := -vocabulary % BLOCK:
-        scores = torch.nn.functional.pad(scores, (0, missing), value=float("-inf"))
+        scores = torch.nn.functional.pad(logits.float(), (0, missing), value=float("-inf"))
+    else:
+        scores = logits.to(torch.float32, copy=True)  # the weights take its place, not that of the logits
     best_score = scores.amax(dim=-1)
     greedy = [draw is None or rule.temperature == 0 for rule, draw in zip(rules, draws, strict=True)]
     best = scores.argmax(dim=-1) if any(greedy) else None  # before the weights take the scores' place
