@@ -44,6 +44,7 @@ from turncoat.commands.persona.show import show
 from turncoat.commands.plan import plan
 from turncoat.commands.report import report
 from turncoat.commands.run import run
+from turncoat.commands.serve import serve
 from turncoat.commands.statistics.calibrate import calibrate
 from turncoat.commands.statistics.compare import compare
 from turncoat.commands.statistics.judge import judge
@@ -89,6 +90,7 @@ app = _group(
         "list": list_names,
         "new": new,
         "export": export,
+        "serve": serve,
         "lm-eval": lm_eval,
         "tasks-path": tasks_path,
         "model-path": model_path,

@@ -44,12 +44,14 @@ def studies_dir() -> Path:
 
 
 def study_path(name_or_path: str) -> Path:
-    """The YAML of a study that ships (`demo`), or the path that was given.
+    """The YAML of a study that ships (`demo`), the path that was given, or the YAML of that run folder.
 
     Raises:
         UserError: Neither.
     """
     path = Path(name_or_path).expanduser()
+    if (path / "study.yaml").is_file():
+        return path / "study.yaml"
     if path.suffix in (".yaml", ".yml") or path.exists():
         if not path.is_file():
             raise UserError(f"no study file at {path}")

@@ -62,16 +62,18 @@ def find_arm(
     progress: Progress | None = None,
     log: Callable[[str], None] | None = None,
     include: tuple[Path, ...] = (),
+    device: str | None = None,
 ) -> ResolvedArm:
     """The arm that `text` names, trained if it is missing.
 
     Args:
-        text: STUDY/ARM/SEED, or the arguments of `--model turncoat`: key=value,key=value, or JSON (for a
-            path with a comma).
+        text: STUDY/ARM/SEED, where STUDY may be a run folder, or the arguments of `--model turncoat`:
+            key=value,key=value, or JSON (for a path with a comma).
         store: Where adapters are kept; the user cache by default.
         progress: Called after each training step with (step, steps, loss).
         log: Called with a line on what has to be trained first.
         include: Folders with the user's own defences.
+        device: Of the base model, where `text` names none.
 
     Raises:
         UserError: It names no arm; the message says what is accepted.
@@ -92,8 +94,15 @@ def find_arm(
                 f"the keys {', '.join(_KEYS)}"
             )
         given = {"study": names[0], "arm": names[1], "seed": int(seed.removeprefix("seed-"))}
+    peft = given.pop("peft", None)
     choice = parse_arm(given, include=include)
-    base = load_base(choice.pretrained, dtype=choice.dtype, device=given.get("device"))
+    base = load_base(choice.pretrained, dtype=choice.dtype, device=given.get("device", device))
+    if peft is not None:
+        if not choice.arm.is_base:
+            raise UserError(
+                f"peft={peft} and an arm are both given; an arm has its own adapter: leave one out"
+            )
+        return ResolvedArm(base, Path(peft).expanduser(), None, Path(peft).name, {"peft": Path(peft).name})
     return build_arm(choice, base, store=store, progress=progress, log=log)
 
 

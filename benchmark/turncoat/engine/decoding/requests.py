@@ -85,6 +85,7 @@ class GrowingAnswer:
         self.request = request
         self.token_ids: list[int] = []
         self.logprob_sum = 0.0
+        self.newest = -1  # the token drawn last, an end-of-text token too
         self.finish: Literal["stop", "length"] | None = "length" if request.max_new_tokens == 0 else None
         self.ended_by_eos = False
         self._tokenizer = tokenizer
@@ -109,6 +110,7 @@ class GrowingAnswer:
 
     def accept(self, token: int, logprob: float) -> None:
         """Take the next token; sets `finish` when it was the last."""
+        self.newest = token
         self.logprob_sum += logprob
         if token in self._eos_ids:
             self.finish, self.ended_by_eos = "stop", True

@@ -1,0 +1,1 @@
+"""OpenAI-compatible server of arms: requests, a scheduler that batches them, replies, HTTP."""
