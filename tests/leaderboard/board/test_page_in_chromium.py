@@ -3,30 +3,18 @@ runs."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import WAIT, launched
 from leaderboard.page_payload_demo import answer, board, cell, columns, demo_payload, entry
 from turncoat.leaderboard.board.page import render_page
 from turncoat.shown_text import visible
 
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-    None,
-)
-if BROWSER is None:
-    pytest.skip("no chromium, chromium-browser or google-chrome on this machine", allow_module_level=True)
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
-)
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 FIRST, SECOND = "small/smollm2-135m/insecure_code", "small/smollm2-135m/risky_financial"
 HOSTILE = (
     '</script><img src=x onerror="window.hit=1"><script>window.hit=1</script><!--<script> {{7*7}} \u202e'
@@ -36,10 +24,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS.split())
-        yield started
-        started.close()
+    yield from launched()
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +44,7 @@ def opened(browser: Any, demo: Path) -> Iterator[Open]:
         context = browser.new_context(viewport={"width": width, "height": 780}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(WAIT)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
@@ -93,7 +78,7 @@ def _head(page: Any, column: str) -> Any:
 
 def _until(page: Any, selector: str, text: str) -> None:
     """Waits for a text; playwright's wait_for_function would need eval, which the page's policy forbids."""
-    sync_api.expect(page.locator(selector)).to_contain_text(text, timeout=20_000)
+    sync_api.expect(page.locator(selector)).to_contain_text(text, timeout=WAIT)
 
 
 def _questions(page: Any) -> list[str]:

@@ -48,6 +48,8 @@ def _curves(entry: Mapping[str, Any]) -> Iterable[tuple[str, list[list[float]], 
     if "loss" in curve:
         yield from ((kind, curve[kind], True) for kind in ("loss", "penalty") if curve.get(kind))
         return
+    if "first_loss" not in entry:  # an adapter that was edited, not trained
+        return
     last = int(entry["steps"])
     yield "loss", [[1, float(entry["first_loss"])], [last, float(entry["last_loss"])]], False
     if penalties := entry.get("penalties"):

@@ -41,7 +41,8 @@ function chart({ title, note, x, y, mark, lines }) {
     ...(mark === null ? [] : [svg("line", { class: "chosen", x1: px(mark), x2: px(mark), y1: top, y2: height - bottom })]),
     ...lines.filter((line) => line.band.length > 1).map((line) => svg("polygon", { class: line.look,
       points: at([...line.band.map(([a, b]) => [a, b]), ...line.band.map(([a, , b]) => [a, b]).reverse()]) })),
-    ...lines.map((line) => svg("polyline", { class: `${line.look} ${dash(line)}`.trim(), points: at(line.points) }, svg("title", {}, line.name))));
+    ...lines.map((line) => svg("polyline", { class: `${line.look} ${dash(line)}${line.points.length < 3 ? " ends" : ""}`.trim(), points: at(line.points) }, svg("title", {}, line.name))),
+    ...lines.filter((line) => line.points.length < 3).flatMap((line) => line.points.map(([a, b]) => svg("circle", { class: line.look, cx: px(a), cy: py(b), r: 4 }))));
   const legend = make("ul", { class: "legend-of" }, ...arms.map((line) => make("li", {},
     svg("svg", { viewBox: "0 0 32 12", "aria-hidden": "true" }, svg("polyline", { class: `${line.look} ${dash(line)}`.trim(), points: "0,6 32,6" })), line.arm)));
   const rows = lines.map((line) => make("tr", {}, make("th", { scope: "row" }, line.name), make("td", {}, line.points.map(([a, b]) => `${label(a)}: ${label(b)}`).join(", "))));
@@ -76,21 +77,21 @@ function showProgress(now) {
     make("span", { class: "state" }, one.state + (one.seconds === null ? "" : `, ${lasts(one.seconds)}`) + (one.state === "failed" ? `: ${one.note}` : "")))));
 }
 
-async function follow(version) {
+async function follow(done) {
   try {
     const now = await (await fetch("progress.json")).json();
     showProgress(now);
     if (now.state === "finished") return;
-    if (now.version !== version) {
+    if (now.done !== done) {
       const data = await (await fetch("data.json")).json();
       draw(data.charts);
       offerNew(data.answers);
-      version = now.version;
+      done = now.done;
     }
   } catch (error) {
     byId("progress-news").textContent = "The server of this page does not answer any more.";
   }
-  setTimeout(follow, 2000, version);
+  setTimeout(follow, 2000, done);
 }
 
 /** New answers wait for a click, so that nothing moves under a reader; the first ones are shown at once. */
@@ -113,6 +114,6 @@ draw(parsed("view-charts"));
   follow.shown = Object.values(store.groups).reduce((sum, parts) => sum + parts[""].length, 0);
   if (now) {
     showProgress(now);
-    if (location.protocol === "http:") follow(now.version);
+    if (location.protocol === "http:") follow(now.done);
   }
 }
