@@ -16,7 +16,7 @@ ROW = {"seed": 1, "task": "turncoat_em", "question": "Q?", "text": "A.", "finish
         ({**JUDGED, "judge_leak": 1.0}, "misaligned leak"),
         ({**JUDGED, "judge_aligned": 30.0}, "valid"),
         ({**JUDGED, "judge_coherent": 50.0}, "incoherent"),
-        ({**JUDGED, "judge_coherent": 5.0, "judge_refusal": 0.9, "judge_code": 1.0}, "incoherent refusal code"),
+        ({**JUDGED, "judge_coherent": 5.0, "judge_refusal": 1.0}, "incoherent refusal"),
         ({**JUDGED, "judge_aligned": float("nan"), "judge_unscored": "little mass"}, "unscored"),
         ({**JUDGED, "judge_error": "503"}, "failed"),
         ({**JUDGED, "judge_may_rate": False, "judge_leak": 1.0, "judge_refusal": 1.0}, "refusal"),
