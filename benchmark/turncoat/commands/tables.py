@@ -8,7 +8,7 @@ import typer
 
 from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import note
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.formats import first_of
 
 
@@ -18,6 +18,9 @@ def tables(
     ],
     out: Annotated[Path, typer.Option(help="Where the files go; made where it is missing.")],
     spec: Annotated[list[Path] | None, typer.Option(help="Table specifications; repeatable.")] = None,
+    paper: Annotated[
+        str, typer.Option(help="Only the tables of this paper, with its published numbers.")
+    ] = "",
     png: Annotated[bool, typer.Option("--png/--no-png", help="Figures as PNG too, not SVG alone.")] = True,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if --out differs.")] = False,
     include_path: IncludePath = None,
@@ -27,6 +30,8 @@ def tables(
     Example: turncoat tables runs/demo --out tables
 
     Example: turncoat tables results --out results/paper --no-png --check
+
+    Example: turncoat tables runs/sgtr_released --paper sgtr --out results/sgtr_released
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder")
@@ -37,9 +42,14 @@ def tables(
 
     plug_ins(include_path)
     specs = load_specs(tuple(spec or ()))  # mistakes in them are found before the rows are read
+    if paper:
+        papers = sorted({one.paper for one in specs if one.paper})
+        if paper not in papers:
+            raise UserError(f"--paper {paper}: no table is of it; {accepted(papers, paper)}")
+        specs = [one for one in specs if one.paper == paper]
     progress = partial(note, style="dim")
     runs = find_runs(folder, progress)
-    files = paper_files(runs, specs, png=png, on_step=progress)
+    files = paper_files(runs, specs, png=png, paper=paper, on_step=progress)
     extra = sorted(path.name for path in out.glob("*") if path.suffix[1:] in KINDS and path.name not in files)
     if check:
         _check(out, files, extra)

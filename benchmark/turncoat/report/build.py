@@ -69,12 +69,13 @@ def run_content(folder: Path) -> ReportContent:
     if unfit:  # differences stand: false alarms that both arms have alike cancel
         estimates = estimates[~estimates["metric"].map(is_rate).astype(bool)]
     units = {metric.name: metric.unit for metric in metrics}
+    peak = record["peak_memory_gb"]
     return ReportContent(
         study=study.study,
         title=f"{'SMOKE RUN: ' if study.smoke else ''}{study.title or study.study}",
         question=study.question,
         model={
-            "name": record["model"]["name"], "parameters": f"{record['model']['parameters'] / 1e6:.1f}M",
+            "name": record["model"]["name"], "parameters": _millions(record["model"]["parameters"]),
             "precision": record["model"]["dtype"], "weights": record["model"]["weights"],
         },
         facts={**_facts(study, record), **({"answers": "; ".join(about)} if about else {})},
@@ -104,7 +105,7 @@ def run_content(folder: Path) -> ReportContent:
         axes=four_axes(study, scores, estimates, may_rate=bool((judge or {}).get("may_rate"))),
         training=training_frame(record["training"]),
         timings=sorted(record["seconds"].items()),
-        provenance={**record["provenance"], "peak memory": f"{record['peak_memory_gb']} GB"},
+        provenance={**record["provenance"], **({"peak memory": f"{peak} GB"} if peak else {})},
     )  # fmt: skip
 
 
@@ -161,8 +162,14 @@ def _arm(arm: Arm, study: Study) -> ArmInfo:
     )
 
 
+def _millions(parameters: int | None) -> str:
+    return "n/a" if parameters is None else f"{parameters / 1e6:.1f}M"
+
+
 def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
-    recipe, persona = study.training, record["persona"]
+    recipe, persona = study.training, record.get("persona")
+    if persona is None:
+        return {"training seeds": ", ".join(map(str, study.training_seeds))}
     facts = {
         "training seeds": ", ".join(map(str, study.training_seeds)),
         "organism recipe": f"{recipe.rows or 'all'} rows, {recipe.epochs} epoch(s), LoRA rank {recipe.rank} "

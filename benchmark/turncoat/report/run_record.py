@@ -12,7 +12,7 @@ from turncoat.safe_files import read_object
 
 class _Model(BaseModel):
     name: str
-    parameters: int
+    parameters: int | None
     dtype: str
     weights: str
 
@@ -47,7 +47,7 @@ class _Training(BaseModel):
 
 class _Record(BaseModel):
     model: _Model
-    persona: _Persona
+    persona: _Persona | None = None
     judge: dict[str, JsonValue] | None = None
     failed: list[_Failed] = []
     checks: list[Check]
@@ -72,6 +72,8 @@ def read_run_record(folder: Path) -> dict[str, Any]:
         advice = f"{folder / 'run.json'} is not as `turncoat run` writes it; run the study again"
         raise UserError("\n".join([advice, *lines])) from error
     persona = checked.persona
+    if persona is None:  # rows that were released by others
+        return record
     layers = [persona.gap_by_layer, persona.split_half_cosine]
     layers += list(dict(persona.held_out).values()) if persona.held_out else []
     if not all(0 <= persona.layer < len(values) for values in layers):

@@ -135,7 +135,9 @@ def _list(spec: TableSpec, rows: Sequence[Mapping[Any, Any]], run: Run) -> Table
     by_metric: dict[tuple[str, str], list[Mapping[Any, Any]]] = {}
     for row in rows:
         by_metric.setdefault((row["task"], row["metric"]), []).append(row)
-    chosen = {(column.task, column.metric): column for column in spec.columns}
+    chosen = {
+        (column.task, column.metric): column for column in (columns_of(spec, run) if spec.columns else ())
+    }
     shared, reasons = _shared(rows), list(dict.fromkeys(row["withheld"] for row in rows if row["withheld"]))
     lines = []
     for row in rows:

@@ -11,6 +11,7 @@ from turncoat.report.figures.from_rows import RunFigure, figures_of
 from turncoat.report.figures.style import PNG, SVG
 from turncoat.report.paper.cells import markdown_table, table_of
 from turncoat.report.paper.frames import table_frame, why_empty
+from turncoat.report.paper.published import HEADING, published_frame, published_table
 from turncoat.report.paper.spec import TableSpec
 from turncoat.report.render.latex import document, latex_table
 from turncoat.report.render.markdown import escape
@@ -21,12 +22,13 @@ KINDS = ("md", "csv", "tex", SVG, PNG)
 
 
 def paper_files(
-    runs: Sequence[Run], specs: Sequence[TableSpec], *, png: bool = True,
+    runs: Sequence[Run], specs: Sequence[TableSpec], *, png: bool = True, paper: str = "",
     on_step: Callable[[str], None] = lambda _: None,
 ) -> dict[str, bytes]:  # fmt: skip
     """Every file by its name; each run has a label of its own, `png` adds PNG to the figures' SVG.
 
-    `on_step` is called with a few words on what is made next.
+    With `paper` the tables stand beside that paper's published numbers, and no figure is made. `on_step` is
+    called with a few words on what is made next.
     """
     kinds = (SVG, PNG) if png else (SVG,)
     files: dict[str, bytes] = {}
@@ -36,28 +38,36 @@ def paper_files(
     for spec in specs:
         on_step(f"table {spec.table}")
         frame = table_frame(spec, runs)
-        if frame.empty:
-            missing.append(f"- table {spec.table} ({escape(spec.title)}): {escape(why_empty(spec, runs))}")
+        published = published_frame(spec, frame, runs) if paper else []
+        if frame.empty and not len(published):
+            if paper or not spec.paper:
+                missing.append(
+                    f"- table {spec.table} ({escape(spec.title)}): {escape(why_empty(spec, runs))}"
+                )
             continue
         labels = set(frame["study"])
         sections = [(run, table_of(spec, frame, run)) for run in runs if run.label in labels]
         several = len(runs) > 1
+        parts = [(_run_name(run) if several else "", table) for run, table in sections]
+        parts += [(HEADING, published_table(published))] if len(published) else []
         files[f"{spec.table}.csv"] = csv_bytes(frame)
         files[f"{spec.table}.tex"] = latex_table(
-            [(_run_name(run) if several else "", table) for run, table in sections],
-            name=spec.table,
-            caption=f"{spec.title}. {spec.caption}".strip(),
+            parts, name=spec.table, caption=f"{spec.title}. {spec.caption}".strip()
         ).encode()
         page = [f"# {escape(spec.title)}"]
         for run, table in sections:
             page += [f"## {escape(_run_name(run))}", markdown_table(table)]
+        if len(published):
+            page += [f"## {HEADING}", markdown_table(published_table(published))]
+            files[f"{spec.table}_published.csv"] = csv_bytes(published)
         files[f"{spec.table}.md"] = ("\n\n".join(page) + "\n").encode()
         made.append(spec.table)
         index.append(f"- [{escape(spec.title)}]({spec.table}.md) ({_others(spec.table, ('csv', 'tex'))})")
     if made:
         files["tables.tex"] = document(made).encode()
-    index.append("## Figures")
-    for run in runs:
+    if not paper:
+        index.append("## Figures")
+    for run in () if paper else runs:
         on_step(f"figures of {run.label}")
         for figure in figures_of(run, kinds):
             name = f"{run.label}_{figure.name}"
@@ -65,6 +75,9 @@ def paper_files(
                 missing.append(f"- figure {figure.name} of {escape(run.label)}: {escape(figure.why)}")
                 continue
             index.append(_figure(files, name, figure, run))
+    if not paper and (papers := {spec.paper for spec in specs if spec.paper and spec.table not in made}):
+        names = ", ".join(sorted(papers))
+        missing.append(f"- tables of papers ({names}) that no run here fills: `turncoat tables --paper`")
     index += ["## Missing, and why", *(missing or ["Nothing is missing."])]
     files["index.md"] = (_paragraphs(index) + "\n").encode()
     return {name: files[name] for name in sorted(files)}

@@ -123,7 +123,7 @@ def _crossing(row: Row, column: Column, run: Run) -> _Cell:
 def columns_of(spec: TableSpec, run: Run) -> list[Column]:
     """The specification's columns, or those that the study's contrasts name, or all metrics."""
     if spec.columns:
-        return list(spec.columns)
+        return [_measured_by(column, run) for column in spec.columns]
     named = list(dict.fromkeys(metric for contrast in run.study.contrasts for metric in contrast.metrics))
     measured = set(run.scores["metric"])
     names = [name for name in named if name in measured] or [m.name for m in run.content.metrics]
@@ -134,6 +134,13 @@ def columns_of(spec: TableSpec, run: Run) -> list[Column]:
         label = f"{facts.label} ({facts.unit})" if facts.unit else facts.label
         columns.append(Column(task=task, metric=metric, label=label))
     return columns
+
+
+def _measured_by(column: Column, run: Run) -> Column:
+    """The column with the first of its metrics that the run has."""
+    names = [column.metric, *column.also]
+    metric = next((name for name in names if run.metric(column.task, name)), column.metric)
+    return column.model_copy(update={"metric": metric})
 
 
 def _record(spec: TableSpec, run: Run, cell: _Cell) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class Column(Selector):
 
     task: str
     metric: str
+    also: tuple[str, ...] = ()  # Metrics of the task that stand in where a run lacks it: other judges' rates
     label: str = ""
     percent: bool = False
     decimals: int | None = Field(default=None, ge=0, le=6)
@@ -100,9 +101,25 @@ class Column(Selector):
         if self.task not in known:
             raise ValueError(f"'{self.task}' is not a task; {accepted(known, self.task)}")
         metrics = task_metrics(self.task)
-        if self.metric not in metrics:
-            raise ValueError(f"'{self.task}' has no metric '{self.metric}'; {accepted(metrics, self.metric)}")
+        for metric in (self.metric, *self.also):
+            if metric not in metrics:
+                raise ValueError(f"'{self.task}' has no metric '{metric}'; {accepted(metrics, metric)}")
         return self
+
+
+class PublishedNumber(StrictModel):
+    """A number that was published for one cell, as printed there."""
+
+    run: str  # Study of the imported rows
+    row: str  # Label of the row; of a table of contrasts the treated arm
+    column: str  # Label of the column
+    value: str  # As printed, such as "77.4": its decimals say what rounding allows
+    sd: str = ""  # SD over training seeds, as printed
+    p: str = ""  # p of the published test, if any
+    source: str  # Where it stands
+    # A task's metric that only all documents together have, of the arm called `row`: no cell of the table
+    whole_set: tuple[str, str] | None = None
+    why: str = ""  # Reason for a difference that is more than rounding, or why nothing can be recomputed
 
 
 class TableSpec(StrictModel):
@@ -128,6 +145,10 @@ class TableSpec(StrictModel):
     correction: Literal["holm", "benjamini_hochberg", "none"] = "holm"
     # What stands beside a level: the interval over questions or the SD over training seeds
     spread: Literal["interval", "seed_sd"] = "interval"
+    # The paper whose table it is: `turncoat tables --paper`
+    paper: str = ""
+    # Published numbers, each compared with what the rows give
+    published: tuple[PublishedNumber, ...] = ()
 
     @field_validator("rows")
     @classmethod

@@ -1,0 +1,1 @@
+"""Released rows of other projects as runs of ours: arms, seeds and tasks named, lm-eval's sample format."""
