@@ -14,6 +14,7 @@ from turncoat import __version__
 from turncoat.commands.bench import bench
 from turncoat.commands.check import check
 from turncoat.commands.check_questions import check_questions
+from turncoat.commands.claims import claims
 from turncoat.commands.dev import (
     canaries,
     check_leak,
@@ -26,6 +27,7 @@ from turncoat.commands.dev import (
     train_embedded_judge,
 )
 from turncoat.commands.export import export
+from turncoat.commands.import_rows import sgtr_em
 from turncoat.commands.leaderboard.build import build
 from turncoat.commands.leaderboard.export import export as export_entry
 from turncoat.commands.leaderboard.submit import submit
@@ -86,6 +88,7 @@ app = _group(
         "view": view,
         "pack": pack,
         "tables": tables,
+        "claims": claims,
         "power": power,
         "list": list_names,
         "new": new,
@@ -120,6 +123,14 @@ app.add_typer(
 )
 for _name, _function in (("submit", submit), ("validate", validate), ("verify", verify)):
     app.command(_name, hidden=True)(_function)  # the names before there was a group
+app.add_typer(
+    _group(
+        "Rows that others released, as runs of ours.\n\nExample: turncoat import sgtr-em sgtr-em --out "
+        "runs/sgtr_released",
+        {"sgtr-em": sgtr_em},
+    ),
+    name="import",
+)
 app.add_typer(
     _group(
         "The statistics themselves: tests and intervals on data whose truth is known.\n\nExample: "
