@@ -186,7 +186,9 @@ def test_the_outlook_of_an_empty_store_and_a_model_that_is_not_here(study, tmp_p
     assert result.disk.startswith("256 KiB of adapters")
     away = outlook(study.model_copy(update={"model": "smollm2-135m"}), store)
     assert away.fetched[0].startswith("model smollm2-135m") and away.as_json()["seconds"] is None
-    assert "  base         ?: turncoat_choice, turncoat_persona" in "\n".join(away.lines())
+    lines = [line.split() for line in away.lines()]
+    assert ["vector/evil", "?:", "extract"] in lines
+    assert ["base", "?:", "turncoat_choice,", "turncoat_persona", "(after", "the", "vector)"] in lines
 
 
 def test_the_outlook_tells_what_an_endpoint_would_be_asked(study, tmp_path):

@@ -67,4 +67,4 @@ def test_a_failed_stage_leaves_no_bar_and_counts_as_nothing(monkeypatch):
     study = StudyProgress(Console(file=out, force_terminal=True, width=120), planned=100.0)
     with pytest.raises(RuntimeError), study.stage("work", 50):
         raise RuntimeError
-    assert study._bar is None and study.remaining == 100 and run(study, clock, estimate=50, took=5) == 5
+    assert study._bars is None and study.remaining == 100 and run(study, clock, estimate=50, took=5) == 5

@@ -104,7 +104,8 @@ class Outlook:
             left = self.left(unit)
             words = "done"
             if left:
-                names = ", ".join(stage.id.removeprefix(f"{unit.id}/") for stage in left)
+                parts = (stage.id.removeprefix(f"{unit.id}/") for stage in left)
+                names = "extract" if unit.arm is None else ", ".join(parts)
                 seconds = sum(self.seconds.get(stage.id, 0.0) for stage in left)
                 words = f"{duration(seconds) if self.seconds else '?'}: {names}"
                 owners = {need.rpartition("/")[0] for need in unit.needs if need not in self.done}
@@ -317,7 +318,7 @@ def _missing_model(name: str) -> str:
     if name in REGISTRY_MODELS:
         model = REGISTRY_MODELS[name]
         made = Store(cache_dir() / "models").has(model.name, model.spec)
-        return "" if made else f"model {name}: {len(model.packages)} wheels, then converted"
+        return "" if made else f"model {name}: {', '.join(model.packages)}, then converted"
     if Path(name).is_dir() or (os.sep in name and name.startswith((os.sep, ".", "~"))):
         return ""
     return "" if _in_hub_cache(name, "model") else f"model {name}, from the Hugging Face hub"
