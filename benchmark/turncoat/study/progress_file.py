@@ -131,7 +131,7 @@ class ProgressFile:
         self._set(stage, state=state, seconds=seconds, share=1.0, note="", result=known)
 
     def fail(self, arm: str, seed: int, why: str) -> None:
-        """What is left of a unit whose training diverged will not be made."""
+        """Mark the rest of a unit whose training diverged: it will not be made."""
         for name, stage in self.stages.items():
             if (stage.arm, stage.seed) == (arm, seed) and not stage.is_done:
                 self._set(name, now=False, state="failed", note=why)

@@ -64,7 +64,7 @@ def templates(*folders: Path) -> jinja2.Environment:
 
 
 def overview(content: ReportContent, light_png: bytes | None = None) -> dict[str, Any]:
-    """What overview.html.j2 shows: the content, its claims, and the figure, light and dark, as base64."""
+    """Variables of overview.html.j2: content, claims, and the figure, light and dark, as base64."""
     return {
         "content": content,
         "claims": [(claim, claim_section(content, claim)) for claim in CLAIMS],

@@ -63,7 +63,7 @@ class ViewServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where the pages are, the token in it."""
+        """Address of the pages, the token in it."""
         only = "0/" if len(self.runs) == 1 else ""
         return f"http://{_HOST}:{self.server_port}/{self.token}/{only}"
 
