@@ -41,9 +41,10 @@ class ServedArm:
     @property
     def changes_prompts(self) -> bool:
         """True if its inference defence acts on the conversation, so that a raw prompt would miss it."""
+        if self.intervention is None:
+            return False
         kind = type(self.intervention)
-        plain = (Intervention.messages, Intervention.rendered)
-        return self.intervention is not None and (kind.messages, kind.rendered) != plain
+        return (kind.messages, kind.rendered) != (Intervention.messages, Intervention.rendered)
 
     @property
     def reads_echoes(self) -> bool:

@@ -119,9 +119,8 @@ class Reply:
                 for one in tokens
             ]
             return {"content": content, "refusal": None}
-        texts, values, tops = [], [], []
-        if first is not None:
-            texts, values, tops = [self._text(first)], [None], [None]
+        known: list[Any] = [] if first is None else [None]
+        texts, values, tops = ([] if first is None else [self._text(first)]), [*known], [*known]
         for one in tokens:
             alternatives: dict[str, float] = {}
             for token, value in ((one.token, one.logprob), *one.top[:top]):

@@ -26,6 +26,7 @@ from pydantic import Field, field_validator, model_validator
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError, accepted
+from turncoat.evaluation.remote_endpoint import LIMITS, PREFIX, RemoteEndpoint
 from turncoat.evaluation.task_catalogue import is_task, metric_facts, metric_names, task_names, trait_of
 from turncoat.judges.spec import check_judge
 from turncoat.persona.traits import trait_names
@@ -49,6 +50,14 @@ class Arm(StrictModel):
     tasks: tuple[str, ...] = Field(
         default=(), description="which of the study's tasks measure it; all if empty"
     )
+    model: str | dict[int, str] | None = Field(
+        default=None,
+        description="in a study of an endpoint: the model there that this arm is, for each training seed",
+    )
+
+    def endpoint_model(self, seed: int, default: str) -> str:
+        """Its model at the endpoint for a training seed; "" if none is named."""
+        return self.model.get(seed, "") if isinstance(self.model, dict) else self.model or default
 
     def measured_by(self, use: TaskUse) -> bool:
         """True if the task measures this arm: a partner arm needs no more than its held-out loss."""
@@ -153,6 +162,7 @@ class Study(StrictModel):
     title: str = ""
     question: str = ""
     model: str
+    endpoint: RemoteEndpoint = Field(default=RemoteEndpoint(), description="of a model `openai:NAME`")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     training_seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     pilot_seeds: tuple[int, ...] = Field(
@@ -202,6 +212,11 @@ class Study(StrictModel):
         return seeds
 
     @property
+    def is_remote(self) -> bool:
+        """True if its models are behind an endpoint."""
+        return self.model.startswith(PREFIX)
+
+    @property
     def fresh_seeds(self) -> tuple[int, ...]:
         """Training seeds that contrasts use: all but the pilots, or all if there are no others."""
         fresh = tuple(seed for seed in self.training_seeds if seed not in self.pilot_seeds)
@@ -214,6 +229,7 @@ class Study(StrictModel):
     def digests(self) -> dict[str, str]:
         """SHA-256 of each key of the YAML that is not at its default; words for readers do not count."""
         words: Any = dict.fromkeys(("title", "question", "batch_size"), True)
+        words["endpoint"] = LIMITS
         words["arms"] = {"__all__": {"label"}}
         content = self.model_dump(mode="json", exclude_defaults=True, exclude=words)
         return {key: digest(value) for key, value in content.items()}

@@ -17,6 +17,7 @@ from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.evaluation.lm_eval_compat import fixed_environment, machine_description
+from turncoat.evaluation.remote_lm import RemoteLM
 from turncoat.evaluation.samples_file import sample_files, sample_rows
 from turncoat.evaluation.task_catalogue import (
     has_trait_scores,
@@ -52,21 +53,28 @@ def evaluation_spec(
     Args:
         adapter: Folder of the arm's adapter, named by its key.
     """
-    source = task_file(use.task).parent
-    judge = judge_of(study.judge, use.task)
-    reads = task_metadata(use.task).get("reads", [])
     trait = trait_of(use.task)
     return {
-        **({"judge": judge} if judge else {}),
         **({"intervention": intervention.described()} if intervention else {}),
         "base": base.spec,
         "adapter": adapter and adapter.name,
+        "persona": digest(extraction_spec(base, trait_questions(trait))) if trait else None,
+        **task_spec(study, use),
+    }
+
+
+def task_spec(study: Study, use: TaskUse) -> dict[str, Any]:
+    """What a task and its judge add to the key of rows, whatever model is measured."""
+    source = task_file(use.task).parent
+    judge = judge_of(study.judge, use.task)
+    reads = task_metadata(use.task).get("reads", [])
+    return {
+        **({"judge": judge} if judge else {}),
         "task": use.model_dump(mode="json"),
         "source": {
             p.relative_to(source).as_posix(): file_digest(p) for p in sorted(source.rglob("*.[jpy]*"))
         },
         "reads": {name: file_digest(source / name) for name in reads},
-        "persona": digest(extraction_spec(base, trait_questions(trait))) if trait else None,
         "sampling_seed": study.sampling_seed,
         "code": _evaluation_code(use.task),
         "libraries": {name: version(name) for name in _LIBRARIES},
@@ -101,7 +109,7 @@ def verdicts_lost(folder: Path, task: str) -> bool:
 
 
 @contextmanager
-def _answers_again(lm: TurncoatLM, rows: Path) -> Iterator[None]:
+def _answers_again(lm: TurncoatLM | RemoteLM, rows: Path) -> Iterator[None]:
     """Inside the block `lm` gives the answers of a samples file again, as they were before any filter."""
     saved = {row["doc_id"]: row for row in sample_rows(rows)}
 
@@ -123,7 +131,7 @@ def _answers_again(lm: TurncoatLM, rows: Path) -> Iterator[None]:
         del lm.__dict__["generate_until"]
 
 
-def run_task(lm: TurncoatLM, use: TaskUse, folder: Path, earlier: Path | None = None) -> None:
+def run_task(lm: TurncoatLM | RemoteLM, use: TaskUse, folder: Path, earlier: Path | None = None) -> None:
     """Run one task through lm-eval's evaluator and leave its own output files in `folder`.
 
     Args:

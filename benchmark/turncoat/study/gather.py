@@ -66,6 +66,15 @@ def gather(
         peak: Most memory of the processes that made the units, in GiB; this process's own counts too.
     """
     results = [(stage, made[stage.id]) for stage in plan.stages if stage.id in made]
+    gather_rows(out, worker.study, results)
+    earlier = _read(out / "run.json") if (out / "run.json").is_file() else {}
+    own = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    record = _record(worker, results, failed, earlier, max(own, peak))
+    write_file(out / "run.json", json.dumps(record, indent=1) + "\n")
+
+
+def gather_rows(out: Path, study: Study, results: Results) -> None:
+    """Put the rows of results and the study into a run folder."""
     with new_folder(out / "rows") as fresh:
         for stage, result in results:
             if stage.task is not None:
@@ -75,11 +84,7 @@ def gather(
                 for path in sorted(result.folder.glob("*.json*")):
                     if path.name.startswith(("results_", "samples_")):
                         shutil.copyfile(path, rows / path.name)
-    write_file(out / "study.yaml", study_text(worker.study))
-    earlier = _read(out / "run.json") if (out / "run.json").is_file() else {}
-    own = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
-    record = _record(worker, results, failed, earlier, max(own, peak))
-    write_file(out / "run.json", json.dumps(record, indent=1) + "\n")
+    write_file(out / "study.yaml", study_text(study))
 
 
 def _record(
@@ -93,12 +98,12 @@ def _record(
     changed = {key for key in _CLAIMS if ran and ran.get(key) != now.get(key)}
     base, vector = worker.base, PersonaVector.load(results[0][1].folder)
     return {
-        "provenance": _provenance(),
+        "provenance": provenance(),
         "study": now,
         "changed": sorted({*earlier.get("changed", ()), *changed}),
         "model": {"name": base.name, **base.spec, "parameters": base.model.num_parameters()},
         "persona": {"trait": vector.trait, "layer": vector.layer, **vector.card},
-        "judge": _judge(worker.study),
+        "judge": judge_record(worker.study),
         "failed": failed,
         # Which adapter each row came from, and which texts each organism was trained on: hashes of the bytes.
         "measured": _measured(worker, results),
@@ -108,14 +113,15 @@ def _record(
         # Stages that were done before took no time now: keep what they took when they ran.
         "seconds": {
             name: round(seconds, 1) if seconds else earlier.get("seconds", {}).get(name, 0.0)
-            for name, seconds in _seconds(results).items()
+            for name, seconds in seconds_of(results).items()
         },
         # A run that finds everything done needs little: what an earlier one needed is what the study needs.
         "peak_memory_gb": max(peak, earlier.get("peak_memory_gb", 0.0)),
     }
 
 
-def _seconds(results: Results) -> dict[str, float]:
+def seconds_of(results: Results) -> dict[str, float]:
+    """Seconds of this run by task, and of the persona vector and all training."""
     seconds: dict[str, float] = {}
     for stage, result in results:
         name = {"vector": "persona vector", "adapter": "training"}.get(
@@ -174,7 +180,7 @@ def _data(worker: Worker) -> dict[str, dict[str, Any]]:
     return data
 
 
-def _judge(study: Study) -> dict[str, Any] | None:
+def judge_record(study: Study) -> dict[str, Any] | None:
     """The judge, and the error counts of its card that correct a rate; None if nothing was judged."""
     judge = judge_from_name(study.judge) if any(is_judged(use.task) for use in study.tasks) else None
     if judge is None:
@@ -205,7 +211,8 @@ def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _provenance() -> dict[str, str]:
+def provenance() -> dict[str, str]:
+    """Versions, commit, command and machine of this process."""
     packages = ("torch", "transformers", "peft", "trl", "lm_eval")
     return {
         "turncoat": __version__,

@@ -130,6 +130,10 @@ def outlook(study: Study, store: Store, *, measured: bool = True) -> Outlook:
         measured: Read, write and train for less than a minute where the store has no stages to go by;
             else the speed of a reference machine is taken.
     """
+    if study.is_remote:
+        raise UserError(
+            f"{study.study}: models behind an endpoint have no units; `turncoat run` says the cost first"
+        )
     missing = _missing_data(study)
     fetched = [f"the data of {name} ({text})" for name, text in missing.items()] + _from_hub(study)
     here = not (model := _missing_model(study.model))

@@ -27,6 +27,7 @@ from turncoat.judges.spec import check_host, check_ready
 from turncoat.registry import ORGANISMS, discover
 from turncoat.study.config import Study, name_problems, read_study
 from turncoat.study.evaluate import judge_of, load_task
+from turncoat.study.remote import remote_problems
 from turncoat.yaml_model import Location
 
 _SILENT_JUDGES = ("embedded", "local", "off")  # nothing to ask before they are built
@@ -107,7 +108,8 @@ class _Search:
         return f"- {{name: NAME, treated: {treated}, reference: {reference}, metrics: [...]}}"
 
     def _model(self) -> Iterator[Entry]:
-        if missing := missing_model(self.study.model):
+        yield from (("error", where, text) for where, text in remote_problems(self.study))
+        if not self.study.is_remote and (missing := missing_model(self.study.model)):
             yield missing.level, ("model",), missing.text
 
     def _organisms(self) -> Iterator[Entry]:
@@ -162,7 +164,7 @@ class _Search:
         )
 
     def _row_lengths(self) -> Iterator[Entry]:
-        if missing_model(self.study.model):
+        if self.study.is_remote or missing_model(self.study.model):
             return
         count = _token_counter(self.study.model)
         for i, arm in self.arms:

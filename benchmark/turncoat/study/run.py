@@ -22,6 +22,7 @@ from turncoat.study.out_folder import check_out, claim
 from turncoat.study.plan import Plan
 from turncoat.study.progress import StudyProgress, duration
 from turncoat.study.progress_file import ProgressFile
+from turncoat.study.remote import refuse_remote_mistakes, run_remote
 from turncoat.study.unit_maker import Event, Tell, UnitMaker, planned
 from turncoat.study.worker import Worker
 
@@ -53,6 +54,11 @@ def run_study(
         The units whose training diverged, such as "sgtr, seed 1"; the others are complete.
     """
     console, store = console or TextConsole(stderr=True), store or Store()
+    refuse_remote_mistakes(study)
+    if study.is_remote:
+        if engine is not None:
+            raise UserError("a study of an endpoint is made in this process; leave --engine out")
+        return run_remote(study, out, store=store, console=console, replace=replace)
     if leaving := check_out(out, study, replace=replace):
         console.print(f"  {leaving}")
     worker, plan = _started(study, store, console, outline=engine is not None)
@@ -106,6 +112,8 @@ def run_unit(
 def _started(
     study: Study, store: Store, console: Console, *, outline: bool = False, only: str | None = None
 ) -> tuple[Worker, Plan]:
+    if study.is_remote:
+        raise UserError("a study of an endpoint has no units of its own; run it without --only")
     check_writable(store.root, "the cache (TURNCOAT_CACHE)")
     if any(judge_of(study.judge, use.task) for use in study.tasks):
         check_host(study.judge)  # before anything: the study may be somebody else's

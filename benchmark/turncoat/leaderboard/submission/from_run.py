@@ -38,6 +38,10 @@ def draft_of_run(
     """
     study = load_study(run_folder(run) / "study.yaml", include=include)
     refuse_smoke(study, run)
+    if study.is_remote:
+        raise UserError(
+            f"{run}: models behind an endpoint have no weights to verify; entries need a local run"
+        )
     record = read_object(run / "run.json")
     chosen = _chosen(run, study, arm)
     if not submitter.contact:
