@@ -27,6 +27,7 @@ from turncoat.commands.dev import (
     train_embedded_judge,
 )
 from turncoat.commands.export import export
+from turncoat.commands.finetune import finetune
 from turncoat.commands.import_rows import sgtr_em
 from turncoat.commands.leaderboard.build import build
 from turncoat.commands.leaderboard.export import export as export_entry
@@ -94,6 +95,7 @@ app = _group(
         "new": new,
         "export": export,
         "serve": serve,
+        "finetune": finetune,
         "lm-eval": lm_eval,
         "tasks-path": tasks_path,
         "model-path": model_path,
