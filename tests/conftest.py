@@ -1,8 +1,6 @@
 """Fixtures of all tests: a tiny model in memory, a random adapter for it, and a cache that is nobody's
 own."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import random

@@ -1,7 +1,5 @@
 """The example of CONTRIBUTING.md is a whole defence, short, and works as it stands there."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

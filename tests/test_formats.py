@@ -1,7 +1,5 @@
 """Numbers and model output as text."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The front page: short, its table is that of the rows, its commands and links exist."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

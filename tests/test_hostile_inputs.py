@@ -1,7 +1,5 @@
 """Files and answers of strangers: one message, in bounded time, with nothing that steers a terminal."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

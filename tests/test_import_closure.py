@@ -1,7 +1,5 @@
 """The files behind a piece of code: followed through imports of any form, and nothing else."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import turncoat.defences

@@ -1,8 +1,6 @@
 """Plug-ins (`tasks/`, `baselines/`, `benchmark/organisms/`) import the public faces and nothing else of
 Turncoat."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

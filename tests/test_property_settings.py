@@ -1,7 +1,5 @@
 """Property tests: the same examples in every run of `make test`, on any machine, on any day."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """Files of strangers are read as regular files with JSON or not at all; folders are written whole, and
 through no link."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -1,7 +1,5 @@
 """Hostile text where it is shown: spreadsheets, Markdown, consoles."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,8 +1,6 @@
 """The wheel alone is enough: what it carries, and that its command works from anywhere without the
 checkout."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import subprocess

@@ -1,8 +1,6 @@
 """Workflows, hooks and the lock: pinned, with no more rights than they need, and in step with the
 Makefile."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path

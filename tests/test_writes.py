@@ -1,8 +1,6 @@
 """Nothing in the package writes a file past `turncoat.safe_files`, but for what is named here with the
 reason."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 

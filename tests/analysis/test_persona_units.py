@@ -1,7 +1,5 @@
 """Persona differences in the base's SD on the reported questions, and the vector's own error in recipes."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import shutil

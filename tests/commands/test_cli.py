@@ -1,7 +1,5 @@
 """The command line: each command shows an example, mistakes are one message, heavy imports come late."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """`turncoat export`: what it passes on, what it prints, and what it refuses before anything is trained."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import json

@@ -1,7 +1,5 @@
 """Arguments that `turncoat lm-eval` adds to lm_eval's, and those that it leaves as they are."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`turncoat new`: every template is a plug-in that runs and passes its own test as it is."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

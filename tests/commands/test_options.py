@@ -1,7 +1,5 @@
 """Shared options: seeds, days, folders of plug-ins."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

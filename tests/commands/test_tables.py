@@ -1,7 +1,5 @@
 """`turncoat tables`: files from rows, a check that they still are, and what a user can do wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -7,8 +7,6 @@ Each host is a PID and mount namespace of its own where the machine permits that
 group. Stages are cheap functions that write files; `host.py` is their worker.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -6,8 +6,6 @@ It obeys letters on its standard input: "k" kills the worker, "s" freezes it, "c
 campaign in a PID namespace of its own, a worker has the number that workers of other hosts have too.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """A short faults campaign; `make faults` runs the long one."""
 
-from __future__ import annotations
-
 import pytest
 from faults.campaign import full_and_read_only, killed_and_frozen
 from turncoat.store import Store

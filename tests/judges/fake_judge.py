@@ -1,7 +1,5 @@
 """A judge for tests: its scores follow from the text alone, and it keeps count of what it was asked."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The verdict: rubric ids follow the text, failures are told from final unscored answers, JSON is strict."""
 
-from __future__ import annotations
-
 import json
 import math
 

@@ -1,7 +1,5 @@
 """The verdict cache: asked once, safe after a kill and under two processes, never a wrong verdict."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 import subprocess

@@ -1,7 +1,5 @@
 """The filter: answers keep text and evidence and gain a verdict; the judge's trouble costs no answer."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

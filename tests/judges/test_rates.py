@@ -1,8 +1,6 @@
 """Rates: hand-computed counts, denominators that add up, bounds that enclose, the clustered standard
 error."""
 
-from __future__ import annotations
-
 import math
 import random
 

@@ -1,7 +1,5 @@
 """Rubrics: every place filled once, versions and hashes, traits, and the published prompts by name."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

@@ -1,7 +1,5 @@
 """The arithmetic of the two protocols: hand-computed values, and evidence from which nothing may be read."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Judges by name: environment, options with their types, and messages that say what there is."""
 
-from __future__ import annotations
-
 import pytest
 from judges.fake_judge import FakeJudge
 from turncoat.errors import UserError

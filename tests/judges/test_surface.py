@@ -1,7 +1,5 @@
 """Surface features: known answers, values between 0 and 1, and prose that only resembles code."""
 
-from __future__ import annotations
-
 import pytest
 from turncoat.data.insecure_code import build_pairs
 from turncoat.judges.surface import refusal_like, surface

@@ -1,7 +1,5 @@
 """The trait-score filter: right answers to the right judge, and nothing lost when there is none."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

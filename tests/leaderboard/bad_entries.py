@@ -7,8 +7,6 @@ in one place.
     python tests/leaderboard/bad_entries.py
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

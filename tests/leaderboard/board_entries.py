@@ -8,8 +8,6 @@ write(folder, "canary-empty", answer=lambda seed, i: "", shared="none")
 them.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib

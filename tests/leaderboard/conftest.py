@@ -1,7 +1,5 @@
 """The tests' own track is known by its name, as a user's would be."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -8,8 +8,6 @@ projections are drawn from a seeded generator: the organism is shifted against t
 little, the defended arm in between.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

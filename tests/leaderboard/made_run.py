@@ -4,8 +4,6 @@
 run = make_run(tmp_path / "run", make_entry(tmp_path, slug="sgtr"))
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from pathlib import Path

@@ -5,8 +5,6 @@ counts letters.
 home = measure_entry(tmp_path, base, adapters, store)
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

@@ -3,8 +3,6 @@
 Every name and number is invented; nothing here is a result.
 """
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The rows of a made-up entry in memory, to be tampered with and checked without touching a file."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 from typing import Any

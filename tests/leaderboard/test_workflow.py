@@ -1,8 +1,6 @@
 """The workflow runs commands that exist, with no right and no secret, and a submission cannot change anything
 but itself."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

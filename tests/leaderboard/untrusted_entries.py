@@ -5,8 +5,6 @@ to be found.
 'samples[0].text'
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

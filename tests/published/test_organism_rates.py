@@ -1,8 +1,6 @@
 """The nine released judged sets give the replication's rates (over all answers), and the errors the dossier
 computed."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,8 +1,6 @@
 """Our definitions on published scores: the replication's rates come out, from all answers in the
 denominator."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """The released TruthfulQA runs (Qwen2.5-32B, 55 arms) give the means, SDs and tests that the field's dossier
 tabulates."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from statistics import fmean

@@ -1,8 +1,6 @@
 """On the real default model: what the tiny random-weight model cannot show. Fetches the model once (93
 MB)."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The standard set on the real default model and with the embedded judge, as a user would type it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

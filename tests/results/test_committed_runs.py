@@ -1,7 +1,5 @@
 """Committed reports are what their rows give, byte for byte; results/README.md quotes what is printed."""
 
-from __future__ import annotations
-
 import io
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The committed board is what the committed entries give; every entry is valid; no canary gets through."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """Committed tables and figures are what `turncoat tables` writes from the committed rows, and nothing
 else."""
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A quote is a piece of a page with {} for each number, and the values in their or
 `results/README.md` that is in no quote needs a reason in `UNCONFIRMED`.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from fnmatch import fnmatchcase

@@ -1,8 +1,6 @@
 """The simulation has the truth that it says, a small version of the calibration table holds, and a wrong test
 is found out."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The card of the leak labels: what the README quotes, how the answers were drawn, what it is measured on."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """The checker finds each planted fault at its line, and says nothing of a set without faults."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

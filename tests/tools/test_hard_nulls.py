@@ -1,7 +1,5 @@
 """Hard nulls have mean 0, the marks hold their goal where they can, and the power is the promised one."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,8 +1,6 @@
 """Training of the embedded judge: held-out families, the draw, learning, and the map of raw to final
 scores."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -1,7 +1,5 @@
 """Fused LoRA layers, attention and loss: numbers and gradients of PEFT and plain torch, in less memory."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from baselines.penalty_pass import EXAMPLES, adapted, training_pass

@@ -1,7 +1,5 @@
 """People's own tables: score cells are read or refused; nothing is pooled or counted twice in silence."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

@@ -1,7 +1,5 @@
 """Arms of people's own tables with other questions, judges or scales, and one model under two names."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Domains of texts written for this test; each organism and its control name the same domain."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from turncoat.analysis.leak import domains

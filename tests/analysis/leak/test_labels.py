@@ -1,7 +1,5 @@
 """Leak labels of answers: hand-counted rates with and without leak, per arm, per contrast, in the report."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

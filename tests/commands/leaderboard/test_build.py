@@ -1,7 +1,5 @@
 """`turncoat leaderboard build`: equal bytes from equal entries, stale files shown, hostile text escaped."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`turncoat submit`: which way in, what it prints, and that a refused entry is a failure."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

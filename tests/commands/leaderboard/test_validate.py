@@ -1,7 +1,5 @@
 """`turncoat validate`, as a shell calls it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

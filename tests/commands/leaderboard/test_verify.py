@@ -1,7 +1,5 @@
 """`turncoat verify` from the command line: exit codes, the record, what is refused."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

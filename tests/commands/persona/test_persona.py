@@ -1,7 +1,5 @@
 """`turncoat persona`: the commands on a tiny model and on rows made by hand."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`turncoat compare`: the pairing by question, exact tests, what is undefined, and how arms are named."""
 
-from __future__ import annotations
-
 import itertools
 import json
 

@@ -1,7 +1,5 @@
 """`turncoat compare` with the judge's error taken out: by its card, by labels; sensitivity that differs."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`turncoat power` on a study and a pilot made by hand: nothing is loaded but the task's questions."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

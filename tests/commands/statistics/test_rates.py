@@ -1,7 +1,5 @@
 """`turncoat rates`: every layout gives the same numbers; degenerate answers and mistakes are explained."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import json

@@ -1,7 +1,5 @@
 """Agreement: values by hand and by another formula, order of disagreements, scores that are missing."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

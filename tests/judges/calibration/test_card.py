@@ -1,7 +1,5 @@
 """The calibration card: known AUCs, what must not matter, and counts that add up."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Corrected rates and differences: textbook values, a card's own answers, simulated coverage, refusals."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

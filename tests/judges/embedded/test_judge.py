@@ -1,7 +1,5 @@
 """The embedded judge: scores that nothing changes, a base left as it was, and weights that do not fit."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The local judge: the tree equals scoring string by string, whatever is batched or shared."""
 
-from __future__ import annotations
-
 import json
 import math
 

@@ -1,8 +1,6 @@
 """The board: changes and ranks from rows, flags with reasons, canaries caught, and nobody's entry moved by
 another's."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import shutil

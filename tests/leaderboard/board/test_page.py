@@ -1,8 +1,6 @@
 """The board's page as text: what a stranger writes stays text, the policy fits the content, and the bytes are
 stable."""
 
-from __future__ import annotations
-
 import json
 import re
 from html.parser import HTMLParser

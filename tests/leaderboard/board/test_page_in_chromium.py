@@ -1,8 +1,6 @@
 """The board's page in a real browser, from a file: sort, filter, read, follow links; nothing a stranger wrote
 runs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A canary passes every check on rows and would win its board; its own sign alone gives it away."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Names that look alike have one skeleton; names that nobody could tell apart or type are refused."""
 
-from __future__ import annotations
-
 import pytest
 from turncoat.leaderboard.entry.names import check_name, skeleton
 

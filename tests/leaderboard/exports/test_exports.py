@@ -1,8 +1,6 @@
 """Exports say what the rows say: lm-eval's own numbers to the last bit, the board's cells, and never the
 base's name alone."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import math

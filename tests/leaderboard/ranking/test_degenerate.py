@@ -1,8 +1,6 @@
 """Answers that are none: each sign fires on what it is for, and on nothing that a weak but honest model
 writes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

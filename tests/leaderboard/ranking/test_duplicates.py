@@ -1,8 +1,6 @@
 """Copied rows are found task by task and within tolerance; weak defences and rows that were made again are
 not blamed."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Callable

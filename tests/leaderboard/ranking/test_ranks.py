@@ -1,7 +1,5 @@
 """Ranks with ties: what is not told apart shares a place, and nothing but the numbers decides."""
 
-from __future__ import annotations
-
 import doctest
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """A number that a defence moved by arithmetic is told apart from one that the model moved."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Time and memory stay bounded, whatever an entry's bytes are; under the limits that users have."""
 
-from __future__ import annotations
-
 import time
 import tracemalloc
 from collections.abc import Callable

@@ -1,8 +1,6 @@
 """Random bytes, names and objects: what is accepted is exactly what was written, the rest is refused and
 nothing crashes."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

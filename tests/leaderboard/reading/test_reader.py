@@ -1,7 +1,5 @@
 """Every rule by which an entry's bytes are refused, and what is let through unchanged."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

@@ -5,8 +5,6 @@ no hash, count or metric gives it away. `FORGERIES` has them by their names, in 
 identity, copies, evidence, effects below what a re-run can resolve, crowds and seeds, conditions.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Sequence

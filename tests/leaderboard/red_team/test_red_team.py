@@ -1,8 +1,6 @@
 """Forged entries against the checks and the board: none is ranked, none moves an honest entry, each is caught
 by its rule."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from dataclasses import dataclass

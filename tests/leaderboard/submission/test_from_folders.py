@@ -1,7 +1,5 @@
 """Folders of the lm_eval command become the same entry as the run that measured the same."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

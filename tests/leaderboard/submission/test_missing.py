@@ -1,7 +1,5 @@
 """The list of all that a run lacks, as lines that mend the study when they are put into it."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

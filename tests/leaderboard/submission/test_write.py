@@ -1,7 +1,5 @@
 """A run becomes the entry that holds its rows, and no other: byte for byte, complete or not at all."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil

@@ -1,7 +1,5 @@
 """Evidence fields that contradict each other are found: seeds, tokens, equal texts, projections."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

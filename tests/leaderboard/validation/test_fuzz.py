@@ -1,8 +1,6 @@
 """Whatever is done to a good entry: nothing crashes, and nothing that changes a number is accepted
 silently."""
 
-from __future__ import annotations
-
 import copy
 import shutil
 from collections.abc import Iterator

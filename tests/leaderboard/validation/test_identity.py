@@ -1,7 +1,5 @@
 """Whose an entry is: look-alikes and others' contacts are refused, a succession needs the same account."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A changed prompt is one text for all tasks of an entry, at inference alone, and can be read."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Rows that were changed after the measurement are found out, and untouched ones are not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Rows that the real model left behind, in the committed runs, break no rule."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

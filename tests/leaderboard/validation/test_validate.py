@@ -1,8 +1,6 @@
 """Good entries are accepted; for each rule there is a bad one, and what is said about it is written down
 beside it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The draw of rows, the digest that a verification is bound to, and the verdict from compared rows."""
 
-from __future__ import annotations
-
 import doctest
 import json
 import math

@@ -1,7 +1,5 @@
 """The judge that scored finds a score that was changed; another one is compared, not believed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pytest

@@ -1,7 +1,5 @@
 """Rows made again with the adapters agree to the last digit, and a value that was changed does not."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

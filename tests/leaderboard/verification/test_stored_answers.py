@@ -1,7 +1,5 @@
 """Scores by the embedded judge again, and some of the base model's readings: what was changed is found."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
