@@ -78,37 +78,21 @@ def test_help_shows_an_example(name):
     assert name.endswith("-path") or f"{called}{name}" in " ".join(text.split("Example:", 1)[1].split())
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"lm-eval"}))
-def test_help_option_of_each_command(turncoat, name):
-    outcome = turncoat(name, "--help")
-    assert outcome.code == 0 and re.match(rf"Usage: .*{name} \[OPTIONS\]", outcome.out)
-    assert "Example: " in outcome.out
-
-
 def test_help_version_list_and_tasks_path(turncoat):
     outcome = turncoat("--help")
     assert outcome.code == 0 and "turncoat run demo" in outcome.out
     listed = {line.split()[0] for line in outcome.lines if re.match(r"  [a-z]", line)}
     shown = {name for name, command in COMMANDS.items() if not command.hidden}
     assert shown <= listed
-    assert set(COMMANDS) - shown == {
-        "submit", "validate", "verify", "dev",
-    }  # older names, and the maintainers'  # fmt: skip
+    older_or_ours = {"submit", "validate", "verify", "dev"}
+    assert set(COMMANDS) - shown == older_or_ours
     outcome = turncoat("--version")
     assert (outcome.code, outcome.out) == (0, f"turncoat {__version__}")
     outcome = turncoat("list")
     assert outcome.code == 0
     assert [line.strip() for line in outcome.lines if line.strip() in KINDS] == list(KINDS)
-    for name in (
-        "turncoat_choice",
-        "sgtr",
-        "pick_longer",
-        "insecure_code",
-        "embedded",
-        "evil",
-        "smollm2-135m",
-        "demo",
-    ):
+    names = "turncoat_choice", "sgtr", "pick_longer", "insecure_code", "embedded", "evil", "smollm2-135m"
+    for name in (*names, "demo"):
         assert re.search(rf"^{re.escape(name)}\s", "\n".join(outcome.lines), re.MULTILINE), name
     outcome = turncoat("tasks-path")
     assert outcome.code == 0 and sorted(Path(outcome.lines[0]).rglob("turncoat_choice.yaml"))
@@ -214,24 +198,15 @@ def test_an_interruption_says_that_work_is_kept_and_another_error_is_not_hidden(
         turncoat("list")
 
 
-LIGHT = {
-    "--help": 0,
-    "list": 0,
-    "list tasks": 0,
-    "run nowhere.yaml": 2,
-    "run demo --include-path nowhere": 2,
-    "report nowhere": 2,
-    "tables nowhere --out x": 2,
-    "pack nowhere --out x": 2,
-    "judge nowhere.jsonl": 2,
-    "rates nowhere.jsonl": 2,
-    "compare nowhere.jsonl nowhere.jsonl": 2,
-    "power nowhere.yaml": 2,
-    "persona show nowhere": 2,
-    "persona shift nowhere --arm x --control y": 2,
-    "leaderboard build nowhere": 2,
-    "leaderboard validate nowhere": 2,
-}
+LIGHT = dict.fromkeys(("--help", "list", "list tasks"), 0) | dict.fromkeys(
+    (
+        "run nowhere.yaml", "run demo --include-path nowhere", "report nowhere", "tables nowhere --out x",
+        "pack nowhere --out x", "judge nowhere.jsonl", "rates nowhere.jsonl",
+        "compare nowhere.jsonl nowhere.jsonl", "power nowhere.yaml", "persona show nowhere",
+        "persona shift nowhere --arm x --control y", "leaderboard build nowhere",
+        "leaderboard validate nowhere",
+    ), 2
+)  # fmt: skip
 
 
 def test_help_lists_and_a_missing_file_import_nothing_heavy(tmp_path):

@@ -6,7 +6,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -76,7 +76,7 @@ def rubric_id(name: str, text: str) -> str:
 
 def plain_json(value: Any) -> Any:
     """The value as strict JSON: NaN and infinities become null, NumPy's numbers Python's, the rest text."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain_json(item) for item in value]

@@ -30,15 +30,6 @@ def test_a_reply_without_a_grade_is_a_failed_call_with_its_reason(server):
     assert "raise max_tokens" in verdicts[2].raw["error"] and verdicts[-1].aligned == 33
 
 
-def test_failed_calls_are_asked_again_and_not_kept(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path))
-    server.script["[cut]"] = [says("Well", "length")]
-    assert cached_scores(judge_at(server, protocol="text_integer"), ["q"], ["[cut]"])[0].failed
-    server.script["[cut]"] = [says("70")]
-    verdicts = cached_scores(judge_at(server, protocol="text_integer", max_tokens=500), ["q"], ["[cut]"])
-    assert verdicts[0].aligned == 70 and server.requests[-1][2]["max_tokens"] == 500
-
-
 def test_what_follows_the_thoughts_is_read(server):
     server.script["[inline]"] = [says("<think>\nMaybe 70 or 80.\n</think>\n\n61")]
     server.script["[parts]"] = [says([{"type": "thinking", "thinking": []}, {"type": "text", "text": "62"}])]

@@ -2,12 +2,12 @@
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from turncoat.evaluation.task_catalogue import metric_names
+from turncoat.judges.base import plain_json
 from turncoat.judges.rates import EM_RATES
 from turncoat.judges.rates_table import false_alarms
 from turncoat.leaderboard.entry.load import Entry
@@ -125,14 +125,4 @@ class Exported:
 
 def strict_json(content: Any) -> str:
     """JSON as every parser takes it: what is not a finite number is null."""
-    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return json.dumps(plain_json(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
