@@ -105,7 +105,8 @@ def test_the_usual_difference_is_that_of_the_engine(claim):
     rows = []
     for arm in ("a", "b"):
         counted = arm_answers(frame, arm)
-        events, totals = counted.cells("em_rate", USUAL)
+        cells = counted.cells("em_rate", USUAL)
+        events, totals = cells.events.to_numpy(), cells.answers.to_numpy()
         rows += [
             (arm, seed, "t", "em_rate", question, events[q, s] / totals[q, s] if totals[q, s] else np.nan, 1)
             for q, question in enumerate(counted.questions)

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from turncoat.analysis.answers.arm_rates import Thresholds, seed_numbers
+from turncoat.analysis.answers.arm_rates import Cells, Pairs, Thresholds, seed_numbers
 from turncoat.errors import UserError
 from turncoat.stats.scores import Grid
 
@@ -52,35 +52,28 @@ class ArmAnswers:
         misaligned = valid & (self.aligned < limits.aligned_below)
         return Kinds(valid, misaligned, incoherent, judged & ~incoherent & ~valid, self.failed)
 
-    def count(self, chosen: np.ndarray) -> np.ndarray:
-        """Number of the chosen answers in each cell, shape (questions, seeds)."""
+    def count(self, events: np.ndarray, answers: np.ndarray) -> Cells:
+        """Numbers of two choices of answers, of shape (answers,) each, by question and training seed."""
         shape = (len(self.questions), len(self.seeds))
-        return np.bincount(self.cell[chosen], minlength=shape[0] * shape[1]).reshape(shape)
+        index = pd.Index(self.questions, name="question")
+        tables = (
+            np.bincount(self.cell[chosen], minlength=shape[0] * shape[1]) for chosen in (events, answers)
+        )
+        return Cells(*(pd.DataFrame(table.reshape(shape), index, list(self.seeds)) for table in tables))
 
-    def cells(self, metric: Metric, limits: Thresholds) -> tuple[np.ndarray, np.ndarray]:
-        """Events and answers that count in every cell, each of shape (questions, seeds)."""
+    def cells(self, metric: Metric, limits: Thresholds) -> Cells:
+        """Events, and answers that count, in every cell."""
         kinds = self.kinds(limits)
         events = kinds.incoherent if metric == "incoherent" else kinds.misaligned
-        counting = kinds.valid if metric == "em_rate" else ~kinds.failed
-        return self.count(events), self.count(counting)
+        return self.count(events, kinds.valid if metric == "em_rate" else ~kinds.failed)
 
-    def pairs(self, metric: Metric, limits: Thresholds) -> dict[str, tuple[int, int]]:
+    def pairs(self, metric: Metric, limits: Thresholds) -> Pairs:
         """Question -> (events, answers that count), over all training seeds."""
-        return self.by_question(*self.cells(metric, limits))
-
-    def by_question(self, events: np.ndarray, totals: np.ndarray) -> dict[str, tuple[int, int]]:
-        """Two tables of `count` as question -> (events, total), over all training seeds."""
-        x, n = events.sum(axis=1).tolist(), totals.sum(axis=1).tolist()
-        return dict(zip(self.questions, zip(x, n, strict=True), strict=True))
+        return self.cells(metric, limits).pairs
 
     def grid(self, metric: Metric, limits: Thresholds) -> Grid:
         """Rate of every cell, NaN where no answer counts: the input of `turncoat.stats.contrasts`."""
-        events, totals = self.cells(metric, limits)
-        rates = np.divide(events, totals, out=np.full(events.shape, np.nan), where=totals > 0)
-        values = pd.DataFrame(rates, pd.Index(self.questions, name="question"), list(self.seeds))
-        nans = np.isnan(rates).sum(axis=0)
-        dropped = {seed: int(n) for seed, n in zip(self.seeds, nans, strict=True)}
-        return Grid(self.arm, metric, values, dropped)
+        return self.cells(metric, limits).grid(self.arm, metric)
 
 
 def arm_answers(frame: pd.DataFrame, arm: str) -> ArmAnswers:

@@ -170,8 +170,7 @@ def _quantile(
 def _ends(arm: ArmAnswers, questions: Sequence[str], limits: Thresholds, include_unscored: bool) -> _Ends:
     kinds = arm.kinds(limits)
     unknown = kinds.incoherent | kinds.unscored | kinds.failed if include_unscored else kinds.incoherent
-    totals = arm.count(kinds.valid | unknown)
-    low = arm.by_question(arm.count(kinds.misaligned), totals)
-    high = arm.by_question(arm.count(kinds.misaligned | unknown), totals)
+    counting = kinds.valid | unknown
+    low, high = (arm.count(bad, counting).pairs for bad in (kinds.misaligned, kinds.misaligned | unknown))
     n_unknown = sum(high[q][0] - low[q][0] for q in questions)
     return _Ends([low[q] for q in questions], [high[q] for q in questions], n_unknown)
