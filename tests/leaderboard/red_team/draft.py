@@ -85,6 +85,12 @@ class Draft:
             if of_role == role and (not tasks or task in tasks):
                 yield from ((task, row) for row in rows)
 
+    def changed(self, role: str, *tasks: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """As `rows` of answers, whose metrics are made to follow from what is put into them."""
+        for task, row in self.rows(role, *tasks):
+            yield task, row
+            recompute(task, row)
+
     def write(self) -> Path:
         """Write the entry: packed rows, and their hashes and lengths."""
         home = self.submissions / self.facts["slug"]

@@ -136,15 +136,7 @@ def test_honest_entries_are_accepted(honest, board):
     assert any(row.rank is not None for row in board[0].rows)
 
 
-def _params() -> list[object]:
-    def marks(name: str) -> list[pytest.MarkDecorator]:
-        reason = FORGERIES[name].open
-        return [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
-
-    return [pytest.param(name, marks=marks(name)) for name in FORGERIES]
-
-
-@pytest.mark.parametrize("name", _params())
+@pytest.mark.parametrize("name", FORGERIES)
 def test_a_forgery_gains_nothing_and_its_rule_catches_it(name, honest, board, tmp_path, monkeypatch):
     folder, rule = tmp_path / "submissions", FORGERIES[name].rule
     monkeypatch.setattr(stored_answers, "judge_from_name", lambda _: Remembered(board[1]))
