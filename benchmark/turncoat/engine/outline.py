@@ -29,7 +29,8 @@ def outline_of(path: str, dtype: "torch.dtype | str", **from_pretrained: Any) ->
             config, dtype=wanted, trust_remote_code=from_pretrained.get("trust_remote_code", False)
         )
     model.get_input_embeddings().register_forward_pre_hook(_refuse)
-    return model  # type: ignore[no-any-return]
+    outline: PreTrainedModel = model
+    return outline
 
 
 _LATER = ("attn_implementation", "use_safetensors")

@@ -1,7 +1,8 @@
-"""Wall time and overhead per unit of engines, against one process: 24 arm-seeds of a tiny model.
+"""Wall time and overhead per unit of engines, against one process, on arm-seeds of a tiny model.
 
-    python tests/study/engines/measure.py processes:2 ray:workers=2 slurm:local,most=2
+    python tests/study/engines/measure.py 12 processes:2 ray:workers=2 slurm:local,most=2
 
+The first argument is the number of training seeds of its two trained arms.
 Prints a table in Markdown: seconds, of these in stages, the rest per unit and worker, and whether the rows
 are byte for byte those of one process.
 """
@@ -38,7 +39,7 @@ torch.utils.collect_env.get_pretty_env_info = lambda: ""
 """
 
 
-def main(names: list[str]) -> None:
+def main(seeds: int, names: list[str]) -> None:
     """Run the study in this process, then by each engine, each with a store of its own."""
     with tempfile.TemporaryDirectory(prefix="turncoat-engines-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
@@ -48,7 +49,7 @@ def main(names: list[str]) -> None:
         discover([folder / "plug_ins"])
         model, arms = save_tiny(folder / "model", layers=2), ("base", "insecure", "secure")
         file = write_study(folder / "tiny.yaml", model, arms, ("turncoat_choice",))
-        study = load_study(file, {"training_seeds": list(range(12))})
+        study = load_study(file, {"training_seeds": list(range(seeds))})
         rows: dict[str, dict[str, bytes]] = {}
         print("| engine | units | wall, s | in stages, s | overhead per unit, s | same rows |")
         print("|---|---|---|---|---|---|")
@@ -73,4 +74,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -61,7 +61,10 @@ class Engine(Protocol):
     """Starts workers and hands units to them."""
 
     described: str  # One line for the user
-    most: int | None  # Units at work at once; None: as many as are ready
+
+    @property
+    def most(self) -> int | None:
+        """Units at work at once; None: as many as are ready."""
 
     def running(self, job: Job, inbox: SimpleQueue[Event]) -> AbstractContextManager[None]:
         """Around all units; workers that are still there on leaving are stopped."""
