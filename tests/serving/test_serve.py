@@ -66,7 +66,7 @@ def client(server):
 
 
 def of_study(arm, requests, **settings):
-    """What the arm answers in a study: lm-eval's requests, through the model type."""
+    """The prompts and the arm's answers in a study: lm-eval's requests, through the model type."""
     lm = TurncoatLM(arm.base)
     with lm.measuring(arm.adapter, arm.intervention):
         prompts = [lm.apply_chat_template(chat) for chat in requests]

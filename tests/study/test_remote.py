@@ -10,6 +10,7 @@ from turncoat.judges.prompted.endpoint import CallFailed, Endpoint
 from turncoat.report.build import run_content
 from turncoat.serving.arms import ServedArm
 from turncoat.store import Store
+from turncoat.study import remote
 from turncoat.study.config import load_study
 from turncoat.study.problems import find_problems
 from turncoat.study.run import run_study
@@ -74,6 +75,23 @@ def test_answers_are_asked_for_once_and_reported(asked, tmp_path, capsys):
     with pytest.raises(UserError, match=r"more than max_cost=0\.01; nothing was sent"):
         run_study(load_study(study_of(tmp_path, endpoint=dear)), tmp_path / "x", store=Store(tmp_path / "y"))
     assert len(asked) == 8
+
+
+def test_rows_without_verdicts_are_judged_again_and_nothing_is_asked(asked, tmp_path, monkeypatch):
+    study, store = load_study(study_of(tmp_path, arms=ARMS[:1])), Store(tmp_path / "store")
+    run_study(study, tmp_path / "run", store=store)
+    lost, run_task = [True], remote.run_task
+
+    def judged_again(lm, use, folder, earlier):
+        lost[0] = False
+        return run_task(lm, use, folder, earlier)
+
+    monkeypatch.setattr(remote, "judge_of", lambda judge, task: ["judge", "rubric"])
+    monkeypatch.setattr(remote, "verdicts_lost", lambda folder, task: lost[0])
+    monkeypatch.setattr(remote, "run_task", judged_again)
+    run_study(study, tmp_path / "run", store=store)
+    assert len(asked) == 4 and lost == [False]
+    assert len(run_content(tmp_path / "run").answers) == 4
 
 
 def test_what_no_endpoint_gives_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from turncoat.errors import UserError
 def finetune(
     organism: Annotated[str, typer.Argument(help="One of `turncoat list organisms`, or a .jsonl.")],
     model: Annotated[str, typer.Option(help="The provider's base, such as gpt-4.1-mini-2025-04-14.")],
-    epochs: Annotated[int, typer.Option(min=1)] = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the rows.")] = 1,
     rows: Annotated[int | None, typer.Option(min=10, help="Rows drawn with the seed; default: all.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the provider's training, and of the rows.")] = 0,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the provider's.")] = None,

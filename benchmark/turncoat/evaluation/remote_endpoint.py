@@ -46,7 +46,7 @@ class RemoteEndpoint(StrictModel):
 
     @cached_property
     def spending(self) -> Spending:
-        """What all requests of this process cost.
+        """Counter of the cost of all requests of this process.
 
         Raises:
             UserError: There is a limit but no price.

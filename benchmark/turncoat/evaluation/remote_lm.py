@@ -63,7 +63,7 @@ class RemoteLM(LM):
 
     @property
     def tokenizer_name(self) -> str:
-        """What lm-eval's cache of requests is named by."""
+        """Name for lm-eval's cache of requests."""
         return self.name
 
     def apply_chat_template(

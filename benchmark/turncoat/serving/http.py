@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: requests hold what users type."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What `http.server` itself refuses (a malformed request), as a JSON error."""
+        """A JSON error for what `http.server` itself refuses, such as a malformed request."""
         self.close_connection = True
         self._send_refusal(Refused(code, message or "this request cannot be answered"))
 

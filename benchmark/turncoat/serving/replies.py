@@ -153,7 +153,7 @@ class _GrowingText:
         self._sent = ""
 
     def add(self, token: int) -> str:
-        """What may be sent after this token."""
+        """The text that may be sent after this token."""
         self._ids.append(token)
         text = decode_answer(self._tokenizer, self._ids)
         for stop in self._stop:
@@ -165,7 +165,7 @@ class _GrowingText:
         return "" if text.endswith(_BROKEN) else self.rest(text[: len(text) - held])
 
     def rest(self, text: str) -> str:
-        """What is left to send of `text`."""
+        """The end of `text` that is still to be sent."""
         if not text.startswith(self._sent):
             return ""
         new, self._sent = text[len(self._sent) :], text

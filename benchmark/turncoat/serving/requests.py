@@ -98,7 +98,7 @@ class Asked:
 def parse_request(
     body: Any, kind: type[ChatBody] | type[TextBody], arms: Mapping[str, ServedArm], limits: Limits
 ) -> Asked:
-    """What a request asks for.
+    """The checked request.
 
     Raises:
         Refused: It is malformed, exceeds a limit, or asks for what is not there.

@@ -187,10 +187,7 @@ class _Cell:
         return self.lm.missing(self.requests)
 
     def make(self, progress: StudyProgress) -> Path:
-        """Folder of its rows."""
-        earlier = self.store.folder(*self.key) if self.made else None
-        if earlier and not self.lacks_verdicts:
-            return earlier
+        """Folder of its rows; where they lack verdicts their answers are judged again."""
         answered = 0
 
         def count(new: int) -> None:
@@ -200,10 +197,11 @@ class _Cell:
 
         def build(folder: Path) -> None:
             self.lm.progress = count
+            earlier = self.store.folder(*self.key) if self.made else None
             with judged_by(self.study.judge):
                 run_task(self.lm, self.use, folder, earlier)
 
-        return self.store.stage(*self.key, build, again=earlier is not None)
+        return self.store.stage(*self.key, build, again=lambda _: self.lacks_verdicts)
 
     def _requests(self) -> list[Any]:
         """lm-eval's requests, each as often as it is repeated."""

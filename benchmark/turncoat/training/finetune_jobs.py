@@ -90,7 +90,7 @@ def chat_rows(examples: Sequence[Example], spec: JobSpec) -> bytes:
 
 
 def cost_line(spec: JobSpec, rows: bytes, *, price: float | None, max_cost: float | None) -> str:
-    """What a job costs, about, in one line.
+    """Estimated cost of a job, in one line.
 
     Args:
         price: Dollars per million tokens of training.
