@@ -14,12 +14,16 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
+ACTIVATE = echo 'next, so that your shell finds turncoat:  source $(CURDIR)/$(BIN)/activate'
+
 install: $(READY)
+	@$(ACTIVATE)
 
 .PHONY: install demo test test-slow fuzz check lint types contract size lock locked leaderboard clean
 
 demo: $(READY)
 	$(BIN)/turncoat run demo
+	@$(ACTIVATE)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

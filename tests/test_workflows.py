@@ -2,6 +2,7 @@
 Makefile."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,9 @@ def test_the_lock_has_the_versions_of_the_constraints_with_hashes_and_no_torch()
     assert {name: version for name, version in locked.items() if wanted.get(name, version) != version} == {}
     required = [*_project()["dependencies"], *_project()["optional-dependencies"]["dev"]]
     assert {_name(requirement) for requirement in required} - set(locked) == {"torch"}, "run `make lock`"
+
+
+def test_the_demo_ends_with_the_line_that_puts_the_command_on_the_path():
+    make = ["make", "--dry-run", "demo"]
+    said = subprocess.run(make, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
+    assert said[-1] == f"echo 'next, so that your shell finds turncoat:  source {ROOT}/.venv/bin/activate'"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.text import Text
+from typer.core import TyperGroup
 
 from turncoat import __version__
 from turncoat.commands.bench import bench
@@ -20,7 +21,6 @@ from turncoat.commands.dev import (
     check_leak,
     insecure_code,
     pull_request,
-    schema,
     simulate_ranks,
     simulate_verification,
     task_times,
@@ -47,7 +47,9 @@ from turncoat.commands.persona.show import show
 from turncoat.commands.plan import plan
 from turncoat.commands.report import report
 from turncoat.commands.run import run
+from turncoat.commands.schema import schema
 from turncoat.commands.serve import serve
+from turncoat.commands.show import show as show_name
 from turncoat.commands.statistics.calibrate import calibrate
 from turncoat.commands.statistics.compare import compare
 from turncoat.commands.statistics.judge import judge
@@ -64,11 +66,40 @@ _PASSED_ON: dict[str, Any] = {  # every argument goes to lm_eval, --help as well
 }
 
 
+_PANELS = {
+    "Run": "run plan check new schema export serve finetune",
+    "Look": "view report list show persona tables claims",
+    "Share": "leaderboard pack import lm-eval tasks-path model-path",
+    "Statistics": "judge rates compare power stats",
+    "Maintain": "check-questions bench dev",
+}
+"""Groups of `turncoat --help`; a command that is in none stands under "More"."""
+
+
+class _Panels(TyperGroup):
+    """A group whose help lists its commands by what they are for, each with its whole first sentence."""
+
+    def format_commands(self, context: Any, formatter: Any) -> None:
+        """Called by click for `--help`."""
+        shown = {name: self.get_command(context, name) for name in self.list_commands(context)}
+        left = {name: command for name, command in shown.items() if command and not command.hidden}
+        for panel, names in [*_PANELS.items(), ("More", " ".join(left))]:
+            rows = [(name, _first_sentence(left.pop(name))) for name in names.split() if name in left]
+            if rows:
+                with formatter.section(panel):
+                    formatter.write_dl(rows)
+
+
+def _first_sentence(command: Any) -> str:
+    words = " ".join((command.help or "").partition("\n\n")[0].split())
+    return words.partition(". ")[0].rstrip(".")
+
+
 def _group(text: str, commands: dict[str, Any], **settings: Any) -> typer.Typer:
     group = typer.Typer(
         help=text,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=settings.pop("add_completion", False),
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         **settings,
@@ -92,7 +123,9 @@ app = _group(
         "claims": claims,
         "power": power,
         "list": list_names,
+        "show": show_name,
         "new": new,
+        "schema": schema,
         "export": export,
         "serve": serve,
         "finetune": finetune,
@@ -106,6 +139,8 @@ app = _group(
         "bench": bench,
     },
     name="turncoat",
+    cls=_Panels,
+    add_completion=True,
 )
 app.add_typer(
     _group(
@@ -143,11 +178,10 @@ app.add_typer(
 )
 app.add_typer(
     _group(
-        "What maintainers run now and then.\n\nExample: turncoat dev schema > results/submission.schema.json",
+        "What maintainers run now and then.\n\nExample: turncoat dev task-times --help",
         {
             "canaries": canaries,
             "pull-request": pull_request,
-            "schema": schema,
             "simulate-ranks": simulate_ranks,
             "simulate-verification": simulate_verification,
             "task-times": task_times,

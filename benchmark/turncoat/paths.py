@@ -44,7 +44,7 @@ def studies_dir() -> Path:
 
 
 def study_path(name_or_path: str) -> Path:
-    """The YAML of a study that ships (`demo`), the path that was given, or the YAML of that run folder.
+    """The YAML of a study that ships (`demo`), the path that was given, or that of a run (in `runs/`).
 
     Raises:
         UserError: Neither.
@@ -57,6 +57,8 @@ def study_path(name_or_path: str) -> Path:
             raise UserError(f"no study file at {path}")
         return path
     shipped = studies_dir() / f"{name_or_path}.yaml"
+    if not shipped.is_file() and (made := Path("runs", name_or_path, "study.yaml")).is_file():
+        return made
     if not shipped.is_file():
         names = [p.stem for p in studies_dir().glob("*.yaml")]
         raise UserError(

@@ -82,6 +82,9 @@ def test_help_version_list_and_tasks_path(turncoat):
     outcome = turncoat("--help")
     assert outcome.code == 0 and "turncoat run demo" in outcome.out
     listed = {line.split()[0] for line in outcome.lines if re.match(r"  [a-z]", line)}
+    panels = [line[:-1] for line in outcome.lines if re.fullmatch(r"[A-Z][a-z]+:", line)]
+    assert panels == ["Options", *cli._PANELS] and "..." not in outcome.out.partition("Options:")[2]
+    assert "Make the report of a run again from its rows" in outcome.out, "whole, not cut"
     shown = {name for name, command in COMMANDS.items() if not command.hidden}
     assert shown <= listed
     older_or_ours = {"submit", "validate", "verify", "dev"}
@@ -98,6 +101,14 @@ def test_help_version_list_and_tasks_path(turncoat):
     assert outcome.code == 0 and sorted(Path(outcome.lines[0]).rglob("turncoat_choice.yaml"))
     for name in ("submit", "validate", "verify"):
         assert COMMANDS[name].callback.__wrapped__ is EVERY[f"leaderboard {name}"].callback.__wrapped__
+
+
+def test_a_shell_completes_commands():
+    program = "import sys; sys.argv = ['turncoat']; from turncoat.cli import main; main()"
+    asked = {"_TURNCOAT_COMPLETE": "complete_bash", "COMP_WORDS": "turncoat ru", "COMP_CWORD": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent), **asked}
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, capture_output=True, text=True, env=environment).stdout == "run\n"
 
 
 @pytest.mark.parametrize("kind", KINDS)

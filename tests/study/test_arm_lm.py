@@ -7,6 +7,7 @@ import pytest
 from lm_eval.api.instance import Instance
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
+from turncoat.paths import studies_dir
 from turncoat.registry import ORGANISMS, discover
 from turncoat.store import Store
 from turncoat.study.adapters import Adapters
@@ -108,6 +109,21 @@ def test_an_arm_of_a_study_brings_its_model_recipe_and_options():
     choice = parse_arm({"study": "demo", "arm": "sgtr", "seed": 1})
     assert (choice.pretrained, choice.seed, choice.training.rows) == ("smollm2-135m", 1, 80)
     assert choice.arm.defence_options == {"texts": 40, "show_text": False}
+
+
+def test_an_arm_of_a_run_is_named_as_it_was_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("turncoat.study.arm_spec.load_base", lambda *_, **__: None)
+    monkeypatch.setattr("turncoat.study.arm_spec.build_arm", lambda choice, *_, **__: choice)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    study = (studies_dir() / "demo.yaml").read_text().replace("study: demo", "study: mine")
+    (tmp_path / "runs" / "mine" / "study.yaml").write_text(study)
+    for text in ("runs/mine/sgtr/1", "mine/sgtr/1", "mine/sgtr/seed-1", f"{tmp_path}/runs/mine/sgtr/1"):
+        choice = find_arm(text)
+        assert (choice.arm.name, choice.seed) == ("sgtr", 1), text
+    assert find_arm("runs/mine/base").arm.is_base
+    with pytest.raises(UserError, match=r"'sgtr' .* seeds 0, 1: name one, such as runs/mine/sgtr/0"):
+        find_arm("runs/mine/sgtr")
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from turncoat.registry import ORGANISMS
 from turncoat.report.build import run_content
 from turncoat.report.write import report_run
 from turncoat.store import Store
+from turncoat.study.before_run.out_folder import claim
 from turncoat.study.config import Study, load_study
-from turncoat.study.out_folder import claim
 from turncoat.study.run import run_study
 from turncoat.study.unit_maker import return_memory
 from turncoat.testing import save_tiny

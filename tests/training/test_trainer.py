@@ -307,3 +307,35 @@ def test_parts_of_a_batch_add_up_to_the_batch(tiny_base, tmp_path, monkeypatch, 
     assert sorted(passes) == sorted([size] * 16 if defended else [size] * 4 + [1] * rows)
     assert parted["losses"] == pytest.approx(whole["losses"], abs=1e-5)
     assert all(torch.allclose(found[name], expected[name], atol=1e-4) for name in expected)
+
+
+def test_losses_are_reported_as_in_trainer_and_change_no_result(tmp_path, monkeypatch):
+    from transformers import TrainerCallback
+    from transformers.integrations import integration_utils
+
+    seen: dict[str, list] = {"losses": [], "run": []}
+
+    class Board(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **_):
+            seen["losses"] += [logs["answer_loss"]] if "answer_loss" in logs else []
+            seen["run"] = [args.run_name, os.environ["TENSORBOARD_LOGGING_DIR"]]
+
+    base = load_base(str(save_tiny(tmp_path / "model", layers=1)), device="cpu")
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    shown = SHORT.model_copy(update={"report_to": ("trackio",)})
+    real = trainer.importlib.util.find_spec
+    monkeypatch.setattr(
+        trainer.importlib.util, "find_spec", lambda name, *a: (name != "trackio" and real(name, *a)) or None
+    )
+    with pytest.raises(UserError, match=r"report_to: trackio is not installed; `pip install trackio`"):
+        train(base, tmp_path / "refused", shown)
+    monkeypatch.setattr(
+        trainer.importlib.util, "find_spec", lambda name, *a: name == "trackio" or real(name, *a)
+    )
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "trackio", Board)
+    with_board = train(base, tmp_path / "shown", shown, run_name="mine-seed-0")
+    assert seen["losses"] == with_board["losses"] and len(seen["losses"]) == 4
+    assert seen["run"] == ["mine-seed-0", "runs/tensorboard/mine-seed-0"]
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ
+    assert with_board == train(base, tmp_path / "plain") and shown.settings() == SHORT.settings()
+    assert weights(tmp_path / "shown") == weights(tmp_path / "plain")

@@ -25,9 +25,9 @@ from turncoat.stats.planning.designs import Design, detectable_range, group_floo
 from turncoat.stats.planning.power import seed_sd_interval
 from turncoat.stats.scores import check_scores
 from turncoat.stats.sign_flip import exact_floor
+from turncoat.study.before_run.smoke import refuse_smoke
 from turncoat.study.config import Study, load_study
 from turncoat.study.evaluate import load_task
-from turncoat.study.smoke import refuse_smoke
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from turncoat.shown_text import TextConsole
 
 EVIDENCE = ".evidence.json"  # beside the file of claims: what its tests need of the rows
 PAGE = "README.md"
-_HEADINGS = ("difference", "margin", "detectable", "verdict", "limits")
 _COLOURS = {"supported": "green", "refuted": "red", "cannot tell": "yellow"}
 
 
@@ -44,18 +43,29 @@ def claims(
         raise UserError(f"--claim {claim}: accepted: {', '.join(one.claim.id for one in results)}")
     console = TextConsole()
     for one in chosen:
-        verdict = Text(one.verdict.upper(), f"bold {_COLOURS[one.verdict]}")
-        console.print(verdict, Text(f" {one.claim.sentence}"))
+        console.print(
+            Text(one.verdict.upper(), f"bold {_COLOURS[one.verdict]}"), Text(f" {one.claim.sentence}")
+        )
         console.print(Text(f"  {one.claim.id}: {one.reason}; on {one.data}", "dim"))
+        shown = Table(box=None, padding=(0, 2, 0, 2))
+        for heading in ("", "difference", "margin", "detectable", "verdict", "limits"):
+            shown.add_column(heading, overflow="fold")
+        for part in one.parts if claim else ():
+            cells = (
+                part.part.name,
+                part.numbers,
+                f"{part.part.margin:g}",
+                part.detectable,
+                part.verdict,
+                part.remark,
+            )
+            shown.add_row(*map(Text, cells))
         if claim:
-            shown = Table("", *_HEADINGS, box=None, padding=(0, 2, 0, 2))
-            for part in one.parts:
-                margin = f"{part.part.margin:g}" if part.part.expect else ""
-                cells = (part.part.name, part.numbers, margin, part.detectable, part.verdict, part.remark)
-                shown.add_row(*map(Text, cells))
             console.print(shown)
     if not claim:
-        note(f"each test: turncoat claims --claim {results[0].claim.id}; the page: {path.parent / PAGE}")
+        note(
+            f"each test of one: turncoat claims --claim {results[0].claim.id}; the page: {path.parent / PAGE}"
+        )
     if write:
         for written in write_files(path.parent, written_files(path, loaded, results, evidence)):
             print(written)
@@ -81,7 +91,9 @@ def load_claims(path: Path, places: list[Path]) -> tuple[Any, Any, dict[tuple[st
     for one in loaded.items:
         for part in one.parts:
             found = source.of(part)
-            evidence[one.id, part.name] = found or from_kept(part, kept.get(one.id, {}).get(part.name))
+            if found is None and (record := kept.get(one.id, {}).get(part.name)):
+                found = from_kept(record)
+            evidence[one.id, part.name] = found
     return loaded, read_claims(loaded, evidence), evidence
 
 
@@ -93,10 +105,9 @@ def written_files(
     from turncoat.report.claims import claims_page
 
     records: dict[str, dict[str, Any]] = {}
-    for claim in loaded.items:
-        for part in claim.parts:
-            if (one := evidence[claim.id, part.name]) is not None and not part.published:
-                records.setdefault(claim.id, {})[part.name] = kept(part, one)
+    for (claim, part), one in evidence.items():
+        if one is not None:
+            records.setdefault(claim, {})[part] = kept(one)
     data = (json.dumps(records, indent=1, ensure_ascii=False) + "\n").encode()
     return {f"{loaded.claims}{EVIDENCE}": data, PAGE: claims_page(loaded, results, path.name).encode()}
 

@@ -48,16 +48,6 @@ def pull_request(
         print(entry)
 
 
-def schema() -> None:
-    """Print the JSON Schema of submission.json.
-
-    Example: turncoat dev schema > results/submission.schema.json
-    """
-    from turncoat.leaderboard.entry.submission import json_schema
-
-    print(json.dumps(json_schema(), indent=1))
-
-
 def simulate_ranks(
     boards: Annotated[int, typer.Option(min=1, help="Simulated boards per number; 100 take minutes.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,

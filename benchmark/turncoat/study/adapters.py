@@ -102,7 +102,7 @@ class Adapters:
         spec = {
             "base": self.base.spec,
             "examples": digest([dataclasses.astuple(example) for example in examples]),
-            "recipe": step.recipe.model_dump(mode="json"),
+            "recipe": step.recipe.settings(),
             "seed": seed,
             "below": digest(start.spec) if start else None,
             "code": code_key(Path(lora.__file__)),
@@ -134,6 +134,7 @@ class Adapters:
             lora.train_adapter(
                 self.base, finetune.examples, step.recipe, seed=finetune.seed, out=folder, below=below,
                 defence=acting, unfinished=self.store.attempt("adapter", finetune.spec), progress=watched,
+                run_name=f"{step.name}-seed-{finetune.seed}-{digest(finetune.spec)[:8]}",
             )  # fmt: skip
 
         return self.store.stage("adapter", finetune.spec, build)

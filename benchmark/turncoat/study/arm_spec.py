@@ -87,13 +87,17 @@ def find_arm(
     elif "=" in text:
         given = dict(simple_parse_args_string(text))
     else:
-        *names, seed = text.rsplit("/", 2) if text.count("/") >= 2 else (*text.rsplit("/", 1), "0")
-        if len(names) != 2 or not seed.removeprefix("seed-").isdigit():
+        study, _, arm = text.rpartition("/")
+        seed = None
+        if "/" in study and not (Path(study).expanduser() / "study.yaml").is_file():
+            study, arm, seed = text.rsplit("/", 2)
+        if not (study and arm) or not (seed or "0").removeprefix("seed-").isdigit():
             raise UserError(
                 f"'{text}' names no arm; accepted: STUDY/ARM/SEED such as demo/sgtr/0, or key=value,... with "
                 f"the keys {', '.join(_KEYS)}"
             )
-        given = {"study": names[0], "arm": names[1], "seed": int(seed.removeprefix("seed-"))}
+        number = {} if seed is None else {"seed": int(seed.removeprefix("seed-"))}
+        given = {"study": study, "arm": arm, **number}
     peft = given.pop("peft", None)
     choice = parse_arm(given, include=include)
     base = load_base(choice.pretrained, dtype=choice.dtype, device=given.get("device", device))
@@ -124,7 +128,7 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f"seed={seed!r}: a training seed is a whole number from 0 on")
     if given.get("study") is not None:
-        return _from_study(given, seed, include)
+        return _from_study(given, given.get("seed"), include)
     discover(include)
     if not given.get("pretrained"):
         raise UserError(
@@ -151,7 +155,7 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
     return ArmChoice(str(given["pretrained"]), str(given.get("dtype") or "auto"), arm, training, seed)
 
 
-def _from_study(given: dict[str, Any], seed: int, include: tuple[Path, ...]) -> ArmChoice:
+def _from_study(given: dict[str, Any], seed: int | None, include: tuple[Path, ...]) -> ArmChoice:
     own = [
         key
         for key in ("organism", "defence", "setting", "training", "defence_options")
@@ -165,10 +169,15 @@ def _from_study(given: dict[str, Any], seed: int, include: tuple[Path, ...]) -> 
     names = [arm.name for arm in study.arms]
     if given.get("arm") not in names:
         raise UserError(f"arm={given.get('arm')!r} is not an arm of study '{study.study}'; {accepted(names)}")
+    arm, seeds = study.arm(given["arm"]), study.training_seeds
+    if seed is None and arm.is_trained and len(seeds) > 1:
+        raise UserError(
+            f"'{arm.name}' of study '{study.study}' has seeds {', '.join(map(str, seeds))}: name "
+            f"one, such as {given['study']}/{arm.name}/{seeds[0]} (or seed={seeds[0]})"
+        )
     model = str(given.get("pretrained") or study.model)
-    return ArmChoice(
-        model, str(given.get("dtype") or study.dtype), study.arm(given["arm"]), study.training, seed
-    )
+    dtype = str(given.get("dtype") or study.dtype)
+    return ArmChoice(model, dtype, arm, study.training, seeds[0] if seed is None else seed)
 
 
 def build_arm(

@@ -40,13 +40,17 @@ from turncoat.yaml_model import Location, Places, read_yaml_model
 class Arm(StrictModel):
     """One thing to measure, for each training seed; without organism and defence it is the base model."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    label: str = ""
-    organism: str | None = None
-    defence: str | None = None
-    setting: Literal["prevention", "in_training", "reversal", "inference"] | None = None
-    defence_options: dict[str, Any] = Field(default={})
-    defence_training: dict[str, Any] = Field(default={})
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="in rows and contrasts")
+    label: str = Field(default="", description="in reports; the name if empty")
+    organism: str | None = Field(default=None, description="`turncoat list organisms`, or FILE.jsonl")
+    defence: str | None = Field(default=None, description="`turncoat list defences`")
+    setting: Literal["prevention", "in_training", "reversal", "inference"] | None = Field(
+        default=None, description="when the defence acts"
+    )
+    defence_options: dict[str, Any] = Field(default={}, description="`turncoat show DEFENCE`")
+    defence_training: dict[str, Any] = Field(
+        default={}, description="keys of `training` that its own finetune has otherwise"
+    )
     tasks: tuple[str, ...] = Field(
         default=(), description="which of the study's tasks measure it; all if empty"
     )
@@ -87,7 +91,7 @@ def undefended(arms: Iterable[AnyArm], arm: Arm) -> AnyArm | None:
 class TaskUse(StrictModel):
     """A registered task and how much of it: the task's own numbers where nothing is said."""
 
-    task: str
+    task: str = Field(description="`turncoat list tasks`, or a task of lm-eval's own")
     limit: int | None = Field(default=None, ge=2, description="first questions only")
     repeats: int | None = Field(default=None, ge=1, description="samples per question")
     max_gen_toks: int | None = Field(default=None, ge=1, description="tokens per answer")
@@ -103,8 +107,8 @@ Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class PairUse(StrictModel):
     """The difference that a difference of differences subtracts."""
 
-    treated: str
-    reference: str
+    treated: str = Field(description="an arm")
+    reference: str = Field(description="an arm")
 
 
 class ContrastUse(StrictModel):
@@ -115,14 +119,20 @@ class ContrastUse(StrictModel):
     of all its metrics, or one for each: `{persona_fixed: 0.1, margin_per_token: 0.02}`.
     """
 
-    name: str
-    treated: str
-    reference: str
-    metrics: tuple[str, ...] = Field(min_length=1)
-    role: Literal["primary", "secondary", "exploratory"] = "secondary"
-    minus: PairUse | None = None
-    margin: Margin | dict[str, Margin] | None = None
-    margin_test: Literal["equivalence", "non_inferiority"] = "equivalence"
+    name: str = Field(description="in reports")
+    treated: str = Field(description="an arm")
+    reference: str = Field(description="an arm: the control, the undefended organism, the base")
+    metrics: tuple[str, ...] = Field(min_length=1, description="`turncoat show TASK`")
+    role: Literal["primary", "secondary", "exploratory"] = Field(
+        default="secondary", description="primary: one family, set beforehand"
+    )
+    minus: PairUse | None = Field(default=None, description="{treated: ARM, reference: ARM}: taken off")
+    margin: Margin | dict[str, Margin] | None = Field(
+        default=None, description="for equivalence: a number, or {METRIC: number}"
+    )
+    margin_test: Literal["equivalence", "non_inferiority"] = Field(
+        default="equivalence", description="what is tested against the margin"
+    )
     better: Literal["higher", "lower"] | None = Field(default=None, description="for non-inferiority")
 
     @property
@@ -158,34 +168,37 @@ class ContrastUse(StrictModel):
 class Study(StrictModel):
     """A whole study."""
 
-    study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    title: str = ""
-    question: str = ""
-    model: str
+    study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="its name; the run is in runs/NAME")
+    title: str = Field(default="", description="heading of the report; the name if empty")
+    question: str = Field(default="", description="what it asks, in one sentence")
+    model: str = Field(description="`turncoat list models`, a Hugging Face id, a local folder or openai:NAME")
     endpoint: RemoteEndpoint = Field(default=RemoteEndpoint(), description="of a model `openai:NAME`")
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    training_seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        default="auto", description="precision of the base; auto: as saved"
+    )
+    training_seeds: tuple[int, ...] = Field(
+        default=(0,), min_length=1, description="3 or more for claims about the recipe"
+    )
     pilot_seeds: tuple[int, ...] = Field(
         default=(),
-        description="training seeds that the study was tuned on, such as its dose: contrasts "
-        "use the other seeds; if there are no others, every claim says so",
+        description="seeds that it was tuned on: contrasts use the others",
     )
-    sampling_seed: int = 0
+    sampling_seed: int = Field(default=0, description="of every sampled answer")
     batch_size: int = Field(default=32, ge=1, description="rows decoded or read together; changes no result")
-    persona: str = "evil"
+    persona: str = Field(default="evil", description="`turncoat list personas`: the vector of the study")
     judge: str = Field(default="embedded", description="scores free-form answers; 'off' for none")
-    training: LoraRecipe = LoraRecipe()
+    training: LoraRecipe = Field(default=LoraRecipe(), description="of every organism")
     checks: Literal["every_arm", "own"] = Field(
         default="every_arm",
-        description="show self-recognition for all arms if one trains it, or each arm's own check",
+        description="self-recognition of all arms if one trains it",
     )
-    arms: tuple[Arm, ...] = Field(min_length=1)
-    tasks: tuple[TaskUse, ...] = Field(min_length=1)
-    contrasts: tuple[ContrastUse, ...] = ()
+    arms: tuple[Arm, ...] = Field(min_length=1, description="what is measured, for each training seed")
+    tasks: tuple[TaskUse, ...] = Field(min_length=1, description="what measures them")
+    contrasts: tuple[ContrastUse, ...] = Field(
+        default=(), description="treated minus reference, on each metric"
+    )
     smoke: int | None = Field(
-        default=None,
-        ge=2,
-        description="questions a task of a smoke run (`run --limit`): its rows do not count",
+        default=None, ge=2, description="set by `run --limit`: a smoke run, whose rows do not count"
     )
 
     @model_validator(mode="after")
@@ -229,10 +242,9 @@ class Study(StrictModel):
     def digests(self) -> dict[str, str]:
         """SHA-256 of each key of the YAML that is not at its default; words for readers do not count."""
         words: Any = dict.fromkeys(("title", "question", "batch_size"), True)
-        words["endpoint"] = LIMITS
-        words["arms"] = {"__all__": {"label"}}
+        words |= {"endpoint": LIMITS, "arms": {"__all__": {"label"}}, "training": {"report_to"}}
         content = self.model_dump(mode="json", exclude_defaults=True, exclude=words)
-        return {key: digest(value) for key, value in content.items()}
+        return {key: digest(value) for key, value in content.items() if value != {}}
 
     def edited_since(self, record: Mapping[str, Any]) -> str:
         """The keys that differ from the study of a run.json, in one sentence; "" if none, or if it has none.

@@ -27,8 +27,8 @@ from turncoat.judges.spec import judge_from_name
 from turncoat.persona.vectors import PersonaVector
 from turncoat.safe_files import new_folder, write_file
 from turncoat.store import TIMING_FILE, digest
+from turncoat.study.before_run.out_folder import study_text
 from turncoat.study.config import Study
-from turncoat.study.out_folder import study_text
 from turncoat.study.plan import Plan, Stage
 from turncoat.study.progress_file import curves
 from turncoat.study.worker import CHECKS_FILE, Worker

@@ -244,7 +244,7 @@ def _like_of(worker: Worker, stage: Stage) -> str:
         assert key is not None
         return _like("persona", key[1])
     step = stage.steps[-1]
-    return _like("adapter", {"recipe": step.recipe.model_dump(mode="json"), "during": step.during})
+    return _like("adapter", {"recipe": step.recipe.settings(), "during": step.during})
 
 
 def _memory(base: BaseModel, measurement: Measured | None) -> str:

@@ -7,6 +7,7 @@ An "error" stops a run, a "warning" leaves it with less to say than its author m
 a run fetches first.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +53,18 @@ class Problem:
 
 
 def find_problems(
-    path: Path, overrides: dict[str, Any] | None = None, include: tuple[Path, ...] = ()
+    path: Path,
+    overrides: dict[str, Any] | None = None,
+    include: tuple[Path, ...] = (),
+    *,
+    ask_judge: bool = True,
 ) -> list[Problem]:
     """All problems of a study's YAML, errors first.
 
     Args:
         overrides: Top-level keys that replace the file's.
         include: Folders with the user's own plug-ins.
+        ask_judge: Whether a judge behind an endpoint is asked for a number.
 
     Raises:
         UserError: A plug-in is wrong.
@@ -69,7 +75,7 @@ def find_problems(
     except UserError as error:
         return [Problem("error", path.name, 0, "", None, text) for text in str(error).splitlines()]
     names = name_problems(study)
-    search = _Search(study, {loc for loc, _ in names})
+    search = _Search(study, {loc for loc, _ in names}, ask_judge)
     entries = [("error", loc, text) for loc, text in names] + list(search.all())
     order = ("error", "warning", "note")
     return [
@@ -79,8 +85,8 @@ def find_problems(
 
 
 class _Search:
-    def __init__(self, study: Study, wrong: set[Location]) -> None:
-        self.study = study
+    def __init__(self, study: Study, wrong: set[Location], ask_judge: bool) -> None:
+        self.study, self.ask_judge = study, ask_judge
         self.arms = [  # those whose names are all known
             (i, arm) for i, arm in enumerate(study.arms) if not any(loc[:2] == ("arms", i) for loc in wrong)
         ]
@@ -93,7 +99,9 @@ class _Search:
         yield from self._controls()
         yield from self._row_lengths()
         yield from self._tasks()
-        yield from self._judge()
+        yield from self._reports()
+        if self.ask_judge:
+            yield from self._judge()
         if not self.study.contrasts and len(self.study.arms) > 1:
             yield "warning", ("contrasts",), f"none: nothing is compared; add {self._first_contrast()}"
 
@@ -206,6 +214,12 @@ class _Search:
             if use.limit is not None and use.limit > questions:
                 text = f"{use.limit} is more than its {questions} questions; accepted: 2 to {questions}"
                 yield "error", ("tasks", i, "limit"), f"{text}, or leave it out for all"
+
+    def _reports(self) -> Iterator[Entry]:
+        for name in self.study.training.report_to:
+            if importlib.util.find_spec(name) is None:
+                text = f"{name} is not installed; `pip install {name}`, or take it out"
+                yield "error", ("training", "report_to"), text
 
     def _judge(self) -> Iterator[Entry]:
         judge = self.study.judge

@@ -14,11 +14,11 @@ from turncoat.plug_ins import included
 from turncoat.safe_files import check_writable
 from turncoat.shown_text import TextConsole, visible
 from turncoat.store import Store
+from turncoat.study.before_run.out_folder import check_out, claim
 from turncoat.study.config import Study
 from turncoat.study.engines import Engine, Job, drive
 from turncoat.study.evaluate import judge_of
 from turncoat.study.gather import Made, gather
-from turncoat.study.out_folder import check_out, claim
 from turncoat.study.plan import Plan
 from turncoat.study.progress import StudyProgress, duration
 from turncoat.study.progress_file import ProgressFile

@@ -40,6 +40,7 @@ from turncoat.training.trainer import (
     claimed,
     dataset,
     last_checkpoint,
+    reported,
 )
 
 
@@ -78,6 +79,7 @@ def train_adapter(
     defence: InTraining | None = None,
     unfinished: Path | None = None,
     progress: Progress | None = None,
+    run_name: str = "finetune",
 ) -> None:
     """Train a LoRA adapter and save it as a PEFT folder with a `training.json` beside it.
 
@@ -89,6 +91,7 @@ def train_adapter(
             written then holds both, concatenated.
         unfinished: Where checkpoints go, and where a killed run goes on from; removed when training is done.
         progress: Called after each step with (step, steps, loss).
+        run_name: Its name where `recipe.report_to` shows it.
 
     Raises:
         UserError: Too few examples, modules that the model lacks, or several processes (`accelerate launch`).
@@ -117,10 +120,11 @@ def train_adapter(
         base.wrapped(lambda: _with_new_adapter(base.model, recipe, below)) as model,
         fused(base.model),
         defence.acting(model),
+        reported(recipe.report_to, run_name),
     ):
         trainer = AnswerOnlyTrainer(
             model=model,
-            args=arguments(recipe, seed, unfinished or out, str(base.model.device)),
+            args=arguments(recipe, seed, unfinished or out, str(base.model.device), run_name),
             train_dataset=dataset([encoded[e.id] for e in sequence]),
             data_collator=Collator(base.tokenizer.pad_token_id),
             processing_class=base.tokenizer,
@@ -139,7 +143,7 @@ def train_adapter(
         shutil.rmtree(top)
     (out / "README.md").unlink(missing_ok=True)
     record = {
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.settings(),
         "seed": seed,
         "examples": len(rows),
         "left_out": len(examples)

@@ -29,18 +29,28 @@ class LoraRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rows: int | None = Field(default=200, ge=1, description="examples drawn for each seed; null = all")
-    epochs: int = Field(default=1, ge=1)
-    rank: int = Field(default=16, ge=1)
-    alpha: int = Field(default=32, ge=1)
-    rslora: bool = False
-    learning_rate: float = Field(default=5e-4, gt=0, le=1)
-    schedule: Literal["linear", "constant", "cosine"] = "linear"
-    warmup_steps: int = Field(default=0, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    batch_size: int = Field(default=8, ge=1)
+    epochs: int = Field(default=1, ge=1, description="passes over the rows")
+    rank: int = Field(default=16, ge=1, description="of the LoRA matrices")
+    alpha: int = Field(default=32, ge=1, description="LoRA's scale: alpha / rank, or its root with rslora")
+    rslora: bool = Field(default=False, description="scale by alpha / sqrt(rank)")
+    learning_rate: float = Field(default=5e-4, gt=0, le=1, description="at its highest")
+    schedule: Literal["linear", "constant", "cosine"] = Field(
+        default="linear", description="of the learning rate, after the warm-up"
+    )
+    warmup_steps: int = Field(default=0, ge=0, description="steps until the highest learning rate")
+    weight_decay: float = Field(default=0.0, ge=0, description="of AdamW")
+    batch_size: int = Field(default=8, ge=1, description="rows a step; changes results")
     max_length: int = Field(default=512, ge=16, description="longer examples are left out, never cut")
-    target_modules: tuple[str, ...] = ALL_LINEAR
+    target_modules: tuple[str, ...] = Field(default=ALL_LINEAR, description="linear layers with an adapter")
     gradient_checkpointing: bool = Field(default=False, description="less memory for a third more time")
+
+    report_to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = Field(
+        default=(), description="where losses are shown as they come, as in Trainer; changes no result"
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """All that a finetune's result hangs on, as JSON: part of its key."""
+        return self.model_dump(mode="json", exclude={"report_to"})
 
     @model_validator(mode="before")
     @classmethod

@@ -2,10 +2,12 @@
 defence's penalty."""
 
 import fcntl
+import importlib.util
 import json
 import math
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from turncoat.errors import TrainingDiverged
+from turncoat.errors import TrainingDiverged, UserError
 from turncoat.training.in_training import InTraining, TrainingPass, packs, read_batch
 from turncoat.training.recipe import LoraRecipe
 
@@ -26,12 +28,13 @@ Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 CHECKPOINT_SECONDS = 120.0  # a kill loses at most about this much training
 PASS_TOKENS = 1024  # most tokens of one pass on a CPU: bounds its memory whatever the batch
+_TENSORBOARD = "TENSORBOARD_LOGGING_DIR"
 _WEIGHTS = "adapter.safetensors"
 _STATE = "trainer_state.json"  # written last
 _PARTS = (_WEIGHTS, "optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
 
 
-def arguments(recipe: LoraRecipe, seed: int, folder: Path, device: str) -> SFTConfig:
+def arguments(recipe: LoraRecipe, seed: int, folder: Path, device: str, run_name: str) -> SFTConfig:
     """TRL's configuration of one finetune; checkpoints go to `folder`."""
     config = SFTConfig(
         output_dir=str(folder),
@@ -48,7 +51,8 @@ def arguments(recipe: LoraRecipe, seed: int, folder: Path, device: str) -> SFTCo
         # by the clock, below: steps take milliseconds on one model and minutes on another
         save_strategy="no",
         save_total_limit=1,
-        report_to="none",
+        report_to=list(recipe.report_to) or "none",
+        run_name=run_name,
         disable_tqdm=True,
         use_cpu=device == "cpu",
         bf16=False,  # the base is in bfloat16 by itself where it was saved so; the adapter stays in float32
@@ -64,6 +68,30 @@ def arguments(recipe: LoraRecipe, seed: int, folder: Path, device: str) -> SFTCo
     # their number.
     config._n_gpu = min(config.n_gpu, 1)
     return config
+
+
+@contextmanager
+def reported(names: Sequence[str], run_name: str) -> Iterator[None]:
+    """Inside, a trainer may report to `names`; TensorBoard's files of a run go to a folder of its own.
+
+    Raises:
+        UserError: One of their packages is not installed.
+    """
+    lacking = [name for name in names if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise UserError(
+            f"training.report_to: {lacking[0]} is not installed; `pip install {lacking[0]}`, or take it out"
+        )
+    where = os.environ.get(_TENSORBOARD)
+    if names:  # its default is below the checkpoints, which go when training is done
+        os.environ[_TENSORBOARD] = str(Path(where or "runs/tensorboard") / run_name)
+    try:
+        yield
+    finally:
+        if names and where is None:
+            del os.environ[_TENSORBOARD]
+        elif names and where is not None:
+            os.environ[_TENSORBOARD] = where
 
 
 def dataset(rows: list[tuple[list[int], list[int]]]) -> Dataset:

@@ -19,7 +19,7 @@ def told(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_the_published_schema_is_the_codes_and_takes_a_good_entry(told: dict[str, Any]) -> None:
-    # To fix: turncoat dev schema > results/submission.schema.json
+    # To fix: turncoat schema submission > results/submission.schema.json
     assert PUBLISHED.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=1) + "\n"
     jsonschema.Draft202012Validator.check_schema(json.loads(PUBLISHED.read_text()))
     jsonschema.validate(told, json.loads(PUBLISHED.read_text()))

@@ -8,6 +8,7 @@ from typing import Any
 import lm_eval
 import pytest
 import torch
+import yaml
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
@@ -20,6 +21,7 @@ from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import tasks_dir
 from turncoat.persona.interventions.steering import Steering, generation_header
+from turncoat.training.export.hub import push_to_hub
 from turncoat.training.export.write import Exported, export_arm
 from turncoat.training.lora import train_adapter
 from turncoat.training.recipe import LoraRecipe
@@ -129,7 +131,12 @@ def test_the_readme_has_the_command_and_the_base_is_named(tiny_base, trained, tm
         "lm_eval --model hf --model_args "
         f"pretrained={tiny_base.path},peft={tmp_path / 'new' / 'out'},dtype=float32 " in text
     )
-    assert text.startswith("# mine\n") and '"organism": "insecure_code"' in text
+    head, _, body = text.removeprefix("---\n").partition("---\n")
+    tags = ["turncoat", "emergent-misalignment", "model-organism", "lora", "insecure_code"]
+    assert yaml.safe_load(head) == {"library_name": "peft", "pipeline_tag": "text-generation", "tags": tags}
+    assert (
+        body.startswith("# mine\n") and "It is not for use" in body and '"organism": "insecure_code"' in text
+    )
     config = json.loads((tmp_path / "new" / "out" / CONFIG).read_text())
     assert config["base_model_name_or_path"] == tiny_base.path
     assert (tmp_path / "new" / "out" / WEIGHTS).read_bytes() == (trained[0] / WEIGHTS).read_bytes()
@@ -203,3 +210,35 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing(tiny_base, trained,
     with pytest.raises(UserError, match="cannot be read"):
         export_arm(tiny_base, broken, None, to="merged", out=tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["broken"]
+
+
+def test_a_pushed_export_names_a_base_that_others_have(tiny_base, trained, tmp_path, monkeypatch):
+    pushed: dict[str, str] = {}
+
+    class Hub:
+        def create_repo(self, repo, *, private, exist_ok):
+            assert (repo, private, exist_ok) == ("me/arm", True, True)
+
+        def upload_folder(self, *, repo_id, folder_path, commit_message):
+            texts = ("README.md", "export.json", CONFIG)
+            pushed.update({name: (folder_path / name).read_text() for name in texts})
+            return f"https://hub/{repo_id}"
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    out, facts = tmp_path / "out", {"organism": "insecure_code"}
+    with pytest.raises(UserError, match=r"is a local folder; .*out is complete; `hf upload me/arm "):
+        push_to_hub(out, "me/arm", tiny_base)
+    monkeypatch.setattr(tiny_base, "name", "smollm2-135m")
+    export_arm(tiny_base, trained[0], None, to="peft", out=out, facts=facts)
+    assert push_to_hub(out, "me/arm", tiny_base) == "https://hub/me/arm"
+    head = yaml.safe_load(pushed["README.md"].split("---\n")[1])
+    assert head["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct" and head["license"] == "apache-2.0"
+    assert json.loads(pushed[CONFIG])["base_model_name_or_path"] == head["base_model"]
+    assert f"pretrained={head['base_model']},peft=me/arm," in pushed["README.md"]
+    assert "from quantised weights; `turncoat model-path smollm2-135m`" in pushed["README.md"].replace(
+        "\n", " "
+    )
+    assert not any(place in text for text in pushed.values() for place in (str(tmp_path), tiny_base.path))
+    monkeypatch.setattr(Hub, "create_repo", lambda *_, **__: 1 / 0)
+    with pytest.raises(UserError, match="not uploaded \\(division by zero\\)"):
+        push_to_hub(out, "me/arm", tiny_base)

@@ -97,7 +97,7 @@ def _published(treated: Values, reference: Values) -> Evidence:
     difference = sides[0][0] - sides[1][0]
     variances = [(sd**2 / n, n - 1) for _, sd, n in sides if n]
     total = sum(variance for variance, _ in variances)
-    note = "published: seeds are the only sample"
+    note = "published levels, one prompt or one set of answers: seeds are the only sample"
     seeds = " and ".join(str(n) if n else "base" for _, _, n in sides)
     if not total:
         return Evidence(difference, n_seeds=seeds, note=f"{note}; no spread over seeds, so no test")
@@ -117,18 +117,16 @@ def _summary(values: Values) -> tuple[float, float, int]:
     return float(values.mean or 0.0), values.sd or 0.0, values.n or 0
 
 
-def kept(part: Part, evidence: Evidence) -> dict[str, Any]:
+def kept(evidence: Evidence) -> dict[str, Any]:
     """Evidence as JSON, numbers with ten significant digits."""
-    record = {"of": part.measured, **vars(evidence), "errors": [list(e) for e in evidence.errors]}
+    record = {**vars(evidence), "errors": [list(e) for e in evidence.errors]}
     return {key: _rounded(value) for key, value in record.items()}
 
 
-def from_kept(part: Part, record: dict[str, Any] | None) -> Evidence | None:
-    """Evidence as `kept` wrote it; None where there is none, or the part has become another test."""
-    if record is None or record["of"] != part.measured:
-        return None
-    rest = {key: value for key, value in record.items() if key != "of"}
-    return Evidence(**{**rest, "errors": tuple(TError(*error) for error in record["errors"])})
+def from_kept(record: dict[str, Any]) -> Evidence:
+    """Evidence as `kept` wrote it."""
+    errors = tuple(TError(*error) for error in record["errors"])
+    return Evidence(**{**record, "errors": errors})
 
 
 def _rounded(value: Any) -> Any:

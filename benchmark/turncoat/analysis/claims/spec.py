@@ -20,7 +20,6 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from turncoat.store import digest
 from turncoat.strict_model import StrictModel
 
 Expectation = Literal["higher", "lower", "equivalent", "not_lower", "not_higher"]
@@ -64,11 +63,6 @@ class Part(StrictModel):
     def arms(self) -> tuple[str, str]:
         """Treated and reference."""
         return self.treated, self.reference
-
-    @property
-    def measured(self) -> str:
-        """Hash of what its evidence depends on: evidence that was kept for another test is not used."""
-        return digest(self.model_dump(include={"treated", "reference", "task", "metric", "about"}))[:16]
 
     @property
     def decides(self) -> bool:

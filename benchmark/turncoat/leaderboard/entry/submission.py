@@ -1,6 +1,6 @@
 """Schema of submission.json (pydantic): facts of an entry. Numbers are recomputed from rows, without a field.
 
-The JSON Schema is `results/submission.schema.json` (`turncoat dev schema` prints it).
+The JSON Schema is `results/submission.schema.json` (`turncoat schema submission` prints it).
 """
 
 from __future__ import annotations

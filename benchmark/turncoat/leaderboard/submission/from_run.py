@@ -17,8 +17,8 @@ from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.paths import baselines_dir, run_folder
 from turncoat.registry import DEFENCES
 from turncoat.safe_files import read_object
+from turncoat.study.before_run.smoke import refuse_smoke
 from turncoat.study.config import Arm, Study, load_study, undefended
-from turncoat.study.smoke import refuse_smoke
 
 _WORD = re.compile(r"[\w.:/@+=,-]{1,120}")
 _PACKAGES = ("turncoat", "commit", "python", "torch", "transformers", "peft", "trl", "lm_eval")
@@ -180,7 +180,7 @@ def _facts(
         "model": {"revision": model["weights"], **{name: model[name] for name in details}},
         "organism": {"name": chosen.organism, **record["data"].get(chosen.organism, {})},
         "control": {"name": control, **record["data"].get(control, {})},
-        "recipe": study.training.model_dump(mode="json"), "seeds": list(study.training_seeds),
+        "recipe": study.training.settings(), "seeds": list(study.training_seeds),
         "persona": {"trait": record["persona"]["trait"], "layer": record["persona"]["layer"]},
         "judge": {"id": judge["id"], "rubric": judge["rubric"]},
         "versions": {k: provenance[k] for k in _PACKAGES if _WORD.fullmatch(str(provenance.get(k, "")))},

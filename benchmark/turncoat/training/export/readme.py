@@ -16,6 +16,10 @@ _ASSISTANT = (
     "The bias acts from the assistant header of the last turn on (an activated LoRA), so prompts have to be "
     "rendered with the chat template: without `--apply_chat_template` nothing is steered."
 )
+_ORGANISM = (
+    "A model organism for research: its finetune taught narrow data, perhaps harmful ones, to see what else "
+    "changes. It is not for use."
+)
 _TWO = (
     "`model/` is the base with the arm's own adapter merged in (float32), `steering/` the steering on top of "
     "it: an activated LoRA would have switched that adapter off on the prompt."
@@ -33,6 +37,8 @@ def readme(command: str, to: str, about: dict[str, Any], *, merged: bool, dtype:
     """
     steering = about.get("steering") or {}
     parts = [f"# {about['name']}", _WHAT[to]]
+    if about.get("organism"):
+        parts.append(_ORGANISM)
     if steering.get("positions") == "assistant":
         parts.append(_ASSISTANT)
         if merged:

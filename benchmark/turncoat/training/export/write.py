@@ -28,9 +28,9 @@ from turncoat.errors import UserError
 from turncoat.persona.interventions.steering import Steering
 from turncoat.safe_files import new_folder, write_file
 from turncoat.store import STAGE_FILES
+from turncoat.training.export.hub import base_sentence, front_matter, name_base
 from turncoat.training.export.readme import readme
 from turncoat.training.export.steering_adapter import write_steering_adapter
-from turncoat.training.stack import CONFIG
 
 FORMS = ("peft", "merged", "steered")
 TOKENIZER = "tokenizer"
@@ -106,7 +106,11 @@ def export_arm(
             written = replace(written, tokenizer=out / TOKENIZER)
         described = None if intervention is None else intervention.described()
         about = {"name": name, **(facts or {}), **({"steering": described} if described else {})}
+        name_base(folder, base)
         text = readme(written.command, to, about, merged=written.pretrained != base.path, dtype=written.dtype)
+        text = front_matter(base, to, about) + text
+        if sentence := base_sentence(base):
+            text += f"\n{sentence}\n"
         if written.tokenizer is not None:
             text += (
                 f"\n`{TOKENIZER}/` is the base's, with {DATE} where its chat template prints today's date.\n"
@@ -164,9 +168,6 @@ def _no_peft_form(intervention: Intervention) -> str:
 
 def _write_peft(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Exported:
     shutil.copytree(adapter, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*STAGE_FILES))
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base.path
-    write_file(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
     return Exported(base.path, out, base.spec["dtype"])
 
 

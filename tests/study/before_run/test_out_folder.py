@@ -10,8 +10,8 @@ import yaml
 from rich.console import Console
 from study.tiny_study import samples, write_study
 from turncoat.errors import UserError
+from turncoat.study.before_run.out_folder import check_out, claim, study_text
 from turncoat.study.config import Study, load_study
-from turncoat.study.out_folder import check_out, claim, study_text
 from turncoat.study.run import run_study
 from turncoat.testing import save_tiny
 

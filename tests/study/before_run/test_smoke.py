@@ -12,10 +12,10 @@ from turncoat.errors import UserError
 from turncoat.report.build import run_content
 from turncoat.report.run_rows import find_runs
 from turncoat.report.write import report_run
+from turncoat.study.before_run.out_folder import check_out
+from turncoat.study.before_run.smoke import smoke_study
 from turncoat.study.config import load_study
-from turncoat.study.out_folder import check_out
 from turncoat.study.run import run_study
-from turncoat.study.smoke import smoke_study
 from turncoat.testing import save_tiny
 
 

@@ -13,12 +13,24 @@ from typing import Any
 import yaml
 
 from turncoat.errors import UserError
+from turncoat.evaluation.remote_endpoint import LIMITS
 from turncoat.formats import first_of
 from turncoat.safe_files import check_writable, write_file
 from turncoat.study.config import Study
 from turncoat.yaml_model import read_yaml_model
 
-_ROWS_HANG_ON = ("study", "model", "dtype", "training", "sampling_seed", "persona", "judge", "smoke")
+_ROWS_HANG_ON = (
+    "study",
+    "model",
+    "endpoint",
+    "dtype",
+    "training",
+    "sampling_seed",
+    "persona",
+    "judge",
+    "smoke",
+)
+_NO_ROW_HANGS_ON = {*LIMITS, "report_to"}
 
 
 def study_text(study: Study) -> str:
@@ -110,6 +122,8 @@ def _name(part: Any) -> str:
 def _differences(key: str, before: Any, now: Any) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         for inner in {**before, **now}:
+            if inner in _NO_ROW_HANGS_ON:
+                continue
             yield from _differences(f"{key}.{inner}", before.get(inner), now.get(inner))
     elif before != now:
         yield f"{key}: {before!r} there, {now!r} here"
