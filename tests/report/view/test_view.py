@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -115,6 +116,15 @@ def test_a_finished_run_has_overview_and_curves_and_stands_beside_another(tmp_pa
     losses = next(chart for chart in charts if chart["title"].endswith("on insecure_code"))
     assert losses["lines"][0]["points"] == [[1, 2.0], [4, 1.0]] and "no curve" in losses["note"]
     assert training_charts([], loaded) == []
+
+
+def test_a_stopped_run_says_so_and_one_over_a_finished_run_hides_nothing(tmp_path: Path) -> None:
+    path = running(tmp_path / "run").path
+    assert progress(tmp_path / "run")["state"] == "running"
+    path.write_text(re.sub(r'"pid":\d+', f'"pid":{2**22 + os.getpid()}', path.read_text()))
+    assert progress(tmp_path / "run")["state"] == "stopped"
+    (tmp_path / "run" / "run.json").write_text("{}")
+    assert progress(tmp_path / "run") is None
 
 
 def test_runs_are_found_below_a_folder_and_none_is_an_error(tmp_path: Path) -> None:

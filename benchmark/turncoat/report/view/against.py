@@ -8,7 +8,7 @@ from typing import Any
 
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import contrast_decimals
-from turncoat.report.tables.table import Cell, Table, interval_cell, words
+from turncoat.report.tables.table import Cell, Table, interval_cell, numbers, words
 from turncoat.stats.contrasts import CLAIMS
 
 _TITLES = {CLAIMS[0]: "Differences, about these trained adapters", CLAIMS[1]: "Differences, about the recipe"}
@@ -25,7 +25,7 @@ def against_tables(contents: Mapping[str, ReportContent]) -> list[Table]:
     keys = dict.fromkeys(key for of in facts.values() for key in of)
     rows = [[key, *(of.get(key, "n/a") for of in facts.values())] for key in keys]
     differing = [[Cell(text) for text in row] for row in rows if len(set(row[1:])) > 1]
-    tables = [Table("What differs", "", words("", *names), differing, ())]
+    tables = [Table("What differs", "", words("Fact", *names), differing, ())]
     for claim in CLAIMS:
         cells = {name: dict(_contrasts(content, claim)) for name, content in contents.items()}
         pairs = dict.fromkeys(pair for of in cells.values() for pair in of)
@@ -33,7 +33,7 @@ def against_tables(contents: Mapping[str, ReportContent]) -> list[Table]:
             [Cell(pair[0]), Cell(pair[1]), *(of.get(pair, Cell("n/a")) for of in cells.values())]
             for pair in pairs
         ]
-        columns = words("Contrast", "Metric", *names)
+        columns = [*words("Contrast", "Metric"), *numbers(*names)]
         tables.append(Table(_TITLES[claim], _NO_TEST, columns, lines, ()))
     return tables
 
