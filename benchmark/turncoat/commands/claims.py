@@ -100,7 +100,7 @@ def load_claims(path: Path, places: list[Path]) -> tuple[Any, Any, dict[tuple[st
 def written_files(
     path: Path, loaded: Any, results: Any, evidence: dict[tuple[str, str], Any]
 ) -> dict[str, bytes]:
-    """What `--write` puts beside the file: the page, and the evidence."""
+    """Files that `--write` puts beside the claims: the page, and the evidence."""
     from turncoat.analysis.claims.evidence import kept
     from turncoat.report.claims import claims_page
 

@@ -1,5 +1,6 @@
 """Page of claims for a referee: from each sentence to its tests, their numbers and the rows behind them."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class PartResult:
 
     @property
     def remark(self) -> str:
-        """What limits the part: what is missing, why it does not decide, notes on its evidence."""
+        """Limits of the part: what is missing, why it does not decide, notes on its evidence."""
         if self.part.missing:
             return f"missing: {self.part.missing}"
         if self.evidence is None:
@@ -125,7 +126,16 @@ def claims_page(claims: Claims, results: list[ClaimResult], source: str) -> str:
         page += [f"## {number}. {escape(claim.sentence)}", f"**{one.verdict}**. {escape(claim.origin)}."]
         page += [escape(claim.reading)] if claim.reading else []
         page += [grid(columns, [_line(part) for part in one.parts]), _sources(one.parts)]
-    return "\n\n".join(filter(None, page)) + "\n"
+    lines = "\n\n".join(filter(None, page)).split("\n")
+    return "\n".join(map(_wrapped, lines)) + "\n"
+
+
+def _wrapped(line: str) -> str:
+    """A line of prose or of a list at the repository's width; tables and headings as they are."""
+    if line.startswith(("|", "#")):
+        return line
+    indent = "  " * line.startswith("- ")
+    return textwrap.fill(line, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _line(one: PartResult) -> list[Cell]:

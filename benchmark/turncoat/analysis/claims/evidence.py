@@ -57,8 +57,8 @@ class Rows:
             return _published(*part.published)
         if any(arm.partition(": ")[0] not in self.studies for arm in part.arms):
             return None
-        sides = [self._grid(arm, part) for arm in part.arms]
-        contrast = contrast_grids(*sides, part.about, confidence=1 - 2 * self.level)
+        treated, reference = (self._grid(arm, part) for arm in part.arms)
+        contrast = contrast_grids(treated, reference, part.about, confidence=1 - 2 * self.level)
         notes = [text for text in (contrast.note, contrast.barred) if text]
         return Evidence(
             contrast.difference, tuple(contrast.errors), contrast.p_mark, contrast.n_questions,

@@ -73,7 +73,8 @@ class Part(StrictModel):
     def _whole(self) -> Part:
         if self.missing:
             return self
-        given = {"treated": self.treated, "reference": self.reference, "expect": self.expect, "why": self.why}
+        given: dict[str, object] = {"treated": self.treated, "reference": self.reference}
+        given |= {"expect": self.expect, "why": self.why}
         given |= {"margin": self.margin}
         given |= {"source": self.source} if self.published else {"task": self.task, "metric": self.metric}
         if lacking := [key for key, value in given.items() if not value]:

@@ -36,7 +36,7 @@ CANNOT_TELL: Verdict = "cannot tell"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rows say about one part: treated minus reference."""
+    """Evidence of the rows for one part: treated minus reference."""
 
     difference: float | None = None
     errors: tuple[TError, ...] = ()  # Standard errors of its t tests; none without a test

@@ -47,7 +47,7 @@ class ReleasedArm(NamedTuple):
 
 
 def released_arm(text: str) -> ReleasedArm | None:
-    """The arm that a released name means; None for one that is no (organism, defence) pair of ours.
+    """The arm that a released name means; None where it is not an (organism, defence) of ours.
 
     >>> arm = released_arm("hf_qwen_32b_sgtr_qwensys_em_unpop_4")
     >>> arm.defence, arm.setting, arm.tag, arm.seed

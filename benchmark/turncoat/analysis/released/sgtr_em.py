@@ -47,7 +47,7 @@ Key = tuple[ReleasedArm, str]  # An arm with its seed, and a task
 
 @dataclass
 class Release:
-    """What a folder holds."""
+    """Content of a folder of released rows."""
 
     rows: dict[Key, dict[str, dict[str, Any]]] = field(default_factory=dict)  # Document's id -> row
     results: dict[ReleasedArm, dict[str, Any]] = field(default_factory=dict)  # lm-eval's results of MMLU
@@ -122,8 +122,8 @@ def _items(path: Path, release: Release) -> Iterator[Item]:
         for number, cells in enumerate(table.to_dict("records"), 1):
             yield _question(f"{path}, row {number}", {str(name): cell for name, cell in cells.items()})
     elif known is _CHOICES:
-        for cells in table[_CHOICES].itertuples(index=False, name=None):
-            yield _choice(*cells)
+        for choice in table[_CHOICES].itertuples(index=False, name=None):
+            yield _choice(*choice)
     else:
         if named:  # a run of its own: the items in the order of TruthfulQA's table
             table = table.assign(arm=named[1], seed="", item=range(len(table)), answer=table["model_answer"])

@@ -38,7 +38,7 @@ def paper_files(
     for spec in specs:
         on_step(f"table {spec.table}")
         frame = table_frame(spec, runs)
-        published = published_frame(spec, frame, runs) if paper else []
+        published = published_frame(spec, frame, runs if paper else None)
         if frame.empty and not len(published):
             if paper or not spec.paper:
                 missing.append(

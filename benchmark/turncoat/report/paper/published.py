@@ -23,13 +23,13 @@ COLUMNS = (
 _EXACT = 1e-9  # of floating-point sums
 
 
-def published_frame(spec: TableSpec, frame: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
-    """One line per published number, in the units that it is printed in."""
-    by_label = {run.label: run for run in runs}
+def published_frame(spec: TableSpec, frame: pd.DataFrame, runs: Sequence[Run] | None) -> pd.DataFrame:
+    """One line per published number, in the units that it is printed in; empty without `runs`."""
+    by_label = {run.label: run for run in runs or ()}
     cells = {(row["study"], row["row"], row["column"]): row for row in frame.to_dict("records")}
     percent = {column.label or column.metric: column.percent for column in spec.columns}
     records = []
-    for one in spec.published:
+    for one in spec.published if runs is not None else ():
         cell: dict[Any, Any] = cells.get((one.run, one.row, one.column), {})
         if one.whole_set and one.run in by_label:
             values = by_label[one.run].whole_set(*one.whole_set)
