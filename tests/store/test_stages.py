@@ -15,7 +15,7 @@ import pytest
 from turncoat import paths
 from turncoat.errors import UserError
 from turncoat.store import MANIFEST_FILE, SPEC_FILE, StageBusy, Store
-from turncoat.store.lease import lease_file
+from turncoat.store.lease import Watch, lease_file, take
 
 SPEC = {"rows": 200, "seed": 0}
 
@@ -312,3 +312,24 @@ def test_checkpoints_of_the_last_attempt_come_along_and_a_finished_stage_leaves_
     store.stage("adapter", SPEC, build)
     assert [found for _, found in seen] == [False, "ten steps"] and seen[0][0] != seen[1][0]
     assert not list((tmp_path / "unfinished").iterdir())
+
+
+def test_a_lease_is_taken_over_from_the_holder_that_was_looked_at_alone(tmp_path, monkeypatch):
+    """Between the look and the new lease all was finished, and somebody else began anew."""
+    work, watch = tmp_path / ".key.work", Watch(0.0)
+    with take(work, watch):
+        dead = lease_file(work, 1).read_bytes().replace(b'"token": "', b'"token": "dead')
+    work.mkdir()
+    lease_file(work, 1).write_bytes(dead)
+    other, opened = [], os.open
+
+    def late(path: Path, *arguments: int) -> int:
+        if not other and arguments[0] & os.O_EXCL:
+            lease_file(work, 1).unlink()
+            other.append(None)
+            other.append(take(work, watch))
+        return opened(path, *arguments)
+
+    monkeypatch.setattr(os, "open", late)
+    assert take(work, watch) is None
+    assert other[1].held() and list(work.iterdir()) == [lease_file(work, 1)]

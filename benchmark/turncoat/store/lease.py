@@ -199,6 +199,7 @@ def take(work: Path, watch: Watch) -> Lease | None:
         OSError: The folder cannot be written.
     """
     number = newest(work)
+    before = read_lease(lease_file(work, number))
     if number and not watch.expired(lease_file(work, number)):
         return None
     work.mkdir(parents=True, exist_ok=True)
@@ -218,8 +219,9 @@ def take(work: Path, watch: Watch) -> Lease | None:
         path.unlink(missing_ok=True)
         raise
     lease = Lease(work, number + 1, holder, descriptor, watch.patience)
-    # Between the look and the file all may have been finished and begun anew.
-    if number and not lease_file(work, number).exists():
+    # Between the look and the file all may have been finished, and begun anew by somebody else.
+    after = read_lease(lease_file(work, number))
+    if number and (before is None or after is None or before[0] != after[0]):
         os.close(descriptor)
         path.unlink(missing_ok=True)
         return None

@@ -292,9 +292,8 @@ def _work(final: Path) -> Path:
 
 
 def _clear_all(lease: Lease, final: Path) -> None:
-    for folder in lease.work.iterdir():
-        if folder.is_dir():
-            _clear(folder, final, lease)
+    for folder in lease.work.glob("*/"):
+        _clear(folder, final, lease)
 
 
 def _clear(folder: Path, final: Path, lease: Lease) -> None:

@@ -66,9 +66,7 @@ def run_study(
     heard = _Heard(plan, console, tell, out)
     try:
         if engine is None:
-            maker = UnitMaker(worker, plan)
-            for unit in plan.units:
-                maker.make(unit, heard.hear)
+            UnitMaker(worker, plan).make_all(heard.hear)
         else:
             console.print(Text(f"  {engine.described}", style="dim"))
             drive(engine, Job.of(study, store, included()), plan, heard.hear)
@@ -136,6 +134,7 @@ class _Heard:
         self.file = ProgressFile(out, plan.stages, lambda: progress.remaining) if out else None
         self.made: dict[str, bool] = {}  # id of each stage that is done -> whether it was before
         self.failed: list[dict[str, Any]] = []  # arm, seed and reason of each unit whose training diverged
+        self._busy: set[str] = set()  # units that another process was at work on
         self.peak = 0.0  # most memory of a process, in GiB
         self._stages = {stage.id: stage for stage in plan.stages}
         self._units = {unit.id: unit for unit in plan.units}
@@ -157,7 +156,7 @@ class _Heard:
             self.progress.update(event.done, event.total, event.text, stage.label)
             if self.file:
                 self.file.update(stage.id, event.done, event.total, event.text)
-        elif event.kind == "made" and stage:
+        elif event.kind == "made" and stage and stage.id not in self.made:
             self.made[stage.id] = event.before
             seconds = None if event.before and event.complete else event.seconds
             self.progress.end(stage.label, stage.cost, seconds)
@@ -165,6 +164,11 @@ class _Heard:
                 self.file.end(stage.id, seconds, event.result)
             if event.text:
                 self.console.print(f"    {visible(event.text)}")
+        elif event.kind == "busy":
+            self.progress.close()
+            if event.unit not in self._busy:
+                self.console.print(f"  {visible(unit.label)}: {visible(event.text)}; other units first")
+            self._busy.add(event.unit)
         elif event.kind == "lost":
             self.progress.close()
             self.console.print(f"  {visible(unit.label)} again: {visible(event.text)}")

@@ -10,7 +10,9 @@ import ctypes
 import gc
 import resource
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from turncoat.errors import TrainingDiverged
 from turncoat.evaluation.task_catalogue import hub_dataset
 from turncoat.judges.spec import check_ready
 from turncoat.persona.vectors import PersonaVector
-from turncoat.store import Store
+from turncoat.store import StageBusy, Store
 from turncoat.study.config import Study
 from turncoat.study.evaluate import judge_of
 from turncoat.study.plan import Plan, Stage, Unit, study_plan
@@ -32,7 +34,8 @@ class Event:
     """Something that happened to a unit; plain values, so that it travels between processes and hosts."""
 
     # "begin", "progress" and "made" of a stage, "note"; a unit ends with "done", "diverged" (its training),
-    # "refused" (a mistake of the user's), "failed" (any other error) or "lost" (its worker is gone)
+    # "refused" (a mistake of the user's), "failed" (any other error), "lost" (its worker is gone) or "busy"
+    # (another process is making a stage of it: it comes later again)
     kind: str
     unit: str
     stage: str = ""  # Id of the stage
@@ -48,7 +51,7 @@ class Event:
     @property
     def ends(self) -> bool:
         """True if nothing more comes of this unit."""
-        return self.kind in ("done", "diverged", "refused", "failed", "lost")
+        return self.kind in ("done", "diverged", "refused", "failed", "lost", "busy")
 
 
 Tell = Callable[[Event], None]
@@ -88,11 +91,31 @@ class UnitMaker:
         study = worker.study
         self._judge_works = not any(judge_of(study.judge, use.task) for use in study.tasks)
 
+    def make_all(self, tell: Tell) -> None:
+        """Make all units in the plan's order, but those that another process is at work on last.
+
+        Raises:
+            UserError: As `make`.
+        """
+        left, in_a_row = deque(self.plan.units), 0
+        while left:
+            unit, store = left.popleft(), self.worker.store
+            try:
+                # Others make all that is left: now it is time to wait.
+                with nullcontext() if in_a_row > len(left) else store.not_waiting():
+                    self.make(unit, tell)
+                in_a_row = 0
+            except StageBusy as error:
+                tell(Event("busy", unit.id, text=str(error)))
+                left.append(unit)
+                in_a_row += 1
+
     def make(self, unit: Unit, tell: Tell) -> None:
         """Make what is missing of a unit. A finetune that diverges is an event, not an error.
 
         Raises:
             UserError: Something is to be made, and the judge does not work.
+            StageBusy: Inside `not_waiting()` of the store.
         """
         self.worker.adapters.log = self.worker.store.log = lambda text: tell(
             Event("note", unit.id, text=text)
