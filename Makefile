@@ -2,6 +2,7 @@
 # make demo   set everything up and run the main job
 # make test   set everything up and pass the tests
 # make fuzz   the property tests with fresh seeds, over and over for MINUTES (5)
+# make faults kill and freeze hosts at work on one store, 1,000 times: minutes; prints a table
 # make check  lint, types, import contract and size, without the tests: about a minute
 # make size   the counts that the repository keeps to
 # make lock   write constraints.lock (hashes) again after a change of constraints.txt or of the dependencies
@@ -19,7 +20,7 @@ ACTIVATE = echo 'next, so that your shell finds turncoat:  source $(CURDIR)/$(BI
 install: $(READY)
 	@$(ACTIVATE)
 
-.PHONY: install demo test test-slow fuzz check lint types contract size lock locked leaderboard clean
+.PHONY: install demo test test-slow fuzz faults check lint types contract size lock locked leaderboard clean
 
 demo: $(READY)
 	$(BIN)/turncoat run demo
@@ -36,6 +37,9 @@ MINUTES ?= 5
 fuzz: $(READY)
 	@end=$$(( $$(date +%s) + 60 * $(MINUTES) )); while [ "$$(date +%s)" -lt "$$end" ]; do \
 	  $(BIN)/python -m pytest -q -x -m "hypothesis and not slow" --hypothesis-profile=fuzz || exit 1; done
+
+faults: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m faults.campaign
 
 check: lint types contract size
 

@@ -176,23 +176,6 @@ def test_an_incomplete_checkpoint_is_passed_over(tmp_path, damage):
     assert trainer.last_checkpoint(tmp_path / "nothing") is None
 
 
-def test_two_processes_do_not_share_a_folder_of_checkpoints(tiny_base, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
-    unfinished = tmp_path / "unfinished"
-    alone = train(tiny_base, tmp_path / "alone")
-    with trainer.claimed(unfinished) as ours:
-        assert ours == unfinished
-        with trainer.claimed(unfinished) as theirs:
-            assert theirs is None
-        assert train(tiny_base, tmp_path / "beside", unfinished=unfinished) == alone
-        assert [path.name for path in unfinished.iterdir()] == ["lock"]
-    assert weights(tmp_path / "beside") == weights(tmp_path / "alone")
-    with trainer.claimed(unfinished) as ours:
-        assert ours == unfinished
-    with trainer.claimed(None) as none:
-        assert none is None
-
-
 @dataclass
 class Checkpointing(Pulled):
     """Sees whether the trainer saves memory."""

@@ -1,5 +1,6 @@
 """Run of a study: the stages of its plan that are not done yet, then the rows gathered in one folder."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,10 @@ def _started(
 ) -> tuple[Worker, Plan]:
     if study.is_remote:
         raise UserError("a study of an endpoint has no units of its own; run it without --only")
-    check_writable(store.root, "the cache (TURNCOAT_CACHE)")
+    # A finished study can be gathered from a store on a read-only file system; where a stage is missing
+    # there, the store says what to do.
+    if not (store.root.is_dir() and os.statvfs(store.root).f_flag & os.ST_RDONLY):
+        check_writable(store.root, "the cache (TURNCOAT_CACHE)")
     if any(judge_of(study.judge, use.task) for use in study.tasks):
         check_host(study.judge)  # before anything: the study may be somebody else's
     base = load_base(study.model, dtype=study.dtype, outline=outline)

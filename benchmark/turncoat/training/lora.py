@@ -37,7 +37,6 @@ from turncoat.training.trainer import (
     Progress,
     Watch,
     arguments,
-    claimed,
     dataset,
     last_checkpoint,
     reported,
@@ -90,6 +89,7 @@ def train_adapter(
         below: An adapter that stays frozen under the new one (a defence under an organism); the folder
             written then holds both, concatenated.
         unfinished: Where checkpoints go, and where a killed run goes on from; removed when training is done.
+            No other process may use it at the same time.
         progress: Called after each step with (step, steps, loss).
         run_name: Its name where `recipe.report_to` shows it.
 
@@ -113,8 +113,9 @@ def train_adapter(
     )
     started = time.perf_counter()
     set_seed(seed)
+    if not defence.resumable:
+        unfinished = None
     with (
-        claimed(unfinished if defence.resumable else None) as unfinished,
         _quiet(),
         _settings_kept(base.model),
         base.wrapped(lambda: _with_new_adapter(base.model, recipe, below)) as model,

@@ -1,14 +1,12 @@
 """TRL's SFTTrainer as Turncoat uses it: rows in the order given, loss and logits on answer tokens, a
 defence's penalty."""
 
-import fcntl
 import importlib.util
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -254,22 +252,3 @@ def _complete(checkpoint: Path) -> bool:
     except (OSError, ValueError):
         return False
     return all((checkpoint / part).is_file() for part in _PARTS)
-
-
-@contextmanager
-def claimed(folder: Path | None) -> Iterator[Path | None]:
-    """`folder`, made, for this process alone; None while another process that trains the same adapter has
-    it."""
-    if folder is None:
-        yield None
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open(
-        "w", encoding="utf-8"
-    ) as lock:  # the system lets go of it when the process ends
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = True
-        except BlockingIOError:
-            ours = False
-        yield folder if ours else None
