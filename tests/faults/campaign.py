@@ -178,15 +178,15 @@ def killed_and_frozen(
                 if one.frozen_until and time.monotonic() > one.frozen_until:
                     one.frozen_until = 0.0
                     one.send(b"c")
-            free = [one for one in running if not one.over and not one.frozen_until]
-            frozen = sum(bool(one.frozen_until) for one in running)
-            left = kills - result.kills - result.crashes
-            if result.freezes < freezes and frozen < hosts // 2 and free and draw.random() < 0.3:
-                one = draw.choice(free)
-                one.send(b"s")
-                one.frozen_until = time.monotonic() + lease * draw.uniform(1.2, 2.0)
-                result.freezes += 1
-            elif left > 0 and free:
+            if any(one.frozen_until for one in running):
+                continue  # the others stay alive, to see the leases expire and to take the stages over
+            free = [one for one in running if not one.over]
+            if result.freezes < freezes and draw.random() < 0.1:
+                for one in draw.sample(free, min(len(free), hosts // 2, freezes - result.freezes)):
+                    one.send(b"s")
+                    one.frozen_until = time.monotonic() + lease * draw.uniform(2.0, 4.0)
+                    result.freezes += 1
+            elif free and result.kills + result.crashes < kills:
                 one = draw.choice(free)
                 if draw.random() < 0.1:
                     one.crash()
@@ -258,7 +258,7 @@ def main() -> int:
     parser.add_argument("--stages", type=int, default=48)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--freezes", type=int, default=50)
-    parser.add_argument("--lease", type=float, default=3.0, help="seconds after which a lease expires")
+    parser.add_argument("--lease", type=float, default=1.5, help="seconds after which a lease expires")
     parser.add_argument("--seed", type=int, default=0)
     given = vars(parser.parse_args())
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
