@@ -171,20 +171,26 @@ def killed_and_frozen(
     while result.kills + result.crashes < kills or result.freezes < freezes:
         root, log = folder / f"round-{turn}", folder / f"round-{turn}.log"
         log.touch()
-        running = [Host(root, log, stages, lease, number) for number in range(hosts)]
+        running, taken_before = [Host(root, log, stages, lease, number) for number in range(hosts)], 0
         while not all(one.over for one in running):
             time.sleep(draw.uniform(0.0, 2.0 / hosts))
-            for one in running:
-                if one.frozen_until and time.monotonic() > one.frozen_until:
-                    one.frozen_until = 0.0
-                    one.send(b"c")
-            if any(one.frozen_until for one in running):
-                continue  # the others stay alive, to see the leases expire and to take the stages over
+            frozen = [one for one in running if one.frozen_until]
+            if frozen:  # the others stay alive, to see the leases expire and to take the stages over
+                taken = len(list(root.glob("*/.*.work/lease-000002"))) > taken_before
+                others_over = all(one.over for one in running if one not in frozen)
+                for one in frozen:
+                    if taken:  # at some moment of what its successor does
+                        one.frozen_until = min(one.frozen_until, time.monotonic() + draw.uniform(0.0, 0.7))
+                    if others_over or time.monotonic() > one.frozen_until:
+                        one.frozen_until = 0.0
+                        one.send(b"c")
+                continue
             free = [one for one in running if not one.over]
             if result.freezes < freezes and draw.random() < 0.1:
+                taken_before = len(list(root.glob("*/.*.work/lease-000002")))
                 for one in draw.sample(free, min(len(free), hosts // 2, freezes - result.freezes)):
                     one.send(b"s")
-                    one.frozen_until = time.monotonic() + lease * draw.uniform(2.0, 4.0)
+                    one.frozen_until = time.monotonic() + 20 * lease
                     result.freezes += 1
             elif free and result.kills + result.crashes < kills:
                 one = draw.choice(free)

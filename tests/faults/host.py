@@ -72,7 +72,7 @@ def work(root: Path, log: Path, stages: int, lease: float, seed: int, skew: floa
         number = todo.pop(0)
         try:
             with store.not_waiting():
-                final = make(store, number, note, lambda: time.sleep(draw.uniform(0, 0.03)))
+                final = make(store, number, note, lambda: time.sleep(draw.uniform(0, 0.15)))
         except StageBusy:
             todo.insert(3, number)  # soon again: a lease expires for those who look
             time.sleep(draw.uniform(0, 0.05))
