@@ -333,3 +333,30 @@ def test_a_lease_is_taken_over_from_the_holder_that_was_looked_at_alone(tmp_path
     monkeypatch.setattr(os, "open", late)
     assert take(work, watch) is None
     assert other[1].held() and list(work.iterdir()) == [lease_file(work, 1)]
+
+
+def test_a_stage_that_appeared_meanwhile_is_not_replaced(tmp_path):
+    store = Store(tmp_path)
+
+    def build(folder: Path) -> None:
+        write("late")(folder)
+        final = store.folder("rows", SPEC)  # as a host does that shares no lease with this one
+        final.mkdir()
+        write("first")(final)
+
+    assert (store.stage("rows", SPEC, build) / "result.txt").read_text() == "first"
+    assert list((tmp_path / "rows").iterdir()) == [store.folder("rows", SPEC)]
+
+
+def test_what_a_killed_process_had_built_to_the_end_is_put_into_place(tmp_path):
+    store = Store(tmp_path)
+    final = store.stage("rows", SPEC, write("whole"))
+    half = tmp_path / "rows" / f".{final.name}.work" / "killed"
+    half.mkdir(parents=True)
+    final.rename(half / "stage")
+    assert (store.stage("rows", SPEC, write("anew")) / "result.txt").read_text() == "whole"
+    half.mkdir(parents=True)
+    final.rename(half / "stage")
+    (half / "stage" / "result.txt").write_text("cut o")
+    assert (store.stage("rows", SPEC, write("anew")) / "result.txt").read_text() == "anew"
+    assert list(final.parent.iterdir()) == [final]

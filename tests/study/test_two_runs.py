@@ -22,8 +22,8 @@ import torch.utils.collect_env as c; c.get_pretty_env_info = lambda: ''
 import turncoat.persona.extract as e; e.TOKENS, e.ROLLOUTS = 4, 1
 from turncoat.store import Store
 build = Store._build
-def counted(store, lease, kind, spec, make):
-    build(store, lease, kind, spec, make)
+def counted(store, lease, kind, spec, make, **options):
+    build(store, lease, kind, spec, make, **options)
     with open(os.environ["BUILT"], "a") as file:
         print(f"{os.getpid()} {store.folder(kind, spec)}", file=file)
 Store._build = counted

@@ -10,7 +10,6 @@ import json
 import os
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.safe_files import write_file
@@ -37,6 +36,21 @@ def write_manifest(folder: Path) -> str:
             sync(path)
     sync(folder)
     return file_digest(manifest)
+
+
+def problem(folder: Path) -> str:
+    """Difference between a folder and its manifest, in words; "" where there is none."""
+    try:
+        files = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["files"]
+        for name, (size, sha256) in files.items():
+            path = folder / name
+            if (length := path.stat().st_size) != size:
+                return f"{name} has {length:,} bytes instead of {size:,}"
+            if (found := file_digest(path)) != sha256:
+                return f"{name} has SHA-256 {found} instead of {sha256}"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{error}"
+    return ""
 
 
 def sync(path: Path) -> None:
@@ -70,14 +84,11 @@ class Checked:
         manifest = folder / MANIFEST_FILE
         if not manifest.is_file() or (line := self._line(folder, file_digest(manifest))) in self._known():
             return
-        for name, (size, sha256) in _files(manifest).items():
-            path = folder / name
-            if not path.is_file():
-                _damaged(folder, f"{name} is missing")
-            if path.stat().st_size != size:
-                _damaged(folder, f"{name} has {path.stat().st_size:,} bytes instead of {size:,}")
-            if (now := file_digest(path)) != sha256:
-                _damaged(folder, f"{name} has SHA-256 {now} instead of {sha256}")
+        if damage := problem(folder):
+            raise UserError(
+                f"finished stage {folder} is damaged: {damage}; delete that folder (rm -r {folder}), and the "
+                "same command makes it again"
+            )
         self._remember(line)
 
     def made_here(self, folder: Path, manifest_digest: str) -> None:
@@ -101,18 +112,3 @@ class Checked:
             # A whole line in one append: what two processes of this host write does not mix.
             with self._file.open("ab", buffering=0) as handle:
                 handle.write(f"{line}\n".encode())
-
-
-def _files(manifest: Path) -> dict[str, Any]:
-    try:
-        files: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        _damaged(manifest.parent, f"{manifest.name} cannot be read ({error})")
-    return files
-
-
-def _damaged(folder: Path, problem: str) -> Any:
-    raise UserError(
-        f"finished stage {folder} is damaged: {problem}; delete that folder (rm -r {folder}), and the same "
-        "command makes it again"
-    )

@@ -44,7 +44,7 @@ from turncoat.store.lease import (
     read_lease,
     take,
 )
-from turncoat.store.manifest import MANIFEST_FILE, Checked, sync, write_manifest
+from turncoat.store.manifest import MANIFEST_FILE, Checked, problem, sync, write_manifest
 
 SPEC_FILE = "stage.json"
 TIMING_FILE = "timing.json"
@@ -186,7 +186,7 @@ class Store:
                     break
                 self._leases().append(lease)
                 try:
-                    self._build(lease, kind, spec, build)
+                    self._build(lease, kind, spec, build, again=again is not None)
                     return final
                 except Exception as error:
                     if lease.held():
@@ -199,7 +199,9 @@ class Store:
                     _clear(lease.folder, final, lease)
         return final
 
-    def _build(self, lease: Lease, kind: str, spec: dict[str, Any], build: Callable[[Path], None]) -> None:
+    def _build(
+        self, lease: Lease, kind: str, spec: dict[str, Any], build: Callable[[Path], None], *, again: bool
+    ) -> None:
         final, working, before = self.folder(kind, spec), lease.folder / "stage", lease.folder / "before"
         begun = time.perf_counter()
         # Nobody else may enter the folder around it, and its name ends in random characters.
@@ -212,13 +214,15 @@ class Store:
         manifest = write_manifest(working)
         if not lease.held():
             raise LeaseLost(lease.work.name)
-        # A folder with files is never replaced by a rename: what is there has to go first.
-        if final.is_dir():
+        # A rename never replaces a folder with files: what is to be made again has to go first.
+        if again and final.is_dir():
             os.rename(final, before)
         try:
             os.rename(working, final)
-        except BaseException:
-            if before.is_dir() and not final.is_dir():
+        except BaseException as error:
+            if isinstance(error, OSError) and final.is_dir():
+                return  # another process was first: its result is ours, by construction
+            if before.is_dir():
                 os.rename(before, final)
             raise
         sync(final.parent)
@@ -297,7 +301,7 @@ def _clear_all(lease: Lease, final: Path) -> None:
 
 
 def _clear(folder: Path, final: Path, lease: Lease) -> None:
-    """Put what a holder has built out of its reach, and remove it.
+    """Put what a holder has built out of its reach, and remove it, or finish it where it is complete.
 
     A process that was frozen right before its rename finds no `stage` when it goes on. To rename its folder
     would not be enough: a client of NFS may go on using a folder under its old name.
@@ -309,6 +313,10 @@ def _clear(folder: Path, final: Path, lease: Lease) -> None:
         shutil.rmtree(folder / "stage", ignore_errors=True)
     with suppress(OSError):  # its holder was stopped between two renames: the finished stage comes back
         before.rename(final)
+    # The manifest is written last: all was built, and only to be put into place.
+    if not final.is_dir() and (gone / MANIFEST_FILE).is_file() and not problem(gone):
+        with suppress(OSError):
+            gone.rename(final)
     for left in (*folder.glob("gone-*"), *([before] if final.is_dir() else [])):
         shutil.rmtree(left, ignore_errors=True)
     with suppress(OSError):
