@@ -69,7 +69,7 @@ def test_no_stage_is_made_twice(tmp_path):
         for out in outs
     ]  # fmt: skip
     for process in running:
-        printed, _ = process.communicate(timeout=900)
+        printed, _ = process.communicate(timeout=1700)
         assert process.returncode == 0, printed[-3000:]
     makers, stages = zip(*(line.split() for line in built.read_text().splitlines()), strict=True)
     assert len(set(stages)) == len(stages)
