@@ -42,7 +42,7 @@ _ALLOWED = {  # file -> (names of the calls, reason)
     "training/export/write.py": ("copytree save_pretrained", "into a new_folder"),
     "training/lora.py": ("save_pretrained write_text", _STAGE),
     "training/stack.py": ("save_file write_text", _STAGE),
-    "training/trainer.py": ("open save_file", "checkpoints and their lock, in the store"),
+    "training/trainer.py": ("save_file", "checkpoints, in the store"),
 }
 
 
