@@ -120,7 +120,7 @@ def test_the_demo_in_miniature(tmp_path: Path) -> None:
     run_study(load_study(path), out, store=Store(tmp_path / "stages"), console=Console(quiet=True))
     assert len(LOADS) - loads <= 1, "one base model in memory, adapters swapped"
     files = report_run(out, Console(quiet=True))
-    assert "No claim" in files["report.md"].read_text(encoding="utf-8"), (
+    assert "1 training seed allows no claim of this kind" in files["report.md"].read_text(encoding="utf-8"), (
         "one seed allows none about the recipe"
     )
     layer = json.loads((out / "run.json").read_text())["persona"]["layer"]

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from turncoat.analysis.analyse import ContrastSpec, analyse
-from turncoat.analysis.plain_words import plain_words
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import claim_section
 from turncoat.report.write import write_report
@@ -41,7 +40,6 @@ def report(make_content: Callable[..., ReportContent]) -> ReportContent:
         estimates=analysis.estimates,
         contrasts=analysis.contrasts,
         seed_noise=analysis.seed_noise,
-        plain_words=plain_words(analysis),
     )
 
 

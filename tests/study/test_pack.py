@@ -98,11 +98,11 @@ def test_what_was_edited_after_the_run_is_said(run, quick_store, tmp_path):
     result = CliRunner().invoke(app, ["pack", str(run), "--out", str(tmp_path / "packed")])
     said = "study.yaml was edited after the run: pilot_seeds"
     assert said in result.output and result.exit_code == 0
-    assert run_content(tmp_path / "packed").plain_words[0] == f"{said}, so not set beforehand."
+    assert run_content(tmp_path / "packed").remarks[0] == f"{said}, so not set beforehand."
     (run / "study.yaml").write_text(text, encoding="utf-8")
     result = CliRunner().invoke(app, ["pack", str(run), "--out", str(tmp_path / "own")])
     assert "edited after the run" not in result.output
-    assert "beforehand" not in " ".join(run_content(run).plain_words)
+    assert "beforehand" not in " ".join(run_content(run).remarks)
     run_study(load_study(run / "study.yaml", {"pilot_seeds": [0]}), run, store=quick_store)
     changed = "study.yaml was changed after an earlier run into this folder: pilot_seeds"
-    assert run_content(run).plain_words[0] == f"{changed}, so not set beforehand."
+    assert run_content(run).remarks[0] == f"{changed}, so not set beforehand."

@@ -13,7 +13,6 @@ from turncoat.analysis.leak.domains import labeller
 from turncoat.analysis.leak.labels import leak_contrasts, training_domains, with_leaks
 from turncoat.analysis.persona_rows import read_persona_rows
 from turncoat.analysis.persona_units import persona_units
-from turncoat.analysis.plain_words import plain_words
 from turncoat.analysis.run_scores import read_rows
 from turncoat.data.fetch import with_credit
 from turncoat.data.organisms import find_organism
@@ -68,7 +67,6 @@ def run_content(folder: Path) -> ReportContent:
     estimates = analysis.estimates
     if unfit:  # differences stand: false alarms that both arms have alike cancel
         estimates = estimates[~estimates["metric"].map(is_rate).astype(bool)]
-    units = {metric.name: metric.unit for metric in metrics}
     peak = record["peak_memory_gb"]
     return ReportContent(
         study=study.study,
@@ -84,7 +82,7 @@ def run_content(folder: Path) -> ReportContent:
         estimates=estimates,
         contrasts=analysis.contrasts,
         seed_noise=analysis.seed_noise,
-        plain_words=[*_warnings(study, record), *plain_words(analysis, units)],
+        remarks=_warnings(study, record),
         checks=[Check(*(check[part.name] for part in fields(Check))) for check in record["checks"]],
         answers=answers,
         withheld=[

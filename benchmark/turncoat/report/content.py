@@ -12,6 +12,8 @@ from turncoat.study.config import Arm, undefended
 
 ADAPTERS: str = CLAIMS[0]
 RECIPE: str = CLAIMS[1]
+SHARE = "share"
+"""Unit of the metrics that are shown in percent on the first screen."""
 
 ESTIMATE_COLUMNS = (
     "arm", "seed", "metric", "value", "low", "high", "se", "n_questions", "n_dropped", "confidence", "method",
@@ -102,7 +104,7 @@ class ReportContent:
     estimates: pd.DataFrame
     contrasts: pd.DataFrame
     seed_noise: pd.DataFrame
-    plain_words: list[str]
+    remarks: list[str]  # Sentences on what was not set beforehand
     checks: list[Check]
     answers: pd.DataFrame
     withheld: list[Withheld]
@@ -237,18 +239,6 @@ class ReportContent:
     def lost_verdicts(self) -> int:
         """Number of answers without a verdict because a call to the judge failed."""
         return int(self.answers["judge_error"].notna().sum()) if "judge_error" in self.answers else 0
-
-    @property
-    def plain_groups(self) -> list[tuple[str, list[str]]]:
-        """`plain_words` under their headings: a line that ends with a colon heads the sentences after it."""
-        groups: list[tuple[str, list[str]]] = []
-        for line in self.plain_words:
-            if line.rstrip().endswith(":"):
-                groups.append((line.strip(), []))
-            else:
-                groups = groups or [("", [])]
-                groups[-1][1].append(line)
-        return groups
 
     def sorted_seed_noise(self) -> pd.DataFrame:
         """`seed_noise` by metric (primary first) and name."""

@@ -33,9 +33,9 @@ def test_the_png_is_twice_900_pixels_wide_whatever_the_users_settings(content: R
         assert figure_png(content) == usual and mpl.rcParams["font.size"] == 30
 
 
-def test_one_row_of_panels_per_primary_metric(figure: Figure, content: ReportContent) -> None:
+def test_one_panel_per_primary_metric(figure: Figure, content: ReportContent) -> None:
     assert len(content.primary_metrics) == 2
-    assert [axes.get_title("left") or axes.get_title() for axes in figure.axes[::2]] == [
+    assert [axes.get_title("left") or axes.get_title() for axes in figure.axes] == [
         metric.label for metric in content.primary_metrics
     ]
 
@@ -51,7 +51,7 @@ def test_no_text_overlaps_another_or_leaves_the_page(figure: Figure) -> None:
         (text.get_text(), text.get_window_extent())
         for text in [*figure.texts, *figure.legends[0].get_texts()]
     ]
-    assert len(boxes) > 20
+    assert len(boxes) > 12
     for (first, one), (second, other) in itertools.combinations(boxes, 2):
         assert not one.overlaps(other), f"{first!r} overlaps {second!r}"
     width, height = figure.get_size_inches() * figure.dpi
@@ -66,14 +66,14 @@ def test_marks_and_seed_dots_are_those_of_the_contrasts(content: ReportContent) 
     built = build_figure(content)
     rows = content.sorted_contrasts("adapters").query("metric == 'margin'")
     marks = [
-        line for line in built.axes[1].lines if line.get_markersize() >= 6 and len(line.get_xdata()) == 1
+        line for line in built.axes[0].lines if line.get_markersize() >= 6 and len(line.get_xdata()) == 1
     ]
     filled = [line.get_markerfacecolor() != LIGHT.paper for line in marks]
     assert filled == [p < 0.05 for p in rows["p_adjusted"].fillna(1.0)] and set(filled) == {True, False}
     shapes = [line.get_marker() for line in marks]
     assert shapes == ["o" if missing else "D" for missing in rows["p_adjusted"].isna()]
     rows = content.sorted_contrasts("adapters").query("metric == 'evil_fixed'")
-    dots = [line for line in built.axes[3].lines if line.get_marker() == "o" and line.get_markersize() < 5]
+    dots = [line for line in built.axes[1].lines if line.get_marker() == "o" and line.get_markersize() < 5]
     expected = [list(content.seed_deltas(row)) for row in rows.itertuples()]
     assert [list(line.get_xdata()) for line in dots] == expected
 
@@ -82,4 +82,4 @@ def test_a_study_without_contrasts_still_has_a_figure(
     content: ReportContent, make_content: MakeContent
 ) -> None:
     empty = make_content(contrasts=content.contrasts.iloc[:0][list(CONTRAST_COLUMNS)])
-    assert "no differences" in build_figure(empty).axes[1].texts[0].get_text()
+    assert "no differences" in build_figure(empty).axes[0].texts[0].get_text()

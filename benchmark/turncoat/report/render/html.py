@@ -13,9 +13,12 @@ from turncoat.report.browser.page_parts import embedded_json, environment, page_
 from turncoat.report.content import ReportContent
 from turncoat.report.figures.overview import figure_png
 from turncoat.report.figures.style import DARK
+from turncoat.report.glossary import hover_texts
+from turncoat.report.overview import overview as first_screen
 from turncoat.report.tables import background
-from turncoat.report.tables.contrasts import MINUS, claim_section, estimates_table
+from turncoat.report.tables.contrasts import MINUS, claim_section
 from turncoat.report.tables.four_axes import four_axes_table
+from turncoat.report.tables.levels import estimates_table, seeds_table
 from turncoat.report.tables.misalignment import corrected_table, leak_table, misalignment_table
 from turncoat.report.tables.training import training_table
 from turncoat.stats.contrasts import CLAIMS
@@ -35,21 +38,19 @@ def render_html(content: ReportContent, light_png: bytes | None = None) -> str:
     """
     return templates().get_template(_TEMPLATE).render(
         **overview(content, light_png),
-        axes=four_axes_table(content) if len(content.axes) else None,
-        levels=estimates_table(content),
+        claims=[(claim, claim_section(content, claim)) for claim in CLAIMS],
+        checks=background.checks_table(content) if content.checks else None,
+        checks_summary=background.checks_summary(content),
         details=[
+            *([four_axes_table(content)] if len(content.axes) else []), estimates_table(content),
             *([misalignment_table(content)] if len(content.judged) else []),
             *([corrected_table(content)] if len(content.corrected) else []),
             *([leak_table(content)] if len(content.leaks) else []),
-            estimates_table(content, per_seed=True), background.seed_noise_table(content),
+            seeds_table(content), background.seed_noise_table(content), background.arms_table(content),
+            *([training_table(content)] if len(content.training) else []), background.run_table(content),
+            background.timings_table(content), background.provenance_table(content),
+            background.glossary_table(content),
         ],
-        checks=background.checks_table(content),
-        checks_summary=background.checks_summary(content),
-        setup=[
-            background.arms_table(content), *([training_table(content)] if len(content.training) else []),
-            background.metrics_table(content), background.run_table(content),
-        ],
-        ending=[background.timings_table(content), background.provenance_table(content)],
         answers=embedded_json(run_answers(content)) if len(content.answers) else None,
         page=page_parts(STEM),
     )  # fmt: skip
@@ -64,10 +65,11 @@ def templates(*folders: Path) -> jinja2.Environment:
 
 
 def overview(content: ReportContent, light_png: bytes | None = None) -> dict[str, Any]:
-    """Variables of overview.html.j2: content, claims, and the figure, light and dark, as base64."""
+    """Variables of overview.html.j2: content, first screen, glossary, and the figures as base64."""
     return {
         "content": content,
-        "claims": [(claim, claim_section(content, claim)) for claim in CLAIMS],
+        "first": first_screen(content),
+        "hover": hover_texts(content),
         "figure_light": base64.b64encode(light_png or figure_png(content)).decode("ascii"),
         "figure_dark": base64.b64encode(figure_png(content, DARK)).decode("ascii"),
     }

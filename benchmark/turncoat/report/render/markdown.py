@@ -5,18 +5,20 @@ from collections.abc import Iterable, Sequence
 
 from turncoat import formats
 from turncoat.report.content import ReportContent
+from turncoat.report.overview import AnswerPair, overview
 from turncoat.report.tables.background import (
     arms_table,
     checks_table,
-    metrics_table,
+    glossary_table,
     provenance_table,
     run_table,
     seed_name,
     seed_noise_table,
     timings_table,
 )
-from turncoat.report.tables.contrasts import ClaimSection, claim_section, estimates_table
+from turncoat.report.tables.contrasts import ClaimSection, claim_section
 from turncoat.report.tables.four_axes import four_axes_table
+from turncoat.report.tables.levels import estimates_table
 from turncoat.report.tables.misalignment import corrected_table, leak_table, misalignment_table
 from turncoat.report.tables.table import Cell, Column, Table, words
 from turncoat.report.tables.training import training_table
@@ -32,32 +34,41 @@ _BLOCK_STARTS = re.compile(r"^(\s*)([-+=]|\d+[.)])")
 def render_markdown(content: ReportContent) -> str:
     """The whole report; answers of the first questions only, the rest is in `answers.csv` and the HTML
     page."""
+    first = overview(content)
+    headline, *others = first.verdict
     parts = [
         f"# {escape(content.title)}",
-        f"**{escape(content.question)}**",
-        f"Study {escape(content.study)}.",
+        escape(content.question),
+        f"**{escape(headline)}**",
+        *map(escape, others),
+        "![Differences between arms, with their intervals](figure.png)",
+        _section(first.levels),
     ]
-    parts += ["## In plain words"]
-    for heading, sentences in content.plain_groups or [("", [])]:
-        parts += [escape(heading)] if heading else []
-        parts += [_bullets(sentences, "n/a: nothing was put into words.")]
+    parts += [_pair(first.pair)] if first.pair else []
+    parts += [_section(first.claims)] if first.claims.rows else []
     withheld = [f"{item.what}: {item.why}" for item in content.withheld]
-    parts += ["## What is withheld, and why", _bullets(withheld, "Nothing is withheld.")]
-    parts += ["![Levels of every arm and differences between arms](figure.png)"]
+    parts += ["## What is withheld, and why", _bullets(withheld)] if withheld else []
+    parts += [_section(checks_table(content))] if content.checks else []
     parts += [_claims(claim_section(content, claim)) for claim in CLAIMS]
     tables = [four_axes_table(content)] if len(content.axes) else []
     tables += [misalignment_table(content)] if len(content.judged) else []
     tables += [corrected_table(content)] if len(content.corrected) else []
     tables += [leak_table(content)] if len(content.leaks) else []
-    tables += [
-        estimates_table(content), seed_noise_table(content), checks_table(content), arms_table(content),
-    ]  # fmt: skip
+    tables += [estimates_table(content), seed_noise_table(content), arms_table(content)]
     tables += [training_table(content)] if len(content.training) else []
-    tables += [metrics_table(content)]
-    parts += [_section(table) for table in tables]
+    parts += [_section(table) for table in tables if len(table.columns) > 1]
     parts += _answers(content)
     parts += [_section(table(content)) for table in (run_table, timings_table, provenance_table)]
+    parts += [_section(glossary_table(content))]
     return "\n\n".join(parts) + "\n"
+
+
+def _pair(pair: AnswerPair) -> str:
+    left, right = pair.answers
+    columns = words(*(f"{answer.arm}, {answer.seed}" for answer in pair.answers))
+    rows = [[Cell(left.text), Cell(right.text)], [Cell(left.scores), Cell(right.scores)]]
+    heading = f"## One question, two answers\n\n**{escape(pair.question)}**"
+    return "\n\n".join([heading, grid(columns, rows), escape(pair.rule)])
 
 
 def escape(text: str) -> str:
@@ -108,8 +119,8 @@ def _cell(cell: Cell, column: Column) -> str:
     return f"**{text}**" if cell.strong and text else text
 
 
-def _bullets(sentences: Iterable[str], otherwise: str) -> str:
-    return "\n".join(f"- {escape(sentence)}" for sentence in sentences) or otherwise
+def _bullets(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {escape(sentence)}" for sentence in sentences)
 
 
 def _answers(content: ReportContent) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from turncoat import formats
 from turncoat.report.content import ArmInfo, Check, ReportContent
+from turncoat.report.glossary import TERMS, explain
 from turncoat.report.tables.contrasts import ci_name, contrast_decimals
 from turncoat.report.tables.table import Cell, Table, count_cell, number_cell, numbers, sort_value, words
 from turncoat.report.tables.training import training_cost
@@ -25,14 +26,13 @@ def arms_table(content: ReportContent) -> Table:
     return Table("The arms", sentence, words(*labels), rows, notes * bool(len(content.training)))
 
 
-def metrics_table(content: ReportContent) -> Table:
-    """The metrics, with unit and direction."""
-    rows = [
-        [Cell(m.label, strong=m.primary), Cell(m.unit), Cell(m.direction), Cell(m.description)]
-        for m in content.ordered_metrics
-    ]
-    columns = words("Metric", "Unit", "Direction", "Description")
-    return Table("The metrics", "Primary metrics are bold and come first.", columns, rows)
+def glossary_table(content: ReportContent) -> Table:
+    """Metrics and terms, with the names that metrics have in files; primary metrics are bold."""
+    metrics = content.ordered_metrics
+    rows = [[Cell(m.label, strong=m.primary), Cell(m.name), Cell(explain(m))] for m in metrics]
+    rows += [[Cell(term), Cell(""), Cell(text)] for term, text in TERMS.items()]
+    columns = words("Metric or term", "Name in files", "Meaning")
+    return Table("Glossary", "Primary metrics are bold and come first.", columns, rows)
 
 
 def checks_table(content: ReportContent) -> Table:

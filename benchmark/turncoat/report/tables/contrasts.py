@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from turncoat import formats
-from turncoat.analysis.plain_words import shared_note, without_note
 from turncoat.report.content import ADAPTERS, RECIPE, MetricInfo, ReportContent
 from turncoat.report.tables.persona_units import base_note, unit_cells, unit_columns, vector_notes
 from turncoat.report.tables.table import (
@@ -22,6 +21,8 @@ from turncoat.report.tables.table import (
     sort_value,
     words,
 )
+from turncoat.stats.estimates import zero_events_upper
+from turncoat.stats.scores import MINIMUM_SEEDS
 
 MINUS = "\N{MINUS SIGN}"
 DAGGER = "\N{DAGGER}"
@@ -100,45 +101,12 @@ def contrast_decimals(content: ReportContent, metric: MetricInfo) -> int:
     return _decimals(rows[rows["claim"] == ADAPTERS], rows["difference"])
 
 
-def estimates_table(content: ReportContent, *, per_seed: bool = False) -> Table:
-    """Arms by metrics, each cell "value [low, high]": the mean over seeds, or one row for every seed."""
-    frame = content.sorted_estimates()
-    frame = frame[frame["seed"].notna()] if per_seed else frame[frame["seed"].isna()]
-    rows: list[list[Cell]] = []
-    missing: dict[tuple[str, str], list[str]] = {}
-    for arm in content.arms:
-        of_arm = frame[frame["arm"] == arm.name]
-        for seed in sorted(of_arm["seed"].dropna().unique()) if per_seed else [None]:
-            of_row = of_arm if seed is None else of_arm[of_arm["seed"] == seed]
-            cells = [Cell(arm.label)] + ([Cell(formats.count(seed), float(seed))] if seed is not None else [])
-            for metric in content.ordered_metrics:
-                cells.append(_estimate_cell(content, of_row[of_row["metric"] == metric.name], metric))
-                if cells[-1].missing:
-                    missing.setdefault((metric.label, _why_no_estimate(content, of_row, metric)), []).append(
-                        arm.label
-                    )
-            rows.append(cells)
-    columns = [*words("Arm"), *numbers(*["Seed"] * per_seed)]
-    columns += numbers(*map(metric_label, content.ordered_metrics))
-    heading = "Every seed by itself" if per_seed else "What was measured, arm by arm"
-    over = "One trained adapter per row" if per_seed else "Mean over training seeds"
-    return Table(
-        heading,
-        f"{over}, with the {ci_name(content)} over questions. Levels, not effects: compare arms in the "
-        "tables of differences.",
-        columns,
-        rows,
-        tuple(
-            f"n/a, {metric}: {why} ({', '.join(dict.fromkeys(labels))})."
-            for (metric, why), labels in missing.items()
-        ),
-    )
-
-
 def claim_section(content: ReportContent, claim: str) -> ClaimSection:
     """All differences of one kind of claim, metric by metric; "adapters" and "recipe" never share a table."""
     shared = shared_note(content.contrasts)
-    frame = without_note(content.sorted_contrasts(claim), shared)
+    frame = _without_note(content.sorted_contrasts(claim), shared)
+    if len(frame) and frame["p_value"].isna().all():
+        return ClaimSection(*CLAIM_TEXTS[claim], (), (_no_claims(frame), *_sentence(shared)))
     permutation = claim == ADAPTERS and not all(formats.is_missing(p) for p in frame["p_permutation"])
     together = "simultaneous_low" in frame and bool(frame["simultaneous_low"].notna().any())
     first = words("Treated minus reference")
@@ -153,10 +121,38 @@ def claim_section(content: ReportContent, claim: str) -> ClaimSection:
         columns = [*first, *unit_columns(content, metric, ci_name(content)), *last]
         if rows:
             tables.append(Table(metric_label(metric), direction, columns, rows, base_note(content, metric)))
-    left_out = [f"{shared[0].upper()}{shared[1:]}."] if shared else []
     own_notes = _contrast_notes(content, frame, permutation, together)
-    notes = (*left_out, *own_notes, *vector_notes(content, claim))
+    notes = (*_sentence(shared), *own_notes, *vector_notes(content, claim))
     return ClaimSection(*CLAIM_TEXTS[claim], tables, notes)
+
+
+def _no_claims(frame: pd.DataFrame) -> str:
+    """One sentence for a kind of claim that no contrast allows."""
+    seeds = sorted({int(n) for n in frame["n_seeds"] if not formats.is_missing(n) and int(n)})
+    if frame["claim"].iloc[0] == RECIPE and seeds and seeds[-1] < MINIMUM_SEEDS:
+        some = f"{' or '.join(map(str, seeds))} training seed{'s allow' if seeds != [1] else ' allows'}"
+        return (
+            f"n/a: {some} no claim of this kind; at least {MINIMUM_SEEDS} are needed (`turncoat power STUDY "
+            "--pilot RUN` plans with more). The differences of each seed: the claims above, contrasts.csv."
+        )
+    return f"n/a: {no_claim(next(frame.itertuples()))}."
+
+
+def _sentence(note: str) -> list[str]:
+    return [f"{note[0].upper()}{note[1:]}."] if note else []
+
+
+def shared_note(contrasts: pd.DataFrame) -> str:
+    """The first remark of the notes, if each of several contrasts has it: it stands once, not in every
+    row."""
+    first = {str(note).partition("; ")[0] for note in contrasts["note"].fillna("")}
+    return first.pop() if len(first) == 1 and len(contrasts) > 1 else ""
+
+
+def _without_note(contrasts: pd.DataFrame, shared: str) -> pd.DataFrame:
+    """Contrasts whose notes leave out the remark that they share."""
+    notes = contrasts["note"].fillna("").str.removeprefix(shared).str.removeprefix("; ")
+    return contrasts.assign(note=notes) if shared else contrasts
 
 
 def metric_label(metric: MetricInfo) -> str:
@@ -185,8 +181,20 @@ def reading(content: ReportContent, row: Any) -> str:
         verdict = f"{_direction(content, row, metric)}; not marked: {mark_withheld(row)}"
     else:
         verdict = "not significant"
-    verdict += _margin_reading(content, row)
+    verdict += _unseen(content, row) + _margin_reading(content, row)
+    dropped: Any = getattr(row, "n_dropped", 0)
+    if not formats.is_missing(dropped) and int(dropped):
+        verdict += f"; {int(dropped)} missing value{'s' * (int(dropped) != 1)} left out"
     return f"{verdict} ({note})" if note and note not in verdict else verdict
+
+
+def _unseen(content: ReportContent, row: Any) -> str:
+    """Share of trainings that could be unlike all of those seen: the exact upper bound after 0 of n."""
+    if row.claim == ADAPTERS or not is_significant(content, row):
+        return ""
+    seeds = int(row.n_seeds)
+    share = zero_events_upper(seeds, 1 - content.alpha)
+    return f"; {seeds} seeds cannot exclude that {share:.0%} of trainings differ from all of these"
 
 
 def _margin_reading(content: ReportContent, row: Any) -> str:
@@ -201,9 +209,16 @@ def _margin_reading(content: ReportContent, row: Any) -> str:
     if formats.is_missing(p_value):
         return f"; no test of whether it is {claim}"
     barred = formats.text_or_empty(getattr(row, "barred", ""))
-    shown = "shown" if float(p_value) < content.alpha and not barred else "not shown"
+    shown = "shown" if margin_shown(content, row) else "not shown"
     why = f"; {barred}" if float(p_value) < content.alpha and barred else ""
     return f"; {shown} to be {claim} (margin set beforehand, {formats.p_value(p_value)} adjusted{why})"
+
+
+def margin_shown(content: ReportContent, row: Any) -> bool:
+    """True where the test against a margin that was set beforehand was passed."""
+    p_value: Any = getattr(row, "p_margin_adjusted", None)
+    below = not formats.is_missing(p_value) and float(p_value) < content.alpha
+    return below and not formats.text_or_empty(getattr(row, "barred", ""))
 
 
 def no_claim(row: Any) -> str:
@@ -256,6 +271,14 @@ def _contrast_notes(
     return tuple(notes)
 
 
+def adjusted_note(content: ReportContent) -> str:
+    """Meaning of a mark, and the families of the primary contrasts."""
+    frame = content.contrasts
+    families = dict.fromkeys(family for family in frame["family"] if formats.text_or_empty(family))
+    primary = [family for family in families if family.startswith("primary")] or list(families)
+    return f"{bold_text(content)} Families: {', '.join(primary) or 'none'}."
+
+
 def bold_text(content: ReportContent) -> str:
     """Meaning of bold rows."""
     return (
@@ -289,24 +312,6 @@ def _direction(content: ReportContent, row: Any, metric: MetricInfo) -> str:
     same = higher == (match[1] == "up")
     amount = match[2] if same else {"more": "less", "less": "more"}[match[2]]
     return f"{word}: {amount} {match[3]}"
-
-
-def _estimate_cell(content: ReportContent, rows: pd.DataFrame, metric: MetricInfo) -> Cell:
-    if rows.empty:
-        return Cell(formats.NA)
-    row = rows.iloc[0]
-    return interval_cell(row["value"], row["low"], row["high"], estimate_decimals(content, metric))
-
-
-def _why_no_estimate(content: ReportContent, rows: pd.DataFrame, metric: MetricInfo) -> str:
-    rows = rows[rows["metric"] == metric.name]
-    if rows.empty:
-        return "withheld" if metric.name in set(content.contrasts["metric"]) else "not measured"
-    row = rows.iloc[0]
-    return (
-        f"no value; {formats.count(row['n_dropped'])} dropped, {formats.count(row['n_questions'])} questions "
-        "left"
-    )
 
 
 def _decimals(rows: pd.DataFrame, values: pd.Series) -> int:

@@ -30,11 +30,11 @@ _AS_JUDGED = (
 )
 
 
-def four_axes_table(content: ReportContent, *, brief: bool = False) -> Table:
-    """The table; `brief`: one metric per axis, and only axes that were measured in some arm."""
+def four_axes_table(content: ReportContent) -> Table:
+    """The table, without the axes that were measured in no arm: the notes name them."""
     frame = content.axes
     columns, cells = words("Arm"), [[Cell(arm.label)] for arm in content.arms]
-    for axis, metric in _pairs_of(frame, brief):
+    for axis, metric in _pairs_of(frame):
         part = frame[frame["axis"] == axis]
         if metric is not None:
             part = part[part["metric"] == metric]
@@ -49,26 +49,6 @@ def four_axes_table(content: ReportContent, *, brief: bool = False) -> Table:
     return Table(HEADING, _sentence(content), columns, cells, (*_metric_notes(frame), *_notes(content)))
 
 
-def stacked_axes_table(content: ReportContent) -> Table:
-    """The brief table for narrow pages: one column per axis, the change or the kept share under the level."""
-    table = four_axes_table(content, brief=True)
-    pairs = range(1, len(table.columns), 2)
-    rows = [
-        [
-            row[0],
-            *(Cell("\n".join(filter(None, (row[i].text, row[i + 1].text))), row[i].value) for i in pairs),
-        ]
-        for row in table.rows
-    ]
-    sentence = (
-        f"Each arm's level or gain with its {ci_name(content)} over questions; under it the change, or the "
-        "share kept, against the undefended arm of the same organism. Not corrected for their number."
-    )
-    return Table(
-        table.heading, sentence, [table.columns[0], *(table.columns[i] for i in pairs)], rows, table.notes
-    )
-
-
 def _sentence(content: ReportContent) -> str:
     return (
         "What a defence gives, and what it costs: each arm's level, then its change or the share kept "
@@ -78,16 +58,16 @@ def _sentence(content: ReportContent) -> str:
     )
 
 
-def _pairs_of(frame: pd.DataFrame, brief: bool) -> Iterable[tuple[str, str | None]]:
+def _pairs_of(frame: pd.DataFrame) -> Iterable[tuple[str, str | None]]:
     """The axes, those of levels metric by metric; None = whatever metric an arm's organism has."""
     for axis in AXES:
         part = frame[frame["axis"] == axis]
-        if brief and part["value"].isna().all():
+        if part["value"].isna().all():
             continue
         metrics: list[str | None] = [None]
         if axis in (BROAD, COHERENCE):
             metrics = list(dict.fromkeys(part["metric"].dropna())) or [None]
-        for metric in metrics[:1] if brief else metrics:
+        for metric in metrics:
             yield axis, metric
 
 
