@@ -13,6 +13,7 @@ import yaml
 from turncoat.evaluation.task_facts import BROAD
 from turncoat.judges.rates_table import BASE_LIMIT
 from turncoat.report.build import _plain_tasks, run_content
+from turncoat.report.overview import overview
 from turncoat.report.render.markdown import render_markdown
 from turncoat.report.tables.four_axes import _metric_notes
 
@@ -27,7 +28,9 @@ def run(tmp_path: Path) -> Path:
     study = yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8"))
     study["contrasts"] = [
         {"name": "organism", "treated": "insecure", "reference": "secure", "role": "primary",
-         "metrics": ["em_rate_itt", "margin_per_token"]}
+         "metrics": ["em_rate_itt", "margin_per_token"]},
+        {"name": "change", "treated": "insecure", "reference": "base", "role": "primary",
+         "metrics": ["em_rate_itt"]},
     ]  # fmt: skip
     (folder / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     return folder
@@ -38,7 +41,11 @@ def test_base_false_alarms_widen_a_controlled_difference_and_withhold_levels(run
     assert "untrained base" in content.withheld[0].why
     assert not [name for name in content.estimates["metric"] if name.startswith("em_rate")]
     assert set(content.contrasts["metric"]) == {"em_rate_itt", "margin_per_token"}
-    (row,) = content.corrected[content.corrected["claim"] == "adapters"].to_dict("records")
+    assert "Differences between two finetuned arms are shown" in content.withheld[0].why
+    rows = content.corrected[content.corrected["claim"] == "adapters"].to_dict("records")
+    row, change = rows if rows[0]["reference"] == "secure" else rows[::-1]
+    assert pd.isna(change["difference"]) and change["note"].startswith("withheld: the judge misreads")
+    assert set(content.contrasts["family"]) >= {"primary/adapters (3 tests)"}
     errors = json.loads((run / "run.json").read_text(encoding="utf-8"))["judge"]["errors_all"]
     sensitivity = errors["true_positive"] / (errors["true_positive"] + errors["false_negative"])
     assert BASE_LIMIT < 5 / 16
@@ -46,6 +53,12 @@ def test_base_false_alarms_widen_a_controlled_difference_and_withhold_levels(run
     section = render_markdown(content).split("## Differences corrected")[1].split("\n## ")[0]
     assert "Insecure" in section or "insecure" in section
     assert f"{row['difference']:+.3f}".replace("-", "\N{MINUS SIGN}") in section
+    first = overview(content)
+    label = "misaligned among all answers"
+    claim = next(cells for cells in first.claims.rows if cells[1].text == f"{label} (points)")
+    assert claim[2].text.startswith(f"{100 * row['corrected']:+.0f}")
+    assert "corrected for the judge's errors" in first.claims.notes[1]
+    assert "Left out" in first.levels.notes[0] and label in first.levels.notes[0]
     leak = render_markdown(content).split("## Differences with and without leak")[1].split("\n## ")[0]
     assert "code; by word lists alone" in leak and len(content.leaks) == 2
 

@@ -8,7 +8,12 @@ from typing import Any, cast
 from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.answers.row_checks import origin_notes
 from turncoat.analysis.four_axes import four_axes
-from turncoat.analysis.judge_corrected import corrected_contrasts, is_rate
+from turncoat.analysis.judge_corrected import (
+    DIFFERENCES_STAND,
+    corrected_contrasts,
+    is_rate,
+    without_uncontrolled_rates,
+)
 from turncoat.analysis.leak.domains import labeller
 from turncoat.analysis.leak.labels import leak_contrasts, training_domains, with_leaks
 from turncoat.analysis.persona_rows import read_persona_rows
@@ -64,9 +69,12 @@ def run_content(folder: Path) -> ReportContent:
     possible = [contrast for contrast in study.contrasts if measured.issuperset(contrast.arms.values())]
     specs = [_spec(contrast) for contrast in possible]
     analysis = analyse(scores, specs, rates=rates, pilot_seeds=study.pilot_seeds, again=persona)
-    estimates = analysis.estimates
-    if unfit:  # differences stand: false alarms that both arms have alike cancel
+    estimates, contrasts = analysis.estimates, analysis.contrasts
+    if unfit:  # controlled differences stand: false alarms that both finetuned arms have alike cancel
         estimates = estimates[~estimates["metric"].map(is_rate).astype(bool)]
+        contrasts = without_uncontrolled_rates(contrasts, {arm.name for arm in study.arms if arm.is_trained})
+        if contrasts["metric"].map(is_rate).any():
+            unfit = f"{unfit}. {DIFFERENCES_STAND}"
     peak = record["peak_memory_gb"]
     return ReportContent(
         study=study.study,
@@ -80,7 +88,7 @@ def run_content(folder: Path) -> ReportContent:
         arms=[_arm(arm, study) for arm in study.arms],
         metrics=metrics,
         estimates=estimates,
-        contrasts=analysis.contrasts,
+        contrasts=contrasts,
         seed_noise=analysis.seed_noise,
         remarks=_warnings(study, record),
         checks=[Check(*(check[part.name] for part in fields(Check))) for check in record["checks"]],
@@ -96,8 +104,8 @@ def run_content(folder: Path) -> ReportContent:
         ],
         persona_units=persona_units(scores, persona, specs, base=base, pilot_seeds=study.pilot_seeds),
         judged=judged_rates(answers, judge),
-        corrected=corrected_contrasts(analysis.contrasts, errors),
-        leaks=leak_contrasts(answers, analysis.contrasts, specs, study),
+        corrected=corrected_contrasts(contrasts, errors),
+        leaks=leak_contrasts(answers, contrasts[contrasts["difference"].notna()], specs, study),
         leak_labels=f"{' or '.join(domains)}; by {labeller()}" if domains else "",
         judge_name=(record.get("judge") or {}).get("id", ""),
         axes=four_axes(study, scores, estimates, may_rate=bool((judge or {}).get("may_rate"))),

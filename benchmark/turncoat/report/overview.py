@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from turncoat import formats
+from turncoat.analysis.judge_corrected import is_rate
 from turncoat.evaluation.task_facts import BENIGN, NARROW
 from turncoat.judges.rates import COHERENT_ABOVE, count_answers
 from turncoat.report.content import ADAPTERS, RECIPE, SHARE, ArmInfo, Check, MetricInfo, ReportContent
@@ -120,7 +121,7 @@ def _arms_of(content: ReportContent, row: Any) -> list[ArmInfo]:
 
 def _finding(content: ReportContent, rows: list[Any]) -> str:
     """One sentence on what a contrast showed, and a second where its manipulation check failed."""
-    row, marked = rows[0], [row for row in rows if is_significant(content, row)]
+    row, marked = rows[0], [row for row in rows if _marked(content, row)]
     treated, reference = content.arm(row.treated), content.arm(row.reference)
     first = f"{_after(treated)[:1].upper()}{_after(treated)[1:]}"
     than = "before" if content.spans_finetuning(row) and treated.is_trained else _after(reference)
@@ -165,10 +166,27 @@ def _effect(content: ReportContent, row: Any) -> str:
 def _difference(content: ReportContent, row: Any) -> Cell:
     """A difference with its interval, shares in percentage points."""
     metric = content.metric(row.metric)
-    ends = [None if formats.is_missing(end) else _scale(metric) * end
-            for end in (row.difference, row.low, row.high)]  # fmt: skip
+    ends = [None if formats.is_missing(end) else _scale(metric) * end for end in _ends(content, row)]
     places = _places(metric, contrast_decimals(content, metric))
-    return interval_cell(*ends, places, signed=True, strong=is_significant(content, row))
+    return interval_cell(*ends, places, signed=True, strong=_marked(content, row))
+
+
+def _ends(content: ReportContent, row: Any) -> tuple[Any, Any, Any]:
+    """A difference and its interval; with the judge's errors in it where levels are withheld for them."""
+    if not _misread(content, row):
+        return row.difference, row.low, row.high
+    rows = content.corrected
+    same = rows[(rows["name"] == row.name) & (rows["metric"] == row.metric) & (rows["claim"] == row.claim)]
+    return tuple(same[["corrected", "corrected_low", "corrected_high"]].iloc[0]) if len(same) else (None,) * 3
+
+
+def _misread(content: ReportContent, row: Any) -> bool:
+    """True for a rate whose levels are withheld."""
+    return is_rate(row.metric) and row.metric not in set(content.estimates["metric"])
+
+
+def _marked(content: ReportContent, row: Any) -> bool:
+    return is_significant(content, row) and not formats.is_missing(_ends(content, row)[1])
 
 
 def _scale(metric: MetricInfo) -> int:
@@ -180,7 +198,7 @@ def _places(metric: MetricInfo, decimals: int) -> int:
 
 
 def _training_again(content: ReportContent, rows: list[Any]) -> str:
-    marked = [row for row in rows if is_significant(content, row)]
+    marked = [row for row in rows if _marked(content, row)]
     tested = [row for row in rows if not formats.is_missing(row.p_value)]
     seeds = min((int(row.n_seeds) for row in rows if not formats.is_missing(row.n_seeds)), default=0)
     trainings = f"{seeds} training{'s' * (seeds != 1)}"
@@ -258,8 +276,15 @@ def _claims(content: ReportContent, groups: list[list[Any]], recipe: pd.DataFram
         "The pre-registered differences, each beside its trainings and its manipulation check.",
         [*columns, *words("Check")],
         rows,
-        [adjusted_note(content)],
+        [adjusted_note(content), *_correction_note(content, groups)],
     )
+
+
+def _correction_note(content: ReportContent, groups: list[list[Any]]) -> list[str]:
+    misread = {row.metric for group in groups for row in group if _misread(content, row)}
+    labels = ", ".join(metric.label for metric in content.metrics if metric.name in misread)
+    text = "is corrected for the judge's errors, its false alarms on the base among them; as judged: Details"
+    return [f"{labels} {text}."] if labels else []
 
 
 def _claim(content: ReportContent, row: Any, again: Any) -> list[Cell]:
@@ -267,6 +292,8 @@ def _claim(content: ReportContent, row: Any, again: Any) -> list[Cell]:
     metric = content.metric(row.metric)
     places, scale = _places(metric, contrast_decimals(content, metric)), _scale(metric)
     unit = "points" if metric.unit == SHARE else metric.unit
+    if _misread(content, row) and not formats.is_missing(row.difference) and row.difference:
+        scale = scale * (_ends(content, row)[0] or 0) / row.difference  # each training's, corrected alike
     deltas = ", ".join(formats.number(scale * d, places, signed=True) for d in content.seed_deltas(row))
     untested = formats.is_missing(row.p_value)
     shown = Cell(f"n/a: {no_claim(row)}") if untested else _difference(content, row)
@@ -274,7 +301,7 @@ def _claim(content: ReportContent, row: Any, again: Any) -> list[Cell]:
     if again is not None:
         text = formats.NA if formats.is_missing(again.p_value) else _difference(content, again).text
         ends = text.partition(" ")[2] or text
-        cells.append(Cell(ends, sort_value(again.low), is_significant(content, again)))
+        cells.append(Cell(ends, sort_value(again.low), _marked(content, again)))
     return cells
 
 
