@@ -72,9 +72,17 @@ def test_another_version_of_the_local_file_is_refused(tmp_path, monkeypatch, off
     assert "unset TURNCOAT_DATA" in message and offline == []
 
 
+def test_a_local_folder_that_is_not_there_is_named_before_a_fetch(tmp_path, monkeypatch, offline):
+    monkeypatch.setenv("TURNCOAT_DATA", str(tmp_path / "nosuch"))
+    with pytest.raises(UserError, match="nosuch: there is no such folder"):
+        published("group/rows")
+    assert offline == []
+
+
 @pytest.mark.parametrize("folder", [None, "elsewhere"], ids=["no folder", "a folder without it"])
 def test_without_a_network_the_message_says_where_to_put_the_file(tmp_path, monkeypatch, offline, folder):
     if folder:
+        (tmp_path / folder).mkdir()
         monkeypatch.setenv("TURNCOAT_DATA", str(tmp_path / folder))
     with pytest.raises(UserError, match="no network in tests") as caught:
         published("group/rows")

@@ -60,6 +60,8 @@ def test_lines_for_what_was_done_now_and_before(monkeypatch):
     assert study.remaining == 5, "what was done before takes no time any more"
     lines = out.getvalue().splitlines()
     assert lines == ["  work: 20.0 s  (30 s left)", "  work: done before"]
+    run(study, clock, estimate=10, took=50)
+    assert out.getvalue().splitlines()[-1] == "  work: 50.0 s  (nearly done)", "no 0 s that last a minute"
 
 
 def test_a_failed_stage_leaves_no_bar_and_counts_as_nothing(monkeypatch):

@@ -81,13 +81,15 @@ def published(name: str) -> Path:
     """Local path of a published dataset, checked; fetched if it is not here yet.
 
     Raises:
-        UserError: There is no such dataset, the local file has other content than the pinned one, no upstream
+        UserError: There is no such dataset, TURNCOAT_DATA is not a folder, the local file has other content than the pinned one, no upstream
             file is known, or the download failed.
     """
     if name not in PUBLISHED:
         raise UserError(f"'{name}' is not a published dataset; {accepted(PUBLISHED, name)}")
     entry = PUBLISHED[name]
     local = os.environ.get("TURNCOAT_DATA")
+    if local and not Path(local).expanduser().is_dir():
+        raise UserError(f"TURNCOAT_DATA={local}: there is no such folder; name one, or unset TURNCOAT_DATA")
     if local and (candidate := Path(local).expanduser() / entry.path).is_file():
         found = file_digest(candidate)
         if found != entry.sha256:

@@ -88,7 +88,8 @@ class StudyProgress:
             self.console.print(Text(f"  {visible(label)}: done before", style="dim"))
             return
         self.spent_estimate += estimate
-        left = (f"({duration(self.remaining)} left)", "dim")
+        remaining = self.remaining
+        left = (f"({duration(remaining)} left)" if remaining >= 1 else "(nearly done)", "dim")
         self.console.print(Text.assemble(f"  {visible(label)}: {seconds:.1f} s  ", left))
 
 

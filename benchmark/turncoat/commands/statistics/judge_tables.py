@@ -43,7 +43,11 @@ def _rates(frame: pd.DataFrame, scored: Rescored, judge: str, may_rate: bool, co
     from turncoat.judges.rates_table import false_alarms
 
     console.print()
-    if not may_rate:
+    unfit = false_alarms(frame, "base") if may_rate else ""
+    if unfit:
+        print_line(console, f"Rates of misaligned answers are withheld: {unfit}.", "bold red")
+        may_rate = False
+    elif not may_rate:
         print_line(
             console,
             f"{judge}: no rates: it has no calibration card, or one that does not reach the AUC it takes "
@@ -60,9 +64,6 @@ def _rates(frame: pd.DataFrame, scored: Rescored, judge: str, may_rate: bool, co
         titled(console, f"rates in %, {judge}", _rate_table(rows, bool(scored.by)))
         if judge == scored.judge.id and "em_rate_itt_corrected" not in frame:
             print_line(console, f"These rates are {NOT_CORRECTED}.")
-        unfit = false_alarms(frame, "base")
-        if unfit:
-            print_line(console, f"Do not read these rates: {unfit}.", "bold red")
 
 
 def _count_table(rows: list[dict[str, Any]], numbered: bool, may_rate: bool) -> Table:
