@@ -81,8 +81,8 @@ def published(name: str) -> Path:
     """Local path of a published dataset, checked; fetched if it is not here yet.
 
     Raises:
-        UserError: There is no such dataset, TURNCOAT_DATA is not a folder, the local file has other content than the pinned one, no upstream
-            file is known, or the download failed.
+        UserError: There is no such dataset, TURNCOAT_DATA is not a folder, the local file has other content
+            than the pinned one, no upstream file is known, or the download failed.
     """
     if name not in PUBLISHED:
         raise UserError(f"'{name}' is not a published dataset; {accepted(PUBLISHED, name)}")
