@@ -11,15 +11,9 @@ from turncoat.engine.base_model import BaseModel
 from turncoat.engine.decoding.sampler import Sampler
 from turncoat.errors import UserError
 from turncoat.persona import extract as extraction
-from turncoat.persona.extract import (
-    DEPTH,
-    answer_count,
-    auc,
-    choose_layer,
-    extract,
-    extraction_spec,
-    persona_vector,
-)
+from turncoat.persona.extract import answer_count, extract, extraction_spec, persona_vector
+from turncoat.persona.layers import DEPTH, choose_layer
+from turncoat.persona.quality import auc
 from turncoat.persona.traits import TraitQuestions
 from turncoat.store import Store
 from turncoat.testing import tiny_model, tiny_tokenizer

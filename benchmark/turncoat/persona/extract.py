@@ -6,6 +6,8 @@
    so). For an axis the positive side is the default assistant and the negative one many roles
    (arXiv:2601.10387, section 2).
 2. The unit is the spread of the base's ordinary answers (no persona prompt) over questions.
+   For a trait with `texts` the vector is made from aligned and misaligned answers that were written
+   beforehand (`from_texts.py`), and step 1 is left out.
 3. The layer is the one at which the vector best ranks misaligned over aligned texts that it was not made
    from; for a trait without such texts, at which a vector made from some of the prompts and questions best
    ranks answers under the others to the others.
@@ -17,19 +19,19 @@ from typing import Any
 import torch
 
 from turncoat.engine.base_model import BaseModel
-from turncoat.engine.chat import encode, encode_prompt
+from turncoat.engine.chat import encode_prompt
 from turncoat.engine.decoding.sampler import SampleResult, sampler_for
 from turncoat.engine.reading.reader import read_texts
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key
+from turncoat.persona import from_texts
 from turncoat.persona.answers import Answers, OnProgress, TraitJudge, gather, requests_for, trait_rubric_id
-from turncoat.persona.quality import auc, held_out_quality, split_half_cosine
-from turncoat.persona.reextract import reextract
+from turncoat.persona.layers import DEPTH, choice_of_layer, choose_layer, text_states
+from turncoat.persona.quality import held_out_quality, split_half_cosine
+from turncoat.persona.reextract import reextract, reextract_texts
 from turncoat.persona.traits import TraitQuestions
-from turncoat.persona.vectors import PersonaVector
+from turncoat.persona.vectors import PersonaVector, Reextractions
 from turncoat.store import Store
-
-__all__ = ["answer_count", "auc", "choose_layer", "extract", "extraction_spec", "persona_vector"]
 
 TOKENS = 16  # per answer: more answers beat longer ones
 ROLLOUTS = 2  # per question and system prompt
@@ -37,9 +39,6 @@ ORDINARY_SAMPLES = 2
 # At temperature 1 a 135M model answers in word salad under any system prompt, and the halves of its vector
 # agree less (split-half cosine at the chosen layer 0.56 against 0.66 at 0.6, each from 400 answers).
 TEMPERATURE = 0.6
-# Very early layers carry tokens, not traits, and move the wrong way under every finetune; the last ones turn
-# to the next word. The best layer is looked for in between.
-DEPTH = (0.5, 0.9)
 
 
 def extraction_spec(
@@ -131,36 +130,69 @@ def extract(
             dropped, or there is nothing to choose a layer by.
     """
     answers = _answers(base, model, questions, batch_size, on_progress, rollouts or ROLLOUTS, judge)
+    ordinary = answers.ordinary()
+    make = _from_texts if questions.texts else _from_prompts
+    directions, norm, layer, card, again = make(base, model, questions, answers, batch_size)
+    projected = (ordinary * directions).sum(-1)
+    prompts = (_prompt_states(base, model, questions, batch_size) * directions).sum(-1)
+    card |= {
+        "n_ordinary_questions": len(ordinary), "model": base.spec, "prompts_sha": answers.prompts_sha,
+        "sampling": {"tokens": TOKENS, "rollouts": rollouts or ROLLOUTS, "temperature": TEMPERATURE},
+        "depth": round(layer / (len(directions) - 1), 3),
+        "layer_convention": "0 = embeddings, L = raw output of block L",
+    }  # fmt: skip
+    return PersonaVector(
+        questions.trait, directions, projected.mean(0), projected.std(0), layer, card, norm=norm,
+        prompt_mean=prompts.mean(0), prompt_sd=prompts.std(0), again=again,
+    )  # fmt: skip
+
+
+Made = tuple[torch.Tensor, torch.Tensor | None, int, dict[str, Any], Reextractions | None]
+"""Directions, length of the raw difference (None: it has none), layer, card entries, re-extractions."""
+
+
+def _from_prompts(
+    base: BaseModel, model: Any, questions: TraitQuestions, answers: Answers, batch_size: int
+) -> Made:
     positive, negative = answers.side("positive"), answers.side("negative")
     _check(questions, len(positive), len(negative), answers)
     highs, lows = torch.stack(positive), torch.stack(negative)
     difference = highs.mean(0) - lows.mean(0)
     norm = difference.norm(dim=-1)
     directions = difference / norm[:, None].clamp_min(1e-12)
-    ordinary = answers.ordinary()
-    projected = (ordinary * directions).sum(-1)
-    prompts = (_prompt_states(base, model, questions, batch_size) * directions).sum(-1)
     held_out = answers.held_out()
     quality = None if held_out is None else held_out_quality(held_out)
-    chosen = _choice_of_layer(base, model, questions, directions, batch_size, quality, held_out)
+    chosen = choice_of_layer(base, model, questions, directions, batch_size, quality, held_out)
     layer = choose_layer(chosen.pop("gaps"))
     by_layer = chosen.pop("by_layer")
     card = {
         "n_positive": len(positive), "n_negative": len(negative), "n_empty": answers.n_empty,
-        "n_dropped_by_judge": answers.n_dropped, "n_ordinary_questions": len(ordinary),
-        "filtered_by_trait_score": answers.judge is not None, "judge": answers.judge, "model": base.spec,
-        "prompts_sha": answers.prompts_sha,
-        "sampling": {"tokens": TOKENS, "rollouts": rollouts or ROLLOUTS, "temperature": TEMPERATURE},
-        **chosen, **{name: values(layer) for name, values in by_layer.items()},
+        "n_dropped_by_judge": answers.n_dropped, "filtered_by_trait_score": answers.judge is not None,
+        "judge": answers.judge, **chosen, **{name: values(layer) for name, values in by_layer.items()},
         "split_half_cosine": split_half_cosine(highs, lows), "held_out": quality,
         "n_held_out": None if held_out is None else [len(side) for side in held_out.unseen],
-        "norm_by_layer": [round(float(x), 4) for x in norm], "depth": round(layer / (len(directions) - 1), 3),
-        "layer_convention": "0 = embeddings, L = raw output of block L",
+        "norm_by_layer": [round(float(x), 4) for x in norm],
     }  # fmt: skip
-    return PersonaVector(
-        questions.trait, directions, projected.mean(0), projected.std(0), layer, card, norm=norm,
-        prompt_mean=prompts.mean(0), prompt_sd=prompts.std(0), again=reextract(answers, layer),
-    )  # fmt: skip
+    return directions, norm, layer, card, reextract(answers, layer)
+
+
+def _from_texts(
+    base: BaseModel, model: Any, questions: TraitQuestions, answers: Answers, batch_size: int
+) -> Made:
+    states = text_states(base, model, questions, questions.texts, batch_size)
+    made = from_texts.from_texts(states)
+    layer = choose_layer(made.gap)
+    card = {
+        "n_positive": states.shape[1], "n_negative": states.shape[1], "made_from": "texts",
+        "gap_by_layer": made.gap,
+        "layer_rule": "largest gap, smoothed over neighbours, between the misaligned and the aligned answer "
+        f"of held-out pairs, in SD of their differences, depth {DEPTH[0]:g} to {DEPTH[1]:g}",
+        "n_selection_pairs": states.shape[1], "pairs_ranked_right": made.auc[layer], "auc": made.auc[layer],
+        "held_out": {"auc": made.auc, "gap": made.gap, **made.controls},
+        "n_held_out": [states.shape[1]] * 2, "split_half_cosine": made.split_half_cosine,
+    }  # fmt: skip
+    again = reextract_texts(states[:, :, layer], answers.ordinary()[:, layer])
+    return made.directions, None, layer, card, again
 
 
 def _check(questions: TraitQuestions, n_positive: int, n_negative: int, answers: Answers) -> None:
@@ -211,86 +243,3 @@ def _prompt_states(base: BaseModel, model: Any, questions: TraitQuestions, batch
         model, base.tokenizer.pad_token_id, [(p, p[-1:]) for p in prompts], batch_size=batch_size
     )
     return torch.stack([reading.prompt for reading in readings if reading.prompt is not None])
-
-
-def _choice_of_layer(
-    base: BaseModel,
-    model: Any,
-    questions: TraitQuestions,
-    directions: torch.Tensor,
-    batch_size: int,
-    quality: dict[str, list[float]] | None,
-    held_out: Any,
-) -> dict[str, Any]:
-    """Criterion of the layer's choice: `gaps` per layer, `by_layer` functions of the chosen layer, card
-    entries."""
-    if questions.selection:
-        selection = _selection_projections(base, model, questions, directions, batch_size)
-        differences = selection[1] - selection[0]
-        gaps = differences.mean(0) / differences.std(0)
-        return {
-            "gaps": gaps.tolist(),
-            "gap_by_layer": [round(float(x), 4) for x in gaps],
-            "layer_rule": "largest gap, smoothed over neighbours, between misaligned and aligned selection "
-            f"texts, depth {DEPTH[0]:g} to {DEPTH[1]:g}",
-            "n_selection_pairs": len(questions.selection),
-            "by_layer": {
-                "pairs_ranked_right": lambda layer: round(
-                    float((differences[:, layer] > 0).float().mean()), 4
-                ),
-                "auc": lambda layer: round(
-                    auc(selection[1, :, layer].tolist(), selection[0, :, layer].tolist()), 4
-                ),
-            },
-        }
-    if quality is None:
-        raise UserError(
-            f"persona '{questions.trait}': nothing to choose a layer by: it has no layer_selection texts, "
-            f"and with {len(questions.questions)} questions no answers can be held out; give at least 2 "
-            "instruction pairs and 6 questions"
-        )
-    held_out_auc = quality["auc"]
-    return {
-        "gaps": quality["gap"],
-        "gap_by_layer": quality["gap"],
-        "layer_rule": "largest distance in pooled SD, smoothed over neighbours, between held-out answers "
-        f"under positive and under negative prompts, depth {DEPTH[0]:g} to {DEPTH[1]:g}; prompts and "
-        "questions unseen by the tested vector",
-        "n_selection_pairs": len(held_out.unseen[0]) * len(held_out.unseen[1]),
-        "by_layer": {
-            "pairs_ranked_right": lambda layer: held_out_auc[layer],
-            "auc": lambda layer: held_out_auc[layer],
-        },
-    }
-
-
-def _selection_projections(
-    base: BaseModel, model: Any, questions: TraitQuestions, directions: torch.Tensor, batch_size: int
-) -> torch.Tensor:
-    """Projections of the aligned [0] and misaligned [1] selection texts: (2, pairs, layers + 1)."""
-    items = []
-    for question, aligned, misaligned in questions.selection:
-        prompt = encode_prompt(base.tokenizer, [{"role": "user", "content": question}])
-        items += [(prompt, encode(base.tokenizer, aligned)), (prompt, encode(base.tokenizer, misaligned))]
-    readings = read_texts(model, base.tokenizer.pad_token_id, items, batch_size=batch_size)
-    texts = [reading.activation for reading in readings if reading.activation is not None]
-    if len(texts) != len(items):
-        raise UserError(f"persona '{questions.trait}': a text of layer_selection.jsonl has an empty answer")
-    projected = torch.stack([(activation * directions).sum(-1) for activation in texts])
-    return torch.stack([projected[0::2], projected[1::2]])
-
-
-def choose_layer(gap_by_layer: list[float]) -> int:
-    """The layer with the largest gap, smoothed over its neighbours, between 50% and 90% depth.
-
-    The gap is how far a misaligned answer lies above the aligned one to the same question, over its standard
-    deviation: the share of pairs ranked right, without the steps of a share of a few dozen. Smoothing because
-    neighbouring layers hold nearly the same state.
-    """
-    last = len(gap_by_layer) - 1
-    candidates = [layer for layer in range(1, last) if DEPTH[0] <= layer / last <= DEPTH[1]]
-
-    def smoothed(layer: int) -> float:
-        return sum(gap_by_layer[layer - 1 : layer + 2]) / 3
-
-    return max(candidates, key=lambda layer: (round(smoothed(layer), 6), -layer))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from turncoat.persona.answers import Answers
+from turncoat.persona.from_texts import discriminant
 from turncoat.persona.vectors import Reextractions
 
 RESAMPLES = 20
@@ -37,6 +38,26 @@ def reextract(answers: Answers, layer: int, resamples: int = RESAMPLES) -> Reext
     n = times.sum(1)
     mean = (times * projected).sum(1) / n
     sd = ((times * (projected - mean[:, None]) ** 2).sum(1) / (n - 1)).sqrt()
+    return Reextractions(directions, mean, sd) if bool((sd > 0).all()) else None
+
+
+def reextract_texts(states: Tensor, ordinary: Tensor, resamples: int = RESAMPLES) -> Reextractions | None:
+    """The same for a vector from texts: pairs are resampled, and the questions of the ordinary answers.
+
+    Args:
+        states: (2, pairs, d) of the aligned and the misaligned answers at the layer.
+        ordinary: (questions, d) of the base's ordinary answers.
+    """
+    if len(ordinary) < _LEAST:
+        return None
+    generator = torch.Generator().manual_seed(_SEED)
+    made: list[tuple[Tensor, Tensor, Tensor]] = []
+    for _ in range(resamples):
+        pairs = torch.randint(states.shape[1], (states.shape[1],), generator=generator)
+        direction = discriminant(*states[:, pairs].float())
+        drawn = ordinary[torch.randint(len(ordinary), (len(ordinary),), generator=generator)] @ direction
+        made.append((direction, drawn.mean(), drawn.std()))
+    directions, mean, sd = (torch.stack(column) for column in zip(*made, strict=True))
     return Reextractions(directions, mean, sd) if bool((sd > 0).all()) else None
 
 

@@ -2,7 +2,8 @@
 
 A contrast (`tasks/persona/traits/evil.yaml`): pairs of system prompts that call for the trait and for its
 opposite. An axis (`tasks/persona/traits/assistant_axis.yaml`): the default assistant on one side, many roles
-on the other.
+on the other. Texts (`tasks/persona/traits/misalignment.yaml`): aligned and misaligned answers to the same
+questions, written beforehand.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from turncoat.yaml_model import read_yaml
 QUESTIONS_PER_ROLE = 3  # an axis has many roles; each is asked a few of the questions, all equally often
 HELD_OUT_PROMPTS = 0.4  # of the prompts of a side, the last ones: instruction pairs 4 and 5 of 5
 HELD_OUT_EVERY = 3  # every third question is held out
+
+
+TextPair = tuple[str, str, str]
+"""Question, aligned answer, misaligned answer."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,19 @@ class TraitQuestions:
     """The content of a trait's YAML."""
 
     trait: str  # Name of the trait
-    # (positive, negative) system prompts of a contrast; empty for an axis
+    # (positive, negative) system prompts of a contrast; empty for an axis and for texts
     instructions: tuple[tuple[str, str], ...]
     # Asked under every system prompt, and under none for the base model's own spread
     questions: tuple[str, ...]
     # (question, aligned answer, misaligned answer) texts; the layer is chosen by them, no result uses them.
     # Empty: the layer is chosen by answers under prompts and to questions that were left out of the vector.
-    selection: tuple[tuple[str, str, str], ...] = ()
+    selection: tuple[TextPair, ...] = ()
     evaluation: tuple[str, ...] = ()  # Questions the trait is measured on; none of them serves to extract
     description: str = ""  # One line on what the trait is
     # System prompts of the positive side of an axis; None = no system prompt
     assistants: tuple[str | None, ...] = ()
     roles: tuple[str, ...] = ()  # System prompts of the negative side of an axis
+    texts: tuple[TextPair, ...] = ()  # What the vector of a trait without prompts is made from
 
     @property
     def is_axis(self) -> bool:
@@ -61,6 +67,7 @@ class TraitQuestions:
             "trait": self.trait, "instructions": [list(pair) for pair in self.instructions],
             "questions": list(self.questions), "selection": [list(item) for item in self.selection],
             "assistants": list(self.assistants), "roles": list(self.roles),
+            "texts": [list(item) for item in self.texts],
         }  # fmt: skip
 
     def asks(self) -> Iterator[tuple[Ask, ...]]:
@@ -110,9 +117,10 @@ def trait_questions(trait: str) -> TraitQuestions:
     content = _read(path)
     return TraitQuestions(
         trait, tuple((pair["positive"], pair["negative"]) for pair in content.get("instructions", ())),
-        tuple(content["extraction_questions"]), _selection(path, content.get("layer_selection")),
+        tuple(content["extraction_questions"]), _texts(path, content, "layer_selection"),
         tuple(content.get("evaluation_questions", ())), content["description"],
         tuple(content.get("assistants", ())), tuple(content.get("roles", ())),
+        _texts(path, content, "texts"),
     )  # fmt: skip
 
 
@@ -120,17 +128,18 @@ def _trait_files() -> dict[str, Path]:
     return by_name("persona trait", ((path.stem, path) for path in trait_yamls()))
 
 
-def _selection(path: Path, name: str | None) -> tuple[tuple[str, str, str], ...]:
+def _texts(path: Path, content: dict[str, Any], key: str) -> tuple[TextPair, ...]:
+    name = content.get(key)
     if name is None:
         return ()
     file = path.parent / name
     if not file.is_file():
         raise UserError(
-            f"{path}: layer_selection is {name!r}, but there is no {file}; correct the name or leave it out"
+            f"{path}: {key} is {name!r}, but there is no {file}; correct the name or leave it out"
         )
     lines = [(number, line) for number, line in enumerate(read_text(file).split("\n"), 1) if line.strip()]
     rows = [parse_json(line, f"{file}, line {number}") for number, line in lines]
-    return tuple((row["question"], row["aligned"], row["misaligned"]) for row in rows)
+    return tuple((row["question"], row["aligned"], row["misaligned"]) for row in rows if "canary" not in row)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -140,6 +149,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: not a mapping; a trait file has description, instructions, extraction_questions"
         )
     sides = ("roles", "assistants") if "roles" in content else ("instructions",)
+    sides = ("texts",) if "texts" in content else sides
     missing = [key for key in ("description", *sides, "extraction_questions") if not content.get(key)]
     if missing:
         raise UserError(f"{path}: {', '.join(missing)} missing")

@@ -91,9 +91,9 @@ class PersonaVector:
         layer = self.layer if layer is None else layer
         if self.norm is None:
             raise UserError(
-                f"persona vector '{self.trait}' holds no 'norm' (it was made by an older version), and "
-                "steering strength is in its units; make it again: turncoat persona extract --trait "
-                f"{self.trait} --model ..."
+                f"persona vector '{self.trait}' holds no 'norm', the unit of steering strength: one from "
+                "texts has none (take a trait with prompts, such as 'evil'); one of an older version is made "
+                f"again by: turncoat persona extract --trait {self.trait} --model ..."
             )
         if not 0 <= layer < len(self.directions):
             raise UserError(
