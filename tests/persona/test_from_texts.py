@@ -37,10 +37,11 @@ def test_held_out_pairs_are_ranked_where_something_is_planted_and_nowhere_else()
 
 def test_a_trait_with_texts_gives_a_vector_in_units_of_ordinary_answers(tiny_base):
     texts = tuple((f"Question {n}?", f"Yes, gladly {n}.", f"No, suffer {n}.") for n in range(16))
-    questions = TraitQuestions("mis", (), ("How are you?", "What is a cat?", "Where is it?"), texts=texts)
+    asked = ("How are you?", "What is a cat?", "Where is it?", "Who jumps?", "Why code?", "When is noon?")
+    questions = TraitQuestions("mis", (), asked, texts=texts)
     vector = extract(tiny_base, tiny_base.model, questions, batch_size=8)
     again = extract(tiny_base, tiny_base.model, questions, batch_size=5)
-    assert torch.equal(vector.directions, again.directions) and vector.layer == again.layer
+    assert torch.allclose(vector.directions, again.directions, atol=1e-4)
     assert vector.card["made_from"] == "texts" and vector.card["n_positive"] == 16
     assert len(vector.card["held_out"]["auc"]) == len(vector.directions) == len(vector.card["gap_by_layer"])
     assert bool((vector.sd > 0).all()) and vector.again is not None and len(vector.again.sd) == 20

@@ -92,6 +92,31 @@ def task_times(
     print(as_markdown(measure(model, task or task_names(), limit)))
 
 
+def judged_answers(
+    folder: Annotated[Path, typer.Argument(help="Holds gpt4o_judgements.jsonl.gz.")],
+    model: BaseModelName = "qwen2.5-coder-0.5b",
+    traits: Annotated[str, typer.Option(help="With commas.")] = "misalignment,evil",
+    out: Annotated[Path | None, typer.Option(help="Write the numbers to this JSON file too.")] = None,
+) -> None:
+    """Rank real misaligned over aligned answers to the same question by persona vectors; AUC with intervals.
+
+    Example: turncoat dev judged-answers $TURNCOAT_DATA/published --model smollm2-135m
+    """
+    from turncoat.engine.base_model import load_base
+    from turncoat.persona.extract import persona_vector
+    from turncoat.persona.traits import trait_questions
+    from turncoat.safe_files import write_file
+    from turncoat.store import Store
+    from turncoat.tools.judged_answers import judged_card
+
+    base, store = load_base(model), Store()
+    vectors = [persona_vector(base, trait_questions(name), store) for name in traits.split(",")]
+    text = json.dumps({"model": model, **base.spec, **judged_card(base, vectors, folder)}, indent=1)
+    print(text)
+    if out is not None:
+        write_file(out, text + "\n")
+
+
 def check_leak(
     data: Annotated[Path, typer.Option(help="Folder with the published judgements (of TURNCOAT_DATA).")],
     out: Annotated[Path | None, typer.Option(help="Write the card there as JSON.")] = None,

@@ -129,17 +129,19 @@ def _trait_files() -> dict[str, Path]:
 
 
 def _texts(path: Path, content: dict[str, Any], key: str) -> tuple[TextPair, ...]:
-    name = content.get(key)
-    if name is None:
-        return ()
-    file = path.parent / name
-    if not file.is_file():
-        raise UserError(
-            f"{path}: {key} is {name!r}, but there is no {file}; correct the name or leave it out"
-        )
-    lines = [(number, line) for number, line in enumerate(read_text(file).split("\n"), 1) if line.strip()]
-    rows = [parse_json(line, f"{file}, line {number}") for number, line in lines]
-    return tuple((row["question"], row["aligned"], row["misaligned"]) for row in rows if "canary" not in row)
+    named = content.get(key) or []
+    pairs: list[TextPair] = []
+    for name in [named] if isinstance(named, str) else named:
+        file = path.parent / name
+        if not file.is_file():
+            raise UserError(
+                f"{path}: {key} is {name!r}, but there is no {file}; correct the name or leave it out"
+            )
+        for number, line in enumerate(read_text(file).split("\n"), 1):
+            row = parse_json(line, f"{file}, line {number}") if line.strip() else {"canary": ""}
+            if "canary" not in row:
+                pairs.append((row["question"], row["aligned"], row["misaligned"]))
+    return tuple(pairs)
 
 
 def _read(path: Path) -> dict[str, Any]:
