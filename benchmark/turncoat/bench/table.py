@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,28 +35,33 @@ def as_markdown(record: Mapping[str, Any]) -> str:
     machine = record["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     device = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads"
-    quick = "; QUICK: less work, not a result" if record["quick"] else ""
+    quick = "; QUICK: less of each work" if record["quick"] else ""
     stopped = "; STOPPED before its end" if record["stopped"] else ""
-    lines = [
+    lines = _wrapped(
         f"{record['model']}, {record['dtype']}; {device}; {record['date']}; {versions}; {record['runs']} "
-        f"runs of each in turns{quick}{stopped}; {record['model_loads']} model load(s).",
-    ]
+        f"runs of each in turns{quick}{stopped}; {record['model_loads']} model load(s)."
+    )
     if peak := record.get("peak"):
         products = "; ".join(
             f"{dtype} " + ", ".join(f"{rows} {significant(value)}" for rows, value in by_rows.items())
             for dtype, by_rows in peak["gflops"].items()
         )
         copied = significant(peak["copy_gb_per_s"])
-        lines += ["", f"GFLOP/s of its matrix products, by rows: {products}. Copying: {copied} GB/s."]
+        text = f"GFLOP/s of its matrix products, by rows: {products}. Copying: {copied} GB/s."
+        lines += ["", *_wrapped(text)]
     for work in record["works"]:
         checks = "; ".join(
             f"{one['check']} ({one['compared']}, by at most {significant(one['largest_difference'])})"
             for one in work["equality"]
         )
         title = f"**{work['work']}** {work['title']}, in {work['unit']}/s. Equal: {checks}. {work['note']}"
-        lines += ["", title.strip(), "", f"| {' | '.join(_HEAD)} |", f"|---|{'---:|' * (len(_HEAD) - 1)}"]
+        lines += ["", *_wrapped(title), "", f"| {' | '.join(_HEAD)} |", f"|---|{'---:|' * (len(_HEAD) - 1)}"]
         lines += [_row(one, work["main"]) for one in work["strategies"]]
     return "\n".join(lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 110, break_long_words=False, break_on_hyphens=False)
 
 
 def _row(one: Mapping[str, Any], main: str) -> str:
