@@ -103,6 +103,7 @@ def test_the_pass_that_writes_sees_what_a_reader_sees(smollm2: BaseModel) -> Non
 
 def test_the_demo_in_miniature(tmp_path: Path) -> None:
     content = yaml.safe_load(study_path("demo").read_text(encoding="utf-8"))
+    content["model"] = "smollm2-135m"  # the smaller download
     content["training_seeds"] = [0]
     content["training"]["rows"] = 8
     for arm in content["arms"]:
@@ -110,7 +111,7 @@ def test_the_demo_in_miniature(tmp_path: Path) -> None:
             arm["defence_options"] = {"texts": 4, "show_text": False}
     content["tasks"] = [
         {"task": "turncoat_choice", "limit": 8},
-        {"task": "turncoat_persona", "limit": 3, "repeats": 1, "max_gen_toks": 8},
+        {"task": "turncoat_persona_misalignment", "limit": 3, "repeats": 1, "max_gen_toks": 8},
         {"task": "turncoat_em", "limit": 3, "repeats": 1, "max_gen_toks": 8},
     ]
     path = tmp_path / "miniature.yaml"
