@@ -183,16 +183,19 @@ def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
         f"{recipe.batch_size}",
     }
     layer, held_out = persona["layer"], persona.get("held_out")
+    texts = persona.get("made_from") == "texts"
+    by = "pairs, each under a vector made without it" if texts else "pairs that it was chosen by"
     facts["persona layer"] = (
         f"{layer} of {len(persona['gap_by_layer']) - 1}, fixed on the base model before any finetuning, "
         f"where {persona['pairs_ranked_right']:.0%} of {persona['n_selection_pairs']} pairs are ranked right "
-        f"(the pairs that it was chosen by; split-half cosine {persona['split_half_cosine'][layer]:.2f})"
+        f"(the {by}; split-half cosine {persona['split_half_cosine'][layer]:.2f})"
     )
     if held_out:
+        unseen = "answers under other persona prompts to other questions"
+        unseen = "held-out pairs of texts" if texts else unseen
         facts["persona vector"] = (
-            "on answers under other persona prompts to other questions its AUC at this layer is "
-            f"{held_out['auc'][layer]:.2f}; 95% of random directions are below "
-            f"{held_out['random_p95'][layer]:.2f}, 95% of vectors from shuffled labels below "
+            f"on {unseen} its AUC at this layer is {held_out['auc'][layer]:.2f}; 95% of random directions "
+            f"are below {held_out['random_p95'][layer]:.2f}, 95% of vectors from shuffled labels below "
             f"{held_out['shuffled_p95'][layer]:.2f}"
         )
     return facts

@@ -36,6 +36,7 @@ class _Persona(BaseModel):
     n_selection_pairs: int
     split_half_cosine: list[float]
     held_out: _HeldOut | None = None
+    made_from: str = "prompts"  # Or "texts"
 
 
 class _Training(BaseModel):

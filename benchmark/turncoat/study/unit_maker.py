@@ -167,5 +167,5 @@ def _vector_note(folder: Path) -> str:
     vector = PersonaVector.load(folder)
     return (
         f"layer {vector.layer} of {len(vector.directions) - 1}, fixed now: it ranks "
-        f"{vector.card['pairs_ranked_right']:.0%} of {vector.card['n_selection_pairs']} selection pairs right"
+        f"{vector.card['pairs_ranked_right']:.0%} of {vector.card['n_selection_pairs']} pairs right"
     )
