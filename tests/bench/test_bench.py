@@ -194,7 +194,7 @@ def test_ctrl_c_leaves_what_is_done(tiny_folder, one_work, capsys):
     *table, last = capsys.readouterr().out.splitlines()
     ours, theirs = json.loads(last)["works"][0]["strategies"]
     assert stop.value.exit_code == 1 and (len(ours["seconds"]), len(theirs["seconds"])) == (2, 1)
-    assert "STOPPED" in table[0]
+    assert "STOPPED" in " ".join(table)
 
 
 def test_an_unknown_work_is_refused_before_a_model_is_looked_for():

@@ -321,7 +321,7 @@ def test_too_few_answers_and_empty_texts_are_errors(tiny_base):
     with pytest.raises(UserError, match=r"persona 'test': .* \d under negative prompts; at least 10"):
         extract(tiny_base, tiny_base.model, few, batch_size=8)
     empty = replace(QUESTIONS, selection=(*QUESTIONS.selection, ("Why?", "", "Because.")))
-    with pytest.raises(UserError, match=r"layer_selection\.jsonl has an empty answer"):
+    with pytest.raises(UserError, match=r"one of its texts has an empty answer"):
         extract(tiny_base, tiny_base.model, empty, batch_size=8)
     with pytest.raises(UserError, match=r"after the judge dropped 48 .*extract without a judge"):
         extract(tiny_base, tiny_base.model, QUESTIONS, batch_size=16, judge=Rater(lambda text: 10.0))

@@ -63,6 +63,10 @@ def test_every_shipped_trait_can_be_extracted_and_evaluated():
         questions = trait_questions(trait)
         assert questions.description == description and "\n" not in description
         assert len(questions.questions) == 20
+        if questions.texts:  # measured on the everyday questions
+            assert len(questions.texts) == len({question for question, *_ in questions.texts}) == 320
+            assert not questions.evaluation and not questions.instructions
+            continue
         assert len(questions.evaluation) == len(set(questions.evaluation)) == 20
         assert not set(questions.evaluation) & set(questions.questions)
         assert (len(questions.roles) >= 40) if questions.is_axis else (len(questions.instructions) == 5)

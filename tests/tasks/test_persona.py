@@ -19,7 +19,8 @@ score = module_of("persona")
 
 
 def test_every_trait_has_its_task_and_every_task_its_trait(manager):
-    assert set(TRAITS) == set(trait_names())
+    assert {*TRAITS, "misalignment"} == set(trait_names())  # the last one is read on everyday questions
+    assert "turncoat_persona_misalignment" in manager.all_tasks
     for trait in TRAITS:
         path = tasks_dir() / "persona" / f"turncoat_persona_{trait}.yaml"
         content = yaml.safe_load(path.read_text())
