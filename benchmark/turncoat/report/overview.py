@@ -93,10 +93,10 @@ def check_words(content: ReportContent, arms: Sequence[ArmInfo]) -> tuple[str, b
     for check in content.checks:
         if check.arm in {arm.name for arm in arms} and check.passed is not None:
             by_name.setdefault((check.arm, check.name), []).append(check)
-    for (arm, name), checks in by_name.items():
+    for (trained, name), checks in by_name.items():
         passed = sum(bool(check.passed) for check in checks)
         failed |= passed < len(checks)
-        parts.append(f"{content.label(arm)}: {name}, {passed} of {len(checks)} passed")
+        parts.append(f"{content.label(trained)}: {name}, {passed} of {len(checks)} passed")
     axes = content.axes.to_dict("records") if len(content.axes) else []
     for arm in arms:
         for row in axes:
@@ -166,9 +166,11 @@ def _effect(content: ReportContent, row: Any) -> str:
 def _difference(content: ReportContent, row: Any) -> Cell:
     """A difference with its interval, shares in percentage points."""
     metric = content.metric(row.metric)
-    ends = [None if formats.is_missing(end) else _scale(metric) * end for end in _ends(content, row)]
+    value, low, high = (
+        None if formats.is_missing(end) else _scale(metric) * end for end in _ends(content, row)
+    )
     places = _places(metric, contrast_decimals(content, metric))
-    return interval_cell(*ends, places, signed=True, strong=_marked(content, row))
+    return interval_cell(value, low, high, places, signed=True, strong=_marked(content, row))
 
 
 def _ends(content: ReportContent, row: Any) -> tuple[Any, Any, Any]:
@@ -323,7 +325,7 @@ def _pair(content: ReportContent, groups: list[list[Any]]) -> AnswerPair | None:
     if pairs.empty:
         return None
     pairs = pairs.sort_values(["gap", *keys], ascending=[False, True, True], kind="stable")
-    chosen = pairs.iloc[0].to_dict()
+    chosen = {str(name): value for name, value in pairs.iloc[0].to_dict().items()}
     beside = {name: chosen.get(f"{name}{_OTHER}", value) for name, value in chosen.items()}
     rule = (
         f"Chosen, not typical: of all coherent answers of {arms[0].label} and of {arms[1].label} to one "

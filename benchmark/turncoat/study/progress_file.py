@@ -148,10 +148,13 @@ class ProgressFile:
             self._write()
 
     def _write(self) -> None:
-        facts = {"host": platform.node(), "pid": os.getpid(), "updated": time.time(), "left": self.left()}
+        progress = Progress(
+            host=platform.node(), pid=os.getpid(), updated=time.time(), left=self.left(),
+            stages=list(self.stages.values()),
+        )  # fmt: skip
         self._written = time.monotonic()
         with contextlib.suppress(UserError):
-            write_file(self.path, Progress(**facts, stages=list(self.stages.values())).model_dump_json())
+            write_file(self.path, progress.model_dump_json())
 
 
 def curves(training: Mapping[str, Any]) -> dict[str, list[list[float]]]:

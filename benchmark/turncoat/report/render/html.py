@@ -4,7 +4,7 @@ file."""
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 
@@ -77,7 +77,7 @@ def overview(content: ReportContent, light_png: bytes | None = None) -> dict[str
 
 def run_answers(content: ReportContent) -> dict[str, Any]:
     """The answers of a run as the browser's script reads them, with its arms: name, label, class."""
-    records = content.sorted_answers().to_dict("records")
+    records = cast(list[dict[str, Any]], content.sorted_answers().to_dict("records"))
     fields = [{"arm": record["arm"], **answer_fields(record)} for record in records]
     return {**answer_store({"run": {"": fields}}), "arms": arm_looks(content.arms)}
 

@@ -45,9 +45,10 @@ def seeds_table(content: ReportContent) -> Table:
     frame = frame[frame["seed"].notna()]
     metrics = [m for m in content.primary_metrics if m.name in set(frame["metric"])]
     rows = []
-    for (arm, seed), part in frame.groupby(["arm", "seed"], sort=False):
+    for key, part in frame.groupby(["arm", "seed"], sort=False):
+        arm, seed = str(key[0]), float(str(key[1]))
         cells = [_estimate_cell(content, part[part["metric"] == metric.name], metric) for metric in metrics]
-        rows.append([Cell(content.label(str(arm))), Cell(formats.count(seed), float(seed)), *cells])
+        rows.append([Cell(content.label(arm)), Cell(formats.count(seed), seed), *cells])
     return Table(
         "Every seed by itself",
         f"One trained adapter per row, primary metrics with the {ci_name(content)} over questions; the "

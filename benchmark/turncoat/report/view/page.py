@@ -5,7 +5,7 @@ Path("run.html").write_text(view_page(Path("runs/demo")))      # one file that l
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from turncoat import __version__
 from turncoat.report.browser.answer_store import answer_fields, answer_store
@@ -75,7 +75,7 @@ def _answers(contents: Mapping[str, ReportContent]) -> Json:
     several = len(contents) > 1
     groups: dict[str, dict[str, list[Json]]] = {}
     for run, content in contents.items():
-        records = content.sorted_answers().to_dict("records")
+        records = cast(list[Json], content.sorted_answers().to_dict("records"))
         name = f"{run}: " if several else ""
         groups[run] = {"": [{"arm": f"{name}{one['arm']}", **answer_fields(one)} for one in records]}
     return answer_store(groups)
