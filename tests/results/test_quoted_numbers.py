@@ -163,6 +163,15 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         *(number for row in margins for number in row["interval"]),
         *(row["p_adjusted"] for row in margins),
     ],
+    (RESULTS, "control on secure code: {} points [{}, {}]."): [
+        100 * end for end in contrast("demo_qwen", ORGANISM, "em_rate_itt", claim="adapters")["interval"]
+    ],
+    (RESULTS, "the same fixed texts: {} base SD [{}, {}]. After SGTR"): contrast(
+        "demo_qwen", ORGANISM, claim="adapters"
+    )["interval"],
+    (RESULTS, "its control, pick-longer: {} base SD [{}, {}]. Nothing"): contrast(
+        "demo_qwen", "SGTR minus pick-longer", claim="adapters"
+    )["interval"],
     (RESULTS, "seeds cannot go below p = {}"): [exact_floor(5)],
     (RESULTS, "taught: {} to {} right before it, {} to {} after it"): [
         *checks("recognises*summary", "sgtr_before"),
@@ -203,16 +212,18 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     },
     **{
         (RESULTS, f"| {label} | {ENDS} {{}} | {ENDS}"): [
-            *of_adapters["interval"], of_adapters["p_adjusted"], *of_recipe["interval"]
+            *of_adapters["interval"],
+            of_adapters["p_adjusted"],
+            *of_recipe["interval"],
         ]
         for label, of_adapters, of_recipe in (
             (label, *(contrast("risky_advice", ORGANISM, metric, claim) for claim in ("adapters", "recipe")))
             for label, metric in OF_HALF_BILLION.items()
         )
     },
-    (RESULTS, "The seeds gave {}, {} and {}, and three"): contrast(
-        "risky_advice", ORGANISM, "em_rate_itt"
-    )["seeds"],
+    (RESULTS, "The seeds gave {}, {} and {}, and three"): contrast("risky_advice", ORGANISM, "em_rate_itt")[
+        "seeds"
+    ],
     (RESULTS, "Of the {} misaligned answers after the advice {} leak"): [
         judged_count("risky advice", column) for column in (3, 8)
     ],

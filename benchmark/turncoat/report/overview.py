@@ -211,7 +211,8 @@ def _training_again(content: ReportContent, rows: list[Any]) -> str:
         others = " The other differences are not." if len(marked) < len(rows) else ""
         return f"Shown for training again, too: {names}.{others}"
     if not tested:
-        return f"This is about these {trainings}: for a claim about training again it takes {MINIMUM_SEEDS}."
+        these = "this one training" if seeds == 1 else f"these {trainings}"
+        return f"This is about {these}: for a claim about training again it takes {MINIMUM_SEEDS}."
     if not may_be_marked(seeds):
         most = next(n for n in range(seeds, 100) if may_be_marked(n))
         return f"Nothing is shown for training again: {trainings} give an interval, a mark takes {most}."
