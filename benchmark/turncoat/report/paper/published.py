@@ -25,6 +25,8 @@ _EXACT = 1e-9  # of floating-point sums
 
 def published_frame(spec: TableSpec, frame: pd.DataFrame, runs: Sequence[Run] | None) -> pd.DataFrame:
     """One line per published number, in the units that it is printed in; empty without `runs`."""
+    if not spec.published:  # a table of another kind, without rows and columns of values
+        return pd.DataFrame(columns=list(COLUMNS)).astype(object)
     by_label = {run.label: run for run in runs or ()}
     cells = {(row["study"], row["row"], row["column"]): row for row in frame.to_dict("records")}
     percent = {column.label or column.metric: column.percent for column in spec.columns}
