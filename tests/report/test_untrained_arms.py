@@ -126,7 +126,7 @@ def test_all_renderings_take_such_arms(content: ReportContent, tmp_path: Path) -
     )
     screen = io.StringIO()
     print_report(content, Console(width=100, file=screen))
-    assert "The four axes" in screen.getvalue()
+    assert "Claims, and what they rest on" in screen.getvalue()
 
 
 def test_a_report_says_that_thoughts_were_left_out_and_calls_failed(tmp_path: Path) -> None:

@@ -64,6 +64,15 @@ def test_lines_for_what_was_done_now_and_before(monkeypatch):
     assert out.getvalue().splitlines()[-1] == "  work: 50.0 s  (nearly done)", "no 0 s that last a minute"
 
 
+def test_a_run_whose_stages_were_all_done_before_has_nothing_left(monkeypatch):
+    clock = Clock(monkeypatch)
+    study = StudyProgress(Console(file=io.StringIO()), planned=0.3)
+    for _ in range(3):
+        run(study, clock, estimate=0.1, took=0, cached=True)
+    study.planned -= 1e-9  # sums of estimates are rounded
+    assert study.remaining == 0
+
+
 def test_a_failed_stage_leaves_no_bar_and_counts_as_nothing(monkeypatch):
     clock, out = Clock(monkeypatch), io.StringIO()
     study = StudyProgress(Console(file=out, force_terminal=True, width=120), planned=100.0)

@@ -34,7 +34,7 @@ class StudyProgress:
         """Seconds left: the plan's, corrected by how fast this machine has been so far."""
         elapsed = time.perf_counter() - self.started
         # Before a tenth is done, one slow stage would say too much about the machine.
-        speed = elapsed / self.spent_estimate if self.spent_estimate > 0.1 * self.planned else 1.0
+        speed = elapsed / self.spent_estimate if self.spent_estimate > max(0.1 * self.planned, 0.0) else 1.0
         return max(self.planned - self.spent_estimate, 0.0) * speed
 
     @contextmanager
