@@ -17,7 +17,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Kind(StrEnum):
-    """What can be started from: a study, and the kinds of plug-ins."""
+    """A study, and the kinds of plug-ins."""
 
     STUDY = "study"
     TASK = "task"

@@ -93,7 +93,7 @@ def abandoned(path: Path) -> bool:
 
 
 class Watch:
-    """How long the heartbeats of leases have stood still, as this process saw it.
+    """Time that the heartbeats of leases have stood still, as this process saw it.
 
     Args:
         patience: Seconds without a heartbeat after which a lease has expired.

@@ -64,7 +64,7 @@ def evaluation_spec(
 
 
 def task_spec(study: Study, use: TaskUse) -> dict[str, Any]:
-    """What a task and its judge add to the key of rows, whatever model is measured."""
+    """The part of the key of rows that a task and its judge add, whatever model is measured."""
     source = task_file(use.task).parent
     judge = judge_of(study.judge, use.task)
     reads = task_metadata(use.task).get("reads", [])
