@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from turncoat.commands.listing import everything
+from turncoat.commands.look.listing import everything
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import task_files
 from turncoat.import_closure import FACES

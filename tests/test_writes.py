@@ -32,7 +32,7 @@ _ALLOWED = {  # file -> (names of the calls, reason)
     "store/manifest.py": ("open", "appends to the list of what this host has checked"),
     "store/records.py": ("open rename", "appends to a file of this process alone"),
     "store/stages.py": ("rename", "puts a finished stage into place"),
-    "study/defence_context.py": ("write_text", _STAGE),
+    "study/arms/defence_context.py": ("write_text", _STAGE),
     "study/evaluate.py": ("rename", _STAGE),
     "study/gather.py": ("copyfile", "into a new_folder"),
     "study/pack.py": ("copytree", "into a new_folder"),

@@ -12,11 +12,24 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from turncoat import __version__
-from turncoat.commands.bench import bench
 from turncoat.commands.check import check
-from turncoat.commands.check_questions import check_questions
-from turncoat.commands.claims import claims
-from turncoat.commands.dev import (
+from turncoat.commands.export import export
+from turncoat.commands.finetune import finetune
+from turncoat.commands.leaderboard.build import build
+from turncoat.commands.leaderboard.export import export as export_entry
+from turncoat.commands.leaderboard.submit import submit
+from turncoat.commands.leaderboard.validate import validate
+from turncoat.commands.leaderboard.verify import verify
+from turncoat.commands.library_noise import quiet_libraries
+from turncoat.commands.look.claims import claims
+from turncoat.commands.look.listing import list_names
+from turncoat.commands.look.report import report
+from turncoat.commands.look.show import show as show_name
+from turncoat.commands.look.tables import tables
+from turncoat.commands.look.view import view
+from turncoat.commands.maintain.bench import bench
+from turncoat.commands.maintain.check_questions import check_questions
+from turncoat.commands.maintain.dev import (
     canaries,
     check_leak,
     insecure_code,
@@ -27,37 +40,24 @@ from turncoat.commands.dev import (
     task_times,
     train_embedded_judge,
 )
-from turncoat.commands.export import export
-from turncoat.commands.finetune import finetune
-from turncoat.commands.import_rows import sgtr_em
-from turncoat.commands.leaderboard.build import build
-from turncoat.commands.leaderboard.export import export as export_entry
-from turncoat.commands.leaderboard.submit import submit
-from turncoat.commands.leaderboard.validate import validate
-from turncoat.commands.leaderboard.verify import verify
-from turncoat.commands.library_noise import quiet_libraries
-from turncoat.commands.listing import list_names
-from turncoat.commands.lm_eval import lm_eval
 from turncoat.commands.new import new
-from turncoat.commands.pack import pack
-from turncoat.commands.paths import model_path, tasks_path
 from turncoat.commands.persona.extract import extract
 from turncoat.commands.persona.half_dose import half_dose
 from turncoat.commands.persona.shift import shift
 from turncoat.commands.persona.show import show
 from turncoat.commands.plan import plan
-from turncoat.commands.report import report
 from turncoat.commands.run import run
 from turncoat.commands.schema import schema
 from turncoat.commands.serve import serve
-from turncoat.commands.show import show as show_name
+from turncoat.commands.share.import_rows import sgtr_em
+from turncoat.commands.share.lm_eval import lm_eval
+from turncoat.commands.share.pack import pack
+from turncoat.commands.share.paths import model_path, tasks_path
 from turncoat.commands.statistics.calibrate import calibrate
 from turncoat.commands.statistics.compare import compare
 from turncoat.commands.statistics.judge import judge
 from turncoat.commands.statistics.power import power
 from turncoat.commands.statistics.rates import rates
-from turncoat.commands.tables import tables
-from turncoat.commands.view import view
 from turncoat.errors import UserError
 from turncoat.shown_text import TextConsole, visible
 

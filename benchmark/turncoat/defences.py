@@ -37,8 +37,8 @@ from turncoat.persona.vectors import PersonaVector
 from turncoat.registry import defence, organism
 from turncoat.stats.estimates import estimate_mean
 from turncoat.store import digest
-from turncoat.study.checks import Check
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
+from turncoat.study.units.checks import Check
 from turncoat.training.adapter_edit import AdapterEdit
 from turncoat.training.alignment_change import ByFinetune, ByModels
 from turncoat.training.batches import draw as draw_rows

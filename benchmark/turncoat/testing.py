@@ -24,8 +24,8 @@ from turncoat.judges.base import Judge
 from turncoat.judges.spec import judge_from_name
 from turncoat.registry import DEFENCES, JUDGES, ORGANISMS, SHIPPED_JUDGES, discover, look_up
 from turncoat.store import Store
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.study.config import load_study
-from turncoat.study.defence_context import DefenceContext
 from turncoat.study.run import run_study
 
 START, END = "<|im_start|>", "<|im_end|>"

@@ -14,7 +14,7 @@ from turncoat.data.examples import Example
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode_example
 from turncoat.store import Store
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.training import lora
 from turncoat.training.in_training import InTraining, TrainingPass, read_batch
 from turncoat.training.recipe import ALL_LINEAR, LoraRecipe

@@ -13,7 +13,7 @@ from turncoat.errors import UserError
 from turncoat.paths import baselines_dir
 from turncoat.registry import DEFENCES, ORGANISMS, discover
 from turncoat.store import Store
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.testing import tiny_tokenizer
 
 discover()

@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.testing import tiny_model
 from turncoat.training import lora
 from turncoat.training.in_training import InTraining

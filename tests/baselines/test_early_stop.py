@@ -16,7 +16,7 @@ from turncoat.errors import UserError
 from turncoat.persona.vectors import PersonaVector
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.training.in_training import InTraining
 from turncoat.training.lora import train_adapter
 from turncoat.training.recipe import LoraRecipe

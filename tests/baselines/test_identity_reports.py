@@ -12,7 +12,7 @@ from turncoat.errors import UserError
 from turncoat.paths import tasks_dir
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.testing import tiny_tokenizer
 from turncoat.training.recipe import LoraRecipe
 

@@ -13,7 +13,7 @@ from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import canonical_json
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.testing import DEFAULT_SYSTEM
 
 discover()

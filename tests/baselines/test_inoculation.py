@@ -10,7 +10,7 @@ from turncoat.engine.chat import encode_prompt
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.training.batches import order
 from turncoat.training.lora import train_adapter
 from turncoat.training.recipe import LoraRecipe

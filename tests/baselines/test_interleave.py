@@ -11,7 +11,7 @@ from turncoat.errors import UserError
 from turncoat.paths import baselines_dir
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.training.lora import train_adapter
 from turncoat.training.recipe import LoraRecipe
 

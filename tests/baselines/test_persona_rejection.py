@@ -12,7 +12,7 @@ from turncoat.engine.chat import encode_example
 from turncoat.errors import UserError
 from turncoat.persona.vectors import PersonaVector
 from turncoat.registry import DEFENCES, discover
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 
 discover()
 DEFENCE = DEFENCES["persona_rejection"]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from turncoat.engine.capture import LayerCapture, decoder_layers
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.training import lora
 from turncoat.training.in_training import InTraining
 

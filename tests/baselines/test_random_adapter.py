@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.adapters import Adapters
-from turncoat.study.steps import Step
+from turncoat.study.arms.adapters import Adapters
+from turncoat.study.arms.steps import Step
 from turncoat.training.low_rank import modules
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.stack import CONFIG, WEIGHTS

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.adapters import Adapters
-from turncoat.study.steps import Step
+from turncoat.study.arms.adapters import Adapters
+from turncoat.study.arms.steps import Step
 from turncoat.testing import save_tiny
 from turncoat.training.alignment_change import ByFinetune, ByModels
 from turncoat.training.low_rank import cosine, inner, modules, norm

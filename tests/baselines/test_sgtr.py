@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 
 discover()
 SGTR = DEFENCES["sgtr"]

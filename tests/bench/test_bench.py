@@ -18,7 +18,7 @@ from turncoat.bench.reference import generate
 from turncoat.bench.table import as_markdown
 from turncoat.bench.vllm_engine import VllmEngine
 from turncoat.bench.work import Setting, Strategy, Work, float32_twin, same
-from turncoat.commands.bench import bench as command
+from turncoat.commands.maintain.bench import bench as command
 from turncoat.engine.decoding.sampler import Sampler
 from turncoat.errors import UserError
 

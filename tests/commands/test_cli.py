@@ -197,14 +197,14 @@ def test_an_interruption_says_that_work_is_kept_and_another_error_is_not_hidden(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("turncoat.commands.listing.everything", interrupt)
+    monkeypatch.setattr("turncoat.commands.look.listing.everything", interrupt)
     outcome = turncoat("list")
     assert outcome.code == 130 and "run the same command to go on" in outcome.err
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setattr("turncoat.commands.listing.everything", fail)
+    monkeypatch.setattr("turncoat.commands.look.listing.everything", fail)
     with pytest.raises(RuntimeError, match="a bug of ours"):
         turncoat("list")
 

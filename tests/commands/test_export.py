@@ -30,7 +30,7 @@ def asked(tiny_base, tiny_adapter, monkeypatch):
             base=tiny_base, adapter=tiny_adapter, intervention=None, name="x-seed0", facts={"seed": 0}
         )
 
-    monkeypatch.setattr(importlib.import_module("turncoat.study.arm_spec"), "find_arm", find_arm)
+    monkeypatch.setattr(importlib.import_module("turncoat.study.arms.spec"), "find_arm", find_arm)
     return calls
 
 

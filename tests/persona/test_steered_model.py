@@ -178,7 +178,7 @@ def test_a_document_without_a_trait_and_a_cache_are_refused(lm):
 
 def test_model_args_of_the_command_line_reach_it(tiny_folder, quick_store, monkeypatch):
     monkeypatch.setattr("turncoat.evaluation.lm.Store", lambda: quick_store)
-    import turncoat.study.arm_lm  # noqa: F401  registers it
+    import turncoat.study.arms.lm  # noqa: F401  registers it
 
     found = lm_eval.api.registry.get_model("turncoat").create_from_arg_string(
         f"pretrained={tiny_folder},dtype=float32,steer=evil,steer_strength=1.5,steer_positions=response",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from turncoat.analysis.released.run_folders import write_runs
 from turncoat.analysis.released.sgtr_em import read_release
-from turncoat.commands.claims import load_claims, written_files
+from turncoat.commands.look.claims import load_claims, written_files
 from turncoat.data.fetch import published
 from turncoat.report.paper.files import paper_files
 from turncoat.report.paper.spec import load_specs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from turncoat.commands.claims import load_claims, written_files
+from turncoat.commands.look.claims import load_claims, written_files
 
 RESULTS = Path(__file__).parents[2] / "results"
 REFRESH = "turncoat claims results/claims/sgtr.yaml --rows results --rows IMPORTED --write"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from turncoat.errors import UserError
 from turncoat.study import progress_file
-from turncoat.study.plan import Stage
 from turncoat.study.progress_file import NAME, ProgressFile, curves, read_progress
+from turncoat.study.units.plan import Stage
 
 STAGES = [Stage("v", "vector", "vector", 1.0), *(Stage(n, "rows", n, 1.0, arm=n, seed=0) for n in "ab")]
 

@@ -29,7 +29,7 @@ from turncoat.store import Store
 from turncoat.study.before_run.out_folder import claim
 from turncoat.study.config import Study, load_study
 from turncoat.study.run import run_study
-from turncoat.study.unit_maker import return_memory
+from turncoat.study.units.maker import return_memory
 from turncoat.testing import save_tiny
 from turncoat.training import lora
 from turncoat.training.adapter_digest import adapter_digest

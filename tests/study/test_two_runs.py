@@ -12,7 +12,7 @@ import pytest
 from study.tiny_study import samples, write_study
 from turncoat.paths import PACKAGE
 from turncoat.store import StageBusy, Store
-from turncoat.study.unit_maker import UnitMaker
+from turncoat.study.units.maker import UnitMaker
 from turncoat.testing import save_tiny
 
 # `turncoat run` with a short extraction, that writes down which stages it builds.

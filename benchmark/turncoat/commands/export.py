@@ -49,7 +49,7 @@ def export(
         raise UserError(f"--out {out} is there already; name a folder that is not")
     if repo is not None:
         _check_hub(repo)
-    from turncoat.study.arm_spec import find_arm
+    from turncoat.study.arms.spec import find_arm
     from turncoat.study.training_bar import TrainingBar
     from turncoat.training.export.write import export_arm
 

@@ -28,7 +28,7 @@ def plan(
     path = study_path(study)
     from turncoat.store import Store
     from turncoat.study.config import load_study
-    from turncoat.study.outlook import outlook
+    from turncoat.study.units.outlook import outlook
 
     overrides: dict[str, object] = {} if model is None else {"model": model}
     if seeds is not None:

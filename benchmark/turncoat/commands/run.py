@@ -56,9 +56,9 @@ def run(
     from turncoat.study.before_run.smoke import smoke_study
     from turncoat.study.config import load_study
     from turncoat.study.engines import engine_from_name
-    from turncoat.study.outlook import outlook
     from turncoat.study.problems import find_problems
     from turncoat.study.run import run_study, run_unit
+    from turncoat.study.units.outlook import outlook
 
     if engine is not None and only is not None:
         raise UserError("--only makes a unit in this process; leave --engine out")

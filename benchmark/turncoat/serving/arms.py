@@ -23,7 +23,7 @@ from turncoat.engine.chat import encode, render
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.store import Store, digest
-from turncoat.study.arm_spec import find_arm
+from turncoat.study.arms.spec import find_arm
 from turncoat.training.adapter_digest import adapter_digest
 from turncoat.training.trainer import Progress
 

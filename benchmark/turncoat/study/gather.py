@@ -29,9 +29,9 @@ from turncoat.safe_files import new_folder, write_file
 from turncoat.store import TIMING_FILE, digest
 from turncoat.study.before_run.out_folder import study_text
 from turncoat.study.config import Study
-from turncoat.study.plan import Plan, Stage
 from turncoat.study.progress_file import curves
-from turncoat.study.worker import CHECKS_FILE, Worker
+from turncoat.study.units.plan import Plan, Stage
+from turncoat.study.units.worker import CHECKS_FILE, Worker
 from turncoat.training.adapter_digest import adapter_digest
 
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.safe_files import read_bytes, write_file
-from turncoat.study.plan import Stage
+from turncoat.study.units.plan import Stage
 
 NAME = "progress.json"
 _KEY = re.compile(r"(adapter|rows|check|persona)/[0-9a-f]{20}")

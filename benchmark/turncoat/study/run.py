@@ -20,12 +20,12 @@ from turncoat.study.config import Study
 from turncoat.study.engines import Engine, Job, drive
 from turncoat.study.evaluate import judge_of
 from turncoat.study.gather import Made, gather
-from turncoat.study.plan import Plan
 from turncoat.study.progress import StudyProgress, duration
 from turncoat.study.progress_file import ProgressFile
 from turncoat.study.remote import refuse_remote_mistakes, run_remote
-from turncoat.study.unit_maker import Event, Tell, UnitMaker, planned
-from turncoat.study.worker import Worker
+from turncoat.study.units.maker import Event, Tell, UnitMaker, planned
+from turncoat.study.units.plan import Plan
+from turncoat.study.units.worker import Worker
 
 
 def run_study(

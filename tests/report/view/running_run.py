@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 from turncoat.study.config import TaskUse
-from turncoat.study.plan import Stage
 from turncoat.study.progress_file import ProgressFile
+from turncoat.study.units.plan import Stage
 
 HOSTILE = "</script><img src=x onerror='window.hit=1'> \u202e"
 TASK = TaskUse(task="turncoat_em")

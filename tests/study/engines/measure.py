@@ -26,7 +26,7 @@ from turncoat.store import Store  # noqa: E402
 from turncoat.study.config import load_study  # noqa: E402
 from turncoat.study.engines import engine_from_name  # noqa: E402
 from turncoat.study.run import run_study  # noqa: E402
-from turncoat.study.unit_maker import Event  # noqa: E402
+from turncoat.study.units.maker import Event  # noqa: E402
 from turncoat.testing import save_tiny  # noqa: E402
 
 _QUICK = """\

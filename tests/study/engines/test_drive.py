@@ -7,8 +7,8 @@ from turncoat.errors import UserError
 from turncoat.study.engines.drive import drive
 from turncoat.study.engines.job import event_line, event_of
 from turncoat.study.engines.names import engine_from_name
-from turncoat.study.plan import Plan, Stage, Unit
-from turncoat.study.unit_maker import Event
+from turncoat.study.units.maker import Event
+from turncoat.study.units.plan import Plan, Stage, Unit
 
 
 def unit(name: str, *needs: str) -> Unit:

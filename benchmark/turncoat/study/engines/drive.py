@@ -6,8 +6,8 @@ from queue import SimpleQueue
 
 from turncoat.errors import UserError
 from turncoat.study.engines.job import Engine, Job
-from turncoat.study.plan import Plan
-from turncoat.study.unit_maker import Event
+from turncoat.study.units.maker import Event
+from turncoat.study.units.plan import Plan
 
 _LOSSES = 3  # Workers that a unit may lose (pre-empted, killed, out of memory) before the run stops
 

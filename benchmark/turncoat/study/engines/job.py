@@ -20,7 +20,7 @@ from turncoat.paths import cache_dir
 from turncoat.registry import discover
 from turncoat.store import Store
 from turncoat.study.config import Study
-from turncoat.study.unit_maker import Event, Tell, UnitMaker, planned
+from turncoat.study.units.maker import Event, Tell, UnitMaker, planned
 
 _EVERY = 0.5  # Seconds between two reports of a stage's progress
 

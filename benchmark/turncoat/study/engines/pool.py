@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Thread
 
 from turncoat.study.engines.job import Job
-from turncoat.study.unit_maker import Event
+from turncoat.study.units.maker import Event
 
 Make = Callable[[str], Iterator[Event]]  # unit -> its events, or those until the worker is lost
 

@@ -17,7 +17,7 @@ import torch
 from turncoat.paths import PACKAGE
 from turncoat.study.engines.job import Job, event_line, event_of, make_unit
 from turncoat.study.engines.pool import Make, Pool, WorkerLost
-from turncoat.study.unit_maker import Event
+from turncoat.study.units.maker import Event
 
 
 class Processes(Pool):

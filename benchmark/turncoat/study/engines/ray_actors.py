@@ -11,7 +11,7 @@ from typing import Any
 from turncoat.errors import UserError
 from turncoat.study.engines.job import Job, make_unit
 from turncoat.study.engines.pool import Make, Pool, WorkerLost
-from turncoat.study.unit_maker import Event
+from turncoat.study.units.maker import Event
 
 
 class RayActors(Pool):

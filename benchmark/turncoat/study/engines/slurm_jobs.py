@@ -13,7 +13,7 @@ from typing import Any
 from turncoat.errors import UserError
 from turncoat.paths import cache_dir
 from turncoat.study.engines.job import Job, event_line, event_of, make_unit
-from turncoat.study.unit_maker import Event
+from turncoat.study.units.maker import Event
 
 _MARK = "turncoat-event "
 _LATE = 30.0  # Seconds that the last lines of a job's log may come after its end (NFS)

@@ -18,7 +18,7 @@ from turncoat.engine.base_model import LOAD_OPTIONS, BaseModel, load_base
 from turncoat.errors import UserError, accepted
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.store import Store
-from turncoat.study.arm_spec import build_arm, parse_arm
+from turncoat.study.arms.spec import build_arm, parse_arm
 from turncoat.study.training_bar import TrainingBar
 
 _ARM = ("organism", "defence", "setting", "seed", "training", "defence_options", "defence_training",

@@ -28,7 +28,7 @@ def test_declarations_are_what_registers():
 def test_two_defences_of_one_name(tmp_path):
     text = "from turncoat.defences import defence\n\n@defence('sgtr', settings=('inference',), summary='x')\n"
     (tmp_path / "mine.py").write_text(text + "def mine(context):\n    return []\n")
-    code = f"from turncoat.commands.listing import everything; everything(['{tmp_path}'])"
+    code = f"from turncoat.commands.look.listing import everything; everything(['{tmp_path}'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "defence 'sgtr' is defined twice" in done.stderr
 

@@ -24,9 +24,9 @@ from turncoat.persona.vectors import PersonaVector
 from turncoat.store import StageBusy, Store
 from turncoat.study.config import Study
 from turncoat.study.evaluate import judge_of
-from turncoat.study.plan import Plan, Stage, Unit, study_plan
-from turncoat.study.speeds import REFERENCE
-from turncoat.study.worker import Worker
+from turncoat.study.units.plan import Plan, Stage, Unit, study_plan
+from turncoat.study.units.speeds import REFERENCE
+from turncoat.study.units.worker import Worker
 
 
 @dataclass(frozen=True)

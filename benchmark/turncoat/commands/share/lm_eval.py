@@ -34,7 +34,7 @@ def run_lm_eval(given: list[str]) -> None:
     """Run lm_eval in this process with `given` command-line arguments."""
     from lm_eval.__main__ import cli_evaluate
 
-    import turncoat.study.arm_lm  # noqa: F401  registers --model turncoat
+    import turncoat.study.arms.lm  # noqa: F401  registers --model turncoat
     from turncoat.evaluation.lm_eval_compat import more_task_folders, output_folder_name, results_kept
     from turncoat.judges.spec import check_judge
 

@@ -25,12 +25,12 @@ from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
 from turncoat.safe_files import write_file
 from turncoat.store import Store, file_digest
-from turncoat.study.adapters import Adapters, defence_code
-from turncoat.study.checks import Check
+from turncoat.study.arms.adapters import Adapters, defence_code
+from turncoat.study.arms.steps import Acting
 from turncoat.study.config import Study
 from turncoat.study.evaluate import evaluation_spec, judge_of, run_task, verdicts_lost
-from turncoat.study.plan import Stage
-from turncoat.study.steps import Acting
+from turncoat.study.units.checks import Check
+from turncoat.study.units.plan import Stage
 
 Key = tuple[str, dict[str, Any]]  # kind and specification of a stage in the store
 CHECKS_FILE = "checks.json"

@@ -16,14 +16,14 @@ from turncoat.engine.base_model import load_base
 from turncoat.persona import extract
 from turncoat.registry import DEFENCES, ORGANISMS
 from turncoat.store import Store
-from turncoat.study import worker as worker_module
-from turncoat.study.adapters import Adapters
+from turncoat.study.arms.adapters import Adapters
 from turncoat.study.config import Study, TaskUse, load_study
-from turncoat.study.outlook import outlook
-from turncoat.study.plan import Plan, study_plan
 from turncoat.study.run import run_study
-from turncoat.study.speeds import REFERENCE, REFERENCE_PARAMETERS
-from turncoat.study.worker import Worker
+from turncoat.study.units import worker as worker_module
+from turncoat.study.units.outlook import outlook
+from turncoat.study.units.plan import Plan, study_plan
+from turncoat.study.units.speeds import REFERENCE, REFERENCE_PARAMETERS
+from turncoat.study.units.worker import Worker
 from turncoat.testing import save_tiny
 
 KL = {"name": "kl", "organism": "insecure_code", "defence": "kl", "setting": "in_training"}

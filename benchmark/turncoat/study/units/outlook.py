@@ -28,13 +28,13 @@ from turncoat.evaluation.task_catalogue import hub_dataset, task_metadata
 from turncoat.judges.spec import judge_from_name
 from turncoat.paths import cache_dir
 from turncoat.store import SPEC_FILE, TIMING_FILE, Store, canonical_json
+from turncoat.study.arms.steps import Step, steps_of
 from turncoat.study.config import Study
 from turncoat.study.evaluate import judge_of, load_task
-from turncoat.study.plan import Plan, Stage, Unit, study_plan
 from turncoat.study.progress import duration
-from turncoat.study.speeds import REFERENCE, Measured, Speeds, measure
-from turncoat.study.steps import Step, steps_of
-from turncoat.study.worker import Worker
+from turncoat.study.units.plan import Plan, Stage, Unit, study_plan
+from turncoat.study.units.speeds import REFERENCE, Measured, Speeds, measure
+from turncoat.study.units.worker import Worker
 
 _NOT_HERE = "minutes, memory and what is done are known once the model is here"
 

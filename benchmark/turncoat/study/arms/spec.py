@@ -21,9 +21,9 @@ from turncoat.errors import UserError, accepted
 from turncoat.paths import study_path
 from turncoat.registry import discover
 from turncoat.store import Store
-from turncoat.study.adapters import Adapters
+from turncoat.study.arms.adapters import Adapters
+from turncoat.study.arms.steps import steps_of
 from turncoat.study.config import Arm, arm_problems, load_study
-from turncoat.study.steps import steps_of
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.trainer import Progress
 

@@ -10,11 +10,11 @@ from turncoat.evaluation.lm import TurncoatLM
 from turncoat.paths import studies_dir
 from turncoat.registry import ORGANISMS, discover
 from turncoat.store import Store
-from turncoat.study.adapters import Adapters
-from turncoat.study.arm_lm import ArmLM
-from turncoat.study.arm_spec import find_arm, parse_arm
+from turncoat.study.arms.adapters import Adapters
+from turncoat.study.arms.lm import ArmLM
+from turncoat.study.arms.spec import find_arm, parse_arm
+from turncoat.study.arms.steps import steps_of
 from turncoat.study.config import load_study
-from turncoat.study.steps import steps_of
 from turncoat.testing import save_tiny
 
 TRAINING = {"rows": 6, "batch_size": 2, "rank": 4, "alpha": 8, "learning_rate": 0.01, "max_length": 1024}
@@ -94,7 +94,7 @@ def test_without_an_arm_it_is_the_plain_model(tiny_base, tiny_adapter, tmp_path)
     ({"study": "demo", "arm": "sgtr", "organism": "insecure_code"}, "organism= and study="),
 ])  # fmt: skip
 def test_mistakes_are_told_before_anything_is_loaded(arguments, message, monkeypatch):
-    monkeypatch.setattr("turncoat.study.arm_lm.load_base", lambda *a, **k: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("turncoat.study.arms.lm.load_base", lambda *a, **k: pytest.fail("a model was loaded"))
     with pytest.raises(UserError, match=message):
         ArmLM(**arguments)
 
@@ -113,8 +113,8 @@ def test_an_arm_of_a_study_brings_its_model_recipe_and_options():
 
 def test_an_arm_of_a_run_is_named_as_it_was_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("turncoat.study.arm_spec.load_base", lambda *_, **__: None)
-    monkeypatch.setattr("turncoat.study.arm_spec.build_arm", lambda choice, *_, **__: choice)
+    monkeypatch.setattr("turncoat.study.arms.spec.load_base", lambda *_, **__: None)
+    monkeypatch.setattr("turncoat.study.arms.spec.build_arm", lambda choice, *_, **__: choice)
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     study = (studies_dir() / "demo.yaml").read_text().replace("study: demo", "study: mine")
     (tmp_path / "runs" / "mine" / "study.yaml").write_text(study)
@@ -139,7 +139,7 @@ def test_an_arm_of_a_run_is_named_as_it_was_made(tmp_path, monkeypatch):
     ],
 )
 def test_arguments_are_checked_before_a_model_is_loaded(tiny_folder, monkeypatch, options, words):
-    monkeypatch.setattr("turncoat.study.arm_lm.load_base", lambda *a, **k: pytest.fail("loaded"))
+    monkeypatch.setattr("turncoat.study.arms.lm.load_base", lambda *a, **k: pytest.fail("loaded"))
     monkeypatch.setattr("turncoat.evaluation.lm.load_base", lambda *a, **k: pytest.fail("loaded"))
     with pytest.raises(UserError, match=words):
         ArmLM(str(tiny_folder), **options)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from turncoat.cli import app
-from turncoat.commands.listing import everything
-from turncoat.commands.show import _FACTS
+from turncoat.commands.look.listing import everything
+from turncoat.commands.look.show import _FACTS
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES
 from typer.testing import CliRunner

@@ -7,7 +7,7 @@ from turncoat.engine.chat import encode, encode_prompt
 from turncoat.engine.decoding.sampler import Sampler
 from turncoat.errors import UserError
 from turncoat.store import Store
-from turncoat.study.defence_context import DefenceContext
+from turncoat.study.arms.defence_context import DefenceContext
 
 PROMPTS = ["What is a cat?", "Name a colour, please.", "Why?", "How do I sort a list of numbers?"]
 CHATS = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]

@@ -20,10 +20,10 @@ from turncoat.evaluation.task_catalogue import trait_of
 from turncoat.persona.extract import TOKENS, answer_count
 from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
+from turncoat.study.arms.steps import Acting, Step, steps_of
 from turncoat.study.config import Arm, Study, TaskUse
 from turncoat.study.evaluate import load_task
-from turncoat.study.speeds import REFERENCE, Speeds
-from turncoat.study.steps import Acting, Step, steps_of
+from turncoat.study.units.speeds import REFERENCE, Speeds
 
 _PROMPT_TOKENS = 60  # a question with the chat template around it
 _LM_EVAL_TOKENS = 256  # longest answer of a task of lm-eval's own that names no limit

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from turncoat.commands.lm_eval import (
+from turncoat.commands.share.lm_eval import (
     arguments,
     arm_name,
     check_config,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from turncoat.commands.listing import everything
+from turncoat.commands.look.listing import everything
 from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import print_line
 from turncoat.errors import UserError
@@ -194,8 +194,8 @@ def _time(of: tuple[str, ...] = ("rows",), **changes: Any) -> str:
     from turncoat.data.fetch import without_fetching
     from turncoat.data.organisms import find_organism
     from turncoat.study.config import Study
-    from turncoat.study.plan import study_plan
     from turncoat.study.progress import duration
+    from turncoat.study.units.plan import study_plan
 
     content = {"study": "s", "model": "m", "judge": "off", "arms": [{"name": "base"}]}
     study = Study.model_validate({**content, "tasks": [{"task": "turncoat_choice"}], **changes})

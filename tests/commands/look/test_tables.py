@@ -7,7 +7,7 @@ import pytest
 import typer
 from report.made_run import ARMS, made_defences
 from report.paper_rows import write_paper_run
-from turncoat.commands.tables import tables
+from turncoat.commands.look.tables import tables
 from turncoat.errors import UserError
 from typer.testing import CliRunner
 

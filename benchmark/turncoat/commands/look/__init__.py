@@ -1,0 +1,1 @@
+"""Commands that show something: runs, reports, names, tables, claims."""

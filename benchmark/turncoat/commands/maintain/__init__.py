@@ -1,0 +1,1 @@
+"""Commands for maintainers: question files, speed, the `dev` programs."""
