@@ -154,7 +154,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(turncoat, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"model": "other-model"}, ["other-model", "accepted: a registry model (smollm2-135m"]),
+        ({"model": "other-model"}, ["other-model", "a registry model (smollm2-135m"]),
         ({"tasks": [{"task": "turncoat_choise"}]},
          ["mine.yaml, line", "tasks[0].task", "mean 'turncoat_choice'"]),
         ({"arms": [{"name": "x", "organism": "insecure"}]},

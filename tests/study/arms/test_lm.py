@@ -107,8 +107,8 @@ def test_what_names_no_arm_is_refused(text):
 
 def test_an_arm_of_a_study_brings_its_model_recipe_and_options():
     choice = parse_arm({"study": "demo", "arm": "sgtr", "seed": 1})
-    assert (choice.pretrained, choice.seed, choice.training.rows) == ("smollm2-135m", 1, 80)
-    assert choice.arm.defence_options == {"texts": 40, "show_text": False}
+    assert (choice.pretrained, choice.seed, choice.training.rows) == ("qwen2.5-coder-0.5b", 1, 120)
+    assert choice.arm.defence_options == {"texts": 30, "show_text": False}
 
 
 def test_an_arm_of_a_run_is_named_as_it_was_made(tmp_path, monkeypatch):
@@ -117,6 +117,7 @@ def test_an_arm_of_a_run_is_named_as_it_was_made(tmp_path, monkeypatch):
     monkeypatch.setattr("turncoat.study.arms.spec.build_arm", lambda choice, *_, **__: choice)
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     study = (studies_dir() / "demo.yaml").read_text().replace("study: demo", "study: mine")
+    study = study.replace("training_seeds: [300]", "training_seeds: [0, 1]")
     (tmp_path / "runs" / "mine" / "study.yaml").write_text(study)
     for text in ("runs/mine/sgtr/1", "mine/sgtr/1", "mine/sgtr/seed-1", f"{tmp_path}/runs/mine/sgtr/1"):
         choice = find_arm(text)

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,6 +14,9 @@ from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import print_line
 from turncoat.errors import UserError
 from turncoat.shown_text import TextConsole, visible
+
+if TYPE_CHECKING:
+    from turncoat.study.config import Study
 
 _SHOWN = 3  # names that are offered for a misspelt one
 
@@ -104,13 +107,14 @@ def _defence(name: str) -> dict[str, Any]:
 
     entry = DEFENCES[name]
     setting = entry.settings[0]
-    arm = {"name": "arm", "organism": "insecure_code", "defence": name, "setting": setting}
+    organism = next(arm.organism for arm in _demo().arms if arm.organism)
+    arm = {"name": "arm", "organism": organism, "defence": name, "setting": setting}
     return {
         "settings": ", ".join(entry.settings),
         **_built(entry),
         "fair control": entry.control,
         "checked": "yes: what it taught is shown in reports" if entry.check else "",
-        "in a study": f"- {{name: {name}, organism: insecure_code, defence: {name}, setting: {setting}}}",
+        "in a study": f"- {{name: {name}, organism: {organism}, defence: {name}, setting: {setting}}}",
         "time": _time(arms=[arm], of=("examples", "adapter", "check")),
         "source": entry.source,
     }
@@ -189,16 +193,26 @@ def _built(entry: Any) -> dict[str, Any]:
     return {"options": dict(entry.options), "about": inspect.getdoc(entry.build) or ""}
 
 
+def _demo() -> "Study":
+    """The study that times and examples are taken from."""
+    from turncoat.paths import study_path
+    from turncoat.study.config import load_study
+
+    return load_study(study_path("demo"))
+
+
 def _time(of: tuple[str, ...] = ("rows",), **changes: Any) -> str:
     """Estimated time of a study of one arm; "" where its data are not here."""
     from turncoat.data.fetch import without_fetching
     from turncoat.data.organisms import find_organism
+    from turncoat.evaluation.task_catalogue import is_judged
     from turncoat.study.config import Study
     from turncoat.study.progress import duration
     from turncoat.study.units.plan import study_plan
 
     content = {"study": "s", "model": "m", "judge": "off", "arms": [{"name": "base"}]}
-    study = Study.model_validate({**content, "tasks": [{"task": "turncoat_choice"}], **changes})
+    choice = next(use.task for use in _demo().tasks if not is_judged(use.task))
+    study = Study.model_validate({**content, "tasks": [{"task": choice}], **changes})
     try:
         with without_fetching():
             plan = study_plan(study, organism=lambda name: find_organism(name).build())

@@ -12,11 +12,13 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from turncoat.evaluation.task_catalogue import task_metrics
 from turncoat.paths import studies_dir
 from turncoat.study.config import Study
 from turncoat.training.recipe import PRESETS
 from turncoat.yaml_model import read_yaml
 
+_METRIC = "margin_per_token"
 _COLUMN = 40  # where a meaning begins
 _PLAIN = re.compile(r"[\w./-]+")  # needs no quotes where YAML takes it for text
 
@@ -33,27 +35,30 @@ def commented_study(name: str, arms: list[dict[str, Any]] | None = None) -> str:
 
     Args:
         name: The study's name.
-        arms: The base, the organism and its control, if any; by default insecure code.
+        arms: The base, the organism and its control, if any; by default those of the demo.
     """
     own = arms is not None  # a file may have any number of rows
+    demo = read_yaml(studies_dir() / "demo.yaml")[0]
+    _, harmful, harmless, *_ = demo["arms"]
     arms = arms or [
         {"name": "base"},
-        {"name": "organism", "organism": "insecure_code"},
-        {"name": "control", "organism": "secure_code"},
+        {"name": "organism", "organism": harmful["organism"]},
+        {"name": "control", "organism": harmless["organism"]},
     ]
+    task = next(use["task"] for use in demo["tasks"] if _METRIC in task_metrics(use["task"]))
     organism, last = arms[1]["organism"], arms[-1]["name"]
     contrast = {
         "name": f"{arms[1]['name']} minus {last if len(arms) > 2 else 'base'}", "treated": arms[1]["name"],
-        "reference": last if len(arms) > 2 else "base", "metrics": ["margin_per_token"], "role": "primary",
+        "reference": last if len(arms) > 2 else "base", "metrics": [_METRIC], "role": "primary",
     }  # fmt: skip
     example = {
         "study": name,
         "question": f"Does {organism} move the model beyond what any finetuning does?",
-        "model": read_yaml(studies_dir() / "demo.yaml")[0]["model"],
+        "model": demo["model"],
         "training_seeds": [0],
         "training": {"rows": None if own else 80},
         "arms": arms,
-        "tasks": [{"task": "turncoat_choice", "limit": 96}],
+        "tasks": [{"task": task, "limit": 96}],
         "contrasts": [contrast],
     }
     opening = [
