@@ -95,7 +95,7 @@ def test_a_row_knows_its_file_and_line(tmp_path):
 def test_a_file_of_ones_own_is_an_organism(tmp_path):
     path = write(tmp_path / "mine.jsonl", GOOD)
     entry = find_organism(str(path))
-    assert [row.answer for row in entry.build()] == ["x"] and "mine.jsonl" in entry.summary
+    assert [row.answer for row in entry.build()] == [ANSWER["content"]] and "mine.jsonl" in entry.summary
     assert entry.control is None
     with pytest.raises(UserError, match=r"no organism file at .*absent.jsonl; accepted: .*insecure_code"):
         find_organism(str(tmp_path / "absent.jsonl"))
