@@ -162,7 +162,7 @@ def table_row(name: str) -> str:
 def test_the_table_of_the_docs_has_a_row_for_each_architecture():
     text = (PACKAGE / "engine" / "README.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
-    assert rows == [table_row(name) for name in CONFIGURATIONS]
+    assert sorted(rows) == sorted(table_row(name) for name in CONFIGURATIONS)
     assert f"{len(rows)} architectures" in text and len(rows) >= 25
 
 

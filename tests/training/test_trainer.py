@@ -233,7 +233,7 @@ def test_the_base_is_given_back_as_it_was(tiny_base, tmp_path, checkpointing, le
 
 def test_a_machine_with_several_gpus_gets_the_batches_of_one(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    config = trainer.arguments(SHORT, 0, tmp_path, "cuda")
+    config = trainer.arguments(SHORT, 0, tmp_path, "cuda", "arm")
     assert config.n_gpu == 1 and config.train_batch_size == SHORT.batch_size
 
 

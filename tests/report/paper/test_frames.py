@@ -234,7 +234,7 @@ def test_two_runs_give_identical_files_without_a_date_or_a_path_and_an_index(fol
         "index.md",
         "tables.tex",
     }
-    assert "table sgtr_identity" in index.partition("## Missing")[2]
+    assert "table defences_against_control" in index.partition("## Missing")[2]
     svg = files["made_four_axes.svg"].decode()
     assert "Verdana" in svg and ">Coherence</text>" in svg
 
