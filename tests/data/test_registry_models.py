@@ -28,6 +28,7 @@ def tiny_entry(sha256: str = WHOLE) -> RegistryModel:
     return RegistryModel(
         name="tiny", summary="made for tests", packages=("tiny-part1==1.0", "tiny-part2==1.0"),
         members=("tiny_part1/data.bin", "tiny_part2/data.bin"), sha256=sha256, licence="CC0-1.0",
+        hub_id="",
     )  # fmt: skip
 
 

@@ -169,7 +169,8 @@ def test_the_report_comes_from_the_rows_and_is_stable(finished, tmp_path):
     for arm in ARMS:
         assert f"\n{arm}," in estimates and arm in contents[0]["report.html"].decode()
     said = contents[0]["report.md"].decode()
-    assert "hold the vector's sampling error, from 20 re-extractions" in said and "| Cosine " in said
+    # Too few seeds for a table about the recipe, whose intervals hold the vector's error.
+    assert "its own error is in no interval" in said and "| Cosine " in said
 
 
 def test_a_folder_that_is_no_run_is_named(finished, tmp_path):
