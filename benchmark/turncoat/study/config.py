@@ -172,7 +172,7 @@ class Study(StrictModel):
     title: str = Field(default="", description="heading of the report; the name if empty")
     question: str = Field(default="", description="what it asks, in one sentence")
     model: str = Field(description="`turncoat list models`, a Hugging Face id, a local folder or openai:NAME")
-    endpoint: RemoteEndpoint = Field(default=RemoteEndpoint(), description="of a model `openai:NAME`")
+    endpoint: RemoteEndpoint = Field(default_factory=RemoteEndpoint, description="of a model `openai:NAME`")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         default="auto", description="precision of the base; auto: as saved"
     )

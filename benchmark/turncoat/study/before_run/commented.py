@@ -74,7 +74,7 @@ def _lines(model: type[BaseModel], given: dict[str, Any], indent: str) -> Iterat
         inner = next(iter(_models_in(field.annotation)), None)
         text = _meaning(field)
         if name not in given:
-            yield _commented(f"{indent}# {name}: {_flow(field.get_default())}", text)
+            yield _commented(f"{indent}# {name}: {_flow(field.get_default(call_default_factory=True))}", text)
         elif inner is None or not isinstance(given[name], dict | list):
             yield _commented(f"{indent}{name}: {_flow(given[name])}", text)
         elif isinstance(given[name], dict):
@@ -95,7 +95,7 @@ def _preset(name: str, indent: str) -> Iterator[str]:
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        value = "(needed)" if field.is_required() else _flow(field.get_default())
+        value = "(needed)" if field.is_required() else _flow(field.get_default(call_default_factory=True))
         yield _commented(f"{name}: {value}", _meaning(field), _COLUMN - 6)
 
 
