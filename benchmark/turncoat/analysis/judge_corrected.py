@@ -12,7 +12,7 @@ DIFFERENCES_STAND = (
     "Differences between two finetuned arms are shown, with these false alarms and the judge's other errors "
     "in their intervals; levels and changes against the untrained base are not"
 )
-"""What a report shows of rates on a model whose untrained answers the judge misreads."""
+"""Rates and differences that a report shows of a model whose untrained answers the judge misreads."""
 _NUMBERS = (
     "difference", "low", "high", "se", "df", "p_value", "p_permutation", "p_adjusted", "p_margin",
     "p_margin_adjusted", "simultaneous_low", "simultaneous_high", "seed_sd",

