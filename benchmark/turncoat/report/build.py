@@ -16,6 +16,7 @@ from turncoat.analysis.judge_corrected import (
 )
 from turncoat.analysis.leak.domains import labeller
 from turncoat.analysis.leak.labels import leak_contrasts, training_domains, with_leaks
+from turncoat.analysis.persona_card import OVERRIDE, barred_metrics, card_failure
 from turncoat.analysis.persona_rows import read_persona_rows
 from turncoat.analysis.persona_units import persona_units
 from turncoat.analysis.run_scores import read_rows
@@ -68,7 +69,10 @@ def run_content(folder: Path) -> ReportContent:
     measured = set(scores["arm"])
     possible = [contrast for contrast in study.contrasts if measured.issuperset(contrast.arms.values())]
     specs = [_spec(contrast) for contrast in possible]
-    analysis = analyse(scores, specs, rates=rates, pilot_seeds=study.pilot_seeds, again=persona)
+    barred = barred_metrics(study, record.get("persona"))
+    analysis = analyse(
+        scores, specs, rates=rates, pilot_seeds=study.pilot_seeds, again=persona, barred=barred
+    )
     estimates, contrasts = analysis.estimates, analysis.contrasts
     if unfit:  # controlled differences stand: false alarms that both finetuned arms have alike cancel
         estimates = estimates[~estimates["metric"].map(is_rate).astype(bool)]
@@ -116,11 +120,22 @@ def run_content(folder: Path) -> ReportContent:
 
 
 def _warnings(study: Study, record: dict[str, Any]) -> list[str]:
-    """Sentences on a smoke run, and on what was changed once there were rows."""
+    """Sentences on a smoke run, on what was changed once there were rows, and on a vector without a card."""
     edited, changed = study.edited_since(record), ", ".join(record.get("changed") or ())
     after = f"study.yaml was changed after an earlier run into this folder: {changed}" if changed else ""
     late = [f"{what}, so not set beforehand." for what in (edited, after) if what]
-    return [*filter(None, [smoke_sentence(study)]), *late]
+    return [*filter(None, [smoke_sentence(study), _card_sentence(study, record)]), *late]
+
+
+def _card_sentence(study: Study, record: dict[str, Any]) -> str:
+    why = card_failure(record.get("persona"))
+    if not why or not any(metric.startswith("persona_") for c in study.contrasts for metric in c.metrics):
+        return ""
+    if study.claims_without_card:
+        return (
+            f"Differences in persona activation are claims because the study says `{OVERRIDE}: true`; {why}."
+        )
+    return f"Differences in persona activation are not claims, whatever their p: {why}."
 
 
 def _plain_tasks(study: Study) -> set[str]:

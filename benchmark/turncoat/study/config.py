@@ -186,6 +186,9 @@ class Study(StrictModel):
     sampling_seed: int = Field(default=0, description="of every sampled answer")
     batch_size: int = Field(default=32, ge=1, description="rows decoded or read together; changes no result")
     persona: str = Field(default="evil", description="`turncoat list personas`: the vector of the study")
+    claims_without_card: bool = Field(
+        default=False, description="primary claims on persona metrics even if the vector fails its card"
+    )
     judge: str = Field(default="embedded", description="scores free-form answers; 'off' for none")
     training: LoraRecipe = Field(default=LoraRecipe(), description="of every organism")
     checks: Literal["every_arm", "own"] = Field(
