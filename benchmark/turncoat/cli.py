@@ -45,6 +45,7 @@ from turncoat.commands.persona.extract import extract
 from turncoat.commands.persona.half_dose import half_dose
 from turncoat.commands.persona.shift import shift
 from turncoat.commands.persona.show import show
+from turncoat.commands.persona.validity import validity
 from turncoat.commands.plan import plan
 from turncoat.commands.run import run
 from turncoat.commands.schema import schema
@@ -147,7 +148,7 @@ app.add_typer(
     _group(
         "Persona vectors: extract one, look at it, read shifts and half doses from rows.\n\nExample: "
         "turncoat persona extract --model smollm2-135m --trait evil",
-        {"extract": extract, "show": show, "shift": shift, "half-dose": half_dose},
+        {"extract": extract, "show": show, "shift": shift, "half-dose": half_dose, "validity": validity},
     ),
     name="persona",
 )
