@@ -193,7 +193,7 @@ def _gather(out: Path, worker: Worker, plan: Plan, heard: _Heard) -> None:
                 raise UserError(
                     f"{stage.label}: made, and not in the store at {worker.store.root}; if its worker is on "
                     "another host, that host keeps its stages elsewhere: TURNCOAT_CACHE has to name one "
-                    "shared folder on both"
+                    "shared folder on both, or TURNCOAT_STORE a place that both can reach"
                 )
             made[stage.id] = Made(worker.store.folder(*key), heard.made[stage.id])
     gather(out, worker, plan, made, heard.failed, heard.peak)
