@@ -32,6 +32,7 @@ from turncoat.commands.maintain.check_questions import check_questions
 from turncoat.commands.maintain.dev import (
     canaries,
     check_leak,
+    gpu_check,
     insecure_code,
     judged_answers,
     pull_request,
@@ -187,6 +188,7 @@ app.add_typer(
             "simulate-ranks": simulate_ranks,
             "simulate-verification": simulate_verification,
             "task-times": task_times,
+            "gpu-check": gpu_check,
             "check-leak": check_leak,
             "judged-answers": judged_answers,
             "insecure-code": insecure_code,
