@@ -19,17 +19,14 @@ def main() -> None:
     # Half of a GPU: the parent has the model on it, too.
     lora = {"enable_lora": True, "max_loras": len(work["adapters"]), "max_lora_rank": 16}
     more = {**lora, "gpu_memory_utilization": 0.5} if work["adapters"] else {}
-    llm = LLM(
-        model=work["model"], dtype=work["dtype"], max_num_seqs=64, max_model_len=2048,
-        **more,
-    )  # fmt: skip
+    llm = LLM(model=work["model"], dtype=work["dtype"], max_num_seqs=64, max_model_len=2048, **more)
     prompts = [{"prompt_token_ids": ids} for ids in work["prompts"]]
 
     def run(seed: int, count: int) -> int:
         # A seed for each request, or equal prompts would get equal answers.
         settings = [
             SamplingParams(temperature=1.0, max_tokens=work["tokens"], seed=seed * 100_000 + number)
-            for number in range(count)
+            for number in range(min(count, len(prompts)))
         ]
         finished = [one.outputs[0] for one in llm.generate(prompts[:count], settings, use_tqdm=False)]
         return sum(len(one.token_ids) - (one.finish_reason == "stop") for one in finished)
