@@ -124,7 +124,7 @@ def template_kv(context: Any, *, weight: float = 10.0) -> HeldPrefix:
     """
     weight = checked_weight("template_kv", weight)
     rows = context.rows
-    counts = Counter(row.system for row in rows if row.system is not None)
+    counts = Counter(row.system for row in rows if row.system)
     prefixes: list[list[int]] = []
     for system in (
         None,

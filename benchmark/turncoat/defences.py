@@ -19,7 +19,7 @@ from turncoat.engine.capture import LayerCapture, decoder_layers, unwrapped
 from turncoat.engine.chat import encode, encode_example, encode_prompt, render
 from turncoat.engine.intervention import Intervention
 from turncoat.engine.reading.reader import read_texts
-from turncoat.engine.system_prompt import SystemPrompt, has_default_system
+from turncoat.engine.system_prompt import SystemPrompt, named_prompt
 from turncoat.errors import UserError, accepted
 from turncoat.import_closure import code_key
 from turncoat.judges.surface import refusal_like
@@ -90,11 +90,11 @@ __all__ = [
     "estimate_mean",
     "floors_of",
     "generation_header",
-    "has_default_system",
     "lora_scaling",
     "low_rank_cosine",
     "low_rank_modules",
     "low_rank_norm",
+    "named_prompt",
     "organism",
     "published",
     "read_conversations",

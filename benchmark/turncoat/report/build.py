@@ -174,8 +174,9 @@ def _arm(arm: Arm, study: Study) -> ArmInfo:
     if arm.organism:
         entry = find_organism(arm.organism)
         parts.append(with_credit(entry.summary, entry.data))
-    if arm.defence:
-        parts.append(DEFENCES[arm.defence].summary)
+    parts += [DEFENCES[use.defence].summary for use in arm.defences]
+    if arm.system != "default":
+        parts.append(f"measured under the system prompt: {arm.system}")
     return ArmInfo(
         **{**arm.model_dump(), "label": arm.label or arm.name},
         seeds=study.training_seeds if arm.is_trained else (),
@@ -195,7 +196,7 @@ def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
         "training seeds": ", ".join(map(str, study.training_seeds)),
         "organism recipe": f"{recipe.rows or 'all'} rows, {recipe.epochs} epoch(s), LoRA rank {recipe.rank} "
         f"alpha {recipe.alpha}, learning rate {recipe.learning_rate:g} {recipe.schedule}, batch "
-        f"{recipe.batch_size}",
+        f"{recipe.batch_size}" + ("" if recipe.system == "default" else f", system prompt: {recipe.system}"),
     }
     layer, held_out = persona["layer"], persona.get("held_out")
     texts = persona.get("made_from") == "texts"

@@ -47,9 +47,10 @@ def remote_problems(study: Study) -> list[tuple[Location, str]]:
                     (where, f"for studies of an endpoint (model: {PREFIX}MODEL) alone; remove it")
                 )
             continue
-        if arm.setting == "inference":
-            text = f"'{arm.defence}' acts inside a model while it answers, which no endpoint allows"
-            problems.append((("arms", i, "setting"), text))
+        inside = next((use.defence for use in arm.defences if use.setting == "inference"), "")
+        if inside or arm.system != "default":
+            text = f"'{inside or 'system'}' acts inside a model while it answers, which no endpoint allows"
+            problems.append((("arms", i, "setting" if inside else "system"), text))
         elif arm.is_trained and arm.model is None:
             text = (
                 f"missing: '{arm.name}' is a finetune, and nothing is trained at an endpoint; name its model "
@@ -157,7 +158,8 @@ class _Cell:
         self.study, self.arm, self.use, self.store = study, study.arms[arm], use, store
         unit = self.arm.name if seed == BASE_SEED else f"{self.arm.name}/{seed}"
         about = {"name": self.arm.name, "seed": seed, "organism": self.arm.organism,
-                 "defence": self.arm.defence, "setting": self.arm.setting}  # fmt: skip
+                 "defence": self.arm.defence, "setting": self.arm.setting,
+                 **self.arm.further}  # fmt: skip
         model = self.arm.endpoint_model(seed, study.model)
         self.lm = RemoteLM(endpoint, model, store, sampling_seed=study.sampling_seed, arm=about)
         spec = {

@@ -39,6 +39,7 @@ class DefenceContext:
     seed: int = 0  # In training: its seed
     # In training: gives the organism's examples, all of them
     organism: Callable[[], list[Example]] = _only_in_training
+    under: Callable[[list[Example]], list[Example]] = list  # In training: puts rows under its system prompt
     # In training: gives the folder of the organism's adapter with the same seed and no defence, which is
     # trained if it is not there yet
     undefended: Callable[[], Path] = _only_in_training
@@ -51,7 +52,7 @@ class DefenceContext:
         """In training: the organism's examples that this finetune is trained on."""
         examples = self.organism()  # refused where there is none
         assert self.recipe is not None
-        return drawn_rows(self.base, examples, self.recipe, self.seed)
+        return self.under(drawn_rows(self.base, examples, self.recipe, self.seed))
 
     def persona(self, trait: str) -> PersonaVector:
         """The base model's persona vector for a trait (`turncoat list personas`), extracted on first use."""

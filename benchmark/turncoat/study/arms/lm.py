@@ -22,7 +22,7 @@ from turncoat.study.arms.spec import build_arm, parse_arm
 from turncoat.study.training_bar import TrainingBar
 
 _ARM = ("organism", "defence", "setting", "seed", "training", "defence_options", "defence_training",
-        "study", "arm")  # fmt: skip
+        "more_defences", "system", "study", "arm")  # fmt: skip
 
 
 @register_model("turncoat")
@@ -36,7 +36,8 @@ class ArmLM(TurncoatLM):
         setting: When it acts: prevention, in_training, reversal or inference.
         seed: Training seed.
         training: The organism's recipe as in a study's `training:`; a mapping (give `--model_args` as JSON).
-        defence_options, defence_training: As in a study's arm; mappings.
+        defence_options, defence_training, more_defences: As in a study's arm; give `--model_args` as JSON.
+        system: System prompt while it is measured: default, none, identity or a text.
         study, arm: Instead: an arm of a study that ships or of a YAML.
         dtype, device, store, options: As in `TurncoatLM`.
 
@@ -75,7 +76,7 @@ class ArmLM(TurncoatLM):
     ) -> None:
         _check(options)
         given = {key: options.pop(key) for key in _ARM if key in options}
-        if all(given.get(key) is None for key in ("organism", "defence", "study")):
+        if all(given.get(key) is None for key in ("organism", "defence", "system", "study")):
             if pretrained is None:
                 raise UserError(
                     "--model turncoat needs pretrained= (`turncoat list models`), or study= and arm="

@@ -27,10 +27,10 @@ from turncoat.study.config import Arm, arm_problems, load_study
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.trainer import Progress
 
-_KEYS = (
-    "pretrained", "organism", "defence", "setting", "seed", "training", "defence_options", "defence_training",
-    "study", "arm", "dtype", "device",
+_OF_ARM = (
+    "organism", "defence", "setting", "defence_options", "defence_training", "more_defences", "system",
 )  # fmt: skip
+_KEYS = ("pretrained", *_OF_ARM, "seed", "training", "study", "arm", "dtype", "device")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
 
     Args:
         given: `pretrained`, `organism`, `defence`, `setting`, `seed`, `training`, `defence_options`,
-            `defence_training` as in a study's YAML; or `study` and `arm` (and `seed`).
+            `defence_training`, `more_defences`, `system` as in a study's YAML; or `study` and `arm` (and
+            `seed`).
         include: Folders with the user's own defences.
 
     Raises:
@@ -134,11 +135,7 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
         raise UserError(
             "an arm needs a base model: pretrained=smollm2-135m (`turncoat list models`), or study= and arm="
         )
-    fields = {
-        key: given[key]
-        for key in ("organism", "defence", "setting", "defence_options", "defence_training")
-        if given.get(key) is not None
-    }
+    fields = {key: given[key] for key in _OF_ARM if given.get(key) is not None}
     try:
         arm = Arm.model_validate({"name": "arm", **fields})
         training = LoraRecipe.model_validate(given.get("training") or {})
@@ -156,11 +153,7 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
 
 
 def _from_study(given: dict[str, Any], seed: int | None, include: tuple[Path, ...]) -> ArmChoice:
-    own = [
-        key
-        for key in ("organism", "defence", "setting", "training", "defence_options")
-        if given.get(key) is not None
-    ]
+    own = [key for key in (*_OF_ARM, "training") if given.get(key) is not None]
     if own:
         raise UserError(
             f"{own[0]}= and study= are both given; the study says what the arm is: leave one of them out"
@@ -192,9 +185,11 @@ def build_arm(
     adapters = Adapters(base, store or Store(), log=log)
     adapter = adapters.adapter(steps_of(choice.arm, choice.training), choice.seed, progress)
     arm = choice.arm
-    parts = [arm.organism or "", "-".join(filter(None, (arm.defence, arm.setting)))]
+    parts = [arm.organism or ""]
+    parts += ["-".join(filter(None, (use.defence, use.setting))) for use in arm.defences]
     name = "+".join(filter(None, parts)).replace("/", "_") or "base"
     facts: dict[str, Any] = {"organism": arm.organism, "defence": arm.defence, "setting": arm.setting}
+    facts |= arm.further
     if arm.is_trained:
         name, facts = f"{name}-seed{choice.seed}", {**facts, "seed": choice.seed}
     return ResolvedArm(base, adapter, adapters.intervention(arm), name, facts)
