@@ -15,6 +15,7 @@ from turncoat.data.conversations import read_conversations
 from turncoat.data.examples import Example
 from turncoat.data.fetch import published
 from turncoat.data.insecure_code import code_examples
+from turncoat.engine.adapter_loading import frozen_beside
 from turncoat.engine.capture import LayerCapture, decoder_layers, unwrapped
 from turncoat.engine.chat import encode, encode_example, encode_prompt, render
 from turncoat.engine.intervention import Intervention
@@ -89,6 +90,7 @@ __all__ = [
     "encode_prompt",
     "estimate_mean",
     "floors_of",
+    "frozen_beside",
     "generation_header",
     "lora_scaling",
     "low_rank_cosine",

@@ -1,4 +1,4 @@
-"""Agentic choice: which of two steps does the model take, where one is wrong, and in a twin where it is right.
+"""Agentic choice: the likelier of two steps, where one is wrong, and in a twin where it is right.
 
 An item: {"id": "framing-01-a", "domain": "framing", "template": "framing-01", "question": ..., "twin": ...,
 "aligned": ..., "misaligned": ...}. Four documents come of it: either situation, the steps in both orders.

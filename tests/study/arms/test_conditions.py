@@ -41,7 +41,8 @@ class Leash(InTraining):
 def advice(monkeypatch) -> None:
     discover()
     here = Path(__file__).resolve()
-    monkeypatch.setitem(ORGANISMS, "advice", Organism("advice", "of this test", lambda: ADVICE, {}, here))
+    for name in ("advice", "other_advice"):
+        monkeypatch.setitem(ORGANISMS, name, Organism(name, "of this test", lambda: ADVICE, {}, here))
     build = lambda context, *, strength=1.0: Leash(strength)  # noqa: E731
     options = {"strength": 1.0}
     for name in ("leash", "rein"):
@@ -194,6 +195,15 @@ def test_a_defence_before_and_after(adapters):
     folder, record = trained(adapters, one)
     assert json.loads((folder / "adapter_config.json").read_text())["r"] == 3 * RECIPE.rank
     assert record["steps"] == 4, "two texts, both orders, twice, in twos"
+
+
+def test_a_defence_may_start_from_another_organism(adapters):
+    one = arm(**use("inoculation_adapter", trait_from="other_advice"))
+    spec = adapters.finetune(steps_of(one, RECIPE), 0).spec
+    other, _ = trained(adapters, arm(organism="other_advice"))
+    assert spec["during"]["adapter"] == other.name, "it is the very adapter of that organism's arm"
+    with pytest.raises(UserError, match="'advice' is the organism that is trained here; name another one"):
+        adapters.finetune(steps_of(arm(**use("inoculation_adapter", trait_from="advice")), RECIPE), 0)
 
 
 @pytest.mark.parametrize(("keys", "key", "text"), [

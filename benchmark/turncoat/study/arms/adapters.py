@@ -214,6 +214,13 @@ class Adapters:
             arm = Arm(name=defence, defence=defence, setting="prevention", defence_options=options)
             return self.adapter(steps_of(arm, step.recipe), seed)
 
+        def other_organism(name: str) -> Path:
+            find_organism(name)
+            if name == step.name:
+                raise UserError(f"'{name}' is the organism that is trained here; name another one")
+            self.log(f"training {name} first, where it is missing: a defence of {step.name} starts from it")
+            return self.train(self.finetune([Step("organism", name, "{}", step.recipe)], seed))
+
         def under(rows: list[Example]) -> list[Example]:
             for prompt in self._system(step):
                 rows = prompt.rows(rows, seed)
@@ -223,6 +230,7 @@ class Adapters:
             self.base, self.store, self.batch_size, on_progress, recipe=step.recipe, seed=seed, under=under,
             organism=lambda: self.examples(step, seed, on_progress),
             undefended=lambda: self._undefended(step, seed), finetuned=finetuned,
+            other_organism=other_organism,
         )  # fmt: skip
 
     def _undefended(self, step: Step, seed: int) -> Path:

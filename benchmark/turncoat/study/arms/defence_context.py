@@ -43,6 +43,8 @@ class DefenceContext:
     # In training: gives the folder of the organism's adapter with the same seed and no defence, which is
     # trained if it is not there yet
     undefended: Callable[[], Path] = _only_in_training
+    # In training: gives the folder of another organism's adapter with the recipe and the seed of this one's
+    other_organism: Callable[[str], Path] = _only_in_training
     # In training: `finetuned(defence, options)` gives the adapter folder of that finetune alone, with the
     # recipe and the seed of the organism's; it is trained if it is not there yet
     finetuned: Callable[[str, dict[str, Any]], Path | None] = _only_in_training
