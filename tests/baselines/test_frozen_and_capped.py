@@ -1,4 +1,4 @@
-"""What acts in training and is gone afterwards: a frozen adapter beside the new one, and a cap on the axis."""
+"""Two defences that act in training and are gone afterwards: a frozen adapter, and a cap on the axis."""
 
 import json
 from dataclasses import replace

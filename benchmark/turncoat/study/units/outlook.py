@@ -244,7 +244,8 @@ def _like_of(worker: Worker, stage: Stage) -> str:
         assert key is not None
         return _like("persona", key[1])
     step = stage.steps[-1]
-    return _like("adapter", {"recipe": step.recipe.settings(), "during": step.during})
+    acting = step.during or step.recipe.system != "default"
+    return _like("adapter", {"recipe": step.recipe.settings(), "during": acting})
 
 
 def _memory(base: BaseModel, measurement: Measured | None) -> str:
