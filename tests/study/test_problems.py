@@ -113,7 +113,10 @@ def test_what_is_not_here_is_fetched_or_out_of_reach(tmp_path, model, monkeypatc
 def test_a_system_prompt_that_the_template_cannot_have_is_named(tmp_path):
     folder = save_tiny(tmp_path / "plain", layers=1)
     tokenizer = tiny_tokenizer()
-    tokenizer.chat_template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[a] "
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
     tokenizer.save_pretrained(folder)
     arms = [{"name": "a", "organism": "insecure_code"}, {"name": "b", "organism": "secure_code"},
             {"name": "c", "organism": "insecure_code", "training": {"system": "none"}},
