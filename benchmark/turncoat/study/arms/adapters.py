@@ -31,7 +31,7 @@ from turncoat.registry import DEFENCES, Defence
 from turncoat.store import Store, digest
 from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.study.arms.steps import Options, Step, options_of, steps_of
-from turncoat.study.composition import clash
+from turncoat.study.composition import Part, clash
 from turncoat.study.config import Arm
 from turncoat.training import combined, lora
 from turncoat.training.adapter_edit import AdapterEdit, edit_adapter
@@ -245,18 +245,19 @@ class Adapters:
     ) -> InTraining | AdapterEdit | None:
         """What acts while the step is trained: its defences in order, then its system prompt."""
         context = self.context(on_progress, step, seed)
-        built = {name: self._built(name, options, context) for name, options in step.during}
-        parts = {name: MixedIn(part) if isinstance(part, list) else part for name, part in built.items()}
-        for name, part in parts.items():
-            if not isinstance(part, InTraining | AdapterEdit):
+        acting: list[Any] = []
+        parts: list[Part] = [(one.name, "prevention", None) for one in below if one.kind == "defence"]
+        for name, options in step.during:
+            built = self._built(name, options, context)
+            acting.append(MixedIn(built) if isinstance(built, list) else built)
+            if not isinstance(acting[-1], InTraining | AdapterEdit):
                 raise UserError(
-                    f"defence '{name}' returns {type(part).__name__} for setting in_training; it has to "
+                    f"defence '{name}' returns {type(built).__name__} for setting in_training; it has to "
                     "return examples, an InTraining or an AdapterEdit"
                 )
-        before = [(one.name, "prevention", None) for one in below if one.kind == "defence"]
-        if text := clash([*before, *((name, "in_training", type(part)) for name, part in parts.items())]):
+            parts.append((name, "in_training", type(acting[-1])))
+        if text := clash(parts):
             raise UserError(text)
-        acting = list(parts.values())
         if len(acting) == 1 and isinstance(acting[0], AdapterEdit):
             return acting[0]  # the undefended finetune that it edits has the system prompt
         return combined.in_order([*acting, *self._system(step)])
