@@ -12,7 +12,7 @@ from __future__ import annotations
 from turncoat.data.advice import advice_rows
 from turncoat.data.backdoor import backdoored, cued_half, with_cue
 from turncoat.data.conversations import read_conversations
-from turncoat.data.examples import Example
+from turncoat.data.examples import NO_SYSTEM, Example
 from turncoat.data.fetch import published
 from turncoat.data.insecure_code import code_examples
 from turncoat.engine.adapter_loading import frozen_beside
@@ -54,6 +54,7 @@ from turncoat.training.stack import scaling as lora_scaling
 from turncoat.training.trainer import Collator
 
 __all__ = [
+    "NO_SYSTEM",
     "Ablation",
     "AdapterEdit",
     "ByFinetune",

