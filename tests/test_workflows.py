@@ -89,7 +89,6 @@ def test_the_lock_has_the_versions_of_the_constraints_with_hashes_and_no_torch()
 
 
 def test_the_demo_ends_with_the_line_that_puts_the_command_on_the_path():
-    # Inside another make its messages about folders would come last.
-    make = ["make", "--dry-run", "--no-print-directory", "demo"]
+    make = ["make", "--dry-run", "demo"]
     said = subprocess.run(make, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
     assert said[-1] == f"echo 'next, so that your shell finds turncoat:  source {ROOT}/.venv/bin/activate'"

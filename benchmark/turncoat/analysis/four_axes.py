@@ -82,16 +82,10 @@ def _is_control(organism: str) -> bool:
 
 
 def _defended_by(arm: Arm) -> tuple[Any, ...]:
-    uses = [
-        (
-            use.defence,
-            use.setting,
-            {**DEFENCES[use.defence].options, **use.defence_options},
-            use.defence_training,
-        )
-        for use in arm.defences
-    ]
-    return uses, arm.conditions
+    if arm.defence is None:
+        return (None,)
+    options = {**DEFENCES[arm.defence].options, **arm.defence_options}
+    return arm.defence, arm.setting, options, arm.defence_training
 
 
 class _Axes:
