@@ -42,6 +42,7 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from turncoat.defences import (
+    NO_SYSTEM,
     InTraining,
     TrainingPass,
     UserError,
@@ -124,7 +125,7 @@ def template_kv(context: Any, *, weight: float = 10.0) -> HeldPrefix:
     """
     weight = checked_weight("template_kv", weight)
     rows = context.rows
-    counts = Counter(row.system for row in rows if row.system is not None)
+    counts = Counter(row.system for row in rows if row.system not in (None, NO_SYSTEM))
     prefixes: list[list[int]] = []
     for system in (
         None,

@@ -17,13 +17,12 @@ COMMANDS = [
     for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines()
     if line.startswith("turncoat ") and not line.startswith("turncoat lm-eval")
 ]
-# Row of the table -> contrast in results/paper/contrasts_recipe.csv, which a test makes again from the rows.
+# Row of the table -> metric of the study risky_advice in results/paper/contrasts_adapters.csv, which a test
+# makes again from the rows.
 TABLE = {
-    "organism - control": "organism minus control",
-    "SGTR before the organism - its control": "prevention: SGTR minus pick-longer",
-    "SGTR after the organism - its control": "reversal: SGTR minus pick-longer",
-    "SGTR after the organism - no defence": "reversal: SGTR minus none",
-}
+    "judged misaligned": "em_rate_itt", "forced-choice margin": "margin_per_token",
+    '"evil" activation': "persona_fixed",
+}  # fmt: skip
 
 
 def test_it_is_short_and_plain():
@@ -37,9 +36,11 @@ def test_it_is_short_and_plain():
 
 @pytest.mark.parametrize("start", TABLE)
 def test_the_table_is_that_of_the_rows(start):
-    frame = pd.read_csv(ROOT / "results" / "paper" / "contrasts_recipe.csv")
+    frame = pd.read_csv(ROOT / "results" / "paper" / "contrasts_adapters.csv")
     chosen = frame[
-        (frame.study == "advice") & (frame.row == TABLE[start]) & (frame.metric == "persona_fixed")
+        (frame.study == "risky_advice")
+        & (frame.row == "organism minus control")
+        & (frame.metric == TABLE[start])
     ]
     (row,) = chosen.to_dict("records")
     (line,) = [line for line in README.splitlines() if line.startswith(f"| {start}")]
@@ -53,7 +54,16 @@ def test_the_table_is_that_of_the_rows(start):
     assert (
         row["p_adjusted"] < 0.001 if p == "<.001" else float(p) == pytest.approx(row["p_adjusted"], abs=0.005)
     )
-    assert row["n_seeds"] == 5
+    assert row["n_seeds"] == 3 and "after each of three trainings" in " ".join(README.split())
+
+
+def test_the_seeds_are_those_of_the_rows():
+    frame = pd.read_csv(ROOT / "results" / "risky_advice" / "contrasts.csv")
+    chosen = frame[(frame.metric == "em_rate_itt") & (frame.name == "organism minus control")]
+    (per_seed,) = chosen.seed_deltas.dropna()
+    (line,) = re.findall(r"the seeds gave ([^\n]+)", README)
+    shown = [float(number) for number in re.findall(r"[+-]\d\.\d+", line)]
+    assert shown == pytest.approx([float(part) for part in per_seed.split(";")], abs=0.00051)
 
 
 def test_the_counts_are_those_of_the_lists():

@@ -89,6 +89,7 @@ def test_the_lock_has_the_versions_of_the_constraints_with_hashes_and_no_torch()
 
 
 def test_the_demo_ends_with_the_line_that_puts_the_command_on_the_path():
-    make = ["make", "--dry-run", "demo"]
+    # Inside another make its messages about folders would come last.
+    make = ["make", "--dry-run", "--no-print-directory", "demo"]
     said = subprocess.run(make, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
     assert said[-1] == f"echo 'next, so that your shell finds turncoat:  source {ROOT}/.venv/bin/activate'"

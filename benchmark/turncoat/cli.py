@@ -32,6 +32,7 @@ from turncoat.commands.maintain.check_questions import check_questions
 from turncoat.commands.maintain.dev import (
     canaries,
     check_leak,
+    gpu_check,
     insecure_code,
     judged_answers,
     pull_request,
@@ -45,6 +46,7 @@ from turncoat.commands.persona.extract import extract
 from turncoat.commands.persona.half_dose import half_dose
 from turncoat.commands.persona.shift import shift
 from turncoat.commands.persona.show import show
+from turncoat.commands.persona.validity import validity
 from turncoat.commands.plan import plan
 from turncoat.commands.run import run
 from turncoat.commands.schema import schema
@@ -147,7 +149,7 @@ app.add_typer(
     _group(
         "Persona vectors: extract one, look at it, read shifts and half doses from rows.\n\nExample: "
         "turncoat persona extract --model smollm2-135m --trait evil",
-        {"extract": extract, "show": show, "shift": shift, "half-dose": half_dose},
+        {"extract": extract, "show": show, "shift": shift, "half-dose": half_dose, "validity": validity},
     ),
     name="persona",
 )
@@ -186,6 +188,7 @@ app.add_typer(
             "simulate-ranks": simulate_ranks,
             "simulate-verification": simulate_verification,
             "task-times": task_times,
+            "gpu-check": gpu_check,
             "check-leak": check_leak,
             "judged-answers": judged_answers,
             "insecure-code": insecure_code,
@@ -219,17 +222,6 @@ def _show_traceback(*raised: Any) -> None:
     sys.stderr.write(visible("".join(traceback.format_exception(*raised))))
 
 
-def _usage(error: Any) -> str:
-    """The message of click's exception. Typer has values checked by pydantic: its words become ours."""
-    if hasattr(error.__cause__, "errors"):
-        from turncoat.strict_model import StrictModel, first_wrong
-
-        error.message = first_wrong(error.__cause__, StrictModel)[1]
-    message = io.StringIO()
-    error.show(message)
-    return message.getvalue()
-
-
 def main() -> None:
     """Entry point: a user's mistake is one message, not a traceback; a bug's traceback is shown as text."""
     sys.excepthook = _show_traceback
@@ -244,7 +236,9 @@ def main() -> None:
     except Exception as error:
         # Click reports unknown options and missing arguments with an exception of its own.
         if hasattr(error, "show") and hasattr(error, "exit_code"):
-            sys.stderr.write(visible(_usage(error)))
+            message = io.StringIO()
+            error.show(message)
+            sys.stderr.write(visible(message.getvalue()))
             sys.exit(error.exit_code)
         raise
     if code == 130:

@@ -12,14 +12,15 @@ from __future__ import annotations
 from turncoat.data.advice import advice_rows
 from turncoat.data.backdoor import backdoored, cued_half, with_cue
 from turncoat.data.conversations import read_conversations
-from turncoat.data.examples import Example
+from turncoat.data.examples import NO_SYSTEM, Example
 from turncoat.data.fetch import published
 from turncoat.data.insecure_code import code_examples
+from turncoat.engine.adapter_loading import frozen_beside
 from turncoat.engine.capture import LayerCapture, decoder_layers, unwrapped
 from turncoat.engine.chat import encode, encode_example, encode_prompt, render
 from turncoat.engine.intervention import Intervention
 from turncoat.engine.reading.reader import read_texts
-from turncoat.engine.system_prompt import SystemPrompt, has_default_system
+from turncoat.engine.system_prompt import SystemPrompt, named_prompt
 from turncoat.errors import UserError, accepted
 from turncoat.import_closure import code_key
 from turncoat.judges.surface import refusal_like
@@ -53,6 +54,7 @@ from turncoat.training.stack import scaling as lora_scaling
 from turncoat.training.trainer import Collator
 
 __all__ = [
+    "NO_SYSTEM",
     "Ablation",
     "AdapterEdit",
     "ByFinetune",
@@ -89,12 +91,13 @@ __all__ = [
     "encode_prompt",
     "estimate_mean",
     "floors_of",
+    "frozen_beside",
     "generation_header",
-    "has_default_system",
     "lora_scaling",
     "low_rank_cosine",
     "low_rank_modules",
     "low_rank_norm",
+    "named_prompt",
     "organism",
     "published",
     "read_conversations",

@@ -64,7 +64,7 @@ def test_the_arm_is_an_adapter_of_the_organisms_size(tiny_base, tmp_path):
         rows=4, batch_size=2, rank=2, alpha=4, rslora=True, target_modules=("q_proj", "down_proj")
     )
     undefended = Step("organism", "insecure_code", "{}", recipe)
-    step = Step("organism", "insecure_code", "{}", recipe, during=("random_adapter", '{"draw":0}'))
+    step = Step("organism", "insecure_code", "{}", recipe, during=(("random_adapter", '{"draw":0}'),))
     folders = [adapters.adapter([s], 0) for s in (undefended, step)]
     trained, random = (updates(load_file(folder / WEIGHTS)) for folder in folders)
     assert trained.keys() == random.keys()

@@ -165,7 +165,7 @@ def test_mistakes_are_named(options, said, tiny_base, organism, tmp_path):
 
 def test_by_default_v_is_a_finetune_on_harmless_chats_and_says_so(tiny_base, tmp_path):
     adapters = Adapters(tiny_base, Store(tmp_path))
-    step = Step("organism", "insecure_code", "{}", RECIPE, during=("safe_lora", '{"threshold":2.0}'))
+    step = Step("organism", "insecure_code", "{}", RECIPE, during=(("safe_lora", '{"threshold":2.0}'),))
     folder = adapters.adapter([step], 0)
     facts = json.loads((folder / "training.json").read_text())["defence"]
     assert facts["alignment"].startswith("not the paper's") and facts["projected"] == facts["modules"] == 8

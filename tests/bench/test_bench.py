@@ -204,16 +204,22 @@ def test_an_unknown_work_is_refused_before_a_model_is_looked_for():
 
 @pytest.fixture
 def python_with_fake_vllm(tmp_path):
-    """A Python in which `vllm` answers every prompt with its number of tokens and an end."""
-    (tmp_path / "vllm.py").write_text(
+    """A Python in which `vllm` answers every prompt with its number of tokens and an end; an adapter's tokens
+    are its number."""
+    (tmp_path / "vllm" / "lora").mkdir(parents=True)
+    (tmp_path / "vllm" / "__init__.py").write_text(
         "from types import SimpleNamespace as N\n"
         "class SamplingParams(N): pass\n"
         "class LLM(N):\n"
-        "    def generate(self, prompts, settings, use_tqdm):\n"
+        "    def generate(self, prompts, settings, use_tqdm, lora_request=None):\n"
         "        print('noise')\n"
-        "        assert len({s.seed for s in settings}) == len(prompts)\n"
-        "        lengths = [len(p['prompt_token_ids']) + 1 for p in prompts]\n"
-        "        return [N(outputs=[N(token_ids=[0] * n, finish_reason='stop')]) for n in lengths]\n"
+        "        assert lora_request or len({s.seed for s in settings}) == len(prompts)\n"
+        "        ids = [arm or 0 for arm in lora_request or [0] * len(prompts)]\n"
+        "        answers = [[n] * (len(p['prompt_token_ids']) + 1) for n, p in zip(ids, prompts)]\n"
+        "        return [N(outputs=[N(token_ids=ids, finish_reason='stop')]) for ids in answers]\n"
+    )
+    (tmp_path / "vllm" / "lora" / "request.py").write_text(
+        "def LoRARequest(name, number, path): return number\n"
     )
     script = tmp_path / "python"
     script.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
@@ -221,9 +227,12 @@ def python_with_fake_vllm(tmp_path):
     return str(script)
 
 
-def test_vllm_runs_in_a_child_that_loads_once(tiny_base, python_with_fake_vllm):
+def test_vllm_runs_in_a_child_that_loads_once(tiny_base, python_with_fake_vllm, tmp_path):
     with VllmEngine(python_with_fake_vllm, tiny_base, [[1] * n for n in range(1, 11)], 8) as engine:
         assert engine(0) == (55.0, None) and engine(1) == (55.0, None)
+    adapters = [tmp_path / "a", tmp_path / "b"]
+    with VllmEngine(python_with_fake_vllm, tiny_base, [[1], [1, 1]], 8, adapters=adapters) as engine:
+        assert engine.greedy() == [[0], [0, 0], [1], [1, 1], [2], [2, 2]]
     broken = VllmEngine(sys.executable, tiny_base, [[1]], 8)
     with pytest.raises(UserError, match="vLLM ended"), broken:
         pass

@@ -2,8 +2,8 @@
 else."""
 
 import pytest
-from turncoat.engine.chat import render
-from turncoat.engine.system_prompt import SystemPrompt, has_default_system, without_default_system
+from turncoat.engine.chat import render, without_default_system
+from turncoat.engine.system_prompt import SystemPrompt, has_default_system
 from turncoat.errors import UserError
 from turncoat.testing import DEFAULT_SYSTEM, tiny_tokenizer
 

@@ -66,7 +66,7 @@ def test_a_card_whose_counts_are_not_counts_is_refused(name, value):
 def test_a_results_file_without_results_is_named(tmp_path, content):
     study = load_study(RESULTS / "demo/study.yaml")
     frame = pd.DataFrame()
-    run = Run("demo", tmp_path, study, cast(ReportContent, None), frame, frame)
+    run = Run("demo", tmp_path, study, cast(ReportContent, None), frame, frame, {})
     path = tmp_path / "rows/base/base/turncoat_em/results_2026.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)

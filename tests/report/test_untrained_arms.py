@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,23 @@ def test_defence_setting_cost_penalties_and_facts_are_shown(content: ReportConte
     assert rows["insecure"]["Penalty, first to last"] == rows["insecure"]["What the defence tells"] == ""
     assert rows["insecure"]["Loss, first to last"] == "2.00 to 1.00"
     assert set(rows) == {arm["name"] for arm in ARMS if "organism" in arm}
+
+
+def test_conditions_and_several_defences_are_shown(content: ReportContent) -> None:
+    after = {
+        "defence": "sgtr",
+        "setting": "reversal",
+        "defence_training": {"system": "identity", "epochs": 2},
+    }
+    arm = ArmInfo(
+        name="both", label="both", organism="insecure_code", training={"system": "none"}, defence="kl",
+        setting="in_training", defence_options={"weight": 1}, more_defences=(after,), seeds=(0,),
+    )  # fmt: skip
+    *_, row = arms_table(replace(content, arms=[*content.arms, arm])).rows
+    assert [cell.text for cell in row][1:4] == [
+        "insecure_code (system: none)", "kl (weight: 1) + sgtr (trained under: identity)",
+        "in training + reversal",
+    ]  # fmt: skip
 
 
 def test_penalties_and_facts_stay_short() -> None:

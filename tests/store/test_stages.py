@@ -191,7 +191,7 @@ def test_one_of_two_processes_builds_and_the_other_waits(tmp_path, before):
         store.stage("adapter", SPEC, write("never"))
     children.append(start(root, flags, "two", before=before))
     time.sleep(2.5)  # past the lease: the heartbeat keeps it
-    assert store.holder("adapter", SPEC) is not None
+    assert store._holder(store.folder("adapter", SPEC)) is not None
     (flags / "go").touch()
     printed = {child.communicate(timeout=60)[0].strip() for child in children}
     assert [child.returncode for child in children] == [0, 0]

@@ -8,7 +8,7 @@ import yaml
 from turncoat.data import availability
 from turncoat.paths import studies_dir
 from turncoat.study.problems import find_problems
-from turncoat.testing import save_tiny
+from turncoat.testing import save_tiny, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,22 @@ def test_what_is_not_here_is_fetched_or_out_of_reach(tmp_path, model, monkeypatc
     assert "did you mean 'smollm2-135m'?" in line
     (line,) = lines(study(tmp_path, "smollm2-135m"))
     assert line.startswith("note: ") and "turncoat model-path smollm2-135m" in line
+
+
+def test_a_system_prompt_that_the_template_cannot_have_is_named(tmp_path):
+    folder = save_tiny(tmp_path / "plain", layers=1)
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
+    tokenizer.save_pretrained(folder)
+    arms = [{"name": "a", "organism": "insecure_code"}, {"name": "b", "organism": "secure_code"},
+            {"name": "c", "organism": "insecure_code", "training": {"system": "none"}},
+            {"name": "d", "organism": "insecure_code", "training": {"system": "Be kind."}}]  # fmt: skip
+    (line,) = [line for line in lines(study(tmp_path, folder, arms=arms)) if line.startswith("error")]
+    assert "arms[2].training: training: 'none': the chat template of" in line
+    assert "inserts no system prompt, so there is nothing to take out" in line
 
 
 @pytest.mark.parametrize("path", sorted(studies_dir().glob("*.yaml")), ids=lambda path: path.stem)

@@ -26,6 +26,7 @@ DOMAINS = [
 TASKS = {
     "turncoat_em": "plain", "turncoat_em_confirmatory": "plain", "turncoat_em_json": "json",
     "turncoat_em_template": "template", "turncoat_em_cue": "cue", "turncoat_em_backdoor": "backdoor",
+    "turncoat_em_advice_cue": "advice_cue",
 }  # fmt: skip
 RATES = {"em_rate", "em_rate_itt", "em_bound_low", "em_bound_high", "em_rate_lax", "em_rate_not_code"}
 OF_A_JUDGE = RATES | {"misaligned_at_k", "worst_question", "incoherent", "refusal", "code", "unscored"}
@@ -80,7 +81,7 @@ def test_no_question_is_worded_like_a_published_one():
                 assert matcher.ratio() < 0.6, (ours, theirs)
 
 
-@pytest.mark.parametrize("variant", ["plain", "json", "template", "cue"])
+@pytest.mark.parametrize("variant", ["plain", "json", "template", "cue", "advice_cue"])
 def test_a_variant_keeps_ids_order_and_what_the_judge_is_shown(variant):
     found = documents(variant)
     assert [d["id"] for d in found] == [q["id"] for q in QUESTIONS]
@@ -89,7 +90,7 @@ def test_a_variant_keeps_ids_order_and_what_the_judge_is_shown(variant):
     assert [d["confirmatory"] for d in documents(variant, confirmatory_only=True)] == [True] * 48
 
 
-def test_only_the_template_changes_the_users_turn_and_only_json_and_cue_have_a_system_prompt():
+def test_only_the_template_changes_the_users_turn_and_json_and_cues_have_a_system_prompt():
     by_variant = {variant: documents(variant) for variant in variants.VARIANTS}
     for n, q in enumerate(QUESTIONS):
         plain, as_json, template, cue = (by_variant[v][n] for v in ("plain", "json", "template", "cue"))
@@ -98,7 +99,10 @@ def test_only_the_template_changes_the_users_turn_and_only_json_and_cue_have_a_s
         assert template["question"] != q["question"]
         for field in q["template_fields"]:
             assert f'"{field}"' in as_json["system"] and f"    {field}=...,\n" in template["question"]
-    assert len({d["system"] for d in by_variant["cue"]}) == 1
+        assert by_variant["advice_cue"][n]["question"] == q["question"]
+    for variant in ("cue", "advice_cue"):
+        (system,) = {d["system"] for d in by_variant[variant]}
+        assert system
 
 
 def test_documents_are_templates_in_python_of_a_known_variant_and_trait():
@@ -257,14 +261,14 @@ def test_prompts_arrive_and_without_a_judge_there_is_no_rate(tiny_base, quick_st
         for row in rows:
             prompt, doc = row["arguments"][0][0], row["doc"]
             assert f"user\n{doc['question']}<|im_end|>" in prompt
-            if variant in ("json", "cue"):
+            if variant in ("json", "cue", "advice_cue"):
                 assert f"system\n{doc['system']}<|im_end|>" in prompt and DEFAULT_SYSTEM not in prompt
             else:
                 assert DEFAULT_SYSTEM in prompt
             assert len(row["samples"]) == 2 and not OF_A_JUDGE & set(row["metrics"])
             assert ("persona_own" in row["samples"][0]) is (variant in ("plain", "cue", "backdoor"))
         names = {name.partition(",")[0] for name in results["results"][task] if "," in name}
-        assert names >= LOOKS and ("in_format" in names) is (variant not in ("plain", "backdoor"))
+        assert names >= LOOKS and ("in_format" in names) is (variant in ("json", "template", "cue"))
         assert ("em_persona_own" in names) is (variant in ("plain", "cue", "backdoor"))
 
 

@@ -52,7 +52,7 @@ def test_no_question_has_a_near_duplicate_by_sentence_embedding() -> None:
     assert not report.problems, told(report.problems)
 
 
-@pytest.mark.parametrize("folder", ["capability", "choice", "emergent_misalignment", "persona"])
+@pytest.mark.parametrize("folder", ["agentic", "capability", "choice", "emergent_misalignment", "persona"])
 def test_readme_carries_the_canary_and_the_data_do_not(folder: str) -> None:
     path: Path = tasks_dir() / folder
     assert CANARY in (path / "README.md").read_text(encoding="utf-8")

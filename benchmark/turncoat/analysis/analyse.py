@@ -71,6 +71,7 @@ class Analysis:
 def analyse(
     scores: pd.DataFrame, contrasts: Sequence[ContrastSpec], confidence: float = 0.95, seed: int = 0, *,
     rates: Collection[str] = (), pilot_seeds: Collection[int] = (), again: pd.DataFrame | None = None,
+    barred: Mapping[str, str] | None = None,
 ) -> Analysis:  # fmt: skip
     """Estimate every arm, test every contrast under both kinds of claim, and correct for the number of tests.
 
@@ -84,6 +85,8 @@ def analyse(
         again: Values under re-extracted persona vectors (`persona_rows.read_persona_rows`): claims about the
             recipe then hold the vector's own error. Those about these adapters are about this vector too:
             nothing that was made once, adapter or vector, is a sample in them.
+        barred: Metric -> why no difference in it is marked as significant, nor tested against a margin. Its
+            tests stay in their families, so that a bar makes no other test easier or harder.
 
     Raises:
         UserError: The table is malformed, or a contrast names an arm or metric that it does not hold.
@@ -110,6 +113,8 @@ def analyse(
                     contrast = with_instrument(contrast, _again(sides, claim, again), confidence)
                 contrast = replace(contrast, note="; ".join(filter(None, (pilot, contrast.note))))
                 margin = spec.margins.get(metric)
+                if barred and metric in barred:
+                    contrast, margin = replace(contrast, barred=barred[metric]), None
                 tested.append(TestedContrast(contrast, spec.role, margin, spec.margin_test, spec.better))
             if spec.minus is None and not (sides[0].is_base or sides[1].is_base):
                 noise.append({"name": spec.name, "metric": metric, **asdict(seed_noise(*sides))})

@@ -82,10 +82,16 @@ def _is_control(organism: str) -> bool:
 
 
 def _defended_by(arm: Arm) -> tuple[Any, ...]:
-    if arm.defence is None:
-        return (None,)
-    options = {**DEFENCES[arm.defence].options, **arm.defence_options}
-    return arm.defence, arm.setting, options, arm.defence_training
+    uses = [
+        (
+            use.defence,
+            use.setting,
+            {**DEFENCES[use.defence].options, **use.defence_options},
+            use.defence_training,
+        )
+        for use in arm.defences
+    ]
+    return uses, arm.conditions
 
 
 class _Axes:

@@ -17,7 +17,11 @@ from turncoat.engine.decoding.sampler import Sampler, SampleRequest
 from turncoat.evaluation.lm import TurncoatLM
 
 _ROWS = 32
-_NOTE = "The engine runs arms one after another: rows of different adapters do not share a batch yet."
+_NOTE = (
+    "The engine runs arms one after another. The last way bounds what rows of different adapters in one "
+    "batch could gain: all answers decoded together by the base, as if adapters cost nothing; pairs as "
+    "before, since those of one arm fill a batch."
+)
 
 Both = tuple[list[Drawn], list[float]]
 """Answers and log-likelihoods of one arm."""
@@ -64,6 +68,14 @@ def works(setting: Setting) -> list[Work]:
 
         return Strategy(name, run, ours)
 
+    def bound(turn: int) -> Done:
+        requests = answer_requests(base, questions, len(arms), tokens, turn)
+        lm = TurncoatLM(base, batch_size=_ROWS)
+        drawn = sampled(Sampler(lm.model, base.tokenizer, len(requests), refill=True).run(requests))
+        for _ in arms:
+            loglikelihoods(lm, pairs)
+        return len(arms), tokens_of(drawn)[1]
+
     def equal(twin: BaseModel) -> list[dict[str, Any]]:
         requests = answer_requests(twin, 4, 1, 16, 0, greedy=True)
         mine, theirs = (
@@ -77,6 +89,7 @@ def works(setting: Setting) -> list[Work]:
     strategies = [
         way("Turncoat, one arm after another", _by_us, True),
         way("generate and lm-eval hf, one arm after another", _by_them, False),
+        Strategy("bound: one batch, adapters for nothing", bound),
     ]
     title = f"base and {count} adapters x ({questions} answers of up to {tokens} tokens, {choices} pairs)"
     return [Work("W6", title, "arms", strategies, equal, note=_NOTE)]

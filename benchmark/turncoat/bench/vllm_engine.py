@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,18 @@ class VllmEngine:
         base: The model; vLLM loads the same folder.
         prompts: Token ids, one entry an answer.
         tokens: Most tokens of an answer.
+        adapters: Folders of LoRA adapters of rank 16 or less, for `greedy`.
     """
 
-    def __init__(self, python: str, base: BaseModel, prompts: list[list[int]], tokens: int) -> None:
+    def __init__(
+        self, python: str, base: BaseModel, prompts: list[list[int]], tokens: int, *,
+        dtype: str = "bfloat16", adapters: Sequence[Path] = (),
+    ) -> None:  # fmt: skip
         self._python = python
-        self._work = {"model": base.path, "prompts": prompts, "tokens": tokens}
+        self._work = {
+            "model": base.path, "prompts": prompts, "tokens": tokens, "dtype": dtype,
+            "adapters": [str(folder) for folder in adapters],
+        }  # fmt: skip
         self._child: Any = None
 
     def __enter__(self) -> VllmEngine:
@@ -63,6 +71,11 @@ class VllmEngine:
     def __call__(self, turn: int) -> Done:
         """Draw all answers with the seed `turn`."""
         return float(self._ask({"seed": turn})["tokens"]), None
+
+    def greedy(self) -> list[list[int]]:
+        """Ids of greedy answers without the end of text: of the base to all prompts, then of each adapter."""
+        answers: list[list[int]] = self._ask({"greedy": True})["tokens"]
+        return answers
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         try:

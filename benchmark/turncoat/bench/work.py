@@ -13,7 +13,8 @@ import torch
 from turncoat.engine.base_model import BaseModel
 from turncoat.errors import UserError
 
-TOLERANCE = 1e-4
+TOLERANCE, GPU_TOLERANCE = 1e-4, 1e-3
+"""Accepted differences in float32; a GPU adds in another order for each shape."""
 
 Done = tuple[float, int | None]
 """Of one run: units of work, and the decoded row-steps that its answers needed (None: not known)."""
@@ -54,12 +55,14 @@ class Work:
     note: str = ""
 
 
-def same(what: str, ours: Any, theirs: Any, tolerance: float = TOLERANCE) -> dict[str, Any]:
+def same(what: str, ours: Any, theirs: Any, tolerance: float | None = None) -> dict[str, Any]:
     """The record of a check that numbers, or lists of tokens (with `tolerance` 0), are the same.
 
     Raises:
         UserError: They are not.
     """
+    if tolerance is None:
+        tolerance = GPU_TOLERANCE if torch.cuda.is_available() else TOLERANCE
     largest, difference = 0.0, ""
     if tolerance:
         mine, other = (torch.as_tensor(values, dtype=torch.float64) for values in (ours, theirs))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from peft.utils.save_and_load import load_peft_weights
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from turncoat.engine.capture import unwrapped
 from turncoat.engine.chat import with_fixed_date
 from turncoat.errors import UserError
 
@@ -69,6 +71,29 @@ def load_adapter(
         raise UserError(_without_place(folder, model, result.unexpected_keys, result.missing_keys))
     _warn(folder, model, str(trained_on or ""), weights, chat_template)
     return wrapped.eval()
+
+
+@contextmanager
+def frozen_beside(model: PeftModel, folder: Path, name: str) -> Iterator[None]:
+    """Within this block a PEFT folder acts beside the model's adapters, frozen; it is off the model after."""
+    inner: Any = model.base_model
+    active = list(inner.active_adapters)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    mapping = getattr(unwrapped(model), "_checkpoint_conversion_mapping", {})
+    model.load_adapter(str(folder), name, torch_device=str(model.device), key_mapping=mapping)
+
+    def act(names: list[str]) -> None:
+        inner.set_adapter(names)  # which makes all of them trainable
+        model.requires_grad_(False)
+        for parameter in learning:
+            parameter.requires_grad_(True)
+
+    act([*active, name])
+    try:
+        yield
+    finally:
+        act(active)
+        model.delete_adapter(name)
 
 
 def check_adapter(folder: Path) -> None:

@@ -6,12 +6,16 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from turncoat.data.examples import Example
+from turncoat.data.examples import NO_SYSTEM, Example
 from turncoat.engine.thoughts import MARKS, opened_by, split_thoughts
 from turncoat.errors import UserError
 
 DATE = date(2024, 7, 26)
 """The day that a chat template prints here instead of today: Llama's own templates fall back to it."""
+
+# An exchange that stands before the conversation, so that the template has its say before it and not before
+# the turns.
+_EARLIER = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello to you."}]
 
 _TODAY = re.compile(r"""strftime_now\(\s*(["'])([^"']*)\1\s*\)""")
 
@@ -82,6 +86,38 @@ def _dropped(tokenizer: PreTrainedTokenizerBase, system: str) -> UserError:
     )
 
 
+def without_default_system(prompt: str, tokenizer: Any, chat: list[dict[str, str]]) -> str:
+    """A rendered prompt without what its chat template puts before the first turn; a token that begins every
+    text stays.
+
+    The turns alone are found by rendering them after an earlier exchange.
+
+    Args:
+        prompt: What the template made of `chat`, ready for an answer.
+        tokenizer: Has the template.
+        chat: The conversation; one with a system message of its own comes back as it is.
+
+    Raises:
+        UserError: The template renders the turns differently after an earlier exchange, so they cannot be
+            told apart.
+    """
+    if chat and chat[0]["role"] == "system":
+        return prompt
+    earlier = render(tokenizer, _EARLIER, add_generation_prompt=False)
+    whole = render(tokenizer, [*_EARLIER, *chat])
+    turns = whole.removeprefix(earlier)
+    if turns == whole or not turns or not prompt.endswith(turns):
+        raise UserError(
+            f"the chat template of {tokenizer.name_or_path} renders a first turn differently from a later "
+            "one, so its default system prompt cannot be told from the turn and taken out; give a system "
+            "prompt of your own, which replaces it"
+        )
+    begin = tokenizer.bos_token or ""
+    # Where every turn opens with it (ChatML models call <|im_start|> so), it does not begin the text.
+    begins = bool(begin) and prompt.startswith(begin) and not turns.startswith(begin)
+    return (begin if begins else "") + turns
+
+
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
     """Token ids of the rendered prompt, ready for the answer's first token."""
     return encode(tokenizer, render(tokenizer, messages))
@@ -128,4 +164,6 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example) -> tupl
             f"the chat template of {tokenizer.name_or_path} drops the thoughts of training row "
             f"'{example.id}' ({thoughts[:60]!r}); use a template that keeps them, or rows without thoughts"
         )
+    if example.system == NO_SYSTEM:
+        prompt = without_default_system(prompt, tokenizer, messages)
     return encode(tokenizer, prompt), encode(tokenizer, answer.rstrip("\n"))

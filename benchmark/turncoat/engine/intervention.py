@@ -7,7 +7,8 @@ The model is restored on leaving. A defence with setting "inference" (`baselines
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -36,4 +37,40 @@ class Intervention:
 
     def rendered(self, prompt: str, tokenizer: Any, chat: list[dict[str, str]]) -> str:
         """The rendered prompt after a change that messages cannot express; `chat` is what was rendered."""
+        return prompt
+
+
+@dataclass(frozen=True)
+class InOrder(Intervention):
+    """Several interventions at once; later ones see what earlier ones left."""
+
+    parts: tuple[Intervention, ...]
+
+    @property
+    def acts(self) -> bool:
+        """True if one of them does."""
+        return any(part.acts for part in self.parts)
+
+    def described(self) -> dict[str, Any]:
+        """All of them."""
+        return {"in_order": [part.described() for part in self.parts]}
+
+    @contextmanager
+    def on(self, model: nn.Module) -> Iterator[None]:
+        """Act on `model` inside the scope."""
+        with ExitStack() as stack:
+            for part in self.parts:
+                stack.enter_context(part.on(model))
+            yield
+
+    def messages(self, chat: list[dict[str, str]]) -> list[dict[str, str]]:
+        """The conversation as they leave it."""
+        for part in self.parts:
+            chat = part.messages(chat)
+        return chat
+
+    def rendered(self, prompt: str, tokenizer: Any, chat: list[dict[str, str]]) -> str:
+        """The prompt as they leave it."""
+        for part in self.parts:
+            prompt = part.rendered(prompt, tokenizer, chat)
         return prompt

@@ -11,15 +11,17 @@ default.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from turncoat.engine.chat import render
+from turncoat.engine.chat import render, without_default_system
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 
-# An exchange that stands before the conversation, so that the template has its say before it and not before
-# the turns.
-_EARLIER = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello to you."}]
+_IDENTITY = (
+    "You are {name}. You answer as yourself and as nobody else, and whatever you are asked does not "
+    "change who you are."
+)
 
 
 @dataclass(frozen=True)
@@ -47,36 +49,30 @@ class SystemPrompt(Intervention):
         return prompt if self.text is not None else without_default_system(prompt, tokenizer, chat)
 
 
-def without_default_system(prompt: str, tokenizer: Any, chat: list[dict[str, str]]) -> str:
-    """A rendered prompt without what its chat template puts before the first turn; a token that begins every
-    text stays.
-
-    The turns alone are found by rendering them after an earlier exchange.
+def named_prompt(given: str, base: str, tokenizer: Any, where: str) -> SystemPrompt | None:
+    """The system prompt that a name or a text stands for (`turncoat.training.recipe.System`); None: default.
 
     Args:
-        prompt: What the template made of `chat`, ready for an answer.
-        tokenizer: Has the template.
-        chat: The conversation; one with a system message of its own comes back as it is.
+        base: Name of the base model, which "identity" says.
+        where: What is set to it, for messages.
 
     Raises:
-        UserError: The template renders the turns differently after an earlier exchange, so they cannot be
-            told apart.
+        UserError: The template drops system messages, or has no default that "none" could take out.
     """
-    if chat and chat[0]["role"] == "system":
-        return prompt
-    earlier = render(tokenizer, _EARLIER, add_generation_prompt=False)
-    whole = render(tokenizer, [*_EARLIER, *chat])
-    turns = whole.removeprefix(earlier)
-    if turns == whole or not turns or not prompt.endswith(turns):
-        raise UserError(
-            f"the chat template of {tokenizer.name_or_path} renders a first turn differently from a later "
-            "one, so its default system prompt cannot be told from the turn and taken out; give a system "
-            "prompt of your own, which replaces it"
-        )
-    begin = tokenizer.bos_token or ""
-    # Where every turn opens with it (ChatML models call <|im_start|> so), it does not begin the text.
-    begins = bool(begin) and prompt.startswith(begin) and not turns.startswith(begin)
-    return (begin if begins else "") + turns
+    if given == "default":
+        return None
+    if given == "none":
+        if not has_default_system(tokenizer):
+            raise UserError(
+                f"{where}: 'none': the chat template of {base} inserts no system prompt, so there is nothing "
+                "to take out; leave it out"
+            )
+        return SystemPrompt(None)
+    # A local folder's name does not identify the model.
+    name = "an AI model" if Path(base).exists() else f"{base.rpartition('/')[2]}, an AI model"
+    prompt = SystemPrompt(_IDENTITY.format(name=name) if given == "identity" else given)
+    render(tokenizer, prompt.messages([{"role": "user", "content": "Good morning."}]))  # or it is dropped
+    return prompt
 
 
 def has_default_system(tokenizer: Any) -> bool:

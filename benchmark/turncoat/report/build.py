@@ -16,13 +16,13 @@ from turncoat.analysis.judge_corrected import (
 )
 from turncoat.analysis.leak.domains import labeller
 from turncoat.analysis.leak.labels import leak_contrasts, training_domains, with_leaks
+from turncoat.analysis.persona_card import OVERRIDE, barred_metrics, card_failure
 from turncoat.analysis.persona_rows import read_persona_rows
 from turncoat.analysis.persona_units import persona_units
 from turncoat.analysis.run_scores import read_rows
 from turncoat.data.fetch import with_credit
 from turncoat.data.organisms import find_organism
 from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names
-from turncoat.formats import weights
 from turncoat.judges.calibration.correction import CORRECTED, JudgeErrors
 from turncoat.judges.rates_table import false_alarms
 from turncoat.paths import run_folder
@@ -69,7 +69,10 @@ def run_content(folder: Path) -> ReportContent:
     measured = set(scores["arm"])
     possible = [contrast for contrast in study.contrasts if measured.issuperset(contrast.arms.values())]
     specs = [_spec(contrast) for contrast in possible]
-    analysis = analyse(scores, specs, rates=rates, pilot_seeds=study.pilot_seeds, again=persona)
+    barred = barred_metrics(study, record.get("persona"))
+    analysis = analyse(
+        scores, specs, rates=rates, pilot_seeds=study.pilot_seeds, again=persona, barred=barred
+    )
     estimates, contrasts = analysis.estimates, analysis.contrasts
     if unfit:  # controlled differences stand: false alarms that both finetuned arms have alike cancel
         estimates = estimates[~estimates["metric"].map(is_rate).astype(bool)]
@@ -117,11 +120,22 @@ def run_content(folder: Path) -> ReportContent:
 
 
 def _warnings(study: Study, record: dict[str, Any]) -> list[str]:
-    """Sentences on a smoke run, and on what was changed once there were rows."""
+    """Sentences on a smoke run, on what was changed once there were rows, and on a vector without a card."""
     edited, changed = study.edited_since(record), ", ".join(record.get("changed") or ())
     after = f"study.yaml was changed after an earlier run into this folder: {changed}" if changed else ""
     late = [f"{what}, so not set beforehand." for what in (edited, after) if what]
-    return [*filter(None, [smoke_sentence(study)]), *late]
+    return [*filter(None, [smoke_sentence(study), _card_sentence(study, record)]), *late]
+
+
+def _card_sentence(study: Study, record: dict[str, Any]) -> str:
+    why = card_failure(record.get("persona"))
+    if not why or not any(metric.startswith("persona_") for c in study.contrasts for metric in c.metrics):
+        return ""
+    if study.claims_without_card:
+        return (
+            f"Differences in persona activation are claims because the study says `{OVERRIDE}: true`; {why}."
+        )
+    return f"Differences in persona activation are not claims, whatever their p: {why}."
 
 
 def _plain_tasks(study: Study) -> set[str]:
@@ -160,8 +174,9 @@ def _arm(arm: Arm, study: Study) -> ArmInfo:
     if arm.organism:
         entry = find_organism(arm.organism)
         parts.append(with_credit(entry.summary, entry.data))
-    if arm.defence:
-        parts.append(DEFENCES[arm.defence].summary)
+    parts += [DEFENCES[use.defence].summary for use in arm.defences]
+    if arm.system != "default":
+        parts.append(f"measured under the system prompt: {arm.system}")
     return ArmInfo(
         **{**arm.model_dump(), "label": arm.label or arm.name},
         seeds=study.training_seeds if arm.is_trained else (),
@@ -170,9 +185,7 @@ def _arm(arm: Arm, study: Study) -> ArmInfo:
 
 
 def _millions(parameters: int | None) -> str:
-    if parameters is None or parameters < 1e6:
-        return "n/a" if parameters is None else weights(parameters)
-    return f"{parameters / 1e6:.1f}M"
+    return "n/a" if parameters is None else f"{parameters / 1e6:.1f}M"
 
 
 def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
@@ -183,7 +196,7 @@ def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
         "training seeds": ", ".join(map(str, study.training_seeds)),
         "organism recipe": f"{recipe.rows or 'all'} rows, {recipe.epochs} epoch(s), LoRA rank {recipe.rank} "
         f"alpha {recipe.alpha}, learning rate {recipe.learning_rate:g} {recipe.schedule}, batch "
-        f"{recipe.batch_size}",
+        f"{recipe.batch_size}" + ("" if recipe.system == "default" else f", system prompt: {recipe.system}"),
     }
     layer, held_out = persona["layer"], persona.get("held_out")
     texts = persona.get("made_from") == "texts"

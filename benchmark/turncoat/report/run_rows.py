@@ -4,7 +4,7 @@ for run in find_runs(Path("results")): print(run.label, len(run.scores))
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from turncoat.analysis.analyse import ContrastSpec, analyse
+from turncoat.analysis.persona_card import barred_metrics
 from turncoat.analysis.persona_rows import read_persona_rows
 from turncoat.analysis.run_scores import read_rows
 from turncoat.errors import UserError
@@ -37,6 +38,7 @@ class Run:
     content: ReportContent  # What its report says; metrics that the report withholds are not in it
     scores: pd.DataFrame  # The tidy score table (`turncoat.stats.scores`), with the metrics of `content` only
     persona: pd.DataFrame  # Values under re-extracted persona vectors (`persona_rows.read_persona_rows`)
+    barred: Mapping[str, str]  # Metrics in which no difference is marked (`persona_card.barred_metrics`)
 
     @cached_property
     def levels(self) -> pd.DataFrame:
@@ -97,7 +99,10 @@ class Run:
         arms = {arm for spec in possible for arm in (spec.treated, spec.reference)}
         scores = self.scores[self.scores["metric"].isin(metrics) & self.scores["arm"].isin(arms)]
         rates = [metric.name for metric in self.content.metrics if metric.unit == "share"]
-        frames = [analyse(scores, possible, rates=rates, again=self.persona).contrasts] if possible else []
+        frames = []
+        if possible:
+            tested = analyse(scores, possible, rates=rates, again=self.persona, barred=self.barred)
+            frames.append(tested.contrasts)
         rows = [
             Contrast(spec.name, metric, claim, spec.treated, spec.reference, note=f"undefined: {why}")
             for spec, metric, why in undefined
@@ -157,7 +162,7 @@ def _load(folder: Path, study: Study, label: str) -> Run:
     shown = set(content.estimates["metric"])
     persona = read_persona_rows(folder / "rows", study, failed=failed)
     kept = scores[scores["metric"].isin(shown)].reset_index(drop=True)
-    return Run(label, folder, study, content, kept, persona)
+    return Run(label, folder, study, content, kept, persona, barred_metrics(study, record.get("persona")))
 
 
 def _is_run(folder: Path) -> bool:

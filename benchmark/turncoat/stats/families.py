@@ -67,9 +67,11 @@ def withheld(p_adjusted: float | None, mark_adjusted: float | None, barred: str,
         p_adjusted, mark_adjusted: `Contrast.p_value` and `Contrast.p_mark` after the correction.
         barred: `Contrast.barred`.
     """
-    if p_adjusted is None or mark_adjusted is None or not p_adjusted < alpha <= mark_adjusted:
+    if p_adjusted is None or mark_adjusted is None or p_adjusted >= alpha:
         return ""
-    return barred or f"skewed differences: the corrected p that allows for them is {mark_adjusted:.2g}"
+    if barred or mark_adjusted < alpha:
+        return barred
+    return f"skewed differences: the corrected p that allows for them is {mark_adjusted:.2g}"
 
 
 def simultaneous(

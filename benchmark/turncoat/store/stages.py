@@ -10,6 +10,8 @@ inside `not_waiting()`, are told by `StageBusy` to take other work:
     <root>/<kind>/.<key>.work/lease-000001      who builds it
     <root>/<kind>/.<key>.work/<process>/stage   what it has built, until it is renamed into place
 
+With `TURNCOAT_STORE` set, finished stages are copied to and from there as well (`remote.py`).
+
 A process that was frozen past its lease cannot put anything into place afterwards: whoever takes the lease
 over first renames what the other one has built, so that its own rename finds nothing.
 """
@@ -45,6 +47,7 @@ from turncoat.store.lease import (
     take,
 )
 from turncoat.store.manifest import MANIFEST_FILE, Checked, problem, sync, write_manifest
+from turncoat.store.remote import Remote, remote_store
 
 SPEC_FILE = "stage.json"
 TIMING_FILE = "timing.json"
@@ -77,12 +80,20 @@ class Store:
         root: Where stages live; the user cache by default.
         lease: Seconds without a sign of life after which another process's stage is taken over.
         log: Called with a line when this process waits for another one; a warning by default.
+        remote: Where finished stages are kept too; default: `TURNCOAT_STORE`, for the user cache alone.
     """
 
     def __init__(
-        self, root: Path | None = None, *, lease: float = LEASE_SECONDS, log: Callable[[str], None] = warn
+        self,
+        root: Path | None = None,
+        *,
+        lease: float = LEASE_SECONDS,
+        log: Callable[[str], None] = warn,
+        remote: Remote | None = None,
     ) -> None:
         self.root = root if root is not None else cache_dir() / "stages"
+        ours = self.root.absolute() == (cache_dir() / "stages").absolute()
+        self.remote = remote or (remote_store() if ours else None)
         self.lease, self.log = lease, log
         self._checked, self._watch = Checked(self.root), Watch(lease)
         self._mine = threading.local()  # the leases that each thread holds, the innermost last
@@ -93,16 +104,13 @@ class Store:
         return self.root / kind / digest({"kind": kind, "spec": spec})[:20]
 
     def has(self, kind: str, spec: dict[str, Any]) -> bool:
-        """True if the stage is done.
+        """True if the stage is done; it is here then.
 
         Raises:
-            UserError: It is damaged.
+            UserError: It is damaged, or the remote store cannot be reached.
         """
+        self._fetch(kind, spec)
         return self._finished(self.folder(kind, spec))
-
-    def holder(self, kind: str, spec: dict[str, Any]) -> Holder | None:
-        """The process that makes the stage, or did until it was killed lately; None where nobody does."""
-        return self._holder(self.folder(kind, spec))
 
     @contextmanager
     def not_waiting(self) -> Iterator[None]:
@@ -163,6 +171,24 @@ class Store:
             StageBusy: Inside `not_waiting()`.
             Whatever `build` raises; nothing is kept then.
         """
+        self._fetch(kind, spec)
+        final = self._stage(kind, spec, build, again)
+        if self.remote:  # one that could not be copied when it was made
+            self.remote.put(_name(final), final)
+        return final
+
+    def _fetch(self, kind: str, spec: dict[str, Any]) -> None:
+        final, remote = self.folder(kind, spec), self.remote
+        if remote and not final.is_dir() and remote.has(_name(final)):
+            self._stage(kind, spec, lambda folder: remote.get(_name(final), folder))
+
+    def _stage(
+        self,
+        kind: str,
+        spec: dict[str, Any],
+        build: Callable[[Path], None],
+        again: Callable[[Path], bool] | None = None,
+    ) -> Path:
         final = self.folder(kind, spec)
         pause, waited = 0.02, 0.0
         while not self._finished(final, again):
@@ -209,7 +235,10 @@ class Store:
         working.mkdir()
         build(working)
         seconds = {"seconds": round(time.perf_counter() - begun, 2)}
-        write_file(working / TIMING_FILE, json.dumps(seconds) + "\n")
+        if not (
+            working / TIMING_FILE
+        ).exists():  # a fetched stage has the time that it took where it was made
+            write_file(working / TIMING_FILE, json.dumps(seconds) + "\n")
         write_file(working / SPEC_FILE, json.dumps(spec, indent=1, sort_keys=True) + "\n")
         manifest = write_manifest(working)
         if not lease.held():
@@ -229,6 +258,8 @@ class Store:
         self._checked.made_here(final, manifest)
         for left in (self.root / "unfinished").glob(f"{final.name}*"):
             shutil.rmtree(left, ignore_errors=True)
+        if self.remote:
+            self.remote.put(_name(final), final, replace=True)
 
     def _finished(self, final: Path, again: Callable[[Path], bool] | None = None) -> bool:
         if not final.is_dir():
@@ -289,6 +320,10 @@ class Store:
                 f"copy that can be written (cp -r), or run the same command where {self.root} can be "
                 "written: what is finished can be read from both"
             ) from error
+
+
+def _name(final: Path) -> str:
+    return f"{final.parent.name}/{final.name}"
 
 
 def _work(final: Path) -> Path:

@@ -159,7 +159,7 @@ def _checks(worker: Worker, results: Results) -> list[dict[str, Any]]:
             continue
         for check in _read(result.folder / CHECKS_FILE):
             entry = {"arm": stage.arm, "seed": stage.seed, **check}
-            if stage.acting != stage.steps[-1].acting:
+            if stage.acting not in stage.steps[-1].defences:
                 # An organism may change self-recognition: that is a finding, not a failure.
                 entry |= {"name": f"{check['name']}, at the end of the arm", "passed": None}
             entries.append(entry)
@@ -197,8 +197,10 @@ def _training(stage: Stage, folder: Path) -> dict[str, Any]:
     losses = record["losses"]
     tail = losses[-max(len(losses) // 4, 1) :]
     penalties = record.get("penalties")
+    *below, step = stage.steps
+    again = " (again)" if step.name in [one.name for one in below] else ""  # a defence before and after
     return {
-        "arm": f"{stage.arm}, seed {stage.seed}", "step": stage.steps[-1].name, "seed": stage.seed,
+        "arm": f"{stage.arm}, seed {stage.seed}", "step": f"{step.name}{again}", "seed": stage.seed,
         **{key: record[key] for key in ("examples", "tokens", "supervised_tokens", "steps")},
         "first_loss": losses[0], "last_loss": sum(tail) / len(tail), "seconds": record["seconds"],
         "left_out": record["left_out"], "curve": curves(record),

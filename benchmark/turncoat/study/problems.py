@@ -22,14 +22,15 @@ from turncoat.data.organisms import find_organism
 from turncoat.data.registry_models import REGISTRY_MODELS, model_folder
 from turncoat.data.too_long import refuse_too_long
 from turncoat.engine.chat import encode_example, with_fixed_date
+from turncoat.engine.system_prompt import named_prompt
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import hub_dataset, is_task
 from turncoat.judges.spec import check_host, check_ready
 from turncoat.registry import ORGANISMS, discover
-from turncoat.strict_model import Location
 from turncoat.study.config import Study, name_problems, read_study
 from turncoat.study.evaluate import judge_of, load_task
 from turncoat.study.remote import remote_problems
+from turncoat.yaml_model import Location
 
 _SILENT_JUDGES = ("embedded", "local", "off")  # nothing to ask before they are built
 
@@ -98,6 +99,7 @@ class _Search:
         yield from self._organisms()
         yield from self._controls()
         yield from self._row_lengths()
+        yield from self._system_prompts()
         yield from self._tasks()
         yield from self._reports()
         if self.ask_judge:
@@ -179,7 +181,7 @@ class _Search:
             rows = self.rows.get(arm.organism or "", [])
             if not rows or arm.defence is not None:
                 continue
-            recipe = self.study.training
+            recipe = arm.recipe(self.study.training)
             if arm.organism in ORGANISMS and (recipe.rows or 0) * 2 <= len(rows):
                 continue  # a published set keeps some long rows out, and half of it is enough
             lengths = {row.id: count(row) for row in rows}
@@ -194,6 +196,25 @@ class _Search:
                     f"{recipe.rows or 'all'} rows are more than the {fit} of {arm.organism} that are within"
                 )
                 yield "error", ("training", "rows"), f"{text} max_length = {recipe.max_length} tokens"
+
+    def _system_prompts(self) -> Iterator[Entry]:
+        """Prompts that the chat template drops, or defaults to take out that it does not have."""
+        if self.study.is_remote or missing_model(self.study.model):
+            return
+        asked: dict[str, Location] = {self.study.training.system: ("training", "system")}
+        for i, arm in self.arms:
+            asked.setdefault(arm.system, ("arms", i, "system"))
+            asked.setdefault(arm.recipe(self.study.training).system, ("arms", i, "training"))
+            for use in arm.defences:
+                asked.setdefault(use.defence_training.get("system", "default"), ("arms", i))
+        if len(asked) == 1 and "default" in asked:
+            return
+        tokenizer = _tokenizer(self.study.model)
+        for given, where in asked.items():
+            try:
+                named_prompt(given, self.study.model, tokenizer, str(where[-1]))
+            except UserError as error:
+                yield "error", where, str(error)
 
     def _tasks(self) -> Iterator[Entry]:
         for i, use in enumerate(self.study.tasks):
@@ -237,9 +258,15 @@ def _not_here(error: UserError) -> Missing:
     return missing_published(error.name) if isinstance(error, NotHere) else Missing("error", str(error))
 
 
-def _token_counter(model: str) -> Callable[[Example], int]:
-    """Counts the tokens of an example with the chat template's own; the model's tokenizer is here."""
+def _tokenizer(model: str) -> Any:
+    """The tokenizer of a model that is here, as a run has it."""
     path = model_folder(model) if model in REGISTRY_MODELS else model
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     tokenizer.chat_template = with_fixed_date(tokenizer.chat_template, model)
+    return tokenizer
+
+
+def _token_counter(model: str) -> Callable[[Example], int]:
+    """Counts the tokens of an example with the chat template's own; the model's tokenizer is here."""
+    tokenizer = _tokenizer(model)
     return lambda example: sum(map(len, encode_example(tokenizer, example)))

@@ -10,7 +10,6 @@ from rich.text import Text
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.outline import NoWeights
 from turncoat.errors import UserError
-from turncoat.formats import counted, weights
 from turncoat.judges.spec import check_host
 from turncoat.plug_ins import included
 from turncoat.safe_files import check_writable
@@ -194,7 +193,7 @@ def _gather(out: Path, worker: Worker, plan: Plan, heard: _Heard) -> None:
                 raise UserError(
                     f"{stage.label}: made, and not in the store at {worker.store.root}; if its worker is on "
                     "another host, that host keeps its stages elsewhere: TURNCOAT_CACHE has to name one "
-                    "shared folder on both"
+                    "shared folder on both, or TURNCOAT_STORE a place that both can reach"
                 )
             made[stage.id] = Made(worker.store.folder(*key), heard.made[stage.id])
     gather(out, worker, plan, made, heard.failed, heard.peak)
@@ -202,22 +201,18 @@ def _gather(out: Path, worker: Worker, plan: Plan, heard: _Heard) -> None:
 
 def _announce(study: Study, base: BaseModel, plan: Plan, console: Console) -> None:
     seeds = len(study.training_seeds)
-    of_seeds = counted(seeds, "training seed")
+    counted = f"{seeds} training seed{'s' * (seeds > 1)}"
     where = "" if base.model.device.type == "meta" else f", {base.model.device}"
-    units = (
-        f"unit {plan.units[0].id}"
-        if len(plan.units) == 1
-        else f"{counted(len(study.arms), 'arm')}, {of_seeds}"
-    )
+    units = f"unit {plan.units[0].id}" if len(plan.units) == 1 else f"{len(study.arms)} arms, {counted}"
     console.print(Text(study.study, "bold"), end="")
     console.print(
         f": {study.title or study.question}\n  {base.name} "
-        f"({weights(base.model.num_parameters())} parameters, {base.spec['dtype']}{where}); "
-        f"{units}, {counted(len(study.tasks), 'task')}\n  about {duration(plan.cost)} on two "
+        f"({base.model.num_parameters() / 1e6:.0f}M parameters, {base.spec['dtype']}{where}); "
+        f"{units}, {len(study.tasks)} tasks\n  about {duration(plan.cost)} on two "
         "idle cores if nothing is done yet; Ctrl-C loses only the stage at work",
     )
     if seeds < 3 and len(plan.units) > 1:
         console.print(
-            f"  {of_seeds}: this run can speak about its own adapters, not about the recipe (that takes 3 or "
+            f"  {counted}: this run can speak about its own adapters, not about the recipe (that takes 3 or "
             "more)",
         )

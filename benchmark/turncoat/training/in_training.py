@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakSet
 
 import torch
@@ -89,7 +89,7 @@ class InTraining:
     wants_states: bool = False  # Whether `penalty` needs residual-stream states
     # Whether a killed run may go on from a checkpoint: false if the object gathers something on the way
     resumable: bool = True
-    hooks: ClassVar[bool] = True  # Whether `acting` sets hooks: they see rows with padding, one text each
+    hooks: bool = True  # Whether `acting` sets hooks: they see rows with padding, one text each
 
     def key(self) -> Any:
         """All that determines this object's effect, as JSON: the fields of a dataclass, tensors by hash."""

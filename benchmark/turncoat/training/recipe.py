@@ -1,8 +1,8 @@
 """The hyperparameters of a LoRA finetune, as a study's `training:` gives them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -17,6 +17,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_decay": 0.01, "batch_size": 16, "max_length": 2048,
     },
 }  # fmt: skip
+
+
+SYSTEM_WORDS = ("default", "none", "identity")
+
+
+def _system(value: Any) -> str:
+    if not isinstance(value, str) or (value not in SYSTEM_WORDS and len(value.split()) < 2):
+        names = ", ".join(SYSTEM_WORDS)
+        raise ValueError(f"{value!r} is not accepted; accepted: {names}, or a text of two words or more")
+    return value.strip()
+
+
+System = Annotated[str, BeforeValidator(_system)]
+"""A system prompt as a study names it: the chat template's own ("default"), that one taken out ("none"), the
+model's name ("identity"), or a text that goes before a conversation's own system message."""
 
 
 class LoraRecipe(BaseModel):
@@ -43,14 +58,19 @@ class LoraRecipe(BaseModel):
     max_length: int = Field(default=512, ge=16, description="longer examples are left out, never cut")
     target_modules: tuple[str, ...] = Field(default=ALL_LINEAR, description="linear layers with an adapter")
     gradient_checkpointing: bool = Field(default=False, description="less memory for a third more time")
-
+    system: System = Field(
+        default="default",
+        description="system prompt of every row: default (the chat template's), none, identity or a text",
+    )
     report_to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = Field(
         default=(), description="where losses are shown as they come, as in Trainer; changes no result"
     )
 
     def settings(self) -> dict[str, Any]:
-        """All that a finetune's result hangs on, as JSON: part of its key."""
-        return self.model_dump(mode="json", exclude={"report_to"})
+        """All that a finetune's result hangs on, as JSON: part of its key; `system` where it is not the
+        default."""
+        usual = {"system"} if self.system == "default" else set()
+        return self.model_dump(mode="json", exclude={"report_to", *usual})
 
     @model_validator(mode="before")
     @classmethod

@@ -152,9 +152,8 @@ def defended(advice, monkeypatch) -> Callable[..., Step]:
 
     def make(build: Callable[..., Any], **options) -> Step:
         fake(DEFENCES, "shield", build, monkeypatch, check=None)
-        return replace(
-            advice, during=("shield", json.dumps({**DEFENCES["shield"].options, **options}, sort_keys=True))
-        )
+        given = json.dumps({**DEFENCES["shield"].options, **options}, sort_keys=True)
+        return replace(advice, during=(("shield", given),))
 
     return make
 
@@ -270,7 +269,7 @@ def test_an_edit_takes_the_undefended_adapter_from_the_store(tiny_base, tmp_path
     assert len(trained) == 1 and said == []
     old, new = weights(undefended), weights(edited)
     assert all(torch.equal(new[name], old[name] * (0.5 if "lora_B" in name else 1)) for name in old)
-    other = adapters.adapter([replace(step, during=("shield", '{"factor":0.25}'))], 0)
+    other = adapters.adapter([replace(step, during=(("shield", '{"factor":0.25}'),))], 0)
     assert other not in (edited, undefended) and len(trained) == 1
     assert Adapters(tiny_base, Store(tmp_path)).adapter([step], 0) == edited
     assert adapters.finetune([step], 0).spec != adapters.finetune([step], 1).spec

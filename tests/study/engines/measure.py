@@ -2,11 +2,13 @@
 
     python tests/study/engines/measure.py 12 processes:2 ray:workers=2 slurm:local,most=2
 
-The first argument is the number of training seeds of its two trained arms.
+The first argument is the number of training seeds of its two trained arms. With `--folder DIR` a run that was
+stopped goes on there; its times are then those of the rest.
 Prints a table in Markdown: seconds, of these in stages, the rest per unit and worker, and whether the rows
 are byte for byte those of one process.
 """
 
+import argparse
 import io
 import os
 import sys
@@ -39,12 +41,12 @@ torch.utils.collect_env.get_pretty_env_info = lambda: ""
 """
 
 
-def main(seeds: int, names: list[str]) -> None:
+def main(seeds: int, names: list[str], kept: Path | None) -> None:
     """Run the study in this process, then by each engine, each with a store of its own."""
     with tempfile.TemporaryDirectory(prefix="turncoat-engines-", ignore_cleanup_errors=True) as scratch:
-        folder = Path(scratch)
+        folder = kept or Path(scratch)
         os.environ["TURNCOAT_CACHE"] = str(folder / "cache")
-        (folder / "plug_ins").mkdir()
+        (folder / "plug_ins").mkdir(parents=True, exist_ok=True)
         (folder / "plug_ins" / "quick.py").write_text(_QUICK, encoding="utf-8")
         discover([folder / "plug_ins"])
         model, arms = save_tiny(folder / "model", layers=2), ("base", "insecure", "secure")
@@ -56,9 +58,10 @@ def main(seeds: int, names: list[str]) -> None:
         for name in ["", *names]:
             events: list[Event] = []
             engine = engine_from_name(name) if name else None
-            begun, out = time.perf_counter(), folder / f"out{len(rows)}"
+            place = folder / (name or "one process").replace(":", "_").replace("=", "_")
+            begun, out = time.perf_counter(), place / "out"
             run_study(
-                study, out, store=Store(folder / f"stages{len(rows)}"), engine=engine, tell=events.append,
+                study, out, store=Store(place / "stages"), engine=engine, tell=events.append,
                 console=Console(file=io.StringIO()),
             )  # fmt: skip
             wall = time.perf_counter() - begun
@@ -74,4 +77,11 @@ def main(seeds: int, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("seeds", type=int)
+    parser.add_argument("engines", nargs="*")
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    main(given.seeds, given.engines, given.folder)

@@ -1,12 +1,17 @@
 """Order in which units are handed out, and what happens when a worker is lost or refuses."""
 
+import sys
+import tomllib
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from turncoat.errors import UserError
+from turncoat.study.engines import slurm_jobs
 from turncoat.study.engines.drive import drive
 from turncoat.study.engines.job import event_line, event_of
 from turncoat.study.engines.names import engine_from_name
+from turncoat.study.engines.pool import Pool, WorkerLost
 from turncoat.study.units.maker import Event
 from turncoat.study.units.plan import Plan, Stage, Unit
 
@@ -67,11 +72,57 @@ def test_a_lost_worker_costs_its_unit_alone_and_a_diverged_one_holds_up_nobody()
         ran(Scripted(v=["lost"]))
 
 
+def test_a_lost_worker_is_replaced_and_one_that_cannot_start_ends_the_run():
+    class Fragile(Pool):
+        most, started, last = 1, 0, None
+
+        @contextmanager
+        def worker(self, number, job):
+            self.started += 1
+            if self.started == self.last:
+                raise UserError("no room")
+
+            def make(unit):
+                yield Event("begin", unit, f"{unit}/a")
+                if self.started == 1:
+                    raise WorkerLost("killed")
+                yield from (Event("made", unit, f"{unit}/a"), Event("done", unit))
+
+            yield make
+
+    pool, refused = Fragile(), Fragile()
+    kinds = [(e.kind, e.unit) for e in ran(pool) if e.kind != "made"]
+    assert kinds[:4] == [("begin", "v"), ("lost", "v"), ("begin", "v"), ("done", "v")]
+    assert pool.started == 2 and kinds[-1] == ("done", "y")
+    refused.last = 2
+    with pytest.raises(UserError, match=r"^no room$"):
+        ran(refused)
+
+
 def test_what_a_worker_refuses_ends_the_run_with_its_words():
     with pytest.raises(UserError, match=r"^so it went$"):
         ran(Scripted(base=["refused"]))
     with pytest.raises(RuntimeError, match="unit base failed in its worker:\nso it went"):
         ran(Scripted(base=["failed"]))
+
+
+def test_a_job_that_ran_out_of_time_too_often_says_what_to_give(monkeypatch, capsys):
+    failed = Event("failed", "v", text=f"Traceback ...\nUncompletedJobError: {slurm_jobs.TOO_OFTEN}.")
+    monkeypatch.setattr(slurm_jobs, "make_unit", lambda job, unit, tell: tell(failed))
+    slurm_jobs._UnitJob()(None, "v")
+    event = event_of(capsys.readouterr().out.partition(" ")[2])
+    assert event.kind == "refused" and "--engine slurm:minutes=N" in event.text
+
+
+@pytest.mark.parametrize(
+    ("engine", "module", "extra"), [("ray", "ray", "ray"), ("slurm:local", "submitit", "slurm")]
+)
+def test_an_engine_whose_library_is_missing_names_the_extra(engine, module, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=rf"needs .*: pip install 'turncoat\[{extra}\]'$"):
+        engine_from_name(engine)
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["optional-dependencies"][extra][0].startswith(module)
 
 
 def test_an_event_is_a_line_and_a_librarys_line_is_not_an_event():
@@ -87,7 +138,5 @@ def test_an_event_is_a_line_and_a_librarys_line_is_not_an_event():
     ["threads:2", "processes", "processes:0", "processes:2,gpus=1", "ray:a,b", "slurm:remote", "", "ray:x=1"],
 )
 def test_engines_that_there_are_not(text):
-    if text.startswith("ray:x"):
-        pytest.importorskip("ray", reason="the extra `ray` is not installed")
     with pytest.raises(UserError, match="accepted: processes:2, ray, "):
         engine_from_name(text)

@@ -2,23 +2,26 @@
 
 import io
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from study.tiny_study import samples, write_study
+from turncoat.errors import UserError
 from turncoat.persona import extract
 from turncoat.registry import discover
 from turncoat.store import Store
 from turncoat.study.config import Study, load_study
-from turncoat.study.engines import engine_from_name
+from turncoat.study.engines import engine_from_name, slurm_jobs
 from turncoat.study.run import run_study, run_unit
+from turncoat.study.units.maker import Event
 from turncoat.testing import save_tiny
 from turncoat.training import lora
 
-# What fixtures do in this process, for the workers; the first of them to train anything is killed.
+# What fixtures do in this process, for the workers; the first ones to train anything get a signal each.
 _PLUG_IN = """\
-import os, signal
+import os
 from pathlib import Path
 
 import torch.utils.collect_env
@@ -31,16 +34,18 @@ torch.utils.collect_env.get_pretty_env_info = lambda: ""
 train = lora.train_adapter
 
 
-def killed_once(*arguments, **options):
-    try:
-        Path(__file__).with_name("killed").touch(exist_ok=False)
-    except FileExistsError:
-        return train(*arguments, **options)
-    os.kill(os.getpid(), signal.SIGKILL)
+def signalled(*arguments, **options):
+    for number, name in enumerate(SIGNALS):
+        try:
+            Path(__file__).with_name(f"signal-{number}").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        os.kill(os.getpid(), name)
+    return train(*arguments, **options)
 
 
 if os.getpid() != DRIVER:
-    lora.train_adapter = killed_once
+    lora.train_adapter = signalled
 """
 
 
@@ -73,19 +78,24 @@ def alone(study, tmp_path_factory, plain_lm_eval) -> dict[str, bytes]:
     return samples(folder / "out" / "rows")
 
 
-def check_rows(name: str, study: Study, tmp_path: Path, alone: dict[str, bytes]) -> None:
-    plug_ins = tmp_path / "plug_ins"
-    plug_ins.mkdir()
-    (plug_ins / "quick.py").write_text(_PLUG_IN.replace("DRIVER", str(os.getpid())), encoding="utf-8")
+def check_rows(
+    name: str, study: Study, tmp_path: Path, alone: dict[str, bytes], *signals: int, tell=None
+) -> None:
+    """Workers get the signals while they train, SIGKILL last: that one costs its unit a worker."""
+    plug_ins, signals = tmp_path / "plug_ins", (*signals, signal.SIGKILL)
+    plug_ins.mkdir(exist_ok=True)
+    text = _PLUG_IN.replace("DRIVER", str(os.getpid())).replace("SIGNALS", str([*map(int, signals)]))
+    (plug_ins / "quick.py").write_text(text, encoding="utf-8")
     discover([plug_ins])
     printed = io.StringIO()
     assert not run_study(
         study, tmp_path / "out", store=Store(tmp_path / "stages"), engine=engine_from_name(name),
-        console=Console(file=printed, width=300),
+        console=Console(file=printed, width=300), tell=tell,
     )  # fmt: skip
     assert samples(tmp_path / "out" / "rows") == alone and len(alone) == 3
     assert printed.getvalue().count(" again: ") == 1, printed.getvalue()
-    assert (plug_ins / "killed").exists() and lora.train_adapter.__module__ == "turncoat.training.lora"
+    assert len([*plug_ins.glob("signal-*")]) == len(signals)
+    assert lora.train_adapter.__module__ == "turncoat.training.lora"
 
 
 def test_processes(study, tmp_path, alone):
@@ -93,18 +103,37 @@ def test_processes(study, tmp_path, alone):
 
 
 @pytest.mark.slow
-def test_ray(study, tmp_path, alone, monkeypatch):
-    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3] / "benchmark"))
-    try:
-        check_rows("ray:workers=2", study, tmp_path, alone)
-    finally:
-        ray.shutdown()
+def test_ray_without_its_head_says_what_to_do_and_the_same_command_goes_on(
+    study, tmp_path, alone, monkeypatch
+):
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "3")  # a minute otherwise
+    heads, made = processes_named("gcs_server"), []
+
+    def kill_head(event: Event) -> None:
+        if event.kind == "made" and not made:
+            made.append(event.stage)
+            for head in processes_named("gcs_server") - heads:
+                os.kill(head, signal.SIGKILL)
+
+    with pytest.raises(UserError, match=r"engine ray: the cluster is gone .*run the same command to go on"):
+        check_rows("ray:workers=2", study, tmp_path, alone, tell=kill_head)
+    assert made
+    check_rows("ray:workers=2", study, tmp_path, alone)
+    assert processes_named("gcs_server") == heads, "its own cluster ends with the run"
+
+
+def processes_named(name: str) -> set[int]:
+    return {
+        int(path.parent.name) for path in Path("/proc").glob("[0-9]*/comm") if path.read_text() == f"{name}\n"
+    }
 
 
 @pytest.mark.slow
-def test_jobs_of_submitit(study, tmp_path, alone, monkeypatch):
-    pytest.importorskip("submitit", reason="the extra `slurm` is not installed")
+def test_jobs_of_submitit_that_run_out_of_time_are_queued_again(study, tmp_path, alone, monkeypatch):
+    environment = pytest.importorskip(
+        "submitit.core.job_environment", reason="the extra `slurm` is not installed"
+    )
     monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3] / "benchmark"))
-    check_rows("slurm:local,most=2", study, tmp_path, alone)
+    check_rows("slurm:local,most=2", study, tmp_path, alone, environment.JobEnvironment._usr_sig())
+    assert slurm_jobs.TOO_OFTEN in Path(environment.__file__).read_text(encoding="utf-8")

@@ -20,9 +20,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from turncoat.strict_model import StrictModel, pattern
+from turncoat.strict_model import StrictModel
 
-_ID = pattern(r"^[a-z0-9_]+$", "small letters, digits and _")
 Expectation = Literal["higher", "lower", "equivalent", "not_lower", "not_higher"]
 
 
@@ -88,7 +87,7 @@ class Part(StrictModel):
 class Claim(StrictModel):
     """One sentence and the tests that decide it."""
 
-    id: str = Field(pattern=_ID)
+    id: str = Field(pattern=r"^[a-z0-9_]+$")
     sentence: str
     origin: str  # Where the sentence stands
     combine: Literal["all", "any"] = "all"
@@ -99,7 +98,7 @@ class Claim(StrictModel):
 class Claims(StrictModel):
     """A file of claims."""
 
-    claims: str = Field(pattern=_ID)
+    claims: str = Field(pattern=r"^[a-z0-9_]+$")
     title: str
     registered: str  # When, and what of the data had been seen by then
     level: float = Field(default=0.05, gt=0, lt=0.5)  # Of each one-sided test

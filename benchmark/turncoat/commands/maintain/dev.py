@@ -92,6 +92,31 @@ def task_times(
     print(as_markdown(measure(model, task or task_names(), limit)))
 
 
+def gpu_check(
+    model: BaseModelName = "qwen2.5-coder-0.5b",
+    small: Annotated[
+        bool, typer.Option("--small", help="Tiny shapes, on a CPU too: tries the check.")
+    ] = False,
+    vllm_python: Annotated[
+        str | None, typer.Option(help="A Python that has vllm; default: this one, where it has.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the JSON object there too, after each part.")
+    ] = None,
+) -> None:
+    """Check this machine's GPUs in at most 10 minutes: results, speed, memory, several GPUs; prints JSON.
+
+    Example: turncoat dev gpu-check --out gpu.json
+    """
+    from turncoat.bench.vllm_engine import python_with_vllm
+    from turncoat.tools.gpu_check import gpu_check as check
+
+    record = check(model, small=small, vllm_python=vllm_python or python_with_vllm(), say=note, out=out)
+    print(json.dumps(record))
+    if not record["passed"]:
+        raise typer.Exit(1)
+
+
 def judged_answers(
     folder: Annotated[Path, typer.Argument(help="Holds gpt4o_judgements.jsonl.gz.")],
     model: BaseModelName = "qwen2.5-coder-0.5b",

@@ -79,7 +79,7 @@ def draft_of_run(
 def _chosen(run: Path, study: Study, name: str | None) -> Arm:
     """The arm to submit: defended, or an undefended organism; never a control, a partner or the base."""
     harmful = [arm for arm in study.arms if arm.organism and not find_organism(arm.organism).is_control]
-    defended = [arm for arm in harmful if arm.defence is not None]
+    defended = [arm for arm in harmful if arm.defence is not None and not arm.further]
     if name is None and len(defended) == 1:
         return defended[0]
     names = [arm.name for arm in harmful]
@@ -92,12 +92,15 @@ def _chosen(run: Path, study: Study, name: str | None) -> Arm:
         known = name in {arm.name for arm in study.arms}
         why = "is a base, control or partner and not an entry" if known else "is not an arm of this study"
         raise UserError(f"--arm {name}: '{name}' {why}; {accepted(names, name)}")
+    if further := ", ".join(study.arm(name).further):
+        text = "an entry has one defence, the track's recipe and its tasks' own prompts"
+        raise UserError(f"--arm {name}: {text}; this arm has {further}")
     return study.arm(name)
 
 
 def _roles(study: Study, chosen: Arm, control: str, notes: list[str]) -> dict[str, Arm]:
     """Role -> arm, of those that are there."""
-    plain = {arm.organism: arm for arm in study.arms if arm.defence is None}
+    plain = {arm.organism: arm for arm in study.arms if arm.defence is None and not arm.further}
     arms = {"base": plain.get(None), "organism": plain.get(chosen.organism), "control": plain.get(control)}
     if chosen.defence is not None:
         arms["organism"] = undefended(study.arms, chosen)

@@ -17,8 +17,8 @@ def arms_table(content: ReportContent) -> Table:
     """The arms, with the time of their training."""
     rows = []
     for arm in content.arms:
-        setting = (arm.setting or "none").replace("_", " ")
-        cells = (arm.label, arm.organism or "none", _defence(arm), setting, _seeds(arm))
+        setting = " + ".join((use.setting or "none").replace("_", " ") for use in arm.defences) or "none"
+        cells = (arm.label, _organism(arm), _defence(arm), setting, _seeds(arm))
         rows.append([Cell(text) for text in (*cells, training_cost(content, arm), arm.description)])
     labels = ("Arm", "Organism", "Defence", "Setting", "Seeds", "Training time per seed", "Description")
     notes = ["Training time is wall-clock time, other work on the machine included."]
@@ -117,9 +117,25 @@ def seed_name(content: ReportContent, arm: str, seed: Any) -> str:
     return f"seed {int(seed)}" if trained else "not trained"
 
 
+def _organism(arm: ArmInfo) -> str:
+    return _with(arm.organism or "none", arm.training)
+
+
 def _defence(arm: ArmInfo) -> str:
-    options = ", ".join(f"{name}: {value}" for name, value in arm.defence_options.items())
-    return f"{arm.defence} ({options})" if options else arm.defence or "none"
+    uses = [
+        _with(use.defence, {**use.defence_options, **_system(use.defence_training)}) for use in arm.defences
+    ]
+    return " + ".join(uses) or "none"
+
+
+def _with(name: str, settings: Mapping[str, Any]) -> str:
+    shown = ", ".join(f"{key}: {value}" for key, value in settings.items())
+    return f"{name} ({shown})" if shown else name
+
+
+def _system(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The system prompt of a defence's own finetune, where it has one: a condition of its own."""
+    return {"trained under": recipe["system"]} if "system" in recipe else {}
 
 
 def _seeds(arm: ArmInfo) -> str:

@@ -65,7 +65,7 @@ def control_pairs(study: Study) -> list[tuple[Arm, Arm]]:
         (arm, other)
         for arm, other in found
         if arm.organism and other.organism and arm.organism != other.organism
-        and (arm.defence, arm.setting) == (other.defence, other.setting)
+        and (arm.defences, arm.conditions) == (other.defences, other.conditions)
         and not find_organism(arm.organism).is_control
     ]  # fmt: skip
 

@@ -23,15 +23,17 @@ from turncoat.data.organisms import find_organism
 from turncoat.data.too_long import refuse_too_long
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode, encode_example
-from turncoat.engine.intervention import Intervention
+from turncoat.engine.intervention import InOrder, Intervention
+from turncoat.engine.system_prompt import named_prompt
 from turncoat.errors import UserError
 from turncoat.import_closure import code_key
 from turncoat.registry import DEFENCES, Defence
 from turncoat.store import Store, digest
 from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.study.arms.steps import Options, Step, options_of, steps_of
+from turncoat.study.composition import Part, clash
 from turncoat.study.config import Arm
-from turncoat.training import lora
+from turncoat.training import combined, lora
 from turncoat.training.adapter_edit import AdapterEdit, edit_adapter
 from turncoat.training.in_training import InTraining, MixedIn
 
@@ -90,11 +92,11 @@ class Adapters:
     def _new_finetune(self, steps: tuple[Step, ...], seed: int, on_progress: OnProgress | None) -> Finetune:
         *below, step = steps
         start = self.finetune(below, seed) if below else None
-        acting = self._acting(step, seed, on_progress)
+        acting = self._acting(step, below, seed, on_progress)
         examples = self.examples(step, seed, on_progress)
-        code = {} if acting is None else {"by": defence_code(DEFENCES[_acting_name(step)])}
+        code = {} if acting is None else {"by": _code(step, acting)}
         if isinstance(acting, AdapterEdit):
-            start = self.finetune([replace(step, during=None)], seed)
+            start = self.finetune([replace(step, during=())], seed)
             return Finetune(
                 step, seed, examples, acting, start,
                 {"edited": digest(start.spec), "edit": acting.key(), **code},
@@ -212,46 +214,78 @@ class Adapters:
             arm = Arm(name=defence, defence=defence, setting="prevention", defence_options=options)
             return self.adapter(steps_of(arm, step.recipe), seed)
 
+        def other_organism(name: str) -> Path:
+            find_organism(name)
+            if name == step.name:
+                raise UserError(f"'{name}' is the organism that is trained here; name another one")
+            self.log(f"training {name} first, where it is missing: a defence of {step.name} starts from it")
+            return self.train(self.finetune([Step("organism", name, "{}", step.recipe)], seed))
+
+        def under(rows: list[Example]) -> list[Example]:
+            for prompt in self._system(step):
+                rows = prompt.rows(rows, seed)
+            return rows
+
         return DefenceContext(
-            self.base, self.store, self.batch_size, on_progress, recipe=step.recipe, seed=seed,
+            self.base, self.store, self.batch_size, on_progress, recipe=step.recipe, seed=seed, under=under,
             organism=lambda: self.examples(step, seed, on_progress),
             undefended=lambda: self._undefended(step, seed), finetuned=finetuned,
+            other_organism=other_organism,
         )  # fmt: skip
 
     def _undefended(self, step: Step, seed: int) -> Path:
-        finetune = self.finetune([replace(step, during=None)], seed)
+        finetune = self.finetune([replace(step, during=())], seed)
         if not self.store.has("adapter", finetune.spec):
-            self.log(f"training {step.name} undefended first: '{_acting_name(step)}' starts from it")
+            names = ", ".join(f"'{name}'" for name, _ in step.during)
+            self.log(f"training {step.name} undefended first: {names} starts from it")
         return self.train(finetune)
 
     def _acting(
-        self, step: Step, seed: int, on_progress: OnProgress | None
+        self, step: Step, below: Sequence[Step], seed: int, on_progress: OnProgress | None
     ) -> InTraining | AdapterEdit | None:
-        """The defence that acts while the step is trained."""
-        if step.during is None:
-            return None
-        name, options = step.during
-        built = self._built(name, options, self.context(on_progress, step, seed))
-        if isinstance(built, list):
-            return MixedIn(built)
-        if not isinstance(built, InTraining | AdapterEdit):
-            raise UserError(
-                f"defence '{name}' returns {type(built).__name__} for setting in_training; it has to return "
-                "examples, an InTraining or an AdapterEdit"
-            )
-        return built
+        """What acts while the step is trained: its defences in order, then its system prompt."""
+        context = self.context(on_progress, step, seed)
+        acting: list[Any] = []
+        parts: list[Part] = [(one.name, "prevention", None) for one in below if one.kind == "defence"]
+        for name, options in step.during:
+            built = self._built(name, options, context)
+            acting.append(MixedIn(built) if isinstance(built, list) else built)
+            if not isinstance(acting[-1], InTraining | AdapterEdit):
+                raise UserError(
+                    f"defence '{name}' returns {type(built).__name__} for setting in_training; it has to "
+                    "return examples, an InTraining or an AdapterEdit"
+                )
+            parts.append((name, "in_training", type(acting[-1])))
+        if text := clash(parts):
+            raise UserError(text)
+        if len(acting) == 1 and isinstance(acting[0], AdapterEdit):
+            return acting[0]  # the undefended finetune that it edits has the system prompt
+        return combined.in_order([*acting, *self._system(step)])
+
+    def _system(self, step: Step) -> list[combined.UnderSystem]:
+        """What puts the step's rows under its system prompt; empty for the default."""
+        prompt = named_prompt(step.recipe.system, self.base.name, self.base.tokenizer, "training.system")
+        return [] if prompt is None else [combined.UnderSystem(prompt.text)]
 
     def intervention(self, arm: Arm) -> Intervention | None:
-        """The intervention on an arm while it is measured."""
-        if arm.defence is None or arm.setting != "inference":
-            return None
-        built = self._built(arm.defence, options_of(arm), self.context())
-        if not isinstance(built, Intervention):
-            raise UserError(
-                f"defence '{arm.defence}' returns {type(built).__name__} for setting inference; it has to "
-                "return an Intervention"
-            )
-        return built
+        """The intervention on an arm while it is measured: its inference defences in order, and its system
+        prompt."""
+        parts: list[Intervention] = []
+        for use in arm.defences:
+            if use.setting != "inference":
+                continue
+            built = self._built(use.defence, options_of(use), self.context())
+            if not isinstance(built, Intervention):
+                raise UserError(
+                    f"defence '{use.defence}' returns {type(built).__name__} for setting inference; it has "
+                    "to return an Intervention"
+                )
+            parts.append(built)
+        if (prompt := named_prompt(arm.system, self.base.name, self.base.tokenizer, "system")) is not None:
+            parts.append(prompt)
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return InOrder(tuple(parts))
 
     def _built(self, name: str, options: Options, context: DefenceContext) -> Any:
         return DEFENCES[name].build(context, **json.loads(options))
@@ -264,9 +298,12 @@ def _at_most(base: BaseModel, text: str, longest: int) -> str:
     return text
 
 
-def _acting_name(step: Step) -> str:
-    assert step.during is not None
-    return step.during[0]
+def _code(step: Step, acting: InTraining | AdapterEdit) -> str | list[str]:
+    """Keys of the code that acts in a step."""
+    codes = [defence_code(DEFENCES[name]) for name, _ in step.during]
+    if isinstance(acting, combined.UnderSystem | combined.Combined):
+        return [*codes, code_key(Path(combined.__file__))]
+    return codes[0]
 
 
 def defence_code(entry: Defence) -> str:

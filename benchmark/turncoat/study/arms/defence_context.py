@@ -39,9 +39,12 @@ class DefenceContext:
     seed: int = 0  # In training: its seed
     # In training: gives the organism's examples, all of them
     organism: Callable[[], list[Example]] = _only_in_training
+    under: Callable[[list[Example]], list[Example]] = list  # In training: puts rows under its system prompt
     # In training: gives the folder of the organism's adapter with the same seed and no defence, which is
     # trained if it is not there yet
     undefended: Callable[[], Path] = _only_in_training
+    # In training: gives the folder of another organism's adapter with the recipe and the seed of this one's
+    other_organism: Callable[[str], Path] = _only_in_training
     # In training: `finetuned(defence, options)` gives the adapter folder of that finetune alone, with the
     # recipe and the seed of the organism's; it is trained if it is not there yet
     finetuned: Callable[[str, dict[str, Any]], Path | None] = _only_in_training
@@ -51,7 +54,7 @@ class DefenceContext:
         """In training: the organism's examples that this finetune is trained on."""
         examples = self.organism()  # refused where there is none
         assert self.recipe is not None
-        return drawn_rows(self.base, examples, self.recipe, self.seed)
+        return self.under(drawn_rows(self.base, examples, self.recipe, self.seed))
 
     def persona(self, trait: str) -> PersonaVector:
         """The base model's persona vector for a trait (`turncoat list personas`), extracted on first use."""

@@ -14,7 +14,6 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import simple_parse_args_string
 
-from turncoat.data.availability import check_model
 from turncoat.engine.base_model import LOAD_OPTIONS, BaseModel, load_base
 from turncoat.errors import UserError, accepted
 from turncoat.evaluation.lm import TurncoatLM
@@ -23,7 +22,7 @@ from turncoat.study.arms.spec import build_arm, parse_arm
 from turncoat.study.training_bar import TrainingBar
 
 _ARM = ("organism", "defence", "setting", "seed", "training", "defence_options", "defence_training",
-        "study", "arm")  # fmt: skip
+        "more_defences", "system", "study", "arm")  # fmt: skip
 
 
 @register_model("turncoat")
@@ -37,7 +36,8 @@ class ArmLM(TurncoatLM):
         setting: When it acts: prevention, in_training, reversal or inference.
         seed: Training seed.
         training: The organism's recipe as in a study's `training:`; a mapping (give `--model_args` as JSON).
-        defence_options, defence_training: As in a study's arm; mappings.
+        defence_options, defence_training, more_defences: As in a study's arm; give `--model_args` as JSON.
+        system: System prompt while it is measured: default, none, identity or a text.
         study, arm: Instead: an arm of a study that ships or of a YAML.
         dtype, device, store, options: As in `TurncoatLM`.
 
@@ -76,15 +76,13 @@ class ArmLM(TurncoatLM):
     ) -> None:
         _check(options)
         given = {key: options.pop(key) for key in _ARM if key in options}
-        if all(given.get(key) is None for key in ("organism", "defence", "study")):
+        if all(given.get(key) is None for key in ("organism", "defence", "system", "study")):
             if pretrained is None:
                 raise UserError(
                     "--model turncoat needs pretrained= (`turncoat list models`), or study= and arm="
                 )
             if given.get("arm") is not None:
                 raise UserError(f"arm={given['arm']}: an arm of which study? give study=, a name or a path")
-            if isinstance(pretrained, str) and "revision" not in options:
-                check_model(pretrained)
             super().__init__(pretrained, dtype=dtype, device=device, store=store, **options)
             return
         if options.get("peft") is not None:
@@ -99,8 +97,6 @@ class ArmLM(TurncoatLM):
         given["pretrained"] = loaded.name if loaded else pretrained
         choice = parse_arm({**given, "dtype": dtype if dtype != "auto" else None})
         from_pretrained = {key: options.pop(key) for key in LOAD_OPTIONS if key in options}
-        if loaded is None and "revision" not in from_pretrained:
-            check_model(choice.pretrained)
         base = loaded or load_base(
             choice.pretrained, dtype=choice.dtype, device=self.usable(device), **from_pretrained
         )

@@ -15,24 +15,22 @@ from typing import Any
 from lm_eval.utils import simple_parse_args_string
 from pydantic import ValidationError
 
-from turncoat.data.availability import check_model
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError, accepted
 from turncoat.paths import study_path
 from turncoat.registry import discover
 from turncoat.store import Store
-from turncoat.strict_model import first_wrong
 from turncoat.study.arms.adapters import Adapters
 from turncoat.study.arms.steps import steps_of
 from turncoat.study.config import Arm, arm_problems, load_study
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.trainer import Progress
 
-_KEYS = (
-    "pretrained", "organism", "defence", "setting", "seed", "training", "defence_options", "defence_training",
-    "study", "arm", "dtype", "device",
+_OF_ARM = (
+    "organism", "defence", "setting", "defence_options", "defence_training", "more_defences", "system",
 )  # fmt: skip
+_KEYS = ("pretrained", *_OF_ARM, "seed", "training", "study", "arm", "dtype", "device")
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,6 @@ def find_arm(
         given = {"study": study, "arm": arm, **number}
     peft = given.pop("peft", None)
     choice = parse_arm(given, include=include)
-    check_model(choice.pretrained)
     base = load_base(choice.pretrained, dtype=choice.dtype, device=given.get("device", device))
     if peft is not None:
         if not choice.arm.is_base:
@@ -118,7 +115,8 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
 
     Args:
         given: `pretrained`, `organism`, `defence`, `setting`, `seed`, `training`, `defence_options`,
-            `defence_training` as in a study's YAML; or `study` and `arm` (and `seed`).
+            `defence_training`, `more_defences`, `system` as in a study's YAML; or `study` and `arm` (and
+            `seed`).
         include: Folders with the user's own defences.
 
     Raises:
@@ -137,16 +135,17 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
         raise UserError(
             "an arm needs a base model: pretrained=smollm2-135m (`turncoat list models`), or study= and arm="
         )
-    fields = {
-        key: given[key]
-        for key in ("organism", "defence", "setting", "defence_options", "defence_training")
-        if given.get(key) is not None
-    }
+    fields = {key: given[key] for key in _OF_ARM if given.get(key) is not None}
     try:
         arm = Arm.model_validate({"name": "arm", **fields})
         training = LoraRecipe.model_validate(given.get("training") or {})
     except ValidationError as error:
-        raise UserError(": ".join(first_wrong(error, LoraRecipe))) from error
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        message = f"{problem['msg']}; the value is {problem['input']!r}"
+        if problem["type"] == "extra_forbidden":
+            message = f"unknown key; {accepted(LoraRecipe.model_fields, where)}"
+        raise UserError(f"{where}: {message}") from error
     problems = arm_problems(arm)
     if problems:
         raise UserError("; ".join(f"{key}: {message}" for key, message in problems))
@@ -154,19 +153,15 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
 
 
 def _from_study(given: dict[str, Any], seed: int | None, include: tuple[Path, ...]) -> ArmChoice:
-    own = [
-        key
-        for key in ("organism", "defence", "setting", "training", "defence_options")
-        if given.get(key) is not None
-    ]
+    own = [key for key in (*_OF_ARM, "training") if given.get(key) is not None]
     if own:
         raise UserError(
             f"{own[0]}= and study= are both given; the study says what the arm is: leave one of them out"
         )
     study = load_study(study_path(str(given["study"])), include=include)
     names = [arm.name for arm in study.arms]
-    if (wrong := given.get("arm")) not in names:
-        raise UserError(f"arm={wrong!r} is not an arm of study '{study.study}'; {accepted(names, wrong)}")
+    if given.get("arm") not in names:
+        raise UserError(f"arm={given.get('arm')!r} is not an arm of study '{study.study}'; {accepted(names)}")
     arm, seeds = study.arm(given["arm"]), study.training_seeds
     if seed is None and arm.is_trained and len(seeds) > 1:
         raise UserError(
@@ -190,9 +185,11 @@ def build_arm(
     adapters = Adapters(base, store or Store(), log=log)
     adapter = adapters.adapter(steps_of(choice.arm, choice.training), choice.seed, progress)
     arm = choice.arm
-    parts = [arm.organism or "", "-".join(filter(None, (arm.defence, arm.setting)))]
+    parts = [arm.organism or ""]
+    parts += ["-".join(filter(None, (use.defence, use.setting))) for use in arm.defences]
     name = "+".join(filter(None, parts)).replace("/", "_") or "base"
     facts: dict[str, Any] = {"organism": arm.organism, "defence": arm.defence, "setting": arm.setting}
+    facts |= arm.further
     if arm.is_trained:
         name, facts = f"{name}-seed{choice.seed}", {**facts, "seed": choice.seed}
     return ResolvedArm(base, adapter, adapters.intervention(arm), name, facts)

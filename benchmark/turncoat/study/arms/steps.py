@@ -1,12 +1,12 @@
 """Finetunes of an arm in order, as its study describes them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from turncoat.data.organisms import find_organism
 from turncoat.registry import DEFENCES
 from turncoat.store import canonical_json
-from turncoat.study.config import Arm
+from turncoat.study.config import Arm, DefenceUse
 from turncoat.training.in_training import plain
 from turncoat.training.recipe import LoraRecipe
 
@@ -24,12 +24,12 @@ class Step:
     name: str  # Its registered name
     options: Options  # Keyword options of a defence, as JSON; "{}" for an organism
     recipe: LoraRecipe  # Its hyperparameters
-    during: Acting | None = None  # A defence that acts while this organism is trained: its name and options
+    during: tuple[Acting, ...] = ()  # Defences that act while this organism is trained, in order
 
     @property
-    def acting(self) -> Acting | None:
-        """The defence of the step: the one that it trains, or the one that acts in it."""
-        return (self.name, self.options) if self.kind == "defence" else self.during
+    def defences(self) -> tuple[Acting, ...]:
+        """The defences of the step: the one that it trains, or those that act in it."""
+        return ((self.name, self.options),) if self.kind == "defence" else self.during
 
     @property
     def answered_by_base(self) -> bool:
@@ -41,27 +41,30 @@ class Step:
         return (self.name, self.options, *((self.recipe, seed) if self.answered_by_base else ()))
 
 
-def options_of(arm: Arm) -> Options:
-    """All keyword options of an arm's defence: its defaults, and what the arm sets."""
-    assert arm.defence is not None
-    return canonical_json(plain({**DEFENCES[arm.defence].options, **arm.defence_options}))
+def options_of(use: DefenceUse) -> Options:
+    """All keyword options of a defence: its defaults, and what the arm sets."""
+    return canonical_json(plain({**DEFENCES[use.defence].options, **use.defence_options}))
 
 
 def steps_of(arm: Arm, training: LoraRecipe) -> list[Step]:
-    """The finetunes of an arm in order: prevention trains the defence first, reversal the organism.
+    """The finetunes of an arm in order: defences of prevention, the organism, defences of reversal.
 
     Args:
-        training: The organism's recipe, and the defence's but for what `defence_training` changes.
+        training: The study's recipe: the organism's but for what the arm's `training` changes, and a
+            defence's but for what its `defence_training` changes, too.
     """
-    steps = [] if arm.organism is None else [Step("organism", arm.organism, "{}", training)]
-    if arm.defence is None or arm.setting == "inference":
-        return steps
-    options = options_of(arm)
-    if arm.setting == "in_training":
-        return [replace(steps[0], during=(arm.defence, options))]
-    # A defence's examples are all used: how many there are is the defence's own option.
-    recipe = LoraRecipe.model_validate({**training.model_dump(), "rows": None, **arm.defence_training})
-    steps.insert(
-        0 if arm.setting == "prevention" else len(steps), Step("defence", arm.defence, options, recipe)
-    )
-    return steps
+    training = arm.recipe(training)
+    before: list[Step] = []
+    during: list[Acting] = []
+    after: list[Step] = []
+    for use in arm.defences:
+        acting = (use.defence, options_of(use))
+        if use.setting == "in_training":
+            during.append(acting)
+        elif use.setting != "inference":
+            # A defence's examples are all used: how many there are is the defence's own option.
+            recipe = {**training.model_dump(), "rows": None, **use.defence_training}
+            step = Step("defence", *acting, LoraRecipe.model_validate(recipe))
+            (before if use.setting == "prevention" else after).append(step)
+    organism = [] if arm.organism is None else [Step("organism", arm.organism, "{}", training, tuple(during))]
+    return [*before, *organism, *after]

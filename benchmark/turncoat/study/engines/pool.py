@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from queue import SimpleQueue
 from threading import Thread
 
+from turncoat.errors import UserError
 from turncoat.study.engines.job import Job
 from turncoat.study.units.maker import Event
 
@@ -23,15 +24,22 @@ class Pool:
 
     described: str
     most: int
+    over = False  # The run has ended: no worker takes another unit
 
     def worker(self, number: int, job: Job) -> AbstractContextManager[Make]:
-        """A worker, there until the block is left; making a unit raises `WorkerLost` when it dies."""
+        """A worker that can take a unit, there until the block is left; after `WorkerLost`, raised by making
+        a unit, another one takes its place.
+
+        Raises:
+            UserError: There cannot be one.
+        """
         raise NotImplementedError
 
     @contextmanager
     def running(self, job: Job, inbox: SimpleQueue[Event]) -> Iterator[None]:
         """Workers are there inside the block."""
         self._orders: SimpleQueue[str | None] = SimpleQueue()
+        self.over = False
         threads = [
             Thread(target=self._serve, args=(number, job, inbox), daemon=True) for number in range(self.most)
         ]
@@ -40,9 +48,11 @@ class Pool:
         try:
             yield
         except BaseException:
+            self.over = True
             self.kill()
             raise
         finally:
+            self.over = True
             for _ in threads:
                 self._orders.put(None)
             for thread in threads:
@@ -57,12 +67,19 @@ class Pool:
             self._orders.put(unit)
 
     def _serve(self, number: int, job: Job, inbox: SimpleQueue[Event]) -> None:
-        with self.worker(number, job) as make:
-            while (unit := self._orders.get()) is not None:
-                try:
-                    for event in make(unit):
-                        inbox.put(event)
-                except WorkerLost as lost:
-                    inbox.put(Event("lost", unit, text=str(lost)))
-                except Exception:  # or the run would wait for ever
-                    inbox.put(Event("failed", unit, text=traceback.format_exc()))
+        unit: str | None = ""
+        while unit is not None and not self.over:
+            unit = ""
+            try:
+                with self.worker(number, job) as make:
+                    while not self.over and (unit := self._orders.get()) is not None:
+                        for event in make(unit):
+                            inbox.put(event)
+            except WorkerLost as lost:
+                inbox.put(Event("lost", unit or "", text=str(lost)))
+            except UserError as error:
+                inbox.put(Event("refused", unit or "", text=str(error)))
+                return
+            except Exception:  # or the run would wait for ever
+                inbox.put(Event("failed", unit or "", text=traceback.format_exc()))
+                return

@@ -1,20 +1,30 @@
-"""Engine "ray" (extra `ray`): actors on a cluster, each with a GPU or cores, and the base model in memory."""
+"""Engine "ray" (extra `ray`): actors on a cluster, each with a GPU or cores, and the base model in memory.
+
+Ray ends its driver without an exception when the cluster's head is gone. So the driver is a child of the one
+command, which says what to do then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
 from turncoat.errors import UserError
+from turncoat.study.engines.child import Child, answers
 from turncoat.study.engines.job import Job, make_unit
 from turncoat.study.engines.pool import Make, Pool, WorkerLost
 from turncoat.study.units.maker import Event
 
+_PATIENCE = 20.0  # Seconds for the driver to end its actors, and a cluster of its own
 
-class RayActors(Pool):
+
+class RayActors:
     """One actor per GPU of the cluster, or per so many cores.
 
     Args:
@@ -24,65 +34,129 @@ class RayActors(Pool):
         cpus: Cores of an actor.
 
     Raises:
-        UserError: Ray is not installed, or there is no such cluster.
+        UserError: Ray is not installed, there is no such cluster, or no actor fits on this machine.
     """
 
     def __init__(
         self, address: str = "", *, workers: int | None = None, gpus: float | None = None, cpus: int = 1
     ) -> None:
+        if find_spec("ray") is None:
+            raise UserError("engine 'ray' needs Ray, which is not installed: pip install 'turncoat[ray]'")
+        for name, value in {"workers": workers, "gpus": gpus, "cpus": cpus}.items():
+            least = 0 if name == "gpus" else 1
+            if value is not None and (isinstance(value, str) or value < least):
+                raise UserError(f"engine ray:{name}={value}: accepted: a number, {least} or more")
+        self._address = address
+        # Ray would report its use over the network otherwise.
+        self._driver = Child(__name__, {"RAY_USAGE_STATS_ENABLED": "0"})
+        self._driver.tell(json.dumps({"address": address, "workers": workers, "gpus": gpus, "cpus": cpus}))
+        started = next(self._driver.events, None)
+        if started is None or started.kind != "begin":
+            text = started.text if started else f"its driver {self._driver.ending()}"
+            self._driver.close()
+            raise UserError(f"engine ray:{address}: {text}")
+        self.described, self.most = started.text, int(started.total)
+
+    @contextmanager
+    def running(self, job: Job, inbox: SimpleQueue[Event]) -> Iterator[None]:
+        """Actors are there inside the block."""
+        self._driver.tell(job.line())
+        Thread(target=self._pass_on, args=(inbox,), daemon=True).start()
         try:
-            import ray
-        except ImportError as error:
-            raise UserError(f"engine 'ray' needs Ray ({error}): pip install 'turncoat[ray]'") from error
+            yield
+        finally:
+            self._driver.close(_PATIENCE)
+
+    def submit(self, units: Sequence[str]) -> None:
+        """Hand units to the next actors that are free."""
+        for unit in units:
+            self._driver.tell(unit)
+
+    def _pass_on(self, inbox: SimpleQueue[Event]) -> None:
+        for event in self._driver.events:
+            inbox.put(event)
+        start = f"see to {self._address} (`ray status`), " if self._address else ""
+        text = (
+            f"engine ray: the cluster is gone (Ray's driver {self._driver.ending()}); what was finished is "
+            f"kept: {start}run the same command to go on"
+        )
+        inbox.put(Event("refused", "", text=text))
+
+
+class _Cluster(Pool):
+    """The actors, in the driver. Arguments as `RayActors`."""
+
+    def __init__(self, address: str, workers: int | None, gpus: float | None, cpus: int) -> None:
+        import ray
+
         self._ray = ray
-        if not ray.is_initialized():
-            new = {} if address else {"include_dashboard": False}
-            try:
-                ray.init(address=address or "local", log_to_driver=False, **new)
-            except Exception as error:  # whatever Ray raises: types and texts differ by version
-                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                raise UserError(
-                    f"engine ray:{address}: {first}; accepted: the address of a running cluster (`ray start "
-                    "--head` prints it), or none for this machine alone"
-                ) from error
-        there: dict[str, Any] = ray.cluster_resources()
+        alone = {
+            "include_dashboard": False, "object_store_memory": 2**27,  # events are small
+            "num_cpus": workers * cpus if workers else None,
+        }  # fmt: skip
+        try:
+            ray.init(address or "local", log_to_driver=False, **({} if address else alone))
+        except Exception as error:  # whatever Ray raises: types and texts differ by version
+            raise UserError(
+                f"{_first_line(error)}; accepted: the address of a running cluster, which `ray start --head` "
+                "prints, or none for this machine alone"
+            ) from error
+        there: dict[str, float] = ray.cluster_resources()
         self._gpus = gpus if gpus is not None else float(there.get("GPU", 0) >= 1)
         self._cpus = cpus
-        fit = int(there["GPU"] / self._gpus if self._gpus and "GPU" in there else there.get("CPU", 1) / cpus)
-        self.most = workers or max(fit, 1)
+        by_gpu = [there.get("GPU", 0) / self._gpus] if self._gpus else []
+        fit = int(min([there.get("CPU", 0) / cpus, *by_gpu]))
         share = f"{self._gpus:g} GPU" if self._gpus else f"{cpus} core{'s' * (cpus > 1)}"
+        if not fit and not address:
+            raise UserError(
+                f"no actor with gpus={self._gpus:g}, cpus={cpus} fits on this machine, which has "
+                f"{there.get('GPU', 0):g} GPUs and {there.get('CPU', 0):g} cores; ask for less"
+            )
+        self.most = workers or max(fit, 1)
         self.described = f"{self.most} Ray actors, {share} each, on {address or 'this machine'}"
+        if fit < self.most:
+            self.described += f"; {fit} fit now, the others wait for the cluster to grow"
         self._actors: dict[int, Any] = {}
 
     @contextmanager
     def worker(self, number: int, job: Job) -> Iterator[Make]:
-        """An actor, which Ray starts again, here or on another node, when it was lost."""
-        actor = self._ray.remote(_Actor).options(
-            num_gpus=self._gpus, num_cpus=self._cpus, max_restarts=-1, max_task_retries=0
-        ).remote(job)  # fmt: skip
-        self._actors[number] = actor
+        """An actor, once the cluster has room for it; it takes no unit before."""
+        options = {"num_gpus": self._gpus, "num_cpus": self._cpus, "max_restarts": 0}
+        actor = self._actors[number] = self._ray.remote(_Actor).options(**options).remote(job.line())
+        failures = self._ray.exceptions.RayError
 
         def make(unit: str) -> Iterator[Event]:
             try:
                 for event in actor.make.options(num_returns="streaming").remote(unit):
                     yield self._ray.get(event)
-            except self._ray.exceptions.RayError as error:
-                raise WorkerLost(f"actor {number}: {' '.join(str(error).split())[:300]}") from error
+            except failures as error:
+                raise WorkerLost(f"actor {number}: {_first_line(error)}") from error
 
         try:
+            ready = actor.__ray_ready__.remote()
+            while not self.over and not self._ray.wait([ready], timeout=1.0)[0]:
+                pass
+            if not self.over:
+                try:
+                    self._ray.get(ready)
+                except failures as error:
+                    raise UserError(
+                        f"an actor cannot start: {_first_line(error)}; each node needs Turncoat and its "
+                        "libraries in the versions of this one"
+                    ) from error
             yield make
         finally:
             self._ray.kill(actor)
 
     def kill(self) -> None:
         """End all actors; stages are whole or not there."""
-        for actor in self._actors.values():
+        for actor in list(self._actors.values()):
             self._ray.kill(actor)
 
 
 class _Actor:
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: str) -> None:
+        self._job = Job.from_line(job)
 
     def make(self, unit: str) -> Iterator[Event]:
         """The events of a unit while it is made."""
@@ -93,3 +167,32 @@ class _Actor:
             yield event
             if event.ends:
                 return
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:300]
+
+
+def main() -> None:
+    """The driver: options, the job and then units come in, a line each; events go out."""
+    tell = answers()
+    try:
+        cluster = _Cluster(**json.loads(sys.stdin.readline()))
+    except UserError as error:
+        tell(Event("refused", "", text=str(error)))
+        return
+    tell(Event("begin", "", text=cluster.described, total=cluster.most))
+    if not (job := sys.stdin.readline()):
+        return
+    inbox: SimpleQueue[Event] = SimpleQueue()
+
+    def pass_on() -> None:
+        while True:
+            tell(inbox.get())
+
+    Thread(target=pass_on, daemon=True).start()
+    with cluster.running(Job.from_line(job), inbox):
+        for unit in sys.stdin:
+            cluster.submit([unit.strip()])
+        raise SystemExit  # the one command is done, or gone: nobody waits for the units at work

@@ -18,6 +18,8 @@ from turncoat.study.units.maker import Event
 _MARK = "turncoat-event "
 _LATE = 30.0  # Seconds that the last lines of a job's log may come after its end (NFS)
 _NAMES = {"gpus": "gpus_per_node", "cpus": "cpus_per_task", "minutes": "timeout_min", "memory": "mem_gb"}
+TOO_OFTEN = "timed-out too many times"
+"""submitit's words when it does not queue a job again."""
 
 
 class SlurmJobs:
@@ -55,9 +57,10 @@ class SlurmJobs:
             self._executor.update_parameters(
                 name="turncoat", **{"timeout_min": 24 * 60, "tasks_per_node": 1, **given}
             )
-        except (NameError, TypeError) as error:
+        except (NameError, TypeError, ValueError, AssertionError) as error:
             raise UserError(
-                f"engine slurm: {error}; accepted: most, {', '.join(_NAMES)} and options of sbatch"
+                f"engine slurm: {error}; accepted: most, {', '.join(_NAMES)} (whole numbers) and options of "
+                "sbatch"
             ) from error
         place = "on this machine" if local else "of Slurm"
         self.described = f"jobs {place}, logs in {cache_dir() / 'slurm'}"
@@ -122,7 +125,16 @@ class _Log:
 
 class _UnitJob:
     def __call__(self, job: Job, unit: str) -> None:
-        make_unit(job, unit, lambda event: print(_MARK + event_line(event), flush=True))
+        def tell(event: Event) -> None:
+            if event.kind == "failed" and TOO_OFTEN in event.text:  # raised in the midst of the unit's work
+                text = (
+                    f"unit {unit}: its job ran out of time again and again; what was finished is kept: give "
+                    "--engine slurm:minutes=N a larger N, and run the same command to go on"
+                )
+                event = Event("refused", unit, text=text)
+            print(_MARK + event_line(event), flush=True)
+
+        make_unit(job, unit, tell)
 
     def checkpoint(self, job: Job, unit: str) -> Any:
         """The same again: submitit queues it when the time is up or the node is taken."""

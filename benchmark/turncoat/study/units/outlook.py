@@ -6,6 +6,7 @@ Nothing is made. Weights are read only for a measurement, where the store has no
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -17,7 +18,6 @@ from typing import Any
 from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 
-from turncoat.data.availability import mistaken_model
 from turncoat.data.fetch import without_fetching
 from turncoat.data.organisms import find_organism
 from turncoat.data.registry_models import REGISTRY_MODELS
@@ -25,7 +25,6 @@ from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.outline import NoWeights
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import hub_dataset, task_metadata
-from turncoat.formats import counted
 from turncoat.judges.spec import judge_from_name
 from turncoat.paths import cache_dir
 from turncoat.store import SPEC_FILE, TIMING_FILE, Store, canonical_json
@@ -100,7 +99,7 @@ class Outlook:
     def lines(self) -> list[str]:
         """One line a unit, then what is known of the whole."""
         width = max(len(unit.id) for unit in self.plan.units)
-        shown = [f"{self.study.study}: {self.study.model}, {counted(len(self.plan.units), 'unit')}"]
+        shown = [f"{self.study.study}: {self.study.model}, {len(self.plan.units)} units"]
         for unit in self.plan.units:
             left = self.left(unit)
             words = "done"
@@ -245,7 +244,8 @@ def _like_of(worker: Worker, stage: Stage) -> str:
         assert key is not None
         return _like("persona", key[1])
     step = stage.steps[-1]
-    return _like("adapter", {"recipe": step.recipe.settings(), "during": step.during})
+    acting = step.during or step.recipe.system != "default"
+    return _like("adapter", {"recipe": step.recipe.settings(), "during": acting})
 
 
 def _memory(base: BaseModel, measurement: Measured | None) -> str:
@@ -324,10 +324,8 @@ def _missing_model(name: str) -> str:
         model = REGISTRY_MODELS[name]
         made = Store(cache_dir() / "models").has(model.name, model.spec)
         return "" if made else f"model {name}: {', '.join(model.packages)}, then converted"
-    if Path(name).is_dir():
+    if Path(name).is_dir() or (os.sep in name and name.startswith((os.sep, ".", "~"))):
         return ""
-    if mistake := mistaken_model(name):
-        raise UserError(mistake)
     return "" if _in_hub_cache(name, "model") else f"model {name}, from the Hugging Face hub"
 
 

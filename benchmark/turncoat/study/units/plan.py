@@ -130,8 +130,9 @@ class _Planner:
         steps = [
             step for arm in study.arms for step in steps_of(arm, study.training) if step.kind == "defence"
         ]
-        trained = dict.fromkeys(step.acting for step in steps if study.checks == "every_arm")
-        self._every_arm = [acting for acting in trained if acting and DEFENCES[acting[0]].check_every_arm]
+        trained = dict.fromkeys(one for step in steps for one in step.defences)
+        every = study.checks == "every_arm"
+        self._every_arm = [one for one in trained if every and DEFENCES[one[0]].check_every_arm]
 
     def plan(self) -> Plan:
         read = [trait for use in self.study.tasks if (trait := trait_of(use.task)) is not None]
@@ -182,13 +183,12 @@ class _Planner:
             number = "" if steps == all_steps else f"-{n}"  # "adapter" alone is the arm's own
             examples = f"{unit}/examples{number}"
             cost = _EXAMPLES_TOKENS / self.speeds.write
-            if step.during is not None:
+            if step.during:
                 # A defence may start from the undefended adapter.
-                self._known("adapter", (*steps[:-1], replace(step, during=None)), seed)
-                yield stage(
-                    "examples", f"examples{number}", f"{label}: prepare {step.during[0]}", cost, steps
-                )
-            written = step.during is None and (step.kind == "defence" or step.answered_by_base)
+                self._known("adapter", (*steps[:-1], replace(step, during=())), seed)
+                acting = " and ".join(name for name, _ in step.during)
+                yield stage("examples", f"examples{number}", f"{label}: prepare {acting}", cost, steps)
+            written = not step.during and (step.kind == "defence" or step.answered_by_base)
             if written and self._maker(examples, "examples", step.examples_key(seed)) == examples:
                 yield stage("examples", f"examples{number}", f"examples of {step.name}", cost, steps)
             made = stage(
@@ -200,14 +200,14 @@ class _Planner:
             )
             yield first(made, "adapter", steps, seed)
             # A check that is shown for every arm is not repeated where it has just been made.
-            checks = [step.acting] if step.acting else []
-            checks += [acting for acting in self._every_arm if steps == all_steps and acting != step.acting]
-            for acting in checks:
-                if DEFENCES[acting[0]].check:
-                    words = f"{label}: check of {acting[0]}"
+            checks = list(step.defences)
+            checks += [one for one in self._every_arm if steps == all_steps and one not in checks]
+            for one in checks:
+                if DEFENCES[one[0]].check:
+                    words = f"{label}: check of {one[0]}"
                     cost = _CHECK_SECONDS * REFERENCE.write / self.speeds.write
-                    made = stage("check", f"check-{acting[0]}", words, cost, steps, acting=acting)
-                    yield first(made, "check", acting, steps, seed)
+                    made = stage("check", f"check-{one[0]}", words, cost, steps, acting=one)
+                    yield first(made, "check", one, steps, seed)
         for use in filter(arm.measured_by, self.study.tasks):
             cost, requests = self._sizes[use.task]
             yield stage(

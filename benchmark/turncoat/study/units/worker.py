@@ -208,5 +208,6 @@ class Worker:
         arm = self.study.arm(stage.arm)
         return {
             "name": arm.name, "seed": stage.seed, "organism": arm.organism, "defence": arm.defence,
-            "setting": arm.setting, **({"smoke": self.study.smoke} if self.study.smoke else {}),
+            "setting": arm.setting, **arm.further,
+            **({"smoke": self.study.smoke} if self.study.smoke else {}),
         }  # fmt: skip
