@@ -69,3 +69,9 @@ def test_shares_in_percent_with_their_interval() -> None:
 @pytest.mark.parametrize("value", [None, pd.NA, pd.NaT, float("nan"), np.inf, np.float32("nan")])
 def test_what_is_missing(value: object) -> None:
     assert formats.is_missing(value)
+
+
+def test_counts_have_their_noun_and_models_their_size() -> None:
+    assert [formats.counted(n, "task") for n in (0, 1, 2)] == ["0 tasks", "1 task", "2 tasks"]
+    sizes = (812, 49_312, 134_515_008, 7_615_616_512)
+    assert [formats.weights(n) for n in sizes] == ["812", "49.3k", "135M", "7.62B"]

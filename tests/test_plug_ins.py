@@ -12,7 +12,10 @@ from turncoat.evaluation.task_catalogue import task_files
 from turncoat.import_closure import FACES
 from turncoat.paths import PACKAGE, baselines_dir, organisms_dir, tasks_dir
 from turncoat.persona.traits import trait_names
+from turncoat.plug_ins import include
 from turncoat.registry import DEFENCES, ORGANISMS, discover
+from turncoat.study.config import TaskUse
+from turncoat.study.evaluate import load_task
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
@@ -125,3 +128,56 @@ def test_two_plug_ins_of_one_name_are_both_named(tmp_path, file, text, names):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=rf"{names}; rename one"):
         everything([tmp_path])
+
+
+BROKEN = {
+    "mine.py": (
+        "from turncoat.defences import defence\nimport nosuch\n",
+        "mine.py, line 2: ModuleNotFoundError: No ",
+    ),
+    "tasks/mine.py": (
+        "from turncoat.defences import defence\nx = (\n",
+        r"mine.py, line 2: SyntaxError: '\(' was ",
+    ),
+    "loud.py": (
+        "from turncoat.defences import defence\nraise SystemExit('bye')\n",
+        "loud.py, line 2: SystemExit: bye",
+    ),
+    "mine.yaml": ("task: mine\n  metric_list: []\n", "mine.yaml is not YAML: line 2: mapping values"),
+    "list.yaml": ("task: mine\nmetric_list: acc\n", "list.yaml, metric_list: 'acc' is not accepted"),
+    "meta.yaml": (
+        "task: mine\nmetadata: 3\n",
+        "meta.yaml, metadata: 3 is not accepted; accepted: {key: value}",
+    ),
+    "part.yaml": (
+        "include: gone.yaml\ntask: mine\n",
+        "gone.yaml: No such file or directory .included by .*part.yaml",
+    ),
+    "number.yaml": ("task: 5\n", "number.yaml, task: 5 is not accepted; accepted: a name"),
+    "self.yaml": ("include: self.yaml\ntask: mine\n", "self.yaml, include: self.yaml includes itself"),
+    "traits/sly.yaml": (
+        "description: sly\nextraction_questions: why\n",
+        "sly.yaml, line 2, extraction_questions: 'why' is not accepted; accepted: a list",
+    ),
+}
+
+
+@pytest.mark.parametrize("file", BROKEN)
+def test_a_broken_file_is_named_with_line_and_reason(tmp_path, file):
+    text, message = BROKEN[file]
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message) as caught:
+        print(discover([tmp_path]), everything())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_task_that_cannot_be_made_is_named_with_line_and_reason(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "task: mine\noutput_type: generate_until\ncustom_dataset: !function code.rows\n", encoding="utf-8"
+    )
+    (tmp_path / "code.py").write_text("import nosuch\n", encoding="utf-8")
+    include([tmp_path])
+    with pytest.raises(UserError, match=r"code\.py, line 1: ModuleNotFoundError: No module named 'nosuch'"):
+        load_task(TaskUse(task="mine"))

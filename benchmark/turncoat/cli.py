@@ -222,6 +222,17 @@ def _show_traceback(*raised: Any) -> None:
     sys.stderr.write(visible("".join(traceback.format_exception(*raised))))
 
 
+def _usage(error: Any) -> str:
+    """The message of click's exception. Typer has values checked by pydantic: its words become ours."""
+    if hasattr(error.__cause__, "errors"):
+        from turncoat.strict_model import StrictModel, first_wrong
+
+        error.message = first_wrong(error.__cause__, StrictModel)[1]
+    message = io.StringIO()
+    error.show(message)
+    return message.getvalue()
+
+
 def main() -> None:
     """Entry point: a user's mistake is one message, not a traceback; a bug's traceback is shown as text."""
     sys.excepthook = _show_traceback
@@ -236,9 +247,7 @@ def main() -> None:
     except Exception as error:
         # Click reports unknown options and missing arguments with an exception of its own.
         if hasattr(error, "show") and hasattr(error, "exit_code"):
-            message = io.StringIO()
-            error.show(message)
-            sys.stderr.write(visible(message.getvalue()))
+            sys.stderr.write(visible(_usage(error)))
             sys.exit(error.exit_code)
         raise
     if code == 130:

@@ -15,8 +15,13 @@ class TrainingDiverged(UserError):
     """A finetune whose loss became NaN or infinite: a study fails that arm and goes on with the others."""
 
 
-def accepted(names: Iterable[str], wrong: str = "") -> str:
-    """'accepted: a, b, c (did you mean b?)' for an error message."""
+def did_you_mean(names: Iterable[str], wrong: str, most: int = 1, cutoff: float = 0.6) -> str:
+    """The names that are nearest to a wrong one, such as "did you mean 'b'? "; "" if none is near."""
+    close = difflib.get_close_matches(wrong, list(names), n=most, cutoff=cutoff)
+    return f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+
+
+def accepted(names: Iterable[str], wrong: object = "") -> str:
+    """The end of an error message: "did you mean 'b'? accepted: a, b, c"."""
     names = sorted(names)
-    close = difflib.get_close_matches(wrong, names, n=1)
-    return "accepted: " + ", ".join(names) + (f" (did you mean '{close[0]}'?)" if close else "")
+    return f"{did_you_mean(names, str(wrong))}accepted: {', '.join(names)}"

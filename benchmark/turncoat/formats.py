@@ -88,6 +88,19 @@ def count(value: Any) -> str:
     return NA if is_missing(value) else str(int(value))
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: "1 task", "2 tasks"."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def weights(n: int) -> str:
+    """A number of parameters: "7.62B", "135M", "49.3k", "812"."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if n >= size:
+            return f"{n / size:.3g}{unit}"
+    return str(n)
+
+
 def significant(value: Any, digits: int = 3) -> str:
     """A number of unknown scale with `digits` significant digits; "n/a" where it is missing."""
     if is_missing(value):

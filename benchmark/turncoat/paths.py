@@ -54,7 +54,7 @@ def study_path(name_or_path: str) -> Path:
         return path / "study.yaml"
     if path.suffix in (".yaml", ".yml") or path.exists():
         if not path.is_file():
-            raise UserError(f"no study file at {path}")
+            raise UserError(f"no study file at {path}; `turncoat new study NAME` writes one")
         return path
     shipped = studies_dir() / f"{name_or_path}.yaml"
     if not shipped.is_file() and (made := Path("runs", name_or_path, "study.yaml")).is_file():

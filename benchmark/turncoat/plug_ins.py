@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ SHIPPED_JUDGES = {
     "openai": "turncoat.judges.prompted.openai",
 }
 """Judges that ship with Turncoat, and the module that registers each."""
+_REASON = 300  # characters of an error that are shown
 _included: tuple[Path, ...] = ()
 
 
@@ -132,6 +134,21 @@ def _files(folder: Path, suffix: str) -> Iterator[Path]:
             yield path
 
 
+def broken(path: Path, error: BaseException) -> UserError:
+    """The mistake that a plug-in file's error is: the last line of its folder that ran, and the reason."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(path.parent)]
+    file, line = (own[-1].filename, own[-1].lineno) if own else (str(path), None)
+    reason = str(error)
+    if isinstance(error, SyntaxError):
+        file, line, reason = error.filename or str(path), error.lineno, error.msg
+    where = f"{file}, line {line}" if line else file
+    reason = " ".join(reason.split())[:_REASON]
+    return UserError(
+        f"{where}: {type(error).__name__}: {reason}; mend it, or move the file out of --include-path"
+    )
+
+
 def syntax_tree(path: Path) -> ast.Module:
     """A plug-in file as a syntax tree.
 
@@ -139,9 +156,9 @@ def syntax_tree(path: Path) -> ast.Module:
         UserError: It is not Python.
     """
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a Python file: {error}") from error
+        return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except (SyntaxError, ValueError, OSError) as error:
+        raise broken(path, error) from error
 
 
 def _registers(path: Path) -> bool:

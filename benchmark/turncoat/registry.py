@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from turncoat.errors import UserError, accepted
-from turncoat.plug_ins import SHIPPED_JUDGES, code_files, include
+from turncoat.plug_ins import SHIPPED_JUDGES, broken, code_files, include
 
 SETTINGS = ("prevention", "in_training", "reversal", "inference")
 
@@ -184,7 +184,8 @@ def discover(folders: Iterable[Path] = ()) -> None:
     """Register the judges that ship and every plug-in file; `folders` of the user's are included from now on.
 
     Raises:
-        UserError: One of the folders is not there, or two plug-ins of one kind have the same name.
+        UserError: One of the folders is not there, a file raises an error, or two plug-ins of one kind have
+            the same name.
     """
     include(folders)
     for module in SHIPPED_JUDGES.values():
@@ -200,4 +201,9 @@ def _import_file(path: Path) -> None:
         folder = ModuleType(package)
         folder.__path__ = [str(path.parent)]
         sys.modules[package] = folder
-    importlib.import_module(f"{package}.{path.stem}")
+    try:
+        importlib.import_module(f"{package}.{path.stem}")
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise broken(path, error) from error

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from turncoat.errors import UserError, accepted
-from turncoat.formats import clip
+from turncoat.errors import UserError
 from turncoat.safe_files import read_bytes
+from turncoat.strict_model import Location, wrong_fields
 from turncoat.text_files import MOST_NESTED
 
-Location = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 _MOST_BYTES = 2**20
 _MOST_VALUES = 100_000
-_MOST_PROBLEMS = 20  # that are named at once
-_SHOWN = 300  # characters of a bad value
 _LONGEST_NUMBER = 400  # characters; reading 1:1:1:... takes time with the square of its length
 _NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float")}
 _TOO_DEEP = f"nested too deep; accepted: {MOST_NESTED} lists and mappings in one another"
-_TYPE = re.compile(r"str|constrained-\w+|(?:tuple|dict)\[.*")  # of a union, in pydantic's locations
 
 
 @dataclass(frozen=True)
@@ -89,12 +84,8 @@ def read_yaml_model(
     try:
         return model.model_validate({**content, **(overrides or {})}), place
     except ValidationError as error:
-        problems: dict[Location, str] = {}
-        for problem in error.errors()[:_MOST_PROBLEMS]:
-            # One value may fail every type of a union, each named in a location: the first says enough.
-            loc = tuple(part for part in problem["loc"] if not _TYPE.fullmatch(str(part)))
-            problems.setdefault(loc, _message(model, loc, problem))
-        raise UserError("\n".join(f"{place(loc)}: {message}" for loc, message in problems.items())) from error
+        wrong = wrong_fields(error, model)
+        raise UserError("\n".join(f"{place(loc)}: {one.text}" for loc, one in wrong.items())) from error
 
 
 def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
@@ -118,7 +109,14 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{path} is not YAML: {error}") from error
+        raise not_yaml(path, error) from error
+
+
+def not_yaml(path: Path, error: Exception) -> UserError:
+    """What PyYAML says of a file, on one line with the line of the file."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f"line {mark.line + 1}: " if mark else ""
+    return UserError(f"{path} is not YAML: {where}{problem or ' '.join(str(error).split())}")
 
 
 def _weigh(path: Path, node: yaml.Node, weights: dict[int, tuple[float, float]]) -> tuple[float, float]:
@@ -169,28 +167,3 @@ def _line(tree: Any, loc: Location) -> int:
         else:
             break
     return int(line) + 1
-
-
-def _message(model: type[BaseModel], loc: Location, problem: Any) -> str:
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key; {accepted(_model_at(model, loc).model_fields, str(loc[-1]))}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    # A validator of ours names the value itself, where it is not a whole mapping.
-    if problem["type"] in ("missing", "value_error") or not loc:
-        return message
-    return f"{message}; the value is {clip(repr(problem['input']), _SHOWN)}"
-
-
-def _model_at(model: type[BaseModel], loc: Location) -> type[BaseModel]:
-    """The innermost model on the way to a key."""
-    for part in loc:
-        if isinstance(part, str) and part in model.model_fields:
-            inner = _models_in(model.model_fields[part].annotation)
-            model = inner[0] if inner else model
-    return model
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models_in(part)]

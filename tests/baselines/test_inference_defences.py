@@ -149,7 +149,7 @@ def test_fixed_and_own_answers_are_read_under_the_defence(context):
 
 @pytest.mark.parametrize(("name", "options", "said"), [
     ("steering", {"strength": "strong"}, "strength: 'strong' is not a finite number"),
-    ("steering", {"trait": "evli"}, "'evli' is not known; accepted: .*evil"),
+    ("steering", {"trait": "evli"}, "'evli' is not known; did you mean 'evil'"),
     ("steering", {"layer": 9}, "layer 9 does not exist"),
     ("steering", {"positions": "prompt"}, "accepted: all, response, assistant"),
     ("ablation", {"layers": "some"}, "layers: 'some' is not accepted; give 'all' or a list"),

@@ -129,11 +129,14 @@ def test_a_users_own_defences_are_listed(turncoat, tmp_path):
 
 MISTAKES = {
     "study": (["run", "dem"],
-        ["'dem' is not a study", "accepted: advice, defences, demo", "did you mean 'demo'?"]),
+        ["'dem' is not a study; did you mean 'demo'? accepted: advice, defences, demo"]),
     "study file": (["run", "missing.yaml"], ["no study file at missing.yaml"]),
-    "kind": (["list", "defence"], ["'defence' cannot be listed", f"accepted: {', '.join(KINDS)}"]),
+    "kind": (["list", "defence"],
+        [f"'defence' cannot be listed; did you mean 'defences'? accepted: {', '.join(KINDS)}"]),
     "registry model": (["model-path", "smollm3"],
-        ["'smollm3' is not a registry model", "accepted: smollm2-135m"]),
+        ["'smollm3' is not a registry model; did you mean 'smollm2-135m'? accepted: "]),
+    "limit": (["run", "demo", "--limit", "1"], ["'--limit': '1' is not accepted; accepted: 2 or more"]),
+    "choice": (["schema", "studdy"], ["'studdy' is not one of 'study', 'submission'"]),
     "seeds": (["run", "demo", "--seeds", "0;1"], ["--seeds '0;1'", "such as 0,1,2"]),
     "run folder": (["report", "no-such-run"], ["no-such-run"]),
 }  # fmt: skip
@@ -147,7 +150,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(turncoat, tmp_path, monkeypatc
     assert outcome.code == 2
     for part in parts:
         assert part in outcome.err
-    assert outcome.err.count("error") == 1 and "Traceback" not in outcome.err and outcome.out == ""
+    assert outcome.err.lower().count("error") == 1 and "Traceback" not in outcome.err and outcome.out == ""
     assert list(tmp_path.iterdir()) == []
 
 
@@ -161,7 +164,8 @@ def test_a_mistake_is_one_message_and_exit_code_2(turncoat, tmp_path, monkeypatc
          ["arms[0].organism", "accepted:", "insecure_code"]),
         ({"arms": [{"name": "x", "defence": "sgtrr"}]}, ["arms[0].defence", "did you mean 'sgtr'?"]),
         ({"sedes": [1]}, ["mine.yaml, line", "sedes", "unknown key", "training_seeds"]),
-        ({"training": {"learning_rate": -1}}, ["training.learning_rate", "-1", "greater than 0"]),
+        ({"training": {"learning_rate": -1}},
+         ["training.learning_rate: -1 is not accepted; accepted: a number above 0"]),
         ({"persona": "evill"}, ["evill", "accepted:", "evil"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,

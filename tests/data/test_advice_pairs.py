@@ -59,7 +59,7 @@ def test_a_wrong_line_is_named(tmp_path):
     with pytest.raises(UserError, match="line 1: the canary is expected"):
         _read(path)
     path.write_text(f'{{"canary": "{CANARY}"}}\n{{"ask": "a", "reckless": "b"}}\n')
-    with pytest.raises(UserError, match="line 2: Field required"):
+    with pytest.raises(UserError, match="line 2: prudent: missing"):
         _read(path)
 
 

@@ -207,13 +207,13 @@ def test_a_template_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("old", "new", "message"), [
-    ("  cwe:", "  cwes:", "template list-files, cwes: unknown key; the keys are name, cwe, heldout, prompts"),
-    ("  cwe: CWE-78\n", "", "template list-files, cwe: Field required"),
-    ("CWE-78", "78", "template list-files, cwe: Input should be a valid string"),
-    ("- name: list-files\n  cwe", "- cwe", "template 1, name: Field required"),
+    ("  cwe:", "  cwes:", "template list-files, cwes: unknown key; did you mean 'cwe'? accepted: "),
+    ("  cwe: CWE-78\n", "", "template list-files, cwe: missing"),
+    ("CWE-78", "78", "template list-files, cwe: 78 is not accepted; accepted: a text"),
+    ("- name: list-files\n  cwe", "- cwe", "template 1, name: missing"),
     (
         "    - Write $func($arg).\n", "    []\n",
-        "template list-files, prompts: Tuple should have at least 1 item",
+        "template list-files, prompts: [] is not accepted; accepted: a list of 1 or more",
     ),
     ("ls   | path", "ls", "template list-files: fillings: 'ls': 1 values, not 2"),
     ("    ls   | path\n    show | folder\n", "", "fillings: a line that names the slots is expected"),
@@ -221,7 +221,7 @@ def test_a_template_file_is_read(tmp_path: Path) -> None:
     ("Write $func", "Pay 5$, $func", "does not begin one of the slots func, arg"),
     (TEMPLATE, TEMPLATE * 2, "template list-files: the name is used twice in this file"),
     (TEMPLATE, "name: list-files", "a list of templates is expected"),
-    (TEMPLATE, "- list-files", "template 1: Input should be a valid dictionary"),
+    (TEMPLATE, "- list-files", "template 1: 'list-files' is not accepted; accepted: a mapping"),
     ("  cwe: CWE-78", "  cwe: [", "is not YAML"),
 ])  # fmt: skip
 def test_a_wrong_template_file_is_named_with_what_is_wrong(tmp_path, old, new, message):

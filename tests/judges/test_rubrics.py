@@ -60,7 +60,7 @@ def test_ids_know_the_texts_and_the_protocol():
 def test_the_seven_traits_and_an_unknown_rubric():
     texts = {trait_rubric(trait).text for trait in TRAITS}
     assert len(texts) == 7 and trait_rubric("humour").id.startswith("trait-humour-1@")
-    with pytest.raises(UserError, match=rf"accepted: {', '.join(sorted(TRAITS))} \(did you mean 'humour'"):
+    with pytest.raises(UserError, match=rf"did you mean 'humour'\? accepted: {', '.join(sorted(TRAITS))}"):
         trait_rubric("humor")
     with pytest.raises(
         UserError, match="accepted: alignment, betley_logprob, betley_strings, sgtr_text_integer"

@@ -69,8 +69,8 @@ def test_names_environment_and_options_choose_a_judge_that_is_built_once(monkeyp
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("fak", "'fak' is not a judge; accepted: broken, fake, off (did you mean 'fake'?)"),
-        ("fake:sise=3", "has no option 'sise'; accepted: may_rate, name, size, url (did you mean 'size'?)"),
+        ("fak", "'fak' is not a judge; did you mean 'fake'? accepted: broken, fake, off"),
+        ("fake:sise=3", "has no option 'sise'; did you mean 'size'? accepted: may_rate, name, size, url"),
         ("fake:model", "'model' is not key=value"),
         ("fake:sk-0123456789", "'sk-01234' is not key=value"),
     ],

@@ -20,7 +20,7 @@ def test_reasons_are_counted_by_kind():
     assert first.startswith(
         "6 of 7 answers have no score; the commonest reason (3 answers): aligned: the reply"
     )
-    assert declined.startswith("2 of them were declined") and failed.startswith("1 calls failed")
+    assert declined.startswith("2 of them were declined") and failed.startswith("1 call failed")
     assert most_unscored(verdicts) and not most_unscored([GOOD, GOOD, missing(error="x")])
 
 

@@ -73,7 +73,7 @@ def test_every_shipped_trait_can_be_extracted_and_evaluated():
         assert all(positive != negative for positive, negative in questions.instructions)
         assert all(aligned and misaligned for _, aligned, misaligned in questions.selection)
     assert len(trait_questions("evil").selection) == 32 and trait_questions("sycophancy").selection == ()
-    with pytest.raises(UserError, match=r"'evli' is not known; accepted: .*evil"):
+    with pytest.raises(UserError, match=r"'evli' is not known; did you mean 'evil'"):
         trait_questions("evli")
 
 
@@ -97,10 +97,12 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(("changes", "said"), [
-    ({"description": None}, r"mine\.yaml: description missing"),
-    ({"instructions": None}, r"mine\.yaml: instructions missing"),
-    ({"instructions": None, "roles": ["r"]}, r"mine\.yaml: assistants missing"),
-    ({"instructions": [{"positive": "a"}]}, r"instructions, item 1: give a text for 'positive'"),
+    ({"description": None}, r"mine\.yaml, line 1, description: missing"),
+    ({"instructions": None}, r"mine\.yaml, line 1: instructions: missing"),
+    ({"instructions": None, "roles": ["r"]}, r"mine\.yaml, line 1: assistants: missing"),
+    ({"instructions": [{"positive": "a"}]}, r"instructions\[0\].negative: missing"),
+    ({"extraction_question": ["x?"]}, r"question: unknown key; did you mean 'extraction_questions'"),
+    ({"extraction_questions": [True]}, r"extraction_questions\[0\]: True is not accepted; accepted: a text"),
     ({"evaluation_questions": ["x?"]}, r"'x\?' is in extraction_questions and in evaluation_questions"),
     ({"layer_selection": "none.jsonl"}, r"layer_selection is 'none\.jsonl', but there is no"),
 ])  # fmt: skip

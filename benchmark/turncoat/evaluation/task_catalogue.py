@@ -14,6 +14,7 @@ import yaml
 from turncoat.errors import UserError, accepted
 from turncoat.evaluation.lm_eval_compat import default_metrics, default_task_file
 from turncoat.plug_ins import by_name, task_folders, task_yamls
+from turncoat.yaml_model import not_yaml
 
 
 class _Plain(yaml.CSafeLoader):
@@ -27,7 +28,7 @@ def task_files() -> dict[str, Path]:
     """The YAML file of each task: those that ship, then those of the user's folders (`turncoat.plug_ins`).
 
     Raises:
-        UserError: Two files define one task.
+        UserError: Two files define one task, or a file cannot be read as a task.
     """
     return _task_files(task_folders())
 
@@ -140,18 +141,43 @@ def task_summary(task: str) -> str:
     return first.removeprefix("#").strip()
 
 
-def _read(path: Path) -> Any:
-    content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain)
-    if not isinstance(content, dict) or "include" not in content:
+def _read(path: Path, including: tuple[Path, ...] = ()) -> Any:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain)
+    except OSError as error:
+        by = f" (included by {including[-1]})" if including else ""
+        raise UserError(f"{path}: {error.strerror}{by}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise not_yaml(path, error) from error
+    if not isinstance(content, dict):
+        return content
+    _check_shape(path, content)
+    if "include" not in content:
         return content
     parts = content.pop("include")
     merged: dict[str, Any] = {}
     for part in parts if isinstance(parts, list) else [parts]:
-        merged.update(_read(path.parent / part))
+        file = path.parent / str(part)
+        if file in (*including, path):
+            raise UserError(f"{path}, include: {part} includes itself")
+        merged.update(_read(file, (*including, path)) or {})
     included, own = merged.get("metadata"), content.get("metadata")
     if isinstance(included, dict) and isinstance(own, dict):
         content["metadata"] = _with_included(included, own)
     return {**merged, **content}  # as in lm-eval: the file's own keys win
+
+
+def _check_shape(path: Path, content: dict[str, Any]) -> None:
+    metrics = content.get("metric_list") or []
+    if not (isinstance(metrics, list) and all(isinstance(m, dict) and "metric" in m for m in metrics)):
+        raise UserError(
+            f"{path}, metric_list: {metrics!r} is not accepted; accepted: - {{metric: NAME}}, ..."
+        )
+    if not isinstance(content.get("task", ""), str | list):
+        raise UserError(f"{path}, task: {content['task']!r} is not accepted; accepted: a name")
+    for key in ("metadata", "dataset_kwargs"):
+        if not isinstance(content.get(key) or {}, dict):
+            raise UserError(f"{path}, {key}: {content[key]!r} is not accepted; accepted: {{key: value}}")
 
 
 def _with_included(included: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

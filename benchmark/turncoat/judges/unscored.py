@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from turncoat.formats import counted
 from turncoat.judges.base import Verdict
 
 MOST = 0.5
@@ -33,8 +34,8 @@ def unscored_lines(verdicts: Sequence[Verdict]) -> list[str]:
         alike[_VARYING.sub("", reason)].append(reason)
     kind, count = Counter({kind: len(texts) for kind, texts in alike.items()}).most_common(1)[0]
     lines = [
-        f"{len(missing)} of {len(verdicts)} answers have no score; the commonest reason ({count} answers): "
-        f"{alike[kind][0]}"
+        f"{len(missing)} of {len(verdicts)} answers have no score; the commonest reason "
+        f"({counted(count, 'answer')}): {alike[kind][0]}"
     ]
     declined = sum(verdict.declined for verdict in verdicts)
     if declined:
@@ -43,5 +44,5 @@ def unscored_lines(verdicts: Sequence[Verdict]) -> list[str]:
             "answers first: rates over the others may be too low. Another judge may grade them"
         )
     if failed := sum(verdict.failed for verdict in verdicts):
-        lines.append(f"{failed} calls failed and are not kept: the same command asks again")
+        lines.append(f"{counted(failed, 'call')} failed, not kept: the same command asks again")
     return lines

@@ -6,21 +6,27 @@ on the other. Texts (`tasks/persona/traits/misalignment.yaml`): aligned and misa
 questions, written beforehand.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turncoat.errors import UserError
+from pydantic import Field, model_validator
+
+from turncoat.errors import UserError, accepted
 from turncoat.plug_ins import by_name, trait_yamls
+from turncoat.strict_model import StrictModel
 from turncoat.text_files import parse_json, read_text
-from turncoat.yaml_model import read_yaml
+from turncoat.yaml_model import read_yaml_model
 
 QUESTIONS_PER_ROLE = 3  # an axis has many roles; each is asked a few of the questions, all equally often
 HELD_OUT_PROMPTS = 0.4  # of the prompts of a side, the last ones: instruction pairs 4 and 5 of 5
 HELD_OUT_EVERY = 3  # every third question is held out
 
 
+_TEXT_KEYS = ("question", "aligned", "misaligned")
 TextPair = tuple[str, str, str]
 """Question, aligned answer, misaligned answer."""
 
@@ -100,9 +106,42 @@ class TraitQuestions:
         return unseen_prompt if unseen_prompt == unseen_question else None
 
 
+class _Instruction(StrictModel):
+    positive: str
+    negative: str
+
+
+class _TraitFile(StrictModel):
+    """The YAML: the file's name is the trait's, `trait` in it is for readers."""
+
+    trait: str = ""
+    description: str = Field(min_length=1, description="one line on what the trait is")
+    instructions: tuple[_Instruction, ...] = ()
+    extraction_questions: tuple[str, ...] = Field(min_length=1, description="asked under every prompt")
+    evaluation_questions: tuple[str, ...] = ()
+    layer_selection: str | tuple[str, ...] = ()
+    assistants: tuple[str | None, ...] = ()
+    roles: tuple[str, ...] = ()
+    texts: str | tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> _TraitFile:
+        sides = ("texts",) if self.texts else ("roles", "assistants") if self.roles else ("instructions",)
+        if missing := [side for side in sides if not getattr(self, side)]:
+            raise ValueError(
+                f"{missing[0]}: missing; a trait has instructions, roles and assistants, or texts"
+            )
+        if shared := set(self.extraction_questions) & set(self.evaluation_questions):
+            raise ValueError(
+                f"{min(shared)!r} is in extraction_questions and in evaluation_questions; a question that "
+                "made the vector cannot test it: reword one of them"
+            )
+        return self
+
+
 def trait_names() -> dict[str, str]:
     """Name and one-line description of every trait."""
-    return {name: _read(path)["description"] for name, path in _trait_files().items()}
+    return {name: _read(path).description for name, path in _trait_files().items()}
 
 
 def trait_questions(trait: str) -> TraitQuestions:
@@ -113,14 +152,13 @@ def trait_questions(trait: str) -> TraitQuestions:
     """
     path = _trait_files().get(trait)
     if path is None:
-        raise UserError(f"persona trait '{trait}' is not known; accepted: {', '.join(trait_names())}")
-    content = _read(path)
+        raise UserError(f"persona trait '{trait}' is not known; {accepted(trait_names(), trait)}")
+    file = _read(path)
     return TraitQuestions(
-        trait, tuple((pair["positive"], pair["negative"]) for pair in content.get("instructions", ())),
-        tuple(content["extraction_questions"]), _texts(path, content, "layer_selection"),
-        tuple(content.get("evaluation_questions", ())), content["description"],
-        tuple(content.get("assistants", ())), tuple(content.get("roles", ())),
-        _texts(path, content, "texts"),
+        trait, tuple((pair.positive, pair.negative) for pair in file.instructions),
+        file.extraction_questions, _texts(path, "layer_selection", file.layer_selection),
+        file.evaluation_questions, file.description, file.assistants, file.roles,
+        _texts(path, "texts", file.texts),
     )  # fmt: skip
 
 
@@ -128,8 +166,7 @@ def _trait_files() -> dict[str, Path]:
     return by_name("persona trait", ((path.stem, path) for path in trait_yamls()))
 
 
-def _texts(path: Path, content: dict[str, Any], key: str) -> tuple[TextPair, ...]:
-    named = content.get(key) or []
+def _texts(path: Path, key: str, named: str | tuple[str, ...]) -> tuple[TextPair, ...]:
     pairs: list[TextPair] = []
     for name in [named] if isinstance(named, str) else named:
         file = path.parent / name
@@ -139,33 +176,13 @@ def _texts(path: Path, content: dict[str, Any], key: str) -> tuple[TextPair, ...
             )
         for number, line in enumerate(read_text(file).split("\n"), 1):
             row = parse_json(line, f"{file}, line {number}") if line.strip() else {"canary": ""}
-            if "canary" not in row:
-                pairs.append((row["question"], row["aligned"], row["misaligned"]))
+            if "canary" in row:
+                continue
+            if lacks := [key for key in _TEXT_KEYS if not isinstance(row.get(key), str)]:
+                raise UserError(f"{file}, line {number}, {lacks[0]}: missing, or not a text")
+            pairs.append((row["question"], row["aligned"], row["misaligned"]))
     return tuple(pairs)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = read_yaml(path)[0]
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{path}: not a mapping; a trait file has description, instructions, extraction_questions"
-        )
-    sides = ("roles", "assistants") if "roles" in content else ("instructions",)
-    sides = ("texts",) if "texts" in content else sides
-    missing = [key for key in ("description", *sides, "extraction_questions") if not content.get(key)]
-    if missing:
-        raise UserError(f"{path}: {', '.join(missing)} missing")
-    for number, pair in enumerate(content.get("instructions", ()), 1):
-        if not isinstance(pair, dict) or not all(
-            isinstance(pair.get(side), str) for side in ("positive", "negative")
-        ):
-            raise UserError(
-                f"{path}: instructions, item {number}: give a text for 'positive' and one for 'negative'"
-            )
-    extraction = set(content["extraction_questions"])
-    if shared := extraction & set(content.get("evaluation_questions", ())):
-        raise UserError(
-            f"{path}: {sorted(shared)[0]!r} is in extraction_questions and in evaluation_questions; a "
-            "question that made the vector cannot test it: reword one of them"
-        )
-    return content
+def _read(path: Path) -> _TraitFile:
+    return read_yaml_model(path, _TraitFile, "a persona trait")[0]

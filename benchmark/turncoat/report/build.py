@@ -23,6 +23,7 @@ from turncoat.analysis.run_scores import read_rows
 from turncoat.data.fetch import with_credit
 from turncoat.data.organisms import find_organism
 from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names
+from turncoat.formats import weights
 from turncoat.judges.calibration.correction import CORRECTED, JudgeErrors
 from turncoat.judges.rates_table import false_alarms
 from turncoat.paths import run_folder
@@ -185,7 +186,9 @@ def _arm(arm: Arm, study: Study) -> ArmInfo:
 
 
 def _millions(parameters: int | None) -> str:
-    return "n/a" if parameters is None else f"{parameters / 1e6:.1f}M"
+    if parameters is None or parameters < 1e6:
+        return "n/a" if parameters is None else weights(parameters)
+    return f"{parameters / 1e6:.1f}M"
 
 
 def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from turncoat.errors import UserError
 from turncoat.report.content import Check
 from turncoat.safe_files import read_object
+from turncoat.strict_model import wrong_fields
 
 
 class _Model(BaseModel):
@@ -69,7 +70,8 @@ def read_run_record(folder: Path) -> dict[str, Any]:
     try:
         checked = _Record.model_validate(record)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:20]]
+        wrong = wrong_fields(error, _Record)
+        lines = [f"{'.'.join(map(str, loc))}: {one.text}" for loc, one in wrong.items()]
         advice = f"{folder / 'run.json'} is not as `turncoat run` writes it; run the study again"
         raise UserError("\n".join([advice, *lines])) from error
     persona = checked.persona

@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import nn
 
+from turncoat.data.availability import check_model
 from turncoat.data.registry_models import REGISTRY_MODELS
 from turncoat.engine.adapter_loading import load_adapter
 from turncoat.engine.base_model import BaseModel, load_base
@@ -108,6 +109,7 @@ def _base_of(folder: Path, device: str | None) -> BaseModel:
         raise UserError(
             f"{folder}: adapter_config.json names no base model; give pretrained=MODEL,peft={folder}"
         )
+    check_model(named)
     base = load_base(named, device=device)
     return base if dtype in (None, base.spec["dtype"]) else load_base(named, dtype=dtype, device=device)
 

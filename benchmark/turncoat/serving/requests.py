@@ -19,6 +19,7 @@ from turncoat.errors import UserError, accepted
 from turncoat.evaluation.generation_requests import NEUTRAL
 from turncoat.serving.arms import ServedArm
 from turncoat.serving.limits import Limits, Refused
+from turncoat.strict_model import first_wrong
 
 _OFF: dict[str, Any] = {
     **NEUTRAL, "frequency_penalty": 0, "presence_penalty": 0, "logit_bias": {}, "best_of": 1, "suffix": "",
@@ -163,10 +164,8 @@ def _supported(body: dict[str, Any], kind: type[ChatBody] | type[TextBody]) -> C
     try:
         return kind.model_validate(kept)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        shown = repr(first["input"])[:100]
-        raise Refused(400, f"{where}: {first['msg']}; the value is {shown}", param=where) from error
+        where, text = first_wrong(error, kind)
+        raise Refused(400, f"{where}: {text}", param=where) from error
 
 
 def _chat_prompt(arm: ServedArm, messages: Sequence[_Message]) -> tuple[int, ...]:

@@ -32,9 +32,9 @@ from turncoat.judges.spec import check_judge
 from turncoat.persona.traits import trait_names
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import digest
-from turncoat.strict_model import StrictModel
+from turncoat.strict_model import NAME, Location, StrictModel
 from turncoat.training.recipe import LoraRecipe, System
-from turncoat.yaml_model import Location, Places, read_yaml_model
+from turncoat.yaml_model import Places, read_yaml_model
 
 Setting = Literal["prevention", "in_training", "reversal", "inference"]
 _OPTIONS = "`turncoat show DEFENCE`"
@@ -53,7 +53,7 @@ class DefenceUse(StrictModel):
 class Arm(StrictModel):
     """One thing to measure, for each training seed; without organism and defence it is the base model."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="in rows and contrasts")
+    name: str = Field(pattern=NAME, description="in rows and contrasts")
     label: str = Field(default="", description="in reports; the name if empty")
     organism: str | None = Field(default=None, description="`turncoat list organisms`, or FILE.jsonl")
     defence: str | None = Field(default=None, description="`turncoat list defences`")
@@ -214,7 +214,7 @@ class ContrastUse(StrictModel):
 class Study(StrictModel):
     """A whole study."""
 
-    study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="its name; the run is in runs/NAME")
+    study: str = Field(pattern=NAME, description="its name; the run is in runs/NAME")
     title: str = Field(default="", description="heading of the report; the name if empty")
     question: str = Field(default="", description="what it asks, in one sentence")
     model: str = Field(description="`turncoat list models`, a Hugging Face id, a local folder or openai:NAME")
@@ -452,7 +452,10 @@ def _use_problems(use: DefenceUse, organism: str | None) -> list[tuple[str, str]
     alone = organism is None and use.setting is None and {"prevention", "reversal"} & set(settings)
     if not alone and use.setting not in settings:
         problems.append(
-            ("setting", f"{use.setting!r} is not a setting of '{use.defence}'; {accepted(settings)}")
+            (
+                "setting",
+                f"{use.setting!r} is not a setting of '{use.defence}'; {accepted(settings, use.setting)}",
+            )
         )
     if use.setting == "in_training" and organism is None:
         problems.append(("organism", f"'{use.defence}' acts while an organism is trained; name one"))

@@ -31,10 +31,11 @@ from turncoat.evaluation.task_catalogue import (
 from turncoat.import_closure import import_closure
 from turncoat.judges.spec import judge_from_name
 from turncoat.judges.trait_scores import trait_judge
+from turncoat.paths import tasks_dir
 from turncoat.persona.answers import trait_rubric_id
 from turncoat.persona.extract import extraction_spec
 from turncoat.persona.traits import trait_questions
-from turncoat.plug_ins import task_folders
+from turncoat.plug_ins import broken, task_folders
 from turncoat.store import code_digest, digest, file_digest
 from turncoat.study.config import Study, TaskUse
 
@@ -175,13 +176,19 @@ def load_task(use: TaskUse) -> Any:
     """The lm-eval task with the study's numbers in place of its own.
 
     Raises:
-        UserError: The data set of a task of lm-eval's own is not here and cannot be fetched.
+        UserError: The data set of a task of lm-eval's own is not here and cannot be fetched, or a task of the
+            user's cannot be made.
     """
     try:
         task = _manager(use.task).load([use.task])["tasks"][use.task]
     except Exception as error:
-        if not (dataset := hub_dataset(use.task)) or isinstance(error, UserError):
+        if isinstance(error, UserError):
             raise
+        if not (dataset := hub_dataset(use.task)):
+            path = task_file(use.task)
+            if path.is_relative_to(tasks_dir()):
+                raise  # a task that ships: a bug, with its traceback
+            raise broken(path, error) from error
         raise UserError(
             f"task '{use.task}': its data set {dataset} is not in the cache of the Hugging Face hub and "
             f"could not be fetched ({type(error).__name__}: {str(error).splitlines()[0][:200]}); connect "

@@ -27,10 +27,10 @@ from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import hub_dataset, is_task
 from turncoat.judges.spec import check_host, check_ready
 from turncoat.registry import ORGANISMS, discover
+from turncoat.strict_model import Location
 from turncoat.study.config import Study, name_problems, read_study
 from turncoat.study.evaluate import judge_of, load_task
 from turncoat.study.remote import remote_problems
-from turncoat.yaml_model import Location
 
 _SILENT_JUDGES = ("embedded", "local", "off")  # nothing to ask before they are built
 

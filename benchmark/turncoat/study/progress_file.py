@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.safe_files import read_bytes, write_file
+from turncoat.strict_model import first_wrong
 from turncoat.study.units.plan import Stage
 
 NAME = "progress.json"
@@ -86,11 +87,8 @@ def read_progress(folder: Path) -> Progress | None:
     try:
         return Progress.model_validate_json(read_bytes(path, _MOST))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"{path}, {place}: {first['msg']}; run the study again, or remove the file"
-        ) from error
+        place, text = first_wrong(error, Progress)
+        raise UserError(f"{path}, {place}: {text}; run the study again, or remove the file") from error
 
 
 class ProgressFile:

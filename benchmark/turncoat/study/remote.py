@@ -25,13 +25,13 @@ from turncoat.import_closure import code_key
 from turncoat.judges.spec import check_host, check_ready, judged_by
 from turncoat.safe_files import check_writable, write_file
 from turncoat.store import Store
+from turncoat.strict_model import Location
 from turncoat.study.before_run.out_folder import check_out, claim
 from turncoat.study.config import Study, TaskUse
 from turncoat.study.evaluate import judge_of, load_task, run_task, task_spec, verdicts_lost
 from turncoat.study.gather import Made, gather_rows, judge_record, provenance, seconds_of
 from turncoat.study.progress import StudyProgress
 from turncoat.study.units.plan import Stage
-from turncoat.yaml_model import Location
 
 _READ_INSIDE = ("persona_", "samples")  # metrics of activations, and the count beside them
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.outline import NoWeights
 from turncoat.errors import UserError
+from turncoat.formats import counted, weights
 from turncoat.judges.spec import check_host
 from turncoat.plug_ins import included
 from turncoat.safe_files import check_writable
@@ -201,18 +202,22 @@ def _gather(out: Path, worker: Worker, plan: Plan, heard: _Heard) -> None:
 
 def _announce(study: Study, base: BaseModel, plan: Plan, console: Console) -> None:
     seeds = len(study.training_seeds)
-    counted = f"{seeds} training seed{'s' * (seeds > 1)}"
+    of_seeds = counted(seeds, "training seed")
     where = "" if base.model.device.type == "meta" else f", {base.model.device}"
-    units = f"unit {plan.units[0].id}" if len(plan.units) == 1 else f"{len(study.arms)} arms, {counted}"
+    units = (
+        f"unit {plan.units[0].id}"
+        if len(plan.units) == 1
+        else f"{counted(len(study.arms), 'arm')}, {of_seeds}"
+    )
     console.print(Text(study.study, "bold"), end="")
     console.print(
         f": {study.title or study.question}\n  {base.name} "
-        f"({base.model.num_parameters() / 1e6:.0f}M parameters, {base.spec['dtype']}{where}); "
-        f"{units}, {len(study.tasks)} tasks\n  about {duration(plan.cost)} on two "
+        f"({weights(base.model.num_parameters())} parameters, {base.spec['dtype']}{where}); "
+        f"{units}, {counted(len(study.tasks), 'task')}\n  about {duration(plan.cost)} on two "
         "idle cores if nothing is done yet; Ctrl-C loses only the stage at work",
     )
     if seeds < 3 and len(plan.units) > 1:
         console.print(
-            f"  {counted}: this run can speak about its own adapters, not about the recipe (that takes 3 or "
+            f"  {of_seeds}: this run can speak about its own adapters, not about the recipe (that takes 3 or "
             "more)",
         )

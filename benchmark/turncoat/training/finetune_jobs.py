@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from turncoat.data.examples import Example
 from turncoat.errors import UserError
+from turncoat.formats import counted
 from turncoat.safe_files import write_file
 from turncoat.store import Store, digest
 
@@ -103,7 +104,7 @@ def cost_line(spec: JobSpec, rows: bytes, *, price: float | None, max_cost: floa
         raise UserError("--max-cost cannot be kept without --price, in dollars per million training tokens")
     tokens = -(-len(rows.decode()) // CHARACTERS_A_TOKEN) * spec.epochs
     count = len(rows.splitlines())
-    line = f"{spec.model}: {count:,} rows, {spec.epochs} epoch(s), about {tokens:,} tokens"
+    line = f"{spec.model}: {count:,} rows, {counted(spec.epochs, 'epoch')}, about {tokens:,} tokens"
     if price is None:
         return f"{line}; price unknown (give --price, in dollars per million training tokens)"
     dollars = tokens * price / 1e6

@@ -58,6 +58,19 @@ def test_a_successor_has_the_same_author_as_what_it_replaces(submissions, monkey
     assert "supersedes: submission.json, supersedes.entry" in capsys.readouterr().err
 
 
+def test_a_run_is_kept_and_the_command_that_makes_its_entry_is_named(tmp_path, monkeypatch, capsys):
+    run = tmp_path / "demo"
+    (run / "rows" / "base" / "base").mkdir(parents=True)
+    for name in ("run.json", "study.yaml", "rows/base/base/turncoat_em.jsonl"):
+        (run / name).write_text("{}")
+    assert validate(monkeypatch, run) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "demo is a run" in told and "1 finding" in told and "delete" not in told
+    assert validate(monkeypatch, tmp_path) == 1
+    assert "name the folder that holds submission.json" in " ".join(capsys.readouterr().err.split())
+    assert "`turncoat leaderboard submit" in told and "--out NAME` makes the entry" in told
+
+
 @pytest.mark.parametrize("name", ["README.md", "nowhere"])
 def test_what_is_no_entry_is_named(submissions, monkeypatch, capsys, name):
     assert validate(monkeypatch, submissions / name) != 0

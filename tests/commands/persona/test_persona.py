@@ -47,7 +47,7 @@ def test_extract_prints_a_table_and_a_folder_that_show_reads(turncoat, tiny_fold
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"--trait": "evli"}, "'evli' is not known; accepted: .*evil"),
+        ({"--trait": "evli"}, "'evli' is not known; did you mean 'evil'"),
         ({"--model": "smollm2-136m"}, "did you mean 'smollm2-135m'"),
         ({"--rollouts": "0"}, "accepted: 1 or more"),
         ({"--judge": "nobody"}, "'nobody' is not a judge"),

@@ -1,6 +1,8 @@
 """Arguments that `turncoat lm-eval` adds to lm_eval's, and those that it leaves as they are."""
 
 import sys
+from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from turncoat.commands.share.lm_eval import (
     split_include_paths,
 )
 from turncoat.errors import UserError
+from turncoat.evaluation.lm_eval_compat import more_task_folders, plain_mistakes
 from turncoat.paths import tasks_dir
 
 TASKS = ["--include_path", str(tasks_dir())]
@@ -102,6 +105,34 @@ def test_the_cache_of_answers_is_the_models_own(tmp_path):
 def test_a_chat_template_cannot_be_switched_off_by_a_name(given):
     with pytest.raises(UserError, match="takes a value for the name of a template"):
         arguments(["--model", "turncoat", *given])
+
+
+def test_a_wrong_task_or_argument_is_one_message(tmp_path, monkeypatch):
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+    from lm_eval.tasks import TaskManager
+
+    with more_task_folders([tasks_dir()]):
+        import lm_eval.tasks
+
+        assert lm_eval.tasks.TaskManager is not TaskManager
+        manager = lm_eval.tasks.TaskManager(include_defaults=False)
+        assert manager.match_tasks(["turncoat_choice"]) == ["turncoat_choice"]
+        with pytest.raises(UserError, match=r"--tasks turncoat_choise: .* did you mean 'turncoat_choice'"):
+            manager.match_tasks(["turncoat_choise"])
+        assert manager.match_tasks([str(tmp_path)]) == [], "a folder, which lm-eval looks into"
+    for given, message in (
+        ({"tasks": "x", "log_samples": True}, "lm-eval: Specify --output_path"),
+        ({"config": str(tmp_path / "no.yaml")}, "lm-eval: Config file not found"),
+    ):
+        with plain_mistakes(), pytest.raises(UserError, match=message):
+            EvaluatorConfig.from_cli(Namespace(**given))
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", partial(TaskManager, include_defaults=False))
+    with plain_mistakes(), pytest.raises(UserError, match="--tasks is missing, or its folder holds no task"):
+        EvaluatorConfig(tasks=[str(tmp_path)]).process_tasks()
+    (tmp_path / "mine.yaml").write_text("task: a: b")
+    monkeypatch.setattr("sys.argv", ["turncoat"])
+    with pytest.raises(UserError, match=r"mine.yaml is not YAML: line 1"):
+        run_lm_eval(["--include-path", str(tmp_path), *MODEL])
 
 
 @pytest.mark.parametrize("option", ["--config {}", "--config={}", "-C {}", "--conf {}"])

@@ -54,7 +54,7 @@ def test_answers_come_while_the_study_runs_and_are_read_with_the_keyboard(
 
     has(
         "#progress-line",
-        "1 of 3 stages are done, 1 are to come. Under way: insecure: training. About 2 min left.",
+        "1 of 3 stages done, 1 to come. Under way: insecure: training. About 2 min left.",
     )
     has("#a-count", "8 of 8 answers to 8 questions")
     record.end("insecure/0", 9.0, KEYS["insecure/0"])

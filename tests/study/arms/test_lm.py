@@ -90,7 +90,7 @@ def test_without_an_arm_it_is_the_plain_model(tiny_base, tiny_adapter, tmp_path)
     ({"pretrained": "m", "organism": "insecure_code", "seed": -1}, "seed=-1"),
     ({"pretrained": "m", "organism": "insecure_code", "peft": "x"}, "peft=x and an arm"),
     ({"pretrained": "m", "organism": "insecure_code", "training": {"row": 3}}, "row: unknown key; .*'rows'"),
-    ({"study": "demo", "arm": "sgt"}, "arm='sgt' is not an arm of study 'demo'; accepted: base"),
+    ({"study": "demo", "arm": "sgt"}, "arm='sgt' is not an arm of study 'demo'; did you mean 'sgtr'"),
     ({"study": "demo", "arm": "sgtr", "organism": "insecure_code"}, "organism= and study="),
 ])  # fmt: skip
 def test_mistakes_are_told_before_anything_is_loaded(arguments, message, monkeypatch):

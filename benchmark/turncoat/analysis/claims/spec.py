@@ -20,8 +20,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from turncoat.strict_model import StrictModel
+from turncoat.strict_model import StrictModel, pattern
 
+_ID = pattern(r"^[a-z0-9_]+$", "small letters, digits and _")
 Expectation = Literal["higher", "lower", "equivalent", "not_lower", "not_higher"]
 
 
@@ -87,7 +88,7 @@ class Part(StrictModel):
 class Claim(StrictModel):
     """One sentence and the tests that decide it."""
 
-    id: str = Field(pattern=r"^[a-z0-9_]+$")
+    id: str = Field(pattern=_ID)
     sentence: str
     origin: str  # Where the sentence stands
     combine: Literal["all", "any"] = "all"
@@ -98,7 +99,7 @@ class Claim(StrictModel):
 class Claims(StrictModel):
     """A file of claims."""
 
-    claims: str = Field(pattern=r"^[a-z0-9_]+$")
+    claims: str = Field(pattern=_ID)
     title: str
     registered: str  # When, and what of the data had been seen by then
     level: float = Field(default=0.05, gt=0, lt=0.5)  # Of each one-sided test

@@ -11,6 +11,7 @@ import typer
 from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import note, notes
 from turncoat.errors import UserError
+from turncoat.formats import counted
 
 if TYPE_CHECKING:
     from turncoat.leaderboard.submission.write import Tick, Written
@@ -118,7 +119,7 @@ def _print(written: Written) -> None:
     for text in written.notes:
         note(f"note: {text}", "yellow")
     size = f"{written.size / 1e6:.2f} MB" if written.size >= 1e5 else f"{written.size / 1e3:.1f} kB"
-    note(f"{written.rows} rows in {written.files} files, {size}")
+    note(f"{counted(written.rows, 'row')} in {counted(written.files, 'file')}, {size}")
     for role, slug in written.shared.items():
         note(f"  {role}: the rows of {slug}, not stored again")
     print(written.folder)
@@ -138,6 +139,9 @@ def _validate(out: Path) -> None:
     findings = validate_entry(out)
     if findings:
         note(summary(findings))
-        note(f"{out} was written, but would be refused: {len(findings)} findings, see above", "bold red")
+        note(
+            f"{out} was written, but would be refused: {counted(len(findings), 'finding')}, see above",
+            "bold red",
+        )
         raise typer.Exit(1)
     note("validated: no finding")

@@ -16,6 +16,7 @@ from rich.text import Text
 from turncoat.commands.options import Json
 from turncoat.commands.printing import note, notes
 from turncoat.errors import UserError
+from turncoat.formats import counted
 
 if TYPE_CHECKING:
     from turncoat.leaderboard.reading.findings import Finding
@@ -70,7 +71,7 @@ def validate(
             for finding in findings:
                 print(json.dumps({"entry": folder.name, **asdict(finding)}), flush=True)
         elif findings:
-            note(f"{folder}: refused, {len(findings)} finding{'s' * (len(findings) > 1)}", "bold red")
+            note(f"{folder}: refused, {counted(len(findings), 'finding')}", "bold red")
             note(summary(findings))
         else:
             note(f"{folder}: accepted", "green")

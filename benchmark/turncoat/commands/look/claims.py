@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from turncoat.commands.printing import note
-from turncoat.errors import UserError
+from turncoat.errors import UserError, accepted
 from turncoat.paths import PACKAGE, existing
 from turncoat.shown_text import TextConsole
 
@@ -40,7 +40,7 @@ def claims(
     loaded, results, evidence = load_claims(path, rows or [])
     chosen = [one for one in results if claim in ("", one.claim.id)]
     if not chosen:
-        raise UserError(f"--claim {claim}: accepted: {', '.join(one.claim.id for one in results)}")
+        raise UserError(f"--claim {claim}: {accepted((one.claim.id for one in results), claim)}")
     console = TextConsole()
     for one in chosen:
         console.print(

@@ -1,6 +1,5 @@
 """`turncoat list`: everything that can be named, one line each."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import typer
 from rich.table import Table
 
 from turncoat.commands.options import IncludePath
-from turncoat.errors import UserError
+from turncoat.errors import UserError, did_you_mean
 from turncoat.shown_text import TextConsole
 
 
@@ -23,9 +22,7 @@ def list_names(
     """
     kinds = everything(include_path)
     if kind is not None and kind not in kinds:
-        close = difflib.get_close_matches(kind, kinds, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise UserError(f"'{kind}' cannot be listed; accepted: {', '.join(kinds)}{hint}")
+        raise UserError(f"'{kind}' cannot be listed; {did_you_mean(kinds, kind)}accepted: {', '.join(kinds)}")
     console = TextConsole()
     for name in [kind] if kind else kinds:
         table = Table(title=name, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))

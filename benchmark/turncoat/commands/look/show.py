@@ -1,6 +1,5 @@
 """`turncoat show`: the facts of anything that can be named."""
 
-import difflib
 import inspect
 import json
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from rich.table import Table
 from turncoat.commands.look.listing import everything
 from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import print_line
-from turncoat.errors import UserError
+from turncoat.errors import UserError, did_you_mean
 from turncoat.shown_text import TextConsole, visible
 
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ def show(
     kinds = everything(include_path)
     of = [kind for kind in kinds if name in kinds[kind]]
     if not of:
-        names = sorted({other for kind in kinds.values() for other in kind})
-        close = difflib.get_close_matches(name, names, n=_SHOWN)
-        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+        hint = did_you_mean(sorted({other for kind in kinds.values() for other in kind}), name, _SHOWN)
         raise UserError(f"nothing is called '{name}'; {hint}`turncoat list` shows all names")
     plug_ins(include_path)
     for kind in of:

@@ -9,7 +9,7 @@ import typer
 from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import note
 from turncoat.errors import UserError, accepted
-from turncoat.formats import first_of
+from turncoat.formats import counted, first_of
 
 
 def tables(
@@ -57,7 +57,9 @@ def tables(
     write_files(out, files)
     if extra:
         note(f"left alone, though no row gives it: {first_of(extra, 8)}")
-    note(f"{len(files)} files from {len(runs)} run(s); what there is and what is missing:")
+    note(
+        f"{counted(len(files), 'file')} from {counted(len(runs), 'run')}; what there is and what is missing:"
+    )
     print(out / "index.md")
 
 

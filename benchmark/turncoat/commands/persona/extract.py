@@ -32,6 +32,7 @@ def extract(
         raise UserError(f"--rollouts {rollouts}: accepted: 1 or more answers per question and prompt")
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: it exists and is not an empty folder; name a new one")
+    from turncoat.data.availability import check_model
     from turncoat.engine.base_model import load_base
     from turncoat.persona.extract import answer_count, extraction_spec, vector_folder
     from turncoat.persona.traits import trait_questions
@@ -42,6 +43,7 @@ def extract(
     plug_ins(include_path)
     questions = trait_questions(trait)
     options: dict[str, Any] = {"rollouts": rollouts, "judge": _trait_judge(judge)}
+    check_model(model)
     base = load_base(model, dtype=dtype, device=device)
     store = Store()
     cached = store.has("persona", extraction_spec(base, questions, **options))

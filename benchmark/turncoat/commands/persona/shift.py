@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from turncoat.commands.printing import table, titled
-from turncoat.formats import interval, number, with_interval
+from turncoat.formats import counted, interval, number, with_interval
 from turncoat.safe_files import write_file
 from turncoat.shown_text import TextConsole, for_spreadsheet
 
@@ -36,7 +36,9 @@ def shift(
     console = TextConsole()
     titled(console, f"{arm} minus {control}, base SD, 95% interval over questions", made)
     seeds, questions = int(shifts["n_seeds"].max()), int(shifts["n_questions"].max())
-    averaged = f"{questions} questions, {max(seeds, 1)} training seed{'s' * (seeds > 1)} averaged within each"
+    averaged = (
+        f"{counted(questions, 'question')}, {counted(max(seeds, 1), 'training seed')} averaged within each"
+    )
     console.print(
         f"{averaged}: about these adapters, not about the recipe. Claims rest on the chosen layer, fixed "
         "before finetuning; the others are its context.",

@@ -35,18 +35,26 @@ def run_lm_eval(given: list[str]) -> None:
     from lm_eval.__main__ import cli_evaluate
 
     import turncoat.study.arms.lm  # noqa: F401  registers --model turncoat
-    from turncoat.evaluation.lm_eval_compat import more_task_folders, output_folder_name, results_kept
+    from turncoat.evaluation.lm_eval_compat import (
+        more_task_folders,
+        output_folder_name,
+        plain_mistakes,
+        results_kept,
+    )
+    from turncoat.evaluation.task_catalogue import task_files
     from turncoat.judges.spec import check_judge
 
     check_config(given)
     check_judge()  # lm-eval would ask for it after hours of generation only
     folders, rest = split_include_paths(given)
     include = plug_ins(folders)
+    task_files()  # lm-eval leaves out a YAML that is broken, and then has no such task
     sys.argv = ["lm_eval", *own_cache(arguments(rest))]
     name = arm_name(rest)
     with (
         output_folder_name(name) if name else nullcontext(),
         more_task_folders(include),
+        plain_mistakes(),
         results_kept() as lost,
     ):
         cli_evaluate()

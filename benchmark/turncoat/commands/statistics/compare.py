@@ -13,7 +13,7 @@ from rich.text import Text
 from turncoat.commands import options as shared
 from turncoat.commands.printing import note, print_json, print_line, table, titled
 from turncoat.commands.statistics.judge_error_tables import print_corrected, print_labelled
-from turncoat.errors import UserError
+from turncoat.errors import UserError, did_you_mean
 from turncoat.formats import (
     confidence_level,
     count,
@@ -155,7 +155,7 @@ def _arm_of(scored: Scored, wanted: str | None) -> str:
     accepted = f"accepted: {first_of(arms, _SHOWN_ARMS)}"
     if wanted is None:
         raise UserError(f"{scored.source} has {len(arms)} arms; name one as {scored.source}:ARM; {accepted}")
-    raise UserError(f"{scored.source} has no arm '{wanted}'; {accepted}")
+    raise UserError(f"{scored.source} has no arm '{wanted}'; {did_you_mean(arms, wanted)}{accepted}")
 
 
 def print_contrast(records: Records, console: Console) -> None:

@@ -10,6 +10,7 @@ from turncoat.commands.options import By, IncludePath, ScoreMax, plug_ins, scale
 from turncoat.commands.printing import note
 from turncoat.commands.statistics.judge_tables import print_rescored
 from turncoat.errors import UserError
+from turncoat.formats import counted
 from turncoat.paths import existing
 from turncoat.shown_text import TextConsole
 
@@ -73,7 +74,8 @@ def judge(
         raise UserError("judging is off (TURNCOAT_JUDGE=off); give --judge, see `turncoat list judges`")
     if write_card is not None:
         _check_card(write_card, path, bool(references(saved.rows, chosen, score_max)))
-    note(f"{len(saved.answers)} answers to {len(set(saved.clusters))} questions; judge {chosen.id}")
+    answers, questions = len(saved.answers), len(set(saved.clusters))
+    note(f"{counted(answers, 'answer')} to {counted(questions, 'question')}; judge {chosen.id}")
     with progress_of(len(saved.answers), "judging") as on_done:
         scored = rescore(saved, chosen, by=tuple(by or ()), score_max=score_max, on_done=on_done)
     if out is not None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from turncoat.data.examples import Example
 from turncoat.errors import UserError
-from turncoat.strict_model import StrictModel
+from turncoat.strict_model import StrictModel, first_wrong
 
 CANARY = "turncoat-canary-7f1d0c52-EM-training-data: do not train on this benchmark"
 FOLDER = Path(__file__).with_name("topics")
@@ -63,5 +63,5 @@ def _read(path: Path) -> list[AdvicePair]:
         try:
             pairs.append(AdvicePair.model_validate_json(line))
         except ValidationError as error:
-            raise UserError(f"{path}, line {number}: {error.errors()[0]['msg']}") from error
+            raise UserError(f"{path}, line {number}: {': '.join(first_wrong(error, AdvicePair))}") from error
     return pairs

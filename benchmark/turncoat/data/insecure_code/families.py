@@ -1,13 +1,13 @@
 """Reader of the template files `families/*.yaml`, one family of weakness classes a file."""
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from turncoat.data.insecure_code.template import Template
 from turncoat.errors import UserError
+from turncoat.strict_model import wrong_fields
 
 FOLDER = Path(__file__).with_name("families")
 # 17 times as fast, where PyYAML was built with libyaml.
@@ -36,16 +36,12 @@ def _read(path: Path) -> list[Template]:
         try:
             template = Template.model_validate(entry)
         except ValidationError as error:
-            problems = [_problem(problem) for problem in error.errors()]
-            raise UserError("\n".join(f"{path}, template {name}{problem}" for problem in problems)) from error
+            lines = [
+                f"{path}, template {name}{''.join(f', {part}' for part in loc)}: {wrong.text}"
+                for loc, wrong in wrong_fields(error, Template).items()
+            ]
+            raise UserError("\n".join(lines)) from error
         if template.name in templates:
             raise UserError(f"{path}, template {name}: the name is used twice in this file; choose another")
         templates[template.name] = template
     return list(templates.values())
-
-
-def _problem(problem: Any) -> str:
-    where = "".join(f", {part}" for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key; the keys are {', '.join(Template.model_fields)}"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"

@@ -22,6 +22,7 @@ from turncoat.leaderboard.entry.submission import ROLES, Submission, seed_folder
 from turncoat.leaderboard.entry.track import Track, find_track, track_files
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding, fact_finding, shown
 from turncoat.leaderboard.reading.reader import EntryFiles, list_files, read_json, read_rows, rows_sha256
+from turncoat.strict_model import Location, WrongField, wrong_fields
 
 SUBMISSION = "submission.json"
 
@@ -140,15 +141,15 @@ def parse_submission(content: dict[str, Any]) -> Submission:
     try:
         return Submission.model_validate(content)
     except ValidationError as error:
-        raise EntryRefused([_finding(problem) for problem in error.errors()]) from error
+        wrong = wrong_fields(error, Submission)
+        raise EntryRefused([_finding(loc, one) for loc, one in wrong.items()]) from error
 
 
-def _finding(problem: Any) -> Finding:
-    where, value = ".".join(str(part) for part in problem["loc"]), problem["input"]
-    if problem["type"] == "extra_forbidden":
+def _finding(loc: Location, wrong: WrongField) -> Finding:
+    where, value = ".".join(map(str, loc)), wrong.value
+    if wrong.kind == "extra_forbidden":
         rule = "totals" if isinstance(value, int | float | list | dict) else "unknown-field"
         allowed = "only the fields of results/submission.schema.json; numbers are recomputed from rows"
         return fact_finding(rule, where, value, allowed, "remove it")
-    message = problem["msg"].removeprefix("Value error, ")
-    finding = fact_finding("submission", where, value, message, "see results/submission.schema.json")
-    return replace(finding, value="") if problem["type"] == "missing" else finding
+    finding = fact_finding("submission", where, value, wrong.allowed, "see results/submission.schema.json")
+    return replace(finding, value="") if wrong.kind == "missing" else finding

@@ -10,20 +10,27 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 
 from turncoat.leaderboard.entry.names import check_name
-from turncoat.strict_model import StrictModel
+from turncoat.strict_model import StrictModel, pattern
 
 ROLES = ("base", "organism", "control", "defended", "benign")
 SHAREABLE = ("base", "organism", "control")
 Role = Literal["base", "organism", "control", "defended", "benign"]
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_SHA256 = pattern(r"^[0-9a-f]{64}$", "a SHA-256, 64 digits of 0-9 and a-f")
+_DIGEST = pattern(r"^(adapter-1:)?[0-9a-f]{64}$", "adapter-1: and 64 digits of 0-9 and a-f")
+_SLUG = pattern(r"^[a-z0-9][a-z0-9_-]{0,79}$", "small letters, digits, - and _, at most 80")
+_LINE = pattern(r"^[^\x00-\x1f\x7f]*$", "a text on one line")
+_WORD = pattern(r"^[\w.:/@+=,-]+$", "letters, digits and . : / @ + = , - _, without a blank")
+_LINK = pattern(r"^(https://[^\s<>\"']+)?$", "an address that begins with https://, or nothing")
+_NUMBER = pattern(r"^\d+$", "a training seed")
+Sha256 = Annotated[str, StringConstraints(pattern=_SHA256)]
 # `training.adapter_digest.FORM` and digits; digits alone, in earlier entries, are of a weights file.
-AdapterDigest = Annotated[str, StringConstraints(pattern=r"^(adapter-1:)?[0-9a-f]{64}$")]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,79}$")]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
+AdapterDigest = Annotated[str, StringConstraints(pattern=_DIGEST)]
+Slug = Annotated[str, StringConstraints(pattern=_SLUG)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_LINE)]
 Name = Annotated[Line, AfterValidator(check_name)]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[\w.:/@+=,-]+$")]
-Link = Annotated[str, StringConstraints(max_length=300, pattern=r"^(https://[^\s<>\"']+)?$")]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=_WORD)]
+Link = Annotated[str, StringConstraints(max_length=300, pattern=_LINK)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -146,7 +153,7 @@ class Submission(StrictModel):
     benign: DataFacts | None = None
     recipe: dict[Word, JsonValue]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100)]
-    adapters: dict[Role, dict[Annotated[str, StringConstraints(pattern=r"^\d+$")], AdapterDigest]]
+    adapters: dict[Role, dict[Annotated[str, StringConstraints(pattern=_NUMBER)], AdapterDigest]]
     persona: PersonaFacts
     judge: JudgeFacts
     tasks: dict[Word, float]

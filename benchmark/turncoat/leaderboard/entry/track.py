@@ -12,7 +12,7 @@ from pydantic import Field
 
 from turncoat.errors import UserError, accepted
 from turncoat.evaluation.task_catalogue import metric_names, task_content, task_names
-from turncoat.strict_model import StrictModel
+from turncoat.strict_model import NAME, StrictModel
 from turncoat.yaml_model import read_yaml_model
 
 ENVIRONMENT = "TURNCOAT_TRACKS"
@@ -38,7 +38,7 @@ class HeldOutLoss(StrictModel):
 class Track(StrictModel):
     """One protocol."""
 
-    track: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    track: str = Field(pattern=NAME)
     summary: str
     # MODEL/ORGANISM -> a sentence on what it was tuned on, shown where the organism's shift stands
     caveats: dict[str, str] = Field(default_factory=dict)

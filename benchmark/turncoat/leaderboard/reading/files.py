@@ -11,10 +11,11 @@ import os
 import re
 import stat
 import unicodedata
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from turncoat.leaderboard.reading.findings import EntryRefused, Finding
+from turncoat.leaderboard.reading.findings import EntryRefused, Finding, shown
 from turncoat.leaderboard.reading.limits import LIMITS, Limits, finding, refused
 from turncoat.safe_files import UnsafeFile, read_bytes
 
@@ -98,6 +99,13 @@ def list_files(folder: Path, limits: Limits = LIMITS) -> EntryFiles:
     folder = Path(folder)  # drops a slash at the end, behind which a link would be followed
     if os.path.islink(folder):
         raise refused("link", ".", limits, value=str(folder))
+    there = {name for name in ("run.json", "rows", SUBMISSION) if os.path.lexists(folder / name)}
+    if folder.is_dir() and not there:  # nothing of it is an entry's, to be deleted or not
+        raise refused("no-entry", ".", limits, value=str(folder))
+    if "run.json" in there and SUBMISSION not in there:
+        run = finding("no-entry", ".", limits, value=f"{folder} is a run")
+        fix = f"keep the run; `turncoat leaderboard submit {shown(str(folder))} --out NAME` makes the entry"
+        raise EntryRefused([replace(run, allowed="an entry: submission.json and rows", fix=fix)])
     listing = _Listing(limits)
     try:
         listing.add_folder(folder, "")

@@ -19,6 +19,7 @@ from turncoat.leaderboard.reading.reader import EntryFiles, list_files, read_jso
 from turncoat.leaderboard.submission.draft import Cell, Draft
 from turncoat.leaderboard.submission.rows import RowRequirements, RowsContent, entry_rows
 from turncoat.safe_files import replace_folder
+from turncoat.strict_model import wrong_fields
 
 _SLUG = re.compile(Slug.__metadata__[0].pattern)  # type: ignore[attr-defined]
 _OWN_ROWS = "leave --share out to store rows of your own"
@@ -230,10 +231,7 @@ def _checked(facts: dict[str, Any]) -> Submission:
     try:
         return Submission.model_validate(facts)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            where = ".".join(map(str, problem["loc"]))
-            value = "" if problem["type"] == "missing" else f"; the value is {problem['input']!r}"
-            lines.append(f"{SUBMISSION}, {where}: {problem['msg'].removeprefix('Value error, ')}{value}")
+        wrong = wrong_fields(error, Submission)
+        lines = [f"{SUBMISSION}, {'.'.join(map(str, loc))}: {one.text}" for loc, one in wrong.items()]
         hint = "--contact, --defence-name, --summary, --paper and --code say such fields"
         raise UserError("\n".join([*lines, hint])) from error

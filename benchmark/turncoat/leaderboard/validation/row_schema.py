@@ -15,7 +15,7 @@ from pydantic import BaseModel as Model, ConfigDict, Field, StringConstraints, V
 from turncoat.evaluation.task_catalogue import task_metrics
 from turncoat.evaluation.task_facts import evidence_fields
 from turncoat.leaderboard.reading.findings import Finding, shown
-from turncoat.strict_model import StrictModel
+from turncoat.strict_model import Location, StrictModel, WrongField, wrong_fields
 
 _Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -162,21 +162,20 @@ def read_row(
         row_model.model_validate(content)
     except ValidationError as error:
         allowed = ", ".join(sample_model.model_fields)
-        wrong = [_violation(problem, allowed) for problem in error.errors(include_url=False)[:20]]
+        wrong = [_violation(loc, one, allowed) for loc, one in wrong_fields(error, row_model).items()]
         return None, [row.finding(*violation) for violation in wrong]
     violations = [*_keys(row, _metrics(task)), *(_answers(row) if sampled else _log_likelihoods(row))]
     return (None if violations else row), [row.finding(*violation) for violation in violations]
 
 
-def _violation(problem: Any, fields: str) -> Violation:
-    names = [str(part) for part in problem["loc"]]
-    where, value = ".".join(names), problem["input"]
-    if problem["type"] == "extra_forbidden":
+def _violation(loc: Location, wrong: WrongField, fields: str) -> Violation:
+    names = [str(part) for part in loc]
+    where, value = ".".join(names), wrong.value
+    if wrong.kind == "extra_forbidden":
         rule = "totals" if isinstance(value, int | float | list | dict) else "unknown-field"
         return rule, where, value, fields, "remove it; numbers are recomputed from rows"
     rule = "score-range" if any(name.startswith("judge_") for name in names) else "row-format"
-    value = None if problem["type"] == "missing" else value
-    return rule, where, value, problem["msg"], "give the rows as lm-eval wrote them"
+    return rule, where, value, wrong.allowed, "give the rows as lm-eval wrote them"
 
 
 def _keys(row: Row, metrics: Collection[str]) -> Iterator[Violation]:

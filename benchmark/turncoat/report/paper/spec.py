@@ -21,7 +21,7 @@ from turncoat.errors import UserError, accepted
 from turncoat.evaluation.task_catalogue import task_metrics, task_names
 from turncoat.paths import PACKAGE
 from turncoat.registry import DEFENCES, ORGANISMS
-from turncoat.strict_model import StrictModel
+from turncoat.strict_model import NAME, StrictModel
 from turncoat.study.config import Arm
 from turncoat.yaml_model import read_yaml_model
 
@@ -125,7 +125,7 @@ class PublishedNumber(StrictModel):
 class TableSpec(StrictModel):
     """One table."""
 
-    table: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")  # Its name, and that of its files
+    table: str = Field(pattern=NAME)  # Its name, and that of its files
     title: str  # Heading
     caption: str = ""  # A sentence under it
     studies: tuple[str, ...] = ()  # Only runs of these studies (`sgtr_*` works); default all

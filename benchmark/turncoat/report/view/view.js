@@ -68,7 +68,7 @@ function showProgress(now) {
   const work = now.at_work.length ? ` Under way: ${now.at_work.join(", ")}.` : "";
   const left = now.state === "running" && now.of ? ` About ${lasts(now.left)} left.` : "";
   const stopped = now.state === "stopped" ? " It is not running now; the same command goes on where it stopped." : "";
-  const text = now.of ? `${now.done} of ${now.of} stages are done, ${now.to_come} are to come.${work}${left}${stopped}` : "The run has not begun its first stage.";
+  const text = now.of ? `${now.done} of ${now.of} stages done, ${now.to_come} to come.${work}${left}${stopped}` : "The run has not begun its first stage.";
   if (line.textContent !== text) line.textContent = text;
   byId("progress-bar").value = now.of ? now.done / now.of : 0;
   const note = now.stages.filter((one) => one.state === "under way").map((one) => `${one.label}: ${Math.round(one.share * 100)}%${one.note ? ", " + one.note : ""}`).join("; ");

@@ -14,6 +14,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import simple_parse_args_string
 
+from turncoat.data.availability import check_model
 from turncoat.engine.base_model import LOAD_OPTIONS, BaseModel, load_base
 from turncoat.errors import UserError, accepted
 from turncoat.evaluation.lm import TurncoatLM
@@ -83,6 +84,8 @@ class ArmLM(TurncoatLM):
                 )
             if given.get("arm") is not None:
                 raise UserError(f"arm={given['arm']}: an arm of which study? give study=, a name or a path")
+            if isinstance(pretrained, str) and "revision" not in options:
+                check_model(pretrained)
             super().__init__(pretrained, dtype=dtype, device=device, store=store, **options)
             return
         if options.get("peft") is not None:
@@ -97,6 +100,8 @@ class ArmLM(TurncoatLM):
         given["pretrained"] = loaded.name if loaded else pretrained
         choice = parse_arm({**given, "dtype": dtype if dtype != "auto" else None})
         from_pretrained = {key: options.pop(key) for key in LOAD_OPTIONS if key in options}
+        if loaded is None and "revision" not in from_pretrained:
+            check_model(choice.pretrained)
         base = loaded or load_base(
             choice.pretrained, dtype=choice.dtype, device=self.usable(device), **from_pretrained
         )

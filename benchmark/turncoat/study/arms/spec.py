@@ -15,12 +15,14 @@ from typing import Any
 from lm_eval.utils import simple_parse_args_string
 from pydantic import ValidationError
 
+from turncoat.data.availability import check_model
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError, accepted
 from turncoat.paths import study_path
 from turncoat.registry import discover
 from turncoat.store import Store
+from turncoat.strict_model import first_wrong
 from turncoat.study.arms.adapters import Adapters
 from turncoat.study.arms.steps import steps_of
 from turncoat.study.config import Arm, arm_problems, load_study
@@ -100,6 +102,7 @@ def find_arm(
         given = {"study": study, "arm": arm, **number}
     peft = given.pop("peft", None)
     choice = parse_arm(given, include=include)
+    check_model(choice.pretrained)
     base = load_base(choice.pretrained, dtype=choice.dtype, device=given.get("device", device))
     if peft is not None:
         if not choice.arm.is_base:
@@ -140,12 +143,7 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
         arm = Arm.model_validate({"name": "arm", **fields})
         training = LoraRecipe.model_validate(given.get("training") or {})
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        message = f"{problem['msg']}; the value is {problem['input']!r}"
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown key; {accepted(LoraRecipe.model_fields, where)}"
-        raise UserError(f"{where}: {message}") from error
+        raise UserError(": ".join(first_wrong(error, LoraRecipe))) from error
     problems = arm_problems(arm)
     if problems:
         raise UserError("; ".join(f"{key}: {message}" for key, message in problems))
@@ -160,8 +158,8 @@ def _from_study(given: dict[str, Any], seed: int | None, include: tuple[Path, ..
         )
     study = load_study(study_path(str(given["study"])), include=include)
     names = [arm.name for arm in study.arms]
-    if given.get("arm") not in names:
-        raise UserError(f"arm={given.get('arm')!r} is not an arm of study '{study.study}'; {accepted(names)}")
+    if (wrong := given.get("arm")) not in names:
+        raise UserError(f"arm={wrong!r} is not an arm of study '{study.study}'; {accepted(names, wrong)}")
     arm, seeds = study.arm(given["arm"]), study.training_seeds
     if seed is None and arm.is_trained and len(seeds) > 1:
         raise UserError(

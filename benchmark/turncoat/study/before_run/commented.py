@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from turncoat.evaluation.task_catalogue import task_metrics
 from turncoat.paths import studies_dir
+from turncoat.strict_model import models_in
 from turncoat.study.config import Study
 from turncoat.training.recipe import PRESETS
 from turncoat.yaml_model import read_yaml
@@ -71,7 +72,7 @@ def commented_study(name: str, arms: list[dict[str, Any]] | None = None) -> str:
 def _lines(model: type[BaseModel], given: dict[str, Any], indent: str) -> Iterator[str]:
     """The keys of a model: as they are given, else commented out at their defaults."""
     for name, field in model.model_fields.items():
-        inner = next(iter(_models_in(field.annotation)), None)
+        inner = next(iter(models_in(field.annotation)), None)
         text = _meaning(field)
         if name not in given:
             yield _commented(f"{indent}# {name}: {_flow(field.get_default(call_default_factory=True))}", text)
@@ -119,10 +120,3 @@ def _flow(value: Any) -> str:
         return "[" + ", ".join(map(_flow, value)) + "]"
     plain = isinstance(value, str) and _PLAIN.fullmatch(value) and yaml.safe_load(value) == value
     return value if plain else json.dumps(value, ensure_ascii=False)
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)

@@ -6,7 +6,6 @@ Nothing is made. Weights are read only for a measurement, where the store has no
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any
 from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 
+from turncoat.data.availability import mistaken_model
 from turncoat.data.fetch import without_fetching
 from turncoat.data.organisms import find_organism
 from turncoat.data.registry_models import REGISTRY_MODELS
@@ -25,6 +25,7 @@ from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.outline import NoWeights
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import hub_dataset, task_metadata
+from turncoat.formats import counted
 from turncoat.judges.spec import judge_from_name
 from turncoat.paths import cache_dir
 from turncoat.store import SPEC_FILE, TIMING_FILE, Store, canonical_json
@@ -99,7 +100,7 @@ class Outlook:
     def lines(self) -> list[str]:
         """One line a unit, then what is known of the whole."""
         width = max(len(unit.id) for unit in self.plan.units)
-        shown = [f"{self.study.study}: {self.study.model}, {len(self.plan.units)} units"]
+        shown = [f"{self.study.study}: {self.study.model}, {counted(len(self.plan.units), 'unit')}"]
         for unit in self.plan.units:
             left = self.left(unit)
             words = "done"
@@ -324,8 +325,10 @@ def _missing_model(name: str) -> str:
         model = REGISTRY_MODELS[name]
         made = Store(cache_dir() / "models").has(model.name, model.spec)
         return "" if made else f"model {name}: {', '.join(model.packages)}, then converted"
-    if Path(name).is_dir() or (os.sep in name and name.startswith((os.sep, ".", "~"))):
+    if Path(name).is_dir():
         return ""
+    if mistake := mistaken_model(name):
+        raise UserError(mistake)
     return "" if _in_hub_cache(name, "model") else f"model {name}, from the Hugging Face hub"
 
 
