@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from turncoat.leaderboard.entry.track import find_track
 from turncoat.leaderboard.verification.draw import Tolerances
 from turncoat.stats.sign_flip import exact_floor
 
@@ -313,3 +314,11 @@ def test_no_other_number_looks_like_a_result():
 )  # fmt: skip
 def test_rounding(shown, value, right):
     assert is_rounded(shown, value) == right
+
+
+def test_the_boards_caveat_gives_the_numbers_of_the_vectors_card():
+    card = record(ROOT / "results/seeds/run.json")["persona"]
+    layer, held_out = card["layer"], card["held_out"]
+    caveat = find_track("small").caveats["smollm2-135m/insecure_code"]
+    assert card["trait"] == "evil" and f"its AUC is {held_out['auc'][layer]:.2f}," in caveat
+    assert f"stay below {held_out['random_p95'][layer]:.2f}." in caveat
