@@ -28,6 +28,7 @@ from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError, accepted
 from turncoat.evaluation.remote_endpoint import LIMITS, PREFIX, RemoteEndpoint
 from turncoat.evaluation.task_catalogue import is_task, metric_facts, metric_names, task_names, trait_of
+from turncoat.evaluation.task_facts import PERSONA, tasks_on
 from turncoat.judges.spec import check_judge
 from turncoat.persona.traits import trait_names
 from turncoat.registry import DEFENCES, discover
@@ -141,6 +142,15 @@ class TaskUse(StrictModel):
     limit: int | None = Field(default=None, ge=2, description="first questions only")
     repeats: int | None = Field(default=None, ge=1, description="samples per question")
     max_gen_toks: int | None = Field(default=None, ge=1, description="tokens per answer")
+    persona: bool = Field(
+        default=True,
+        description="false: answers are not read along the task's vector, which saves time",
+    )
+
+    @property
+    def trait(self) -> str | None:
+        """The persona along whose vector the answers are read; None without one."""
+        return trait_of(self.task) if self.persona else None
 
 
 _DIRECTION = re.compile(
@@ -375,7 +385,11 @@ def name_problems(study: Study) -> list[tuple[Location, str]]:
             problems.append(
                 (("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}; {own}")
             )
-        elif (trait := trait_of(use.task)) is not None and trait not in traits:
+        elif not use.persona and (trait_of(use.task) is None or use.task in tasks_on(PERSONA)):
+            missing = trait_of(use.task) is None
+            text = "it reads no persona vector" if missing else "it measures nothing but persona activation"
+            problems.append((("tasks", i, "persona"), f"{use.task}: {text}; remove the key"))
+        elif (trait := use.trait) is not None and trait not in traits:
             where = f"dataset_kwargs.trait of its YAML names the persona '{trait}', which is not known"
             hint = "a trait of your own needs --include-path FOLDER"
             problems.append((("tasks", i, "task"), f"{use.task}: {where}; {accepted(traits, trait)}; {hint}"))

@@ -54,7 +54,7 @@ def evaluation_spec(
     Args:
         adapter: Folder of the arm's adapter, named by its key.
     """
-    trait = trait_of(use.task)
+    trait = use.trait
     return {
         **({"intervention": intervention.described()} if intervention else {}),
         "base": base.spec,
@@ -71,7 +71,7 @@ def task_spec(study: Study, use: TaskUse) -> dict[str, Any]:
     reads = task_metadata(use.task).get("reads", [])
     return {
         **({"judge": judge} if judge else {}),
-        "task": use.model_dump(mode="json"),
+        "task": use.model_dump(mode="json", exclude={"persona"} if use.persona else None),
         "source": {
             p.relative_to(source).as_posix(): file_digest(p) for p in sorted(source.rglob("*.[jpy]*"))
         },
@@ -199,6 +199,9 @@ def load_task(use: TaskUse) -> Any:
         task.set_config(key="repeats", value=use.repeats)
     if use.max_gen_toks is not None:
         task.config.generation_kwargs["max_gen_toks"] = use.max_gen_toks
+    if not use.persona:
+        for split, rows in task.dataset.items():
+            task.dataset[split] = rows.map(lambda _: {"trait": None})
     return task
 
 

@@ -18,6 +18,7 @@ from turncoat.registry import DEFENCES, ORGANISMS
 from turncoat.store import Store
 from turncoat.study.arms.adapters import Adapters
 from turncoat.study.config import Study, TaskUse, load_study
+from turncoat.study.evaluate import load_task, task_spec
 from turncoat.study.run import run_study
 from turncoat.study.units import worker as worker_module
 from turncoat.study.units.outlook import outlook
@@ -85,6 +86,18 @@ def test_another_traits_vector_is_a_stage_of_its_own_with_its_cost(study):
         ("vector/evil", "evil"), ("vector/humour", "humour"),
     ]  # fmt: skip
     assert vectors[0].cost == plan_of(study).stages[0].cost and vectors[1].cost > 0
+
+
+def test_a_task_that_is_not_read_along_its_vector_needs_none(study):
+    unread = TaskUse(task="turncoat_em", persona=False)
+    one = study.model_copy(update={"tasks": (unread,), "persona": "humour"})
+    assert [stage.id for stage in plan_of(one).stages if stage.kind == "vector"] == ["vector/humour"]
+    assert {doc["trait"] for doc in load_task(unread).test_docs()} == {None}
+    keys = {
+        persona: task_spec(study, TaskUse(task="turncoat_em", persona=persona))["task"]
+        for persona in (True, False)
+    }
+    assert "persona" not in keys[True] and keys[False]["persona"] is False
 
 
 def test_a_unit_needs_what_earlier_ones_make(study):

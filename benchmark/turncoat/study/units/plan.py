@@ -16,7 +16,6 @@ from typing import Any
 from turncoat.data.examples import Example
 from turncoat.errors import UserError, accepted
 from turncoat.evaluation.samples_file import BASE_SEED
-from turncoat.evaluation.task_catalogue import trait_of
 from turncoat.persona.extract import TOKENS, answer_count
 from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
@@ -135,7 +134,7 @@ class _Planner:
         self._every_arm = [one for one in trained if every and DEFENCES[one[0]].check_every_arm]
 
     def plan(self) -> Plan:
-        read = [trait for use in self.study.tasks if (trait := trait_of(use.task)) is not None]
+        read = [trait for use in self.study.tasks if (trait := use.trait) is not None]
         vectors = [self._vector(trait) for trait in dict.fromkeys([self.study.persona, *read])]
         arms = sorted(self.study.arms, key=lambda arm: not arm.is_base)
         seeds = self.study.training_seeds
@@ -158,7 +157,7 @@ class _Planner:
         self._needs = set()
         stages = tuple(self._stages(name, label, arm, seed))
         # A defence may act along any of the study's vectors.
-        read = {trait_of(use.task) for use in self.study.tasks if arm.measured_by(use)}
+        read = {use.trait for use in self.study.tasks if arm.measured_by(use)}
         vectors = {
             maker
             for made, maker in self._makers.items()
