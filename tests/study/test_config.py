@@ -66,7 +66,7 @@ def test_a_study_is_read_as_it_is_written_and_again(tmp_path):
     ("{rows: 8}", "{row: 8}", r"line 5, training.row: unknown key; did you mean 'rows'\? accepted: "),
     ("setting: prev", "seting: prev", r"line 12, arms\[2\].seting: unknown key; .*did you mean 'setting'\?"),
     ("limit: 4", "persona: false", r"line 16, .*turncoat_choice: it reads no persona vector; remove the key"),
-    ("{task: turncoat_persona}", "{task: turncoat_persona, persona: false}", r"but persona activation; remove"),
+    ("{task: turncoat_persona}", "{task: turncoat_persona, persona: false}", r"but persona activation;"),
     ("limit: 4", "limits: 4", r"line 16, tasks\[0\].limits: unknown key; did you mean 'limit'\? accepted: "),
     ("    treated:", "    treat:", r"line 20, contrasts\[0\].treat: unknown key; .*did you mean 'treated'\?"),
     # missing keys
