@@ -1,5 +1,6 @@
 """The page of measured speeds holds the table of each record beside it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,24 @@ from turncoat.bench.table import as_markdown, read_record
 
 FOLDER = Path(__file__).parents[2] / "results" / "bench"
 RECORDS = sorted(FOLDER.glob("*.json"))
+PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_the_page_holds_the_table_of_each_record(path):
-    page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert f"## {path.stem}\n\n{as_markdown(read_record(path))}\n" in page
+    assert f"## {path.stem}\n\n{as_markdown(read_record(path))}\n" in PAGE
 
 
 def test_every_table_has_its_record():
-    lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
-    headings = [line[3:] for line in lines if line.startswith("## ")]
+    headings = [line[3:] for line in PAGE.splitlines() if line.startswith("## ")]
     assert headings == [path.stem for path in RECORDS] and RECORDS
+
+
+def test_the_summary_gives_the_medians_of_the_records():
+    rows = re.findall(r"^\| (W\d[\w ]*) \| ([\w.-]+) \| (.+?) \| ([\d.]+) \|", PAGE, re.MULTILINE)
+    assert len(rows) >= 15
+    for name, model, way, shown in rows:
+        record = read_record(FOLDER / f"{model}-{name.split()[0]}.json")
+        (work,) = (work for work in record["works"] if work["work"] == name)
+        (strategy,) = (one for one in work["strategies"] if one["name"] == way)
+        assert f"{strategy['main_over_this']['median']:.2f}" == shown, (name, model, way)
