@@ -17,7 +17,6 @@ from pathlib import Path
 
 import yaml
 
-from turncoat.data.encrypted_archive import unlock
 from turncoat.errors import UserError, accepted
 from turncoat.paths import cache_dir
 from turncoat.safe_files import write_file
@@ -147,6 +146,8 @@ def _extracted(archive: Path, member: str, password: str | None) -> bytes:
     opened: Path | io.BytesIO = archive
     if password is not None:
         try:
+            from turncoat.data.encrypted_archive import unlock  # loads numpy
+
             opened = io.BytesIO(unlock(archive.read_bytes(), password))
         except UserError as error:
             raise UserError(f"{archive}: {error} (a proxy's page?); remove it and try again") from error

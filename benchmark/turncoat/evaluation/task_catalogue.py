@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from turncoat.errors import UserError, accepted
-from turncoat.evaluation.lm_eval_compat import default_metrics, default_task_file
 from turncoat.plug_ins import by_name, task_folders, task_yamls
 from turncoat.yaml_model import not_yaml
 
@@ -47,7 +46,13 @@ def task_names() -> list[str]:
 
 def is_task(task: str) -> bool:
     """True for one of these tasks, or a single task of lm-eval's own."""
-    return task in task_files() or default_task_file(task) is not None
+    return task in task_files() or _of_lm_eval(task) is not None
+
+
+def _of_lm_eval(task: str) -> Path | None:
+    from turncoat.evaluation.lm_eval_compat import default_task_file  # loads asyncio and ssl by way of mock
+
+    return default_task_file(task)
 
 
 def task_file(task: str) -> Path:
@@ -56,7 +61,7 @@ def task_file(task: str) -> Path:
     Raises:
         UserError: There is no such task.
     """
-    path = task_files().get(task) or default_task_file(task)
+    path = task_files().get(task) or _of_lm_eval(task)
     if path is None:
         raise UserError(f"'{task}' is not a task; {accepted(task_names(), task)}")
     return path
@@ -92,9 +97,12 @@ def task_metrics(task: str) -> list[str]:
     """
     content = _content(task_file(task))  # asked for once a row: not copied
     listed = content.get("metric_list")
-    names = (
-        [entry["metric"] for entry in listed] if listed else default_metrics(content.get("output_type", ""))
-    )
+    if listed:
+        names = [entry["metric"] for entry in listed]
+    else:
+        from turncoat.evaluation.lm_eval_compat import default_metrics
+
+        names = default_metrics(content.get("output_type", ""))
     return [name for name in names if name != "samples" and not name.endswith("_stderr")]
 
 
