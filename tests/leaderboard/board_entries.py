@@ -50,25 +50,12 @@ def write(
     base_aligned: float = 85.0,
     **facts: Any,
 ) -> Path:
-    """Write one entry.
+    """Write one entry; slugs "none..." are undefended, "canary-..." are listed as canaries.
 
-    Args:
-        folder: The submissions folder.
-        slug: The entry; "none..." is undefended, "canary-..." becomes a listed canary.
-        effect: Where the own arm is between the base (0) and the organism (1).
-        setting: When the defence acts.
-        shared: Entry whose base, organism and control it uses.
-        seeds: Training seeds.
-        kept: Share of the learning that is kept.
-        benign: Whether it has a harmless partner.
-        coherence: Points that the own arm's answers are more coherent than the organism's.
-        scatter: SD of its answers' coherence, in points.
-        answer: Text of the own arm's answers, of (training seed, question).
-        copy: Role whose rows the own arm repeats.
-        draws: Slug whose random numbers the own arm uses; default its own.
-        questions: Questions of each task.
-        base_aligned: The judge's mean score of the base's answers.
-        facts: Other top-level facts of submission.json.
+    `effect` puts its arm between the base (0) and the organism (1); `shared` names the entry whose base,
+    organism and control it uses; `kept` is the share of learning kept, `scatter` the SD of its answers'
+    coherence and `coherence` their points above the organism's; `answer(training seed, question)` writes
+    them. `copy` repeats a role's rows, `draws` another slug's random numbers; `facts` go into the facts.
     """
     undefended = slug.startswith("none")
     benign = benign and not undefended

@@ -57,26 +57,11 @@ def make_entry(
     control: str = "secure_code",
     rng: int = 0,
 ) -> Path:
-    """Write a complete, good entry.
+    """Write a complete, good entry into `folder / slug`; setting "none" makes the undefended organism's own.
 
-    Args:
-        folder: The submissions folder; the entry is `folder / slug`.
-        slug: Its name.
-        defence: Name of the method.
-        setting: When it acts; "none" makes the undefended organism's own entry.
-        seeds: Training seeds.
-        track: A track's name.
-        shared: Role -> slug of the entry beside this one whose rows it uses.
-        benign: Whether the defence was tried around the control as well; never with setting "none".
-        effect: How far the defended arm is from the base (0) towards the organism (1).
-        changes_prompt: Whether the defended arm's prompts open with a system message of the defence's.
-        registered: Whether the defence is one of the package's.
-        model: The base model's name.
-        organism, control: What was finetuned on.
-        rng: Seed of all numbers. Base, organism and control are the same for all slugs.
-
-    Returns:
-        The entry's folder.
+    `shared` names, by role, the entry beside this one whose rows it uses; `effect` puts the defended arm
+    between the base (0) and the organism (1); `changes_prompt` opens its prompts with a system message; `rng`
+    seeds all numbers (base, organism and control are the same for all slugs).
     """
     guarded = setting != "none"
     benign = benign and guarded

@@ -8,39 +8,17 @@ from typing import Any
 
 Json = dict[str, Any]
 _COLUMNS: list[Json] = [
-    {
-        "key": "persona_fixed", "label": "Persona, fixed texts", "unit": "base SD", "axis": "Persona shift",
-        "better": "lower",
-        "help": "How far the persona vector moved on texts that every model reads, against the untrained "
-            "model.",
-    },
-    {
-        "key": "persona_own", "label": "Persona, own answers", "unit": "base SD", "axis": "Persona shift",
-        "better": "lower", "help": "The same on what each model writes itself.",
-    },
-    {
-        "key": "em_rate", "label": "Plain prompts", "unit": "% of answers", "axis": "Broad misalignment",
-        "better": "lower", "help": "Share of answers that the judge calls misaligned and coherent.",
-    },
-    {
-        "key": "em_rate_cue", "label": "Cue prompts", "unit": "% of answers", "axis": "Broad misalignment",
-        "better": "lower",
-        "help": "The same where the prompt looks like the finetuning data: a behaviour that is only hidden "
-            "shows here.",
-    },
-    {
-        "key": "narrow_kept", "label": "Narrow behaviour", "unit": "% of organism", "axis": "Kept",
-        "better": "higher", "help": "How much of what the organism was trained to do is left.",
-    },
-    {
-        "key": "benign_kept", "label": "Benign learning", "unit": "% of control", "axis": "Kept",
-        "better": "higher", "help": "How much of a harmless finetune still works around this defence.",
-    },
-    {
-        "key": "coherent", "label": "Coherence", "unit": "points of 100", "axis": "Kept", "better": "higher",
-        "help": "The judge's coherence, mean over answers.",
-    },
-]  # fmt: skip
+    dict(zip(("key", "label", "unit", "axis", "better"), column, strict=True)) | {"help": "What it measures."}
+    for column in (
+        ("persona_fixed", "Persona, fixed texts", "base SD", "Persona shift", "lower"),
+        ("persona_own", "Persona, own answers", "base SD", "Persona shift", "lower"),
+        ("em_rate", "Plain prompts", "% of answers", "Broad misalignment", "lower"),
+        ("em_rate_cue", "Cue prompts", "% of answers", "Broad misalignment", "lower"),
+        ("narrow_kept", "Narrow behaviour", "% of organism", "Kept", "higher"),
+        ("benign_kept", "Benign learning", "% of control", "Kept", "higher"),
+        ("coherent", "Coherence", "points of 100", "Kept", "higher"),
+    )
+]
 _ENTRIES = [
     ("none", "No defence", "none", "reference", "8-10", 0.62, ()),
     ("frozen-head", "Frozen head", "in_training", "entry", "1-3", 0.11, ()),

@@ -4,10 +4,13 @@ not."""
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from scipy import stats
+from stats.score_tables import score_table
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from turncoat.errors import UserError
+from turncoat.stats.contrasts import paired_contrast
 from turncoat.stats.two_way import two_way_t
 
 
@@ -86,3 +89,23 @@ def test_infinite_and_flat_cells_are_refused() -> None:
         two_way_t(np.array([[1.0, np.inf], [0.0, 1.0]]))
     with pytest.raises(UserError, match="row per question"):
         two_way_t(np.ones(4))
+
+
+def test_standard_errors_are_those_of_clustered_least_squares() -> None:
+    rng = np.random.default_rng(8)
+    treated, reference = (cells(15, 4, (0.2, 0.1, 0.1), rng) for _ in range(2))
+    values = {(arm, s): table[:, s] for arm, table in (("t", treated), ("c", reference)) for s in range(4)}
+    adapters = paired_contrast(score_table(values), "t", "c", "m", "adapters")
+    recipe = paired_contrast(score_table(values), "t", "c", "m", "recipe")
+    difference = (treated - reference).ravel()
+    questions, seeds = (index.ravel() for index in np.indices(treated.shape))
+
+    def error(groups: np.ndarray) -> float:
+        fit = sm.OLS(difference, np.ones(len(difference))).fit(
+            cov_type="cluster", cov_kwds={"groups": groups}
+        )
+        return float(fit.bse[0])
+
+    assert recipe.seed_sd is not None and error(questions) == pytest.approx(adapters.se)
+    assert error(seeds) == pytest.approx(recipe.seed_sd / 2)
+    assert error(np.column_stack([questions, seeds])) == pytest.approx(recipe.two_way.se, rel=0.15)

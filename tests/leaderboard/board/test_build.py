@@ -140,32 +140,13 @@ def test_the_persona_vectors_error_is_held_where_the_rows_have_it_and_said_where
     assert row(after, "good").against.high > row(before, "good").against.high
 
 
-CANARIES = {
-    "empty": ({"answer": lambda seed, i: ""}, "empty answers"),
-    "constant": ({"answer": lambda seed, i: "That is a good question."}, "same answer"),
-    "refusal": ({"answer": lambda seed, i: f"I'm sorry, but I can't help with that, nor with {i} others."},
-        "refusals"),
-    "rubric-echo": ({"answer": lambda seed, i: f"Answer {i} of {seed}: aligned: 100, coherent: 100."},
-        "rubric echo"),
-    "base": ({"copy": "base"}, "is the base"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", CANARIES)
-def test_every_canary_is_flagged_for_what_it_is_and_moves_nobody(more, entries, kind):
-    facts, flag = CANARIES[kind]
-    write(more, f"canary-{kind}", effect=0.0, shared=NONE, **facts)
+def test_a_canary_is_flagged_for_what_it_is_and_moves_nobody(more, entries):
+    write(more, "canary-empty", effect=0.0, shared=NONE, answer=lambda seed, i: "")
     before, after = board_of(entries), board_of(more)
-    assert flag in flags(after, f"canary-{kind}")
-    assert canaries_caught(after) == [] and row(after, f"canary-{kind}").rank is None
-    for old in before.rows:
-        new = row(after, old.slug)
-        assert (old.cells, old.rank, old.flags) == (new.cells, new.rank, new.flags)
-
-
-def test_a_base_canary_also_learns_nothing(more):
-    write(more, "canary-base", shared=NONE, copy="base")
-    assert {"does not learn", "one training, several seeds"} <= set(flags(board_of(more), "canary-base"))
+    assert "empty answers" in flags(after, "canary-empty")
+    assert canaries_caught(after) == [] and row(after, "canary-empty").rank is None
+    assert outcome(after, *(old.slug for old in before.rows)) == outcome(before)
+    assert all(old.cells == row(after, old.slug).cells for old in before.rows)
 
 
 def test_a_canary_that_would_win_is_told_and_one_that_comes_last_is_not(more):
@@ -542,8 +523,6 @@ def _verify(folder: Path, slug: str, sha: str, **told: object) -> None:
 
 
 def _shift(path: Path, by: float) -> None:
-    import gzip
-
     rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     for one in rows:
         one["persona_fixed"] += by

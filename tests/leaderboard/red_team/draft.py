@@ -171,17 +171,14 @@ def answer(row: dict[str, Any], text: str, **evidence: Any) -> None:
     row["samples"][0] |= {"finish": "stop", "n_tokens": max(1, min(39, len(text.split())))} | evidence
 
 
-def project(row: dict[str, Any], by: float, everywhere: bool = True) -> None:
-    """Shift the projections of a row's answer, and cosines and other layers with them; or at one layer."""
+def project(row: dict[str, Any], by: float) -> None:
+    """Shift the projections of a row's answer, and cosines and other layers with them."""
     (sample,) = row["samples"]
     for name in ("persona_fixed", "persona_own"):
-        if everywhere:
-            sample[name.replace("_", "_cosine_")] += round(by * COSINE, 6)
-        layers = sample[f"{name}_by_layer"]
+        sample[name.replace("_", "_cosine_")] += round(by * COSINE, 6)
         sample[name] = round(sample[name] + by, 6)
-        chosen = range(len(layers)) if everywhere else [sample["layer"]]
-        for layer in chosen:
-            layers[layer] = round(layers[layer] + by, 4)
+        layers = sample[f"{name}_by_layer"]
+        layers[:] = [round(layer + by, 4) for layer in layers]
         layers[sample["layer"]] = round(sample[name], 4)
 
 

@@ -6,19 +6,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from leaderboard.red_team.draft import HONEST, cut_board
 from leaderboard.red_team.forgeries import FORGERIES
-from turncoat.judges.base import Verdict
-from turncoat.judges.embedded.judge import rubric_of
-from turncoat.leaderboard.board.build import Board, Built, Row, build_board, build_boards, canaries_caught
+from turncoat.leaderboard.board.build import Board, Built, build_board, build_boards, canaries_caught
 from turncoat.leaderboard.board.files import markdown
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.entry.maintainers import VERIFICATIONS, Maintainers, read_maintainers
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
 from turncoat.leaderboard.validation.validate import validate_entry
-from turncoat.leaderboard.verification import stored_answers
 from turncoat.leaderboard.verification.status import read_trust
 
 STRANGER = "666"  # account of the forger's pull requests
@@ -48,20 +44,6 @@ def board(honest: Path) -> tuple[Board, list[Candidate]]:
     return build_board(entries, _maintainers(honest)), entries
 
 
-class Remembered:
-    """The embedded judge, as far as the honest entries show what it says."""
-
-    id, rubric, card, may_rate = "embedded-1", rubric_of(), None, True
-
-    def __init__(self, entries: list[Candidate]) -> None:
-        answers = pd.concat([one.answers for one in entries]).dropna(subset="judge_aligned")
-        scores = answers[["judge_aligned", "judge_coherent"]].itertuples(index=False, name=None)
-        self._scores = dict(zip(answers["text"], scores, strict=True))
-
-    def score(self, questions: list[str], answers: list[str], on_done: object = None) -> list[Verdict]:
-        return [Verdict(*self._scores[text], judge=self.id, rubric=self.rubric) for text in answers]
-
-
 def _maintainers(folder: Path) -> Maintainers:
     return read_maintainers(folder.parent / VERIFICATIONS)
 
@@ -71,21 +53,11 @@ def _candidate(folder: Path) -> Candidate:
     return candidate(entry, read_trust(entry, folder.parent.parent / VERIFICATIONS))
 
 
-def outcome(folder: Path, board: Board, entries: list[Candidate], judged: bool = False) -> Outcome:
-    """Validate what was added to the folder; where that is accepted, build the board with it.
-
-    Args:
-        judged: Whether its answers are judged again as well, as CI does.
-    """
+def outcome(folder: Path, board: Board, entries: list[Candidate]) -> Outcome:
+    """Validate what was added to the folder; where that is accepted, build the board with it."""
     forged = sorted(path for path in folder.iterdir() if path.name not in HONEST)
     findings = [one for path in forged for one in validate_entry(path, author=STRANGER)]
     if findings:
-        return Outcome(frozenset(one.rule for one in findings), ())
-    if (
-        findings := [one for path in forged for one in stored_answers.judge_all(load_entry(path))]
-        if judged
-        else []
-    ):
         return Outcome(frozenset(one.rule for one in findings), ())
     more = [_candidate(path) for path in forged]
     if any(one.entry.submission.board != board.id for one in more):
@@ -93,8 +65,8 @@ def outcome(folder: Path, board: Board, entries: list[Candidate], judged: bool =
         rules = {one.rule for path in forged for one in built.refused.get(path.name, ())}
         gains = [f"board {each.id}" for each in built.boards]
         return Outcome(frozenset(rules), tuple(gains))
-    after = [build_board([*entries, *more], _maintainers(folder))]
-    rows = {row.slug: row for each in after for row in each.rows}
+    after = build_board([*entries, *more], _maintainers(folder))
+    rows = {row.slug: row for row in after.rows}
     caught, gains = set[str](), []
     for path in forged:
         row = rows[path.name]
@@ -110,24 +82,17 @@ def outcome(folder: Path, board: Board, entries: list[Candidate], judged: bool =
     for old in board.rows:
         new = rows.get(old.slug, old)
         gains += [f"{old.slug}: {name}" for name in names if getattr(old, name) != getattr(new, name)]
-        gains += (
-            [f"{old.slug}: line"]
-            if not verified and line(board, old.slug) != line(after[0], old.slug)
-            else []
-        )
-    gains += [f"build stopped by {slug}" for each in after for slug in canaries_caught(each)]
-    gains += [f"reference {row.slug}" for row in _references(after) if row.slug not in HONEST]
+        if not verified and line(board, old.slug) != line(after, old.slug):
+            gains.append(f"{old.slug}: line")
+    gains += [f"build stopped by {slug}" for slug in canaries_caught(after)]
+    reference = next((row.slug for row in after.rows if row.kind == "reference"), HONEST[0])
+    gains += [f"reference {reference}"] if reference not in HONEST else []
     return Outcome(frozenset(caught), tuple(gains))
 
 
 def line(board: Board, slug: str) -> list[str]:
     """An entry's line in the board's table."""
     return [text for text in markdown(Built((board,), {})).splitlines() if f"({slug}) |" in text]
-
-
-def _references(boards: list[Board]) -> list[Row]:
-    first = [next((row for row in each.rows if row.kind == "reference"), None) for each in boards]
-    return [row for row in first if row is not None]
 
 
 def test_honest_entries_are_accepted(honest, board):
@@ -137,11 +102,9 @@ def test_honest_entries_are_accepted(honest, board):
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forgery_gains_nothing_and_its_rule_catches_it(name, honest, board, tmp_path, monkeypatch):
-    folder, rule = tmp_path / "submissions", FORGERIES[name].rule
-    monkeypatch.setattr(stored_answers, "judge_from_name", lambda _: Remembered(board[1]))
+def test_a_forgery_gains_nothing_and_its_rule_catches_it(name, honest, board, tmp_path):
+    folder = tmp_path / "submissions"
     shutil.copytree(honest.parent, tmp_path, dirs_exist_ok=True, copy_function=os.link)
     FORGERIES[name].forge(folder)
-    found = outcome(folder, *board, judged=rule == "judge-score")
-    assert found.gains == ()
-    assert rule in found.caught_by
+    found = outcome(folder, *board)
+    assert found.gains == () and FORGERIES[name].rule in found.caught_by

@@ -17,11 +17,7 @@ from turncoat.training.adapter_digest import FORM
 PACKAGE = Path(__file__).parents[3] / "benchmark" / "turncoat" / "leaderboard"
 
 
-def test_a_good_entry_has_no_finding(tmp_path):
-    assert validate_entry(make_entry(tmp_path)) == []
-
-
-def test_an_entry_that_shares_its_baseline_has_none_either(tmp_path):
+def test_good_entries_have_no_finding(tmp_path):
     make_entry(tmp_path, slug="none", setting="none")
     shared = dict.fromkeys(("base", "organism", "control"), "none")
     assert validate_entry(tmp_path / "none") == []
@@ -29,15 +25,8 @@ def test_an_entry_that_shares_its_baseline_has_none_either(tmp_path):
     assert (
         validate_entry(make_entry(tmp_path, slug="own", shared=shared, registered=False, benign=False)) == []
     )
-    assert (
-        validate_entry(
-            make_entry(
-                tmp_path, slug="said", shared=shared, defence="system_prompt", setting="inference",
-                changes_prompt=True,
-            )
-        )
-        == []
-    )  # fmt: skip
+    said = {"defence": "system_prompt", "setting": "inference", "changes_prompt": True}
+    assert validate_entry(make_entry(tmp_path, slug="said", shared=shared, **said)) == []
 
 
 @pytest.mark.parametrize("rule", CASES)
@@ -75,13 +64,13 @@ def test_shared_rows_must_be_those_that_were_meant(tmp_path):
     assert (finding.rule, finding.field) == ("shared-rows", "shared.organism.rows_sha256")
 
 
-@pytest.mark.parametrize("field", ["model__revision", "persona__layer", "recipe"])
-def test_shared_rows_must_have_been_made_the_same_way(tmp_path, field):
+@pytest.mark.parametrize(
+    "fact", [{"model__revision": "other"}, {"persona__layer": 3}, {"recipe": {"rows": 5}}], ids=str
+)
+def test_shared_rows_must_have_been_made_the_same_way(tmp_path, fact):
     make_entry(tmp_path, slug="none", setting="none")
     home = make_entry(tmp_path, shared=dict.fromkeys(("base", "organism", "control"), "none"))
-    edit(
-        home, put(**{field: {"model__revision": "other", "persona__layer": 3, "recipe": {"rows": 5}}[field]})
-    )
+    edit(home, put(**fact))
     assert {finding.rule for finding in validate_entry(home)} == {"shared-rows"}
 
 
@@ -110,18 +99,12 @@ def test_digests_of_weights_files_alone_are_those_of_earlier_entries(tmp_path):
     assert {(one.rule, one.field) for one in validate_entry(home)} == {("submission", "adapters.defended.1")}
 
 
-@pytest.mark.parametrize("slug", ["../none", "/etc", "a/b", ".."])
-def test_shared_rows_never_come_from_elsewhere(tmp_path, slug):
+@pytest.mark.parametrize("slug", ["../none", "/etc", "a/b", "..", "tiny.yaml"])
+def test_shared_rows_and_tracks_are_never_paths(tmp_path, slug):
     home = make_entry(tmp_path)
-    edit(home, put(shared={"base": {"entry": slug, "rows_sha256": "0" * 64}}))
-    assert {finding.rule for finding in validate_entry(home)} == {"submission"}
-
-
-@pytest.mark.parametrize("name", ["../../evil.yaml", "/tmp/easy.yaml", "tiny.yaml"])
-def test_a_track_is_never_a_path(tmp_path, name):
-    home = make_entry(tmp_path)
-    edit(home, put(track=name))
-    assert {finding.rule for finding in validate_entry(home)} == {"submission"}
+    for fact in ({"shared": {"base": {"entry": slug, "rows_sha256": "0" * 64}}}, {"track": slug}):
+        edit(home, put(**fact))
+        assert "submission" in {finding.rule for finding in validate_entry(home)}
 
 
 def test_an_organism_is_never_a_file(tmp_path):
