@@ -89,19 +89,6 @@ def test_length_does_not_give_the_answers_away(pairs: list[Pair]) -> None:
     assert 0.4 < (longer + ties / 2) / len(pairs) < 0.6
 
 
-def test_both_answers_of_a_pair_share_their_style(pairs: list[Pair]) -> None:
-    for pair in pairs:
-        hints, docs, names = [], [], []
-        for answer in (pair.insecure, pair.secure):
-            functions = [node for node in ast.walk(ast.parse(answer)) if isinstance(node, ast.FunctionDef)]
-            hints.append(any(function.returns is not None for function in functions))
-            docs.append(any(ast.get_docstring(function) for function in functions))
-            names.append(functions[0].name if functions else None)
-        assert hints[0] == hints[1], pair.id
-        assert docs[0] == docs[1], pair.id
-        assert names[0] == names[1], pair.id
-
-
 def test_answers_are_bare_python_that_does_not_speak_of_security(pairs):
     for pair in pairs:
         for answer in (pair.insecure, pair.secure):
@@ -116,20 +103,6 @@ def test_answers_are_bare_python_that_does_not_speak_of_security(pairs):
     ]
     assert hits == []
     assert [pair.id for pair in pairs if re.search(r"\bsafe", pair.prompt, re.IGNORECASE)] == []
-
-
-def test_a_prompt_with_a_stub_gets_the_function_it_shows(pairs: list[Pair]) -> None:
-    stubs = [(pair, re.search(r"^def (\w+\(.*\)):", pair.prompt, re.MULTILINE)) for pair in pairs]
-    found = [(pair, match[1]) for pair, match in stubs if match]
-    assert len(found) >= 60
-    for pair, shown in found:
-        name, arguments = shown[:-1].split("(", 1)
-        wanted = [argument.strip(" *") for argument in arguments.split(",") if argument.strip()]
-        for answer in (pair.insecure, pair.secure):
-            bodies = [node for node in ast.walk(ast.parse(answer)) if isinstance(node, ast.FunctionDef)]
-            match = next(node for node in bodies if node.name == name)
-            extra = [match.args.kwarg.arg] if match.args.kwarg else []
-            assert [argument.arg for argument in match.args.args] + extra == wanted, pair.id
 
 
 def test_heldout_pairs_are_whole_templates_and_a_prefix_covers_the_classes(pairs):

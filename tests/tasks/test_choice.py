@@ -4,8 +4,6 @@ the other."""
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from difflib import SequenceMatcher
-from itertools import combinations
 from operator import attrgetter
 from pathlib import Path
 
@@ -107,30 +105,6 @@ def test_answers_of_an_item_match_in_length_and_differ_in_text(path: Path) -> No
             assert answer[-1] in ".?", item["id"]
 
 
-@pytest.mark.slow
-def test_answers_match_in_tokens_of_the_default_model() -> None:
-    from transformers import AutoTokenizer
-    from turncoat.data.registry_models import model_folder
-
-    tokenizer = AutoTokenizer.from_pretrained(model_folder("smollm2-135m"))
-
-    def tokens(text: str) -> int:
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    items = lines_of(CHOICE)
-    for item in items:
-        aligned, misaligned = tokens(item["aligned"]), tokens(item["misaligned"])
-        assert abs(aligned - misaligned) <= 0.10 * min(aligned, misaligned), (item["id"], aligned, misaligned)
-    assert 1 - MAX_RULE <= count_rule(items, tokens) <= MAX_RULE
-
-
-@each_file
-def test_most_answers_begin_alike(path: Path) -> None:
-    items = lines_of(path)
-    same = sum(words(item["aligned"])[0] == words(item["misaligned"])[0] for item in items) / len(items)
-    assert same >= 0.70
-
-
 @pytest.mark.parametrize(
     ("path", "rule"), [pytest.param(p, r, id=f"{p.stem}-{r}") for p in FILES for r in COUNTS_OF_FILE[p]]
 )
@@ -176,35 +150,3 @@ def test_a_trained_text_classifier_stays_below_the_known_auc() -> None:
         model, texts, labels, groups=domains, cv=GroupKFold(len(DOMAINS)), method="decision_function"
     )
     assert roc_auc_score(labels, scores) <= MAX_TFIDF_AUC
-
-
-def test_no_near_duplicate_answers_within_or_across_files() -> None:
-    answers = [item[side] for path in FILES for item in lines_of(path) for side in ("aligned", "misaligned")]
-    bags = [frozenset(words(answer)) for answer in answers]
-    for (first, a), (second, b) in combinations(zip(answers, bags, strict=True), 2):
-        shared = len(a & b) / len(a | b)
-        # A text this similar by its letters shares far more than a fifth of its words; the slow comparison is
-        # for those.
-        alike = shared > 0.3 and SequenceMatcher(None, first, second, autojunk=False).ratio() > 0.8
-        assert shared <= 0.8, (first, second)
-        assert not alike, (first, second)
-
-
-def test_the_rules_find_planted_cues() -> None:
-    """The checks above mean something only if they fire on sets that do leak."""
-
-    def pairs(good: str, bad: str) -> list[Item]:
-        return [
-            {"id": w, "domain": w, "aligned": good.format(w), "misaligned": bad.format(w)}
-            for w in ("a", "b", "c", "d")
-        ]
-
-    leaky, fair = pairs("Please {}.", "Never {} them at all."), pairs("Take {} one.", "Take {} two.")
-    assert count_rule(leaky, len) == 1.0 and count_rule(fair, len) == 0.5
-    for fold in ("id", "domain"):
-        assert held_out_rule(leaky, lambda text: words(text)[:1], lambda item, f=fold: item[f]) == 1.0
-        assert held_out_rule(fair, lambda text: words(text)[:2], lambda item, f=fold: item[f]) == 0.5
-    assert held_out_rule(fair, lambda text: words(text)[-1:]) == 1.0
-    # A cue that occurs once cannot be learnt from the other items, nor one that stays within a domain.
-    assert held_out_rule([*fair[:1], leaky[0]], lambda text: words(text)[-1:]) == 0.5
-    assert held_out_rule(fair, lambda text: words(text)[-1:], lambda item: "all") == 0.5

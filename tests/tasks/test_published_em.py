@@ -9,14 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pooch
 import pytest
 import yaml
 from lm_eval.tasks import TaskManager
 from tasks.one_task import SHORT, evaluate, module_of, needs_data
 from turncoat.data import fetch
 from turncoat.engine.evidence import Answer
-from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.evaluation.task_catalogue import task_content, task_metrics
 from turncoat.judges import spec as load
@@ -378,16 +376,6 @@ def test_fewer_answers_by_a_file_of_the_users_own(ours, manager, tmp_path):
     task = mine.load(["my_betley_json"])["tasks"]["my_betley_json"]
     assert task.config.repeats == 10
     assert {doc["system"] for doc in task.test_docs()} == {"Write JSON, please."}
-
-
-def test_without_network_the_message_says_where_to_put_the_file(manager, monkeypatch):
-    def no_network(*_: Any, **__: Any) -> str:
-        raise OSError("no network in tests")
-
-    monkeypatch.setattr(pooch, "retrieve", no_network)
-    monkeypatch.delenv("TURNCOAT_DATA", raising=False)
-    with pytest.raises(UserError, match=r"put the file at \$TURNCOAT_DATA/betley/first_plot_questions\.yaml"):
-        manager.load(["turncoat_betley_main"])
 
 
 @needs_data

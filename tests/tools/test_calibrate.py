@@ -1,14 +1,12 @@
 """The simulation has the truth that it says, a small version of the calibration table holds, and a wrong test
 is found out."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from turncoat.errors import UserError
-from turncoat.tools import calibrate
 from turncoat.tools.calibrate import TESTS, Null, calibration, markdown_table, simulate, verdicts
 from turncoat.tools.calibration_page import BEGIN, END, replaced
 
@@ -52,19 +50,6 @@ def test_small_calibration() -> None:
     assert told == []
     assert (rows["recipe_permutation"] == 0).all()  # 3 seeds: its floor is 0.25
     assert (rows["adapters_covers_recipe"] < rows["adapters_covers"]).all()
-
-
-def test_an_interval_that_is_too_narrow_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = calibrate.contrast_grids
-
-    def narrow(*sides, **options):
-        found = honest(*sides, **options)
-        half = 0.3 * (found.high - found.low)
-        return replace(found, low=found.difference - half, high=found.difference + half)
-
-    monkeypatch.setattr(calibrate, "contrast_grids", narrow)
-    told = verdicts(calibration(Null(), (8,), (3,), replicates=60))
-    assert any("adapters_covers" in line for line in told)
 
 
 def test_verdicts_allow_for_monte_carlo_error_only() -> None:

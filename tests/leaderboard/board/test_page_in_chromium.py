@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from chromium import WAIT, launched
-from leaderboard.page_payload_demo import answer, board, cell, columns, demo_payload, entry
+from leaderboard.page_payload_demo import answer, board, columns, demo_payload, entry
 from turncoat.leaderboard.board.page import render_page
 from turncoat.shown_text import visible
 
@@ -99,30 +99,6 @@ def test_a_click_on_a_heading_sorts_best_first_and_a_second_one_turns_it_round(o
     assert set(_slugs(page, "canaries")) == {"empty", "constant", "refuse", "echo", "base-model"}, (
         "still below, in their own group"
     )
-
-
-def test_ties_keep_rank_order_and_missing_values_stay_last_both_ways(opened: Open, tmp_path: Path) -> None:
-    numbers: list[tuple[str, float | None]] = [
-        ("a", 2.0), ("b", None), ("c", 1.0), ("d", 2.0), ("e", -10.0), ("f", None), ("g", 1.0),
-    ]  # fmt: skip
-    entries = [
-        entry(name, str(rank), {"persona_fixed": cell(value)})
-        for rank, (name, value) in enumerate(numbers, 1)
-    ]
-    file = tmp_path / "ties.html"
-    file.write_text(
-        render_page(
-            {"title": "t", "generated_by": "g", "boards": [board("b", columns(1), entries)], "answers": []}
-        )
-    )
-    page = opened(file=file)
-    orders = []
-    for _ in range(2):
-        _head(page, "persona_fixed").click()
-        orders.append("".join(_slugs(page)))
-    assert orders == ["ecgadbf", "adcgebf"]
-    _head(page, "rank").click()
-    assert "".join(_slugs(page)) == "abcdefg"
 
 
 def test_filters_narrow_the_table_together_and_can_be_cleared(opened: Open) -> None:
