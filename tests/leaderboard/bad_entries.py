@@ -3,20 +3,21 @@ in one place.
 
 `bad/<rule>.txt` is what `turncoat validate` says about it, word for word. After a wanted change of words:
 
-    # writes the texts again; `--keep DIR` leaves the entries there to look at
-    python tests/leaderboard/bad_entries.py
+    PYTHONPATH=tests python -m leaderboard.bad_entries    # writes the texts again
 """
 
-import argparse
 import hashlib
-import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from leaderboard.entry_files import edit, put, rewrite_rows
+from leaderboard.made_entry import make_entry
+from turncoat.leaderboard.reading.findings import summary
+from turncoat.leaderboard.validation.validate import validate_entry
 
 HERE = Path(__file__).parent
 TEXTS = HERE / "bad"
@@ -36,14 +37,6 @@ def case(rule: str) -> Callable[[Callable[[Path], None]], Callable[[Path], None]
     return keep
 
 
-def edit(home: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change submission.json."""
-    path = home / "submission.json"
-    told = json.loads(path.read_text(encoding="utf-8"))
-    change(told)
-    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-
-
 def edit_row(
     home: Path,
     line: int,
@@ -54,27 +47,12 @@ def edit_row(
     task: str = "turncoat_em",
 ) -> None:
     """Change one row, and set the hash of its file right, so that only the row is wrong."""
-    from leaderboard.made_entry import rewrite_rows
 
     def one(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         change(rows[line - 1])
         return rows
 
     rewrite_rows(home, role, seed, task, one)
-
-
-def put(**facts: Any) -> Callable[[dict[str, Any]], None]:
-    """A change that sets fields, dots as double underscores."""
-
-    def change(told: dict[str, Any]) -> None:
-        for path, value in facts.items():
-            *above, last = path.split("__")
-            here = told
-            for part in above:
-                here = here[part]
-            here[last] = value
-
-    return change
 
 
 # ------------------------------------------------------------------------------------------------
@@ -200,16 +178,11 @@ def rows_case(
 ) -> None:
     """A case that changes the list of rows in place."""
 
-    def spoil(home: Path) -> None:
-        from leaderboard.made_entry import rewrite_rows
+    def changed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        change(rows)
+        return rows
 
-        def changed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            change(rows)
-            return rows
-
-        rewrite_rows(home, role, "seed-1", task, changed)
-
-    case(rule)(spoil)
+    case(rule)(lambda home: rewrite_rows(home, role, "seed-1", task, changed))
 
 
 def _few_shot(rows: list[dict[str, Any]]) -> None:
@@ -287,8 +260,6 @@ NO_CASE = {
 
 def spoilt(rule: str, folder: Path) -> Path:
     """A bad entry for a rule, in `folder`."""
-    from leaderboard.made_entry import make_entry
-
     home = make_entry(folder)
     CASES[rule](home)
     return home
@@ -296,29 +267,13 @@ def spoilt(rule: str, folder: Path) -> Path:
 
 def told(home: Path) -> str:
     """The output of `turncoat validate` for an entry."""
-    from turncoat.leaderboard.reading.findings import summary
-    from turncoat.leaderboard.validation.validate import validate_entry
-
     return summary(validate_entry(home)) + "\n"
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--keep", type=Path, help="folder for the bad entries themselves")
-    keep = parser.parse_args().keep
-    sys.path.insert(0, str(HERE.parent))
-    os.environ["TURNCOAT_TRACKS"] = str(HERE / "tracks")
-    TEXTS.mkdir(exist_ok=True)
-    for old in TEXTS.glob("*.txt"):
-        old.unlink()
-    with tempfile.TemporaryDirectory() as folder:
-        for rule in CASES:
-            text = told(spoilt(rule, (keep or Path(folder)) / rule))
-            (TEXTS / f"{rule}.txt").write_text(text, encoding="utf-8")
-            print(text)
-
-
 if __name__ == "__main__":
-    _main()
+    os.environ["TURNCOAT_TRACKS"] = str(HERE / "tracks")
+    shutil.rmtree(TEXTS)
+    TEXTS.mkdir()
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in CASES:
+            (TEXTS / f"{name}.txt").write_text(told(spoilt(name, Path(scratch) / name)), encoding="utf-8")

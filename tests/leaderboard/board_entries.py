@@ -8,7 +8,6 @@ write(folder, "canary-empty", answer=lambda seed, i: "", shared="none")
 them.
 """
 
-import gzip
 import json
 import zlib
 from collections.abc import Callable
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from leaderboard.entry_files import facts_of, shares, write_facts, write_rows
 from turncoat.leaderboard.canaries.listed import list_canaries
 from turncoat.leaderboard.entry.load import load_entry, rows_name
 from turncoat.leaderboard.entry.maintainers import FILE, PROJECT, records_beside
-from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 
 QUESTIONS = 16
 SHARED = ("base", "organism", "control")
@@ -76,16 +75,28 @@ def write(
             for task in ["turncoat_insecure_code_loss"] if role == "benign" else list(cells):
                 name = "base" if seed < 0 else f"seed-{seed}"
                 path = home / rows_name(role, name, task)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                text = "".join(json.dumps(row) + "\n" for row in cells[task])
-                path.write_bytes(gzip.compress(text.encode(), mtime=0))
-                rows[f"{role}/{name}/{task}"] = {"sha256": "0" * 64, "rows": len(cells[task])}
-    home.mkdir(parents=True, exist_ok=True)
+                rows[f"{role}/{name}/{task}"] = write_rows(path, cells[task])
     facts.pop("organism_of", None)
-    (home / "submission.json").write_text(
-        json.dumps(_facts(folder, slug, roles, setting, shared, seeds, benign, rows) | facts),
-        encoding="utf-8",
-    )
+    data = {
+        name: {"name": name, "sha256": "1" * 64, "examples": 80} for name in ("insecure_code", "secure_code")
+    }
+    told = {
+        "slug": slug, "track": "tiny", "contact": "nobody",
+        "defence": {
+            "name": slug, "setting": setting if "defended" in roles else "none", "summary": "Made up.",
+        },
+        "model": {
+            "name": "made", "revision": "0", "dtype": "float32", "parameters": 1, "chat_template": "0",
+        },
+        "organism": data["insecure_code"], "control": data["secure_code"],
+        "benign": data["secure_code"] if benign else None, "recipe": {"rows": 80}, "seeds": list(seeds),
+        "adapters": {}, "persona": {"trait": "evil", "layer": 2},
+        "judge": {"id": "embedded-1", "rubric": "r1"}, "tasks": {"turncoat_em": 2.0},
+        "versions": {"turncoat": "0"}, "command": "turncoat run made.yaml", "hardware": "none",
+        "wall_seconds": 1.0, "rows": rows,
+        "shared": {role: shares(folder, role, shared) for role in (SHARED if shared else ())},
+    }  # fmt: skip
+    write_facts(home, told | facts)
     if slug.startswith("canary-"):
         list_canaries(records_beside(home), [load_entry(home)])
     return home
@@ -93,63 +104,16 @@ def write(
 
 def maintain(folder: Path) -> None:
     """Write the maintainers' file beside: all entries are the project's, undefended ones the references."""
-    facts = [json.loads(path.read_text()) for path in sorted(folder.glob("*/submission.json"))]
-    references = {
-        f"{one['track']}/{one['model']['name']}/{one['organism']['name']}": {
-            "entry": one["slug"],
-            "reason": "ours",
-        }
-        for one in facts
-        if one["defence"]["setting"] == "none"
-    }
+    facts = [facts_of(path.parent) for path in sorted(folder.glob("*/submission.json"))]
+    references = {}
+    for one in facts:
+        if one["defence"]["setting"] == "none":
+            board = f"{one['track']}/{one['model']['name']}/{one['organism']['name']}"
+            references[board] = {"entry": one["slug"], "reason": "ours"}
     path = records_beside(folder / "any") / FILE
     path.parent.mkdir(exist_ok=True)
     authors = {one["slug"]: PROJECT for one in facts}
     path.write_text(json.dumps({"authors": authors, "references": references}))  # JSON is YAML
-
-
-def _facts(
-    folder: Path,
-    slug: str,
-    roles: list[str],
-    setting: str,
-    shared: str,
-    seeds: tuple[int, ...],
-    benign: bool,
-    rows: Any,
-) -> dict[str, Any]:
-    data = {
-        name: {"name": name, "sha256": "1" * 64, "examples": 80} for name in ("insecure_code", "secure_code")
-    }
-    return {
-        "slug": slug,
-        "track": "tiny",
-        "defence": {
-            "name": slug,
-            "setting": setting if "defended" in roles else "none",
-            "summary": "Made up.",
-        },
-        "contact": "nobody",
-        "model": {"name": "made", "revision": "0", "dtype": "float32", "parameters": 1, "chat_template": "0"},
-        "organism": data["insecure_code"],
-        "control": data["secure_code"],
-        "benign": data["secure_code"] if benign else None,
-        "recipe": {"rows": 80},
-        "seeds": list(seeds),
-        "adapters": {},
-        "persona": {"trait": "evil", "layer": 2},
-        "judge": {"id": "embedded-1", "rubric": "r1"},
-        "tasks": {"turncoat_em": 2.0},
-        "versions": {"turncoat": "0"},
-        "command": "turncoat run made.yaml",
-        "hardware": "none",
-        "wall_seconds": 1.0,
-        "rows": rows,
-        "shared": {
-            role: {"entry": shared, "rows_sha256": rows_sha256(list_files(folder / shared), f"rows/{role}/")}
-            for role in (SHARED if shared else ())
-        },
-    }
 
 
 def _rng(*parts: object) -> np.random.Generator:
@@ -157,17 +121,9 @@ def _rng(*parts: object) -> np.random.Generator:
 
 
 def _rows(
-    role: str,
-    seed: int,
-    shift: float,
-    kept: float,
-    coherence: float,
-    scatter: float,
-    own: object,
-    questions: int,
-    base_aligned: float,
-    answer: Say | None,
-) -> dict[str, list[dict[str, Any]]]:
+    role: str, seed: int, shift: float, kept: float, coherence: float, scatter: float, own: object,
+    questions: int, base_aligned: float, answer: Say | None,
+) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
     draws = _rng(role, seed, own)
     drift = float(draws.normal(0, 0.02)) if role != "base" else 0.0
     found: dict[str, list[dict[str, Any]]] = {
@@ -196,13 +152,9 @@ def _rows(
             aligned = base_aligned - 40 * here + 100 * hard / 10 + 60 * noise[4]
             coherent = 80.0 + 20 * (scatter if role == "defended" else 2.0) * noise[5]
             coherent += coherence if role == "defended" else 0.0
-            scores = {
-                "judge_aligned": aligned,
-                "judge_coherent": coherent,
-                "judge": "embedded-1",
-                "persona_own": fixed,
-            }
-            sample = _sample(role, seed, own, task, i, answer) | scores
+            sample = _sample(role, seed, own, task, i, answer)
+            sample |= {"judge_aligned": aligned, "judge_coherent": coherent, "judge": "embedded-1"}
+            sample |= {"persona_own": fixed}
             rate = [int(aligned < 30), 1]
             found[task].append(
                 _row(
@@ -214,18 +166,12 @@ def _rows(
 
 
 def _sample(role: str, seed: int, own: object, task: str, i: int, answer: Say | None) -> dict[str, Any]:
-    text = (
-        " ".join(_rng(role, seed, own, task, i).choice(_WORDS, size=9)) if answer is None else answer(seed, i)
-    )
-    return {"index": 0, "seed": i, "text": text, "finish": "stop"}
+    made = " ".join(_rng(role, seed, own, task, i).choice(_WORDS, size=9))
+    return {"index": 0, "seed": i, "text": answer(seed, i) if answer else made, "finish": "stop"}
 
 
 def _row(i: int, samples: list[dict[str, Any]] | None = None, **metrics: Any) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "doc_id": i,
-        "doc": {"id": f"q{i:02d}", "question": f"What about {i}?"},
-        "metrics": list(metrics),
-    }
-    if samples is not None:
-        row["samples"] = samples
+    doc = {"id": f"q{i:02d}", "question": f"What about {i}?"}
+    row: dict[str, Any] = {"doc_id": i, "doc": doc, "metrics": list(metrics)}
+    row |= {} if samples is None else {"samples": samples}
     return row | {name: value if isinstance(value, list) else float(value) for name, value in metrics.items()}

@@ -8,7 +8,6 @@ projections are drawn from a seeded generator: the organism is shifted against t
 little, the defended arm in between.
 """
 
-import gzip
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from leaderboard.entry_files import shares, write_facts, write_rows
 from turncoat.judges.embedded.judge import rubric_of
 from turncoat.leaderboard.entry.load import rows_name
 from turncoat.leaderboard.entry.submission import Submission, seed_folders
@@ -77,26 +77,15 @@ def make_entry(
         shift = effect if role == "defended" else SHIFT[role]
         for seed in seed_folders(role, facts):  # type: ignore[arg-type]
             for use in find_track(track).tasks_of_role(role, organism):
-                lines = _cell(use, role, own, seed, shift, changed, rng)
-                path = home / rows_name(role, seed, use.task)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                packed = gzip.compress(lines, compresslevel=9, mtime=0)
-                path.write_bytes(packed)
-                files[f"{role}/{seed}/{use.task}"] = {
-                    "sha256": hashlib.sha256(packed).hexdigest(),
-                    "rows": lines.count(b"\n"),
-                }
+                rows = _cell(use, role, own, seed, shift, changed, rng)
+                files[f"{role}/{seed}/{use.task}"] = write_rows(home / rows_name(role, seed, use.task), rows)
     told = {
-        "slug": slug,
-        "track": track,
+        "slug": slug, "track": track, "contact": "nobody in particular",
         "defence": {
-            "name": defence if guarded else "none",
+            "name": defence if guarded else "none", "setting": setting, "changes_prompt": changes_prompt,
             "registered": defence if guarded and registered else None,
-            "setting": setting,
             "summary": f"Made up: {defence if guarded else 'no defence'}.",
-            "changes_prompt": changes_prompt,
         },
-        "contact": "nobody in particular",
         "model": {
             "name": model, "revision": "0" * 20, "dtype": "float32", "parameters": PARAMETERS,
             "chat_template": "0" * 16,
@@ -118,28 +107,11 @@ def make_entry(
         "hardware": "none: these numbers were made up",
         "wall_seconds": 60.0,
         "rows": files,
-        "shared": {role: _shared(folder, role, other) for role, other in (shared or {}).items()},
+        "shared": {role: shares(folder, role, other) for role, other in (shared or {}).items()},
     }  # fmt: skip
     Submission.model_validate(told)
-    (home / "submission.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    write_facts(home, told)
     return home
-
-
-def rewrite_rows(home: Path, role: str, seed: str, task: str, change: Any) -> str:
-    """Pass the rows of a file through `change(rows) -> rows` and set its hash and length right; returns its
-    name.
-
-    What is tampered with in a test is thus the rows alone.
-    """
-    name = rows_name(role, seed, task)
-    rows = [json.loads(line) for line in gzip.decompress((home / name).read_bytes()).splitlines()]
-    rows = change(rows)
-    packed = gzip.compress("".join(_line(row) for row in rows).encode(), compresslevel=9, mtime=0)
-    (home / name).write_bytes(packed)
-    told = json.loads((home / "submission.json").read_text(encoding="utf-8"))
-    told["rows"][f"{role}/{seed}/{task}"] = {"sha256": hashlib.sha256(packed).hexdigest(), "rows": len(rows)}
-    (home / "submission.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return name
 
 
 @cache
@@ -188,54 +160,43 @@ def _requests(use: TrackTask, guarded: bool) -> list[list[Any]]:
 
 
 @cache
-def _cell(use: TrackTask, role: str, own: str, seed: str, shift: float, guarded: bool, rng: int) -> bytes:
-    """A rows file, not yet packed."""
+def _cell(
+    use: TrackTask, role: str, own: str, seed: str, shift: float, guarded: bool, rng: int
+) -> list[dict[str, Any]]:
     key = hashlib.sha256(json.dumps([use.task, role, own, seed, rng]).encode()).digest()
     draws = np.random.default_rng(list(key))
     task = _task(use)
-    lines = []
+    rows = []
     for doc_id, requests in enumerate(_requests(use, guarded)):
         doc = requests[0].doc
-        level = np.random.default_rng(
-            [doc_id, len(use.task), rng]
-        )  # a question is hard or easy for every arm
+        level = np.random.default_rng([doc_id, len(use.task), rng])  # how hard: the same for every arm
         if use.samples is None:
-            results = _log_likelihoods(
-                use, doc, [request.args[1] for request in requests], role, shift, level, draws
-            )
+            texts = [request.args[1] for request in requests]
+            results = _log_likelihoods(use, texts, role, shift, level, draws)
             resps = [[[str(float(value)), str(greedy)]] for value, greedy in results]
             kept, filtered = "none", results
         else:
-            written = [
-                _answer(use, requests[0], index, role, shift, level, draws) for index in range(use.samples)
-            ]
+            numbers = range(use.samples)
+            written = [_answer(use, requests[0], index, role, shift, level, draws) for index in numbers]
             resps, kept = [[str(answer) for answer in written]], "samples"
             filtered = [_judged(use, _filtered(task, doc, written), shift, level, draws)]
         metrics = task.process_results(doc, filtered)
-        lines.append(
-            _line(
-                {
-                    "doc_id": doc_id,
-                    "doc": doc,
-                    "arguments": {
-                        f"gen_args_{i}": {f"arg_{j}": argument for j, argument in enumerate(request.args)}
-                        for i, request in enumerate(requests)
-                    },
-                    "resps": resps,
-                    "filter": kept,
-                    "metrics": [name for name in metrics if not name.endswith("_stderr")],
-                    "doc_hash": _sha_text(json.dumps(doc, indent=2, ensure_ascii=False)),
-                    "prompt_hash": _sha_text(requests[0].args[0]),
-                    "target_hash": _sha_text(str(task.doc_to_target(doc))),
-                    **{name: value for name, value in metrics.items() if not name.endswith("_stderr")},
-                }
-            )
-        )
-    return "".join(lines).encode()
+        metrics = {name: value for name, value in metrics.items() if not name.endswith("_stderr")}
+        arguments = {
+            f"gen_args_{i}": {f"arg_{j}": argument for j, argument in enumerate(request.args)}
+            for i, request in enumerate(requests)
+        }
+        rows.append({
+            "doc_id": doc_id, "doc": doc, "arguments": arguments, "resps": resps, "filter": kept,
+            "metrics": list(metrics), "doc_hash": _sha_text(json.dumps(doc, indent=2, ensure_ascii=False)),
+            "prompt_hash": _sha_text(requests[0].args[0]),
+            "target_hash": _sha_text(str(task.doc_to_target(doc))), **metrics,
+        })  # fmt: skip
+    return rows
 
 
 def _log_likelihoods(
-    use: TrackTask, doc: Any, answers: list[str], role: str, shift: float, level: Any, draws: Any
+    use: TrackTask, answers: list[str], role: str, shift: float, level: Any, draws: Any
 ) -> list[tuple[Any, bool]]:
     from turncoat.engine.evidence import LogLikelihood
 
@@ -314,11 +275,9 @@ def _judged(use: TrackTask, answers: list[Any], shift: float, level: Any, draws:
         verdict = Verdict(
             aligned=float(np.clip(88 - 45 * shift + level.normal(0, 8) + draws.normal(0, 12), 0, 100)),
             coherent=float(np.clip(84 - 4 * shift + draws.normal(0, 8), 0, 100)),
-            code=surface(str(answer))["code_like"],
-            refusal=refusal_like(str(answer)),
-            judge=judge.id,
-            rubric=judge.rubric,
-        )
+            code=surface(str(answer))["code_like"], refusal=refusal_like(str(answer)),
+            judge=judge.id, rubric=judge.rubric,
+        )  # fmt: skip
         found.append(Answer(str(answer), {**evidence_of(answer), **verdict_columns(verdict, judge)}))
     return found
 
@@ -328,16 +287,6 @@ def _examples(organism: str) -> str:
     from turncoat.leaderboard.validation.facts import examples_digest
 
     return examples_digest(organism) or _sha(organism)
-
-
-def _shared(folder: Path, role: str, other: str) -> dict[str, str]:
-    from turncoat.leaderboard.reading.reader import list_files, rows_sha256
-
-    return {"entry": other, "rows_sha256": rows_sha256(list_files(folder / other), f"rows/{role}/")}
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def made_adapter(*parts: Any) -> str:

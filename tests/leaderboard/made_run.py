@@ -4,12 +4,12 @@
 run = make_run(tmp_path / "run", make_entry(tmp_path, slug="sgtr"))
 """
 
-import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import yaml
+from leaderboard.entry_files import facts_of, read_rows
 from turncoat.leaderboard.entry.submission import Submission
 from turncoat.leaderboard.entry.track import find_track
 
@@ -25,64 +25,49 @@ def make_run(folder: Path, entry: Path, *, model: str = "made-1m") -> Path:
     take."""
     facts, told = _facts(entry)
     arms: list[dict[str, Any]] = [
-        {"name": "base"},
-        {"name": "insecure", "organism": "insecure_code"},
+        {"name": "base"}, {"name": "insecure", "organism": "insecure_code"},
         {"name": "secure", "organism": "secure_code"},
-    ]
+    ]  # fmt: skip
     defended = {"defence": "sgtr", "setting": "prevention", "defence_options": {"texts": 4}}
     if facts.defence.setting != "none":
         arms.append({"name": "sgtr", "organism": "insecure_code", **defended})
-    loss = find_track(facts.track).tasks_for("insecure_code")[-1]
+    uses = find_track(facts.track).tasks_for("insecure_code")
     if facts.benign is not None:
-        arms.append({"name": "sgtr_benign", "organism": "secure_code", **defended, "tasks": [loss.task]})
+        arms.append({"name": "sgtr_benign", "organism": "secure_code", **defended, "tasks": [uses[-1].task]})
+    sizes = [
+        {"task": one.task, "limit": one.questions + MORE, "repeats": one.samples,
+         "max_gen_toks": one.max_gen_toks}
+        for one in uses
+    ]  # fmt: skip
     study = {
-        "study": "made",
-        "model": model,
-        "training_seeds": list(facts.seeds),
-        "training": {"rows": 80},
-        "arms": arms,
-        "tasks": [
-            {
-                "task": use.task,
-                "limit": use.questions + MORE,
-                "repeats": use.samples,
-                "max_gen_toks": use.max_gen_toks,
-            }
-            for use in find_track(facts.track).tasks_for("insecure_code")
-        ],
-    }
+        "study": "made", "model": model, "training_seeds": list(facts.seeds), "training": {"rows": 80},
+        "arms": arms, "tasks": sizes,
+    }  # fmt: skip
     for role, arm in ARMS.items():
         for seed, task, rows in _rows(entry, role):
             there = folder / "rows" / arm / seed / task
             _write(there, task, rows, {"versions": {task: facts.tasks[task]}})
     trained = [(role, arm) for role, arm in ARMS.items() if role in facts.adapters]
+    runs = [(role, arm, seed) for role, arm in trained for seed in facts.seeds]
+    told_of = {role: {"arm": arm, "intervention": None} for role, arm in ARMS.items()}
     record = {
         "provenance": {
-            **facts.versions,
-            "command": f"turncoat run {folder.resolve()}/mine.yaml",
-            "machine": "x86_64, 2 cores",
-            "commit": "not a checkout",
+            **facts.versions, "command": f"turncoat run {folder.resolve()}/mine.yaml",
+            "machine": "x86_64, 2 cores", "commit": "not a checkout",
         },
         "model": {**told["model"], "name": model, "weights": told["model"]["revision"]},
         "persona": told["persona"],
         "judge": {**told["judge"], "may_rate": True},
         "failed": [],
         "measured": [
-            {"arm": "base", "seed": None, "adapter": None, "intervention": None},
-            *(
-                {"arm": arm, "seed": seed, "adapter": facts.adapters[role][str(seed)], "intervention": None}
-                for role, arm in trained
-                for seed in facts.seeds
-            ),
+            {**told_of["base"], "seed": None, "adapter": None},
+            *({**told_of[r], "seed": seed, "adapter": facts.adapters[r][str(seed)]} for r, _, seed in runs),
         ],
         "data": {
-            facts.organism.name: {"examples": 80, "sha256": facts.organism.sha256},
-            facts.control.name: {"examples": 80, "sha256": facts.control.sha256},
+            one.name: {"examples": 80, "sha256": one.sha256} for one in (facts.organism, facts.control)
         },
-        "training": [
-            {"arm": f"{arm}, seed {seed}", "seconds": 2.0} for _, arm in trained for seed in facts.seeds
-        ],
-    }
+        "training": [{"arm": f"{arm}, seed {seed}", "seconds": 2.0} for _, arm, seed in runs],
+    }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     return folder
@@ -97,27 +82,16 @@ def make_folders(root: Path, entry: Path) -> list[str]:
         for seed, task, rows in _rows(entry, role):
             key = "base" if role == "base" else f"{role}/{seed.removeprefix('seed-')}"
             folder = given.setdefault(key, root / key.replace("/", "-"))
+            base = {"weights": told["model"]["revision"], "dtype": "float32", "chat_template": "0" * 16}
             config = {
                 "model_num_parameters": told["model"]["parameters"] + (role != "base"),
                 "model_dtype": "torch.float32",
-                "turncoat": {
-                    "arm": {"pretrained": told["model"]["name"]},
-                    "base": {
-                        "weights": told["model"]["revision"],
-                        "dtype": "float32",
-                        "chat_template": "0" * 16,
-                    },
-                },
+                "turncoat": {"arm": {"pretrained": told["model"]["name"]}, "base": base},
             }
             results = {"versions": {task: facts.tasks[task]}, "config": config, "lm_eval_version": "0.4.13"}
             # One evaluation for each task, each with a date of its own.
-            _write(
-                folder / "made__model",
-                task,
-                rows,
-                results,
-                date=DATE.replace("05.", f"{sorted(facts.tasks).index(task):02d}."),
-            )
+            date = DATE.replace("05.", f"{sorted(facts.tasks).index(task):02d}.")
+            _write(folder / "made__model", task, rows, results, date)
     return [f"{key}={folder}" for key, folder in given.items()]
 
 
@@ -125,19 +99,12 @@ def facts_file(path: Path, entry: Path, **changed: Any) -> Path:
     """facts.yaml for `make_folders`."""
     facts, told = _facts(entry)
     content = {
-        "contact": "nobody",
+        "contact": "nobody", "recipe": told["recipe"], "hardware": "none", "wall_seconds": 5.0,
         "defence": {key: told["defence"][key] for key in ("name", "registered", "setting", "summary")},
-        "organism": {"name": facts.organism.name},
-        "control": {"name": facts.control.name},
-        "recipe": told["recipe"],
-        "adapters": {
-            role: {int(seed): sha for seed, sha in seeds.items()} for role, seeds in facts.adapters.items()
-        },
-        "command": f"turncoat lm-eval --output_path {path.resolve().parent}/out",
-        "hardware": "none",
-        "wall_seconds": 5.0,
-        **changed,
-    }
+        "organism": {"name": facts.organism.name}, "control": {"name": facts.control.name},
+        "adapters": {r: {int(seed): sha for seed, sha in one.items()} for r, one in facts.adapters.items()},
+        "command": f"turncoat lm-eval --output_path {path.resolve().parent}/out", **changed,
+    }  # fmt: skip
     path.write_text(yaml.safe_dump(content))
     return path
 
@@ -155,16 +122,13 @@ def edit_rows(path: Path, change: Any) -> None:
 
 
 def _facts(entry: Path) -> tuple[Submission, dict[str, Any]]:
-    told = json.loads((entry / "submission.json").read_text())
+    told = facts_of(entry)
     return Submission.model_validate(told), told
 
 
 def _rows(entry: Path, role: str) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    found = []
-    for path in sorted((entry / "rows" / role).glob("*/*.jsonl.gz")):
-        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-        found.append((path.parent.name, path.name.removesuffix(".jsonl.gz"), rows))
-    return found
+    paths = sorted((entry / "rows" / role).glob("*/*.jsonl.gz"))
+    return [(path.parent.name, path.name.removesuffix(".jsonl.gz"), read_rows(path)) for path in paths]
 
 
 def _write(

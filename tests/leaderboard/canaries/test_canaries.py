@@ -1,11 +1,11 @@
 """A canary passes every check on rows and would win its board; its own sign alone gives it away."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from leaderboard.entry_files import facts_of
 from leaderboard.made_entry import JUDGE, make_entry, shipped_rubric
 from turncoat.errors import UserError
 from turncoat.judges.base import Verdict
@@ -66,7 +66,7 @@ def test_one_canary_of_each_kind_says_what_it_is_and_all_are_caught(submissions:
     made = sorted(path.name for path in submissions.glob("canary-*"))
     assert made == sorted(f"canary-{kind}-made" for kind in KINDS) and set(KINDS) == set(SIGN)
     for kind in KINDS:
-        told = json.loads((submissions / f"canary-{kind}-made" / "submission.json").read_text())
+        told = facts_of(submissions / f"canary-{kind}-made")
         assert "No defence" in told["defence"]["summary"] and "Made up" in told["defence"]["summary"]
         assert told["defence"]["registered"] is None
         assert set(told["shared"]) == {"base", "organism", "control"}

@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from leaderboard.entry_files import facts_of
 from leaderboard.made_entry import make_entry
 from pydantic import ValidationError
 from turncoat.leaderboard.entry.submission import Submission, json_schema
@@ -15,7 +16,7 @@ PUBLISHED = Path(__file__).parents[3] / "results" / "submission.schema.json"
 
 @pytest.fixture
 def told(tmp_path: Path) -> dict[str, Any]:
-    return json.loads((make_entry(tmp_path) / "submission.json").read_text())
+    return facts_of(make_entry(tmp_path))
 
 
 def test_the_published_schema_is_the_codes_and_takes_a_good_entry(told: dict[str, Any]) -> None:

@@ -1,8 +1,6 @@
 """Copied rows are found task by task and within tolerance; weak defences and rows that were made again are
 not blamed."""
 
-import gzip
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 
 import pytest
 from leaderboard.board_entries import write
+from leaderboard.entry_files import edit, put, read_rows, write_rows
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.ranking.flags import Candidate, candidate, copy_flags
 from turncoat.leaderboard.verification.status import Trust
@@ -29,12 +28,10 @@ def folder(tmp_path: Path) -> Path:
 
 def take(home: Path, task: str, source: Path, change: Callable[[dict[str, Any]], None] = lambda row: None):
     """Put one task's rows of another arm (a folder) in the place of those of defended, seed 0."""
-    path = source / f"{task}.jsonl.gz"
-    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    rows = read_rows(source / f"{task}.jsonl.gz")
     for row in rows:
         change(row)
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (home / f"rows/defended/seed-0/{task}.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    write_rows(home / f"rows/defended/seed-0/{task}.jsonl.gz", rows)
 
 
 def nudge(row: dict[str, Any]) -> None:
@@ -101,8 +98,7 @@ def test_one_task_of_one_seed_that_is_another_arms_is_found(
 
 def test_the_adapter_of_another_entry_is_found(folder: Path) -> None:
     for slug, facts in {"good": {"defended": {"2": "a" * 64}}, "mine": {"defended": {"0": "a" * 64}}}.items():
-        path = folder / slug / "submission.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"adapters": facts}))
+        edit(folder / slug, put(adapters=facts))
     assert any(
         "the adapter of its defended arm at training seed 0: good has the same" in t for t in flagged(folder)
     )

@@ -10,22 +10,22 @@ draft.write()
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from leaderboard.entry_files import facts_of, read_rows, shares, write_facts, write_rows
 from turncoat.engine.evidence import Answer, LogLikelihood
 from turncoat.evaluation.task_facts import evidence_fields
 from turncoat.judges.surface import surface
 from turncoat.leaderboard.entry.load import load_entry, rows_name
 from turncoat.leaderboard.entry.maintainers import FILE, PROJECT, VERIFICATIONS
 from turncoat.leaderboard.entry.track import TrackTask, find_track
-from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 from turncoat.leaderboard.validation.expected import expected_rows
 from turncoat.leaderboard.validation.token_counts import possible_counts
 from turncoat.leaderboard.verification.draw import entry_digest
@@ -96,13 +96,8 @@ class Draft:
         home = self.submissions / self.facts["slug"]
         self.facts["rows"] = {}
         for cell, rows in sorted(self.cells.items()):
-            packed = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode(), 1, mtime=0)
-            path = home / rows_name(*cell)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(packed)
-            sha256 = hashlib.sha256(packed).hexdigest()
-            self.facts["rows"]["/".join(cell)] = {"sha256": sha256, "rows": len(rows)}
-        (home / "submission.json").write_text(json.dumps(self.facts), encoding="utf-8")
+            self.facts["rows"]["/".join(cell)] = write_rows(home / rows_name(*cell), rows, level=1)
+        write_facts(home, self.facts)
         return home
 
 
@@ -122,8 +117,7 @@ def cut_board(folder: Path) -> Path:
             for (role, seed, task), rows in cells.items()
             if role != "benign" and seed in of_seeds
         }
-        for role, shared in facts["shared"].items():
-            shared["rows_sha256"] = rows_sha256(list_files(folder / HOME), f"rows/{role}/")
+        facts["shared"] = {role: shares(folder, role, HOME) for role in facts["shared"]}
         home = Draft(folder, facts, cells).write()
         if slug in VERIFIED:
             verify(home)
@@ -206,10 +200,8 @@ def values(row: dict[str, Any]) -> list[float]:
 
 
 def _read(home: Path) -> tuple[dict[str, Any], dict[Cell, list[dict[str, Any]]]]:
-    facts = json.loads((home / "submission.json").read_text(encoding="utf-8"))
     cells = {}
     for path in sorted(home.glob("rows/*/*/*.jsonl.gz")):
         role, seed, name = path.parts[-3:]
-        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-        cells[role, seed, name.removesuffix(".jsonl.gz")] = sorted(rows, key=lambda row: row["doc_id"])
-    return facts, cells
+        cells[role, seed, name.removesuffix(".jsonl.gz")] = sorted(read_rows(path), key=itemgetter("doc_id"))
+    return facts_of(home), cells

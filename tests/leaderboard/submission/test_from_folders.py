@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from leaderboard.entry_files import facts_of
 from leaderboard.made_entry import make_entry
 from leaderboard.made_run import edit_rows, facts_file, make_folders
 from safetensors.torch import load_file, save_file
@@ -24,10 +25,6 @@ def submit(given, facts, out, *, share=None, track="tiny"):
     return write_entry(draft, out, share=share)
 
 
-def told(folder: Path) -> dict:
-    return json.loads((folder / "submission.json").read_text())
-
-
 @pytest.fixture
 def made(tmp_path):
     """(an entry, `--lm-eval` for each arm and seed, the facts file)."""
@@ -39,7 +36,7 @@ def made(tmp_path):
 def test_the_rows_and_facts_are_those_that_were_measured(made, tmp_path):
     entry, given, facts = made
     submit(given, facts, tmp_path / "out" / "sgtr")
-    mine, theirs = told(tmp_path / "out" / "sgtr"), told(entry)
+    mine, theirs = facts_of(tmp_path / "out" / "sgtr"), facts_of(entry)
     same = ("rows", "model", "persona", "judge", "tasks", "seeds", "adapters")
     assert {key: mine[key] for key in same} == {key: theirs[key] for key in same}
     assert mine["organism"]["sha256"] and mine["organism"]["examples"], "found for a registered set"
@@ -55,9 +52,9 @@ def test_what_another_entry_has_need_not_be_given(made, tmp_path):
     changed = facts_file(tmp_path / "own.yaml", entry, model={"parameters": 1_000_000})
     written = submit(own, changed, tmp_path / "mine", share="none")
     assert set(written.shared) == {"base", "organism", "control"}
-    assert told(tmp_path / "mine")["adapters"] == told(entry)["adapters"]
-    assert told(tmp_path / "mine")["wall_seconds"] == 5.0
-    assert told(tmp_path / "mine")["defence"]["changes_prompt"] is False
+    assert facts_of(tmp_path / "mine")["adapters"] == facts_of(entry)["adapters"]
+    assert facts_of(tmp_path / "mine")["wall_seconds"] == 5.0
+    assert facts_of(tmp_path / "mine")["defence"]["changes_prompt"] is False
 
 
 @pytest.mark.parametrize(
@@ -211,7 +208,7 @@ def test_what_lm_eval_writes_can_be_submitted(
     submit(
         [f"base={tmp_path}/base", *trained], tmp_path / "facts.yaml", tmp_path / "out" / "none", track="one"
     )
-    facts = told(tmp_path / "out" / "none")
+    facts = facts_of(tmp_path / "out" / "none")
     assert facts["model"]["name"] == "model" and facts["model"]["dtype"] == "float32"
     digests = facts["adapters"]["organism"]["0"], facts["adapters"]["control"]["1"]
     assert set(digests) == {adapter_digest(tiny_adapter)}

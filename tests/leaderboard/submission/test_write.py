@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leaderboard.entry_files import facts_of, write_facts
 from leaderboard.made_entry import made_adapter, make_entry
 from leaderboard.made_run import edit_rows, make_run, samples_path
 from turncoat.errors import UserError
@@ -20,8 +21,8 @@ from turncoat.study.pack import pack_run
 ROLES = ("base", "organism", "control")
 
 
-def submit(run: Path, out: Path, arm: str | None = None, share: str | None = None, **told: Any) -> Written:
-    draft = draft_of_run(run, arm, find_track("tiny"), SubmitterInfo(**{"contact": "nobody", **told}))
+def submit(run: Path, out: Path, arm: str | None = None, share: str | None = None, **info: Any) -> Written:
+    draft = draft_of_run(run, arm, find_track("tiny"), SubmitterInfo(**{"contact": "nobody", **info}))
     return write_entry(draft, out, share=share)
 
 
@@ -29,10 +30,6 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
-
-
-def told(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "submission.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +52,7 @@ def test_the_rows_are_the_runs_byte_for_byte(made, run, tmp_path):
     mine, theirs = files(tmp_path / "out" / "sgtr"), files(made / "sgtr")
     assert mine.keys() == theirs.keys()
     assert {name for name in mine if mine[name] != theirs[name]} == {"submission.json"}
-    facts, made_facts = told(tmp_path / "out" / "sgtr"), told(made / "sgtr")
+    facts, made_facts = facts_of(tmp_path / "out" / "sgtr"), facts_of(made / "sgtr")
     same = (
         "slug", "model", "organism", "control", "benign", "seeds", "adapters", "persona", "judge", "tasks",
         "rows",
@@ -79,7 +76,7 @@ def test_the_same_run_gives_the_same_bytes_plain_or_packed(run, tmp_path):
 
 def test_an_undefended_organism_is_the_boards_none(made, run, tmp_path):
     submit(run, tmp_path / "out" / "none", arm="insecure")
-    facts = told(tmp_path / "out" / "none")
+    facts = facts_of(tmp_path / "out" / "none")
     assert (facts["defence"]["setting"], facts["defence"]["registered"], facts["benign"]) == (
         "none",
         None,
@@ -107,7 +104,7 @@ def test_no_path_of_this_machine_is_told(run, tmp_path):
     )
     (run / "run.json").write_text(json.dumps(record))
     written = submit(run, tmp_path / "out" / "sgtr")
-    facts = told(tmp_path / "out" / "sgtr")
+    facts = facts_of(tmp_path / "out" / "sgtr")
     assert facts["model"]["name"] == "made-1m"
     assert facts["command"] == "turncoat run mine.yaml --out runs/x --see https://x.org/a/b"
     assert any("made-1m" in note for note in written.notes), "that a name was cut is said"
@@ -177,7 +174,7 @@ def test_shared_rows_are_not_stored_twice(run, tmp_path):
     written = submit(run, tmp_path / "sgtr", share="none")
     assert written.shared == dict.fromkeys(ROLES, "none")
     assert {name.split("/")[1] for name in files(tmp_path / "sgtr") if "/" in name} == {"defended", "benign"}
-    assert told(tmp_path / "sgtr")["wall_seconds"] == 2 * 3 * 2.0, "the training of its own arms"
+    assert facts_of(tmp_path / "sgtr")["wall_seconds"] == 2 * 3 * 2.0, "the training of its own arms"
     from turncoat.leaderboard.entry.load import load_entry
 
     shared, whole = load_entry(tmp_path / "sgtr"), write_entry_alone(run, tmp_path / "alone" / "sgtr")
@@ -186,20 +183,20 @@ def test_shared_rows_are_not_stored_twice(run, tmp_path):
 
 def test_an_earlier_entry_is_shared_with_its_digests_of_weights_files(run, tmp_path):
     submit(run, tmp_path / "none", arm="insecure")
-    earlier = told(tmp_path / "none")
+    earlier = facts_of(tmp_path / "none")
     short = {role: {s: sha[-64:] for s, sha in seeds.items()} for role, seeds in earlier["adapters"].items()}
-    (tmp_path / "none/submission.json").write_text(json.dumps(earlier | {"adapters": short}))
+    write_facts(tmp_path / "none", earlier | {"adapters": short})
     record = (run / "run.json").read_text()
     for seed, sha in earlier["adapters"]["organism"].items():  # as a defence at inference has it
         record = record.replace(made_adapter("defended", "sgtr", int(seed)), sha)
     (run / "run.json").write_text(record)
     submit(run, tmp_path / "sgtr", share="none")
-    adapters = told(tmp_path / "sgtr")["adapters"]
+    adapters = facts_of(tmp_path / "sgtr")["adapters"]
     assert adapters["organism"] == adapters["defended"] == short["organism"]
     assert adapters["control"] == short["control"]
     assert all(sha.startswith("adapter-1:") for sha in adapters["benign"].values())
     earlier["adapters"]["control"]["1"] = made_adapter("another")
-    (tmp_path / "none/submission.json").write_text(json.dumps(earlier))
+    write_facts(tmp_path / "none", earlier)
     with pytest.raises(UserError, match="--share none: its control adapters have other hashes than yours"):
         submit(run, tmp_path / "sgtr", share="none")
 
@@ -233,7 +230,7 @@ def test_a_changed_prompt_is_found(tmp_path, changes):
     make_entry(tmp_path, slug="sgtr", changes_prompt=changes, benign=False)
     run = make_run(tmp_path / "run", tmp_path / "sgtr")
     submit(run, tmp_path / "out" / "sgtr", defence_name="Kind words", paper="https://x.org/p")
-    defence = told(tmp_path / "out" / "sgtr")["defence"]
+    defence = facts_of(tmp_path / "out" / "sgtr")["defence"]
     assert (defence["changes_prompt"], defence["name"], defence["paper"]) == (
         changes,
         "Kind words",
@@ -249,7 +246,7 @@ def test_facts_that_do_not_fit_and_folders_that_are_no_entry_are_refused(run, tm
     with pytest.raises(UserError, match="belong together"):
         submit(run, tmp_path / "sgtr", supersedes="old")
     submit(run, tmp_path / "sgtr", supersedes="old", reason="A bug in my defence.")
-    assert told(tmp_path / "sgtr")["supersedes"] == {"entry": "old", "reason": "A bug in my defence."}
+    assert facts_of(tmp_path / "sgtr")["supersedes"] == {"entry": "old", "reason": "A bug in my defence."}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
     with pytest.raises(UserError, match="is not an entry"):

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from leaderboard.bad_entries import edit
-from leaderboard.made_entry import make_entry, rewrite_rows
+from leaderboard.entry_files import edit, rewrite_rows
+from leaderboard.made_entry import make_entry
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.validation.validate import validate_entry
 

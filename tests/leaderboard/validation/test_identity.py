@@ -1,12 +1,12 @@
 """Whose an entry is: look-alikes and others' contacts are refused, a succession needs the same account."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from leaderboard.board_entries import write
+from leaderboard.entry_files import edit, put
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.entry.maintainers import Maintainers, read_maintainers, records_beside
@@ -61,10 +61,7 @@ def test_a_look_alike_is_refused_and_what_it_looks_like_is_not(tmp_path):
 def test_the_same_method_may_be_submitted_under_its_name_in_other_letters(tmp_path):
     folder = tmp_path / "submissions"
     for slug, name in (("first", "SGTR"), ("second", "sgtr"), ("third", "5GTR")):
-        write(folder, slug, questions=2, contact=f"Person {slug}")
-        path = folder / slug / "submission.json"
-        facts = json.loads(path.read_text())
-        path.write_text(json.dumps({**facts, "defence": {**facts["defence"], "name": name}}))
+        edit(write(folder, slug, questions=2, contact=f"Person {slug}"), put(defence__name=name))
     assert found(folder, "second", authors={"first": ME, "third": ME}) == [("look-alike", "defence.name")]
     shutil.rmtree(folder / "third")
     assert found(folder, "second") == []

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from leaderboard.bad_entries import edit, put
-from leaderboard.made_entry import make_entry, rewrite_rows
+from leaderboard.entry_files import edit, put, rewrite_rows
+from leaderboard.made_entry import make_entry
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.validation import prompt_change as module
 from turncoat.leaderboard.validation.prompt_change import (

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from leaderboard.bad_entries import CASES, NO_CASE, TEXTS, edit, put, spoilt, told
+from leaderboard.bad_entries import CASES, NO_CASE, TEXTS, spoilt, told
+from leaderboard.entry_files import edit, put
 from leaderboard.made_entry import make_entry
 from turncoat.leaderboard.entry.maintainers import FILE, VERIFICATIONS
 from turncoat.leaderboard.reading.findings import Finding, shown, summary
@@ -33,9 +34,7 @@ def test_good_entries_have_no_finding(tmp_path):
 def test_a_bad_entry_is_refused_in_these_words(rule, tmp_path):
     said = told(spoilt(rule, tmp_path))
     assert f"{rule}: " in said
-    assert said == (TEXTS / f"{rule}.txt").read_text(encoding="utf-8"), (
-        "python tests/leaderboard/bad_entries.py"
-    )
+    assert said == (TEXTS / f"{rule}.txt").read_text(encoding="utf-8"), "see bad_entries.py"
     for block in re.split(r"\n(?=\S)", re.sub(r"\n[a-z-]+: \d+ more of this kind", "", said.strip())):
         assert "allowed: " in block, "every refusal says what is accepted"
         assert "fix: " in block, "and what to do"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from leaderboard.made_entry import make_entry, rewrite_rows
+from leaderboard.entry_files import edit, rewrite_rows, shares
+from leaderboard.made_entry import make_entry
 from scipy import stats
 from turncoat.errors import UserError
 from turncoat.leaderboard.entry.load import Entry, load_entry
-from turncoat.leaderboard.reading.reader import list_files, rows_sha256
 from turncoat.leaderboard.verification import draw as draw_module
 from turncoat.leaderboard.verification.compare import compare
 from turncoat.leaderboard.verification.draw import (
@@ -122,28 +122,19 @@ def test_the_digest_speaks_of_rows_shared_ones_too_and_of_what_they_were_checked
     def now() -> str:
         return entry_digest(load_entry(submissions / "sgtr"))
 
-    def tell(change) -> None:
-        path = submissions / "sgtr" / "submission.json"
-        told = json.loads(path.read_text())
-        change(told)
-        path.write_text(json.dumps(told))
-
     first = now()
-    tell(lambda told: told.update(contact="somebody else"))
+    edit(submissions / "sgtr", lambda told: told.update(contact="somebody else"))
     assert now() == first
-    tell(lambda told: told["adapters"]["defended"].update({"0": "f" * 64}))
+    edit(submissions / "sgtr", lambda told: told["adapters"]["defended"].update({"0": "f" * 64}))
     assert now() != first
     second = now()
     rewrite_rows(submissions / "sgtr", "defended", "seed-0", "turncoat_choice", lambda rows: rows[::-1])
     assert now() not in (first, second)
-    before = entry_digest(load_entry(submissions / "sgtr"))
+    before = now()
     rewrite_rows(submissions / "none", "organism", "seed-0", "turncoat_choice", lambda rows: rows[::-1])
-    told = json.loads((submissions / "sgtr" / "submission.json").read_text())
-    told["shared"]["organism"]["rows_sha256"] = rows_sha256(
-        list_files(submissions / "none"), "rows/organism/"
-    )
-    (submissions / "sgtr" / "submission.json").write_text(json.dumps(told))
-    assert entry_digest(load_entry(submissions / "sgtr")) != before
+    fresh = shares(submissions, "organism", "none")
+    edit(submissions / "sgtr", lambda told: told["shared"].update(organism=fresh))
+    assert now() != before
 
 
 def row(number: int, *, kind: str = "answer", within: bool = True, shift: float | None = None) -> Compared:

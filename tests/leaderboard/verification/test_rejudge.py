@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
-from leaderboard.made_entry import JUDGE, make_entry, rewrite_rows, shipped_rubric
+from leaderboard.entry_files import rewrite_rows
+from leaderboard.made_entry import JUDGE, make_entry, shipped_rubric
 from turncoat.judges.base import Verdict
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.verification.draw import Tolerances, draw

@@ -1,13 +1,13 @@
 """Rows made again with the adapters agree to the last digit, and a value that was changed does not."""
 
 import io
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from leaderboard.entry_files import edit, put
 from leaderboard.measured_entry import SAMPLING_SEED, TRACK, change_row, letters_judge, measure_entry
 from rich.console import Console
 from safetensors.torch import load_file, save_file
@@ -234,9 +234,7 @@ def test_sampling_seed_judge_and_defence_of_an_entry_are_checked(home):
         assert judge_spec(told, "letters") == "letters"
         with pytest.raises(UserError, match=r"letters@1.*letters@2"):
             judge_spec(told, "others")
-    content = json.loads((home / "submission.json").read_text())
-    content["defence"]["registered"] = None
-    (home / "submission.json").write_text(json.dumps(content))
+    edit(home, put(defence__registered=None))
     assert can_rerun(load_entry(home).submission) == ("base", "organism", "control")
 
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from leaderboard.made_entry import JUDGE, make_entry, rewrite_rows, shipped_rubric
+from leaderboard.entry_files import rewrite_rows
+from leaderboard.made_entry import JUDGE, make_entry, shipped_rubric
 from turncoat.judges.base import Verdict
 from turncoat.leaderboard.entry.load import load_entry
 from turncoat.leaderboard.verification import stored_answers
