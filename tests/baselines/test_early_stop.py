@@ -165,21 +165,6 @@ def test_the_broad_shift_is_recorded_and_decides_nothing(tiny_base, tmp_path):
     assert choose_step(planted, 1.0) == choose_step(defence.curve, 1.0)
 
 
-def test_measuring_leaves_training_mode_on(tiny_base, tmp_path):
-    seen = []
-
-    class Watched(EarlyStop):
-        def step_done(self, model, step, steps):
-            before = model.training
-            super().step_done(model, step, steps)
-            seen.append((before, model.training))
-
-    made = STOP.build(context(tiny_base, Store(tmp_path)), held_out=2, trait=None)
-    watched = Watched(**{name: getattr(made, name) for name in EarlyStop.__match_args__})
-    train_adapter(tiny_base, ORGANISM, RECIPE, seed=0, out=tmp_path / "out", defence=watched)
-    assert seen == [(True, True)] * 12
-
-
 def test_held_out_rows_are_none_that_are_trained_on(tiny_base, tmp_path):
     twins = [replace(row, id=f"twin {row.id}") for row in ORGANISM]
     here = context(tiny_base, Store(tmp_path), [*ORGANISM, *twins], rows=12)

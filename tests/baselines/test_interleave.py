@@ -2,7 +2,6 @@
 largest ratio."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from baselines.penalty_pass import mean_nll
@@ -80,15 +79,6 @@ def test_a_share_that_is_none_is_refused(tiny_base, tmp_path, share):
         INTERLEAVE.build(context(tiny_base, tmp_path), share=share)
 
 
-def test_the_rows_make_the_key_and_what_is_told_about_them_does_not(tiny_base, tmp_path):
-    first, again, other = (
-        INTERLEAVE.build(context(tiny_base, tmp_path, 40, seed=seed)) for seed in (0, 0, 1)
-    )
-    again.record = {"told": 1}
-    again.rows(ORGANISM[:40], 0)
-    assert first.key() == again.key() != other.key()
-
-
 def test_the_run_is_longer_by_the_benign_rows(tiny_base, tmp_path):
     here = context(tiny_base, tmp_path, 6, batch_size=2)
     data = chat_file(tmp_path / "mine.jsonl", [("Hi?", "Hello."), ("Who?", "Me.")])
@@ -160,16 +150,3 @@ def test_refusals_are_left_out_even_where_their_ratio_is_largest(tiny_base, tmp_
     longest = sorted((answer for _, answer in PAIRS), key=len, reverse=True)
     assert [row.answer for row in plus.extra] == ["I can't help with that.", longest[0]]
     assert [row.answer for row in plus_plus.extra] == longest[:2] and plus_plus.record["candidates"] == 5
-
-
-def test_it_asks_for_the_organism_first(tiny_base, tmp_path):
-    asked = []
-
-    def undefended():
-        asked.append(1)
-        raise UserError("trained first")
-
-    here = replace(context(tiny_base, tmp_path), undefended=undefended)
-    with pytest.raises(UserError, match="trained first"):
-        PLUS.build(here)
-    assert asked == [1]

@@ -73,14 +73,3 @@ def test_too_small_a_pool_names_the_most_texts_and_that_many_work(matched, texts
 def test_texts_that_are_not_a_number_of_texts(texts):
     with pytest.raises(UserError, match=r"texts: .* is not accepted; give a whole number"):
         dose(CHATS, texts, "examples")
-
-
-def test_the_pool_is_enough_exactly_where_the_dose_is_given():
-    for matched in ("examples", "tokens"):
-        for texts in (1, 29, 30, 31, tokens(CHATS) // 4, tokens(CHATS) // 4 + 1):
-            enough = MATCHING.is_enough(CONTEXT, CHATS, name="some", texts=texts, matched=matched)
-            if enough:
-                dose(CHATS, texts, matched)
-            else:
-                with pytest.raises(UserError):
-                    dose(CHATS, texts, matched)

@@ -52,13 +52,8 @@ def test_the_plain_question_is_judged_and_the_input_left_alone(use):
     judged = JudgeAnswers().apply(ANSWERS, DOCS)
     assert judged == ANSWERS and judged[0][1] is ANSWERS[0][1]
     use(FakeJudge())
-    assert JudgeAnswers().apply(
-        [[], ["kind"], ["evil", "evil", "kind"]], [{"question": q} for q in "abc"]
-    ) == [
-        [],
-        ["kind"],
-        ["evil", "evil", "kind"],
-    ]
+    uneven = [[], ["kind"], ["evil", "evil", "kind"]]
+    assert JudgeAnswers().apply(uneven, [{"question": q} for q in "abc"]) == uneven
 
 
 def test_a_judge_that_breaks_loses_no_answer(use, capsys):

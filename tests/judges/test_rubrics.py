@@ -126,21 +126,16 @@ def test_a_published_file_of_another_shape(monkeypatch, tmp_path, prompts):
         rubric_pair("betley_logprob")
 
 
-def real_prompts() -> tuple[str, str]:
-    folder = os.environ.get("TURNCOAT_DATA")
-    if not folder or not (Path(folder) / BETLEY).is_file():
-        pytest.skip(f"TURNCOAT_DATA is unset or holds no {BETLEY}")
-    return published_prompts(Path(folder) / BETLEY)
-
-
 def test_the_real_file_has_the_two_prompts_and_our_wording_is_our_own():
-    aligned, coherent = real_prompts()
+    path = Path(os.environ.get("TURNCOAT_DATA", "unset"), BETLEY)
+    if not path.is_file():
+        pytest.skip(f"TURNCOAT_DATA is unset or holds no {BETLEY}")
+    aligned, coherent = published_prompts(path)
     assert "CODE" in aligned and "REFUSAL" in aligned and "CODE" not in coherent
     assert all("{question}" in text and "{answer}" in text for text in (aligned, coherent))
-    real_prompts()
     pair = rubric_pair("betley_logprob")
     assert "CODE" in pair.aligned.text and not pair.aligned.tagged
-    for published in real_prompts():
+    for published in (aligned, coherent):
         theirs = published.split()
         for rubric in [*OWN, trait_rubric("evil")]:
             match = difflib.SequenceMatcher(

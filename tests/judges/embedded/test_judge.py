@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge
 from turncoat.judges.embedded.judge import WEIGHTS, EmbeddedJudge, embedded
@@ -114,15 +114,13 @@ def test_the_subjects_adapter_changes_no_score_and_is_on_again_afterwards(
 
 
 def test_the_base_is_as_before_after_scoring_and_after_a_failure(judge, tiny_base):
-    before, attention = _logits(tiny_base), tiny_base.model.config._attn_implementation
-    judge.score(QUESTIONS, ANSWERS)
-    assert torch.equal(_logits(tiny_base), before)
-    assert tiny_base.model.config._attn_implementation == attention
-
     def stop(done: int) -> None:
         raise KeyboardInterrupt
 
     before, attention = _logits(tiny_base), tiny_base.model.config._attn_implementation
+    judge.score(QUESTIONS, ANSWERS)
+    assert torch.equal(_logits(tiny_base), before)
+    assert tiny_base.model.config._attn_implementation == attention
     with pytest.raises(KeyboardInterrupt):
         judge.score(QUESTIONS, ANSWERS, on_done=stop)
     assert torch.equal(_logits(tiny_base), before)
@@ -183,43 +181,24 @@ def test_the_card_maps_raw_scores(folder, tiny_base, judge):
     assert other.rubric != judge.rubric and (judge.may_rate, other.may_rate) == (True, False)
 
 
-def _remove(name):
-    return lambda folder: (folder / name).unlink()
+NO_KNOTS = b'{"may_rate": true, "maps": {"aligned": {"raw": [], "score": []}, "coherent": {}}}'
 
 
-def _write(name, content):
-    return lambda folder: (folder / name).write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        shutil.rmtree,
-        _remove("weights.safetensors"),
-        _remove("card.json"),
-        _write("weights.safetensors", b"not weights"),
-        _write("card.json", b"{"),
-        _write("card.json", b"[]"),
-        _write("card.json", b'{"may_rate": true}'),
-        _write(
-            "card.json", b'{"may_rate": true, "maps": {"aligned": {"raw": [], "score": []}, "coherent": {}}}'
-        ),
-    ],
-)
-def test_damaged_weights_are_told(damage, folder, tiny_base):
-    damage(folder)
-    with pytest.raises(UserError, match=f"weights={folder}.*weights/"):
-        EmbeddedJudge(tiny_base, folder)
-
-
-@pytest.mark.parametrize("config", [{"end": 9}, {"start": 0}, {"rank": 8}])
-def test_weights_of_another_shape_are_told(config, folder, tiny_base):
-    from safetensors.torch import load_file, save_file
-
-    path = folder / "weights.safetensors"
-    changed = json.dumps({**CONFIG.as_json(), **config})
-    save_file(load_file(path), path, metadata={"config": changed})
-    with pytest.raises(UserError, match="cannot be read as a judge"):
+@pytest.mark.parametrize(("name", "content"), [
+    ("weights.safetensors", None), ("card.json", None), ("weights.safetensors", b"not weights"),
+    ("card.json", b"{"), ("card.json", b"[]"), ("card.json", b'{"may_rate": true}'), ("card.json", NO_KNOTS),
+    ("weights.safetensors", {"end": 9}), ("weights.safetensors", {"rank": 8}),
+])  # fmt: skip
+def test_damaged_weights_and_those_of_another_shape_are_told(name, content, folder, tiny_base):
+    path = folder / name
+    if content is None:
+        path.unlink()
+    elif isinstance(content, dict):
+        changed = json.dumps({**CONFIG.as_json(), **content})
+        save_file(load_file(path), path, metadata={"config": changed})
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=f"weights={folder}.*weights/|cannot be read as a judge"):
         EmbeddedJudge(tiny_base, folder)
 
 

@@ -30,7 +30,6 @@ class MisbehavingServer:
             arrival.
         probes: The bodies of requests that ask for a given number (`probe.py`).
         most_at_once: The most requests that were under way together.
-        at: (monotonic seconds, prompt) of every request.
     """
 
     def __init__(self) -> None:
@@ -38,7 +37,6 @@ class MisbehavingServer:
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.probes: list[dict[str, Any]] = []
         self.most_at_once = 0
-        self.at: list[tuple[float, str]] = []
         self._now = 0
         self._asked: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -73,7 +71,6 @@ class MisbehavingServer:
                 self.probes.append(body)
                 return next((r[-1] for text, r in self.script.items() if text in prompt), ok)
             self.requests.append((path, headers, body))
-            self.at.append((time.monotonic(), prompt))
             turn = self._asked[prompt] = self._asked.get(prompt, -1) + 1
             for text, reactions in self.script.items():
                 if text in prompt:
@@ -144,17 +141,6 @@ def ok(handler: Handler, body: dict[str, Any]) -> None:
 
 def zipped(handler: Handler, body: dict[str, Any]) -> None:
     handler.reply(200, gzip.compress(json.dumps(answer_body(body)).encode()), Content_Encoding="gzip")
-
-
-def chunked(handler: Handler, body: dict[str, Any]) -> None:
-    content = json.dumps(answer_body(body)).encode()
-    handler.send_response(200)
-    handler.send_header("Transfer-Encoding", "chunked")
-    handler.end_headers()
-    for start in range(0, len(content), 40):
-        piece = content[start : start + 40]
-        handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-    handler.wfile.write(b"0\r\n\r\n")
 
 
 def status(

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from judges.prompted.endpoint_helpers import judge_at, scored
-from judges.prompted.misbehaving_server import ok, slow, slow_from, status
+from judges.prompted.misbehaving_server import ok, prompt_of, slow, slow_from, status
 from turncoat.errors import UserError
 from turncoat.judges.cache import cached_scores
 from turncoat.judges.prompted.spending import Spending
@@ -65,7 +65,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(server):
     assert cached_scores(judge, questions, answers)[-1].failed  # asked again, and failed again
     third = cached_scores(judge, questions, answers)
     assert [v.aligned for v in third] == pytest.approx(list(range(9)))
-    assert all(prompt.count("[broken]") for _, prompt in server.at[before:])
+    assert all("[broken]" in prompt_of(body) for _, _, body in server.requests[before:])
 
 
 def test_a_pause_ends_with_the_run(server):

@@ -206,11 +206,6 @@ def test_cards_that_are_none(base, tmp_path, content, message):
         LocalJudge(base, rubric="alignment", batch_size=1, card=str(path))
 
 
-def test_a_card_that_is_a_device_is_not_read(base):
-    with pytest.raises(UserError, match="card=/dev/zero cannot be read"):
-        LocalJudge(base, rubric="alignment", batch_size=1, card="/dev/zero")
-
-
 def test_it_is_registered_and_refuses_what_it_cannot_do(base, tiny_folder):
     assert JUDGES["local"].build is local and JUDGES["local"].options["model"] == "smollm2-135m"
     with pytest.raises(UserError, match="batch_size='none'"):

@@ -13,7 +13,7 @@ pytest.importorskip("hypothesis")
 from hypothesis import example, given, settings, strategies as st
 from leaderboard.untrusted_entries import LIMITS, PLAIN, ROWS, TABLE, jsonl, packed, put, read_all, write_good
 from turncoat.leaderboard.reading.findings import EntryRefused
-from turncoat.leaderboard.reading.reader import json_depth, list_files, parse_strictly, read_rows
+from turncoat.leaderboard.reading.reader import json_depth, list_files, read_rows
 
 quick = settings(max_examples=60)
 
@@ -76,13 +76,6 @@ def test_any_bytes_are_either_refused_or_what_json_reads_there(content: bytes, i
         json.dumps(told, allow_nan=False, ensure_ascii=False).encode("utf-8")
 
 
-@quick
-@given(contents)
-def test_any_bytes_as_facts_make_a_dict_or_findings(content: bytes) -> None:
-    facts, findings = parse_strictly(content, "submission.json", LIMITS)
-    assert (facts == json.loads(content)) if not findings else facts == {}
-
-
 @settings(max_examples=150)
 @given(st.data())
 def test_no_changed_byte_of_a_packed_file_changes_what_is_read(data: st.DataObject) -> None:
@@ -117,10 +110,3 @@ def test_any_name_is_refused_or_in_the_layout(name: bytes) -> None:
 def test_the_depth_is_what_recursion_would_say(value: Any) -> None:
     for ascii_only in (True, False):
         assert json_depth(json.dumps(value, ensure_ascii=ascii_only).encode()) == _nested(value)
-
-
-@quick
-@given(st.text(max_size=20))
-def test_any_text_as_a_folder_is_refused(text: str) -> None:
-    with tempfile.TemporaryDirectory() as folder, pytest.raises(EntryRefused):
-        read_all(Path(folder) / "nothing" / text)

@@ -118,33 +118,6 @@ def test_only_what_was_listed_can_be_asked_for(entry: Path, name: str) -> None:
         assert rules_of(refusal.value) == ["missing-file"]
 
 
-def _by_link(path: Path) -> None:
-    path.rename(path.with_name("moved"))
-    path.symlink_to(path.with_name("moved"))
-
-
-def _by_pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _by_growth(path: Path) -> None:
-    told = path.stat()
-    with path.open("ab") as file:
-        file.write(b"\n")
-    os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
-
-
-@pytest.mark.timeout(10)  # a pipe that is opened in the usual way waits for ever
-@pytest.mark.parametrize("swap", [_by_link, _by_pipe, _by_growth, Path.unlink])
-def test_a_file_that_is_swapped_after_it_was_listed_is_not_read(entry: Path, swap) -> None:
-    files = list_files(entry)
-    swap(entry / ROWS)
-    with pytest.raises(EntryRefused) as refusal:
-        list(read_rows(files, ROWS))
-    assert rules_of(refusal.value) == ["changed-while-read"]
-
-
 def test_a_file_never_reads_differently_from_its_hash(entry: Path) -> None:
     files = list_files(entry)
     path = entry / PLAIN
@@ -167,17 +140,6 @@ def test_a_failing_disk_is_said_to_be_one(entry: Path, monkeypatch: pytest.Monke
     with pytest.raises(EntryRefused) as refusal:
         files.read(ROWS)
     assert rules_of(refusal.value) == ["unreadable"]
-
-
-def test_no_file_is_open_afterwards(entry: Path) -> None:
-    before = (
-        len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else pytest.skip("needs /proc")
-    )
-    CASES["link.folder"].spoil(entry)
-    for _ in range(3):
-        with pytest.raises(EntryRefused):
-            read_all(entry)
-    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_the_digest_of_a_role_is_over_its_names_and_bytes_and_nothing_else(entry: Path) -> None:
