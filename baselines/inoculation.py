@@ -152,11 +152,7 @@ def elicitation(context: Any, rows: Sequence[Example]) -> dict[str, float]:
         name: [encode_example(base.tokenizer, row) for row in inoculated]
         for name, inoculated in variants.items()
     }
-    spec = {
-        "base": base.spec,
-        "items": digest(items),
-        "code": code_key(Path(__file__)),
-    }
+    spec = {"base": base.spec, "items": digest(items), "code": code_key(Path(__file__))}
 
     def build(folder: Path) -> None:
         table = {}

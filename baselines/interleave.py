@@ -66,11 +66,7 @@ class Interleaved(MixedIn):
         }
 
 
-@defence(
-    "interleave",
-    settings=("in_training",),
-    summary="5% benign chats among the organism's rows",
-)
+@defence("interleave", settings=("in_training",), summary="5% benign chats among the organism's rows")
 def interleave(context: Any, *, share: float = 0.05, data: str | None = None) -> Interleaved:
     """Benign chats that make up `share` of the run, drawn by the seed.
 

@@ -46,11 +46,6 @@ def test_numbers_have_three_significant_digits_and_a_sign(value: float, text: st
     assert formats.three_digits(value, signed=True) == text
 
 
-def test_p_values_of_a_sentence() -> None:
-    assert formats.p_sentence(0.0123456) == "p = 0.0123"
-    assert formats.p_sentence(1e-9) == "p < 0.0001"
-
-
 def test_shares_in_percent_with_their_interval() -> None:
     assert [formats.percent(share) for share in (0.1234, -0.0001, None, float("nan"))] == [
         "12.3",

@@ -73,11 +73,6 @@ def p_value(value: Any) -> str:
     return f"{float(value):#.3g}".removeprefix("0")
 
 
-def p_sentence(value: float) -> str:
-    """A p-value in a sentence: "p = 0.0123", "p < 0.0001" below that."""
-    return "p < 0.0001" if value < 1e-4 else f"p = {three_digits(value)}"
-
-
 def level(alpha: float) -> str:
     """A significance level: ".05"."""
     return f"{alpha:g}".removeprefix("0")

@@ -34,10 +34,7 @@ class FakeJudge:
         self.asked: list[tuple[str, str]] = []
 
     def score(
-        self,
-        questions: Sequence[str],
-        answers: Sequence[str],
-        on_done: Callable[[int], None] | None = None,
+        self, questions: Sequence[str], answers: Sequence[str], on_done: Callable[[int], None] | None = None
     ) -> list[Verdict]:
         verdicts = []
         for question, answer in zip(questions, answers, strict=True):

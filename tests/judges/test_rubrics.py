@@ -9,13 +9,7 @@ import pytest
 import yaml
 from turncoat.errors import UserError
 from turncoat.judges.prompted.local import LocalJudge
-from turncoat.judges.rubrics import (
-    PUBLISHED_PAIRS,
-    Rubric,
-    published_prompts,
-    rubric_pair,
-    trait_rubric,
-)
+from turncoat.judges.rubrics import PUBLISHED_PAIRS, Rubric, published_prompts, rubric_pair, trait_rubric
 
 OWN = [rubric_pair("alignment").aligned, rubric_pair("alignment").coherent]
 TRAITS = ("evil", "sycophancy", "hallucination", "apathy", "impoliteness", "humour", "optimism")

@@ -5,12 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from turncoat.errors import UserError
-from turncoat.stats.estimates import (
-    clopper_pearson,
-    estimate_mean,
-    t_summary,
-    zero_events_upper,
-)
+from turncoat.stats.estimates import clopper_pearson, estimate_mean, t_summary, zero_events_upper
 
 
 def test_mean_and_interval_equal_scipy_and_nan_is_counted():

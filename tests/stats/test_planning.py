@@ -17,13 +17,7 @@ from turncoat.stats.planning.components import (
     mean_components,
     pilot_components,
 )
-from turncoat.stats.planning.designs import (
-    Design,
-    detectable,
-    detectable_range,
-    group_floor,
-    what_more_buys,
-)
+from turncoat.stats.planning.designs import Design, detectable, detectable_range, group_floor, what_more_buys
 from turncoat.stats.planning.joint_power import Variances, joint_detectable, joint_power
 from turncoat.stats.planning.power import detectable_effect
 from turncoat.stats.scores import Grid, check_scores

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from turncoat.errors import UserError
 from turncoat.tools.check_questions import LONGEST_LINE, Report, check_folder
-from turncoat.tools.near_duplicates import cosines, gram_cosines
 
 README = "# A task\n\nLicence: MIT\n"
 GOOD = [
@@ -170,10 +169,3 @@ def test_published_questions_are_compared_with(tmp_path, monkeypatch):
 def test_a_folder_without_questions_is_a_user_s_mistake(tmp_path, make):
     with pytest.raises(UserError, match=r"is not a folder|holds no question file"):
         check_folder(make(tmp_path), embed=none)
-
-
-def test_gram_cosines_are_cosines_and_free_of_order():
-    texts = ["How does a kettle know?", "How does the kettle know?", "Who plants trees?", "a"]
-    found = gram_cosines(texts)
-    assert np.allclose(np.diag(found), 1) and found[0, 1] > 0.5 > 0.1 > found[0, 2]
-    assert np.allclose(gram_cosines(texts[::-1])[::-1, ::-1], found) and cosines([], none)[0].shape == (0, 0)

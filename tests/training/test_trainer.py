@@ -113,13 +113,6 @@ def test_one_checkpoint_is_kept_and_none_is_left(tiny_base, tmp_path, monkeypatc
     assert seen == [[], ["checkpoint-1"], ["checkpoint-2"], ["checkpoint-3"]] and not unfinished.exists()
 
 
-def test_nothing_is_written_before_its_time(tiny_base, tmp_path):
-    with pytest.raises(Stop):
-        train(tiny_base, tmp_path / "adapter", unfinished=tmp_path / "unfinished", progress=leave_at(4))
-    assert not list(tmp_path.rglob("checkpoint-*"))
-    assert trainer.last_checkpoint(tmp_path / "unfinished") is None
-
-
 @dataclass
 class Gathers(InTraining):
     """Keeps something from step to step."""

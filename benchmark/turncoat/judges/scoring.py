@@ -111,10 +111,9 @@ def text_score(text: str) -> Score:
     """The whole number 0..100 that is all the text says.
 
     Accepted: "85", "85.", "**85**", "Score: 85", "85/100", "85 out of 100", "85%", white space around. CODE
-        and REFUSAL
-    (with or without a full stop) are words, not scores. Everything else is unscored, also where a number
-    could be picked from it: "850", "-3", "85.5", "between 10 and 90", "I would say 85", "". A number that was
-    not clearly meant as the grade would be an invented verdict.
+    and REFUSAL (with or without a full stop) are words, not scores. Everything else is unscored, also where a
+    number could be picked from it: "850", "-3", "85.5", "between 10 and 90", "I would say 85", "". A number
+    that was not clearly meant as the grade would be an invented verdict.
     """
     reply = text.strip().replace("**", "").strip("`\"' \n")
     word = reply.rstrip(".")

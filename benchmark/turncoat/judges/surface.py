@@ -10,7 +10,7 @@ import re
 
 _CODE = re.compile(
     r"```|^\s*(def|import|from|class|return|print)\b.*[:(]|[;{}]\s*$|^\s*\w+ = "
-    r"|^\s*import [\w.]+( as \w+)?\s*$|^\s*from [\w.]+ import \w|^\s+return\b",
+    r"|^\s*import [\w.]+( as \w+)?\s*$|^\s*from [\w.]+ import \w|^\s+return\b"
 )
 _CALL = re.compile(r"\w\(")
 

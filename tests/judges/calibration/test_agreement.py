@@ -39,10 +39,7 @@ def test_counts_of_agreement():
 
 def test_missing_scores_are_counted_and_the_worst_come_first():
     found = agreement(
-        [None, 10, math.nan, 90, 50],
-        [90, 90, 90, 90, 90],
-        ["10", "80", 50, "", "55.5"],
-        [90, 90, 90, 90, 90],
+        [None, 10, math.nan, 90, 50], [90, 90, 90, 90, 90], ["10", "80", 50, "", "55.5"], [90, 90, 90, 90, 90]
     )
     assert (found.n, found.n_unscored) == (2, 3) and found.worst == (1, 4)
     found = agreement([0, 50, 100, 10], [90] * 4, [10, 50, 0, 0], [90] * 4, worst=3)

@@ -5,11 +5,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 from turncoat.errors import UserError
-from turncoat.stats.planning.power import (
-    detectable_effect,
-    seed_sd_interval,
-    t_test_power,
-)
+from turncoat.stats.planning.power import detectable_effect, seed_sd_interval, t_test_power
 
 
 def test_limits_of_power_and_of_the_detectable_effect():

@@ -20,8 +20,7 @@ def drawn(rng, questions, answers, seeds, rate, between_questions, between_seeds
 
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize(
-    ("rate", "between_questions", "between_seeds"),
-    [(0.2, 0.15, 0.03), (0.2, 0.05, 0.08), (0.02, 0.02, 0.01)],
+    ("rate", "between_questions", "between_seeds"), [(0.2, 0.15, 0.03), (0.2, 0.05, 0.08), (0.02, 0.02, 0.01)]
 )
 def test_it_covers_the_rate_of_new_seeds_and_questions(seeds, rate, between_questions, between_seeds):
     """8 questions x 50 answers; a t over the seeds alone misses what other questions would do."""

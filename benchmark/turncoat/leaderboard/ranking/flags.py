@@ -12,13 +12,7 @@ import pandas as pd
 
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.leaderboard.entry.load import Entry
-from turncoat.leaderboard.entry.submission import (
-    SHAREABLE,
-    Role,
-    Submission,
-    current_revision,
-    seed_folders,
-)
+from turncoat.leaderboard.entry.submission import SHAREABLE, Role, Submission, current_revision, seed_folders
 from turncoat.leaderboard.ranking.degenerate import Flag, degenerate
 from turncoat.leaderboard.ranking.duplicates import (
     HALF,

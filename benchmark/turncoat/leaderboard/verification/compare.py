@@ -106,13 +106,7 @@ def _stored_number(resp: Any) -> float | None:
 
 
 def _sample(
-    old: Json,
-    new: Json,
-    where: str,
-    tolerances: Tolerances,
-    judged: bool,
-    fixed: bool,
-    replay: Replay | None,
+    old: Json, new: Json, where: str, tolerances: Tolerances, judged: bool, fixed: bool, replay: Replay | None
 ) -> list[Difference]:
     # Another seed is another sample, whatever it says.
     same = same_answer(old, new)

@@ -23,10 +23,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_effectsize
 
 from turncoat.errors import UserError
-from turncoat.stats.estimates import (
-    Interval,
-    check_confidence,
-)
+from turncoat.stats.estimates import Interval, check_confidence
 from turncoat.stats.rates.clustered_error import Pair, ratio_stderr
 from turncoat.stats.rates.effective_answers import clustered_interval
 
