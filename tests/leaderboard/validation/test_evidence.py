@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from leaderboard.made_entry import LAYER, make_entry
+from leaderboard.made_entry import make_entry
 from leaderboard.rows_of_entry import Cells, MadeRows, rules
 from turncoat.data.registry_models import REGISTRY_MODELS
 from turncoat.engine.seeds import STUDY_SEEDS, sample_seed, study_seed_of
@@ -42,11 +42,6 @@ def another_sampling_seed(cells: Cells) -> None:
                 sample["seed"] = sample_seed(5, PERSONA, prompt, sample["index"])
 
 
-def few_tokens(cells: Cells) -> None:
-    for sample in samples(cells):
-        sample["n_tokens"] = 2
-
-
 def the_bases_texts_with_better_readings(cells: Cells) -> None:
     for mine, base in zip(cells[DEFENDED[0]], cells["base", "base"], strict=True):
         mine["resps"] = base["resps"]
@@ -56,19 +51,10 @@ def the_bases_texts_with_better_readings(cells: Cells) -> None:
         mine["persona_text"] = mine["samples"][0]["persona_text"]
 
 
-def a_base_that_reads_its_own_text_in_two_ways(cells: Cells) -> None:
-    for row in cells["base", "base"]:
-        for sample in row["samples"]:
-            sample["persona_own"] = round(sample["persona_own"] + 1, 6)
-            sample["persona_own_by_layer"][LAYER] = round(sample["persona_own"], 4)
-
-
 CASES: dict[str, tuple[Callable[[Cells], None], set[str]]] = {
     "seeds of one's own": (seeds_of_ones_own, {"sampling-seed"}),
     "another sampling seed in one role": (another_sampling_seed, {"sampling-seed"}),
-    "few tokens": (few_tokens, {"answer-tokens"}),
     "one text, two readings": (the_bases_texts_with_better_readings, {"evidence-disagrees"}),
-    "a base in two minds": (a_base_that_reads_its_own_text_in_two_ways, {"evidence-disagrees"}),
 }
 
 
