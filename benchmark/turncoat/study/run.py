@@ -18,7 +18,7 @@ from turncoat.shown_text import TextConsole, visible
 from turncoat.store import Store
 from turncoat.study.before_run.out_folder import check_out, claim
 from turncoat.study.config import Study
-from turncoat.study.engines import Engine, Job, drive
+from turncoat.study.engines import Engine, drive, job_of
 from turncoat.study.evaluate import judge_of
 from turncoat.study.gather import Made, gather
 from turncoat.study.progress import StudyProgress, duration
@@ -71,7 +71,7 @@ def run_study(
             UnitMaker(worker, plan).make_all(heard.hear)
         else:
             console.print(Text(f"  {engine.described}", style="dim"))
-            drive(engine, Job.of(study, store, included()), plan, heard.hear)
+            drive(engine, job_of(study, store, included()), plan, heard.hear)
     finally:
         heard.progress.close()
     try:

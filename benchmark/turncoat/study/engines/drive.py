@@ -5,14 +5,14 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from turncoat.errors import UserError
-from turncoat.study.engines.job import Engine, Job
+from turncoat.study.engines.job import Engine
 from turncoat.study.units.maker import Event
 from turncoat.study.units.plan import Plan
 
 _LOSSES = 3  # Workers that a unit may lose (pre-empted, killed, out of memory) before the run stops
 
 
-def drive(engine: Engine, job: Job, plan: Plan, hear: Callable[[Event], None]) -> None:
+def drive(engine: Engine, job: str, plan: Plan, hear: Callable[[Event], None]) -> None:
     """Have all units made by an engine.
 
     A worker that is lost costs what its unit's stage at work had not kept; the unit is handed out again.

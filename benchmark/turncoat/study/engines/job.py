@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,36 +25,18 @@ from turncoat.study.units.maker import Event, Tell, UnitMaker, planned
 _EVERY = 0.5  # Seconds between two reports of a stage's progress
 
 
-@dataclass(frozen=True)
-class Job:
-    """A study and where it is kept. Plain texts: a job is pickled, or is a line of JSON."""
+def job_of(study: Study, store: Store, include: Iterable[Path] = ()) -> str:
+    """A line of JSON with all that a worker has to know: the study, the store's root, settings.
 
-    study: str  # The study as JSON
-    store: str  # Root of the store
-    folder: str  # Relative paths in the study start here
-    include: tuple[str, ...]  # Folders with plug-ins
-    settings: tuple[tuple[str, str], ...]  # `TURNCOAT_CACHE` and the like; keys of endpoints are not sent
-
-    @classmethod
-    def of(cls, study: Study, store: Store, include: Iterable[Path] = ()) -> Job:
-        """The job of making a study's units."""
-        folders = tuple(str(Path(folder).resolve()) for folder in include)
-        settings = {"TURNCOAT_CACHE": str(cache_dir().resolve())} | {
-            name: value for name, value in os.environ.items() if name.startswith("TURNCOAT_")
-        }
-        root = str(store.root.resolve())
-        return cls(study.model_dump_json(), root, os.getcwd(), folders, tuple(sorted(settings.items())))
-
-    def line(self) -> str:
-        """One line of JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_line(cls, line: str) -> Job:
-        """The job of `line()`."""
-        fields = json.loads(line)
-        settings = tuple((name, value) for name, value in fields["settings"])
-        return cls(**{**fields, "include": tuple(fields["include"]), "settings": settings})
+    Relative paths in the study start at this process's folder. Keys of endpoints are not sent.
+    """
+    settings = {name: value for name, value in os.environ.items() if name.startswith("TURNCOAT_")}
+    job = {
+        "study": study.model_dump_json(), "store": str(store.root.resolve()), "folder": os.getcwd(),
+        "include": [str(Path(folder).resolve()) for folder in include],
+        "settings": {**settings, "TURNCOAT_CACHE": str(cache_dir().resolve())},
+    }  # fmt: skip
+    return json.dumps(job)
 
 
 class Engine(Protocol):
@@ -66,7 +48,7 @@ class Engine(Protocol):
     def most(self) -> int | None:
         """Units at work at once; None: as many as are ready."""
 
-    def running(self, job: Job, inbox: SimpleQueue[Event]) -> AbstractContextManager[None]:
+    def running(self, job: str, inbox: SimpleQueue[Event]) -> AbstractContextManager[None]:
         """Around all units; workers that are still there on leaving are stopped."""
 
     def submit(self, units: Sequence[str]) -> None:
@@ -74,18 +56,19 @@ class Engine(Protocol):
 
 
 @lru_cache(maxsize=1)  # the base model stays in memory from unit to unit
-def _maker(job: Job) -> UnitMaker:
-    os.environ.update(job.settings)
-    if Path(job.folder).is_dir():
-        os.chdir(job.folder)
-    discover([Path(folder) for folder in job.include])
-    study = Study.model_validate_json(job.study)
+def _maker(job: str) -> UnitMaker:
+    given = json.loads(job)
+    os.environ.update(given["settings"])
+    if Path(given["folder"]).is_dir():
+        os.chdir(given["folder"])
+    discover([Path(folder) for folder in given["include"]])
+    study = Study.model_validate_json(given["study"])
     base = load_base(study.model, dtype=study.dtype)
-    return UnitMaker(*planned(study, base, Store(Path(job.store))))
+    return UnitMaker(*planned(study, base, Store(Path(given["store"]))))
 
 
-def make_unit(job: Job, unit: str, tell: Tell) -> None:
-    """Make one unit in this process; whatever happens, the last event that is told ends the unit."""
+def make_unit(job: str, unit: str, tell: Tell) -> None:
+    """Make one unit of a job in this process; whatever happens, the last event that is told ends the unit."""
     last = 0.0
 
     def seldom(event: Event) -> None:

@@ -9,7 +9,6 @@ from queue import SimpleQueue
 from threading import Thread
 
 from turncoat.errors import UserError
-from turncoat.study.engines.job import Job
 from turncoat.study.units.maker import Event
 
 Make = Callable[[str], Iterator[Event]]  # unit -> its events, or those until the worker is lost
@@ -26,7 +25,7 @@ class Pool:
     most: int
     over = False  # The run has ended: no worker takes another unit
 
-    def worker(self, number: int, job: Job) -> AbstractContextManager[Make]:
+    def worker(self, number: int, job: str) -> AbstractContextManager[Make]:
         """A worker that can take a unit, there until the block is left; after `WorkerLost`, raised by making
         a unit, another one takes its place.
 
@@ -36,7 +35,7 @@ class Pool:
         raise NotImplementedError
 
     @contextmanager
-    def running(self, job: Job, inbox: SimpleQueue[Event]) -> Iterator[None]:
+    def running(self, job: str, inbox: SimpleQueue[Event]) -> Iterator[None]:
         """Workers are there inside the block."""
         self._orders: SimpleQueue[str | None] = SimpleQueue()
         self.over = False
@@ -66,7 +65,7 @@ class Pool:
         for unit in units:
             self._orders.put(unit)
 
-    def _serve(self, number: int, job: Job, inbox: SimpleQueue[Event]) -> None:
+    def _serve(self, number: int, job: str, inbox: SimpleQueue[Event]) -> None:
         unit: str | None = ""
         while unit is not None and not self.over:
             unit = ""

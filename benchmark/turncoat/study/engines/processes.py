@@ -12,7 +12,7 @@ from threading import Thread
 import torch
 
 from turncoat.study.engines.child import Child, answers
-from turncoat.study.engines.job import Job, make_unit
+from turncoat.study.engines.job import make_unit
 from turncoat.study.engines.pool import Make, Pool, WorkerLost
 from turncoat.study.units.maker import Event
 
@@ -27,13 +27,13 @@ class Processes(Pool):
         self._alive: dict[int, Child] = {}
 
     @contextmanager
-    def worker(self, number: int, job: Job) -> Iterator[Make]:
+    def worker(self, number: int, job: str) -> Iterator[Make]:
         """A process that is started with its first unit."""
 
         def make(unit: str) -> Iterator[Event]:
             if number not in self._alive:
                 self._alive[number] = Child(__name__, _share(number, self.most))
-                self._alive[number].tell(job.line())
+                self._alive[number].tell(job)
             child = self._alive[number]
             child.tell(unit)
             for event in child.events:
@@ -70,7 +70,7 @@ def main() -> None:
     tell = answers()
     lines: SimpleQueue[str] = SimpleQueue()
     Thread(target=_read, args=(lines,), daemon=True).start()
-    job = Job.from_line(lines.get())
+    job = lines.get().strip()
     while True:
         make_unit(job, lines.get().strip(), tell)
 

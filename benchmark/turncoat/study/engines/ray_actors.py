@@ -17,10 +17,11 @@ from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.study.engines.child import Child, answers
-from turncoat.study.engines.job import Job, make_unit
+from turncoat.study.engines.job import make_unit
 from turncoat.study.engines.pool import Make, Pool, WorkerLost
 from turncoat.study.units.maker import Event
 
+_SLOW = "timed out during startup"  # Ray's words where its 30 seconds do not do, on a busy machine
 _PATIENCE = 20.0  # Seconds for the driver to end its actors, and a cluster of its own
 
 
@@ -47,20 +48,25 @@ class RayActors:
             if value is not None and (isinstance(value, str) or value < least):
                 raise UserError(f"engine ray:{name}={value}: accepted: a number, {least} or more")
         self._address = address
-        # Ray would report its use over the network otherwise.
-        self._driver = Child(__name__, {"RAY_USAGE_STATS_ENABLED": "0"})
-        self._driver.tell(json.dumps({"address": address, "workers": workers, "gpus": gpus, "cpus": cpus}))
-        started = next(self._driver.events, None)
-        if started is None or started.kind != "begin":
+        options = {"address": address, "workers": workers, "gpus": gpus, "cpus": cpus}
+        for starts_left in (2, 1, 0):
+            # Ray would report its use over the network otherwise.
+            self._driver = Child(__name__, {"RAY_USAGE_STATS_ENABLED": "0"})
+            self._driver.tell(json.dumps(options))
+            started = next(self._driver.events, None)
+            if started and started.kind == "begin":
+                break
             text = started.text if started else f"its driver {self._driver.ending()}"
             self._driver.close()
-            raise UserError(f"engine ray:{address}: {text}")
+            if address or not starts_left or _SLOW not in text:
+                raise UserError(f"engine ray{':' * bool(address)}{address}: {text}")
+        assert started is not None
         self.described, self.most = started.text, int(started.total)
 
     @contextmanager
-    def running(self, job: Job, inbox: SimpleQueue[Event]) -> Iterator[None]:
+    def running(self, job: str, inbox: SimpleQueue[Event]) -> Iterator[None]:
         """Actors are there inside the block."""
-        self._driver.tell(job.line())
+        self._driver.tell(job)
         Thread(target=self._pass_on, args=(inbox,), daemon=True).start()
         try:
             yield
@@ -119,10 +125,10 @@ class _Cluster(Pool):
         self._actors: dict[int, Any] = {}
 
     @contextmanager
-    def worker(self, number: int, job: Job) -> Iterator[Make]:
+    def worker(self, number: int, job: str) -> Iterator[Make]:
         """An actor, once the cluster has room for it; it takes no unit before."""
         options = {"num_gpus": self._gpus, "num_cpus": self._cpus, "max_restarts": 0}
-        actor = self._actors[number] = self._ray.remote(_Actor).options(**options).remote(job.line())
+        actor = self._actors[number] = self._ray.remote(_Actor).options(**options).remote(job)
         failures = self._ray.exceptions.RayError
 
         def make(unit: str) -> Iterator[Event]:
@@ -156,7 +162,7 @@ class _Cluster(Pool):
 
 class _Actor:
     def __init__(self, job: str) -> None:
-        self._job = Job.from_line(job)
+        self._job = job
 
     def make(self, unit: str) -> Iterator[Event]:
         """The events of a unit while it is made."""
@@ -192,7 +198,7 @@ def main() -> None:
             tell(inbox.get())
 
     Thread(target=pass_on, daemon=True).start()
-    with cluster.running(Job.from_line(job), inbox):
+    with cluster.running(job.strip(), inbox):
         for unit in sys.stdin:
             cluster.submit([unit.strip()])
         raise SystemExit  # the one command is done, or gone: nobody waits for the units at work

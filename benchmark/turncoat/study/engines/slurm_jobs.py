@@ -12,7 +12,7 @@ from typing import Any
 
 from turncoat.errors import UserError
 from turncoat.paths import cache_dir
-from turncoat.study.engines.job import Job, event_line, event_of, make_unit
+from turncoat.study.engines.job import event_line, event_of, make_unit
 from turncoat.study.units.maker import Event
 
 _MARK = "turncoat-event "
@@ -67,7 +67,7 @@ class SlurmJobs:
         self._logs: list[_Log] = []
 
     @contextmanager
-    def running(self, job: Job, inbox: SimpleQueue[Event]) -> Iterator[None]:
+    def running(self, job: str, inbox: SimpleQueue[Event]) -> Iterator[None]:
         """Jobs are looked after inside the block; those not ended on an error are cancelled."""
         self._job, self._stop = job, Flag()
         thread = Thread(target=self._watch, args=(inbox,), daemon=True)
@@ -124,7 +124,7 @@ class _Log:
 
 
 class _UnitJob:
-    def __call__(self, job: Job, unit: str) -> None:
+    def __call__(self, job: str, unit: str) -> None:
         def tell(event: Event) -> None:
             if event.kind == "failed" and TOO_OFTEN in event.text:  # raised in the midst of the unit's work
                 text = (
@@ -136,7 +136,7 @@ class _UnitJob:
 
         make_unit(job, unit, tell)
 
-    def checkpoint(self, job: Job, unit: str) -> Any:
+    def checkpoint(self, job: str, unit: str) -> Any:
         """The same again: submitit queues it when the time is up or the node is taken."""
         import submitit
 
