@@ -113,7 +113,7 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
 
 
 def not_yaml(path: Path, error: Exception) -> UserError:
-    """What PyYAML says of a file, on one line with the line of the file."""
+    """PyYAML's complaint about a file, on one line with the line of the file."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     where = f"line {mark.line + 1}: " if mark else ""
     return UserError(f"{path} is not YAML: {where}{problem or ' '.join(str(error).split())}")

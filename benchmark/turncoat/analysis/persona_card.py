@@ -16,7 +16,7 @@ BARRED = "no claim: the vector has no card that it passes"
 
 
 def card_failure(card: Mapping[str, Any] | None) -> str:
-    """How a vector fails its card, in words; "" where it passes.
+    """The failure of a vector's card, in words; "" where it passes.
 
     Args:
         card: `persona` of run.json: trait, layer and the card; None where no vector was made.

@@ -102,7 +102,7 @@ class Arm(StrictModel):
 
     @property
     def further(self) -> dict[str, Any]:
-        """What it is beyond an organism and one defence: more of them, and its conditions."""
+        """The parts beyond an organism and one defence: more of them, and its conditions."""
         more = self.model_dump(mode="json", include={"more_defences"}, exclude_defaults=True)
         return {**more, **self.conditions}
 

@@ -243,7 +243,7 @@ class Adapters:
     def _acting(
         self, step: Step, below: Sequence[Step], seed: int, on_progress: OnProgress | None
     ) -> InTraining | AdapterEdit | None:
-        """What acts while the step is trained: its defences in order, then its system prompt."""
+        """Parts that act while the step is trained: its defences in order, then its system prompt."""
         context = self.context(on_progress, step, seed)
         acting: list[Any] = []
         parts: list[Part] = [(one.name, "prevention", None) for one in below if one.kind == "defence"]
@@ -263,7 +263,7 @@ class Adapters:
         return combined.in_order([*acting, *self._system(step)])
 
     def _system(self, step: Step) -> list[combined.UnderSystem]:
-        """What puts the step's rows under its system prompt; empty for the default."""
+        """The part that puts the step's rows under its system prompt; empty for the default."""
         prompt = named_prompt(step.recipe.system, self.base.name, self.base.tokenizer, "training.system")
         return [] if prompt is None else [combined.UnderSystem(prompt.text)]
 
