@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from statistics import median
 
 import pytest
 from turncoat.bench.table import as_markdown, read_record
@@ -29,3 +30,19 @@ def test_the_summary_gives_the_medians_of_the_records():
         (work,) = (work for work in record["works"] if work["work"] == name)
         (strategy,) = (one for one in work["strategies"] if one["name"] == way)
         assert f"{strategy['main_over_this']['median']:.2f}" == shown, (name, model, way)
+
+
+def test_before_and_after_are_the_medians_of_their_turns():
+    def fastest(name, turn, work):
+        (entry,) = (
+            one
+            for one in read_record(FOLDER / "before" / f"{name}-{turn}.json")["works"]
+            if one["work"] == work
+        )
+        return max(one["rate"]["median"] for one in entry["strategies"] if one["ours"])
+
+    rows = re.findall(r"^\| (W\d[\w ]*) \| ([\d.]+) \|$", PAGE, re.MULTILINE)
+    assert [work for work, _ in rows] == ["W1", "W5 recognition", "W5 choice"]
+    for work, shown in rows:
+        ratios = [fastest("new", turn, work) / fastest("old", turn, work) for turn in (1, 2, 3)]
+        assert f"{median(ratios):.2f}" == shown
