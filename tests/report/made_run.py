@@ -86,8 +86,8 @@ def write_run(folder: Path, study: dict[str, Any]) -> Path:
     record = {
         "provenance": {"command": "made"},
         "model": {"name": "made", "parameters": 1_000_000, "dtype": "float32", "weights": "0" * 8},
-        "persona": {"layer": 1, "gap_by_layer": [0, 1], "pairs_ranked_right": 1.0, "n_selection_pairs": 4,
-                    "split_half_cosine": [0.5, 0.5]},
+        "persona": {"trait": "evil", "layer": 1, "gap_by_layer": [0, 1], "pairs_ranked_right": 1.0,
+                    "n_selection_pairs": 4, "split_half_cosine": [0.5, 0.5]},
         "judge": None, "failed": [], "checks": [], "training": entries, "seconds": {}, "peak_memory_gb": 0.1,
     }  # fmt: skip
     (folder / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
