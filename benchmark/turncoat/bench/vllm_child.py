@@ -43,8 +43,8 @@ def main() -> None:
 
     print(json.dumps({"tokens": run(10_000, 8)}), file=answers, flush=True)
     for line in sys.stdin:
-        asked = json.loads(line)
-        done = greedy() if asked.get("greedy") else run(asked["seed"], len(prompts))
+        order = json.loads(line)
+        done = greedy() if order.get("greedy") else run(order["seed"], len(prompts))
         print(json.dumps({"tokens": done}), file=answers, flush=True)
 
 

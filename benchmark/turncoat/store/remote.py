@@ -105,8 +105,8 @@ class Remote:
         if self._known.get(name) is None:  # what is missing may come
             with self._explained("read"):
                 try:
-                    found = json.loads(self._fs.cat_file(f"{self._root}/{name}/{_POINTER}"))
-                    self._known[name] = {key: str(found[key]) for key in ("folder", "manifest")}
+                    pointer = json.loads(self._fs.cat_file(f"{self._root}/{name}/{_POINTER}"))
+                    self._known[name] = {key: str(pointer[key]) for key in ("folder", "manifest")}
                 except FileNotFoundError:
                     return None
         return self._known[name]

@@ -41,10 +41,10 @@ torch.utils.collect_env.get_pretty_env_info = lambda: ""
 """
 
 
-def main(seeds: int, names: list[str], kept: Path | None) -> None:
+def main(seeds: int, names: list[str], given: Path | None) -> None:
     """Run the study in this process, then by each engine, each with a store of its own."""
     with tempfile.TemporaryDirectory(prefix="turncoat-engines-", ignore_cleanup_errors=True) as scratch:
-        folder = kept or Path(scratch)
+        folder = given or Path(scratch)
         os.environ["TURNCOAT_CACHE"] = str(folder / "cache")
         (folder / "plug_ins").mkdir(parents=True, exist_ok=True)
         (folder / "plug_ins" / "quick.py").write_text(_QUICK, encoding="utf-8")
