@@ -105,7 +105,7 @@ def _numbers(setting: Setting) -> dict[str, Any]:
     """Log-likelihoods: of a GPU and the CPU, of batches of 1 and 16, of float32 and the model's precision."""
     base = load_base(setting.model)
     twin, on_cpu = float32_twin(base), float32_twin(base)
-    on_cpu.model.to("cpu")  # type: ignore[arg-type]
+    on_cpu.model.to("cpu")
     pairs = choice_pairs(base, 4 if setting.small else 12)
     wanted, alone, rounded, cpu = (
         loglikelihoods(TurncoatLM(one, batch_size=rows), pairs)
