@@ -78,7 +78,7 @@ def test_loss_and_tokens_are_those_of_the_answers(tiny_base, trained):
     assert record["tokens"] == sum(len(prompt) + len(answer) for prompt, answer in encoded)
     assert 0 < record["supervised_tokens"] < record["tokens"]
     assert (record["examples"], record["steps"], len(record["losses"])) == (6, 3, 3)
-    assert record["recipe"] == RECIPE.model_dump(mode="json", exclude={"report_to"})
+    assert record["recipe"] == RECIPE.settings()
 
 
 def test_prompts_and_padding_are_not_learnt(tiny_base):
