@@ -33,7 +33,7 @@ from turncoat.judges.spec import check_judge
 from turncoat.persona.traits import trait_names
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import digest
-from turncoat.strict_model import NAME, Location, StrictModel
+from turncoat.strict_model import NAME, Location, StrictModel, first_wrong
 from turncoat.training.recipe import LoraRecipe, System
 from turncoat.yaml_model import Places, read_yaml_model
 
@@ -492,4 +492,4 @@ def _recipe_problems(given: Mapping[str, Any]) -> Iterator[str]:
         try:
             LoraRecipe.model_validate({key: value})
         except ValidationError as error:
-            yield f"{key}: {error.errors()[0]['msg'].removeprefix('Value error, ')}; the value is {value!r}"
+            yield ": ".join(first_wrong(error, LoraRecipe))
