@@ -45,6 +45,18 @@ def test_it_learns_the_speed_of_the_machine(monkeypatch, took, expected):
     assert run(study, clock, estimate=10, took=took) == pytest.approx(expected)
 
 
+def test_the_stage_at_work_counts_as_far_as_it_is(monkeypatch):
+    clock = Clock(monkeypatch)
+    study = StudyProgress(Console(file=io.StringIO()), planned=100.0)
+    with study.stage("long", 50) as stage:
+        clock.now += 60
+        stage.update(1, 4)
+        assert study.remaining == pytest.approx(87.5 * 60 / 12.5)
+        stage.update(2, 4)
+        assert study.remaining == pytest.approx(75 * 60 / 25)
+    assert study.remaining == pytest.approx(50 * 60 / 50)
+
+
 def test_one_slow_start_is_no_measure(monkeypatch):
     clock = Clock(monkeypatch)
     study = StudyProgress(Console(file=io.StringIO()), planned=100.0)

@@ -28,21 +28,23 @@ class StudyProgress:
         self.started = time.perf_counter()
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._at_work: dict[str, tuple[float, float]] = {}  # label -> its estimate, the share that is done
 
     @property
     def remaining(self) -> float:
         """Seconds left: the plan's, corrected by how fast this machine has been so far."""
         elapsed = time.perf_counter() - self.started
+        spent = self.spent_estimate + sum(estimate * share for estimate, share in self._at_work.values())
         # Before a tenth is done, one slow stage would say too much about the machine.
-        speed = elapsed / self.spent_estimate if self.spent_estimate > max(0.1 * self.planned, 0.0) else 1.0
-        return max(self.planned - self.spent_estimate, 0.0) * speed
+        speed = elapsed / spent if spent > max(0.1 * self.planned, 0.0) else 1.0
+        return max(self.planned - spent, 0.0) * speed
 
     @contextmanager
     def stage(self, label: str, estimate: float, cached: bool = False) -> Iterator[StudyProgress]:
         """A stage at work; inside it, call `update(done, total)`."""
         begun = time.perf_counter()
         if not cached:
-            self.begin(label)
+            self.begin(label, estimate)
         try:
             yield self
         except BaseException:
@@ -50,8 +52,9 @@ class StudyProgress:
             raise
         self.end(label, estimate, None if cached else time.perf_counter() - begun)
 
-    def begin(self, label: str) -> None:
+    def begin(self, label: str, estimate: float) -> None:
         """A stage is at work from now on."""
+        self._at_work[label] = (estimate, 0.0)
         if not self.console.is_terminal:
             return
         if self._bars is None:
@@ -67,13 +70,17 @@ class StudyProgress:
 
     def update(self, done: float, total: float, note: str = "", label: str | None = None) -> None:
         """Move the bar of a stage at work; without `label`, of the one that began last."""
-        label = next(reversed(self._tasks), None) if label is None else label
+        label = next(reversed(self._at_work), None) if label is None else label
+        share = min(done / max(total, 1), 1.0)
+        if label in self._at_work:
+            self._at_work[label] = (self._at_work[label][0], share)
         if self._bars is not None and label in self._tasks:
-            self._bars.update(self._tasks[label], completed=done / max(total, 1), note=note)
+            self._bars.update(self._tasks[label], completed=share, note=note)
 
     def close(self, label: str | None = None) -> None:
         """Take a stage's bar away; without `label`, all."""
-        for name in [label] if label is not None else list(self._tasks):
+        for name in [label] if label is not None else list(self._at_work):
+            self._at_work.pop(name, None)
             if self._bars is not None and name in self._tasks:
                 self._bars.remove_task(self._tasks.pop(name))
         if self._bars is not None and not self._tasks:

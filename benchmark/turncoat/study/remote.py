@@ -120,7 +120,7 @@ def run_remote(
     try:
         for cell in cells:
             before = cell.made and not cell.lacks_verdicts
-            progress.begin(cell.stage.label)
+            progress.begin(cell.stage.label, cell.stage.cost)
             results.append((cell.stage, Made(cell.make(progress), before)))
             progress.end(cell.stage.label, cell.stage.cost, None if before else 0.0)
     finally:

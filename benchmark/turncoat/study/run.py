@@ -154,7 +154,7 @@ class _Heard:
         if event.kind == "note":
             self.console.print(f"  {visible(event.text)}")
         elif event.kind == "begin" and stage:
-            self.progress.begin(stage.label)
+            self.progress.begin(stage.label, stage.cost)
             if self.file:
                 self.file.begin(stage.id)
         elif event.kind == "progress" and stage:
