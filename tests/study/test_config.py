@@ -10,6 +10,7 @@ from turncoat.errors import UserError
 from turncoat.paths import studies_dir, study_path
 from turncoat.registry import DEFENCES
 from turncoat.study.config import Study, load_study
+from turncoat.study.problems import find_problems
 
 LINES = """\
 study: mine
@@ -228,6 +229,17 @@ def test_ones_own_defence_is_found_on_the_include_path(tmp_path):
         load(tmp_path, text)
     path = tmp_path / "mine.yaml"
     assert load_study(path, include=(folder,)).arm("sgtr").defence == "mine_only"
+
+
+def test_a_run_is_read_where_its_organisms_file_is_not_and_a_check_misses_it(tmp_path):
+    text = LINES.replace(
+        "{name: insecure, organism: insecure_code}", "{name: insecure, organism: gone.jsonl}"
+    )
+    assert load(tmp_path, text).arm("insecure").organism == "gone.jsonl"
+    told = [str(one) for one in find_problems(tmp_path / "mine.yaml", ask_judge=False)]
+    assert any(
+        "arms[1].organism: gone.jsonl: no organism file at gone.jsonl (seen from" in one for one in told
+    )
 
 
 def test_an_arm_that_names_its_tasks_is_measured_by_those_alone(tmp_path):

@@ -71,6 +71,7 @@ def write_study(name: str, out: Path, organism: str | None = None, control: str 
         UserError: The name does not do or is taken, `out` is there, or an organism is not known.
     """
     from turncoat.data.organisms import find_organism
+    from turncoat.registry import ORGANISMS
     from turncoat.study.before_run.commented import commented_study
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
@@ -85,7 +86,9 @@ def write_study(name: str, out: Path, organism: str | None = None, control: str 
         arms = [{"name": "base"}, {"name": "organism", "organism": organism}]
         arms += [{"name": "control", "organism": control}] if control else []
         for arm in arms[1:]:
-            find_organism(arm["organism"])
+            entry = find_organism(arm["organism"])
+            if entry.name not in ORGANISMS:
+                entry.build()  # a file of one's own: its rows are looked at
     return write_file(out, commented_study(name, arms))
 
 

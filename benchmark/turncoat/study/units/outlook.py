@@ -18,7 +18,7 @@ from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 
 from turncoat.data.availability import mistaken_model
-from turncoat.data.fetch import without_fetching
+from turncoat.data.fetch import NotHere, without_fetching
 from turncoat.data.organisms import find_organism
 from turncoat.data.registry_models import REGISTRY_MODELS
 from turncoat.engine.base_model import BaseModel, load_base
@@ -306,7 +306,7 @@ def _missing_data(study: Study) -> dict[str, str]:
         for name in dict.fromkeys(arm.organism for arm in study.arms if arm.organism):
             try:
                 find_organism(name).build()
-            except UserError as error:
+            except NotHere as error:
                 missing[name] = str(error).partition(",")[0]
         for use in study.tasks:
             if hub_dataset(use.task) and not _in_hub_cache(hub_dataset(use.task), "dataset"):
