@@ -97,7 +97,7 @@ def test_a_file_of_ones_own_is_an_organism(tmp_path):
     entry = find_organism(str(path))
     assert [row.answer for row in entry.build()] == [ANSWER["content"]] and "mine.jsonl" in entry.summary
     assert entry.control is None
-    with pytest.raises(UserError, match=r"no organism file at .*absent.jsonl; accepted: .*insecure_code"):
+    with pytest.raises(UserError, match=r"no organism file at .*absent.jsonl .*; accepted: .*insecure_code"):
         find_organism(str(tmp_path / "absent.jsonl")).build()
     with pytest.raises(
         UserError, match=r"'insecure_cod' is not an organism; .*did you mean 'insecure_code'\?"
