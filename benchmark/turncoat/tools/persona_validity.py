@@ -102,4 +102,7 @@ def _by_seed(
         treated, reference = (grid(scores, arm, metric).values for arm in sides)
         differences.append((treated - reference).mean())  # aligned by question and seed
     both = pd.concat(differences, axis=1).dropna()
-    return {int(seed): (float(row.iloc[0]), float(row.iloc[1])) for seed, row in both.iterrows()}
+    seeds = [int(seed) for seed in both.index]
+    return dict(
+        zip(seeds, zip(*(both.iloc[:, column].tolist() for column in (0, 1)), strict=True), strict=True)
+    )
