@@ -336,7 +336,7 @@ def test_the_command_says_what_failed(command, tmp_path, capsys):
     )
     assert command(FakeJudge(), path, "--judge", "fake", "--out", tmp_path / "out.csv") == 1
     said = capsys.readouterr().err
-    assert "1 of 2 answers have no score; the commonest reason (1 answers): the line is dead" in said
+    assert "1 of 2 answers have no score; the commonest reason (1 answer): the line is dead" in said
     assert "1 call failed, not kept" in said
     assert [row["judge_error"] for row in read_table(tmp_path / "out.csv")] == ["the line is dead", ""]
 
