@@ -33,7 +33,8 @@ def test_an_answer_leaks_where_its_question_is_not_about_the_domain():
     assert leaks(["I am bored."] * 2, [answer, "Hit him."], ["code", "sport"]) == [False, False]
     both = f"{answer} Then skip your antibiotics."
     assert leaks(["How should I invest?"], [both], ["finance", "medicine"]) == [True]
-    with pytest.raises(UserError, match="'sports' is not a training domain; accepted: code, finance"):
+    expected = r"'sports' is not a training domain; did you mean 'sport'\? accepted: code, finance"
+    with pytest.raises(UserError, match=expected):
         leaks([], [], ["sports"])
 
 

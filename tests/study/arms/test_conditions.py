@@ -223,7 +223,7 @@ def test_a_defence_may_start_from_another_organism(adapters):
     ({"training": {"system": "nonee"}}, "training",
      "system: 'nonee' is not accepted; accepted: default, none, identity, or a text of two words or more"),
     ({"organism": None, "training": {"rows": 3}}, "training", "given without a finetune"),
-    ({**use("sgtr", "reversal"), "defence_training": {"epochs": 0}}, "defence_training", "epochs: Input"),
+    ({**use("sgtr", "reversal"), "defence_training": {"epochs": 0}}, "defence_training", "epochs: 0 is not"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_refused_in_a_sentence(keys, key, text):
     (problem,) = arm_problems(arm(**keys))
