@@ -18,8 +18,9 @@ def shown(name: str) -> list[dict]:
 
 
 def test_facts_of_each_kind():
-    (defence,) = shown("sgtr")
-    assert defence["kind"] == "defence" and defence["settings"] == "prevention, reversal"
+    defence, paper = shown("sgtr")
+    assert (defence["kind"], paper["kind"]) == ("defence", "study")
+    assert defence["settings"] == "prevention, reversal"
     assert defence["options"] == json.loads(json.dumps(DEFENCES["sgtr"].options))
     assert defence["fair control"] == "pick_longer" and Path(defence["source"]).name == "sgtr.py"
     assert "about " in defence["time"] and " min " in defence["time"]
