@@ -22,7 +22,6 @@ from torch import Tensor
 from turncoat.persona.quality import CONTROLS
 
 FOLDS = 4
-LEAST_PAIRS = 16  # of fewer, a fold has no spread worth the name
 _SEED = 0
 
 
