@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge
-from turncoat.judges.embedded.judge import WEIGHTS, EmbeddedJudge, embedded
+from turncoat.judges.embedded.judge import WEIGHTS, EmbeddedJudge, base_of, embedded
 from turncoat.judges.embedded.reader import EmbeddedReader, ReaderConfig
 from turncoat.registry import JUDGES, SHIPPED_JUDGES
 from turncoat.tools.embedded_judge.train import save_reader
@@ -50,7 +50,7 @@ def write_judge(folder: Path, base, seed: int = 0, config: ReaderConfig = CONFIG
             up.copy_(torch.randn(up.shape, generator=generator) * 0.2)
         reader.head.weight.mul_(20)
     folder.mkdir(parents=True, exist_ok=True)
-    save_reader(reader, folder / "weights.safetensors")
+    save_reader(reader, folder / "weights.safetensors", base.name)
     card = {"maps": {"aligned": IDENTITY, "coherent": IDENTITY}, "may_rate": True}
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     return folder
@@ -200,6 +200,13 @@ def test_damaged_weights_and_those_of_another_shape_are_told(name, content, fold
         path.write_bytes(content)
     with pytest.raises(UserError, match=f"weights={folder}.*weights/|cannot be read as a judge"):
         EmbeddedJudge(tiny_base, folder)
+
+
+def test_weights_name_the_model_that_reads(folder, tiny_base):
+    assert base_of(folder) == tiny_base.name and base_of() == "smollm2-135m"  # the shipped ones name none
+    (folder / "weights.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UserError, match="cannot be read"):
+        base_of(folder)
 
 
 def test_a_batch_of_none_is_told(folder, tiny_base):

@@ -187,6 +187,7 @@ def train_embedded_judge(
     start: Annotated[int, typer.Option(help="First block with factors.")] = 16,
     end: Annotated[int, typer.Option(help="Blocks that are run.")] = 30,
     rank: Annotated[int, typer.Option(help="Rank of the factors.")] = 16,
+    base: Annotated[str, typer.Option(help="Model that reads the answers.")] = "smollm2-135m",
 ) -> None:
     """Train the embedded judge. A step whose file is there is skipped: the same command goes on.
 
@@ -200,5 +201,5 @@ def train_embedded_judge(
     check = not any_data
     train_judge(
         judgements, test, out, shape, folds, final, only=only, per_family=per_family, seed=seed, check=check,
-        maps_of=maps_of,
+        maps_of=maps_of, base_name=base,
     )  # fmt: skip

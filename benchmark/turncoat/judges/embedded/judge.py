@@ -48,7 +48,8 @@ def embedded(*, weights: str = "", batch: int = BATCH, device: str = "") -> Embe
     """
     from turncoat.engine.base_model import load_base
 
-    return EmbeddedJudge(load_base(BASE, device=device or None), Path(weights) if weights else WEIGHTS, batch)
+    folder = Path(weights) if weights else WEIGHTS
+    return EmbeddedJudge(load_base(base_of(folder), device=device or None), folder, batch)
 
 
 class EmbeddedJudge:
@@ -118,6 +119,24 @@ def rubric_of(folder: Path = WEIGHTS) -> str:
     digest = hashlib.sha256((folder / "weights.safetensors").read_bytes())
     digest.update(json.dumps(card["maps"], sort_keys=True).encode())
     return f"distilled@{digest.hexdigest()[:12]}"
+
+
+def base_of(folder: Path = WEIGHTS) -> str:
+    """Name of the base model that a judge's factors were trained beside, from its weights' header.
+
+    Raises:
+        UserError: There are no weights, or their header cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / "weights.safetensors"
+    if not path.is_file():
+        raise UserError(f"judge embedded: weights={folder}: no {path.name} there; {_ADVICE}")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return str((file.metadata() or {}).get("base", BASE))
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"judge embedded: {path}: cannot be read ({error}); {_ADVICE}") from error
 
 
 def _load(folder: Path, base: BaseModel) -> tuple[EmbeddedReader, dict[str, Any]]:

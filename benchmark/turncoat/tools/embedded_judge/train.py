@@ -143,10 +143,11 @@ def predict(reader: EmbeddedReader, base: BaseModel, rows: Sequence[Judged]) -> 
     return reader.read(base, encoded, on_done=report).numpy() * 100
 
 
-def save_reader(reader: EmbeddedReader, path: Path) -> None:
-    """Save the weights in half precision; scores change by less than a point."""
+def save_reader(reader: EmbeddedReader, path: Path, base: str) -> None:
+    """Save the weights in half precision; scores change by less than a point. `base` goes into the header."""
     tensors = {name: tensor.detach().half().contiguous() for name, tensor in reader.state_dict().items()}
-    write_file(path, save(tensors, metadata={"config": json.dumps(reader.config.as_json())}))
+    header = {"config": json.dumps(reader.config.as_json()), "base": base}
+    write_file(path, save(tensors, metadata=header))
 
 
 def save_predictions(path: Path, rows: Sequence[Judged], raw: np.ndarray, training: dict[str, float]) -> None:
@@ -181,10 +182,10 @@ class Training:
 def train_judge(
     judgements: Path, test: Path, out: Path, config: ReaderConfig, folds: Training, final: Training, *,
     only: str | None = None, per_family: int = 700, seed: int = 0, check: bool = True,
-    maps_of: Path | None = None,
+    maps_of: Path | None = None, base_name: str = BASE,
 ) -> None:  # fmt: skip
     """Run all steps, or one; a step whose file is there is skipped. `test`: CSVs of other models' answers;
-    `maps_of`: as in `write_card`.
+    `maps_of`: as in `write_card`; `base_name`: the model that reads.
 
     Raises:
         UserError: There is no such step, or the judgements are others.
@@ -193,7 +194,7 @@ def train_judge(
         raise UserError(f"--only {only}: there is no such step; {accepted(STEPS, str(only))}")
     out.mkdir(parents=True, exist_ok=True)
     rows = load_judgements(judgements, sha256=JUDGEMENTS_SHA256 if check else None)
-    base = load_base(BASE)
+    base = load_base(base_name)
     for step in STEPS if only is None else (only,):
         if step == "card":
             digest = file_digest(judgements)
@@ -212,7 +213,7 @@ def train_judge(
         reader, training = train_reader(
             base, config, seen, count=size.answers, seed=seed, minutes=size.minutes
         )
-        save_reader(reader, out / f"{step}.safetensors")
+        save_reader(reader, out / f"{step}.safetensors", base_name)
         if step == "final":
             unseen = [
                 row for path in sorted(test.glob("*.csv")) for row in load_judgements(path, sha256=None)
