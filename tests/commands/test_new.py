@@ -12,8 +12,9 @@ import pytest
 import yaml
 from turncoat.commands.new import Kind, write_study, write_template
 from turncoat.errors import UserError
+from turncoat.study.arm_config import Arm
 from turncoat.study.before_run.commented import study_schema
-from turncoat.study.config import Arm, ContrastUse, Study, TaskUse, load_study
+from turncoat.study.config import ContrastUse, Study, TaskUse, load_study
 from turncoat.training.recipe import LoraRecipe
 
 

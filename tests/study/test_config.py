@@ -248,8 +248,10 @@ def test_an_arm_that_names_its_tasks_is_measured_by_those_alone(tmp_path):
         "{name: insecure, organism: insecure_code, tasks: [turncoat_choice]}",
     )
     study = load(tmp_path, text.replace("metrics: [margin, persona_own]", "metrics: [margin]"))
-    assert [use.task for use in study.tasks if study.arm("insecure").measured_by(use)] == ["turncoat_choice"]
-    assert all(study.arm("base").measured_by(use) for use in study.tasks)
+    assert [use.task for use in study.tasks if study.arm("insecure").measured_by(use.task)] == [
+        "turncoat_choice"
+    ]
+    assert all(study.arm("base").measured_by(use.task) for use in study.tasks)
     with pytest.raises(
         UserError,
         match=r"mine.yaml, line 20, .*'insecure' is not measured by turncoat_persona, which .*'persona_own'",

@@ -34,7 +34,8 @@ from turncoat.stats.estimates import estimate_mean
 from turncoat.stats.fieller import kept_share
 from turncoat.stats.paired import pair_differences
 from turncoat.stats.scores import Grid, check_scores, grid
-from turncoat.study.config import Arm, Study, undefended
+from turncoat.study.arm_config import Arm, undefended
+from turncoat.study.config import Study
 
 AXES = (BROAD, NARROW, BENIGN, COHERENCE)
 NOT_MEASURED = "not measured"

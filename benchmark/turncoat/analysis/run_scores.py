@@ -9,7 +9,8 @@ from turncoat.analysis.measured_rows import check_measured
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import BASE_SEED, answers_in, sample_files, sample_rows, scores_in
 from turncoat.evaluation.task_catalogue import metric_names
-from turncoat.study.config import Arm, Study
+from turncoat.study.arm_config import Arm
+from turncoat.study.config import Study
 
 
 def read_rows(

@@ -32,8 +32,9 @@ from turncoat.report.content import ArmInfo, Check, MetricInfo, ReportContent, W
 from turncoat.report.run_record import read_run_record
 from turncoat.report.tables.misalignment import judged_rates, misaligned_pairs
 from turncoat.report.tables.training import training_frame
+from turncoat.study.arm_config import Arm
 from turncoat.study.before_run.smoke import smoke_sentence
-from turncoat.study.config import Arm, ContrastUse, Study, load_study
+from turncoat.study.config import ContrastUse, Study, load_study
 
 RATE = "free-form misalignment rate"
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import CLAIMS
-from turncoat.study.config import Arm, undefended
+from turncoat.study.arm_config import Arm, undefended
 
 ADAPTERS: str = CLAIMS[0]
 RECIPE: str = CLAIMS[1]

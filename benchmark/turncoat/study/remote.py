@@ -146,7 +146,7 @@ def _seeds(study: Study, arm: int) -> tuple[int, ...]:
 def _cells(study: Study) -> Iterator[tuple[int, int, TaskUse]]:
     for i, arm in enumerate(study.arms):
         for seed in _seeds(study, i):
-            yield from ((i, seed, use) for use in study.tasks if arm.measured_by(use))
+            yield from ((i, seed, use) for use in study.tasks if arm.measured_by(use.task))
 
 
 class _Cell:

@@ -18,10 +18,10 @@ from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, ORGANISMS, Defence, Organism
 from turncoat.store import Store
+from turncoat.study.arm_config import Arm
 from turncoat.study.arms.adapters import Adapters
 from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.study.arms.steps import Step, steps_of
-from turncoat.study.config import Arm
 from turncoat.training import lora
 from turncoat.training.adapter_edit import AdapterEdit
 from turncoat.training.batches import order

@@ -16,9 +16,9 @@ from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.registry import DEFENCES, ORGANISMS, Defence, Organism, discover
 from turncoat.store import Store
+from turncoat.study.arm_config import Arm, arm_problems, undefended
 from turncoat.study.arms.adapters import Adapters
 from turncoat.study.arms.steps import Step, steps_of
-from turncoat.study.config import Arm, arm_problems, undefended
 from turncoat.testing import DEFAULT_SYSTEM
 from turncoat.training.combined import Combined, Penalised, UnderSystem, in_order
 from turncoat.training.in_training import InTraining, MixedIn

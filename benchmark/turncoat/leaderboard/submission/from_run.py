@@ -17,8 +17,9 @@ from turncoat.leaderboard.submission.paths_scrubber import PathScrubber
 from turncoat.paths import baselines_dir, run_folder
 from turncoat.registry import DEFENCES
 from turncoat.safe_files import read_object
+from turncoat.study.arm_config import Arm, undefended
 from turncoat.study.before_run.smoke import refuse_smoke
-from turncoat.study.config import Arm, Study, load_study, undefended
+from turncoat.study.config import Study, load_study
 
 _WORD = re.compile(r"[\w.:/@+=,-]{1,120}")
 _PACKAGES = ("turncoat", "commit", "python", "torch", "transformers", "peft", "trl", "lm_eval")
@@ -120,7 +121,7 @@ def _benign(study: Study, chosen: Arm, control: str, notes: list[str]) -> Arm | 
     if pair is None or pair.organism != control:
         notes.append(f"no arm has the same defence around {control}: {without}")
         return None
-    if not any(use.task == task and pair.measured_by(use) for use in study.tasks):
+    if not any(use.task == task and pair.measured_by(use.task) for use in study.tasks):
         notes.append(f"{pair.name} is not measured by {task}: {without}")
         return None
     return pair

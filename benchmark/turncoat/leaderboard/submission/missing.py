@@ -8,7 +8,8 @@ from turncoat.evaluation.task_catalogue import is_judged, task_content
 from turncoat.judges.spec import OFF
 from turncoat.leaderboard.entry.track import Track, TrackTask
 from turncoat.leaderboard.submission.draft import settings
-from turncoat.study.config import Arm, Study, TaskUse
+from turncoat.study.arm_config import Arm
+from turncoat.study.config import Study, TaskUse
 
 
 @dataclass
@@ -85,7 +86,7 @@ def _task(missing: MissingRequirements, study: Study, role: str, arm: Arm, use: 
         missing.reasons.append(f"tasks: {use.task} is missing")
         missing.tasks.append(settings(use))
         return
-    if not arm.measured_by(run_as):
+    if not arm.measured_by(run_as.task):
         reason = f"{use.task} does not measure it, and has to measure the {role} arm"
         missing.reasons.append(f"arms, {arm.name}: {reason}")
         missing.arms.append(f"{{name: {arm.name}, ..., tasks: [{', '.join((*arm.tasks, use.task))}]}}")

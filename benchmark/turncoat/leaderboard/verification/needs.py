@@ -19,8 +19,8 @@ from turncoat.leaderboard.entry.submission import Submission, current_revision
 from turncoat.leaderboard.verification.draw import SampledRow
 from turncoat.registry import discover
 from turncoat.store import Store
+from turncoat.study.arm_config import Arm, arm_problems
 from turncoat.study.arms.adapters import Adapters
-from turncoat.study.config import Arm, arm_problems
 from turncoat.training.adapter_digest import digest_like
 from turncoat.training.stack import WEIGHTS
 

@@ -21,7 +21,7 @@ from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import reading
 from turncoat.stats.corrections import benjamini_hochberg, holm
 from turncoat.stats.families import withheld
-from turncoat.study.config import Arm
+from turncoat.study.arm_config import Arm
 
 COLUMNS = (
     "table", "study", "model", "row", "column", "arm", "reference", "task", "metric", "unit", "claim",

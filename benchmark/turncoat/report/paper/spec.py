@@ -22,7 +22,7 @@ from turncoat.evaluation.task_catalogue import task_metrics, task_names
 from turncoat.paths import PACKAGE
 from turncoat.registry import DEFENCES, ORGANISMS
 from turncoat.strict_model import NAME, StrictModel
-from turncoat.study.config import Arm
+from turncoat.study.arm_config import Arm
 from turncoat.yaml_model import read_yaml_model
 
 ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED = "any", "none", "harmful", "control", "same", "matched_control"

@@ -22,7 +22,7 @@ from turncoat.report.tables.levels import estimates_table, seeds_table
 from turncoat.report.tables.misalignment import corrected_table, leak_table, misalignment_table
 from turncoat.report.tables.training import training_table
 from turncoat.stats.contrasts import CLAIMS
-from turncoat.study.config import Arm
+from turncoat.study.arm_config import Arm
 
 _HERE = Path(__file__).parent
 _TEMPLATE = "report.html.j2"

@@ -13,7 +13,8 @@ from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError
 from turncoat.evaluation.task_facts import PERSONA, tasks_on
 from turncoat.report.render.html import arm_looks
-from turncoat.study.config import Arm, Study
+from turncoat.study.arm_config import Arm
+from turncoat.study.config import Study
 
 Json = dict[str, Any]
 _READINGS = {"fixed": "on fixed texts that every model reads", "own": "on each model's own answers"}

@@ -29,10 +29,10 @@ from turncoat.errors import UserError
 from turncoat.import_closure import code_key
 from turncoat.registry import DEFENCES, Defence
 from turncoat.store import Store, digest
+from turncoat.study.arm_config import Arm
 from turncoat.study.arms.defence_context import DefenceContext
 from turncoat.study.arms.steps import Options, Step, options_of, steps_of
 from turncoat.study.composition import Part, clash
-from turncoat.study.config import Arm
 from turncoat.training import combined, lora
 from turncoat.training.adapter_edit import AdapterEdit, edit_adapter
 from turncoat.training.in_training import InTraining, MixedIn

@@ -23,9 +23,10 @@ from turncoat.paths import study_path
 from turncoat.registry import discover
 from turncoat.store import Store
 from turncoat.strict_model import first_wrong
+from turncoat.study.arm_config import Arm, arm_problems
 from turncoat.study.arms.adapters import Adapters
 from turncoat.study.arms.steps import steps_of
-from turncoat.study.config import Arm, arm_problems, load_study
+from turncoat.study.config import load_study
 from turncoat.training.recipe import LoraRecipe
 from turncoat.training.trainer import Progress
 

@@ -6,7 +6,7 @@ from typing import Any
 from turncoat.data.organisms import find_organism
 from turncoat.registry import DEFENCES
 from turncoat.store import canonical_json
-from turncoat.study.config import Arm, DefenceUse
+from turncoat.study.arm_config import Arm, DefenceUse
 from turncoat.training.in_training import plain
 from turncoat.training.recipe import LoraRecipe
 

@@ -106,7 +106,7 @@ def _lost(earlier: Study, study: Study) -> Iterator[str]:
         if missing := [name for name in before if name not in now]:
             yield f"{what} {', '.join(missing)}: not in this study"
     cells = [
-        {(arm.name, use.task) for arm in one.arms for use in one.tasks if arm.measured_by(use)}
+        {(arm.name, use.task) for arm in one.arms for use in one.tasks if arm.measured_by(use.task)}
         for one in (earlier, study)
     ]
     names = {arm.name for arm in study.arms} | {use.task for use in study.tasks}

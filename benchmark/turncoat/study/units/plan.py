@@ -19,8 +19,9 @@ from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.persona.extract import TOKENS, answer_count
 from turncoat.persona.traits import trait_questions
 from turncoat.registry import DEFENCES
+from turncoat.study.arm_config import Arm
 from turncoat.study.arms.steps import Acting, Step, steps_of
-from turncoat.study.config import Arm, Study, TaskUse
+from turncoat.study.config import Study, TaskUse
 from turncoat.study.evaluate import load_task
 from turncoat.study.units.speeds import REFERENCE, Speeds
 
@@ -157,7 +158,7 @@ class _Planner:
         self._needs = set()
         stages = tuple(self._stages(name, label, arm, seed))
         # A defence may act along any of the study's vectors.
-        read = {use.trait for use in self.study.tasks if arm.measured_by(use)}
+        read = {use.trait for use in self.study.tasks if arm.measured_by(use.task)}
         vectors = {
             maker
             for made, maker in self._makers.items()
