@@ -51,6 +51,10 @@ def run(
     Example: turncoat run demo --limit 2
     """
     path = study_path(study)
+    from turncoat.study.ray_address import check_ray_address
+
+    if engine is not None:
+        check_ray_address(engine)
     from turncoat.store import Store
     from turncoat.study.before_run.out_folder import check_out
     from turncoat.study.before_run.smoke import smoke_study

@@ -12,6 +12,7 @@ from turncoat.study.engines.drive import drive
 from turncoat.study.engines.job import event_line, event_of
 from turncoat.study.engines.names import engine_from_name
 from turncoat.study.engines.pool import Pool, WorkerLost
+from turncoat.study.ray_address import check_ray_address
 from turncoat.study.units.maker import Event
 from turncoat.study.units.plan import Plan, Stage, Unit
 
@@ -131,6 +132,18 @@ def test_an_event_is_a_line_and_a_librarys_line_is_not_an_event():
     assert [event_of(line) for line in ("", "Loading", "{}", '"text"', '{"loss": 1}', "[1]")] == [
         None, None, Event("", ""), None, None, None,
     ]  # fmt: skip
+
+
+def test_a_ray_cluster_that_is_not_there_is_said_before_a_study_is_read(tmp_path, monkeypatch):
+    (tmp_path / "ray.py").write_text(
+        "def init(address, **_): assert address != 'auto', 'no running Ray instance'\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("turncoat.study.ray_address.find_spec", lambda name: name)
+    for fine in ("processes:2", "ray", "ray:workers=2", "ray:10.0.0.1:6379,gpus=1"):
+        check_ray_address(fine)
+    with pytest.raises(UserError, match=r"ray:auto: .*no running Ray instance; accepted: the address of"):
+        check_ray_address("ray:auto,workers=2")
 
 
 @pytest.mark.parametrize(
