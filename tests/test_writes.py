@@ -23,6 +23,8 @@ _ALLOWED = {  # file -> (names of the calls, reason)
     "bench/counters.py": ("write_text", "resets the system's count of the peak memory"),
     "data/insecure_code/bandit_scan.py": ("write_text", "in a TemporaryDirectory"),
     "data/registry_models.py": ("copyfileobj open save_pretrained", _STAGE),
+    "engine/merged_weights.py": ("save_pretrained", "into a new_folder or a TemporaryDirectory"),
+    "engine/vllm/child.py": ("open", "os.devnull, and it imports nothing of Turncoat"),
     "evaluation/lm.py": ("write_text", _STAGE),
     "evaluation/own_texts.py": ("write_text", _STAGE),
     "persona/vectors.py": ("save_file write_text", _STAGE),

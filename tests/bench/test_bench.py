@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 import typer
+from engine.vllm.fake_vllm import fake_python, notes
 from turncoat.bench import answers, finetune, run as bench_run
 from turncoat.bench.counters import counting
 from turncoat.bench.machine import ROWS, products_of
 from turncoat.bench.prompts import answer_requests, recognition_pairs
 from turncoat.bench.reference import generate
 from turncoat.bench.table import as_markdown
-from turncoat.bench.vllm_engine import VllmEngine
+from turncoat.bench.vllm_engine import VllmAnswers
 from turncoat.bench.work import Setting, Strategy, Work, float32_twin, same
 from turncoat.commands.maintain.bench import bench as command
 from turncoat.engine.decoding.sampler import Sampler
@@ -202,42 +202,11 @@ def test_an_unknown_work_is_refused_before_a_model_is_looked_for():
         bench("no-such-model", ["W2"])
 
 
-@pytest.fixture
-def python_with_fake_vllm(tmp_path):
-    """A Python in which `vllm` answers every prompt with its number of tokens and an end; an adapter's tokens
-    are its number."""
-    (tmp_path / "vllm" / "lora").mkdir(parents=True)
-    (tmp_path / "vllm" / "__init__.py").write_text(
-        "from types import SimpleNamespace as N\n"
-        "class SamplingParams(N): pass\n"
-        "class LLM(N):\n"
-        "    def generate(self, prompts, settings, use_tqdm, lora_request=None):\n"
-        "        print('noise')\n"
-        "        assert lora_request or len({s.seed for s in settings}) == len(prompts)\n"
-        "        ids = [arm or 0 for arm in lora_request or [0] * len(prompts)]\n"
-        "        answers = [[n] * (len(p['prompt_token_ids']) + 1) for n, p in zip(ids, prompts)]\n"
-        "        return [N(outputs=[N(token_ids=ids, finish_reason='stop')]) for ids in answers]\n"
-    )
-    (tmp_path / "vllm" / "lora" / "request.py").write_text(
-        "def LoRARequest(name, number, path): return number\n"
-    )
-    script = tmp_path / "python"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
-    script.chmod(0o755)
-    return str(script)
-
-
-def test_vllm_runs_in_a_child_that_loads_once(tiny_base, python_with_fake_vllm, tmp_path):
-    with VllmEngine(python_with_fake_vllm, tiny_base, [[1] * n for n in range(1, 11)], 8) as engine:
-        assert engine(0) == (55.0, None) and engine(1) == (55.0, None)
-    adapters = [tmp_path / "a", tmp_path / "b"]
-    with VllmEngine(python_with_fake_vllm, tiny_base, [[1], [1, 1]], 8, adapters=adapters) as engine:
-        assert engine.greedy() == [[0], [0, 0], [1], [1, 1], [2], [2, 2]]
-    broken = VllmEngine(sys.executable, tiny_base, [[1]], 8)
-    with pytest.raises(UserError, match="vLLM ended"), broken:
-        pass
-    with pytest.raises(UserError, match="cannot be started"), VllmEngine("/no/python", tiny_base, [[1]], 8):
-        pass
+def test_vllm_is_loaded_once_and_draws_with_other_seeds_each_turn(tiny_base, tmp_path):
+    with VllmAnswers(fake_python(tmp_path), tiny_base, [[1] * n for n in range(1, 11)], 80) as answers:
+        assert answers(0) == (55.0, None) and answers(1) == (55.0, None)
+    seeds = [settings["seed"] for settings in notes(tmp_path, "settings")]
+    assert len(notes(tmp_path, "weights")) == 1 and len(set(seeds)) == len(seeds) == 28
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import torch
 
 from turncoat.bench.prompts import answer_requests, rows, user_prompt
 from turncoat.bench.reference import Drawn, generate, hf_lm, hidden_means, lm_requests
-from turncoat.bench.vllm_engine import VllmEngine
+from turncoat.bench.vllm_engine import VllmAnswers
 from turncoat.bench.work import Done, Setting, Strategy, Work, same
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import encode
@@ -93,7 +93,7 @@ def sampling(setting: Setting) -> list[Work]:
     ]
     if setting.vllm_python:
         prompts = [list(r.prompt_ids) for r in answer_requests(base, QUESTIONS, samples, tokens, 0)]
-        vllm = VllmEngine(setting.vllm_python, base, prompts, tokens)
+        vllm = VllmAnswers(setting.vllm_python, base, prompts, tokens)
         strategies.append(Strategy("vLLM, max_num_seqs 64", vllm))
     title = f"{QUESTIONS} questions x {samples} samples, natural stops, up to {tokens} tokens"
     return [Work("W1", title, "tokens", strategies, _equal_answers)]

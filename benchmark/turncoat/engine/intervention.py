@@ -22,6 +22,11 @@ class Intervention:
         """True if the model's numbers can differ from those without it (strength 0 does not act)."""
         return True
 
+    @property
+    def on_prompts_alone(self) -> bool:
+        """True if it changes what the model reads and nothing inside it: any engine can then answer."""
+        return type(self).on is Intervention.on
+
     def described(self) -> dict[str, Any]:
         """All that determines the effect (tensors by hash), for results files and stage keys."""
         return {}
@@ -50,6 +55,11 @@ class InOrder(Intervention):
     def acts(self) -> bool:
         """True if one of them does."""
         return any(part.acts for part in self.parts)
+
+    @property
+    def on_prompts_alone(self) -> bool:
+        """True if all of them do."""
+        return all(part.on_prompts_alone for part in self.parts)
 
     def described(self) -> dict[str, Any]:
         """All of them."""

@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.chat import encode, render
-from turncoat.engine.decoding.sampler import SampleRequest, SampleResult, sampler_for, sampling_code
+from turncoat.engine.decoding.answer_engine import AnswerEngine
+from turncoat.engine.decoding.sampler import SampleRequest, SampleResult, sampling_code
 from turncoat.engine.evidence import Answer, LogLikelihood
 from turncoat.engine.intervention import Intervention
 from turncoat.engine.reading.reader import read_texts
@@ -61,6 +62,10 @@ class TurncoatLM(HFLM):
         dtype, device: As in `load_base`.
         progress: Called with the number of finished answers, instead of a tqdm bar.
         options: Passed to transformers when loading: `LOAD_OPTIONS` of `turncoat.engine.base_model`.
+
+    Attributes:
+        writer: Engine that writes the answers where nothing acts inside the model, and all fixed texts.
+            Activations and log-likelihoods are ours, whatever it is.
 
     Raises:
         UserError: Unknown model, no adapter in `peft`, or sampling settings that are not supported.
@@ -97,6 +102,8 @@ class TurncoatLM(HFLM):
         super().__init__(
             pretrained=self.base.active, tokenizer=self.base.tokenizer, batch_size=rows, backend="causal"
         )
+        self.writer = AnswerEngine(self.tokenizer, self.batch_size)
+        self._own_engine = self.writer
         self._vectors: dict[str, PersonaVector] = {}
         self._cached = False
         self.steering: Intervention | None = None
@@ -176,6 +183,7 @@ class TurncoatLM(HFLM):
                     for name, v in self._vectors.items()
                 },
                 **({} if self.steering is None else {"steering": self.steering.described()}),
+                "writer": self.writer.name,
             },
         }
         return info
@@ -269,10 +277,10 @@ class TurncoatLM(HFLM):
         """Answers with their evidence, in the order of the requests."""
         bar = tqdm(total=len(requests), desc="answers", disable=disable_tqdm or self.progress is not None)
 
-        def on_done(_: SampleResult) -> None:
-            bar.update(1)
+        def on_done(answers: int) -> None:
+            bar.update(answers)
             if self.progress is not None:
-                self.progress(1)
+                self.progress(answers)
 
         answers: list[Any] = [None] * len(requests)
         for steering, members in self._by_steering(requests):
@@ -283,17 +291,19 @@ class TurncoatLM(HFLM):
         return answers
 
     def _generate(
-        self, requests: list[Instance], steering: Steering | None, on_done: Callable[[SampleResult], None]
+        self, requests: list[Instance], steering: Steering | None, on_done: Callable[[int], None]
     ) -> list[Answer]:
         samples = self._sample_requests(requests)
         traits = [request.doc.get("trait") if isinstance(request.doc, dict) else None for request in requests]
+        inside = [part for part in (self.steering, steering) if part and not part.on_prompts_alone]
+        engine = self._own_engine if inside else self.writer
+        peft = self.arm["peft"] and Path(self.arm["peft"])
         with self._acting(steering):
-            sampler = sampler_for(self.model, self.tokenizer, self.batch_size, capture=any(traits))
-            results = sampler.run(samples, on_done)
-        extra = self._readings(samples, results, traits, steering)
-        steered = {} if steering is None else {"steer": steering.strength}
+            results = engine.run(samples, peft, self.model, on_done, capture=any(traits))
+        extra = self._readings(samples, results, traits, steering, engine)
+        by = {"engine": engine.name, **({} if steering is None else {"steer": steering.strength})}
         return [
-            Answer(result.text, {**self._facts(request, result), **steered, **more})
+            Answer(result.text, {**self._facts(request, result), **by, **more})
             for request, result, more in zip(samples, results, extra, strict=True)
         ]
 
@@ -325,6 +335,7 @@ class TurncoatLM(HFLM):
         results: list[SampleResult],
         traits: list[str | None],
         steering: Steering | None,
+        engine: AnswerEngine,
     ) -> list[dict[str, Any]]:
         """Projections and the base model's log-probability, for the answers of documents that name a
         trait."""
@@ -333,10 +344,9 @@ class TurncoatLM(HFLM):
         if not chosen:
             return extra
         pad = self.tokenizer.pad_token_id
-        # With nothing on it the model's own answers are the base's: the same prompts, the same seeds.
-        bare = self.base.active is self.base.model and not any(
-            part is not None and part.acts for part in (self.steering, steering)
-        )
+        # With nothing on it the model's own answers are the base's: the same prompts, seeds and engine.
+        acting = [part for part in (self.steering, steering) if part is not None and part.acts]
+        bare = self.base.active is self.base.model and engine is self.writer and not acting
         base_ids = [results[i].token_ids for i in chosen] if bare else None
         fixed_texts = self._base_answers([samples[i] for i in chosen], base_ids)
         prompts = [samples[i].prompt_ids for i in chosen]
@@ -361,13 +371,14 @@ class TurncoatLM(HFLM):
             "base": self.base.spec,
             "code": sampling_code(),
             "samples": digest([[list(s.prompt_ids), str(s.seed), *settings_of(s)] for s in samples]),
+            **({"writer": self.writer.spec} if self.writer.spec else {}),
         }
 
         def build(folder: Path) -> None:
             texts = answers
             if texts is None:
                 with self.base.without_adapter() as model:
-                    results = sampler_for(model, self.tokenizer, self.batch_size).run(samples)
+                    results = self.writer.run(samples, None, model)
                 texts = [result.token_ids for result in results]
             (folder / "answers.json").write_text(canonical_json(texts), encoding="utf-8")
 

@@ -202,6 +202,8 @@ def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
         f"alpha {recipe.alpha}, learning rate {recipe.learning_rate:g} {recipe.schedule}, batch "
         f"{recipe.batch_size}" + ("" if recipe.system == "default" else f", system prompt: {recipe.system}"),
     }
+    if written_by := record.get("written_by"):
+        facts["sampled answers"] = f"by {written_by}"
     layer, held_out = persona["layer"], persona.get("held_out")
     texts = persona.get("made_from") == "texts"
     by = "pairs, each under a vector made without it" if texts else "pairs that it was chosen by"

@@ -51,6 +51,7 @@ class _Record(BaseModel):
     model: _Model
     persona: _Persona | None = None
     judge: dict[str, JsonValue] | None = None
+    written_by: str | None = None
     failed: list[_Failed] = []
     checks: list[Check]
     training: list[_Training]

@@ -143,6 +143,9 @@ class Study(StrictModel):
         description="seeds that it was tuned on: contrasts use the others",
     )
     sampling_seed: int = Field(default=0, description="of every sampled answer")
+    generation: Literal["turncoat", "vllm"] = Field(
+        default="turncoat", description="engine of the arms' sampled answers; vllm is in another Python"
+    )
     batch_size: int = Field(default=32, ge=1, description="rows decoded or read together; changes no result")
     persona: str = Field(default="evil", description="`turncoat list personas`: the vector of the study")
     claims_without_card: bool = Field(

@@ -14,6 +14,8 @@ from typing import Any
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.evidence import Answer
 from turncoat.engine.intervention import Intervention
+from turncoat.engine.vllm.process import find_vllm, python_with_vllm
+from turncoat.engine.vllm.sampler import VllmSampler
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.evaluation.lm_eval_compat import fixed_environment, machine_description
@@ -55,13 +57,27 @@ def evaluation_spec(
         adapter: Folder of the arm's adapter, named by its key.
     """
     trait = use.trait
+    sampled = task_content(use.task).get("output_type") == "generate_until"
+    writer = vllm_sampler(study, base) if sampled else None
     return {
         **({"intervention": intervention.described()} if intervention else {}),
+        **({"writer": writer.spec} if writer else {}),
         "base": base.spec,
         "adapter": adapter and adapter.name,
         "persona": digest(extraction_spec(base, trait_questions(trait))) if trait else None,
         **task_spec(study, use),
     }
+
+
+def vllm_sampler(study: Study, base: BaseModel) -> VllmSampler | None:
+    """The sampler of a study with `generation: vllm`, not started; None where our engine writes all answers.
+
+    Raises:
+        UserError: There is no vLLM.
+    """
+    if study.generation != "vllm":
+        return None
+    return VllmSampler(find_vllm(python_with_vllm()), base, study.batch_size)
 
 
 def task_spec(study: Study, use: TaskUse) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from turncoat.safe_files import new_folder, write_file
 from turncoat.store import TIMING_FILE, digest
 from turncoat.study.before_run.out_folder import study_text
 from turncoat.study.config import Study
+from turncoat.study.evaluate import vllm_sampler
 from turncoat.study.progress_file import curves
 from turncoat.study.units.plan import Plan, Stage
 from turncoat.study.units.worker import CHECKS_FILE, Worker
@@ -102,6 +103,7 @@ def _record(
         "study": now,
         "changed": sorted({*earlier.get("changed", ()), *changed}),
         "model": {"name": base.name, **base.spec, "parameters": base.model.num_parameters()},
+        **_written_by(worker),
         "persona": {"trait": vector.trait, "layer": vector.layer, **vector.card},
         "judge": judge_record(worker.study),
         "failed": failed,
@@ -149,6 +151,18 @@ def _measured(worker: Worker, results: Results) -> list[dict[str, Any]]:
                 "intervention": acting and digest(acting.described()),
             }
     return list(measured.values())
+
+
+def _written_by(worker: Worker) -> dict[str, str]:
+    """The engine of the sampled answers, if it is not ours, and the arms whose answers are ours all the
+    same."""
+    sampler = vllm_sampler(worker.study, worker.base)
+    if sampler is None:
+        return {}
+    acting = ((arm.name, worker.intervention(arm.name)) for arm in worker.study.arms)
+    ours = [name for name, part in acting if part is not None and not part.on_prompts_alone]
+    but = f"; those of {', '.join(ours)} by turncoat: a defence acts inside the model" if ours else ""
+    return {"written_by": sampler.name + but}
 
 
 def _checks(worker: Worker, results: Results) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from turncoat.data.registry_models import REGISTRY_MODELS, model_folder
 from turncoat.data.too_long import refuse_too_long
 from turncoat.engine.chat import encode_example, with_fixed_date
 from turncoat.engine.system_prompt import named_prompt
+from turncoat.engine.vllm.process import find_vllm, python_with_vllm
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import hub_dataset, is_task
 from turncoat.judges.spec import check_host, check_ready
@@ -96,6 +97,7 @@ class _Search:
 
     def all(self) -> Iterator[Entry]:
         yield from self._model()
+        yield from self._vllm()
         yield from self._organisms()
         yield from self._controls()
         yield from self._row_lengths()
@@ -121,6 +123,13 @@ class _Search:
         yield from (("error", where, text) for where, text in remote_problems(self.study))
         if not self.study.is_remote and (missing := missing_model(self.study.model)):
             yield missing.level, ("model",), missing.text
+
+    def _vllm(self) -> Iterator[Entry]:
+        if self.study.generation == "vllm" and not self.study.is_remote:
+            try:
+                find_vllm(python_with_vllm())
+            except UserError as error:
+                yield "error", ("generation",), f"{error}, or leave the key out for Turncoat's own engine"
 
     def _organisms(self) -> Iterator[Entry]:
         """Reads the rows of every organism that is here."""

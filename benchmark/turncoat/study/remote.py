@@ -64,6 +64,9 @@ def remote_problems(study: Study) -> list[tuple[Location, str]]:
                 problems.append((where, text))
     if not study.is_remote:
         return problems
+    if study.generation != "turncoat":
+        text = f"{study.generation} writes answers of weights; an endpoint writes its own: remove the key"
+        problems.append((("generation",), text))
     for i, use in enumerate(study.tasks):
         if not is_task(use.task):
             continue

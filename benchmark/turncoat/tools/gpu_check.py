@@ -26,17 +26,17 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from turncoat.bench.adapters import random_adapters
-from turncoat.bench.answers import sampled
 from turncoat.bench.counters import peak_memory, reset_peak_memory
 from turncoat.bench.machine import description
 from turncoat.bench.prompts import answer_requests, choice_pairs
 from turncoat.bench.reference import loglikelihoods
 from turncoat.bench.run import WORKS, bench
-from turncoat.bench.vllm_engine import VllmEngine
 from turncoat.bench.work import float32_twin, same
 from turncoat.data.organisms import find_organism
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.decoding.sampler import Sampler
+from turncoat.engine.vllm.process import find_vllm
+from turncoat.engine.vllm.sampler import VllmSampler
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
 from turncoat.evaluation.own_texts import set_current_base
@@ -181,19 +181,18 @@ def _large(setting: Setting) -> dict[str, Any]:
 
 
 def _vllm(setting: Setting) -> dict[str, Any]:
-    """Greedy answers of the base and four adapters in one batch of vLLM, against those of our engine."""
+    """Greedy answers of the base and four adapters by vLLM, as in studies, against those of our engine."""
     if setting.vllm_python is None or not torch.cuda.is_available():
         return {"passed": None, "left_out": "no GPU, or no Python with vllm (--vllm-python)"}
     base = load_base(setting.model)
     twin, adapters = float32_twin(base), random_adapters(base, setting.folder, 4)
     requests = answer_requests(twin, 8, 1, 16, 0, greedy=True)
-    ours = []
+    ours, theirs, vllm = [], [], VllmSampler(find_vllm(setting.vllm_python), twin)
     for arm in (None, *adapters):
         with twin.adapter(arm) as model:
-            ours += [ids for ids, _ in sampled(Sampler(model, twin.tokenizer, 16).run(requests))]
-    prompts = [list(request.prompt_ids) for request in requests]
-    with VllmEngine(setting.vllm_python, base, prompts, 16, dtype="float32", adapters=adapters) as engine:
-        theirs = engine.greedy()
+            ours += [one.token_ids for one in Sampler(model, twin.tokenizer, 16).run(requests)]
+            theirs += [one.token_ids for one in vllm.run(requests, arm, model)]
+    vllm.close()
     equal = sum(a == b for a, b in zip(ours, theirs, strict=True))
     if equal < SAME_ANSWERS * len(ours):
         raise UserError(

@@ -21,7 +21,8 @@ def bench(
     runs: Annotated[int, typer.Option(min=1, help="Turns of every strategy; 5 or more for a result.")] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="Less of each work: a look in minutes.")] = False,
     vllm_python: Annotated[
-        str | None, typer.Option(help="A Python that has vllm; default: this one, where it has.")
+        str | None,
+        typer.Option(help="A Python that has vllm; default: TURNCOAT_VLLM_PYTHON, or this one where it has."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON object alone.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the JSON object to this file too.")] = None,
@@ -43,7 +44,7 @@ def bench(
     if out is not None and not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: its folder is not there; make it first")
     from turncoat.bench.run import bench as measure
-    from turncoat.bench.vllm_engine import python_with_vllm
+    from turncoat.engine.vllm.process import python_with_vllm
     from turncoat.safe_files import write_file
 
     record = measure(

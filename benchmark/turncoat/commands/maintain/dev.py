@@ -98,7 +98,8 @@ def gpu_check(
         bool, typer.Option("--small", help="Tiny shapes, on a CPU too: tries the check.")
     ] = False,
     vllm_python: Annotated[
-        str | None, typer.Option(help="A Python that has vllm; default: this one, where it has.")
+        str | None,
+        typer.Option(help="A Python that has vllm; default: TURNCOAT_VLLM_PYTHON, or this one where it has."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the JSON object there too, after each part.")
@@ -108,7 +109,7 @@ def gpu_check(
 
     Example: turncoat dev gpu-check --out gpu.json
     """
-    from turncoat.bench.vllm_engine import python_with_vllm
+    from turncoat.engine.vllm.process import python_with_vllm
     from turncoat.tools.gpu_check import gpu_check as check
 
     record = check(model, small=small, vllm_python=vllm_python or python_with_vllm(), say=note, out=out)

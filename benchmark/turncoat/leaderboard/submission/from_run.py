@@ -43,6 +43,11 @@ def draft_of_run(
         raise UserError(
             f"{run}: models behind an endpoint have no weights to verify; entries need a local run"
         )
+    if study.generation != "turncoat":
+        raise UserError(
+            f"{run}: answers by {study.generation} cannot be drawn again from their seeds, as verification "
+            "does; entries need a run without `generation:`"
+        )
     record = read_object(run / "run.json")
     chosen = _chosen(run, study, arm)
     if not submitter.contact:

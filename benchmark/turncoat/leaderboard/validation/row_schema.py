@@ -42,6 +42,7 @@ class _Sample(StrictModel, strict=True, allow_inf_nan=False):
     finish: Literal["stop", "length"] | None = None
     n_tokens: Annotated[int, Field(ge=0)] | None = None
     prompt_sha: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = None
+    engine: Literal["turncoat"] | None = None  # Others draw answers that their seeds do not give again
     steer: _Activation | None = None
     layer: Annotated[int, Field(ge=0)] | None = None
     base_logprob: Annotated[float, Field(le=0)] | None = None

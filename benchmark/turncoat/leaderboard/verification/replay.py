@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from turncoat.engine.chat import encode
-from turncoat.engine.intervention import Intervention
 from turncoat.engine.seeds import uniforms
 from turncoat.evaluation.generation_requests import sample_request
 from turncoat.evaluation.lm import TurncoatLM
@@ -53,7 +52,7 @@ def replayed(
     if seed is None or not isinstance(text, str):
         return None
     request = sample_request(prompt, dict(settings), seed, ("", 0), lm.max_length)
-    on_prompts_alone = lm.steering is None or type(lm.steering).on is Intervention.on
+    on_prompts_alone = lm.steering is None or lm.steering.on_prompts_alone
     plain = request.temperature == 1 and request.top_p == 1 and request.top_k == 0 and not request.stop
     answer = encode(lm.tokenizer, text)[: request.max_new_tokens]
     drawn = sample.get("n_tokens")

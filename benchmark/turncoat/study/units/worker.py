@@ -28,7 +28,7 @@ from turncoat.store import Store, file_digest
 from turncoat.study.arms.adapters import Adapters, defence_code
 from turncoat.study.arms.steps import Acting
 from turncoat.study.config import Study
-from turncoat.study.evaluate import evaluation_spec, judge_of, run_task, verdicts_lost
+from turncoat.study.evaluate import evaluation_spec, judge_of, run_task, verdicts_lost, vllm_sampler
 from turncoat.study.units.checks import Check
 from turncoat.study.units.plan import Stage
 
@@ -63,9 +63,11 @@ class Worker:
     @cached_property
     def _lm(self) -> TurncoatLM:
         study = self.study
-        return TurncoatLM(
+        lm = TurncoatLM(
             self.base, sampling_seed=study.sampling_seed, batch_size=study.batch_size, store=self.store
         )
+        lm.writer = vllm_sampler(study, self.base) or lm.writer
+        return lm
 
     def key(self, stage: Stage) -> Key | None:
         """Key of a stage, computed once; None for examples, which are part of their adapter's key.

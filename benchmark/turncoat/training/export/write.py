@@ -8,21 +8,19 @@ test compares log-likelihoods and greedy answers. The README.md written beside t
 command.
 """
 
-import copy
 import json
 import shlex
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import torch
 from peft import PeftModel
 
-from turncoat.engine.adapter_loading import load_adapter
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.chat import DATE
 from turncoat.engine.intervention import Intervention
+from turncoat.engine.merged_weights import write_merged
 from turncoat.engine.system_prompt import SystemPrompt
 from turncoat.errors import UserError
 from turncoat.persona.interventions.steering import Steering
@@ -172,25 +170,9 @@ def _write_peft(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Expo
 
 
 def _write_merged(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Exported:
-    # In float32: rounding the sum to bfloat16 would lose most of a small update.
-    model: Any = copy.deepcopy(base.model).float().cpu()
-    wrapped: PeftModel = load_adapter(model, adapter)
-    wanted = _logits(wrapped)
-    merged: Any = wrapped.merge_and_unload()
-    merged.save_pretrained(folder)
-    base.tokenizer.save_pretrained(folder)
-    got = _logits(type(merged).from_pretrained(folder, dtype=torch.float32).eval())
-    if not torch.allclose(got, wanted, atol=1e-3 * float(wanted.abs().max())):
-        raise UserError(
-            f"--to merged: {type(merged).__name__} gives other numbers once the adapter is merged (blocks "
-            "that share weights, as Zamba2's, hold one sum only); use --to peft"
-        )
+    with base.adapter(adapter) as adapted:
+        write_merged(cast(PeftModel, adapted), base.tokenizer, folder)
     return Exported(str(out), None, "float32")
-
-
-def _logits(model: Any) -> torch.Tensor:
-    with torch.inference_mode():
-        return model(input_ids=torch.arange(3, 11)[None], use_cache=False).logits
 
 
 def _write_steered(
