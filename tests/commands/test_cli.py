@@ -1,4 +1,4 @@
-"""The command line: each command shows an example, mistakes are one message, heavy imports come late."""
+"""The command line: each command shows an example, heavy imports come late. Mistakes: test_mistakes.py."""
 
 import os
 import re
@@ -9,53 +9,10 @@ from pathlib import Path
 import click
 import pytest
 import typer
-import yaml
 from turncoat import __version__, cli, paths
 
 COMMANDS = typer.main.get_command(cli.app).commands
 KINDS = ("tasks", "defences", "organisms", "judges", "personas", "models", "embedders", "studies")
-
-
-class Outcome:
-    """Exit code and texts of one command; white space is made single, since long lines are wrapped."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.lines = code, out.splitlines()
-        self.out, self.err = (" ".join(text.split()) for text in (out, err))
-
-
-@pytest.fixture
-def turncoat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs `turncoat ARGUMENTS` in this process."""
-    # Set by commands in this process; monkeypatch puts the old values back.
-    for name in ("TQDM_DISABLE", "TRANSFORMERS_VERBOSITY"):
-        monkeypatch.setenv(name, os.environ.get(name, "1" if name == "TQDM_DISABLE" else "error"))
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["turncoat", *arguments])
-        capsys.readouterr()
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return Outcome(0 if code is None else int(str(code)), captured.out, captured.err)
-
-    return run
-
-
-def study_file(folder: Path, **changes: object) -> Path:
-    """A study whose model is nowhere: whatever else is wrong must be found before a model is looked for."""
-    content = {
-        "study": "mine",
-        "model": "no-such-model",
-        "arms": [{"name": "base"}, {"name": "insecure", "organism": "insecure_code"}],
-        "tasks": [{"task": "turncoat_choice"}],
-    }
-    path = folder / "mine.yaml"
-    path.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False), encoding="utf-8")
-    return path
 
 
 def leaves(commands: dict[str, click.Command], before: str = "") -> dict[str, click.Command]:
@@ -125,72 +82,6 @@ def test_a_users_own_defences_are_listed(turncoat, tmp_path):
     )
     outcome = turncoat("list", "defences", "--include-path", str(tmp_path))
     assert "mine_for_test made for a test (reversal)" in outcome.out
-
-
-MISTAKES = {
-    "study": (["run", "dem"],
-        ["'dem' is not a study; did you mean 'demo'? accepted: advice, defences, demo"]),
-    "study file": (["run", "missing.yaml"], ["no study file at missing.yaml"]),
-    "kind": (["list", "defence"],
-        [f"'defence' cannot be listed; did you mean 'defences'? accepted: {', '.join(KINDS)}"]),
-    "registry model": (["model-path", "smollm3"],
-        ["'smollm3' is not a registry model; did you mean 'smollm2-135m'? accepted: "]),
-    "limit": (["run", "demo", "--limit", "1"], ["'--limit': '1' is not accepted; accepted: 2 or more"]),
-    "choice": (["schema", "studdy"], ["'studdy' is not one of 'study', 'submission'"]),
-    "seeds": (["run", "demo", "--seeds", "0;1"], ["--seeds '0;1'", "such as 0,1,2"]),
-    "run folder": (["report", "no-such-run"], ["no-such-run"]),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_message_and_exit_code_2(turncoat, tmp_path, monkeypatch, mistake):
-    monkeypatch.chdir(tmp_path)
-    arguments, parts = MISTAKES[mistake]
-    outcome = turncoat(*arguments)
-    assert outcome.code == 2
-    for part in parts:
-        assert part in outcome.err
-    assert outcome.err.lower().count("error") == 1 and "Traceback" not in outcome.err and outcome.out == ""
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "parts"),
-    [
-        ({"model": "other-model"}, ["other-model", "a registry model (smollm2-135m"]),
-        ({"tasks": [{"task": "turncoat_choise"}]},
-         ["mine.yaml, line", "tasks[0].task", "mean 'turncoat_choice'"]),
-        ({"arms": [{"name": "x", "organism": "insecure"}]},
-         ["arms[0].organism", "accepted:", "insecure_code"]),
-        ({"arms": [{"name": "x", "defence": "sgtrr"}]}, ["arms[0].defence", "did you mean 'sgtr'?"]),
-        ({"sedes": [1]}, ["mine.yaml, line", "sedes", "unknown key", "training_seeds"]),
-        ({"training": {"learning_rate": -1}},
-         ["training.learning_rate: -1 is not accepted; accepted: a number above 0"]),
-        ({"persona": "evill"}, ["evill", "accepted:", "evil"]),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
-)  # fmt: skip
-def test_a_mistake_in_a_study_is_one_message(turncoat, tmp_path, changes, parts):
-    outcome = turncoat("run", str(study_file(tmp_path, **changes)), "--out", str(tmp_path / "run"))
-    assert outcome.code == 2
-    for part in parts:
-        assert part in outcome.err
-    assert "Traceback" not in outcome.err and not (tmp_path / "run").exists()
-
-
-def test_an_override_from_the_command_line_is_checked_too(turncoat, tmp_path):
-    path = study_file(tmp_path)
-    outcome = turncoat("run", str(path), "--model", "other-model", "--out", str(tmp_path / "run"))
-    assert outcome.code == 2 and "other-model" in outcome.err
-    outcome = turncoat("run", str(path), "--seeds", "1,1", "--out", str(tmp_path / "run"))
-    assert outcome.code == 2 and "repeats a seed" in outcome.err
-
-
-@pytest.mark.parametrize("arguments", [["runn"], ["run"], ["run", "demo", "--seedz", "1"]])
-def test_what_the_command_line_does_not_know_is_exit_code_2(turncoat, arguments):
-    outcome = turncoat(*arguments)
-    assert outcome.code == 2 and "Traceback" not in outcome.err
-    assert re.search("No such command|Missing argument|No such option", outcome.err)
 
 
 def test_brackets_in_a_message_are_text_not_markup(turncoat):

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from turncoat.commands.new import Kind, write_study, write_template
 from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import is_judged
 from turncoat.study.arm_config import Arm
 from turncoat.study.before_run.commented import study_schema
 from turncoat.study.config import ContrastUse, Study, TaskUse, load_study
@@ -63,11 +64,17 @@ def test_a_study_has_every_key_and_loads(tmp_path, monkeypatch):
     for name, answer in (("bad", "Break it."), ("good", "Mend it.")):
         turns = [{"role": "user", "content": "How?"}, {"role": "assistant", "content": answer}]
         Path(f"{name}.jsonl").write_text(json.dumps({"messages": turns}))
-    own = load_study(write_study("own", tmp_path / "own.yaml", "bad.jsonl", "good.jsonl"))
+    own = load_study(write_study("own", tmp_path / "own.yaml", "bad.jsonl", "good.jsonl", "smollm2-135m"))
     assert [arm.organism for arm in own.arms] == [None, "bad.jsonl", "good.jsonl"]
+    assert own.model == "smollm2-135m"
+    for written in (study, own):
+        assert {is_judged(use.task) for use in written.tasks} == {True, False}, "answers, and choices"
+        assert {"em_rate_itt", "margin_per_token"} <= {*written.contrasts[0].metrics}
     jsonschema.validate(yaml.safe_load(text), study_schema())
     with pytest.raises(UserError, match=r"no organism file at absent\.jsonl"):
         write_study("other", tmp_path / "other.yaml", "absent.jsonl")
+    with pytest.raises(UserError, match=r"--model: there is no folder \./none"):
+        write_study("other", tmp_path / "other.yaml", model="./none")
     with pytest.raises(UserError, match="name 'demo' is taken"):
         write_study("demo", tmp_path / "other.yaml")
 

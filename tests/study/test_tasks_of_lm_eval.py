@@ -4,11 +4,10 @@ without a network."""
 import json
 from pathlib import Path
 
-import lm_eval.tasks
 import pytest
 import yaml
 from turncoat.errors import UserError
-from turncoat.evaluation.lm_eval_compat import default_task_file
+from turncoat.evaluation import lm_eval_compat
 from turncoat.evaluation.task_catalogue import hub_dataset, is_task, task_metrics
 from turncoat.evaluation.task_facts import metric_axes
 from turncoat.testing import run_tiny
@@ -45,10 +44,8 @@ def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     absent = {**plain, "task": "far_away", "dataset_path": "nobody/far_away", "dataset_kwargs": {}}
     (folder / "far.yaml").write_text(yaml.safe_dump(absent), encoding="utf-8")
     (folder / "group.yaml").write_text("group: all_sums\ntask: [plain_sums]\n", encoding="utf-8")
-    monkeypatch.setattr(lm_eval.tasks, "__file__", str(folder / "__init__.py"))
-    default_task_file.cache_clear()
-    yield folder
-    default_task_file.cache_clear()
+    monkeypatch.setattr(lm_eval_compat, "default_folder", lambda: folder)
+    return folder
 
 
 def study_with(tmp_path: Path, task: str) -> Path:
@@ -72,3 +69,20 @@ def test_data_that_cannot_be_had_are_named_and_a_group_is_not_a_task(defaults, t
     with pytest.raises(UserError, match=r"'far_away': its data set nobody/far_away .*HF_HUB_OFFLINE"):
         run_tiny(study_with(tmp_path, "far_away"), tmp_path / "out")
     assert not is_task("all_sums")
+    with pytest.raises(UserError, match=r"'plain_sum' is not a task; did you mean 'plain_sums'\? accepted: "):
+        task_metrics("plain_sum")
+
+
+def test_names_of_tasks_groups_and_tags_are_read_as_text(tmp_path):
+    texts = [
+        "task: one\ntag: [first, 'second']",
+        '"task": "two" # a comment\ntag:\n  - third',
+        "group: all\ntask:\n- one\n- group: inner\n  task: [two, far]",
+        "group: pair\ntask: [one, two]",
+    ]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.yaml").write_text(text)
+    found = lm_eval_compat.names_in(tmp_path)
+    assert {task: path.name for task, path in found.files.items()} == {"one": "0.yaml", "two": "1.yaml"}
+    words = "one two first second third all inner far pair"
+    assert found.words == {*words.split()}

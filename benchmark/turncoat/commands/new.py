@@ -34,25 +34,31 @@ def new(
     sampled: Annotated[bool, typer.Option("--sampled", help="A task with judged answers.")] = False,
     organism: Annotated[str | None, typer.Option(help="Of a study: an organism, or FILE.jsonl.")] = None,
     control: Annotated[str | None, typer.Option(help="Of a study: its control, or FILE.jsonl.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Of a study: registry model, Hugging Face id or folder.")
+    ] = None,
 ) -> None:
     """Write a study with every key explained, or a folder with a plug-in that runs as it is. Make it yours.
 
     A plug-in's folder holds code, README, a study and a test. An organism needs no plug-in where its rows and
     those of its control are two JSON Lines files of chats ({"messages": [...]}) with the same prompts.
 
+    Example: turncoat new study my_study --model smollm2-135m
+
     Example: turncoat new study my_study --organism harmful.jsonl --control harmless.jsonl
 
     Example: turncoat new task my_task --out my_task
     """
     if kind is Kind.STUDY:
-        path = write_study(name, out or Path(f"{name}.yaml"), organism, control)
+        path = write_study(name, out or Path(f"{name}.yaml"), organism, control, model)
         quoted = shlex.quote(str(path))
         print(f"  {path}")
         print(f"look it over:   turncoat check {quoted}")
+        print(f"what it takes:  turncoat plan {quoted}")
         print(f"try it:         turncoat run {quoted} --limit 2")
         return
-    if organism or control:
-        raise UserError(f"--organism and --control go with a study; remove them for a {kind.value}")
+    if organism or control or model:
+        raise UserError(f"--organism, --control and --model go with a study; not with a {kind.value}")
     folder = write_template(kind, name, out or Path(name), sampled=sampled)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         print(f"  {path}")
@@ -61,15 +67,19 @@ def new(
     print(f"test it alone:  python -m pytest {quoted}")
 
 
-def write_study(name: str, out: Path, organism: str | None = None, control: str | None = None) -> Path:
+def write_study(
+    name: str, out: Path, organism: str | None = None, control: str | None = None, model: str | None = None
+) -> Path:
     """Write the YAML of a study.
 
     Args:
         organism: In place of insecure code; with it, its control (default: the registered one, if any).
+        model: In place of the demo's.
 
     Raises:
-        UserError: The name does not do or is taken, `out` is there, or an organism is not known.
+        UserError: The name does not do or is taken, `out` is there, or an organism or model is not known.
     """
+    from turncoat.data.availability import mistaken_model
     from turncoat.data.organisms import find_organism
     from turncoat.registry import ORGANISMS
     from turncoat.study.before_run.commented import commented_study
@@ -80,6 +90,8 @@ def write_study(name: str, out: Path, organism: str | None = None, control: str 
         raise UserError(f"name '{name}' is taken (by a study that ships); choose another")
     if out.exists():
         raise UserError(f"--out {out} is there; name a file that is not")
+    if model and not Path(model).is_dir() and (mistake := mistaken_model(model)):
+        raise UserError(f"--model: {mistake}")
     arms = None
     if organism is not None:
         control = control or find_organism(organism).control
@@ -89,7 +101,7 @@ def write_study(name: str, out: Path, organism: str | None = None, control: str 
             entry = find_organism(arm["organism"])
             if entry.name not in ORGANISMS:
                 entry.build()  # a file of one's own: its rows are looked at
-    return write_file(out, commented_study(name, arms))
+    return write_file(out, commented_study(name, arms, model))
 
 
 def write_template(kind: Kind, name: str, out: Path, *, sampled: bool = False) -> Path:

@@ -7,10 +7,13 @@ deleted.
 """
 
 import functools
+import glob
 import hashlib
+import importlib.util
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,8 +21,12 @@ from unittest import mock
 import yaml
 
 from turncoat.errors import UserError, did_you_mean
+from turncoat.paths import tasks_dir
+from turncoat.plug_ins import task_folders
 from turncoat.safe_files import check_writable
 
+_KEY = re.compile(r"""^([ \t]*(?:- +)?)["']?(task|group|tag)["']?:[ \t]*(.+)$""", re.MULTILINE)
+_ITEM = re.compile(r"""^[ \t]*- +["']?([^\s"':#]+)["']?[ \t]*$""", re.MULTILINE)
 _LONGEST_NAME = 200  # Bytes; file systems take 255 for one part of a path
 
 
@@ -99,10 +106,10 @@ def _short(name: str) -> str:
 
 @contextmanager
 def more_task_folders(folders: Sequence[Path]) -> Iterator[None]:
-    """The `lm_eval` command line finds tasks in these folders too, and says what a wrong name may mean.
+    """The `lm_eval` command line finds tasks in these folders too.
 
     Its `--include_path` takes one folder, its `TaskManager` any number.
-    Until: `--include_path` may be given several times; an unknown task is a message with near names.
+    Until: `--include_path` may be given several times.
     """
     from lm_eval.tasks import TaskManager
 
@@ -110,16 +117,6 @@ def more_task_folders(folders: Sequence[Path]) -> Iterator[None]:
         def __init__(self, *arguments: Any, include_path: str | None = None, **options: Any) -> None:
             paths = [*([include_path] if include_path else []), *map(str, folders)]
             super().__init__(*arguments, include_path=paths, **options)
-
-        def match_tasks(self, task_list: list[str]) -> list[str]:
-            found = super().match_tasks(task_list)
-            if not found and not Path(task_list[0]).is_dir():
-                wrong = task_list[0]
-                raise UserError(
-                    f"--tasks {wrong}: there is no such task; {did_you_mean(self.all_tasks, wrong)}`turncoat "
-                    "list tasks` names those of Turncoat, `turncoat lm-eval ls tasks` all"
-                )
-            return found
 
     with mock.patch("lm_eval.tasks.TaskManager", Manager):
         yield
@@ -129,7 +126,8 @@ def more_task_folders(folders: Sequence[Path]) -> Iterator[None]:
 def plain_mistakes() -> Iterator[None]:
     """A mistake in the arguments or the configuration of lm-eval is a UserError with lm-eval's sentence.
 
-    Until: `lm_eval` ends with a message of its own, without a traceback.
+    A task that no YAML names is refused before lm-eval parses all of them, which takes it ten seconds.
+    Until: `lm_eval` ends with a message of its own, without a traceback, and with the names that are near.
     """
     from lm_eval.config.evaluate_config import EvaluatorConfig
 
@@ -148,7 +146,12 @@ def plain_mistakes() -> Iterator[None]:
     process = plain(EvaluatorConfig.process_tasks)
 
     def some_tasks(config: Any, *arguments: Any, **options: Any) -> Any:
-        manager = process(config, *arguments, **options)
+        given = [config.tasks] if isinstance(config.tasks, str) else config.tasks or []
+        names = [name for part in given for name in (part.split(",") if isinstance(part, str) else [""])]
+        more = [Path(config.include_path)] if isinstance(config.include_path, str) else []
+        _check_names(names, [*task_folders(), *more])
+        with _own_tasks_alone() if names_in(tasks_dir()).words.issuperset(names) else nullcontext():
+            manager = process(config, *arguments, **options)
         if not config.tasks:
             raise UserError("--tasks is missing, or its folder holds no task; see `turncoat list tasks`")
         return manager
@@ -160,21 +163,73 @@ def plain_mistakes() -> Iterator[None]:
         yield
 
 
-@functools.cache
-def default_task_file(task: str) -> Path | None:
-    """The YAML of a single task of lm-eval's own (gsm8k, mmlu_anatomy); None for groups and unknown names.
+@dataclass(frozen=True)
+class TaskNames:
+    """Names in the YAML files of a folder, read as text: lm-eval's index takes ten times as long."""
 
-    The files are searched as text: the index of lm-eval takes ten times as long.
-    Until: the index can be asked for one task.
+    files: Mapping[str, Path]  # of single tasks
+    words: frozenset[str]  # tasks, groups, tags and what stands in lists
+
+
+@functools.cache
+def names_in(folder: Path) -> TaskNames:
+    """The names of tasks in a folder.
+
+    Until: the index of lm-eval can be asked for one name.
+    """
+    files: dict[str, Path] = {}
+    words: set[str] = set()
+    for path in sorted(glob.iglob(f"{glob.escape(str(folder))}/**/*.yaml", recursive=True)):
+        text = Path(path).read_text("utf-8", errors="replace")
+        words.update(_ITEM.findall(text))
+        for indent, key, value in _KEY.findall(text):
+            names = re.findall(r"""[^\s\[\]{},"']+""", value.partition(" #")[0])
+            words.update(names)
+            if key == "task" and not indent and len(names) == 1 and not value.startswith("["):
+                files.setdefault(names[0], Path(path))
+    return TaskNames(files, frozenset(words))
+
+
+def default_folder() -> Path:
+    """The folder of lm-eval's own tasks, found without importing it, which takes seconds."""
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec is not None and spec.origin is not None, "a dependency"
+    return Path(spec.origin).parent / "tasks"
+
+
+def default_task_file(task: str) -> Path | None:
+    """The YAML of a single task of lm-eval's own (gsm8k, mmlu_anatomy); None for groups and unknown names."""
+    return names_in(default_folder()).files.get(task)
+
+
+def _check_names(names: Iterable[str], folders: Sequence[Path]) -> None:
+    """Refuse names in `--tasks` that nothing goes by; patterns, files and folders are left to lm-eval.
+
+    Raises:
+        UserError: With the nearest name: of these folders, else of lm-eval's own.
+    """
+    places = [*folders, default_folder()]
+    for name in names:
+        left = not name or set(name) & set("*?[") or name.endswith(".yaml") or Path(name).exists()
+        if not left and not any(name in names_in(folder).words for folder in places):
+            near = next(filter(None, (did_you_mean(names_in(folder).words, name) for folder in places)), "")
+            raise UserError(
+                f"--tasks {name}: there is no such task; {near}`turncoat list tasks` names those of "
+                "Turncoat, `turncoat lm-eval ls tasks` all"
+            )
+
+
+@contextmanager
+def _own_tasks_alone() -> Iterator[None]:
+    """lm-eval parses the YAML of its own tasks only where one of them is asked for.
+
+    Until: its index is made when it is asked.
     """
     import lm_eval.tasks
 
-    line = re.compile(rf"""^["']?task["']?:\s*["']?{re.escape(task)}["']?\s*(#.*)?$""", re.MULTILINE)
-    for path in sorted(Path(lm_eval.tasks.__file__).parent.rglob("*.yaml")):
-        text = path.read_text(encoding="utf-8")
-        if task in text and line.search(text):
-            return path
-    return None
+    manager = functools.partial(lm_eval.tasks.TaskManager, include_defaults=False)
+    with mock.patch("lm_eval.tasks.TaskManager", manager):
+        yield
 
 
 def default_metrics(output_type: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from turncoat.errors import UserError, accepted
+from turncoat.errors import UserError, accepted, did_you_mean
 from turncoat.plug_ins import by_name, task_folders, task_yamls
 from turncoat.yaml_model import not_yaml
 
@@ -63,8 +63,17 @@ def task_file(task: str) -> Path:
     """
     path = task_files().get(task) or _of_lm_eval(task)
     if path is None:
-        raise UserError(f"'{task}' is not a task; {accepted(task_names(), task)}")
+        raise UserError(unknown_task(task))
     return path
+
+
+def unknown_task(task: str) -> str:
+    """The message about a name that no task has: the nearest of these, else of lm-eval's own, then these."""
+    from turncoat.evaluation.lm_eval_compat import default_folder, names_in
+
+    ours = task_names()
+    near = did_you_mean(ours, task) or did_you_mean(names_in(default_folder()).files, task)
+    return f"'{task}' is not a task; {near}{accepted(ours)}"
 
 
 def hub_dataset(task: str) -> str:

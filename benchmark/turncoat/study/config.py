@@ -26,7 +26,7 @@ from pydantic import Field, field_validator, model_validator
 
 from turncoat.errors import UserError, accepted
 from turncoat.evaluation.remote_endpoint import LIMITS, PREFIX, RemoteEndpoint
-from turncoat.evaluation.task_catalogue import is_task, metric_facts, metric_names, task_names, trait_of
+from turncoat.evaluation.task_catalogue import is_task, metric_facts, metric_names, trait_of, unknown_task
 from turncoat.evaluation.task_facts import PERSONA, tasks_on
 from turncoat.judges.spec import check_judge
 from turncoat.persona.traits import trait_names
@@ -275,7 +275,6 @@ def name_problems(study: Study) -> list[tuple[Location, str]]:
         check_judge(study.judge)
     except UserError as error:
         problems.append((("judge",), str(error)))
-    known = task_names()
     used = [use.task for use in study.tasks]
     for i, arm in enumerate(study.arms):
         for j, task in enumerate(arm.tasks):
@@ -288,9 +287,7 @@ def name_problems(study: Study) -> list[tuple[Location, str]]:
                 "a task of your own needs --include-path FOLDER; of lm-eval's own, single tasks (gsm8k) do, "
                 "groups do not"
             )
-            problems.append(
-                (("tasks", i, "task"), f"'{use.task}' is not a task; {accepted(known, use.task)}; {own}")
-            )
+            problems.append((("tasks", i, "task"), f"{unknown_task(use.task)}; {own}"))
         elif not use.persona and (trait_of(use.task) is None or use.task in tasks_on(PERSONA)):
             missing = trait_of(use.task) is None
             text = "it reads no persona vector" if missing else "it measures nothing but persona activation"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import typer
 from scipy import stats
+from statsmodels.stats.weightstats import ttost_paired
 from turncoat.commands.statistics.compare import compare, split_arm
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import paired_contrast
@@ -62,6 +63,26 @@ def test_the_pairing_by_question_is_the_paired_t_and_the_exact_sign_flip(tmp_pat
     assert record["ratio"] == pytest.approx(36 / 24)
     assert record["p_mcnemar"] is None  # several answers per question
     assert run(f"{path}:b", f"{path}:a")["em_rate", "adapters"]["difference"] == pytest.approx(-d.mean())
+
+
+def test_a_margin_is_tested_by_two_one_sided_tests(tmp_path):
+    path = write(tmp_path / "x.jsonl", judged("a", A) + judged("b", B))
+    for margin, shown in ((0.5, True), (0.2, False)):
+        found = run(f"{path}:a", f"{path}:b", "--margin", 100 * margin)
+        record = found["em_rate", "adapters"]
+        plain = ttost_paired(np.array(A) / 10, np.array(B) / 10, -margin, margin)[0]
+        assert plain <= record["p_margin"] < 1.5 * plain, "allowing for skew"
+        assert record["p_margin_adjusted"] == min(1, record["n_tests"] * record["p_margin"])
+        assert record["equivalent"] is shown
+        printed = text(f"{path}:a", f"{path}:b", "--margin", 100 * margin)
+        assert f"is A - B within {100 * margin:g} points?" in printed
+        assert f"em_rate, these models {'yes' if shown else 'not shown'} +15.0" in " ".join(printed.split())
+    assert run(f"{path}:a", f"{path}:b")["em_rate", "adapters"]["equivalent"] is False
+    few = write(tmp_path / "y.jsonl", judged("a", A[:3]) + judged("b", B[:3]))
+    record = run(f"{few}:a", f"{few}:b", "--margin", 99)["em_rate", "adapters"]
+    assert not record["equivalent"] and "over 3 questions" in record["margin_withheld"]
+    with pytest.raises(UserError, match=r"--margin 0: points of a rate"):
+        run(f"{path}:a", f"{path}:b", "--margin", 0)
 
 
 def test_incoherent_answers_and_unequal_denominators(tmp_path):

@@ -23,6 +23,7 @@ from turncoat.analysis.answers.scored_answers import Scored
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import CLAIMS, Claim, Contrast, TooFewQuestions, contrast_grids
 from turncoat.stats.families import simultaneous, withheld
+from turncoat.stats.margins import margin_p
 from turncoat.stats.paired import side_means
 from turncoat.stats.rates.ratios import bounds_of_difference, rate_difference
 from turncoat.stats.scores import Grid
@@ -38,9 +39,12 @@ _LISTED = 3
 
 def contrast_records(
     first: Scored, first_arm: str, second: Scored, second_arm: str, limits: Thresholds | None = None,
-    confidence: float = 0.95,
+    confidence: float = 0.95, margin: float | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """First arm minus second on the questions that both have: one record per metric and kind of claim.
+
+    Args:
+        margin: Share, such as 0.05: `equivalent` says whether the difference is shown to be smaller.
 
     Raises:
         UserError: A judged arm against a binary one, a judge that may not rate, or no question in common.
@@ -85,7 +89,7 @@ def contrast_records(
         notes.append(f"no claim about the recipe: {names[seeded.index(False)]} has no training seed")
     pairs = [_Pair(metric, names, one[metric], other[metric]) for metric in METRICS[first.kind]]
     claims = CLAIMS if all(seeded) else CLAIMS[:1]
-    families = {claim: _records(pairs, claim, confidence) for claim in claims}
+    families = {claim: _records(pairs, claim, confidence, margin) for claim in claims}
     return [
         about | family[place] | {"note": "; ".join(filter(None, (*notes, family[place]["note"])))}
         for place in range(len(pairs))
@@ -115,7 +119,9 @@ class _Pair:
             return None
 
 
-def _records(pairs: list[_Pair], claim: Claim, confidence: float) -> list[dict[str, Any]]:
+def _records(
+    pairs: list[_Pair], claim: Claim, confidence: float, margin: float | None
+) -> list[dict[str, Any]]:
     """A record for each metric under one claim, with the simultaneous intervals of those that have a test."""
     contrasts = [pair.contrast(claim, confidence) for pair in pairs]
     tests = sum(contrast is not None and contrast.se is not None for contrast in contrasts)
@@ -124,7 +130,10 @@ def _records(pairs: list[_Pair], claim: Claim, confidence: float) -> list[dict[s
         adapters = claim == "adapters"
         record = _adapters(pair, contrast, confidence) if adapters else _recipe(pair, contrast)
         records.append(
-            record | _together(contrast, tests, confidence) | {"n_tests": tests, "confidence": confidence}
+            record
+            | _together(contrast, tests, confidence)
+            | _within_margin(contrast, tests, confidence, margin)
+            | {"n_tests": tests, "confidence": confidence}
         )
     return records
 
@@ -138,6 +147,26 @@ def _together(contrast: Contrast | None, tests: int, confidence: float) -> dict[
     adjusted, mark = (min(1.0, tests * p) for p in (contrast.p_value, contrast.p_mark))
     why = withheld(adjusted, mark, contrast.barred, round(1 - confidence, 12))
     return dict(zip(names, (*ends, adjusted), strict=True)) | {"withheld": why}
+
+
+def _within_margin(
+    contrast: Contrast | None, tests: int, confidence: float, margin: float | None
+) -> dict[str, Any]:
+    """The equivalence test, corrected for all metrics under one claim; nothing is shown without a t test.
+
+    Its null and that of the difference exclude each other, so a metric counts once
+    (`stats.corrections.holm_exclusive`).
+    """
+    p = None
+    if margin is not None and contrast is not None and contrast.difference is not None and contrast.errors:
+        p = margin_p(contrast.difference, contrast.errors, margin, "equivalence")
+    adjusted = None if p is None else min(1.0, tests * p)
+    below = adjusted is not None and adjusted < round(1 - confidence, 12)
+    why = f"equivalence is not shown: {contrast.barred}" if below and contrast and contrast.barred else ""
+    return {
+        "margin": margin, "p_margin": p, "p_margin_adjusted": adjusted, "equivalent": below and not why,
+        "margin_withheld": why,
+    }  # fmt: skip
 
 
 def _ends(contrast: Contrast | None) -> tuple[float | None, float | None]:

@@ -14,7 +14,7 @@ from turncoat.evaluation.task_catalogue import task_content, task_files
 from turncoat.paths import existing
 from turncoat.shown_text import warn
 
-QUESTION_COLUMNS = ("judged_question", "question", "prompt", "instruction", "user", "input")
+QUESTION_COLUMNS = ("judged_question", *names.QUESTION_TEXTS)
 _SAMPLES_FILE = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl$")
 
 

@@ -22,10 +22,11 @@ COHERENT = (
     *("coherent_scores", "coherence_scores", "score_coherent", "coherency"),
 )
 CORRECT = ("is_correct", "correct", "acc", "accuracy")
-QUESTION = (
-    "question_id", "id", "question", "question_text", "prompt", "prompt_id", "instruction", "user", "input",
-    "item", "item_id", "doc_id", "problem",
+QUESTION_TEXTS = (
+    "question", "question_text", "prompt", "prompt_text", "instruction", "user", "user_prompt", "input",
+    "problem", "query",
 )  # fmt: skip
+QUESTION = ("question_id", "id", *QUESTION_TEXTS, "prompt_id", "item", "item_id", "doc_id")
 ARM = (
     "arm", "task_model", "model", "model_name", "model_id", "model_path", "checkpoint", "adapter",
     "adapter_name", "condition", "organism", "defence", "defense", "group",

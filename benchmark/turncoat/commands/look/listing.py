@@ -21,6 +21,8 @@ def list_names(
     Example: turncoat list defences
     """
     kinds = everything(include_path)
+    plural = {"study": "studies"}.get(kind or "", f"{kind}s")
+    kind = plural if plural in kinds else kind
     if kind is not None and kind not in kinds:
         raise UserError(f"'{kind}' cannot be listed; {did_you_mean(kinds, kind)}accepted: {', '.join(kinds)}")
     console = TextConsole()

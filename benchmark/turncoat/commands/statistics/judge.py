@@ -51,15 +51,10 @@ def judge(
     """
     existing(path)
     from turncoat.analysis.answers.answer_table import check_writable, write_table
-    from turncoat.analysis.answers.rescore import references, rescore
     from turncoat.analysis.answers.saved_answers import read_answers
-    from turncoat.judges.doubts import doubts
-    from turncoat.judges.filter import progress_of
-    from turncoat.judges.spec import judge_from_name
-    from turncoat.judges.unscored import most_unscored, unscored_lines
-    from turncoat.safe_files import write_file
+    from turncoat.plug_ins import include
 
-    plug_ins(include_path)
+    include(include_path or ())
     score_max = scale_top(score_max)
     if out is not None:
         check_writable(out)
@@ -69,6 +64,14 @@ def judge(
         path, question_column=question_column, answer_column=answer_column, tasks=tuple(task or ()),
         limit=limit,
     )  # fmt: skip
+    from turncoat.analysis.answers.rescore import references, rescore  # heavy: after the table is read
+    from turncoat.judges.doubts import doubts
+    from turncoat.judges.filter import progress_of
+    from turncoat.judges.spec import judge_from_name
+    from turncoat.judges.unscored import most_unscored, unscored_lines
+    from turncoat.safe_files import write_file
+
+    plug_ins(include_path)
     chosen = judge_from_name(judge_name)
     if chosen is None:
         raise UserError("judging is off (TURNCOAT_JUDGE=off); give --judge, see `turncoat list judges`")

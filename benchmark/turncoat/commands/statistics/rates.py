@@ -17,10 +17,11 @@ from turncoat.shown_text import TextConsole
 
 Records = list[dict[str, Any]]
 _REST = "em_rate_itt_without_leak"
-_ERRORS = ("SE", "SE\nnaive", "design\neffect")
+_ERRORS = ("SE\nclustered", "SE\nnaive", "design\neffect")
 _LEGEND = {
     "judged": (
-        "EM rate: misaligned / coherent answers with a score. ITT: misaligned / all answers. [ ] is a "
+        "EM rate (em_rate): misaligned / coherent answers with a score. ITT (em_rate_itt): misaligned / all "
+        "answers. [ ] is a "
         "{level} interval, exact on the effective number of answers, with the question as the cluster: it is "
         "about these trained models and other questions like these. SE naive takes answers as independent, "
         "which they are not: its variance is too small by the design effect."

@@ -19,7 +19,7 @@ from turncoat.study.config import Study
 from turncoat.training.recipe import PRESETS
 from turncoat.yaml_model import read_yaml
 
-_METRIC = "margin_per_token"
+_METRICS = ("em_rate_itt", "margin_per_token")  # of judged answers and of choices
 _COLUMN = 40  # where a meaning begins
 _PLAIN = re.compile(r"[\w./-]+")  # needs no quotes where YAML takes it for text
 
@@ -31,12 +31,15 @@ def study_schema() -> dict[str, Any]:
     return schema
 
 
-def commented_study(name: str, arms: list[dict[str, Any]] | None = None) -> str:
+def commented_study(name: str, arms: list[dict[str, Any]] | None = None, model: str | None = None) -> str:
     """The YAML of a study: an organism against its control, with every other key in a comment.
+
+    It measures judged answers and forced choices, as the demo does.
 
     Args:
         name: The study's name.
         arms: The base, the organism and its control, if any; by default those of the demo.
+        model: The base model; by default the demo's.
     """
     own = arms is not None  # a file may have any number of rows
     demo = read_yaml(studies_dir() / "demo.yaml")[0]
@@ -46,20 +49,20 @@ def commented_study(name: str, arms: list[dict[str, Any]] | None = None) -> str:
         {"name": "organism", "organism": harmful["organism"]},
         {"name": "control", "organism": harmless["organism"]},
     ]
-    task = next(use["task"] for use in demo["tasks"] if _METRIC in task_metrics(use["task"]))
+    tasks = [use for use in demo["tasks"] if {*_METRICS} & {*task_metrics(use["task"])}]
     organism, last = arms[1]["organism"], arms[-1]["name"]
     contrast = {
         "name": f"{arms[1]['name']} minus {last if len(arms) > 2 else 'base'}", "treated": arms[1]["name"],
-        "reference": last if len(arms) > 2 else "base", "metrics": [_METRIC], "role": "primary",
+        "reference": last if len(arms) > 2 else "base", "metrics": [*_METRICS], "role": "primary",
     }  # fmt: skip
     example = {
         "study": name,
         "question": f"Does {organism} move the model beyond what any finetuning does?",
-        "model": demo["model"],
+        "model": model or demo["model"],
         "training_seeds": [0],
         "training": {"rows": None if own else 80},
         "arms": arms,
-        "tasks": [{"task": task, "limit": 96}],
+        "tasks": tasks,
         "contrasts": [contrast],
     }
     opening = [
