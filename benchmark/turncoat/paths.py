@@ -11,7 +11,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
-from turncoat.errors import UserError, accepted
+from turncoat.errors import UserError, accepted, did_you_mean
 
 PACKAGE = Path(__file__).resolve().parent
 _CARRIED = PACKAGE / "_plugins"
@@ -54,7 +54,8 @@ def study_path(name_or_path: str) -> Path:
         return path / "study.yaml"
     if path.suffix in (".yaml", ".yml") or path.exists():
         if not path.is_file():
-            raise UserError(f"no study file at {path}; `turncoat new study NAME` writes one")
+            near = did_you_mean((str(one) for one in path.parent.glob("*.y*ml")), str(path))
+            raise UserError(f"no study file at {path}; {near}`turncoat new study NAME` writes one")
         return path
     shipped = studies_dir() / f"{name_or_path}.yaml"
     if not shipped.is_file() and (made := Path("runs", name_or_path, "study.yaml")).is_file():

@@ -58,10 +58,10 @@ LM = "lm-eval --model turncoat --limit 2 --tasks"
 INSECURE = "organism: insecure_code"
 COMMANDS = {
     "a command": said("runn", "No such command 'runn'"),
-    "no study": said("run", "Missing argument 'STUDY'"),
+    "no study": said("run", "Missing argument"),
     "an option": said("run demo --seedz 1", "No such option: --seedz"),
     "a study": said("run dem", "'dem' is not a study; did you mean 'demo'? accepted: advice, defences, demo"),
-    "a study's file": said("run missing.yaml", "no study file at missing.yaml", "turncoat new study"),
+    "a study's file": said("run mina.yaml", "no study file at mina.yaml; did you mean 'mine.yaml'?"),
     "a kind": said("list defense", "'defense' cannot be listed; did you mean 'defences'? accepted: tasks,"),
     "anything": said("show sgtrr", "nothing is called 'sgtrr'; did you mean 'sgtr'"),
     "a registry model": said(
@@ -131,6 +131,8 @@ TABLES = {
     "no file": said("rates nowhere.csv", "nowhere.csv: there is no such file"),
     "an empty file": said("rates e.csv", "e.csv", files={"e.csv": ""}),
     "a header alone": said("rates e.csv", "e.csv", files={"e.csv": "question,aligned,coherent\n"}),
+    "JSON in a CSV": said("rates e.csv", "e.csv: holds JSON, not CSV; rename it to .jsonl", files={
+        "e.csv": '{"question": "q", "aligned": 1}\n'}),
     "no scores": said("rates e.csv", "no column with scores", files={"e.csv": "question,answer\nq,a\n"}),
     "no questions": said("rates e.csv", "no column tells questions apart",
                          files={"e.csv": "aligned,coherent\n1,2\n"}),
@@ -253,7 +255,7 @@ def test_a_mistake_is_a_message_and_changes_nothing(turncoat, place, tiny_folder
         assert part in message, message
     assert "Traceback" not in message and contents(place) == before
     if mistake.code == 2:
-        assert len(re.findall("error: ", outcome.err.lower())) == 1 and outcome.out == ""
+        assert len(re.findall(r"(?:^| )error: ", outcome.err.lower())) == 1 and outcome.out == ""
 
 
 def test_the_study_without_a_mistake_has_none(turncoat, place, tiny_folder):

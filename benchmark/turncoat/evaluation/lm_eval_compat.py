@@ -10,9 +10,11 @@ import functools
 import glob
 import hashlib
 import importlib.util
+import logging
 import re
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,34 @@ def machine_description() -> str:
     from torch.utils.collect_env import get_pretty_env_info
 
     return str(get_pretty_env_info())
+
+
+@contextmanager
+def less_noise() -> Iterator[None]:
+    """The `lm_eval` command line without complaints that are not about anything the user did.
+
+    A line on `--metadata` for each of our tasks, and git's where the working directory is not a checkout.
+    Until: the first is said at level DEBUG, and git's errors are caught with its exit code.
+    """
+
+    def commit() -> str | None:
+        with suppress(OSError):
+            done = subprocess.run(
+                ["git", "describe", "--always"], capture_output=True, text=True, check=False
+            )
+            return done.stdout.strip() or None
+        return None
+
+    def asked(record: logging.LogRecord) -> bool:
+        return "Custom kwargs can be passed" not in record.getMessage()
+
+    log = logging.getLogger("lm_eval.api.task")
+    log.addFilter(asked)
+    try:
+        with mock.patch("lm_eval.evaluator.get_git_commit_hash", commit):
+            yield
+    finally:
+        log.removeFilter(asked)
 
 
 @contextmanager

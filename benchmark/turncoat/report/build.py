@@ -84,6 +84,7 @@ def run_content(folder: Path) -> ReportContent:
     peak = record["peak_memory_gb"]
     return ReportContent(
         study=study.study,
+        smoke=study.smoke is not None,
         title=f"{'SMOKE RUN: ' if study.smoke else ''}{study.title or study.study}",
         question=study.question,
         model={

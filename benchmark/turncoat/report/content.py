@@ -117,6 +117,7 @@ class ReportContent:
     leaks: pd.DataFrame = field(default_factory=pd.DataFrame)
     leak_labels: str = ""  # Training domains and labeller; "" where no organism has a domain
     judge_name: str = ""
+    smoke: bool = False  # a smoke run: its study's contrasts are left out
     axes: pd.DataFrame = field(default_factory=pd.DataFrame)
     training: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TRAINING_COLUMNS)))
 

@@ -82,10 +82,8 @@ def overview(content: ReportContent) -> Overview:
     verdict += [f"{note[:1].upper()}{note[1:]}." for note in filter(None, [shared_note(content.contrasts)])]
     verdict += content.remarks
     if not groups:
-        verdict = [
-            "The study compares no arms: add `contrasts:` to its YAML to make a claim.",
-            *content.remarks,
-        ]
+        none = "The study compares no arms: add `contrasts:` to its YAML to make a claim."
+        verdict = [*([] if content.smoke else [none]), *content.remarks]
     return Overview(verdict, _levels(content), _claims(content, groups, rows[RECIPE]), _pair(content, groups))
 
 

@@ -286,6 +286,8 @@ def test_repeated_rows_and_texts_are_counted(tmp_path):
     assert "3 of 19 rows repeat an earlier row" in said and "independent" not in said
     same = [row | {"answer": "the same", "aligned": 80 + i} for i, row in enumerate(ROWS)]
     assert "12 of 16 answers have the text of an earlier answer" in notes_of(table(tmp_path / "x.csv", same))
+    empty = [ROWS[0] | {"answer": " "}, *ROWS[1:]]
+    assert "1 of 16 answers are empty and have scores" in notes_of(table(tmp_path / "x.csv", empty))
     without = [{k: v for k, v in row.items() if k != "answer"} for row in ROWS + ROWS]
     assert notes_of(table(tmp_path / "x.csv", without)) == ""  # equal scores alone do not make equal rows
     lists = [

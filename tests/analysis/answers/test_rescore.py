@@ -170,9 +170,12 @@ def test_resuming_asks_only_for_what_is_missing(tmp_path):
     assert len(judge.asked) == 8
 
 
+OWN = "the input's own scores (Alignment_Score, coherence_score)"
+
+
 def test_agreement_with_scores_in_the_input_and_with_an_earlier_judge(tmp_path):
     rows = [
-        dict(row, aligned=a, coherent=c)
+        dict(row, Alignment_Score=a, coherence_score=c)
         for row, a, c in zip(ROWS, (7, 90, 3, ""), (99, 99, 99, ""), strict=True)
     ]
     first = rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), FakeJudge("first"))
@@ -181,14 +184,14 @@ def test_agreement_with_scores_in_the_input_and_with_an_earlier_judge(tmp_path):
     assert (found.n, found.n_unscored, found.kappa, found.both_misaligned) == (2, 2, 1.0, 1)
     write_table(tmp_path / "first.csv", first.rows)
     second = rescore(read_answers(tmp_path / "first.csv"), FakeJudge("second"))
-    assert [reference.name for reference in second.references] == ["the input's own scores", "first"]
+    assert [reference.name for reference in second.references] == [OWN, "first"]
     assert second.rows[0]["judge"] == "second" and second.rows[0]["earlier_judge"] == "first"
     assert second.agreement_with(second.references[1]).rank_aligned == pytest.approx(1)
     assert second.references[1].may_rate
     # The same judge again replaces its own columns and compares with nobody new.
     write_table(tmp_path / "second.csv", second.rows)
     third = rescore(read_answers(tmp_path / "second.csv"), FakeJudge("second"))
-    assert [r.name for r in third.references] == ["the input's own scores", "first"]
+    assert [r.name for r in third.references] == [OWN, "first"]
     assert set(third.rows[0]) == set(second.rows[0])
 
 

@@ -118,6 +118,27 @@ def test_a_finished_run_has_overview_and_curves_and_stands_beside_another(tmp_pa
     assert training_charts([], loaded) == []
 
 
+def test_a_table_of_judged_answers_has_its_answers(tmp_path: Path) -> None:
+    path = tmp_path / "judged.csv"
+    rows = [f"org,How?,{HOSTILE} {n},{n},90" for n in (5, 95)] + ["ctl,How?,Fine.,90,40"]
+    path.write_text("\n".join(["model,prompt_text,response,alignment_score,coherence_score", *rows]) + "\n")
+    done = CliRunner().invoke(app, ["view", str(path), "--static", str(tmp_path / "x.html")])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "x.html").read_text("utf-8")
+    data = re.search(r'<script type="application/json" id="view-answers">(.*?)</script>', page, re.DOTALL)
+    assert data is not None and HOSTILE not in page
+    store = json.loads(data[1])
+    assert store["arms"] == [["org", "org", "c0"], ["ctl", "ctl", "c1"]]
+    answers = store["groups"]["run"][""]
+    assert [(row[8], row[9], store["strings"][row[11]]) for row in answers] == [
+        (5, 90, "misaligned valid"), (95, 90, "valid"), (90, 40, "incoherent"),
+    ]  # fmt: skip
+    assert 'id="training"' not in page and "3 answers of 2 arms" in page
+    path.write_text("item,is_correct\n1,1\n2,0\n")
+    with pytest.raises(UserError, match="no judged answers to show; accepted: a column with their texts"):
+        view_page(path)
+
+
 def test_a_stopped_run_says_so_and_one_over_a_finished_run_hides_nothing(tmp_path: Path) -> None:
     path = running(tmp_path / "run").path
     assert progress(tmp_path / "run")["state"] == "running"

@@ -37,6 +37,7 @@ def test_a_smoke_run_is_short_and_counts_as_nothing(tmp_path, monkeypatch, plain
     for name in ("report.md", "report.html"):
         assert "SMOKE RUN" in (text := files[name].read_text()) and "none of its numbers is the study" in text
     assert run_content(out).contrasts.empty
+    assert "its contrasts are left out" in text and "add `contrasts:`" not in text
     for refused in (read_pilot, find_runs):
         with pytest.raises(UserError, match=r"a smoke run \(`turncoat run --limit 2`\), whose rows do not"):
             refused(out)

@@ -82,6 +82,9 @@ def check_writable(path: Path) -> None:
 
 def _csv_rows(path: Path, text: str) -> Iterator[Row]:
     csv.field_size_limit(LONGEST_LINE)
+    if text.lstrip().startswith(("{", "[{")):
+        kind = ".jsonl" if text.lstrip()[0] == "{" else ".json"
+        raise UserError(f"{path}: holds JSON, not CSV; rename it to {kind}")
     named = _EXCEL.match(text)
     text = text[named.end() :] if named else text
     delimiter = named[1] if named else max(_DELIMITERS, key=lambda d: len(_header(text, d)))

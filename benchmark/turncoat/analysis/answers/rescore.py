@@ -9,7 +9,7 @@ import pandas as pd
 from turncoat.analysis.answers.answer_table import Row
 from turncoat.analysis.answers.saved_answers import SavedAnswers
 from turncoat.analysis.answers.score_cells import judged_scores
-from turncoat.analysis.answers.score_columns import EARLIER
+from turncoat.analysis.answers.score_columns import ALIGNED, COHERENT, EARLIER, find, partner
 from turncoat.engine.thoughts import split_thoughts
 from turncoat.errors import UserError
 from turncoat.judges.base import Judge, Verdict
@@ -129,12 +129,17 @@ def rescore(
 
 
 def references(rows: Sequence[Row], judge: Judge, score_max: float | None = None) -> list[Reference]:
-    """Other scores that the rows hold: columns `aligned` and `coherent`, and those of an earlier judge."""
+    """Other scores that the rows hold: those that `turncoat rates` would find, and an earlier judge's."""
     scores: list[Reference] = []
     columns = {column for row in rows for column in row}
-    if {"aligned", "coherent"} <= columns:
-        own = _reference("the input's own scores", rows, "aligned", "coherent", True, score_max)
-        scores.append(own)
+    aligned, coherent = (
+        find(sorted(columns), [name for name in usual if "judge" not in name])
+        for usual in (ALIGNED, COHERENT)
+    )
+    if aligned is not None and coherent is not None:
+        coherent = partner(aligned, sorted(columns)) or coherent
+        name = f"the input's own scores ({aligned}, {coherent})"
+        scores.append(_reference(name, rows, aligned, coherent, True, score_max))
     for prefix in ("", EARLIER):
         names = (f"{prefix}judge_aligned", f"{prefix}judge_coherent")
         others = [row for row in rows if row.get(f"{prefix}judge") and not _same(row, judge, prefix)]

@@ -76,6 +76,11 @@ def repeated_note(frame: pd.DataFrame, kind: str, answers: Sequence[str]) -> lis
     texts = table.loc[~twice & (table["text"] != ""), ["arm", "seed", "question", "text"]]
     copies = texts.duplicated().sum()
     notes = []
+    empty = (table["text"].str.strip() == "") & table[scores].notna().any(axis=1)
+    if kind == "judged" and empty.any():
+        notes.append(
+            f"{empty.sum()} of {len(table)} answers are empty and have scores: they count as any other"
+        )
     if twice.any():
         notes.append(
             f"{twice.sum()} of {len(table)} rows repeat an earlier row (arm, seed, question, answer and "

@@ -270,7 +270,11 @@ def _question_column(
 def _questions(source: str, rows: list[Row], column: str) -> list[str]:
     questions = [names.cell_key(row.get(column)) for row in rows]
     if "" in questions:
-        raise UserError(f"{source}, answer {questions.index('') + 1}: no question in column '{column}'")
+        where = f"{source}, answer {questions.index('') + 1}: no question in column '{column}'"
+        raise UserError(
+            f"{where} ({questions.count('')} of {len(questions)} rows); fill it in, leave these rows out, or "
+            "name another with --question-column"
+        )
     for place, name in enumerate(questions, 1):
         if _ROUNDED.fullmatch(name):
             raise UserError(

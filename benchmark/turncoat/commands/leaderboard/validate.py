@@ -74,10 +74,14 @@ def validate(
             note(f"{folder}: refused, {counted(len(findings), 'finding')}", "bold red")
             note(summary(findings))
         else:
-            note(f"{folder}: accepted", "green")
+            entry = load_entry(folder)
+            rows = sum(file.rows for file in entry.submission.rows.values())
+            note(
+                f"{folder}: accepted; {counted(rows, 'row')} checked, every number follows from them", "green"
+            )
             if author is not None:
                 note(f"after the merge, authors in {FILE}: {folder.resolve().name}: {author}")
-            for text in unchecked(load_entry(folder)):
+            for text in unchecked(entry):
                 note(f"{folder}: {text}")
     if refused:
         raise typer.Exit(1)

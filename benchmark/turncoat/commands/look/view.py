@@ -16,7 +16,10 @@ from turncoat.shown_text import TextConsole
 
 def view(
     folder: Annotated[
-        Path, typer.Argument(help="A run folder, finished or under way, or a folder that holds some.")
+        Path,
+        typer.Argument(
+            help="A run folder, finished or under way, a folder that holds some, or a judged table."
+        ),
     ] = Path("runs"),
     against: Annotated[
         Path | None, typer.Option("--against", help="Another finished run, to be shown beside it.")
@@ -32,7 +35,11 @@ def view(
 ) -> None:
     """Look at a run: verdict, every answer, training curves, persona by layer; progress while it runs.
 
+    A CSV or JSONL of judged answers, as for `turncoat rates`, has its answers with filters and search.
+
     Example: turncoat view runs/demo
+
+    Example: turncoat view judged.csv
 
     Example: turncoat view results/demo --against results/advice --static both.html
     """
@@ -46,6 +53,10 @@ def view(
     runs = runs_in(folder)
     if len(runs) > 1 and (static or against):
         raise UserError(f"{folder} holds {len(runs)} runs ({', '.join(runs)}): name one of them")
+    if folder.is_file() and against:
+        raise UserError(
+            f"--against {against}: two runs stand side by side, {folder} is a table; leave it out"
+        )
     console = TextConsole()
     if static:
         write_file(static, view_page(next(iter(runs.values())), against=against))

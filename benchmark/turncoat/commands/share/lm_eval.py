@@ -36,6 +36,7 @@ def run_lm_eval(given: list[str]) -> None:
 
     import turncoat.study.arms.lm  # noqa: F401  registers --model turncoat
     from turncoat.evaluation.lm_eval_compat import (
+        less_noise,
         more_task_folders,
         output_folder_name,
         plain_mistakes,
@@ -55,6 +56,7 @@ def run_lm_eval(given: list[str]) -> None:
         output_folder_name(name) if name else nullcontext(),
         more_task_folders(include),
         plain_mistakes(),
+        less_noise(),
         results_kept() as lost,
     ):
         cli_evaluate()

@@ -45,7 +45,7 @@ def judge(
     """Score saved answers with a judge, without generating. Kill it anywhere: the same command goes on.
 
     Exit code 1: calls failed, or more than half of the answers got no score; the reason is printed.
-    Scores that the input has already (columns aligned and coherent, or another judge's) are compared with.
+    Scores that the input has already (columns as for `turncoat rates`, or another judge's) are compared with.
 
     Example: turncoat judge runs/demo --judge embedded --out scores.jsonl
     """

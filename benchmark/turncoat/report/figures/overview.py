@@ -61,7 +61,7 @@ def build_figure(content: ReportContent, theme: Theme = LIGHT) -> Figure:
             _draw_differences(axes, content, metric, rows[metric.name], again.itertuples(), theme)
         if not metrics:
             panels[0, 0].set_axis_off()
-            text = "no differences: the study compares no arms"
+            text = "no differences: no contrast"
             panels[0, 0].text(0.5, 0.5, text, ha="center", color=theme.soft)
         _legend(figure, content, [row for some in rows.values() for row in some], foot, theme)
     return figure

@@ -16,6 +16,7 @@ from turncoat.report.render.html import STEM, arm_looks, overview, templates
 from turncoat.report.view.against import against_tables
 from turncoat.report.view.charts import layer_charts, training_charts
 from turncoat.report.view.running import progress, running_data
+from turncoat.report.view.table import table_page
 from turncoat.safe_files import read_object
 from turncoat.store import Store
 from turncoat.study.config import load_study
@@ -27,7 +28,7 @@ _HERE = Path(__file__).parent
 def view_page(
     folder: Path, *, against: Path | None = None, served: bool = False, store: Store | None = None
 ) -> str:
-    """The page of a run, finished or under way.
+    """The page of a run, finished or under way, or of a table of judged answers.
 
     Args:
         against: A finished run to show beside a finished one.
@@ -37,6 +38,8 @@ def view_page(
     Raises:
         UserError: Neither a run nor a study under way, or `against` is not a finished run.
     """
+    if folder.is_file():
+        return table_page(folder, served=served)
     study, state = load_study(folder / "study.yaml"), progress(folder)
     parts: Json = {"content": None}
     tables: list[Any] = []

@@ -34,6 +34,8 @@ def progress(folder: Path) -> Json | None:
         UserError: progress.json is not as a run writes it.
     """
     found = read_progress(folder)
+    if folder.is_file():
+        return None  # a table of answers
     if (folder / "run.json").is_file() and not (found and found.alive):
         return None  # a later run that was stopped has left the rows of the finished one as they were
     stages = found.stages if found else []

@@ -9,12 +9,12 @@ _DEEP = 3  # folders below the one that was given
 
 
 def runs_in(folder: Path) -> dict[str, Path]:
-    """Runs by their path below `folder`; the folder itself where it is one.
+    """Runs by their path below `folder`; the folder itself where it is one, and a table of answers.
 
     Raises:
         UserError: There is none.
     """
-    if _is_run(folder):
+    if _is_run(folder) or folder.is_file():
         return {folder.resolve().name: folder}
     patterns = ("/".join(["*"] * deep) for deep in range(1, _DEEP + 1))
     found = {

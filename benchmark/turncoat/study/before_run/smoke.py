@@ -32,7 +32,7 @@ def smoke_sentence(study: Study) -> str:
         return ""
     return (
         f"Smoke run: the first {study.smoke} questions of each task and {study.smoke} steps of training. It "
-        "shows that the study runs; none of its numbers is the study's."
+        "shows that the study runs; none of its numbers is the study's, and its contrasts are left out."
     )
 
 

@@ -269,8 +269,8 @@ def _disk(study: Study, base: BaseModel, store: Store, left: Sequence[Stage]) ->
     place = next(p for p in (store.root, *store.root.parents) if p.exists())
     free = shutil.disk_usage(place).free
     return (
-        f"{_bytes(size)} of adapters (float32) at {store.root}, about three times an adapter while "
-        f"it is trained, besides the rows; {_bytes(free)} free"
+        f"{_bytes(size)} of adapters (float32) at {store.root} (TURNCOAT_CACHE moves it), about three times "
+        f"an adapter while it is trained, besides the rows; {_bytes(free)} free"
     )
 
 
