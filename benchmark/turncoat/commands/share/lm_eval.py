@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from turncoat.commands.options import plug_ins
+from turncoat.commands.printing import note
 from turncoat.errors import UserError
 from turncoat.paths import tasks_dir
 
@@ -62,6 +63,9 @@ def run_lm_eval(given: list[str]) -> None:
         cli_evaluate()
     if lost:
         raise UserError(f"not saved: {', '.join(lost)}; the table above is all there is")
+    if "--tasks" in " ".join(rest) and rest[0] not in _SUBCOMMANDS[1:]:
+        note("what a row means and which way is better: turncoat show TASK", "dim")
+        note("a level alone is not misalignment: only a difference from a matched control is", "dim")
 
 
 def check_config(given: list[str]) -> None:
