@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+import yaml
+from turncoat.analysis.claims.spec import Claims
 from turncoat.commands.look.claims import load_claims, written_files
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -17,3 +20,21 @@ def test_page_and_evidence_are_what_the_rows_say():
         assert (path.parent / name).read_bytes() == data, f"{name}: run {REFRESH}"
     kept = load_claims(path, [])  # as somebody without any rows sees them
     assert [one.verdict for one in kept[1]] == [one.verdict for one in results]
+
+
+def test_the_page_leads_from_each_study_to_its_rows():
+    path = RESULTS / "claims" / "sgtr.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    claims = Claims.model_validate(content)
+    page = (path.parent / "README.md").read_text(encoding="utf-8").partition("## The rows")[2]
+    for study in claims.studies:
+        assert f"`{study}`" in page
+        committed = f"results/{study}]" in claims.rows[study]
+        for part in (part for one in claims.items for part in one.parts if study in " ".join(part.arms)):
+            for arm in (arm for arm in part.arms if arm.startswith(f"{study}: ") and committed):
+                there = RESULTS / study / "rows" / arm.partition(": ")[2]
+                assert list(there.glob(f"*/{part.task}/samples_*")), (part.name, there)
+    assert "turncoat import sgtr-em" in page and "(../advice/report.md)" in page
+    del content["rows"]["advice"]
+    with pytest.raises(ValueError, match="'advice' is missing; say where the rows"):
+        Claims.model_validate(content)

@@ -15,6 +15,11 @@ _EXPECTED: Mapping[Expectation, str] = {
     "not_lower": "above minus the margin", "not_higher": "below the margin",
 }  # fmt: skip
 
+_ROWS = (
+    "The part of an arm's name before the colon is its study. Its samples lie in `rows/ARM/seed-N/TASK` of "
+    "the study's folder, one line for each item with the question, the answer and the score:"
+)
+
 
 @dataclass(frozen=True)
 class PartResult:
@@ -126,6 +131,10 @@ def claims_page(claims: Claims, results: list[ClaimResult], source: str) -> str:
         page += [f"## {number}. {escape(claim.sentence)}", f"**{one.verdict}**. {escape(claim.origin)}."]
         page += [escape(claim.reading)] if claim.reading else []
         page += [grid(columns, [_line(part) for part in one.parts]), _sources(one.parts)]
+    places: dict[str, list[str]] = {}
+    for study in claims.studies:
+        places.setdefault(claims.rows[study], []).append(f"`{study}`")
+    page += ["## The rows", _ROWS, "\n".join(f"- {', '.join(names)}: {at}" for at, names in places.items())]
     lines = "\n\n".join(filter(None, page)).split("\n")
     return "\n".join(map(_wrapped, lines)) + "\n"
 

@@ -20,6 +20,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from turncoat.errors import accepted
 from turncoat.strict_model import StrictModel, pattern
 
 _ID = pattern(r"^[a-z0-9_]+$", "small letters, digits and _")
@@ -103,7 +104,25 @@ class Claims(StrictModel):
     title: str
     registered: str  # When, and what of the data had been seen by then
     level: float = Field(default=0.05, gt=0, lt=0.5)  # Of each one-sided test
+    # Study -> where its rows are or what makes them, in Markdown; for each study that a test reads
+    rows: dict[str, str] = Field(default={})
     items: tuple[Claim, ...] = Field(min_length=1)
+
+    @property
+    def studies(self) -> list[str]:
+        """Studies whose rows the tests read."""
+        arms = [
+            arm for c in self.items for p in c.parts if not p.published and not p.missing for arm in p.arms
+        ]
+        return sorted({arm.partition(": ")[0] for arm in arms})
+
+    @model_validator(mode="after")
+    def _with_rows(self) -> Claims:
+        if lacking := [study for study in self.studies if study not in self.rows]:
+            raise ValueError(f"rows: '{lacking[0]}' is missing; say where the rows of that study are")
+        if unused := [study for study in self.rows if study not in self.studies]:
+            raise ValueError(f"rows: no test reads '{unused[0]}'; {accepted(self.studies, unused[0])}")
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Claims:
