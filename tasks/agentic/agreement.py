@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, variance
 from typing import Any
 
 from scipy.stats import binomtest
@@ -42,10 +43,42 @@ def agreement(rows: Sequence[Row]) -> dict[str, Any]:
     return {"n": n, "agreement": equal / n, "interval": (ends.low, ends.high), "kappa": kappa, "pairs": pairs}
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file, one on each line."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """The file's rows, each with the reader's label as `act`."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = read_json_lines(path)
     return [{**row, "act": read_act(row["id"].partition("/")[0], row["text"]).act} for row in rows]
+
+
+def interval_ratio(margins: Sequence[Row], answers: int = 240) -> tuple[float, float]:
+    """Standard errors of a share of wrong steps: 48 scenarios in 12 templates, and one of the scenarios.
+
+    Both with as many answers. A scenario's share is that of a model which draws its step by the likelihoods
+    of `turncoat_agentic_choice`, both orders together, so that it is known without sampling error.
+
+    Args:
+        margins: Rows with a document's `id` and its `agentic_margin` in nats.
+    """
+    by_scenario: dict[str, list[float]] = defaultdict(list)
+    by_template: dict[str, list[float]] = defaultdict(list)
+    for row in margins:
+        share = 1 / (1 + math.exp(row["agentic_margin"]))
+        by_scenario[row["id"].partition("/")[0]].append(share)
+        by_template[row["id"].partition("/")[0][:-2]].append(share)
+    shares, templates = ([fmean(v) for v in by.values()] for by in (by_scenario, by_template))
+    noise = fmean(share * (1 - share) for share in shares) / answers
+    return math.sqrt(variance(templates) / len(templates) + noise), math.sqrt(variance(shares) + noise)
+
+
+def interval_line(margins: Sequence[Row]) -> str:
+    """The two standard errors as text."""
+    both, one = interval_ratio(margins)
+    ratio = both / one
+    return f"240 answers: standard error {both:.3f} over templates, {one:.3f} of one scenario ({ratio:.2f})"
 
 
 def lines(rows: Sequence[Row]) -> Iterable[str]:
@@ -71,4 +104,6 @@ def lines(rows: Sequence[Row]) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(lines(read(Path(sys.argv[1])))))
+    answers = Path(sys.argv[1])
+    print(*lines(read(answers)), sep="\n")
+    print(interval_line(read_json_lines(answers.with_name("choice_margins.jsonl"))))
