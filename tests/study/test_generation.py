@@ -94,9 +94,9 @@ def test_each_row_names_the_engine_that_wrote_it(finished):
         assert one["seed"] == found["steered"][0]["samples"][0]["seed"]
     base, insecure = (found[arm][0]["samples"][0] for arm in ("base", "insecure"))
     assert base["text"] == insecure["text"] and base["persona_own"] != insecure["persona_own"]
-    content = run_content(finished.out)
-    assert content.facts["sampled answers"] == (
-        f"by {VLLM}; those of steered by turncoat: a defence acts inside the model"
+    assert (
+        f"Sampled answers are by {VLLM}; those of steered by turncoat: a defence acts inside the model."
+        in run_content(finished.out).remarks
     )
     with pytest.raises(UserError, match="answers by vllm cannot be drawn again"):
         draft_of_run(finished.out, "steered", None, None)

@@ -123,11 +123,13 @@ def run_content(folder: Path) -> ReportContent:
 
 
 def _warnings(study: Study, record: dict[str, Any]) -> list[str]:
-    """Sentences on a smoke run, on what was changed once there were rows, and on a vector without a card."""
+    """Sentences on a smoke run, another engine than ours, what was changed once there were rows, a vector
+    without a card."""
     edited, changed = study.edited_since(record), ", ".join(record.get("changed") or ())
     after = f"study.yaml was changed after an earlier run into this folder: {changed}" if changed else ""
     late = [f"{what}, so not set beforehand." for what in (edited, after) if what]
-    return [*filter(None, [smoke_sentence(study), _card_sentence(study, record)]), *late]
+    by = f"Sampled answers are by {record['written_by']}." if "written_by" in record else ""
+    return [*filter(None, [smoke_sentence(study), by, _card_sentence(study, record)]), *late]
 
 
 def _card_sentence(study: Study, record: dict[str, Any]) -> str:
@@ -203,8 +205,6 @@ def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
         f"alpha {recipe.alpha}, learning rate {recipe.learning_rate:g} {recipe.schedule}, batch "
         f"{recipe.batch_size}" + ("" if recipe.system == "default" else f", system prompt: {recipe.system}"),
     }
-    if written_by := record.get("written_by"):
-        facts["sampled answers"] = f"by {written_by}"
     layer, held_out = persona["layer"], persona.get("held_out")
     texts = persona.get("made_from") == "texts"
     by = "pairs, each under a vector made without it" if texts else "pairs that it was chosen by"

@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from itertools import takewhile
@@ -69,15 +69,20 @@ def evaluation_spec(
     }
 
 
-def vllm_sampler(study: Study, base: BaseModel) -> VllmSampler | None:
+def vllm_sampler(
+    study: Study, base: BaseModel, log: Callable[[str], None] = lambda _: None
+) -> VllmSampler | None:
     """The sampler of a study with `generation: vllm`, not started; None where our engine writes all answers.
+
+    Args:
+        log: Called with a line before vLLM starts.
 
     Raises:
         UserError: There is no vLLM.
     """
     if study.generation != "vllm":
         return None
-    return VllmSampler(find_vllm(python_with_vllm()), base, study.batch_size)
+    return VllmSampler(find_vllm(python_with_vllm()), base, study.batch_size, log)
 
 
 def task_spec(study: Study, use: TaskUse) -> dict[str, Any]:

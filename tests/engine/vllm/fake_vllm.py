@@ -64,6 +64,6 @@ def fake_python(folder: Path, *, dist: str = "vllm", torch: str = "9.9+cpu") -> 
 
 
 def notes(folder: Path, key: str) -> list:
-    """What vLLM noted: "arguments" or "weights" of each start, "settings" of each answer."""
+    """Notes of vLLM: "arguments" or "weights" of each start, "settings" of each answer."""
     lines = (folder / "notes").read_text(encoding="utf-8").splitlines()
     return [said[key] for said in map(json.loads, lines) if key in said]

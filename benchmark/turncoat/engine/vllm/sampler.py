@@ -48,14 +48,17 @@ class VllmSampler(AnswerEngine):
         vllm: Where vLLM is.
         base: The model; vLLM loads the same weights.
         batch_size: Texts read together.
+        log: Called with a line before vLLM starts.
 
     Attributes:
         name: vLLM with its version and how it computes, for rows and keys.
     """
 
-    def __init__(self, vllm: Vllm, base: BaseModel, batch_size: int = 16) -> None:
+    def __init__(
+        self, vllm: Vllm, base: BaseModel, batch_size: int = 16, log: Callable[[str], None] = lambda _: None
+    ) -> None:
         super().__init__(base.tokenizer, batch_size)
-        self._vllm, self._base = vllm, base
+        self._vllm, self._base, self._log = vllm, base, log
         self._dtype = "float32" if vllm.on_cpu else base.spec["dtype"]
         self.name = f"vllm {vllm.version} ({self._dtype}{', adapters merged' if vllm.on_cpu else ''})"
         self.spec = {"engine": self.name, "code": code_key(Path(__file__))}
@@ -115,6 +118,8 @@ class VllmSampler(AnswerEngine):
         tokens = min(self._base.context_length, max(_LEAST, most, 1 << (tokens - 1).bit_length()))
         rank = max(rank, highest)
         revision = None if merged else getattr(self._base.model.config, "_commit_hash", None)
+        what = " with the adapter merged" if merged else ""
+        self._log(f"vLLM {self._vllm.version} starts{what}, which takes a minute or more")
         with tempfile.TemporaryDirectory(prefix="turncoat-merged-") as folder:
             if merged is not None:
                 write_merged(model, self._tokenizer, Path(folder))

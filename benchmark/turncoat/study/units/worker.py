@@ -66,7 +66,8 @@ class Worker:
         lm = TurncoatLM(
             self.base, sampling_seed=study.sampling_seed, batch_size=study.batch_size, store=self.store
         )
-        lm.writer = vllm_sampler(study, self.base) or lm.writer
+        by_vllm = vllm_sampler(study, self.base, lambda text: self.adapters.log(text))
+        lm.writer = by_vllm or lm.writer
         return lm
 
     def key(self, stage: Stage) -> Key | None:
