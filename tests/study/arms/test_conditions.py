@@ -14,11 +14,13 @@ from turncoat.engine.intervention import InOrder
 from turncoat.engine.system_prompt import SystemPrompt
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
+from turncoat.paths import study_path
 from turncoat.registry import DEFENCES, ORGANISMS, Defence, Organism, discover
 from turncoat.store import Store
 from turncoat.study.arm_config import Arm, arm_problems, undefended
 from turncoat.study.arms.adapters import Adapters
 from turncoat.study.arms.steps import Step, steps_of
+from turncoat.study.config import load_study
 from turncoat.testing import DEFAULT_SYSTEM
 from turncoat.training.combined import Combined, Penalised, UnderSystem, in_order
 from turncoat.training.in_training import InTraining, MixedIn
@@ -246,3 +248,21 @@ def test_a_clash_that_no_annotation_shows_is_refused_before_training(adapters):
     below = Step("defence", "sgtr", '{"texts":2,"show_text":true}', RECIPE)
     with pytest.raises(UserError, match="'leash' holds the organism near the model without any adapter"):
         adapters.finetune([below, step], 0)
+
+
+def test_a_defended_arm_is_finetuned_again_for_as_many_epochs_as_the_study_says(adapters):
+    study = load_study(study_path("durability"))
+    steps = {
+        one.name: [(step.name, step.recipe.epochs) for step in steps_of(one, study.training)]
+        for one in study.arms
+    }
+    assert steps["sgtr_before_4"] == [("sgtr", 5), ("risky_financial", 4)]
+    assert steps["sgtr_after_chat_4"] == [("risky_financial", 1), ("sgtr", 5), ("hhh_chat", 4)]
+    pairs = {one.name: plain.name for one in study.arms if (plain := undefended(study.arms, one))}
+    assert pairs["longer_before_2"] == "risky_2" and pairs["sgtr_after_chat_4"] == "risky_1"
+    chat = use("hhh_chat", "prevention", texts=2)
+    more = [
+        {**use("hhh_chat", "reversal", texts=2), "defence_training": {"epochs": epochs}} for epochs in (1, 3)
+    ]
+    once, thrice = (trained(adapters, arm(**chat, more_defences=[one]))[1] for one in more)
+    assert thrice["steps"] == 3 * once["steps"] and thrice["losses"][-1] < once["losses"][-1]
