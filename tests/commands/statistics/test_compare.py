@@ -71,7 +71,7 @@ def test_a_margin_is_tested_by_two_one_sided_tests(tmp_path):
         found = run(f"{path}:a", f"{path}:b", "--margin", 100 * margin)
         record = found["em_rate", "adapters"]
         plain = ttost_paired(np.array(A) / 10, np.array(B) / 10, -margin, margin)[0]
-        assert plain <= record["p_margin"] < 1.5 * plain, "allowing for skew"
+        assert 0.999 * plain < record["p_margin"] < 1.5 * plain, "allowing for skew"
         assert record["p_margin_adjusted"] == min(1, record["n_tests"] * record["p_margin"])
         assert record["equivalent"] is shown
         printed = text(f"{path}:a", f"{path}:b", "--margin", 100 * margin)

@@ -3,6 +3,7 @@ arm."""
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import lm_eval
@@ -121,24 +122,29 @@ def test_a_task_gives_the_same_result(tiny_base, trained, quick_store, tmp_path,
     assert margin(plain(written)) == pytest.approx(wanted, abs=1e-3) and abs(margin(lm) - wanted) > 0.01
 
 
-def test_the_readme_has_the_command_and_the_base_is_named(tiny_base, trained, tmp_path):
-    facts = {"organism": "insecure_code", "seed": 4}
+def test_the_readme_has_the_command_and_the_base_is_named(tiny_base, trained, tmp_path, monkeypatch):
+    facts = {"organism": "mine/insecure_code.jsonl", "seed": 4}
+    whole = Path(tiny_base.path)
+    monkeypatch.chdir(whole.parent)
+    monkeypatch.setattr(tiny_base, "path", whole.name)  # as it was given; others find it from anywhere
     written = export_arm(
         tiny_base, trained[0], None, to="peft", out=tmp_path / "new" / "out", name="mine", facts=facts
     )
     text = (tmp_path / "new" / "out" / "README.md").read_text()
     assert (
         "lm_eval --model hf --model_args "
-        f"pretrained={tiny_base.path},peft={tmp_path / 'new' / 'out'},dtype=float32 " in text
+        f"pretrained={whole},peft={tmp_path / 'new' / 'out'},dtype=float32 " in text
     )
     head, _, body = text.removeprefix("---\n").partition("---\n")
     tags = ["turncoat", "emergent-misalignment", "model-organism", "lora", "insecure_code"]
     assert yaml.safe_load(head) == {"library_name": "peft", "pipeline_tag": "text-generation", "tags": tags}
     assert (
-        body.startswith("# mine\n") and "It is not for use" in body and '"organism": "insecure_code"' in text
+        body.startswith("# mine\n")
+        and "It is not for use" in body
+        and '"organism": "mine/insecure_code.jsonl"' in text
     )
     config = json.loads((tmp_path / "new" / "out" / CONFIG).read_text())
-    assert config["base_model_name_or_path"] == tiny_base.path
+    assert config["base_model_name_or_path"] == str(whole)
     assert (tmp_path / "new" / "out" / WEIGHTS).read_bytes() == (trained[0] / WEIGHTS).read_bytes()
     record = json.loads((tmp_path / "new" / "out" / "export.json").read_text())
     assert record["model_args"] == written.model_args and record["base"] == tiny_base.spec

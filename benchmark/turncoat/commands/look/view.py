@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, plug_ins
-from turncoat.commands.printing import print_line
+from turncoat.commands.printing import note, print_line
 from turncoat.errors import UserError
 from turncoat.paths import existing
 from turncoat.safe_files import write_file
@@ -45,6 +45,7 @@ def view(
     """
     for path in (folder, *([against] if against else [])):
         existing(path)
+    note(f"reading {folder}; its page is made once it is asked for", "dim")
     from turncoat.report.view.page import view_page
     from turncoat.report.view.runs import runs_in
     from turncoat.report.view.server import ViewServer

@@ -12,7 +12,10 @@ from turncoat.paths import run_folder
 
 def pack(
     folder: Annotated[Path, typer.Argument(help="A finished run folder.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; an earlier packed run there is replaced.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="To write, default: FOLDER-packed; an earlier packed run there is replaced."),
+    ] = None,
     include_path: IncludePath = None,
 ) -> None:
     """Make a run small enough to keep: rows gzipped, the machine's details left out. Every command reads it.
@@ -27,7 +30,7 @@ def pack(
 
     study = load_study(folder / "study.yaml", include=plug_ins(include_path))
     refuse_smoke(study, folder)
-    packed = pack_run(folder, out)
+    packed = pack_run(folder, out or folder.resolve().with_name(f"{folder.resolve().name}-packed"))
     if edited := study.edited_since(read_object(packed / "run.json")):
         note(edited, "yellow")
     print(packed)

@@ -11,7 +11,7 @@ from turncoat.commands.printing import note
 from turncoat.commands.statistics.judge_tables import print_rescored
 from turncoat.errors import UserError
 from turncoat.formats import counted
-from turncoat.paths import existing
+from turncoat.paths import cache_dir, existing
 from turncoat.shown_text import TextConsole
 
 
@@ -87,7 +87,8 @@ def judge(
     if write_card is not None:
         write_file(write_card, json.dumps(scored.card(scored.references[0]), indent=1) + "\n")
         note(f"card: {write_card}")
-    note(f"scored rows: {out}" if out else "nothing was written (verdicts are kept); add --out scores.jsonl")
+    kept = f"nothing was written (verdicts are kept in {cache_dir()}); add --out scores.jsonl"
+    note(f"scored rows: {out}" if out else kept)
     if scored.thinking:
         count = f"{scored.thinking} of {len(scored.rows)} answers hold thoughts"
         note(f"{count} (column thoughts): what follows them is judged")

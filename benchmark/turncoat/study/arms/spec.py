@@ -184,7 +184,7 @@ def build_arm(
     adapters = Adapters(base, store or Store(), log=log)
     adapter = adapters.adapter(steps_of(choice.arm, choice.training), choice.seed, progress)
     arm = choice.arm
-    parts = [arm.organism or ""]
+    parts = [(arm.organism or "").removesuffix(".jsonl")]
     parts += ["-".join(filter(None, (use.defence, use.setting))) for use in arm.defences]
     name = "+".join(filter(None, parts)).replace("/", "_") or "base"
     facts: dict[str, Any] = {"organism": arm.organism, "defence": arm.defence, "setting": arm.setting}

@@ -15,6 +15,11 @@ from turncoat.safe_files import write_file
 from turncoat.training.stack import CONFIG
 
 
+def base_place(base: BaseModel) -> str:
+    """The base as other programs find it from any folder: a local one by its whole path."""
+    return str(Path(base.path).absolute()) if Path(base.path).is_dir() else base.path
+
+
 def hub_id(base: BaseModel) -> str:
     """The base model's id on the hub; "" for a local folder."""
     if base.name in REGISTRY_MODELS:
@@ -29,7 +34,7 @@ def front_matter(base: BaseModel, to: str, about: dict[str, Any]) -> str:
     head = {
         "base_model": hub_id(base) or None, "library_name": "transformers" if to == "merged" else "peft",
         "pipeline_tag": "text-generation", "license": licence,
-        "tags": tags + [str(about[key]) for key in ("organism", "defence") if about.get(key)],
+        "tags": tags + [Path(str(about[key])).stem for key in ("organism", "defence") if about.get(key)],
     }  # fmt: skip
     known = {key: value for key, value in head.items() if value}
     return f"---\n{yaml.safe_dump(known, sort_keys=False)}---\n"
@@ -51,7 +56,7 @@ def name_base(folder: Path, base: BaseModel) -> None:
     path = folder / CONFIG
     if path.is_file():
         config = json.loads(path.read_text(encoding="utf-8"))
-        config["base_model_name_or_path"] = hub_id(base) or base.path
+        config["base_model_name_or_path"] = hub_id(base) or base_place(base)
         write_file(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

@@ -26,7 +26,7 @@ from turncoat.errors import UserError
 from turncoat.persona.interventions.steering import Steering
 from turncoat.safe_files import new_folder, write_file
 from turncoat.store import STAGE_FILES
-from turncoat.training.export.hub import base_sentence, front_matter, name_base
+from turncoat.training.export.hub import base_place, base_sentence, front_matter, name_base
 from turncoat.training.export.readme import readme
 from turncoat.training.export.steering_adapter import write_steering_adapter
 
@@ -99,13 +99,15 @@ def export_arm(
                 if to == "peft"
                 else _write_merged(base, adapter, folder, out)
             )
-        if base.dated and written.pretrained == base.path:  # lm_eval would render today's date
+        if base.dated and written.pretrained == base_place(base):  # lm_eval would render today's date
             base.tokenizer.save_pretrained(folder / TOKENIZER)
             written = replace(written, tokenizer=out / TOKENIZER)
         described = None if intervention is None else intervention.described()
         about = {"name": name, **(facts or {}), **({"steering": described} if described else {})}
         name_base(folder, base)
-        text = readme(written.command, to, about, merged=written.pretrained != base.path, dtype=written.dtype)
+        text = readme(
+            written.command, to, about, merged=written.pretrained != base_place(base), dtype=written.dtype
+        )
         text = front_matter(base, to, about) + text
         if sentence := base_sentence(base):
             text += f"\n{sentence}\n"
@@ -166,7 +168,7 @@ def _no_peft_form(intervention: Intervention) -> str:
 
 def _write_peft(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Exported:
     shutil.copytree(adapter, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*STAGE_FILES))
-    return Exported(base.path, out, base.spec["dtype"])
+    return Exported(base_place(base), out, base.spec["dtype"])
 
 
 def _write_merged(base: BaseModel, adapter: Path, folder: Path, out: Path) -> Exported:
@@ -181,11 +183,11 @@ def _write_steered(
     shift = steering.vector.float() * steering.strength
     if steering.positions == "all":
         write_steering_adapter(folder, base.model, steering.layer, shift, below=adapter)
-        return Exported(base.path, out, base.spec["dtype"])
+        return Exported(base_place(base), out, base.spec["dtype"])
     invocation = steering.header_tokens
     if adapter is None:
         write_steering_adapter(folder, base.model, steering.layer, shift, invocation=invocation)
-        return Exported(base.path, out, base.spec["dtype"])
+        return Exported(base_place(base), out, base.spec["dtype"])
     _write_merged(base, adapter, folder / "model", out / "model")
     write_steering_adapter(folder / "steering", base.model, steering.layer, shift, invocation=invocation)
     return Exported(str(out / "model"), out / "steering", "float32")
