@@ -1,15 +1,18 @@
 """Tasks of lm-eval's own in a study: found by name, measured, shown as plain metrics, and a clear error
 without a network."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 from turncoat.errors import UserError
 from turncoat.evaluation import lm_eval_compat
 from turncoat.evaluation.task_catalogue import hub_dataset, is_task, task_metrics
 from turncoat.evaluation.task_facts import metric_axes
+from turncoat.report.write import report_run
 from turncoat.testing import run_tiny
 
 GREEDY = {"do_sample": False, "temperature": 0.0, "until": ["\n"], "max_gen_toks": 4}
@@ -61,6 +64,13 @@ def test_it_is_measured_and_its_first_filter_counts(defaults, tmp_path, capsys):
     rows = run_tiny(study_with(tmp_path, "plain_sums"), tmp_path / "out")["base/plain_sums"]
     assert [row["filter"] for row in rows].count("strict-match") == 2
     said = " ".join(capsys.readouterr().err.split())
+    assert "persona" not in json.loads((tmp_path / "out" / "run" / "run.json").read_text()), (
+        "nothing reads a vector"
+    )
+    assert (
+        "exact_match"
+        in report_run(tmp_path / "out" / "run", Console(file=io.StringIO()))["report.md"].read_text()
+    )
     assert "plain_sums is a task of lm-eval's own: json is fetched from the Hugging Face hub" in said
 
 

@@ -197,7 +197,7 @@ def _millions(parameters: int | None) -> str:
 
 def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
     recipe, persona = study.training, record.get("persona")
-    if persona is None:
+    if persona is None and not record.get("training"):
         return {"training seeds": ", ".join(map(str, study.training_seeds))}
     facts = {
         "training seeds": ", ".join(map(str, study.training_seeds)),
@@ -205,6 +205,8 @@ def _facts(study: Study, record: dict[str, Any]) -> dict[str, str]:
         f"alpha {recipe.alpha}, learning rate {recipe.learning_rate:g} {recipe.schedule}, batch "
         f"{recipe.batch_size}" + ("" if recipe.system == "default" else f", system prompt: {recipe.system}"),
     }
+    if persona is None:
+        return facts
     layer, held_out = persona["layer"], persona.get("held_out")
     texts = persona.get("made_from") == "texts"
     by = "pairs, each under a vector made without it" if texts else "pairs that it was chosen by"

@@ -48,7 +48,7 @@ _CLAIMS = (
     "contrasts",
     "pilot_seeds",
 )  # of a study; changed after an earlier run they were not set beforehand
-Results = list[tuple[Stage, Made]]  # in the plan's order, the vector's first
+Results = list[tuple[Stage, Made]]  # in the plan's order, the vector's first, if any
 
 
 def gather(
@@ -97,14 +97,16 @@ def _record(
 ) -> dict[str, Any]:
     ran, now = earlier.get("study"), worker.study.digests()
     changed = {key for key in _CLAIMS if ran and ran.get(key) != now.get(key)}
-    base, vector = worker.base, PersonaVector.load(results[0][1].folder)
+    base = worker.base
+    read = [PersonaVector.load(made.folder) for stage, made in results[:1] if stage.kind == "vector"]
+    persona = {"trait": read[0].trait, "layer": read[0].layer, **read[0].card} if read else {}
     return {
         "provenance": provenance(),
         "study": now,
         "changed": sorted({*earlier.get("changed", ()), *changed}),
         "model": {"name": base.name, **base.spec, "parameters": base.model.num_parameters()},
         **_written_by(worker),
-        "persona": {"trait": vector.trait, "layer": vector.layer, **vector.card},
+        **({"persona": persona} if persona else {}),
         "judge": judge_record(worker.study),
         "failed": failed,
         # Which adapter each row came from, and which texts each organism was trained on: hashes of the bytes.

@@ -92,6 +92,8 @@ def test_a_task_that_is_not_read_along_its_vector_needs_none(study):
     unread = TaskUse(task="turncoat_em", persona=False)
     one = study.model_copy(update={"tasks": (unread,), "persona": "humour"})
     assert [stage.id for stage in plan_of(one).stages if stage.kind == "vector"] == ["vector/humour"]
+    alone = one.model_copy(update={"arms": tuple(arm for arm in one.arms if not arm.defence)})
+    assert {stage.kind for stage in plan_of(alone).stages} == {"rows", "adapter"}, "no defence acts along one"
     assert {doc["trait"] for doc in load_task(unread).test_docs()} == {None}
     keys = {
         persona: task_spec(study, TaskUse(task="turncoat_em", persona=persona))["task"]

@@ -33,4 +33,9 @@ def pack(
     packed = pack_run(folder, out or folder.resolve().with_name(f"{folder.resolve().name}-packed"))
     if edited := study.edited_since(read_object(packed / "run.json")):
         note(edited, "yellow")
+    sizes = [
+        sum(path.stat().st_size for path in run.rglob("*") if path.is_file()) / 1e6
+        for run in (folder, packed)
+    ]
+    note(f"{sizes[0]:.1f} MB became {sizes[1]:.1f} MB; report, view, submit and the others read it", "dim")
     print(packed)

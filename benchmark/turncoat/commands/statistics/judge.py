@@ -14,6 +14,8 @@ from turncoat.formats import counted
 from turncoat.paths import cache_dir, existing
 from turncoat.shown_text import TextConsole
 
+_FEW = 100  # answers of a card: error rates from fewer have wide intervals
+
 
 def judge(
     path: Annotated[
@@ -87,6 +89,8 @@ def judge(
     if write_card is not None:
         write_file(write_card, json.dumps(scored.card(scored.references[0]), indent=1) + "\n")
         note(f"card: {write_card}")
+        if len(saved.answers) < _FEW:
+            note(f"the card is made from {counted(answers, 'answer')}: its errors are hardly known", "yellow")
     kept = f"nothing was written (verdicts are kept in {cache_dir()}); add --out scores.jsonl"
     note(f"scored rows: {out}" if out else kept)
     if scored.thinking:

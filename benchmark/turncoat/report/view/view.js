@@ -70,7 +70,7 @@ function showProgress(now) {
   const stopped = now.state === "stopped" ? " It is not running now; the same command goes on where it stopped." : "";
   const text = now.of ? `${now.done} of ${now.of} stages done, ${now.to_come} to come.${work}${left}${stopped}` : "The run has not begun its first stage.";
   if (line.textContent !== text) line.textContent = text;
-  byId("progress-bar").value = now.of ? now.done / now.of : 0;
+  byId("progress-bar").value = now.of ? now.stages.reduce((sum, one) => sum + one.share, 0) / now.of : 0;
   const note = now.stages.filter((one) => one.state === "under way").map((one) => `${one.label}: ${Math.round(one.share * 100)}%${one.note ? ", " + one.note : ""}`).join("; ");
   byId("progress-news").textContent = now.silent > 60 && now.state === "running" ? `${note} (last sign of life ${lasts(now.silent)} ago)` : note;
   byId("stages").replaceChildren(...now.stages.map((one) => make("li", {}, one.label + " ",

@@ -69,7 +69,9 @@ class Unit:
 class Plan:
     """All that is made for a study before its rows are gathered."""
 
-    units: tuple[Unit, ...]  # The vectors (the study's persona first), the base model, the other arms
+    units: tuple[
+        Unit, ...
+    ]  # The vectors that are read or may be acted along (the study's first), the base model, the other arms
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -136,7 +138,9 @@ class _Planner:
 
     def plan(self) -> Plan:
         read = [trait for use in self.study.tasks if (trait := use.trait) is not None]
-        vectors = [self._vector(trait) for trait in dict.fromkeys([self.study.persona, *read])]
+        acts = any(arm.defence for arm in self.study.arms)  # along the study's vector, perhaps
+        own = [self.study.persona] if acts or self.study.persona in read else []
+        vectors = [self._vector(trait) for trait in dict.fromkeys([*own, *read])]
         arms = sorted(self.study.arms, key=lambda arm: not arm.is_base)
         seeds = self.study.training_seeds
         units = [
