@@ -304,8 +304,12 @@ def new_folder(out: Path) -> Iterator[Path]:
 
     It lies beside `out`, below a folder of a random name that nobody else may enter. A kill leaves what was
     there before, or the new folder.
+
+    Raises:
+        UserError: The folder that it lies in cannot be made or written to.
     """
     out = out.absolute()
+    check_writable(out.parent, "the folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=".writing-", dir=out.parent, ignore_cleanup_errors=True

@@ -91,6 +91,8 @@ COMMANDS = {
     "the arm of a study": said("export demo/sgtrr/0 --out x", "'sgtrr' is not an arm", "did you mean 'sgtr'"),
     "an arm in a form": said("export demo/sgtr/0 --to gguf --out x", "accepted: peft, merged, steered"),
     "an arm over a folder": said("export demo/sgtr/0 --out run", "--out run is there already"),
+    "an arm under a file": said("export demo/sgtr/0 --out judged.csv/x", "--out", "cannot be written"),
+    "a pack under a file": said("pack run --out judged.csv/x", "cannot be written to (Not a directory)"),
     "an arm that is none": said("export mine --out x", "'mine' names no arm; accepted: STUDY/ARM/SEED"),
     "an arm to serve": said("serve nowhere/x/0", "'nowhere' is not a study"),
     "a vector": said("persona show nowhere", "nowhere"),
@@ -173,8 +175,9 @@ STUDIES = {
     "an organism": study(INSECURE, "organism: insecure", "line 8, arms[1].organism", "insecure_code"),
     "an organism's file": study(INSECURE, "organism: absent.jsonl", "no organism file at absent.jsonl"),
     "an empty file": study(INSECURE, "organism: e.jsonl", "e.jsonl", files={"e.jsonl": ""}),
-    "a row that is no chat": study(INSECURE, "organism: e.jsonl", "e.jsonl, line 2", "messages", files={
-        "e.jsonl": TURN + '{"text": "x"}\n'}),
+    "a row that is no chat": study(
+        INSECURE, "organism: e.jsonl", "e.jsonl, line 2: keys text; accepted: an object with 'messages'",
+        files={"e.jsonl": TURN + '{"text": "x"}\n'}),
     "a row that is no JSON": study(INSECURE, "organism: e.jsonl", "e.jsonl, line 2", files={
         "e.jsonl": TURN + "{\n"}),
     "rows that are too long": study(INSECURE, "organism: e.jsonl", "max_length", files={

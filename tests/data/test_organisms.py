@@ -44,8 +44,8 @@ def test_a_byte_order_mark_changes_no_row(tmp_path, encoding):
 
 
 @pytest.mark.parametrize(("line", "reason"), [
-    ("{", "no object with 'messages'"), ("[1, 2]", "no object with 'messages'"),
-    ('"text"', "no object with 'messages'"), ("null", "no object with 'messages'"),
+    ("{", r"not JSON \("), ("[1, 2]", "accepted: an object with 'messages'"),
+    ('"text"', "accepted: an object with 'messages'"), ("null", "accepted: an object with 'messages'"),
     ('{"text": "no messages"}', "messages"), ('{"messages": "text"}', "messages"),
     ('{"messages": [{"role": "user"}]}', "content"),
     (json.dumps({"messages": []}), "accepted: \\[system,\\] user, assistant"),

@@ -1,5 +1,6 @@
 """`turncoat check`: problems of a study before hours of work."""
 
+import shlex
 from dataclasses import asdict
 from typing import Annotated
 
@@ -37,6 +38,8 @@ def check(
         for problem in problems:
             print_line(console, f"{problem.level}: {problem}", _STYLES[problem.level])
         if all(problem.level == "note" for problem in problems):
-            print_line(console, f"{path.name}: nothing is wrong; next: turncoat run {study} --limit 2")
+            print_line(
+                console, f"{path.name}: nothing is wrong; next: turncoat run {shlex.quote(study)} --limit 2"
+            )
     if any(problem.level != "note" for problem in problems):
         raise typer.Exit(1)

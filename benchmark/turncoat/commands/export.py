@@ -9,6 +9,7 @@ import typer
 from turncoat.commands.options import IncludePath, plug_ins
 from turncoat.commands.printing import note
 from turncoat.errors import UserError
+from turncoat.safe_files import check_writable
 
 FORMS = ("peft", "merged", "steered")  # as in training/export.py, which imports torch
 
@@ -49,6 +50,7 @@ def export(
         raise UserError(f"--out {out} is there already; name a folder that is not")
     if repo is not None:
         _check_hub(repo)
+    check_writable(out.absolute().parent, "the folder of --out")
     from turncoat.study.arms.spec import find_arm
     from turncoat.study.training_bar import TrainingBar
     from turncoat.training.export.write import export_arm

@@ -79,8 +79,14 @@ def _conversation(line: str, where: str) -> tuple[Example, str]:
     try:
         row = json.loads(line)
         turns = [(m["role"], m["content"]) for m in row["messages"]]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{where}: no object with 'messages' of 'role' and 'content' ({error})") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON ({error})") from error
+    except (KeyError, TypeError) as error:
+        keys = f"keys {', '.join(map(str, row))}" if isinstance(row, dict) else f"{line[:60]!r}"
+        raise UserError(
+            f"{where}: {keys}; accepted: an object with 'messages', "
+            '[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]'
+        ) from error
     roles = [role for role, _ in turns]
     if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
         raise UserError(f"{where}: roles {roles}; accepted: [system,] user, assistant")
