@@ -153,6 +153,12 @@ TABLES = {
     "a margin of 0": said("compare judged.csv judged.csv --margin 0", "--margin 0: points of a rate"),
     "answers to judge": said("judge e.csv --judge embedded", "answer", files={"e.csv": "question,x\nq,1\n"}),
     "scores over their input": said("judge judged.csv --judge embedded --out judged.csv", "is the input"),
+    "scores over another file": said("judge judged.csv --judge embedded --out e.csv", "--out e.csv: is there",
+                                     files={"e.csv": "x,y\n1,2\n"}),
+    "a card over another file": said("judge judged.csv --judge embedded --write-card e.json",
+                                     "--write-card e.json: is there", files={"e.json": "{}"}),
+    "a page over another file": said("view judged.csv --static e.html", "--static e.html: is there",
+                                     files={"e.html": "<p>mine</p>"}),
     "a judge that is off": said("judge judged.csv", "judging is off (TURNCOAT_JUDGE=off)"),
 }  # fmt: skip
 STUDIES = {

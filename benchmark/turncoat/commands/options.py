@@ -58,6 +58,21 @@ def plug_ins(folders: Sequence[Path] | None) -> tuple[Path, ...]:
     return tuple(folders or ())
 
 
+def check_replaces(path: Path, mark: str, option: str) -> None:
+    """Refuse to write over a file that another program, or a person, has written.
+
+    Args:
+        mark: Text that every file of this kind holds.
+
+    Raises:
+        UserError: The file is there, and has no such text.
+    """
+    from turncoat.text_files import read_text
+
+    if path.is_file() and path.stat().st_size and mark not in read_text(path):
+        raise UserError(f"{option} {path}: is there, with something else in it; name another file")
+
+
 def seed_list(text: str) -> list[int]:
     """The training seeds that `--seeds` names.
 

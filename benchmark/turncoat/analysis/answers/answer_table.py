@@ -73,6 +73,8 @@ def check_writable(path: Path) -> None:
         raise UserError(f"--out {path}: the name does not say the format; accepted: {', '.join(WRITTEN)}")
     if path.is_dir():
         raise UserError(f"--out {path} is a folder; name a file in it, such as {path / 'scores.jsonl'}")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {path}: there is no folder {path.parent}; make it, or choose another place")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

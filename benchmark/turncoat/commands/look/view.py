@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from turncoat.commands.options import IncludePath, plug_ins
+from turncoat.commands.options import IncludePath, check_replaces, plug_ins
 from turncoat.commands.printing import note, print_line
 from turncoat.errors import UserError
 from turncoat.paths import existing
@@ -60,6 +60,7 @@ def view(
         )
     console = TextConsole()
     if static:
+        check_replaces(static, "view-answers", "--static")
         write_file(static, view_page(next(iter(runs.values())), against=against))
         print_line(console, f"{static}: open it in a browser; it needs no server and no network")
         return

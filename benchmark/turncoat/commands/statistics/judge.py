@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from turncoat.commands.options import By, IncludePath, ScoreMax, plug_ins, scale_top
+from turncoat.commands.options import By, IncludePath, ScoreMax, check_replaces, plug_ins, scale_top
 from turncoat.commands.printing import note
 from turncoat.commands.statistics.judge_tables import print_rescored
 from turncoat.errors import UserError
@@ -62,6 +62,9 @@ def judge(
         check_writable(out)
         if path.exists() and out.exists() and out.samefile(path):
             raise UserError(f"--out {out} is the input; name another file")
+        check_replaces(out, "judge_aligned", "--out")
+    if write_card is not None:
+        check_replaces(write_card, '"rubric"', "--write-card")
     saved = read_answers(
         path, question_column=question_column, answer_column=answer_column, tasks=tuple(task or ()),
         limit=limit,

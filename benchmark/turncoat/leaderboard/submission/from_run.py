@@ -54,7 +54,11 @@ def draft_of_run(
         raise UserError('--contact is missing: somebody to ask, such as "A. Person <a@example.org>"')
     matched = find_organism(str(chosen.organism)).control
     if matched is None:
-        raise UserError(f"the organism '{chosen.organism}' has no matched control, so it has no board")
+        raise UserError(
+            f"the organism '{chosen.organism}' has no registered control, so it has no board: entries are "
+            "defences of `turncoat list organisms`; `turncoat pack` makes a run of your own small enough to "
+            "share, `turncoat view RUN --static FILE.html` a page of it"
+        )
     loss_task(str(chosen.organism))  # raises where the organism has no board
     notes: list[str] = []
     roles = _roles(study, chosen, str(matched), notes)

@@ -56,6 +56,8 @@ def unchecked(entry: Entry) -> list[str]:
     uses = entry.track.tasks_for(entry.submission.organism.name)
     absent = [use.task for use in uses if expected_rows(use).task is None]
     texts = [f"the texts of {', '.join(absent)} are not here (TURNCOAT_DATA)"] if absent else []
+    if any(check_adapter_form(entry)):
+        texts.append("its adapters are named by an earlier digest: listed entries keep it, a copy may not")
     if registry_tokenizer(model) is not None:
         return texts
     return [f"token counts are held to bounds only: needs the tokenizer of {model!r}", *texts]
