@@ -175,12 +175,16 @@ def _difference(content: ReportContent, row: Any) -> Cell:
 
 
 def _ends(content: ReportContent, row: Any) -> tuple[Any, Any, Any]:
-    """A difference and its interval; with the judge's errors in it where levels are withheld for them."""
+    """A difference and its interval; with the judge's errors in it where levels are withheld for them.
+
+    Nothing where these errors leave no interval: the difference alone would look like a large effect.
+    """
     if not _misread(content, row):
         return row.difference, row.low, row.high
     rows = content.corrected
     same = rows[(rows["name"] == row.name) & (rows["metric"] == row.metric) & (rows["claim"] == row.claim)]
-    return tuple(same[["corrected", "corrected_low", "corrected_high"]].iloc[0]) if len(same) else (None,) * 3
+    ends = same[["corrected", "corrected_low", "corrected_high"]]
+    return tuple(ends.iloc[0]) if len(same) and not ends.iloc[0].isna().any() else (None,) * 3
 
 
 def _misread(content: ReportContent, row: Any) -> bool:
@@ -297,8 +301,12 @@ def _claim(content: ReportContent, row: Any, again: Any) -> list[Cell]:
     places, scale = _places(metric, contrast_decimals(content, metric)), _scale(metric)
     unit = "points" if metric.unit == SHARE else metric.unit
     if _misread(content, row) and not formats.is_missing(row.difference) and row.difference:
-        scale = scale * (_ends(content, row)[0] or 0) / row.difference  # each training's, corrected alike
-    deltas = ", ".join(formats.number(scale * d, places, signed=True) for d in content.seed_deltas(row))
+        value = _ends(content, row)[0]
+        scale = None if value is None else scale * value / row.difference  # each training's, corrected alike
+    deltas = ", ".join(
+        formats.number(None if scale is None else scale * d, places, signed=True)
+        for d in content.seed_deltas(row)
+    )
     untested = formats.is_missing(row.p_value)
     shown = Cell(f"n/a: {no_claim(row)}") if untested else _difference(content, row)
     cells = [Cell(f"{metric.label} ({unit})"), shown, p_cell(row.p_adjusted, shown.strong), Cell(deltas)]

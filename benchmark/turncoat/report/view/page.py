@@ -43,20 +43,20 @@ def view_page(
     study, state = load_study(folder / "study.yaml"), progress(folder)
     parts: Json = {"content": None}
     tables: list[Any] = []
+    layers: list[Any] = []
     if state is None:
         contents = _contents(folder, against)
         content = next(iter(contents.values()))
         parts = overview(content)
         answers = {**_answers(contents), "arms": _arms(contents)}
-        charts = [
-            *training_charts(read_object(folder / "run.json")["training"], study),
-            *layer_charts(folder, study),
-        ]
+        layers = layer_charts(folder, study)
+        charts = [*training_charts(read_object(folder / "run.json")["training"], study), *layers]
         tables = against_tables(contents) if against else []
     else:
         answers, charts = running_data(folder, store or Store())
     return templates(_HERE).get_template("view.html.j2").render(
-        **parts, study=study, state=state, against=tables, generated_by=f"turncoat {__version__}",
+        **parts, study=study, state=state, layers=layers, against=tables,
+        generated_by=f"turncoat {__version__}",
         answers=embedded_json(answers), charts=embedded_json(charts), groups=list(answers["groups"]),
         progress=embedded_json(state),
         page=page_parts(STEM, _HERE / "view", connect="'self'" if served else ""), served=served,

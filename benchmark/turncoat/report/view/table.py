@@ -40,7 +40,7 @@ def table_page(path: Path, *, served: bool = False) -> str:
         templates(_HERE)
         .get_template("view.html.j2")
         .render(
-            content=None, study=study, state=None, against=[], generated_by=f"turncoat {__version__}",
+            content=None, study=study, state=None, against=[], layers=[], generated_by=f"turncoat {__version__}",
             answers=embedded_json({**answers, "arms": arms}), charts=embedded_json([]), groups=["run"],
             progress=embedded_json(None), page=page_parts(STEM, _HERE / "view", connect=""), served=served,
         )
