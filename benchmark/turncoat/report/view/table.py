@@ -36,14 +36,11 @@ def table_page(path: Path, *, served: bool = False) -> str:
     answers = answer_store({"run": {"": [{"arm": one["arm"], **answer_fields(one)} for one in records]}})
     arms = [[arm, arm, f"c{place % _LOOKS}"] for place, arm in enumerate(scored.arms)]
     study = SimpleNamespace(study=path.name, title=path.name, question=_about(scored), model="")
-    return (
-        templates(_HERE)
-        .get_template("view.html.j2")
-        .render(
-            content=None, study=study, state=None, against=[], layers=[], generated_by=f"turncoat {__version__}",
-            answers=embedded_json({**answers, "arms": arms}), charts=embedded_json([]), groups=["run"],
-            progress=embedded_json(None), page=page_parts(STEM, _HERE / "view", connect=""), served=served,
-        )
+    template = templates(_HERE).get_template("view.html.j2")
+    return template.render(
+        content=None, study=study, state=None, against=[], layers=[], generated_by=f"turncoat {__version__}",
+        answers=embedded_json({**answers, "arms": arms}), charts=embedded_json([]), groups=["run"],
+        progress=embedded_json(None), page=page_parts(STEM, _HERE / "view", connect=""), served=served,
     )  # fmt: skip
 
 
