@@ -363,7 +363,7 @@ def test_the_command_fails_where_most_answers_have_no_score(command, tmp_path, c
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--judge", "off"], "judging is off"), (["--out", "{folder}/x.txt"], "accepted: .csv, .jsonl"),
     (["--out", "{folder}"], "the name does not say the format"),
-    (["--out", "{folder}/missing/x.csv"], r"there is no folder .*missing; make it"),
+    (["--out", "{folder}/missing/x.csv"], "missing; make it, or choose another place"),
     (["--out", "{folder}/in.csv"], "is the input"), (["--limit", "0"], "--limit 0"),
     (["--judge", "fake", "--write-card", "{folder}/card.json"], "has no scores"),
 ])  # fmt: skip
