@@ -298,11 +298,14 @@ def _correction_note(content: ReportContent, groups: list[list[Any]]) -> list[st
 def _claim(content: ReportContent, row: Any, again: Any) -> list[Cell]:
     """Measure, difference, p, difference of each training, and the interval of training again."""
     metric = content.metric(row.metric)
-    places, scale = _places(metric, contrast_decimals(content, metric)), _scale(metric)
+    places = _places(metric, contrast_decimals(content, metric))
+    scale: float | None = _scale(metric)
     unit = "points" if metric.unit == SHARE else metric.unit
     if _misread(content, row) and not formats.is_missing(row.difference) and row.difference:
         value = _ends(content, row)[0]
-        scale = None if value is None else scale * value / row.difference  # each training's, corrected alike
+        scale = (
+            None if value is None else _scale(metric) * value / row.difference
+        )  # each training's, corrected alike
     deltas = ", ".join(
         formats.number(None if scale is None else scale * d, places, signed=True)
         for d in content.seed_deltas(row)

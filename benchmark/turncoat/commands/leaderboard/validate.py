@@ -74,14 +74,14 @@ def validate(
             note(f"{folder}: refused, {counted(len(findings), 'finding')}", "bold red")
             note(summary(findings))
         else:
-            entry = load_entry(folder)
-            rows = sum(file.rows for file in entry.submission.rows.values())
+            read = load_entry(folder)
+            rows = sum(file.rows for file in read.submission.rows.values())
             note(
                 f"{folder}: accepted; {counted(rows, 'row')} checked, every number follows from them", "green"
             )
             if author is not None:
                 note(f"after the merge, authors in {FILE}: {folder.resolve().name}: {author}")
-            for text in unchecked(entry):
+            for text in unchecked(read):
                 note(f"{folder}: {text}")
     if refused:
         raise typer.Exit(1)
