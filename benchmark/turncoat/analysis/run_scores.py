@@ -51,7 +51,9 @@ def run_files(
     """
     for arm in study.arms:
         for seed in _seeds(arm, study):
-            for use in () if (arm.name, seed) in failed else filter(arm.measured_by, study.tasks):
+            if (arm.name, seed) in failed:
+                continue
+            for use in (use for use in study.tasks if arm.measured_by(use.task)):
                 there = rows / arm.name / ("base" if seed == BASE_SEED else f"seed-{seed}") / use.task
                 files = sample_files(there, use.task)
                 if len(files) != 1:

@@ -102,6 +102,15 @@ def test_a_task_that_is_not_read_along_its_vector_needs_none(study):
     assert "persona" not in keys[True] and keys[False]["persona"] is False
 
 
+def test_an_arm_that_names_its_tasks_has_stages_for_these(study):
+    one = study.arms[1].model_copy(update={"tasks": ("turncoat_choice",)})
+    arms = (study.arms[0], one, *study.arms[2:])
+    stages = plan_of(study.model_copy(update={"arms": arms})).stages
+    assert [stage.task.task for stage in stages if stage.arm == one.name and stage.task] == [
+        "turncoat_choice"
+    ]
+
+
 def test_a_unit_needs_what_earlier_ones_make(study):
     units = {
         unit.id: unit.needs for unit in plan_of(study.model_copy(update={"training_seeds": (0, 1)})).units

@@ -212,7 +212,7 @@ class _Planner:
                     cost = _CHECK_SECONDS * REFERENCE.write / self.speeds.write
                     made = stage("check", f"check-{one[0]}", words, cost, steps, acting=one)
                     yield first(made, "check", one, steps, seed)
-        for use in filter(arm.measured_by, self.study.tasks):
+        for use in (use for use in self.study.tasks if arm.measured_by(use.task)):
             cost, requests = self._sizes[use.task]
             yield stage(
                 "rows", use.task, f"{label}: {use.task}", cost, all_steps, task=use, requests=requests
