@@ -1,5 +1,6 @@
 """Order in which units are handed out, and what happens when a worker is lost or refuses."""
 
+import socket
 import sys
 import tomllib
 from contextlib import contextmanager
@@ -136,14 +137,20 @@ def test_an_event_is_a_line_and_a_librarys_line_is_not_an_event():
 
 def test_a_ray_cluster_that_is_not_there_is_said_before_a_study_is_read(tmp_path, monkeypatch):
     (tmp_path / "ray.py").write_text(
-        "def init(address, **_): assert address != 'auto', 'no running Ray instance'\n"
+        "def init(address, **_): raise ConnectionError('no running Ray instance')\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr("turncoat.study.ray_address.find_spec", lambda name: name)
-    for fine in ("processes:2", "ray", "ray:workers=2", "ray:10.0.0.1:6379,gpus=1"):
-        check_ray_address(fine)
-    with pytest.raises(UserError, match=r"ray:auto: .*no running Ray instance; accepted: the address of"):
-        check_ray_address("ray:auto,workers=2")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        for fine in ("processes:2", "ray", "ray:workers=2", f"ray:127.0.0.1:{port},gpus=1"):
+            check_ray_address(fine)
+    for address, text in (
+        ("auto", "no running Ray instance"),
+        (f"127.0.0.1:{port}", "nothing answers there"),
+    ):
+        with pytest.raises(UserError, match=rf"ray:{address}: .*{text}.*; accepted: the address of"):
+            check_ray_address(f"ray:{address},workers=2")
 
 
 @pytest.mark.parametrize(
