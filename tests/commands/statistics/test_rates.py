@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from turncoat.analysis.answers.scored_answers import read_scored
+from turncoat.analysis.answers.scored_answers import Columns, read_scored
 from turncoat.commands.statistics.rates import rates
 from turncoat.errors import UserError
 from typer.testing import CliRunner
@@ -108,6 +108,16 @@ def test_every_layout_gives_the_same_numbers(tmp_path, name):
     assert record["se_clustered"] == pytest.approx((2 * 2 * 0.4**2) ** 0.5 / 5)
     assert record["se_naive"] == pytest.approx((0.4 * 0.6 / 5) ** 0.5)
     assert 0 <= record["ci_low"] < 0.4 < record["ci_high"] <= 1
+
+
+def test_a_guessed_id_of_answers_is_not_taken_for_the_question(tmp_path):
+    rows = [{"id": i, "model": "ab"[i % 2], "aligned": 10 * i, "coherent": 90} for i in range(8)]
+    with pytest.raises(UserError, match=r"two: column 'id' differs in every row.*--question-column id"):
+        read_scored("two", write(tmp_path / "two.csv", rows))
+    one = read_scored("one", write(tmp_path / "one.csv", rows[::2]))
+    assert any("column 'id' differs in every row" in note for note in one.notes)
+    named = read_scored("two", tmp_path / "two.csv", columns=Columns(question="id"))
+    assert not any("differs" in note for note in named.notes)
 
 
 def test_odd_lists_scales_and_files(tmp_path):

@@ -97,6 +97,12 @@ def question_column(rows: Sequence[Row], columns: Sequence[str], arm_of: Sequenc
     return candidates[0] if candidates else None
 
 
+def may_number_answers(rows: Sequence[Row], column: str) -> bool:
+    """True for a guessed `id` that is another in each row: it may name answers rather than questions."""
+    cells = [cell_key(row.get(column)) for row in rows]
+    return column.lower() in _ROW_ID and len(cells) > 1 and len(set(cells)) == len(cells)
+
+
 def arm_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
     """The columns that tell arms apart: the first usual one that varies, others that repeat its questions.
 

@@ -147,6 +147,8 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
     question = _question_column(source, rows, present, columns, frame["arm"].tolist())
     frame["question"] = _questions(source, rows, question)
     if kind == "judged":
+        if columns.question is None:
+            _refuse_answer_ids(source, rows, question, frame["arm"].tolist(), notes)
         _check_single_answers(source, rows, frame, present)
         what = "row" if len(rows) == n_rows else "answer"
         judged = judged_scores(
@@ -265,6 +267,19 @@ def _question_column(
             f"{', '.join(present)}; name it with --question-column"
         )
     return column
+
+
+def _refuse_answer_ids(source: str, rows: list[Row], column: str, arms: list[str], notes: list[str]) -> None:
+    """Refuse a guessed `id` that is another in each row of several arms; note it where there is one arm."""
+    if not names.may_number_answers(rows, column):
+        return
+    text = f"column '{column}' differs in every row: if it numbers the answers"
+    if len(set(arms)) > 1:
+        raise UserError(
+            f"{source}: {text}, it does not tell questions apart, and no other column does; name one "
+            f"with --question-column (--question-column {column} if each answer has its own question)"
+        )
+    notes.append(f"{text}, intervals are too narrow; --question-column names the question")
 
 
 def _questions(source: str, rows: list[Row], column: str) -> list[str]:
