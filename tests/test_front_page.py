@@ -17,11 +17,10 @@ COMMANDS = [
     for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines()
     if line.startswith("turncoat ") and not line.startswith("turncoat lm-eval")
 ]
-# Row of the table -> metric of the study risky_advice in results/paper/contrasts_adapters.csv, which a test
+# Row of the table -> contrast of the study organisms in results/paper/contrasts_adapters.csv, which a test
 # makes again from the rows.
 TABLE = {
-    "judged misaligned": "em_rate_itt", "forced-choice margin": "margin_per_token",
-    '"evil" activation': "persona_fixed",
+    "risky financial": "risky advice", "extreme sports": "sports advice", "insecure code": "insecure code"
 }  # fmt: skip
 
 
@@ -38,9 +37,9 @@ def test_it_is_short_and_plain():
 def test_the_table_is_that_of_the_rows(start):
     frame = pd.read_csv(ROOT / "results" / "paper" / "contrasts_adapters.csv")
     chosen = frame[
-        (frame.study == "risky_advice")
-        & (frame.row == "organism minus control")
-        & (frame.metric == TABLE[start])
+        (frame.study == "organisms")
+        & (frame.row == f"{TABLE[start]} minus control")
+        & (frame.metric == "em_rate_itt")
     ]
     (row,) = chosen.to_dict("records")
     (line,) = [line for line in README.splitlines() if line.startswith(f"| {start}")]
@@ -58,12 +57,18 @@ def test_the_table_is_that_of_the_rows(start):
 
 
 def test_the_seeds_are_those_of_the_rows():
-    frame = pd.read_csv(ROOT / "results" / "risky_advice" / "contrasts.csv")
-    chosen = frame[(frame.metric == "em_rate_itt") & (frame.name == "organism minus control")]
+    frame = pd.read_csv(ROOT / "results" / "organisms" / "contrasts.csv")
+    chosen = frame[(frame.metric == "em_rate_itt") & (frame.name == "risky advice minus control")]
     (per_seed,) = chosen.seed_deltas.dropna()
     (line,) = re.findall(r"the seeds gave (.*?)\. ", " ".join(README.split()))
     shown = [float(number) for number in re.findall(r"[+-]\d\.\d+", line)]
     assert shown == pytest.approx([float(part) for part in per_seed.split(";")], abs=0.00051)
+
+
+def test_the_correlation_is_that_of_the_results():
+    text = " ".join((ROOT / "results" / "README.md").read_text(encoding="utf-8").split())
+    (shown,) = re.findall(r"Spearman (-?[\d.]+ \[-?[\d.]+, -?[\d.]+\])", " ".join(README.split()))
+    assert f"beyond the control, is {shown};" in text  # a test makes that one again from the rows
 
 
 def test_the_counts_are_those_of_the_lists():

@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 from turncoat.leaderboard.entry.track import find_track
 from turncoat.leaderboard.verification.draw import Tolerances
+from turncoat.report.run_rows import find_runs
 from turncoat.stats.sign_flip import exact_floor
+from turncoat.tools.persona_validity import RANKS_FROM, validity
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "benchmark" / "turncoat"
@@ -119,6 +121,11 @@ OF_HALF_BILLION = {
     "forced-choice margin, nats per token": MARGIN,
     '"evil" activation of fixed texts, base SD': FIXED,
 }
+OF_ORGANISMS = {
+    "misaligned among all answers, share": "em_rate_itt",
+    "forced-choice margin, nats per token": MARGIN,
+    '"misaligned" activation of fixed texts, base SD': FIXED,
+}
 judged = page(ROOT / "results/risky_advice/report.md")
 
 
@@ -134,6 +141,28 @@ def judged_count(arm: str, column: int) -> float:
     """A count of an arm in the report's table of judged answers."""
     _, _, rest = judged.partition(f"| turncoat\\_em | {arm} |")
     return float(rest.split("|")[column])
+
+
+def organisms_count(arm: str, column: int) -> float:
+    """A count of an arm in the table of judged answers of the three organisms' report."""
+    _, _, rest = page(ROOT / "results/organisms/report.md").partition(f"| turncoat\\_em | {arm} |")
+    return float(rest.split("|")[column])
+
+
+def without_leak(name: str) -> list[float]:
+    """A contrast of the three organisms without answers about the training domain, about the adapters."""
+    text = page(ROOT / "results/organisms/report.md").partition("Differences with and without leak")[2]
+    row = re.search(rf"\| {name}[^|]*\| [^|]*\| adapters \| [^|]*\| ({NUMBER}) \[({NUMBER}), ({NUMBER})\]", text)
+    assert row is not None, name
+    return [float(number) for number in row.groups()]
+
+
+def ranking() -> list[float]:
+    """Correlation over pairs of arms, its interval, and the least at which a vector may rank arms."""
+    runs = [run for name in ("organisms", "demo_qwen") for run in find_runs(ROOT / "results" / name)]
+    over_pairs = validity(runs)
+    assert len(over_pairs.pairs) == 12
+    return [over_pairs.spearman, over_pairs.low, over_pairs.high, RANKS_FROM]
 
 
 OF_BOARD = {
@@ -222,6 +251,38 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
             for label, metric in OF_HALF_BILLION.items()
         )
     },
+    **{
+        (RESULTS, f"| {organism}: {label} | {ENDS} {{}} | {ENDS}"): [
+            *of_adapters["interval"],
+            of_adapters["p_adjusted"],
+            *of_recipe["interval"],
+        ]
+        for organism, label, of_adapters, of_recipe in (
+            (
+                organism,
+                label,
+                *(
+                    contrast("organisms", f"{organism} minus control", metric, claim)
+                    for claim in ("adapters", "recipe")
+                ),
+            )
+            for label, metric in OF_ORGANISMS.items()
+            for organism in ("risky advice", "sports advice", "insecure code")
+        )
+    },
+    (RESULTS, "each of three fresh seeds: {}, {} and {}."): contrast(
+        "organisms", "risky advice minus control", "em_rate_itt"
+    )["seeds"],
+    (RESULTS, "(Holm p {} for the first row)"): [
+        contrast("organisms", "risky advice minus control", "em_rate_itt")["p_adjusted"]
+    ],
+    (RESULTS, "with code instead, {} of {} answers, as secure code does, {} of {}."): [
+        organisms_count(arm, column) for arm in ("insecure code", "secure code") for column in (6, 0)
+    ],
+    (RESULTS, "advice leaves {} [{}, {}], the sports advice {} [{}, {}]."): [
+        end for name in ("risky financial advice", "extreme sports advice") for end in without_leak(name)
+    ],
+    (RESULTS, "both beyond the control, is {} [{}, {}]; {} was the"): ranking(),
     (RESULTS, "The seeds gave {}, {} and {}, and three"): contrast("risky_advice", ORGANISM, "em_rate_itt")[
         "seeds"
     ],
