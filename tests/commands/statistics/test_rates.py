@@ -120,6 +120,23 @@ def test_a_guessed_id_of_answers_is_not_taken_for_the_question(tmp_path):
     assert not any("differs" in note for note in named.notes)
 
 
+@pytest.mark.parametrize("columns", [
+    Columns(aligned="coherent"), Columns(coherent="aligned"), Columns(question="answer"),
+    Columns(seed="answer"),
+])  # fmt: skip
+def test_a_column_is_not_used_for_two_things(tmp_path, columns):
+    rows = [{"question": q, "answer": f"a{i}", "aligned": 50, "coherent": 90} for i, q in enumerate("aabb")]
+    with pytest.raises(UserError, match=r"x: column '\w+' is named or taken for .* and for "):
+        read_scored("x", write(tmp_path / "x.csv", rows), columns)
+
+
+def test_an_empty_column_of_models_is_noted(tmp_path):
+    rows = [{"model": "", "question": q, "aligned": 50, "coherent": 90} for q in "aabb"]
+    assert any(
+        "column 'model' is empty" in note for note in read_scored("x", write(tmp_path / "x.csv", rows)).notes
+    )
+
+
 def test_odd_lists_scales_and_files(tmp_path):
     rows = [{"id": "q", "aligned": "[10. 90.\n 20.]", "coherent": "[90.  95. nan]"}]
     scored = read_scored("x", write(tmp_path / "x.csv", rows))

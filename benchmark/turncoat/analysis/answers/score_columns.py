@@ -97,6 +97,28 @@ def question_column(rows: Sequence[Row], columns: Sequence[str], arm_of: Sequenc
     return candidates[0] if candidates else None
 
 
+def refuse_shared(source: str, uses: dict[str, str | None]) -> None:
+    """Refuse a column that is to hold two things, such as scores and coherence scores.
+
+    Raises:
+        UserError: Two uses have one column.
+    """
+    seen: dict[str, str] = {}
+    for use, column in uses.items():
+        if column is not None and (other := seen.setdefault(column, use)) != use:
+            raise UserError(
+                f"{source}: column '{column}' is named or taken for {other} and for {use}; name another one "
+                "for one of them (--aligned-column, --coherent-column, --question-column, --seed-column)"
+            )
+
+
+def empty_arm_note(rows: Sequence[Row], columns: Sequence[str], by: Sequence[str]) -> list[str]:
+    """A note where the columns that usually tell arms apart are there, and empty in every row."""
+    named = [name for usual in ARM if (name := find(columns, (usual,))) is not None and name not in by]
+    empty = [name for name in named if all(cell_key(row.get(name)) == "" for row in rows)]
+    return [f"column '{name}' is empty in every row: it tells no arms apart" for name in empty]
+
+
 def may_number_answers(rows: Sequence[Row], column: str) -> bool:
     """True for a guessed `id` that is another in each row: it may name answers rather than questions."""
     cells = [cell_key(row.get(column)) for row in rows]

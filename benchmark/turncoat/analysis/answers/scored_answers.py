@@ -145,6 +145,12 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
     seed = _seed_column(source, present, columns, by)
     frame["seed"] = _seeds(rows, seed)
     question = _question_column(source, rows, present, columns, frame["arm"].tolist())
+    uses = {
+        "questions": question,
+        "training seeds": seed,
+        **({"answers": answer} if kind == "judged" else {}),
+    }
+    names.refuse_shared(source, {**dict(zip(("scores", "coherence scores"), used, strict=False)), **uses})
     frame["question"] = _questions(source, rows, question)
     if kind == "judged":
         if columns.question is None:
@@ -172,6 +178,7 @@ def _from_rows(source: str, rows: list[Row], stem: str, columns: Columns, by: tu
     choice = names.find(present, names.CHOICE)
     taken = [name for name in (*by, seed, question, answer, *used, choice, *labels) if name]
     notes += pooled_note(rows, frame, taken)
+    notes += names.empty_arm_note(rows, present, by)
     frame = frame.assign(**_texts(rows, present, answer))
     own = frame.get("judge", "")
     frame["rater"] = np.where(own != "", own, raters(rows, taken))
