@@ -26,7 +26,7 @@ def test_facts_of_each_kind():
     assert "about " in defence["time"] and " min " in defence["time"]
     (task,) = shown("turncoat_choice")
     assert task["questions"] == 208 and "down means" in task["metrics"]["margin_per_token"]
-    organism, study = shown("insecure_code")
+    (organism,), (study,) = shown("insecure_code"), shown("insecure")
     assert (organism["kind"], organism["control"], study["kind"]) == ("organism", "secure_code", "study")
     assert organism["rows"] > 200 and study["model"] and set(study["arms"]) >= {"base", "insecure"}
 
