@@ -71,10 +71,10 @@ def alone(study, tmp_path_factory, plain_lm_eval) -> dict[str, bytes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extract, "TOKENS", 4)
         patch.setattr(extract, "ROLLOUTS", 1)
-        for unit in ("insecure/1", "vector/evil", "base", "insecure/0"):
+        for unit in ("insecure/1", "base", "insecure/0"):
             assert run_unit(study, unit, store=store, console=Console(file=io.StringIO())) == []
         assert run_study(study, folder / "out", store=store, console=Console(file=printed, width=120)) == []
-    assert printed.getvalue().count("done before") == 6, "nothing is made twice"
+    assert printed.getvalue().count("done before") == 5, "nothing is made twice"
     return samples(folder / "out" / "rows")
 
 
