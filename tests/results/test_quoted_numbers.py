@@ -152,7 +152,8 @@ def organisms_count(arm: str, column: int) -> float:
 def without_leak(name: str) -> list[float]:
     """A contrast of the three organisms without answers about the training domain, about the adapters."""
     text = page(ROOT / "results/organisms/report.md").partition("Differences with and without leak")[2]
-    row = re.search(rf"\| {name}[^|]*\| [^|]*\| adapters \| [^|]*\| ({NUMBER}) \[({NUMBER}), ({NUMBER})\]", text)
+    interval = rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]"
+    row = re.search(rf"\| {name}[^|]*\| [^|]*\| adapters \| [^|]*\| {interval}", text)
     assert row is not None, name
     return [float(number) for number in row.groups()]
 
