@@ -9,7 +9,7 @@ import pandas as pd
 
 from turncoat.analysis.analyse import ContrastSpec
 from turncoat.analysis.reach import cannot_reach, family_size, metric_units, planned_contrasts
-from turncoat.analysis.run_scores import read_rows
+from turncoat.analysis.run_scores import read_rows, units_without_rows
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import cluster_id
 from turncoat.evaluation.task_catalogue import metric_names
@@ -100,8 +100,7 @@ def read_pilot(folder: Path) -> Pilot:
             )
     study = load_study(folder / "study.yaml")
     refuse_smoke(study, folder)
-    failed = read_object(folder / "run.json").get("failed", [])
-    gone = [(entry["arm"], entry["seed"]) for entry in failed]
+    gone = units_without_rows(read_object(folder / "run.json"))
     scores, answers = read_rows(folder / "rows", study, failed=gone)
     return Pilot(study, check_scores(scores), answers)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,10 +14,15 @@ from turncoat.study.arm_config import Arm
 from turncoat.study.config import Study
 
 
+def units_without_rows(record: dict[str, Any]) -> list[tuple[str, int]]:
+    """(arm, seed) of a run (its run.json) whose training failed, or which are not made yet."""
+    return [(one["arm"], one["seed"]) for key in ("failed", "missing") for one in record.get(key, ())]
+
+
 def read_rows(
     rows: Path, study: Study, *, failed: Collection[tuple[str, int]] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores and answers of a run; `failed` (arm, seed) whose training failed have no rows.
+    """Scores and answers of a run; `failed` (arm, seed) have none (`units_without_rows`).
 
     Raises:
         UserError: An arm's rows are missing or given twice, there are none at all, or they are not those that

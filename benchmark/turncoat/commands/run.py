@@ -42,6 +42,15 @@ def run(
     only: Annotated[
         str | None, typer.Option(help="Make one unit of `turncoat plan`, such as insecure/0, and stop.")
     ] = None,
+    with_run: Annotated[
+        Path | None,
+        typer.Option(
+            "--with", help="A run of the same study, as `turncoat pack` keeps it: its rows count as made."
+        ),
+    ] = None,
+    make: Annotated[
+        bool, typer.Option("--make/--no-make", help="Make what is missing, or report on what is made so far.")
+    ] = True,
     include_path: IncludePath = None,
 ) -> None:
     """Run a study and report on it. Kill it anywhere: the same command goes on.
@@ -49,6 +58,8 @@ def run(
     Example: turncoat run demo --seeds 0,1,2 --engine processes:2
 
     Example: turncoat run demo --limit 2
+
+    Example: turncoat run sgtr --with results/sgtr
     """
     path = study_path(study)
     from turncoat.study.ray_address import check_ray_address
@@ -58,6 +69,7 @@ def run(
     from turncoat.store import Store
     from turncoat.study.before_run.out_folder import check_out
     from turncoat.study.before_run.smoke import smoke_study
+    from turncoat.study.carried import Carried
     from turncoat.study.config import load_study
     from turncoat.study.engines import engine_from_name
     from turncoat.study.problems import find_problems
@@ -66,6 +78,8 @@ def run(
 
     if engine is not None and only is not None:
         raise UserError("--only makes a unit in this process; leave --engine out")
+    if only is not None and not make:
+        raise UserError("--only makes a unit and --no-make makes nothing; leave one of them out")
     overrides: dict[str, object] = {}
     if model is not None:
         overrides["model"] = model
@@ -99,7 +113,10 @@ def run(
         for line in cannot_reach(loaded):
             notes.print(f"  out of reach: {line}")
     made_by = engine_from_name(engine) if engine else None
-    failed = run_study(loaded, folder, console=notes, replace=replace, engine=made_by)
+    carried = Carried.of(with_run, loaded) if with_run else None
+    failed = run_study(
+        loaded, folder, console=notes, replace=replace, engine=made_by, carried=carried, make=make
+    )
     from turncoat.judges.unscored import MOST  # a report's imports are heavy: after the stages
     from turncoat.report.build import run_content
     from turncoat.report.write import report_run

@@ -19,11 +19,12 @@ from turncoat.analysis.leak.labels import leak_contrasts, training_domains, with
 from turncoat.analysis.persona_card import OVERRIDE, barred_metrics, card_failure
 from turncoat.analysis.persona_rows import read_persona_rows
 from turncoat.analysis.persona_units import persona_units
-from turncoat.analysis.run_scores import read_rows
+from turncoat.analysis.run_scores import read_rows, units_without_rows
 from turncoat.data.fetch import with_credit
 from turncoat.data.organisms import find_organism
+from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names
-from turncoat.formats import weights
+from turncoat.formats import first_of, weights
 from turncoat.judges.calibration.correction import CORRECTED, JudgeErrors
 from turncoat.judges.rates_table import false_alarms
 from turncoat.paths import run_folder
@@ -44,7 +45,7 @@ def run_content(folder: Path) -> ReportContent:
     study = load_study(run_folder(folder) / "study.yaml")
     record: Any = read_run_record(folder)
     failed = [(entry["arm"], entry["seed"], entry["reason"]) for entry in record.get("failed", [])]
-    gone = [(arm, seed) for arm, seed, _ in failed]
+    gone = units_without_rows(record)
     scores, answers = read_rows(folder / "rows", study, failed=gone)
     domains = training_domains(study)
     answers = with_leaks(answers, domains)
@@ -103,7 +104,7 @@ def run_content(folder: Path) -> ReportContent:
         withheld=[
             *(Withheld(f"{arm}, seed {seed}", f"its training failed: {why}") for arm, seed, why in failed),
             *(
-                Withheld(contrast.name, "one of its arms has no rows: all of that arm's trainings failed")
+                Withheld(contrast.name, "one of its arms has no rows: its trainings failed or are to come")
                 for contrast in study.contrasts
                 if contrast not in possible
             ),
@@ -123,13 +124,28 @@ def run_content(folder: Path) -> ReportContent:
 
 
 def _warnings(study: Study, record: dict[str, Any]) -> list[str]:
-    """Sentences on a smoke run, another engine than ours, what was changed once there were rows, a vector
-    without a card."""
+    """Sentences on a smoke run, an interim one, another engine than ours, what was changed once there were
+    rows, a vector without a card."""
     edited, changed = study.edited_since(record), ", ".join(record.get("changed") or ())
     after = f"study.yaml was changed after an earlier run into this folder: {changed}" if changed else ""
     late = [f"{what}, so not set beforehand." for what in (edited, after) if what]
     by = f"Sampled answers are by {record['written_by']}." if "written_by" in record else ""
-    return [*filter(None, [smoke_sentence(study), by, _card_sentence(study, record)]), *late]
+    interim = _interim_sentence(record)
+    return [*filter(None, [smoke_sentence(study), interim, by, _card_sentence(study, record)]), *late]
+
+
+def _interim_sentence(record: dict[str, Any]) -> str:
+    missing = [
+        one["arm"] if one["seed"] == BASE_SEED else f"{one['arm']}/{one['seed']}"
+        for one in record.get("missing", ())
+    ]
+    if not missing:
+        return ""
+    return (
+        f"Interim: {len(record['measured'])} arms with their seeds are measured, {len(missing)} are to come "
+        f"({first_of(missing, 3)}). Looking before the end raises the rate of false marks: claims wait for "
+        "the whole study."
+    )
 
 
 def _card_sentence(study: Study, record: dict[str, Any]) -> str:

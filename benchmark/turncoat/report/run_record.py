@@ -18,9 +18,12 @@ class _Model(BaseModel):
     weights: str
 
 
-class _Failed(BaseModel):
+class _Unit(BaseModel):
     arm: str
     seed: int
+
+
+class _Failed(_Unit):
     reason: str
 
 
@@ -53,6 +56,7 @@ class _Record(BaseModel):
     judge: dict[str, JsonValue] | None = None
     written_by: str | None = None
     failed: list[_Failed] = []
+    missing: list[_Unit] = []
     checks: list[Check]
     training: list[_Training]
     seconds: dict[str, float]

@@ -14,7 +14,7 @@ import pandas as pd
 from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.persona_card import barred_metrics
 from turncoat.analysis.persona_rows import read_persona_rows
-from turncoat.analysis.run_scores import read_rows
+from turncoat.analysis.run_scores import read_rows, units_without_rows
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import seed_of
 from turncoat.evaluation.task_catalogue import metric_names
@@ -157,7 +157,7 @@ def find_runs(folder: Path, on_step: Callable[[str], None] = lambda _: None) -> 
 def _load(folder: Path, study: Study, label: str) -> Run:
     content = run_content(folder)
     record = read_object(folder / "run.json")
-    failed = [(entry["arm"], entry["seed"]) for entry in record.get("failed", [])]
+    failed = units_without_rows(record)
     scores, _ = read_rows(folder / "rows", study, failed=failed)
     shown = set(content.estimates["metric"])
     persona = read_persona_rows(folder / "rows", study, failed=failed)

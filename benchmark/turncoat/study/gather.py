@@ -28,10 +28,11 @@ from turncoat.persona.vectors import PersonaVector
 from turncoat.safe_files import new_folder, write_file
 from turncoat.store import TIMING_FILE, digest
 from turncoat.study.before_run.out_folder import study_text
+from turncoat.study.carried import Carried
 from turncoat.study.config import Study
 from turncoat.study.evaluate import vllm_sampler
 from turncoat.study.progress_file import curves
-from turncoat.study.units.plan import Plan, Stage
+from turncoat.study.units.plan import Plan, Stage, Unit
 from turncoat.study.units.worker import CHECKS_FILE, Worker
 from turncoat.training.adapter_digest import adapter_digest
 
@@ -58,6 +59,9 @@ def gather(
     made: Mapping[str, Made],
     failed: Sequence[Mapping[str, Any]],
     peak: float = 0.0,
+    *,
+    missing: Sequence[Unit] = (),
+    carried: Carried | None = None,
 ) -> None:
     """Write a run folder; its rows are complete or untouched.
 
@@ -65,18 +69,26 @@ def gather(
         out: The folder; rows of an earlier run there are replaced.
         failed: Arm, seed and reason of each unit whose training diverged.
         peak: Most memory of the processes that made the units, in GiB; this process's own counts too.
+        missing: Units that are not made yet.
+        carried: Units of an earlier run, whose rows are copied.
     """
     results = [(stage, made[stage.id]) for stage in plan.stages if stage.id in made]
-    gather_rows(out, worker.study, results)
+    gather_rows(out, worker.study, results, carried)
     earlier = _read(out / "run.json") if (out / "run.json").is_file() else {}
     own = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
     record = _record(worker, results, failed, earlier, max(own, peak))
+    if carried is not None:
+        record = carried.merged(record, worker.study)
+    if missing:
+        record["missing"] = [{"arm": unit.arm.name, "seed": unit.seed} for unit in missing if unit.arm]
     write_file(out / "run.json", json.dumps(record, indent=1) + "\n")
 
 
-def gather_rows(out: Path, study: Study, results: Results) -> None:
-    """Put the rows of results and the study into a run folder."""
+def gather_rows(out: Path, study: Study, results: Results, carried: Carried | None = None) -> None:
+    """Put the rows of results, those of an earlier run and the study into a run folder."""
     with new_folder(out / "rows") as fresh:
+        if carried is not None:
+            carried.copy_rows(fresh)
         for stage, result in results:
             if stage.task is not None:
                 seed = "base" if stage.seed == BASE_SEED else f"seed-{stage.seed}"

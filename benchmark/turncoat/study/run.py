@@ -10,20 +10,22 @@ from rich.text import Text
 from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.outline import NoWeights
 from turncoat.errors import UserError
-from turncoat.formats import counted, weights
+from turncoat.formats import counted, first_of, weights
 from turncoat.judges.spec import check_host
 from turncoat.plug_ins import included
 from turncoat.safe_files import check_writable
 from turncoat.shown_text import TextConsole, visible
 from turncoat.store import Store
 from turncoat.study.before_run.out_folder import check_out, claim
+from turncoat.study.carried import Carried, missing_units
 from turncoat.study.config import Study
 from turncoat.study.engines import Engine, drive, job_of
 from turncoat.study.evaluate import judge_of
-from turncoat.study.gather import Made, gather
+from turncoat.study.gather import Made, gather, judge_record
 from turncoat.study.progress import StudyProgress, duration
 from turncoat.study.progress_file import ProgressFile
 from turncoat.study.remote import refuse_remote_mistakes, run_remote
+from turncoat.study.units.done import LookingStore, done_stages
 from turncoat.study.units.maker import Event, Tell, UnitMaker, planned
 from turncoat.study.units.plan import Plan
 from turncoat.study.units.worker import Worker
@@ -38,6 +40,8 @@ def run_study(
     replace: bool = False,
     engine: Engine | None = None,
     tell: Tell | None = None,
+    carried: Carried | None = None,
+    make: bool = True,
 ) -> list[str]:
     """Make what is missing and gather the rows.
 
@@ -47,10 +51,12 @@ def run_study(
         replace: Other rows in `out` may go, too.
         engine: Makes the units elsewhere (`engine_from_name`); this process, by default.
         tell: Called with each event of a unit, wherever it is made.
+        carried: Units of an earlier run that count as made.
+        make: Make what is missing; else gather the units that are made, and record which are not.
 
     Raises:
         UserError: `out` or the store cannot be written to, `out` holds other rows, or something is to be made
-            and the judge does not work.
+            and the judge does not work; nothing is made, and `make` is false.
 
     Returns:
         The units whose training diverged, such as "sgtr, seed 1"; the others are complete.
@@ -58,12 +64,22 @@ def run_study(
     console, store = console or TextConsole(stderr=True), store or Store()
     refuse_remote_mistakes(study)
     if study.is_remote:
-        if engine is not None:
-            raise UserError("a study of an endpoint is made in this process; leave --engine out")
+        if engine is not None or carried is not None or not make:
+            raise UserError(
+                "a study of an endpoint is made whole, in this process; leave --engine, --with and --no-make "
+                "out"
+            )
         return run_remote(study, out, store=store, console=console, replace=replace)
     if leaving := check_out(out, study, replace=replace):
         console.print(f"  {leaving}")
-    worker, plan = _started(study, store, console, outline=engine is not None)
+    worker, plan = _started(study, store, console, outline=engine is not None or not make)
+    if carried is not None:
+        carried.check(worker.base, judge_record(study))
+        plan = carried.rest(plan)
+        console.print(f"  {counted(len(carried.units), 'unit')} of {carried.folder}: made there")
+    if not make:
+        _gather_made(out, worker, plan, carried, console)
+        return []
     claim(out, study)
     heard = _Heard(plan, console, tell, out)
     try:
@@ -75,11 +91,11 @@ def run_study(
     finally:
         heard.progress.close()
     try:
-        _gather(out, worker, plan, heard)
+        _gather(out, worker, plan, heard, carried)
     except NoWeights:  # a defence looks at the base model itself when it is built
         worker.base = load_base(study.model, dtype=study.dtype)
         worker = Worker(study, worker.base, store)
-        _gather(out, worker, plan, heard)
+        _gather(out, worker, plan, heard, carried)
     if heard.file is not None:
         heard.file.remove()
     return [f"{unit['arm']}, seed {unit['seed']}" for unit in heard.failed]
@@ -186,7 +202,32 @@ class _Heard:
             self.console.print(Text.assemble(failure, visible(f": {event.text}; the other arms go on")))
 
 
-def _gather(out: Path, worker: Worker, plan: Plan, heard: _Heard) -> None:
+def _gather_made(out: Path, worker: Worker, plan: Plan, carried: Carried | None, console: Console) -> None:
+    """Gather the units whose stages are all in the store; the others are recorded as missing."""
+    looking = Worker(worker.study, worker.base, LookingStore(worker.store.root))
+    done = done_stages(looking, plan)
+    missing = list(missing_units(plan, done))
+    units = [unit for unit in plan.units if unit not in missing]
+    if not any(unit.arm for unit in units) and carried is None:
+        raise UserError(f"{worker.study.study}: no unit is made yet; run it without --no-make")
+    claim(out, worker.study)
+    made = {}
+    for stage in (stage for unit in units for stage in unit.stages if stage.id in done):
+        if (key := looking.key(stage)) is not None:
+            made[stage.id] = Made(worker.store.folder(*key), before=True)
+    try:
+        gather(out, looking, plan, made, [], missing=missing, carried=carried)
+    except NoWeights:
+        base = load_base(worker.study.model, dtype=worker.study.dtype)
+        looking = Worker(worker.study, base, LookingStore(worker.store.root))
+        gather(out, looking, plan, made, [], missing=missing, carried=carried)
+    if missing:
+        console.print(
+            f"  not made yet: {counted(len(missing), 'unit')}, {first_of([u.id for u in missing], 6)}"
+        )
+
+
+def _gather(out: Path, worker: Worker, plan: Plan, heard: _Heard, carried: Carried | None = None) -> None:
     made = {}
     for stage in plan.stages:
         if stage.id in heard.made and (key := worker.key(stage)) is not None:
@@ -197,7 +238,7 @@ def _gather(out: Path, worker: Worker, plan: Plan, heard: _Heard) -> None:
                     "shared folder on both, or TURNCOAT_STORE a place that both can reach"
                 )
             made[stage.id] = Made(worker.store.folder(*key), heard.made[stage.id])
-    gather(out, worker, plan, made, heard.failed, heard.peak)
+    gather(out, worker, plan, made, heard.failed, heard.peak, carried=carried)
 
 
 def _announce(study: Study, base: BaseModel, plan: Plan, console: Console) -> None:

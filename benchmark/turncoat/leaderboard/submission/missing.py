@@ -59,6 +59,11 @@ def missing_requirements(
                     f"{arm.name}, seed {failed['seed']} (the {role} arm) failed: {failed['reason']}. No seed "
                     "may be left out of an entry: change the recipe (`training:`) so that all of them train"
                 )
+    for unmade in record.get("missing", []):
+        if unmade["arm"] in {arm.name for arm in roles.values()}:
+            missing.reasons.append(
+                f"{unmade['arm']}, seed {unmade['seed']}: not made yet; run the study without --no-make"
+            )
     old = [key for key in ("measured", "data") if key not in record]
     if old:
         missing.reasons.append(

@@ -28,6 +28,7 @@ _ROWS_HANG_ON = (
     "sampling_seed",
     "persona",
     "judge",
+    "generation",
     "smoke",
 )
 _NO_ROW_HANGS_ON = {*LIMITS, "report_to"}
@@ -67,7 +68,7 @@ def check_out(out: Path, study: Study, *, replace: bool = False) -> str:
         raise UserError(
             f"--out {out}: holds {first_of(there, 3)} and is not a run of this study; name a new folder"
         )
-    lost = [] if replace else list(_lost(earlier, study))
+    lost = [] if replace else list(rows_lost(earlier, study))
     if lost:
         raise UserError(
             f"--out {out}: holds rows that this study does not make again ({'; '.join(lost)}); name another "
@@ -92,7 +93,7 @@ def _run_in(out: Path) -> Study | None:
     return study if ours else None
 
 
-def _lost(earlier: Study, study: Study) -> Iterator[str]:
+def rows_lost(earlier: Study, study: Study) -> Iterator[str]:
     """The differences that make rows of the earlier study others, or leave them out."""
     for key in _ROWS_HANG_ON:
         yield from _differences(key, *(one.model_dump(mode="json")[key] for one in (earlier, study)))

@@ -22,7 +22,6 @@ from turncoat.data.fetch import NotHere, without_fetching
 from turncoat.data.organisms import find_organism
 from turncoat.data.registry_models import REGISTRY_MODELS
 from turncoat.engine.base_model import BaseModel, load_base
-from turncoat.engine.outline import NoWeights
 from turncoat.errors import UserError
 from turncoat.evaluation.task_catalogue import hub_dataset, task_metadata
 from turncoat.formats import counted
@@ -33,24 +32,12 @@ from turncoat.study.arms.steps import Step, steps_of
 from turncoat.study.config import Study
 from turncoat.study.evaluate import judge_of, load_task
 from turncoat.study.progress import duration
+from turncoat.study.units.done import LookingStore, done_stages
 from turncoat.study.units.plan import Plan, Stage, Unit, study_plan
 from turncoat.study.units.speeds import REFERENCE, Measured, Speeds, measure
 from turncoat.study.units.worker import Worker
 
 _NOT_HERE = "minutes, memory and what is done are known once the model is here"
-
-
-class _NotMade(Exception):
-    pass
-
-
-class _Looking(Store):
-    """A store in which nothing is made."""
-
-    def stage(self, kind: str, spec: dict[str, Any], build: Any, **_: Any) -> Path:
-        if not self.has(kind, spec):
-            raise _NotMade(kind)
-        return self.folder(kind, spec)
 
 
 @dataclass(frozen=True)
@@ -139,7 +126,7 @@ def outlook(study: Study, store: Store, *, measured: bool = True) -> Outlook:
     fetched = [f"the data of {name} ({text})" for name, text in missing.items()] + _from_hub(study)
     here = not (model := _missing_model(study.model))
     base = load_base(study.model, dtype=study.dtype, outline=True) if here else None
-    worker = Worker(study, base, _Looking(store.root)) if base else None
+    worker = Worker(study, base, LookingStore(store.root)) if base else None
 
     def organism(name: str) -> Any:
         return worker.adapters.organism(name) if worker else find_organism(name).build()
@@ -155,7 +142,7 @@ def outlook(study: Study, store: Store, *, measured: bool = True) -> Outlook:
         )
     plan = plan_at(REFERENCE.of(base.model.num_parameters()))
     with without_fetching():
-        done = _done(worker, plan)
+        done = done_stages(worker, plan)
     recorded = _Recorded(store.root, base)
     left = [stage for stage in plan.stages if stage.id not in done]
     own = [recorded.seconds(worker, stage) for stage in left if stage.cost]
@@ -189,19 +176,6 @@ def outlook(study: Study, store: Store, *, measured: bool = True) -> Outlook:
         study, plan, frozenset(done), seconds, basis, _memory(base, measurement),
         _disk(study, base, store, waiting), _judge(study, waiting), tuple(fetched),
     )  # fmt: skip
-
-
-def _done(worker: Worker, plan: Plan) -> set[str]:
-    done = set()
-    for unit in plan.units:
-        for stage in unit.stages:
-            # A key that hangs on something that is not made, or on the weights, belongs to nothing made.
-            with suppress(_NotMade, NoWeights):
-                if worker.done(stage):
-                    done.add(stage.id)
-        trained = {stage.steps for stage in unit.stages if stage.kind == "adapter" and stage.id in done}
-        done |= {s.id for s in unit.stages if s.kind == "examples" and s.steps in trained}
-    return done
 
 
 class _Recorded:
