@@ -90,6 +90,12 @@ def test_rows_of_another_study_model_or_judge_are_refused(study, quick_store, tm
     other = study.model_copy(update={"training": study.training.model_copy(update={"rows": 12})})
     with pytest.raises(UserError, match=r"--with .*training.rows: 8 there, 12 here"):
         Carried.of(tmp_path / "run", other)
+    shutil.copytree(tmp_path / "run", tmp_path / "older")
+    (results,) = (tmp_path / "older" / "rows" / "base" / "base" / "turncoat_em").glob("results_*.json")
+    content = json.loads(results.read_text())
+    results.write_text(json.dumps({**content, "versions": {"turncoat_em": 0.5}}))
+    with pytest.raises(UserError, match=r"rows are of version 0\.5 of turncoat_em"):
+        Carried.of(tmp_path / "older", study)
     record = record_of(tmp_path / "run")
     for part, key in (("model", "weights"), ("judge", "id")):
         wrong = tmp_path / f"wrong-{key}"

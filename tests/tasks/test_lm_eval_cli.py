@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from turncoat.evaluation.samples_file import answers_of, sample_rows, scores_of
-from turncoat.evaluation.task_catalogue import task_content, task_metrics, task_names
+from turncoat.evaluation.task_catalogue import metric_facts, task_content, task_metrics, task_names
 from turncoat.paths import tasks_dir
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmark"
@@ -50,6 +50,14 @@ def lm_eval(model: Path, out: Path, tasks: Sequence[str], *more: str) -> list[st
     ]  # fmt: skip
 
 
+def shares_are_shares(path: Path, task: str) -> None:
+    """A report gives a metric of unit "share" the exact interval of a rate: all its values are 0 to 1."""
+    scores = scores_of(path, arm="theirs", seed=0, task=task)
+    of = {metric: facts["unit"] for metric, facts in metric_facts(task).items()}
+    for metric, values in scores.groupby("metric")["value"]:
+        assert of.get(str(metric)) != "share" or values.dropna().between(0, 1).all(), (task, metric)
+
+
 def test_the_unmodified_lm_eval_runs_every_task_that_ships(tiny_folder, tmp_path):
     out = tmp_path / "out"
     done = run(lm_eval(tiny_folder, out, SHIPPED), tmp_path / "cache")
@@ -61,6 +69,7 @@ def test_the_unmodified_lm_eval_runs_every_task_that_ships(tiny_folder, tmp_path
         assert len({json.dumps(row["doc"], sort_keys=True) for row in rows}) == 2, task
         scores = scores_of(path, arm="theirs", seed=0, task=task)
         metrics[task] = set(scores["metric"])
+        shares_are_shares(path, task)
         assert metrics[task] <= set(task_metrics(task)), task
         answers = answers_of(path, arm="theirs", seed=0)
         if "samples" in rows[0]["metrics"]:
@@ -91,7 +100,9 @@ def test_the_unmodified_lm_eval_runs_the_published_sets(tiny_folder, tmp_path):
     tasks = [task for task in task_names() if task.startswith(PUBLISHED)]
     run(lm_eval(tiny_folder, tmp_path / "out", tasks), tmp_path / "cache")
     for task in tasks:
-        assert len(list(sample_rows(samples_file(tmp_path / "out", task)))) == 2, task
+        path = samples_file(tmp_path / "out", task)
+        assert len(list(sample_rows(path))) == 2, task
+        shares_are_shares(path, task)
 
 
 def test_turncoat_lm_eval_measures_an_adapter(tiny_folder, tiny_adapter, tmp_path):

@@ -17,6 +17,7 @@ from turncoat.data.fetch import published
 from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
 from turncoat.evaluation.lm import TurncoatLM
+from turncoat.evaluation.task_catalogue import metric_facts
 from turncoat.judges.rates import ratio
 from turncoat.paths import tasks_dir
 from turncoat.store import file_digest
@@ -78,6 +79,11 @@ def test_the_order_is_a_fair_coin_and_bias_is_seen():
         for name, pairs in answers.items()
     }
     assert bias == {"always A": 0.5, "always right": 0.0}
+
+
+def test_a_bias_runs_from_minus_one_to_one_so_that_it_is_not_called_a_rate():
+    for task in ("turncoat_truthfulqa_binary", "turncoat_truthfulqa_generate"):
+        assert metric_facts(task)["position_bias"]["unit"] == "difference of shares"
 
 
 @pytest.mark.parametrize(("text", "told"), [

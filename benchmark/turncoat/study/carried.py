@@ -11,7 +11,7 @@ commit: same study, model, weights and judge are checked, and run.json says wher
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from turncoat.engine.base_model import BaseModel
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import BASE_SEED, sample_files
+from turncoat.evaluation.task_catalogue import task_metadata
 from turncoat.formats import first_of
 from turncoat.paths import run_folder
 from turncoat.safe_files import read_object
@@ -63,6 +64,11 @@ class Carried:
                 if arm.measured_by(use.task)
             )
         )
+        for task, there, here in _other_versions(folder, units, study):
+            raise UserError(
+                f"--with {folder}: its rows are of version {there} of {task}, now version {here}; run "
+                "without --with"
+            )
         if not units:
             raise UserError(f"--with {folder}: holds all rows of none of this study's units; leave it out")
         return cls(folder, read_object(folder / "run.json"), units)
@@ -139,6 +145,17 @@ class Carried:
         own = [list(unit) for unit in sorted(self.units - earlier)]
         merged["carried"] = [*theirs.get("carried", ()), *([{**made, "units": own}] if own else ())]
         return merged
+
+
+def _other_versions(folder: Path, units: Collection[ArmSeed], study: Study) -> Iterator[tuple[str, Any, Any]]:
+    """(task, its version there, its version now) of rows whose task was changed since."""
+    for use in study.tasks:
+        now = task_metadata(use.task).get("version")
+        for unit in sorted(units):
+            for path in (_rows(folder, unit) / use.task).glob("results_*.json"):
+                there = read_object(path).get("versions", {}).get(use.task)
+                if there != now:
+                    yield use.task, there, now
 
 
 def _needing(unit: Unit, stages: set[str]) -> Unit:
