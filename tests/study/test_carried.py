@@ -10,6 +10,7 @@ from study.tiny_study import samples, write_study
 from turncoat.errors import UserError
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.report.build import run_content
+from turncoat.report.write import report_run
 from turncoat.store import Store
 from turncoat.study.carried import Carried
 from turncoat.study.config import load_study
@@ -47,6 +48,17 @@ def test_an_interim_run_goes_on_from_its_packed_rows_on_a_fresh_store(
     content = run_content(tmp_path / "interim")
     assert any("Interim: 3 arms" in remark and "insecure/1" in remark for remark in content.remarks)
     assert set(content.estimates["arm"]) == set(ARMS)
+    assert {arm.name: arm.seeds for arm in content.arms} == {"base": (), "insecure": (0,), "secure": (0,)}
+
+    shutil.copytree(tmp_path / "interim", tmp_path / "less")
+    shutil.rmtree(tmp_path / "less" / "rows" / "secure")
+    record = record_of(tmp_path / "less")
+    record["missing"].append({"arm": "secure", "seed": 0})
+    (tmp_path / "less" / "run.json").write_text(json.dumps(record))
+    less = run_content(tmp_path / "less")
+    assert [arm.name for arm in less.arms] == ["base", "insecure"]
+    assert [str(one) for one in less.withheld if "1 contrast" in str(one)]
+    report_run(tmp_path / "less", QUIET)
 
     packed = pack_run(tmp_path / "interim", tmp_path / "packed")
     carried = Carried.of(packed, study)

@@ -1,6 +1,6 @@
 """Content of a run's report: rows -> scores -> claims. Everything but the rows is recomputed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +24,7 @@ from turncoat.data.fetch import with_credit
 from turncoat.data.organisms import find_organism
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_catalogue import is_judged, metric_facts, metric_names
-from turncoat.formats import first_of, weights
+from turncoat.formats import counted, first_of, weights
 from turncoat.judges.calibration.correction import CORRECTED, JudgeErrors
 from turncoat.judges.rates_table import false_alarms
 from turncoat.paths import run_folder
@@ -70,6 +70,8 @@ def run_content(folder: Path) -> ReportContent:
     metrics = [metric for metric in _metrics(study) if not unfit or metric.name in set(scores["metric"])]
     rates = [metric.name for metric in metrics if metric.unit == "share"]
     measured = set(scores["arm"])
+    missing = {(one["arm"], one["seed"]) for one in record.get("missing", ())}
+    to_come = {arm for arm, _ in missing} - measured
     possible = [contrast for contrast in study.contrasts if measured.issuperset(contrast.arms.values())]
     specs = [_spec(contrast) for contrast in possible]
     barred = barred_metrics(study, record.get("persona"))
@@ -83,6 +85,7 @@ def run_content(folder: Path) -> ReportContent:
         if contrasts["metric"].map(is_rate).any():
             unfit = f"{unfit}. {DIFFERENCES_STAND}"
     peak = record["peak_memory_gb"]
+    axes = four_axes(study, scores, estimates, may_rate=bool((judge or {}).get("may_rate")))
     return ReportContent(
         study=study.study,
         smoke=study.smoke is not None,
@@ -93,7 +96,7 @@ def run_content(folder: Path) -> ReportContent:
             "precision": record["model"]["dtype"], "weights": record["model"]["weights"],
         },
         facts={**_facts(study, record), **({"answers": "; ".join(about)} if about else {})},
-        arms=[_arm(arm, study) for arm in study.arms],
+        arms=[_arm(arm, study, missing) for arm in study.arms if arm.name not in to_come],
         metrics=metrics,
         estimates=estimates,
         contrasts=contrasts,
@@ -103,11 +106,7 @@ def run_content(folder: Path) -> ReportContent:
         answers=answers,
         withheld=[
             *(Withheld(f"{arm}, seed {seed}", f"its training failed: {why}") for arm, seed, why in failed),
-            *(
-                Withheld(contrast.name, "one of its arms has no rows: its trainings failed or are to come")
-                for contrast in study.contrasts
-                if contrast not in possible
-            ),
+            *_untested([contrast for contrast in study.contrasts if contrast not in possible], to_come),
             *([Withheld(RATE, unfit)] if unfit else _withheld(study, set(scores["metric"]))),
         ],
         persona_units=persona_units(scores, persona, specs, base=base, pilot_seeds=study.pilot_seeds),
@@ -116,7 +115,7 @@ def run_content(folder: Path) -> ReportContent:
         leaks=leak_contrasts(answers, contrasts[contrasts["difference"].notna()], specs, study),
         leak_labels=f"{' or '.join(domains)}; by {labeller()}" if domains else "",
         judge_name=(record.get("judge") or {}).get("id", ""),
-        axes=four_axes(study, scores, estimates, may_rate=bool((judge or {}).get("may_rate"))),
+        axes=axes[~axes["arm"].isin(to_come)],
         training=training_frame(record["training"]),
         timings=sorted(record["seconds"].items()),
         provenance={**record["provenance"], **({"peak memory": f"{peak} GB"} if peak else {})},
@@ -189,7 +188,18 @@ def _metrics(study: Study) -> list[MetricInfo]:
     return metrics
 
 
-def _arm(arm: Arm, study: Study) -> ArmInfo:
+def _untested(contrasts: Sequence[ContrastUse], to_come: set[str]) -> list[Withheld]:
+    """Contrasts with an arm that has no rows: by name where its trainings failed, else their number."""
+    failed = [one.name for one in contrasts if not to_come.intersection(one.arms.values())]
+    withheld = [
+        Withheld(name, "one of its arms has no rows: all of that arm's trainings failed") for name in failed
+    ]
+    if waiting := len(contrasts) - len(failed):
+        withheld.append(Withheld(counted(waiting, "contrast"), "an arm is not made yet"))
+    return withheld
+
+
+def _arm(arm: Arm, study: Study, missing: Collection[tuple[str, int]]) -> ArmInfo:
     discover()
     parts = []
     if arm.organism:
@@ -200,7 +210,7 @@ def _arm(arm: Arm, study: Study) -> ArmInfo:
         parts.append(f"measured under the system prompt: {arm.system}")
     return ArmInfo(
         **{**arm.model_dump(), "label": arm.label or arm.name},
-        seeds=study.training_seeds if arm.is_trained else (),
+        seeds=tuple(s for s in study.training_seeds if arm.is_trained and (arm.name, s) not in missing),
         description="; ".join(parts) or "the model before any finetuning",
     )
 
