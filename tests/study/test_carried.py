@@ -16,6 +16,7 @@ from turncoat.study.carried import Carried
 from turncoat.study.config import load_study
 from turncoat.study.pack import pack_run
 from turncoat.study.run import run_study, run_unit
+from turncoat.study.units.outlook import outlook
 
 QUIET = Console(quiet=True)
 ARMS = ("base", "insecure", "secure")
@@ -64,6 +65,9 @@ def test_an_interim_run_goes_on_from_its_packed_rows_on_a_fresh_store(
     carried = Carried.of(packed, study)
     assert carried.units == {("base", BASE_SEED), ("insecure", 0), ("secure", 0)}
     fresh = Store(tmp_path / "elsewhere")
+    state = outlook(study, fresh, measured=False, made=carried.units)
+    left = [unit.id for unit in state.plan.units if unit.arm and state.left(unit)]
+    assert left == ["insecure/1", "secure/1"]
     run_study(study, tmp_path / "both", store=fresh, console=QUIET, carried=carried)
     run_study(study, tmp_path / "whole", store=quick_store, console=QUIET)
     both, whole = record_of(tmp_path / "both"), record_of(tmp_path / "whole")

@@ -97,9 +97,10 @@ def run(
     if errors := [str(problem) for problem in problems if problem.level == "error"]:
         raise UserError("\n".join(errors))
     folder = out or Path("runs") / loaded.study
+    carried = Carried.of(with_run, loaded) if with_run else None
     if dry_run:
         check_out(folder, loaded, replace=replace)
-        for line in outlook(loaded, Store()).lines():
+        for line in outlook(loaded, Store(), made=carried.units if carried else ()).lines():
             print_line(TextConsole(), line)
         return
     if only is not None:
@@ -113,7 +114,6 @@ def run(
         for line in cannot_reach(loaded):
             notes.print(f"  out of reach: {line}")
     made_by = engine_from_name(engine) if engine else None
-    carried = Carried.of(with_run, loaded) if with_run else None
     failed = run_study(
         loaded, folder, console=notes, replace=replace, engine=made_by, carried=carried, make=make
     )

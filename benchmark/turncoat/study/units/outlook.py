@@ -7,7 +7,7 @@ Nothing is made. Weights are read only for a measurement, where the store has no
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,10 +111,13 @@ class Outlook:
         return shown + [f"  {name}: {text}" for name, text in facts.items() if text]
 
 
-def outlook(study: Study, store: Store, *, measured: bool = True) -> Outlook:
+def outlook(
+    study: Study, store: Store, *, measured: bool = True, made: Collection[tuple[str, int]] = ()
+) -> Outlook:
     """The outlook of a study.
 
     Args:
+        made: (arm, seed) of the units that an earlier run has, as `Carried.units`.
         measured: Read, write and train for less than a minute where the store has no stages to go by;
             else the speed of a reference machine is taken.
     """
@@ -143,6 +146,8 @@ def outlook(study: Study, store: Store, *, measured: bool = True) -> Outlook:
     plan = plan_at(REFERENCE.of(base.model.num_parameters()))
     with without_fetching():
         done = done_stages(worker, plan)
+    there = [unit for unit in plan.units if unit.arm and (unit.arm.name, unit.seed) in made]
+    done |= {stage.id for unit in there for stage in unit.stages}
     recorded = _Recorded(store.root, base)
     left = [stage for stage in plan.stages if stage.id not in done]
     own = [recorded.seconds(worker, stage) for stage in left if stage.cost]
