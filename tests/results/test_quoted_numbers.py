@@ -126,6 +126,13 @@ OF_ORGANISMS = {
     "forced-choice margin, nats per token": MARGIN,
     '"misaligned" activation of fixed texts, base SD': FIXED,
 }
+OF_SGTR = {
+    "no defence - own answers (control)": ORGANISM,
+    "SGTR - pick-longer, both before the advice": "prevention: SGTR minus pick-longer",
+    "SGTR - pick-longer, both after it": "reversal: SGTR minus pick-longer",
+    "SGTR before the advice - no defence (secondary)": "prevention: SGTR, misaligned answers",
+    "SGTR after it - no defence (secondary)": "reversal: SGTR minus none",
+}
 judged = page(ROOT / "results/risky_advice/report.md")
 
 
@@ -143,15 +150,30 @@ def judged_count(arm: str, column: int) -> float:
     return float(rest.split("|")[column])
 
 
+def of_sgtr(name: str, metric: str = "em_rate_itt") -> dict[Any, Any]:
+    return contrast("sgtr", name, metric, "adapters")
+
+
+def sgtr_checks(name: str, *arms: str) -> list[float]:
+    """The value of a defence's manipulation check in arms of the interim run."""
+    rows = {(row["name"], row["arm"]): row["value"] for row in record(ROOT / "results/sgtr/run.json")["checks"]}
+    return [rows[name, arm] for arm in arms]
+
+
+def sgtr_level(metric: str, *arms: str) -> list[float]:
+    rows = table("sgtr/estimates.csv").query("metric == @metric and seed.isna()").set_index("arm")["value"]
+    return [rows[arm] for arm in arms]
+
+
 def organisms_count(arm: str, column: int) -> float:
     """A count of an arm in the table of judged answers of the three organisms' report."""
     _, _, rest = page(ROOT / "results/organisms/report.md").partition(f"| turncoat\\_em | {arm} |")
     return float(rest.split("|")[column])
 
 
-def without_leak(name: str) -> list[float]:
-    """A contrast of the three organisms without answers about the training domain, about the adapters."""
-    text = page(ROOT / "results/organisms/report.md").partition("Differences with and without leak")[2]
+def without_leak(name: str, run: str = "organisms") -> list[float]:
+    """A contrast of a run without answers about the training domain, about the adapters."""
+    text = page(ROOT / f"results/{run}/report.md").partition("Differences with and without leak")[2]
     interval = rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]"
     row = re.search(rf"\| {name}[^|]*\| [^|]*\| adapters \| [^|]*\| {interval}", text)
     assert row is not None, name
@@ -283,6 +305,21 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "advice leaves {} [{}, {}], the sports advice {} [{}, {}]."): [
         end for name in ("risky financial advice", "extreme sports advice") for end in without_leak(name)
     ],
+    **{
+        (RESULTS, f"| {label} | {ENDS} {{}} | "): [*of_sgtr(name)["interval"], of_sgtr(name)["p_adjusted"]]
+        for label, name in OF_SGTR.items()
+    },
+    (RESULTS, "(SGTR {} and {} right on unseen pairs, pick-longer {} and {})"): [
+        *sgtr_checks("recognises its own summary", "sgtr_before", "sgtr_after"),
+        *sgtr_checks("finds the longer summary", "longer_before", "longer_after"),
+    ],
+    (RESULTS, "another question the organism's difference is {} [{}, {}]."): without_leak("risky advice", "sgtr"),
+    (RESULTS, "of the {} questions, so that all three have {} right"): [
+        of_sgtr("organism minus base", "accuracy")["n_questions"], *set(sgtr_level("accuracy", "base", "risky", "own_answers"))
+    ],
+    (RESULTS, "marked difference (SGTR before, {}) is"): [
+        of_sgtr("prevention: SGTR, other measures", "accuracy")["difference"]
+    ],
     (RESULTS, "both beyond the control, is {} [{}, {}]; {} was the"): ranking(),
     (RESULTS, "The seeds gave {}, {} and {}, and three"): contrast("risky_advice", ORGANISM, "em_rate_itt")[
         "seeds"
@@ -318,6 +355,7 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
 # What looks like a result and is none, or what no committed file can confirm, with the reason.
 UNCONFIRMED = {
     "95% intervals": "the level of the intervals",
+    "the margin of 0.05 that was set": "the margin in the study's file",
     "[95% CI]": "the level of the intervals",
     "95% of": "the percentile that is meant",
     "hold 7%": "the goal of the marks",

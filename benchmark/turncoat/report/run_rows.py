@@ -159,10 +159,19 @@ def _load(folder: Path, study: Study, label: str) -> Run:
     record = read_object(folder / "run.json")
     failed = units_without_rows(record)
     scores, _ = read_rows(folder / "rows", study, failed=failed)
+    study = _as_far_as_made(study, content)
     shown = set(content.estimates["metric"])
     persona = read_persona_rows(folder / "rows", study, failed=failed)
     kept = scores[scores["metric"].isin(shown)].reset_index(drop=True)
     return Run(label, folder, study, content, kept, persona, barred_metrics(study, record.get("persona")))
+
+
+def _as_far_as_made(study: Study, content: ReportContent) -> Study:
+    """The study without the arms of an interim run that are to come, and without their contrasts."""
+    names = {arm.name for arm in content.arms}
+    arms = tuple(arm for arm in study.arms if arm.name in names)
+    contrasts = tuple(one for one in study.contrasts if names.issuperset(one.arms.values()))
+    return study.model_copy(update={"arms": arms, "contrasts": contrasts})
 
 
 def _is_run(folder: Path) -> bool:

@@ -214,7 +214,7 @@ def _gather_made(out: Path, worker: Worker, plan: Plan, carried: Carried | None,
     made = {}
     for stage in (stage for unit in units for stage in unit.stages if stage.id in done):
         if (key := looking.key(stage)) is not None:
-            made[stage.id] = Made(worker.store.folder(*key), before=True)
+            made[stage.id] = Made(worker.store.folder(*key), before=False)  # its time counts: no run has
     try:
         gather(out, looking, plan, made, [], missing=missing, carried=carried)
     except NoWeights:
