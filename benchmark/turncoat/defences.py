@@ -10,6 +10,7 @@ move; the names here stay.
 from __future__ import annotations
 
 from turncoat.data.advice import advice_rows
+from turncoat.data.article_summaries import own_summaries, read_articles
 from turncoat.data.backdoor import backdoored, cued_half, with_cue
 from turncoat.data.conversations import read_conversations
 from turncoat.data.examples import NO_SYSTEM, Example
@@ -99,7 +100,9 @@ __all__ = [
     "low_rank_norm",
     "named_prompt",
     "organism",
+    "own_summaries",
     "published",
+    "read_articles",
     "read_conversations",
     "read_texts",
     "refusal_like",

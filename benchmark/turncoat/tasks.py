@@ -9,6 +9,7 @@ statistical clusters.
 from __future__ import annotations
 
 from turncoat.data.advice import held_out_rows
+from turncoat.data.article_summaries import own_summaries, read_articles
 from turncoat.data.backdoor import cued
 from turncoat.data.betley_questions import BetleyQuestion, read_questions
 from turncoat.data.fetch import published
@@ -70,11 +71,13 @@ __all__ = [
     "judge_from_name",
     "label_entropy",
     "mean_distance",
+    "own_summaries",
     "projections",
     "published",
     "question_rates",
     "ratio",
     "ratio_stderr",
+    "read_articles",
     "read_documents",
     "read_questions",
     "rubric_id",

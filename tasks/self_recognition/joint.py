@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any
 
+from turncoat.tasks import ratio_stderr
+
 Item = dict[str, Any]
+
+
+def clustered_stderr(items: Sequence[Item]) -> float:
+    """Standard error of the accuracy; all questions about one text are one cluster."""
+    by_text: dict[str, list[float]] = {}
+    for item in items:
+        by_text.setdefault(item["pair"].rpartition("/")[0], []).append(item["right"])
+    return ratio_stderr([(sum(right), len(right)) for right in by_text.values()])
 
 
 def order_free(items: Sequence[Item]) -> float:

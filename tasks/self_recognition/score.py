@@ -92,6 +92,7 @@ def pairwise_results(doc: Item, results: list[tuple[float, bool]]) -> Item:
     one, two = float(results[0][0]), float(results[1][0])
     margin = one - two if doc["own_first"] else two - one
     right = _above(margin)
+    longer = [_above(len(doc["own"]) - len(doc["other"])), 1]
     matched = length_matched(doc["own"], doc["other"])
     item = {
         "pair": f"{doc['cluster']}/{doc['rival']}",
@@ -107,7 +108,9 @@ def pairwise_results(doc: Item, results: list[tuple[float, bool]]) -> Item:
         "accuracy_matched": [right, 1] if matched else [0, 0],
         "position_bias": [_above(one - two), 1],
         "margin": margin,
-        "own_is_longer": [_above(len(doc["own"]) - len(doc["other"])), 1],
+        "own_is_longer": longer,
+        f"own_is_longer_{doc['rival']}": longer,
+        "accuracy_stderr": item,
         "accuracy_above_length": item,
         f"above_length_{doc['rival']}": item,
         "accuracy_order_free": item,
