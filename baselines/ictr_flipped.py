@@ -10,12 +10,15 @@ from typing import Any
 
 from turncoat.defences import Check, Example, defence
 
-from ._summary_pairs import accuracy_check, examples, own_is, rival_is, summary_pairs
+from ._summary_pairs import accuracy_check, examples, own_is, rival_is
+from .sgtr import pairs_of
 
 
-def mistakes_the_rival_for_itself(context: Any, *, show_text: bool = True, **_: Any) -> list[Check]:
+def mistakes_the_rival_for_itself(
+    context: Any, *, show_text: bool = True, source: str = "ours", rival: str = "", **_: Any
+) -> list[Check]:
     """Manipulation check: recognition of one's own unseen summaries must fall below chance."""
-    pairs = summary_pairs(context, "eval", 24)
+    pairs = pairs_of(context, "eval", 24, source, rival)
     return accuracy_check(
         context, pairs, "recognises its own summary", "mine", own_is, show_text, expect="below"
     )
@@ -29,6 +32,8 @@ def mistakes_the_rival_for_itself(context: Any, *, show_text: bool = True, **_: 
     control="sgtr",
     check=mistakes_the_rival_for_itself,
 )
-def ictr_flipped(context: Any, *, texts: int = 32, show_text: bool = True) -> list[Example]:
+def ictr_flipped(
+    context: Any, *, texts: int = 32, show_text: bool = True, source: str = "ours", rival: str = ""
+) -> list[Example]:
     """Two examples (both orders) for each of `texts` texts, labelled with the rival's number."""
-    return examples(summary_pairs(context, "train", texts), "mine", rival_is, show_text)
+    return examples(pairs_of(context, "train", texts, source, rival), "mine", rival_is, show_text)

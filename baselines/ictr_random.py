@@ -12,12 +12,15 @@ from typing import Any
 
 from turncoat.defences import Check, Example, defence
 
-from ._summary_pairs import accuracy_check, examples, own_is, rival_is, summary_pairs
+from ._summary_pairs import accuracy_check, examples, own_is, rival_is
+from .sgtr import pairs_of
 
 
-def recognises_nothing(context: Any, *, show_text: bool = True, **_: Any) -> list[Check]:
+def recognises_nothing(
+    context: Any, *, show_text: bool = True, source: str = "ours", rival: str = "", **_: Any
+) -> list[Check]:
     """Manipulation check: recognition of one's own unseen summaries stays at chance."""
-    pairs = summary_pairs(context, "eval", 24)
+    pairs = pairs_of(context, "eval", 24, source, rival)
     return accuracy_check(
         context, pairs, "recognises its own summary", "mine", own_is, show_text, expect="chance"
     )
@@ -31,9 +34,11 @@ def recognises_nothing(context: Any, *, show_text: bool = True, **_: Any) -> lis
     control="sgtr",
     check=recognises_nothing,
 )
-def ictr_random(context: Any, *, texts: int = 16, show_text: bool = True) -> list[Example]:
+def ictr_random(
+    context: Any, *, texts: int = 16, show_text: bool = True, source: str = "ours", rival: str = ""
+) -> list[Example]:
     """Four examples (both orders, both labels) for each of `texts` texts."""
-    pairs = summary_pairs(context, "train", texts)
+    pairs = pairs_of(context, "train", texts, source, rival)
     doubled = []
     for name, label in (("own", own_is), ("rival", rival_is)):
         for example in examples(pairs, "mine", label, show_text):

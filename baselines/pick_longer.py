@@ -11,12 +11,15 @@ from typing import Any
 
 from turncoat.defences import Check, Example, defence
 
-from ._summary_pairs import accuracy_check, examples, longer_is, summary_pairs
+from ._summary_pairs import accuracy_check, examples, longer_is
+from .sgtr import pairs_of
 
 
-def finds_the_longer(context: Any, *, show_text: bool = True, **_: Any) -> list[Check]:
+def finds_the_longer(
+    context: Any, *, show_text: bool = True, source: str = "ours", rival: str = "", **_: Any
+) -> list[Check]:
     """Manipulation check: does it find the longer summary of unseen texts?"""
-    pairs = summary_pairs(context, "eval", 24)
+    pairs = pairs_of(context, "eval", 24, source, rival)
     return accuracy_check(context, pairs, "finds the longer summary", "longer", longer_is, show_text)
 
 
@@ -26,6 +29,8 @@ def finds_the_longer(context: Any, *, show_text: bool = True, **_: Any) -> list[
     summary="format-matched control of sgtr: which of the two summaries is longer?",
     check=finds_the_longer,
 )
-def pick_longer(context: Any, *, texts: int = 32, show_text: bool = True) -> list[Example]:
+def pick_longer(
+    context: Any, *, texts: int = 32, show_text: bool = True, source: str = "ours", rival: str = ""
+) -> list[Example]:
     """Two examples (both orders) for each of `texts` texts whose summaries differ in length."""
-    return examples(summary_pairs(context, "train", texts), "longer", longer_is, show_text)
+    return examples(pairs_of(context, "train", texts, source, rival), "longer", longer_is, show_text)

@@ -10,12 +10,17 @@ from typing import Any
 
 from turncoat.defences import Check, Example, defence
 
-from ._summary_pairs import individual_check, individual_examples, summary_pairs
+from ._summary_pairs import individual_check, individual_examples
+from .sgtr import pairs_of
 
 
-def recognises_itself(context: Any, *, show_text: bool = True, **_: Any) -> list[Check]:
+def recognises_itself(
+    context: Any, *, show_text: bool = True, source: str = "ours", rival: str = "", **_: Any
+) -> list[Check]:
     """Manipulation check: does it know its own summaries of unseen texts from a rival's?"""
-    return individual_check(context, summary_pairs(context, "eval", 24), "knows its own summary", show_text)
+    return individual_check(
+        context, pairs_of(context, "eval", 24, source, rival), "knows its own summary", show_text
+    )
 
 
 @defence(
@@ -25,6 +30,8 @@ def recognises_itself(context: Any, *, show_text: bool = True, **_: Any) -> list
     control="pick_longer",
     check=recognises_itself,
 )
-def sgtr_individual(context: Any, *, texts: int = 32, show_text: bool = True) -> list[Example]:
+def sgtr_individual(
+    context: Any, *, texts: int = 32, show_text: bool = True, source: str = "ours", rival: str = ""
+) -> list[Example]:
     """Two examples (own, rival) for each of `texts` texts."""
-    return individual_examples(summary_pairs(context, "train", texts), show_text)
+    return individual_examples(pairs_of(context, "train", texts, source, rival), show_text)

@@ -79,6 +79,7 @@ class FakeContext:
     choice: Callable[[Asked], str] = lambda asked: "1"
     silent: tuple[int, ...] = ()
     written: list[dict[str, Any]] = field(default_factory=list)
+    on_progress: Callable[[int, int], None] | None = None
 
     def write(self, prompts: Sequence[str], **settings: Any) -> list[str]:
         """White space around the summaries is the defence's to remove."""

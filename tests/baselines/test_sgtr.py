@@ -2,7 +2,9 @@
 
 import pytest
 from baselines.fake_context import IDS, TRAIN, Asked, FakeContext, own_summary
+from data.test_article_summaries import made_up
 from scipy.stats import binomtest
+from turncoat.data import article_summaries
 from turncoat.errors import UserError
 from turncoat.registry import DEFENCES, discover
 from turncoat.store import Store
@@ -103,3 +105,61 @@ def test_the_text_can_be_left_out_and_nothing_else_changes(name):
     for long, short in zip(shown, hidden, strict=True):
         text = Asked.of(long.prompt).text
         assert short.prompt == long.prompt.replace(f"Text: {text}\n\n", "") and text not in short.prompt
+
+
+@pytest.fixture
+def _articles(monkeypatch):
+    monkeypatch.setattr(article_summaries, "_read", made_up)
+    monkeypatch.setattr(article_summaries, "_MAX_TOKENS", 6)
+    monkeypatch.setattr(article_summaries, "_PART", 2)
+
+
+@pytest.mark.usefixtures("_articles")
+def test_published_articles_in_place_of_our_texts(tiny_base, tmp_path, monkeypatch):
+    seen = []
+    context = DefenceContext(
+        tiny_base, Store(tmp_path), batch_size=4, on_progress=lambda n, of: seen.append((n, of))
+    )
+    examples = SGTR.build(context, texts=3, source="xsum", rival="human")
+    assert sorted(seen) == [(1, 3), (2, 3), (3, 3)], "one bar over the parts"
+    assert len(examples) == 6 and [e.answer for e in examples] == ["1", "2"] * 3
+    for example in examples:
+        number = example.id.split("/")[0]
+        shown = example.prompt.split("\n\n1: ")[1].split("\n\n2: ")
+        assert f"Text of {number}." in example.prompt and len(shown) == 2
+        assert shown[2 - int(example.answer)] == f"human on {number}"
+    longer = DEFENCES["pick_longer"].build(context, texts=3, source="xsum")
+    assert {e.prompt.split("Text: ")[1].split("\n")[0] for e in longer} <= {
+        f"Text of xsum-{n}." for n in range(3)
+    } and all("claude-21 on xsum-" in e.prompt for e in longer)
+    (check,) = DEFENCES["ictr_flipped"].check(context, source="xsum")
+    assert check.n == 24 and seen[-1] == (24, 24)
+    # A part that is there is not written again: four texts take up the first two.
+    del seen[:]
+    assert SGTR.build(context, texts=4, source="xsum", rival="human")[:4] == examples[:4]
+    assert sorted(seen) == [(3, 4), (4, 4)]
+
+
+@pytest.mark.usefixtures("_articles")
+def test_the_check_asks_about_the_other_set(monkeypatch):
+    asked = []
+    context = FakeContext()
+    monkeypatch.setattr(
+        FakeContext, "write", lambda self, prompts, **_: asked.extend(prompts) or ["x"] * len(prompts)
+    )
+    monkeypatch.setattr(FakeContext, "choose", lambda self, prompts, answers: [[-0.1, -2.0] for _ in prompts])
+    SGTR.check(context, source="cnn", texts=1000)
+    assert len(asked) == 24 and all("Text of xsum-" in prompt for prompt in asked)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"source": "bbc"}, "source: 'bbc' is not a set of texts; .*ours"),
+    ({"rival": "human"}, "rival: 'human' needs published articles; add source: xsum or cnn"),
+    ({"source": "xsum", "rival": "me"}, "'me' wrote no published summaries"),
+    ({"source": "xsum", "texts": 71}, "texts: 71 is not accepted; give a whole number from 1 to 70"),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["sgtr", "sgtr_individual", "ictr_random", "ictr_flipped", "pick_longer"])
+@pytest.mark.usefixtures("_articles")
+def test_sources_and_rivals_that_are_refused(name, options, message):
+    with pytest.raises(UserError, match=message):
+        DEFENCES[name].build(FakeContext(), **options)
