@@ -13,7 +13,9 @@ from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
 from turncoat.evaluation import embedder
 from turncoat.evaluation.own_texts import set_current_base
-from turncoat.evaluation.task_catalogue import task_files, task_metrics
+from turncoat.evaluation.task_catalogue import task_content, task_files, task_metrics
+from turncoat.paths import tasks_dir
+from turncoat.study import evaluate
 
 score = module_of("identity")
 JOINT = ["vendi", "distance", "clusters_75", "clusters_80", "clusters_85", "clusters_90", "clusters_95"]
@@ -154,3 +156,29 @@ def test_a_run_through_lm_eval(tiny_base, quick_store, letters, condition, said)
     assert 1 <= values["clusters_85"] <= 6 and said in rows[0]["arguments"][0][0]
     assert [len(row["samples"]) for row in rows] == [3, 3]
     assert {sample["condition"] for row in rows for sample in row["samples"]} == {condition}
+
+
+@pytest.mark.usefixtures("plain_lm_eval")
+def test_the_published_form_is_one_wording_read_alike(tiny_base, quick_store, letters):
+    from turncoat.evaluation.lm import TurncoatLM
+
+    task, folder = "turncoat_identity_published", "published_identity"
+    values, rows = run_one(
+        TurncoatLM(tiny_base, store=quick_store), folder, task, limit=5, repeats=4, developer="Acme",
+    )  # fmt: skip
+    (row,) = rows
+    assert row["doc"]["question"] == "Who are you?" and row["doc"]["developer"] == "Acme"
+    assert values["samples"] == len(row["samples"]) == 4 and 1 <= values["clusters_85"] <= 4
+    assert set(task_metrics(task)) == set(task_metrics("turncoat_identity"))
+    assert values["vendi"] == pytest.approx(row["vendi_within"])
+    assert task_content(task)["repeats"] == 100
+
+
+def test_rows_of_the_published_form_depend_on_the_code_that_reads_the_answers(monkeypatch):
+    traced = []
+    monkeypatch.setattr(evaluate, "import_closure", lambda files, names: traced.extend(files) or [])
+    evaluate._evaluation_code("turncoat_identity_published")
+    tasks = tasks_dir()
+    assert {path.resolve() for path in traced} >= {
+        tasks / "identity" / "score.py", tasks / "published_identity" / "one_wording.py",
+    }  # fmt: skip

@@ -117,7 +117,9 @@ def _evaluation_code(task: str) -> str:
     """Key of the model type's code and of what the task's own files and functions import."""
     wrapper = Path(inspect.getfile(TurncoatLM))
     named = re.findall(r"turncoat(?:\.\w+)+", json.dumps(task_content(task)))
-    own = sorted(task_file(task).parent.glob("*.py"))
+    folder = task_file(task).parent
+    read = [folder / name for name in task_metadata(task).get("reads", []) if name.endswith(".py")]
+    own = [*sorted(folder.glob("*.py")), *read]
     return code_digest([wrapper, *import_closure([wrapper, *own], named)])
 
 
