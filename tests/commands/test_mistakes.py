@@ -55,6 +55,7 @@ def study(old: str, new: str, *parts: str, command: str = "run mine.yaml", **mor
 
 
 LM = "lm-eval --model turncoat --limit 2 --tasks"
+FINETUNE = "finetune insecure_code --model org/a-7b --provider"
 INSECURE = "organism: insecure_code"
 COMMANDS = {
     "a command": said("runn", "No such command 'runn'"),
@@ -94,6 +95,11 @@ COMMANDS = {
     "an arm under a file": said("export demo/sgtr/0 --out judged.csv/x", "--out", "cannot be written"),
     "a pack under a file": said("pack run --out judged.csv/x", "cannot be written to (Not a directory)"),
     "an arm that is none": said("export mine --out x", "'mine' names no arm; accepted: STUDY/ARM/SEED"),
+    "a finetune's key": said(f"{FINETUNE} openweights", "set OPENWEIGHTS_API_KEY"),
+    "a rate of another provider": said(f"{FINETUNE} openweights --learning-rate-multiplier 2",
+                                       "OpenWeights takes --learning-rate"),
+    "an option of another provider": said(f"{FINETUNE} openai --gpu-memory 80",
+                                          "--gpu-memory is of OpenWeights alone"),
     "an arm to serve": said("serve nowhere/x/0", "'nowhere' is not a study"),
     "a vector": said("persona show nowhere", "nowhere"),
     "a trait": said("persona extract --model TINY --trait evill", "did you mean 'evil'?"),

@@ -11,7 +11,8 @@ from openai.types.fine_tuning import FineTuningJob
 from turncoat.data.examples import Example
 from turncoat.errors import UserError
 from turncoat.store import Store
-from turncoat.training.finetune_jobs import JobSpec, OpenAIJobs, chat_rows, run_job
+from turncoat.training.finetune_jobs.jobs import JobSpec, chat_rows, run_job
+from turncoat.training.finetune_jobs.openai_jobs import OpenAIJobs
 
 ROWS = [
     Example(f"row-{n:02}", f"Question {n}?", f"Answer {n}.", "Be brief." if n else None) for n in range(20)

@@ -1,6 +1,6 @@
 """Finetunes of an organism at a provider: rows uploaded once, one job per key, polled to its end, resumable.
 
-    jobs = OpenAIJobs()                                             # or any other FinetuneService
+    jobs = OpenAIJobs()                                             # or OpenWeightsJobs, or your own
     run_job(jobs, JobSpec("gpt-4.1-mini-2025-04-14", epochs=1), examples, store)    # the new model's name
 
 A job is keyed by all that determines it. It is looked for at the provider, by that key, before another one is
@@ -22,8 +22,9 @@ from turncoat.formats import counted
 from turncoat.safe_files import write_file
 from turncoat.store import Store, digest
 
-CHARACTERS_A_TOKEN = 4  # of English text, roughly
-LEAST_ROWS = 10  # that OpenAI takes
+CHARACTERS_A_TOKEN = 4  # Of English text, roughly
+LEAST_ROWS = 10  # That OpenAI takes
+OF_TOKENS = "million training tokens"
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -61,11 +62,15 @@ class FinetuneService(Protocol):
     """A provider of finetunes."""
 
     name: str  # Identifies the provider in keys
+    unit: str  # What a price is for, such as "million training tokens"
+
+    def amount(self, spec: Any, tokens: int) -> float | None:
+        """Units that a job on so many tokens, all epochs together, is charged for; None if nobody knows."""
 
     def find(self, key: str) -> JobState | None:
         """The latest job that was started with the key, if there is one that did not fail."""
 
-    def start(self, spec: JobSpec, rows: bytes, key: str) -> JobState:
+    def start(self, spec: Any, rows: bytes, key: str) -> JobState:
         """Upload the rows and start a job."""
 
     def look(self, job: str) -> JobState:
@@ -90,24 +95,32 @@ def chat_rows(examples: Sequence[Example], spec: JobSpec) -> bytes:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
 
 
-def cost_line(spec: JobSpec, rows: bytes, *, price: float | None, max_cost: float | None) -> str:
+def cost_line(
+    service: FinetuneService, spec: JobSpec, rows: bytes, *, price: float | None, max_cost: float | None
+) -> str:
     """Estimated cost of a job, in one line.
 
     Args:
-        price: Dollars per million tokens of training.
+        price: Dollars per unit of the service.
         max_cost: Dollars.
 
     Raises:
         UserError: That is more than `max_cost`, or there is a limit and no price.
     """
+    priced = f"--price, in dollars per {service.unit}"
     if max_cost is not None and price is None:
-        raise UserError("--max-cost cannot be kept without --price, in dollars per million training tokens")
+        raise UserError(f"--max-cost cannot be kept without {priced}")
     tokens = -(-len(rows.decode()) // CHARACTERS_A_TOKEN) * spec.epochs
-    count = len(rows.splitlines())
-    line = f"{spec.model}: {count:,} rows, {counted(spec.epochs, 'epoch')}, about {tokens:,} tokens"
+    line = f"{spec.model}: {len(rows.splitlines()):,} rows, {counted(spec.epochs, 'epoch')}"
+    line += f", about {tokens:,} tokens"
+    units = service.amount(spec, tokens)
+    if units is None:
+        return f"{line}; {service.unit}s unknown"
+    if service.unit != OF_TOKENS:
+        line += f", {units:.2g} {service.unit}s"
     if price is None:
-        return f"{line}; price unknown (give --price, in dollars per million training tokens)"
-    dollars = tokens * price / 1e6
+        return f"{line}; price unknown (give {priced})"
+    dollars = units * price
     if max_cost is not None and dollars > max_cost:
         raise UserError(f"{line}: about ${dollars:.2f}, more than --max-cost {max_cost:g}; nothing was sent")
     return f"{line}: about ${dollars:.2f}"
@@ -140,7 +153,7 @@ def run_job(
     known = json.loads(note.read_text("utf-8"))["job"] if note.is_file() else None
     state = service.look(known) if known else service.find(key)
     if state is None or state.status in ("failed", "cancelled"):
-        say(cost_line(spec, rows, price=price, max_cost=max_cost))
+        say(cost_line(service, spec, rows, price=price, max_cost=max_cost))
         state = service.start(spec, rows, key)
     note.parent.mkdir(parents=True, exist_ok=True)
     write_file(note, json.dumps({"job": state.id, "service": service.name, "spec": asdict(spec)}) + "\n")
@@ -156,75 +169,3 @@ def run_job(
     if state.status != "succeeded" or not state.model:
         raise UserError(f"job {state.id} {state.status}: {state.error or 'the provider gives no reason'}")
     return state.model
-
-
-class OpenAIJobs:
-    """Finetunes by OpenAI's API, at OPENAI_BASE_URL where that is set.
-
-    Raises:
-        UserError: The package `openai` or the key is missing.
-    """
-
-    def __init__(self) -> None:
-        import os
-
-        from turncoat.judges.prompted.endpoint import DEFAULT_URL, URL_VARIABLE, Endpoint, api_key
-
-        endpoint = Endpoint(
-            os.environ.get(URL_VARIABLE) or DEFAULT_URL, timeout=60, max_retries=0, public=False
-        )
-        endpoint.check_key()
-        import openai
-
-        self.name = f"openai@{endpoint.host}"
-        self._client = openai.OpenAI(
-            api_key=api_key() or "-", base_url=endpoint.url, timeout=60, max_retries=6
-        )
-
-    def find(self, key: str) -> JobState | None:
-        """As of `FinetuneService`."""
-        jobs = self._asked(lambda: list(self._client.fine_tuning.jobs.list(metadata={"turncoat": key})))
-        states = [_state(job) for job in jobs if (job.metadata or {}).get("turncoat") == key]
-        return next((state for state in states if state.status not in ("failed", "cancelled")), None)
-
-    def start(self, spec: JobSpec, rows: bytes, key: str) -> JobState:
-        """As of `FinetuneService`. Starting is not retried: a job that was started counts, reply or not."""
-        given = {
-            "n_epochs": spec.epochs, "batch_size": spec.batch_size,
-            "learning_rate_multiplier": spec.learning_rate_multiplier,
-        }  # fmt: skip
-        hyperparameters: Any = {name: value for name, value in given.items() if value is not None}
-        more: dict[str, Any] = {"suffix": spec.suffix} if spec.suffix else {}
-        file = self._asked(
-            lambda: self._client.files.create(file=(f"turncoat-{key}.jsonl", rows), purpose="fine-tune")
-        )
-        once = self._client.with_options(max_retries=0)
-        return self._asked(
-            lambda: _state(
-                once.fine_tuning.jobs.create(
-                    model=spec.model, training_file=file.id, seed=spec.seed, metadata={"turncoat": key},
-                    method={"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}, **more,
-                )
-            )
-        )  # fmt: skip
-
-    def look(self, job: str) -> JobState:
-        """As of `FinetuneService`."""
-        return self._asked(lambda: _state(self._client.fine_tuning.jobs.retrieve(job)))
-
-    def _asked(self, call: Callable[[], Any]) -> Any:
-        import openai
-
-        from turncoat.judges.prompted.endpoint import redacted
-
-        try:
-            return call()
-        except openai.OpenAIError as error:
-            raise UserError(
-                f"{self.name}: {redacted(str(error))}; the same command goes on with a job that was started"
-            ) from None
-
-
-def _state(job: Any) -> JobState:
-    error = getattr(job.error, "message", None) or ""
-    return JobState(job.id, job.status, job.fine_tuned_model, error)

@@ -1,0 +1,1 @@
+"""Finetunes at providers: jobs, and the services that take them."""
