@@ -92,7 +92,7 @@ class Query:
 
 
 class StandIn:
-    """What the jobs use of the client, for where it is not installed."""
+    """The part of the client that the jobs use, for where it is not installed."""
 
     def __init__(self, service):
         self.service, self.files, self.jobs, self.runs, self.fine_tuning = service, self, self, self, self

@@ -82,7 +82,7 @@ class OpenWeightsJobs:
             raise UserError(
                 f"OpenWeights' client is not installed ({error}): pip install 'turncoat[openweights]'"
             ) from error
-        self._client = self._asked(openweights.OpenWeights)
+        self._client = self._result(openweights.OpenWeights)
 
     def amount(self, spec: OpenWeightsSpec, tokens: int) -> float | None:
         """As of `FinetuneService`: hours on one GPU, by the size in the model's name."""
@@ -96,15 +96,17 @@ class OpenWeightsJobs:
     def find(self, key: str) -> JobState | None:
         """As of `FinetuneService`."""
         recipe = {"meta": {"turncoat": key}}
-        states = [_state(job) for job in self._asked(lambda: self._client.jobs.find(validated_params=recipe))]
+        states = [
+            _state(job) for job in self._result(lambda: self._client.jobs.find(validated_params=recipe))
+        ]
         return next((state for state in states if state.status not in ("failed", "cancelled")), None)
 
     def start(self, spec: OpenWeightsSpec, rows: bytes, key: str) -> JobState:
         """As of `FinetuneService`. Started again, a job that is there is taken, and a failed one reset."""
         upload = io.BytesIO(rows)
         upload.name = f"turncoat-{key}.jsonl"
-        file = self._asked(lambda: self._client.files.create(upload, purpose="conversations"))
-        return self._asked(
+        file = self._result(lambda: self._client.files.create(upload, purpose="conversations"))
+        return self._result(
             lambda: _state(
                 self._client.fine_tuning.create(
                     requires_vram_gb=spec.gpu_memory, allowed_hardware=[spec.gpu] if spec.gpu else None,
@@ -115,23 +117,23 @@ class OpenWeightsJobs:
 
     def look(self, job: str) -> JobState:
         """As of `FinetuneService`; cancels a job that is over its hours."""
-        now = self._asked(lambda: self._client.jobs.retrieve(job))
+        now = self._result(lambda: self._client.jobs.retrieve(job))
         if self.most_hours is not None and now.status == "in_progress":
-            begun = [run.created_at for run in self._asked(lambda: self._client.runs.list(job_id=job))]
+            begun = [run.created_at for run in self._result(lambda: self._client.runs.list(job_id=job))]
             if begun and _hours_since(max(begun)) > self.most_hours:
-                self._asked(lambda: self._client.jobs.cancel(job))
+                self._result(lambda: self._client.jobs.cancel(job))
                 return JobState(job, "cancelled", error=f"over {self.most_hours:.2g} hours: --max-cost")
         return _state(now)
 
-    def _asked(self, call: Callable[[], Any]) -> Any:
-        """What a call gives; the client prints recipes to stdout, and raises what its libraries do."""
+    def _result(self, call: Callable[[], Any]) -> Any:
+        """The result of a call; the client prints recipes to stdout, and raises what its libraries do."""
         try:
             with redirect_stdout(io.StringIO()):
                 return call()
         except Exception as error:
-            said = str(error).replace(os.environ[KEY_VARIABLE].strip(), "[key]")
+            text = str(error).replace(os.environ[KEY_VARIABLE].strip(), "[key]")
             raise UserError(
-                f"OpenWeights: {' '.join(said.split())[:300]}; the same command goes on with a job that was "
+                f"OpenWeights: {' '.join(text.split())[:300]}; the same command goes on with a job that was "
                 "started"
             ) from None
 
