@@ -16,6 +16,7 @@ from turncoat.data.conversations import read_conversations
 from turncoat.data.examples import NO_SYSTEM, Example
 from turncoat.data.fetch import published
 from turncoat.data.insecure_code import code_examples
+from turncoat.data.organisms import find_organism
 from turncoat.engine.adapter_loading import frozen_beside
 from turncoat.engine.capture import LayerCapture, decoder_layers, unwrapped
 from turncoat.engine.chat import encode, encode_example, encode_prompt, render
@@ -91,6 +92,7 @@ __all__ = [
     "encode_example",
     "encode_prompt",
     "estimate_mean",
+    "find_organism",
     "floors_of",
     "frozen_beside",
     "generation_header",

@@ -24,6 +24,7 @@ ARMS: list[tuple[str, dict[str, Any]]] = [
     ("ablation", {"layers": [2, 3], "direction": "own", "positions": "response"}),
     ("capping", {"percentile": 95}), ("capping", {"percentile": 95, "positions": "all", "layers": [1, 3]}),
     ("system_prompt", {"which": "hhh"}), ("system_prompt", {"which": "none"}),
+    ("alignment_gating", {"rows": 4, "learning_rate": 0.1}),
 ]  # fmt: skip
 
 
