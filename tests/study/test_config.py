@@ -103,6 +103,18 @@ def test_a_study_is_read_as_it_is_written_and_again(tmp_path):
      r"line 7, arms\[0\].setting: given without a defence"),
     ("{name: base}", "{name: base, defence_options: {texts: 2}}",
      r"arms\[0\].setting: given without a defence"),
+    # an arm's teacher
+    ("    setting: prevention\n", "    setting: prevention\n    defence_texts: organism\n",
+     r"arms\[2\].defence_texts: organism: it writes texts for what comes after it"),
+    ("organism: insecure_code}", "organism: insecure_code, answers_of: bass}",
+     r"line 8, arms\[1\].answers_of: 'bass' is not an arm above this one; did you mean 'base'\?"),
+    ("organism: insecure_code}", "organism: insecure_code, answers_of: sgtr}",
+     r"arms\[1\].answers_of: 'sgtr' is not an arm above this one; accepted: base$"),
+    ("{name: base}", "{name: base, answers_of: sgtr}", r"arms\[0\].answers_of: given without an organism"),
+    ("{name: base}", "{name: base}\n  - {name: b, system: none}\n  - {name: c, organism: secure_code, "
+     "answers_of: b}", r"arms\[2\].answers_of: 'b' is measured under a system prompt; answers are taken"),
+    ("organism: insecure_code}", "organism: risky_financial_own_answers, answers_of: base}",
+     r"its prompts are answered by the base model already"),
     # doubles
     ("name: sgtr", "name: base", r"arms: 'base' is there twice"),
     ("{task: turncoat_persona}", "{task: turncoat_choice}", r"tasks: 'turncoat_choice' is there twice"),

@@ -89,6 +89,7 @@ def _defended_by(arm: Arm) -> tuple[Any, ...]:
             use.setting,
             {**DEFENCES[use.defence].options, **use.defence_options},
             use.defence_training,
+            use.defence_texts,
         )
         for use in arm.defences
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from turncoat.data.organisms import find_organism
 from turncoat.errors import UserError, accepted
@@ -19,6 +19,7 @@ from turncoat.training.recipe import LoraRecipe, System
 Setting = Literal["prevention", "in_training", "reversal", "inference"]
 _OPTIONS = "`turncoat show DEFENCE`"
 _OWN_RECIPE = "keys of `training` that its own finetune has otherwise"
+_WRITER = "who writes the texts of a reversal: base, or organism (the arm as it is before it)"
 
 
 class DefenceUse(StrictModel):
@@ -28,6 +29,7 @@ class DefenceUse(StrictModel):
     setting: Setting | None = Field(default=None, description="when the defence acts")
     defence_options: dict[str, Any] = Field(default={}, description=_OPTIONS)
     defence_training: dict[str, Any] = Field(default={}, description=_OWN_RECIPE)
+    defence_texts: Literal["base", "organism"] = Field(default="base", description=_WRITER)
 
 
 class Arm(StrictModel):
@@ -36,10 +38,15 @@ class Arm(StrictModel):
     name: str = Field(pattern=NAME, description="in rows and contrasts")
     label: str = Field(default="", description="in reports; the name if empty")
     organism: str | None = Field(default=None, description="`turncoat list organisms`, or FILE.jsonl")
+    answers_of: str | None = Field(
+        default=None,
+        description="an arm above: its answers to the organism's prompts are trained on, not the organism's",
+    )
     defence: str | None = Field(default=None, description="`turncoat list defences`")
     setting: Setting | None = Field(default=None, description="when the defence acts")
     defence_options: dict[str, Any] = Field(default={}, description=_OPTIONS)
     defence_training: dict[str, Any] = Field(default={}, description=_OWN_RECIPE)
+    defence_texts: Literal["base", "organism"] = Field(default="base", description=_WRITER)
     more_defences: tuple[DefenceUse, ...] = Field(
         default=(), description="that act with the first, in order: [{defence: NAME, setting: WHEN}]"
     )
@@ -57,6 +64,16 @@ class Arm(StrictModel):
         default=None,
         description="in a study of an endpoint: the model there that this arm is, for each training seed",
     )
+    _teacher: Arm | None = PrivateAttr(default=None)
+
+    @property
+    def teacher(self) -> Arm | None:
+        """The arm that `answers_of` names; None where there is none."""
+        return self._teacher
+
+    def taught_by(self, arms: Iterable[Arm]) -> None:
+        """Find the teacher among the arms above."""
+        self._teacher = next((arm for arm in arms if arm.name == self.answers_of), None)
 
     def endpoint_model(self, seed: int, default: str) -> str:
         """Its model at the endpoint for a training seed; "" if none is named."""
@@ -76,13 +93,15 @@ class Arm(StrictModel):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """Its own recipe and system prompt, where they are not the study's."""
-        return self.model_dump(mode="json", include={"training", "system"}, exclude_defaults=True)
+        """Its own recipe, system prompt and teacher, where they are not the study's."""
+        own = {"training", "system", "answers_of"}
+        return self.model_dump(mode="json", include=own, exclude_defaults=True)
 
     @property
     def further(self) -> dict[str, Any]:
-        """The parts beyond an organism and one defence: more of them, and its conditions."""
-        more = self.model_dump(mode="json", include={"more_defences"}, exclude_defaults=True)
+        """The parts beyond an organism and one defence on the base's texts: more, and its conditions."""
+        parts = {"more_defences", "defence_texts"}
+        more = self.model_dump(mode="json", include=parts, exclude_defaults=True)
         return {**more, **self.conditions}
 
     def recipe(self, training: LoraRecipe) -> LoraRecipe:
@@ -122,6 +141,10 @@ def arm_problems(arm: Arm) -> list[tuple[str, str]]:
             find_organism(arm.organism)
         except UserError as error:
             problems.append(("organism", str(error)))
+        else:
+            problems += [("answers_of", text) for text in _teacher_problems(arm)]
+    elif arm.answers_of is not None:
+        problems.append(("answers_of", "given without an organism, whose prompts are answered; name one"))
     problems += [("training", text) for text in _recipe_problems(arm.training)]
     if arm.training and not arm.is_trained:
         problems.append(("training", "given without a finetune; add `organism:` or remove it"))
@@ -145,6 +168,18 @@ def arm_problems(arm: Arm) -> list[tuple[str, str]]:
     return problems
 
 
+def _teacher_problems(arm: Arm) -> Iterator[str]:
+    if arm.answers_of is None:
+        return
+    if find_organism(arm.organism or "").answered_by_base:
+        yield f"{arm.organism}: its prompts are answered by the base model already; name another organism"
+    if arm.teacher is not None:
+        acts = next((use.defence for use in arm.teacher.defences if use.setting == "inference"), "")
+        if acts or arm.teacher.system != "default":
+            what = f"has {acts} while it is measured" if acts else "is measured under a system prompt"
+            yield f"'{arm.answers_of}' {what}; answers are taken from an adapter alone: name another arm"
+
+
 def _use_problems(use: DefenceUse, organism: str | None) -> list[tuple[str, str]]:
     if use.defence not in DEFENCES:
         return [("defence", f"'{use.defence}' is not a defence; {accepted(DEFENCES, use.defence)}")]
@@ -164,6 +199,9 @@ def _use_problems(use: DefenceUse, organism: str | None) -> list[tuple[str, str]
         problems.append(("organism", f"'{use.defence}' acts while an organism is trained; name one"))
     if use.setting in ("in_training", "inference") and use.defence_training:
         problems.append(("defence_training", f"setting {use.setting} has no finetune of its own; remove it"))
+    if use.defence_texts == "organism" and (use.setting != "reversal" or organism is None):
+        text = "organism: it writes texts for what comes after it; give setting: reversal and an organism"
+        problems.append(("defence_texts", text))
     for key in use.defence_options:
         if key not in entry.options:
             problems.append(

@@ -174,6 +174,8 @@ class Study(StrictModel):
                 raise ValueError(f"{what}: '{twice[0]}' is there twice")
         if len(set(self.training_seeds)) < len(self.training_seeds):
             raise ValueError(f"training_seeds: {list(self.training_seeds)} repeats a seed")
+        for i, arm in enumerate(self.arms):
+            arm.taught_by(self.arms[:i])
         return self
 
     @field_validator("judge", mode="before")
@@ -263,6 +265,9 @@ def name_problems(study: Study) -> list[tuple[Location, str]]:
         for key, text in arm_problems(arm):
             parts = (int(part) if part.isdigit() else part for part in key.split("."))
             problems.append((("arms", i, *parts), text))
+        if arm.answers_of is not None and arm.teacher is None:
+            text = f"'{arm.answers_of}' is not an arm above this one; {accepted(arms[:i], arm.answers_of)}"
+            problems.append((("arms", i, "answers_of"), text))
         if (first := recipes.index(recipes[i])) < i:
             text = f"'{arm.name}' is the same model as '{study.arms[first].name}'; one of them is enough"
             problems.append((("arms", i), text))

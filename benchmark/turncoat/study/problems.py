@@ -145,9 +145,10 @@ class _Search:
                 yield missing.level, ("arms", i, "organism"), f"{arm.organism}: {missing.text}"
 
     def _controls(self) -> Iterator[Entry]:
-        plain = {arm.organism: arm.name for _, arm in self.arms if arm.organism and not arm.defence}
+        own = [(i, arm) for i, arm in self.arms if arm.answers_of is None]  # with the organism's answers
+        plain = {arm.organism: arm.name for _, arm in own if arm.organism and not arm.defence}
         done: set[str] = set()
-        for i, arm in self.arms:
+        for i, arm in own:
             name = arm.organism
             if not name or name in done or (entry := find_organism(name)).is_control:
                 continue

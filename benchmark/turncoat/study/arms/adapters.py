@@ -14,9 +14,10 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from turncoat.data.examples import Example
 from turncoat.data.organisms import find_organism
@@ -156,14 +157,14 @@ class Adapters:
         key = step.examples_key(seed)
         if key not in self._examples:
             if step.kind == "defence":
-                built = self._built(step.name, step.options, self.context(on_progress))
+                built = self._built(step.name, step.options, self._writing(step, seed, on_progress))
                 if not isinstance(built, list):
                     raise UserError(
                         f"defence '{step.name}' gives no examples to finetune on: use setting in_training"
                     )
                 self._examples[key] = built
-            elif step.answered_by_base:
-                self._examples[key] = self._own_answers(step, seed, on_progress)
+            elif step.answered_anew:
+                self._examples[key] = self._answered(step, seed, on_progress)
             else:
                 self._examples[key] = self._of_organism(step)
         return self._examples[key]
@@ -180,13 +181,14 @@ class Adapters:
             )
         return rows
 
-    def _own_answers(self, step: Step, seed: int, on_progress: OnProgress | None) -> list[Example]:
-        """The organism's rows for this seed with the base model's answers, no longer than the organism's."""
+    def _answered(self, step: Step, seed: int, on_progress: OnProgress | None) -> list[Example]:
+        """The organism's rows for this seed with the answers of the base model, or of the step's teacher with
+        the same seed; no longer than the organism's."""
         rows = lora.drawn_rows(self.base, self.organism(step.name), step.recipe, seed)
         lengths = [
             len(encode_example(self.base.tokenizer, row)[1]) - 1 for row in rows
         ]  # without the end of the turn
-        texts = self.context(on_progress).answer(
+        texts = self._writing(step, seed, on_progress).answer(
             [row.prompt_messages for row in rows],
             name=f"own answers/{step.name}",
             max_new_tokens=lengths,
@@ -232,6 +234,13 @@ class Adapters:
             undefended=lambda: self._undefended(step, seed), finetuned=finetuned,
             other_organism=other_organism,
         )  # fmt: skip
+
+    def _writing(self, step: Step, seed: int, on_progress: OnProgress | None) -> DefenceContext:
+        """The context in which the texts of a step are written: by its teacher, or by the base model."""
+        context = self.context(on_progress)
+        if step.teacher and (folder := self.adapter(step.teacher, seed)):
+            return replace(context, base=cast(BaseModel, _Teacher(self.base, folder)))
+        return context
 
     def _undefended(self, step: Step, seed: int) -> Path:
         finetune = self.finetune([replace(step, during=())], seed)
@@ -289,6 +298,18 @@ class Adapters:
 
     def _built(self, name: str, options: Options, context: DefenceContext) -> Any:
         return DEFENCES[name].build(context, **json.loads(options))
+
+
+class _Teacher:
+    """A base model whose own behaviour is that with an adapter on: a defence's texts are written by it."""
+
+    def __init__(self, base: BaseModel, adapter: Path) -> None:
+        self._base = base
+        self.spec = {**base.spec, "adapter": adapter.name}
+        self.without_adapter = partial(base.adapter, adapter)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._base, name)
 
 
 def _at_most(base: BaseModel, text: str, longest: int) -> str:

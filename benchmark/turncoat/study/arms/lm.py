@@ -23,7 +23,7 @@ from turncoat.study.arms.spec import build_arm, parse_arm
 from turncoat.study.training_bar import TrainingBar
 
 _ARM = ("organism", "defence", "setting", "seed", "training", "defence_options", "defence_training",
-        "more_defences", "system", "study", "arm")  # fmt: skip
+        "defence_texts", "more_defences", "system", "study", "arm")  # fmt: skip
 
 
 @register_model("turncoat")
@@ -37,7 +37,8 @@ class ArmLM(TurncoatLM):
         setting: When it acts: prevention, in_training, reversal or inference.
         seed: Training seed.
         training: The organism's recipe as in a study's `training:`; a mapping (give `--model_args` as JSON).
-        defence_options, defence_training, more_defences: As in a study's arm; give `--model_args` as JSON.
+        defence_options, defence_training, defence_texts, more_defences: As in a study's arm; give
+            `--model_args` as JSON.
         system: System prompt while it is measured: default, none, identity or a text.
         study, arm: Instead: an arm of a study that ships or of a YAML.
         dtype, device, store, options: As in `TurncoatLM`.

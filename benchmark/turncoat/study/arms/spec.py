@@ -31,7 +31,8 @@ from turncoat.training.recipe import LoraRecipe
 from turncoat.training.trainer import Progress
 
 _OF_ARM = (
-    "organism", "defence", "setting", "defence_options", "defence_training", "more_defences", "system",
+    "organism", "defence", "setting", "defence_options", "defence_training", "defence_texts",
+    "more_defences", "system",
 )  # fmt: skip
 _KEYS = ("pretrained", *_OF_ARM, "seed", "training", "study", "arm", "dtype", "device")
 
@@ -119,8 +120,8 @@ def parse_arm(given: dict[str, Any], *, include: tuple[Path, ...] = ()) -> ArmCh
 
     Args:
         given: `pretrained`, `organism`, `defence`, `setting`, `seed`, `training`, `defence_options`,
-            `defence_training`, `more_defences`, `system` as in a study's YAML; or `study` and `arm` (and
-            `seed`).
+            `defence_training`, `defence_texts`, `more_defences`, `system` as in a study's YAML; or `study`
+            and `arm` (and `seed`).
         include: Folders with the user's own defences.
 
     Raises:

@@ -1,6 +1,8 @@
 """Finetunes of an arm in order, as its study describes them."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from typing import Any
 
 from turncoat.data.organisms import find_organism
@@ -25,6 +27,9 @@ class Step:
     options: Options  # Keyword options of a defence, as JSON; "{}" for an organism
     recipe: LoraRecipe  # Its hyperparameters
     during: tuple[Acting, ...] = ()  # Defences that act while this organism is trained, in order
+    # Finetunes of what writes its texts instead of the base: an arm that answers an organism's prompts, or
+    # the arm itself before a defence
+    teacher: tuple[Step, ...] | None = None
 
     @property
     def defences(self) -> tuple[Acting, ...]:
@@ -32,13 +37,14 @@ class Step:
         return ((self.name, self.options),) if self.kind == "defence" else self.during
 
     @property
-    def answered_by_base(self) -> bool:
-        """True if the base model writes the answers of the step's examples."""
-        return self.kind == "organism" and find_organism(self.name).answered_by_base
+    def answered_anew(self) -> bool:
+        """True if a model writes the answers of the step's examples: another arm, or the base."""
+        by_base = self.kind == "organism" and find_organism(self.name).answered_by_base
+        return self.teacher is not None or by_base
 
     def examples_key(self, seed: int) -> tuple[Any, ...]:
-        """Key of the step's examples: with the seed if the base model answers the rows drawn."""
-        return (self.name, self.options, *((self.recipe, seed) if self.answered_by_base else ()))
+        """Key of the step's examples: with the seed if a model answers the rows drawn."""
+        return (self.name, self.options, *((self.recipe, seed, self.teacher) if self.answered_anew else ()))
 
 
 def options_of(use: DefenceUse) -> Options:
@@ -53,10 +59,11 @@ def steps_of(arm: Arm, training: LoraRecipe) -> list[Step]:
         training: The study's recipe: the organism's but for what the arm's `training` changes, and a
             defence's but for what its `defence_training` changes, too.
     """
+    teacher = None if arm.teacher is None else tuple(steps_of(arm.teacher, training))
     training = arm.recipe(training)
     before: list[Step] = []
     during: list[Acting] = []
-    after: list[Step] = []
+    after: list[tuple[Step, DefenceUse]] = []
     for use in arm.defences:
         acting = (use.defence, options_of(use))
         if use.setting == "in_training":
@@ -65,6 +72,13 @@ def steps_of(arm: Arm, training: LoraRecipe) -> list[Step]:
             # A defence's examples are all used: how many there are is the defence's own option.
             recipe = {**training.model_dump(), "rows": None, **use.defence_training}
             step = Step("defence", *acting, LoraRecipe.model_validate(recipe))
-            (before if use.setting == "prevention" else after).append(step)
-    organism = [] if arm.organism is None else [Step("organism", arm.organism, "{}", training, tuple(during))]
-    return [*before, *organism, *after]
+            if use.setting == "prevention":
+                before.append(step)
+            else:
+                after.append((step, use))
+    steps = before
+    if arm.organism is not None:
+        steps.append(Step("organism", arm.organism, "{}", training, tuple(during), teacher))
+    for step, use in after:
+        steps.append(replace(step, teacher=tuple(steps)) if use.defence_texts == "organism" else step)
+    return steps

@@ -192,7 +192,9 @@ class _Planner:
                 self._known("adapter", (*steps[:-1], replace(step, during=())), seed)
                 acting = " and ".join(name for name, _ in step.during)
                 yield stage("examples", f"examples{number}", f"{label}: prepare {acting}", cost, steps)
-            written = not step.during and (step.kind == "defence" or step.answered_by_base)
+            if step.teacher:
+                self._known("adapter", step.teacher, seed)
+            written = not step.during and (step.kind == "defence" or step.answered_anew)
             if written and self._maker(examples, "examples", step.examples_key(seed)) == examples:
                 yield stage("examples", f"examples{number}", f"examples of {step.name}", cost, steps)
             made = stage(
@@ -204,7 +206,8 @@ class _Planner:
             )
             yield first(made, "adapter", steps, seed)
             # A check that is shown for every arm is not repeated where it has just been made.
-            checks = list(step.defences)
+            # A check's own texts are the base's: it says nothing of a finetune on others.
+            checks = [] if step.kind == "defence" and step.teacher else list(step.defences)
             checks += [one for one in self._every_arm if steps == all_steps and one not in checks]
             for one in checks:
                 if DEFENCES[one[0]].check:
