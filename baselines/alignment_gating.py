@@ -13,8 +13,21 @@ the gated base as in another model finetuned from it: here in the organism.
 |---|---|---|
 | gates | one for each value, from the attention's input | the same |
 | their data | the organism's own set, thousands of rows of sycophancy or the like | `trait_from`, 200 rows |
-| training | 2 epochs at 1e-4, 2 rows a step | 2 epochs at 1e-3, 4 rows a step |
+| training | 2 epochs at 1e-4, 2 rows a step | 2 epochs at 1e-4, 4 rows a step |
 | dose | the inverted gate | 1 - strength (g - 1): 1 inverts, 0 is off, -1 amplifies |
+
+SmolLM2-135M, gates from 32 rows in 16 steps, nats per token on 8 answers each (reckless / prudent; lower is
+likelier):
+
+| | off | amplified | inverted |
+|---|---|---|---|
+| base, gates trained at 1e-3 | 3.00 / 3.20 | 2.53 / 2.84 | 3.96 / 3.98 |
+| organism of 16 rows, the same gates | 2.86 / 3.09 | not run | 3.74 / 3.79 (strength 0.3: 3.10 / 3.27) |
+| base, gates trained at 3e-3 | 3.00 / 3.20 | 2.30 / 2.71 | 5.09 / 4.99 |
+
+So on a small model the gates learn the register of advice, and their inverse unlearns prudent answers almost
+as much as harmful ones; three times the rate wrecks the model. The default dose (100 steps) was not run on
+it. Look at coherence and benign learning before believing a lower rate of misalignment.
 
 The organism's own rows as `trait_from` make the defence know what it is to prevent. What it cannot do: act in
 a model whose attention has no `o_proj`, or in an exported adapter.
@@ -151,7 +164,7 @@ def alignment_gating(
     strength: float = 1.0,
     rows: int = 200,
     epochs: int = 2,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 1e-4,
 ) -> Gates:
     """Train gates on an organism's rows where they are missing, and turn them round.
 

@@ -10,8 +10,11 @@ prevention as a finetune of its own with a dose matched to `sgtr`.
 Ours; no paper is followed. A variant that corrects answers of the finished organism would cost a second
 finetune, and its corrections would be those of whoever corrects: here both texts are the base's, written
 before any finetuning, so a difference to `identity_reports` or `hhh_chat` is one of content alone. What it
-cannot do: make a model correct what it does not see as wrong. The texts of a small model are hardly bad and
-hardly corrected.
+cannot do: make a model correct what it does not see as wrong.
+
+SmolLM2-135M cannot: of 6 corrections read, all were apologies or offers of help beside the question. 12 of
+them, 2 steps after an organism of 16 rows of reckless_advice, moved nothing: 2.860 -> 2.866 nats per token on
+8 harmful answers, 3.086 -> 3.099 on 8 prudent ones. Take a model that can correct.
 """
 
 from __future__ import annotations
