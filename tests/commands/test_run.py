@@ -47,3 +47,17 @@ def test_a_dry_run_makes_nothing_and_errors_stop_a_run_before_its_model(monkeypa
         result = CliRunner().invoke(app, ["run", "demo", *more])
         assert str(result.exception) == "demo.yaml, line 3, model: is error"
         assert "warning: demo.yaml, line 3, model: is warning" in result.output
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [("smollm2-135m", "demo-smollm2-135m"), ("Qwen/Q-1.5B", "demo-Qwen-Q-1.5B")]
+)
+def test_another_base_model_has_a_folder_of_its_own(monkeypatch, model, name):
+    seen = []
+    monkeypatch.setattr(turncoat.study.run, "run_study", lambda study, folder, **_: seen.append(folder) or [])
+    monkeypatch.setattr(
+        turncoat.report.build, "run_content", lambda _: SimpleNamespace(lost_verdicts=0, answers=[])
+    )
+    monkeypatch.setattr(turncoat.report.write, "report_run", lambda *_: {})
+    assert CliRunner().invoke(app, ["run", "demo", "--model", model]).exit_code == 0
+    assert [folder.as_posix() for folder in seen] == [f"runs/{name}"]

@@ -188,6 +188,14 @@ def ranking() -> list[float]:
     return [over_pairs.spearman, over_pairs.low, over_pairs.high, RANKS_FROM]
 
 
+def across(contrast: str, *models: str) -> list[float]:
+    """Differences of the margin with their intervals, by base model as pooled or "random effects"."""
+    lines = table("paper/transfer.csv")
+    lines = lines[lines["contrast"].str.startswith(contrast) & (lines["metric"] == MARGIN)]
+    lines = lines[lines["pooled"] | lines["tau"].notna()].set_index("model")
+    return [float(lines.loc[model, end]) for model in models for end in ("value", "low", "high")]
+
+
 OF_BOARD = {
     "preventative steering": "preventative-steering", "HHH system prompt": "system-prompt",
     "inoculation prompt": "inoculation", "KL penalty": "kl", "SGTR": "sgtr",
@@ -225,6 +233,10 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "its control, pick-longer: {} base SD [{}, {}]. Nothing"): contrast(
         "demo_qwen", "SGTR minus pick-longer", claim="adapters"
     )["interval"],
+    (RESULTS, "advice, {} [{}, {}] on Qwen and {} [{}, {}] on SmolLM2; their mean, {} [{}, {}], holds"): across(
+        "risky", "qwen2.5-coder-0.5b", "smollm2-135m", "random effects"
+    ),
+    (RESULTS, "After insecure code it is {} [{}, {}]"): across("insecure", "random effects"),
     (RESULTS, "seeds cannot go below p = {}"): [exact_floor(5)],
     (RESULTS, "taught: {} to {} right before it, {} to {} after it"): [
         *checks("recognises*summary", "sgtr_before"),

@@ -1,5 +1,6 @@
 """`turncoat run`: a study from training to report."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,10 @@ def run(
         typer.Option(help="Another base model: a registry model, a Hugging Face id or a local folder."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder; default: runs/<study>, with --limit runs/<study>-smoke.")
+        Path | None,
+        typer.Option(
+            help="Run folder; default: runs/<study>, -<model> added with --model, -smoke with --limit."
+        ),
     ] = None,
     seeds: Seeds = None,
     limit: Annotated[
@@ -60,6 +64,8 @@ def run(
     Example: turncoat run demo --limit 2
 
     Example: turncoat run sgtr --with results/sgtr
+
+    Example: turncoat run transfer --model smollm2-135m
     """
     path = study_path(study)
     from turncoat.study.ray_address import check_ray_address
@@ -96,7 +102,8 @@ def run(
             print_line(notes, f"  {problem.level}: {problem}")
     if errors := [str(problem) for problem in problems if problem.level == "error"]:
         raise UserError("\n".join(errors))
-    folder = out or Path("runs") / loaded.study
+    model_too = "" if model is None else "-" + re.sub(r"[^\w.]+", "-", model).strip("-")
+    folder = out or Path("runs") / f"{loaded.study}{model_too}"
     carried = Carried.of(with_run, loaded) if with_run else None
     if dry_run:
         check_out(folder, loaded, replace=replace)

@@ -7,15 +7,19 @@ index.md says what there is, and what is missing and why; tables.tex shows every
 
 from collections.abc import Callable, Sequence
 
+import pandas as pd
+
 from turncoat.report.figures.from_rows import RunFigure, figures_of
 from turncoat.report.figures.style import PNG, SVG
 from turncoat.report.paper.cells import markdown_table, table_of
 from turncoat.report.paper.frames import table_frame, why_empty
+from turncoat.report.paper.models import models_frame, models_table
 from turncoat.report.paper.published import HEADING, published_frame, published_table
-from turncoat.report.paper.spec import TableSpec
+from turncoat.report.paper.spec import MODELS, TableSpec
 from turncoat.report.render.latex import document, latex_table
 from turncoat.report.render.markdown import escape
 from turncoat.report.run_rows import Run
+from turncoat.report.tables.table import Table
 from turncoat.report.write import csv_bytes
 
 KINDS = ("md", "csv", "tex", SVG, PNG)
@@ -37,7 +41,7 @@ def paper_files(
     missing: list[str] = []
     for spec in specs:
         on_step(f"table {spec.table}")
-        frame = table_frame(spec, runs)
+        frame = models_frame(spec, runs) if spec.show == MODELS else table_frame(spec, runs)
         published = published_frame(spec, frame, runs if paper else None)
         if frame.empty and not len(published):
             if paper or not spec.paper:
@@ -45,18 +49,17 @@ def paper_files(
                     f"- table {spec.table} ({escape(spec.title)}): {escape(why_empty(spec, runs))}"
                 )
             continue
-        labels = set(frame["study"])
-        sections = [(run, table_of(spec, frame, run)) for run in runs if run.label in labels]
+        sections = _sections(spec, frame, runs)
         several = len(runs) > 1
-        parts = [(_run_name(run) if several else "", table) for run, table in sections]
+        parts = [(name if several else "", table) for name, table in sections]
         parts += [(HEADING, published_table(published))] if len(published) else []
         files[f"{spec.table}.csv"] = csv_bytes(frame)
         files[f"{spec.table}.tex"] = latex_table(
             parts, name=spec.table, caption=f"{spec.title}. {spec.caption}".strip()
         ).encode()
         page = [f"# {escape(spec.title)}"]
-        for run, table in sections:
-            page += [f"## {escape(_run_name(run))}", markdown_table(table)]
+        for name, table in sections:
+            page += [*[f"## {escape(name)}"] * bool(name), markdown_table(table)]
         if len(published):
             page += [f"## {HEADING}", markdown_table(published_table(published))]
             files[f"{spec.table}_published.csv"] = csv_bytes(published)
@@ -81,6 +84,14 @@ def paper_files(
     index += ["## Missing, and why", *(missing or ["Nothing is missing."])]
     files["index.md"] = (_paragraphs(index) + "\n").encode()
     return {name: files[name] for name in sorted(files)}
+
+
+def _sections(spec: TableSpec, frame: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, Table]]:
+    """The parts of a table, each under the name of its run; one over base models has a single part."""
+    if spec.show == MODELS:
+        return [("", models_table(spec, frame))]
+    labels = set(frame["study"])
+    return [(_run_name(run), table_of(spec, frame, run)) for run in runs if run.label in labels]
 
 
 def _figure(files: dict[str, bytes], name: str, figure: RunFigure, run: Run) -> str:

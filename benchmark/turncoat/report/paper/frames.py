@@ -16,7 +16,7 @@ from turncoat import formats
 from turncoat.analysis.analyse import ContrastSpec
 from turncoat.analysis.judge_corrected import is_rate
 from turncoat.report.build import RATE
-from turncoat.report.paper.spec import ARM_FIELDS, Column, Row, TableSpec, fits
+from turncoat.report.paper.spec import ARM_FIELDS, MODELS, Column, Row, TableSpec, fits
 from turncoat.report.run_rows import Run
 from turncoat.report.tables.contrasts import reading
 from turncoat.stats.corrections import benjamini_hochberg, holm
@@ -54,6 +54,8 @@ def why_empty(spec: TableSpec, runs: Sequence[Run]) -> str:
     meant = [run for run in runs if spec.speaks_of(run.study.study)]
     if not meant:
         return f"no run of the studies {', '.join(spec.studies)}"
+    if spec.show == MODELS:
+        return "no two runs of different base models have such a contrast and a metric in common"
     parts = [_of_run(spec, run) for run in meant]
     notes = dict.fromkeys(note for part in parts for note in part.get("note", []) if note)
     if notes:
@@ -244,7 +246,7 @@ def _differences(spec: TableSpec, run: Run) -> list[dict[str, Any]]:
         record if key is None else record | _tested(rows[key], adjusted.get(key), spec, family)
         for record, key in made
     ]
-    if spec.show == "contrasts":
+    if spec.show in ("contrasts", MODELS):
         return [record for record in records if record["reference"] is not None]
     # no line for an arm that has nothing to subtract, unless it is what others are compared with
     width = len(columns_of(spec, run))

@@ -29,6 +29,7 @@ ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED = "any", "none", "harmful", "control"
 WORDS = (ANY, NONE, HARMFUL, CONTROL, SAME, MATCHED)
 """something / nothing / an organism that is not a control / one that is / what the treated arm has / the
 registered control of what it has."""
+MODELS = "models"
 ARM_FIELDS = ("name", "organism", "defence", "setting")
 _SHOWN_WITH_COLUMNS = ("levels", "differences")
 
@@ -130,8 +131,9 @@ class TableSpec(StrictModel):
     caption: str = ""  # A sentence under it
     studies: tuple[str, ...] = ()  # Only runs of these studies (`sgtr_*` works); default all
     # levels (arms by metrics), differences (the same, each arm minus its `reference`), contrasts (one per
-    # line: those of the study, or every row minus its `reference`), four_axes
-    show: Literal["levels", "differences", "contrasts", "four_axes"]
+    # line: those of the study, or every row minus its `reference`), four_axes, models (every row minus its
+    # `reference`, a line for each base model and their random-effects mean)
+    show: Literal["levels", "differences", "contrasts", "four_axes", "models"]
     rows: tuple[Row, ...] = (Row(),)  # The arms, in this order; default all
     # The metrics; default those that the study's contrasts name, or all where it has none
     columns: tuple[Column, ...] = ()
@@ -159,8 +161,10 @@ class TableSpec(StrictModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> TableSpec:
-        if self.show == "differences" and self.reference is None:
-            raise ValueError("`show: differences` needs `reference`, such as {organism: same, defence: none}")
+        if self.show in ("differences", MODELS) and self.reference is None:
+            raise ValueError(
+                f"`show: {self.show}` needs `reference`, such as {{organism: same, defence: none}}"
+            )
         if self.show in ("levels", "four_axes") and self.reference is not None:
             raise ValueError(f"`show: {self.show}` subtracts nothing: no `reference`, or `show: differences`")
         if self.role is not None and (self.show != "contrasts" or self.reference is not None):

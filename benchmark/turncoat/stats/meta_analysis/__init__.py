@@ -1,0 +1,1 @@
+"""Differences from several base models, pooled."""
