@@ -42,6 +42,7 @@ from turncoat.commands.maintain.dev import (
     train_embedded_judge,
 )
 from turncoat.commands.new import new
+from turncoat.commands.persona.detect import detect
 from turncoat.commands.persona.extract import extract
 from turncoat.commands.persona.half_dose import half_dose
 from turncoat.commands.persona.shift import shift
@@ -149,7 +150,14 @@ app.add_typer(
     _group(
         "Persona vectors: extract one, look at it, read shifts and half doses from rows.\n\nExample: "
         "turncoat persona extract --model smollm2-135m --trait evil",
-        {"extract": extract, "show": show, "shift": shift, "half-dose": half_dose, "validity": validity},
+        {
+            "extract": extract,
+            "show": show,
+            "shift": shift,
+            "half-dose": half_dose,
+            "validity": validity,
+            "detect": detect,
+        },
     ),
     name="persona",
 )

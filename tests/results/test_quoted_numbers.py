@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 from turncoat.leaderboard.entry.track import find_track
 from turncoat.leaderboard.verification.draw import Tolerances
-from turncoat.report.run_rows import find_runs
+from turncoat.report.run_rows import Run, find_runs
 from turncoat.stats.sign_flip import exact_floor
+from turncoat.tools.persona_detector import Detected, detect
 from turncoat.tools.persona_validity import RANKS_FROM, validity
 
 ROOT = Path(__file__).parents[2]
@@ -180,10 +181,22 @@ def without_leak(name: str, run: str = "organisms") -> list[float]:
     return [float(number) for number in row.groups()]
 
 
+@cache
+def default_model_runs() -> list[Run]:
+    return [run for name in ("organisms", "demo_qwen") for run in find_runs(ROOT / "results" / name)]
+
+
+def detected(above: float | None = None) -> dict[str, Detected]:
+    return {one.name: one for one in detect(default_model_runs(), judged_above=above)}
+
+
+def area(one: Detected) -> list[float]:
+    return [one.auc.value, one.auc.low, one.auc.high]
+
+
 def ranking() -> list[float]:
     """Correlation over pairs of arms, its interval, and the least at which a vector may rank arms."""
-    runs = [run for name in ("organisms", "demo_qwen") for run in find_runs(ROOT / "results" / name)]
-    over_pairs = validity(runs)
+    over_pairs = validity(default_model_runs())
     assert len(over_pairs.pairs) == 12
     return [over_pairs.spearman, over_pairs.low, over_pairs.high, RANKS_FROM]
 
@@ -206,7 +219,19 @@ BASE = re.search(
     rf"in base SD: mean ({NUMBER}), SD ({NUMBER}) \\\[({NUMBER}), ({NUMBER})",
     page(ROOT / "results/seeds/report.md"),
 )
+by_training, by_judge = detected(), detected(0.1)
+readings = by_training["persona readings"]
 QUOTES: dict[tuple[Path, str], list[float]] = {
+    (RESULTS, "Over {} checkpoints of {} trainings its AUC is {} [{}, {}]; {} of {} organisms are missed and {} of {}"): [
+        len(readings.scores), readings.auc.n_clusters, *area(readings),
+        readings.errors[0], readings.auc.n_positive, readings.errors[1], readings.auc.n_negative,
+    ],
+    (RESULTS, "By training loss it is {} [{}, {}], by judged misalignment {} [{}, {}]."): [
+        *area(by_training["training loss"]), *area(by_training["judged misalignment"]),
+    ],
+    (RESULTS, "of the {} checkpoints judged misaligned"): [by_judge["persona readings"].auc.n_positive],
+    (RESULTS, "it finds none, AUC {} [{}, {}]."): area(by_judge["persona readings"]),
+    (RESULTS, "words, the AUC is {}."): [readings.by_organism["insecure_code"] or 0.0],
     (RESULTS, "by {} base SD with seed 0 and by {} with seed 1"): contrast("demo", ORGANISM)["seeds"],
     (RESULTS, "is only {} wide"): [(two_seeds["high"] - two_seeds["low"]) / 2],
     (RESULTS, "ranks {} of the pairs right that chose its layer"): [persona["pairs_ranked_right"]],
