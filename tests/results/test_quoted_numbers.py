@@ -230,7 +230,9 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         *area(by_training["training loss"]), *area(by_training["judged misalignment"]),
     ],
     (RESULTS, "of the {} checkpoints judged misaligned"): [by_judge["persona readings"].auc.n_positive],
-    (RESULTS, "it finds none, AUC {} [{}, {}]."): area(by_judge["persona readings"]),
+    (RESULTS, "it finds none, AUC {} [{}, {}], where the training loss has {} [{}, {}]."): [
+        *area(by_judge["persona readings"]), *area(by_judge["training loss"]),
+    ],
     (RESULTS, "words, the AUC is {}."): [readings.by_organism["insecure_code"] or 0.0],
     (RESULTS, "by {} base SD with seed 0 and by {} with seed 1"): contrast("demo", ORGANISM)["seeds"],
     (RESULTS, "is only {} wide"): [(two_seeds["high"] - two_seeds["low"]) / 2],

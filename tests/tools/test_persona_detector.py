@@ -25,21 +25,15 @@ def run(
     """One arm for each organism and control; organisms are shifted along the vector, controls are not."""
     rng = np.random.default_rng(seed)
     arms = [{"name": n, "organism": n} for o in shifts for n in (o, PAIRS[o])]
+    sides = [("two organisms", arms[0]["name"], arms[-2]["name"])] * (len(shifts) > 1)  # first, so not hidden
+    sides += [("defended", "g", arms[0]["name"]), *((o, o, PAIRS[o]) for o in shifts)]
     contrasts = [
-        {"name": o, "treated": o, "reference": PAIRS[o], "metrics": ["persona_fixed"]} for o in shifts
+        {"name": name, "treated": t, "reference": r, "metrics": ["persona_fixed"]} for name, t, r in sides
     ]
     guarded = {"name": "g", "organism": "insecure_code", "defence": "kl", "setting": "in_training"}
-    both_harmful = {
-        "name": "y",
-        "treated": arms[0]["name"],
-        "reference": arms[-2]["name"],
-        "metrics": ["persona_fixed"],
-    }
-    against = {"name": "x", "treated": "g", "reference": arms[0]["name"], "metrics": ["persona_fixed"]}
     study = Study.model_validate({
         "study": "s", "model": "m", "arms": [{"name": "base"}, *arms, guarded], "training_seeds": list(SEEDS),
-        "tasks": [{"task": "turncoat_em"}, {"task": "turncoat_persona"}],
-        "contrasts": [*[both_harmful] * (len(shifts) > 1), *contrasts, against],
+        "tasks": [{"task": "turncoat_em"}, {"task": "turncoat_persona"}], "contrasts": contrasts,
     })  # fmt: skip
     rows, losses = [("base", -1, "q", "persona_fixed", 5.0), ("base", -1, "q", "em_rate_itt", 0.1)], []
     for arm in arms:

@@ -14,8 +14,9 @@ and initialisation. The interval is about other trainings of these organisms; ho
 organisms, only more organisms can show.
 
 The idea is trait-space monitoring (Nghiem et al., arXiv:2606.07631: 7 traits, checkpoints of 7 to 9B models).
-Differences: there a checkpoint is dangerous by a threshold on its judged answers, which `judged_above` does;
-here by default by what it was trained on. There perturbations are left out, here whole organisms.
+Differences, as far as its abstract and headings show: there a checkpoint is dangerous by a threshold on its
+judged answers, which `judged_above` does; here by default by what it was trained on. There kinds of
+perturbation are left out, here whole organisms.
 """
 
 import math
@@ -34,6 +35,7 @@ from turncoat.report.run_rows import Run
 from turncoat.stats.rates.clustered_auc import ClusteredAuc, clustered_auc
 from turncoat.stats.scores import BASE_SEED
 from turncoat.study.arm_config import Arm
+from turncoat.tools.persona_validity import refuse_several_vectors
 
 JUDGED = "em_rate_itt"
 LOSS = ("loss, last", "loss, fall")
@@ -74,9 +76,7 @@ def detect(
     Raises:
         UserError: The runs do not belong together, have fewer than 2 organisms, or a fold cannot be trained.
     """
-    kinds = sorted({(run.content.model["weights"], run.study.persona) for run in runs})
-    if len(kinds) > 1:
-        raise UserError(f"the runs have {len(kinds)} base models or personas; give runs of one of each")
+    refuse_several_vectors(runs)
     points = checkpoints(runs)
     organisms = list(dict.fromkeys(points["organism"]))
     if len(organisms) < 2:

@@ -56,9 +56,7 @@ def validity(
     Raises:
         UserError: The runs have different models or vectors, or fewer than `LEAST_PAIRS` pairs in all.
     """
-    kinds = sorted({(run.content.model["weights"], run.study.persona) for run in runs})
-    if len(kinds) > 1:
-        raise UserError(f"the runs have {len(kinds)} base models or personas; give runs of one of each")
+    refuse_several_vectors(runs)
     pairs = pd.DataFrame(
         [pair for run in runs for pair in _pairs(run, persona, misaligned)], columns=list(COLUMNS)
     )
@@ -74,6 +72,13 @@ def validity(
     reach = float(norm.ppf((1 + confidence) / 2)) * error
     z = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12))
     return Validity(pairs, correlation, float(np.tanh(z - reach)), float(np.tanh(z + reach)))
+
+
+def refuse_several_vectors(runs: Sequence[Run]) -> None:
+    """UserError where readings of the runs are of different base models or personas."""
+    kinds = sorted({(run.content.model["weights"], run.study.persona) for run in runs})
+    if len(kinds) > 1:
+        raise UserError(f"the runs have {len(kinds)} base models or personas; give runs of one of each")
 
 
 def _pairs(run: Run, persona: str, misaligned: str) -> list[tuple[str, str, str, int, float, float]]:

@@ -39,15 +39,19 @@ def detect(
         scores = pd.concat([one.scores.assign(detector=one.name) for one in made], ignore_index=True)
         write_file(out, scores.map(for_spreadsheet).to_csv(index=False))
     auc = made[0].auc
-    shown = table(("detector",), ("AUC [95% CI]", "missed", "false alarms", *made[0].by_organism))
+    shown = table(("detector",), ("AUC [95% CI]", "missed", "false alarms"))
     for one in made:
         ends = with_interval(number(one.auc.value, 2), interval(one.auc.low, one.auc.high, 2))
         missed, alarms = one.errors
         shares = (f"{missed} of {auc.n_positive}", f"{alarms} of {auc.n_negative}")
-        shown.add_row(one.name, ends, *shares, *(number(area, 2) for area in one.by_organism.values()))
+        shown.add_row(one.name, ends, *shares)
+    apart = table(("left out",), [one.name for one in made])
+    for organism in made[0].by_organism:
+        apart.add_row(organism, *(number(one.by_organism[organism], 2) for one in made))
     console = TextConsole()
     what = "an organism" if judged_above is None else f"judged above the base by more than {judged_above:g}"
-    titled(console, f"Is this checkpoint {what}? On organisms left out, and by organism", shown)
+    titled(console, f"Is this checkpoint {what}? On organisms left out", shown)
+    titled(console, "AUC within each organism and its control", apart)
     points = counted(auc.n_positive + auc.n_negative, "checkpoint")
     organisms = counted(len(made[0].by_organism), "organism")
     console.print(
