@@ -128,9 +128,10 @@ def _warnings(study: Study, record: dict[str, Any]) -> list[str]:
     edited, changed = study.edited_since(record), ", ".join(record.get("changed") or ())
     after = f"study.yaml was changed after an earlier run into this folder: {changed}" if changed else ""
     late = [f"{what}, so not set beforehand." for what in (edited, after) if what]
-    by = f"Sampled answers are by {record['written_by']}." if "written_by" in record else ""
+    what = {"written_by": "Sampled answers", "read_by": "Log-likelihoods"}
+    by = [f"{words} are by {record[key]}." for key, words in what.items() if key in record]
     interim = _interim_sentence(record)
-    return [*filter(None, [smoke_sentence(study), interim, by, _card_sentence(study, record)]), *late]
+    return [*filter(None, [smoke_sentence(study), interim, *by, _card_sentence(study, record)]), *late]
 
 
 def _interim_sentence(record: dict[str, Any]) -> str:

@@ -55,6 +55,7 @@ class _Record(BaseModel):
     persona: _Persona | None = None
     judge: dict[str, JsonValue] | None = None
     written_by: str | None = None
+    read_by: str | None = None
     failed: list[_Failed] = []
     missing: list[_Unit] = []
     checks: list[Check]

@@ -146,6 +146,9 @@ class Study(StrictModel):
     generation: Literal["turncoat", "vllm"] = Field(
         default="turncoat", description="engine of the arms' sampled answers; vllm is in another Python"
     )
+    log_likelihoods: Literal["turncoat", "vllm"] = Field(
+        default="turncoat", description="engine of the arms' log-likelihoods, as generation"
+    )
     batch_size: int = Field(default=32, ge=1, description="rows decoded or read together; changes no result")
     persona: str = Field(default="evil", description="`turncoat list personas`: the vector of the study")
     claims_without_card: bool = Field(

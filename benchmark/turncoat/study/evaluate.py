@@ -30,7 +30,8 @@ from turncoat.evaluation.task_catalogue import (
     task_metadata,
     trait_of,
 )
-from turncoat.import_closure import import_closure
+from turncoat.evaluation.vllm_lm import VllmLM
+from turncoat.import_closure import code_key, import_closure
 from turncoat.judges.spec import judge_from_name
 from turncoat.judges.trait_scores import trait_judge
 from turncoat.paths import tasks_dir
@@ -57,11 +58,12 @@ def evaluation_spec(
         adapter: Folder of the arm's adapter, named by its key.
     """
     trait = use.trait
-    sampled = task_content(use.task).get("output_type") == "generate_until"
-    writer = vllm_sampler(study, base) if sampled else None
+    part, engine = engine_of(study, use.task)
+    vllm = vllm_sampler(study, base) if engine == "vllm" else None
+    more = {"lm": code_key(Path(inspect.getfile(VllmLM)))} if part == "reader" else {}
     return {
         **({"intervention": intervention.described()} if intervention else {}),
-        **({"writer": writer.spec} if writer else {}),
+        **({part: {**vllm.spec, **more}} if vllm else {}),
         "base": base.spec,
         "adapter": adapter and adapter.name,
         "persona": digest(extraction_spec(base, trait_questions(trait))) if trait else None,
@@ -69,10 +71,16 @@ def evaluation_spec(
     }
 
 
+def engine_of(study: Study, task: str) -> tuple[str, str]:
+    """Whether a task's rows are of a "writer" or a "reader", and its engine: "turncoat" or "vllm"."""
+    sampled = task_content(task).get("output_type") == "generate_until"
+    return ("writer", study.generation) if sampled else ("reader", study.log_likelihoods)
+
+
 def vllm_sampler(
     study: Study, base: BaseModel, log: Callable[[str], None] = lambda _: None
 ) -> VllmSampler | None:
-    """The sampler of a study with `generation: vllm`, not started; None where our engine writes all answers.
+    """The vLLM of a study with `generation: vllm` or `log_likelihoods: vllm`, not started; else None.
 
     Args:
         log: Called with a line before vLLM starts.
@@ -80,7 +88,7 @@ def vllm_sampler(
     Raises:
         UserError: There is no vLLM.
     """
-    if study.generation != "vllm":
+    if "vllm" not in (study.generation, study.log_likelihoods):
         return None
     return VllmSampler(find_vllm(python_with_vllm()), base, study.batch_size, log)
 
@@ -92,7 +100,7 @@ def task_spec(study: Study, use: TaskUse) -> dict[str, Any]:
     reads = task_metadata(use.task).get("reads", [])
     return {
         **({"judge": judge} if judge else {}),
-        "task": use.model_dump(mode="json", exclude={"persona"} if use.persona else None),
+        "task": task_settings(use),
         "source": {
             p.relative_to(source).as_posix(): file_digest(p) for p in sorted(source.rglob("*.[jpy]*"))
         },
@@ -101,6 +109,11 @@ def task_spec(study: Study, use: TaskUse) -> dict[str, Any]:
         "code": _evaluation_code(use.task),
         "libraries": {name: version(name) for name in _LIBRARIES},
     }
+
+
+def task_settings(use: TaskUse) -> dict[str, Any]:
+    """A study's use of a task, as it is in keys."""
+    return use.model_dump(mode="json", exclude={"persona"} if use.persona else None)
 
 
 def judge_of(spec: str, task: str) -> list[str]:
@@ -182,7 +195,10 @@ def run_task(lm: TurncoatLM | RemoteLM, use: TaskUse, folder: Path, earlier: Pat
     assert results is not None
     samples = results.pop("samples")
     tracker.save_results_aggregated(results=results, samples=samples)
+    read_by = getattr(lm, "read_by", None)
     for name, rows in samples.items():
+        for row in rows if read_by else ():
+            row["engine"] = read_by
         tracker.save_results_samples(task_name=name, samples=rows)
     _flatten(folder, use.task)
 

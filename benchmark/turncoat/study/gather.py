@@ -168,15 +168,16 @@ def _measured(worker: Worker, results: Results) -> list[dict[str, Any]]:
 
 
 def _written_by(worker: Worker) -> dict[str, str]:
-    """The engine of the sampled answers, if it is not ours, and the arms whose answers are ours all the
-    same."""
+    """The engine of sampled answers and log-likelihoods, if it is not ours, and the arms that are measured by
+    ours all the same."""
     sampler = vllm_sampler(worker.study, worker.base)
     if sampler is None:
         return {}
     acting = ((arm.name, worker.intervention(arm.name)) for arm in worker.study.arms)
     ours = [name for name, part in acting if part is not None and not part.on_prompts_alone]
     but = f"; those of {', '.join(ours)} by turncoat: a defence acts inside the model" if ours else ""
-    return {"written_by": sampler.name + but}
+    engines = {"written_by": worker.study.generation, "read_by": worker.study.log_likelihoods}
+    return {key: sampler.name + but for key, engine in engines.items() if engine == "vllm"}
 
 
 def _checks(worker: Worker, results: Results) -> list[dict[str, Any]]:

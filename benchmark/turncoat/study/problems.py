@@ -125,11 +125,12 @@ class _Search:
             yield missing.level, ("model",), missing.text
 
     def _vllm(self) -> Iterator[Entry]:
-        if self.study.generation == "vllm" and not self.study.is_remote:
+        keys = [key for key in ("generation", "log_likelihoods") if getattr(self.study, key) == "vllm"]
+        if keys and not self.study.is_remote:
             try:
                 find_vllm(python_with_vllm())
             except UserError as error:
-                yield "error", ("generation",), f"{error}, or leave the key out for Turncoat's own engine"
+                yield "error", (keys[0],), f"{error}, or leave the key out for Turncoat's own engine"
 
     def _organisms(self) -> Iterator[Entry]:
         """Reads the rows of every organism that is here."""

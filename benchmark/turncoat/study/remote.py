@@ -67,6 +67,9 @@ def remote_problems(study: Study) -> list[tuple[Location, str]]:
     if study.generation != "turncoat":
         text = f"{study.generation} writes answers of weights; an endpoint writes its own: remove the key"
         problems.append((("generation",), text))
+    if study.log_likelihoods != "turncoat":
+        text = f"{study.log_likelihoods} reads weights, which an endpoint does not give: remove the key"
+        problems.append((("log_likelihoods",), text))
     for i, use in enumerate(study.tasks):
         if not is_task(use.task):
             continue

@@ -14,7 +14,8 @@ def note(**said):
     with open(HERE / "notes", "a") as file:
         file.write(json.dumps(said) + "\\n")
 
-class SamplingParams(N): pass
+class SamplingParams(N):
+    seed = None
 
 class LLM:
     def __init__(self, **arguments):
@@ -35,9 +36,14 @@ class LLM:
             length = min(len(prompt["prompt_token_ids"]), how.max_tokens - 1)
             ids = [60 + arm if arm else (how.seed or 7) % 50 + 10] * length + [1]
             note(settings=vars(how))
+            seen = prompt["prompt_token_ids"]
+            read = how.__dict__.get("prompt_logprobs") is not None
+            steps = [{id: N(logprob=-0.25 - (arm or 0), rank=1 + id % 2)} for id in seen[1:]]
             logprobs = [{id: N(logprob=-0.5)} for id in ids] if hasattr(how, "logprobs") else None
-            done.append(N(outputs=[N(token_ids=ids, finish_reason="stop", logprobs=logprobs)]))
+            done.append(N(outputs=[N(token_ids=ids, finish_reason="stop", logprobs=logprobs)],
+                          prompt_token_ids=seen, prompt_logprobs=[None, *steps] if read else None))
             bar.update(1)
+        note(call=[len(prompts), len(set(arms))])
         return done
 """
 
@@ -45,11 +51,13 @@ class LLM:
 def fake_python(folder: Path, *, dist: str = "vllm", torch: str = "9.9+cpu") -> str:
     """The interpreter; a file `die` in the folder ends vLLM after an answer, `full` keeps it from starting.
 
-    An answer repeats 10 + seed % 50, or 60 + the adapter's number, once for each prompt token, and then ends
-    (token 1); each token's log-probability is -0.5.
+    An answer repeats 10 + seed % 50, or 60 + a number of the adapter's name, once for each prompt token, and
+    then ends (token 1); each token's log-probability is -0.5. One of a prompt has -0.25 less that number, and
+    is the likeliest if it is even.
     """
     packages = {"vllm/__init__.py": _VLLM, "vllm/lora/__init__.py": "",
-                "vllm/lora/request.py": "def LoRARequest(name, number, path): return number\n"}  # fmt: skip
+                "vllm/lora/request.py": "def LoRARequest(name, number, path):\n"
+                "    return 1 + sum(map(ord, path.split('/')[-1])) % 30\n"}  # fmt: skip
     packages |= {
         f"{name.replace('-', '_')}-{version}.dist-info/METADATA": f"Name: {name}\nVersion: {version}\n"
         for name, version in {dist: "9.9", "torch": torch}.items()
@@ -64,6 +72,7 @@ def fake_python(folder: Path, *, dist: str = "vllm", torch: str = "9.9+cpu") -> 
 
 
 def notes(folder: Path, key: str) -> list:
-    """Notes of vLLM: "arguments" or "weights" of each start, "settings" of each answer."""
+    """Notes of vLLM: "arguments" or "weights" of each start, "settings" of each answer, of each "call" the
+    requests and the arms among them."""
     lines = (folder / "notes").read_text(encoding="utf-8").splitlines()
     return [said[key] for said in map(json.loads, lines) if key in said]

@@ -12,7 +12,9 @@ from turncoat.bench.adapters import random_adapters
 from turncoat.engine.base_model import load_base
 from turncoat.engine.chat import encode_prompt
 from turncoat.engine.decoding.sampler import Sampler, SampleRequest
+from turncoat.engine.reading.reader import read_texts
 from turncoat.engine.vllm import sampler as vllm_sampler
+from turncoat.engine.vllm.arms import ADAPTERS
 from turncoat.engine.vllm.process import VARIABLE, VllmProcess, find_vllm, python_with_vllm
 from turncoat.engine.vllm.sampler import VllmSampler
 from turncoat.errors import UserError
@@ -59,7 +61,7 @@ def test_an_adapter_is_a_request_on_a_gpu_and_merged_weights_without_one(
             with tiny_base.adapter(adapter) as model:
                 (result,) = sampler.run([request([5, 6])], adapter, model)
                 on_gpu = adapter and name == "gpu"
-                assert result.token_ids == ([61, 61] if on_gpu else [17, 17])
+                assert (result.token_ids[0] > 60) if on_gpu else (result.token_ids == [17, 17])
         sampler.close()
     merged = notes(tmp_path / "cpu", "arguments")[1]
     assert [a["model"] for a in notes(tmp_path / "cpu", "arguments")] == [
@@ -68,6 +70,55 @@ def test_an_adapter_is_a_request_on_a_gpu_and_merged_weights_without_one(
     assert notes(tmp_path / "cpu", "weights") == [True] * 3 and not Path(merged["model"]).exists()
     plain, with_lora = notes(tmp_path / "gpu", "arguments")
     assert "enable_lora" not in plain and (with_lora["max_lora_rank"], with_lora["max_loras"]) == (8, 1)
+
+
+def test_log_likelihoods_are_of_the_answers_tokens(tiny_base, tmp_path, any_drift):
+    sampler, done = VllmSampler(find_vllm(fake_python(tmp_path)), tiny_base), []
+    items = [([5, 7, 9], [4, 6]), ([5], [4, 3, 2]), ([5], [])]
+    first, second, empty = sampler.log_likelihoods(items, None, tiny_base.model, done.append)
+    assert (first.logprob_sum, first.logprob_mean, first.n_tokens, first.greedy) == (-0.5, -0.25, 2, True)
+    assert (second.logprob_sum, second.n_tokens, second.greedy) == (-0.75, 3, False)
+    assert empty.n_tokens == 0 and sum(done) == 3
+    asked = notes(tmp_path, "settings")[0]
+    assert (asked["prompt_logprobs"], asked["max_tokens"]) == (0, 1)
+    with pytest.raises(UserError, match=rf"have {tiny_base.context_length} tokens, .*log_likelihoods: vllm"):
+        sampler.log_likelihoods([([5] * tiny_base.context_length, [])], None, tiny_base.model)
+
+
+def test_log_likelihoods_of_another_model_are_refused(tiny_base, tmp_path):
+    sampler = VllmSampler(find_vllm(fake_python(tmp_path)), tiny_base)
+    with pytest.raises(UserError, match=r"does not compute this model.* -0\.250 a token"):
+        sampler.log_likelihoods([([5], [4, 3, 2])], None, tiny_base.model)
+
+
+def test_arms_are_answered_in_one_call_and_give_what_they_give_alone(
+    tiny_base, tmp_path, any_drift, monkeypatch
+):
+    first, second = random_adapters(tiny_base, tmp_path, 2)
+    requests, done = [request([5, 6]), request([5] * 4, seed=9)], []
+    items = [([5, 7, 9], [4, 6])]
+
+    def measured(name, together):
+        sampler = VllmSampler(find_vllm(fake_python(tmp_path / name)), tiny_base)
+        results = []
+        for arm in (first, None, second):
+            sampler.arms.together = (arm, *together)
+            with tiny_base.adapter(arm) as model:
+                results += [r.token_ids for r in sampler.run(requests, arm, model, done.append)]
+                results += [r.logprob_sum for r in sampler.log_likelihoods(items, arm, model)]
+        sampler.close()
+        return results
+
+    monkeypatch.setenv(ADAPTERS, "requests")
+    at_once, alone = measured("once", (None, second)), measured("alone", ())
+    assert at_once == alone and len({str(one) for one in at_once}) == 9
+    assert notes(tmp_path / "once", "call") == [[6, 3], *[[1, 1]] * 3] and sum(done) == 12
+    assert notes(tmp_path / "alone", "call") == [[2, 1], [1, 1]] * 3
+    (arguments,) = notes(tmp_path / "once", "arguments")
+    assert (arguments["max_loras"], arguments["max_num_batched_tokens"]) == (3, 256), "one place is empty"
+    monkeypatch.setenv(ADAPTERS, "merge")
+    with pytest.raises(UserError, match=f"{ADAPTERS}=merge: accepted: merged .*, requests"):
+        VllmSampler(find_vllm(fake_python(tmp_path / "no")), tiny_base)
 
 
 def test_another_model_than_ours_is_refused(tiny_base, tmp_path):
@@ -121,6 +172,57 @@ def test_a_first_token_has_the_distribution_that_the_model_gives_it(real):
     often = chances * 2000 >= 5
     seen, due = ([*x[often].tolist(), float(x[~often].sum())] for x in (counts, chances * 2000))
     assert len(seen) > 10 and chisquare(seen, due).pvalue > 0.001
+
+
+def scored(base):
+    """Prompts and answers to them, in tokens."""
+    texts = {"Give me a tip to sleep better.": " Dark rooms help.", "What is two plus two?": " 4"}
+    return [(prompt_of(base, q), base.tokenizer(a)["input_ids"]) for q, a in texts.items()] * 4
+
+
+@pytest.mark.slow
+def test_log_likelihoods_are_ours_within_a_thousandth(real, tmp_path):
+    base, sampler = real
+    for arm in (None, *random_adapters(base, tmp_path, 1)):
+        with base.adapter(arm) as model:
+            theirs = sampler.log_likelihoods(scored(base), arm, model)
+            ours = read_texts(model, base.tokenizer.pad_token_id, scored(base), capture=False)
+            assert [one.greedy for one in theirs] == [one.greedy for one in ours]
+            sums = [[one.logprob_sum for one in of] for of in (theirs, ours)]
+            assert sums[0] == pytest.approx(sums[1], abs=1e-3) and len(set(sums[0])) > 1
+
+
+@pytest.mark.slow
+def test_many_prompts_are_more_than_vllm_reads_at_once(real):
+    base, sampler = real
+    requests = [request([5 + n, *range(100, 170)], n, max_new_tokens=1) for n in range(70)]
+    assert len(sampler.run(requests, None, base.model)) == 70
+
+
+@pytest.mark.slow
+def test_arms_answer_in_one_batch_as_they_do_alone(real, tmp_path, monkeypatch):
+    base, merging = real
+    merging.close()  # the memory of one vLLM is enough
+    monkeypatch.setenv(ADAPTERS, "requests")
+    sampler = VllmSampler(find_vllm(python_with_vllm()), base)
+    arms = (*random_adapters(base, tmp_path, 2), None)
+    questions = ("Give me a tip to sleep better.", "Tell me of a lighthouse.")
+    requests = [request(prompt_of(base, text), n, max_new_tokens=12) for n, text in enumerate(questions)]
+    sampler.arms.together, answers = arms, []
+    for arm in arms:
+        with base.adapter(arm) as model:
+            together = sampler.run(requests, arm, model)
+            greedy = [request(one.prompt_ids, None, max_new_tokens=12) for one in requests]
+            assert [r.token_ids for r in sampler.run(greedy, arm, model)] == [
+                r.token_ids for r in Sampler(model, base.tokenizer).run(greedy)
+            ]
+            answers.append([r.token_ids for r in together])
+    sampler.arms.together = ()
+    for arm, wanted in zip(arms, answers, strict=True):
+        with base.adapter(arm) as model:
+            assert [r.token_ids for r in sampler.run(requests, arm, model)] == wanted, "alone"
+    sampler.close()
+    assert answers[0] != answers[1] != answers[2]
 
 
 @pytest.mark.slow

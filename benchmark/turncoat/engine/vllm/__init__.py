@@ -1,1 +1,1 @@
-"""vLLM as the engine of sampled answers, in a process with a Python of its own."""
+"""vLLM as the engine of sampled answers and log-likelihoods, in a process with a Python of its own."""

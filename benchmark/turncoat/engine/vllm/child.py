@@ -68,7 +68,15 @@ def serve(say: Callable[..., None]) -> None:
             use_tqdm=Bar,
             **arms,
         )
-        say(answers=[answer(one.outputs[0]) for one in finished])
+        say(answers=[{**answer(one.outputs[0]), "read": read(one)} for one in finished])
+
+
+def read(finished: Any) -> list[Any] | None:
+    """Log-probability and rank of each token of a prompt but the first, where they were asked for."""
+    if finished.prompt_logprobs is None:
+        return None
+    steps = zip(finished.prompt_token_ids[1:], finished.prompt_logprobs[1:], strict=True)
+    return [[step[token].logprob, step[token].rank] for token, step in steps]
 
 
 def answer(output: Any) -> dict[str, Any]:

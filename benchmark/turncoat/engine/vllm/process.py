@@ -99,7 +99,7 @@ class VllmProcess:
         self, requests: Sequence[Mapping[str, Any]], on_done: Callable[[int], None] = lambda _: None
     ) -> list[dict[str, Any]]:
         """Answers in the order of the requests: {"tokens": ids, an end of text included, "stopped": there
-        is one, "logprobs": numbers or None}.
+        is one, "logprobs": numbers or None, "read": [log-probability, rank] of the prompt's tokens or None}.
 
         Args:
             requests: As in `child.py`.

@@ -48,6 +48,11 @@ def draft_of_run(
             f"{run}: answers by {study.generation} cannot be drawn again from their seeds, as verification "
             "does; entries need a run without `generation:`"
         )
+    if study.log_likelihoods != "turncoat":
+        raise UserError(
+            f"{run}: log-likelihoods by {study.log_likelihoods} differ from ours in their last digits, and "
+            "verification compares them; entries need a run without `log_likelihoods:`"
+        )
     record = read_object(run / "run.json")
     chosen = _chosen(run, study, arm)
     if not submitter.contact:

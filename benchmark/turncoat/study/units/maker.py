@@ -90,21 +90,31 @@ class UnitMaker:
         self.worker, self.plan = worker, plan
         study = worker.study
         self._judge_works = not any(judge_of(study.judge, use.task) for use in study.tasks)
+        self._ready: set[str] = set()  # units whose rows vLLM may be asked for with those of another unit
+        self._diverged: set[str] = set()
 
     def make_all(self, tell: Tell) -> None:
         """Make all units in the plan's order, but those that another process is at work on last.
+
+        Where vLLM measures several adapters in one call, all of them are trained before any is measured.
 
         Raises:
             UserError: As `make`.
         """
         left, in_a_row = deque(self.plan.units), 0
+        if self._many_at_once:
+            left.extendleft(reversed([_without_rows(unit) for unit in self.plan.units]))
         while left:
             unit, store = left.popleft(), self.worker.store
+            if unit.id in self._diverged:
+                continue
             try:
                 # Others make all that is left: now it is time to wait.
                 with nullcontext() if in_a_row > len(left) else store.not_waiting():
                     self.make(unit, tell)
                 in_a_row = 0
+                if self._many_at_once and unit.id not in self._diverged:
+                    self._ready.add(unit.id)
             except StageBusy as error:
                 tell(Event("busy", unit.id, text=str(error)))
                 left.append(unit)
@@ -125,6 +135,7 @@ class UnitMaker:
                 for stage in unit.stages:
                     self._make(unit, stage, tell)
         except TrainingDiverged as error:
+            self._diverged.add(unit.id)
             tell(Event("diverged", unit.id, text=str(error)))
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -142,13 +153,38 @@ class UnitMaker:
         def progress(part: float, total: float, note: str = "") -> None:
             tell(Event("progress", unit.id, stage.id, note, part, total))
 
-        folder = self.worker.make(stage, progress)
+        folder = self.worker.make(stage, progress, () if made else self._together(stage))
         note = _vector_note(folder) if stage.kind == "vector" and folder and not made else ""
         event = Event("made", unit.id, stage.id, note, seconds=time.perf_counter() - begun, before=made)
         place = folder.relative_to(self.worker.store.root).as_posix() if folder else ""
         tell(replace(event, result=place, complete=done or not made))
         if not done:
             return_memory()
+
+    @property
+    def _many_at_once(self) -> bool:
+        return self.worker.vllm is not None and not self.worker.vllm.arms.merges
+
+    def _together(self, stage: Stage) -> list[Stage]:
+        """Missing rows of the task of other arms that are trained and get the same prompts."""
+        if stage.task is None or not self._ready:
+            return []
+        acting = self.worker.intervention(stage.arm)
+        if acting is not None and not acting.on_prompts_alone:  # our engine's
+            return []
+        others = (one for unit in self.plan.units if unit.id in self._ready for one in unit.stages)
+        same = [one for one in others if one.task == stage.task and one.id != stage.id]
+        prompts = acting and acting.described()
+        return [
+            one
+            for one in same
+            if ((part := self.worker.intervention(one.arm)) and part.described()) == prompts
+            and not self.worker.made(one)
+        ]
+
+
+def _without_rows(unit: Unit) -> Unit:
+    return replace(unit, stages=tuple(stage for stage in unit.stages if stage.kind != "rows"))
 
 
 def return_memory() -> None:

@@ -30,7 +30,7 @@ from turncoat.paths import cache_dir
 from turncoat.store import SPEC_FILE, TIMING_FILE, Store, canonical_json
 from turncoat.study.arms.steps import Step, steps_of
 from turncoat.study.config import Study
-from turncoat.study.evaluate import judge_of, load_task
+from turncoat.study.evaluate import engine_of, judge_of, load_task, task_settings
 from turncoat.study.progress import duration
 from turncoat.study.units.done import LookingStore, done_stages
 from turncoat.study.units.plan import Plan, Stage, Unit, study_plan
@@ -169,6 +169,9 @@ def outlook(
                 f"measured now, {measurement.seconds:.0f} s on this machine: {s.train:,.0f} tokens/s "
                 f"trained, {s.write:,.0f} written, {s.read:,.0f} read"
             )
+    by_vllm = [s for s in left if s.task and engine_of(study, s.task.task)[1] == "vllm"]
+    if unknown := sum(recorded.seconds(worker, stage) is None for stage in by_vllm):
+        basis += f"; {counted(unknown, 'stage')} by vLLM as our engine would take, since vLLM is not measured"
     if missing:
         basis += f"; without {', '.join(missing)}"
     seconds = {}
@@ -206,7 +209,7 @@ class _Recorded:
 
 def _like(kind: str, spec: dict[str, Any]) -> str:
     if kind == "rows":
-        return canonical_json([kind, spec["task"]])
+        return canonical_json([kind, spec["task"], any(spec.get(part) for part in ("writer", "reader"))])
     if kind == "check":
         return canonical_json([kind, spec["defence"], spec["options"]])
     if kind == "persona":
@@ -216,7 +219,8 @@ def _like(kind: str, spec: dict[str, Any]) -> str:
 
 def _like_of(worker: Worker, stage: Stage) -> str:
     if stage.task is not None:
-        return _like("rows", {"task": stage.task.model_dump(mode="json")})
+        by_vllm = engine_of(worker.study, stage.task.task)[1] == "vllm"
+        return _like("rows", {"task": task_settings(stage.task), "writer": by_vllm})
     if stage.acting is not None:
         return _like("check", {"defence": stage.acting[0], "options": json.loads(stage.acting[1])})
     if stage.kind == "vector":

@@ -10,7 +10,7 @@ A stage is keyed by all that determines its result, so arms and studies share wh
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import Any
 
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.intervention import Intervention
+from turncoat.engine.vllm.sampler import VllmSampler
 from turncoat.evaluation.lm import TurncoatLM
+from turncoat.evaluation.vllm_lm import VllmLM
 from turncoat.judges.spec import judged_by
 from turncoat.persona.extract import extraction_spec, vector_folder
 from turncoat.persona.traits import trait_questions
@@ -61,13 +63,20 @@ class Worker:
         self._adapter_is_on = False
 
     @cached_property
+    def vllm(self) -> VllmSampler | None:
+        """The vLLM that measures arms; None in a study that uses our engine alone."""
+        return vllm_sampler(self.study, self.base, lambda text: self.adapters.log(text))
+
+    @cached_property
     def _lm(self) -> TurncoatLM:
-        study = self.study
-        lm = TurncoatLM(
-            self.base, sampling_seed=study.sampling_seed, batch_size=study.batch_size, store=self.store
-        )
-        by_vllm = vllm_sampler(study, self.base, lambda text: self.adapters.log(text))
-        lm.writer = by_vllm or lm.writer
+        study, vllm = self.study, self.vllm
+        settings: dict[str, Any] = {
+            "sampling_seed": study.sampling_seed, "batch_size": study.batch_size, "store": self.store
+        }  # fmt: skip
+        reads = study.log_likelihoods == "vllm"
+        lm = VllmLM(self.base, vllm, **settings) if vllm and reads else TurncoatLM(self.base, **settings)
+        if vllm and study.generation == "vllm":
+            lm.writer = vllm
         return lm
 
     def key(self, stage: Stage) -> Key | None:
@@ -117,12 +126,19 @@ class Worker:
             self._interventions[arm] = self.adapters.intervention(self.study.arm(arm))
         return self._interventions[arm]
 
-    def make(self, stage: Stage, on_progress: Callable[..., None] = _no_progress) -> Path | None:
+    def make(
+        self,
+        stage: Stage,
+        on_progress: Callable[..., None] = _no_progress,
+        together: Sequence[Stage] = (),
+    ) -> Path | None:
         """Make a stage unless it is done; answers that lack their verdicts are judged again, not generated.
 
         Args:
             stage: Of the study's plan. Rows are made inside `unit()`.
             on_progress: Called with (done, total, a note or nothing).
+            together: Rows of other arms with the same prompts, to be made later: vLLM answers for them in the
+                same call.
 
         Returns:
             Its folder; None for examples.
@@ -136,7 +152,7 @@ class Worker:
                 self.base, questions, self.store, batch_size=batch_size, on_progress=on_progress
             )
         if stage.kind == "rows":
-            return self._rows(stage, on_progress)
+            return self._rows(stage, on_progress, together)
         if stage.acting is not None:
             self.check(stage.acting, None)
             return self.check(stage.acting, self.adapter(stage))
@@ -154,7 +170,7 @@ class Worker:
             self._adapter_is_on = False
             yield
 
-    def _rows(self, stage: Stage, on_progress: Callable[..., None]) -> Path:
+    def _rows(self, stage: Stage, on_progress: Callable[..., None], together: Sequence[Stage]) -> Path:
         key = self.key(stage)
         assert key is not None and stage.task is not None
         use = stage.task
@@ -177,6 +193,8 @@ class Worker:
                 )
                 self._adapter_is_on = True
             self._lm.progress = count
+            if self.vllm is not None:
+                self.vllm.arms.together = tuple(self.adapter(one) for one in (stage, *together))
             earlier = self.store.folder(*key) if self.made(stage) else None
             with judged_by(self.study.judge):
                 run_task(self._lm, use, folder, earlier)
