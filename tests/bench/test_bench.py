@@ -10,7 +10,7 @@ import pytest
 import torch
 import typer
 from engine.vllm.fake_vllm import fake_python, notes
-from turncoat.bench import answers, finetune, run as bench_run
+from turncoat.bench import adapters, answers, finetune, run as bench_run
 from turncoat.bench.counters import counting
 from turncoat.bench.machine import ROWS, products_of
 from turncoat.bench.prompts import answer_requests, recognition_pairs
@@ -20,6 +20,7 @@ from turncoat.bench.vllm_engine import VllmAnswers
 from turncoat.bench.work import Setting, Strategy, Work, float32_twin, same
 from turncoat.commands.maintain.bench import bench as command
 from turncoat.engine.decoding.sampler import Sampler
+from turncoat.engine.vllm import sampler as vllm_sampler
 from turncoat.errors import UserError
 
 
@@ -207,6 +208,25 @@ def test_vllm_is_loaded_once_and_draws_with_other_seeds_each_turn(tiny_base, tmp
         assert answers(0) == (55.0, None) and answers(1) == (55.0, None)
     seeds = [settings["seed"] for settings in notes(tmp_path, "settings")]
     assert len(notes(tmp_path, "weights")) == 1 and len(set(seeds)) == len(seeds) == 28
+
+
+def test_vllm_measures_the_arms_of_w6_in_one_call(tiny_base, tmp_path, monkeypatch):
+    monkeypatch.setattr(vllm_sampler, "DRIFT", {"float32": 100.0})
+    for name, torch_version, how in (
+        ("gpu", "9.9", "all arms in one call"),
+        ("cpu", "9.9+cpu", "starts incl"),
+    ):
+        python = fake_python(tmp_path / name, torch=torch_version)
+        (work,) = adapters.works(Setting(tiny_base, True, tmp_path / f"{name}-arms", python))
+        way = work.strategies[-1]
+        assert how in way.name and not way.ours
+        with way.run as run:
+            arms, steps = run(0)
+        assert arms == 3 and steps > 0
+    pairs = 2 * 12
+    assert notes(tmp_path / "gpu", "call") == [[3 * 8, 3], [3 * pairs, 3]] * 2, "once to warm up"
+    assert notes(tmp_path / "cpu", "call") == [[8, 1], [pairs, 1]] * 3
+    assert len(notes(tmp_path / "gpu", "weights")) == 1 and len(notes(tmp_path / "cpu", "weights")) == 3
 
 
 @pytest.mark.slow

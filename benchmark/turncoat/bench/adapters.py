@@ -11,16 +11,21 @@ from peft import LoraConfig, get_peft_model
 from turncoat.bench.answers import sampled, tokens_of
 from turncoat.bench.prompts import answer_requests, choice_pairs
 from turncoat.bench.reference import Drawn, generate, hf_lm, loglikelihoods
+from turncoat.bench.vllm_engine import VllmArmsRun
 from turncoat.bench.work import Done, Setting, Strategy, Work, same
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.decoding.sampler import Sampler, SampleRequest
+from turncoat.engine.vllm.process import find_vllm
+from turncoat.engine.vllm.sampler import VllmSampler
 from turncoat.evaluation.lm import TurncoatLM
+from turncoat.evaluation.vllm_lm import VllmLM
 
 _ROWS = 32
 _NOTE = (
-    "The engine runs arms one after another. The last way bounds what rows of different adapters in one "
-    "batch could gain: all answers decoded together by the base, as if adapters cost nothing; pairs as "
-    "before, since those of one arm fill a batch."
+    "The engine runs arms one after another. The bound is of what rows of different adapters in one batch "
+    "could gain: all answers decoded together by the base, as if adapters cost nothing; pairs as before, "
+    "since those of one arm fill a batch. vLLM, where there is one, measures them as in a study: in one call "
+    "if it takes adapters as requests, else from merged weights in float32, each arm with a start of its own."
 )
 
 Both = tuple[list[Drawn], list[float]]
@@ -52,6 +57,15 @@ def _by_them(base: BaseModel, arm: Path | None, requests: list[SampleRequest], p
         return drawn, loglikelihoods(hf_lm(base, rows, model), pairs)
 
 
+def _by_vllm(sampler: VllmSampler, arms: list[Path | None]) -> Any:
+    def one_arm(base: BaseModel, arm: Path | None, requests: list[SampleRequest], pairs: Any, _: int) -> Both:
+        sampler.arms.together = (arm, *arms)
+        with (lm := VllmLM(base, sampler, batch_size=_ROWS)).measuring(arm):
+            return sampled(sampler.run(requests, arm, lm.model)), loglikelihoods(lm, pairs)
+
+    return one_arm
+
+
 def works(setting: Setting) -> list[Work]:
     """The work of several adapters."""
     base = setting.base
@@ -67,6 +81,13 @@ def works(setting: Setting) -> list[Work]:
             return len(arms), tokens_of(drawn)[1]
 
         return Strategy(name, run, ours)
+
+    def by_vllm(python: str) -> Strategy:
+        sampler = VllmSampler(find_vllm(python), base, _ROWS)
+        how = "its starts included" if sampler.arms.merges else "all arms in one call"
+        return Strategy(
+            f"{sampler.name}, {how}", VllmArmsRun(sampler, way("", _by_vllm(sampler, arms), False).run)
+        )
 
     def bound(turn: int) -> Done:
         requests = answer_requests(base, questions, len(arms), tokens, turn)
@@ -90,6 +111,7 @@ def works(setting: Setting) -> list[Work]:
         way("Turncoat, one arm after another", _by_us, True),
         way("generate and lm-eval hf, one arm after another", _by_them, False),
         Strategy("bound: one batch, adapters for nothing", bound),
+        *([by_vllm(setting.vllm_python)] if setting.vllm_python else []),
     ]
     title = f"base and {count} adapters x ({questions} answers of up to {tokens} tokens, {choices} pairs)"
     return [Work("W6", title, "arms", strategies, equal, note=_NOTE)]

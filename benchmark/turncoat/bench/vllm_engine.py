@@ -1,12 +1,14 @@
-"""vLLM as a strategy: answers to the same prompts with the same settings."""
+"""vLLM as a strategy: answers to the same prompts with the same settings; arms as studies measure them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from turncoat.bench.work import Done
 from turncoat.engine.base_model import BaseModel
 from turncoat.engine.vllm.process import VllmProcess
+from turncoat.engine.vllm.sampler import VllmSampler
 
 
 class VllmAnswers:
@@ -52,3 +54,26 @@ class VllmAnswers:
         ]  # fmt: skip
         answers = self._process.generate(requests)
         return float(sum(len(one["tokens"]) - one["stopped"] for one in answers))
+
+
+class VllmArmsRun:
+    """A run of arms by the vLLM of studies, which ends with the `with` block.
+
+    Inside it vLLM is in memory and has made one run, unless it starts for each arm's merged weights: then its
+    starts are part of each run.
+    """
+
+    def __init__(self, sampler: VllmSampler, run: Callable[[int], Done]) -> None:
+        self._sampler, self._run = sampler, run
+
+    def __enter__(self) -> VllmArmsRun:
+        if not self._sampler.arms.merges:
+            self._run(10_000)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sampler.close()
+
+    def __call__(self, turn: int) -> Done:
+        """Measure all arms, with answers of their own for each turn."""
+        return self._run(turn)
