@@ -29,6 +29,7 @@ _ROWS_HANG_ON = (
     "persona",
     "judge",
     "generation",
+    "log_likelihoods",
     "smoke",
 )
 _NO_ROW_HANGS_ON = {*LIMITS, "report_to"}
