@@ -9,6 +9,7 @@ from turncoat.report.glossary import TERMS, explain
 from turncoat.report.tables.contrasts import ci_name, contrast_decimals
 from turncoat.report.tables.table import Cell, Table, count_cell, number_cell, numbers, sort_value, words
 from turncoat.report.tables.training import training_cost
+from turncoat.study.arm_config import DefenceUse
 
 _VERDICTS = {True: "passed", False: "FAILED", None: "no threshold"}
 
@@ -118,12 +119,14 @@ def seed_name(content: ReportContent, arm: str, seed: Any) -> str:
 
 
 def _organism(arm: ArmInfo) -> str:
-    return _with(arm.organism or "none", arm.training)
+    answers = {"answers of": arm.answers_of} if arm.answers_of else {}
+    return _with(arm.organism or "none", {**answers, **arm.training})
 
 
 def _defence(arm: ArmInfo) -> str:
     uses = [
-        _with(use.defence, {**use.defence_options, **_system(use.defence_training)}) for use in arm.defences
+        _with(use.defence, {**use.defence_options, **_system(use.defence_training), **_texts(use)})
+        for use in arm.defences
     ]
     return " + ".join(uses) or "none"
 
@@ -136,6 +139,11 @@ def _with(name: str, settings: Mapping[str, Any]) -> str:
 def _system(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The system prompt of a defence's own finetune, where it has one: a condition of its own."""
     return {"trained under": recipe["system"]} if "system" in recipe else {}
+
+
+def _texts(use: DefenceUse) -> dict[str, Any]:
+    """Who wrote a defence's texts, where it is not the base."""
+    return {} if use.defence_texts == "base" else {"texts by": use.defence_texts}
 
 
 def _seeds(arm: ArmInfo) -> str:
