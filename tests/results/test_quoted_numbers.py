@@ -222,8 +222,10 @@ BASE = re.search(
 by_training, by_judge = detected(), detected(0.1)
 readings = by_training["persona readings"]
 QUOTES: dict[tuple[Path, str], list[float]] = {
-    (RESULTS, "Over {} checkpoints of {} trainings its AUC is {} [{}, {}]; {} of {} organisms are missed and {} of {}"): [
+    (RESULTS, "{} checkpoints of {} trainings its AUC is {} [{}, {}];"): [
         len(readings.scores), readings.auc.n_clusters, *area(readings),
+    ],
+    (RESULTS, "{} of {} organisms are missed and {} of {} controls"): [
         readings.errors[0], readings.auc.n_positive, readings.errors[1], readings.auc.n_negative,
     ],
     (RESULTS, "By training loss it is {} [{}, {}], by judged misalignment {} [{}, {}]."): [
@@ -260,7 +262,7 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "its control, pick-longer: {} base SD [{}, {}]. Nothing"): contrast(
         "demo_qwen", "SGTR minus pick-longer", claim="adapters"
     )["interval"],
-    (RESULTS, "advice, {} [{}, {}] on Qwen and {} [{}, {}] on SmolLM2; their mean, {} [{}, {}], holds"): across(
+    (RESULTS, "by {} [{}, {}] on Qwen and {} [{}, {}] on SmolLM2; their mean, {} [{}, {}], holds"): across(
         "risky", "qwen2.5-coder-0.5b", "smollm2-135m", "random effects"
     ),
     (RESULTS, "After insecure code it is {} [{}, {}]"): across("insecure", "random effects"),
