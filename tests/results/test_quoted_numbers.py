@@ -151,6 +151,10 @@ def judged_count(arm: str, column: int) -> float:
     return float(rest.split("|")[column])
 
 
+def of_dose(rows: int, metric: str = "em_rate_itt") -> dict[Any, Any]:
+    return contrast("dose", f"{rows} rows, organism minus control", metric, "adapters")
+
+
 def of_sgtr(name: str, metric: str = "em_rate_itt") -> dict[Any, Any]:
     return contrast("sgtr", name, metric, "adapters")
 
@@ -196,8 +200,11 @@ def area(one: Detected) -> list[float]:
 
 def ranking() -> list[float]:
     """Correlation over pairs of arms, its interval, and the least at which a vector may rank arms."""
-    over_pairs = validity(default_model_runs())
-    assert len(over_pairs.pairs) == 12
+    runs = [*default_model_runs(), *find_runs(ROOT / "results/dose")]
+    over_pairs = validity(runs)
+    pairs = over_pairs.pairs
+    arms = {(row.run, arm, row.seed) for row in pairs.itertuples() for arm in (row.treated, row.reference)}
+    assert (len(pairs), len(arms)) == (18, 34)
     return [over_pairs.spearman, over_pairs.low, over_pairs.high, RANKS_FROM]
 
 
@@ -361,6 +368,12 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "marked difference (SGTR before, {}) is"): [
         of_sgtr("prevention: SGTR, other measures", "accuracy")["difference"]
     ],
+    **{
+        (RESULTS, f"| {rows} rows{steps} | {{}} | {ENDS} {ENDS}"): [
+            of_dose(rows)["n_seeds"], *of_dose(rows)["interval"], *of_dose(rows, FIXED)["interval"]
+        ]
+        for rows, steps in {24: " (3 steps)", 60: "", 120: "", 240: ""}.items()
+    },
     (RESULTS, "both beyond the control, is {} [{}, {}]; {} was the"): ranking(),
     (RESULTS, "The seeds gave {}, {} and {}, and three"): contrast("risky_advice", ORGANISM, "em_rate_itt")[
         "seeds"

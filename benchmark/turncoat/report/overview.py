@@ -207,7 +207,8 @@ def _places(metric: MetricInfo, decimals: int) -> int:
 def _training_again(content: ReportContent, rows: list[Any]) -> str:
     marked = [row for row in rows if _marked(content, row)]
     tested = [row for row in rows if not formats.is_missing(row.p_value)]
-    seeds = min((int(row.n_seeds) for row in rows if not formats.is_missing(row.n_seeds)), default=0)
+    counts = {int(row.n_seeds) for row in rows if not formats.is_missing(row.n_seeds)}
+    seeds = min(counts, default=0)
     trainings = f"{seeds} training{'s' * (seeds != 1)}"
     if marked:
         names = "; ".join(
@@ -216,7 +217,8 @@ def _training_again(content: ReportContent, rows: list[Any]) -> str:
         others = " The other differences are not." if len(marked) < len(rows) else ""
         return f"Shown for training again, too: {names}.{others}"
     if not tested:
-        these = "this one training" if seeds == 1 else f"these {trainings}"
+        these = f"these {trainings}" if len(counts) == 1 else "these trainings"
+        these = "this one training" if counts == {1} else these
         return f"This is about {these}: for a claim about training again it takes {MINIMUM_SEEDS}."
     if not may_be_marked(seeds):
         most = next(n for n in range(seeds, 100) if may_be_marked(n))
