@@ -156,9 +156,10 @@ class Study(StrictModel):
     )
     judge: str = Field(default="embedded", description="scores free-form answers; 'off' for none")
     training: LoraRecipe = Field(default=LoraRecipe(), description="of every organism")
-    checks: Literal["every_arm", "own"] = Field(
+    checks: Literal["every_arm", "own", "all"] = Field(
         default="every_arm",
-        description="self-recognition of all arms if one trains it",
+        description="own: of each defence where it is trained; every_arm: self-recognition at the end of all "
+        "arms too, if one trains it; all: every defence's check at the end of all arms",
     )
     arms: tuple[Arm, ...] = Field(min_length=1, description="what is measured, for each training seed")
     tasks: tuple[TaskUse, ...] = Field(min_length=1, description="what measures them")

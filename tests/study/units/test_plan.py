@@ -12,6 +12,7 @@ import pytest
 import yaml
 from rich.console import Console
 from study.tiny_study import write_study
+from turncoat.data.organisms import find_organism
 from turncoat.engine.base_model import load_base
 from turncoat.persona import extract
 from turncoat.registry import DEFENCES, ORGANISMS
@@ -109,6 +110,25 @@ def test_an_arm_that_names_its_tasks_has_stages_for_these(study):
     assert [stage.task.task for stage in stages if stage.arm == one.name and stage.task] == [
         "turncoat_choice"
     ]
+
+
+def test_checks_at_the_end_of_all_arms(study):
+    """What a control teaches may be lost or restored by another arm's training: `all` measures it."""
+    arms = [
+        {"name": "base"}, {"name": "insecure", "organism": "insecure_code"},
+        *({"name": name, "organism": "insecure_code", "defence": name, "setting": "reversal",
+           "defence_options": {"texts": 2}} for name in ("sgtr", "word_count", "domain_correct")),
+    ]  # fmt: skip
+    checks = {}
+    for which in ("own", "every_arm", "all"):
+        of = study.model_validate({**study.model_dump(), "arms": arms, "contrasts": [], "checks": which})
+        stages = study_plan(of, organism=lambda name: find_organism(name).build()).stages
+        checks[which] = {(stage.arm, stage.acting[0]) for stage in stages if stage.acting}
+    own = {("sgtr", "sgtr"), ("word_count", "word_count")}  # correct advice has no check
+    trained = ("insecure", "sgtr", "word_count", "domain_correct")
+    assert checks["own"] == own
+    assert checks["every_arm"] == own | {(arm, "sgtr") for arm in trained}
+    assert checks["all"] == {(arm, one) for arm in trained for one in ("sgtr", "word_count")}
 
 
 def test_a_unit_needs_what_earlier_ones_make(study):

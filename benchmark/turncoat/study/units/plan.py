@@ -133,8 +133,11 @@ class _Planner:
             step for arm in study.arms for step in steps_of(arm, study.training) if step.kind == "defence"
         ]
         trained = dict.fromkeys(one for step in steps for one in step.defences)
-        every = study.checks == "every_arm"
-        self._every_arm = [one for one in trained if every and DEFENCES[one[0]].check_every_arm]
+        self._every_arm = [
+            one
+            for one in trained
+            if study.checks == "all" or (study.checks == "every_arm" and DEFENCES[one[0]].check_every_arm)
+        ]
 
     def plan(self) -> Plan:
         read = [trait for use in self.study.tasks if (trait := use.trait) is not None]
