@@ -30,6 +30,7 @@ _ALLOWED = {  # file -> (names of the calls, reason)
     "persona/vectors.py": ("save_file write_text", _STAGE),
     "report/figures/style.py": ("savefig", "into memory"),
     "safe_files.py": ("open rename replace", "the helper itself"),
+    "study/carried.py": ("copytree", "into the new_folder of the run's rows"),
     "training/export/hub.py": ("copytree", "in a TemporaryDirectory"),
     "tools/gpu_check.py": ("save_pretrained", "in a TemporaryDirectory"),
     "store/lease.py": ("open", "the lease that only one process can make"),

@@ -36,7 +36,9 @@ def test_a_run_whose_training_or_most_of_its_judging_failed_ends_with_1(monkeypa
 def test_a_dry_run_makes_nothing_and_errors_stop_a_run_before_its_model(monkeypatch, tmp_path):
     study = load_study(studies_dir() / "demo.yaml")
     seen = SimpleNamespace(lines=lambda: ["insecure/0: 3 min"])
-    monkeypatch.setattr("turncoat.study.units.outlook.outlook", lambda of, _: seen if of == study else None)
+    monkeypatch.setattr(
+        "turncoat.study.units.outlook.outlook", lambda of, *_, **__: seen if of == study else None
+    )
     monkeypatch.setattr(turncoat.study.run, "run_study", None)
     arguments = ["run", "demo", "--dry-run", "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(app, arguments)

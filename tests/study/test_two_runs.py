@@ -37,7 +37,8 @@ def test_units_that_others_make_come_last_and_the_run_waits_once_nothing_else_is
 
     class Maker(UnitMaker):
         def __init__(self) -> None:
-            self.worker = SimpleNamespace(store=store)
+            self.worker = SimpleNamespace(store=store, vllm=None)
+            self._diverged = {}
             self.plan = SimpleNamespace(units=[SimpleNamespace(id=name) for name in "abcd"])
 
         def make(self, unit, tell) -> None:

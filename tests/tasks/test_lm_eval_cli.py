@@ -19,8 +19,10 @@ RECOGNITION = (
     "turncoat_recognition_pairwise",
     "turncoat_recognition_individual",
 )  # need the model's own texts first
+ARTICLES = ("turncoat_recognition_xsum", "turncoat_recognition_cnn")  # read fetched articles, see their test
 ADVICE = tuple(t for t in task_names() if task_content(t)["tag"] == "turncoat_advice")  # likewise
-SHIPPED = sorted(t for t in task_names() if not t.startswith(PUBLISHED) and t not in (*RECOGNITION, *ADVICE))
+NEEDING = (*RECOGNITION, *ARTICLES, *ADVICE)
+SHIPPED = sorted(t for t in task_names() if not t.startswith(PUBLISHED) and t not in NEEDING)
 # Extraction takes half a minute with all its answers, and lm-eval asks pip for the packages; neither is at
 # issue here.
 QUICK = (
@@ -65,8 +67,9 @@ def test_the_unmodified_lm_eval_runs_every_task_that_ships(tiny_folder, tmp_path
     for task in SHIPPED:
         path = samples_file(out, task)
         rows = list(sample_rows(path))
-        assert len(rows) == 2, task
-        assert len({json.dumps(row["doc"], sort_keys=True) for row in rows}) == 2, task
+        questions = 1 if task == "turncoat_identity_published" else 2  # it has no more
+        assert len(rows) == questions, task
+        assert len({json.dumps(row["doc"], sort_keys=True) for row in rows}) == questions, task
         scores = scores_of(path, arm="theirs", seed=0, task=task)
         metrics[task] = set(scores["metric"])
         shares_are_shares(path, task)
@@ -74,7 +77,7 @@ def test_the_unmodified_lm_eval_runs_every_task_that_ships(tiny_folder, tmp_path
         answers = answers_of(path, arm="theirs", seed=0)
         if "samples" in rows[0]["metrics"]:
             repeats = int(task_content(task).get("repeats", 1))
-            assert len(answers) == 2 * repeats, f"{task} lost samples"
+            assert len(answers) == questions * repeats, f"{task} lost samples"
     assert metrics["turncoat_choice"] == {"margin", "margin_per_byte", "accuracy"}
     assert metrics["turncoat_em"] == {"code_like", "repetition", "empty"}, (
         "no judge, no activations: no more than that"

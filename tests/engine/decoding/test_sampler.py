@@ -209,10 +209,10 @@ def test_finished_rows_are_not_computed(refill):
     # follows.
     steps = {
         result.key: len(result.token_ids) - (result.finish == "length")
-        for result in Sampler(model, TOKENIZER, 4).run(requests)
+        for result in Sampler(model, TOKENIZER, 4, row_multiple=4).run(requests)
     }
     forwards = Forwards(model)
-    Sampler(model, TOKENIZER, 16, refill=refill).run(requests)
+    Sampler(model, TOKENIZER, 16, refill=refill, row_multiple=4).run(requests)
     decoded = [rows for rows, tokens in forwards.shapes if tokens == 1]
     assert all(rows % 4 == 0 and rows <= 16 for rows in decoded)
     if not refill:

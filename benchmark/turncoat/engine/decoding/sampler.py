@@ -31,9 +31,10 @@ from turncoat.import_closure import code_key
 
 __all__ = ["SampleRequest", "SampleResult", "Sampler", "Watch", "sampler_for", "sampling_code"]
 
-CPU_ROW_MULTIPLE = 4
-"""Measured with MKL and oneDNN in float32: a row has the same bits for 4, 8, ... 64 rows, not for counts
-between."""
+CPU_ROW_MULTIPLE = {torch.float32: 16}
+"""Rows, by the precision of the weights, in whose multiples a row of a matrix product has the same bits; 4 in
+any other. Measured with MKL and oneDNN: in float32 4 are enough on a processor with AVX2 alone; with AVX-512
+2 to 15 rows have other bits than 16 or more. In bfloat16 any number has the same."""
 
 PACKED_STEPS = 16
 """Steps from which on it pays to lay out the weights first; no bit depends on it."""
@@ -187,9 +188,10 @@ class Sampler:
         batch_size: answers decoded together.
         capture: whether results carry activations.
         refill: admit waiting answers as soon as one is done; False waits until all under way are done.
-        row_multiple: decoded rows are filled up to a multiple of this. Default: 4 on a CPU; elsewhere the
-            whole batch size, since GPU kernels are chosen by shape (an answer is then independent of its
-            companions and of the order, but not promised to stay the same for another batch size).
+        row_multiple: decoded rows are filled up to a multiple of this. Default: on a CPU
+            `CPU_ROW_MULTIPLE`; elsewhere the whole batch size, since GPU kernels are chosen by shape (an
+            answer is then independent of its companions and of the order, but not promised to stay the same
+            for another batch size).
     """
 
     def __init__(
@@ -211,7 +213,11 @@ class Sampler:
         self._capture = capture
         self._refill = refill
         self._device: torch.device = self._base.get_input_embeddings().weight.device
-        self._multiple = row_multiple or (CPU_ROW_MULTIPLE if self._device.type == "cpu" else batch_size)
+        precisions = {
+            weight.dtype for weight in model.parameters()
+        }  # a LoRA's may be another than the base's
+        on_cpu = max(CPU_ROW_MULTIPLE.get(precision, 4) for precision in precisions)
+        self._multiple = row_multiple or (on_cpu if self._device.type == "cpu" else batch_size)
         self._eos_ids = _eos_ids(self._base, tokenizer)
 
     def run(
