@@ -161,7 +161,8 @@ def of_sgtr(name: str, metric: str = "em_rate_itt") -> dict[Any, Any]:
 
 def sgtr_checks(name: str, *arms: str) -> list[float]:
     """The value of a defence's manipulation check in arms of the interim run."""
-    rows = {(row["name"], row["arm"]): row["value"] for row in record(ROOT / "results/sgtr/run.json")["checks"]}
+    made = record(ROOT / "results/sgtr/run.json")["checks"]
+    rows = {(row["name"], row["arm"]): row["value"] for row in made}
     return [rows[name, arm] for arm in arms]
 
 
@@ -361,9 +362,12 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         *sgtr_checks("recognises its own summary", "sgtr_before", "sgtr_after"),
         *sgtr_checks("finds the longer summary", "longer_before", "longer_after"),
     ],
-    (RESULTS, "another question the organism's difference is {} [{}, {}]."): without_leak("risky advice", "sgtr"),
+    (RESULTS, "another question the organism's difference is {} [{}, {}]."): without_leak(
+        "risky advice", "sgtr"
+    ),
     (RESULTS, "of the {} questions, so that all three have {} right"): [
-        of_sgtr("organism minus base", "accuracy")["n_questions"], *set(sgtr_level("accuracy", "base", "risky", "own_answers"))
+        of_sgtr("organism minus base", "accuracy")["n_questions"],
+        *set(sgtr_level("accuracy", "base", "risky", "own_answers")),
     ],
     (RESULTS, "marked difference (SGTR before, {}) is"): [
         of_sgtr("prevention: SGTR, other measures", "accuracy")["difference"]

@@ -49,8 +49,8 @@ def read_articles(dataset: str, writers: Iterable[str], count: int, place: str =
         place: What asked for `count`, for the message.
 
     Raises:
-        UserError: There is no such dataset or writer, `count` is no number from 1 to that of the articles, or
-            a set cannot be fetched.
+        UserError: There is no such dataset or writer, `count` is not a number from 1 to that of the
+            articles, or a set cannot be fetched.
     """
     if dataset not in SUMMARISE:
         raise UserError(f"'{dataset}' is not a set of articles; {accepted(SUMMARISE, dataset)}")

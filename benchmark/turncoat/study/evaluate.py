@@ -72,7 +72,7 @@ def evaluation_spec(
 
 
 def engine_of(study: Study, task: str) -> tuple[str, str]:
-    """Whether a task's rows are of a "writer" or a "reader", and its engine: "turncoat" or "vllm"."""
+    """The part that makes a task's rows ("writer" or "reader"), and its engine ("turncoat" or "vllm")."""
     sampled = task_content(task).get("output_type") == "generate_until"
     return ("writer", study.generation) if sampled else ("reader", study.log_likelihoods)
 

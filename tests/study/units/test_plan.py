@@ -113,7 +113,7 @@ def test_an_arm_that_names_its_tasks_has_stages_for_these(study):
 
 
 def test_checks_at_the_end_of_all_arms(study):
-    """What a control teaches may be lost or restored by another arm's training: `all` measures it."""
+    """Another arm's training may lose or restore what a control teaches: `all` measures it."""
     arms = [
         {"name": "base"}, {"name": "insecure", "organism": "insecure_code"},
         *({"name": name, "organism": "insecure_code", "defence": name, "setting": "reversal",

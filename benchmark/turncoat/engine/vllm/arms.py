@@ -181,7 +181,7 @@ class VllmArms:
 
 
 def _requests_on_cpu() -> bool:
-    """What the setting `TURNCOAT_VLLM_ADAPTERS` says.
+    """The setting `TURNCOAT_VLLM_ADAPTERS`.
 
     Raises:
         UserError: It says something else.
