@@ -122,6 +122,12 @@ def test_rows_of_another_study_model_or_judge_are_refused(study, quick_store, tm
             run_study(
                 study, tmp_path / "out", store=quick_store, console=QUIET, carried=Carried.of(wrong, study)
             )
+    shutil.copytree(tmp_path / "run", tmp_path / "along")
+    changed = {**record, "persona": {**record["persona"], "layer": record["persona"]["layer"] + 1}}
+    (tmp_path / "along" / "run.json").write_text(json.dumps(changed))
+    carried = Carried.of(tmp_path / "along", study)
+    with pytest.raises(UserError, match="another one than its rows were measured along"):
+        run_study(study, tmp_path / "out", store=quick_store, console=QUIET, carried=carried)
     assert not (tmp_path / "out").exists()
 
 

@@ -22,6 +22,7 @@ from turncoat.evaluation.samples_file import BASE_SEED, sample_files
 from turncoat.evaluation.task_catalogue import task_metadata
 from turncoat.formats import first_of
 from turncoat.paths import run_folder
+from turncoat.persona.vectors import PersonaVector
 from turncoat.safe_files import read_object
 from turncoat.study.before_run.out_folder import rows_lost
 from turncoat.study.before_run.smoke import refuse_smoke
@@ -91,6 +92,21 @@ class Carried:
                     "both cannot be compared"
                 )
 
+    def check_persona(self, persona: dict[str, Any] | None) -> None:
+        """Check that the rows were measured along the study's vector as it is made here.
+
+        Args:
+            persona: `persona_record` of that vector.
+
+        Raises:
+            UserError: They were not.
+        """
+        if persona != self.record.get("persona"):
+            raise UserError(
+                f"--with {self.folder}: the persona vector that was made here is another one than its rows "
+                "were measured along (another commit or another kind of processor); run without --with"
+            )
+
     def rest(self, plan: Plan) -> Plan:
         """The units that are not here; vectors stay where one of these needs them."""
         arms = [unit for unit in plan.units if unit.arm and (unit.arm.name, unit.seed) not in self.units]
@@ -109,14 +125,10 @@ class Carried:
         """A record of the units made here together with what this run's record says of its units.
 
         Raises:
-            UserError: The persona vectors of the two differ.
+            UserError: As `check_persona`.
         """
         theirs = self.record
-        if record.get("persona", theirs.get("persona")) != theirs.get("persona"):
-            raise UserError(
-                f"--with {self.folder}: the persona vector that was made here is another one than its rows "
-                "were measured along (another commit or another kind of processor); run without --with"
-            )
+        self.check_persona(record.get("persona", theirs.get("persona")))
         merged = dict(record)
         if "persona" in theirs:
             merged["persona"] = theirs["persona"]
@@ -156,6 +168,12 @@ def _other_versions(folder: Path, units: Collection[ArmSeed], study: Study) -> I
                 there = read_object(path).get("versions", {}).get(use.task)
                 if there != now:
                     yield use.task, there, now
+
+
+def persona_record(folder: Path) -> dict[str, Any]:
+    """A vector's folder as run.json has it: trait, layer and card."""
+    vector = PersonaVector.load(folder)
+    return {"trait": vector.trait, "layer": vector.layer, **vector.card}
 
 
 def _needing(unit: Unit, stages: set[str]) -> Unit:

@@ -24,11 +24,10 @@ from turncoat.data.organisms import find_organism
 from turncoat.evaluation.samples_file import BASE_SEED
 from turncoat.evaluation.task_catalogue import is_judged
 from turncoat.judges.spec import judge_from_name
-from turncoat.persona.vectors import PersonaVector
 from turncoat.safe_files import new_folder, write_file
 from turncoat.store import TIMING_FILE, digest
 from turncoat.study.before_run.out_folder import study_text
-from turncoat.study.carried import Carried
+from turncoat.study.carried import Carried, persona_record
 from turncoat.study.config import Study
 from turncoat.study.evaluate import vllm_sampler
 from turncoat.study.progress_file import curves
@@ -110,8 +109,8 @@ def _record(
     ran, now = earlier.get("study"), worker.study.digests()
     changed = {key for key in _CLAIMS if ran and ran.get(key) != now.get(key)}
     base = worker.base
-    read = [PersonaVector.load(made.folder) for stage, made in results[:1] if stage.kind == "vector"]
-    persona = {"trait": read[0].trait, "layer": read[0].layer, **read[0].card} if read else {}
+    read = [persona_record(made.folder) for stage, made in results[:1] if stage.kind == "vector"]
+    persona = read[0] if read else {}
     return {
         "provenance": provenance(),
         "study": now,
