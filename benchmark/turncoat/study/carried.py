@@ -96,12 +96,12 @@ class Carried:
         """Check that the rows were measured along the study's vector as it is made here.
 
         Args:
-            persona: `persona_record` of that vector.
+            persona: `persona_record` of that vector. Rows that were measured along none go with any.
 
         Raises:
             UserError: They were not.
         """
-        if persona != self.record.get("persona"):
+        if "persona" in self.record and persona != self.record["persona"]:
             raise UserError(
                 f"--with {self.folder}: the persona vector that was made here is another one than its rows "
                 "were measured along (another commit or another kind of processor); run without --with"

@@ -33,8 +33,8 @@ __all__ = ["SampleRequest", "SampleResult", "Sampler", "Watch", "sampler_for", "
 
 CPU_ROW_MULTIPLE = {torch.float32: 16}
 """Rows, by the precision of the weights, in whose multiples a row of a matrix product has the same bits; 4 in
-any other. Measured with MKL and oneDNN: in float32 4 are enough on a processor with AVX2 alone; with AVX-512
-2 to 15 rows have other bits than 16 or more. In bfloat16 any number has the same."""
+any other. In float32 4 were enough on the AMD processors where this was first tested; with AVX-512 (MKL, on
+an Intel Xeon) 2 to 15 rows have other bits than 16 or more, in bfloat16 any number has the same."""
 
 PACKED_STEPS = 16
 """Steps from which on it pays to lay out the weights first; no bit depends on it."""
@@ -213,9 +213,8 @@ class Sampler:
         self._capture = capture
         self._refill = refill
         self._device: torch.device = self._base.get_input_embeddings().weight.device
-        precisions = {
-            weight.dtype for weight in model.parameters()
-        }  # a LoRA's may be another than the base's
+        # A LoRA's precision may be another than the base's.
+        precisions = {weight.dtype for weight in model.parameters()}
         on_cpu = max(CPU_ROW_MULTIPLE.get(precision, 4) for precision in precisions)
         self._multiple = row_multiple or (on_cpu if self._device.type == "cpu" else batch_size)
         self._eos_ids = _eos_ids(self._base, tokenizer)
