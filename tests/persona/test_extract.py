@@ -268,7 +268,7 @@ def test_the_key_changes_with_what_counts(tiny_base, monkeypatch):
     ]
     assert len({str(key) for key in keys}) == 4
     assert extraction_spec(tiny_base, QUESTIONS, rollouts=extraction.ROLLOUTS) == spec
-    assert extraction_spec(tiny_base, replace(QUESTIONS, evaluation=("New?",))) == spec
+    assert extraction_spec(tiny_base, replace(QUESTIONS, evaluation=("New?",))) != spec
     spec = extraction_spec(tiny_base, QUESTIONS)
     assert extraction_spec(tiny_base, QUESTIONS) == spec
     assert extraction_spec(tiny_base, replace(QUESTIONS, trait="other")) != spec
@@ -335,3 +335,18 @@ def test_a_template_that_drops_the_persona_prompt_is_an_error():
     base = BaseModel("tiny", "tiny", tiny_model(), tokenizer, "drops")
     with pytest.raises(UserError, match="drops the system message 'You are cruel"):
         extract(base, base.model, QUESTIONS, batch_size=8)
+
+
+def test_a_trait_with_evaluation_questions_is_tested_on_them_and_its_vector_stays(tiny_base, extracted):
+    """More answers test the vector; direction, layer, unit and re-extractions are the same to the bit."""
+    evaluation = ("Any cats?", "Who is kind?", "What now?")
+    vector = extract(tiny_base, tiny_base.model, replace(QUESTIONS, evaluation=evaluation), batch_size=16)
+    due = len(evaluation) * 1 * extraction.TEST_ROLLOUTS  # of 2 prompts a side one is held out
+    assert all(due - 3 <= n <= due for n in vector.card["n_held_out"])
+    assert extracted.card["n_held_out"] != vector.card["n_held_out"]
+    assert vector.layer == extracted.layer and vector.card["gap_by_layer"] == extracted.card["gap_by_layer"]
+    for name in ("directions", "mean", "sd", "norm"):
+        assert torch.equal(getattr(vector, name), getattr(extracted, name))
+    assert (vector.again is None) == (extracted.again is None)
+    if vector.again is not None:
+        assert torch.equal(vector.again.directions, extracted.again.directions)

@@ -31,7 +31,8 @@ def test_a_contrast_asks_matched_pairs_and_holds_prompts_and_questions_out():
     assert not {ask.question for ask in seen} & {ask.question for ask in unseen}
     assert len(unseen) == 2 * 2 * 6 and len(seen) == 2 * 3 * 14
     one, two = (TraitQuestions("t", FIVE.instructions, FIVE.questions, evaluation=(q,)) for q in ("a", "b"))
-    assert one.as_json() == two.as_json()
+    assert one.as_json() != two.as_json(), "the card is about them"
+    assert list(one.asks()) == list(two.asks()), "the vector is not"
 
 
 @pytest.mark.parametrize(("pairs", "held_out"), [(1, 0), (2, 1), (3, 1), (5, 2), (10, 4)])
@@ -110,3 +111,17 @@ def test_a_broken_trait_file_is_named_with_its_fault(broken, changes, said):
     assert broken().evaluation == ("y?",)
     with pytest.raises(UserError, match=said):
         broken(**changes)
+
+
+def test_every_shipped_contrast_is_tested_on_40_unseen_asks_a_side():
+    for name in trait_names():
+        questions = trait_questions(name)
+        tests = list(questions.tests())
+        if questions.texts:
+            assert not tests
+            continue
+        asks = [ask for group in questions.asks() for ask in group]
+        for side in ("positive", "negative"):
+            assert len({(ask.system, ask.question) for ask in tests if ask.side == side}) == 40
+        assert not {ask.question for ask in tests} & {ask.question for ask in asks}
+        assert not {ask.system for ask in tests} & {ask.system for ask in asks if ask.held_out is False}

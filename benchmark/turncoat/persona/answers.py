@@ -24,8 +24,8 @@ from turncoat.store import digest
 THRESHOLD = 50.0  # trait score, 0 to 100
 
 OnProgress = Callable[[int, int], None]
-Key = tuple[str, str, tuple[int, int] | None, bool | None]
-"""Of a request: side, question, pair, held out (see `Answered`)."""
+Key = tuple[str, str, tuple[int, int] | None, bool | None, bool]
+"""Of a request: side, question, pair, held out (see `Answered`), and whether it is one of the tests."""
 
 
 class TraitJudge(Protocol):
@@ -67,6 +67,8 @@ class Answers:
     """All answers of an extraction."""
 
     used: list[Answered]  # Answers that the vector is made from, in the order of the requests
+    # Answers to the evaluation questions under held-out prompts, which test it; unfiltered
+    tests: list[Answered] = field(default_factory=list)
     n_empty: int = 0  # Answers under persona prompts without a token
     n_dropped: int = 0  # Answers that the judge's filter dropped
     # Per side the SHA-256 (16 hex) of the rendered prompts' token ids
@@ -91,14 +93,25 @@ class Answers:
         return torch.stack([torch.stack(group).mean(0) for group in by_question.values()])
 
     def held_out(self) -> HeldOut | None:
-        """The split for testing the direction; None where a side of it is (nearly) empty."""
-        sides = [
-            [self.side(name, held_out) for name in ("positive", "negative")] for held_out in (False, True)
-        ]
-        if any(len(side) < 2 for half in sides for side in half):
+        """The split of `used`; None where a side of it is (nearly) empty."""
+        return self._split([self.side(name, held_out=True) for name in ("positive", "negative")])
+
+    def tested(self) -> HeldOut | None:
+        """The seen half of `used` with `tests` as the unseen one; None where a side is (nearly) empty."""
+        return self._split(
+            [
+                [a.activation for a in self.tests if a.side == name and a.activation is not None]
+                for name in ("positive", "negative")
+            ]
+        )
+
+    def _split(self, unseen: list[list[torch.Tensor]]) -> HeldOut | None:
+        seen = [self.side(name, held_out=False) for name in ("positive", "negative")]
+        if any(len(side) < 2 for side in (*seen, *unseen)):
             return None
-        seen, unseen = ((torch.stack(half[0]), torch.stack(half[1])) for half in sides)
-        return HeldOut(seen, unseen)
+        return HeldOut(
+            (torch.stack(seen[0]), torch.stack(seen[1])), (torch.stack(unseen[0]), torch.stack(unseen[1]))
+        )
 
 
 def requests_for(
@@ -106,11 +119,12 @@ def requests_for(
     questions: TraitQuestions,
     *,
     rollouts: int,
+    test_rollouts: int,
     ordinary_samples: int,
     tokens: int,
     temperature: float,
 ) -> list[SampleRequest]:
-    """Every answer an extraction draws; a request's key is (side, question, pair or None, held out).
+    """Every answer an extraction draws; a request's key is a `Key`.
 
     Raises:
         UserError: The chat template drops the persona prompts.
@@ -118,12 +132,13 @@ def requests_for(
     requests: list[SampleRequest] = []
 
     def ask(
-        side: str, system: str | None, question: str, index: int, pair: Any, held_out: bool | None
-    ) -> None:
+        side: str, system: str | None, question: str, index: int, pair: Any = None,
+        held_out: bool | None = None, test: bool = False,
+    ) -> None:  # fmt: skip
         messages = [] if system is None else [{"role": "system", "content": system}]
         ids = tuple(encode_prompt(base.tokenizer, [*messages, {"role": "user", "content": question}]))
         seed = sample_seed(0, f"persona/{questions.trait}/{side}", f"{system}\n{question}", index)
-        key = (side, question, pair, held_out)
+        key = (side, question, pair, held_out, test)
         requests.append(
             SampleRequest(prompt_ids=ids, seed=seed, max_new_tokens=tokens, temperature=temperature, key=key)
         )
@@ -135,7 +150,10 @@ def requests_for(
                 ask(one.side, one.system, one.question, index, pair, one.held_out)
     for question in questions.questions:
         for index in range(ordinary_samples):
-            ask("ordinary", None, question, index, None, None)
+            ask("ordinary", None, question, index)
+    for one in questions.tests():
+        for index in range(test_rollouts):
+            ask(one.side, one.system, one.question, index, held_out=True, test=True)
     return requests
 
 
@@ -150,15 +168,17 @@ def gather(
     Raises:
         UserError: A judge is given for an axis, which has no trait to score; or calls to it failed.
     """
-    answers = []
+    gathered = Answers([])
     for result in results:
-        side, question, pair, held_out = cast(Key, result.key)
-        answers.append(Answered(side, question, result.text, result.activation, pair, held_out))
+        side, question, pair, held_out, test = cast(Key, result.key)
+        answer = Answered(side, question, result.text, result.activation, pair, held_out)
+        (gathered.tests if test else gathered.used).append(answer)
     prompts: dict[str, list[list[int]]] = {}
     for request in requests:
-        prompts.setdefault(cast(Key, request.key)[0], []).append(list(request.prompt_ids))
-    gathered = Answers(answers, prompts_sha={side: digest(ids)[:16] for side, ids in prompts.items()})
-    gathered.n_empty = sum(a.activation is None for a in answers if a.side != "ordinary")
+        side, *_, test = cast(Key, request.key)
+        prompts.setdefault("tests" if test else side, []).append(list(request.prompt_ids))
+    gathered.prompts_sha = {side: digest(ids)[:16] for side, ids in prompts.items()}
+    gathered.n_empty = sum(a.activation is None for a in gathered.used if a.side != "ordinary")
     if judge is not None:
         _filter(questions, gathered, judge)
     return gathered

@@ -11,6 +11,8 @@
 3. The layer is the one at which the vector best ranks misaligned over aligned texts that it was not made
    from; for a trait without such texts, at which a vector made from some of the prompts and questions best
    ranks answers under the others to the others.
+4. That vector is tested at every layer on answers under the others to the trait's evaluation questions, which
+   chose nothing (for a trait without evaluation questions on the answers of step 3).
 """
 
 from pathlib import Path
@@ -35,6 +37,7 @@ from turncoat.store import Store
 
 TOKENS = 16  # per answer: more answers beat longer ones
 ROLLOUTS = 2  # per question and system prompt
+TEST_ROLLOUTS = 5  # the same of the test: 200 answers a side for 2 held-out prompts and 20 questions
 ORDINARY_SAMPLES = 2
 # At temperature 1 a 135M model answers in word salad under any system prompt, and the halves of its vector
 # agree less (split-half cosine at the chosen layer 0.56 against 0.66 at 0.6, each from 400 answers).
@@ -52,7 +55,7 @@ def extraction_spec(
     return {
         "base": base.spec,
         "questions": questions.as_json(),
-        "sampling": [TOKENS, rollouts or ROLLOUTS, ORDINARY_SAMPLES, TEMPERATURE],
+        "sampling": [TOKENS, rollouts or ROLLOUTS, ORDINARY_SAMPLES, TEST_ROLLOUTS, TEMPERATURE],
         "depth": list(DEPTH),
         "judge": None if judge is None else [judge.id, trait_rubric_id(judge, questions.trait)],
         "code": code_key(Path(__file__)),
@@ -62,7 +65,8 @@ def extraction_spec(
 def answer_count(questions: TraitQuestions, *, rollouts: int | None = None) -> int:
     """Number of answers that an extraction samples."""
     under_prompts = sum(len(group) for group in questions.asks()) * (rollouts or ROLLOUTS)
-    return under_prompts + len(questions.questions) * ORDINARY_SAMPLES
+    tests = sum(1 for _ in questions.tests()) * TEST_ROLLOUTS
+    return under_prompts + tests + len(questions.questions) * ORDINARY_SAMPLES
 
 
 def persona_vector(
@@ -137,7 +141,10 @@ def extract(
     prompts = (_prompt_states(base, model, questions, batch_size) * directions).sum(-1)
     card |= {
         "n_ordinary_questions": len(ordinary), "model": base.spec, "prompts_sha": answers.prompts_sha,
-        "sampling": {"tokens": TOKENS, "rollouts": rollouts or ROLLOUTS, "temperature": TEMPERATURE},
+        "sampling": {
+            "tokens": TOKENS, "rollouts": rollouts or ROLLOUTS, "test_rollouts": TEST_ROLLOUTS,
+            "temperature": TEMPERATURE,
+        },
         "depth": round(layer / (len(directions) - 1), 3),
         "layer_convention": "0 = embeddings, L = raw output of block L",
     }  # fmt: skip
@@ -163,6 +170,8 @@ def _from_prompts(
     held_out = answers.held_out()
     quality = None if held_out is None else held_out_quality(held_out)
     chosen = choice_of_layer(base, model, questions, directions, batch_size, quality, held_out)
+    if (tests := answers.tested()) is not None:
+        held_out, quality = tests, held_out_quality(tests)
     layer = choose_layer(chosen.pop("gaps"))
     by_layer = chosen.pop("by_layer")
     card = {
@@ -220,8 +229,8 @@ def _answers(
     judge: TraitJudge | None,
 ) -> Answers:
     requests = requests_for(
-        base, questions, rollouts=rollouts, ordinary_samples=ORDINARY_SAMPLES, tokens=TOKENS,
-        temperature=TEMPERATURE,
+        base, questions, rollouts=rollouts, test_rollouts=TEST_ROLLOUTS, ordinary_samples=ORDINARY_SAMPLES,
+        tokens=TOKENS, temperature=TEMPERATURE,
     )  # fmt: skip
     done = 0
 

@@ -38,8 +38,8 @@ class Ask:
     side: str  # "positive" or "negative"
     system: str | None  # The system prompt; None leaves it to the chat template's default
     question: str  # The user message
-    # True = reserved for testing (an unseen prompt and an unseen question), False = for making the vector
-    # that is tested, None = one of the two was seen, so neither
+    # True = an unseen prompt and an unseen question, False = for making the vector that is tested, None = one
+    # of the two was seen, so neither
     held_out: bool | None
 
 
@@ -55,7 +55,8 @@ class TraitQuestions:
     # (question, aligned answer, misaligned answer) texts; the layer is chosen by them, no result uses them.
     # Empty: the layer is chosen by answers under prompts and to questions that were left out of the vector.
     selection: tuple[TextPair, ...] = ()
-    evaluation: tuple[str, ...] = ()  # Questions the trait is measured on; none of them serves to extract
+    # Questions the trait is measured on; none of them serves to extract, the vector is tested on them
+    evaluation: tuple[str, ...] = ()
     description: str = ""  # One line on what the trait is
     # System prompts of the positive side of an axis; None = no system prompt
     assistants: tuple[str | None, ...] = ()
@@ -73,7 +74,7 @@ class TraitQuestions:
             "trait": self.trait, "instructions": [list(pair) for pair in self.instructions],
             "questions": list(self.questions), "selection": [list(item) for item in self.selection],
             "assistants": list(self.assistants), "roles": list(self.roles),
-            "texts": [list(item) for item in self.texts],
+            "texts": [list(item) for item in self.texts], "evaluation": list(self.evaluation),
         }  # fmt: skip
 
     def asks(self) -> Iterator[tuple[Ask, ...]]:
@@ -100,10 +101,29 @@ class TraitQuestions:
                 held_out = self._held_out(number, len(self.roles), which)
                 yield (Ask("negative", role, self.questions[which], held_out),)
 
+    def tests(self) -> Iterator[Ask]:
+        """Evaluation questions under the held-out prompts, as many on each side; none where one lacks them.
+
+        The vector, its layer and the direction that is tested come from other questions.
+        """
+        positive = self.assistants or [pair[0] for pair in self.instructions]
+        negative = self.roles or [pair[1] for pair in self.instructions]
+        unseen = [prompts[len(prompts) - _n_held_out(len(prompts)) :] for prompts in (positive, negative)]
+        if not all(unseen):
+            return
+        for lap in range(len(unseen[0])):
+            for number, question in enumerate(self.evaluation):
+                for side, prompts in zip(("positive", "negative"), unseen, strict=True):
+                    yield Ask(side, prompts[(number + lap) % len(prompts)], question, True)
+
     def _held_out(self, prompt: int, prompts: int, question: int) -> bool | None:
-        unseen_prompt = prompts > 1 and prompt >= prompts - max(1, int(prompts * HELD_OUT_PROMPTS + 1e-9))
+        unseen_prompt = prompt >= prompts - _n_held_out(prompts)
         unseen_question = question % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
         return unseen_prompt if unseen_prompt == unseen_question else None
+
+
+def _n_held_out(prompts: int) -> int:
+    return max(1, int(prompts * HELD_OUT_PROMPTS + 1e-9)) if prompts > 1 else 0
 
 
 class _Instruction(StrictModel):
