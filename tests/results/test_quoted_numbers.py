@@ -171,10 +171,16 @@ def sgtr_level(metric: str, *arms: str) -> list[float]:
     return [rows[arm] for arm in arms]
 
 
-def organisms_count(arm: str, column: int) -> float:
-    """A count of an arm in the table of judged answers of the three organisms' report."""
-    _, _, rest = page(ROOT / "results/organisms/report.md").partition(f"| turncoat\\_em | {arm} |")
+def organisms_count(arm: str, column: int, run: str = "organisms") -> float:
+    """A count of an arm in a report's table of judged answers, of the three organisms by default."""
+    _, _, rest = page(ROOT / f"results/{run}/report.md").partition(f"| turncoat\\_em | {arm} |")
     return float(rest.split("|")[column])
+
+
+def held_out(run: str) -> list[float]:
+    """Card of a run's persona vector: its AUC on held-out answers and what it has to beat."""
+    card = record(ROOT / f"results/{run}/run.json")["persona"]
+    return [card["held_out"][name][card["layer"]] for name in ("auc", "random_p95", "shuffled_p95")]
 
 
 def without_leak(name: str, run: str = "organisms") -> list[float]:
@@ -231,17 +237,24 @@ by_training, by_judge = detected(), detected(0.1)
 readings = by_training["persona readings"]
 QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "{} checkpoints of {} trainings its AUC is {} [{}, {}];"): [
-        len(readings.scores), readings.auc.n_clusters, *area(readings),
+        len(readings.scores),
+        readings.auc.n_clusters,
+        *area(readings),
     ],
     (RESULTS, "{} of {} organisms are missed and {} of {} controls"): [
-        readings.errors[0], readings.auc.n_positive, readings.errors[1], readings.auc.n_negative,
+        readings.errors[0],
+        readings.auc.n_positive,
+        readings.errors[1],
+        readings.auc.n_negative,
     ],
     (RESULTS, "By training loss it is {} [{}, {}], by judged misalignment {} [{}, {}]."): [
-        *area(by_training["training loss"]), *area(by_training["judged misalignment"]),
+        *area(by_training["training loss"]),
+        *area(by_training["judged misalignment"]),
     ],
     (RESULTS, "of the {} checkpoints judged misaligned"): [by_judge["persona readings"].auc.n_positive],
     (RESULTS, "it finds none, AUC {} [{}, {}], where the training loss has {} [{}, {}]."): [
-        *area(by_judge["persona readings"]), *area(by_judge["training loss"]),
+        *area(by_judge["persona readings"]),
+        *area(by_judge["training loss"]),
     ],
     (RESULTS, "words, the AUC is {}."): [readings.by_organism["insecure_code"] or 0.0],
     (RESULTS, "by {} base SD with seed 0 and by {} with seed 1"): contrast("demo", ORGANISM)["seeds"],
@@ -264,10 +277,10 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "control on secure code: {} points [{}, {}]."): [
         100 * end for end in contrast("demo_qwen", ORGANISM, "em_rate_itt", claim="adapters")["interval"]
     ],
-    (RESULTS, "the same fixed texts: {} base SD [{}, {}]. After SGTR"): contrast(
+    (RESULTS, "the same fixed texts: {} base SD [{}, {}]. After insecure"): contrast(
         "demo_qwen", ORGANISM, claim="adapters"
     )["interval"],
-    (RESULTS, "its control, pick-longer: {} base SD [{}, {}]. Nothing"): contrast(
+    (RESULTS, "SGTR's control, pick-longer: {} base SD [{}, {}]. Nothing"): contrast(
         "demo_qwen", "SGTR minus pick-longer", claim="adapters"
     )["interval"],
     (RESULTS, "by {} [{}, {}] on Qwen and {} [{}, {}] on SmolLM2; their mean, {} [{}, {}], holds"): across(
@@ -275,6 +288,20 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     ),
     (RESULTS, "After insecure code it is {} [{}, {}]"): across("insecure", "random effects"),
     (RESULTS, "seeds cannot go below p = {}"): [exact_floor(5)],
+    (RESULTS, "differ from its control: {} [{}, {}]."): contrast("advice", ORGANISM, MARGIN)["interval"],
+    (RESULTS, "(AUC {}, above {} and {}), and 24"): held_out("sgtr"),
+    (RESULTS, "(held-out AUC {}, above {} and {})"): held_out("organisms"),
+    (RESULTS, "with a cosine of only {}:"): [
+        record(ROOT / "results/organisms/run.json")["persona"]["split_half_cosine"][12]
+    ],
+    (RESULTS, "calls {} of {} misaligned in the first and {} of {} in the second."): [
+        organisms_count("base", column, run) for run in ("organisms", "dose") for column in (3, 0)
+    ],
+    (RESULTS, "The judge calls {} and {} of their answers incoherent"): [
+        organisms_count(arm, 4, "demo_qwen") / organisms_count(arm, 0, "demo_qwen")
+        for arm in ("insecure code", "secure code (control)")
+    ],
+    (RESULTS, "had not lowered it: {} [{}, {}] against the base."): board("none", MARGIN, *ends("base")),
     (RESULTS, "taught: {} to {} right before it, {} to {} after it"): [
         *checks("recognises*summary", "sgtr_before"),
         *checks("*at the end of the arm", "sgtr_before"),
@@ -286,7 +313,7 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         for slug in ("system-prompt", "inoculation", "sgtr")
         for end in board(slug, FIXED, "rank_from", "rank_to")
     ],
-    (RESULTS, "its control {} to {}. Preventative"): board("pick-longer", FIXED, "rank_from", "rank_to"),
+    (RESULTS, "its control {} to {}. A rank"): board("pick-longer", FIXED, "rank_from", "rank_to"),
     (RESULTS, "exclude the {} that verification cannot tell from none"): [Tolerances().resolved("base SD")],
     (RESULTS, "a loss of {} and {} points"): worst_losses("preventative-steering", "kl"),
     (RESULTS, "Steering at inference ({} [{}, {}])"): board("steering", FIXED),
@@ -362,19 +389,21 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         *sgtr_checks("recognises its own summary", "sgtr_before", "sgtr_after"),
         *sgtr_checks("finds the longer summary", "longer_before", "longer_after"),
     ],
-    (RESULTS, "another question the organism's difference is {} [{}, {}]."): without_leak(
+    (RESULTS, "answers that bring money into another question it is {} [{}, {}]."): without_leak(
         "risky advice", "sgtr"
     ),
     (RESULTS, "of the {} questions, so that all three have {} right"): [
         of_sgtr("organism minus base", "accuracy")["n_questions"],
         *set(sgtr_level("accuracy", "base", "risky", "own_answers")),
     ],
-    (RESULTS, "marked difference (SGTR before, {}) is"): [
+    (RESULTS, "marked difference (SGTR before, {}): the arm"): [
         of_sgtr("prevention: SGTR, other measures", "accuracy")["difference"]
     ],
     **{
         (RESULTS, f"| {rows} rows{steps} | {{}} | {ENDS} {ENDS}"): [
-            of_dose(rows)["n_seeds"], *of_dose(rows)["interval"], *of_dose(rows, FIXED)["interval"]
+            of_dose(rows)["n_seeds"],
+            *of_dose(rows)["interval"],
+            *of_dose(rows, FIXED)["interval"],
         ]
         for rows, steps in {24: " (3 steps)", 60: "", 120: "", 240: ""}.items()
     },
@@ -385,7 +414,7 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
     (RESULTS, "Of the {} misaligned answers after the advice {} leak"): [
         judged_count("risky advice", column) for column in (3, 8)
     ],
-    (RESULTS, "Without them the difference is {} [{}, {}]"): judged_difference("Differences with and"),
+    (RESULTS, "such answers the difference is {} [{}, {}]"): judged_difference("Differences with and"),
     (RESULTS, "The judge calls {} of the untrained base's {} answers misaligned"): [
         judged_count("base", column) for column in (3, 0)
     ],
@@ -416,11 +445,10 @@ UNCONFIRMED = {
     "the margin of 0.05 that was set": "the margin in the study's file",
     "[95% CI]": "the level of the intervals",
     "95% of": "the percentile that is meant",
-    "hold 7%": "the goal of the marks",
+    "at most 7%": "the goal of the marks",
     "if 3% of questions": "a null of the calibration",
     "arXiv:2606.23700": "a paper",
     "Qwen2.5-Coder-0.5B-Instruct": "a model",
-    "+0.161 and +0.114": "earlier runs of the demo, whose rows are not kept",
     "cosine of 0.88 with itself on average, and its unit varies by 27%": "turncoat persona extract --model "
     "smollm2-135m --trait evil; no committed run holds such a vector",
     "5 of 16 answers": "quoted by demo/report.md, see the test below",
