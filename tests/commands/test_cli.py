@@ -104,7 +104,7 @@ def test_an_interruption_says_that_work_is_kept_and_another_error_is_not_hidden(
         turncoat("list")
 
 
-LIGHT = dict.fromkeys(("--help", "list", "list tasks"), 0) | dict.fromkeys(
+LIGHT = dict.fromkeys(("--help", "list", "list tasks", "show smollm2-135m"), 0) | dict.fromkeys(
     (
         "run nowhere.yaml", "run demo --include-path nowhere", "report nowhere", "tables nowhere --out x",
         "pack nowhere --out x", "judge nowhere.jsonl", "rates nowhere.jsonl",

@@ -38,3 +38,17 @@ def test_the_page_leads_from_each_study_to_its_rows():
     del content["rows"]["advice"]
     with pytest.raises(ValueError, match="'advice' is missing; say where the rows"):
         Claims.model_validate(content)
+
+
+def test_the_page_says_what_the_tests_that_are_shown_only_would_decide(tmp_path):
+    path = RESULTS / "claims" / "sgtr.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for claim in content["items"]:
+        for part in claim["parts"]:
+            part.pop("context", None)
+    (tmp_path / "sgtr.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    (tmp_path / "sgtr.evidence.json").write_bytes((path.parent / "sgtr.evidence.json").read_bytes())
+    results = load_claims(tmp_path / "sgtr.yaml", [RESULTS])[1]
+    refuted = [str(n) for n, one in enumerate(results, 1) if one.verdict == "refuted"]
+    text = f"the claims {', '.join(refuted[:-1])} and {refuted[-1]} would be refuted"
+    assert text in " ".join(content["registered"].split())

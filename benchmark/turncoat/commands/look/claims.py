@@ -26,7 +26,7 @@ def claims(
         bool, typer.Option("--write", help="Write the page and the evidence beside FILE.")
     ] = False,
 ) -> None:
-    """A verdict for each claim: supported, refuted or cannot tell, and what is missing where it is not told.
+    """A verdict for each claim: supported, refuted or cannot tell, and then which rows are missing.
 
     Rows that are not here are replaced by the evidence kept beside the file.
 

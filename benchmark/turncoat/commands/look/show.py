@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from turncoat.study.config import Study
 
 _SHOWN = 3  # names that are offered for a misspelt one
+_WITHOUT_PLUG_INS = {"models", "embedders"}  # no plug-in can add one, so none has to be imported
 
 
 def show(
@@ -36,7 +37,8 @@ def show(
     if not of:
         hint = did_you_mean(sorted({other for kind in kinds.values() for other in kind}), name, _SHOWN)
         raise UserError(f"nothing is called '{name}'; {hint}`turncoat list` shows all names")
-    plug_ins(include_path)
+    if not {*of} <= _WITHOUT_PLUG_INS:
+        plug_ins(include_path)
     for kind in of:
         facts = {"name": name, "kind": _SINGULAR[kind], "summary": kinds[kind][name], **_FACTS[kind](name)}
         facts = {key: value for key, value in facts.items() if value not in (None, "", [], {}, ())}
