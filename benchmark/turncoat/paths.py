@@ -61,11 +61,18 @@ def study_path(name_or_path: str) -> Path:
     if not shipped.is_file() and (made := Path("runs", name_or_path, "study.yaml")).is_file():
         return made
     if not shipped.is_file():
-        names = [p.stem for p in studies_dir().glob("*.yaml")]
+        names, near = [p.stem for p in studies_dir().glob("*.yaml")], _near(path)
         raise UserError(
-            f"'{name_or_path}' is not a study; {accepted(names, name_or_path)}, or a path to your own YAML"
+            f"'{name_or_path}' is not a study; {near}{accepted(names, '' if near else name_or_path)}, "
+            "or a path to your own YAML"
         )
     return shipped
+
+
+def _near(path: Path) -> str:
+    """A hint at a study's file or a run beside a path that is not there, such as that of a smoke run."""
+    there = [*path.parent.glob("*.yaml"), *(run.parent for run in path.parent.glob("*/study.yaml"))]
+    return did_you_mean(map(str, there), str(path))
 
 
 def existing(path: Path) -> Path:
@@ -75,7 +82,7 @@ def existing(path: Path) -> Path:
         UserError: Nothing is there.
     """
     if not path.exists():
-        raise UserError(f"{path}: there is no such file or folder")
+        raise UserError(f"{path}: there is no such file or folder; {_near(path)}".removesuffix("; ").rstrip())
     return path
 
 

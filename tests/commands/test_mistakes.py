@@ -165,6 +165,7 @@ TABLES = {
                                      "--write-card e.json: is there", files={"e.json": "{}"}),
     "a page over another file": said("view judged.csv --static e.html", "--static e.html: is there",
                                      files={"e.html": "<p>mine</p>"}),
+    "a page that is not .html": said("view judged.csv --static e", "a name that ends in .html", "e.html"),
     "a judge that is off": said("judge judged.csv", "judging is off (TURNCOAT_JUDGE=off)"),
 }  # fmt: skip
 STUDIES = {

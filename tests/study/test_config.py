@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from turncoat.errors import UserError
-from turncoat.paths import studies_dir, study_path
+from turncoat.paths import existing, studies_dir, study_path
 from turncoat.registry import DEFENCES
 from turncoat.study.config import Study, load_study
 from turncoat.study.problems import find_problems
@@ -222,6 +222,21 @@ def test_finding_a_study(tmp_path):
         study_path(str(tmp_path / "other.yaml"))
     with pytest.raises(UserError, match="no study file at"):
         study_path(str(tmp_path))
+
+
+def test_a_path_that_is_not_there_names_the_study_or_the_smoke_run_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(LINES, encoding="utf-8")
+    with pytest.raises(UserError, match=r"^'mine' is not a study; did you mean 'mine\.yaml'\? accepted: "):
+        study_path("mine")
+    smoke = Path("runs", "mine-smoke")
+    smoke.mkdir(parents=True)
+    (smoke / "study.yaml").write_text(LINES, encoding="utf-8")
+    for look_up in (study_path, lambda path: existing(Path(path))):
+        with pytest.raises(UserError, match=r"; did you mean 'runs/mine-smoke'\?"):
+            look_up("runs/mine")
+    with pytest.raises(UserError, match=r"no such file or folder$"):
+        existing(Path("nowhere", "at_all"))
 
 
 def test_ones_own_defence_is_found_on_the_include_path(tmp_path):

@@ -106,7 +106,7 @@ def test_a_finished_run_has_overview_and_curves_and_stands_beside_another(tmp_pa
         assert [(arm.name, other.name) for arm, other in control_pairs(loaded)] == [("insecure", "secure")]
         with pytest.raises(UserError, match="one, two"):
             CliRunner().invoke(
-                app, ["view", str(tmp_path), "--static", str(tmp_path / "y")], catch_exceptions=False
+                app, ["view", str(tmp_path), "--static", str(tmp_path / "y.html")], catch_exceptions=False
             )
     page = (tmp_path / "x.html").read_text("utf-8")
     loads = re.findall(r'(?:src|href|srcset)="([^"]*)"', page)

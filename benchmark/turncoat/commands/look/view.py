@@ -45,7 +45,9 @@ def view(
     """
     for path in (folder, *([against] if against else [])):
         existing(path)
-    note(f"reading {folder}; its page is made once it is asked for", "dim")
+    if static and static.suffix != ".html":
+        raise UserError(f"--static {static}: browsers open a name that ends in .html, such as {static}.html")
+    note(f"reading {folder}" + ("" if static else "; its page is made once it is asked for"), "dim")
     from turncoat.report.view.page import view_page
     from turncoat.report.view.runs import runs_in
     from turncoat.report.view.server import ViewServer
