@@ -271,7 +271,7 @@ def test_a_mistake_is_a_message_and_changes_nothing(turncoat, place, tiny_folder
         assert part in message, message
     assert "Traceback" not in message and contents(place) == before
     if mistake.code == 2:
-        assert len(re.findall(r"(?:^| )error: ", outcome.err.lower())) == 1 and outcome.out == ""
+        assert len(re.findall(r"(?m)(?:^| )error: ", outcome.err.lower())) == 1 and outcome.out == ""
 
 
 def test_the_study_without_a_mistake_has_none(turncoat, place, tiny_folder):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, plug_ins
-from turncoat.commands.printing import print_json, print_line
+from turncoat.commands.printing import note, print_json, print_line
 from turncoat.paths import study_path
 from turncoat.shown_text import TextConsole
 
@@ -28,6 +28,7 @@ def check(
     Example: turncoat check demo
     """
     path = study_path(study)
+    note(f"checking {path}", "dim")
     from turncoat.study.problems import find_problems
 
     problems = find_problems(path, {} if model is None else {"model": model}, plug_ins(include_path))

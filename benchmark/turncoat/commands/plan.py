@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from turncoat.commands.options import IncludePath, Seeds, plug_ins, seed_list
-from turncoat.commands.printing import print_line
+from turncoat.commands.printing import note, print_line
 from turncoat.paths import study_path
 from turncoat.shown_text import TextConsole, visible
 
@@ -26,6 +26,8 @@ def plan(
     Example: turncoat plan demo --json | jq -r '.units[] | select(.done | not) | .id'
     """
     path = study_path(study)
+    timed = "; where no like stages are kept, this machine is timed, at most a minute" if measure else ""
+    note(f"reading {path}{timed}", "dim")
     from turncoat.store import Store
     from turncoat.study.config import load_study
     from turncoat.study.units.outlook import outlook
