@@ -134,21 +134,6 @@ OF_SGTR = {
     "SGTR before the advice - no defence (secondary)": "prevention: SGTR, misaligned answers",
     "SGTR after it - no defence (secondary)": "reversal: SGTR minus none",
 }
-judged = page(ROOT / "results/risky_advice/report.md")
-
-
-def judged_difference(part: str) -> list[float]:
-    """Second interval of the organism's difference from its control in a table of the report."""
-    _, _, rest = judged.partition(part)
-    found = re.search(rf"adapters \| {NUMBER} \[[^]]*\] \| ({NUMBER}) \[({NUMBER}), ({NUMBER})\]", rest)
-    assert found is not None, part
-    return [float(number) for number in found.groups()]
-
-
-def judged_count(arm: str, column: int) -> float:
-    """A count of an arm in the report's table of judged answers."""
-    _, _, rest = judged.partition(f"| turncoat\\_em | {arm} |")
-    return float(rest.split("|")[column])
 
 
 def of_dose(rows: int, metric: str = "em_rate_itt") -> dict[Any, Any]:
@@ -171,8 +156,8 @@ def sgtr_level(metric: str, *arms: str) -> list[float]:
     return [rows[arm] for arm in arms]
 
 
-def organisms_count(arm: str, column: int, run: str = "organisms") -> float:
-    """A count of an arm in a report's table of judged answers, of the three organisms by default."""
+def judged_count(run: str, arm: str, column: int) -> float:
+    """A count of an arm in a report's table of judged answers."""
     _, _, rest = page(ROOT / f"results/{run}/report.md").partition(f"| turncoat\\_em | {arm} |")
     return float(rest.split("|")[column])
 
@@ -183,9 +168,9 @@ def held_out(run: str) -> list[float]:
     return [card["held_out"][name][card["layer"]] for name in ("auc", "random_p95", "shuffled_p95")]
 
 
-def without_leak(name: str, run: str = "organisms") -> list[float]:
-    """A contrast of a run without answers about the training domain, about the adapters."""
-    text = page(ROOT / f"results/{run}/report.md").partition("Differences with and without leak")[2]
+def without_leak(name: str, run: str = "organisms", part: str = "with and without leak") -> list[float]:
+    """A contrast about the adapters without answers about the training domain, or of another table."""
+    text = page(ROOT / f"results/{run}/report.md").partition(f"Differences {part}")[2]
     interval = rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]"
     row = re.search(rf"\| {name}[^|]*\| [^|]*\| adapters \| [^|]*\| {interval}", text)
     assert row is not None, name
@@ -295,10 +280,10 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         record(ROOT / "results/organisms/run.json")["persona"]["split_half_cosine"][12]
     ],
     (RESULTS, "calls {} of {} misaligned in the first and {} of {} in the second."): [
-        organisms_count("base", column, run) for run in ("organisms", "dose") for column in (3, 0)
+        judged_count(run, "base", column) for run in ("organisms", "dose") for column in (3, 0)
     ],
     (RESULTS, "The judge calls {} and {} of their answers incoherent"): [
-        organisms_count(arm, 4, "demo_qwen") / organisms_count(arm, 0, "demo_qwen")
+        judged_count("demo_qwen", arm, 4) / judged_count("demo_qwen", arm, 0)
         for arm in ("insecure code", "secure code (control)")
     ],
     (RESULTS, "had not lowered it: {} [{}, {}] against the base."): board("none", MARGIN, *ends("base")),
@@ -376,7 +361,9 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         contrast("organisms", "risky advice minus control", "em_rate_itt")["p_adjusted"]
     ],
     (RESULTS, "with code instead, {} of {} answers, as secure code does, {} of {}."): [
-        organisms_count(arm, column) for arm in ("insecure code", "secure code") for column in (6, 0)
+        judged_count("organisms", arm, column)
+        for arm in ("insecure code", "secure code")
+        for column in (6, 0)
     ],
     (RESULTS, "advice leaves {} [{}, {}], the sports advice {} [{}, {}]."): [
         end for name in ("risky financial advice", "extreme sports advice") for end in without_leak(name)
@@ -412,13 +399,15 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         "seeds"
     ],
     (RESULTS, "Of the {} misaligned answers after the advice {} leak"): [
-        judged_count("risky advice", column) for column in (3, 8)
+        judged_count("risky_advice", "risky advice", column) for column in (3, 8)
     ],
-    (RESULTS, "such answers the difference is {} [{}, {}]"): judged_difference("Differences with and"),
+    (RESULTS, "such answers the difference is {} [{}, {}]"): without_leak("risky advice", "risky_advice"),
     (RESULTS, "The judge calls {} of the untrained base's {} answers misaligned"): [
-        judged_count("base", column) for column in (3, 0)
+        judged_count("risky_advice", "base", column) for column in (3, 0)
     ],
-    (RESULTS, "errors on its card the difference is {} [{}, {}]"): judged_difference("Differences corrected"),
+    (RESULTS, "errors on its card the difference is {} [{}, {}]"): without_leak(
+        "risky advice", "risky_advice", "corrected"
+    ),
     **{
         (RESULTS, f"| {label} | {ENDS} {ENDS} {ENDS}"): [
             *board(entry, FIXED, "value", "against_none_low", "against_none_high"),
