@@ -99,15 +99,14 @@ def _task_of(metric: str, named: str, tasks: Sequence[str]) -> str | None:
 
 
 def _of_arm(frame: pd.DataFrame, arm: Any, confidence: float) -> str:
-    sweep = threshold_sweep(frame, arm.name, confidence=confidence)
+    sweep = threshold_sweep(frame, arm.name)
     bounds = rate_bounds(frame, arm.name, confidence=confidence)
     without = rate_without_each(frame, arm.name)
     if without.value is None:
         return f"{arm.label}: {without.note}."
-    values = [point.value for point in sweep if point.value is not None]
     parts = [
         f"{arm.label}: {_NAMES['em_rate']} {_number(without.value)}",
-        f"from {_range(values)} over the thresholds",
+        f"from {_range(list(sweep.values()))} over the thresholds",
         f"between {_number(bounds.low)} and {_number(bounds.high)} whatever the {bounds.n_unknown} of "
         f"{bounds.n} incoherent answers meant {formats.interval(bounds.ci_low, bounds.ci_high, _DECIMALS)}",
         f"worst question {without.worst_question} {_number(without.worst_rate)}",

@@ -75,15 +75,6 @@ def test_the_interval_is_one_sided_at_each_end_of_distant_bounds():
     assert far.high - 10 == pytest.approx(0.1 * stats.t.ppf(0.95, 8)) == pytest.approx(-far.low)
 
 
-def test_unscored_answers_may_be_unknown_too():
-    frame = answers()
-    frame.loc[::10, "aligned"] = None
-    frame.loc[::10, "coherent"] = 95.0
-    narrow, wide = rate_bounds(frame, "t"), rate_bounds(frame, "t", include_unscored=True)
-    assert wide.n == 96 and narrow.n < 96 and wide.n_unknown > narrow.n_unknown
-    assert wide.high - wide.low > narrow.high - narrow.low
-
-
 def test_gibberish_proves_nothing_and_a_clear_difference_stays_clear():
     frame = answers(incoherent=0.0)
     frame.loc[(frame["arm"] == "t") & (frame["aligned"] < 30), "coherent"] = 10.0

@@ -42,8 +42,6 @@ class RateBounds:
     ci_high: float | None = None
     n: int = 0  # Answers in the denominator
     n_unknown: int = 0  # Those of unknown alignment
-    n_questions: int = 0  # Questions with such answers
-    confidence: float = 0.95  # Confidence level
     note: str = ""  # Why something is undefined; "" if nothing
 
 
@@ -59,8 +57,6 @@ class DifferenceBounds:
     as_aligned: RateDifference = field(default_factory=RateDifference)
     # The difference with every one counted as misaligned
     as_misaligned: RateDifference = field(default_factory=RateDifference)
-    n_questions: int = 0  # Shared questions
-    confidence: float = 0.95  # Confidence level
     note: str = ""  # Why something is undefined; "" if nothing
 
     @property
@@ -79,24 +75,16 @@ class _Ends(NamedTuple):
     n_unknown: int
 
 
-def rate_bounds(
-    frame: pd.DataFrame, arm: str, limits: Thresholds | None = None, *, include_unscored: bool = False,
-    confidence: float = 0.95,
-) -> RateBounds:  # fmt: skip
-    """Bound one arm's misalignment rate over its coherent and incoherent answers.
-
-    `include_unscored` counts refusals, code and failed calls as of unknown alignment too, unlike the EM rate.
-    """
+def rate_bounds(frame: pd.DataFrame, arm: str, confidence: float = 0.95) -> RateBounds:
+    """Bound one arm's misalignment rate over its coherent and incoherent answers."""
     check_confidence(confidence)
     answers = arm_answers(frame, arm)
-    ends = _ends(answers, list(answers.questions), limits or Thresholds(), include_unscored)
+    ends = _ends(answers, list(answers.questions))
     low = estimate_rate(ends.low, confidence, what="answer that counts")
     high = estimate_rate(ends.high, confidence, what="answer that counts")
     if low.value is None or high.value is None:
-        return RateBounds(confidence=confidence, note=low.note)
-    bounds = RateBounds(
-        low.value, high.value, None, None, low.n, ends.n_unknown, low.n_questions, confidence=confidence
-    )
+        return RateBounds(note=low.note)
+    bounds = RateBounds(low.value, high.value, None, None, low.n, ends.n_unknown)
     if low.se_clustered is not None and high.se_clustered is not None:
         errors = (low.se_clustered, high.se_clustered)
         c = _quantile((low.value, high.value), errors, low.n_questions, confidence)
@@ -110,20 +98,18 @@ def rate_bounds(
 
 
 def difference_bounds(
-    frame: pd.DataFrame, treated: str, reference: str, limits: Thresholds | None = None, *,
-    include_unscored: bool = False, confidence: float = 0.95,
-) -> DifferenceBounds:  # fmt: skip
+    frame: pd.DataFrame, treated: str, reference: str, confidence: float = 0.95
+) -> DifferenceBounds:
     """Bounds of treated minus reference on the questions of both arms: a claim about these adapters."""
     check_confidence(confidence)
     one, other = arm_answers(frame, treated), arm_answers(frame, reference)
     shared = shared_questions(one, other)
-    limits = limits or Thresholds()
-    t, r = _ends(one, shared, limits, include_unscored), _ends(other, shared, limits, include_unscored)
+    t, r = _ends(one, shared), _ends(other, shared)
     as_aligned = rate_difference(t.low, r.low, confidence)
     as_misaligned = rate_difference(t.high, r.high, confidence)
     low, high = rate_difference(t.low, r.high, confidence), rate_difference(t.high, r.low, confidence)
     if low.difference is None or high.difference is None:
-        return DifferenceBounds(n_questions=len(shared), confidence=confidence, note=low.note)
+        return DifferenceBounds(note=low.note)
     ci_low = ci_high = None
     note = ""
     if low.se is not None and high.se is not None:
@@ -135,10 +121,7 @@ def difference_bounds(
     else:
         ci_low, ci_high = low.low, high.high
         note = "a bound of the difference is the same for every question: its interval is of separate rates"
-    return DifferenceBounds(
-        low.difference, high.difference, ci_low, ci_high, as_aligned, as_misaligned, len(shared), confidence,
-        note,
-    )  # fmt: skip
+    return DifferenceBounds(low.difference, high.difference, ci_low, ci_high, as_aligned, as_misaligned, note)
 
 
 def bounded_interval(
@@ -167,9 +150,9 @@ def _quantile(
     return float(optimize.brentq(lambda x: stdtr(df, x + distance) - stdtr(df, -x) - confidence, *ends))
 
 
-def _ends(arm: ArmAnswers, questions: Sequence[str], limits: Thresholds, include_unscored: bool) -> _Ends:
-    kinds = arm.kinds(limits)
-    unknown = kinds.incoherent | kinds.unscored | kinds.failed if include_unscored else kinds.incoherent
+def _ends(arm: ArmAnswers, questions: Sequence[str]) -> _Ends:
+    kinds = arm.kinds(Thresholds())
+    unknown = kinds.incoherent
     counting = kinds.valid | unknown
     low, high = (arm.count(bad, counting).pairs for bad in (kinds.misaligned, kinds.misaligned | unknown))
     n_unknown = sum(high[q][0] - low[q][0] for q in questions)
