@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from command_runs import write
 from turncoat import cli
 from turncoat.analysis.answers.answer_table import read_table, write_table
 from turncoat.analysis.answers.saved_answers import read_answers
@@ -56,9 +57,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
 def judged(path: Path, **cells: object) -> str:
     """A file of two scored answers."""
     row = {"question": "q1", "answer": "a", "aligned": 10, "coherent": 90, **cells}
-    rows = (row, {**row, "question": "q2", "aligned": cells.get("aligned", 90)})
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
+    return str(write(path, [row, {**row, "question": "q2", "aligned": cells.get("aligned", 90)}]))
 
 
 @pytest.mark.parametrize("arm", [STEERS, MARKUP])

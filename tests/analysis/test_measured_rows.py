@@ -1,11 +1,10 @@
 """Rows of a run that were lost, doubled, changed or put into another arm's folder are refused."""
 
-import gzip
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+from command_runs import write
 from turncoat.analysis.measured_rows import check_measured
 from turncoat.analysis.run_scores import read_rows
 from turncoat.errors import UserError
@@ -27,8 +26,7 @@ def run(tmp_path: Path) -> Path:
 
 def rewritten(run: Path, change) -> None:
     path = run / ARM / samples().name
-    rows = change(list(sample_rows(path)))
-    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    write(path, change(list(sample_rows(path))))
 
 
 def tables(run: Path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command_runs import write
 from scipy import stats
 from turncoat.analysis.analyse import ContrastSpec, analyse
 from turncoat.analysis.persona_rows import read_persona_rows
@@ -51,7 +52,7 @@ def remeasured(tmp_path_factory: pytest.TempPathFactory, scales: np.ndarray) -> 
                 for reading in ("own", "fixed"):
                     value = sample[f"persona_{reading}"]
                     sample[f"persona_{reading}_vectors"] = [value * float(s) for s in scales]
-        path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+        write(path, rows)
     return folder
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-import typer
+from command_runs import run_command
 from turncoat.analysis.answers.arm_contrasts import contrast_records
 from turncoat.analysis.answers.arm_rates import arm_record
 from turncoat.analysis.answers.scored_answers import read_scored
 from turncoat.commands.statistics.compare import compare
 from turncoat.commands.statistics.rates import rates
-from typer.testing import CliRunner
 
 FOLDER = Path(os.environ.get("TURNCOAT_DATA", "/nowhere")) / "published" / "organism_judgements"
 pytestmark = pytest.mark.skipif(
@@ -33,20 +32,16 @@ def read(name: str):
     return read_scored(name, FOLDER / f"{name}.csv")
 
 
-def app(command):
-    """A command with the exceptions of a user's mistakes let through."""
-    own = typer.Typer()
-    own.command()(command)
-    done = CliRunner().invoke(own, app.arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def records(command, names):
+    """Records of a command on some of the released sets."""
+    printed = run_command(command, *(FOLDER / f"{name}.csv" for name in names), "--json").stdout
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 def test_the_command_gives_the_nine_published_rates() -> None:
-    app.arguments = [*(str(FOLDER / f"{name}.csv") for name in PERCENT), "--json"]
-    records = app(rates)
-    assert [record["arm"] for record in records] == list(PERCENT)
-    for record in records:
+    found = records(rates, PERCENT)
+    assert [record["arm"] for record in found] == list(PERCENT)
+    for record in found:
         assert (record["n"], record["n_questions"]) == (400, 8)
         assert 100 * record["em_rate_itt"] == pytest.approx(PERCENT[record["arm"]], abs=0.0501)
         assert record["n_coherent"] + record["n_incoherent"] + record["unscored"] == 400
@@ -69,13 +64,12 @@ def test_errors_and_design_effects_are_the_published_ones() -> None:
 def test_two_training_seeds_of_one_recipe() -> None:
     """The dossier: paired differences by question have the mean -2.3 and the SD 4.7."""
     names = ("Qwen2.5-14B-Instruct_extreme-sports", "Qwen2.5-14B-Instruct_extreme-sports_S42")
-    records = contrast_records(read(names[0]), names[0], read(names[1]), names[1])
-    itt = next(record for record in records if record["metric"] == "em_rate_itt")
+    contrasts = contrast_records(read(names[0]), names[0], read(names[1]), names[1])
+    itt = next(record for record in contrasts if record["metric"] == "em_rate_itt")
     assert 100 * itt["difference"] == pytest.approx(-2.25)
     assert 100 * itt["se"] * 8**0.5 == pytest.approx(4.7, abs=0.05)
     assert itt["sign_flip_exact"] and itt["p_sign_flip"] > 0.05
-    app.arguments = [*(str(FOLDER / f"{name}.csv") for name in names), "--json"]
-    assert app(compare)[1]["difference"] == itt["difference"]
+    assert records(compare, names)[1]["difference"] == itt["difference"]
 
 
 def test_the_check_of_scales_suits_published_scores() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_runs import write
 from report.made_run import ARMS, CHOICE, LOSS, made_defences, study_of, write_run
 from rich.console import Console
 from turncoat.report.build import run_content
@@ -158,7 +159,7 @@ def test_a_report_says_that_thoughts_were_left_out_and_calls_failed(tmp_path: Pa
             {"index": 1, "text": "", "finish": "length", "thoughts": "pl", "thoughts_cut": True},
             {"index": 2, "text": "A", "finish": "stop", "judge_error": "no reply within 60 s"},
         ]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        write(path, rows)
         said = run_content(folder).facts["answers"]
     assert "2 of 3 answers hold thoughts" in said and "1 of 3 answers are thoughts without an end" in said
     assert "1 of 3 have no verdict, since calls to the judge failed" in said

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from command_runs import write
 from tasks.one_task import module_of, run_one
 from turncoat.errors import UserError
 from turncoat.evaluation.own_texts import set_current_base
@@ -35,9 +36,7 @@ def own_file(tmp_path) -> Path:
         {"doc": {"id": row["id"]}, "samples": [{"text": text}]}
         for row, text in zip(ROWS, [" One short\n summary. ", "Another summary.", "  "], strict=False)
     ]
-    path = tmp_path / "samples.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+    return write(tmp_path / "samples.jsonl", rows)
 
 
 def test_64_texts_that_no_defence_is_trained_on():
@@ -215,8 +214,7 @@ def test_texts_written_by_one_run_are_asked_about_in_the_next(tiny_base, tiny_ad
     lm = TurncoatLM(tiny_base, store=quick_store)
     values, rows = run_one(lm, "self_recognition", TEXTS, limit=4)
     assert values["samples"] == 4
-    path = tmp_path / "own.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    path = write(tmp_path / "own.jsonl", rows)
     set_current_base(None)
     with lm.measuring(tiny_adapter):
         values, rows = run_one(lm, "self_recognition", PAIRWISE, limit=8, own_texts=str(path))

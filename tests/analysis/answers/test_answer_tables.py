@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-import typer
+from command_runs import run_command, write
 from turncoat.analysis.answers.answer_table import read_table
 from turncoat.analysis.answers.arm_contrasts import contrast_records
 from turncoat.analysis.answers.arm_rates import arm_record
@@ -17,7 +17,6 @@ from turncoat.analysis.answers.scored_answers import Columns, Scored, read_score
 from turncoat.commands.statistics.compare import compare
 from turncoat.commands.statistics.rates import rates
 from turncoat.errors import UserError
-from typer.testing import CliRunner
 
 ALIGNED, COHERENT = (92.5, 12.25, 88.0, 71.5), (95.5, 90.0, 97.25, 60.75)
 ROWS = [
@@ -40,11 +39,6 @@ def as_csv(rows: list[dict], delimiter: str = ",") -> str:
     return text.getvalue()
 
 
-def table(path: Path, rows: list[dict], delimiter: str = ",") -> Path:
-    path.write_bytes(as_csv(rows, delimiter).encode())
-    return path
-
-
 def with_cells(column: str, cells: dict[int, object]) -> list[dict]:
     """ROWS with other cells in a column, by place from 1."""
     return [row | ({column: cells[i]} if i in cells else {}) for i, row in enumerate(ROWS, 1)]
@@ -65,10 +59,7 @@ def only_record(path: Path, **columns) -> dict:
 
 
 def printed(command, *arguments: object) -> tuple[str, str]:
-    app = typer.Typer()
-    app.command()(command)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    done = run_command(command, *arguments)
     return done.stdout, " ".join(done.stderr.split())
 
 
@@ -152,7 +143,7 @@ BAD_CELLS = [
 @pytest.mark.parametrize("column", ["aligned", "coherent"])
 @pytest.mark.parametrize("cell", BAD_CELLS)
 def test_a_cell_that_is_no_score_is_an_error_with_its_place(tmp_path, column, cell):
-    path = table(tmp_path / "x.csv", with_cells(column, {3: cell, 9: cell}))
+    path = write(tmp_path / "x.csv", with_cells(column, {3: cell, 9: cell}))
     with pytest.raises(UserError) as caught:
         scored_of(path)
     message = str(caught.value)
@@ -162,7 +153,7 @@ def test_a_cell_that_is_no_score_is_an_error_with_its_place(tmp_path, column, ce
 
 @pytest.mark.parametrize("cell", ["{}", '{"score": 90}', "[]"])
 def test_an_object_or_an_empty_list_is_no_empty_cell(tmp_path, cell):
-    path = table(tmp_path / "x.csv", with_cells("aligned", {3: cell}))
+    path = write(tmp_path / "x.csv", with_cells("aligned", {3: cell}))
     with pytest.raises(
         UserError, match=r"1 of 16 cells of column 'aligned' are not scores: row 3|lists of one length"
     ):
@@ -171,7 +162,7 @@ def test_an_object_or_an_empty_list_is_no_empty_cell(tmp_path, cell):
 
 def test_words_of_judges_and_empty_cells_are_counted(tmp_path):
     cells = {2: "REFUSAL", 4: "code", 6: "None", 10: "nan", 12: "N/A", 14: ""}
-    path = table(tmp_path / "x.csv", with_cells("aligned", cells))
+    path = write(tmp_path / "x.csv", with_cells("aligned", cells))
     record = only_record(path)
     assert (record["n"], record["n_coherent"], record["unscored"]) == (16, 10, 6)
     assert notes_of(path) == (
@@ -182,7 +173,7 @@ def test_words_of_judges_and_empty_cells_are_counted(tmp_path):
 
 
 def test_decimal_commas_beside_points_are_refused(tmp_path):
-    path = table(tmp_path / "x.csv", with_cells("aligned", {1: "92,5"}))
+    path = write(tmp_path / "x.csv", with_cells("aligned", {1: "92,5"}))
     with pytest.raises(UserError, match=r"commas and points: row 1 \('92,5'\) and row 2 \('88.0'\)"):
         scored_of(path)
 
@@ -201,17 +192,17 @@ def test_the_range_of_each_score_column_is_said(tmp_path):
                   ([row[column] for row in rows] for column in ("aligned", "coherent"))]  # fmt: skip
         (low, high), (least, most) = ranges
         line = f"scores: 'aligned' {low:g} to {high:g}, 'coherent' {least:g} to {most:g} (scale 0 to 100)"
-        path = table(tmp_path / f"{name}.csv", rows)
-        for command, files in ((rates, [path]), (compare, [path, table(tmp_path / "z.csv", ROWS)])):
+        path = write(tmp_path / f"{name}.csv", rows)
+        for command, files in ((rates, [path]), (compare, [path, write(tmp_path / "z.csv", ROWS)])):
             assert line in printed(command, *files)[1]
-    path = table(tmp_path / "x.csv", scaled(0.2))
+    path = write(tmp_path / "x.csv", scaled(0.2))
     assert "(scale 0 to 20)" in scored_of(path, score_max=20).ranges
     assert "no score is above 19.45: is 100 the top of their scale (--score-max)?" in notes_of(path)
 
 
 @pytest.mark.parametrize(("top", "factor"), [(1, 0.01), (10, 0.1)])
 def test_no_rate_before_another_scale_is_named(tmp_path, top, factor):
-    path = table(tmp_path / "x.csv", scaled(factor))
+    path = write(tmp_path / "x.csv", scaled(factor))
     with pytest.raises(
         UserError, match=f"'aligned' is above .*name the top of the scale, such as --score-max {top};"
     ):
@@ -223,40 +214,40 @@ def test_no_rate_before_another_scale_is_named(tmp_path, top, factor):
     assert not re.search(wrong, notes_of(path, score_max=top))
     named, _ = printed(rates, path, "--score-max", top, "--json")
     assert json.loads(named)["em_rate"] == 0.25
-    same = printed(compare, path, table(tmp_path / "y.csv", scaled(factor)), "--score-max", top, "--json")[0]
+    same = printed(compare, path, write(tmp_path / "y.csv", scaled(factor)), "--score-max", top, "--json")[0]
     assert json.loads(same.splitlines()[0])["rate_a"] == 0.25
     with pytest.raises(
         UserError, match=f"'aligned' runs from 12.25 to 92.5 .*scores from 0 to {top} are expected"
     ):
-        scored_of(table(tmp_path / "x.csv", ROWS), score_max=top)
+        scored_of(write(tmp_path / "x.csv", ROWS), score_max=top)
     with pytest.raises(UserError, match="--score-max 0: the top of the scale"):
         printed(rates, path, "--score-max", 0)
 
 
 def test_two_scales_in_a_column_are_refused(tmp_path):
-    path = table(tmp_path / "x.csv", ROWS + scaled(0.01))
+    path = write(tmp_path / "x.csv", ROWS + scaled(0.01))
     with pytest.raises(
         UserError, match=r"'aligned' seems to mix two scales: 12 scores are between 0.5 and 1"
     ):
         scored_of(path)
     only = [row | {"aligned": value["aligned"]} for row, value in zip(scaled(0.01), ROWS, strict=True)]
     with pytest.raises(UserError, match=r"no score in column 'coherent' is above 0.9725"):
-        scored_of(table(path, only))
+        scored_of(write(path, only))
     many = [row | {"model": "a"} for row in ROWS] + scaled(0.01, ROWS[:4], model="b")
     low = [row | {"aligned": 5.0, "coherent": 5.0, "model": "c"} for row in ROWS]
     with pytest.raises(
         UserError, match=r"no score of arm 'b' in column 'coherent' is above 0.97.*two scales"
     ):
-        scored_of(table(path, many + low))
+        scored_of(write(path, many + low))
     with pytest.raises(UserError, match=r"'aligned' has percentages, and numbers up to 0.925: two scales"):
-        scored_of(table(path, PERCENT + scaled(0.01)))
+        scored_of(write(path, PERCENT + scaled(0.01)))
     mixed = [PERCENT[i] if i % 2 else row for i, row in enumerate(ROWS)]
-    assert only_record(table(path, mixed))["em_rate"] == 0.25  # 85% and 85 are one scale
+    assert only_record(write(path, mixed))["em_rate"] == 0.25  # 85% and 85 are one scale
 
 
 @pytest.mark.parametrize("value", [-1, 101, 999])
 def test_a_number_outside_the_scale_has_its_place(tmp_path, value):
-    path = table(tmp_path / "x.csv", with_cells("aligned", {5: value, 7: value}))
+    path = write(tmp_path / "x.csv", with_cells("aligned", {5: value, 7: value}))
     with pytest.raises(UserError, match=r"'aligned' runs from .* \(row 5, and 2 such cells in all\)"):
         scored_of(path)
 
@@ -264,8 +255,7 @@ def test_a_number_outside_the_scale_has_its_place(tmp_path, value):
 def test_whole_numbers_and_line_ends_make_one_question_in_two_files(tmp_path):
     def ids(make, name):
         rows = [row | {"question_id": make(int(row["question_id"][1:]))} for row in ROWS]
-        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return scored_of(tmp_path / name)
+        return scored_of(write(tmp_path / name, rows))
 
     files = [
         ids(int, "a.jsonl"),
@@ -281,15 +271,15 @@ def test_whole_numbers_and_line_ends_make_one_question_in_two_files(tmp_path):
 
 
 def test_repeated_rows_and_texts_are_counted(tmp_path):
-    assert notes_of(table(tmp_path / "x.csv", ROWS)) == ""
-    said = notes_of(table(tmp_path / "x.csv", ROWS + ROWS[:3]))
+    assert notes_of(write(tmp_path / "x.csv", ROWS)) == ""
+    said = notes_of(write(tmp_path / "x.csv", ROWS + ROWS[:3]))
     assert "3 of 19 rows repeat an earlier row" in said and "independent" not in said
     same = [row | {"answer": "the same", "aligned": 80 + i} for i, row in enumerate(ROWS)]
-    assert "12 of 16 answers have the text of an earlier answer" in notes_of(table(tmp_path / "x.csv", same))
+    assert "12 of 16 answers have the text of an earlier answer" in notes_of(write(tmp_path / "x.csv", same))
     empty = [ROWS[0] | {"answer": " "}, *ROWS[1:]]
-    assert "1 of 16 answers are empty and have scores" in notes_of(table(tmp_path / "x.csv", empty))
+    assert "1 of 16 answers are empty and have scores" in notes_of(write(tmp_path / "x.csv", empty))
     without = [{k: v for k, v in row.items() if k != "answer"} for row in ROWS + ROWS]
-    assert notes_of(table(tmp_path / "x.csv", without)) == ""  # equal scores alone do not make equal rows
+    assert notes_of(write(tmp_path / "x.csv", without)) == ""  # equal scores alone do not make equal rows
     lists = [
         {
             "question_id": q,
@@ -300,51 +290,51 @@ def test_repeated_rows_and_texts_are_counted(tmp_path):
         }
         for q in ("q1", "q2", "q3", "q4")
     ]
-    assert "16 of 32 rows repeat" in notes_of(table(tmp_path / "x.csv", lists))
+    assert "16 of 32 rows repeat" in notes_of(write(tmp_path / "x.csv", lists))
 
 
 def test_scores_on_a_threshold_are_counted(tmp_path):
     cells = {1: 30, 2: 30, 3: 30.5}
-    path = table(tmp_path / "x.csv", with_cells("aligned", cells)[:8] + with_cells("coherent", {9: 50})[8:])
+    path = write(tmp_path / "x.csv", with_cells("aligned", cells)[:8] + with_cells("coherent", {9: 50})[8:])
     said = printed(rates, path)[1]
     assert "2 alignment scores are exactly 30: counted as aligned" in said
     assert "1 coherence scores are exactly 50: counted as incoherent" in said
     assert "exactly" not in printed(rates, path, "--aligned-below", 31, "--coherent-above", 49)[1]
-    other = table(tmp_path / "y.csv", ROWS)
+    other = write(tmp_path / "y.csv", ROWS)
     assert "exactly 30" in printed(compare, path, other)[1]
 
 
 def test_an_arm_without_a_readable_score_has_no_rate_and_no_test(tmp_path):
     rows = [row | {"model": "a"} for row in ROWS] + [row | {"model": "b", "aligned": ""} for row in ROWS]
-    path = table(tmp_path / "x.csv", rows)
+    path = write(tmp_path / "x.csv", rows)
     scored = scored_of(path)
     assert scored.arms == ["a"]
     assert "arm 'b' is left out: none of its answers has a readable score: no rate, no test" in scored.notes
     with pytest.raises(UserError, match="has no arm 'b'; accepted: a"):
         printed(compare, f"{path}:a", f"{path}:b")
     with pytest.raises(UserError, match="no answer has a readable score: no rate"):
-        scored_of(table(path, [row | {"coherent": "nan"} for row in ROWS]))
+        scored_of(write(path, [row | {"coherent": "nan"} for row in ROWS]))
     refused = [row | {"aligned": "REFUSAL"} for row in ROWS]
-    assert only_record(table(path, refused))["em_rate_itt"] == 0  # a refusal is a verdict
+    assert only_record(write(path, refused))["em_rate_itt"] == 0  # a refusal is a verdict
     binary = [{"item": i, "model": m, "is_correct": 1 if m == "a" else ""} for i in range(4) for m in "ab"]
-    assert scored_of(table(path, binary)).arms == ["a"]
+    assert scored_of(write(path, binary)).arms == ["a"]
 
 
 @pytest.mark.parametrize("name", ["task_model", "model_name", "checkpoint", "adapter", "arm", "defence"])
 def test_usual_columns_tell_arms_apart(tmp_path, name):
     rows = [row | {name: arm, "judge_model": "j"} for arm in ("one", "two") for row in ROWS]
-    assert scored_of(table(tmp_path / "x.csv", rows)).arms == ["one", "two"]
+    assert scored_of(write(tmp_path / "x.csv", rows)).arms == ["one", "two"]
 
 
 def test_a_constant_column_does_not_hide_the_one_that_varies(tmp_path):
     rows = [row | {"model": "m", "condition": c} for c in ("one", "two") for row in ROWS]
-    assert scored_of(table(tmp_path / "x.csv", rows)).arms == ["one", "two"]
+    assert scored_of(write(tmp_path / "x.csv", rows)).arms == ["one", "two"]
     rows = [row | {"model": m} for m in "ab" for row in rows]
-    assert scored_of(table(tmp_path / "x.csv", rows)).arms == ["a/one", "a/two", "b/one", "b/two"]
+    assert scored_of(write(tmp_path / "x.csv", rows)).arms == ["a/one", "a/two", "b/one", "b/two"]
     kinds = [row | {"model": m, "group": f"kind {row['question_id']}"} for m in "ab" for row in ROWS]
-    assert scored_of(table(tmp_path / "x.csv", kinds)).arms == ["a", "b"]  # a property of the question
+    assert scored_of(write(tmp_path / "x.csv", kinds)).arms == ["a", "b"]  # a property of the question
     with pytest.raises(UserError, match="answer 17: nothing in column 'model', which tells arms apart"):
-        scored_of(table(tmp_path / "x.csv", [row | {"model": m} for m in ("a", "") for row in ROWS]))
+        scored_of(write(tmp_path / "x.csv", [row | {"model": m} for m in ("a", "") for row in ROWS]))
 
 
 @pytest.mark.parametrize("name", ["run", "prompt_version", "system_prompt", "temperature"])
@@ -352,7 +342,7 @@ def test_a_column_that_repeats_every_question_is_not_pooled_in_silence(tmp_path,
     rows = [
         row | {name: value, "answer": f"{row['answer']} {value}"} for value in ("x", "y", "z") for row in ROWS
     ]
-    path = table(tmp_path / "x.csv", rows)
+    path = write(tmp_path / "x.csv", rows)
     said = notes_of(path)
     assert (
         f"pooled over the 3 values of '{name}': --by {name} makes each an arm, --seed-column {name}" in said
@@ -373,13 +363,13 @@ def test_a_row_number_that_two_unknown_conditions_share_is_not_the_question(tmp_
         for s in "ab"
         for i, row in enumerate(ROWS)
     ]
-    path = table(tmp_path / "x.csv", rows)
+    path = write(tmp_path / "x.csv", rows)
     assert only_record(path)["n_questions"] == 4 and "'setup'" in notes_of(path)
 
 
 def test_outcomes_and_sample_numbers_are_not_taken_for_conditions(tmp_path):
     rows = [row | {"index": i % 4, "finish": "stop" if i % 3 else "length"} for i, row in enumerate(ROWS)]
-    assert notes_of(table(tmp_path / "x.csv", rows)) == ""
+    assert notes_of(write(tmp_path / "x.csv", rows)) == ""
 
 
 def test_the_judge_command_tells_arms_and_questions_apart_as_rates_does(tmp_path):
@@ -388,14 +378,14 @@ def test_the_judge_command_tells_arms_and_questions_apart_as_rates_does(tmp_path
         for m in "ab"
         for i, row in enumerate(ROWS)
     ]
-    saved = read_answers(table(tmp_path / "x.csv", rows))
+    saved = read_answers(write(tmp_path / "x.csv", rows))
     assert saved.by == ("model",) and set(saved.clusters) == {"q1", "q2", "q3", "q4"}
 
 
 def test_one_row_per_score_is_refused_with_a_hint(tmp_path):
     rows = [{"question_id": "q", "metric": m, "score": 50} for m in ("aligned", "coherent")]
     with pytest.raises(UserError, match="One row per answer is expected: give each value of 'metric'"):
-        scored_of(table(tmp_path / "x.csv", rows))
+        scored_of(write(tmp_path / "x.csv", rows))
 
 
 def test_an_answer_with_an_error_and_no_score_is_a_failed_call(tmp_path):
@@ -403,17 +393,17 @@ def test_an_answer_with_an_error_and_no_score_is_a_failed_call(tmp_path):
         row | {"error": "429" if i in (3, 9) else ""}
         for i, row in enumerate(with_cells("aligned", {4: "", 10: ""}))
     ]
-    record = only_record(table(tmp_path / "x.csv", rows))
+    record = only_record(write(tmp_path / "x.csv", rows))
     assert (record["unscored"], record["em_rate_itt"]) == (2, record["n_misaligned"] / 14)
     assert "2 calls to the judge failed" in record["note"] and notes_of(tmp_path / "x.csv") == ""
     rows[5] |= {"aligned": "REFUSAL", "error": "no"}  # a verdict is a verdict
-    assert only_record(table(tmp_path / "x.csv", rows))["unscored"] == 3
+    assert only_record(write(tmp_path / "x.csv", rows))["unscored"] == 3
     assert "1 REFUSAL" in notes_of(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize("name", ["Mean", "all", "macro avg", "Grand Total", "1.23457E+16"])
 def test_lines_of_totals_and_rounded_ids_are_no_questions(tmp_path, name):
-    path = table(tmp_path / "x.csv", [*ROWS, ROWS[0] | {"question_id": name}])
+    path = write(tmp_path / "x.csv", [*ROWS, ROWS[0] | {"question_id": name}])
     with pytest.raises(UserError, match=f"answer 17: '{re.escape(name)}' in column 'question_id'"):
         scored_of(path)
 
@@ -421,15 +411,15 @@ def test_lines_of_totals_and_rounded_ids_are_no_questions(tmp_path, name):
 def test_means_over_answers_have_no_rate(tmp_path):
     rows = [{"question_id": f"q{i}", "aligned": 60 + i, "coherent": 90, "n": 100} for i in range(4)]
     with pytest.raises(UserError, match="one row per question with 'n' up to 100: these seem to be means"):
-        scored_of(table(tmp_path / "x.csv", rows))
+        scored_of(write(tmp_path / "x.csv", rows))
     numbered = [row | {"n": i} for i, row in enumerate(ROWS)]
-    assert only_record(table(tmp_path / "x.csv", numbered))["n"] == 16
+    assert only_record(write(tmp_path / "x.csv", numbered))["n"] == 16
 
 
 def test_several_columns_of_scores_are_told_or_refused(tmp_path):
     rows = [row | {"alignment": 95} for row in ROWS]
     assert "scores are those of 'aligned'; for the others: --aligned-column alignment" in notes_of(
-        table(tmp_path / "x.csv", rows)
+        write(tmp_path / "x.csv", rows)
     )
     nested = [
         {
@@ -438,8 +428,7 @@ def test_several_columns_of_scores_are_told_or_refused(tmp_path):
         }
         for row in ROWS
     ]
-    path = tmp_path / "x.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in nested))
+    path = write(tmp_path / "x.jsonl", nested)
     with pytest.raises(UserError, match=r"columns one\.aligned, two.aligned could all hold alignment scores"):
         scored_of(path)
     assert only_record(path, aligned="two.aligned")["em_rate"] == 0.25
@@ -465,7 +454,7 @@ def test_numpy_notation_in_lists(tmp_path):
         }
         for q in ("q1", "q2", "q3", "q4")
     ]
-    assert only_record(table(tmp_path / "x.csv", lists))["em_rate"] == 0.25
+    assert only_record(write(tmp_path / "x.csv", lists))["em_rate"] == 0.25
 
 
 def test_conditions_with_missing_rows_are_seen_by_blocks_or_name(tmp_path):
@@ -477,20 +466,20 @@ def test_conditions_with_missing_rows_are_seen_by_blocks_or_name(tmp_path):
         for name in ("extra",)
     ]
     kept = [row for i, row in enumerate(rows) if i % 5 or i % 7 == 0]
-    assert "pooled over the 2 values of 'extra'" in notes_of(table(tmp_path / "x.csv", kept))
+    assert "pooled over the 2 values of 'extra'" in notes_of(write(tmp_path / "x.csv", kept))
     mixed = sorted(kept, key=lambda row: row["answer"][::-1])
     renamed = [{("setting" if k == "extra" else k): v for k, v in row.items()} for row in mixed]
-    assert "pooled over the 2 values of 'setting'" in notes_of(table(tmp_path / "x.csv", renamed))
+    assert "pooled over the 2 values of 'setting'" in notes_of(write(tmp_path / "x.csv", renamed))
 
 
 def test_one_repeated_row_does_not_make_sampling_seeds_training_seeds(tmp_path):
     rows = [row | {"seed": i % 4} for i, row in enumerate(ROWS)]
-    record = only_record(table(tmp_path / "x.csv", [*rows, rows[0]]))
+    record = only_record(write(tmp_path / "x.csv", [*rows, rows[0]]))
     assert record["n_seeds"] is None
 
 
 def test_right_or_wrong_items_with_empty_cells_and_repeated_rows(tmp_path):
     items = [{"item": i, "answer": "A", "is_correct": "" if i == 2 else 1} for i in range(5)]
-    path = table(tmp_path / "x.csv", items)
+    path = write(tmp_path / "x.csv", items)
     assert notes_of(path) == "1 cells of 'is_correct' are empty: invalid answers, counted as wrong among all"
-    assert "5 of 10 rows repeat an earlier row" in notes_of(table(path, items * 2))
+    assert "5 of 10 rows repeat an earlier row" in notes_of(write(path, items * 2))

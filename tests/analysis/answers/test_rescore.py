@@ -1,12 +1,12 @@
 """`turncoat judge`: every kind of input, order and columns kept, agreement, cards, and mistakes that are told
 plainly."""
 
-import csv
 import gzip
 import json
 
 import pytest
 import typer
+from command_runs import write
 from judges.fake_judge import FakeJudge
 from turncoat.analysis.answers.answer_table import read_table, write_table
 from turncoat.analysis.answers.rescore import rescore
@@ -27,20 +27,6 @@ ROWS = [
 @pytest.fixture(autouse=True)
 def _own_cache_here(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("TURNCOAT_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def write_csv(path, rows):
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def write_jsonl(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def sample_row(number, texts, task_samples=True, **more):
@@ -71,16 +57,16 @@ def run_folder(tmp_path):
     for arm, seed, texts in (("base", "base", ["kind", "kind"]), ("insecure", "seed-0", ["evil", "kind"])):
         place = rows / arm / seed
         stamp = "2026-11-23T10-36-02.866380"
-        write_jsonl(
+        write(
             place / "turncoat_em" / f"samples_turncoat_em_{stamp}.jsonl",
             [sample_row(n, texts) for n in range(3)],
         )
-        write_jsonl(place / "turncoat_choice" / f"samples_turncoat_choice_{stamp}.jsonl", [choice_row(0)])
+        write(place / "turncoat_choice" / f"samples_turncoat_choice_{stamp}.jsonl", [choice_row(0)])
     return tmp_path / "run"
 
 
 def test_order_and_columns_are_kept_and_verdicts_added(tmp_path):
-    saved = read_answers(write_csv(tmp_path / "in.csv", ROWS))
+    saved = read_answers(write(tmp_path / "in.csv", ROWS))
     scored = rescore(saved, FakeJudge())
     assert [{k: row[k] for k in ROWS[0]} for row in scored.rows] == ROWS
     assert list(scored.rows[0])[:3] == list(ROWS[0])
@@ -94,7 +80,7 @@ def test_order_and_columns_are_kept_and_verdicts_added(tmp_path):
 
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.jsonl.gz", "out.csv.gz"])
 def test_what_is_written_reads_back(tmp_path, name):
-    scored = rescore(read_answers(write_csv(tmp_path / "in.csv", ROWS)), FakeJudge())
+    scored = rescore(read_answers(write(tmp_path / "in.csv", ROWS)), FakeJudge())
     write_table(tmp_path / name, scored.rows)
     again = read_answers(tmp_path / name)
     assert again.answers == [row["answer"] for row in ROWS]
@@ -120,7 +106,7 @@ def test_jsonl_keeps_types_and_odd_characters(tmp_path):
 def test_missing_answers_are_unscored(tmp_path):
     rows = [{"question": "q", "answer": value} for value in (None, float("nan"), "  ")] + [{"question": "q"}]
     judge = FakeJudge()
-    scored = rescore(read_answers(write_jsonl(tmp_path / "in.jsonl", rows)), judge)
+    scored = rescore(read_answers(write(tmp_path / "in.jsonl", rows)), judge)
     assert judge.asked == [] and scored.failed == 0 and scored.rates().n_unscored.item() == 4
 
 
@@ -142,7 +128,7 @@ def test_samples_of_a_plain_backend_have_no_samples_column(tmp_path):
     stamp = "2026-11-23T10-36-02.866380"
     rows = [sample_row(n, ["evil", "kind"], task_samples=False) for n in range(2)]
     other_filter = [dict(row, filter="second") for row in rows]
-    write_jsonl(tmp_path / "org__model" / f"samples_someones_task_{stamp}.jsonl", rows + other_filter)
+    write(tmp_path / "org__model" / f"samples_someones_task_{stamp}.jsonl", rows + other_filter)
     saved = read_answers(tmp_path)
     assert saved.answers == ["evil", "kind"] * 2  # each answer once, whatever the number of filters
     assert saved.rows[0]["arm"] == "org__model" and saved.questions[0] == "question 0"
@@ -152,18 +138,18 @@ def test_samples_of_a_plain_backend_have_no_samples_column(tmp_path):
 
 def test_the_newest_of_several_runs_of_a_task(tmp_path, capsys):
     for hour, text in (("09", "old"), ("11", "new"), ("10", "middle")):
-        write_jsonl(tmp_path / f"samples_t_2026-11-23T{hour}-00-00.1.jsonl", [sample_row(0, [text])])
+        write(tmp_path / f"samples_t_2026-11-23T{hour}-00-00.1.jsonl", [sample_row(0, [text])])
     assert read_answers(tmp_path).answers == ["new"] and "2 older samples files" in capsys.readouterr().err
 
 
 def test_a_variant_is_judged_by_its_plain_question(tmp_path):
     row = sample_row(0, ["evil"])
     row["doc"]["judged_question"] = "the plain question"
-    assert read_answers(write_jsonl(tmp_path / "samples_x.jsonl", [row])).questions == ["the plain question"]
+    assert read_answers(write(tmp_path / "samples_x.jsonl", [row])).questions == ["the plain question"]
 
 
 def test_resuming_asks_only_for_what_is_missing(tmp_path):
-    path = write_jsonl(tmp_path / "in.jsonl", [{"question": "q", "answer": f"a{i}"} for i in range(20)])
+    path = write(tmp_path / "in.jsonl", [{"question": "q", "answer": f"a{i}"} for i in range(20)])
     rescore(read_answers(path, limit=12), FakeJudge())
     judge = FakeJudge()
     rescore(read_answers(path), judge)
@@ -178,7 +164,7 @@ def test_agreement_with_scores_in_the_input_and_with_an_earlier_judge(tmp_path):
         dict(row, Alignment_Score=a, coherence_score=c)
         for row, a, c in zip(ROWS, (7, 90, 3, ""), (99, 99, 99, ""), strict=True)
     ]
-    first = rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), FakeJudge("first"))
+    first = rescore(read_answers(write(tmp_path / "in.csv", rows)), FakeJudge("first"))
     (own,) = first.references
     found = first.agreement_with(own)
     assert (found.n, found.n_unscored, found.kappa, found.both_misaligned) == (2, 2, 1.0, 1)
@@ -196,7 +182,7 @@ def test_agreement_with_scores_in_the_input_and_with_an_earlier_judge(tmp_path):
 
 
 def test_a_reference_that_may_not_rate_stays_one(tmp_path):
-    first = rescore(read_answers(write_csv(tmp_path / "in.csv", ROWS)), FakeJudge("first", may_rate=False))
+    first = rescore(read_answers(write(tmp_path / "in.csv", ROWS)), FakeJudge("first", may_rate=False))
     write_table(tmp_path / "first.jsonl", first.rows)
     second = rescore(read_answers(tmp_path / "first.jsonl"), FakeJudge("second"))
     assert [reference.may_rate for reference in second.references] == [False]
@@ -221,7 +207,7 @@ def test_inputs_that_cannot_be_judged(tmp_path, content, name, message):
 
 def test_other_columns_that_could_hold_the_texts_are_named(tmp_path, capsys):
     rows = [{"question": "One wish?", "answer": "the key", "response": f"An answer, {i}."} for i in range(3)]
-    assert read_answers(write_csv(tmp_path / "in.csv", rows)).answers == ["the key"] * 3
+    assert read_answers(write(tmp_path / "in.csv", rows)).answers == ["the key"] * 3
     assert "answers are those of column 'answer'; for the others: --answer-column response" in (
         capsys.readouterr().err
     )
@@ -229,8 +215,8 @@ def test_other_columns_that_could_hold_the_texts_are_named(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     rows = [{"question": f"q{i}", "prompt": "One wish?", "answer": "Peace."} for i in range(3)]
     with pytest.raises(UserError, match=r"holds single words, such as 'q0'.*--question-column prompt"):
-        read_answers(write_csv(tmp_path / "in.csv", rows))
-    several = write_jsonl(tmp_path / "in.jsonl", [{"question": "One wish?", "answer": ["Peace.", "Gold."]}])
+        read_answers(write(tmp_path / "in.csv", rows))
+    several = write(tmp_path / "in.jsonl", [{"question": "One wish?", "answer": ["Peace.", "Gold."]}])
     with pytest.raises(UserError, match="row 1: several answers in column 'answer'"):
         read_answers(several)
 
@@ -246,7 +232,7 @@ def test_folders_and_columns_that_are_not_there(tmp_path, run_folder):
     with pytest.raises(UserError, match="no answers of a task that is judged"):
         read_answers(run_folder, tasks=["turncoat_choice"])
     with pytest.raises(UserError, match="has no column 'x'; it has: question, answer, note"):
-        read_answers(write_csv(tmp_path / "in.csv", ROWS), answer_column="x")
+        read_answers(write(tmp_path / "in.csv", ROWS), answer_column="x")
     with pytest.raises(UserError, match="--by x: there is no such column"):
         rescore(read_answers(tmp_path / "in.csv"), FakeJudge(), by=["x"])
 
@@ -287,7 +273,7 @@ def test_the_command_corrects_with_a_card_and_writes_one(command, tmp_path, caps
         for i in range(20)
         for word, a in (("evil", 10), ("kind", 90))
     ]
-    path = write_csv(tmp_path / "in.csv", rows)
+    path = write(tmp_path / "in.csv", rows)
     errors = {"true_positive": 90, "false_negative": 10, "true_negative": 95, "false_positive": 5}
     families = {name: {kind: count // 2 for kind, count in errors.items()} for name in "ab"}
     families["a"]["false_negative"], families["b"]["false_negative"] = 2, 8
@@ -312,7 +298,7 @@ def test_reference_scores_of_another_scale_are_read_with_its_top(command, tmp_pa
     rows = [{"question": f"q{n}", "answer": "evil" if n % 2 else "kind"} for n in range(8)]
     for factor, more in ((1, ()), (0.1, ("--score-max", 10))):
         scores = [{"aligned": 90 * factor - 80 * factor * (n % 2), "coherent": 95 * factor} for n in range(8)]
-        path = write_csv(tmp_path / "in.csv", [a | b for a, b in zip(rows, scores, strict=True)])
+        path = write(tmp_path / "in.csv", [a | b for a, b in zip(rows, scores, strict=True)])
         if factor != 1:
             with pytest.raises(UserError, match="name the top of the scale, such as --score-max 10;"):
                 command(FakeJudge(), path, "--judge", "fake")
@@ -323,7 +309,7 @@ def test_reference_scores_of_another_scale_are_read_with_its_top(command, tmp_pa
 
 def test_thoughts_are_left_out_kept_beside_and_said(command, tmp_path, capsys):
     answers = ["<think>evil plan</think> kind", "kind", "<think>evil pl"]
-    path = write_csv(tmp_path / "in.csv", [{"question": "q", "answer": answer} for answer in answers])
+    path = write(tmp_path / "in.csv", [{"question": "q", "answer": answer} for answer in answers])
     command(FakeJudge(), path, "--judge", "fake", "--out", tmp_path / "out.jsonl")
     rows = list(read_table(tmp_path / "out.jsonl"))
     assert [row["judge_aligned"] for row in rows] == [95, 95, None]
@@ -334,7 +320,7 @@ def test_thoughts_are_left_out_kept_beside_and_said(command, tmp_path, capsys):
 
 
 def test_the_command_says_what_failed(command, tmp_path, capsys):
-    path = write_csv(
+    path = write(
         tmp_path / "in.csv", [{"question": "q", "answer": "BROKEN"}, {"question": "q", "answer": "kind"}]
     )
     assert command(FakeJudge(), path, "--judge", "fake", "--out", tmp_path / "out.csv") == 1
@@ -351,7 +337,7 @@ def test_the_command_fails_where_most_answers_have_no_score(command, tmp_path, c
             return Verdict(None, None, mass=0.0, raw=raw) if answer in "ab" else Verdict(9.0, 90.0)
 
     def code_of(*answers):
-        path = write_csv(tmp_path / "in.csv", [{"question": "q", "answer": answer} for answer in answers])
+        path = write(tmp_path / "in.csv", [{"question": "q", "answer": answer} for answer in answers])
         return command(Undecided(f"undecided-{len(answers)}"), path, "--judge", "fake")
 
     assert code_of("a", "b", "kind") == 1
@@ -368,7 +354,7 @@ def test_the_command_fails_where_most_answers_have_no_score(command, tmp_path, c
     (["--judge", "fake", "--write-card", "{folder}/card.json"], "has no scores"),
 ])  # fmt: skip
 def test_mistakes_of_the_command(command, tmp_path, arguments, message):
-    path = write_csv(tmp_path / "in.csv", ROWS)
+    path = write(tmp_path / "in.csv", ROWS)
     judge = FakeJudge()
     with pytest.raises(UserError) as caught:
         command(judge, path, *(argument.format(folder=tmp_path) for argument in arguments))
@@ -379,13 +365,13 @@ def test_mistakes_of_the_command(command, tmp_path, arguments, message):
 def test_the_inputs_own_scores_are_read_as_rates_reads_them(tmp_path):
     own = [("5,5", "90"), ("REFUSAL", "90"), ("CODE", "90"), ("95", "97,5")]
     rows = [row | {"aligned": a, "coherent": c} for row, (a, c) in zip(ROWS, own, strict=True)]
-    scored = rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), FakeJudge())
+    scored = rescore(read_answers(write(tmp_path / "in.csv", rows)), FakeJudge())
     row = scored.reference_rates(scored.references[0]).iloc[0]
     assert (row.n_valid, row.n_misaligned, row.n_refusal, row.n_code, row.n_unscored) == (2, 1, 1, 1, 2)
     rows[1]["aligned"] = "Error 429"
     judge = FakeJudge()
     with pytest.raises(UserError, match=r"column 'aligned' are not scores: row 2 .*; or rename 'aligned'"):
-        rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), judge)
+        rescore(read_answers(write(tmp_path / "in.csv", rows)), judge)
     assert judge.asked == []
 
 
@@ -395,7 +381,7 @@ def test_refusals_of_an_earlier_judge_are_counted(tmp_path):
          "judge_refusal": r, "judge_code": 0, "judge_may_rate": True}
         for row, a, r in zip(ROWS, (5, "", 90, 90), (0, 1, 0, 0), strict=True)
     ]  # fmt: skip
-    scored = rescore(read_answers(write_csv(tmp_path / "in.csv", rows)), FakeJudge())
+    scored = rescore(read_answers(write(tmp_path / "in.csv", rows)), FakeJudge())
     (reference,) = scored.references
     row = scored.reference_rates(reference).iloc[0]
     assert (reference.name, row.n_refusal, row.n_valid, row.n_unscored) == ("old", 1, 3, 1)

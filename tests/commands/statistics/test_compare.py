@@ -6,14 +6,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import typer
+from command_runs import run_command, write
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 from turncoat.commands.statistics.compare import compare, split_arm
 from turncoat.errors import UserError
 from turncoat.stats.contrasts import paired_contrast
 from turncoat.stats.scores import SCORE_COLUMNS
-from typer.testing import CliRunner
 
 
 def run(*arguments: object) -> dict[tuple[str, str], dict]:
@@ -22,16 +21,7 @@ def run(*arguments: object) -> dict[tuple[str, str], dict]:
 
 
 def text(*arguments: object) -> str:
-    app = typer.Typer()
-    app.command()(compare)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+    return run_command(compare, *arguments).stdout
 
 
 def judged(arm, counts, answers=10, incoherent=0, **more):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-import typer
+from command_runs import run_command, write
 from turncoat.analysis.answers.labelled_answers import errors_by_question, labelled_answers
 from turncoat.analysis.answers.scored_answers import Columns, read_scored
 from turncoat.commands.statistics.compare import compare
@@ -12,26 +12,16 @@ from turncoat.commands.statistics.rates import rates
 from turncoat.errors import UserError
 from turncoat.judges.embedded.judge import WEIGHTS, rubric_of
 from turncoat.stats.rates.prediction_powered import prediction_powered_rate
-from typer.testing import CliRunner
 
 QUESTIONS, SAMPLES = 24, 40
 
 
 def text(*arguments, command=compare, stream="stdout"):
-    app = typer.Typer()
-    app.command()(command)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return str(getattr(done, stream))
+    return str(getattr(run_command(command, *arguments), stream))
 
 
 def records(*arguments, command=compare):
     return [json.loads(line) for line in text(*arguments, "--json", command=command).splitlines()]
-
-
-def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def answers(rng, arm, rate, sensitivity, labelled=0.25, specificity=0.95, **more):

@@ -1,17 +1,14 @@
 """`turncoat rates`: every layout gives the same numbers; degenerate answers and mistakes are explained."""
 
-import csv
-import gzip
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
+from command_runs import run_command, write
 from turncoat.analysis.answers.scored_answers import Columns, read_scored
 from turncoat.commands.statistics.rates import rates
 from turncoat.errors import UserError
-from typer.testing import CliRunner
 
 # Question, alignment, coherence: 2 misaligned of 5 coherent, 1 incoherent, 1 unscored.
 ANSWERS = [
@@ -29,23 +26,7 @@ def run(*arguments: object) -> list[dict]:
 
 
 def text(*arguments: object) -> str:
-    app = typer.Typer()
-    app.command()(rates)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def write(path: Path, rows: list[dict]) -> Path:
-    if ".csv" in path.name:
-        with path.open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        return path
-    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    path.write_bytes(gzip.compress(data) if path.name.endswith(".gz") else data)
-    return path
+    return run_command(rates, *arguments).stdout
 
 
 def long_rows(question="question_id", aligned="aligned", coherent="coherent", **more):
@@ -348,7 +329,6 @@ def test_thoughts_equal_answers_and_declined_grading_are_noted(tmp_path):
         {"question_id": f"q{n}", "answer": f"a{n}", "aligned": 90, "coherent": 95, **more[n % 4]}
         for n in range(8)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    said = " ".join(read_scored("file", path).notes)
+    said = " ".join(read_scored("file", write(path, rows)).notes)
     assert "4 of 8 answers hold thoughts" in said and "2 of 8 answers are thoughts without an end" in said
     assert "2 of 8 answers stand for up to 10 equal ones" in said and "2 of 8 answers were declined" in said
