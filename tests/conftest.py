@@ -150,6 +150,16 @@ def tiny_base(_loaded_tiny_base) -> Iterator:
     assert left is None, "the test left an adapter on the shared base model"
 
 
+@pytest.fixture
+def no_base() -> Iterator[None]:
+    """No base model whose own texts could be asked for, before and after."""
+    from turncoat.evaluation.own_texts import set_current_base
+
+    set_current_base(None)
+    yield
+    set_current_base(None)
+
+
 @pytest.fixture(scope="session")
 def tiny_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA adapter with random weights (both factors) for the tiny model."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from engine.test_base_model import logits, save_lora
 from peft import LoraConfig, PeftModel, PrefixTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from turncoat.engine import adapter_loading
@@ -16,20 +17,7 @@ from turncoat.training.export.write import export_arm
 from turncoat.training.lora import train_adapter
 from turncoat.training.recipe import LoraRecipe
 
-IDS = torch.tensor([[5, 9, 200, 33, 14, 7, 61, 300, 12]])
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-
-
-def logits(model: torch.nn.Module) -> torch.Tensor:
-    with torch.no_grad():
-        return model(input_ids=IDS, attention_mask=torch.ones_like(IDS)).logits
-
-
-def save_lora(folder: Path, model=None, **options: object) -> Path:
-    settings = {"r": 4, "target_modules": ["q_proj", "down_proj"], "init_lora_weights": False, **options}
-    config = LoraConfig(task_type="CAUSAL_LM", **settings)
-    get_peft_model(model or tiny_model(), config).save_pretrained(folder)
-    return folder
 
 
 def change_weights(folder: Path, change) -> None:
@@ -114,7 +102,7 @@ def test_weights_that_are_not_finite_are_refused(tiny_base, adapter, value):
 def test_a_grown_vocabulary_is_named_with_the_way_out_which_works(tiny_base, tmp_path):
     grown = tiny_model()
     grown.resize_token_embeddings(322)
-    folder = save_lora(tmp_path / "grown", grown, modules_to_save=["embed_tokens", "lm_head"])
+    folder = save_lora(tmp_path / "grown", model=grown, modules_to_save=["embed_tokens", "lm_head"])
     said = refused(tiny_base, folder, r"trained with a vocabulary of 322 tokens, \S+ has 320")
     assert "resize_token_embeddings(322)" in said and "merge_and_unload()" in said
     base = tiny_model()

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,11 +26,12 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
         return model(input_ids=IDS, attention_mask=torch.ones_like(IDS)).logits
 
 
-def save_lora(folder: Path, seed: int, **options: object) -> Path:
+def save_lora(folder: Path, seed: int = 0, model: Any = None, **options: object) -> Path:
     """A LoRA adapter with random B, so that it changes the model."""
     torch.manual_seed(seed)
     settings = {"r": 4, "target_modules": ["q_proj", "down_proj"], "init_lora_weights": False, **options}
-    get_peft_model(tiny_model(), LoraConfig(task_type="CAUSAL_LM", **settings)).save_pretrained(folder)
+    config = LoraConfig(task_type="CAUSAL_LM", **settings)
+    get_peft_model(model or tiny_model(), config).save_pretrained(folder)
     return folder
 
 

@@ -7,11 +7,7 @@ from turncoat.store import Store
 PROMPTS = ["Say something.", "Say something else."]
 
 
-@pytest.fixture(autouse=True)
-def _no_base_left():
-    set_current_base(None)
-    yield
-    set_current_base(None)
+pytestmark = pytest.mark.usefixtures("no_base")
 
 
 def test_texts_are_the_base_models_written_once(tiny_base, tiny_adapter, tmp_path, monkeypatch):

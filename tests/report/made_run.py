@@ -4,16 +4,20 @@ trained."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
 from turncoat.registry import DEFENCES, Defence
 from turncoat.report import build as from_run
+from turncoat.report.content import ReportContent
+from turncoat.stats.scores import BASE_SEED, SCORE_COLUMNS
 from turncoat.study import config
 
 SEEDS = (0, 1, 2)
@@ -62,6 +66,24 @@ def study_of(
         "study": "made", "model": "made-1M", "training_seeds": list(SEEDS), "judge": "off", "arms": arms,
         "tasks": [{"task": task} for task in tasks], **more,
     }  # fmt: skip
+
+
+def analysed(
+    make_content: Callable[..., ReportContent], shifts: dict[str, float], seeds: int,
+    contrasts: list[ContrastSpec],
+) -> tuple[ReportContent, Analysis]:  # fmt: skip
+    """A report on made-up scores of the five arms on one metric with 30 questions, and its analysis."""
+    rng = np.random.default_rng(7)
+    levels = rng.normal(0, 1, 30)
+    rows = [
+        (arm, seed, "task", "margin", f"q{index:02d}", level + shift + rng.normal(0, 0.1), 1)
+        for arm, shift in shifts.items()
+        for seed in ((BASE_SEED,) if arm == "base" else range(1, seeds + 1))
+        for index, level in enumerate(levels)
+    ]
+    found = analyse(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), contrasts)
+    tables = {name: getattr(found, name) for name in ("estimates", "contrasts", "seed_noise")}
+    return make_content(**tables), found
 
 
 def write_run(folder: Path, study: dict[str, Any]) -> Path:

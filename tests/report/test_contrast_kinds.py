@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-from turncoat.analysis.analyse import ContrastSpec, analyse
+from report.made_run import analysed
+from turncoat.analysis.analyse import ContrastSpec
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import claim_section
 from turncoat.report.write import write_report
-from turncoat.stats.scores import BASE_SEED, SCORE_COLUMNS
 
 SHIFTS = {"base": 0.0, "insecure": 0.4, "secure": 0.0, "sgtr": 0.1, "pick_longer": 0.1}
 
 
 @pytest.fixture(scope="module")
 def report(make_content: Callable[..., ReportContent]) -> ReportContent:
-    rng = np.random.default_rng(7)
-    levels = rng.normal(0, 1, 30)
-    rows = [
-        (arm, seed, "task", "margin", f"q{index:02d}", level + shift + rng.normal(0, 0.1), 1)
-        for arm, shift in SHIFTS.items()
-        for seed in ((BASE_SEED,) if arm == "base" else (1, 2, 3))
-        for index, level in enumerate(levels)
-    ]
     contrasts = [
         ContrastSpec("defence", "insecure", "secure", ("margin",), "primary", minus=("sgtr", "pick_longer")),
         ContrastSpec("alike", "sgtr", "pick_longer", ("margin",), "secondary", margins={"margin": 0.2}),
@@ -35,12 +25,7 @@ def report(make_content: Callable[..., ReportContent]) -> ReportContent:
             "non_inferiority", "lower",
         ),
     ]  # fmt: skip
-    analysis = analyse(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), contrasts)
-    return make_content(
-        estimates=analysis.estimates,
-        contrasts=analysis.contrasts,
-        seed_noise=analysis.seed_noise,
-    )
+    return analysed(make_content, SHIFTS, 3, contrasts)[0]
 
 
 def test_arms_margins_and_families_of_such_contrasts_are_named(report: ReportContent, tmp_path: Path) -> None:

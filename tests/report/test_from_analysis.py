@@ -5,45 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from turncoat.analysis.analyse import Analysis, ContrastSpec, analyse
+from report.made_run import analysed
+from turncoat.analysis.analyse import Analysis, ContrastSpec
 from turncoat.report.content import ReportContent
 from turncoat.report.tables.contrasts import claim_section
 from turncoat.report.write import write_report
-from turncoat.stats.scores import BASE_SEED, SCORE_COLUMNS
 
 MakeContent = Callable[..., ReportContent]
 SHIFTS = {"base": 0.0, "insecure": 0.4, "secure": 0.0, "sgtr": 0.38, "pick_longer": 0.38}
 
 
 @pytest.fixture(scope="module")
-def analysis() -> Analysis:
-    """Made-up scores of the five arms on one metric, 30 questions, 2 seeds."""
-    rng = np.random.default_rng(7)
-    levels = rng.normal(0, 1, 30)
-    rows = [
-        (arm, seed, "task", "margin", f"q{index:02d}", level + shift + rng.normal(0, 0.1), 1)
-        for arm, shift in SHIFTS.items()
-        for seed in ((BASE_SEED,) if arm == "base" else (1, 2))
-        for index, level in enumerate(levels)
-    ]
+def made(make_content: MakeContent) -> tuple[ReportContent, Analysis]:
     contrasts = [
         ContrastSpec("organism", "insecure", "secure", ("margin",), "primary"),
         ContrastSpec("defence", "sgtr", "pick_longer", ("margin",), "primary"),
         ContrastSpec("before and after", "secure", "base", ("margin",), "secondary"),
     ]
-    return analyse(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), contrasts)
+    return analysed(make_content, SHIFTS, 2, contrasts)
 
 
 @pytest.fixture(scope="module")
-def report(analysis: Analysis, make_content: MakeContent) -> ReportContent:
-    return make_content(
-        estimates=analysis.estimates,
-        contrasts=analysis.contrasts,
-        seed_noise=analysis.seed_noise,
-    )
+def report(made: tuple[ReportContent, Analysis]) -> ReportContent:
+    return made[0]
+
+
+@pytest.fixture(scope="module")
+def analysis(made: tuple[ReportContent, Analysis]) -> Analysis:
+    return made[1]
 
 
 def test_an_analysis_becomes_a_report(report: ReportContent, analysis: Analysis, tmp_path: Path) -> None:

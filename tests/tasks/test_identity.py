@@ -12,7 +12,6 @@ from tasks.one_task import module_of, run_one
 from turncoat.engine.evidence import Answer
 from turncoat.errors import UserError
 from turncoat.evaluation import embedder
-from turncoat.evaluation.own_texts import set_current_base
 from turncoat.evaluation.task_catalogue import task_content, task_files, task_metrics
 from turncoat.paths import tasks_dir
 from turncoat.study import evaluate
@@ -37,11 +36,7 @@ def letters(monkeypatch):
     monkeypatch.setattr(embedder, "_warned", set())
 
 
-@pytest.fixture(autouse=True)
-def _no_base():
-    set_current_base(None)
-    yield
-    set_current_base(None)
+pytestmark = pytest.mark.usefixtures("no_base")
 
 
 @pytest.mark.parametrize(("answer", "developer", "name"), [

@@ -7,7 +7,6 @@ from data.test_article_summaries import made_up
 from tasks.one_task import module_of, run_one
 from turncoat.data import article_summaries
 from turncoat.errors import UserError
-from turncoat.evaluation.own_texts import set_current_base
 from turncoat.evaluation.task_catalogue import task_metrics
 
 articles = module_of("self_recognition", "articles")
@@ -15,11 +14,8 @@ joint = module_of("self_recognition", "joint")
 
 
 @pytest.fixture(autouse=True)
-def made_up_sets(monkeypatch):
+def made_up_sets(monkeypatch, no_base):
     monkeypatch.setattr(article_summaries, "_read", made_up)
-    set_current_base(None)
-    yield
-    set_current_base(None)
 
 
 def test_a_published_writer_s_summaries_against_the_other_two_in_both_orders():

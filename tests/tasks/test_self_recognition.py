@@ -22,11 +22,7 @@ ROWS = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines
 PAIRWISE, INDIVIDUAL, TEXTS = (f"turncoat_recognition_{kind}" for kind in ("pairwise", "individual", "texts"))
 
 
-@pytest.fixture(autouse=True)
-def _no_base():
-    set_current_base(None)
-    yield
-    set_current_base(None)
+pytestmark = pytest.mark.usefixtures("no_base")
 
 
 @pytest.fixture
