@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from turncoat import formats
 from turncoat.analysis.claims.spec import Claim, Claims, Expectation, Part
-from turncoat.analysis.claims.verdict import CANNOT_TELL, Evidence, Verdict, claim_verdict, part_verdict
+from turncoat.analysis.claims.verdict import Evidence, Verdict, claim_verdict, verdict_on
 from turncoat.report.render.markdown import escape, grid
 from turncoat.report.tables.table import Cell, numbers, words
 
@@ -89,17 +89,11 @@ def read_claims(claims: Claims, evidence: Mapping[tuple[str, str], Evidence | No
     for claim in claims.items:
         given = [evidence.get((claim.id, part.name)) for part in claim.parts]
         parts = tuple(
-            PartResult(part, one, _single(part, one, claims.level), claims.level)
+            PartResult(part, one, verdict_on(part, one, claims.level), claims.level)
             for part, one in zip(claim.parts, given, strict=True)
         )
         results.append(ClaimResult(claim, claim_verdict(claim, given, claims.level), parts))
     return results
-
-
-def _single(part: Part, evidence: Evidence | None, level: float) -> Verdict:
-    if evidence is None or part.expect is None:
-        return CANNOT_TELL
-    return part_verdict(part.expect, part.margin, evidence, level)
 
 
 def claims_page(claims: Claims, results: list[ClaimResult], source: str) -> str:

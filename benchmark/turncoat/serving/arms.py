@@ -23,7 +23,7 @@ from turncoat.engine.base_model import BaseModel, load_base
 from turncoat.engine.chat import encode, render
 from turncoat.engine.intervention import Intervention
 from turncoat.errors import UserError
-from turncoat.store import Store, digest
+from turncoat.store import digest
 from turncoat.study.arms.spec import find_arm
 from turncoat.training.adapter_digest import adapter_digest
 from turncoat.training.trainer import Progress
@@ -69,7 +69,6 @@ def serving_arm(
     text: str,
     *,
     device: str | None = None,
-    store: Store | None = None,
     progress: Progress | None = None,
     log: Callable[[str], None] | None = None,
     include: tuple[Path, ...] = (),
@@ -80,7 +79,7 @@ def serving_arm(
         text: STUDY/ARM/SEED, RUN_FOLDER/ARM/SEED, the arguments of `--model turncoat`, the folder of an
             adapter or a model, or a registry model.
         device: As in `load_base`, for what is loaded here.
-        store, progress, log, include: As in `find_arm`.
+        progress, log, include: As in `find_arm`.
 
     Raises:
         UserError: It names no arm.
@@ -90,7 +89,7 @@ def serving_arm(
         return _served(folder.name, _base_of(folder, device), folder)
     if text in REGISTRY_MODELS or (folder / "config.json").is_file():
         return _served(folder.name, load_base(text, device=device))
-    arm = find_arm(text, store=store, progress=progress, log=log, include=include, device=device)
+    arm = find_arm(text, progress=progress, log=log, include=include, device=device)
     parts_of = "=" in text or text.startswith("{")
     name = arm.name if parts_of else "/".join(Path(text).parts[-3:])
     return _served(arm.base.name if name == "base" else name, arm.base, arm.adapter, arm.intervention)

@@ -86,14 +86,15 @@ def claim_verdict(claim: Claim, evidence: Sequence[Evidence | None], level: floa
         return CANNOT_TELL
     whole, shared = level, level / len(deciding)
     needs_all, needs_one = (SUPPORTED, REFUTED) if claim.combine == "all" else (REFUTED, SUPPORTED)
-    if all(_of(part, one, whole) == needs_all for part, one in deciding):
+    if all(verdict_on(part, one, whole) == needs_all for part, one in deciding):
         return needs_all
-    if any(_of(part, one, shared) == needs_one for part, one in deciding):
+    if any(verdict_on(part, one, shared) == needs_one for part, one in deciding):
         return needs_one
     return CANNOT_TELL
 
 
-def _of(part: Part, evidence: Evidence | None, level: float) -> Verdict:
+def verdict_on(part: Part, evidence: Evidence | None, level: float) -> Verdict:
+    """Verdict on one part, whose evidence may be missing."""
     if evidence is None or part.expect is None:
         return CANNOT_TELL
     return part_verdict(part.expect, part.margin, evidence, level)
