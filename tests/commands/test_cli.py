@@ -115,6 +115,14 @@ LIGHT = dict.fromkeys(("--help", "list", "list tasks", "show smollm2-135m"), 0) 
 )  # fmt: skip
 
 
+def python(program: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """A program in a process of its own, with our package and no wait policy but a given one."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"PYTHONPATH": str(paths.PACKAGE.parent), **more}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+
+
 def test_help_lists_and_a_missing_file_import_nothing_heavy(tmp_path):
     program = (
         "import sys\n"
@@ -128,39 +136,20 @@ def test_help_lists_and_a_missing_file_import_nothing_heavy(tmp_path):
         "        assert (stop.code or 0) == code, (command, stop.code)\n"
         "    assert not {*heavy} & {*sys.modules}, (command, {*heavy} & {*sys.modules})\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path,
-        env=environment,
-    )  # fmt: skip
+    done = python(program, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("nowhere") == sum(LIGHT.values()) / 2
 
 
-def test_another_process_imports_nothing_heavy_and_keeps_a_chosen_wait_policy(tmp_path):
-    # The real command, once; `turncoat.cli` itself must load quickly, and waiting threads must not spin.
+def test_another_process_says_what_is_wrong_and_keeps_a_chosen_wait_policy(tmp_path):
     program = (
         "import os, sys\n"
-        "import turncoat\n"
-        "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE', os.environ['OMP_WAIT_POLICY']\n"
         "from turncoat.cli import main\n"
-        "heavy = {'torch', 'transformers', 'peft', 'trl', 'lm_eval', 'matplotlib', 'pandas'} & "
-        "set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        "print(os.environ['OMP_WAIT_POLICY'])\n"
         "sys.argv = ['turncoat', 'tasks-path', '--no-such-option']\n"
         "main()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)}
-    environment.pop("OMP_WAIT_POLICY", None)
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path,
-        env=environment,
-    )  # fmt: skip
-    assert done.returncode == 2, done.stderr
+    done = python(program, tmp_path)
+    assert (done.returncode, done.stdout) == (2, "PASSIVE\n"), "waiting threads must not spin"
     assert "No such option" in done.stderr and "Traceback" not in done.stderr
-    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent), "OMP_WAIT_POLICY": "ACTIVE"}
-    program = "import turncoat, os; print(os.environ['OMP_WAIT_POLICY'])"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
-    )
-    assert done.stdout.strip() == "ACTIVE"
+    assert python(program, tmp_path, OMP_WAIT_POLICY="ACTIVE").stdout == "ACTIVE\n"

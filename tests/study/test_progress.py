@@ -22,6 +22,10 @@ class Clock:
         monkeypatch.setattr(progress.time, "perf_counter", lambda: self.now)
 
 
+def begun(monkeypatch: pytest.MonkeyPatch, planned: float = 100.0) -> tuple[Clock, StudyProgress]:
+    return Clock(monkeypatch), StudyProgress(Console(file=io.StringIO()), planned=planned)
+
+
 def run(study: StudyProgress, clock: Clock, estimate: float, took: float, **more) -> float:
     with study.stage("work", estimate, **more) as stage:
         clock.now += took
@@ -30,8 +34,7 @@ def run(study: StudyProgress, clock: Clock, estimate: float, took: float, **more
 
 
 def test_the_time_left_falls_to_nothing(monkeypatch):
-    clock = Clock(monkeypatch)
-    study = StudyProgress(Console(file=io.StringIO()), planned=100.0)
+    clock, study = begun(monkeypatch)
     left = [study.remaining] + [run(study, clock, estimate=10, took=10) for _ in range(10)]
     assert left[0] == 100 and left == sorted(left, reverse=True) and left[-1] == 0
     assert run(study, clock, estimate=10, took=10) == 0, "more than was planned leaves nothing, not less"
@@ -39,15 +42,13 @@ def test_the_time_left_falls_to_nothing(monkeypatch):
 
 @pytest.mark.parametrize(("took", "expected"), [(5, 40.0), (10, 80.0), (30, 240.0)])
 def test_it_learns_the_speed_of_the_machine(monkeypatch, took, expected):
-    clock = Clock(monkeypatch)
-    study = StudyProgress(Console(file=io.StringIO()), planned=100.0)
+    clock, study = begun(monkeypatch)
     run(study, clock, estimate=10, took=took)
     assert run(study, clock, estimate=10, took=took) == pytest.approx(expected)
 
 
 def test_the_stage_at_work_counts_as_far_as_it_is(monkeypatch):
-    clock = Clock(monkeypatch)
-    study = StudyProgress(Console(file=io.StringIO()), planned=100.0)
+    clock, study = begun(monkeypatch)
     with study.stage("long", 50) as stage:
         clock.now += 60
         stage.update(1, 4)
@@ -58,8 +59,7 @@ def test_the_stage_at_work_counts_as_far_as_it_is(monkeypatch):
 
 
 def test_one_slow_start_is_no_measure(monkeypatch):
-    clock = Clock(monkeypatch)
-    study = StudyProgress(Console(file=io.StringIO()), planned=100.0)
+    clock, study = begun(monkeypatch)
     assert run(study, clock, estimate=1, took=60) == 99
 
 
@@ -77,8 +77,7 @@ def test_lines_for_what_was_done_now_and_before(monkeypatch):
 
 
 def test_a_run_whose_stages_were_all_done_before_has_nothing_left(monkeypatch):
-    clock = Clock(monkeypatch)
-    study = StudyProgress(Console(file=io.StringIO()), planned=0.3)
+    clock, study = begun(monkeypatch, planned=0.3)
     for _ in range(3):
         run(study, clock, estimate=0.1, took=0, cached=True)
     study.planned -= 1e-9  # sums of estimates are rounded
