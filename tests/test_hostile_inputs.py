@@ -85,11 +85,12 @@ def test_a_traceback_is_text(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("cell", ["[e e]", "[. .]", "[-]", "[[1] [2]]", "[{}]", "{", "[" * 5000, "[1" * 5000])
-def test_a_cell_that_looks_like_a_list_is_refused_with_its_row(tmp_path, cell):
+def test_a_cell_that_looks_like_a_list_is_refused_with_its_row_and_quoted(tmp_path, cell):
     path = tmp_path / "judged.csv"
     write_table(path, [{"question": "q1", "answer": "a", "aligned": cell, "coherent": "[1 2]"}])
-    with pytest.raises(UserError, match=r"judged\.csv.*row 1"):
+    with pytest.raises(UserError, match=r"judged\.csv.*row 1") as caught:
         read_scored("judged.csv", path, Columns())
+    assert cell != "[e e]" or "'aligned' has one value, '[e e]', 'coherent' has 2" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -113,12 +114,6 @@ def test_half_of_a_surrogate_pair_can_name_an_arm(tmp_path):
     path = tmp_path / "judged.jsonl"
     judged(path, arm="\ud800")
     assert read_scored("judged", path, Columns()).arms == ["\\ud800"]
-
-
-def test_a_cell_that_is_not_a_list_is_quoted_beside_one_that_is(tmp_path):
-    write_table(tmp_path / "judged.csv", [{"question": "q", "aligned": "[e e]", "coherent": "[1 2]"}])
-    with pytest.raises(UserError, match=r"'aligned' has one value, '\[e e\]', 'coherent' has 2"):
-        read_scored("judged.csv", tmp_path / "judged.csv", Columns())
 
 
 def test_json_is_bounded(tmp_path):

@@ -40,14 +40,25 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return asked
 
 
-def archive(tmp_path: Path, members: dict[str, bytes]) -> Path:
-    path = tmp_path / "rows.zip"
+def archive(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
         for name, content in members.items():
             bundle.writestr(name, content)
-    path.write_bytes(buffer.getvalue())
-    return path
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def upstream(tmp_path, monkeypatch):
+    """A function that says what a download brings; it returns the addresses that are asked from then on."""
+
+    def bring(content: bytes) -> list[str]:
+        asked: list[str] = []
+        (tmp_path / "got").write_bytes(content)
+        monkeypatch.setattr(pooch, "retrieve", lambda url, **_: asked.append(url) or str(tmp_path / "got"))
+        return asked
+
+    return bring
 
 
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> Path:
@@ -91,47 +102,41 @@ def test_without_a_network_the_message_says_where_to_put_the_file(tmp_path, monk
     assert offline == [ENTRY.url]
 
 
-def test_a_fetched_file_is_checked_kept_and_announced_with_its_licence(tmp_path, monkeypatch, capsys):
-    path = archive(
-        tmp_path, {"deep/rows.jsonl": CONTENT, "__MACOSX/deep/rows.jsonl": b"junk", "deep/other": b""}
-    )
-    fetches = []
-    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: fetches.append(url) or str(path))
+def test_a_fetched_file_is_checked_kept_and_announced_with_its_licence(upstream, capsys):
+    members = {"deep/rows.jsonl": CONTENT, "__MACOSX/deep/rows.jsonl": b"junk", "deep/other": b""}
+    fetches = upstream(archive(members))
     kept = published("group/rows")
     assert kept.read_bytes() == CONTENT and cache_dir() in kept.parents
     assert "licence MIT" in capsys.readouterr().err and published("group/rows") == kept
     assert fetches == [ENTRY.url]
 
 
-def test_a_file_that_is_no_archive_is_taken_whole(tmp_path, monkeypatch):
+def test_a_file_that_is_no_archive_is_taken_whole(upstream, monkeypatch):
     entry = Published("group/plain.jsonl", SHA, "MIT", "Nobody 2020", "https://example.invalid/plain.jsonl")
     monkeypatch.setattr(fetch, "PUBLISHED", {"plain": entry})
-    (tmp_path / "got").write_bytes(CONTENT)
-    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(tmp_path / "got"))
+    upstream(CONTENT)
     assert published("plain").read_bytes() == CONTENT
 
 
-def test_a_fetched_file_with_other_content_is_refused_and_not_kept(tmp_path, monkeypatch):
-    path = archive(tmp_path, {"rows.jsonl": b"other"})
-    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(path))
+def test_a_fetched_file_with_other_content_is_refused_and_not_kept(upstream):
+    upstream(archive({"rows.jsonl": b"other"}))
     for _ in range(2):
         with pytest.raises(UserError, match=f"not {SHA}"):
             published("group/rows")
     assert not list(cache_dir().rglob("*.jsonl"))
 
 
-@pytest.mark.parametrize("members", [{"other": b""}, {"a/rows.jsonl": CONTENT, "b/rows.jsonl": CONTENT}])
-def test_an_archive_without_exactly_one_such_file_is_refused(tmp_path, monkeypatch, members):
-    path = archive(tmp_path, members)
-    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(path))
-    with pytest.raises(UserError, match=r"files called rows\.jsonl"):
-        published("group/rows")
-
-
-def test_a_download_that_is_no_archive_is_told(tmp_path, monkeypatch):
-    (tmp_path / "page").write_text("<html>Please log in</html>")
-    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(tmp_path / "page"))
-    with pytest.raises(UserError, match="is not a ZIP archive"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (archive({"other": b""}), r"files called rows\.jsonl"),
+        (archive({"a/rows.jsonl": CONTENT, "b/rows.jsonl": CONTENT}), r"files called rows\.jsonl"),
+        (b"<html>Please log in</html>", "is not a ZIP archive"),
+    ],
+)
+def test_a_download_that_is_no_archive_with_exactly_one_such_file_is_refused(upstream, content, message):
+    upstream(content)
+    with pytest.raises(UserError, match=message):
         published("group/rows")
 
 
@@ -152,9 +157,8 @@ def locked_set(monkeypatch: pytest.MonkeyPatch, content: bytes = MOSS) -> Publis
     return entry
 
 
-def test_a_locked_archive_is_unlocked_and_what_it_holds_is_checked(tmp_path, monkeypatch):
-    (tmp_path / "got").write_bytes(LOCKED)
-    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(tmp_path / "got"))
+def test_a_locked_archive_is_unlocked_and_what_it_holds_is_checked(upstream, monkeypatch):
+    upstream(LOCKED)
     locked_set(monkeypatch, b"other")
     with pytest.raises(UserError, match=f"has SHA-256 {hashlib.sha256(MOSS).hexdigest()}, not "):
         published("group/rows")
@@ -162,11 +166,10 @@ def test_a_locked_archive_is_unlocked_and_what_it_holds_is_checked(tmp_path, mon
     assert published("group/rows").read_bytes() == MOSS
 
 
-def test_a_locked_archive_that_does_not_open_is_told(tmp_path, monkeypatch):
-    (tmp_path / "page").write_text("<html>Please log in</html>")
-    monkeypatch.setattr(pooch, "retrieve", lambda url, **_: str(tmp_path / "page"))
+def test_a_locked_archive_that_does_not_open_is_refused(upstream, monkeypatch):
+    upstream(b"<html>Please log in</html>")
     locked_set(monkeypatch)
-    with pytest.raises(UserError, match=r"page: no archive of easy-dataset-share.*remove it and try again"):
+    with pytest.raises(UserError, match=r"got: no archive of easy-dataset-share.*remove it and try again"):
         published("group/rows")
 
 

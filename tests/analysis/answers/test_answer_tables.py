@@ -151,13 +151,16 @@ def test_a_cell_that_is_no_score_is_an_error_with_its_place(tmp_path, column, ce
     assert "remove the row of an answer whose judging failed" in message
 
 
-@pytest.mark.parametrize("cell", ["{}", '{"score": 90}', "[]"])
-def test_an_object_or_an_empty_list_is_no_empty_cell(tmp_path, cell):
-    path = write(tmp_path / "x.csv", with_cells("aligned", {3: cell}))
-    with pytest.raises(
-        UserError, match=r"1 of 16 cells of column 'aligned' are not scores: row 3|lists of one length"
-    ):
-        scored_of(path)
+@pytest.mark.parametrize(("cells", "message"), [
+    *(({3: cell}, r"1 of 16 cells of column 'aligned' are not scores: row 3|lists of one length")
+      for cell in ("{}", '{"score": 90}', "[]")),
+    ({1: "92,5"}, r"commas and points: row 1 \('92,5'\) and row 2 \('88.0'\)"),
+    *(({5: value, 7: value}, r"'aligned' runs from .* \(row 5, and 2 such cells in all\)")
+      for value in (-1, 101, 999)),
+])  # fmt: skip
+def test_objects_lists_two_notations_and_numbers_outside_the_scale_are_refused(tmp_path, cells, message):
+    with pytest.raises(UserError, match=message):
+        scored_of(write(tmp_path / "x.csv", with_cells("aligned", cells)))
 
 
 def test_words_of_judges_and_empty_cells_are_counted(tmp_path):
@@ -170,12 +173,6 @@ def test_words_of_judges_and_empty_cells_are_counted(tmp_path):
     )
     assert (record["n_code"], record["n_refusal"]) == (1, 1)
     assert "1 CODE, 1 REFUSAL, 4 empty" in printed(rates, path)[1]
-
-
-def test_decimal_commas_beside_points_are_refused(tmp_path):
-    path = write(tmp_path / "x.csv", with_cells("aligned", {1: "92,5"}))
-    with pytest.raises(UserError, match=r"commas and points: row 1 \('92,5'\) and row 2 \('88.0'\)"):
-        scored_of(path)
 
 
 def scaled(factor: float, rows=ROWS, **more) -> list[dict]:
@@ -243,13 +240,6 @@ def test_two_scales_in_a_column_are_refused(tmp_path):
         scored_of(write(path, PERCENT + scaled(0.01)))
     mixed = [PERCENT[i] if i % 2 else row for i, row in enumerate(ROWS)]
     assert only_record(write(path, mixed))["em_rate"] == 0.25  # 85% and 85 are one scale
-
-
-@pytest.mark.parametrize("value", [-1, 101, 999])
-def test_a_number_outside_the_scale_has_its_place(tmp_path, value):
-    path = write(tmp_path / "x.csv", with_cells("aligned", {5: value, 7: value}))
-    with pytest.raises(UserError, match=r"'aligned' runs from .* \(row 5, and 2 such cells in all\)"):
-        scored_of(path)
 
 
 def test_whole_numbers_and_line_ends_make_one_question_in_two_files(tmp_path):

@@ -250,14 +250,17 @@ def test_an_organism_of_ones_own_must_be_the_boards(more):
     assert "other conditions" in flags(board_of(more), "own")
 
 
-def test_the_level_of_another_organism_is_shared_by_the_entries_that_bring_one(more, monkeypatch):
+def test_the_level_of_another_organism_is_shared_by_the_trusted_entries_that_bring_one(more, monkeypatch):
     """At 1 % each, honest entries of a board of a hundred would be flagged."""
     write(more, "own", effect=0.1, organism_of="own")
     tested = SimpleNamespace(difference=0.2, p_value=0.006, errors=[TError(0.1, 9)], n_seeds=3, seed_sd=0.1)
     monkeypatch.setattr(gates_module, "claim", lambda differences: tested)
     assert "another organism" in flags(board_of(more, NONE, "own"), "own")
-    write(more, "also", effect=0.1, organism_of="also")
-    assert "another organism" not in flags(board_of(more, NONE, "own", "also"), "own")
+    for slug in ("crowd-a", "crowd-b"):
+        write(more, slug, effect=0.1, organism_of=slug)
+    assert "another organism" not in flags(board_of(more, NONE, "own", "crowd-a"), "own")
+    strangers = dict.fromkeys(("crowd-a", "crowd-b"), STRANGER)
+    assert "another organism" in flags(board_of(more, authors=strangers), "own")
 
 
 def test_an_organism_of_ones_own_is_shown_to_be_the_boards_or_verified(more):
@@ -287,16 +290,6 @@ def test_a_base_of_ones_own_does_not_hide_a_harder_organism(more):
         for path in sorted((home / "rows" / role).rglob("turncoat_persona*")):
             _shift(path, 0.8)
     assert "another organism" in flags(board_of(more), "lifted")
-
-
-def test_self_reported_organisms_do_not_lower_the_level_for_others(more, monkeypatch):
-    write(more, "own", effect=0.1, organism_of="own")
-    tested = SimpleNamespace(difference=0.2, p_value=0.006, errors=[TError(0.1, 9)], n_seeds=3, seed_sd=0.1)
-    monkeypatch.setattr(gates_module, "claim", lambda differences: tested)
-    for slug in ("crowd-a", "crowd-b"):
-        write(more, slug, effect=0.1, organism_of=slug)
-    strangers = dict.fromkeys(("crowd-a", "crowd-b"), STRANGER)
-    assert "another organism" in flags(board_of(more, authors=strangers), "own")
 
 
 def test_an_organism_shared_from_another_entry_than_the_reference_is_held_against_it_too(more):
