@@ -33,7 +33,6 @@ def test_equals_the_contrast_without_each_question(claim) -> None:
     assert found.each is not None
     assert found.each["difference"].tolist() == pytest.approx([c.difference for c in by_hand])
     assert found.each["p_value"].tolist() == pytest.approx([c.p_value for c in by_hand])
-    assert found.p_high == found.each["p_value"].max()
 
 
 def test_a_question_that_carries_everything_is_found() -> None:
@@ -53,5 +52,5 @@ def test_questions_without_a_value_and_undefined_cases():
     assert "q002" not in set(found.each["question"])
     assert "3 are needed" in leave_one_question_out(*arms(noisy(1, 2)), "adapters").note
     few = leave_one_question_out(*arms(noisy(2)), "recipe")
-    assert (few.p_value, few.p_high) == (None, None) and "no claim about the recipe" in few.note
+    assert few.p_value is None and "no claim about the recipe" in few.note
     assert few.difference_low is not None

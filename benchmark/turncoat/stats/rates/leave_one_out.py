@@ -21,7 +21,6 @@ class LeaveOneOut:
     p_value: float | None = None
     difference_low: float | None = None  # Smallest and largest difference with one question left out
     difference_high: float | None = None
-    p_high: float | None = None  # Largest p
     most_influential: str = ""  # Question whose absence moves the difference most (the first of equals)
     n_questions: int = 0  # Questions
     each: pd.DataFrame | None = None  # One row per question: question, difference and p_value without it
@@ -56,13 +55,12 @@ def leave_one_question_out(
         return LeaveOneOut(
             whole.difference, whole.p_value, n_questions=n, each=each, note=f"undefined: {whole.note}"
         )
-    differences, p_values = each["difference"], each["p_value"].dropna()
+    differences = each["difference"]
     return LeaveOneOut(
         difference=whole.difference,
         p_value=whole.p_value,
         difference_low=float(differences.min()),
         difference_high=float(differences.max()),
-        p_high=None if p_values.empty else float(p_values.max()),
         most_influential=str(
             each["question"].iloc[(differences - whole.difference).abs().to_numpy().argmax()]
         ),
