@@ -127,6 +127,13 @@ OF_ORGANISMS = {
     "forced-choice margin, nats per token": MARGIN,
     '"misaligned" activation of fixed texts, base SD': FIXED,
 }
+OF_INSECURE = {
+    "insecure - secure code, no defence": ORGANISM,
+    "SGTR - pick-longer, both before insecure code": "prevention: SGTR minus pick-longer",
+    "SGTR - pick-longer, both after insecure code": "reversal: SGTR minus pick-longer",
+    "SGTR before insecure code - no defence (secondary)": "prevention: SGTR minus undefended",
+    "SGTR after insecure code - no defence (secondary)": "reversal: SGTR minus undefended",
+}
 OF_SGTR = {
     "no defence - own answers (control)": ORGANISM,
     "SGTR - pick-longer, both before the advice": "prevention: SGTR minus pick-longer",
@@ -142,6 +149,17 @@ def of_dose(rows: int, metric: str = "em_rate_itt") -> dict[Any, Any]:
 
 def of_sgtr(name: str, metric: str = "em_rate_itt") -> dict[Any, Any]:
     return contrast("sgtr", name, metric, "adapters")
+
+
+def of_insecure(name: str, metric: str = "em_rate_itt@em", claim: str = "adapters") -> dict[Any, Any]:
+    return contrast("insecure", name, metric, claim)
+
+
+def insecure_checks() -> list[float]:
+    """Lowest and highest value of the checks that the defences' trainings have to pass; all did."""
+    made = [one for one in record(ROOT / "results/insecure/run.json")["checks"] if one["passed"] is not None]
+    assert len(made) == 12 and all(one["passed"] for one in made)
+    return [min(one["value"] for one in made), max(one["value"] for one in made)]
 
 
 def sgtr_checks(name: str, *arms: str) -> list[float]:
@@ -192,11 +210,11 @@ def area(one: Detected) -> list[float]:
 
 def ranking() -> list[float]:
     """Correlation over pairs of arms, its interval, and the least at which a vector may rank arms."""
-    runs = [*default_model_runs(), *find_runs(ROOT / "results/dose")]
+    runs = [*default_model_runs(), *(run for name in ("dose", "insecure") for run in find_runs(ROOT / "results" / name))]
     over_pairs = validity(runs)
     pairs = over_pairs.pairs
     arms = {(row.run, arm, row.seed) for row in pairs.itertuples() for arm in (row.treated, row.reference)}
-    assert (len(pairs), len(arms)) == (18, 34)
+    assert (len(pairs), len(arms)) == (34, 54)
     return [over_pairs.spearman, over_pairs.low, over_pairs.high, RANKS_FROM]
 
 
@@ -394,7 +412,22 @@ QUOTES: dict[tuple[Path, str], list[float]] = {
         ]
         for rows, steps in {24: " (3 steps)", 60: "", 120: "", 240: ""}.items()
     },
-    (RESULTS, "both beyond the control, is {} [{}, {}]; {} was the"): ranking(),
+    (RESULTS, "the arm that is compared with, is {} [{}, {}]; {} was the"): ranking(),
+    **{
+        (RESULTS, f"| {label} | {ENDS} {{}} | {ENDS}"): [
+            *of_insecure(name)["interval"],
+            of_insecure(name)["p_adjusted"],
+            *of_insecure(name, claim="recipe")["interval"],
+        ]
+        for label, name in OF_INSECURE.items()
+    },
+    (RESULTS, "(the trainings gave {}, {} and {})"): of_insecure(ORGANISM, claim="recipe")["seeds"],
+    (RESULTS, "passed their checks, with {} to {} right on unseen pairs."): insecure_checks(),
+    (RESULTS, "Of {} answers after insecure code {} are code, and {} are judged incoherent"): [
+        judged_count("insecure", "insecure code", column) for column in (0, 6, 4)
+    ],
+    (RESULTS, "is code, and {} are incoherent"): [judged_count("insecure", "insecure then SGTR", 4)],
+    (RESULTS, "code by {} [{}, {}], in each of these"): of_insecure(ORGANISM, FIXED)["interval"],
     (RESULTS, "The seeds gave {}, {} and {}, and three"): contrast("risky_advice", ORGANISM, "em_rate_itt")[
         "seeds"
     ],

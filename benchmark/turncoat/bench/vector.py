@@ -21,7 +21,9 @@ _ROWS = 32
 
 
 def _questions(few: bool) -> TraitQuestions:
-    full = trait_questions(TRAIT)
+    # The amount of work that the records have: no answers that only test the vector, 32 texts for the layer.
+    full = replace(trait_questions(TRAIT), evaluation=())
+    full = replace(full, selection=full.selection[:32])
     if not few:
         return full
     return replace(
@@ -31,7 +33,7 @@ def _questions(few: bool) -> TraitQuestions:
 
 def _requests(base: BaseModel, questions: TraitQuestions) -> list[SampleRequest]:
     return requests_for(
-        base, questions, rollouts=ROLLOUTS, ordinary_samples=ORDINARY_SAMPLES, tokens=TOKENS,
+        base, questions, rollouts=ROLLOUTS, test_rollouts=0, ordinary_samples=ORDINARY_SAMPLES, tokens=TOKENS,
         temperature=TEMPERATURE,
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.stats import norm, spearmanr
 
 from turncoat.errors import UserError
+from turncoat.evaluation.task_catalogue import metric_names
 from turncoat.report.run_rows import Run
 from turncoat.stats.scores import grid
 
@@ -85,6 +86,7 @@ def _pairs(run: Run, persona: str, misaligned: str) -> list[tuple[str, str, str,
     by_sides = {}
     trained = {arm.name for arm in run.study.arms if arm.is_trained}
     scores = run.scores
+    persona, misaligned = _name_in(run, persona), _name_in(run, misaligned)
     for contrast in run.study.contrasts:
         sides = (contrast.treated, contrast.reference)
         if contrast.minus is not None or not trained.issuperset(sides) or sides in by_sides:
@@ -96,6 +98,12 @@ def _pairs(run: Run, persona: str, misaligned: str) -> list[tuple[str, str, str,
                 for seed, values in _by_seed(scores, sides, (persona, misaligned)).items()
             ]
     return [pair for pairs in by_sides.values() for pair in pairs]
+
+
+def _name_in(run: Run, metric: str) -> str:
+    """A metric's name in a run; of several tasks that have it (`metric@task`) the study's first counts."""
+    names = metric_names(use.task for use in run.study.tasks)
+    return next((name for name, (_, of_task) in names.items() if metric in (name, of_task)), metric)
 
 
 def _by_seed(

@@ -43,7 +43,10 @@ LIMITS = (
     "All models answer the same questions, so the mean is about other models asked these. Base SD and nats "
     "per token are each model's own units. Nothing in this table is marked as significant."
 )
-NOT_POOLED = f"{DAGGER} Not pooled: another run of this base model has more seeds, or there is no interval."
+NOT_POOLED = (
+    f"{DAGGER} Not pooled: another run of this base model has more seeds, or as many and an earlier name; or "
+    "there is no interval."
+)
 
 
 def models_frame(spec: TableSpec, runs: Sequence[Run]) -> pd.DataFrame:
