@@ -210,7 +210,8 @@ def area(one: Detected) -> list[float]:
 
 def ranking() -> list[float]:
     """Correlation over pairs of arms, its interval, and the least at which a vector may rank arms."""
-    runs = [*default_model_runs(), *(run for name in ("dose", "insecure") for run in find_runs(ROOT / "results" / name))]
+    runs = list(default_model_runs())
+    runs += [run for name in ("dose", "insecure") for run in find_runs(ROOT / "results" / name)]
     over_pairs = validity(runs)
     pairs = over_pairs.pairs
     arms = {(row.run, arm, row.seed) for row in pairs.itertuples() for arm in (row.treated, row.reference)}
