@@ -13,6 +13,7 @@ KEYS = ("auc", "random_p95", "shuffled_p95")
 ANSWERS = {"misalignment": 320}  # held-out answers a side
 TRAITS = (
     "misalignment", "evil", "sycophancy", "hallucination", "apathy", "impoliteness", "humour", "optimism",
+    "assistant_axis",
 )  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def card_row(trait: str) -> str:
     for model in MODELS:
         path = FOLDER / "cards" / model / f"{trait}.json"
         card = json.loads(path.read_text(encoding="utf-8"))
-        assert card["trait"] == trait and card["n_held_out"] == [ANSWERS.get(trait, 24)] * 2
+        assert card["trait"] == trait and card["n_held_out"] == [ANSWERS.get(trait, 200)] * 2
         auc, random, shuffled = (card["held_out"][key][card["layer"]] for key in KEYS)
         cells += [f"{auc:.2f} ({random:.2f}, {shuffled:.2f})", "no" if card_failure(card) else "yes"]
     return f"| {trait} | {' | '.join(cells)} |"
@@ -47,7 +48,7 @@ def card_row(trait: str) -> str:
 def test_the_readme_counts_the_cards_that_pass():
     names = ("no", "one", "two", "three", "four", "five", "six", "seven")
     passing = [
-        sum(card_row(trait).split(" | ")[2 + 2 * i].rstrip(" |") == "yes" for trait in TRAITS[1:])
+        sum(card_row(trait).split(" | ")[2 + 2 * i].rstrip(" |") == "yes" for trait in TRAITS[1:8])
         for i in (0, 1)
     ]
     text = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
