@@ -73,7 +73,7 @@ def test_every_shipped_trait_can_be_extracted_and_evaluated():
         assert (len(questions.roles) >= 40) if questions.is_axis else (len(questions.instructions) == 5)
         assert all(positive != negative for positive, negative in questions.instructions)
         assert all(aligned and misaligned for _, aligned, misaligned in questions.selection)
-    assert len(trait_questions("evil").selection) == 32 and trait_questions("sycophancy").selection == ()
+    assert len(trait_questions("evil").selection) == 320 and trait_questions("sycophancy").selection == ()
     with pytest.raises(UserError, match=r"'evli' is not known; did you mean 'evil'"):
         trait_questions("evli")
 
