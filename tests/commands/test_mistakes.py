@@ -61,7 +61,7 @@ COMMANDS = {
     "a command": said("runn", "No such command 'runn'"),
     "no study": said("run", "Missing argument"),
     "an option": said("run demo --seedz 1", "No such option: --seedz"),
-    "a study": said("run dem", "'dem' is not a study; did you mean 'demo'? accepted: advice, board, defences"),
+    "a study": said("run dem", "'dem' is not a study; did you mean 'demo'? accepted: advice, board,"),
     "a study's file": said("run mina.yaml", "no study file at mina.yaml; did you mean 'mine.yaml'?"),
     "a kind": said("list defense", "'defense' cannot be listed; did you mean 'defences'? accepted: tasks,"),
     "anything": said("show sgtrr", "nothing is called 'sgtrr'; did you mean 'sgtr'"),
