@@ -6,6 +6,7 @@ import torch
 from persona.interventions.tiny_states import IDS, states, unit_rows
 from turncoat.errors import UserError
 from turncoat.persona.interventions.ablation import Ablation, ablated
+from turncoat.persona.interventions.capping import capped
 from turncoat.testing import tiny_model
 
 EVERYWHERE = (0, 1, 2, 3, 4)
@@ -38,6 +39,17 @@ def test_what_is_orthogonal_stays_and_twice_is_once(network):
         with ablated(network, EVERYWHERE, UNITS):
             torch.testing.assert_close(network(IDS).logits, once, rtol=0, atol=1e-4)
     assert (network(IDS).logits - once).abs().max() > 1e-2
+
+
+def test_a_model_without_weights_takes_the_directions():
+    """`turncoat plan` builds a defence on one, once the vector is there."""
+    with torch.device("meta"):
+        outline = tiny_model()
+    directions = torch.cat([UNITS[1:], torch.zeros(1, 64)])
+    with ablated(outline, EVERYWHERE, UNITS), capped(outline, (2,), UNITS[2:3], torch.zeros(1)):
+        pass
+    with pytest.raises(UserError, match="zero or not finite"), ablated(outline, EVERYWHERE, directions):
+        pass
 
 
 def test_on_the_response_alone_the_prompt_is_read_as_ever(network):

@@ -108,9 +108,9 @@ def unit_directions(model: nn.Module, layers: Sequence[int], directions: Tensor,
         raise UserError(
             f"{what}: {len(directions)} directions for {len(layers)} layers; give one for each layer"
         )
-    device = next(model.parameters()).device
-    wide = directions.to(device=device, dtype=torch.float32)
+    # Looked at where they are: a model that is only planned with has no values.
+    wide = directions.to(torch.float32)
     norms = wide.norm(dim=-1, keepdim=True)
     if not bool(((norms > 0) & norms.isfinite()).all()):
         raise UserError(f"{what}: a direction is zero or not finite; extract the persona vector again")
-    return wide / norms
+    return (wide / norms).to(next(model.parameters()).device)
