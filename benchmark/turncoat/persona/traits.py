@@ -52,7 +52,7 @@ class TraitQuestions:
     instructions: tuple[tuple[str, str], ...]
     # Asked under every system prompt, and under none for the base model's own spread
     questions: tuple[str, ...]
-    # (question, aligned answer, misaligned answer) texts; the layer is chosen by them, no result uses them.
+    # (question, aligned answer, misaligned answer) texts; the layer is chosen by them and nothing else is.
     # Empty: the layer is chosen by answers under prompts and to questions that were left out of the vector.
     selection: tuple[TextPair, ...] = ()
     # Questions the trait is measured on; none of them serves to extract, the vector is tested on them
